@@ -1,1 +1,1 @@
-"""Numbers that were measured elsewhere, read from files: those of lm-evaluation-harness, and a CSV of one's own."""
+"""Import of results measured elsewhere: files of lm-evaluation-harness and CSV files."""

@@ -1,4 +1,4 @@
-"""The files that `lm_eval --log_samples` writes, `samples_TASK_*.jsonl`: what was answered, document by document."""
+"""Per-document answers of `lm_eval --log_samples`, in files `samples_TASK_*.jsonl`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Likelihood = Annotated[float, Field(allow_inf_nan=True)]
 
 
 class _Line(BaseModel):
-    """What is read of a line: its document, its right answer, the log-likelihood of each choice, and its metrics."""
+    """The fields read from a line: document, right answer, log-likelihood of each choice, and metrics."""
 
     doc_id: int = Field(ge=0, lt=2**31)
     target: Any = None
@@ -35,23 +35,24 @@ class _Line(BaseModel):
 
 @dataclass(frozen=True)
 class Answers:
-    """`frame` has a row a document: doc_id, target (the right choice), loglikelihoods and the metrics, as
-    `core.evaluation.zeroshot` makes it.
+    """The answers of one task, with the columns of `core.evaluation.zeroshot`.
+
+    `frame` has one row per document: doc_id, target (the right choice), loglikelihoods and the metrics.
     """
 
     file: str
     frame: DataFrame
 
     def gives(self, metric: str) -> tuple[float, int]:
-        """Return the number that the answers give, and of how many documents."""
+        """Return a metric over the answers, and the number of documents."""
         found = summary(metric, self.frame)
         return found["value"], found["n"]
 
 
 def read_answers(uploads: Sequence[Upload], tasks: Sequence[str], task_names: Mapping[str, str]) -> dict[str, Answers]:
-    """Return what was answered, by task; a file names its task, which must be one of `tasks`.
+    """Return the answers by task; each file name contains its task, which must be one of `tasks`.
 
-    `task_names` are the tasks of names that differ from those here.
+    `task_names` maps task names in file names to the names here.
     """
     found: dict[str, Answers] = {}
     for upload in uploads:
@@ -60,7 +61,7 @@ def read_answers(uploads: Sequence[Upload], tasks: Sequence[str], task_names: Ma
         if task is None or task not in tasks:
             raise UserError(f"{upload.shown} is not named samples_TASK_DATE.jsonl after a task of the results file.")
         if task in found:
-            raise UserError(f"{upload.shown} and {found[task].file} are of one task; give one of them.")
+            raise UserError(f"{upload.shown} and {found[task].file} are of one task; give only one.")
         found[task] = Answers(upload.shown, _frame(upload))
     return found
 
@@ -100,16 +101,17 @@ def _lines(upload: Upload) -> Iterator[_Line]:
             line = _Line.model_validate_json(text)
         except ValidationError as error:
             raise UserError(
-                f"{upload.shown}, line {number} is no sample of a task with given choices: {fault(error)}."
+                f"{upload.shown}, line {number} is not a sample of log-likelihoods: {fault(error)}."
             ) from None
         if line.filter == "none":
             yield line
 
 
 def _target(line: _Line) -> int | None:
-    """Return the right choice's place; None where there is only one, or it cannot be told.
+    """Return the index of the right choice; None if there is only one choice or the index is unknown.
 
-    It is written as a number, but for WinoGrande, whose choices are contexts: of two it follows from what was answered.
+    The files state it as a number except for WinoGrande, whose choices are contexts. With two choices, it then follows
+    from the answer and its accuracy.
     """
     if len(line.answers) == 1:
         return None

@@ -1,4 +1,4 @@
-"""From files to stored results: the one path of the command line and the Run page."""
+"""Import of files as stored results, for the command line and the Run page."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from core.store.store import Store
 def read_imports(
     uploads: Sequence[Upload], told: ImportedVariant | None, store: Store, task_names: Mapping[str, str] | None = None
 ) -> ImportPreview:
-    """Return what files hold, all of it checked and nothing stored.
+    """Return the contents of files; everything is checked and nothing is stored.
 
-    `told` is what the variant of a results file of lm_eval is called and what was removed, which that does not say;
-    a CSV says it itself. `task_names` are as in `read_harness`. Raises `UserError` where a file cannot be read, or
-    does not go with the others.
+    `told` describes the variant of a results file of lm_eval, because the file does not; a CSV describes its variants
+    itself. `task_names` is as in `read_harness`.
+
+    Raises `UserError` for an unreadable file, or files that do not belong together.
     """
     check(uploads)
     results = [upload for upload in uploads if is_results(upload)]
@@ -29,12 +30,12 @@ def read_imports(
     if len(results) > 1:
         raise UserError(f"{len(results)} results files are given; import one variant at a time, with its samples.")
     if samples and not results:
-        raise UserError(f"{samples[0].shown} needs the results_*.json that lm_eval wrote beside it.")
+        raise UserError(f"{samples[0].shown} needs the results_*.json that lm_eval wrote with it.")
     model_of = model_finder(store)
     found = [read_sheet(sheet, model_of) for sheet in sheets]
     if results:
         if told is None:
-            raise UserError(f"{results[0].shown} does not say which model it is of, and what was done to it; tell it.")
+            raise UserError(f"{results[0].shown} does not identify the variant; add --model and --label.")
         found.append(read_harness(results[0], samples, told, model_of, task_names))
     if not found:
         raise UserError(f"There is nothing to import; give {WANTED}.")
@@ -46,8 +47,8 @@ def read_imports(
 
 
 def store_imports(found: ImportPreview, store: Store) -> None:
-    """Store results and samples beside what was imported of the same variants before."""
-    for key, measurement, frame in found.samples:  # first, as the rows are what tells others that there is more
+    """Store results and samples, merged with earlier imports of the same variants."""
+    for key, measurement, frame in found.samples:  # first, because readers look for samples once there are rows
         store.put_samples(key, measurement, frame)
     for result in found.results:
         before = store.get(result.variant.key)
@@ -55,7 +56,7 @@ def store_imports(found: ImportPreview, store: Store) -> None:
 
 
 def _joined(results: Sequence[Result]) -> tuple[Result, ...]:
-    """Return the results, those of one variant as one."""
+    """Merge the results of each variant."""
     joined: dict[str, Result] = {}
     for result in results:
         key = result.variant.key
@@ -64,6 +65,6 @@ def _joined(results: Sequence[Result]) -> tuple[Result, ...]:
 
 
 def _with_details(result: Result, before: Result) -> Result:
-    """Return a result that still says what an earlier one did of the variant's size."""
-    made = ({**before.variant.details, **result.variant.details},)
-    return result.model_copy(update={"variant": result.variant.model_copy(update={"stage_runs": made})})
+    """Return a result that retains the size details of an earlier one."""
+    runs = ({**before.variant.details, **result.variant.details},)
+    return result.model_copy(update={"variant": result.variant.model_copy(update={"stage_runs": runs})})

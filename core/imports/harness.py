@@ -1,8 +1,8 @@
-"""The files that `lm_eval --output_path` writes: `results_*.json`, and its samples (`core.imports.answers`).
+"""Results of `lm_eval --output_path`: files `results_*.json`, with samples (`core.imports.answers`).
 
-A number's protocol is that of ours where all that ours depend on is the same: task and its version, the first documents
-and how many, few-shot examples, precision. What else changes an answer stands in the protocol, too, so that it is
-another one: a chat template, a system instruction, documents that were chosen.
+An imported number has our protocol if all parts of our protocol agree: task and its version, number of first documents,
+few-shot examples, precision. Other settings that change an answer are added to the protocol, which then differs: a chat
+template, a system instruction, chosen documents.
 
 Reference: lm_eval/result_schema.py and lm_eval/loggers/evaluation_tracker.py of lm-evaluation-harness 0.4.13.
 """
@@ -30,7 +30,7 @@ from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import DTYPES, UNKNOWN, Task, sha256
 
-PROMPTS = ("chat_template", "system_instruction")  # what changes every prompt, where it is given
+PROMPTS = ("chat_template", "system_instruction")  # settings that change every prompt
 NAMES = 10  # tasks that a sentence names
 MOST_DOCUMENTS = 2**31
 
@@ -53,7 +53,7 @@ class _Config(BaseModel):
 
 
 def _none_unless_finite(value: Any) -> Any:
-    """Return None for what the harness writes where it has no number, such as "N/A" or NaN."""
+    """Return None for values that the harness writes instead of a number, such as "N/A" or NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return None if isinstance(value, float) and not math.isfinite(value) else value
@@ -63,7 +63,7 @@ Number = Annotated[Annotated[float, Field(allow_inf_nan=False)] | None, BeforeVa
 
 
 class _Scores(BaseModel):
-    """The numbers of a task that are kept, those of `METRICS`, unfiltered."""
+    """The stored numbers of a task: those of `METRICS`, unfiltered."""
 
     acc: Number = Field(default=None, alias="acc,none")
     acc_stderr: Number = Field(default=None, alias="acc_stderr,none")
@@ -74,7 +74,7 @@ class _Scores(BaseModel):
 
 
 class _File(BaseModel):
-    """What is read of a results file, whatever else is in it."""
+    """The fields read from a results file; others are ignored."""
 
     results: dict[str, dict[str, Any]] = Field(min_length=1)
     versions: dict[str, Any] = {}
@@ -87,20 +87,20 @@ class _File(BaseModel):
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What the model was loaded with; earlier versions write it as one text."""
+        """The arguments that loaded the model; earlier versions write them as one text."""
         given = self.config.model_args or {}
         return dict(re.findall(r"([\w.]+)=([^,]*)", given)) if isinstance(given, str) else given
 
     @property
     def dtype(self) -> str:
-        """The precision that the model was run in, as it says itself or was told."""
-        said = (self.config.model_dtype, self.arguments.get("dtype"))
-        names = [str(name).removeprefix("torch.") for name in said if name]
+        """The precision of the model, as it reports or as requested."""
+        stated = (self.config.model_dtype, self.arguments.get("dtype"))
+        names = [str(name).removeprefix("torch.") for name in stated if name]
         return next((name for name in names if name in DTYPES), UNKNOWN)
 
     @property
     def model(self) -> str | None:
-        """The hub id that was run; None where that is a folder, or not told."""
+        """The hub id of the model; None for a folder or without a name."""
         name = self.arguments.get("pretrained")
         if not isinstance(name, str) or "/" not in name or "\\" in name:
             return None
@@ -112,7 +112,7 @@ class _File(BaseModel):
 
 @dataclass(frozen=True)
 class _Scored:
-    """A task of ours in a results file."""
+    """A known task in a results file."""
 
     card: TaskCard
     numbers: Mapping[str, Any]
@@ -120,16 +120,16 @@ class _Scored:
     shots: int
     documents: int
     limit: int | None
-    chosen: bool  # documents that are not the first ones
+    chosen: bool  # whether the documents are not the first ones
 
 
 def is_results(upload: Upload) -> bool:
-    """Whether a file is one of results, by its ending."""
+    """Return whether a file contains results, by its ending."""
     return upload.ending == ".json"
 
 
 def model_of(upload: Upload) -> str | None:
-    """Return the hub id of the model that a results file names, None where it names none."""
+    """Return the hub id of the model that a results file names; None without one."""
     return _parse(upload).model
 
 
@@ -140,11 +140,11 @@ def read_harness(
     model_of: ModelOf,
     task_names: Mapping[str, str] | None = None,
 ) -> ImportPreview:
-    """Return the variant of a results file, which is `told` but for its dtype, with the samples that are given.
+    """Return the variant of a results file and its given samples; all but its dtype comes from `told`.
 
-    `task_names` are the ids of tasks here by their names in the files, where these differ. Tasks that have no card
-    here are left out, and named. Raises `UserError` where nothing is left, or a file is none of `lm_eval`, or the
-    samples are not those behind the numbers.
+    `task_names` maps task names in the files to the ids here. Tasks without a card here are left out and named.
+
+    Raises `UserError` if no task remains, a file is not from `lm_eval`, or the samples do not match the numbers.
     """
     task_names = task_names or {}
     file = _renamed(_parse(results), task_names, results.shown)
@@ -163,7 +163,7 @@ def read_harness(
             behind.append((variant.key, found[0], answer.frame))
     result = Result(variant=variant, footprint=None, measurements=tuple(rows))
     if answers:
-        left_out += (f"Samples of {_named(answers)} are left out: they are of no whole task here.",)
+        left_out += (f"Samples of {_named(answers)} are left out: their tasks are unknown here or incomplete.",)
     return ImportPreview((result,), tuple(behind), left_out)
 
 
@@ -171,13 +171,13 @@ def _parse(upload: Upload) -> _File:
     try:
         return _File.model_validate_json(upload.text)
     except ValidationError as error:
-        raise UserError(f"{upload.shown} is no results file of lm_eval 0.4.3 or newer: {fault(error)}.") from None
+        raise UserError(f"{upload.shown} is not a results file of lm_eval 0.4.3 or newer: {fault(error)}.") from None
 
 
 def _renamed(file: _File, task_names: Mapping[str, str], name: str) -> _File:
-    """Return a results file in which tasks have the names that they have here.
+    """Return a results file with the task names used here.
 
-    Raises `UserError` for a name that is not in the file, and where two tasks would have one name.
+    Raises `UserError` for a name that the file lacks, and for two tasks with one name.
     """
     for old, new in task_names.items():
         if old not in file.results:
@@ -193,7 +193,7 @@ def _renamed(file: _File, task_names: Mapping[str, str], name: str) -> _File:
 
 
 def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
-    """Return the tasks that have a card, and a sentence for those that have none, or are not whole."""
+    """Return the tasks that have a card, and a sentence on those that have none or are incomplete."""
     scored, other, sentences = [], [], []
     for task, numbers in file.results.items():
         card = TASKS.get(task)
@@ -207,17 +207,17 @@ def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
         elif not any(one.subjects > 1 and task.startswith(f"{one.id}_") for one in TASKS.values()):
             other.append(task)
     if other:
-        sentences.append(f"Left out, as there are no such tasks here: {_named(other)}.")
+        sentences.append(f"Tasks unknown here are left out: {_named(other)}.")
     if not scored:
         raise UserError(
-            f"{name} has no task that is known here; known: {', '.join(TASKS)}. A task of another name is mapped with "
+            f"{name} has no task that is known here; known: {', '.join(TASKS)}. Map other names with "
             f"--task, such as --task {_named(other[:1]) or 'arc_easy_local'}=arc_easy."
         )
     return scored, tuple(sentences)
 
 
 def _scored(file: _File, card: TaskCard, numbers: Mapping[str, Any], parts: Sequence[str]) -> _Scored:
-    """Return a task by its parts, which is itself, or the subjects of a group."""
+    """Return a task from its parts: itself, or the subjects of a group."""
     counts, limit = [file.documents[part] for part in parts], file.config.limit
     if limit is not None and limit < 1:  # a share of the documents
         first = counts[0].effective if len(parts) == 1 else None
@@ -272,12 +272,12 @@ def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> l
             raise UserError(f"{name}, {metric} of {task.card.id}: {error}") from None
         rows.append(row)
     if not rows:
-        raise UserError(f"{name} has no number of {task.card.id} that is read here: {', '.join(METRICS)}, unfiltered.")
+        raise UserError(f"{name} has no number of {task.card.id}; give unfiltered {', '.join(METRICS)}.")
     return rows
 
 
 def _version(version: Any) -> float | str | None:
-    """Return a task's version as the harness has it in memory, a number where it is one."""
+    """Return a task's version as the harness has it in memory, as a number if it is one."""
     if isinstance(version, int | float) and not isinstance(version, bool):
         check_range("version", version)
         return float(version)
@@ -285,20 +285,20 @@ def _version(version: Any) -> float | str | None:
 
 
 def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:
-    """Raise `UserError` where what was answered is not what the numbers are the means of."""
+    """Raise `UserError` if the numbers are not the means of the answers."""
     for row in rows:
         if row.metric not in answers.frame:
-            raise UserError(f"{answers.file} has no {row.metric}, which the results have.")
+            raise UserError(f"{answers.file} lacks {row.metric}, which the results have.")
         value, n = answers.gives(row.metric)
         if n != row.n or not math.isclose(value, row.value, rel_tol=1e-5, abs_tol=1e-9):
             raise UserError(
-                f"{answers.file} gives {row.metric} {value:.6g} of {n} documents, and the results say {row.value:.6g} "
-                f"of {row.n}: they are not of one run."
+                f"{answers.file} has {row.metric} {value:.6g} over {n} documents, but the results have {row.value:.6g} "
+                f"over {row.n}; give files of one run."
             )
 
 
 def _named(names: Sequence[str] | Mapping[str, Any]) -> str:
-    """Return names for a sentence, not more of them than it can hold."""
+    """Return a list of names for a sentence, shortened to `NAMES` names."""
     listed = ["".join(sign if sign.isprintable() else "?" for sign in name)[:40] for name in names]
     more = f" and {len(listed) - NAMES} more" if len(listed) > NAMES else ""
     return ", ".join(listed[:NAMES]) + more

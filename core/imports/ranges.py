@@ -1,9 +1,9 @@
-"""The numbers that an import may hold, whichever kind of file states them."""
+"""The ranges of imported numbers, for all kinds of files."""
 
 from core.errors import UserError
 
 MOST = 1e30
-# By metric: its name in sentences, the least and the most it can be.
+# By metric: its name in errors, its minimum and its maximum.
 RANGES = {
     "acc": ("accuracy", 0.0, 1.0),
     "acc_norm": ("accuracy", 0.0, 1.0),
@@ -14,8 +14,8 @@ RANGES = {
 
 
 def check_range(name: str, value: float) -> None:
-    """Raise `UserError` where a number is not one that a metric, a `stderr` or a `version` can be."""
-    what, least, most = RANGES[name]
+    """Raise `UserError` for a number outside the range of a metric, a `stderr` or a `version`."""
+    noun, least, most = RANGES[name]
     if not least <= value <= most:  # NaN included
         shown = f"{value:.6g}" if isinstance(value, float) else str(value)[:20]
-        raise UserError(f"{shown} is no {what}, which is from {least:g} to {most:g}.")
+        raise UserError(f"{shown} is not a valid {noun}; give {least:g} to {most:g}.")

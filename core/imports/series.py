@@ -1,6 +1,6 @@
-"""What is told of a variant that was made elsewhere, and the rows of its numbers.
+"""The description of an imported variant, and the preview of an import.
 
-Nothing of it is looked up by a path: a model's name is an id, and its revision that of the model of this name here.
+Nothing is looked up by path: a model's name is an id, and its revision is that of the model of this name here.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ from core.store.store import Store
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-MOST_LABEL, MOST_MODEL = 60, 100  # signs
+MOST_LABEL, MOST_MODEL = 60, 100  # characters
 DEFAULT_LABEL = "lm_eval"
 KINDS: tuple[RatioKind, ...] = ("sparsity", "parameters")
 
-ModelOf = Callable[[str], ModelId]  # a model by its id, or its id with a revision: `ckpt@131c884a`
+ModelOf = Callable[[str], ModelId]  # returns a model by its id, which may have a revision: `ckpt@131c884a`
 
 
 @dataclass(frozen=True)
 class ImportedVariant:
-    """A variant as it is told, its parts checked."""
+    """The validated description of a variant."""
 
     model: str
     label: str
     ratio: float | None = None
     pattern: str | None = None
     kind: RatioKind = "sparsity"
-    dtype: str = UNKNOWN  # that it was computed in
+    dtype: str = UNKNOWN  # of the computation
 
     def stage(self) -> Stage:
         return Stage(
@@ -49,18 +49,18 @@ class ImportedVariant:
         )
 
     def variant(self, model_of: ModelOf, details: dict[str, Any]) -> Variant:
-        """Return the variant. Its key is that of a stage that nothing here makes, so that it takes no other's place."""
+        """Return the variant; only imports have such a stage, so its key cannot equal that of a computed variant."""
         dtype: Dtype = next((known for known in DTYPES if known == self.dtype), "float32")
         (model, revision), stages = model_of(self.model), (self.stage(),)
         key = VariantSpec(model=model, revision=revision, dtype=dtype, stages=stages).key
         created = datetime.now(UTC).isoformat(timespec="seconds")
-        made = ({**details, "created": created},)
-        return Variant(key=key, model=model, revision=revision, dtype=dtype, stages=stages, stage_runs=made)
+        runs = ({**details, "created": created},)
+        return Variant(key=key, model=model, revision=revision, dtype=dtype, stages=stages, stage_runs=runs)
 
 
 @dataclass(frozen=True)
 class ImportPreview:
-    """What files hold: results to store, the samples behind their numbers, and a sentence for what is left out."""
+    """The contents of files: results to store, their samples, and a sentence for each omission."""
 
     results: tuple[Result, ...]
     samples: tuple[tuple[str, Measurement, DataFrame], ...] = field(default=(), repr=False)
@@ -68,9 +68,9 @@ class ImportPreview:
 
 
 def model_finder(store: Store) -> ModelOf:
-    """Return what finds a model by its id: at the revision in the catalogue's wheel, or that of its stored results.
+    """Return a function that finds a model by its id, at the revision of its catalogue wheel or stored results.
 
-    It raises `UserError` where results of several revisions are stored and none of them is named.
+    The function raises `UserError` if stored results have several revisions and none is named.
     """
     known = [model for model in store.model_ids() if model.revision not in UNTOLD]
     names = display_names(known)
@@ -91,9 +91,9 @@ def model_finder(store: Store) -> ModelOf:
 
 
 def parse_series(model: str, label: str, ratio: str | None, pattern: str | None, kind: str) -> ImportedVariant:
-    """Return a variant as people tell it, in texts; a `UserError` says what is wrong and what is allowed."""
+    """Return a variant from texts; raise `UserError` for an invalid one."""
     if ratio is not None and pattern is not None:
-        raise UserError("A pattern fixes the ratio; give one of both.")
+        raise UserError("A pattern sets the ratio; give only one of them.")
     if pattern is not None:
         parse_pattern(pattern)
     known = next((one for one in KINDS if one == kind), None)
@@ -104,34 +104,34 @@ def parse_series(model: str, label: str, ratio: str | None, pattern: str | None,
 
 
 def parse_model(text: str) -> str:
-    """Return the id of the model that a variant was made of; a catalogue's hub id becomes its short one."""
+    """Return the id of a variant's dense model; a catalogue hub id becomes its short id."""
     card = BY_HUB_ID.get(text)
     if card:
         return card.id
     if not re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?(@[\w.:=-]+)?", text) or len(text) > MOST_MODEL:
         raise UserError(
-            f"{text[:MOST_MODEL]!r} is no id of a model, such as smollm2-135m, org/name or ckpt@131c884a, of at most "
-            f"{MOST_MODEL} letters, digits and signs of . _ -."
+            f"{text[:MOST_MODEL]!r} is not a model id; give up to {MOST_MODEL} letters, digits and signs of . _ -, "
+            "such as smollm2-135m, org/name or ckpt@131c884a."
         )
     return text
 
 
 def parse_label(text: str) -> str:
-    """Return what a series is called."""
+    """Return the label of a series."""
     label = text.strip()
     if not re.fullmatch(r"[\w.() -]+", label) or len(label) > MOST_LABEL or "\n" in label:
         raise UserError(
-            f"{label[:MOST_LABEL]!r} is no label, which has 1 to {MOST_LABEL} letters, digits, spaces and signs of "
+            f"{label[:MOST_LABEL]!r} is not a label; give 1 to {MOST_LABEL} letters, digits, spaces and signs of "
             ". _ - ( )."
         )
     return label
 
 
 def parse_ratio(text: str) -> float:
-    """Return a share of weights removed."""
+    """Return the removed share of weights."""
     found = float(text) if re.fullmatch(r"\d*\.?\d+", text) else -1.0
     if not 0 <= found < 1:
-        raise UserError(f"{text[:20]!r} is no ratio: the share of weights removed, from 0 to below 1, such as 0.5.")
+        raise UserError(f"{text[:20]!r} is not a ratio; give the removed share of weights, in [0, 1), such as 0.5.")
     return found
 
 

@@ -1,4 +1,7 @@
-"""A CSV of one's own numbers, a row a number, under the header of `COLUMNS`. All of it is read, or nothing."""
+"""CSV files with one number per row, under the header of `COLUMNS`.
+
+A file is read in full or not at all.
+"""
 
 from __future__ import annotations
 
@@ -31,29 +34,29 @@ from core.results import Measurement, Result
 from core.specs import DTYPES, UNKNOWN, Perplexity, Task, parse_pattern
 
 MOST_ROWS = 10_000
-MOST_SIGNS = 200  # of a cell
-MAX_ERRORS = 10  # bad rows that are named
-SEPARATORS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of tables that are no comma-separated values
+MOST_SIGNS = 200  # characters of a cell
+MAX_ERRORS = 10  # bad rows that an error names
+SEPARATORS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of tables that are not comma-separated
 
-Cells = Mapping[str, Any]  # of a row, read; None where a cell is empty
+Cells = Mapping[str, Any]  # parsed values of a row; None for an empty cell
 
 
 class Column(NamedTuple):
-    """A column of the CSV: what is in it, and how a cell of it is read."""
+    """A column of the CSV: its description, and the parser of its cells."""
 
     description: str
     parse: Callable[[str], Any]
-    needed: bool = False  # in every row
+    needed: bool = False  # required in every row
 
 
-def _number(least: float, most: float, what: str) -> Callable[[str], float]:
+def _number(least: float, most: float, allowed: str) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             value = float(text)
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and least <= value <= most):
-            raise UserError(f"{text[:20]!r} is not {what}.")
+            raise UserError(f"{text[:20]!r} is not {allowed}.")
         return value
 
     return parse
@@ -62,16 +65,16 @@ def _number(least: float, most: float, what: str) -> Callable[[str], float]:
 def _whole(least: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not re.fullmatch(r"\d{1,9}", text) or int(text) < least:
-            raise UserError(f"{text[:20]!r} is no whole number from {least} on, of at most nine digits.")
+            raise UserError(f"{text[:20]!r} is not a whole number from {least} on, with at most nine digits.")
         return int(text)
 
     return parse
 
 
-def _one_of(what: str, allowed: Sequence[str]) -> Callable[[str], str]:
+def _one_of(kind: str, allowed: Sequence[str]) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in allowed:
-            raise unknown(what, text[:40], allowed)
+            raise unknown(kind, text[:40], allowed)
         return text
 
     return parse
@@ -84,37 +87,39 @@ def _pattern(text: str) -> str:
 
 def _dataset(text: str) -> str:
     if not re.fullmatch(r"[\w.@+-]{1,60}", text):
-        raise UserError(f"{text[:60]!r} is no id of a task or text: at most 60 letters, digits and signs of _ . @ + -.")
+        raise UserError(
+            f"{text[:60]!r} is not a task or dataset; give up to 60 letters, digits and signs of _ . @ + -."
+        )
     return text
 
 
 _POSITIVE = _number(1e-6, 1e9, "a number above 0")
 
 COLUMNS: dict[str, Column] = {
-    "model": Column("what it was made of: smollm2-135m or another id, or org/name", parse_model, needed=True),
-    "label": Column("what the series is called; the same in all its rows", parse_label, needed=True),
-    "ratio": Column("share of weights removed, from 0 to below 1", parse_ratio),
-    "pattern": Column("N kept of M, such as 2:4, in place of a ratio", _pattern),
-    "kind": Column("sparsity (zeros; if empty) or parameters (really gone)", _one_of("kind", KINDS)),
+    "model": Column("dense model: smollm2-135m or another id, or org/name", parse_model, needed=True),
+    "label": Column("name of the series; the same in all its rows", parse_label, needed=True),
+    "ratio": Column("removed share of weights, from 0 to below 1", parse_ratio),
+    "pattern": Column("N kept of M, such as 2:4, instead of a ratio", _pattern),
+    "kind": Column("sparsity (zeros; default) or parameters (removed)", _one_of("kind", KINDS)),
     "metric": Column("perplexity, acc or acc_norm", _one_of("metric", METRICS), needed=True),
-    "dataset": Column("a text such as wikitext2, or a task such as piqa", _dataset, needed=True),
+    "dataset": Column("a dataset such as wikitext2, or a task such as piqa", _dataset, needed=True),
     "value": Column("the number; accuracies from 0 to 1", _number(0, MOST, "a number from 0 on"), needed=True),
-    "stderr": Column("its standard error", _number(0, MOST, "a number from 0 on")),
-    "n": Column("windows or documents behind it", _whole(1), needed=True),
-    "window": Column("tokens a window; needed of a text's perplexity", _whole(2)),
-    "windows": Column("how many first windows; all if empty", _whole(1)),
-    "limit": Column("how many first documents; all if empty", _whole(1)),
-    "fewshot": Column("examples in the prompt; needed of a task", _whole(0)),
-    "dtype": Column("precision it was measured in: float32, bfloat16, float16", _one_of("dtype", DTYPES)),
-    "version": Column("of the task in lm-evaluation-harness, such as 1", _number(0, 1e6, "a number from 0 on")),
-    "packed_mb": Column("what the weights take up, MB of 10^6 bytes", _POSITIVE),
-    "parameters": Column("those that are not zero, in millions", _POSITIVE),
+    "stderr": Column("standard error of the value", _number(0, MOST, "a number from 0 on")),
+    "n": Column("number of windows or documents", _whole(1), needed=True),
+    "window": Column("tokens per window; required for a dataset's perplexity", _whole(2)),
+    "windows": Column("number of first windows; all if empty", _whole(1)),
+    "limit": Column("number of first documents; all if empty", _whole(1)),
+    "fewshot": Column("few-shot examples; required for a task", _whole(0)),
+    "dtype": Column("precision of the measurement: float32, bfloat16, float16", _one_of("dtype", DTYPES)),
+    "version": Column("version of the task in lm-evaluation-harness, such as 1", _number(0, 1e6, "a number from 0 on")),
+    "packed_mb": Column("packed size, MB of 10^6 bytes", _POSITIVE),
+    "parameters": Column("nonzero parameters, in millions", _POSITIVE),
 }
-STATED = ("packed_mb", "parameters")  # of a variant, the same in all its rows that say it
+STATED = ("packed_mb", "parameters")  # sizes of a variant, equal in all rows that state them
 
 
 def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
-    """Return the variants of a CSV. A `UserError` has a sentence for each bad row: its place and what is allowed."""
+    """Return the variants of a CSV; raise `UserError` with a sentence for each bad row: its place and the fix."""
     rows, faults = [], []
     for number, cells in _rows(upload):
         try:
@@ -122,7 +127,7 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
         except UserError as error:
             faults.append(f"{upload.shown}, row {number}, {error}")
     if not faults and not rows:
-        faults.append(f"{upload.shown} has a header and no row.")
+        faults.append(f"{upload.shown} has a header but no rows.")
     if not faults:
         faults = _clashes(upload.shown, rows)
     if faults:
@@ -140,41 +145,41 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
 
 
 def _rows(upload: Upload) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the cells of each row by column, and its number, the header being row 1."""
+    """Yield the cells of each row by column, with the row's number; the header is row 1."""
     reader = csv.reader(io.StringIO(upload.text, newline=""), strict=True)
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(upload.shown, header)
         for number, row in enumerate(reader, start=2):
             if number > MOST_ROWS + 1:
-                raise UserError(f"{upload.shown} has more than {MOST_ROWS} rows, the most that are read.")
+                raise UserError(f"{upload.shown} has more than {MOST_ROWS} rows, the maximum.")
             if any(cell.strip() for cell in row):
                 if len(row) != len(header):
-                    raise UserError(f"{upload.shown}, row {number} has {len(row)} cells, and the header {len(header)}.")
+                    raise UserError(f"{upload.shown}, row {number} has {len(row)} cells, the header {len(header)}.")
                 yield number, dict(zip(header, (cell.strip() for cell in row), strict=True))
     except csv.Error as error:
-        raise UserError(f"{upload.shown}, line {reader.line_num} is no CSV: {error}.") from None
+        raise UserError(f"{upload.shown}, line {reader.line_num} is not valid CSV: {error}.") from None
 
 
 def _check_header(name: str, header: Sequence[str]) -> None:
     for separator, shown in SEPARATORS.items():
         if any(separator in column and column.split(separator)[0].strip() in COLUMNS for column in header):
-            raise UserError(f"{name} separates its columns by {shown}; save it with commas between them.")
+            raise UserError(f"{name} separates its columns by {shown}; save it with commas.")
     for column in header:
         if column not in COLUMNS:
             raise UserError(f"{name}: {unknown('column', column[:40], COLUMNS)}")
     if twice := next((column for column in header if header.count(column) > 1), None):
         raise UserError(f"{name} has the column {twice} twice.")
     if missing := [column for column, known in COLUMNS.items() if known.needed and column not in header]:
-        raise UserError(f"{name} lacks the column {missing[0]}; its first line is a header of: {', '.join(COLUMNS)}.")
+        raise UserError(f"{name} lacks the column {missing[0]}; add it to the header. Known: {', '.join(COLUMNS)}.")
 
 
 def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[str, float]]:
-    """Return the variant, the number and what is stated of the variant's size, of one row."""
+    """Return the variant, the number and the stated sizes of one row."""
     read: dict[str, Any] = dict.fromkeys(COLUMNS)
     for name, text in cells.items():
         if len(text) > MOST_SIGNS:
-            raise UserError(f"column {name}: at most {MOST_SIGNS} signs are read.")
+            raise UserError(f"column {name}: at most {MOST_SIGNS} characters are allowed.")
         if text:
             try:
                 read[name] = COLUMNS[name].parse(text)
@@ -184,7 +189,7 @@ def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[
         if column.needed and read[name] is None:
             raise UserError(f"column {name} is empty: {column.description}.")
     if read["ratio"] is not None and read["pattern"]:
-        raise UserError("column pattern: a ratio is given, too, and a pattern fixes it; leave one of both empty.")
+        raise UserError("column pattern: the row also has a ratio; leave one of them empty.")
     series = ImportedVariant(
         model=read["model"],
         label=read["label"],
@@ -211,7 +216,7 @@ def _measurement(read: Cells) -> Measurement:
         raise UserError(f"column {needed} is empty: {COLUMNS[needed].description}.")
     if given := [name for name in foreign if read[name] is not None]:
         raise UserError(
-            f"column {given[0]}: {dataset} is a {'task' if task else 'text'}, which has none; leave it empty."
+            f"column {given[0]}: not allowed for the {'task' if task else 'dataset'} {dataset}; leave it empty."
         )
     if task:
         protocol = task_protocol(Task(task=dataset, limit=read["limit"]), dtype)
@@ -234,16 +239,16 @@ def _measurement(read: Cells) -> Measurement:
 
 
 def _clashes(name: str, rows: Sequence[tuple[int, ImportedVariant, Measurement, dict[str, float]]]) -> list[str]:
-    """Return a sentence for each row that says again, or otherwise, what an earlier one does."""
+    """Return a sentence for each row that repeats or contradicts an earlier one."""
     faults: list[str] = []
     numbers: dict[tuple[ImportedVariant, tuple[str, str, str]], int] = {}
     stated: dict[tuple[ImportedVariant, str], tuple[int, float]] = {}
     for number, series, row, sizes in rows:
         first = numbers.setdefault((series, row.identity), number)
         if first != number:
-            faults.append(f"{name}, row {number} has the number of row {first}; give it once.")
+            faults.append(f"{name}, row {number} repeats the number of row {first}; give it once.")
         for column, size in sizes.items():
             before, value = stated.setdefault((series, column), (number, size))
             if value != size:
-                faults.append(f"{name}, row {number}, column {column}: {size:g} is not the {value:g} of row {before}.")
+                faults.append(f"{name}, row {number}, column {column}: {size:g} contradicts {value:g} in row {before}.")
     return faults

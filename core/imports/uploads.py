@@ -1,4 +1,4 @@
-"""What may be imported at once: which files, and how large."""
+"""Limits of one import: the kinds, number and sizes of its files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from core.errors import UserError, short
 from core.regular_files import read_at_most
 
 MEGABYTE = 1_000_000
-TABLE_BYTES = 20 * MEGABYTE  # of a file of results or a CSV
+TABLE_BYTES = 20 * MEGABYTE  # of a results file or a CSV
 SAMPLES_BYTES = 50 * MEGABYTE  # of all samples together
 MOST_FILES = 100
-SHOWN = 60  # signs of a file's name in a sentence
+SHOWN = 60  # characters of a file name in an error
 ENDINGS = (".json", ".jsonl", ".csv")
 WANTED = "a results_*.json of lm_eval with its samples_*.jsonl, or CSV files"
 
 
 @dataclass(frozen=True)
 class Upload:
-    """A file by its name, which is only shown and read for its kind and task, and what is in it."""
+    """A file's content and name; the name is only shown, and parsed for kind and task."""
 
     name: str
     content: bytes
@@ -32,13 +32,13 @@ class Upload:
 
     @property
     def shown(self) -> str:
-        """The name as sentences have it: its last part, printable and short."""
+        """The name for messages: its last part, printable and short."""
         last = re.split(r"[/\\]", self.name)[-1]
         return "".join(sign if sign.isprintable() else "?" for sign in last)[-SHOWN:]
 
     @property
     def text(self) -> str:
-        """The content of a file that must be UTF-8."""
+        """The content as text; it must be UTF-8."""
         try:
             return self.content.decode("utf-8-sig")
         except UnicodeDecodeError:
@@ -46,7 +46,7 @@ class Upload:
 
 
 def read_files(files: Iterable[Path]) -> tuple[Upload, ...]:
-    """Return regular files of this machine, none of which is too large."""
+    """Return regular files of this machine; raise `UserError` if one is too large."""
     files = tuple(files)
     _check_count(len(files))
     found, samples = [], 0
@@ -66,23 +66,23 @@ def read_files(files: Iterable[Path]) -> tuple[Upload, ...]:
 
 
 def check(uploads: Sequence[Upload]) -> None:
-    """Raise `UserError` where there are too many files, or one is of another kind or too large."""
+    """Raise `UserError` for too many files, or for one of another kind or size."""
     _check_count(len(uploads))
     samples = sum(len(upload.content) for upload in uploads if upload.ending == ".jsonl")
     check_sizes([(upload, len(upload.content)) for upload in uploads], samples)
 
 
 def check_sizes(sizes: Iterable[tuple[Upload, int]], samples: int) -> None:
-    """Raise `UserError` where a file is of another kind or of too many bytes; `samples` are those of all samples."""
+    """Raise `UserError` for a file of another kind or too large; `samples` is the total size of samples."""
     for upload, size in sizes:
         if upload.ending not in ENDINGS:
-            raise UserError(f"{upload.shown} is not one of the files that can be imported: {WANTED}.")
+            raise UserError(f"{upload.shown} cannot be imported; give {WANTED}.")
         if upload.ending != ".jsonl" and size > TABLE_BYTES:
             raise UserError(f"{upload.shown} has {_megabytes(size)}; at most {_megabytes(TABLE_BYTES)} are read.")
     if samples > SAMPLES_BYTES:
         raise UserError(
-            f"The samples have {_megabytes(samples)} together; at most {_megabytes(SAMPLES_BYTES)} are read: import "
-            "fewer tasks at once, or the results without samples."
+            f"The samples have {_megabytes(samples)} together; at most {_megabytes(SAMPLES_BYTES)} are read. "
+            "Import fewer tasks at once, or the results without samples."
         )
 
 

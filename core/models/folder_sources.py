@@ -1,6 +1,6 @@
-"""Models in folders of this machine: their revision, and the names that they were read by.
+"""Models in local folders: their revision, and the names under which they were read.
 
-A stored run has no path, only its model's id and revision, by which the folder is found again.
+A stored run has no path. The id and revision of its model identify the folder.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from core.models.names import short_revision
 from core.models.source import ModelSource
 from core.paths import cache_dir
 
-# How the files begin that decide, beside configuration and weights, how a model reads, answers and is trained.
+# Prefixes of the files, besides configuration and weights, that affect tokens, answers or training.
 READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config", "constraints")
-BETWEEN = b"\0"  # paths, none of which has it
+BETWEEN = b"\0"  # separator of paths, which cannot contain it
 
 
 def folder_sources(folders: Sequence[Path], name: str) -> list[ModelSource]:
-    """Return the sources, under a name, of those of the folders that still hold a model."""
+    """Return the sources, under one name, of those folders that still contain a model."""
     found = []
     for folder in folders:
         with suppress(UserError):
@@ -34,9 +34,12 @@ def folder_sources(folders: Sequence[Path], name: str) -> list[ModelSource]:
 
 
 def folder_source(folder: Path, name: str | None = None) -> ModelSource:
-    """Return the source of the model in a folder, by default named by its last part, and remember it by that name."""
+    """Return the source of the model in a folder, and store the folder's path under its name.
+
+    The default name is the last part of the path.
+    """
     revision = folder_revision(folder)
-    # A catalogue id always means the catalogue's model.
+    # A catalogue id always names the catalogue's model.
     id = name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name)
     for known in (id, f"{id}@{revision}"):
         remember_folder(known, folder)
@@ -44,15 +47,15 @@ def folder_source(folder: Path, name: str | None = None) -> ModelSource:
 
 
 def folder_revision(folder: Path) -> str:
-    """Return what tells the content of a model's files; a `UserError` where they are not all there."""
+    """Return a digest of a model's files; raise `UserError` if files are missing or unreadable."""
     try:
         str(folder).encode()
     except UnicodeEncodeError:
-        raise UserError(f"The path {str(folder)!r} is no UTF-8 text, which tokenizers need; rename it.") from None
+        raise UserError(f"The path {str(folder)!r} is not UTF-8, which tokenizers need; rename it.") from None
     check_config(folder, folder.name)
     files = weight_files(folder)
     if not files:
-        raise UserError(f"{folder} has no complete set of weights (model*.safetensors, or pytorch_model*.bin).")
+        raise UserError(f"{folder} has no complete set of weights (model*.safetensors or pytorch_model*.bin).")
     others = [path for path in sorted(folder.iterdir()) if path.name.startswith(READ)]
     files = [folder / "config.json", *others, *files]
     try:
@@ -63,17 +66,17 @@ def folder_revision(folder: Path) -> str:
 
 
 def only_source(name: str) -> ModelSource:
-    """Return the source of the one model that folders of this name hold; a `UserError` gives the paths of several."""
+    """Return the source of the one model of this name; raise `UserError` with the paths of several."""
     folders = remembered(name)
     found = {source.revision: source for source in folder_sources(folders, name)}
     if len(found) > 1:
         paths = " or ".join(f"{one.folder} ({name}@{short_revision(one.revision)})" for one in found.values())
-        raise UserError(f"{name} may be {paths}; give the path, or the name with its revision.")
-    return next(iter(found.values()), None) or folder_source(folders[-1], name)  # which says what is wrong
+        raise UserError(f"{name} is ambiguous: {paths}; give the path, or the name with its revision.")
+    return next(iter(found.values()), None) or folder_source(folders[-1], name)  # raises the reason
 
 
 def _digest(files: list[Path]) -> str:
-    """Return one sha256 over the files' contents."""
+    """Return one sha256 digest of the files' contents."""
     total = hashlib.sha256()
     for path in files:
         with path.open("rb") as file:
@@ -82,7 +85,7 @@ def _digest(files: list[Path]) -> str:
 
 
 def remember_folder(name: str, folder: Path) -> None:
-    """Note that a folder holds a model of this name; the others that do keep it, too."""
+    """Store that a folder contains a model of this name, in addition to other folders."""
     file, path = _file(name), str(folder).encode()
     known = (read_small(file) or b"").split(BETWEEN)
     if path not in known:
@@ -90,7 +93,7 @@ def remember_folder(name: str, folder: Path) -> None:
 
 
 def remembered(name: str) -> list[Path]:
-    """Return the folders that are there of those that models of this name were read from, the oldest first."""
+    """Return the existing folders from which models of this name were read, oldest first."""
     known = (read_small(_file(name)) or b"").split(BETWEEN)
     return [Path(path.decode()) for path in known if path and os.path.isdir(path)]
 

@@ -1,5 +1,6 @@
-"""What a folder with a Hugging Face model must hold: a readable `config.json`, of a causal LM or of a model that has
-convolutions, and all its weights.
+"""Checks of a Hugging Face model folder.
+
+A folder needs a readable `config.json`, of a causal LM or of a model with convolutions, and all weights.
 """
 
 import json
@@ -15,7 +16,7 @@ from core.regular_files import check_regular
 
 
 def read_json(path: Path, name: str) -> dict[str, Any]:
-    """Return the JSON object in a file of the model `name`; a `UserError` where there is none."""
+    """Return the JSON object in a file of the model `name`; raise `UserError` if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -23,16 +24,14 @@ def read_json(path: Path, name: str) -> dict[str, Any]:
     except OSError as error:
         raise UserError(f"{name}: {path} cannot be read: {error.strerror}.") from None
     if not isinstance(content, dict):
-        raise UserError(f"{name}: {path} holds no JSON object.")
+        raise UserError(f"{name}: {path} contains no JSON object.")
     return content
 
 
 def check_config(folder: Path, name: str) -> None:
-    """Raise `UserError` unless the folder's `config.json` describes a causal LM, or another with convolutions, at full
-    precision.
-    """
+    """Raise `UserError` unless `config.json` describes a full-precision causal LM or model with convolutions."""
     path = folder / "config.json"
-    # Whatever lies there, a loader may read: which files it looks for depends on the model.
+    # Which of these files a loader reads depends on the model.
     for file in (*folder.glob("*"), *folder.glob("additional_chat_templates/*")):
         check_regular(file)
     if not os.path.isfile(path):
@@ -44,19 +43,19 @@ def check_config(folder: Path, name: str) -> None:
     check_depth(config)
     if (kind := encoder_of(config)) and not convolution_shapes(weight_shapes(folder)):
         raise UserError(
-            f"{name} is a {kind}, not a causal language model, and its safetensors hold no convolutions; only models "
-            "of these two kinds can be compressed."
+            f"{name} is a {kind}, not a causal language model, and its safetensors contain no convolutions. "
+            "Only these two kinds of models can be compressed."
         )
     if "slimscope" in config:
         raise UserError(
-            f"{name} is a compressed model whose shapes only its own code builds; give the model that it was made from."
+            f"{name} is a compressed model that only its own code can build; give the model it was compressed from."
         )
     if "quantization_config" in config:
-        raise UserError(f"{name} is already quantised; give the 16 or 32-bit model.")
+        raise UserError(f"{name} is already quantised; give the 16-bit or 32-bit model.")
 
 
 def encoder_of(config: Mapping[str, Any]) -> str | None:
-    """Return the architecture of a model that is no causal LM, as its configuration names it; None of a causal LM."""
+    """Return the architecture of a model that is not a causal LM; None for a causal LM or an unnamed one."""
     kinds = config.get("architectures")
     if not isinstance(kinds, list) or not kinds or any(is_causal(str(kind)) for kind in kinds):
         return None
@@ -64,14 +63,14 @@ def encoder_of(config: Mapping[str, Any]) -> str | None:
 
 
 def is_causal(architecture: str) -> bool:
-    """Whether an architecture of this name is a causal LM."""
+    """Return whether an architecture is a causal LM, by its name."""
     return re.search(r"(ForCausalLM|LMHeadModel)$", architecture) is not None
 
 
 def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every tensor in a folder's safetensors by its name, read of their headers; imports no torch.
+    """Return the shape of every tensor in a folder's safetensors by name; imports no torch.
 
-    Raises `UserError` where one cannot be read.
+    Only file headers are read. Raises `UserError` for an unreadable file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -88,18 +87,18 @@ def weight_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def convolution_shapes(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """Return the shapes of the tensors that are kernels of convolutions of one axis or two, by their names and axes.
+    """Return the shapes of 1-D and 2-D convolution kernels, identified by tensor name and number of axes.
 
-    One under weight norm is kept as its direction, of the same shape, and its length.
+    Weight norm stores a kernel as its length and its direction, which has the kernel's shape.
     """
     kernel = re.compile(r"weight(_v|\.original1)?$")
     return [shape for name, shape in shapes.items() if len(shape) in (3, 4) and kernel.search(name)]
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """Return a folder's weight files, safetensors if it has them; empty where any that its index names is missing.
+    """Return a folder's weight files, safetensors if it has them; empty if an indexed file is missing.
 
-    Raises `UserError` for an index that cannot be read, or that names files elsewhere.
+    Raises `UserError` for an unreadable index, or one that names files elsewhere.
     """
     for pattern, index in (
         ("model*.safetensors", "model.safetensors.index.json"),
@@ -115,11 +114,11 @@ def weight_files(folder: Path) -> list[Path]:
 
 
 def _indexed(path: Path, name: str) -> list[str]:
-    """Return the names of the files that an index of weights lists."""
+    """Return the file names in an index of weights."""
     files = read_json(path, name).get("weight_map")
     if not isinstance(files, dict) or not all(isinstance(file, str) for file in files.values()):
-        raise UserError(f"{name}: {path} does not say which file holds which weight.")
+        raise UserError(f"{name}: {path} has no weight_map from weights to files.")
     named = sorted(set(files.values()))
     if outside := [file for file in named if Path(file).name != file]:
-        raise UserError(f"{name}: {path} names {echo(outside[0])}, which is not a file beside it.")
+        raise UserError(f"{name}: {path} names {echo(outside[0])}, which is not a file in the same folder.")
     return named

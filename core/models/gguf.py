@@ -1,19 +1,19 @@
-"""From a GGUF file to a folder that transformers loads: fp32 safetensors and a tokenizer, converted once."""
+"""Conversion of a GGUF file to a folder for transformers: fp32 safetensors and a tokenizer."""
 
 import errno
 from pathlib import Path
 from typing import Any
 
-# Which of the file's fields name the tokenizer's special tokens.
+# Fields of the file that name the tokenizer's special tokens.
 _SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token": "unknown_token_id"}
 _SPECIAL |= {"pad_token": "padding_token_id"}
 
 
 def convert(file: Path, folder: Path) -> None:
-    """Write the model of a GGUF file to `folder`, in fp32.
+    """Convert the model of a GGUF file to fp32 and write it to `folder`.
 
-    transformers guesses the special tokens of a GGUF tokenizer, and guesses wrong; they are taken from the file's own
-    fields, for the tokenizer, the configuration and the generation configuration alike.
+    transformers guesses the special tokens of a GGUF tokenizer wrongly. They are taken from the file's fields instead,
+    for the tokenizer, the configuration and the generation configuration.
     """
     import torch
     from safetensors import SafetensorError
@@ -24,7 +24,7 @@ def convert(file: Path, folder: Path) -> None:
     special = _special_ids(file)
     source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
-    # transformers marks the model it reads as quantised and will not save it; a plain one takes over its tensors.
+    # transformers marks the loaded model as quantised and refuses to save it, so a plain model takes its tensors.
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**source), dtype=torch.float32)
     model.load_state_dict(weights, assign=True)

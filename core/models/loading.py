@@ -1,4 +1,4 @@
-"""transformers' loading: whole models or none, and its failures as sentences."""
+"""Loading with transformers: incomplete models are rejected, and failures become `UserError`s."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
 def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: Any) -> PreTrainedModel:
-    """Return `kind.from_pretrained(folder)` in evaluation mode; a `UserError` where the weights are not whole.
+    """Return `kind.from_pretrained(folder)` in evaluation mode; raise `UserError` for incomplete weights.
 
-    `name` is what the model is called in that sentence. No code in the folder is run.
+    `name` is the model's name in the error. No code in the folder is run.
     """
     disable_progress_bar()
     wanted = "causal language model" if is_causal(kind.__name__) else kind.__name__
@@ -44,19 +44,19 @@ def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: 
             **more,
         )
     if loading["missing_keys"]:
-        raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is not whole.")
+        raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is incomplete.")
     return model.eval()
 
 
 def check_size(build: Callable[[Any], Any], folder: Path, name: str) -> None:
-    """Raise `UserError` where a model needs far more parameters than the weights in its folder are.
+    """Raise `UserError` if a model needs far more parameters than its folder stores.
 
-    It is built without memory: transformers would fill what the weights lack, until the memory is gone.
+    The model is built without memory, because transformers would fill missing weights until memory runs out.
 
     Args:
-        build: Returns the model of a configuration of transformers.
+        build: Builds a model from a transformers configuration.
         folder: Folder of the model.
-        name: Name of the model in the sentence.
+        name: Name of the model in the error.
     """
     stored = sum(map(prod, weight_shapes(folder).values()))
     with sentences(f"{name} could not be loaded as its configuration describes it"), torch.device("meta"):
@@ -64,14 +64,14 @@ def check_size(build: Callable[[Any], Any], folder: Path, name: str) -> None:
         needed = sum(parameter.numel() for parameter in model.parameters())
     if stored and needed > MOST_SHARED * stored:
         raise UserError(
-            f"The configuration of {name} describes a {type(model).__name__} of {needed:,} parameters, and its weights "
-            f"are {stored:,}; give the configuration that belongs to them."
+            f"The configuration of {name} describes a {type(model).__name__} with {needed:,} parameters, but its "
+            f"weights have {stored:,}; give the matching configuration."
         )
 
 
 def class_of(architecture: str, name: str) -> Any:
-    """Return the class of transformers that has the name of an architecture; a `UserError` where it has none."""
-    with sentences(f"{name} could not be loaded as a {architecture}"):  # some need packages of their own
+    """Return the transformers class of an architecture; raise `UserError` if there is none."""
+    with sentences(f"{name} could not be loaded as a {architecture}"):  # some classes need more packages
         found = getattr(transformers, architecture, None)
     if not (isinstance(found, type) and issubclass(found, transformers.PreTrainedModel)):
         raise UserError(f"{name} is a {architecture}, which transformers {transformers.__version__} does not have.")
@@ -80,24 +80,24 @@ def class_of(architecture: str, name: str) -> Any:
 
 @torch.no_grad()
 def check_numbers(model: nn.Module, name: str) -> None:
-    """Raise `UserError` where a weight of the model `name` is no finite number, or all matrices are zero."""
+    """Raise `UserError` if a weight of the model `name` is not finite, or all matrices are zero."""
     for tensor, parameter in model.named_parameters():
         if not parameter.sum(dtype=torch.float64).isfinite():
             kind = str(parameter.dtype).removeprefix("torch.")
-            raise UserError(f"The weights of {name} are not all numbers: {tensor} holds NaN or infinity in {kind}.")
+            raise UserError(f"The weights of {name} are not all finite: {tensor} contains NaN or infinity in {kind}.")
     if not any(parameter.any() for parameter in model.parameters() if parameter.dim() > 1):
-        raise UserError(f"The weights of {name} are all zero, so there is nothing to compress or to measure.")
+        raise UserError(f"The weights of {name} are all zero, so there is nothing to compress or measure.")
 
 
 @contextmanager
 def sentences(failed: str) -> Iterator[None]:
-    """Turn whatever a library raises about files that it does not understand into a `UserError` that begins so."""
+    """Turn any error of a library about invalid files into a `UserError` that starts with `failed`."""
     try:
         yield
     except pickle.UnpicklingError:
         raise UserError(
-            f"{failed}: its pickled weights hold more than tensors, so they are not opened; "
-            "convert them to safetensors where you trust them."
+            f"{failed}: its pickled weights contain more than tensors, so they are not loaded; "
+            "convert them to safetensors if you trust them."
         ) from None
     except Exception as error:
         if isinstance(error, UserError) or out_of_memory(error):

@@ -1,4 +1,4 @@
-"""How a compressed model differs in shape from what its configuration describes, and the checkpoint made of both."""
+"""Checkpoints of compressed models, and the shapes that their configuration does not describe."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ COUNTS = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
 
 
 def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
-    """Return what `modeling_slimscope.reshape` needs to give a plain model of this configuration the same shapes."""
+    """Return the shapes that `modeling_slimscope.reshape` needs to rebuild this model from a plain one."""
     plain = dict(_plain(model).named_modules())
     shapes: dict[str, Any] = {
         kind: {}
@@ -90,7 +90,7 @@ def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
 
 
 def _vector(module: nn.Module) -> int | None:
-    """Return the length of a norm's parameters; None of a module that has others, or none."""
+    """Return the length of a norm's parameters; None for a module with other parameters or none."""
     own = [tuple(parameter.shape) for parameter in module.parameters(recurse=False)]
     return own[0][0] if own and all(len(shape) == 1 for shape in own) else None
 
@@ -107,14 +107,14 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def base_class(model: PreTrainedModel) -> type:
-    """Return the transformers architecture that a model is or was made from."""
+    """Return the transformers architecture of a model."""
     return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
 
 
 def save_model(model: PreTrainedModel, folder: Path) -> bool:
-    """Write weights, configuration and constraints; return whether plain transformers loads it without our code."""
+    """Write weights, configuration, constraints and grids; return whether plain transformers can load the model."""
     with describing(model, folder) as plain:
-        # Own code has its tensors under the names that its modules have; transformers renames those of plain models.
+        # transformers restores the original tensor names of plain models; our own code expects its module names.
         model.save_pretrained(folder, save_original_format=plain)
     save_constraints(model, folder)
     save_grids(model, folder)
@@ -123,10 +123,10 @@ def save_model(model: PreTrainedModel, folder: Path) -> bool:
 
 @contextmanager
 def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
-    """Have `model.config` describe the model's shapes inside; tell whether it does so without our code.
+    """Make `model.config` describe the model's shapes inside the context.
 
-    Where one configuration describes all shapes, that is the model's. Otherwise `config.slimscope` lists what differs,
-    and `modeling_slimscope.py` in the folder, loaded with `trust_remote_code`, builds the model.
+    Yields whether a plain configuration describes all of them. If not, `config.slimscope` lists the differences, and
+    `modeling_slimscope.py` in the folder builds the model when loaded with `trust_remote_code`.
     """
     original = model.config
     auto, own = "AutoModel", "SlimscopeModel"
@@ -148,9 +148,9 @@ def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
 
 
 def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """Load what `save_model` wrote; code in the folder is not run, this package's own is.
+    """Load a checkpoint of `save_model`, with this package's code instead of the folder's.
 
-    Raises `UserError` where it is damaged or not whole.
+    Raises `UserError` if the checkpoint is damaged or incomplete.
     """
     failed = f"The checkpoint in {folder} could not be loaded"
     with sentences(failed):
@@ -165,7 +165,7 @@ def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
 
 
 def _uniform_config(model: PreTrainedModel) -> Any:
-    """Return a configuration of the plain architecture that has exactly this model's tensors, None if there is none."""
+    """Return a configuration of the plain architecture with exactly this model's tensors; None if impossible."""
     config = copy.deepcopy(model.config)
     text = config.get_text_config()
     try:

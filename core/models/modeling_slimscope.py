@@ -1,7 +1,7 @@
-"""A model whose blocks or convolutions have shapes of their own: the module that a compressed checkpoint brings along.
+"""Models whose blocks, embeddings or convolutions have shapes that no plain configuration describes.
 
-It needs torch and transformers only, and is copied as it is beside the weights of every checkpoint whose shapes no
-plain configuration describes. `config.slimscope` lists what differs from the architecture of `config`.
+This module needs torch and transformers only. It is copied beside the weights of every checkpoint of such a model.
+`config.slimscope` lists the differences from the architecture of `config`.
 """
 
 from __future__ import annotations
@@ -14,32 +14,32 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-ROWS = 4096  # of an embedding in factors that are made at once where all of them are needed
+ROWS = 4096  # rows of a factored embedding that are computed at once if all are needed
 
 
 class Factors(nn.Sequential):
-    """A linear stored as the product of two thin ones: right (rank, in), then left (out, rank) with the bias."""
+    """A linear stored as two thin factors: right (rank, in), then left (out, rank) with the bias."""
 
     def __init__(self, inputs: int, rank: int, outputs: int, bias: bool):
         super().__init__(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=bias))
 
 
 class ConvolutionPair(nn.Sequential):
-    """A convolution stored as two that follow each other; the second has its bias.
+    """A convolution stored as two consecutive ones; the second has the bias.
 
-    Models ask some of their convolutions how they are built, or of what type they are: it answers for both.
+    Models read the sizes and the type of some of their convolutions, so the pair has the same attributes.
     """
 
     def __init__(self, first: nn.Module, second: nn.Module):
         super().__init__(first, second)
         self.in_channels, self.out_channels = first.in_channels, second.out_channels
-        for name in ("kernel_size", "stride"):  # of which one of the two is 1 along each axis
+        for name in ("kernel_size", "stride"):  # along each axis, one of the two is 1
             near, far = getattr(first, name), getattr(second, name)
             setattr(self, name, tuple(one * other for one, other in zip(near, far, strict=True)))
 
     @property
     def weight(self) -> Any:
-        """A weight of it; the whole kernel is nowhere."""
+        """The weight of the second convolution; the full kernel is not stored."""
         return self[1].weight
 
     @property
@@ -48,7 +48,7 @@ class ConvolutionPair(nn.Sequential):
 
 
 class UnitNorm(nn.Module):
-    """Divide by the root mean square that the states had in their full width; the scale is in the next matrices."""
+    """A norm that divides by the root mean square over the full width; its scale is in the next matrices."""
 
     def __init__(self, width: int, eps: float):
         super().__init__()
@@ -63,8 +63,8 @@ class UnitNorm(nn.Module):
 class SlicedBlock(nn.Module):
     """A pre-norm block whose residuals change basis: SliceGPT (arXiv:2401.15024), section 3.
 
-    It keeps the names of the original's parts. `parts` names attention, its norm and the FFN's, and the modules that
-    make up the FFN in order; `width` is that of the hidden states before slicing, `sliced` after.
+    Its modules have the names of the original block's. `parts` names attention, the norms of attention and FFN, and the
+    modules of the FFN in order. `width` is the hidden size before slicing, `sliced` after.
     """
 
     def __init__(self, block: nn.Module, parts: dict[str, Any], width: int, sliced: int):
@@ -79,12 +79,12 @@ class SlicedBlock(nn.Module):
         self.ffn_shortcut = nn.Linear(sliced, sliced, bias=False)
 
     def attend(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-        """Return what attention adds to the residual stream."""
+        """Return the output of attention, which is added to the residual stream."""
         normed = getattr(self, self.parts["norms"][0])(hidden)
         return getattr(self, self.parts["attention"])(*args, hidden_states=normed, **kwargs)[0]
 
     def feed(self, hidden: Tensor) -> Tensor:
-        """Return what the FFN adds to the residual stream."""
+        """Return the output of the FFN, which is added to the residual stream."""
         hidden = getattr(self, self.parts["norms"][1])(hidden)
         for name in self.parts["ffn"]:
             hidden = getattr(self, name)(hidden)
@@ -96,7 +96,7 @@ class SlicedBlock(nn.Module):
 
 
 class RotatedEmbedding(nn.Embedding):
-    """A table of embeddings whose rows are turned as they are read; the table itself may be tied to the head."""
+    """An embedding whose rows are rotated after lookup; its table may be tied to the head."""
 
     def __init__(self, table: nn.Embedding, rotation: Tensor | None = None):
         super().__init__(table.num_embeddings, table.embedding_dim, table.padding_idx, device="meta")
@@ -108,9 +108,9 @@ class RotatedEmbedding(nn.Embedding):
 
 
 class FactoredEmbedding(nn.Module):
-    """A table of embeddings that is kept in factors: a row is made of them when it is read, and may then be turned.
+    """An embedding stored as factors: a row is computed at lookup and may then be rotated.
 
-    Subclasses say in `rows` how. What is read is `scale` times the row, as Gemma's models have it.
+    Subclasses compute rows in `rows`. A lookup multiplies them by `scale`, as Gemma models do.
     """
 
     def __init__(self, tokens: int, width: int, turned: bool, scale: float):
@@ -120,34 +120,34 @@ class FactoredEmbedding(nn.Module):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What an embedding of the same shape is made with."""
+        """The arguments that build an embedding of the same shape."""
         scaled = {} if self.scale == 1 else {"scale": self.scale}
         return {"tokens": self.tokens, "width": self.width, "turned": self.turn is not None} | scaled
 
     @property
     def stored(self) -> int:
-        """The numbers that are kept, without those that turn."""
+        """The number of stored values, without the rotation."""
         return sum(parameter.numel() for parameter in self.parameters(recurse=False))
 
     @property
     def row_macs(self) -> int:
-        """The multiply-accumulates of making one row."""
+        """The multiply-accumulates to compute one row."""
         raise NotImplementedError
 
     def head_macs(self, positions: int) -> int:
-        """The multiply-accumulates of the logits at so many positions of one forward."""
+        """Return the multiply-accumulates of the logits at this many positions of one forward pass."""
         return self.tokens * (self.row_macs + positions * self.width)
 
     def rows(self, which: Tensor | slice) -> Tensor:
-        """Return the rows (tokens, width) of some tokens, ids (tokens,) or a slice of the vocabulary."""
+        """Return the rows (tokens, width) of token ids (tokens,) or of a slice of the vocabulary."""
         raise NotImplementedError
 
     def parts(self, size: int) -> Iterator[slice]:
-        """Yield the vocabulary in slices of so many tokens."""
+        """Yield the vocabulary in slices of `size` tokens."""
         yield from (slice(start, min(start + size, self.tokens)) for start in range(0, self.tokens, size))
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """Return the products of hidden states (..., width) with all rows, (..., tokens), made a part at a time."""
+        """Return the products (..., tokens) of hidden states (..., width) with all rows, one part at a time."""
         return torch.cat([nn.functional.linear(hidden, self.rows(part)) for part in self.parts(ROWS)], -1)
 
     def forward(self, ids: Tensor) -> Tensor:
@@ -156,10 +156,10 @@ class FactoredEmbedding(nn.Module):
 
 
 class TensorTrainEmbedding(FactoredEmbedding):
-    """Every row a tensor train of its own: TensorGPT (arXiv:2307.00526).
+    """An embedding with one tensor train per row: TensorGPT (arXiv:2307.00526).
 
-    Entry i of a row, i = i_1 + i_2 I_1 + i_3 I_1 I_2 + ... from 0 on, is the product G_1[i_1] ... G_N[i_N] of a slice
-    of each of its cores. `shape` holds the I_k, `ranks` r_0 ... r_N; of a row the shape goes beyond, the rest is cut.
+    Entry i of a row is the product G_1[i_1] ... G_N[i_N] of one slice of each core. Its index is i = i_1 + i_2 I_1 +
+    i_3 I_1 I_2 + ..., from 0. `shape` contains the I_k, `ranks` r_0 ... r_N. Entries beyond `width` are cut off.
     """
 
     def __init__(
@@ -174,12 +174,12 @@ class TensorTrainEmbedding(FactoredEmbedding):
         super().__init__(tokens, width, turned, scale)
         self.shape, self.ranks = tuple(shape), tuple(ranks)
         self.sizes = [before * size * after for before, size, after in zip(ranks, shape, ranks[1:], strict=False)]
-        # Of each token its cores after one another, each as (r_k, I_k, r_(k-1)), as they are multiplied.
+        # Each token has its cores in the order of multiplication, each as (r_k, I_k, r_(k-1)).
         self.cores = nn.Parameter(torch.empty(tokens, sum(self.sizes)))
 
     def rows(self, which: Tensor | slice) -> Tensor:
         cores = self.cores[which].split(self.sizes, 1)
-        made = cores[0].new_ones(len(cores[0]), 1, 1)  # (tokens, r_k, I_1 ... I_k), I_1 the fastest
+        made = cores[0].new_ones(len(cores[0]), 1, 1)  # (tokens, r_k, I_1 ... I_k); I_1 varies fastest
         for core, before, after in zip(cores, self.ranks, self.ranks[1:], strict=False):
             made = (core.reshape(len(core), -1, before) @ made).reshape(len(core), after, -1)
         return made[:, 0, : self.width]
@@ -194,7 +194,7 @@ class TensorTrainEmbedding(FactoredEmbedding):
 
 
 class LowRankEmbedding(FactoredEmbedding):
-    """The table as the product of two thin matrices: left (tokens, rank) and right (rank, width)."""
+    """An embedding table stored as two thin matrices: left (tokens, rank) and right (rank, width)."""
 
     def __init__(self, tokens: int, width: int, rank: int, turned: bool = False, scale: float = 1.0):
         super().__init__(tokens, width, turned, scale)
@@ -220,11 +220,11 @@ class LowRankEmbedding(FactoredEmbedding):
 
 
 class FactoredHead(nn.Module):
-    """An output head that is tied to an embedding in factors, and has no weights of its own."""
+    """An output head tied to a factored embedding, without weights of its own."""
 
     def __init__(self, table: FactoredEmbedding):
         super().__init__()
-        self._of = [table]  # in a list, so that its weights are stored once, as the embedding's
+        self._of = [table]  # in a list, so that only the embedding stores the weights
 
     @property
     def table(self) -> FactoredEmbedding:
@@ -243,7 +243,7 @@ class FactoredHead(nn.Module):
 
 
 class RotatedNorm(nn.Module):
-    """A norm after its inputs are turned back."""
+    """A norm whose inputs are first rotated back."""
 
     def __init__(self, norm: nn.Module, rotation: Tensor | None = None):
         super().__init__()
@@ -255,7 +255,10 @@ class RotatedNorm(nn.Module):
 
 
 def turning(like: Tensor, rotation: Tensor | None) -> nn.Linear:
-    """Return a linear of a rotation (width, width), or of none yet, of the kind of another weight (..., width)."""
+    """Return a linear with the weight `rotation` (width, width); without it, the weight is not set.
+
+    Device, type and `requires_grad` are those of `like` (..., width).
+    """
     width = like.shape[-1]
     found = nn.Linear(width, width, bias=False, device="meta")
     weight = like.new_empty(width, width) if rotation is None else rotation.to(like)
@@ -264,18 +267,18 @@ def turning(like: Tensor, rotation: Tensor | None) -> nn.Linear:
 
 
 def norm_eps(norm: nn.Module) -> float:
-    """Return what a norm adds to the variance, by either of the names that norms use."""
+    """Return the number that a norm adds to the variance, under either of its attribute names."""
     return getattr(norm, "variance_epsilon", 0.0) or getattr(norm, "eps", 0.0)
 
 
 def put(model: nn.Module, name: str, module: nn.Module) -> None:
-    """Put a module in the place of the one with this dotted name."""
+    """Replace the module that has this dotted name."""
     parent, _, leaf = name.rpartition(".")
     setattr(model.get_submodule(parent), leaf, module)
 
 
 def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
-    """Give a freshly made model the shapes of a compressed one; the weights are not set."""
+    """Give a newly built model the shapes of a compressed one; its weights are not set."""
     for name, sliced in shapes["blocks"].items():
         put(model, name, SlicedBlock(model.get_submodule(name), **sliced))
     for name, (width, eps) in shapes["norms"].items():
@@ -291,7 +294,7 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
         old = table.get_parameter("weight")
         table.weight = nn.Parameter(old.new_empty(old.shape[0], dimension))
         table.embedding_dim = dimension
-    for name in shapes.get("turns", ()):  # those of checkpoints without have none
+    for name in shapes.get("turns", ()):  # checkpoints of earlier versions lack this key and others
         module = model.get_submodule(name)
         put(model, name, RotatedEmbedding(module) if isinstance(module, nn.Embedding) else RotatedNorm(module))
     for name, told in shapes.get("tables", {}).items():
@@ -312,7 +315,7 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
 
 
 def slimmed(base: type[transformers.PreTrainedModel]) -> type[transformers.PreTrainedModel]:
-    """Return the class of a transformers architecture whose instances take the shapes of `config.slimscope`."""
+    """Return a transformers architecture's class whose instances take the shapes of `config.slimscope`."""
 
     def __init__(self, config, *args, **kwargs):
         base.__init__(self, config, *args, **kwargs)

@@ -1,7 +1,7 @@
-"""What models are called where several checkpoints share a name, and which model a typed name means.
+"""Display names of models, and the model that a typed name refers to.
 
-A model is a name and a revision. Its display name is the name alone while no other known revision has it, and
-`ckpt@131c884a` where one does. Everything that groups, lists or links models uses display names.
+A model is a name and a revision. Its display name is the name alone if no other known revision has that name, else
+`ckpt@131c884a`. Everything that groups, lists or links models uses display names.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from core.errors import UserError, echo
 from core.specs import PUBLISHED, UNKNOWN, ModelId
 
 SHORT = 8  # digits of a revision in a display name
-LEAST_DIGITS = 4  # of a revision that are enough to name it
-UNTOLD = (UNKNOWN, PUBLISHED)  # revisions of what was measured elsewhere, which do not tell the checkpoint
+LEAST_DIGITS = 4  # digits that suffice to name a revision
+UNTOLD = (UNKNOWN, PUBLISHED)  # revisions of results measured elsewhere, whose checkpoint is unknown
 
 
 def short_revision(revision: str) -> str:
-    """Return the first digits of a digest or a commit, the version of a wheel, or the whole of another revision."""
+    """Return the first digits of a digest or commit, the version of a wheel, or another revision in full."""
     text = re.split("==|:", revision)[-1]
     return text[:SHORT] if re.fullmatch("[0-9a-f]{12,}", text) else text
 
 
 def display_names(models: Iterable[ModelId]) -> dict[ModelId, str]:
-    """Return what each of some models is called among them.
+    """Return the display name of each model among the given ones.
 
-    Rows of an untold revision (imported or published) belong to the model of their name while at most one revision of
-    it is known; with several, they are called `ckpt@unknown` or `ckpt@published`.
+    Imported and published rows have no known revision. They belong to the model of their name if at most one of its
+    revisions is known. Otherwise they are called `ckpt@unknown` or `ckpt@published`.
     """
     every = list(dict.fromkeys(models))
     known = Counter(model.name for model in every if model.revision not in UNTOLD)
@@ -40,18 +40,18 @@ def display_names(models: Iterable[ModelId]) -> dict[ModelId, str]:
 
 
 def same_model(one: ModelId, other: ModelId) -> bool:
-    """Whether two models are one checkpoint, as far as their revisions tell."""
+    """Return whether two models are one checkpoint, as far as their revisions show."""
     return len(set(display_names([one, other]).values())) == 1
 
 
 def has_revision(model: ModelId, text: str) -> bool:
-    """Whether `text` names the revision of a model: the whole of it, its short form, or enough first digits."""
+    """Return whether `text` is the revision of a model: in full, its short form, or enough first digits."""
     digits = re.split("==|:", model.revision)[-1]
     return text in (model.revision, digits) or (len(text) >= LEAST_DIGITS and digits.startswith(text))
 
 
 def meant_by(typed: str, names: Mapping[ModelId, str]) -> list[str]:
-    """Return the display names that a typed name may mean: `ckpt`, `ckpt@131c884a` or with any digits of a revision."""
+    """Return the display names that a typed name can mean: `ckpt`, or `ckpt@` and digits of a revision."""
     if typed in names.values():
         return [typed]
     name, _, revision = typed.rpartition("@")
@@ -61,11 +61,11 @@ def meant_by(typed: str, names: Mapping[ModelId, str]) -> list[str]:
 
 
 def resolve_name(typed: str, names: Mapping[ModelId, str]) -> str:
-    """Return the one display name that a typed name means; a `UserError` names those that there are."""
+    """Return the one display name that a typed name means; raise `UserError` with the known names otherwise."""
     found = meant_by(typed, names)
     if not found:
         known = ", ".join(dict.fromkeys(names.values())) or "no model"
         raise UserError(f"There is no result of {echo(typed)}; there are results of {known}.")
     if len(found) > 1:
-        raise UserError(f"{echo(typed)} may be {' or '.join(found)}; name one of them.")
+        raise UserError(f"{echo(typed)} is ambiguous; give {' or '.join(found)}.")
     return found[0]

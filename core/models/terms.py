@@ -1,4 +1,4 @@
-"""Models whose licence wants a yes before anything of them is fetched: the text of the terms, and the answer."""
+"""Models whose licence must be accepted before a download: the text of the terms, and the user's answer."""
 
 import shutil
 from pathlib import Path
@@ -16,17 +16,17 @@ ANSWERS = {b"yes": True, b"no": False}
 
 
 def answer(model: str) -> bool | None:
-    """Return whether the user has agreed to a model's terms, None where nothing was answered."""
+    """Return whether the user accepted a model's terms; None without an answer."""
     return ANSWERS.get(read_small(_answers() / model) or b"")
 
 
 def remember(model: str, agreed: bool) -> None:
-    """Keep what the user answered to a model's terms."""
+    """Store the user's answer to a model's terms."""
     write_small(_answers() / model, b"yes" if agreed else b"no")
 
 
 def terms_text(terms: Terms, progress: Progress = silent) -> str:
-    """Return the terms as Markdown, from their own wheel, which holds nothing of the model."""
+    """Return the terms as Markdown, from their own wheel, which contains nothing of the model."""
     from bs4 import BeautifulSoup
     from markdownify import MarkdownConverter
 
@@ -40,7 +40,7 @@ def terms_text(terms: Terms, progress: Progress = silent) -> str:
     page = BeautifulSoup((folder / terms.member).read_text(encoding="utf-8"), "html.parser")
     article = page.find(class_=terms.article)
     if article is None:
-        raise UserError(f"The {terms.name} could not be read from {terms.wheel.requirement}; they are at {terms.url}.")
+        raise UserError(f"The {terms.name} could not be read from {terms.wheel.requirement}; read them at {terms.url}.")
     for link in article.find_all("a", href=True):
         link["href"] = urljoin(terms.url, str(link["href"]))
     return MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(article).strip()

@@ -1,1 +1,1 @@
-"""Variants as files that other programs load."""
+"""Export of variants to files for other programs."""

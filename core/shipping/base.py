@@ -1,4 +1,4 @@
-"""What a format is: files that another program loads, what they take, and which variants they can hold."""
+"""Export formats: the files that a runtime loads, their size, and the variants that they can represent."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from core.specs import FormatName, VariantSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-ProgressFn = Callable[[int, int], None]  # hears how many of how many parts are written
+ProgressFn = Callable[[int, int], None]  # receives the number of written parts, and of all
 
 
 @dataclass(frozen=True)
@@ -28,52 +28,52 @@ class Runtime:
 
 @dataclass(frozen=True)
 class WrittenExport:
-    """What was written: the file or folder that a runtime loads, and what its card says of it."""
+    """The file or folder that a runtime loads, and the texts about it on the card."""
 
     path: Path
-    loading: str  # Python that loads it, with FOLDER for where it lies
+    loading: str  # Python that loads it, with FOLDER for its folder
     notes: tuple[str, ...] = ()
 
 
 class Format(ABC):
-    """A form that variants are saved in. What it is costs no import of torch; writing it does."""
+    """An export format. Only `write` imports torch."""
 
     name: ClassVar[FormatName]
     label: ClassVar[str]
-    purpose: ClassVar[str]  # one sentence
-    library: ClassVar[str]  # that a model card names
+    purpose: ClassVar[str]  # one or two sentences
+    library: ClassVar[str]  # named on the model card
     runtime: ClassVar[Runtime]
-    types: ClassVar[Mapping[str, str]]  # what weights may be saved in, as users write it: as it is stored
+    types: ClassVar[Mapping[str, str]]  # of saved weights: as users write it, as it is stored
 
     def parse(self, text: str) -> str:
-        """Return the type that users write as `text`; a `UserError` for one that the format does not have."""
+        """Return the stored type that users write as `text`; raise `UserError` for an unknown type."""
         found = next((stored for name, stored in self.types.items() if name.lower() == text.lower()), None)
         if found is None:
             raise unknown(f"type of {self.label}", text, self.types)
         return found
 
     def type_name(self, kind: str) -> str:
-        """Return how users write a type."""
+        """Return a type as users write it."""
         return next((name for name, stored in self.types.items() if stored == kind), kind)
 
     def usual_words(self, kind: str) -> str:
-        """Say how far from ours the proof of a type usually is; empty where that is not known."""
+        """Describe the usual difference that the export check finds for a type; empty if unknown."""
         return ""
 
     def default(self, variant: Variant | VariantSpec) -> str:
-        """Return the type that loses nothing of a variant, or least."""
+        """Return the type that loses least of a variant."""
         return variant.dtype
 
     @abstractmethod
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        """Return about how many bytes a variant takes on disk."""
+        """Return the approximate bytes of a variant on disk."""
 
     @abstractmethod
     def check(self, variant: Variant | VariantSpec) -> None:
-        """Raise `UserError` where the format has no form for what stages leave, or for such a model."""
+        """Raise `UserError` if the format cannot represent the variant or its model."""
 
     @abstractmethod
     def write(
         self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
     ) -> WrittenExport:
-        """Write model and tokenizer into an empty folder; the model may be brought to another precision."""
+        """Write model and tokenizer into an empty folder; this may change the precision of the model."""

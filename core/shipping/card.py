@@ -1,4 +1,4 @@
-"""The card beside a saved model: what it is, what it measured, whom to cite, how to load it, and what proves it."""
+"""The model card of an export: description, results, citations, loading code, command and export check."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from core.training.base import Recovery
 
 
 def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
-    """Return the model card of what was saved in a type of a format."""
+    """Return the model card of an export, in a type of a format."""
     variant, known = result.variant, BY_ID.get(result.variant.model)
-    found = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
-    papers = dict.fromkeys(method.citation for method in found.values() if method.citation)
-    beside = shared(variant.stages)
-    texts = [f"calibration text `{beside.calibration}`" if beside.calibration else None]
-    texts += [f"training text `{beside.train}`" if beside.train else None]
-    texts += [f"seed {beside.seed}" if beside.seed is not None else None]
+    methods = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
+    papers = dict.fromkeys(method.citation for method in methods.values() if method.citation)
+    defaults = shared(variant.stages)
+    texts = [f"calibration data `{defaults.calibration}`" if defaults.calibration else None]
+    texts += [f"training data `{defaults.train}`" if defaults.train else None]
+    texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]
     model = typed_name(variant.model_id)
-    command = ["slimscope", "run", model, format_chain(variant.stages), *default_flags(beside)]
+    command = ["slimscope", "run", model, format_chain(variant.stages), *default_flags(defaults)]
     command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.type_name(kind)]
     lines = [
         "---",
@@ -38,25 +38,25 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         "---",
         f"# {variant.model}, {chain_name(variant.stages)}",
         "",
-        *dict.fromkeys(method.summary for method in found.values()),
+        *dict.fromkeys(method.summary for method in methods.values()),
         "",
-        f"Made by Slimscope from `{variant.model}` ({variant.revision}) by the chain `{format_chain(variant.stages)}`"
-        f"{''.join(f', {text}' for text in texts if text)}. Key `{variant.key}`.",
+        f"Created by Slimscope from `{variant.model}` ({variant.revision}) with the chain "
+        f"`{format_chain(variant.stages)}`{''.join(f', {text}' for text in texts if text)}. Key `{variant.key}`.",
         "",
-        *(f"{place}. {_told(stage)}" for place, stage in enumerate(variant.stages, 1)),
+        *(f"{place}. {_stage_sentence(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
         f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {form.type_name(kind)}.",
         *filter(None, [embedding_words(result)]),
         "",
         *made.notes,
         *([""] if made.notes else []),
-        "Loaded by:",
+        "Load it with:",
         "",
         "```python",
         made.loading,
         "```",
         "",
-        "Made by:",
+        "Reproduce it with:",
         "",
         "```",
         shlex.join(command),
@@ -74,22 +74,22 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
 
 
 def _size(result: Result) -> str:
-    """Return how much of the model was removed and the bits per weight of what was quantised."""
+    """Return the removed share of the model and the bits per weight of quantised parts, in words."""
     removed = model_share(result)
-    parts = [] if removed is None else [f"{removed:.1%} of the model's parameters are zero or gone"]
+    parts = [] if removed is None else [f"{removed:.1%} of the model's parameters are zero or removed"]
     return "; ".join([*parts, *bits_words(result)])
 
 
-def _told(stage: Stage) -> str:
+def _stage_sentence(stage: Stage) -> str:
     """Return the sentence on a stage."""
     method = get_stage(stage.method)
     if stage.method == DENSE:
-        return f"{method.label}: as it is."
+        return f"{method.label}: uncompressed."
     if stage.removes:
         done = f"compressed, {format_amount(stage.ratio, stage.pattern)}"
     else:
-        kinds = {Recovery: "trained", TransformMethod: "turned"}
-        done = next((said for kind, said in kinds.items() if issubclass(method, kind)), "reconstructed")
+        kinds = {Recovery: "fine-tuned", TransformMethod: "transformed"}
+        done = next((verb for kind, verb in kinds.items() if issubclass(method, kind)), "reconstructed")
     parts = [f"{method.label}: {done}"]
     if stage.layers:
         parts.append(f"layers {stage.layers}")

@@ -1,6 +1,6 @@
-"""A variant whose weights lie on a symmetric grid as a folder of packed codes, for compressed-tensors (pack-quantized).
+"""Export of a variant on a symmetric grid as packed codes for compressed-tensors (pack-quantized).
 
-Servers such as vLLM read this form, too; transformers makes 16 or 32-bit weights of it when it loads.
+Servers such as vLLM read this format, too. transformers unpacks it to 16-bit or 32-bit weights.
 """
 
 from __future__ import annotations
@@ -22,15 +22,17 @@ if TYPE_CHECKING:
     from core.models.parts.grids import Grid
 
 SCALE_BITS = 16
-NO_GRID = "compressed-tensors holds weights that were rounded to a grid, as by rtn or gptq, and {}; export it as {}."
+NO_GRID = "compressed-tensors needs weights on a symmetric grid, such as gptq's, but {}; export it as {}."
 
 
 class CompressedTensors(Format):
+    """The pack-quantized format of compressed-tensors."""
+
     name = "compressed-tensors"
     label = "compressed-tensors"
     purpose = (
-        "A folder of packed codes, for a variant that was rounded to a symmetric grid, such as gptq's; transformers "
-        "loads it with the compressed-tensors package."
+        "A folder of packed codes, for a variant on a symmetric grid, such as gptq's. transformers loads it with the "
+        "compressed-tensors package."
     )
     library = "transformers"
     runtime = Runtime("in_transformers", ("transformers", "compressed-tensors"))
@@ -43,7 +45,7 @@ class CompressedTensors(Format):
 
     def check(self, variant: Variant | VariantSpec) -> None:
         if last_grid(variant) is None:
-            raise UserError(NO_GRID.format("no stage of this variant does that", "huggingface or gguf"))
+            raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
 
     def write(
         self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
@@ -61,8 +63,8 @@ class CompressedTensors(Format):
             stored = packed_parts(linear.weight.data.cpu(), grid)
             parts |= {f"{name}.{part}": tensor for part, tensor in stored.items()}
         model.to(getattr(torch, kind))
-        gone = {f"{name}.weight" for name in grids}
-        kept = {name: tensor for name, tensor in model.state_dict().items() if name not in gone}
+        replaced = {f"{name}.weight" for name in grids}
+        kept = {name: tensor for name, tensor in model.state_dict().items() if name not in replaced}
         with describing(model, folder) as plain:
             model.config.quantization_config = described(model, grids)
             model.save_pretrained(folder, state_dict=kept | parts)
@@ -74,9 +76,9 @@ Grids = dict[str, "tuple[nn.Linear, Grid]"]  # of linears by name
 
 
 def grids_of(model: PreTrainedModel) -> Grids:
-    """Return the linears that lie on a grid, and the grids; a `UserError` where one is of another form.
+    """Return the linears on a grid, with their grids; raise `UserError` for a grid that the format lacks.
 
-    An embedding is written whole.
+    An embedding is excluded, because it is written in full.
     """
     from torch import nn
 
@@ -89,27 +91,27 @@ def grids_of(model: PreTrainedModel) -> Grids:
     }
     for name, (module, grid) in found.items():
         if grid.zero is not None:
-            raise UserError(NO_GRID.format(f"the grid of {name} has zeros of its own, which it does not load", "gguf"))
+            raise UserError(NO_GRID.format(f"the grid of {name} has zero points", "gguf"))
         if not isinstance(module, nn.Linear):
-            raise UserError(NO_GRID.format(f"{name} is no linear of the form that it knows", "huggingface"))
+            raise UserError(NO_GRID.format(f"{name} is not an nn.Linear", "huggingface"))
     return cast("Grids", found)
 
 
 def packed_parts(weight: Tensor, grid: Grid) -> dict[str, Tensor]:
-    """Return what is stored of a weight (out, in) in its place."""
+    """Return the tensors that replace a weight (out, in)."""
     import torch
 
     from core.shipping.packing import packed
 
     return {
         "weight_packed": packed(grid.codes(weight.float()), grid.bits),
-        "weight_scale": grid.scale.half().contiguous(),  # exact, as a grid's scales are numbers that 16 bits hold
+        "weight_scale": grid.scale.half().contiguous(),  # exact: a grid's scales fit in 16 bits
         "weight_shape": torch.tensor(weight.shape),
     }
 
 
 def described(model: PreTrainedModel, grids: Grids) -> dict[str, Any]:
-    """Return the `quantization_config`: a group of linears for each kind of grid, and those that lie on none."""
+    """Return the `quantization_config`: a group of linears for each kind of grid, and the linears without one."""
     from torch import nn
 
     kinds: dict[tuple[int, int], list[str]] = {}

@@ -1,4 +1,4 @@
-"""A variant written for others: in a format, with a card, and read by that format's own runtime before it is there."""
+"""Export of a variant: files in a format, a card, and a check by the format's own runtime."""
 
 from __future__ import annotations
 
@@ -20,38 +20,38 @@ from core.shipping.proof import FILE, ExportCheck, expected, verify_export
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-NO_TEXT = ExportCheck(reason="it reads no text, and prompts are what an export is proved by.")
+NO_TEXT = ExportCheck(reason="the model reads no text, and the check needs prompts.")
 
 
 def export(
     model: PreTrainedModel, tokenizer: Any, result: Result, folder: Path, form: Format, kind: str, progress: Progress
 ) -> None:
-    """Write a variant in a type of a format to a new or empty folder, proved and with its card, all of it or nothing.
+    """Write a variant in a type of a format to a new or empty folder, with export check and card, or nothing.
 
-    The model itself may be brought to another precision; one that reads no text has no tokenizer. Raises `UserError`
-    where the format cannot hold it, or the folder cannot be written.
+    The precision of the model may change. A model that reads no text has no tokenizer. Raises `UserError` if the format
+    cannot represent the variant or the folder cannot be written.
     """
     form.check(result.variant)
-    wanted = None if tokenizer is None else expected(model, tokenizer)
-    told = f"{form.label} {form.type_name(kind)}"
+    readings = None if tokenizer is None else expected(model, tokenizer)
+    label = f"{form.label} {form.type_name(kind)}"
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".unfinished-") as temporary:
             content = Path(temporary) / "content"
             content.mkdir()
 
-            def tell(done: int, total: int) -> None:
-                progress("save", done, total, told)
+            def report(done: int, total: int) -> None:
+                progress("save", done, total, label)
 
-            tell(0, 1)
-            made = form.write(model, tokenizer, result.variant, content, kind, tell)
-            waiting = partial(progress, "prove", 0, 1, told)
+            report(0, 1)
+            written = form.write(model, tokenizer, result.variant, content, kind, report)
+            waiting = partial(progress, "prove", 0, 1, label)
             waiting()
             proof = NO_TEXT
-            if wanted is not None:
-                proof = verify_export(form.runtime, made.path, wanted, torch.get_num_threads(), waiting)
+            if readings is not None:
+                proof = verify_export(form.runtime, written.path, readings, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
-            (content / "README.md").write_text(card(result, form, kind, made, proof))
+            (content / "README.md").write_text(card(result, form, kind, written, proof))
             on_disk(content)
             content.replace(folder)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Every format that variants are saved in, in the order shown to users, and what a run asks for of them."""
+"""All export formats in the order shown to users, and the format that a run requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FORMATS: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
 
 
 def find_format(name: str) -> Format:
-    """Return the format of that name; a `UserError` names the nearest one otherwise."""
+    """Return the format of that name; raise `UserError` with the nearest name otherwise."""
     for one in FORMATS:
         if one.name == name:
             return one
@@ -23,24 +23,24 @@ def find_format(name: str) -> Format:
 
 
 def requested_format(spec: RunSpec) -> tuple[Format, str]:
-    """Return the format and the type that a run saves its model in."""
+    """Return the format and type in which a run saves its model."""
     form = find_format(spec.format)
     return form, spec.precision or form.default(spec.variant)
 
 
 def type_words(spec: RunSpec) -> str:
-    """Return in what a run saves its model: `fp16`, or with the format where that is another than Hugging Face's."""
+    """Return the type of a run's saved model, such as `fp16`; formats except Hugging Face's add their label."""
     return _words(*requested_format(spec))
 
 
 def usual_words(spec: RunSpec) -> str:
-    """Say how far from ours the proof of what a run saves usually is; empty where that is not known."""
+    """Describe the usual difference that the export check of a run finds; empty if unknown."""
     form, kind = requested_format(spec)
     return form.usual_words(kind)
 
 
 def size_of(result: Result, form: Format, kind: str) -> str:
-    """Say what a variant will take on disk in a type of a format: `538 MB, fp32`."""
+    """Return the approximate size of a variant in a type of a format: `538 MB, fp32`."""
     return size_words(form.size(result.variant, result.counted, kind), _words(form, kind))
 
 

@@ -1,4 +1,4 @@
-"""What stages say of the grid that a variant's weights lie on; imports nothing that computes."""
+"""The grid of a variant's weights according to its stages; imports nothing that computes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from core.specs import VariantSpec, parse_bits
 
 
 def last_grid(variant: Variant | VariantSpec, place: Place = "linears") -> tuple[float, int] | None:
-    """Return the bits, or their mean, and the group size (0: the whole row) of the last stage that rounds the linears,
-    or the tables; None without one.
+    """Return bits and group size of the last stage that quantises the linears, or the tables; None without one.
+
+    Bits may be a mean; a group size of 0 is the whole row.
     """
     for stage in reversed(variant.stages):
         method = build_method(stage)

@@ -1,4 +1,4 @@
-"""Any variant as a folder that transformers loads: safetensors, with a module of its own where shapes need one."""
+"""Export of any variant as safetensors for transformers, with its own module if the shapes need one."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ from core.specs import PRECISIONS, Dtype, VariantSpec
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-OWN_CODE = "`modeling_slimscope.py` beside the weights builds parts that no plain configuration has."
+OWN_CODE = "`modeling_slimscope.py` in the folder builds the modules that no plain configuration describes."
 
 
 class HuggingFace(Format):
+    """A folder that transformers loads."""
+
     name = "huggingface"
     label = "Hugging Face"
-    purpose = "A folder of safetensors that transformers loads, whatever the chain; zeros take as much room as others."
+    purpose = "A folder of safetensors that transformers loads, for any chain. Zeros take the space of other weights."
     library = "transformers"
     runtime = Runtime("in_transformers", ("transformers",))
     types = PRECISIONS
 
     def check(self, variant: Variant | VariantSpec) -> None:
-        """Every variant has this form."""
+        """Accept every variant."""
 
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
         return checkpoint_bytes(footprint, cast("Dtype", kind))
@@ -43,16 +45,16 @@ class HuggingFace(Format):
         model.to(getattr(torch, kind))
         plain = save_model(model, folder)
         if tokenizer is None:
-            told = loading_encoder(type(model).__name__ if plain else "AutoModel", plain)
-            _bring_preprocessor(variant, folder)
+            code = loading_encoder(type(model).__name__ if plain else "AutoModel", plain)
+            _copy_preprocessor(variant, folder)
         else:
             tokenizer.save_pretrained(folder)
-            told = loading(plain)
-        return WrittenExport(folder, told, () if plain else (OWN_CODE,))
+            code = loading(plain)
+        return WrittenExport(folder, code, () if plain else (OWN_CODE,))
 
 
-def _bring_preprocessor(variant: Variant, folder: Path) -> None:
-    """Copy what says how pictures or sounds become inputs, and outputs text, from the model's folder."""
+def _copy_preprocessor(variant: Variant, folder: Path) -> None:
+    """Copy the files that convert pictures or sounds to inputs, and outputs to text, from the model's folder."""
     from core.models.sources import identify_again
 
     source = identify_again(variant.model, variant.revision).folder
@@ -62,13 +64,13 @@ def _bring_preprocessor(variant: Variant, folder: Path) -> None:
 
 
 def loading_encoder(kind: str, plain: bool) -> str:
-    """Return the Python that loads a folder whose model has no tokenizer, by a class of transformers."""
+    """Return Python that loads a folder with a class of transformers, for a model without tokenizer."""
     more = "" if plain else ", trust_remote_code=True"
     return f'from transformers import {kind}\nmodel = {kind}.from_pretrained("FOLDER"{more})'
 
 
 def loading(plain: bool) -> str:
-    """Return the Python that loads a folder; what is not plain brings its own code."""
+    """Return Python that loads a folder; a model that is not plain runs its own code."""
     more = "" if plain else ", trust_remote_code=True"
     return (
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n"

@@ -1,4 +1,4 @@
-"""Codes of a few bits side by side in 32-bit words, as the pack-quantized form of compressed-tensors has them."""
+"""Codes of a few bits packed into 32-bit words, as in the pack-quantized format of compressed-tensors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ WORD = 32
 
 
 def packed(codes: Tensor, bits: int) -> Tensor:
-    """Return signed codes (out, in) as int32 (out, words), from the lowest bit on, also across the ends of words.
+    """Pack signed codes (out, in) into int32 (out, words), from the lowest bit, across word boundaries.
 
-    What is stored of a code is its distance from the lowest. 32 codes take as many words as they have bits.
+    A code is stored as its distance from the lowest. 32 codes take as many words as they have bits.
     """
     above = (codes + 2 ** (bits - 1)).numpy().astype(np.uint8)
     rows, inputs = above.shape

@@ -1,7 +1,7 @@
-"""Whether an export says what the variant says: its own runtime reads it, in a process that never imports this project.
+"""The export check: an export's own runtime and the variant read the same prompts, and their outputs are compared.
 
-A few prompts are read by both: the tokens must be the same, and of the five likeliest next ones the log-probabilities
-are compared with ours, in the precision that the variant was measured in.
+The runtime runs in a process that never imports this project. Token ids must be equal. The log-probabilities of the
+five likeliest next tokens are compared with the variant's, in the precision in which it was measured.
 """
 
 from __future__ import annotations
@@ -36,43 +36,42 @@ PROMPTS = (
     "def add(first, second):\n    return",
     "It's 1984, and they've said: \"We'll meet again,\"",
 )
-TOKENS = 32  # that are decoded to time them
+TOKENS = 32  # decoded to measure speed
 FILE = "proof.json"
 POLL = 0.5  # seconds
-MOST = 700  # nats of which there is a factor
+MOST = 700  # nats whose exponential is finite
 HOW = "pip install 'slimscope[export]'"
 
-
-Reading = tuple[list[int], "Tensor"]  # the tokens of a prompt, the log-probability of every next one (V,)
+Reading = tuple[list[int], "Tensor"]  # token ids of a prompt, log-probabilities of the next token (V,)
 
 
 class ExportCheck(Frozen):
-    """What became of an export in its own runtime."""
+    """The result of an export check."""
 
     versions: dict[str, str] = {}
-    reason: str | None = None  # why there is none, in one sentence
+    reason: str | None = None  # why there is no result, in one sentence
     same_tokens: bool = False
-    difference: float | None = None  # the largest of a log-probability among the five likeliest next tokens
-    same_first: int = 0  # prompts whose likeliest next token is ours
+    difference: float | None = None  # the largest of a log-probability of the five likeliest next tokens
+    same_first: int = 0  # prompts with the variant's likeliest next token
     prompts: int = 0
     tokens_per_second: float | None = None
 
     def words(self) -> str:
-        """Say it in one sentence."""
+        """Describe the result."""
         if self.reason is not None:
-            return f"Not proved: {self.reason}"
+            return f"Export not checked: {self.reason}"
         read = " with ".join(f"{name} {version}" for name, version in self.versions.items())
-        other = "" if self.same_tokens else ", which splits them into other tokens"
+        other = "" if self.same_tokens else ", with other tokens"
         return (
-            f"Read by {read}{other}: of {self.prompts} prompts the likeliest next token is ours in {self.same_first}, "
-            f"the five likeliest have log-probabilities within {self.difference:.2g} of ours (probabilities within a "
-            f"factor of {format_number(math.exp(min(self.difference or 0, MOST)))}), and it decodes "
-            f"{self.tokens_per_second:.0f} tokens a second."
+            f"Checked with {read}{other}: the likeliest next token is the same for {self.same_first} of {self.prompts} "
+            f"prompts. Log-probabilities of the five likeliest differ by at most {self.difference:.2g} (a factor of "
+            f"{format_number(math.exp(min(self.difference or 0, MOST)))} in probability). "
+            f"It decodes {self.tokens_per_second:.0f} tokens per second."
         )
 
 
 def expected(model: PreTrainedModel, tokenizer: Any) -> list[Reading]:
-    """Return how a variant itself reads the prompts."""
+    """Return token ids and next-token log-probabilities of the prompts from the variant itself."""
     import torch
 
     found = []
@@ -85,7 +84,7 @@ def expected(model: PreTrainedModel, tokenizer: Any) -> list[Reading]:
 
 
 def read_proof(folder: Path) -> ExportCheck | None:
-    """Return what the proof of an export was; None in a folder without one, or where that cannot be read."""
+    """Return the export check stored in a folder; None if it is absent or unreadable."""
     try:
         return ExportCheck.model_validate_json((folder / FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
@@ -95,36 +94,36 @@ def read_proof(folder: Path) -> ExportCheck | None:
 def verify_export(
     runtime: Runtime, path: Path, wanted: Sequence[Reading], threads: int, waiting: Callable[[], None]
 ) -> ExportCheck:
-    """Have an export read by its runtime, and compare what that says with what is `wanted`.
+    """Read an export with its runtime, and compare the outputs with `wanted`.
 
-    `waiting` is called while that runs, and may raise to stop it.
+    `waiting` is called while the runtime works, and may raise to stop it.
     """
     if missing := [package for package in runtime.packages if not installed(package)]:
-        return ExportCheck(reason=f"install {' and '.join(missing)} ({HOW}), which reads it.")
+        return ExportCheck(reason=f"install {' and '.join(missing)} ({HOW}) to check it.")
     script = Path(runtimes.__file__).with_name(f"{runtime.script}.py")
-    asked = {"path": str(path), "prompts": PROMPTS, "tokens": TOKENS, "threads": threads, "packages": runtime.packages}
-    code, said, logged = _answer([sys.executable, "-I", str(script)], json.dumps(asked), waiting)
+    query = {"path": str(path), "prompts": PROMPTS, "tokens": TOKENS, "threads": threads, "packages": runtime.packages}
+    code, output, errors = _run([sys.executable, "-I", str(script)], json.dumps(query), waiting)
     try:
-        return compared(json.loads(said.splitlines()[-1]), wanted)
-    except (IndexError, ValueError):  # it said nothing, or no JSON
-        log.info("%s could not read %s:\n%s", runtime.script, path, logged)
-        lines = logged.strip().splitlines() or [""]
-        told = next((line for line in reversed(lines) if re.match(r"\w*(Error|Exception):|.*ASSERT", line)), lines[-1])
-        return ExportCheck(reason=f"{runtime.packages[-1]} could not read it (exit code {code}): {told}")
+        return compared(json.loads(output.splitlines()[-1]), wanted)
+    except (IndexError, ValueError):  # no output, or no JSON
+        log.info("%s could not read %s:\n%s", runtime.script, path, errors)
+        lines = errors.strip().splitlines() or [""]
+        last = next((line for line in reversed(lines) if re.match(r"\w*(Error|Exception):|.*ASSERT", line)), lines[-1])
+        return ExportCheck(reason=f"{runtime.packages[-1]} could not read it (exit code {code}): {last}")
 
 
-def _answer(command: list[str], asked: str, waiting: Callable[[], None]) -> tuple[int, str, str]:
-    """Return the exit code of a process, and what it wrote to stdout and stderr."""
+def _run(command: list[str], query: str, waiting: Callable[[], None]) -> tuple[int, str, str]:
+    """Run a process, and return its exit code, stdout and stderr."""
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as child:
-        given: str | None = asked
+        unsent: str | None = query
         try:
             while True:
                 try:
-                    said, logged = child.communicate(given, timeout=POLL)
-                    return child.returncode, said, logged
+                    output, errors = child.communicate(unsent, timeout=POLL)
+                    return child.returncode, output, errors
                 except subprocess.TimeoutExpired:
-                    given = None  # what is left of it is sent on
+                    unsent = None  # the rest of it is still sent
                     waiting()
         except BaseException:
             child.kill()
@@ -132,7 +131,7 @@ def _answer(command: list[str], asked: str, waiting: Callable[[], None]) -> tupl
 
 
 def installed(package: str) -> bool:
-    """Whether a package is there to be imported by a runtime."""
+    """Return whether a package that a runtime needs is installed."""
     try:
         importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -141,7 +140,7 @@ def installed(package: str) -> bool:
 
 
 def compared(told: dict[str, Any], wanted: Sequence[Reading]) -> ExportCheck:
-    """Return how what a runtime told differs from what is wanted."""
+    """Return how the outputs of a runtime differ from the wanted ones."""
     pairs = list(zip(told["prompts"], wanted, strict=True))
     return ExportCheck(
         versions=told["versions"],

@@ -272,10 +272,10 @@ def test_a_folder_that_a_link_names_waits_for_the_button(page, address, tmp_path
     settled(opened(page, f"{address}/run?run_model={tmp_path}"))
     button = page.get_by_role("button", name="Read this folder")
     button.wait_for()
-    assert page.get_by_text("holds no JSON object").count() == 0
+    assert page.get_by_text("contains no JSON object").count() == 0
     page.get_by_role("spinbutton", name="Share of block weights").fill("0.3")
     page.keyboard.press("Enter")
     settled(page)
     button.click()
-    page.get_by_text("holds no JSON object").wait_for()
+    page.get_by_text("contains no JSON object").wait_for()
     button.wait_for(state="detached")

@@ -94,7 +94,7 @@ def test_a_point_leaves_as_gguf_that_llama_cpp_has_read(page, address, tmp_path)
     page.get_by_text("Queued").wait_for()
     opened(page, f"{address}/run")
     job = page.locator("[class*=st-key-run_job_]").first
-    job.get_by_text("Read by xllamacpp").wait_for(timeout=8 * MINUTES)
+    job.get_by_text("Checked with xllamacpp").wait_for(timeout=8 * MINUTES)
     (file,) = folder.glob("*.gguf")
     tensors = {tensor.name: tensor for tensor in GGUFReader(file).tensors}
     gate = tensors["blk.0.ffn_gate.weight"].data

@@ -1,1 +1,1 @@
-"""The parts of a model: its blocks, their linears and units, and what later stages must keep of them."""
+"""Parts of a model: blocks, linears, units, and the constraints that later stages preserve."""

@@ -1,7 +1,7 @@
-"""Where a causal LM's decoder blocks are and what role each of their linears has, found by structure.
+"""The decoder blocks of a causal LM and the roles of their linears, found by structure.
 
-Nothing here names an architecture: the blocks are the model's largest list of modules, and a linear's role follows
-from its name inside the block.
+No architecture is named here: the blocks are the model's largest list of modules, and a linear's role follows from its
+name inside the block.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from core.models.parts.selection import selects
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-# (role, pattern of the linear's name inside the block); the first that matches wins.
+# (role, pattern of the linear's name inside the block); the first match applies.
 ROLES = (
     ("qkv", r"(c_attn|qkv_proj|query_key_value|Wqkv)$"),
     ("gate_up", r"gate_up_proj$"),
@@ -38,7 +38,10 @@ ROLES = (
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear of a block. `nn.Linear` stores (out, in), GPT-2's `Conv1D` (in, out): here it is always (out, in)."""
+    """A linear of a block, with weights as (out, in).
+
+    `nn.Linear` stores (out, in), GPT-2's `Conv1D` stores (in, out).
+    """
 
     name: str  # such as model.layers.0.self_attn.q_proj
     block: int
@@ -47,7 +50,7 @@ class Linear:
 
     @property
     def plain(self) -> nn.Linear:
-        """The module of a linear that is known to be no `Conv1D`, as all are that units or directions are cut from."""
+        """The module as `nn.Linear`; a `TypeError` for a `Conv1D`, from which no units or directions are cut."""
         if isinstance(self.module, Conv1D):
             raise TypeError(f"{self.name} stores (in, out).")
         return self.module
@@ -60,19 +63,19 @@ class Linear:
 
     @property
     def weight(self) -> Tensor:
-        """The weight as an (out, in) view of the module's own memory."""
+        """The weight as an (out, in) view of the module's memory."""
         weight = self.module.weight.data
         return weight.T if isinstance(self.module, Conv1D) else weight
 
     @property
     def zeros(self) -> Tensor | None:
-        """The weights that an earlier stage bound to zero, (out, in); None where it bound none."""
+        """The mask (out, in) of weights that an earlier stage bound to zero; None without a constraint."""
         known = constraint_of(self.module)
         return None if known is None else known.zeros(self.weight.device)
 
     @property
     def bound(self) -> int:
-        """How many weights an earlier stage bound to zero."""
+        """The number of weights that an earlier stage bound to zero."""
         zeros = self.zeros
         return 0 if zeros is None else int(zeros.sum())
 
@@ -81,23 +84,23 @@ class Linear:
         """The gradient of the weight after a backward pass, (out, in)."""
         gradient = self.module.weight.grad
         if gradient is None:
-            raise TypeError(f"No gradient has reached {self.name}.")
+            raise TypeError(f"{self.name} has no gradient.")
         return gradient.T if isinstance(self.module, Conv1D) else gradient
 
     def set_weight(self, weight: Tensor) -> None:
-        """Copy an (out, in) tensor into the module, in its own dtype; what must stay zero does."""
+        """Copy an (out, in) tensor into the module in its own dtype; constrained weights become zero."""
         self.weight.copy_(apply_constraint(self.module, weight))
 
 
 @dataclass(frozen=True)
 class Blocks:
-    """The decoder blocks of a model: the list that holds them and its name in the model."""
+    """The decoder blocks of a model: their module list and its name in the model."""
 
     name: str
     holder: nn.ModuleList
 
     def linears(self, index: int) -> list[Linear]:
-        """Return the linears of one block in the order of definition."""
+        """Return the linears of one block in definition order."""
         block = self.holder[index]
         return [
             Linear(f"{self.name}.{index}.{name}", index, _role(name), module)
@@ -111,12 +114,12 @@ class Blocks:
 
 
 def _role(name: str) -> str:
-    plain = re.sub(r"\.[01]$", "", name)  # the two factors of a linear have its role
+    plain = re.sub(r"\.[01]$", "", name)  # both factors of a linear have its role
     return next((role for role, pattern in ROLES if re.search(pattern, plain)), "other")
 
 
 def find_blocks(model: nn.Module) -> Blocks:
-    """Return the decoder blocks; a `UserError` where there are none, or where they hold weights that are no linears."""
+    """Return the decoder blocks; raise `UserError` if there are none or if they have weights outside linears."""
     lists = [
         (name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)
     ]
@@ -127,16 +130,16 @@ def find_blocks(model: nn.Module) -> Blocks:
     covered = {id(linear.module.weight) for linear in blocks.all_linears()}
     loose = [n for n, p in holder.named_parameters() if p.dim() > 1 and id(p) not in covered]
     if loose or not covered:
-        what = loose[0] if loose else "no linear at all"
+        example = loose[0] if loose else "no linear at all"
         raise UserError(
-            f"{type(model).__name__} keeps weights in its blocks that are not linears ({what}), "
-            "as mixtures of experts with fused experts do; compressing only the rest would mislead, so it is refused."
+            f"{type(model).__name__} has weights in its blocks that are not linears ({example}), such as fused "
+            "experts. Compressing only the linears would be misleading, so the model is rejected."
         )
     return blocks
 
 
 def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linear]:
-    """Return the linears that `layers` names, all where it is None; a `UserError` where that is none."""
+    """Return the linears that `layers` selects, all for None; raise `UserError` if it selects none."""
     if layers is None:
         return linears
     found = selects(layers, blocks, [(linear.block, linear.name) for linear in linears])
@@ -144,7 +147,7 @@ def select(linears: list[Linear], layers: str | None, blocks: int) -> list[Linea
 
 
 def by_block(linears: Iterable[Linear]) -> dict[int, list[Linear]]:
-    """Return the linears of each block that has one, by its index, in order."""
+    """Return the linears grouped by block index, in order."""
     found: dict[int, list[Linear]] = {}
     for linear in linears:
         found.setdefault(linear.block, []).append(linear)
@@ -152,28 +155,28 @@ def by_block(linears: Iterable[Linear]) -> dict[int, list[Linear]]:
 
 
 def first(output: Any) -> Tensor:
-    """Return the hidden states of a block's output, a tensor or a tuple."""
+    """Return the hidden states of a block's output, which is a tensor or a tuple."""
     return output if isinstance(output, Tensor) else output[0]
 
 
 def text_config(model: PreTrainedModel) -> Any:
-    """Return the configuration of the model's language part; which fields it has, each architecture says itself."""
+    """Return the configuration of the model's language part; its fields depend on the architecture."""
     return model.config.get_text_config()
 
 
 def move(model: nn.Module, device: torch.device) -> None:
-    """Move a model, in place; `PreTrainedModel.to` is declared in a way that type checkers misread."""
+    """Move a model in place; type checkers misread the declaration of `PreTrainedModel.to`."""
     model.to(device)
 
 
 def sliding_window(model: PreTrainedModel) -> int | None:
-    """Return the longest sliding attention window of the model's configuration, or None where it has none."""
+    """Return the longest sliding attention window of the model's configuration; None without one."""
     config = text_config(model)
     return getattr(config, "sliding_window", None) if getattr(config, "use_sliding_window", True) else None
 
 
 def execution_device(device: str) -> torch.device:
-    """Return the device to compute on; a `UserError` where this machine does not have it."""
+    """Return the device to compute on; raise `UserError` if this machine lacks it."""
     try:
         wanted = torch.device(device)
         torch.empty(1, device=wanted)

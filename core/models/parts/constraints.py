@@ -1,7 +1,7 @@
-"""What a stage leaves that later ones must keep, beside each linear: which weights stay zero, and in what pattern.
+"""Constraints of linears: weights that later stages must leave at zero, and their N:M pattern.
 
-Whoever trains, compresses again, slices or saves a linear asks its constraint; a weight that is zero without one is
-an ordinary weight. Two factors in place of a linear are a constraint by themselves: their shapes.
+Training, compression, slicing and saving apply a linear's constraint. A zero weight without a constraint is an ordinary
+weight. Two factors that replace a linear are a constraint by their shapes.
 """
 
 from __future__ import annotations
@@ -18,31 +18,31 @@ from transformers.pytorch_utils import Conv1D
 
 Pattern = tuple[int, int]
 
-# Inside it is safetensors. Servers take every *.safetensors in a folder for weights, so it is called otherwise.
+# A safetensors file with another ending, because servers load every *.safetensors in a folder as weights.
 FILE = "constraints.bits"
 
-# Under which a linear has it. No buffer: it is not the model's, so neither its state dict nor its memory may count it.
+# Not a buffer, so that neither the state dict nor the memory footprint of the model includes it.
 ATTRIBUTE = "constraint"
 
 
 @dataclass(frozen=True)
 class Constraint:
-    """Weights of a linear (out, in) that must stay zero, and the n:m pattern that they make."""
+    """Weights of a linear (out, in) that must stay zero, and their N:M pattern."""
 
-    bits: Tensor  # (ceil(out * in / 8),) uint8, eight weights a byte
+    bits: Tensor  # (ceil(out * in / 8),) uint8, eight weights per byte
     shape: tuple[int, int]
     pattern: Pattern | None = None
 
     @classmethod
     def of(cls, zeros: Tensor, pattern: Pattern | None = None) -> Constraint:
-        """Return the constraint of a mask (out, in) that is True where a weight must stay zero."""
+        """Return the constraint of a mask (out, in); True marks a weight that must stay zero."""
         padding = zeros.new_zeros(-zeros.numel() % 8)
         eights = torch.cat([zeros.flatten(), padding]).view(-1, 8).to(torch.uint8)  # (bytes, 8)
         rows, columns = zeros.shape
         return cls((eights << _places(zeros.device)).sum(1, dtype=torch.uint8), (rows, columns), pattern)
 
     def zeros(self, device: torch.device) -> Tensor:
-        """Return the mask (out, in), True where a weight must stay zero."""
+        """Return the mask (out, in); True marks a weight that must stay zero."""
         eights = self.bits.to(device)[:, None] >> _places(device) & 1  # (bytes, 8)
         rows, columns = self.shape
         return eights.bool().flatten()[: rows * columns].view(rows, columns)
@@ -53,12 +53,12 @@ def _places(device: torch.device) -> Tensor:
 
 
 def constraint_of(module: nn.Module) -> Constraint | None:
-    """Return what later stages must keep of a linear; None where every weight is free."""
+    """Return the constraint of a linear; None if every weight is free."""
     return getattr(module, ATTRIBUTE, None)
 
 
 def set_constraint(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) -> None:
-    """Bind weights of a linear to zero, besides those that are so already; `zeros` is (out, in)."""
+    """Bind weights of a linear to zero, in addition to those already bound; `zeros` is (out, in)."""
     if (known := constraint_of(module)) is not None:
         zeros = zeros | known.zeros(zeros.device)
         pattern = pattern or known.pattern
@@ -67,19 +67,19 @@ def set_constraint(module: nn.Module, zeros: Tensor, pattern: Pattern | None = N
 
 
 def clear_constraint(module: nn.Module) -> None:
-    """Let all weights of a linear be free, as where something mixes them."""
+    """Free all weights of a linear, for stages that mix them."""
     if constraint_of(module) is not None:
         delattr(module, ATTRIBUTE)
 
 
 def apply_constraint(module: nn.Module, weight: Tensor) -> Tensor:
-    """Return a weight (out, in) that a linear may be given: zero where it must be."""
+    """Return a weight (out, in) with zeros where the linear's constraint requires them."""
     known = constraint_of(module)
     return weight if known is None else weight.masked_fill(known.zeros(weight.device), 0)
 
 
 def slice_constraint(module: nn.Module, rows: Tensor | None, columns: Tensor | None) -> None:
-    """Keep the given outputs and inputs of a linear's constraint, and the pattern where it still holds."""
+    """Slice a linear's constraint to the given outputs and inputs; drop its pattern if that no longer applies."""
     known = constraint_of(module)
     if known is None:
         return
@@ -92,13 +92,13 @@ def slice_constraint(module: nn.Module, rows: Tensor | None, columns: Tensor | N
 
 
 def _follows(zeros: Tensor, kept: int, group: int) -> bool:
-    """Whether a mask (out, in) leaves at most `kept` of every `group` consecutive inputs."""
+    """Return whether a mask (out, in) keeps at most `kept` of every `group` consecutive inputs."""
     whole = zeros.shape[1] % group == 0
     return whole and bool((zeros.unflatten(1, (-1, group)).sum(-1) >= group - kept).all())
 
 
 def save_constraints(model: nn.Module, folder: Path) -> None:
-    """Write the constraints of a model's linears beside its weights; a file of none says that there are none."""
+    """Write the constraints of a model's linears beside its weights; a file is written even if there are none."""
     found = {name: known for name, module in model.named_modules() if (known := constraint_of(module)) is not None}
     patterns = {name: known.pattern for name, known in found.items() if known.pattern}
     bits = {name: known.bits for name, known in found.items()}
@@ -106,9 +106,9 @@ def save_constraints(model: nn.Module, folder: Path) -> None:
 
 
 def load_constraints(model: nn.Module, folder: Path) -> None:
-    """Give a model's linears what `save_constraints` wrote.
+    """Load the constraints that `save_constraints` wrote into a model's linears.
 
-    Raises `OSError`, `SafetensorError` or `ValueError` where the file is missing, damaged or another model's.
+    Raises `OSError`, `SafetensorError` or `ValueError` for a file that is missing, damaged or another model's.
     """
     linears = {name: module for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
     with safe_open(folder / FILE, "pt") as file:

@@ -1,6 +1,6 @@
-"""A model's convolutions, of one axis or two, and what may stand in the place of one: two that follow each other.
+"""The 1-D and 2-D convolutions of a model, and the pair of convolutions that can replace one.
 
-One that computes something else than `torch.nn` does, such as standardising its kernel first, is none of them.
+Modules that compute something else than `torch.nn` does, such as a kernel that is standardised first, do not count.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Convolution:
 
     @property
     def kernel(self) -> Tensor:
-        """The weight (out, in / groups, *size), also where the module makes it of others, as under weight norm."""
+        """The weight (out, in / groups, *size); a parametrisation such as weight norm is evaluated."""
         return self.module.weight.detach()
 
     @property
@@ -38,7 +38,7 @@ class Convolution:
 
 
 def convolutions_of(model: nn.Module) -> list[Convolution]:
-    """Return the convolutions of a model in the order of definition, those in a pair among them."""
+    """Return the convolutions of a model in definition order, including those of pairs."""
     return [
         Convolution(name, module)
         for name, module in model.named_modules()
@@ -49,7 +49,7 @@ def convolutions_of(model: nn.Module) -> list[Convolution]:
 def pair_in_place_of(
     module: nn.Conv1d | nn.Conv2d, first: Tensor, second: Tensor, first_groups: int, axes: int
 ) -> ConvolutionPair:
-    """Return the two convolutions of these kernels that do what `module` does with its kernel.
+    """Return two convolutions with the given kernels that replace `module`.
 
     The first strides, pads and dilates along the kernel's first `axes`, the second along the rest.
     """
@@ -62,12 +62,12 @@ def pair_in_place_of(
 def _like(
     module: nn.Conv1d | nn.Conv2d, kernel: Tensor, groups: int, moves: Sequence[bool], bias: Tensor | None
 ) -> nn.Module:
-    """Return a convolution that goes along the axes where it `moves` as a module does, and stays in place elsewhere."""
+    """Return a convolution that strides, pads and dilates as `module` does, but only along the axes of `moves`."""
 
-    def along(values: Sequence[int] | str, still: int) -> Any:
+    def along(values: Sequence[int] | str, neutral: int) -> Any:
         if isinstance(values, str):  # padding that follows from the kernel's size
             return values
-        return tuple(value if moving else still for value, moving in zip(values, moves, strict=True))
+        return tuple(value if moving else neutral for value, moving in zip(values, moves, strict=True))
 
     weight = module.weight
     kind: Any = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Conv1d
@@ -90,5 +90,5 @@ def _like(
 
 
 def described(pair: ConvolutionPair) -> list[dict[str, Any]]:
-    """Return the arguments that both convolutions are built with, as JSON has them."""
+    """Return the constructor arguments of both convolutions, ready for JSON."""
     return [{name: getattr(one, name) for name in ARGUMENTS} | {"bias": one.bias is not None} for one in pair]

@@ -1,4 +1,4 @@
-"""A model with fewer decoder blocks, or narrower hidden states."""
+"""Removal of decoder blocks and of hidden-state entries."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> None:
-    """Drop every block but those at the given indices, in place; caches and configuration follow the new count."""
+    """Remove every block but the given ones in place; update cache indices and configuration."""
     config = text_config(model)
     remaining = [blocks.holder[index] for index in kept]
     del blocks.holder[len(remaining) :]
@@ -24,18 +24,18 @@ def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> 
         for module in block.modules():
             recount(module, ("layer_idx",), position)
     for name, value in list(vars(config).items()):
-        if isinstance(value, list) and len(value) == config.num_hidden_layers:  # told of each block
+        if isinstance(value, list) and len(value) == config.num_hidden_layers:  # one entry per block
             setattr(config, name, [value[index] for index in kept])
-    if hasattr(config, "attention_types"):  # GPT-Neo: the same once more, in runs
+    if hasattr(config, "attention_types"):  # GPT-Neo repeats the list as runs
         config.attention_types = [[[kind], 1] for kind in config.attention_layers]
     config.num_hidden_layers = len(remaining)
 
 
 def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
-    """Keep the given entries of the hidden states everywhere, in place: blocks, norms, embeddings and head."""
+    """Keep the given entries of the hidden states in blocks, norms, embeddings and head, in place."""
     config = text_config(model)
     inside = {id(linear.module): linear for linear in blocks.all_linears()}
-    # A configuration does not always tell of entries that went before.
+    # The configuration does not always reflect earlier removals.
     hidden = next(linear.shape[1] for linear in inside.values() if linear.role not in ("o", "down"))
     seen: set[int] = set()
     for module in model.modules():
@@ -52,11 +52,11 @@ def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
                 module.weight.data = module.weight.data.index_select(1, kept.to(module.weight.device))
                 seen.add(id(module.weight))
             module.in_features = len(kept)
-        elif isinstance(module, nn.Linear) and module.out_features == hidden:  # from narrower embeddings
+        elif isinstance(module, nn.Linear) and module.out_features == hidden:  # projects from narrower embeddings
             slice_linear(module, rows=kept)
         else:
             _slice_norm(module, hidden, kept)
-    # Elsewhere the configuration ties the heads' width, or Gemma's scale of the embeddings, to the hidden size.
+    # Other configurations derive the head width, or Gemma's embedding scale, from the hidden size.
     free = getattr(config, "head_dim", None) and not config.model_type.startswith("gemma")
     if free and len(kept) % config.num_attention_heads == 0:
         config.hidden_size = len(kept)

@@ -1,7 +1,8 @@
-"""Where the inputs of a block's linears can be scaled so that the block still computes the same.
+"""Folds: scales of a linear's inputs that leave the block's output unchanged.
 
-What makes an input, a norm or another linear, is divided by the scales that its readers' columns are multiplied by.
-Whether that leaves the block as it is depends on how it is built: it is tried, on no architecture's name.
+A fold multiplies columns of linears by scales, and divides the source of their input, a norm or another linear, by the
+same scales. Whether a block allows that depends on its structure. Every fold is therefore tried on the block; no
+architecture is named.
 """
 
 from __future__ import annotations
@@ -15,22 +16,22 @@ from torch import Tensor, nn
 
 from core.models.parts.blocks import Linear
 
-NEAR = {torch.float32: 1e-3}  # relative, of a block's output before and after
+NEAR = {torch.float32: 1e-3}  # relative difference of a block's output before and after
 NEAR_16 = 0.05
 SHIFTS = (0.0, 1.0)  # Gemma's norms multiply by 1 + weight
-COUPLED = (("v", "o"), ("up", "down"))  # roles: what the first makes, the second may read entry by entry
+COUPLED = (("v", "o"), ("up", "down"))  # roles: the second may read the first's output entry by entry
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Linears that read one input, and what makes that."""
+    """Linears that read one input, and the module that computes it."""
 
     readers: Sequence[Linear]
     source: nn.Module
-    shift: float = 0.0  # what a norm adds to its weight before it multiplies by it
+    shift: float = 0.0  # that a norm adds to its weight before multiplication
 
     def scale(self, scales: Tensor) -> None:
-        """Multiply the readers' columns by scales (in,), and divide what they read by them."""
+        """Multiply the readers' columns by scales (in,), and divide their input by the same scales."""
         for reader in self.readers:
             reader.weight.copy_(reader.weight.float() * scales)
         weight = self.source.get_parameter("weight").data
@@ -42,43 +43,43 @@ class Fold:
 
 
 def find_folds(block: nn.Module, linears: Sequence[Linear], run: Callable[[], Tensor]) -> list[Fold]:
-    """Return the folds of a block that leave `run()`, its output on some text, as it is."""
-    with _watched(block, linears) as (read, made):
+    """Return the folds of a block that leave its output `run()` unchanged."""
+    with _recorded(block, linears) as (read, outputs):
         expected = run()
     found: list[Fold] = []
-    for fold in [*_after_norms(linears, read, made), *_after_linears(linears)]:
-        if all(fold.readers != known.readers for known in found) and _holds(fold, expected, run):
+    for fold in [*_after_norms(linears, read, outputs), *_after_linears(linears)]:
+        if all(fold.readers != known.readers for known in found) and _preserves(fold, expected, run):
             found.append(fold)
     return found
 
 
 @contextmanager
-def _watched(
+def _recorded(
     block: nn.Module, linears: Sequence[Linear]
 ) -> Iterator[tuple[dict[str, Tensor], list[tuple[nn.Module, Tensor]]]]:
-    """Note what each linear reads, by name, and what each module with a weight vector makes."""
+    """Record the input of each linear by name, and the output of each module with a weight vector."""
     read: dict[str, Tensor] = {}
-    made: list[tuple[nn.Module, Tensor]] = []
+    outputs: list[tuple[nn.Module, Tensor]] = []
     with ExitStack() as stack:
         for linear in linears:
 
-            def look(module: nn.Module, args: tuple[Tensor, ...], name: str = linear.name) -> None:
+            def record(module: nn.Module, args: tuple[Tensor, ...], name: str = linear.name) -> None:
                 read[name] = args[0]
 
-            stack.callback(linear.module.register_forward_pre_hook(look).remove)
+            stack.callback(linear.module.register_forward_pre_hook(record).remove)
         for module in block.modules():
             weight = dict(module.named_parameters(recurse=False)).get("weight")
             if weight is not None and weight.dim() == 1:
-                hook = module.register_forward_hook(lambda module, args, output: made.append((module, output)))
+                hook = module.register_forward_hook(lambda module, args, output: outputs.append((module, output)))
                 stack.callback(hook.remove)
-        yield read, made
+        yield read, outputs
 
 
 def _after_norms(
-    linears: Sequence[Linear], read: dict[str, Tensor], made: Sequence[tuple[nn.Module, Tensor]]
+    linears: Sequence[Linear], read: dict[str, Tensor], outputs: Sequence[tuple[nn.Module, Tensor]]
 ) -> Iterator[Fold]:
-    """Yield the linears that read what one norm makes, for each way in which that may use its weight."""
-    for norm, output in made:
+    """Yield the linears that read a norm's output, once for each way in which the norm may use its weight."""
+    for norm, output in outputs:
         readers = [linear for linear in linears if read[linear.name] is output]
         if readers:
             yield from (Fold(readers, norm, shift) for shift in SHIFTS)
@@ -92,8 +93,8 @@ def _after_linears(linears: Sequence[Linear]) -> Iterator[Fold]:
             yield Fold([other], one.module)
 
 
-def _holds(fold: Fold, expected: Tensor, run: Callable[[], Tensor]) -> bool:
-    """Whether a block computes the same with a fold scaled; it is left as it was."""
+def _preserves(fold: Fold, expected: Tensor, run: Callable[[], Tensor]) -> bool:
+    """Return whether a block computes the same with a fold scaled; the fold is undone."""
     touched = [fold.source, *(reader.module for reader in fold.readers)]
     before = [(parameter, parameter.data.clone()) for module in touched for parameter in module.parameters()]
     width = fold.readers[0].shape[1]

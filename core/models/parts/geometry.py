@@ -1,9 +1,10 @@
 """The units of a decoder block that structured pruning removes: attention heads and FFN channels.
 
-A query head with the key and value head it reads, and an FFN channel, are coupled across matrices: rows of q, k, v,
-gate and up, columns of o and down. Query head i reads key-value head floor(i / group). Where key-value heads are
-shared, an attention *step* is the least that can go and leave a regular model: a whole group (mode `groups`), or one
-query head out of every group (mode `even`).
+A query head (with the key and value head it reads) and an FFN channel are coupled across matrices: rows of q, k, v,
+gate and up, columns of o and down. Query head i reads key-value head floor(i / group).
+
+If query heads share key-value heads, an attention *step* is the smallest removal that leaves a regular model. It is a
+whole group (mode `groups`), or one query head of every group (mode `even`).
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 Mode = Literal["auto", "groups", "even"]
-LEAST_GROUPS = 8  # key-value heads from which on whole groups are fine-grained enough
+LEAST_GROUPS = 8  # minimum key-value heads for `auto` to remove whole groups
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """The sizes of one block. Weights are those of its linears, biases not counted."""
+    """The sizes of one block; weights are those of its linears, without biases."""
 
     hidden: int
     query_heads: int
@@ -34,12 +35,12 @@ class Geometry:
 
     @property
     def steps(self) -> int:
-        """How many attention steps can go and leave one."""
+        """The number of attention steps that can be removed so that one remains."""
         return (self.kv_heads if self.mode == "groups" else self.group) - 1
 
     @property
     def step_weights(self) -> int:
-        """Weights that go with one attention step."""
+        """Weights that one attention step removes."""
         heads = 2 * (self.group + 1) if self.mode == "groups" else 2 * self.kv_heads
         return heads * self.hidden * self.head_dim
 
@@ -57,7 +58,7 @@ class Geometry:
 
 
 def choose_mode(mode: Mode, query_heads: int, kv_heads: int) -> Literal["groups", "even"]:
-    """Return how attention shrinks; `auto` takes whole groups where there are many, or where heads share nothing."""
+    """Return how attention shrinks; `auto` removes whole groups if there are many, or if heads share nothing."""
     if mode != "auto":
         return mode
     return "groups" if kv_heads >= LEAST_GROUPS or kv_heads == query_heads else "even"

@@ -1,4 +1,4 @@
-"""The n-bit grid that a linear's weights lie on, beside the linear: what later stages must keep, and what it takes."""
+"""The n-bit grid of a linear's weights, which later stages must preserve, and its size in bits."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-# Inside it is safetensors. Servers take every *.safetensors in a folder for weights, so it is called otherwise.
+# A safetensors file with another ending, because servers load every *.safetensors in a folder as weights.
 FILE = "grids.bits"
 
-ATTRIBUTE = "grid"  # under which a linear has it; no buffer, as a constraint is none
+ATTRIBUTE = "grid"  # of a linear; not a buffer, like a constraint
 SCALE_BITS = 16
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Codes of a few bits: a weight (out, in) is (code - zero) * scale, both of each `group` consecutive inputs.
+    """A quantisation grid: a weight (out, in) is (code - zero) * scale, with both per `group` consecutive inputs.
 
-    Without `zero` codes are signed, from -2^(bits-1) on, and code 0 is the weight 0; with it they begin at 0.
+    Without `zero`, codes are signed, start at -2^(bits-1), and code 0 is the weight 0. With `zero`, they start at 0.
     """
 
     bits: int
     group: int
-    scale: Tensor  # (out, groups) fp32, each a number that 16 bits hold
-    zero: Tensor | None = None  # (out, groups) fp32, whole or, where it is kept at 16 bits, any number
+    scale: Tensor  # (out, groups) fp32, each exact in 16 bits
+    zero: Tensor | None = None  # (out, groups) fp32: whole numbers, or any numbers that are stored in 16 bits
 
     @property
     def lowest(self) -> int:
@@ -35,14 +35,14 @@ class Grid:
 
     @property
     def zero_bits(self) -> int:
-        """The bits that a zero is kept in."""
+        """The bits of a stored zero point."""
         if self.zero is None:
             return 0
         return self.bits if torch.equal(self.zero, self.zero.round()) else SCALE_BITS
 
     @property
     def overhead_bits(self) -> int:
-        """The bits of all scales and zeros."""
+        """The bits of all scales and zero points."""
         return self.scale.numel() * (SCALE_BITS + self.zero_bits)
 
     def codes(self, weight: Tensor) -> Tensor:
@@ -50,16 +50,16 @@ class Grid:
         return self._codes(weight, *self._spread(weight.shape[1])).to(torch.int16)
 
     def weight(self, codes: Tensor) -> Tensor:
-        """Return the weights (out, in) fp32 that codes stand for."""
+        """Return the weights (out, in), fp32, of codes."""
         scale, zero = self._spread(codes.shape[1])
         return (codes.float() if zero is None else codes - zero) * scale
 
     def nearest(self, weight: Tensor) -> Tensor:
-        """Return weights (out, in) on the grid."""
+        """Return the nearest weights (out, in) on the grid."""
         return self.nearest_of(weight, *self._spread(weight.shape[1]))
 
     def nearest_of(self, weight: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
-        """Return weights on the grid, some of a matrix, whose own scales and zeros are given in their shape."""
+        """Return the nearest grid values of some weights; `scale` and `zero` have the weights' shape."""
         codes = self._codes(weight, scale, zero)
         return (codes if zero is None else codes.sub_(zero)).mul_(scale)
 
@@ -68,7 +68,7 @@ class Grid:
         return exact.round_().clamp_(self.lowest, self.lowest + 2**self.bits - 1)
 
     def _spread(self, inputs: int) -> tuple[Tensor, Tensor | None]:
-        """Return scale and zero of each weight, (out, in)."""
+        """Return scale and zero point of each weight, (out, in)."""
         parts = (None if part is None else part.repeat_interleave(self.group, 1) for part in (self.scale, self.zero))
         scale, zero = (None if part is None else part[:, :inputs] for part in parts)
         assert scale is not None
@@ -76,17 +76,17 @@ class Grid:
 
 
 def grid_of(module: nn.Module) -> Grid | None:
-    """Return the grid that a linear's weights lie on; None where they are on none."""
+    """Return the grid of a linear's weights; None without one."""
     return getattr(module, ATTRIBUTE, None)
 
 
 def set_grid(module: nn.Module, grid: Grid) -> None:
-    """Note of a linear that its weights lie on a grid."""
+    """Record the grid of a linear's weights."""
     setattr(module, ATTRIBUTE, grid)
 
 
 def save_grids(model: nn.Module, folder: Path) -> None:
-    """Write the grids of a model's linears beside its weights; nothing where there is none."""
+    """Write the grids of a model's linears beside its weights; write nothing if there are none."""
     found = {name: grid for name, module in model.named_modules() if (grid := grid_of(module)) is not None}
     if not found:
         return
@@ -96,20 +96,20 @@ def save_grids(model: nn.Module, folder: Path) -> None:
 
 
 def load_grids(model: nn.Module, folder: Path) -> None:
-    """Give a model's linears what `save_grids` wrote.
+    """Load the grids that `save_grids` wrote into a model's linears; a missing file means none.
 
-    Raises `OSError`, `SafetensorError` or `ValueError` where the file is damaged or another model's.
+    Raises `OSError`, `SafetensorError` or `ValueError` for a file that is damaged or another model's.
     """
     if not (folder / FILE).is_file():
         return
     linears = dict(model.named_modules())
     with safe_open(folder / FILE, "pt") as file:
         names = set(file.keys())
-        for name, told in (file.metadata() or {}).items():
+        for name, sizes in (file.metadata() or {}).items():
             if name == "format":
                 continue
             if name not in linears or f"{name}.scale" not in names:
                 raise ValueError(f"{FILE} does not fit the model: {name}")
-            bits, group = map(int, told.split())
+            bits, group = map(int, sizes.split())
             zero = file.get_tensor(f"{name}.zero") if f"{name}.zero" in names else None
             set_grid(linears[name], Grid(bits, group, file.get_tensor(f"{name}.scale"), zero))

@@ -1,4 +1,4 @@
-"""A model's weights in another precision for a while, and whether they fit one."""
+"""Temporary conversion of a model's weights to another precision, and a check of their range."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ if TYPE_CHECKING:
 
 
 def check_holds(model: PreTrainedModel, dtype: Dtype, instead: str) -> None:
-    """Raise `UserError` where a weight is beyond what `dtype` holds; `instead` says what to do."""
+    """Raise `UserError` if a weight exceeds the range of `dtype`; `instead` is the fix that the error names."""
     wanted = getattr(torch, dtype)
     largest = max(parameter.abs().max().item() for parameter in model.parameters())
     if torch.finfo(wanted).max < largest < torch.inf:
-        raise UserError(f"A weight of {largest:.3g} is beyond what {precision_name(dtype)} holds; {instead}.")
+        raise UserError(f"A weight of {largest:.3g} exceeds the range of {precision_name(dtype)}; {instead}.")
 
 
 @contextmanager
 def in_precision(model: PreTrainedModel, dtype: Dtype) -> Iterator[None]:
-    """Have the weights in `dtype` inside, and what they were, bit by bit, afterwards. Both are held meanwhile.
+    """Convert the weights to `dtype` inside the context, and restore them bit by bit afterwards.
 
-    What the model computes its positions from stays as it is, as in a checkpoint that is loaded in `dtype`.
+    Both copies stay in memory meanwhile. Buffers that position encodings are computed from are not converted, as in a
+    checkpoint loaded in `dtype`.
     """
     wanted = getattr(torch, dtype)
     own = [(tensor, tensor.data) for tensor in _stored(model) if tensor.is_floating_point() and tensor.dtype != wanted]
@@ -44,7 +45,7 @@ def in_precision(model: PreTrainedModel, dtype: Dtype) -> Iterator[None]:
 
 
 def _stored(model: PreTrainedModel) -> list[Tensor]:
-    """Return what a checkpoint holds, tied weights once."""
+    """Return the tensors that a checkpoint contains, tied weights once."""
     found: dict[int, Tensor] = {id(parameter): parameter for parameter in model.parameters()}
     for module in model.modules():
         lasting = module._buffers.keys() - module._non_persistent_buffers_set

@@ -1,8 +1,8 @@
-"""What the weights of a linear should come close to when a later stage adjusts them: its reference, beside the linear.
+"""References of linears: the dense weights that a later stage should approximate.
 
-A linear without one is its own: what a training, a rotation or a factorisation made of it is not to be undone. One that
-still is as the dense model has it, cut and rescaled like the model, has a recipe, which costs no memory; it keeps that
-when it is masked. Any other is copied before its first mask.
+A linear without a reference is its own, because results of training, rotation or factorisation must not be undone. A
+linear that is only a slice of the dense model's, possibly rescaled, has a `SliceRecord`. A record needs no copy of
+weights and survives masking. Any other linear is copied before its first mask.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from transformers.pytorch_utils import Conv1D
 if TYPE_CHECKING:
     from core.models.parts.blocks import Blocks
 
-# Inside it is safetensors. Of kept variants only: a checkpoint is complete without it.
+# A safetensors file of cached variants only; a checkpoint is complete without it.
 FILE = "references.bits"
 
-ATTRIBUTE = "reference"  # under which a linear has it; no buffer, as a constraint is none
-CUTS = ("rows", "columns", "scale")  # what a recipe may hold, by which its tensors are called in the file
+ATTRIBUTE = "reference"  # of a linear; not a buffer, like a constraint
+CUTS = ("rows", "columns", "scale")  # optional tensors of a `SliceRecord`, which also name them in the file
 
 
 @dataclass(frozen=True)
 class SliceRecord:
-    """A linear of the dense model, as it has been cut since and its outputs rescaled."""
+    """A linear of the dense model, with the slices and the output scale applied since."""
 
     name: str  # in the dense model
-    rows: Tensor | None = None  # (out,) which of its outputs are left, None where all are
-    columns: Tensor | None = None  # (in,)
-    scale: Tensor | None = None  # (out,) of those that are left
+    rows: Tensor | None = None  # (out,) kept outputs; None: all
+    columns: Tensor | None = None  # (in,) kept inputs; None: all
+    scale: Tensor | None = None  # (out,) of the kept outputs
 
     def follow(self, weight: Tensor) -> Tensor:
-        """Return what the dense weight (dense out, dense in) has become, (out, in) fp32."""
+        """Return the dense weight (dense out, dense in) after slices and scale, (out, in) fp32."""
         for dim, kept in enumerate((self.rows, self.columns)):
             if kept is not None:
                 weight = weight.index_select(dim, kept.to(weight.device))
@@ -50,20 +50,23 @@ Reference = SliceRecord | Tensor  # a tensor is (out, in), on the CPU
 
 
 def mark_dense(blocks: Blocks) -> None:
-    """Note of every linear of a dense model that it is as that has it."""
+    """Give every linear of a dense model a `SliceRecord` of itself."""
     for linear in blocks.all_linears():
         setattr(linear.module, ATTRIBUTE, SliceRecord(linear.name))
 
 
 def reference_of(module: nn.Module) -> Reference | None:
-    """Return what a linear should come close to; None where that is its own weight."""
+    """Return a linear's reference; None if that is its own weight."""
     return getattr(module, ATTRIBUTE, None)
 
 
 def resolve_reference(module: nn.Module, weight: Tensor, dense: Callable[[str], Tensor]) -> Tensor:
-    """Return what a linear with this weight (out, in) should come close to, (out, in) fp32, on the weight's device.
+    """Return the reference weight of a linear, (out, in) fp32, on the device of `weight`.
 
-    `dense` gives the weight of a linear of the dense model by its name there.
+    Args:
+        module: The linear.
+        weight: Its current weight, (out, in), which is the default.
+        dense: Returns the weight of a linear of the dense model by its name there.
     """
     known = reference_of(module)
     if isinstance(known, SliceRecord):
@@ -72,23 +75,23 @@ def resolve_reference(module: nn.Module, weight: Tensor, dense: Callable[[str], 
 
 
 def set_reference(module: nn.Module, weight: Tensor) -> None:
-    """Take note of the weight (out, in) of a linear that is about to be masked, unless an earlier one counts."""
+    """Copy the weight (out, in) of a linear as its reference before masking; an earlier reference is preserved."""
     if reference_of(module) is None:
         setattr(module, ATTRIBUTE, weight.to("cpu", copy=True, memory_format=torch.contiguous_format))
 
 
 def clear_reference(module: nn.Module) -> None:
-    """Let a linear be its own reference, as where something made other weights of it."""
+    """Make a linear its own reference, after a stage computed other weights."""
     if reference_of(module) is not None:
         delattr(module, ATTRIBUTE)
 
 
 def slice_reference(module: nn.Module, rows: Tensor | None, columns: Tensor | None) -> None:
-    """Keep the given outputs and inputs of a linear's reference."""
+    """Slice a linear's reference to the given outputs and inputs."""
     known = reference_of(module)
     if isinstance(known, SliceRecord):
         scale = known.scale if rows is None or known.scale is None else known.scale[rows.cpu()]
-        cut = SliceRecord(known.name, _left(known.rows, rows), _left(known.columns, columns), scale)
+        cut = SliceRecord(known.name, _remaining(known.rows, rows), _remaining(known.columns, columns), scale)
         setattr(module, ATTRIBUTE, cut)
     elif known is not None:
         for dim, kept in enumerate((rows, columns)):
@@ -112,8 +115,8 @@ def rescaled(weight: Tensor, scale: Tensor) -> Tensor:
     return (weight.double() * scale.to(weight.device, torch.float64)[:, None]).float()
 
 
-def _left(known: Tensor | None, kept: Tensor | None) -> Tensor | None:
-    """Return which entries are left, None for all, where only `kept` of the `known` ones stay."""
+def _remaining(known: Tensor | None, kept: Tensor | None) -> Tensor | None:
+    """Return the indices that remain after `kept` selects from the `known` ones; None for all."""
     if kept is None:
         return known
     return kept.cpu() if known is None else known[kept.cpu()]
@@ -126,7 +129,7 @@ def reference_bytes(model: nn.Module) -> int:
 
 
 def save_references(model: nn.Module, folder: Path) -> None:
-    """Write the references of a model's linears beside its weights; a file of none says that there are none."""
+    """Write the references of a model's linears beside its weights; a file is written even if there are none."""
     tensors: dict[str, Tensor] = {}
     recipes: dict[str, str] = {}
     for name, module in model.named_modules():
@@ -134,7 +137,7 @@ def save_references(model: nn.Module, folder: Path) -> None:
         if isinstance(known, SliceRecord):
             recipes[name] = known.name
             cuts = {cut: getattr(known, cut) for cut in CUTS}
-            # The file takes no memory twice, and linears that were cut alike share theirs.
+            # safetensors rejects shared memory, which linears with equal slices have.
             tensors |= {f"{name} {cut}": value.clone() for cut, value in cuts.items() if value is not None}
         elif known is not None:
             tensors[name] = known
@@ -142,9 +145,9 @@ def save_references(model: nn.Module, folder: Path) -> None:
 
 
 def load_references(model: nn.Module, folder: Path) -> None:
-    """Give a model's linears what `save_references` wrote.
+    """Load the references that `save_references` wrote into a model's linears.
 
-    Raises `OSError`, `SafetensorError` or `ValueError` where the file is missing, damaged or another model's.
+    Raises `OSError`, `SafetensorError` or `ValueError` for a file that is missing, damaged or another model's.
     """
     linears = {name: module for name, module in model.named_modules() if isinstance(module, (nn.Linear, Conv1D))}
     with safe_open(folder / FILE, "pt") as file:
@@ -162,7 +165,7 @@ def load_references(model: nn.Module, folder: Path) -> None:
 
 
 def _fits(known: Reference, module: nn.Linear | Conv1D) -> bool:
-    """Whether a reference is of the shape of a linear, as far as it says its own."""
+    """Return whether a reference fits the shape of a linear, as far as the reference states its shape."""
     rows, columns = module.weight.shape[::-1] if isinstance(module, Conv1D) else module.weight.shape
     if isinstance(known, Tensor):
         return known.shape == (rows, columns)

@@ -1,4 +1,4 @@
-"""A model's tables of tokens: the embedding, and the head where that has weights of its own."""
+"""The token tables of a model: the embedding, and an untied head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def embedding_tables(model: PreTrainedModel) -> dict[str, nn.Module]:
-    """Return the modules that hold whole tables, by name; of two that share a weight the first, the embedding."""
+    """Return the modules with whole token tables by name; of a tied pair only the first, the embedding."""
     wanted = {id(model.get_input_embeddings()), id(model.get_output_embeddings())}
     found: dict[int, tuple[str, nn.Module]] = {}
     for name, module in model.named_modules():

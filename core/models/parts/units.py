@@ -1,7 +1,6 @@
-"""The removable units of a decoder block, and the block really made smaller: matrices sliced, counts updated.
+"""The removable units of a decoder block, and their removal: matrices are sliced and counts updated.
 
-Nothing here names an architecture: q, k, v, o, gate, up and down are found by role, the head's width is the attention
-module's own.
+Linears are found by role (q, k, v, o, gate, up, down), not by architecture. The attention module states the head width.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from core.models.parts.constraints import slice_constraint
 from core.models.parts.geometry import Geometry, Mode, choose_mode
 from core.models.parts.reference import slice_reference
 
-# What attention modules call their counts of query heads and of key-value heads.
+# Names that attention modules use for the counts of query heads and of key-value heads.
 QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
 KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
 
 
 @dataclass(frozen=True)
 class KeptUnits:
-    """What stays of a block: indices in ascending order, None where everything stays."""
+    """The units of a block to keep: ascending indices, or None for all."""
 
     query_heads: Tensor | None = None
     kv_heads: Tensor | None = None
@@ -36,11 +35,11 @@ class KeptUnits:
 
 @dataclass(frozen=True)
 class Units:
-    """One block seen as heads and channels."""
+    """One block as attention heads and FFN channels."""
 
     block: int
     linears: dict[str, Linear]  # by role
-    attention: nn.Module  # holds q, k, v and o
+    attention: nn.Module  # contains q, k, v and o
     geometry: Geometry
 
     @property
@@ -50,7 +49,7 @@ class Units:
 
     @property
     def sizes(self) -> dict[str, int]:
-        """The weights of each linear, by role."""
+        """The weight count of each linear, by role."""
         return {role: linear.weight.numel() for role, linear in self.linears.items()}
 
     def shrink(self, kept: KeptUnits) -> None:
@@ -73,15 +72,15 @@ class Units:
 
 
 def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
-    """Return one block's units; a `UserError` where q, k, v, o, up and down are not linears of their own."""
+    """Return one block's units; raise `UserError` unless q, k, v, o, up and down are separate linears."""
     found = blocks.linears(index)
     linears = {linear.role: linear for linear in found if [other.role for other in found].count(linear.role) == 1}
     missing = [role for role in ("q", "k", "v", "o", "up", "down") if role not in linears]
     unplain = [role for role, linear in linears.items() if not isinstance(linear.module, nn.Linear)]
     if missing or unplain:
         raise UserError(
-            "Structured pruning needs q, k, v, o, up and down as linears of their own in every block; this model's "
-            f"blocks lack {', '.join(missing or unplain)} as such."
+            "Structured pruning needs q, k, v, o, up and down as separate linears in every block. "
+            f"This model lacks {', '.join(missing or unplain)}."
         )
     block = blocks.holder[index]
     inside = linears["o"].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0]
@@ -105,24 +104,24 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
 
 
 def check_heads(units: Units) -> None:
-    """Raise `UserError` where attention has more than its matrices that runs over all heads, such as OLMo 2's norms."""
+    """Raise `UserError` if attention has parameters that span all heads, such as OLMo 2's norms."""
     widths = {units.linears[role].weight.shape[0] for role in ("q", "k")} - {units.geometry.head_dim}
     for module in units.attention.modules():
         own = () if isinstance(module, nn.Linear) else module.parameters(recurse=False)
         if any(parameter.ndim == 1 and len(parameter) in widths for parameter in own):
             raise UserError(
-                "The heads of this model share a norm over all of them, so none can be removed; lorap, and the methods "
-                "that zero weights, leave heads alone."
+                "The attention of this model has a norm over all heads, so no head can be removed; use lorap or a "
+                "method that zeroes weights."
             )
 
 
 def spread(owners: Tensor, width: int) -> Tensor:
-    """Return the indices of what each owner has `width` of: rows of heads, query heads of key-value heads."""
+    """Return the indices of the `width` entries of each owner: rows of heads, query heads of key-value heads."""
     return (owners[:, None] * width + torch.arange(width, device=owners.device)).flatten()
 
 
 def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor | None = None) -> None:
-    """Keep the given outputs and inputs of a linear, in place; its bias goes with its outputs, its zeros with both."""
+    """Keep the given outputs and inputs of a linear in place; bias, constraint and reference are sliced too."""
     weight = module.weight.data
     if rows is not None:
         rows = rows.to(weight.device)
@@ -138,7 +137,7 @@ def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor 
 
 
 def factors_of(linear: Linear, left: Tensor, right: Tensor) -> Factors:
-    """Return the product of left (out, rank) and right (rank, in) as a module that stands in for a linear."""
+    """Return left (out, rank) and right (rank, in) as a module that replaces a linear."""
     weight, bias = linear.module.weight, linear.module.bias
     with torch.device("meta"):
         factors = Factors(right.shape[1], right.shape[0], left.shape[0], bias is not None)
@@ -149,7 +148,7 @@ def factors_of(linear: Linear, left: Tensor, right: Tensor) -> Factors:
 
 
 def recount(module: nn.Module, names: Sequence[str], value: int) -> None:
-    """Tell a module its new number under those of the names that it knows."""
+    """Set a module's count under each of the given names that it has."""
     for name in names:
         if hasattr(module, name):
             setattr(module, name, value)

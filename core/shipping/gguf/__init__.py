@@ -1,1 +1,1 @@
-"""A Llama or Gemma 3 model as a GGUF file, which llama.cpp and what is built on it run."""
+"""Export of a Llama or Gemma 3 model as a GGUF file, for llama.cpp and programs built on it."""

@@ -1,4 +1,4 @@
-"""What llama.cpp calls the kinds of models that are written for it, and where its form of them is not transformers'."""
+"""The architectures that GGUF export supports: llama.cpp's names, and its differences from transformers."""
 
 from __future__ import annotations
 
@@ -13,51 +13,53 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
-ROTATIONS = ("default", "linear", "llama3")  # that only divide frequencies
-PERIOD = 6  # blocks of a Gemma 3, of which the last reads all of the text, where a file says no other
+ROTATIONS = ("default", "linear", "llama3")  # kinds that only divide frequencies
+PERIOD = 6  # of full-attention blocks, unless a file states another
 SLIDING, FULL = "sliding_attention", "full_attention"
 
 
 class Architecture(ABC):
-    """A kind of models that GGUF describes."""
+    """A model architecture that GGUF describes."""
 
-    label: ClassVar[str]  # for people
+    label: ClassVar[str]  # display name
     norms: ClassVar[Mapping[str, str]]  # of a block: transformers' names -> GGUF's
-    shift: ClassVar[float] = 0.0  # what norms multiply by besides their weight
-    turned: ClassVar[bool] = False  # whether the rows of q and k stand in another order
+    shift: ClassVar[float] = 0.0  # added to a norm's weight before multiplication
+    turned: ClassVar[bool] = False  # whether rows of q and k are in another order
 
     @abstractmethod
     def check(self, config: Mapping[str, Any]) -> None:
-        """Raise `UserError` for a configuration that GGUF does not describe whole."""
+        """Raise `UserError` for a configuration that GGUF cannot describe fully."""
 
     @abstractmethod
     def name(self, alike: bool) -> str:
-        """Return llama.cpp's name, by whether all blocks are alike; a `UserError` where it has none."""
+        """Return llama.cpp's name, given whether all blocks have equal sizes; raise `UserError` if there is none."""
 
     @abstractmethod
     def add_positions(self, writer: GGUFWriter, config: Any) -> None:
-        """Write what tells where a token stands, and how far it reads."""
+        """Write the position encoding and the attention windows."""
 
     def rope_factors(self, model: PreTrainedModel) -> Tensor | None:
-        """Return by what each frequency of the rotation is divided (head / 2,); None where they are the plain ones."""
+        """Return the divisors (head / 2,) of the rotary frequencies; None for plain frequencies."""
         return None
 
 
 class Llama(Architecture):
+    """Llama models, whose blocks may have different sizes."""
+
     label = "Llama"
     norms: ClassVar = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
     turned = True
 
     def check(self, config: Mapping[str, Any]) -> None:
         if (act := config.get("hidden_act", "silu")) != "silu":
-            raise UserError(f"GGUF has no form for a Llama model whose hidden_act is {act}; export it as huggingface.")
+            raise UserError(f"GGUF does not support Llama models with hidden_act {act}; export it as huggingface.")
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
-        turned = rope.get("rope_type") or rope.get("type") or "default"
-        if turned not in ROTATIONS:
-            raise UserError(f"GGUF is not written for positions of the kind {turned!r}; export it as huggingface.")
+        kind = rope.get("rope_type") or rope.get("type") or "default"
+        if kind not in ROTATIONS:
+            raise UserError(f"GGUF export does not support the RoPE type {kind!r}; export it as huggingface.")
 
     def name(self, alike: bool) -> str:
-        return "llama" if alike else "deci"  # which is Llama with sizes of its own in each block
+        return "llama" if alike else "deci"  # Llama with sizes per block
 
     def add_positions(self, writer: GGUFWriter, config: Any) -> None:
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
@@ -72,6 +74,8 @@ class Llama(Architecture):
 
 
 class Gemma3(Architecture):
+    """Gemma 3 text models, whose blocks have equal sizes."""
+
     label = "Gemma 3"
     norms: ClassVar = {
         "input_layernorm": "attn_norm",
@@ -94,12 +98,12 @@ class Gemma3(Architecture):
         for name, known in plain.items():
             if config.get(name) not in known:
                 raise UserError(
-                    f"GGUF has no form for a Gemma 3 whose {name} is {config[name]}; export it as huggingface."
+                    f"GGUF does not support Gemma 3 models with {name} {config[name]}; export it as huggingface."
                 )
         for rope in (config.get("rope_parameters") or {}).values():
             if isinstance(rope, Mapping) and rope.get("rope_type", "default") != "default":
                 kind = rope["rope_type"]
-                raise UserError(f"GGUF is not written for positions of the kind {kind!r}; export it as huggingface.")
+                raise UserError(f"GGUF export does not support the RoPE type {kind!r}; export it as huggingface.")
         if "layer_types" in config:
             period(config["layer_types"])
 
@@ -107,8 +111,8 @@ class Gemma3(Architecture):
         if alike:
             return "gemma3"
         raise UserError(
-            "GGUF has no form for a Gemma 3 with blocks of different sizes; export it as huggingface, or compress with "
-            "a method that leaves all blocks alike."
+            "GGUF does not support a Gemma 3 with blocks of different sizes; export it as huggingface, or compress all "
+            "blocks alike."
         )
 
     def add_positions(self, writer: GGUFWriter, config: Any) -> None:
@@ -120,13 +124,13 @@ class Gemma3(Architecture):
 
 
 def period(kinds: list[str]) -> int:
-    """Return of how many blocks the last reads all of the text; a `UserError` where that is not told by a number."""
+    """Return the period of the full-attention blocks; raise `UserError` if they are not periodic."""
     for every in (PERIOD, *range(1, len(kinds) + 2)):
         if kinds == [SLIDING if (place + 1) % every else FULL for place in range(len(kinds))]:
             return every
     raise UserError(
-        "GGUF has no form for a Gemma 3 whose blocks that read all of the text do not come at equal steps, as where "
-        "blocks are gone; export it as huggingface."
+        "GGUF does not support a Gemma 3 without a regular period of full-attention blocks, as after block removal; "
+        "export it as huggingface."
     )
 
 
@@ -134,12 +138,12 @@ ARCHITECTURES = {"llama": Llama(), "gemma3_text": Gemma3()}  # by transformers' 
 
 
 def architecture_of(config: Mapping[str, Any]) -> Architecture:
-    """Return the architecture of a configuration that GGUF describes whole; a `UserError` for another one."""
+    """Return the architecture of a configuration that GGUF describes fully; raise `UserError` otherwise."""
     found = ARCHITECTURES.get(config.get("model_type", ""))
     if found is None:
         known = " and ".join(one.label for one in ARCHITECTURES.values())
         raise UserError(
-            f"GGUF is written for {known} models, and this one is {config.get('model_type', 'of no named kind')}; "
+            f"GGUF export supports {known} models, and this one is {config.get('model_type', 'unnamed')}; "
             "export it as huggingface."
         )
     found.check(config)

@@ -1,7 +1,7 @@
-"""GGUF's types of tensors: 16-bit numbers, and blocks of 32 weights that share a scale.
+"""GGUF's tensor types: 16-bit numbers, and blocks of 32 weights that share a scale.
 
-A block of Q4_0, Q5_0 or Q8_0 stands for (code - middle) * d, one of Q4_1 or Q5_1 for code * d + m, with d and m in 16
-bits. So a linear's own grid, where its groups are whole blocks, is such blocks already, and keeps its codes.
+A block of Q4_0, Q5_0 or Q8_0 represents (code - middle) * d, one of Q4_1 or Q5_1 code * d + m, with d and m in 16 bits.
+A linear's grid whose groups are whole blocks therefore becomes such blocks with the same codes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def exact_type(grid: Grid | None, wanted: str) -> str | None:
-    """Return the type as wide as `wanted` whose blocks hold a grid's codes and scales; None where there is none."""
+    """Return the type as wide as `wanted` whose blocks store a grid's codes and scales; None if there is none."""
     bits = BITS.get(wanted)
     if grid is None or bits is None or grid.bits > bits or grid.group % BLOCK:
         return None
@@ -28,12 +28,12 @@ def exact_type(grid: Grid | None, wanted: str) -> str | None:
 
 
 def type_for(inputs: int, wanted: str) -> str:
-    """Return the type of a matrix: F16 where its rows are no whole blocks."""
+    """Return the type of a matrix: F16 if its rows are not whole blocks."""
     return F16 if inputs % BLOCK else wanted
 
 
 def encoded(weight: NDArray[Any], kind: str) -> NDArray[Any]:
-    """Return a matrix (out, in) fp32 in a type: fp16, or bytes, a row of blocks each."""
+    """Return a matrix (out, in) fp32 in a type: fp16, or bytes with one row of blocks per output."""
     from gguf import GGMLQuantizationType
     from gguf.quants import quantize
 
@@ -41,7 +41,7 @@ def encoded(weight: NDArray[Any], kind: str) -> NDArray[Any]:
 
 
 def on_grid(weight: NDArray[Any], grid: Grid, kind: str) -> NDArray[Any]:
-    """Return a matrix (out, in) that lies on a grid as blocks of `exact_type`, bytes (out, blocks * bytes of one)."""
+    """Return a matrix (out, in) on a grid as blocks of `exact_type`, bytes (out, blocks * bytes per block)."""
     import torch
 
     bits = BITS[kind]
@@ -56,12 +56,12 @@ def on_grid(weight: NDArray[Any], grid: Grid, kind: str) -> NDArray[Any]:
 
 
 def _spread(values: NDArray[Any], group: int) -> NDArray[Any]:
-    """Return of each group's value one for each of its blocks."""
+    """Repeat each group's value for each of its blocks."""
     return np.repeat(values, group // BLOCK, 1)
 
 
 def _packed(codes: NDArray[Any], bits: int) -> list[NDArray[Any]]:
-    """Return codes (out, blocks, 32) as bytes: the fifth bits, where there are five, and the halves side by side."""
+    """Return codes (out, blocks, 32) as bytes: fifth bits, if any, then both halves of a block as nibbles."""
     if bits == 8:
         return [codes.astype(np.int8).view(np.uint8)]
     whole = codes.astype(np.uint8)

@@ -1,4 +1,4 @@
-"""A Llama or Gemma 3 model as one GGUF file, for llama.cpp and what is built on it."""
+"""Export of a Llama or Gemma 3 model as one GGUF file, for llama.cpp and programs built on it."""
 
 from __future__ import annotations
 
@@ -24,21 +24,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 LOADING = """import xllamacpp
+
 wanted = xllamacpp.CommonParams()
 wanted.model.path = "FOLDER/{file}"
 wanted.fit_params = False
-asked = {{"prompt": "The capital of Germany is", "max_tokens": 8, "temperature": 0}}  # the likeliest tokens
-answer = xllamacpp.Server(wanted).handle_completions(asked)"""
-# The smallest and the largest difference of a proof, over the chains of the default model in docs/export.md.
+
+request = {{"prompt": "The capital of Germany is", "max_tokens": 8, "temperature": 0}}  # the likeliest tokens
+answer = xllamacpp.Server(wanted).handle_completions(request)"""
+# The smallest and largest difference of export checks, over the chains of the default model in docs/export.md.
 USUAL = {F16: (0.0058, 0.011), Q8: (0.18, 0.32), "Q4_0": (0.33, 5.7)}
 
 
 class GGUF(Format):
+    """The file format of llama.cpp."""
+
     name = "gguf"
     label = "GGUF"
     purpose = (
-        "One file for llama.cpp and what is built on it, which run it fast on a CPU; a Llama model, whose heads and "
-        "channels may differ from block to block, or a Gemma 3, whose blocks are all alike."
+        "One file for llama.cpp and programs built on it, which are fast on a CPU. Blocks of a Llama model may differ "
+        "in size; those of a Gemma 3 may not."
     )
     library = "gguf"
     runtime = Runtime("in_llama_cpp", ("xllamacpp",))
@@ -51,11 +55,11 @@ class GGUF(Format):
         return f"Log-probabilities in {kind} differed by {low:g} to {high:g} in four exports of the default model."
 
     def default(self, variant: Variant | VariantSpec) -> str:
-        """Return the type whose blocks hold the codes of a variant's grid, or else F16."""
+        """Return the type whose blocks store the codes of a variant's grid, or else F16."""
         bits, group = last_grid(variant) or (16, 0)
         if not group or group % BLOCK or bits > BITS[Q8]:
             return F16
-        return "Q4_0" if bits in range(BITS["Q4_0"] + 1) else Q8  # of a mean some may be wider than it
+        return "Q4_0" if bits in range(BITS["Q4_0"] + 1) else Q8  # some may exceed a mean
 
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
         bits, group = last_grid(variant, "tables") or (16, 0)
@@ -69,25 +73,25 @@ class GGUF(Format):
             method = get_stage(stage.method)
             if issubclass(method, (LowRank, FactoredUnitMethod)):
                 raise UserError(
-                    f"GGUF has no form for the pairs of thin matrices that {method.label} leaves; export it as "
-                    "huggingface, or compress with a method that removes heads and channels or rounds weights."
+                    f"GGUF does not support the low-rank factors of {method.label}; export it as huggingface, or use a "
+                    "method that removes heads and channels or quantises weights."
                 )
             if issubclass(method, EmbeddingMethod):
                 raise UserError(
-                    f"GGUF has no form for the factors that {method.label} leaves of the embedding; export it as "
-                    "huggingface, or round the embedding, as rtn@8bit,on=embedding does."
+                    f"GGUF does not support the embedding factors of {method.label}; export it as huggingface, or "
+                    "quantise the embedding, as rtn@8bit,on=embedding does."
                 )
             if issubclass(method, SliceMethod):
                 raise UserError(
-                    f"GGUF has no form for blocks that turn their states, as {method.label} leaves them; export it as "
-                    "huggingface, or compress with a method that removes heads and channels or rounds weights."
+                    f"GGUF does not support the rotated blocks of {method.label}; export it as huggingface, or use a "
+                    "method that removes heads and channels or quantises weights."
                 )
         config = config_of(identify_again(variant.model, variant.revision))
         architecture_of(config)
         if config.get("tie_word_embeddings") and any(stage.method == Rotate.name for stage in variant.stages):
             raise UserError(
-                f"GGUF has no form for what {Rotate.label} leaves of a model whose embedding is its head, too; export "
-                "it as huggingface."
+                f"GGUF does not support {Rotate.label} on a model whose embedding is tied to the head; export it as "
+                "huggingface."
             )
 
     def write(

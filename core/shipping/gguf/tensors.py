@@ -1,7 +1,7 @@
-"""The tensors of a model as GGUF has them: other names, and of a Llama q and k with their rows in another order.
+"""The tensors of a model for GGUF: renamed, and for a Llama with reordered rows of q and k.
 
-There llama.cpp turns neighbouring numbers of a head where transformers turns those half a head apart, so that the rows
-of q and k, and their biases, change places.
+llama.cpp rotates neighbouring numbers of a head; transformers rotates numbers half a head apart. Therefore the rows of
+q and k, and their biases, change places.
 """
 
 from __future__ import annotations
@@ -43,33 +43,33 @@ LINEARS = r"(self_attn\.[qkvo]|mlp\.(gate|up|down))_proj\.(weight|bias)"
 
 @dataclass(frozen=True)
 class Part:
-    """A tensor to be written. `shape` is torch's; `make` gives numbers, or of a type with blocks the bytes."""
+    """A tensor to write, with torch's shape; `make` returns numbers, or bytes for a type with blocks."""
 
     name: str
-    kind: str  # of GGUF's types
+    kind: str  # a GGUF type
     shape: tuple[int, ...]
     make: Callable[[], NDArray[Any]]
-    exact: bool = False  # whether it keeps the codes of a grid
+    exact: bool = False  # whether it has the codes of a grid
 
 
 def padded(channels: int, kind: str) -> int:
-    """Return the FFN width that is written: rows of the down projection are whole blocks."""
+    """Return the FFN width to write: rows of the down projection must be whole blocks."""
     return channels + (-channels % BLOCK if kind in BITS else 0)
 
 
 def check_known(model: PreTrainedModel, architecture: Architecture) -> None:
-    """Raise `UserError` where a model has weights that no plain one has, and that a file could not hold."""
+    """Raise `UserError` if a model has weights that plain models lack and a file cannot store."""
     norms = "|".join(map(re.escape, architecture.norms))
     known = rf"{TABLES}|model\.layers\.\d+\.(({norms})\.weight|{LINEARS})"
     for name, _ in model.named_parameters():
         if not re.fullmatch(known, name):
             raise UserError(
-                f"GGUF has no form for {name}, which no plain {architecture.label} model has; export it as huggingface."
+                f"GGUF does not support {name}, which no plain {architecture.label} has; export it as huggingface."
             )
 
 
 def parts_of(model: PreTrainedModel, architecture: Architecture, kind: str) -> Iterator[Part]:
-    """Yield every tensor of a model whose linears are to be of a type."""
+    """Yield every tensor of a model; `kind` is the type of its linears."""
     embedding, head = model.get_input_embeddings(), model.get_output_embeddings()
     yield _table("token_embd.weight", embedding, kind)
     blocks = find_blocks(model)
@@ -91,7 +91,7 @@ def _weight(module: nn.Module) -> Tensor:
 
 
 def _table(name: str, table: nn.Module, kind: str) -> Part:
-    """Return the embedding or the head: of fewer bits than Q8_0 only where it lies on such a grid."""
+    """Return the embedding or the head, in fewer bits than Q8_0 only if it is on such a grid."""
     weight, grid = _weight(table), grid_of(table)
     exact = exact_type(grid, kind) or (exact_type(grid, Q8) if kind in BITS else None)
     written = exact or type_for(weight.shape[1], F16 if kind == F16 else Q8)
@@ -108,7 +108,7 @@ def _vector(name: str, values: Tensor, shift: float = 0.0) -> Part:
 
 def _linear(name: str, linear: Linear, units: Units, kind: str, turned: bool) -> Iterator[Part]:
     rows, inputs = linear.shape
-    channels = padded(units.geometry.channels, kind) - units.geometry.channels  # that are added
+    channels = padded(units.geometry.channels, kind) - units.geometry.channels  # of padding
     more = channels if linear.role in ("gate", "up") else 0  # outputs
     width = inputs + (channels if linear.role == "down" else 0)
     grid = grid_of(linear.module)
@@ -116,23 +116,23 @@ def _linear(name: str, linear: Linear, units: Units, kind: str, turned: bool) ->
     written = exact or type_for(width, kind)
 
     def ordered(rows: NDArray[Any]) -> NDArray[Any]:
-        return _turned(rows, linear.role, units) if turned else rows
+        return _reordered(rows, linear.role, units) if turned else rows
 
     def make() -> NDArray[Any]:
         weight = _numbers(linear.weight)
         if exact and grid is not None:
-            made = on_grid(weight, grid, exact)
+            data = on_grid(weight, grid, exact)
         else:
-            made = encoded(np.pad(weight, ((0, 0), (0, width - inputs))), written)
-        return np.pad(ordered(made), ((0, more), (0, 0)))  # bytes of 0 are weights of 0
+            data = encoded(np.pad(weight, ((0, 0), (0, width - inputs))), written)
+        return np.pad(ordered(data), ((0, more), (0, 0)))  # zero bytes encode zero weights
 
     yield Part(f"{name}.weight", written, (rows + more, width), make, exact is not None)
     if (bias := linear.module.bias) is not None:
         yield Part(f"{name}.bias", F32, (rows + more,), lambda: np.pad(ordered(_numbers(bias)), (0, more)))
 
 
-def _turned(rows: NDArray[Any], role: str, units: Units) -> NDArray[Any]:
-    """Return the rows (out, ...) of a linear in llama.cpp's order: of each head of q and k the halves in turn."""
+def _reordered(rows: NDArray[Any], role: str, units: Units) -> NDArray[Any]:
+    """Return the rows (out, ...) of a linear in llama.cpp's order: both halves of each q or k head interleaved."""
     shape = units.geometry
     heads = {"q": shape.query_heads, "k": shape.kv_heads}.get(role)
     if heads is None:

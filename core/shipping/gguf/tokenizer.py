@@ -1,7 +1,7 @@
-"""A tokenizer as GGUF has it: its tokens and their kinds, and what becomes one of what is read.
+"""A tokenizer for GGUF: its tokens and their kinds, and the rules that turn text into tokens.
 
-That is, of a byte-level BPE, its merges and how text is split before; of pieces that a space begins, as SentencePiece
-makes them, a score each, of which llama.cpp joins the highest first.
+A byte-level BPE has merges and a rule that splits text first. A tokenizer with space marks, like SentencePiece, has a
+score per token; llama.cpp joins the pieces with the highest score first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from gguf import GGUFWriter
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 3, 4, 5, 6  # GGUF's kinds of tokens
-# What llama.cpp calls the splits that it knows, by the pre-tokenizers that make them.
+# llama.cpp's names of splits, and the pre-tokenizers that perform them.
 SPLITS: dict[str, list[dict[str, Any]]] = {
     "gpt-2": [{"type": "ByteLevel", "use_regex": True}],
     "smollm": [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "use_regex": True}],
@@ -32,15 +32,15 @@ SPLITS: dict[str, list[dict[str, Any]]] = {
         {"type": "ByteLevel", "use_regex": False},
     ],
 }
-WHOLE = ("llama-bpe",)  # of which a part that is a token is that token, whatever the merges say
+WHOLE = ("llama-bpe",)  # splits whose parts skip the merges if they are tokens
 BYTES = "<0x[0-9A-F]{2}>"  # tokens of single bytes
 SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}  # transformers' names and GGUF's
 
 
 def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
-    """Write a tokenizer's fields, for an embedding of `size` tokens, so that llama.cpp reads text as it does.
+    """Write a tokenizer's fields for an embedding of `size` tokens, so that llama.cpp produces the same tokens.
 
-    Raises `UserError` where llama.cpp has none like it.
+    Raises `UserError` if llama.cpp has no equivalent tokenizer.
     """
     told = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "is_fast", False) else {}
     pieces = of_pieces(told)
@@ -70,9 +70,9 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
 
 
 def of_pieces(told: dict[str, Any]) -> bool:
-    """Whether a tokenizer, given as the JSON of `tokenizers`, joins pieces in which spaces are marks, as Gemma's does.
+    """Return whether a tokenizer, given as JSON of `tokenizers`, joins pieces with space marks, as Gemma's does.
 
-    Its text is not split before, as the spaces that it would be split at are marks by then.
+    Its text is not split first, because its spaces are already replaced by marks.
     """
     model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
     spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
@@ -82,7 +82,7 @@ def of_pieces(told: dict[str, Any]) -> bool:
 
 
 def split_name(told: dict[str, Any]) -> str:
-    """Return what llama.cpp calls the split of a tokenizer, which is given as the JSON of `tokenizers`."""
+    """Return llama.cpp's name of the split of a tokenizer, given as JSON of `tokenizers`."""
     model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
     parts = before.get("pretokenizers", [before])
     whole = bool(model.get("ignore_merges"))
@@ -94,6 +94,6 @@ def split_name(told: dict[str, Any]) -> str:
             if same and whole == (name in WHOLE):
                 return name
     raise UserError(
-        "GGUF is written for byte-level BPE tokenizers that split text as GPT-2, SmolLM or Llama 3 do, and for "
-        "Gemma's; this model's is another; export it as huggingface."
+        "GGUF export supports byte-level BPE tokenizers that split text as GPT-2, SmolLM or Llama 3 do, and Gemma's. "
+        "This model has another; export it as huggingface."
     )

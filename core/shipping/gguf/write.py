@@ -1,4 +1,4 @@
-"""A GGUF file of a model, tensor by tensor."""
+"""A model as a GGUF file, written tensor by tensor."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def write_gguf(
     kind: str,
     tell: ProgressFn,
 ) -> tuple[str, ...]:
-    """Write a model whose linears are to be of a type; return what of it is not as that says."""
+    """Write a model with linears of type `kind`; return notes on exceptions to that type."""
     from gguf import GGUFWriter
 
     blocks = find_blocks(model)
@@ -53,7 +53,7 @@ def write_gguf(
             tell(done, len(parts))
             writer.write_tensor_data(part.make())
     except OSError as error:
-        if error.errno is None:  # as of numpy, which says only how much it could not write
+        if error.errno is None:  # numpy's errors for a full disk have none
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None
         raise
     finally:
@@ -62,13 +62,13 @@ def write_gguf(
 
 
 def _notes(parts: list[Part], shapes: list[Geometry], kind: str) -> Iterator[str]:
-    """Say what a reader of the file should know."""
+    """Yield notes for readers of the card."""
     if wider := sum(padded(shape.channels, kind) != shape.channels for shape in shapes):
-        yield f"The FFN of {wider} blocks is filled up with channels of zeros to a multiple of {BLOCK}, as {kind} asks."
+        yield f"The FFN of {wider} blocks is padded with zero channels to a multiple of {BLOCK}, as {kind} requires."
     if kept := sum(part.exact for part in parts):
         yield f"{kept} matrices keep the codes and scales of their grid."
     if whole := sum(part.kind == F16 != kind for part in parts):
-        yield f"{whole} matrices, whose rows are no multiple of {BLOCK}, are in F16."
+        yield f"{whole} matrices are in F16, because their rows are not a multiple of {BLOCK}."
 
 
 def _alike(shapes: list[Geometry]) -> bool:
@@ -86,9 +86,9 @@ def _add_sizes(writer: GGUFWriter, model: PreTrainedModel, shapes: list[Geometry
         writer.add_head_count: [shape.query_heads for shape in shapes],
         writer.add_head_count_kv: [shape.kv_heads for shape in shapes],
     }
-    for say, counts in widths.items():
-        say(counts[0] if _alike(shapes) else counts)
-    # Left out, llama.cpp takes the width of the hidden states over the heads of the first block.
+    for write, counts in widths.items():
+        write(counts[0] if _alike(shapes) else counts)
+    # By default, llama.cpp divides the hidden size by the heads of the first block.
     for add in (writer.add_key_length, writer.add_value_length, writer.add_rope_dimension_count):
         add(first.head_dim)
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
@@ -103,11 +103,11 @@ def _add_types(writer: GGUFWriter, kind: str) -> None:
 
 
 def _announce(writer: GGUFWriter, part: Part) -> None:
-    """Say of a tensor what and how large it is."""
+    """Add name, shape, size and type of a tensor."""
     import numpy as np
     from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
     kind = GGMLQuantizationType[part.kind]
     weights, size = GGML_QUANT_SIZES[kind]
-    taken = int(np.prod(part.shape)) // weights * size
-    writer.add_tensor_info(part.name, part.shape, np.dtype(np.float32), taken, kind)  # the last says which
+    size_bytes = int(np.prod(part.shape)) // weights * size
+    writer.add_tensor_info(part.name, part.shape, np.dtype(np.float32), size_bytes, kind)  # `kind` overrides fp32

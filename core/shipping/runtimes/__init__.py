@@ -1,5 +1,5 @@
-"""What reads an export as its users do: scripts that stand alone, run in a process of their own, and never import ours.
+"""Scripts that read an export as its users do. Each runs in its own process and never imports this project.
 
-Each reads JSON on stdin (path, prompts, tokens, threads) and prints as its last line JSON: of each prompt the ids of
-its tokens and the five likeliest next ones with their log-probabilities, tokens a second, and versions.
+Each reads JSON on stdin (path, prompts, tokens, threads, packages). Its last line of output is JSON: of each prompt the
+token ids and the five likeliest next tokens with log-probabilities, then tokens per second and versions.
 """

@@ -1,4 +1,4 @@
-"""A GGUF file read by llama.cpp, through xllamacpp."""
+"""Reads a GGUF file with llama.cpp, through xllamacpp."""
 
 import importlib.metadata
 import json
@@ -9,6 +9,7 @@ import xllamacpp
 
 
 def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict:
+    """Return token ids and likeliest next tokens of the prompts, the decoding speed, and versions."""
     wanted = xllamacpp.CommonParams()
     wanted.model.path = path
     wanted.n_ctx, wanted.n_parallel, wanted.n_gpu_layers = 512, 1, 0
@@ -18,12 +19,12 @@ def main(path: str, prompts: list[str], tokens: int, threads: int, packages: lis
     server = xllamacpp.Server(wanted)
 
     def tokenised(text: str) -> list[int]:
-        asked = json.dumps({"content": text, "add_special": True}).encode()
-        request = Request(f"{server.listening_address}/tokenize", asked, {"Content-Type": "application/json"})
+        body = json.dumps({"content": text, "add_special": True}).encode()
+        request = Request(f"{server.listening_address}/tokenize", body, {"Content-Type": "application/json"})
         with urlopen(request) as read:
             return json.load(read)["tokens"]
 
-    # What is likeliest may be half a letter, of which nothing is told; the log-probabilities are those before the bias.
+    # llama.cpp reports nothing for half a letter, so a bias selects a whole one. Log-probabilities exclude the bias.
     letter = [[tokenised("a")[-1], 100]]
 
     def completed(prompt: str, count: int) -> dict:

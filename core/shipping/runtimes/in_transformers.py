@@ -1,4 +1,4 @@
-"""A folder read by plain transformers, with compressed-tensors where its configuration asks for that."""
+"""Reads a folder with plain transformers, and with compressed-tensors if its configuration needs that."""
 
 import importlib.metadata
 import json
@@ -12,6 +12,7 @@ import transformers
 
 @torch.inference_mode()
 def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict:
+    """Return token ids and likeliest next tokens of the prompts, the decoding speed, and versions."""
     torch.set_num_threads(threads)
     own_code = "slimscope" in json.loads(Path(path, "config.json").read_text())
     tokenizer = transformers.AutoTokenizer.from_pretrained(path)

@@ -44,7 +44,7 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
     assert len({tuned["variant"]["key"], untuned["variant"]["key"]}) == 2
 
     assert main(["export", variant["key"], str(tmp_path / "out")]) == 0
-    assert "2. LoRA: trained, on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
+    assert "2. LoRA: fine-tuned, on `text.txt@" in (tmp_path / "out" / "README.md").read_text()
 
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])

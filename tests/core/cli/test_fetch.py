@@ -74,4 +74,4 @@ def test_what_is_wrong_is_one_sentence(arguments, sentence, fetched, capsys):
 @pytest.mark.model
 def test_a_run_of_a_model_under_terms_says_how_to_get_it(fetched, machine, capsys):
     assert main(["run", GEMMA, "magnitude@0.5"]) == 2
-    assert "`slimscope fetch gemma3-270m` shows them and asks." in capsys.readouterr().err
+    assert "run `slimscope fetch gemma3-270m` and accept the Gemma Terms of Use." in capsys.readouterr().err

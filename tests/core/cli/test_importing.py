@@ -109,19 +109,19 @@ def test_a_map_without_a_file_of_lm_eval_is_refused(capsys, own):
 def test_another_separator_is_named(capsys, own, separator, shown):
     own.write_text(own.read_text().replace(",", separator))
     said = run(capsys, "import", own, code=2)
-    assert said == f"own.csv separates its columns by {shown}; save it with commas between them.\n"
+    assert said == f"own.csv separates its columns by {shown}; save it with commas.\n"
 
 
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
         ((), "names no model by its hub id; say what it was made of with --model."),
-        ((*TELL, "--pattern", "2:4"), "A pattern fixes the ratio; give one of both."),
-        ((*TELL[:4], "--ratio", "2"), "'2' is no ratio"),
+        ((*TELL, "--pattern", "2:4"), "A pattern sets the ratio; give only one of them."),
+        ((*TELL[:4], "--ratio", "2"), "'2' is not a ratio"),
         ((*TELL[:4], "--pattern", "4:2"), "is not N:M"),
         ((*TELL, "--kind", "zeros"), "Unknown kind 'zeros'"),
-        (("--model", "/tmp/x"), "'/tmp/x' is no id of a model"),
-        ((*TELL[:2], "--label", "a+b"), "'a+b' is no label"),
+        (("--model", "/tmp/x"), "'/tmp/x' is not a model id"),
+        ((*TELL[:2], "--label", "a+b"), "'a+b' is not a label"),
     ],
     ids=str,
 )

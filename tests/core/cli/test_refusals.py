@@ -72,7 +72,7 @@ BAD = {
     "negative seed": ([*RUN, "--seed", "-1"], "Seed -1 is negative"),
     "seed beyond the last": ([*RUN, "--seed", "9" * 30], "is larger than 2147483648"),
     "broken expression for layers": ([*RUN, "--layers", "(up"], "neither FIRST:LAST nor a regular expression"),
-    "deeply nested expression for layers": ([*RUN, "--layers", "(" * 5_000], "has more nested groups than can be read"),
+    "deeply nested expression for layers": ([*RUN, "--layers", "(" * 5_000], "has too many nested groups"),
     "chain of many stages": (["run", "./tiny", "magnitude@0.5+" * 400 + "dense"], "has 401 stages; give at most 20"),
     "layers of a method that removes units": (["run", "./tiny", "flap", "--layers", "0:0"], "leave out `layers`"),
     "layers beyond the last": ([*RUN, "--layers", "7:9"], "selects none"),

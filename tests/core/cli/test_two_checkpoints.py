@@ -104,7 +104,7 @@ def test_laws_are_fitted_to_each(here, capsys):
     one = json.loads(printed(capsys, "laws", here[0], "--json"))
     assert one == [row for row in own if row["of"] == here[0]] and {row["points"] for row in one} == {5}
     assert json.loads(printed(capsys, "laws", "w3/ckpt", "--json")) == one
-    assert refused(capsys, "laws", "ckpt") == f"'ckpt' may be {here[0]} or {here[1]}; name one of them."
+    assert refused(capsys, "laws", "ckpt") == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
     assert refused(capsys, "laws", "nobody").endswith(f"there are results of {here[0]}, {here[1]}.")
 
 
@@ -147,7 +147,7 @@ def test_an_import_is_of_one_of_them(here, capsys, tmp_path):
     for of, row in rows.items():
         (tmp_path / f"{of}.csv").write_text(f"{header}\n{row}\n")
     said = refused(capsys, "import", str(tmp_path / "ckpt.csv"))
-    assert said == f"'ckpt' may be {here[0]} or {here[1]}; name one of them."
+    assert said == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
     for name in here:
         assert name in printed(capsys, "import", str(tmp_path / f"{name}.csv"))
     imported = [one.variant for one in Store().results() if one.variant.is_external]

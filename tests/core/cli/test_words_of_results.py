@@ -50,12 +50,12 @@ def test_tables_name_every_stage_and_what_it_was_asked_for():
 def test_the_card_tells_every_stage():
     text = card(make(perplexity(20.0), stages=CHAIN), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Magnitude, 50 %, then LoRA, then SparseGPT, 2:4" in text
-    assert "by the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration text `passages-calibration:16x2048`, " in text
-    told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: trained, on `", "3. SparseGPT: compressed, 2:4, on `")
+    assert "the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration data `passages-calibration:16x2048`, " in text
+    told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: fine-tuned, on `", "3. SparseGPT: compressed, 2:4, on `")
     assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
     assert text.count("SparseGPT: Massive Language Models") == 1 and "LoRA: Low-Rank Adaptation" in text
     assert "slimscope run m magnitude@0.5+lora+sparsegpt@2:4 --calibration passages-calibration:16x2048" in text
-    assert "--save FOLDER --format huggingface --type fp32\n" in text and "\nNot proved: not read.\n" in text
+    assert "--save FOLDER --format huggingface --type fp32\n" in text and "\nExport not checked: not read.\n" in text
     assert "# m, Dense\n" in card(make(stages=[Stage(method="dense")]), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), FORMATS[0], "float32", MADE, PROOF)
 
@@ -77,7 +77,7 @@ def test_what_stages_only_quantise_has_bits_in_place_of_a_share(capsys):
     assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0%", "25.0%", "9.00")
     assert (other["block weights removed"], other["model removed"], other["bits per weight"]) == ("", "", "9.00")
     cards = [card(one, FORMATS[0], "float32", MADE, PROOF) for one in (pruned, quantised)]
-    assert "\n25.0% of the model's parameters are zero or gone; 200 parameters are stored, in fp32.\n" in cards[0]
+    assert "\n25.0% of the model's parameters are zero or removed; 200 parameters are stored, in fp32.\n" in cards[0]
     assert "\n9.00 bits per block weight; 200 parameters are stored, in fp32.\n" in cards[1]
     for result, sparsity in ((pruned, True), (quantised, False)):
         describe_result(result, None, lambda *_: None, NAMES)

@@ -164,5 +164,5 @@ def test_nothing_is_stored_of_files_one_of_which_is_wrong(store):
 
 
 def test_a_results_file_needs_to_be_told_what_it_is_of(store):
-    with pytest.raises(UserError, match="does not say which model"):
+    with pytest.raises(UserError, match="does not identify the variant"):
         read_imports(uploads(), None, store)

@@ -135,7 +135,7 @@ def test_tasks_without_a_card_are_left_out_and_named():
     results = {"piqa": {"acc,none": 0.5}, "sciq": {"acc,none": 0.9}}
     found = read(uploads("results", results=results))
     assert list(numbers(found)) == [("piqa", "acc")]
-    assert found.left_out == ("Left out, as there are no such tasks here: sciq.",)
+    assert found.left_out == ("Tasks unknown here are left out: sciq.",)
     with pytest.raises(UserError, match=r"has no task that is known here; known: .* such as --task sciq=arc_easy"):
         read(uploads("results", results={"sciq": {"acc,none": 0.9}}))
 
@@ -176,7 +176,7 @@ def test_a_file_of_another_kind_is_refused_in_one_sentence(content, told_why):
 
 @pytest.mark.parametrize("value", [1.5, -0.1])
 def test_an_accuracy_that_is_none_is_refused(value):
-    with pytest.raises(UserError, match="is no accuracy"):
+    with pytest.raises(UserError, match="is not a valid accuracy"):
         read(uploads("results", results={"piqa": {"acc,none": value}}))
 
 
@@ -193,18 +193,18 @@ def results_of(**numbers):
         ({"config__limit": float("inf")}, "config.limit"),
         ({"config__limit": HUGE}, "config.limit"),
         ({"results": results_of(**{"acc,none": HUGE})}, "piqa: acc,none"),
-        ({"versions__piqa": HUGE}, "is no version of a task, which is from 0 to 1e"),
-        ({"versions__piqa": float("nan")}, "nan is no version of a task"),
-        ({"versions__piqa": -float("inf")}, "-inf is no version of a task"),
+        ({"versions__piqa": HUGE}, "is not a valid version of a task; give 0 to 1e"),
+        ({"versions__piqa": float("nan")}, "nan is not a valid version of a task"),
+        ({"versions__piqa": -float("inf")}, "-inf is not a valid version of a task"),
         ({"versions__piqa": "\ud800"}, "Invalid JSON"),
         ({"chat_template": "\ud800"}, "Invalid JSON"),
         ({"system_instruction": "\ud800"}, "Invalid JSON"),
         ({"n-shot__piqa": -1}, "n-shot.piqa"),
         ({"n-samples__piqa": {"original": 4, "effective": 5}}, "more documents were scored than there are"),
         ({"n-samples__piqa": {"original": HUGE, "effective": 5}}, "n-samples.piqa.original"),
-        ({"results": results_of(**{"acc_stderr,none": -3})}, "acc of piqa: -3 is no standard error"),
-        ({"results": {"lambada_openai": {"perplexity,none": -5}}}, "-5 is no perplexity, which is from 1 to 1e"),
-        ({"results": {"lambada_openai": {"perplexity,none": 0}}}, "0 is no perplexity"),
+        ({"results": results_of(**{"acc_stderr,none": -3})}, "acc of piqa: -3 is not a valid standard error"),
+        ({"results": {"lambada_openai": {"perplexity,none": -5}}}, "-5 is not a valid perplexity; give 1 to 1e"),
+        ({"results": {"lambada_openai": {"perplexity,none": 0}}}, "0 is not a valid perplexity"),
     ],
     ids=str,
 )
@@ -245,11 +245,11 @@ def unnumbered(lines):
 @pytest.mark.parametrize(
     ("change", "told_why"),
     [
-        (flipped, "are not of one run"),
-        (lambda lines: lines[:3], "of 3 documents, and the results say"),
+        (flipped, "give files of one run"),
+        (lambda lines: lines[:3], "over 3 documents, but the results have"),
         (lambda lines: [*lines, lines[0]], "has a document twice"),
         (lambda lines: [], "has no document"),
-        (unnumbered, "line 3 is no sample"),
+        (unnumbered, "line 3 is not a sample"),
         (lambda lines: [lines[0], *({"doc_id": 1, "filtered_resps": [[0, 0]]},)], "has no acc in some of its lines"),
     ],
 )

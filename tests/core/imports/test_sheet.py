@@ -65,32 +65,32 @@ def test_columns_that_are_not_needed_may_be_left_out():
 @pytest.mark.parametrize(
     ("row", "changes", "told"),
     [
-        (PERPLEXITY, {"ratio": "1.5"}, "row 2, column ratio: '1.5' is no ratio"),
+        (PERPLEXITY, {"ratio": "1.5"}, "row 2, column ratio: '1.5' is not a ratio"),
         (PERPLEXITY, {"ratio": "nan"}, "row 2, column ratio"),
-        (PERPLEXITY, {"pattern": "2:4"}, "row 2, column pattern: a ratio is given, too"),
+        (PERPLEXITY, {"pattern": "2:4"}, "row 2, column pattern: the row also has a ratio"),
         (PERPLEXITY, {"ratio": "", "pattern": "4:2"}, "row 2, column pattern"),
-        (PERPLEXITY, {"model": "/etc/passwd"}, "row 2, column model: '/etc/passwd' is no id of a model"),
+        (PERPLEXITY, {"model": "/etc/passwd"}, "row 2, column model: '/etc/passwd' is not a model id"),
         (PERPLEXITY, {"model": "../x"}, "row 2, column model"),
         (PERPLEXITY, {"model": "a" * 101}, "row 2, column model"),
         (PERPLEXITY, {"label": "a+b"}, "row 2, column label"),
         (PERPLEXITY, {"label": "<b>"}, "row 2, column label"),
         (PERPLEXITY, {"label": "x" * 61}, "row 2, column label"),
-        (PERPLEXITY, {"label": "x" * 201}, "row 2, column label: at most 200 signs"),
+        (PERPLEXITY, {"label": "x" * 201}, "row 2, column label: at most 200 characters"),
         (PERPLEXITY, {"label": ""}, "row 2, column label is empty"),
         (PERPLEXITY, {"metric": "accc"}, "row 2, column metric: Unknown metric 'accc'; did you mean 'acc'?"),
-        (PERPLEXITY, {"value": "0.5"}, "row 2, column value: 0.5 is no perplexity"),
+        (PERPLEXITY, {"value": "0.5"}, "row 2, column value: 0.5 is not a valid perplexity"),
         (PERPLEXITY, {"value": "inf"}, "row 2, column value: 'inf' is not a number from 0 on"),
         (PERPLEXITY, {"stderr": "-1"}, "row 2, column stderr"),
-        (PERPLEXITY, {"n": "0"}, "row 2, column n: '0' is no whole number from 1 on"),
+        (PERPLEXITY, {"n": "0"}, "row 2, column n: '0' is not a whole number from 1 on"),
         (PERPLEXITY, {"window": ""}, "row 2, column window is empty"),
-        (PERPLEXITY, {"limit": "10"}, "row 2, column limit: wikitext2 is a text, which has none"),
+        (PERPLEXITY, {"limit": "10"}, "row 2, column limit: not allowed for the dataset wikitext2"),
         (PERPLEXITY, {"dataset": "a/b"}, "row 2, column dataset"),
         (PERPLEXITY, {"dtype": "fp32"}, "row 2, column dtype: Unknown dtype 'fp32'"),
         (PERPLEXITY, {"packed_mb": "0"}, "row 2, column packed_mb"),
-        (ACCURACY, {"value": "62"}, "row 2, column value: 62 is no accuracy, which is from 0 to 1"),
+        (ACCURACY, {"value": "62"}, "row 2, column value: 62 is not a valid accuracy; give 0 to 1"),
         (ACCURACY, {"dataset": "pica"}, "row 2, column dataset: Unknown task 'pica'; did you mean 'piqa'?"),
         (ACCURACY, {"fewshot": ""}, "row 2, column fewshot is empty"),
-        (ACCURACY, {"window": "2048"}, "row 2, column window: piqa is a task, which has none"),
+        (ACCURACY, {"window": "2048"}, "row 2, column window: not allowed for the task piqa"),
     ],
 )
 def test_a_bad_row_is_one_sentence_with_its_place(row, changes, told):
@@ -107,9 +107,9 @@ def test_every_bad_row_is_named_and_nothing_is_read():
 
 
 def test_rows_that_clash_are_refused():
-    assert "row 3 has the number of row 2" in refused(PERPLEXITY, cells(PERPLEXITY, value="30"))
+    assert "row 3 repeats the number of row 2" in refused(PERPLEXITY, cells(PERPLEXITY, value="30"))
     other = cells(PERPLEXITY, windows="", packed_mb="90")
-    assert "row 3, column packed_mb: 90 is not the 178 of row 2" in refused(PERPLEXITY, other)
+    assert "row 3, column packed_mb: 90 contradicts 178 in row 2" in refused(PERPLEXITY, other)
 
 
 @pytest.mark.parametrize(
@@ -126,9 +126,9 @@ def test_a_header_says_what_it_lacks(header, told):
 
 
 def test_files_that_are_no_table_are_refused():
-    assert "has a header and no row" in refused()
-    assert "row 2 has 1 cells, and the header 16" in refused("x")
-    assert "is no CSV" in refused('"a"b' + PERPLEXITY)
+    assert "has a header but no rows" in refused()
+    assert "row 2 has 1 cells, the header 16" in refused("x")
+    assert "is not valid CSV" in refused('"a"b' + PERPLEXITY)
     assert f"more than {MOST_ROWS} rows" in refused(*[PERPLEXITY] * (MOST_ROWS + 1))
     with pytest.raises(UserError, match="not UTF-8"):
         read(Upload("mine.csv", b"\xff"))

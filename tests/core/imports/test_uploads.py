@@ -31,7 +31,7 @@ def test_sizes_are_limited_and_those_of_samples_together(small):
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.exe", "a", "csv", "a.csv.zip"])
 def test_other_kinds_of_files_are_refused(name):
-    assert "is not one of the files that can be imported" in refused(Upload(name, b""))
+    assert "cannot be imported; give a results_" in refused(Upload(name, b""))
 
 
 def test_the_number_of_files_is_limited():

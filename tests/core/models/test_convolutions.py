@@ -101,5 +101,5 @@ def test_kernels_are_told_from_the_files_alone(name, tmp_path):
 def test_a_model_of_the_hub_is_to_be_a_folder_first(tmp_path):
     encoder().save_pretrained(tmp_path)
     source = ModelSource(id="org/resnet", revision="r", kind="hub", hub_id="org/resnet", folder=tmp_path)
-    with pytest.raises(UserError, match=r"is a ResNetForImageClassification; .* is read from a folder: download it"):
+    with pytest.raises(UserError, match=r"is a ResNetForImageClassification, .* must be a local folder: download it"):
         load_shape(source)

@@ -38,7 +38,7 @@ def test_opt_350m_has_projections_around_narrow_embeddings():
 def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_refused():
     config = BY_ID["llama-7b"].config | {"model_type": "new"}
     assert shape_from_config(config).widths == () and shape_from_config(config).blocks == 32
-    with pytest.raises(UserError, match="does not say 'hidden_size'"):
+    with pytest.raises(UserError, match="lacks 'hidden_size'"):
         shape_from_config({"model_type": "mamba"})
 
 

@@ -31,7 +31,8 @@ def test_a_name_that_two_folders_have_is_refused_with_both_paths(checkpoints):
         identify("ckpt")
     shorts = [short_revision(one.revision) for one in (first, second)]
     assert str(caught.value) == (
-        f"ckpt may be {w3} (ckpt@{shorts[0]}) or {w4} (ckpt@{shorts[1]}); give the path, or the name with its revision."
+        f"ckpt is ambiguous: {w3} (ckpt@{shorts[0]}) or {w4} (ckpt@{shorts[1]}); "
+        "give the path, or the name with its revision."
     )
     assert identify(f"ckpt@{shorts[0]}") == first and identify(f"ckpt@{shorts[1]}") == second
     assert identify(f"ckpt@{second.revision}") == second
@@ -76,12 +77,12 @@ def test_a_given_name_leaves_the_last_name_to_the_other_folder(checkpoints):
 @pytest.mark.parametrize(
     ("model", "name", "sentence"),
     [
-        ("w3/ckpt", "a/b", r"'a/b' is no name of a model; give 1 to 100 letters"),
-        ("w3/ckpt", "ckpt@1", r"'ckpt@1' is no name of a model"),
-        ("w3/ckpt", "", r"'' is no name of a model"),
-        ("w3/ckpt", "n" * 101, r"is no name of a model"),
-        ("w3/ckpt", "opt-125m", r"opt-125m is the name of a model of the catalogue; choose another\."),
-        ("smollm2-135m", "mine", r"smollm2-135m is no folder, and only a model in a folder is given a name"),
+        ("w3/ckpt", "a/b", r"'a/b' is not a model name; give 1 to 100 letters"),
+        ("w3/ckpt", "ckpt@1", r"'ckpt@1' is not a model name"),
+        ("w3/ckpt", "", r"'' is not a model name"),
+        ("w3/ckpt", "n" * 101, r"is not a model name"),
+        ("w3/ckpt", "opt-125m", r"opt-125m is the name of a catalogue model; choose another\."),
+        ("smollm2-135m", "mine", r"smollm2-135m is not a folder\. Only a model in a folder can be named"),
         ("w3/nothing", "mine", r"."),
     ],
 )
@@ -94,7 +95,7 @@ def test_a_name_that_cannot_be_given_is_one_sentence(checkpoints, monkeypatch, m
 def test_a_name_that_another_checkpoint_has_is_refused(checkpoints):
     w3, w4 = checkpoints
     identify(str(w3), "mine")
-    with pytest.raises(UserError, match=rf"^mine is the name of the model in {w3} already; choose another\.$"):
+    with pytest.raises(UserError, match=rf"^mine is already the name of the model in {w3}; choose another\.$"):
         identify(str(w4), "mine")
     assert identify("mine").folder == w3
     shutil.rmtree(w3)
@@ -107,5 +108,5 @@ def test_the_memory_of_an_earlier_version_is_read(checkpoints):
     write_small(folder_sources._file("ckpt"), str(w3).encode())
     assert identify("ckpt").folder == w3
     identify(str(w4))
-    with pytest.raises(UserError, match="ckpt may be"):
+    with pytest.raises(UserError, match="ckpt is ambiguous"):
         identify("ckpt")

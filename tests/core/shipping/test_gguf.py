@@ -65,7 +65,7 @@ def test_blocks_of_their_own_shapes_are_read_by_llama_cpp(chain, kind, tmp_path)
     widths = [shape.channels if kind == "F16" else -(-shape.channels // 32) * 32 for shape in shapes]
     assert told["deci.feed_forward_length"] == widths
     card = (tmp_path / "out" / "README.md").read_text()
-    assert ("filled up with channels of zeros" in card) == (widths != [shape.channels for shape in shapes])
+    assert ("padded with zero channels" in card) == (widths != [shape.channels for shape in shapes])
 
 
 def test_blocks_that_are_gone_leave_no_number(tmp_path):
@@ -161,14 +161,14 @@ def test_llama_cpp_splits_texts_as_transformers_does(split, tmp_path, monkeypatc
 @pytest.mark.parametrize(
     ("chain", "what"),
     [
-        ("svd@0.3", "pairs of thin matrices that SVD leaves"),
-        ("lorap@0.3", "pairs of thin matrices that LoRAP leaves"),
-        ("slicegpt@0.3", "as SliceGPT leaves them"),
+        ("svd@0.3", "low-rank factors of SVD"),
+        ("lorap@0.3", "low-rank factors of LoRAP"),
+        ("slicegpt@0.3", "rotated blocks of SliceGPT"),
     ],
 )
 def test_what_it_cannot_hold_is_refused_before_anything_is_written(chain, what, tmp_path):
     model, result = made(chain)
-    with pytest.raises(UserError, match=f"GGUF has no form for .*{what}.*export it as huggingface"):
+    with pytest.raises(UserError, match=f"GGUF does not support .*{what}.*export it as huggingface"):
         exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16")
     assert not (tmp_path / "new").exists()
 
@@ -176,15 +176,15 @@ def test_what_it_cannot_hold_is_refused_before_anything_is_written(chain, what, 
 def test_weights_that_no_plain_llama_has_are_refused_whatever_the_stages_say(tmp_path):
     model, result = made("dense")
     model.model.norm = torch.nn.Sequential(model.model.norm)
-    with pytest.raises(UserError, match=r"GGUF has no form for model\.norm\.0\.weight, which no plain Llama model has"):
+    with pytest.raises(UserError, match=r"GGUF does not support model\.norm\.0\.weight, which no plain Llama has"):
         exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
     assert not list(tmp_path.iterdir())
 
 
 def test_another_architecture_or_tokenizer_is_refused():
-    with pytest.raises(UserError, match="for Llama and Gemma 3 models, and this one is qwen3"):
+    with pytest.raises(UserError, match="supports Llama and Gemma 3 models, and this one is qwen3"):
         architecture_of(tiny("qwen3").config.to_dict())
-    with pytest.raises(UserError, match="positions of the kind 'yarn'"):
+    with pytest.raises(UserError, match="RoPE type 'yarn'"):
         architecture_of({"model_type": "llama", "rope_scaling": {"type": "yarn"}})
     with pytest.raises(UserError, match="byte-level BPE tokenizers"):
         split_name({"model": {"type": "WordLevel"}, "pre_tokenizer": {"type": "Whitespace"}})

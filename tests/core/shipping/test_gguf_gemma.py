@@ -65,9 +65,9 @@ def test_zeros_and_codes_are_read(chain, tmp_path):
 
 
 def test_blocks_of_different_sizes_or_at_other_steps_are_refused(tmp_path):
-    with pytest.raises(UserError, match="no form for a Gemma 3 with blocks of different sizes; export it as hugg"):
+    with pytest.raises(UserError, match="does not support a Gemma 3 with blocks of different sizes; export it as hugg"):
         exported(*gemma("flap@0.3"), pieces(), tmp_path / "out", "gguf", "F16")
-    with pytest.raises(UserError, match="do not come at equal steps"):
+    with pytest.raises(UserError, match="without a regular period of full-attention blocks"):
         exported(*gemma("dense", layer_types=[S, F, F, S]), pieces(), tmp_path / "out", "gguf", "F16")
     assert not list(tmp_path.iterdir())
 
@@ -77,7 +77,7 @@ def test_what_llama_cpp_computes_otherwise_is_refused():
     assert architecture_of(plain).label == "Gemma 3"
     for changed, said in (
         ({"query_pre_attn_scalar": 8}, "whose query_pre_attn_scalar is 8"),
-        ({"hidden_activation": "silu"}, "whose hidden_activation is silu"),
+        ({"hidden_activation": "silu"}, "with hidden_activation silu"),
         ({"final_logit_softcapping": 30.0}, "whose final_logit_softcapping is 30.0"),
         ({"rope_parameters": {F: {"rope_type": "linear"}, S: {"rope_type": "default"}}}, "of the kind 'linear'"),
     ):

@@ -26,13 +26,15 @@ def test_the_largest_difference_and_other_tokens_are_told():
     same = compared(told(), [([1, 2], OURS)])
     assert same.same_tokens and same.difference == 0 and same.same_first == 1
     assert same.words() == (
-        "Read by it 1: of 1 prompts the likeliest next token is ours in 1, the five likeliest have log-probabilities "
-        "within 0 of ours (probabilities within a factor of 1), and it decodes 7 tokens a second."
+        "Checked with it 1: the likeliest next token is the same for 1 of 1 prompts. Log-probabilities of the five "
+        "likeliest differ by at most 0 (a factor of 1 in probability). It decodes 7 tokens per second."
     )
     other = compared(told((1, 3), ((1, -1.0), (5, -9.25))), [([1, 2], OURS)])
     assert other.difference == pytest.approx(0.5) and not other.same_tokens and other.same_first == 0
-    assert other.words().startswith("Read by it 1, which splits them into other tokens: of 1 prompts ")
-    assert "within 0.5 of ours (probabilities within a factor of 1.65)" in other.words()
+    assert other.words().startswith(
+        "Checked with it 1, with other tokens: the likeliest next token is the same for 0 of"
+    )
+    assert "differ by at most 0.5 (a factor of 1.65 in probability)" in other.words()
 
 
 def test_usual_differences_are_given_for_measured_types_alone():
@@ -53,7 +55,7 @@ def test_what_is_usual_is_what_the_documentation_measured():
 
 def test_a_runtime_that_is_not_installed_is_named():
     found = verify_export(Runtime("in_llama_cpp", ("no-such-package",)), Path("x"), [], 1, lambda: None)
-    assert found.words() == ("Not proved: install no-such-package (pip install 'slimscope[export]'), which reads it.")
+    assert found.words() == "Export not checked: install no-such-package (pip install 'slimscope[export]') to check it."
 
 
 def test_files_that_a_runtime_cannot_read_are_said(tmp_path):
@@ -67,7 +69,7 @@ def test_what_is_no_proof_is_none(tmp_path):
     (tmp_path / proof.FILE).write_text("{}x")
     assert read_proof(tmp_path) is None
     (tmp_path / proof.FILE).write_text(ExportCheck(reason="why.").model_dump_json())
-    assert read_proof(tmp_path).words() == "Not proved: why."
+    assert read_proof(tmp_path).words() == "Export not checked: why."
 
 
 @pytest.mark.parametrize("script", sorted({form.runtime.script for form in FORMATS}))

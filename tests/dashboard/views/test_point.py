@@ -89,8 +89,8 @@ def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
 @pytest.mark.parametrize(
     ("chain", "form", "why"),
     [
-        ("svd@0.3", "gguf", "GGUF has no form for the pairs of thin matrices that SVD leaves"),
-        ("magnitude@0.5", "compressed-tensors", "no stage of this variant does that"),
+        ("svd@0.3", "gguf", "GGUF does not support the low-rank factors of SVD"),
+        ("magnitude@0.5", "compressed-tensors", "no stage of this variant quantises them"),
     ],
 )
 def test_a_format_that_cannot_hold_the_point_says_why(two_points, chain, form, why):

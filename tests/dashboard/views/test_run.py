@@ -136,7 +136,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_model", "smolm2-135m", "did you mean 'smollm2-135m'?"),
         ("run_model", "/no/such/folder", "There is no folder"),
         ("run_calibration_corpus", "wikitext3", "wikitext"),
-        ("run_card0_layers", "99:100", "selects none of the model's blocks"),
+        ("run_card0_layers", "99:100", "selects none of blocks 0 to 29"),
         ("run_card0_layers", "no_such_proj", "selects none of the 210 linears"),
         ("run_card0_layers", "(", "neither FIRST:LAST nor a regular expression"),
         ("run_card0_ratio", 1.5, "Ratio 1.5 is outside [0, 1)"),

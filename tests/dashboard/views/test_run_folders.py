@@ -50,7 +50,7 @@ def test_a_folder_that_is_typed_is_read_at_once(model_folder):
 
 @pytest.mark.parametrize(
     ("config", "sentence"),
-    [("[]", "holds no JSON object"), ('{"hidden_size": "64"}', "says hidden_size = '64'"), ("{", "not readable JSON")],
+    [("[]", "contains no JSON"), ('{"hidden_size": "64"}', "has hidden_size = '64'"), ("{", "not readable JSON")],
 )
 def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, sentence):
     (model_folder / "config.json").write_text(config)

@@ -158,7 +158,7 @@ def test_the_run_page_lets_a_name_be_given_to_a_folder(store, tmp_path, monkeypa
     assert job.spec.variant.model == "four" and "four" in read(app)
     app.text_input(key="run_name").set_value("opt-125m").run()
     (error,) = app.error
-    assert error.value == "opt-125m is the name of a model of the catalogue; choose another."
+    assert error.value == "opt-125m is the name of a catalogue model; choose another."
     assert app.button(key="run_start").disabled
 
 
