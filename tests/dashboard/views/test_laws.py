@@ -47,7 +47,7 @@ def test_families_and_series_can_be_chosen_and_the_slider_says_how_much_is_kept(
 
 def test_beyond_the_largest_ratio_nothing_is_said():
     app = open_law(law_of="SparseGPT", law_keep="50")
-    assert "At 70 %, the largest ratio measured, there is still 50 % of 1 / ln(perplexity)" in read(app)
+    assert "At 70 %, the largest ratio measured, the law keeps 50 % of 1 / ln(perplexity)" in read(app)
 
 
 def test_of_accuracies_the_law_is_of_the_accuracy():
