@@ -263,8 +263,8 @@ def test_reasoning_is_what_the_dense_model_goes_on_with_between_question_and_ans
     ("task", "how", "said"),
     [
         ("piqa", "4", "All documents of PIQA would be scored"),
-        ("piqa:1836", "4", "PIQA has 2 documents to demonstrate with"),
-        ("mmlu:2", "6", "MMLU has 5 documents to demonstrate with"),
+        ("piqa:1836", "4", "PIQA has 2 few-shot examples here"),
+        ("mmlu:2", "6", "MMLU has 5 few-shot examples here"),
         ("hellaswag:10", "0,template=reasoning", "asks nothing to reason about"),
         ("piqa", "0,template=generated", "All documents of PIQA would be scored"),
     ],
