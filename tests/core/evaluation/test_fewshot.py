@@ -263,8 +263,8 @@ def test_reasoning_is_what_the_dense_model_goes_on_with_between_question_and_ans
     ("task", "how", "said"),
     [
         ("piqa", "4", "All documents of PIQA would be scored"),
-        ("piqa:1836", "4", "PIQA has 2 few-shot examples here"),
-        ("mmlu:2", "6", "MMLU has 5 few-shot examples here"),
+        ("piqa:1836", "4", "PIQA has 2 documents to demonstrate with"),
+        ("mmlu:2", "6", "MMLU has 5 documents to demonstrate with"),
         ("hellaswag:10", "0,template=reasoning", "asks nothing to reason about"),
         ("piqa", "0,template=generated", "All documents of PIQA would be scored"),
     ],
@@ -275,7 +275,7 @@ def test_what_cannot_be_is_told_before_anything_is_read(task, how, said):
 
 
 def test_a_pool_that_is_smaller_here_is_told():
-    with pytest.raises(UserError, match="ARC-e has 6 documents to demonstrate with here, and 7 are asked for"):
+    with pytest.raises(UserError, match="ARC-e has 6 few-shot examples here, fewer than the requested 7"):
         run("arc_easy:4", "7")
 
 
