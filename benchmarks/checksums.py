@@ -1,10 +1,10 @@
-"""Cost of verifying a cached variant before it is loaded, and of the hashes that could do it.
+"""Cost of verifying a cached variant before it is loaded, and of several hashes.
 
     python -m benchmarks.checksums [--rounds 3]
 
-It stores a variant of the shape of the default model in fp32 (538 MB), with random weights, and loads it with and
-without verification in turn, from a warm page cache. Loading maps the file; the first use of a weight reads it, so that
-is timed, too. A figure is the best of the rounds, in CPU seconds.
+It stores random weights in the shape of the default model in fp32 (538 MB). Then it loads them with and without
+verification in turn, from a warm page cache. Loading only maps the file, so the benchmark also times the first read of
+each weight. A value is the best of the rounds, in CPU seconds.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ HASHES = ("sha256", "blake2b", "md5")
 
 
 def best_of(rounds: int, sides: dict[str, Callable[[], object]]) -> dict[str, float]:
-    """Return the least CPU seconds of each side; the sides take turns."""
+    """Return the minimum CPU seconds of each side; the sides take turns."""
     best: dict[str, float] = {}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -88,7 +88,7 @@ def main(rounds: int = 3, blocks: int = BLOCKS) -> None:
         table.add_row(name, f"{seconds:.2f}", f"{size / seconds / 1e6:.0f}" if name in HASHES else "")
     Console().print(table)
     before, after = best["load, read each weight once"], best["verify, load, read each weight once"]
-    print(f"With verification over without: {after / before:.2f}, {after - before:.2f} CPU seconds more")
+    print(f"Verification takes {after / before:.2f} times as long, {after - before:.2f} CPU seconds more")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
-"""How often 95 % intervals of perplexities hold the mean of the whole text, and how small a difference they find.
+"""Coverage and power of the 95 % intervals of perplexities.
 
     python -m benchmarks.coverage [--sizes 8,16,32,64] [--runs 4000] [--write]
 
-Sub-samples of consecutive windows stand for measurements, and the mean of the record that they are cut from for the
-truth. Beside the estimator that the program uses stand that which takes windows for independent, that for texts without
-a record, batch means and a fit of AR(1). Power is the share of sub-samples in which a difference is found that a normal
-test with the true variance finds in 80 %. `--write` estimates the correlations that ship; it reads the texts.
+A sub-sample of consecutive windows simulates a measurement, and the mean of its whole record is the true value. The
+benchmark compares the program's estimators, with and without a record, with independent windows, batch means and an
+AR(1) fit. Power is the share of sub-samples that detect a difference which a normal test with the true variance detects
+in 80 %. `--write` estimates the bundled correlations from the texts.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 
 SMOKE = {"sizes": "16", "runs": 200}
-FEWEST = 8  # sub-samples without overlap that a record is long enough for
-DETECTABLE = 1.96 + 0.8416  # standard errors from zero at which a normal test has a power of 80 %
+FEWEST = 8  # minimum number of disjoint sub-samples of a record
+DETECTABLE = 1.96 + 0.8416  # distance from zero, in standard errors, at which a normal test has a power of 80 %
 AR = (0.0, 0.3, 0.5)
 RECORD = (4, 128)  # variants and windows of an artificial record
 LEAST_VARIANTS = 2
@@ -42,7 +42,7 @@ COLUMNS = ("values", "record", "windows", "estimator", "coverage %", "half width
 
 
 class Long(NamedTuple):
-    """The longest series of a text that ship, those of several variants."""
+    """The longest bundled series of several variants on a text."""
 
     text: str
     window: int
@@ -71,7 +71,7 @@ def main(sizes: str = "8,16,32,64", runs: int = 4000, write: bool = False) -> No
 
 
 def longest(results: dict[str, Result]) -> Iterator[Long]:
-    """Yield, of each text and window size, the losses of the variants with most windows, and those minus dense's."""
+    """Yield, for each text and window size, the losses of the variants with most windows, and those minus dense's."""
     every: dict[tuple[str, int], dict[int, dict[str, np.ndarray]]] = {}
     for key, result in results.items():
         for row in (row for row in result.measurements if row.of_text and row.protocol["dtype"] == "float32"):
@@ -87,12 +87,12 @@ def longest(results: dict[str, Result]) -> Iterator[Long]:
 
 
 def usable(series: list[np.ndarray]) -> np.ndarray:
-    """Return those (variants, n) that are finite and not constant."""
+    """Return the finite, non-constant series (variants, n)."""
     return np.array([one for one in series if np.isfinite(one).all() and np.ptp(one)])
 
 
 def estimated(found: Long) -> Record:
-    """Return the record that ships of a text."""
+    """Estimate the record of a text."""
     variants, windows = found.series.shape
     correlation = tuple(round(float(rho), 4) for rho in autocorrelation(found.series))
     whole = len(evaluation_windows(found.text, load_tokenizer(identify(DEFAULT_MODEL)), found.window))
@@ -108,7 +108,7 @@ def estimated(found: Long) -> Record:
 
 
 def of_texts(found: list[Long], sizes: list[int]) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of the texts whose records are long enough."""
+    """Yield the rows of texts with long enough records."""
     for one in found:
         known = record(one.text, one.window, one.of)
         if known is None:
@@ -122,7 +122,7 @@ def of_texts(found: list[Long], sizes: list[int]) -> Iterator[tuple[str, ...]]:
 
 
 def artificial(sizes: list[int], runs: int) -> Iterator[tuple[str, ...]]:
-    """Yield the rows of AR(1) series, whose record is another draw of the same."""
+    """Yield the rows of AR(1) series, each with another draw of the same process as its record."""
     draw = np.random.default_rng(0)
     for rho in AR:
         for size in sizes:
@@ -137,7 +137,7 @@ def artificial(sizes: list[int], runs: int) -> Iterator[tuple[str, ...]]:
 
 
 def estimators(correlation: Sequence[float], series: np.ndarray) -> dict[str, ErrorOf]:
-    """Return the estimators by name; `series` (variants, n) is what a fit of AR(1) is made of."""
+    """Return the estimators by name; the AR(1) fit uses `series` (variants, n)."""
     lag = float(np.mean([np.corrcoef(one[:-1], one[1:])[0, 1] for one in series]))
     return {
         "independent (before)": independent,
@@ -162,7 +162,7 @@ def ar1(draw: np.random.Generator, rho: float, series: int, n: int) -> np.ndarra
 
 
 def judge(samples: np.ndarray, truth: float, sd: float, error: ErrorOf) -> Judged:
-    """Judge an estimator on samples (m, n) of values with a mean and a standard deviation."""
+    """Judge an estimator on samples (m, n) of values with the mean `truth` and the standard deviation `sd`."""
     means = samples.mean(1)  # (m,)
     halves = np.array([interval(0.0, *error(one))[1] for one in samples])  # (m,)
     shift = DETECTABLE * np.sqrt(((means - truth) ** 2).mean())

@@ -1,11 +1,11 @@
-"""GPTQ at a few bits, symmetric groups of 64: the engine against llm-compressor, all in one run.
+"""GPTQ at a few bits in symmetric groups of 64, compared with llm-compressor in one run.
 
     python -m benchmarks.gptq [--llmcompressor PYTHON] [--bits 4,3] [--windows 16]
 
-PYTHON is the interpreter of an environment that has llm-compressor (`benchmarks.peer`). Beside each perplexity
-stands ours as a multiple of theirs, with its interval over the windows that both read. Scales follow llm-compressor's
-rule, `grid=range`. The engine is there also in llm-compressor's form, in which no linear sees what was done to those
-before it in its block, and with its own signed scales.
+PYTHON is the interpreter of an environment with llm-compressor (`benchmarks.peer`). The table also has the ratio of
+perplexities, with its interval over the windows. Scales follow llm-compressor's rule, `grid=range`. Two more rows are
+the engine in llm-compressor's form, whose linears read the inputs of their block's dense linears, and the engine with
+signed scales.
 """
 
 import time
@@ -34,7 +34,7 @@ from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
 
 PEER = "llm-compressor"
-Windows = Annotated[int, typer.Option(min=2, help="An interval is made of two or more.")]
+Windows = Annotated[int, typer.Option(min=2, help="Number of windows; an interval needs at least two.")]
 COLUMNS = ("bits", "side", "seconds", "perplexity", "perplexity / peer's", "peer's time / this")
 SMOKE = {"bits": "4", "windows": 2, "window": 24, "group_size": 16}
 
@@ -44,7 +44,7 @@ def main(
     bits: str = "4,3",
     windows: Windows = 16,
     window: int = 2048,
-    group_size: Annotated[int, typer.Option(help="Of the engine; llm-compressor has groups of 64.")] = 64,
+    group_size: Annotated[int, typer.Option(help="Group size of the engine; that of llm-compressor is 64.")] = 64,
     model: str = DEFAULT_MODEL,
 ) -> None:
     source = identify(model)
@@ -59,7 +59,7 @@ def main(
 
     def engine(amount: str, **settings: bool | str) -> tuple[float, PreTrainedModel]:
         model = load_model(source, "float32")
-        reuse_freed_memory()  # as every run of the engine does
+        reuse_freed_memory()  # as in every run of the engine
         stage = build_stage(
             "gptq",
             None,
@@ -80,14 +80,14 @@ def main(
         }
         if llmcompressor is not None:
             sides = {PEER: compress(llmcompressor, source, tokens, "gptq", amount)} | sides
-        read = {
+        samples = {
             side: next(perplexity(model, {evaluation: texts}, silent)).samples for side, (_, model) in sides.items()
         }
         for side, (seconds, _) in sides.items():
-            row = [amount, side, f"{seconds:.1f}", f"{summary('perplexity', read[side])['value']:.2f}"]
+            row = [amount, side, f"{seconds:.1f}", f"{summary('perplexity', samples[side])['value']:.2f}"]
             if side != PEER and PEER in sides:
-                told = difference("perplexity", read[PEER], read[side], error)
-                row += [f"{told.ratio:.3f} ({told.ratio_low:.3f} to {told.ratio_high:.3f})"]
+                paired = difference("perplexity", samples[PEER], samples[side], error)
+                row += [f"{paired.ratio:.3f} ({paired.ratio_low:.3f} to {paired.ratio_high:.3f})"]
                 row += [f"{sides[PEER][0] / seconds:.2f}"]
             table.add_row(*row)
     Console().print(table)

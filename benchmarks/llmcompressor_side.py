@@ -1,8 +1,8 @@
-"""Compress with llm-compressor; runs in an environment of its own (see `benchmarks.peer`).
+"""Compress with llm-compressor, in its own environment (see `benchmarks.peer`).
 
 Usage: python llmcompressor_side.py MODEL_FOLDER WINDOWS.pt METHOD AMOUNT OUT.safetensors
-METHOD is sparsegpt, of a share of the weights, or gptq, of bits a weight in symmetric groups of 64. It prints the
-seconds of the call to `oneshot`, and leaves the weights as they compute.
+METHOD is sparsegpt, with a sparsity as AMOUNT, or gptq, with bits per weight in symmetric groups of 64. It prints the
+seconds of the call to `oneshot` and writes the dequantised weights.
 """
 
 import sys
@@ -38,6 +38,6 @@ oneshot(
     num_calibration_samples=len(windows),
 )
 seconds = time.perf_counter() - started
-left = dict(model.named_parameters())
-save_file({name: left[name].detach().contiguous() for name in names}, out)
+compressed = dict(model.named_parameters())
+save_file({name: compressed[name].detach().contiguous() for name in names}, out)
 print(f"SECONDS {seconds:.3f}")

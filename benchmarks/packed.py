@@ -1,9 +1,9 @@
-"""Latency of packed weights against dense ones in bf16, on one model object, in one run.
+"""Latency of packed weights compared with dense ones in bf16, in one run.
 
     python -m benchmarks.packed [--stage rtn@4bit] [--rounds 2] [--profile]
 
-Prefill and decode in ms a token at batch 1 and 4, and peak memory. The sides take turns, so that what else the machine
-does hits both; a figure is the best of the rounds. `--profile` prints where the time of decoding goes.
+It prints prefill and decode latency in ms per token at batch 1 and 4, and peak memory. The sides take turns, so that
+other work on the machine affects both; a value is the best of the rounds. `--profile` prints a profile of decoding.
 """
 
 from typing import Annotated
@@ -34,13 +34,13 @@ SMOKE = {"stage": "rtn@8bit,group_size=0", "rounds": 1}
 
 
 def figures(model: PreTrainedModel, dtype: str) -> dict[tuple[str, int], float]:
-    """Return ms a token and MB by what was measured and the batch."""
+    """Return latencies (ms) and memory (MB) by metric and batch."""
     return {(row.metric, row.protocol["batch"]): row.value for row in latency(model, dtype, silent)}
 
 
 @torch.inference_mode()
 def decoding(model: PreTrainedModel) -> str:
-    """Return where the time of decoding goes."""
+    """Return a profile of decoding."""
     prompt = torch.zeros(1, PROMPT, dtype=torch.long)
     past = model(input_ids=prompt, use_cache=True).past_key_values
     with profile(activities=[ProfilerActivity.CPU]) as found:
@@ -66,7 +66,7 @@ def main(
             sides: dict[str, dict[tuple[str, int], float]] = {DENSE: figures(network, DENSE)}
         with packed(quantised) as how:
             if how is None:
-                raise SystemExit(f"{stage} leaves nothing that is packed.")
+                raise SystemExit(f"{stage} has no weights to pack; choose a stage of 8 bits or of at most 4.")
             sides[how] = figures(quantised, how)
         for side, found in sides.items():
             known = best.setdefault(side, found)

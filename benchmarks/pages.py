@@ -1,11 +1,11 @@
-"""The dashboard's speed, on a made-up store of 10,000 variants with 200,000 numbers and on what ships.
+"""Speed of the dashboard with an artificial store of 10,000 variants and 200,000 numbers, and with the bundled results.
 
     python -m benchmarks.pages [--variants 10000] [--keep FOLDER]
 
-Of each store, every figure beside the one that is wanted: CPU seconds and peak memory of reading all results, of the
-tidy rows and of each page by Streamlit's own tester, at first and again; then, with real servers and Chromium, seconds
-until the first chart is there and until a choice is done, an amount, a method, a family: medians of several. `--keep`
-leaves the store in a folder, and takes it from there where it is.
+For each store it prints measured values and targets. The first part are CPU seconds and peak memory: of reading all
+results, of the tidy rows and of the first run and the rerun of each page in Streamlit's tester. The second part are
+seconds with real servers and Chromium, medians over the servers: until the first chart appears, and until the page has
+updated after a click. `--keep` stores the artificial store in a folder, or reuses it.
 """
 
 import os
@@ -44,25 +44,25 @@ from tests.e2e.browser import chromium, dashboard
 
 MODELS = ("smollm2-135m", "opt-125m", "opt-350m", "smollm2-360m")
 RATIOS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
-FOLLOWED = ("", "+lora", "+distill-white", "+lora,rank=4")
+FOLLOWED = ("", "+lora", "+distill-white", "+lora,rank=4")  # recoveries
 CALIBRATIONS = ("c4-sample:16x2048", "c4-sample:128x2048", "passages-calibration:16x2048")
 TRAINING = "c4-sample:2048x256"
 TEXTS = (("wikitext2", 2048, 16), ("ptb-valid", 128, 128), ("wikitext2", 128, 128), ("passages-eval", 2048, 16))
 LIMITS = (100, 500)
 BLOCKS, ROLES = 30, ("q", "k", "v", "o", "gate", "up", "down")
-AT_ONCE = 500  # variants that are inserted together
+AT_ONCE = 500  # variants per insert
 FIRST_PART, MEMORY = 2.0, 600.0  # seconds, MB
 RERUN = 0.3  # seconds of a page
 
 Answer = TypeVar("Answer")
-Row = tuple[str, float, str, float | None]  # what, figure, unit, wanted
+Row = tuple[str, float, str, float | None]  # name, value, unit, target
 
 
-# A made-up store
+# The artificial store
 
 
 def chains() -> list[str]:
-    """Return what variants are made by: every method at every amount that it takes, and what followed it."""
+    """Return the chains of variants: every method at each of its amounts, with and without recoveries."""
     found = []
     for method in (method for method in METHODS if method.takes_amount):
         amounts = [f"{bits}bit" for bits in method.bit_choices] or [f"{factor:g}x" for factor in method.factor_choices]
@@ -73,7 +73,7 @@ def chains() -> list[str]:
 
 
 def made_up(count: int) -> Iterator[Result]:
-    """Yield so many results, as many of each model, its dense one first."""
+    """Yield `count` results, equally many of each model, its dense one first."""
     drawn = random.Random(0)
     for model in MODELS:
         every = list(product(chains(), CALIBRATIONS, range(4)))
@@ -92,9 +92,9 @@ def unique(results: Iterable[Result]) -> Iterator[Result]:
 
 
 def made_up_result(model: str, chain: str, calibration: str, seed: int) -> Result:
-    """Return a result of 20 numbers and a report of each linear."""
-    beside = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(TRAINING), seed)
-    stages = resolve_chain(parse(chain), beside)
+    """Return a result with 20 numbers and a report of each linear."""
+    defaults = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(TRAINING), seed)
+    stages = resolve_chain(parse(chain), defaults)
     variant = Variant(
         key=VariantSpec(model=model, revision="1", stages=stages).key,
         model=model,
@@ -151,7 +151,7 @@ def numbers(ratio: float, drawn: random.Random) -> Iterator[Measurement]:
 
 
 def fill(folder: Path, count: int) -> None:
-    """Write the made-up store into a folder of results."""
+    """Write the artificial store into a results folder."""
     store, results = Store(f"sqlite:///{folder / 'local.db'}"), made_up(count)
     while part := [written(result) for result in islice(results, AT_ONCE)]:
         with store.begin() as connection:
@@ -163,14 +163,14 @@ def fill(folder: Path, count: int) -> None:
 
 
 def timed(work: Callable[[], Any]) -> float:
-    """Return the CPU seconds that work takes, in all threads."""
+    """Return the CPU seconds of work, in all threads."""
     started = time.process_time()
     work()
     return time.process_time() - started
 
 
 def peak() -> float:
-    """Return the most MB that this process has held."""
+    """Return the peak memory of this process in MB."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
@@ -197,7 +197,7 @@ def wanted_run() -> RunSpec:
 
 
 def measure_page(name: str, page: str | None) -> list[Row]:
-    """Return what one page takes by Streamlit's tester."""
+    """Measure one page in Streamlit's tester."""
     from streamlit.testing.v1 import AppTest
 
     app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=300)
@@ -219,20 +219,20 @@ def in_this_process(work: Callable[[], Answer]) -> Answer:
 
 
 def in_a_process(work: Callable[[], Answer]) -> Answer:
-    """Return what work gives in a process of its own, which has imported and cached nothing."""
+    """Run work in a new process, without imports and caches."""
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         return pool.submit(work).result()
 
 
-# With one
+# With a browser
 
 
-# Notes when the first chart is there: to be asked for it, the page would have to be at rest.
+# Records the time of the first chart inside the page, since polling would wait until the page is idle.
 APPEARS = """new MutationObserver((_, seen) => {
     if (document.querySelector('.js-plotly-plot .main-svg')) { window.chart = performance.now(); seen.disconnect(); }
 }).observe(document, {subtree: true, childList: true});"""
-# Notes when something was clicked, and when anything in the page's own part last changed; what a table says to
-# screen readers, in its canvas, comes a fifth of a second after it is drawn.
+# Records the last click and the last change of the page. Changes inside a table's canvas do not count: its text for
+# screen readers follows a fifth of a second after the table is drawn.
 WATCH = """() => {
     window.changed = 0;
     document.addEventListener('click', () => { window.started = performance.now(); }, true);
@@ -249,7 +249,7 @@ IDLE = """() => {
 
 
 def measure_browser(servers: int) -> list[Row]:
-    """Return the medians of several servers, each with browsers of its own."""
+    """Return the medians over several servers."""
     runs = [measure_server() for _ in range(servers)]
     return [(rows[0][0], median(row[1] for row in rows), *rows[0][2:]) for rows in zip(*runs, strict=True)]
 
@@ -286,7 +286,7 @@ def pill(tab, name: str):
 
 
 def done(tab, act: Callable[[], None]) -> float:
-    """Return the seconds from an act, which clicks, to the last change of the page, after which nothing runs."""
+    """Click with `act` and return the seconds until the last change of the page."""
     act()
     tab.wait_for_function(IDLE)
     seconds = tab.evaluate("window.changed - window.started") / 1000
@@ -296,11 +296,11 @@ def done(tab, act: Callable[[], None]) -> float:
 
 def show(title: str, rows: list[Row]) -> None:
     table = Table(title=title)
-    for column in ("what", "figure", "wanted"):
-        table.add_column(column, justify="left" if column == "what" else "right")
-    for what, figure, unit, wanted in rows:
+    for column in ("measurement", "value", "target"):
+        table.add_column(column, justify="left" if column == "measurement" else "right")
+    for name, value, unit, target in rows:
         digits = 0 if unit == "MB" else 2
-        table.add_row(what, f"{figure:.{digits}f} {unit}", "" if wanted is None else f"{wanted:g} {unit}")
+        table.add_row(name, f"{value:.{digits}f} {unit}", "" if target is None else f"{target:g} {unit}")
     Console().print(table)
 
 
@@ -311,23 +311,23 @@ SMOKE = {"variants": 24, "pages": "Published", "servers": 0, "fresh": False}
 def main(
     variants: int = 10_000,
     keep: Path | None = None,
-    pages: Annotated[str, typer.Option(help="Those to run in Streamlit's tester.")] = ",".join(PAGES),
-    servers: Annotated[int, typer.Option(help="Started one after the other, each visited by a browser.")] = 5,
-    fresh: Annotated[bool, typer.Option(help="Each part in a process of its own, which has cached nothing.")] = True,
+    pages: Annotated[str, typer.Option(help="Pages to run in Streamlit's tester.")] = ",".join(PAGES),
+    servers: Annotated[int, typer.Option(help="Number of servers to start, one after another.")] = 5,
+    fresh: Annotated[bool, typer.Option(help="Run each part in a new process without caches.")] = True,
 ) -> None:
     parts: list[Callable[[], list[Row]]] = [measure_reading, measure_estimate]
     parts += [partial(measure_page, name, PAGES[name]) for name in pages.split(",")]
     parts += [partial(measure_browser, servers)] if servers else []
     os.environ.pop("SLIMSCOPE_DB", None)
-    apart = in_a_process if fresh else in_this_process
+    execute = in_a_process if fresh else in_this_process
     with tempfile.TemporaryDirectory() as temporary:
         folder = (keep or Path(temporary) / "filled").absolute()
         if not (folder / "local.db").exists():
             folder.mkdir(parents=True, exist_ok=True)
-            apart(partial(fill, folder, variants))
-        for title, results in (("what ships", Path(temporary)), (f"{variants:,} variants made up", folder)):
+            execute(partial(fill, folder, variants))
+        for title, results in (("bundled results", Path(temporary)), (f"{variants:,} artificial variants", folder)):
             os.environ["SLIMSCOPE_RESULTS"] = str(results)
-            show(title, [row for part in parts for row in apart(part)])
+            show(title, [row for part in parts for row in execute(part)])
 
 
 if __name__ == "__main__":

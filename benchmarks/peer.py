@@ -1,6 +1,6 @@
-"""The peer llm-compressor 0.14, in an environment of its own, as it caps transformers and torch.
+"""The peer llm-compressor 0.14, in its own environment, since it limits the versions of transformers and torch.
 
-The environment is made by
+Create the environment with
 
     python3 -m venv benchmarks/.venv-llmcompressor
     benchmarks/.venv-llmcompressor/bin/pip install "llmcompressor>=0.14,<0.15"
@@ -22,20 +22,27 @@ SIDE = Path(__file__).parent / "llmcompressor_side.py"
 def compress(
     python: Path, source: ModelSource, tokens: torch.Tensor, method: str, amount: str
 ) -> tuple[float, PreTrainedModel]:
-    """Return the seconds that it took, and the model as it computes then, in fp32.
+    """Compress a model with llm-compressor.
 
-    `python` is the interpreter of its environment, `tokens` are windows (windows, tokens), and method and amount are as
-    of `llmcompressor_side.py`.
+    Args:
+        python: The interpreter of its environment.
+        source: The model.
+        tokens: Calibration data, (windows, tokens).
+        method: As in `llmcompressor_side.py`.
+        amount: As in `llmcompressor_side.py`.
+
+    Returns:
+        The seconds, and the compressed model in fp32.
     """
     model = load_model(source, "float32")
     with tempfile.TemporaryDirectory() as folder:
-        dense, saved, left = Path(folder, "dense"), Path(folder, "windows.pt"), Path(folder, "left.safetensors")
+        dense, saved, output = Path(folder, "dense"), Path(folder, "windows.pt"), Path(folder, "output.safetensors")
         model.save_pretrained(dense)
         load_tokenizer(source).save_pretrained(dense)
         torch.save(tokens, saved)
-        command: list[str | Path] = [python, SIDE, dense, saved, method, amount, left]
+        command: list[str | Path] = [python, SIDE, dense, saved, method, amount, output]
         done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-        unknown = model.load_state_dict(load_file(left), strict=False).unexpected_keys
+        unknown = model.load_state_dict(load_file(output), strict=False).unexpected_keys
         if unknown:
-            raise SystemExit(f"llm-compressor left what the model does not have: {', '.join(unknown)}.")
+            raise SystemExit(f"llm-compressor wrote weights that the model does not have: {', '.join(unknown)}.")
     return float(done.stdout.rsplit("SECONDS", 1)[1]), model

@@ -1,10 +1,10 @@
-"""Perplexity: ours against transformers' own loss, one window after another, on one model object, in one run.
+"""Perplexity compared with transformers' own loss, window by window, on one model in one run.
 
     python -m benchmarks.perplexity [--texts wikitext2@2048:16,wikitext2@128:128,ptb-valid@128:128]
 
-It prints seconds, the largest relative difference of a window's loss, and the peak memory beyond the model's.
-Both sides read a text before either reads the next, so that what else the machine does hits both. Windows of two
-texts of one length run together in a run of the engine; here each text is alone.
+It prints seconds, the largest relative difference of a window's loss, and the peak memory besides the model. The sides
+take turns after each text, so that other work on the machine affects both. In a run of the engine, windows of equal
+length from several texts share forward passes; here each text runs alone.
 """
 
 import time
@@ -33,13 +33,13 @@ SMOKE = {"texts": "wikitext2@24:2,ptb-valid@24:2"}
 
 @torch.inference_mode()
 def plain(model: PreTrainedModel, windows: Tensor) -> list[float]:
-    """Return what transformers says that each window (L,) loses."""
+    """Return transformers' loss of each window (L,)."""
     return [model(input_ids=window[None], labels=window[None]).loss.item() for window in windows]
 
 
 def ours(model: PreTrainedModel, windows: Tensor) -> list[float]:
-    (reading,) = perplexity(model, {"": windows}, silent)
-    return list(-reading.samples["perplexity"])
+    (losses,) = perplexity(model, {"": windows}, silent)
+    return list(-losses.samples["perplexity"])
 
 
 SIDES = {"transformers": plain, "slimscope": ours}
@@ -60,9 +60,9 @@ def main(texts: str = TEXTS, model: str = DEFAULT_MODEL, dtype: str = "float32",
     totals = dict.fromkeys(SIDES, 0.0)
     for text, tokens in zip(wanted, windows, strict=True):
         seconds, losses, memory = {}, {}, {}
-        some = tokens[: max(1, TOKENS[where.type] // text.window)]  # as many as we run together
+        some = tokens[: max(1, TOKENS[where.type] // text.window)]  # one batch of the engine
         for name, side in SIDES.items():
-            growth = memory_growth(partial(side, network, some), where)  # the first use of anything is not timed
+            growth = memory_growth(partial(side, network, some), where)  # also the warm-up
             memory[name] = "" if growth is None else f"{growth / 1e6:.0f}"
             started = time.perf_counter()
             losses[name] = side(network, tokens)

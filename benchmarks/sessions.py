@@ -1,13 +1,13 @@
-"""How many people one server holds: sessions that open a page at the same moment, by Streamlit's websocket protocol.
+"""Load of one server by sessions that open a page at the same time, over Streamlit's websocket protocol.
 
     python -m benchmarks.sessions [--at-once 1,10,50] [--rounds 3] [--against CHECKOUT] [--writing]
 
-For each number of sessions, a new server of each side is started in turn, and one session opens the page, so that all
-is read. Then the sessions start at once; of fewer than ten, several times after each other. It prints the median and
-the 95th percentile of the seconds until the page is complete, the server's CPU seconds a page and its peak memory;
-then, of one session, the CPU seconds of every page.
+Each number of sessions gets a new server of each side. One session opens the page first, so that all data are read.
+Then the sessions start at once; fewer than ten sessions are repeated. The benchmark prints the median and the 95th
+percentile of the seconds until the page is complete, the server's CPU seconds per page and its peak memory. It then
+prints the CPU seconds of every page for one session.
 `--against` names another checkout to measure in the same run. `--writing` stores a row of the default model twice a
-second meanwhile; another checkout must have the same database tables. Servers and clients talk on this machine only.
+second during the measurement; the other checkout must have the same database tables. All traffic is local.
 """
 
 import asyncio
@@ -38,10 +38,10 @@ from core.store.store import Store
 from tests.e2e.browser import Dashboard, dashboard
 
 Answer = TypeVar("Answer")
-LONGEST = 600.0  # seconds that a session may take
-PAUSE = 0.5  # seconds from one stored row to the next
-FEWEST = 10  # sessions of which a median is taken
-REPEATS = 5  # visits of each page by one session after another
+LONGEST = 600.0  # maximum seconds of a session
+PAUSE = 0.5  # seconds between two stored rows
+FEWEST = 10  # minimum number of visits in a median
+REPEATS = 5  # visits of each page, one session after another
 PAGES = {
     "Explore": ("", ""),
     "Trade-off": ("", "explore_mode=Trade-off"),
@@ -52,18 +52,18 @@ PAGES = {
 
 
 class Visit(NamedTuple):
-    """What one session saw of a page."""
+    """One session's visit of a page."""
 
     seconds: float  # from the connection to the complete page
     charts: int
 
 
 class Load(NamedTuple):
-    """What sessions that start at once take."""
+    """The load of sessions that start at once."""
 
     visits: list[Visit]
-    cpu: float  # seconds of the server a page
-    memory: float  # MB that the server held at most
+    cpu: float  # seconds of the server per page
+    memory: float  # peak of the server, MB
 
     @property
     def median(self) -> float:
@@ -71,7 +71,7 @@ class Load(NamedTuple):
 
     @property
     def percentile(self) -> float:
-        """The 95th percentile of the seconds."""
+        """95th percentile of the seconds."""
         ordered = sorted(visit.seconds for visit in self.visits)
         return ordered[round(0.95 * (len(ordered) - 1))]
 
@@ -80,18 +80,18 @@ async def open_page(address: str, name: str, query: str) -> Visit:
     """Open a page in a new session.
 
     Raises:
-        RuntimeError: If there is no such page, or it shows an error.
+        RuntimeError: The page does not exist or shows an error.
     """
-    asked = BackMsg()
-    asked.rerun_script.page_name, asked.rerun_script.query_string = name, query
-    asked.rerun_script.context_info.url, asked.rerun_script.context_info.color_scheme = f"{address}/{name}", "light"
+    request = BackMsg()
+    request.rerun_script.page_name, request.rerun_script.query_string = name, query
+    request.rerun_script.context_info.url, request.rerun_script.context_info.color_scheme = f"{address}/{name}", "light"
     started, charts = time.monotonic(), 0
     stream = f"{address.replace('http', 'ws', 1)}/_stcore/stream"
     protocols = [Subprotocol("streamlit")]
     async with connect(
         stream, subprotocols=protocols, max_size=None, open_timeout=LONGEST, ping_interval=None
     ) as socket:
-        await socket.send(asked.SerializeToString())
+        await socket.send(request.SerializeToString())
         async for data in socket:
             message = ForwardMsg.FromString(data)
             element = message.delta.new_element.WhichOneof("type")
@@ -108,7 +108,7 @@ async def open_page(address: str, name: str, query: str) -> Visit:
 
 
 def awaited(work: Coroutine[Any, Any, Answer]) -> Answer:
-    """Return what a coroutine returns, also where the calling thread runs an event loop, as Playwright's does."""
+    """Run a coroutine in another thread, since the calling thread may have an event loop, such as Playwright's."""
     with ThreadPoolExecutor(1) as pool:
         return pool.submit(asyncio.run, work).result()
 
@@ -119,7 +119,7 @@ async def _open_at_once(address: str, sessions: int, name: str, query: str) -> l
 
 
 def measure(server: Dashboard, sessions: int, name: str = "", query: str = "") -> Load:
-    """Open a page in so many sessions at once."""
+    """Open a page in several sessions at once."""
     process = psutil.Process(server.process)
     before = _cpu(process)
     visits = awaited(_open_at_once(server.address, sessions, name, query))
@@ -134,7 +134,7 @@ def _cpu(process: psutil.Process) -> float:
 
 @contextmanager
 def started(project: Path) -> Iterator[tuple[Dashboard, Path]]:
-    """Run a checkout's server on results of its own, which has shown Explore once."""
+    """Run a checkout's server with its own results after a first visit of Explore."""
     with TemporaryDirectory() as results, dashboard(Path(results), project) as server:
         measure(server, 1)
         yield server, Path(results)
@@ -142,7 +142,7 @@ def started(project: Path) -> Iterator[tuple[Dashboard, Path]]:
 
 @contextmanager
 def written(results: Path) -> Iterator[None]:
-    """Store a changed row of the default model every half second."""
+    """Store a row of the default model every `PAUSE` seconds."""
     from benchmarks.pages import CALIBRATIONS, made_up_result
 
     store, end = Store(f"sqlite:///{results / 'local.db'}"), Event()
@@ -163,15 +163,17 @@ def written(results: Path) -> Iterator[None]:
 
 
 def measure_side(project: Path, number: int, writing: bool) -> list[Load]:
-    """Start a checkout's server and open Explore in so many sessions at once, of few several times."""
+    """Start a checkout's server and open Explore in several sessions at once; few sessions are repeated."""
     with started(project) as (server, results), written(results) if writing else nullcontext():
         return [measure(server, number) for _ in range(max(1, FEWEST // number))]
 
 
 def compare_loads(sides: dict[str, Path], numbers: list[int], rounds: int, writing: bool) -> None:
-    """Print what each number of sessions takes on each side, in turn."""
+    """Print the load of each number of sessions on each side; the sides take turns."""
     title = "Explore" + (", a row stored twice a second" if writing else "")
-    table = Table("sessions", "side", "median, s", "95th, s", "CPU s a page", "over the first", "peak, MB", title=title)
+    table = Table(
+        "sessions", "side", "median, s", "95th, s", "CPU s per page", "over the first", "peak, MB", title=title
+    )
     for number in numbers:
         loads: dict[str, list[Load]] = {side: [] for side in sides}
         for turn in range(rounds):
@@ -187,7 +189,7 @@ def compare_loads(sides: dict[str, Path], numbers: list[int], rounds: int, writi
 
 
 def compare_pages(sides: dict[str, Path]) -> None:
-    """Print the CPU seconds that each page takes one session, the median of several sessions after each other."""
+    """Print the CPU seconds of each page, the median of several sessions one after another."""
     table = Table("page", "side", "CPU s", "over the first", title="One session, each page")
     found: dict[tuple[str, str], float] = {}
     for side, project in sides.items():

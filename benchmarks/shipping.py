@@ -1,10 +1,10 @@
-"""Exports on disk and in their own runtimes, beside the dense model in the same type, in one run.
+"""Size and speed of exports in their own runtimes, compared with the dense model in the same type, in one run.
 
-    python -m benchmarks.shipping [--chains 'slimllm@0.2,...'] [--types gguf:F16,gguf:Q8_0] [--rounds 3]
+    python -m benchmarks.shipping [--chains 'slimllm@0.2;...'] [--types gguf:F16,gguf:Q8_0] [--rounds 3]
 
-It prints MB on disk, tokens a second of decoding one sequence (the most of the rounds, which other work disturbed
-least, and the median; all are read in turn), both over those of dense, and the largest difference of a log-probability
-among the five likeliest next tokens from ours. Needs the extra `export`.
+It prints MB on disk and tokens per second of decoding one sequence, both also relative to dense. The speed is the
+maximum and the median of the rounds, in which the exports take turns. The last column is the largest difference from
+our log-probabilities of the five likeliest next tokens. It needs the extra `export`.
 """
 
 import statistics
@@ -33,7 +33,7 @@ from core.shipping.proof import ExportCheck, expected, verify_export
 from core.specs import TextWindows
 
 CHAINS = "slimllm@0.2;flap@0.2;sparsegpt@0.5+gptq@4bit,group_size=32"
-# Hugging Face last: it may bring the model to another precision.
+# Hugging Face is last, since it may change the precision of the model.
 TYPES = "gguf:F16,gguf:Q8_0,gguf:Q4_0,compressed-tensors:fp32,huggingface:fp32"
 SMOKE = {
     "chains": "",
@@ -45,37 +45,37 @@ SMOKE = {
 
 
 class Export(NamedTuple):
-    """A variant in a type of a format, on disk."""
+    """An export of a variant in a type of a format."""
 
     chain: str
     form: str  # with the type
     runtime: Runtime
-    path: Path  # that the runtime loads
+    path: Path  # loaded by the runtime
     size: int  # bytes
-    wanted: list  # what the variant itself says of the prompts
+    wanted: list  # the variant's own predictions on the prompts
 
 
 def written(model: str, chain: str, types: str, calibration: TextWindows, tokenizer, place: Path) -> list[Export]:
-    """Make a variant and write all exports that can hold it below a folder."""
+    """Compute a variant and write its exports into a folder, without the formats that do not support it."""
     spec = complete(model, chain, calibration=calibration).variant
     network, result = make_variant(spec, tokenizer, "cpu", silent)
-    wanted, found = expected(network, tokenizer), []
-    for asked in types.split(","):
-        name, _, told = asked.partition(":")
+    wanted, exports = expected(network, tokenizer), []
+    for requested in types.split(","):
+        name, _, kind = requested.partition(":")
         form = find_format(name)
-        folder = place / f"{chain}-{name}-{told}"
+        folder = place / f"{chain}-{name}-{kind}"
         with suppress(UserError):
             form.check(spec)
             folder.mkdir()
-            made = form.write(network, tokenizer, result.variant, folder, form.parse(told), lambda *_: None)
+            export = form.write(network, tokenizer, result.variant, folder, form.parse(kind), lambda *_: None)
             size = sum(file.stat().st_size for file in folder.iterdir())
-            found.append(Export(chain, f"{form.label} {told}", form.runtime, made.path, size, wanted))
-    return found
+            exports.append(Export(chain, f"{form.label} {kind}", form.runtime, export.path, size, wanted))
+    return exports
 
 
 def main(
-    chains: Annotated[str, typer.Option(help="Separated by semicolons.")] = CHAINS,
-    types: Annotated[str, typer.Option(help="Formats, and their types.")] = TYPES,
+    chains: Annotated[str, typer.Option(help="Chains, separated by semicolons.")] = CHAINS,
+    types: Annotated[str, typer.Option(help="Formats with their types, separated by commas.")] = TYPES,
     calibration: str = "c4-sample:8x512",
     rounds: int = 3,
     threads: int = torch.get_num_threads(),
@@ -89,16 +89,16 @@ def main(
             for chain in (DENSE, *filter(None, chains.split(";")))
             for export in written(model, chain, types, TextWindows.parse(calibration), tokenizer, Path(temporary))
         ]
-        proofs: list[list[ExportCheck]] = [[] for _ in exports]
+        checks: list[list[ExportCheck]] = [[] for _ in exports]
         for _ in range(rounds):
-            for export, found in zip(exports, proofs, strict=True):
+            for export, found in zip(exports, checks, strict=True):
                 found.append(verify_export(export.runtime, export.path, export.wanted, threads, lambda: None))
                 typer.echo(f"{export.chain}, {export.form}: {found[-1].words()}", err=True)
     table = Table(title=f"{model}, calibrated on {calibration}, {threads} threads, {rounds} rounds")
     for column in ("chain", "saved as", "MB", "/ dense", "tokens/s", "median", "x dense", "difference"):
         table.add_column(column, justify="left" if column in ("chain", "saved as") else "right", overflow="fold")
-    dense: dict[str, tuple[int, float]] = {}  # of each type: bytes and tokens a second
-    for export, found in zip(exports, proofs, strict=True):
+    dense: dict[str, tuple[int, float]] = {}  # type -> bytes and tokens per second
+    for export, found in zip(exports, checks, strict=True):
         speeds = [one.tokens_per_second for one in found if one.tokens_per_second is not None]
         if len(speeds) < rounds:
             table.add_row(export.chain, export.form, f"{export.size / 1e6:.0f}", "", found[-1].words())

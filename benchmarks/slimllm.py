@@ -1,8 +1,8 @@
-"""SlimLLM's ablation: what each of its pieces is worth, on one model, the same text for all.
+"""Ablation of SlimLLM on one model with the same calibration data.
 
     python -m benchmarks.slimllm [--ratios 0.2,0.5] [--calibration c4-sample:16x2048] [--perplexity wikitext2@2048:16]
 
-It prints a table, perplexity by setting and ratio, with LoRAP's, LLM-Pruner's and neuron magnitude's beside it.
+It prints the perplexity by setting and ratio, also for LoRAP, LLM-Pruner and neuron magnitude.
 """
 
 from typing import Annotated, Any
@@ -50,27 +50,27 @@ def main(
     reuse_freed_memory()
     source = identify(model)
     tokenizer = load_tokenizer(source)
-    wanted, read = Perplexity.parse(on), TextWindows.parse(calibration)
-    tokens = calibration_windows(read, tokenizer, 0)
+    wanted, data = Perplexity.parse(on), TextWindows.parse(calibration)
+    tokens = calibration_windows(data, tokenizer, 0)
     texts = evaluation_windows(wanted.corpus, tokenizer, wanted.window, wanted.windows)
-    asked = [float(ratio) for ratio in ratios.split(",")]
+    shares = [float(ratio) for ratio in ratios.split(",")]
     table = Table(title=f"{source.id}, {on}, calibrated on {calibration}")
     table.add_column("setting")
-    for ratio in asked:
+    for ratio in shares:
         table.add_column(f"{ratio:.0%}", justify="right")
-    for what, method, settings in SETTINGS:
-        found = []
-        for ratio in asked:
+    for label, method, settings in SETTINGS:
+        cells = []
+        for ratio in shares:
             network = load_model(source, "float32")
             apply(
                 network,
-                StageInput(build_stage(method, ratio, None, settings, read), tokens),
+                StageInput(build_stage(method, ratio, None, settings, data), tokens),
                 Context(torch.device("cpu")),
             )
-            (reading,) = perplexity(network, {wanted: texts}, silent)
-            found.append(f"{summary('perplexity', reading.samples)['value']:.2f}")
-            typer.echo(f"{what}, {ratio:.0%}: {found[-1]}", err=True)
-        table.add_row(what, *found)
+            (losses,) = perplexity(network, {wanted: texts}, silent)
+            cells.append(f"{summary('perplexity', losses.samples)['value']:.2f}")
+            typer.echo(f"{label}, {ratio:.0%}: {cells[-1]}", err=True)
+        table.add_row(label, *cells)
     Console().print(table)
 
 

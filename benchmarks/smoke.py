@@ -1,6 +1,6 @@
-"""Smoke mode of the benchmarks: `--smoke` runs one on a tiny random model, texts and tasks, to see that it ends.
+"""Smoke mode of the benchmarks: `--smoke` runs one on a tiny random model, texts and tasks, to test that it completes.
 
-A benchmark calls `run(main, SMOKE)`, where `SMOKE` holds the arguments of `main` that make its work tiny.
+A benchmark calls `run(main, SMOKE)`, where `SMOKE` contains small arguments of `main`.
 """
 
 import inspect
@@ -27,7 +27,7 @@ DOCUMENTS = 3  # of each task
 
 
 def run(main: Callable[..., None], tiny: Mapping[str, Any]) -> None:
-    """Run a benchmark as a command, in smoke mode where the command line has `--smoke`."""
+    """Run a benchmark as a command, or in smoke mode if `--smoke` is its argument."""
     if sys.argv[1:] == [FLAG]:
         smoke(main, tiny)
     else:
@@ -35,7 +35,7 @@ def run(main: Callable[..., None], tiny: Mapping[str, Any]) -> None:
 
 
 def smoke(main: Callable[..., None], tiny: Mapping[str, Any]) -> None:
-    """Run a benchmark on tiny inputs, with tiny arguments."""
+    """Run a benchmark on tiny inputs with small arguments."""
     with tiny_inputs() as model:
         of_model = {"model": str(model)} if "model" in inspect.signature(main).parameters else {}
         main(**{**of_model, **tiny})
@@ -43,7 +43,7 @@ def smoke(main: Callable[..., None], tiny: Mapping[str, Any]) -> None:
 
 @contextmanager
 def tiny_inputs() -> Iterator[Path]:
-    """Give the folder of a tiny model; data, cache and results are in temporary folders meanwhile."""
+    """Yield the folder of a tiny model, with temporary folders for data, cache and results."""
     with TemporaryDirectory() as temporary:
         place, draw = Path(temporary), random.Random(0)
         write_tiny_folder(place)

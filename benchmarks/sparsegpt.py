@@ -1,8 +1,8 @@
-"""SparseGPT at 50 %: the engine against the reference's two-pass form and llm-compressor, all in one run.
+"""SparseGPT at 50 %, compared with the reference's two-pass form and llm-compressor in one run.
 
     python -m benchmarks.sparsegpt [--windows 16] [--llmcompressor PYTHON]
 
-PYTHON is the interpreter of an environment that has llm-compressor (`benchmarks.peer`).
+PYTHON is the interpreter of an environment with llm-compressor (`benchmarks.peer`).
 """
 
 import time
@@ -40,14 +40,14 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     texts = evaluation_windows(evaluation, tokenizer, window, windows)
     rows: list[tuple[str, float, float]] = []
 
-    def measured(what: str, seconds: float, model: PreTrainedModel) -> None:
-        (reading,) = perplexity(model.float(), {evaluation: texts}, silent)
-        rows.append((what, seconds, summary("perplexity", reading.samples)["value"]))
-        print(f"{what}: {seconds:.1f} s, perplexity {rows[-1][2]:.2f}", flush=True)
+    def measured(side: str, seconds: float, model: PreTrainedModel) -> None:
+        (losses,) = perplexity(model.float(), {evaluation: texts}, silent)
+        rows.append((side, seconds, summary("perplexity", losses.samples)["value"]))
+        print(f"{side}: {seconds:.1f} s, perplexity {rows[-1][2]:.2f}", flush=True)
 
     def engine(dtype: str, **settings: bool) -> tuple[float, PreTrainedModel]:
         model = load_model(source, dtype)
-        reuse_freed_memory()  # as every run of the engine does
+        reuse_freed_memory()  # as in every run of the engine
         stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)
         started = time.perf_counter()
         apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
@@ -68,9 +68,9 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     )
     for column in ("side", "seconds", "perplexity", "time / slimscope float32"):
         table.add_column(column, justify="left" if column == "side" else "right")
-    ours = next(seconds for what, seconds, _ in rows if what == "slimscope, float32")
-    for what, seconds, value in rows:
-        table.add_row(what, f"{seconds:.1f}", f"{value:.2f}", f"{seconds / ours:.2f}")
+    ours = next(seconds for side, seconds, _ in rows if side == "slimscope, float32")
+    for side, seconds, value in rows:
+        table.add_row(side, f"{seconds:.1f}", f"{value:.2f}", f"{seconds / ours:.2f}")
     Console().print(table)
 
 

@@ -1,8 +1,8 @@
-"""Optimal Brain Surgeon beside what approximates it, on the linears of some blocks, each on the same dense inputs.
+"""Optimal Brain Surgeon and its approximations on the linears of some blocks, all with the same dense inputs.
 
     python -m benchmarks.surgeon [--windows 16] [--blocks 0,14,29]
 
-Of each linear and method: the squared error of the outputs as a share of the squared outputs, seconds, and iterations.
+It prints each linear's squared output error over the squared output, and each method's seconds and iterations.
 """
 
 import time
@@ -54,13 +54,13 @@ def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: 
 
         def run(side: str, method: LinearMethod, start: torch.Tensor, target: Target) -> Compressed:
             started = time.perf_counter()
-            done = method.compress(start.clone(), Statistics(statistics.tokens, {"gram": gram}), target)
+            result = method.compress(start.clone(), Statistics(statistics.tokens, {"gram": gram}), target)
             seconds[side] += time.perf_counter() - started
-            gap = (done.weight - weight).double()
+            gap = (result.weight - weight).double()
             losses[side] = float(((gap @ gram.double()) * gap).sum() / ((weight @ gram) * weight).double().sum())
-            if done.note and done.note.endswith("iterations"):
-                iterations[side].append(int(done.note.split()[0]))
-            return done
+            if result.note and result.note.endswith("iterations"):
+                iterations[side].append(int(result.note.split()[0]))
+            return result
 
         for side, method in HESSIAN.items():
             done = run(side, method(), weight, Target(RATIO))
@@ -74,13 +74,13 @@ def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: 
     make_walker(
         network, found, tokens, OBS().required_statistics, torch.device("cpu"), linears, true_sequential=False
     ).walk(linears, compare)
-    seconds[SIDES[1]] += seconds["SparseGPT"]  # it goes on from there
+    seconds[SIDES[1]] += seconds["SparseGPT"]  # it starts from SparseGPT's result
     Console().print(table)
     for side in SIDES:
         of = iterations[side]
-        told = f", {min(of)} to {max(of)} iterations" if of else ""
-        print(f"{side}: {seconds[side]:.1f} s, x {seconds[side] / seconds['SparseGPT']:.2f} of SparseGPT{told}")
-    print(f"OBS loses more than SparseGPT in {', '.join(worse) or 'none of them'}.")
+        steps = f", {min(of)} to {max(of)} iterations" if of else ""
+        print(f"{side}: {seconds[side]:.1f} s, x {seconds[side] / seconds['SparseGPT']:.2f} of SparseGPT{steps}")
+    print(f"Linears in which OBS has a larger error than SparseGPT: {', '.join(worse) or 'none'}.")
 
 
 if __name__ == "__main__":

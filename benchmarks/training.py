@@ -1,9 +1,9 @@
-"""Training speed: our loop against `transformers.Trainer` with PEFT, the same adapters, batches and steps, in one run.
+"""Training speed compared with `transformers.Trainer` and PEFT, with equal adapters, batches and steps, in one run.
 
     python -m benchmarks.training [--steps 2] [--batch 16] [--length 256] [--rank 8] [--repeats 3]
 
-The sides take turns, so that a machine whose speed varies is the same to all. It prints the median tokens a second of
-each, ours against the faster Trainer, and the mean training losses.
+The sides take turns, so that changes of the machine's speed affect all of them. It prints the median tokens per second
+of each side, ours relative to the faster Trainer, and the mean training losses.
 """
 
 import statistics
@@ -38,7 +38,7 @@ SMOKE = {"steps": 1, "batch": 2, "length": 24, "rank": 2, "repeats": 1}
 
 
 def ours(model: PreTrainedModel, windows: Tensor, steps: int, batch: int, rank: int) -> tuple[float, float]:
-    """Return (seconds, mean loss) of `steps` steps; the held-out losses of one window are in the time."""
+    """Return (seconds, mean loss) of `steps` steps; the time includes the held-out losses of one window."""
     parameters = add_adapters(model, rank, ALPHA, 0.0, 0)
 
     def loss(part: Batch) -> Tensor:
@@ -51,7 +51,7 @@ def ours(model: PreTrainedModel, windows: Tensor, steps: int, batch: int, rank: 
 
 
 def peer(model: PreTrainedModel, windows: Tensor, steps: int, batch: int, rank: int, micro: int) -> tuple[float, float]:
-    """The same with the Trainer; `micro` windows run at once."""
+    """Return (seconds, mean loss) of the Trainer with `micro` windows per forward pass."""
     names = [linear.name for linear in find_blocks(model).all_linears()]
     adapted = get_peft_model(model, LoraConfig(r=rank, lora_alpha=ALPHA, lora_dropout=0.0, target_modules=names))
     rows = [{"input_ids": window, "labels": window} for window in windows]

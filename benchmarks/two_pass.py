@@ -1,8 +1,8 @@
-"""SparseGPT in the two-pass form of its reference, written independently of the engine, to time it and to check it.
+"""SparseGPT in the two-pass form of its reference, independent of the engine, as a baseline for speed and results.
 
-References: Frantar & Alistarh, 2023 (arXiv:2301.00774), algorithm 1 and section 3: for each block, one forward of all
-windows with a Hessian a linear, then each linear, then a second forward for the next block's inputs; the inverse
-Hessian by two Cholesky factorisations and a full inverse, columns swept one by one in blocks of 128.
+References: Frantar & Alistarh, 2023 (arXiv:2301.00774), algorithm 1 and section 3. Each block runs one forward pass of
+all sequences with a Hessian per linear, prunes each linear, and runs a second forward pass for the next block's inputs.
+The inverse Hessian needs two Cholesky factorisations and a full inverse. Columns are swept one by one in blocks of 128.
 """
 
 from typing import cast
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 
 class Layer:
-    """Hessian and sweep of one linear, as the paper's algorithm has them."""
+    """Hessian and sweep of one linear, as in the paper's algorithm."""
 
     def __init__(self, linear: nn.Linear):
         self.linear = linear
@@ -21,7 +21,7 @@ class Layer:
         self.sequences = 0
 
     def add_batch(self, inputs: Tensor) -> None:
-        """Running mean of 2 X X^T over sequences; inputs (1, tokens, in)."""
+        """Update the running mean of 2 X X^T over sequences with inputs (1, tokens, in)."""
         rows = inputs.reshape(-1, inputs.shape[-1]).t().float()  # (in, tokens)
         self.hessian *= self.sequences / (self.sequences + 1)
         self.sequences += 1
@@ -48,11 +48,11 @@ class Layer:
             mask = score <= threshold
             for i in range(stop - start):
                 column = part[:, i]
-                kept = column.clone()
-                kept[mask[:, i]] = 0
-                error = (column - kept) / diagonal[i]
+                pruned = column.clone()
+                pruned[mask[:, i]] = 0
+                error = (column - pruned) / diagonal[i]
                 part[:, i:] -= error.unsqueeze(1).matmul(upper[start + i, start + i : stop].unsqueeze(0))
-                part[:, i] = kept
+                part[:, i] = pruned
                 errors[:, i] = error
             weight[:, start:stop] = part
             weight[:, stop:] -= errors.matmul(upper[start:stop, stop:])
@@ -64,7 +64,7 @@ class _CaughtError(Exception):
 
 
 class Catcher(nn.Module):
-    """Stands before the first block: keeps its inputs and ends the forward."""
+    """Replacement of the first block that records its inputs and ends the forward pass."""
 
     def __init__(self, caught: list):
         super().__init__()
@@ -77,7 +77,7 @@ class Catcher(nn.Module):
 
 @torch.no_grad()
 def prune_two_pass(model: nn.Module, windows: Tensor, ratio: float, count: int | None = None) -> None:
-    """Prune the first `count` (None: all) blocks of a Llama-shaped model in place; windows (N, L) run one at a time."""
+    """Prune the first `count` (None: all) blocks of a Llama-like model in place; windows (N, L) run one at a time."""
     blocks = cast(nn.ModuleList, model.get_submodule("model.layers"))
     caught: list = []
     first = blocks[0]

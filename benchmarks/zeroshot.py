@@ -1,11 +1,11 @@
-"""Zero-shot scoring: shared prefixes against lm-evaluation-harness' HFLM, on one model, in one run.
+"""Zero-shot scoring with shared prefixes, compared with lm-evaluation-harness' HFLM on one model in one run.
 
     python -m benchmarks.zeroshot [--docs 50] [--batches 8,16,32]
 
-HFLM is run at each batch size and counts at the one that is fastest over all tasks. Beside it the least work that any
-scorer of these requests has: one plain forward over the tokens that ours runs, none twice, in batches of the quickest
-shape, and the vocabulary at as many positions as are scored. Then ours in bf16, and what that changes of the answers.
-The sides take turns task by task, so that what else the machine does hits all.
+HFLM runs at each batch size; the one that is fastest over all tasks counts. The floor is the minimum work of any
+scorer: one plain forward pass over our tokens in batches of the fastest shape, and the output head at the scored
+positions. The benchmark also runs ours in bf16 and prints the changes of its answers. The sides take turns task by
+task, so that other work on the machine affects all of them.
 """
 
 import logging
@@ -32,10 +32,10 @@ from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 
-TIE = 1e-3  # choices closer than this may change places
+TIE = 1e-3  # nats; the order of two choices within this distance may differ
 OURS, FLOOR, HALF = "slimscope", "floor", "slimscope, bf16"
-SHAPES = ((4, 128), (8, 64), (16, 64), (32, 64))  # (rows, tokens) of a batch, those that the floor is tried in
-POSITIONS = 512  # that the floor's head sees at once
+SHAPES = ((4, 128), (8, 64), (16, 64), (32, 64))  # (rows, tokens) of the floor's batches
+POSITIONS = 512  # per batch of the floor's output head
 SMOKE = {"docs": 2, "batches": "1,2"}
 
 
@@ -53,7 +53,7 @@ def main(docs: int = 50, batches: str = "8,16,32", model: str = DEFAULT_MODEL) -
     tasks = harness_tasks(SEVEN)
     for task in tasks.values():
         task.build_all_requests(limit=docs)
-    for lm in lms.values():  # first use of anything is not timed
+    for lm in lms.values():  # warm-up
         lm.loglikelihood(tasks["openbookqa"].instances[:8], disable_tqdm=True)
     shape = min(SHAPES, key=lambda shape: least(network, shape, 32 * 64, 0))
 
@@ -80,15 +80,15 @@ def main(docs: int = 50, batches: str = "8,16,32", model: str = DEFAULT_MODEL) -
 
 @torch.inference_mode()
 def least(network, shape: tuple[int, int], tokens: int, positions: int) -> float:
-    """Return the seconds of a plain forward over so many tokens, and of the head at so many positions."""
+    """Return the seconds of a plain forward pass over `tokens` tokens and of the head at `positions` positions."""
     rows, length = shape
     batch = torch.randint(network.config.vocab_size, (rows, length))
     hidden = torch.randn(POSITIONS, network.config.hidden_size)
     started = time.perf_counter()
     for start in range(0, tokens, rows * length):
-        left = min(rows * length, tokens - start)
-        count = -(-left // length)  # rows of the last batch, which is shorter
-        network.base_model(input_ids=batch[:count, : left // count], use_cache=False)
+        rest = min(rows * length, tokens - start)
+        count = -(-rest // length)  # rows; the last batch is smaller
+        network.base_model(input_ids=batch[:count, : rest // count], use_cache=False)
     for start in range(0, positions, POSITIONS):
         network.get_output_embeddings()(hidden[: positions - start])
     return time.perf_counter() - started
@@ -158,7 +158,7 @@ def largest(first: pd.DataFrame, second: pd.DataFrame) -> float:
 
 
 def agreement(ours: pd.DataFrame, theirs: pd.DataFrame) -> tuple[int, int]:
-    """Return (documents with the same metrics on both sides, documents whose two best choices are no tie)."""
+    """Return (documents with equal metrics on both sides, these and documents whose two best choices are no tie)."""
     metrics = [name for name in ("acc", "acc_norm") if name in ours]
     same = (ours[metrics] == theirs[metrics]).all(axis=1)
     best = theirs["loglikelihoods"].map(sorted)

@@ -1,4 +1,4 @@
-"""What an editable installation holds: the package `slimscope` only, as the rest is read from the checkout."""
+"""Build hook of an editable installation: it contains only the package `slimscope`; the checkout provides the rest."""
 
 from pathlib import Path
 from typing import Any
@@ -9,6 +9,8 @@ API = Path("core", "api.py")
 
 
 class EditableHook(BuildHookInterface):
+    """Hook that adds `core/api.py` as the package `slimscope` to an editable installation."""
+
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
             build_data["force_include_editable"] = {str(Path(self.root, API)): "slimscope/__init__.py"}

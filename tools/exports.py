@@ -1,9 +1,9 @@
-"""Every print and table that pages and the command line export, tried: `python -m tools.exports FOLDER [STATE ...]`.
+"""Test of all exported figures and tables: `python -m tools.exports FOLDER [STATE ...]`.
 
-Of each chart and table in the pages' states (`tools.screenshots`) and on each published page, with the shipped results:
-a print of either width, to look at, and the LaTeX, which TeX sets on a page of two columns. What does not compile is
-named with TeX's own sentence, and so is a table that is wider than its column. TeX comes with
-`apt-get install texlive-latex-recommended`; without it the LaTeX is only written.
+It exports each chart and table of the page states (`tools.screenshots`), of the published tables and of the command
+line, with the bundled results: charts as PNG in both widths, and everything as LaTeX. TeX compiles the LaTeX on a page
+of two columns. The tool reports TeX's errors and tables that are wider than their column. Install TeX with
+`apt-get install texlive-latex-recommended`; without it, the tool only writes the files.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ DOCUMENT = rf"""\documentclass[twocolumn]{{article}}
 %s
 \end{{document}}
 """
-WIDE = "\\onecolumn\n\\noindent\n"  # as what the command line prints has no width of its own
+WIDE = "\\onecolumn\n\\noindent\n"  # for tables of the command line, which are not made for one column
 WRONG = re.compile(r"^! (.*)$", re.MULTILINE)
 TOO_WIDE = re.compile(r"^Overfull \\hbox \(([\d.]+)pt too wide\)", re.MULTILINE)
 INCH = 72.27  # TeX's points
-LONGEST = 300  # seconds until a page is there
-COMPARED = 3  # variants, beside dense
+LONGEST = 300  # seconds to load a page
+COMPARED = 3  # variants compared with dense
 PUBLISHED = {f"published-{place}": {"published_table_name": table.title} for place, table in enumerate(TABLES)}
 TUNED = {"published-tuned": {"published_table_name": TABLES[2].title, "published_tuned": "both"}}
 PAGES = STATES | {name: ("published", query) for name, query in (PUBLISHED | TUNED).items()}
 
 
 def exported(state: str) -> list[files.Item]:
-    """Return what has an Export button in a state of a page."""
+    """Return the items with an Export button in a state of a page."""
     page, query = PAGES[state]
     items: list[files.Item] = []
     app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=LONGEST)
@@ -65,7 +65,7 @@ def exported(state: str) -> list[files.Item]:
 
 
 def printed(*command: str) -> str:
-    """Return what a command prints."""
+    """Return the output of a command."""
     result = CliRunner().invoke(command_line, command)
     if result.exit_code:
         raise SystemExit(f"`{' '.join(command)}` failed: {result.output}")
@@ -73,7 +73,7 @@ def printed(*command: str) -> str:
 
 
 def wrong_with(file: Path, before: str = "") -> str:
-    """Return what TeX finds wrong with the LaTeX in a file, `before` standing before it; empty where nothing is."""
+    """Compile a LaTeX file and return its error or excess width, empty if there is none; `before` precedes it."""
     with TemporaryDirectory() as folder:
         Path(folder, "page.tex").write_text(DOCUMENT % (before + file.read_text()))
         command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
@@ -86,12 +86,13 @@ def wrong_with(file: Path, before: str = "") -> str:
     return f"is {room + over:.2f} in wide, of {room} in" if over else ""
 
 
-def main(folder: Path, asked: list[str]) -> None:
-    if unknown := set(asked) - PAGES.keys():
-        raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(PAGES)}.")
+def main(folder: Path, states: list[str]) -> None:
+    """Export the items of states, all by default, into a folder and compile them."""
+    if unknown := set(states) - PAGES.keys():
+        raise SystemExit(f"Unknown states: {', '.join(sorted(unknown))}. Choose from {', '.join(PAGES)}.")
     folder.mkdir(parents=True, exist_ok=True)
-    written: dict[Path, str] = {}  # LaTeX, and what stands before it on a page
-    for state in asked or PAGES:
+    written: dict[Path, str] = {}  # LaTeX file -> the LaTeX before it on a page
+    for state in states or PAGES:
         for item in exported(state):
             start = folder / f"{state}-{item.name}"
             if isinstance(item, files.Chart):
@@ -99,28 +100,28 @@ def main(folder: Path, asked: list[str]) -> None:
                     Path(f"{start}-{width}in.png").write_bytes(files.image(item, "png", width))
             written[Path(f"{start}.tex")] = ""
             Path(f"{start}.tex").write_bytes(files.latex(item))
-    if not asked:
-        made = [one for one in Store().results() if one.variant.key != one.variant.dense_key]
-        most = sorted(made, key=lambda one: -len(one.measurements))[:COMPARED]
+    if not states:
+        compressed = [one for one in Store().results() if one.variant.key != one.variant.dense_key]
+        most = sorted(compressed, key=lambda one: -len(one.measurements))[:COMPARED]
         keys = [one.variant.key for one in most]
         for name, command in {"results": ("results",), "compare": ("compare", "dense", *keys)}.items():
             written[folder / f"{name}.tex"] = WIDE
             (folder / f"{name}.tex").write_text(printed(*command, "--latex"))
     if not shutil.which("pdflatex"):
-        print(f"{len(written)} tables written to {folder}; there is no pdflatex here to compile them.")
+        print(f"{len(written)} tables written to {folder}; install pdflatex to compile them.")
         return
-    found = {file: wrong for file, before in written.items() if (wrong := wrong_with(file, before))}
-    for file, wrong in found.items():
-        print(f"{file.name} {wrong}")
-    if found:
-        raise SystemExit(f"{len(found)} of {len(written)} tables are wrong.")
-    print(f"{len(written)} tables compile, each within its column.")
+    errors = {file: error for file, before in written.items() if (error := wrong_with(file, before))}
+    for file, error in errors.items():
+        print(f"{file.name} {error}")
+    if errors:
+        raise SystemExit(f"{len(errors)} of {len(written)} tables have errors.")
+    print(f"{len(written)} tables compile within their columns.")
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         raise SystemExit(__doc__)
-    logging.getLogger("streamlit").setLevel(logging.ERROR)  # it misses a browser
+    logging.getLogger("streamlit").setLevel(logging.ERROR)  # it warns without a browser
     with TemporaryDirectory() as results:
         os.environ["SLIMSCOPE_RESULTS"] = results
         main(Path(sys.argv[1]), sys.argv[2:])

@@ -1,7 +1,7 @@
-"""Whether two checkouts make the same weights, and keys, of every method: `python -m tools.same_weights OTHER`.
+"""Comparison of two checkouts by the weights and keys of every method: `python -m tools.same_weights OTHER`.
 
-Both compress the same tiny random models on this machine, in turn, one thread each. No hash is kept anywhere: other
-processors add in another order, and get other last digits.
+Both checkouts compress the same tiny random models on this machine, one after the other, with one thread. No hash is
+stored, since the order of additions, and so the last digits, depends on the processor.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from tests.core.encoders import encoder
 from tests.core.tiny_folder import write_tiny_folder
 
 TEXT = f"text.txt:{WINDOWS}x{WINDOW}"
-# Runs in each checkout, by the command line alone, whose words stay when the names in the code change.
+# Runs in each checkout. It only uses the command line, which is stable when names in the code change.
 PROGRAM = """
 import hashlib, io, json, os, pathlib, sys
 from contextlib import redirect_stdout
@@ -52,10 +52,10 @@ print(json.dumps(made))
 
 
 def main(
-    other: Annotated[Path, typer.Argument(help="The folder of another checkout of the project.")],
-    methods: Annotated[str | None, typer.Option(help="Only these, separated by commas.")] = None,
+    other: Annotated[Path, typer.Argument(help="Folder of another checkout of the project.")],
+    methods: Annotated[str | None, typer.Option(help="Methods to compare, separated by commas; default: all.")] = None,
 ) -> None:
-    """Compare the weights that this checkout and another one make of tiny models, method by method."""
+    """Compare the weights of tiny compressed models between this checkout and another one."""
     named = None if methods is None else methods.split(",")
     chosen = [stage for stage in STAGES if stage is not Dense and (named is None or stage.name in named)]
     commands = {chain_of(stage): command(stage) for stage in chosen}
@@ -82,17 +82,17 @@ def chain_of(stage: type[Method]) -> str:
 
 
 def command(stage: type[Method]) -> list[str]:
-    """Return the words of the command that makes it."""
+    """Return the command that runs the chain of a method."""
     if issubclass(stage, ConvMethod):
         return ["run", "./encoder", chain_of(stage)]
-    reads = {"nothing": [], "calibration": ["--calibration", TEXT], "training": ["--train", TEXT]}[
+    data = {"nothing": [], "calibration": ["--calibration", TEXT], "training": ["--train", TEXT]}[
         stage().data_requirement
     ]
-    return ["run", "./tiny", chain_of(stage), *reads, "--perplexity", f"text.txt@{WINDOW}:2"]
+    return ["run", "./tiny", chain_of(stage), *data, "--perplexity", f"text.txt@{WINDOW}:2"]
 
 
 def made_by(checkout: Path, commands: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """Return the key and the hashes of the weights of each chain that the checkout makes."""
+    """Run commands in a checkout and return the key and the weight hashes of each successful chain."""
     with TemporaryDirectory() as temporary:
         place = write_tiny_folder(Path(temporary))
         encoder(layer_type="basic").save_pretrained(place / "encoder")
@@ -105,7 +105,7 @@ def made_by(checkout: Path, commands: Mapping[str, Sequence[str]]) -> dict[str, 
 
 
 def _alike(one: list[str] | None, other: list[str] | None) -> tuple[str, str]:
-    """Return whether keys and weights are equal; what has no weights in the cache is not."""
+    """Return the comparison of keys and weights; weights missing from the cache differ."""
     if one is None or other is None:
         return ("not made" if one is None else "not made there",) * 2
     same = len(one) > 1 and one[1:] == other[1:]

@@ -1,7 +1,7 @@
-"""Pictures of every page and state, to look at: `python -m tools.screenshots FOLDER [STATE ...] [--width PIXELS ...]`.
+"""Screenshots of every page and state: `python -m tools.screenshots FOLDER [STATE ...] [--width PIXELS ...]`.
 
-They are of a machine where nothing was run yet, in three widths, light and dark. The README's picture is the first view
-of Explore: `python -m tools.screenshots docs --readme` writes it.
+They show a new installation without own results, in three widths, light and dark. The README's screenshot is the first
+view of Explore: `python -m tools.screenshots docs --readme` writes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Scheme = Literal["light", "dark"]
 WIDTHS = (1280, 400, 1920)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-HIGH, TALLEST = 900, 6000  # pixels: of the window, and of a page that is shown whole
+HIGH, TALLEST = 900, 6000  # pixels: height of the window, and maximum height of a whole page
 BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
 STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
     "explore": ("", {}),
@@ -49,7 +49,7 @@ README = {"explore_at": "50 %"}
 
 
 def picture(browser: Browser, address: str, file: Path, width: int, scheme: Scheme, whole: bool = True) -> None:
-    """Take one picture, of the whole page or of what a window shows at once."""
+    """Take one screenshot, of the whole page or of one window."""
     context = browser.new_context(viewport={"width": width, "height": HIGH}, color_scheme=scheme)
     tab = context.new_page()
     tab.set_default_timeout(120_000)
@@ -58,7 +58,7 @@ def picture(browser: Browser, address: str, file: Path, width: int, scheme: Sche
     tab.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     if tab.locator("[data-testid=stPlotlyChart]").count():
         tab.locator(".js-plotly-plot .main-svg").first.wait_for()
-    tab.wait_for_timeout(1500)  # charts move to their places
+    tab.wait_for_timeout(1500)  # charts still move after they appear
     if whole:
         high = tab.locator("[data-testid=stMain]").evaluate("page => page.scrollHeight")
         tab.set_viewport_size({"width": width, "height": min(int(high) + 60, TALLEST)})
@@ -68,16 +68,16 @@ def picture(browser: Browser, address: str, file: Path, width: int, scheme: Sche
 
 
 def main(
-    folder: Annotated[Path, typer.Argument(help="Where the pictures go.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of the screenshots.")],
     states: Annotated[
-        list[str] | None, typer.Argument(help="Only these; all without any and without --readme.")
+        list[str] | None, typer.Argument(help="States to show; default: all, or none with --readme.")
     ] = None,
-    width: Annotated[list[int] | None, typer.Option(help="Only this width in pixels; several with several.")] = None,
-    readme: Annotated[bool, typer.Option("--readme", help="Write the picture of the README.")] = False,
+    width: Annotated[list[int] | None, typer.Option(help="Width in pixels; repeat it for several widths.")] = None,
+    readme: Annotated[bool, typer.Option("--readme", help="Write the screenshot of the README.")] = False,
 ) -> None:
-    """Take a picture of each state of the pages in each width, light and dark."""
+    """Take screenshots of each state of the pages in each width, light and dark."""
     if unknown := set(states or ()) - STATES.keys():
-        raise SystemExit(f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(STATES)}.")
+        raise SystemExit(f"Unknown states: {', '.join(sorted(unknown))}. Choose from {', '.join(STATES)}.")
     chosen = states or ([] if readme else list(STATES))
     folder.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, TemporaryDirectory() as results, dashboard(Path(results)) as (address, _):
@@ -85,7 +85,7 @@ def main(
             picture(browser, f"{address}/?{urlencode(README)}", folder / "explore.png", 1600, "light", whole=False)
         for name in chosen:
             page, query = STATES[name]
-            whole = name != "explore-point"  # a drawer is as high as the window
+            whole = name != "explore-point"  # its drawer is only as high as the window
             for pixels, scheme in product(width or WIDTHS, SCHEMES):
                 file = folder / f"{name}-{pixels}-{scheme}.png"
                 picture(browser, f"{address}/{page}?{urlencode(query)}", file, pixels, scheme, whole)

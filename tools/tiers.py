@@ -1,6 +1,6 @@
-"""Whether the tiers together are all tests: `python -m tools.tiers [FILE ...]`, of some files only if named.
+"""Check that the tiers together contain all tests: `python -m tools.tiers [FILE ...]`, by default for all files.
 
-Each tier is collected in a process of its own. `make test` and `make full` share no test; a test in no tier is named.
+A separate process collects each tier. The tool reports tests in no tier, and tests in both `make test` and `make full`.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from core.paths import PROJECT
 COLLECT = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-o", "addopts=--strict-markers", "-m", "not gpu"]
 
 
-def main(files: Annotated[list[str] | None, typer.Argument(help="All test files by default.")] = None) -> None:
-    """Print how many tests each tier has, and fail unless together they are all."""
+def main(files: Annotated[list[str] | None, typer.Argument(help="Test files; default: all.")] = None) -> None:
+    """Print the number of tests of each tier, and fail unless the tiers together contain all tests."""
     files = files or []
     everything = collected(*files)
     tiers = {tier: collected("--tier", tier, *files) for tier in ("quick", "test", "full")}
     for tier, found in {"all": everything, **tiers}.items():
         print(f"{tier:>5}: {len(found):5} tests of {len({one.partition('[')[0] for one in found}):4} functions")
-    lacking = everything - set().union(*tiers.values())
+    missing = everything - set().union(*tiers.values())
     twice, unknown = tiers["test"] & tiers["full"], set().union(*tiers.values()) - everything
-    for problem, found in {"in no tier": lacking, "in test and full": twice, "not among all": unknown}.items():
+    for problem, found in {"in no tier": missing, "in test and full": twice, "not among all": unknown}.items():
         for one in sorted(found):
             print(f"{problem}: {one}")
-    if lacking or twice or unknown:
+    if missing or twice or unknown:
         raise typer.Exit(1)
-    print("The tiers together are all tests; test and full share none.")
+    print("The tiers together contain all tests; test and full share none.")
 
 
 def collected(*arguments: str) -> set[str]:

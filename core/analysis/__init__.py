@@ -1,1 +1,1 @@
-"""From results to what they say: DataFrame in, DataFrame out."""
+"""Analyses of results: DataFrame in, DataFrame out."""

@@ -1,4 +1,4 @@
-"""What variants gain or lose against others, in every number that they have in common: paired and in words."""
+"""Paired differences between variants in every number that both have, with verdicts."""
 
 from __future__ import annotations
 
@@ -22,111 +22,125 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
-NUMBER = ("dataset", "metric", "protocol_id")  # what is compared, and adjusted for being shown together
-FIGURES = tuple(Difference.model_fields)  # difference, stderr, low, high, p ...
+NUMBER = ("dataset", "metric", "protocol_id")  # identity of a number; p is adjusted over its comparisons
+FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
     *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES),
     *("adjusted", "comparisons", "verdict", "why", *Baselines._fields),
 )
-DIFFERENCE_COLUMNS = {  # columns beside those of `tidy`, which has others by some of these names
+DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
     **{"p": "p", "adjusted": "adjusted_p", "comparisons": "comparisons", "verdict": "verdict", "why": "unpaired"},
 }
 UNKNOWN = Baselines(None, None)
-OTHER_WORDS = "cannot be paired: each model cuts a text into tokens of its own, so that a window holds other words"
+OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
 
 Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
 OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
 def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
-    """Return what `paired_differences` does of each result beside the reference, itself left out."""
+    """Return the `paired_differences` of the other results to the reference."""
     key = reference.variant.key
     return paired_differences([(reference, result) for result in results if result.variant.key != key], samples)
 
 
 def differences_to_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Return the `paired_differences` of each result to the dense model that it was made of, where that is given."""
+    """Return the `paired_differences` of compressed results to their dense model, if that is among the results."""
     known = {result.variant.key: result for result in results}
-    made = [result for result in results if result.variant.dense_key != result.variant.key]
-    pairs = [(known[result.variant.dense_key], result) for result in made if result.variant.dense_key in known]
+    compressed = [result for result in results if result.variant.dense_key != result.variant.key]
+    pairs = [(known[result.variant.dense_key], result) for result in compressed if result.variant.dense_key in known]
     return paired_differences(pairs, samples)
 
 
 def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
-    """Return samples in which the first result of each group stands for all of it: each outcome is the group's mean.
+    """Average the samples of results that differ only in their seed.
 
-    The results of a group differ in nothing but what was drawn by a seed. Of windows' losses that is a perplexity's
-    (geometric) mean over seeds; of answers it is no longer right or wrong, so that accuracies have no pair.
+    The mean of the window losses gives the geometric mean of the perplexities. Mean answers are no longer right or
+    wrong, so accuracies cannot be paired.
+
+    Args:
+        groups: Results that differ only in their seed.
+        samples: Samples of single results.
+
+    Returns:
+        A function like `samples` that returns the mean outcomes of a group for its first result.
     """
     known = {group[0].variant.key: group for group in groups}
 
     def read(key: str, measurement: Measurement) -> DataFrame | None:
         twins = [(result.variant.key, result.measurement(measurement)) for result in known.get(key, ())]
         frames = [samples(of, twin) for of, twin in twins if twin] if len(twins) > 1 else [samples(key, measurement)]
-        found = [frame for frame in frames if frame is not None]
-        if len(found) < max(1, len(twins)):
+        stored = [frame for frame in frames if frame is not None]
+        if len(stored) < max(1, len(twins)):
             return None
-        outcomes = [frame[measurement.metric] for frame in found]
+        outcomes = [frame[measurement.metric] for frame in stored]
         if any(len(one) != len(outcomes[0]) for one in outcomes):
             return None
-        return found[0].assign(**{measurement.metric: sum(outcomes) / len(outcomes)})
+        return stored[0].assign(**{measurement.metric: sum(outcomes) / len(outcomes)})
 
     return read
 
 
 def tidy_with_differences(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Return `tidy` with the columns of `BESIDE`: what each number gains or loses against the dense model's.
+    """Return `tidy` with `DIFFERENCE_COLUMNS`: the paired difference of each number to the dense model's.
 
-    Where that cannot be told, `unpaired` says why. This reads what was answered, document by document; `tidy` does not.
+    `unpaired` is the reason for a missing difference. Unlike `tidy`, this reads the per-document answers.
     """
     frame, found = tidy(results), differences_to_dense(results, samples)
     found = found[["key", *NUMBER, *DIFFERENCE_COLUMNS]].rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
     alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
-    lacking = alone & joined["unpaired"].isna()
-    reasons = joined["unpaired"].astype(object)  # of numbers where all are missing
-    return joined.assign(unpaired=reasons.mask(lacking, "cannot be paired: the dense model has no such number"))
+    unexplained = alone & joined["unpaired"].isna()
+    reasons = joined["unpaired"].astype(object)  # a column without any reason has the dtype float
+    return joined.assign(unpaired=reasons.mask(unexplained, "cannot be paired: no dense result under this protocol"))
 
 
 def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
-    """Return `COLUMNS`, a row a number that a pair (reference, result) has in common, and one a mean of seven.
+    """Compute the paired differences of each pair (reference, result).
 
-    `key` is the result's and `against` the reference's, `reference` and `value` are both numbers, and the figures those
-    of `core.analysis.paired.Difference`, the result minus the reference. `adjusted` is `p` by Holm over the pairs
-    given, each number for itself, `comparisons` how many these are, and `verdict` one of
-    `core.analysis.verdicts.Verdict`. Where outcomes were not kept, figures and verdict are missing and `why` says so in
-    words. `chance` and `majority` are the baselines of a task's documents.
+    Args:
+        pairs: (reference, result) each.
+        samples: Reads the outcomes of a result, as `Store.samples` does.
+
+    Returns:
+        `COLUMNS`, a row per pair and number that both have, including means of seven.
+        `key` and `against` are the keys of the result and the reference; `value` and `reference` are their numbers.
+        `FIGURES` are those of `core.analysis.paired.Difference`, result minus reference.
+        `adjusted` is `p` after Holm over the `comparisons` of the same number.
+        `verdict` is one of `core.analysis.verdicts.Verdict`.
+        `why` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
+        `chance` and `majority` are the baselines of a task's documents.
     """
     known: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
 
     def of_reference(key: str, measurement: Measurement) -> tuple[DataFrame | None, Baselines]:
-        place = key, *measurement.identity  # many are compared with it
-        if place not in known:
+        number = key, *measurement.identity
+        if number not in known:  # read once, since many results are compared with one reference
             found = samples(key, measurement)
-            known[place] = found, UNKNOWN if found is None else baselines(found)
-        return known[place]
+            known[number] = found, UNKNOWN if found is None else baselines(found)
+        return known[number]
 
     rows = [row for reference, result in pairs for row in _of_one(result, reference, of_reference, samples)]
     return adjust_together(pd.DataFrame(rows, columns=COLUMNS))
 
 
 def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `paired_differences` adjusted for, and judged among, these alone, where only these are shown."""
+    """Adjust p and the verdicts of `paired_differences` for the comparisons in these rows alone."""
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)
     counts: list[int | None] = [None] * len(rows)
-    told = rows[[*NUMBER, "why", "n", "p", "difference", "low", "high", "ratio"]].to_dict("records")
+    records = rows[[*NUMBER, "why", "n", "p", "difference", "low", "high", "ratio"]].to_dict("records")
     together: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(told):
+    for place, row in enumerate(records):
         if pd.isna(row["why"]):
             together.setdefault(tuple(row[name] for name in NUMBER), []).append(place)
     for places in together.values():
-        p_values = holm([_known(told[place]["p"]) for place in places])
+        p_values = holm([_known(records[place]["p"]) for place in places])
         for place, p in zip(places, p_values, strict=True):
-            row = told[place]
+            row = records[place]
             low, high, ratio = (_known(row[name]) for name in ("low", "high", "ratio"))
             found = Difference(n=row["n"], difference=row["difference"], low=low, high=high, ratio=ratio)
             adjusted[place], verdicts[place] = p, verdict(found, p)
@@ -143,12 +157,12 @@ def _known(value: float | None) -> float | None:
 
 
 def number_of(measurement: Measurement) -> tuple[str, str, str]:
-    """Return the values of `NUMBER` that a measurement has in rows here and in those of `core.analysis.frame.tidy`."""
+    """Return the values of `NUMBER` of a measurement, as in the rows of `core.analysis.frame.tidy`."""
     return measurement.dataset, measurement.metric, measurement.protocol_id
 
 
 def number_of_mean(protocol: tuple[Any, ...]) -> tuple[str, str, str]:
-    """Return the values of `NUMBER` that the mean of seven has under a protocol, as `sevens` names it."""
+    """Return the values of `NUMBER` of the mean of seven under a protocol, a key of `sevens`."""
     return MEAN, "acc", sha256(repr(protocol))[:8]
 
 
@@ -172,25 +186,23 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
     mine, theirs = sevens(result.measurements), sevens(reference.measurements)
     for protocol in (whole for whole in mine if whole in theirs):
         identities = [row.identity for row in mine[protocol]]
-        pairs = [
-            found.get(identity, "cannot be paired: the tasks' documents are not the same") for identity in identities
-        ]
+        pairs = [found.get(identity, "cannot be paired: the tasks' documents differ") for identity in identities]
         paired = [pair for pair in pairs if isinstance(pair, Difference)]
         why = [pair for pair in pairs if isinstance(pair, str)]
         known = why[0] if why else mean_difference(paired)
         values = mean(theirs[protocol])[0], mean(mine[protocol])[0]
         guess = _mean_of([guesses.get(identity, UNKNOWN) for identity in identities])
         task = mine[protocol][0]
-        shared = {name: value for name, value in task.protocol.items() if name != "version"}  # each task has its own
+        shared = {name: value for name, value in task.protocol.items() if name != "version"}  # differs between tasks
         row = _row((reference, result), task.model_copy(update={"protocol": shared}), values, known, guess)
         rows.append(row | dict(zip(NUMBER, number_of_mean(protocol), strict=True)))
     return rows
 
 
 def _paired(measurement: Measurement, first: DataFrame | None, second: DataFrame | None) -> Difference | str:
-    """Return the difference, or why there is none."""
+    """Return the difference, or the reason why there is none."""
     if first is None or second is None:
-        return "cannot be paired: what was answered, document by document, was not kept"
+        return "cannot be paired: per-document answers were not stored"
     dataset, protocol = measurement.dataset, measurement.protocol
     error = error_of(dataset, protocol, "differences") if measurement.of_text else independent
     try:
@@ -200,7 +212,7 @@ def _paired(measurement: Measurement, first: DataFrame | None, second: DataFrame
 
 
 def _mean_of(guesses: Sequence[Baselines]) -> Baselines:
-    """Return what guessing gets in the mean over tasks, None where that of one is not known."""
+    """Return the mean baselines over tasks; None if that of a task is unknown."""
     means = []
     for values in zip(*guesses, strict=True):
         known = [value for value in values if value is not None]

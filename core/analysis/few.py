@@ -1,4 +1,4 @@
-"""A warning where an interval or a standard error rests on too little to be relied on."""
+"""A warning about intervals and standard errors of too few windows or documents."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from core.analysis.seven import MEAN
 from core.data.cards import TASKS
 
 FEWEST_WINDOWS, FEWEST_DOCUMENTS = 8, 50
-MOST_NAMED = 3  # data sets
+MOST_NAMED = 3  # datasets
 
 
 def few_words(numbers: Iterable[tuple[str, float]]) -> str:
-    """Say which of the numbers, each a data set and how many windows or documents n it is of, rest on few of them.
+    """Write a warning that names the datasets with too few windows or documents; empty if there are none.
 
-    Empty where none does. An n of 0 is one that a paper does not say.
+    Args:
+        numbers: (dataset, number of windows or documents) each; 0 if a paper does not state it.
     """
     few: dict[str, None] = {}
     for dataset, n in numbers:

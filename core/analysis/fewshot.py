@@ -1,4 +1,4 @@
-"""What demonstrations change: accuracies after each kind of prompt, beside dense and beside zero-shot."""
+"""Accuracies after few-shot prompts, with paired differences to dense and to zero-shot."""
 
 from __future__ import annotations
 
@@ -43,24 +43,31 @@ COLUMNS = (
 
 
 class Documents(NamedTuple):
-    """What is scored, and in which precision; of a task of which `limit` is None all documents."""
+    """The scored documents of a task, all if `limit` is None, and the precision."""
 
     limit: int | None
     scoring: str | None
 
 
-Scored = dict[Fewshot, dict[str, Measurement]]  # by data set
+Scored = dict[Fewshot, dict[str, Measurement]]  # by prompt and dataset
 
 
 def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samples) -> pd.DataFrame:
-    """Return `COLUMNS`, a row a variant, the dense one first, task and prompt, of what was also scored after one.
+    """Compare the variants that were scored with few-shot prompts.
 
-    `difference` is the accuracy minus the dense model's after the same prompts, with its 95 % interval and p; `growth`
-    by how much that is more than zero-shot, document by document, with its interval and the paired t test's p:
-    below 0 compression costs more with the prompt. Both are missing where answers were not kept. A data set `MEAN` is
-    the mean over the tasks (`tasks` of them) that all these variants have after each of their prompts, where there are
-    several.
-    Without a dense model there are no rows.
+    Args:
+        results: The compressed variants.
+        dense: Their dense model; None gives no rows.
+        samples: Reads the per-document answers.
+
+    Returns:
+        `COLUMNS`, a row per variant (dense first), task and prompt.
+        `difference` is the accuracy minus the dense model's with the same prompts, with its 95 % interval and p.
+        `growth_difference` is `difference` minus the zero-shot difference, document by document, with its interval and
+        the p of the paired t test; below 0, compression costs more accuracy with the prompt.
+        Both are missing if answers were not stored.
+        Rows with the dataset `MEAN` average the `tasks` that all these variants have with each of their prompts, if
+        these are several.
     """
     rows: list[dict[str, Any]] = []
     if dense is None:
@@ -74,41 +81,41 @@ def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samp
         }
         shared = _shared(known.values())
         for key, found in known.items():
-            beside = None if key == dense.variant.key else known.get(dense.variant.key)
+            reference = None if key == dense.variant.key else known.get(dense.variant.key)
             for how, numbers in found.items():
                 mine = [task for task in numbers if task in tasks]
-                both = {task: _pair(task, key, dense.variant.key, how, found, beside, samples) for task in mine}
-                told = {"key": key, **documents._asdict(), "k": how.k, "prompts": prompts_of(how)}
-                rows += [told | _of_task(numbers[task], *pair) for task, pair in both.items()]
+                pairs = {task: _pair(task, key, dense.variant.key, how, found, reference, samples) for task in mine}
+                same = {"key": key, **documents._asdict(), "k": how.k, "prompts": prompts_of(how)}
+                rows += [same | _of_task(numbers[task], *pair) for task, pair in pairs.items()]
                 if len(shared) > 1:
-                    rows.append(told | _of_mean([numbers[task] for task in shared], [both[task] for task in shared]))
+                    rows.append(same | _of_mean([numbers[task] for task in shared], [pairs[task] for task in shared]))
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def prompts_of(how: Fewshot) -> str:
-    """Return what is not as by default in a prompt, besides the number; "" for random, as drawn and plain."""
+    """Write the non-default choices of a prompt besides the number of examples; "" for the defaults."""
     return ",".join(f"{name}={value}" for name, value in how.non_defaults.items())
 
 
 def describe_prompt(prompts: str) -> str:
-    """Say how demonstrations were chosen and written, from what a protocol says of it."""
-    told = dict(part.split("=", 1) for part in prompts.split(",") if part)
-    words = [WORDS[name][value] for name, value in told.items()]
-    return ", ".join(words if "selector" in told or "template" in told else [WORDS["selector"]["random"], *words])
+    """Describe how few-shot examples were selected and written, from the text of `prompts_of`."""
+    choices = dict(part.split("=", 1) for part in prompts.split(",") if part)
+    words = [WORDS[name][value] for name, value in choices.items()]
+    return ", ".join(words if "selector" in choices or "template" in choices else [WORDS["selector"]["random"], *words])
 
 
 def prompt_words(k: float, prompts: str) -> str:
-    """Say what stood before the questions."""
+    """Describe the prompt before the questions."""
     return describe_prompt(prompts) if k or prompts else "zero-shot"
 
 
 def prompted(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `shots` that are no zero-shot ones."""
+    """Return the rows of `fewshot_table` without the zero-shot ones."""
     return rows[(rows["k"] > 0) | (rows["prompts"] != "")]
 
 
 def scored(result: Result) -> dict[Documents, Scored]:
-    """Return the accuracies that a variant has here, by documents, prompt and task: each task's own metric."""
+    """Return a variant's measured accuracies, in each task's own metric, by documents, prompt and task."""
     found: dict[Documents, Scored] = {}
     for row in result.measurements:
         known = TASKS.get(row.dataset.partition("@")[0])
@@ -120,7 +127,7 @@ def scored(result: Result) -> dict[Documents, Scored]:
 
 
 def _shared(known: Iterable[Scored]) -> list[str]:
-    """Return the tasks that all have, after each prompt of theirs: a mean of others would not compare over prompts."""
+    """Return the tasks that every variant has with each of its prompts, so that their means are comparable."""
     having = [numbers for found in known for numbers in found.values()]
     return [task for task in (having[0] if having else ()) if all(task in one for one in having)]
 
@@ -129,7 +136,7 @@ Pair = tuple[Difference | None, Difference | None]
 
 
 def _pair(task: str, key: str, dense: str, how: Fewshot, mine: Scored, theirs: Scored | None, samples: Samples) -> Pair:
-    """Return the difference to dense after a prompt, and by how much it is more than zero-shot."""
+    """Return the difference to dense with a prompt, and this difference minus the zero-shot one."""
     if theirs is None or task not in theirs.get(how, {}):
         return None, None
     row = mine[how][task]
@@ -148,34 +155,34 @@ def _pair(task: str, key: str, dense: str, how: Fewshot, mine: Scored, theirs: S
     frames = first, second, first_before, second_before
     dense_after, after, dense_before, before = (frame[row.metric].to_numpy(float) for frame in frames)  # (n,) each
     d = (after - dense_after) - (before - dense_before)
-    return found, _grown(float(d.mean()), independent(d).value, len(d), len(d) - 1)
+    return found, _growth(float(d.mean()), independent(d).value, len(d), len(d) - 1)
 
 
-def _grown(mean: float, stderr: float | None, n: int, freedom: float) -> Difference:
+def _growth(mean: float, stderr: float | None, n: int, freedom: float) -> Difference:
     low, high = interval(mean, stderr, freedom)
     return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=t_test(mean, stderr, freedom))
 
 
-def _of_task(row: Measurement, beside: Difference | None, growth: Difference | None) -> dict[str, Any]:
+def _of_task(row: Measurement, to_dense: Difference | None, growth: Difference | None) -> dict[str, Any]:
     value = {"dataset": row.dataset, "tasks": 1, "value": row.value, "stderr": row.stderr, "n": row.n}
-    return value | _figures(beside, growth)
+    return value | _figures(to_dense, growth)
 
 
 def _of_mean(rows: Sequence[Measurement], pairs: Sequence[Pair]) -> dict[str, Any]:
     value, stderr = mean(rows)
     n = sum(row.n for row in rows)
-    told = {"dataset": MEAN, "tasks": len(rows), "value": value, "stderr": stderr, "n": n}
-    besides = [beside for beside, _ in pairs if beside]
+    known = {"dataset": MEAN, "tasks": len(rows), "value": value, "stderr": stderr, "n": n}
+    differences = [one for one, _ in pairs if one]
     growths = [growth for _, growth in pairs if growth]
-    beside = mean_difference(besides) if len(besides) == len(rows) else None
+    to_dense = mean_difference(differences) if len(differences) == len(rows) else None
     growth = None
     if len(growths) == len(rows):
         stderr, freedom = combined((one.stderr, one.n) for one in growths)
         whole = sum(one.difference for one in growths) / len(growths)
-        growth = _grown(whole, stderr, n, freedom)
-    return told | _figures(beside, growth)
+        growth = _growth(whole, stderr, n, freedom)
+    return known | _figures(to_dense, growth)
 
 
-def _figures(beside: Difference | None, growth: Difference | None) -> dict[str, Any]:
-    found = {name: getattr(beside, name) for name in FIGURES} if beside else {}
+def _figures(to_dense: Difference | None, growth: Difference | None) -> dict[str, Any]:
+    found = {name: getattr(to_dense, name) for name in FIGURES} if to_dense else {}
     return found | ({f"growth_{name}": getattr(growth, name) for name in FIGURES} if growth else {})

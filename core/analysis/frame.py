@@ -1,4 +1,4 @@
-"""Results as one tidy table, a row a measurement: what charts, tables and CSV files are made from."""
+"""Results as one tidy table, a row per measurement: the source of charts, tables and CSV files."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ COLUMNS = (
 MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin")
 OWN_GRID = " (the file's own grid)"
 KNOWN = {stage.name: stage for stage in STAGES}
-# Each before what it was trained to.
+# Methods, no recovery (None), then the other stages.
 ORDER = [*[stage.name for stage in METHODS], None, *[stage.name for stage in STAGES[len(METHODS) :]]]
 
 
 class Identity(NamedTuple):
-    """What tells one series of a model from all others."""
+    """The fields that distinguish a series."""
 
     model: str
-    chain: str  # its last amount left open
+    chain: str  # without its last amount
     dtype: str
     cut_short: bool
     own_grid: bool
 
 
 class _Protocol(NamedTuple):
-    """What a row says of how its number was measured."""
+    """The protocol columns of a row."""
 
     window: float | None
     windows: float | None
-    spread_windows: bool  # over the text, in place of its first ones
+    spread_windows: bool  # over the whole text instead of its first ones
     limit: float | None
-    fewshot: float | None  # demonstrations, and in words what is not as by default in how they are chosen and written
-    prompts: str
+    fewshot: float | None  # number of examples
+    prompts: str  # non-default choices of few-shot examples
     scoring: str | None
     version: Any
     source: str | None
@@ -70,41 +70,44 @@ class _Protocol(NamedTuple):
 
 
 def tidy(results: Iterable[Result]) -> pd.DataFrame:
-    """Return `COLUMNS`, one row a measurement, in the registry's order of methods; what does not apply is missing.
+    """Return results as one table.
 
-    `model` is the display name among these results (`core.models.names`), which tells checkpoints of one name apart.
-    `chain` is as it is written and `series` the same with its last amount left open; `label` is the series' name for
-    people, no other one's of the model, `untuned` the label of the series that its last stage was applied to where that
-    stage removes nothing, and `parts` the stages that the label names. `scoring` is the precision that a number was
-    measured in, `dtype` that which its variant was computed in. `protocol` is for people, `protocol_id` for
-    comparing: numbers of one metric and dataset compare only where it is equal. Megabytes are 10^6 bytes, `parameters`
-    millions that are left, `gmacs` 10^9 multiply-accumulates of one forward over 64 tokens, latencies ms a token
-    and peak memory at batch 1.
+    Returns:
+        `COLUMNS`, one row per measurement, in the registry's order of methods. Values that do not apply are missing.
+        `model` is the display name among these results (`core.models.names`), unique per checkpoint.
+        `chain` is the written chain and `series` the chain without its last amount.
+        `label` is the series' display name, unique within the model, and `parts` are the stages that it names.
+        `untuned` is the label of the series before the last stage, if that stage is a recovery.
+        `dtype` is the precision of the variant, `scoring` that of the measurement.
+        `protocol` describes the protocol. Only numbers with equal metric, dataset and `protocol_id` are comparable.
+        Megabytes are 10^6 bytes. `parameters` are millions of stored parameters that no stage removed. `gmacs` are
+        10^9 multiply-accumulates of a forward pass over 64 tokens. Latencies, in ms per token, and the peak memory are
+        those of batch 1.
     """
     return build_frame([variant_rows(result) for result in results])
 
 
 class VariantRows(NamedTuple):
-    """What the rows of one result say, but for the labels, which depend on the other results."""
+    """The rows of one result without labels, which depend on the other results."""
 
-    place: tuple[int, ...]  # in the registry's order
+    place: tuple[int, ...]  # sort key, in the registry's order
     model: ModelId
     identity: Identity
     stages: tuple[Stage, ...]
-    before: tuple[Identity, tuple[Stage, ...]] | None  # what its last stage was applied to
-    known: dict[str, Any]  # what is the same in every row
+    before: tuple[Identity, tuple[Stage, ...]] | None  # the variant before its recovery
+    known: dict[str, Any]  # columns with the same value in every row
     protocols: tuple[_Protocol, ...]  # of each row
-    numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # of each row, as `MEASURED` names them
+    numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # `MEASURED` of each row
 
     def of_model(self, name: str) -> VariantRows:
-        """Return the same of a model of this display name."""
+        """Return the rows with this display name of the model."""
         before = self.before and (self.before[0]._replace(model=name), self.before[1])
         known = self.known | {"model": name}
         return self._replace(identity=self.identity._replace(model=name), before=before, known=known)
 
 
 def variant_rows(result: Result) -> VariantRows:
-    """Return what the rows of a result say; `joined` makes the rows of several."""
+    """Return the rows of one result without labels; `build_frame` joins those of several."""
     variant, before = result.variant, _untuned(result.variant)
     identity = _identity(variant)
     return VariantRows(
@@ -122,7 +125,7 @@ def variant_rows(result: Result) -> VariantRows:
 
 
 def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:
-    """Return the rows of `tidy` of what is told of each result."""
+    """Return the table of `tidy` from the rows of each result."""
     every = sorted(results, key=lambda one: one.place)
     names = display_names(one.model for one in every)
     ordered = [one.of_model(names[one.model]) for one in every if one.numbers]
@@ -133,7 +136,7 @@ def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:
             for one in ordered
         ],
         columns=[name for name in COLUMNS if name not in (*MEASURED, *_Protocol._fields)],
-        dtype=object,  # many rows share a text
+        dtype=object,  # rows share their strings
     )
     places: dict[_Protocol, int] = {}
     of_protocol = [places.setdefault(one, len(places)) for result in ordered for one in result.protocols]
@@ -145,11 +148,11 @@ def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:
         pd.DataFrame([number for one in ordered for number in one.numbers], columns=MEASURED, dtype=object),
     ]
     frame = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)[list(COLUMNS)]
-    return frame.astype(dict.fromkeys(NUMBERS, float)).copy()  # which joins columns of a type: rows are quickly taken
+    return frame.astype(dict.fromkeys(NUMBERS, float)).copy()  # consolidated blocks make row selection fast
 
 
 def protocol_sentence(measurement: Measurement) -> str:
-    """Return what a number depends on besides the variant, such as `window 2048, first 16 windows, float32`."""
+    """Describe a measurement's protocol, such as `window 2048, first 16 windows, float32`."""
     return _protocol(measurement).protocol
 
 
@@ -171,8 +174,8 @@ def _sentence(protocol: dict[str, Any]) -> str:
 
 
 def format_precision(dtype: str | None) -> str | None:
-    """Return a precision as people read it."""
-    return "precision not told" if dtype == UNKNOWN else dtype
+    """Return the display text of a precision."""
+    return "unknown precision" if dtype == UNKNOWN else dtype
 
 
 def _place(variant: Variant) -> tuple[int, ...]:
@@ -181,8 +184,8 @@ def _place(variant: Variant) -> tuple[int, ...]:
 
 
 def _variant(variant: Variant) -> dict[str, Any]:
-    beside = shared(variant.stages)
-    method = KNOWN.get(variant.method)  # None where a result comes from a version with more methods
+    defaults = shared(variant.stages)
+    method = KNOWN.get(variant.method)  # None for a result of a version with more methods
     return {
         "key": variant.key,
         "model": variant.model,
@@ -198,9 +201,9 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "pattern": variant.pattern,
         "rounded": not variant.is_external and any(map(quantises, variant.stages)),
         "recovery": variant.recovery,
-        "calibration": None if beside.calibration is None else str(beside.calibration),
-        "train": None if beside.train is None else str(beside.train),
-        "seed": beside.seed,
+        "calibration": None if defaults.calibration is None else str(defaults.calibration),
+        "train": None if defaults.train is None else str(defaults.train),
+        "seed": defaults.seed,
         "layers": variant.layers,
         "stages": json.dumps(_stages(variant)),
     }
@@ -212,7 +215,7 @@ def _identity(variant: Variant) -> Identity:
 
 
 def _untuned(variant: Variant) -> Variant | None:
-    """Return what the last stage was applied to, where that removes nothing and all before read the same texts."""
+    """Return the variant before its last stage, if that is a recovery and the stages before use the same data."""
     if not variant.stages[-1].recovers:
         return None
     stages = variant.stages[:-1] or (Stage(method=DENSE),)
@@ -223,9 +226,9 @@ def _untuned(variant: Variant) -> Variant | None:
 
 
 def _labels(results: Iterable[VariantRows]) -> dict[Identity, str]:
-    """Return the label of every series, and of those that its last stage was applied to.
+    """Return the label of every series, and of those before their recovery.
 
-    What was trained is told with its parameters only where others of the model have the same name without.
+    A label contains the parameters of trainings only if other series of the model would have the same label.
     """
     first: dict[Identity, tuple[Stage, ...]] = {}
     for one in results:
@@ -240,9 +243,9 @@ def _labels(results: Iterable[VariantRows]) -> dict[Identity, str]:
 
 
 def _alike(labels: dict[Identity, str]) -> list[Identity]:
-    """Return the series whose label is that of another one of the model, too."""
-    there = Counter((identity.model, label) for identity, label in labels.items())
-    return [identity for identity, label in labels.items() if there[identity.model, label] > 1]
+    """Return the series that share their label with another series of the model."""
+    counts = Counter((identity.model, label) for identity, label in labels.items())
+    return [identity for identity, label in labels.items() if counts[identity.model, label] > 1]
 
 
 def _label(identity: Identity, stages: tuple[Stage, ...], trainings: bool = False) -> str:
@@ -251,19 +254,19 @@ def _label(identity: Identity, stages: tuple[Stage, ...], trainings: bool = Fals
 
 
 def _stages(variant: Variant) -> list[dict[str, Any]]:
-    several = sum(stage.removes for stage in variant.stages) > 1  # where one removes, columns say how much
-    told: list[dict[str, Any]] = []
+    several = sum(stage.removes for stage in variant.stages) > 1  # columns have the amount of a single stage
+    stages: list[dict[str, Any]] = []
     for stage in variant.stages:
-        told.append({"name": stage.method, "parameters": all_parameters(stage)})
+        stages.append({"name": stage.method, "parameters": all_parameters(stage)})
         if several and stage.removes:
-            told[-1] |= {"ratio": stage.ratio, "pattern": stage.pattern, "layers": stage.layers}
+            stages[-1] |= {"ratio": stage.ratio, "pattern": stage.pattern, "layers": stage.layers}
         if stage.calibration:
-            told[-1] |= {"text": str(stage.calibration), "seed": stage.seed}
-    return told
+            stages[-1] |= {"text": str(stage.calibration), "seed": stage.seed}
+    return stages
 
 
 def _size(result: Result) -> dict[str, float | None]:
-    """Return what was counted of a variant; of an imported one what is told of it."""
+    """Return a variant's counted sizes; for an imported variant those that its import gives."""
     footprint = result.footprint
     if footprint is None:
         return {name: result.variant.details.get(name) for name in ("parameters", "packed_mb")}
@@ -291,18 +294,18 @@ def _protocol(row: Measurement) -> _Protocol:
     return _one_protocol(row.protocol_id, *chain.from_iterable(row.protocol.items()))
 
 
-@lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
+@lru_cache(maxsize=4096, typed=True)  # a store has many numbers and few protocols
 def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     after = ("dtype", "version", "source")
     before = [protocol.get("window"), protocol.get("windows"), protocol.get("spread", False), protocol.get("limit")]
-    told = [*before, *_shots(protocol.get("fewshot")), *map(protocol.get, after)]
-    return _Protocol._make([*told, _sentence(protocol), protocol_id])
+    values = [*before, *_fewshot(protocol.get("fewshot")), *map(protocol.get, after)]
+    return _Protocol._make([*values, _sentence(protocol), protocol_id])
 
 
-def _shots(told: Any) -> tuple[Any, str]:
-    """Return how many demonstrations a protocol names, and what it says of them besides."""
-    if not isinstance(told, str):
-        return told, ""
-    k, _, how = told.partition(",")
+def _fewshot(written: Any) -> tuple[Any, str]:
+    """Return the number of few-shot examples of a protocol and its non-default choices."""
+    if not isinstance(written, str):
+        return written, ""
+    k, _, how = written.partition(",")
     return int(k), how

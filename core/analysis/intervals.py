@@ -1,15 +1,15 @@
-"""What the spread of differences says of their mean: intervals, the t test, and errors of means over tasks."""
+"""Confidence intervals and t tests of means, and standard errors of means over tasks."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
 
-ALPHA = 0.05  # the rate of false alarms that a verdict allows; intervals hold 1 - ALPHA
+ALPHA = 0.05  # significance level; intervals have the confidence 1 - ALPHA
 
 
 def interval(mean: float, stderr: float | None, freedom: float) -> tuple[float | None, float | None]:
-    """Return the ends of a mean's 1 - ALPHA interval by Student's t."""
+    """Return the 1 - ALPHA confidence interval of a mean by Student's t."""
     from scipy.special import stdtrit
 
     if stderr is None:
@@ -19,24 +19,28 @@ def interval(mean: float, stderr: float | None, freedom: float) -> tuple[float |
 
 
 def combined(errors: Iterable[tuple[float | None, int]]) -> tuple[float | None, float]:
-    """Return the standard error of a mean over tasks (None where a task has none) and its degrees of freedom.
+    """Combine the standard errors of tasks into that of their unweighted mean.
 
-    `errors` are the standard error and n of each.
+    Args:
+        errors: (standard error, n) of each task.
+
+    Returns:
+        The standard error, None if a task has none, and the degrees of freedom by Welch and Satterthwaite.
     """
-    told = list(errors)
-    parts = [(stderr**2, n - 1) for stderr, n in told if stderr is not None]  # (variance, freedom) each
+    every = list(errors)
+    parts = [(stderr**2, n - 1) for stderr, n in every if stderr is not None]  # (variance, freedom) each
     total = sum(variance for variance, _ in parts)
-    if len(parts) < len(told) or not total:
-        return (None if len(parts) < len(told) else 0.0), math.inf
-    return math.sqrt(total) / len(told), 1 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
+    if len(parts) < len(every) or not total:
+        return (None if len(parts) < len(every) else 0.0), math.inf
+    return math.sqrt(total) / len(every), 1 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
 
 
 def t_test(mean: float, stderr: float | None, freedom: float) -> float | None:
-    """Return p, two-sided, of a mean that is zero."""
+    """Return the two-sided p of the hypothesis that the mean is zero."""
     from scipy.special import stdtr
 
     if stderr is None:
         return None
-    if not stderr:  # all differences are the same one
+    if not stderr:  # all differences are equal
         return 0.0 if mean else 1.0
     return float(2 * stdtr(freedom, -abs(mean) / stderr))

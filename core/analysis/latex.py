@@ -1,6 +1,6 @@
-"""Tables in LaTeX that need nothing but booktabs and fit a page of two columns: their letters are as large as may be.
+"""LaTeX tables that need only booktabs, in the largest font size that fits a page of two columns.
 
-Widths are reckoned from those of Computer Modern.
+Widths are estimated from the letters of Computer Modern.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from collections.abc import Sequence
 
 COLUMN, PAGE = 3.25, 6.75  # inches
 POINTS = 72.27  # an inch
-# Points that letters of 1 em are wide, and that are free on each side of a column.
+# Points of 1 em, and of the space on each side of a column.
 SIZES = {r"\small": (9.25, 3), r"\footnotesize": (8.5, 3), r"\scriptsize": (7.97, 2.5)}
 SMALLEST = next(reversed(SIZES))
-TINY = 6.81  # the same of `\tiny`
+TINY = 6.81  # points of 1 em in `\tiny`
 LONGEST = 26  # characters of a line in a cell
-NARROW, WIDE, BOLD = 0.33, 0.8, 1.15  # ems; and how much wider bold letters are
+NARROW, WIDE, BOLD = 0.33, 0.8, 1.15  # ems; BOLD is the factor of bold letters
 OTHER, CAPITAL = 0.5, 0.7  # ems
 SIGNS = {
     "\\": r"\textbackslash{}",
@@ -38,12 +38,12 @@ COMMAND = re.compile(r"\\[a-zA-Z]+|[{}$\\]")
 
 
 def escaped(text: str) -> str:
-    """Return a text of which LaTeX takes no sign as its own."""
+    """Escape the special characters of LaTeX."""
     return "".join(SIGNS.get(sign, sign) for sign in text)
 
 
 def in_lines(text: str, longest: int = LONGEST, side: str = "l", place: str = "t") -> str:
-    """Return a cell: a long text in lines, at spaces and, in a chain of stages, at its commas and plus signs."""
+    """Return a cell, a long text in several lines, broken at spaces and at the commas and plus signs of a chain."""
     glued = text.replace(" + ", " +\N{NO-BREAK SPACE}")
     lines = [""]
     for part in BREAKS.split(glued):
@@ -58,7 +58,7 @@ def in_lines(text: str, longest: int = LONGEST, side: str = "l", place: str = "t
 
 
 def headed(names: Sequence[str], rows: Sequence[Sequence[str]], columns: str) -> list[str]:
-    """Return a table's lines: the names, no wider than what is under them where they have spaces, a rule, the rows."""
+    """Return a table's header, a rule and its rows; a header with spaces wraps to the width of its column."""
     cells = list(zip(*rows, strict=True)) or [()] * len(names)
     longest = [max((len(plain) for cell in column for plain in _plain(cell)), default=0) for column in cells]
     wanted = [max(room, *map(len, name.split())) for name, room in zip(names, longest, strict=True)]
@@ -67,17 +67,17 @@ def headed(names: Sequence[str], rows: Sequence[Sequence[str]], columns: str) ->
 
 
 def line(cells: Sequence[str]) -> str:
-    """Return the cells as a line of a table."""
+    """Join cells to a row of a table."""
     return " & ".join(cells) + r" \\"
 
 
 def letters(lines: Sequence[str], room: float) -> str | None:
-    """Return the largest letters in which a table is no wider than `room` inches; None where it is wider in all."""
+    """Return the largest font size at which a table fits into `room` inches; None if none fits."""
     return next((size for size in SIZES if width(lines, size) <= room), None)
 
 
 def width(lines: Sequence[str], size: str) -> float:
-    """Return how wide the lines of a table are in letters of a size, in inches."""
+    """Return the width of a table in a font size, in inches."""
     em, gap = SIZES[size]
     rows = [row.removesuffix(r" \\").split(" & ") for row in lines if row.endswith(r" \\") and "multicolumn" not in row]
     columns = zip(*rows, strict=True)
@@ -85,14 +85,14 @@ def width(lines: Sequence[str], size: str) -> float:
 
 
 def tabular(lines: Sequence[str], columns: str, size: str) -> list[str]:
-    """Return the whole table in letters of a size."""
+    """Return the whole table in a font size."""
     begin = rf"\begin{{tabular}}{{{columns}}}"
     space = rf"\setlength{{\tabcolsep}}{{{SIZES[size][1]}pt}}"
     return [size, space, begin, r"\toprule", *lines, r"\bottomrule", r"\end{tabular}"]
 
 
 def _plain(cell: str) -> list[str]:
-    """Return the lines of a cell as one reads them."""
+    """Return the lines of a cell without LaTeX commands."""
     return [COMMAND.sub("", SIGN.sub("m", one)) for one in NESTED.sub("", cell).split(r" \\ ")]
 
 

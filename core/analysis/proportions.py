@@ -1,9 +1,9 @@
 """The standard error of a paired difference of accuracies, and of its mean over tasks.
 
-A document counts +1 where only the second variant answers it rightly, -1 where only the first one does, and else 0.
-Bonett and Price (2012, doi:10.3102/1076998611411915) add one document of either sign before they estimate mean and
-variance. One statistic then gives the interval and the test, so that the interval excludes zero exactly where p is at
-most ALPHA. Without the two documents, few that differ give intervals that are far too narrow.
+A document counts +1 if only the second variant answers it correctly, -1 if only the first one does, and 0 otherwise.
+Bonett and Price (2012, doi:10.3102/1076998611411915) add one document of each sign before they estimate mean and
+variance. Without the two added documents, intervals from few differing documents are far too narrow. The interval and
+the test use the same statistic, so the interval excludes zero exactly if p is at most ALPHA.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from core.analysis.intervals import combined
 
 
 class Counts(NamedTuple):
-    """Documents of a task: those that only the second variant, or only the first, has right, and all."""
+    """Numbers of documents of a task."""
 
-    gained: int
-    lost: int
-    n: int
+    gained: int  # correct only in the second variant
+    lost: int  # correct only in the first variant
+    n: int  # all
 
 
 def adjusted_mean(tasks: Sequence[Counts]) -> tuple[float, float | None, float]:
     """Estimate the mean of the tasks' differences.
 
-    Each task gets 1 / k of the two documents, so that the mean over k tasks is adjusted as much as one task is.
+    Each of k tasks gets 1 / k of the two added documents, so that the mean has the same adjustment as a single task.
 
     Args:
         tasks: The counts of each task, at least one.
 
     Returns:
-        The adjusted mean in [-1, 1], its standard error (None where a task has one document), and the degrees of
+        The adjusted mean in [-1, 1], its standard error (None if a task has one document), and the degrees of
         freedom of Student's t by Welch and Satterthwaite.
     """
     added = 1 / len(tasks)

@@ -1,4 +1,4 @@
-"""Paired differences as people read them: figures for a cell, and a sentence of what is significant."""
+"""Formats of paired differences for tables and sentences."""
 
 from __future__ import annotations
 
@@ -11,29 +11,27 @@ from core import formatting
 from core.analysis import verdicts
 from core.analysis.verdicts import SIGNIFICANT
 
-UNADJUSTED = "unadjusted 95 %"  # what an interval is called
-CLOSE = 0.1  # ratios this near to 1 need another digit
-FEW = 10  # ratios below have two decimals
+UNADJUSTED = "unadjusted 95 %"  # name of an interval
+CLOSE = 0.1  # ratios within this distance of 1 have three decimals
+FEW = 10  # ratios below this have two decimals
 
 
 def format_difference(row: Mapping[Any, Any]) -> str:
-    """Write a row of `paired_differences` with its unadjusted interval; empty where the pair could not be made.
+    """Write a row of `paired_differences` with its unadjusted interval; empty if it is unpaired.
 
-    Accuracies are in points, `-3.1 [-4.6, -1.6]`, perplexities a ratio, `x 1.93 [1.88, 1.98]`.
+    Accuracies are in points, `-3.1 [-4.6, -1.6]`. Perplexities are ratios, `x 1.93 [1.88, 1.98]`.
     """
     if pd.isna(row["verdict"]):
         return ""
     if row["metric"] == "perplexity":
-        told, interval = (
-            f"x {ratio_words(row['ratio'])}",
-            interval_words(row["ratio_low"], row["ratio_high"], ratio_words),
-        )
-        return f"{told} {interval}" if interval else told
+        ratio = f"x {ratio_words(row['ratio'])}"
+        interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
+        return f"{ratio} {interval}" if interval else ratio
     return in_points(row["difference"], row["low"], row["high"])
 
 
 def in_points(difference: float, low: float | None, high: float | None) -> str:
-    """Write a difference of accuracies in points with its interval, where there is one: `-3.1 [-4.6, -1.6]`."""
+    """Write a difference of accuracies in points with its interval, if known: `-3.1 [-4.6, -1.6]`."""
     interval = interval_words(low, high, end_words)
     return f"{point_words(difference)} {interval}" if interval else point_words(difference)
 
@@ -48,28 +46,28 @@ def ratio_words(ratio: float) -> str:
 
 
 def point_words(difference: float) -> str:
-    """Write a difference of accuracies, of at most 1, in points: `+0.4`."""
-    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # a rounded -0.0 is none
+    """Write a difference of accuracies in points: `+0.4`."""
+    return f"{round(100 * difference, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
 def end_words(end: float) -> str:
-    """Write an end of an interval in points, so that one beside zero does not read as zero: `+0.02`."""
+    """Write an end of an interval in points; an end near zero gets enough digits to differ from it: `+0.02`."""
     points = 100 * end
     return f"{points:+.1g}" if points and not round(points, 1) else point_words(end)
 
 
 def interval_words(low: float | None, high: float | None, written: Callable[[float], str]) -> str | None:
-    """Write an interval: `[-2.1, +0.4]`; None where there is none."""
+    """Write an interval: `[-2.1, +0.4]`; None if it is unknown."""
     return None if low is None or high is None or pd.isna(low) else f"[{written(low)}, {written(high)}]"
 
 
 def p_words(p: float | None) -> str:
-    """Write a p value: `0.21`, `< 0.001`; empty where there is none."""
+    """Write a p value: `0.21`, `< 0.001`; empty if it is unknown."""
     return "" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
 def adjusted_words(row: Mapping[Any, Any]) -> str:
-    """Write the adjusted p of a row as part of a sentence: `, adjusted p 0.21`; empty where there is none."""
+    """Write the adjusted p of a row as part of a sentence: `, adjusted p 0.21`; empty if it is unknown."""
     return f", adjusted p {p}" if (p := p_words(row["adjusted"])) else ""
 
 
@@ -79,20 +77,23 @@ def judged(row: Mapping[Any, Any]) -> str:
 
 
 def verdict_text(row: Mapping[Any, Any]) -> str:
-    """Return the verdict of a row in words, or why there is none."""
+    """Write the verdict of a row, or the reason why it is unpaired."""
     return row["why"] if pd.isna(row["verdict"]) else verdicts.verdict_text(row["verdict"], row["comparisons"])
 
 
 def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: str) -> str:
-    """Say which numbers of `one` are better or worse than those of `other`, which are not, and which have no pair.
+    """Summarise in a sentence which numbers of `one` are better or worse than those of `other`.
 
-    `found` are the numbers' names, each with its row of `paired_differences`.
+    Args:
+        found: (name of a number, its row of `paired_differences`) each.
+        one: Name of the compared variant.
+        other: Name of the reference.
     """
-    groups: dict[tuple[str | None, str], list[str]] = {}  # by verdict, which is None where there is no pair, and words
+    groups: dict[tuple[str | None, str], list[str]] = {}  # by verdict (None: unpaired) and text
     for name, row in found:
         groups.setdefault((None if pd.isna(row["verdict"]) else row["verdict"], verdict_text(row)), []).append(name)
     parts = [(verdict, listed(groups[verdict, verdict])) for verdict in SIGNIFICANT if (verdict, verdict) in groups]
-    told = " and ".join(
+    significant = " and ".join(
         f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"
         for place, (verdict, where) in enumerate(parts)
     )
@@ -102,9 +103,9 @@ def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: st
         if verdict is not None and verdict not in SIGNIFICANT
     ]
     rest += [f"{listed(names)} {why.rstrip('.')}" for (verdict, why), names in groups.items() if verdict is None]
-    return ("; ".join([told, *rest]) if told else f"Of {one} and {other}, {'; '.join(rest)}") + "."
+    return ("; ".join([significant, *rest]) if significant else f"Of {one} and {other}, {'; '.join(rest)}") + "."
 
 
 def listed(names: Sequence[str]) -> str:
-    """Write names in a row: `PIQA, BoolQ and ARC-e`."""
+    """Write a list of names: `PIQA, BoolQ and ARC-e`."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

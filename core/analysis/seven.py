@@ -15,9 +15,9 @@ MEAN = "mean of seven"
 
 
 def mean(rows: Sequence[Measurement]) -> tuple[float, float | None]:
-    """Return (mean, stderr) of accuracies. Tasks are independent samples, so their variances add.
+    """Return (mean, stderr) of accuracies; stderr is None if a task has none.
 
-    stderr is None where a task has none.
+    Tasks are independent samples, so their variances add.
     """
     values = np.array([[row.value for row in rows]])
     errors = np.array([[math.nan if row.stderr is None else row.stderr for row in rows]])
@@ -31,14 +31,14 @@ def mean_of(values: np.ndarray) -> np.ndarray:
 
 
 def stderr_of(errors: np.ndarray) -> np.ndarray:
-    """Return the standard error (variants,) of `mean_of` from the tasks' (variants, tasks); NaN where one is."""
+    """Return the standard errors (variants,) of `mean_of` from the tasks' (variants, tasks); NaN if one is NaN."""
     return np.sqrt(sum(errors.T**2)) / errors.shape[1]
 
 
 def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], list[Measurement]]:
-    """Return one variant's seven accuracies, in the order of `SEVEN`, of each protocol under which all are there.
+    """Return a variant's seven accuracies, in the order of `SEVEN`, by protocol; a protocol without all is left out.
 
-    acc for BoolQ, PIQA, WinoGrande and ARC-e, acc_norm for HellaSwag, ARC-c and OpenBookQA, as the papers take them.
+    As in the papers, BoolQ, PIQA, WinoGrande and ARC-e use acc; HellaSwag, ARC-c and OpenBookQA use acc_norm.
     """
     groups: dict[tuple[Any, ...], dict[str, Measurement]] = {}
     for row in measurements:

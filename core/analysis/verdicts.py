@@ -1,7 +1,7 @@
-"""Verdicts: what a paired difference says of two variants, by itself and among all that are compared at once.
+"""Verdicts on paired differences, alone and among several comparisons.
 
-A verdict never contradicts its interval, which is not adjusted for the other comparisons: where the interval excludes
-zero, the difference is significant alone, and Holm's procedure (Holm, 1979) decides whether it stays so.
+A verdict never contradicts its interval, which is unadjusted. If the interval excludes zero, the difference is
+significant alone. Holm's procedure (Holm, 1979) decides whether it stays significant among all comparisons.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ NOT_SIGNIFICANT: Final[Verdict] = "not significant"
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
-    """Return the p values adjusted for being shown together (Holm, 1979); None stays None and counts for nothing.
+    """Adjust p values for multiple comparisons (Holm, 1979); None stays None and does not count.
 
-    Calling different what has an adjusted p of at most ALPHA is wrong anywhere among them at a rate of at most ALPHA.
+    With the threshold ALPHA on adjusted p, the probability of any false positive among them is at most ALPHA.
     """
     known = sorted(((p, place) for place, p in enumerate(p_values) if p is not None))
     adjusted: list[float | None] = [None] * len(p_values)
@@ -35,21 +35,16 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
 
 
 def excludes_zero(low: float | None, high: float | None) -> bool:
-    """Return whether an interval excludes zero; one that is not known does not."""
+    """Return whether an interval is known and excludes zero."""
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
 def verdict(found: Difference, adjusted: float | None) -> Verdict:
-    """Judge the second variant of a paired difference.
-
-    An infinite difference needs no test.
+    """Judge the second variant of a paired difference; an infinite difference needs no test.
 
     Args:
-        found: The difference with its unadjusted interval; of log-losses, the lower is the better one.
-        adjusted: Its p, adjusted for all comparisons that are shown together.
-
-    Returns:
-        The verdict.
+        found: The difference with its unadjusted interval; for log-losses, lower is better.
+        adjusted: p, adjusted for all comparisons that are shown together.
     """
     infinite = math.isinf(found.difference)
     if not infinite and not excludes_zero(found.low, found.high):
@@ -60,13 +55,10 @@ def verdict(found: Difference, adjusted: float | None) -> Verdict:
 
 
 def verdict_text(of: Verdict, comparisons: float) -> str:
-    """Write a verdict for people.
+    """Write a verdict: `worse` or `significant alone, not after Holm (12 comparisons)`.
 
     Args:
         of: The verdict.
-        comparisons: How many comparisons p was adjusted for.
-
-    Returns:
-        Words such as `worse` or `significant alone, not after Holm (12 comparisons)`.
+        comparisons: The number of comparisons for which p was adjusted.
     """
     return f"significant alone, not after Holm ({comparisons:.0f} comparisons)" if of in ALONE else of

@@ -1,1 +1,1 @@
-"""Measuring a model: perplexity, zero-shot accuracy, footprint, latency."""
+"""Measurements of a model: perplexity, task accuracy, memory footprint and latency."""

@@ -1,7 +1,7 @@
-"""A task's requests in tokens, kept on disk for the next variant of the same model.
+"""A task's tokenised requests, cached on disk for other variants of the same model.
 
-One file a tokenizer and task holds the requests of the task's first documents; where more are asked for, it is
-made again.
+One file per tokenizer and task contains the requests of the task's first documents. A request for more documents
+replaces the file.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 @dataclass
 class Encoded:
-    """`pairs` are (context, continuation) in tokens; document d owns the next `counts[d]` of them."""
+    """Tokenised requests of several documents."""
 
-    pairs: list[tuple[list[int], list[int]]]
-    counts: list[int]
+    pairs: list[tuple[list[int], list[int]]]  # (context, continuation) of each request
+    counts: list[int]  # requests of each document
 
     def first(self, documents: int) -> Encoded:
         counts = self.counts[:documents]
@@ -41,19 +41,24 @@ def encode(
     documents: int,
     cache: Path | None,
 ) -> Encoded:
-    """Return the requests of a task's first documents in tokens. `name` names the task and its text in the cache.
+    """Tokenise the requests of a task's first documents, or read them from the cache.
 
-    `requests` gives those of one document, each a (context, continuation).
+    Args:
+        lm: The model, for its tokenizer.
+        requests: Returns the (context, continuation) pairs of the document at a place.
+        name: Identifies the task and its text in the cache.
+        documents: Number of documents.
+        cache: Folder of the cache; None for no cache.
     """
     file = cache / tokenizer_hash(lm.tokenizer)[:16] / f"{sha256(name, lm_eval.__version__)[:16]}" if cache else None
-    kept = load(file) if file else None
-    if kept is not None and len(kept.counts) >= documents:
-        return kept.first(documents)
+    cached = load(file) if file else None
+    if cached is not None and len(cached.counts) >= documents:
+        return cached.first(documents)
     pairs, counts = [], []
     for document in range(documents):
-        found = requests(document)
-        pairs += [lm.encode(*request) for request in found]
-        counts.append(len(found))
+        of_document = requests(document)
+        pairs += [lm.encode(*request) for request in of_document]
+        counts.append(len(of_document))
     encoded = Encoded(pairs, counts)
     if file:
         save(encoded, file)
@@ -61,14 +66,14 @@ def encode(
 
 
 def tokenizer_hash(tokenizer) -> str:
-    """Return the sha256 of all that decides how a text becomes tokens."""
+    """Return the sha256 of everything that determines how a tokenizer splits a text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     state = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))
     return sha256(type(tokenizer).__name__, state, repr((tokenizer.bos_token_id, tokenizer.eos_token_id)))
 
 
 def save(encoded: Encoded, file: Path) -> None:
-    """Write the requests to a file of the cache, as npz."""
+    """Write requests to a cache file, as npz."""
     content = io.BytesIO()
     np.savez(
         content,
@@ -80,7 +85,7 @@ def save(encoded: Encoded, file: Path) -> None:
 
 
 def load(file: Path) -> Encoded | None:
-    """Return the requests in a file; None where it does not exist or is damaged."""
+    """Return the requests in a file; None if it does not exist or is damaged."""
     content = read_small(file)
     if content is None:
         return None

@@ -1,4 +1,4 @@
-"""What a variant takes up, counted on its tensors: parameters, zeros, bytes dense and packed."""
+"""Memory footprint of a variant, counted on its tensors: parameters, zeros, dense and packed bytes."""
 
 from __future__ import annotations
 
@@ -21,28 +21,38 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 BITS = 16  # of one stored weight
-MAC_TOKENS = 64  # of the forward whose products are counted, as in LLM-Pruner's table (arXiv:2305.11627)
+MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
 def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | None = None) -> int:
-    """Return the bits of a matrix (out, in) in its smallest valid layout.
+    """Return the bits of a matrix in its smallest lossless layout.
 
-    A kept weight takes 16 bits, or those of its grid, whose scales and zeros come on top. Dense: all are kept; bitmask:
-    1 bit a weight says which are; 2:4, where that is its pattern, 2 kept of 4 with a 2-bit index each.
+    The layouts are dense (all weights), bitmask (1 bit per weight and the non-zero weights) and, for 2:4 sparsity, 2 of
+    4 weights with a 2-bit index each. A stored weight takes 16 bits, or those of its grid.
+
+    Args:
+        weight: The matrix, (out, in).
+        pattern: Its N:M sparsity, if any.
+        grid: Its grid, if any, whose scales and zero points add `overhead_bits`.
     """
-    kept = int(torch.count_nonzero(weight))
-    each, beside = (BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
-    layouts = [each * weight.numel(), weight.numel() + each * kept]
+    nonzero = int(torch.count_nonzero(weight))
+    each, overhead = (BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
+    layouts = [each * weight.numel(), weight.numel() + each * nonzero]
     if pattern == (2, 4):
         layouts.append(weight.numel() // 4 * (2 * each + 2 * 2))
-    return min(layouts) + beside
+    return min(layouts) + overhead
 
 
 def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights: int) -> Footprint:
-    """Count a model. `dense_parameters` and `dense_block_weights` are those of the uncompressed model.
+    """Count the parameters, zeros, bytes and multiply-accumulates of a model.
 
-    Of a model that is no language model the weights of its convolutions stand in the place of those of block linears,
-    as its ratio is of them. Nothing of it is packed, and what it multiplies is not told: it reads no tokens.
+    For a model that is not a language model, convolution weights replace block weights, since its ratio refers to
+    them. Its packed size is its dense size, and multiply-accumulates are not counted, since it has no tokens.
+
+    Args:
+        model: The variant.
+        dense_parameters: Parameters of the dense model.
+        dense_block_weights: Block weights of the dense model.
     """
     if not is_language_model(model):
         return _of_convolutions(model, dense_parameters, dense_block_weights)
@@ -68,7 +78,7 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         dense_bytes=total * BITS // 8,
         packed_bytes=(total - block_weights) * BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
-        macs=MAC_TOKENS * (block_weights + _turning(model) + _mixed(linears)) + _tables_macs(model),
+        macs=MAC_TOKENS * (block_weights + _rotation_weights(model) + _attention_macs(linears)) + _tables_macs(model),
         embedding_weights=None if factored is None else factored.stored,
         whole_embedding_weights=None if factored is None else factored.tokens * factored.width,
     )
@@ -92,36 +102,36 @@ def _of_convolutions(model: PreTrainedModel, dense_parameters: int, dense_weight
 
 
 def _counted(model: PreTrainedModel) -> tuple[int, int]:
-    """Return the parameters of a model, tied tensors once, and how many of them are zero."""
+    """Return the numbers of parameters, tied tensors once, and of zeros among them."""
     parameters = {id(p): p for p in model.parameters()}.values()
     return sum(p.numel() for p in parameters), sum(p.numel() - int(torch.count_nonzero(p)) for p in parameters)
 
 
 def _saved_on_tables(model: PreTrainedModel) -> int:
-    """Return by how many bits the tables of tokens are smaller than at 16 bits a weight."""
+    """Return the bits that quantised embedding tables save compared with 16 bits per weight."""
     weights = [(table.get_parameter("weight"), grid_of(table)) for table in embedding_tables(model).values()]
     return sum(BITS * weight.numel() - packed_bits(weight, grid=grid) for weight, grid in weights if grid is not None)
 
 
-def _turning(model: PreTrainedModel) -> int:
-    """Return the weights that turn hidden states outside of the blocks."""
+def _rotation_weights(model: PreTrainedModel) -> int:
+    """Return the number of weights that rotate hidden states outside of the blocks."""
     able = (RotatedEmbedding, RotatedNorm, FactoredEmbedding)
     turns = (module.turn for module in model.modules() if isinstance(module, able))
     return sum(turn.weight.numel() for turn in turns if turn is not None)
 
 
 def _tables_macs(model: PreTrainedModel) -> int:
-    """Return the products of the head over `MAC_TOKENS` positions, and those that embeddings in factors are made by."""
+    """Return the multiply-accumulates of the output head and of factored embeddings over `MAC_TOKENS` tokens."""
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
-    made = MAC_TOKENS * table.row_macs if isinstance(table, FactoredEmbedding) else 0
+    lookups = MAC_TOKENS * table.row_macs if isinstance(table, FactoredEmbedding) else 0
     if isinstance(head, FactoredHead):
-        return made + head.table.head_macs(MAC_TOKENS)
-    return made + MAC_TOKENS * head.get_parameter("weight").numel()
+        return lookups + head.table.head_macs(MAC_TOKENS)
+    return lookups + MAC_TOKENS * head.get_parameter("weight").numel()
 
 
-def _mixed(linears: list[Linear]) -> int:
-    """Return attention's own products a token, scores and their weighted sum, over `MAC_TOKENS` positions."""
-    widths: dict[int, int] = {}  # what o reads, the first factor's input where it has two
+def _attention_macs(linears: list[Linear]) -> int:
+    """Return the multiply-accumulates per token of attention scores and weighted sums over `MAC_TOKENS` positions."""
+    widths: dict[int, int] = {}  # input width of o by block; the largest, since a factored o has two matrices
     for linear in linears:
         if linear.role == "o":
             widths[linear.block] = max(widths.get(linear.block, 0), linear.weight.shape[1])

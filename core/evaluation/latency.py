@@ -1,7 +1,7 @@
-"""How long a model takes, measured: prefill of a prompt and decoding after it, warmed up, median and spread.
+"""Measured latency of a model: prefill of a prompt and decoding after it, with warm-up, median and spread.
 
-Zeros stored in dense matrices cost what other weights cost: unstructured pruning alone saves no time here. Of what lies
-on a grid see `core.evaluation.packed`.
+Dense kernels also multiply zeros, so unstructured pruning alone saves no time here. For quantised models see
+`core.evaluation.packed`.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ BATCHES = (1, 4)
 
 @torch.inference_mode()
 def latency(model: PreTrainedModel, dtype: str, progress: Progress) -> list[Measurement]:
-    """Return prefill and decode latency in ms a token, at each batch size, and the peak memory (MB) of a prefill.
+    """Measure prefill latency (ms per token), decode latency (ms per step) and peak memory (MB) at each batch size.
 
-    The memory is that of the weights and of all that a prefill holds beside them, without the program itself.
-    The stderr is that of the repeats.
+    The memory is that of the weights and of the other tensors of a prefill, without the program. The stderr is that of
+    the mean over the repeats.
     """
     device = next(model.parameters()).device
     generator = torch.Generator().manual_seed(0)

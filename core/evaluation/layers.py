@@ -1,4 +1,4 @@
-"""What a stage did to a linear, as the layer report says it."""
+"""Layer reports: the effect of a stage on each linear."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from core.results import LayerReport
 
 
 def report(linear: Linear, **more: Any) -> LayerReport:
-    """Return the report of a linear as it is: its zeros, and what `more` says besides or instead."""
+    """Return the report of a linear with its sparsity; `more` adds or replaces fields."""
     if "sparsity" not in more:
         more["sparsity"] = (linear.weight == 0).sum().item() / linear.weight.numel()
     known = {"name": linear.name, "block": linear.block, "role": linear.role, "shape": tuple(linear.weight.shape)}
@@ -24,9 +24,13 @@ def report(linear: Linear, **more: Any) -> LayerReport:
 def unit_reports(
     units: Units, before: Mapping[str, int], seconds: float = 0.0, more: Mapping[str, dict[str, Any]] | None = None
 ) -> list[LayerReport]:
-    """Return a report for each linear of a block that took `seconds` and lost units.
+    """Return the reports of a block's linears after the removal of units.
 
-    `before` are `units.sizes` as they were; `more`, by role, is what a report says besides or instead.
+    Args:
+        units: The units of the block, after the removal.
+        before: `units.sizes` before the removal.
+        seconds: Duration of the block, divided equally among its linears.
+        more: Fields to add or replace, by role.
     """
     each = round(seconds / len(before), 4)
     return [
@@ -43,13 +47,20 @@ def unit_reports(
 
 
 def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None, bias: Tensor | None = None) -> float:
-    """Return |W x - W' x - b|^2 / |W x|^2 over sampled inputs (tokens, in); |W - W'|^2 / |W|^2 without any."""
+    """Return the relative output error |W x - W' x - b|^2 / |W x|^2, or |W - W'|^2 / |W|^2 without a sample.
+
+    Args:
+        dense: W, (out, in).
+        compressed: W', (out, in).
+        sample: Inputs x, (tokens, in).
+        bias: b, (out,).
+    """
     gap = dense.float() - compressed.float()  # (out, in)
     if sample is None:
         return (gap.square().sum() / dense.float().square().sum()).item()
     inputs = sample.float()
-    missed = inputs @ gap.T  # (tokens, out)
+    error = inputs @ gap.T  # (tokens, out)
     if bias is not None:
-        missed -= bias.float()
+        error -= bias.float()
     whole = torch.linalg.vector_norm(inputs @ dense.float().T)
-    return ((torch.linalg.vector_norm(missed) / whole) ** 2).item()
+    return ((torch.linalg.vector_norm(error) / whole) ** 2).item()

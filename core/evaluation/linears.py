@@ -1,4 +1,4 @@
-"""fp32 linears on a CPU by oneDNN: torch itself takes it for 16 bits only, and is slower without it."""
+"""fp32 linears on a CPU with oneDNN, which torch itself uses for 16 bits only and which is faster."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class QuickLinears(TorchFunctionMode):
-    """A context in which `torch.nn.functional.linear` is oneDNN's where it can be. Nothing learns in it."""
+    """A context in which `torch.nn.functional.linear` uses oneDNN where possible, without gradients."""
 
     def __torch_function__(
         self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict[str, Any] | None = None

@@ -1,7 +1,7 @@
-"""Linears that compute on their codes: what a quantised model takes in time and memory where it is not unpacked.
+"""Linears that compute on packed codes, for the latency and memory of a quantised model.
 
-Codes of at most 4 bits go through torch's int4 product, with activations in bf16; codes of 8 bits through its dynamic
-int8 product, which rounds each row to a scale of its own and the activations to 8 bits.
+Codes of at most 4 bits use torch's int4 product with bf16 activations. Codes of 8 bits use its dynamic int8 product,
+which rounds the weights to one scale per row and the activations to 8 bits.
 """
 
 from __future__ import annotations
@@ -22,19 +22,25 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 GROUPS = (256, 128, 64, 32)  # inputs that share a scale in the int4 product
-MIDDLE = 8  # the code that the int4 product takes for 0
-FOUR, EIGHT = "bfloat16 x int4", "float32 x int8"  # activations, and what they are multiplied with
+MIDDLE = 8  # the code that the int4 product reads as 0
+FOUR, EIGHT = "bfloat16 x int4", "float32 x int8"  # activations x weights
 
 
 class Int4Linear(nn.Module):
     """A linear on a grid of at most 4 bits, for activations in bf16."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None, grid: Grid):
-        """`weight` (out, in) lies on the grid, whose groups `GROUPS` divide."""
+        """Pack a weight.
+
+        Args:
+            weight: The weight, (out, in), on the grid.
+            bias: Its bias, (out,), if any.
+            grid: A grid whose group is divisible by one of `GROUPS`.
+        """
         super().__init__()
         self.group = _group(grid.group)
         repeats = grid.group // self.group
-        middle = MIDDLE - 2 ** (grid.bits - 1) - grid.lowest  # so that few bits, too, lie around it: bf16 is coarse
+        middle = MIDDLE - 2 ** (grid.bits - 1) - grid.lowest  # centres codes of fewer bits, since bf16 is coarse
         codes = grid.codes(weight).int() + middle  # (out, in) in 0 ... 15
         zero = middle if grid.zero is None else grid.zero + middle
         both = torch.stack([grid.scale, (MIDDLE - zero) * grid.scale], -1)  # (out, groups, 2)
@@ -45,22 +51,22 @@ class Int4Linear(nn.Module):
 
     def forward(self, inputs: Tensor) -> Tensor:
         rows = inputs.reshape(-1, inputs.shape[-1])  # (tokens, in)
-        found = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.codes, self.group, self.scales)
-        found = found if self.bias is None else found + self.bias
-        return found.view(*inputs.shape[:-1], -1)
+        outputs = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.codes, self.group, self.scales)
+        outputs = outputs if self.bias is None else outputs + self.bias
+        return outputs.view(*inputs.shape[:-1], -1)
 
 
 class Int8Linear(nn.Module):
-    """A linear in 8 bits with a scale a row, for activations in fp32 that are rounded to 8 bits as they come."""
+    """A linear in 8 bits with one scale per row, for fp32 activations that it rounds to 8 bits."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None):
         super().__init__()
         scale = weight.abs().amax(1).clamp_min(2.0**-24) / 127  # (out,)
         zero = torch.zeros_like(scale, dtype=torch.long)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # torch announces that it will do without these tensors
+            warnings.simplefilter("ignore", UserWarning)  # torch deprecates these tensors
             rounded = torch.quantize_per_channel(weight.float(), scale.double(), zero, 0, torch.qint8)
-        self.held = rounded.numel() + scale.numel() * 4  # bytes, which no buffer counts
+        self.held = rounded.numel() + scale.numel() * 4  # bytes; the packed weight is not a buffer
         self.packed = torch.ops.quantized.linear_prepack(rounded, bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
@@ -69,22 +75,25 @@ class Int8Linear(nn.Module):
 
 @contextmanager
 def packed(model: PreTrainedModel) -> Iterator[str | None]:
-    """Have the linears that lie on grids compute on their codes, and yield in what the model then computes.
+    """Replace the quantised linears by packed ones, and restore them afterwards.
 
-    None, and the model as it is, where no linear lies on a grid that has such a product, or not on a CPU. Beside 4 bits
-    all else is in bf16.
+    If some have at most 4 bits, only these are packed and the rest of the model is in bf16.
+
+    Yields:
+        The precision of the packed products; None if the model is unchanged, since it is not on a CPU or has no
+        supported grid.
     """
     every = [(linear, grid_of(linear.module)) for linear in find_blocks(model).all_linears()]
-    there = [(linear, grid) for linear, grid in every if grid is not None and _suits(grid)]
-    few = [(linear, grid) for linear, grid in there if grid.bits <= 4]
-    chosen, how = (few, FOUR) if few else (there, EIGHT)
+    supported = [(linear, grid) for linear, grid in every if grid is not None and _suits(grid)]
+    few = [(linear, grid) for linear, grid in supported if grid.bits <= 4]
+    chosen, how = (few, FOUR) if few else (supported, EIGHT)
     if not chosen or model.device.type != "cpu":
         yield None
         return
-    made = {linear.name: _packed(linear, grid) for linear, grid in chosen}
-    own = {name: model.get_submodule(name) for name in made}
+    replaced = {linear.name: _packed(linear, grid) for linear, grid in chosen}
+    own = {name: model.get_submodule(name) for name in replaced}
     try:
-        for name, module in made.items():
+        for name, module in replaced.items():
             model.set_submodule(name, module)
         with in_precision(model, "bfloat16") if few else nullcontext():
             yield how
@@ -94,7 +103,7 @@ def packed(model: PreTrainedModel) -> Iterator[str | None]:
 
 
 def held_bytes(model: PreTrainedModel) -> int:
-    """Return the bytes of a model's weights, packed ones as they are."""
+    """Return the bytes of a model's weights, including packed ones."""
     return model.get_memory_footprint() + sum(one.held for one in model.modules() if isinstance(one, Int8Linear))
 
 
@@ -103,7 +112,7 @@ def _suits(grid: Grid) -> bool:
 
 
 def _group(group: int) -> int:
-    """Return the largest group of the int4 product that divides a grid's; 0 where none does."""
+    """Return the largest group of the int4 product that divides a grid's group; 0 if none does."""
     return next((size for size in GROUPS if group % size == 0), 0)
 
 

@@ -1,10 +1,10 @@
-"""Log-likelihoods of continuations, equal to those of lm-evaluation-harness' `HFLM` and cheaper.
+"""Log-likelihoods of continuations, equal to those of lm-evaluation-harness' `HFLM` but faster.
 
-HFLM runs the context again for every choice and the vocabulary at every position. Here requests that begin alike
-share a token tree (`core.evaluation.trees`), run in one forward under a mask of ancestors, and the output head
-sees scored positions only. At 16 bits, whose logits would be further apart than many choices are, the head runs in
-fp32 on the hidden states. Whether a model computes a tree as it computes plain sequences is not known from its
-name: it is tried on real requests once, and a model that fails gets plain sequences.
+HFLM repeats the context for every choice and computes logits at every position. Here requests with a common prefix
+share a token tree (`core.evaluation.trees`), which runs in one forward pass under a mask of ancestors. The output head
+runs only at scored positions. For 16-bit models the head runs in fp32 on the hidden states, since 16-bit logits are
+coarser than the difference between many choices. Not every model computes a tree like plain sequences, so a first test
+on real requests decides between both.
 """
 
 from __future__ import annotations
@@ -30,27 +30,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-BUDGET = {"cpu": 512, "cuda": 8192}  # padded tokens a forward
-LENGTH = 128  # tokens to which trees are put side by side in one row
-LINES = 32  # scored positions whose exponentials are held at once: few enough to stay in the cache
-TOLERANCE = {torch.float32: 1e-4}  # of the logits' spread, between a tree and plain sequences
-COARSE = 0.05  # the same at 16 bits
+BUDGET = {"cpu": 512, "cuda": 8192}  # padded tokens per forward pass
+LENGTH = 128  # tokens up to which one row contains several trees
+LINES = 32  # scored positions per chunk of exponentials, so that a chunk fits into the CPU cache
+TOLERANCE = {torch.float32: 1e-4}  # difference between a tree and plain sequences, over the logits' spread
+COARSE = 0.05  # the tolerance at 16 bits
 
 
 class SharedPrefixLM(TemplateLM):
-    """A Hugging Face causal LM in memory, as lm-evaluation-harness wants it; likelihoods only."""
+    """A Hugging Face causal LM in memory, with the interface of lm-evaluation-harness; likelihoods only."""
 
     def __init__(self, model: PreTrainedModel, tokenizer, budget: int | None = None) -> None:
-        """Score with `model` on the device where it is, at most `budget` padded tokens a forward."""
+        """Score with `model` on its device, at most `budget` padded tokens per forward pass."""
         super().__init__()
         self.model, self.tokenizer = model.eval(), tokenizer
         self.budget = budget or BUDGET.get(model.device.type, BUDGET["cuda"])
         self._device = model.device
         self._head = wide_head(model)
         self.max_length = resolve_max_length(model.config, tokenizer)  # tokens of input
-        self.tokens = 0  # run so far, without padding
-        self.positions = 0  # at which the head ran so far
-        self._trees_hold: bool | None = None  # not tried yet
+        self.tokens = 0  # computed so far, without padding
+        self.positions = 0  # of the output head, computed so far
+        self._trees_hold: bool | None = None  # whether trees equal plain sequences; None before the test
 
     @property
     def eot_token_id(self) -> int:
@@ -76,29 +76,34 @@ class SharedPrefixLM(TemplateLM):
                 (tokens[:1], tokens[1:]) if tokens[:1] == [self.prefix_token_id] else ([self.prefix_token_id], tokens)
             )
         if not pair[1]:
-            raise UserError(f"The continuation {continuation!r} has no token of its own after its context.")
+            raise UserError(f"The continuation {continuation!r} adds no token to its context; give a longer one.")
         return pair
 
     def loglikelihood(self, requests, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
-        """Return (log-likelihood, whether greedy decoding gives it) for each (context, continuation)."""
+        """Return (log-likelihood, whether greedy decoding produces it) for each (context, continuation)."""
         return self.score([self.encode(*request.args) for request in requests])
 
     def _loglikelihood_tokens(self, requests, **kwargs) -> list[tuple[float, bool]]:
         return self.score([(context, continuation) for _, context, continuation in requests])
 
     def loglikelihood_rolling(self, requests, disable_tqdm: bool = False) -> list[float]:
-        raise UserError("Tasks that score whole documents are not offered; perplexity on a corpus is.")
+        raise UserError("Tasks that score whole documents are not supported; measure perplexity on a corpus.")
 
     def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
-        raise UserError("Tasks that generate text are not offered; choose one that scores given choices.")
+        raise UserError("Tasks that generate text are not supported; choose one that scores given choices.")
 
     @torch.inference_mode()
     def score(
         self, pairs: Sequence[tuple[list[int], list[int]]], done: Callable[[int], None] = lambda requests: None
     ) -> list[tuple[float, bool]]:
-        """Return (log-likelihood in nats, greedy) for each (context, continuation) in tokens.
+        """Score requests; a context that is too long loses tokens on its left.
 
-        Too long a context loses tokens on its left. `done` is told how many requests each forward finished.
+        Args:
+            pairs: (context, continuation) in tokens.
+            done: Called after each forward pass with the number of requests that it finished.
+
+        Returns:
+            (log-likelihood in nats, whether greedy decoding produces the continuation) of each pair.
         """
         inputs = [self._fit(context, continuation) for context, continuation in pairs]
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
@@ -110,15 +115,15 @@ class SharedPrefixLM(TemplateLM):
         return answers
 
     def _fit(self, context: list[int], continuation: list[int]) -> tuple[list[int], list[int]]:
-        """Return (input tokens, targets): the last target is not an input, and the window bounds the inputs."""
+        """Return (input tokens, targets); the last target is not an input, and `max_length` limits the inputs."""
         if len(continuation) > self.max_length:
             raise UserError(
-                f"A continuation of {len(continuation)} tokens does not fit the model's window of {self.max_length}."
+                f"A continuation of {len(continuation)} tokens exceeds the model's maximum length, {self.max_length}."
             )
         return (context + continuation)[-(self.max_length + 1) : -1], continuation
 
     def _batches(self, inputs: list[Request]) -> Iterator[list[Row]]:
-        """Yield what each forward runs: rows of trees, or plain sequences where trees do not hold."""
+        """Yield the rows of each forward pass: trees, or plain sequences if the model does not support trees."""
         window = local_window(self.model.config)
         rows = grow(inputs, window)
         trees = [row for row in rows if max(row.depths) < window]
@@ -131,14 +136,14 @@ class SharedPrefixLM(TemplateLM):
         yield from batches(pack(trees, LENGTH), self.budget)
 
     def _try_trees(self, trees: list[Row], inputs: list[Request]) -> bool:
-        """Whether the longest tree and the shortest, side by side, give what their requests give alone."""
+        """Return whether the longest and the shortest tree in one row give the logits of their plain sequences."""
         shortest, longest = min(trees, key=len), max(trees, key=lambda row: (not row.plain, len(row)))
         (row,) = pack([longest, shortest], len(longest) + len(shortest))
         some = [row.scored[0], row.scored[len(longest.scored) - 1], row.scored[-1]]
         try:
             together = self._logits([row], [(0, node) for scored in some for node in scored.nodes])
-        except Exception as error:  # whatever a model's own code makes of a mask that it does not expect
-            log.info("Requests run as plain sequences, since a token tree made the model fail: %s", error)
+        except Exception as error:  # a model's own code may raise anything for an unexpected mask
+            log.info("The model failed on a token tree, so requests run as plain sequences: %s", error)
             return False
         plain = [grow([inputs[scored.request]], 0)[0] for scored in some]
         alone = torch.cat([self._logits([row], [(0, node) for node in row.scored[0].nodes]) for row in plain])
@@ -149,7 +154,7 @@ class SharedPrefixLM(TemplateLM):
 
     def _score_batch(self, batch: list[Row]) -> Iterator[tuple[int, tuple[float, bool]]]:
         """Yield (request, answer) of every request in the batch."""
-        lines: dict[tuple[int, int], int] = {}  # (row, node) -> line of logits: choices of one token share theirs
+        lines: dict[tuple[int, int], int] = {}  # (row, node) -> line of logits, shared by choices of one token
         wanted = [
             (lines.setdefault((index, node), len(lines)), target)
             for index, row in enumerate(batch)
@@ -159,17 +164,17 @@ class SharedPrefixLM(TemplateLM):
         places, targets = torch.tensor(wanted, device=self.device).T  # (targets,) each
         logits = self._logits(batch, list(lines))  # (lines, vocabulary)
         self.positions += len(lines)
-        found = logits[places, targets].float()  # (targets,)
+        own = logits[places, targets].float()  # (targets,)
         greedy = logits.argmax(-1)[places] == targets
         total = torch.cat([part.float().logsumexp(-1) for part in logits.split(LINES)])  # (lines,)
-        scores = (found - total[places]).tolist()
+        scores = (own - total[places]).tolist()
         start = 0
         for scored in (scored for row in batch for scored in row.scored):
             part = slice(start, start := start + len(scored.targets))
             yield scored.request, (sum(scores[part]), bool(greedy[part].all()))
 
     def _logits(self, batch: list[Row], positions: list[tuple[int, int]]) -> Tensor:
-        """Return the logits (positions, vocabulary) at the given (row, node)s, padding the rows on the right."""
+        """Return the logits (positions, vocabulary) at (row, node) positions; rows are padded on the right."""
         length = max(map(len, batch))
         tokens = torch.zeros(len(batch), length, dtype=torch.long)
         for index, row in enumerate(batch):
@@ -186,31 +191,33 @@ class SharedPrefixLM(TemplateLM):
             inputs |= {"attention_mask": mask[:, None].to(self.device), "position_ids": depths.to(self.device)}
         index, node = torch.tensor(positions, device=self.device).T
         with head_at(self.model, self._head, index, node) as cut, QuickLinears():
-            logits = self.model(**inputs, use_cache=False).logits  # (1, positions, vocabulary) where the head was cut
+            logits = self.model(**inputs, use_cache=False).logits  # (1, positions, vocabulary) if `cut`
         return logits[0] if cut else logits[index, node]
 
 
 def wide_head(model: PreTrainedModel) -> torch.nn.Module | None:
-    """Return the output head, of 16 bits a copy in fp32; None for a model whose head is not a module."""
+    """Return the output head, as an fp32 copy if it has 16 bits; None if the model's head is not a module."""
     head = model.get_output_embeddings()
     if not isinstance(head, torch.nn.Linear | FactoredHead) or dtype_of(head) not in (torch.bfloat16, torch.float16):
         return head
-    found = copy.deepcopy(head)
-    (found.table if isinstance(found, FactoredHead) else found).float()
-    return found
+    wide = copy.deepcopy(head)
+    (wide.table if isinstance(wide, FactoredHead) else wide).float()
+    return wide
 
 
 def dtype_of(head: torch.nn.Module) -> torch.dtype:
-    """Return the dtype of what a head computes with, which may be the embedding's."""
+    """Return the dtype of a head's weights, which may be the embedding's."""
     return next((head.table if isinstance(head, FactoredHead) else head).parameters()).dtype
 
 
 @contextmanager
 def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, column: Tensor) -> Iterator[list[bool]]:
-    """Let `head` stand for the output head, and see hidden states (batch, length, hidden) at [row, column] only.
+    """Replace the model's output head by `head`, which only gets the hidden states at [row, column].
 
-    What the model does to logits after its head (a soft cap, a scale) it still does itself. Yields a list that is
-    filled once the head was cut; it stays empty for a model whose head is not a module.
+    The model still applies its own soft cap or scale after the head.
+
+    Yields:
+        A list that is not empty after a forward pass with such a selection; empty if the model's head is not a module.
     """
     cut: list[bool] = []
     if head is None:
@@ -232,7 +239,7 @@ def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, c
 
 
 def local_window(config) -> int:
-    """Return how many tokens a sequence may have before any layer of the model stops seeing its start."""
+    """Return the maximum number of tokens at which every layer of the model still attends to the first token."""
     text = config.get_text_config()
     names = ("sliding_window", "attention_chunk_size", "window_size")
     windows = [value for name in names if isinstance(value := getattr(text, name, None), int) and value > 0]

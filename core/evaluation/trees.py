@@ -1,7 +1,7 @@
-"""Token trees: requests that begin alike are laid out so that what they share is there once.
+"""Token trees: requests with a common prefix share its tokens.
 
-A row of tokens holds one tree or several side by side. Each token sees only its ancestors and stands at its own
-depth, so one forward of the row gives, at every token, the logits that a forward of that token's path alone gives.
+A row of tokens contains one or more trees. Each token attends only to its ancestors, and its position is its depth.
+One forward pass of the row therefore gives, at every token, the logits of that token's path alone.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import numpy as np
 
 Request = tuple[list[int], list[int]]  # (input tokens, targets): the targets are predicted at the last positions
 
-SHARE = 0.25  # a request joins a tree if it shares at least this part of itself
-LARGEST = 512  # nodes to which a tree may branch, or twice its paths: attention is quadratic in the row
+SHARE = 0.25  # minimum share of a request's tokens that must be in a tree for the request to join it
+LARGEST = 512  # maximum nodes of a tree, or twice the new request: attention is quadratic in them
 
 
 @dataclass
 class ScoredRequest:
-    """One request's place in its row: `targets[i]` is predicted at `nodes[i]`."""
+    """The place of one request in its row: `targets[i]` is predicted at `nodes[i]`."""
 
     request: int
     nodes: list[int]
@@ -29,8 +29,10 @@ class ScoredRequest:
 
 @dataclass
 class Row:
+    """One or more token trees in a row of a batch."""
+
     tokens: list[int] = field(default_factory=list)
-    parents: list[int] = field(default_factory=list)  # -1 at a root; always before the node itself
+    parents: list[int] = field(default_factory=list)  # -1 at a root; a parent precedes its children
     depths: list[int] = field(default_factory=list)
     scored: list[ScoredRequest] = field(default_factory=list)
     children: dict[tuple[int, int], int] = field(default_factory=dict)  # (parent, token) -> node
@@ -40,11 +42,11 @@ class Row:
 
     @property
     def plain(self) -> bool:
-        """Whether the row is one sequence, nothing branching off and nothing beside it."""
+        """Whether the row is a single sequence without branches."""
         return len(self) == self.depths[-1] + 1
 
     def add(self, index: int, request: Request) -> None:
-        """Insert a request, from the root down."""
+        """Insert a request from the root."""
         sequence, targets = request
         path, node = [], -1
         for depth, token in enumerate(sequence):
@@ -59,7 +61,7 @@ class Row:
         self.scored.append(ScoredRequest(index, path[len(path) - len(targets) :], targets))
 
     def place(self, other: Row) -> None:
-        """Put the trees of another row beside this row's."""
+        """Append the trees of another row."""
         start = len(self)
         self.tokens += other.tokens
         self.parents += [parent + start if parent >= 0 else -1 for parent in other.parents]
@@ -67,7 +69,7 @@ class Row:
         self.scored += [ScoredRequest(s.request, [node + start for node in s.nodes], s.targets) for s in other.scored]
 
     def visible(self) -> np.ndarray:
-        """Return the (nodes, nodes) mask: line i is True at i and its ancestors."""
+        """Return the mask (nodes, nodes) in which line i is True at i and its ancestors."""
         seen = np.eye(len(self), dtype=bool)
         for node, parent in enumerate(self.parents):
             if parent >= 0:
@@ -76,15 +78,17 @@ class Row:
 
 
 def grow(requests: Sequence[Request], longest: int) -> list[Row]:
-    """Return one tree a row over all requests.
+    """Return the trees of all requests, one tree per row.
 
-    Inputs of at most `longest` tokens may branch. A longer one shares its row only with what it begins with.
+    Args:
+        requests: (input tokens, targets) each.
+        longest: Inputs of at most so many tokens may branch. A longer input shares its row only with its prefixes.
     """
     rows: list[Row] = []
     previous: list[int] = []
     for index in sorted(range(len(requests)), key=lambda i: requests[i][0]):
         sequence = requests[index][0]
-        shared = common(previous, sequence)  # in this order, no other request of the tree shares more
+        shared = common(previous, sequence)  # in sorted order, no earlier request shares more
         extends = bool(shared) and shared == len(previous) and rows[-1].plain
         branches = shared >= SHARE * len(sequence) and max(len(sequence), len(previous)) <= longest
         largest = max(LARGEST, 2 * len(sequence))
@@ -104,7 +108,7 @@ def common(first: Sequence[int], second: Sequence[int]) -> int:
 
 
 def pack(rows: Sequence[Row], length: int) -> list[Row]:
-    """Return fewer rows, each of at most `length` tokens where it holds more than one tree: best fit, longest first."""
+    """Join rows by best fit, longest first; a row with several trees has at most `length` tokens."""
     waiting = sorted(rows, key=len)
     packed = []
     while waiting:
@@ -117,7 +121,7 @@ def pack(rows: Sequence[Row], length: int) -> list[Row]:
 
 
 def batches(rows: Sequence[Row], budget: int) -> Iterator[list[Row]]:
-    """Yield runs of rows of like length whose tokens, padded, stay within the budget; at least one row a run."""
+    """Yield batches of rows of similar length, at most `budget` padded tokens each or one row."""
     batch: list[Row] = []
     for row in sorted(rows, key=len, reverse=True):
         if batch and (len(batch) + 1) * len(batch[0]) > budget:

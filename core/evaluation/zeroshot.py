@@ -1,4 +1,4 @@
-"""Accuracy on tasks, zero-shot or after demonstrations: the harness' prompts and metrics, with shared prefixes."""
+"""Task accuracy, zero-shot or with few-shot examples: the harness' prompts and metrics, with shared prefixes."""
 
 from __future__ import annotations
 
@@ -33,10 +33,12 @@ if TYPE_CHECKING:
 
 @dataclass
 class TaskOutcome:
-    """`samples` has a row a document: doc_id (its place among those scored), doc_hash (the harness'), target,
-    loglikelihoods (a choice each), prediction (the likeliest choice; missing where there is only one), and a
-    column a metric, where perplexity is a log-likelihood, as the harness gives it. Where anything stood around the
-    question, `shots` (places in the pool, in the order of the prompt), `instruction` and `reasoning` say what.
+    """The measurements of a task and the outcomes of its documents.
+
+    `samples` has a row per document: doc_id (its place among the scored ones), doc_hash (the harness'), target,
+    loglikelihoods (one per choice), prediction (the likeliest choice; missing for a single choice) and a column per
+    metric. As in the harness, perplexity is a log-likelihood. Few-shot prompts add `shots` (places in the pool, in
+    prompt order), `instruction` and `reasoning`.
     """
 
     task: Task
@@ -46,12 +48,12 @@ class TaskOutcome:
 
 @dataclass
 class Part:
-    """A task of the harness with the documents to score: the whole task, or one subject of a group."""
+    """A task of the harness, or one subject of a group of tasks, with its documents."""
 
     task: LocalTask
     documents: list[dict]
     encoded: Encoded
-    prompts: tuple[Prompt, ...] | None  # a document each; None where nothing stands around the questions
+    prompts: tuple[Prompt, ...] | None  # of each document; None if zero-shot
 
 
 def evaluate(
@@ -63,10 +65,19 @@ def evaluate(
     cache: Path | None = None,
     dense: DenseModel | None = None,
 ) -> Iterator[TaskOutcome]:
-    """Yield each task's outcome on a causal LM in memory, as it comes.
+    """Evaluate a causal LM on tasks.
 
-    A limit is per subject where the task is a group (mmlu). Requests in tokens are kept in `cache`, and prompts, which
-    are built from the `dense` model; only zero-shot tasks do without one.
+    Args:
+        model: The model.
+        tokenizer: Its tokenizer.
+        tasks: The tasks; the limit of a group of tasks (mmlu) is per subject.
+        dtype: Precision of the evaluation, for the protocol.
+        progress: Called after each forward pass.
+        cache: Folder for tokenised requests and prompts; None for no cache.
+        dense: The dense model, from which few-shot prompts are built; only zero-shot tasks need none.
+
+    Yields:
+        The outcome of each task as soon as it is complete.
     """
     lm = SharedPrefixLM(model, tokenizer)
     sources = [identify_task(task.task) for task in tasks]
@@ -106,19 +117,19 @@ def evaluate(
 def prepare(
     lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None, dense: DenseModel | None, progress: Progress
 ) -> list[Part]:
-    """Return the parts of a task, their requests in tokens."""
+    """Return the parts of a task with their tokenised requests."""
     parts = []
     for name, part in harness_tasks((task.task,), progress, with_pool=task.fewshot != ZERO_SHOT).items():
         documents = list(islice(part.eval_docs, task.limit))
-        kept = cache / "requests" if cache else None
+        folder = cache / "requests" if cache else None
         if task.fewshot == ZERO_SHOT:
             zero = partial(_plain, part, documents)
-            parts.append(Part(part, documents, encode(lm, zero, f"{source.id} {name}", len(documents), kept), None))
+            parts.append(Part(part, documents, encode(lm, zero, f"{source.id} {name}", len(documents), folder), None))
             continue
         if dense is None:
-            raise TypeError("Prompts with anything around the questions are built from the dense model.")
+            raise TypeError("Few-shot prompts need the dense model; pass `dense`.")
         built = build(task, f"{source.id} {name}", part, documents, lm, dense, cache, progress)
-        encoded = encode(lm, built.requests, built.name, len(documents), kept)
+        encoded = encode(lm, built.requests, built.name, len(documents), folder)
         parts.append(Part(part, documents, encoded, built.prompts))
     return parts
 
@@ -128,12 +139,12 @@ def _plain(task: LocalTask, documents: Sequence[dict], place: int) -> list[tuple
 
 
 def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.DataFrame:
-    """Return the samples: what the harness makes of the scores, document by document."""
+    """Return the samples, the harness' metrics of the scores of each document."""
     rows: list[dict[str, Any]] = []
     remaining = iter(scores)
     for part in parts:
-        around = [prompt.model_dump(exclude={"dropped"}) for prompt in part.prompts or ()] or [{}] * len(part.documents)
-        for document, count, more in zip(part.documents, part.encoded.counts, around, strict=True):
+        prompts = [one.model_dump(exclude={"dropped"}) for one in part.prompts or ()] or [{}] * len(part.documents)
+        for document, count, prompt in zip(part.documents, part.encoded.counts, prompts, strict=True):
             answers = list(islice(remaining, count))
             metrics = part.task.process_results(document, answers)
             likelihoods = [likelihood for likelihood, _ in answers]
@@ -148,7 +159,7 @@ def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.Dat
                     "loglikelihoods": likelihoods,
                     "prediction": int(np.argmax(likelihoods)) if count > 1 else None,
                     **{name: float(metrics[name]) for name in METRICS if name in metrics},
-                    **more,
+                    **prompt,
                 }
             )
     return pd.DataFrame(rows).astype({"prediction": "Int64"})

@@ -1,4 +1,4 @@
-"""Tables in which a variant is its chain, as its parameters tell it from others, beside dense."""
+"""Tables that name variants by their chains and compare them with dense."""
 
 from __future__ import annotations
 
@@ -19,33 +19,35 @@ from core.results import Result
 from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
 from tools.report.significance import compared
 
-SPARED = ("wanda", "sparsegpt")  # whose allocations are compared
+SPARED = ("wanda", "sparsegpt")  # methods of the comparison of allocations
 AT = 0.7
 CALIBRATED = "c4-sample"
 
 
 def is_allocated(result: Result) -> bool:
-    """Whether a variant's blocks lose other shares than the ratio."""
+    """Return whether a variant has an allocation, so that its blocks have different ratios."""
     return any("allocation" in stage.parameters for stage in result.variant.stages)
 
 
 def of_embedding(result: Result) -> bool:
-    """Whether a variant's embedding was made smaller, and not only narrower with the rest."""
+    """Return whether a stage compresses a variant's embedding itself."""
     return any(isinstance(build_method(stage), TableQuantMethod | EmbeddingMethod) for stage in result.variant.stages)
 
 
 def of_some_blocks(result: Result) -> bool:
-    """Whether only some of the layers were compressed."""
+    """Return whether only some of the layers were compressed."""
     return any(stage.layers for stage in result.variant.stages)
 
 
 def beside_dense(
     results: Sequence[Result], chosen: Sequence[Result], samples: Samples, model: str = MODEL
 ) -> list[dict]:
-    """Return of each chosen variant of a model that has the page's perplexity what is told of it.
+    """Compare chosen variants of a model with dense.
 
-    `result`, `chain`, `value` (perplexity), `read` (its ratio to dense) and `mean` (of seven, in points); none where
-    the dense model is not among the results. How one was trained is not told: all were as the page says.
+    Returns:
+        For each chosen variant with the page's perplexity: `result`, `chain`, `value` (perplexity), `read` (its ratio
+        to dense) and `mean` (difference of the mean of seven, in points). The chain is without training parameters,
+        which the page describes. Empty if the dense model is not among the results.
     """
     dense = next(
         (one for one in map(compared, results) if one.variant.model == model and point(one.variant) == DENSE), None
@@ -53,10 +55,10 @@ def beside_dense(
     mine = {one.variant.key: one for one in map(compared, chosen) if one.variant.model == model}
     if dense is None or not mine:
         return []
-    told = differences(list(mine.values()), dense, samples)
-    told = told[told["why"].isna()].sort_values("n")  # of several numbers of documents the most
-    read = {row["key"]: format_difference(row) for row in told[told["metric"] == "perplexity"].to_dict("records")}
-    means = {row["key"]: judged(row) for row in told[told["dataset"] == MEAN].to_dict("records")}
+    paired = differences(list(mine.values()), dense, samples)
+    paired = paired[paired["why"].isna()].sort_values("n")  # the last row of a key has the most documents
+    read = {row["key"]: format_difference(row) for row in paired[paired["metric"] == "perplexity"].to_dict("records")}
+    means = {row["key"]: judged(row) for row in paired[paired["dataset"] == MEAN].to_dict("records")}
     rows = []
     for key, result in mine.items():
         value = next((row.value for row in result.measurements if column(row) == TEXTS[model]), None)
@@ -71,7 +73,7 @@ def beside_dense(
 
 
 def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """The methods at 70 % with each allocation, alone and reconstructed, and ALPS, also at 2:4, the lowest first."""
+    """Tabulate allocations at 70 %, with and without reconstruction, and ALPS at 70 % and 2:4, by perplexity."""
     chosen = [one for one in results if is_allocated(one) or _at(one)]
     rows = beside_dense(results, chosen, samples) if any(map(is_allocated, chosen)) else []
     return pd.DataFrame(
@@ -90,20 +92,20 @@ def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
 def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: str, model: str = MODEL) -> str:
     """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
     found = {f"{format_chain(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
-    told = differences([found[chain]], found[other], samples)
-    rows = told[(told["metric"] == "perplexity") & told["why"].isna()].to_dict("records")
+    paired = differences([found[chain]], found[other], samples)
+    rows = paired[(paired["metric"] == "perplexity") & paired["why"].isna()].to_dict("records")
     return format_difference(rows[0]) if rows else "cannot be paired"
 
 
 def of_page(result: Result, model: str) -> bool:
-    """Whether a variant of a model reads, where it reads any, the text that this page calibrates on."""
+    """Return whether a variant of a model uses the page's calibration data, or none, and the first seed."""
     first = result.variant.stages[0]
-    read = first.calibration is None or first.calibration.corpus == CALIBRATED
-    return result.variant.model == model and read and not first.seed
+    same_data = first.calibration is None or first.calibration.corpus == CALIBRATED
+    return result.variant.model == model and same_data and not first.seed
 
 
 def _at(result: Result) -> bool:
-    """Whether a variant is one that the allocations are compared with: at 70 %, all blocks alike, or ALPS at 2:4."""
+    """Return whether a variant is a baseline of the allocations: at 70 % with a uniform ratio, or ALPS at 2:4."""
     first, *after = result.variant.stages
     if any(stage.method != "adaprune" for stage in after) or first.parameters or first.layers or (first.seed or 0):
         return False
@@ -113,15 +115,15 @@ def _at(result: Result) -> bool:
 
 
 def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Every variant whose embedding alone was made smaller, the fewest packed bytes first."""
+    """Tabulate the variants with only a compressed embedding, by packed size."""
     chosen = [one for one in results if of_embedding(one) and len(one.variant.stages) == 1]
     rows = beside_dense(results, chosen, samples)
     return pd.DataFrame(
         [
             {
                 "chain": row["chain"],
-                "of the embedding gone": "" if (gone := size.embedding_removed) is None else f"{100 * gone:.1f} %",
-                "of the model gone": "" if (left := model_share(row["result"])) is None else f"{100 * left:.1f} %",
+                "of the embedding gone": "" if (share := size.embedding_removed) is None else f"{100 * share:.1f} %",
+                "of the model gone": "" if (share := model_share(row["result"])) is None else f"{100 * share:.1f} %",
                 "MB packed": f"{size.packed_bytes / 1e6:.1f}",
                 "perplexity": number(row["value"]),
                 BESIDE_DENSE: row["read"],
@@ -134,7 +136,7 @@ def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
 
 
 def some_blocks(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """The variants of which only some blocks were pruned: what their linears lose, and the perplexity."""
+    """Tabulate the variants with only some pruned blocks: the errors of their linears and the perplexity."""
     rows = beside_dense(results, [one for one in results if of_some_blocks(one)], samples)
     cells = []
     for row in sorted(rows, key=lambda row: (row["value"], row["chain"])):

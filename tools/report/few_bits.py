@@ -1,4 +1,4 @@
-"""The table of what was rounded to few bits."""
+"""The table of quantised variants."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tools.report.points import BESIDE_DENSE, MEANS, MODEL, number
 
 
 def is_rounded(result: Result) -> bool:
-    """Whether a variant's weights lie on a grid."""
+    """Return whether a variant is quantised."""
     return any(quantises(stage) for stage in result.variant.stages)
 
 
 def output_error(result: Result) -> float | None:
-    """Return the relative output error that the linears have on the calibration text, the mean of all.
+    """Return the mean relative output error of the linears on the calibration data.
 
-    None where it is not known, as of a method that reads no text, and where rounding was not all that changed them.
+    None if it is unknown, as for a method without calibration data, or if quantisation was not the only change.
     """
     stages = result.variant.stages
     if sum(stage.removes for stage in stages) > 1 or stages[-1].recovers:
@@ -34,7 +34,7 @@ def output_error(result: Result) -> float | None:
 
 
 def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Every variant of the default model with rounded block weights, the fewest bits a weight first, then the best."""
+    """Tabulate the default model's variants with quantised blocks, by bits per weight, then by perplexity."""
     rows = beside_dense(results, [one for one in results if is_rounded(one) and not of_embedding(one)], samples)
     rows.sort(key=lambda row: (row["result"].counted.bits_per_weight, row["value"], row["chain"]))
     return pd.DataFrame(

@@ -1,4 +1,4 @@
-"""The tables of what demonstrations change."""
+"""The tables of few-shot prompts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,19 @@ from tools.report.points import MODEL
 
 
 def _table(figure: str, results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Return a row a prompt: the dense model's mean accuracy in percent, and a figure of each variant in points.
+    """Return a row per prompt with the dense model's mean accuracy in percent and a figure of each variant in points.
 
-    `figure` begins the names of its columns: none for the difference to dense.
+    Args:
+        figure: Prefix of the figure's columns in `fewshot_table`; empty for the difference to dense.
+        results: The variants and their dense model.
+        samples: Reads the per-document answers.
     """
     mine = [one for one in results if one.variant.model == MODEL]
     dense = next((one for one in mine if one.variant.key == one.variant.dense_key), None)
     found = fewshot_table([one for one in mine if one is not dense], dense, samples)
     rows = found[found["dataset"] == MEAN].sort_values(["prompts", "k"], kind="stable")
     if figure:
-        rows = prompted(rows)  # what zero-shot is compared with
+        rows = prompted(rows)  # growth is relative to zero-shot
     names = {one.variant.key: f"`{format_chain(one.variant.stages)}`" for one in mine}
     cells: dict[tuple[int, str], dict[str, str]] = {}
     for row in rows.to_dict("records"):

@@ -1,4 +1,4 @@
-"""The tables of how well the published compression laws predict what they were not fitted to."""
+"""The tables of the prediction errors of the published compression laws."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ KEEP = 0.9
 
 
 def law_errors(results: Sequence[Result]) -> pd.DataFrame:
-    """Return a row a family and series: the error in ratios that were left out, in percent of ln(perplexity), and what
-    the form that predicts best says may be removed.
+    """Return a row per family and series of the default model.
+
+    It has each form's leave-one-ratio-out error, in percent of ln(perplexity), and the critical ratio of the best form.
     """
     rows = tidy(one for one in results if one.variant.model == MODEL)
     found = [
@@ -31,18 +32,18 @@ def law_errors(results: Sequence[Result]) -> pd.DataFrame:
 
 
 def opt_errors() -> pd.DataFrame:
-    """Return a row a kind of SparseGPT's paper over OPT's sizes: the error in sizes that were left out."""
+    """Return a row per kind of ratio in SparseGPT's paper: the leave-one-model-out error over the sizes of OPT."""
     of_opt = [one for one in printed(published()) if "OPT across sizes" in one.of and one.loss]
     found = [(group, fitted) for group in of_opt if (fitted := fits(group)) and fitted[0].by_model]
-    told = [{"text": group.metric.removeprefix("perplexity on ")} for group, _ in found]
+    texts = [{"text": group.metric.removeprefix("perplexity on ")} for group, _ in found]
     rows = [_row(group, fitted, "by_model") for group, fitted in found]
-    return pd.DataFrame([text | row for text, row in zip(told, rows, strict=True)])
+    return pd.DataFrame([text | row for text, row in zip(texts, rows, strict=True)])
 
 
 def _row(group: Group, fitted: Sequence[Fit], by: str) -> dict[str, str]:
     best, cells = best_of(fitted), {"fitted to": group.name}
     for one in fitted:
         error = getattr(one, by)
-        told = f"{error.percent:.1f}" if error else ""
-        cells[one.form.name] = f"**{told}**" if one is best else told
+        cell = f"{error.percent:.1f}" if error else ""
+        cells[one.form.name] = f"**{cell}**" if one is best else cell
     return cells | ({"keeps 90 % up to": at_most(best, KEEP)} if best and by == "by_ratio" else {})

@@ -1,4 +1,4 @@
-"""The numbers of `results.md`: from the shipped results to one row a point, and as people read them."""
+"""The numbers of `results.md`, one row per point of the bundled results, and their formats."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ from core.training.base import TrainPruneMethod
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
 SECOND = "gemma3-270m"
-TEXTS = {MODEL: LONG, SECOND: "perplexity wikitext2@2048:8"}  # the perplexity that tables tell of each model
+TEXTS = {MODEL: LONG, SECOND: "perplexity wikitext2@2048:8"}  # each model's perplexity in the tables
 STEPS, HELD_OUT = "steps", "held-out loss"
-# Columns of paired differences, whose cells have an interval.
+# Columns of paired differences with intervals.
 BESIDE_DENSE, RATIOS, MEANS = (
     f"{column} [{UNADJUSTED}]" for column in ("against dense", "perplexity", "mean of seven, points")
 )
 DENSE = ("dense", "", "nothing")
-TRAINED_METHODS = {  # that remove while they train -> the same in one shot
+TRAINED_METHODS = {  # method that prunes during training -> its one-shot form
     method.name: method.name.removesuffix("-trained") for method in METHODS if issubclass(method, TrainPruneMethod)
 }
 
-Point = tuple[str, str, str]  # method, recovery, what was removed
+Point = tuple[str, str, str]  # method, recovery, amount
 
 
 def points(results: Iterable[Result]) -> pd.DataFrame:
-    """Return one row a point and one column a number, named with its protocol; of the first seed only.
+    """Return one row per point of the first seed and one column per number, named with its protocol.
 
-    Raises `ValueError` where two variants of a point have the same number: no table shows one of several unsaid.
+    Raises:
+        ValueError: Two variants of a point have the same number, so a table would hide one of them.
     """
     rows = []
     for result in results:
@@ -49,14 +50,14 @@ def points(results: Iterable[Result]) -> pd.DataFrame:
 
 def numbers_of(found: pd.DataFrame, place: Point) -> pd.Series:
     """Return the numbers of a point by name."""
-    return cast(pd.Series, found.xs(place))  # `points` returns one row a point
+    return cast(pd.Series, found.xs(place))  # `points` returns one row per point
 
 
 def point(variant: Variant) -> Point:
-    """Return where a variant stands in tables.
+    """Return the point of a variant in tables.
 
-    A chain is what it is made of, without its last part where that removes nothing, which is the recovery. Amounts
-    before the last are told with their method. A method that trains is a recovery of the same in one shot.
+    The method is the chain without its recovery, the last stage if that removes nothing. Its amounts before the last
+    are part of the method. A method that prunes during training counts as a recovery of its one-shot form.
     """
     found = formatting.label_parts(variant.stages)
     after = found.pop().name if len(found) > 1 and not found[-1].removing else ""
@@ -71,7 +72,7 @@ def point(variant: Variant) -> Point:
 
 
 def seed(variant: Variant) -> int | None:
-    """Return the highest seed of a variant's stages, None where nothing is drawn."""
+    """Return the highest seed of a variant's stages; None if no stage has a seed."""
     return max((stage.seed for stage in variant.stages if stage.seed is not None), default=None)
 
 
@@ -88,22 +89,19 @@ def _numbers(result: Result) -> dict[str, float]:
 
 
 def accuracy(documents: int) -> str:
-    """Return the name of the mean accuracy of seven tasks with so many documents each."""
+    """Return the name of the mean of seven with a number of documents per task."""
     return f"{MEAN}:{documents}"
 
 
 def documents(*rows: pd.Series) -> int | None:
-    """Return how many documents a task stand behind the mean accuracies of points: the most that all of them have.
-
-    None where they have none in common.
-    """
+    """Return the largest number of documents per task whose mean of seven all points have; None if there is none."""
     known = [name for name in rows[0].index if name.startswith(f"{MEAN}:")]
     shared = [name for name in known if not any(math.isnan(row[name]) for row in rows)]
     return max((int(name.rpartition(":")[2]) for name in shared), default=None)
 
 
 def number(value: float) -> str:
-    """Write a perplexity, or another positive number: `20.71`, `3,974`, `9.8e5`; empty where it is missing."""
+    """Write a perplexity or another positive number: `20.71`, `3,974`, `9.8e5`; empty if missing."""
     if math.isnan(value):
         return ""
     if value < 1000:
@@ -112,9 +110,9 @@ def number(value: float) -> str:
 
 
 def accuracies(found: pd.DataFrame, *rows: pd.Series) -> str:
-    """Write the mean accuracies of points in percent, `41.3 → 43.9`, on as many documents as all of them have.
+    """Write the mean accuracies of points in percent, `41.3 → 43.9`, on the most documents that all of them have.
 
-    Where these are not as many as dense has, their number stands in brackets; empty where they have none in common.
+    The number of documents follows in brackets if it differs from dense's. Empty if the points share none.
     """
     count = documents(*rows)
     if count is None:
@@ -124,7 +122,7 @@ def accuracies(found: pd.DataFrame, *rows: pd.Series) -> str:
 
 
 def dense(found: pd.DataFrame) -> dict[str, str]:
-    """Return the dense model's numbers by name; the standard error of a number is under `± name`."""
+    """Return the dense model's numbers by name, with standard errors under `± name`."""
     row = numbers_of(found, DENSE).dropna()
     values = {str(name): value for name, value in row.items()}
     numbers = {name: f"{value:.1f}" if MEAN in name else number(value) for name, value in values.items()}
@@ -135,12 +133,12 @@ def dense(found: pd.DataFrame) -> dict[str, str]:
 
 
 def gap_closed(found: pd.DataFrame, method: str, recovery: str, removed: str) -> str:
-    """Return the share of the gap in log-perplexity to dense that a recovery closes, as `38 %`."""
+    """Return the share of the gap in log-perplexity to dense that a recovery closes: `38 %`."""
     names = [DENSE, (method, "", removed), (method, recovery, removed)]
     least, before, after = (math.log(numbers_of(found, name)[LONG]) for name in names)
     return f"{100 * (before - after) / (before - least):.0f} %"
 
 
 def held_out(found: pd.DataFrame, method: str, recovery: str, removed: str) -> str:
-    """Return the loss on the training text's held-out windows, in nats a token."""
+    """Return the loss on held-out training data, in nats per token."""
     return f"{numbers_of(found, (method, recovery, removed))[HELD_OUT]:.3f}"

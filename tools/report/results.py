@@ -21,10 +21,10 @@ PAGE = DOCS / "results.md"
 
 
 def page() -> str:
-    """Return the page as the shipped rows and the template make it."""
+    """Render the page from the template and the bundled rows."""
     shipped = list(read_measured().results.values())
-    apart_from_points = (is_rounded, chains.is_allocated, chains.of_embedding, chains.of_some_blocks)
-    whole = [result for result in shipped if not any(told(result) for told in apart_from_points)]
+    with_own_tables = (is_rounded, chains.is_allocated, chains.of_embedding, chains.of_some_blocks)
+    whole = [result for result in shipped if not any(has_table(result) for has_table in with_own_tables)]
     found, known = points.points(whole), significance.known(whole)
     loader = FileSystemLoader(DOCS)
     template = Environment(
@@ -53,11 +53,11 @@ def page() -> str:
 
 
 def markdown(table: pd.DataFrame) -> str:
-    """Return a frame of cells as a Markdown table; nothing where it has no rows."""
+    """Return a frame of cells as a Markdown table; empty if it has no rows."""
     return "" if table.empty else table.to_markdown(index=False, tablefmt="github", disable_numparse=True)
 
 
-def main(file: Annotated[Path, typer.Argument(help="The page to write.")] = PAGE) -> None:
+def main(file: Annotated[Path, typer.Argument(help="Page to write.")] = PAGE) -> None:
     """Write the page of results from its template and the bundled rows."""
     file.write_text(page(), encoding="utf-8")
 

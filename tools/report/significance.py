@@ -1,4 +1,4 @@
-"""What is significant: paired differences of shipped variants, what guessing gets, and what a seed changes."""
+"""Tables of paired differences between bundled variants, of the baselines of guessing, and of seeds."""
 
 from __future__ import annotations
 
@@ -21,13 +21,14 @@ REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("sliml
 ZEROED = [(name, "", amount) for amount in ("50 %", "2:4") for name in ("sparsegpt", "wanda", "ria", "adaprune")]
 DRAWN = ["sparsegpt", "wanda", "slimllm", "lorap"]  # by seed, at 50 %
 
-Known = dict[Point, Result]  # what ships, one variant a point
+Known = dict[Point, Result]  # the bundled variants, one per point
 
 
 def known(results: Iterable[Result]) -> Known:
-    """Return the variants of the first seed by point, each with what is `compared`.
+    """Return the variants of the first seed by point, each with its `compared` numbers.
 
-    Raises `ValueError` where two variants of a point have some.
+    Raises:
+        ValueError: Two variants of a point have such numbers.
     """
     found: Known = {}
     for result in results:
@@ -36,44 +37,44 @@ def known(results: Iterable[Result]) -> Known:
             continue
         place = point(result.variant)
         if place in found:
-            raise ValueError(f"{place} is a duplicate: two variants of it have numbers that are paired.")
+            raise ValueError(f"{place} is a duplicate: two of its variants have numbers to pair.")
         found[place] = result
     return found
 
 
 def compared(result: Result) -> Result:
-    """Return a result with the perplexity in windows of 2048 and the accuracies that tasks are compared by alone."""
+    """Return a result with only the perplexity in windows of 2048 and the main accuracy of each task."""
     text = TEXTS.get(result.variant.model)
     rows = tuple(row for row in result.measurements if column(row) == text or _of_task(row))
     return result.model_copy(update={"measurements": rows})
 
 
 def every_apart(found: Known, samples: Samples) -> pd.DataFrame:
-    """Every variant beside dense, by what was removed."""
+    """Compare every variant with dense, by amount."""
     places = sorted((place for place in found if place != DENSE), key=lambda place: place[2])
     return _table([(DENSE, place) for place in places], found, samples).drop(columns="against", errors="ignore")
 
 
 def removed_apart(found: Known, samples: Samples) -> pd.DataFrame:
-    """Three methods that remove units, at two ratios, each beside dense and beside each other."""
+    """Compare three structured methods at two ratios with dense and with each other."""
     return _table(_each_beside(REMOVED), found, samples)
 
 
 def zeroed_apart(found: Known, samples: Samples) -> pd.DataFrame:
-    """Four ways to zero weights, at 50 % and 2:4, each beside dense and beside each other."""
+    """Compare four unstructured methods at 50 % and 2:4 with dense and with each other."""
     return _table(_each_beside(ZEROED), found, samples)
 
 
 def trained_apart(found: Known, samples: Samples) -> pd.DataFrame:
-    """Every trained variant beside what it was trained from."""
+    """Compare every trained variant with the variant before its training."""
     pairs = [((method, "", amount), (method, then, amount)) for method, then, amount in found if then in TRAINED]
     return _table(sorted(pairs, key=lambda pair: pair[1][2]), found, samples)
 
 
 def tasks(found: Known, samples: Samples) -> pd.DataFrame:
-    """What guessing and dense get on each task, in percent, on the most documents whose answers ship.
+    """Tabulate the accuracies of guessing and of dense on each task, in percent.
 
-    A task without choices has nothing to guess from.
+    They are on the most documents with bundled answers. A task without choices has no accuracy of guessing.
     """
     table: list[dict[str, str]] = []
     dense = found.get(DENSE)
@@ -81,8 +82,8 @@ def tasks(found: Known, samples: Samples) -> pd.DataFrame:
         return pd.DataFrame(table)
     for name in TASKS:
         rows = sorted((row for row in dense.measurements if row.dataset == name), key=lambda row: -row.n)
-        kept = ((row, samples(dense.variant.key, row)) for row in rows)
-        first = next(((row, answers) for row, answers in kept if answers is not None), None)
+        stored = ((row, samples(dense.variant.key, row)) for row in rows)
+        first = next(((row, answers) for row, answers in stored if answers is not None), None)
         if first is None:
             continue
         row, answers = first
@@ -94,7 +95,7 @@ def tasks(found: Known, samples: Samples) -> pd.DataFrame:
 
 
 def seeds(results: Iterable[Result]) -> pd.DataFrame:
-    """Perplexity at 50 % by what the calibration text was drawn by, where there is more than one seed."""
+    """Tabulate the perplexity at 50 % of methods with several seeds of the calibration data."""
     table: dict[str, dict[int, float]] = {name: {} for name in DRAWN}
     for result in results:
         method, recovery, amount = point(result.variant)
@@ -118,7 +119,7 @@ def _of_task(row: Measurement) -> bool:
 
 
 def _each_beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
-    """Return pairs (reference, point): of each amount, every point beside dense, and every one beside an earlier."""
+    """Return pairs (reference, point) of each amount: every point with dense and with each earlier point."""
     pairs = []
     for amount in dict.fromkeys(place[2] for place in points):
         alike = [place for place in points if place[2] == amount]
@@ -127,22 +128,22 @@ def _each_beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 
 
 def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples) -> pd.DataFrame:
-    """Return a row a pair that ships with what it answered: differences, and verdicts by Holm over the whole table."""
-    there = [(first, second) for first, second in pairs if first in found and second in found]
-    told = paired_differences([(found[first], found[second]) for first, second in there], samples).dropna(
+    """Return a row per pair with bundled answers: differences, and verdicts after Holm over the whole table."""
+    known = [(first, second) for first, second in pairs if first in found and second in found]
+    paired = paired_differences([(found[first], found[second]) for first, second in known], samples).dropna(
         subset="verdict"
     )
-    means = told[told["dataset"] == MEAN]
+    means = paired[paired["dataset"] == MEAN]
     heads = {
         MEANS: means[means["n"] == means["n"].max()],
-        RATIOS: told[told["metric"] == "perplexity"],
+        RATIOS: paired[paired["metric"] == "perplexity"],
     }
     cells = {
         head: {(row["against"], row["key"]): judged(row) for row in part.to_dict("records")}
         for head, part in heads.items()
     }
     table = []
-    for first, second in there:
+    for first, second in known:
         pair = found[first].variant.key, found[second].variant.key
         if any(pair in column for column in cells.values()):
             names = {"removed": second[2], "variant": _name(second), "against": _name(first)}

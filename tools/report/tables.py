@@ -1,4 +1,4 @@
-"""The tables of `results.md`: from points to cells as people read them."""
+"""The tables of `results.md`, from points to formatted cells."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ PASSAGES = "perplexity passages-eval@2048:16"
 RATIOS = ["10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %"]
 PATTERNS = ["4:8", "2:4"]
 
-AMOUNTS = ["30 %", "50 %", "70 %", "2:4"]  # that masks are reconstructed at
-RECONSTRUCTED: dict[str, Point] = {  # chain -> its mask, and it itself as `points` names both
+AMOUNTS = ["30 %", "50 %", "70 %", "2:4"]  # of reconstructed masks
+RECONSTRUCTED: dict[str, Point] = {  # chain -> method of its mask, then its own method and recovery in `points`
     "magnitude@+adaprune": ("magnitude", "adaprune", ""),
     "magnitude@0.2+adaprune+magnitude@0.4+adaprune+magnitude@+adaprune": (
         "magnitude",
@@ -38,16 +38,18 @@ Cell = Callable[[pd.Series], str]
 
 
 def unstructured_perplexity(found: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate the perplexity of unstructured methods over ratios and N:M patterns."""
     return _grid(_family(found, "unstructured"), RATIOS + PATTERNS, lambda row: number(row[LONG]))
 
 
 def unstructured_accuracy(found: pd.DataFrame) -> pd.DataFrame:
+    """Tabulate the mean accuracy of unstructured methods over ratios and N:M patterns."""
     amounts = ["30 %", "50 %", "70 %", *PATTERNS]
     return _grid(_family(found, "unstructured"), amounts, partial(accuracies, found))
 
 
 def structured(found: pd.DataFrame) -> pd.DataFrame:
-    """Every method that removes units at 20 and 50 %, the lowest perplexity first."""
+    """Tabulate the structured methods at 20 and 50 %, by perplexity."""
     rows = _family(found, "structured").reset_index()
     rows = rows[rows["removed"].isin(["20 %", "50 %"])].sort_values(["removed", LONG])
     texts = {"WikiText-2, 2048": LONG, "128": SHORT, "PTB, 128": PTB, "passages, 2048": PASSAGES}
@@ -56,12 +58,12 @@ def structured(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def four(found: pd.DataFrame) -> pd.DataFrame:
-    """The SlimLLM paper's four methods over the ratios, in windows of 2048 / of 128."""
+    """Tabulate the perplexity of the SlimLLM paper's four methods over the ratios, in windows of 2048 / of 128."""
     return _grid(_untrained(found, FOUR), RATIOS[:6], _long_and_short)
 
 
 def low_rank(found: pd.DataFrame) -> pd.DataFrame:
-    """Perplexity in windows of 2048 / of 128 over the ratios, then mean accuracies; the lowest perplexity first."""
+    """Tabulate low-rank methods: perplexity in windows of 2048 / of 128, then mean accuracies, by perplexity."""
     rows = _family(found, "low rank").sort_values(LONG)
     table = _grid(rows, RATIOS[:5], _long_and_short)
     means = _grid(rows, ["20 %", "50 %"], partial(accuracies, found))
@@ -69,7 +71,7 @@ def low_rank(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def latency(found: pd.DataFrame) -> pd.DataFrame:
-    """What 20 % saves, the slowest reader of four prompts first; in brackets how many times as fast as dense."""
+    """Tabulate latency and memory at 20 %, highest prefill latency at batch 4 first, with speed-ups over dense."""
     rows = pd.concat([_untrained(found, ["dense"]), _family(found, "structured")]).reset_index()
     rows = rows[rows["removed"].isin(["nothing", "20 %"])].dropna(subset="prefill ms/token, batch 4")
     rows = rows.sort_values("prefill ms/token, batch 4", ascending=False)
@@ -85,7 +87,7 @@ def latency(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def reconstructed(found: pd.DataFrame) -> pd.DataFrame:
-    """Perplexity of a mask → after its reconstruction, by chain."""
+    """Tabulate the perplexity before → after the reconstruction of a mask, by chain."""
     table = []
     for chain, (mask, method, recovery) in RECONSTRUCTED.items():
         cells = {"chain": f"`{chain}`"}
@@ -98,7 +100,7 @@ def reconstructed(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def recovered(found: pd.DataFrame) -> pd.DataFrame:
-    """Numbers before and after a recovery, by what was removed; the lowest perplexity first."""
+    """Tabulate the numbers before → after a recovery, by amount, then by perplexity."""
     table = []
     for _, row in found.sort_values(LONG).reset_index().iterrows():
         method, recovery, removed = row["method"], row["recovery"], row["removed"]
@@ -124,7 +126,7 @@ def _family(found: pd.DataFrame, family: str) -> pd.DataFrame:
 
 
 def _grid(rows: pd.DataFrame, amounts: Sequence[str], cell: Cell) -> pd.DataFrame:
-    """Return a row a method and a column an amount, where rows are (method, removed)."""
+    """Return a row per method and a column per amount, from rows indexed by (method, removed)."""
     cells = rows.apply(cell, axis="columns").unstack("removed").reindex(columns=list(amounts))
     return cells.loc[rows.index.unique("method")].fillna("").reset_index().rename_axis(columns=None)
 

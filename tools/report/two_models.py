@@ -1,4 +1,4 @@
-"""The table of what was measured on a second model, beside what the same chain does to the default one."""
+"""The table of a second model's variants, compared with the same chains of the default model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ORDER = [method.name for method in METHODS]
 
 
 def two_models(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
-    """Every variant of the second model, in the order of the methods, the least removed first."""
+    """Tabulate the second model's variants in the order of methods, lowest ratio first."""
     mine = _by_chain(results, samples, SECOND)
     first = _by_chain([one for one in results if format_chain(one.variant.stages) in {"dense", *mine}], samples, MODEL)
     return pd.DataFrame(
@@ -47,7 +47,7 @@ def saved(results: Sequence[Result], chain: str, model: str = MODEL) -> str:
 
 
 def second_dense(results: Sequence[Result]) -> str:
-    """Return the second model's dense perplexity and mean accuracy of seven tasks in percent, with standard errors."""
+    """Return the second model's dense perplexity and mean of seven in percent, with standard errors."""
     text, rows = _dense(results, SECOND)
     (tasks,) = sevens(rows).values()
     value, stderr = mean(tasks)
@@ -57,14 +57,14 @@ def second_dense(results: Sequence[Result]) -> str:
 
 
 def _dense(results: Sequence[Result], model: str) -> tuple[Measurement, Sequence[Measurement]]:
-    """Return the perplexity of a dense model that its tables tell, and all of its numbers."""
+    """Return a dense model's perplexity in the tables, and all of its numbers."""
     of_dense = [one for one in results if one.variant.model == model and point(one.variant) == DENSE]
     every = [row for one in of_dense for row in one.measurements]
     return next(row for row in every if column(row) == TEXTS[model]), every
 
 
 def _by_chain(results: Sequence[Result], samples: Samples, model: str) -> dict[str, dict]:
-    """Return what is told of each chain of a model; where answers were not kept, its ratio to dense alone."""
+    """Return the rows of `beside_dense` by chain; without stored answers, `read` is the ratio to dense alone."""
     chosen = [one for one in results if of_page(one, model) and point(one.variant) != DENSE]
     rows = beside_dense(results, chosen, samples, model)
     base = _dense(results, model)[0].value if rows else math.nan

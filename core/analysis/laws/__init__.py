@@ -1,1 +1,1 @@
-"""Compression laws: how quality falls with what was removed, in the forms of papers, and how well each predicts."""
+"""Compression laws: the forms that papers fit to quality over the pruning ratio, and their prediction errors."""

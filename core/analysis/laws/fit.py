@@ -1,4 +1,4 @@
-"""A law fitted to a group's points, with bootstrap intervals, its errors, and the ratio at which a quality is lost."""
+"""Fits of a law to a group's points, with bootstrap intervals, prediction errors and critical ratios."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from core.analysis.laws.solve import predicted, problem, solved
 from core.analysis.laws.validation import HeldOut, held_out
 
 DRAWS, SEED = 300, 0  # of the bootstrap
-ENDS = (0.025, 0.975)  # shares of the draws, at the ends of a 95 % interval
-LEAST_MODELS = 3  # of which one can be left out
-NEXT_TO_NOTHING = 1e-9  # removed
+ENDS = (0.025, 0.975)  # quantiles of the draws at the ends of a 95 % interval
+LEAST_MODELS = 3  # for the leave-one-model-out error
+NEXT_TO_NOTHING = 1e-9  # a ratio just above 0
 
 
 class Ends(NamedTuple):
-    """A number with its 95 % interval, which is NaN where no draw told it."""
+    """A number with its 95 % interval, NaN if no bootstrap draw determines it."""
 
     value: float
     low: float
@@ -38,26 +38,31 @@ class Fit:
     group: Group
     unknowns: tuple[str, ...]
     best: np.ndarray  # (unknowns,)
-    drawn: np.ndarray  # (draws that tell all unknowns, unknowns)
-    points: int  # compressed ones that have a place in the form
-    by_ratio: HeldOut | None  # leave-one-ratio-out; None where what is left does not tell the unknowns
-    by_model: HeldOut | None  # leave-one-model-out, of at least `LEAST_MODELS`
+    drawn: np.ndarray  # (bootstrap draws that determine all unknowns, unknowns)
+    points: int  # compressed points at which the form is defined
+    by_ratio: HeldOut | None  # leave-one-ratio-out error; None if the other ratios do not determine the unknowns
+    by_model: HeldOut | None  # leave-one-model-out error, for at least `LEAST_MODELS` models
 
     @property
     def without_place(self) -> int:
-        """How many compressed points have none in the form."""
+        """Number of compressed points at which the form is not defined."""
         return int((self.group.rows["ratio"] > 0).sum()) - self.points
 
     @cached_property
     def exponents(self) -> dict[str, Ends]:
-        """Each unknown, as the law has it."""
+        """The unknowns as they appear in the law."""
         low, high = _ends(self.drawn)
         found = {name: Ends(*map(float, ends)) for name, *ends in zip(self.unknowns, self.best, low, high, strict=True)}
         return found | {name: Ends(*map(math.exp, found[name])) for name in self.form.factors}
 
     def curve(self, ratios: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return L (ratios,) of the first model, untrained, and the ends of its 95 % band; NaN beyond the largest ratio
-        that was measured.
+        """Predict L over ratios for the first model without training.
+
+        Args:
+            ratios: Pruning ratios, (ratios,).
+
+        Returns:
+            L and the lower and upper end of its 95 % band, (ratios,) each; NaN beyond the largest measured ratio.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0].head(1)
         rows = dense.loc[dense.index.repeat(len(ratios))].assign(ratio=ratios)
@@ -67,12 +72,17 @@ class Fit:
         return value, low, high
 
     def critical(self, keep: float) -> tuple[Ends, str]:
-        """Return the largest r at which a share `keep` of the quality is kept, and of which model that is.
+        """Return the critical ratio, the largest r that keeps a share of the dense quality, and its model.
 
-        Of an accuracy that is L = keep L0, of a cross-entropy L = L0 / keep: its quality is 1 / L. Infinite where it
-        lies beyond the largest ratio that was measured, 0 where the form has too little left as soon as anything goes,
-        NaN of one ratio, which does not tell how quality falls with r. Of several models it is of the one that loses it
-        first.
+        The model is the one with the smallest critical ratio. The quality of an accuracy is L, that of a cross-entropy
+        1 / L, so the critical L is keep L0 or L0 / keep.
+
+        Args:
+            keep: Share of the dense quality to keep.
+
+        Returns:
+            The critical ratio and the model. The ratio is infinite beyond the largest measured one, 0 if the form
+            predicts a lower quality at any r > 0, and NaN if the group has a single ratio.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0]
         every = self._critical(dense, keep, np.vstack([self.best, self.drawn]))  # (1 + draws, models)
@@ -81,12 +91,12 @@ class Fit:
         return Ends(*map(float, (every[0, first], low, high))), str(dense["model"].iloc[first])
 
     def _critical(self, dense: pd.DataFrame, keep: float, exponents: np.ndarray) -> np.ndarray:
-        """Return r (n, dense models) for exponents (n, unknowns): the form solved for it, with all its terms.
+        """Solve the form for r (n, dense models), given exponents (n, unknowns).
 
-        Of the first form r = (sigma L0^(1 - a) (1 + 1/(D + 1))^-c)^(1/b) - 1 with sigma = L / L0.
+        For the first form, r = (sigma L0^(1 - a) (1 + 1/(D + 1))^-c)^(1/b) - 1 with sigma = L / L0.
         """
         form, unknowns, loss, largest = self.form, self.unknowns, self.group.loss, self.group.largest
-        if self.group.rows["ratio"].nunique() <= 2:  # that of the dense model and one
+        if self.group.rows["ratio"].nunique() <= 2:  # the dense model's 0 and one more
             return np.full((len(exponents), len(dense)), np.nan)
         wanted = dense["dense"].to_numpy() / keep if loss else dense["dense"].to_numpy() * keep
         end = dense.assign(ratio=largest)
@@ -102,28 +112,30 @@ class Fit:
 
 
 def fits(group: Group) -> list[Fit]:
-    """Return every form that has something to say of a group and that its points tell; none of too few ratios."""
+    """Fit every applicable form that a group's points determine; none if the group has too few ratios."""
     if not group.enough:
         return []
     forms = [form for form in FORMS if (group.loss or not form.of_losses) and (form.trained or not group.mixed)]
-    return [found for form in forms if (found := fit(form, group))]
+    return [one for form in forms if (one := fit(form, group))]
 
 
 def fit(form: Form, group: Group) -> Fit | None:
-    """Return a form fitted to the logarithms of a group's points by least squares; None where these do not tell it.
+    """Fit a form to the logarithms of a group's points by least squares.
 
-    They are to be more than the unknowns, as nothing is left to judge the fit by otherwise. Intervals are percentiles
-    of `DRAWS` fits, each to as many of the points, drawn with repetition, as there are.
+    Intervals are percentiles of `DRAWS` bootstrap fits, each to n of the n points, drawn with replacement.
+
+    Returns:
+        The fit; None if the points do not determine the unknowns, or are not more than the unknowns.
     """
     rows, unknowns = group.rows, form.unknowns(group.rows)
-    asked = problem(form, group, unknowns)
-    n = int(asked.is_defined.sum())
+    system = problem(form, group, unknowns)
+    n = int(system.is_defined.sum())
     if n <= len(unknowns):
         return None
     weights = np.zeros((1 + DRAWS, len(rows)))
-    weights[0] = asked.is_defined
-    weights[1:, asked.is_defined] = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), DRAWS)
-    best, *drawn = solved(asked, weights)
+    weights[0] = system.is_defined
+    weights[1:, system.is_defined] = np.random.default_rng(SEED).multinomial(n, np.full(n, 1 / n), DRAWS)
+    best, *drawn = solved(system, weights)
     if np.isnan(best).any():
         return None
     several = rows["model"].nunique() >= LEAST_MODELS
@@ -133,15 +145,16 @@ def fit(form: Form, group: Group) -> Fit | None:
         unknowns=unknowns,
         best=best,
         drawn=np.array(drawn)[~np.isnan(drawn).any(axis=1)],
-        points=int((asked.is_defined & (rows["ratio"] > 0)).sum()),
+        points=int((system.is_defined & (rows["ratio"] > 0)).sum()),
         by_ratio=held_out(form, group, "ratio"),
         by_model=held_out(form, group, "model") if several else None,
     )
 
 
 def best_of(fitted: Sequence[Fit]) -> Fit | None:
-    """Return the fit that predicts best: with the lowest error in ratios that were left out, or, where these cannot be,
-    in models; None where there are no two to compare.
+    """Return the fit with the lowest error, leave-one-ratio-out if two fits have it, else leave-one-model-out.
+
+    None if fewer than two fits have an error.
     """
     for errors in ([one.by_ratio for one in fitted], [one.by_model for one in fitted]):
         judged = [(error.percent, place) for place, error in enumerate(errors) if error]
@@ -151,7 +164,7 @@ def best_of(fitted: Sequence[Fit]) -> Fit | None:
 
 
 def _ends(drawn: np.ndarray) -> np.ndarray:
-    """Return the ends (2, ...) of 95 % intervals of what was drawn (draws, ...), some of which may be infinite."""
+    """Return the ends (2, ...) of 95 % intervals of draws (draws, ...), some of which may be infinite."""
     if not len(drawn):
         return np.full((2, *drawn.shape[1:]), np.nan)
     return np.sort(drawn, axis=0)[[round(end * (len(drawn) - 1)) for end in ENDS]]

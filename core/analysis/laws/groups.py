@@ -19,19 +19,18 @@ MILLION = 1e6
 class Group:
     """A series, a family or a paper's table.
 
-    `rows` have `COLUMNS`, the dense models' own among them: `value` is L and `dense` L0 (cross-entropies in nats where
-    it is of a `loss`, else accuracies in [0, 1]), `ratio` r in [0, 1), `parameters` millions of the dense model's (NaN
-    where they are not known), `tokens` millions that it was trained on afterwards, `series` what a point is of and
-    `parts` what it is made of (`core.formatting.label_parts`).
+    `rows` have `COLUMNS` and include the dense models. `value` is L and `dense` is L0, in nats for a `loss` and in
+    [0, 1] for an accuracy. `ratio` is r in [0, 1). `parameters` are the dense model's in millions, NaN if unknown.
+    `tokens` are the training tokens in millions. `parts` are the stages (`core.formatting.label_parts`).
     """
 
     of: str  # the model, or the paper's table
-    metric: str  # in words
+    metric: str  # display text
     name: str
-    loss: bool
+    loss: bool  # whether L is a cross-entropy
     rows: pd.DataFrame
-    left_out: int = 0  # points that have diverged
-    least: int = 0  # ratios that a law needs, that of the dense model among them
+    left_out: int = 0  # diverged points
+    least: int = 0  # distinct ratios that a law needs, including the dense model's 0
 
     @property
     def enough(self) -> bool:
@@ -40,40 +39,40 @@ class Group:
 
     @property
     def measured(self) -> int:
-        """How many compressed points it has, diverged ones included."""
+        """Number of compressed points, including diverged ones."""
         return int((self.rows["ratio"] > 0).sum()) + self.left_out
 
     @property
     def mixed(self) -> bool:
-        """Whether its compressed models differ in how much they were trained afterwards."""
+        """Whether its compressed models differ in their number of training tokens."""
         return self.rows.loc[self.rows["ratio"] > 0, "tokens"].nunique() > 1
 
     @property
     def largest(self) -> float:
-        """The largest ratio that was measured, beyond which a law says nothing."""
+        """The largest measured ratio, beyond which a law is not used."""
         return float(self.rows["ratio"].max())
 
 
 def size_of(model: str) -> float:
-    """Return the millions of parameters of a model in the catalogue; NaN of another one."""
+    """Return a model's parameters in millions; NaN if it is not in the catalogue."""
     card = card_of(model.lower())
     return card.parameters / MILLION if card else math.nan
 
 
 def points(rows: pd.DataFrame, loss: bool) -> pd.DataFrame:
-    """Return `COLUMNS` of rows, of perplexities the logarithms."""
+    """Return `COLUMNS` of rows; `loss` takes the logarithms of perplexities."""
     if loss:
         rows = rows.assign(value=np.log(rows["value"].astype(float)), dense=np.log(rows["dense"].astype(float)))
     return rows[COLUMNS].reset_index(drop=True)
 
 
 def broken(values: pd.Series, meaningful: float | pd.Series, loss: bool) -> pd.Series:
-    """Return which perplexities say only that a model is broken, or which accuracies have no logarithm."""
+    """Return whether each perplexity is that of a diverged model, or each accuracy has no logarithm."""
     return ~np.isfinite(values) | ((values > meaningful) if loss else (values <= 0))
 
 
 def across(groups: Iterable[Group]) -> list[Group]:
-    """Return of each metric and name that several models have a group of all of them."""
+    """Join the groups of several models that have the same metric and name."""
     alike: dict[tuple[str, str], list[Group]] = {}
     for one in groups:
         if one.enough:

@@ -1,7 +1,7 @@
 """The series and the families of one model, from its tidy rows (`core.analysis.frame`).
 
-Quantised models are left out, as bits are no ratio, and so are N:M patterns, embeddings in factors and variants of
-which only some layers were compressed, whose ratio is not one of the whole model's blocks.
+Variants without a pruning ratio of all block weights are left out: quantised models, N:M sparsity, factored embeddings,
+and variants with only some compressed layers.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
 from core.specs import EXTERNAL, TextWindows
 
-LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # ratios, that of the dense model among them
+LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense model's 0
 TRAINED = " and trained"
 
 
@@ -32,12 +32,12 @@ def of_perplexities(rows: pd.DataFrame) -> list[Group]:
 
 
 def of_accuracies(rows: pd.DataFrame, metric: str) -> list[Group]:
-    """Return the groups of one accuracy of one model, a task's or that of `means`, on the same documents."""
+    """Return the groups of one accuracy of one model, that of a task or of `means`, on the same documents."""
     return _groups(rows, metric, loss=False)
 
 
 def means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return, of one model's rows, one for each variant with all seven tasks on the same documents: their mean."""
+    """Return the mean of seven of each variant that has all seven tasks on the same documents, for one model's rows."""
     wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
     seven = rows[rows["metric"] == wanted].drop_duplicates(["key", "dataset", "protocol_id"])
     same = ["key", "limit", "fewshot", "scoring"]
@@ -49,8 +49,9 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     """Return the families, then the series.
 
-    Seeds of one point count as their mean. A family holds what was not trained, and its second group also what was; a
-    series has all that differs in the ratio only. Some may have too few ratios for a law (`Group.enough`).
+    Variants that differ only in their seed become one point, their mean. A family without training is one group, with
+    training another one; variants of a series differ only in the ratio. Some groups may have too few ratios for a law
+    (`Group.enough`).
     """
     dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
     if dense.empty:
@@ -69,7 +70,7 @@ def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
 
 
 def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
-    """Give the name of each group, which points are in it and the least ratios that it is to have."""
+    """Yield the name of each group, a mask of its points and the number of ratios that it needs."""
     alone = rows["tokens"] == 0
     for family in rows.loc[~rows["family"].isin(EXTERNAL), "family"].unique():
         of, name = rows["family"] == family, str(family).capitalize()
@@ -81,7 +82,7 @@ def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
 
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return family, series, parts, ratio, tokens and value of each point that has a ratio."""
+    """Return family, series, parts, ratio, tokens and value of each point with a pruning ratio of all blocks."""
     whole = ~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()
     rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
     texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
@@ -93,6 +94,6 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tokens(text: str | None) -> float:
-    """Return the millions of tokens of a training text."""
+    """Return the tokens of training data in millions."""
     read = TextWindows.parse(text) if isinstance(text, str) else None
     return read.windows * read.window / MILLION if read else 0.0

@@ -1,4 +1,4 @@
-"""The papers' tables as groups: across models where a table has one ratio, and of one model where it has several."""
+"""The papers' tables as groups: across models if a table has one ratio, else one group per model."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ VARIANT = ["paper", "table", "model", "method", "tuned", "ratio_kind", "ratio"]
 
 
 def printed(frame: pd.DataFrame) -> list[Group]:
-    """Return the groups of the papers' values (`core.store.bundled.published`): perplexities and means of seven tasks.
+    """Return the groups of the published values (`core.store.bundled.published`): perplexities and means of seven.
 
-    Across models each method and pattern is one; within a model, which is all that several ratios were printed of, all
-    methods together are, those that were tuned afterwards apart: on how much is not told, so that D has no place.
+    In a table with one ratio, a group is one method and kind of ratio across models. In a table with several ratios, a
+    group is one model with all methods, separate with and without fine-tuning. Papers do not state the number of
+    training tokens, so D is not used.
     """
     both = pd.concat([frame[frame["metric"] == PERPLEXITY], _means(frame)], ignore_index=True)
     is_dense = both["method"].str.lower() == DENSE
@@ -31,18 +32,18 @@ def printed(frame: pd.DataFrame) -> list[Group]:
         dense = rows[is_dense[rows.index]].set_index("model")["value"]
         rows = rows[~is_dense[rows.index] & rows["model"].isin(dense.index)]
         loss = metric == PERPLEXITY
-        told = f"{metric} on {called(str(dataset))}" if loss else MEAN
+        measure = f"{metric} on {called(str(dataset))}" if loss else MEAN
         for of, name, part in _named(rows):
             part = _with_dense(part, dense)
             limit = meaningful(part["dense"]) if loss else part["dense"]
             lost = broken(part["value"], limit, loss)
             title = f"{paper}, {table}: {of}"
-            found.append(Group(title, told, name, loss, points(part[~lost], loss), int(lost.sum())))
+            found.append(Group(title, measure, name, loss, points(part[~lost], loss), int(lost.sum())))
     return found
 
 
 def _named(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
-    """Give of each group which models it is of, its name and its rows."""
+    """Yield the models, the name and the rows of each group."""
     if rows["ratio"].nunique() == 1:
         for (method, kind), part in rows.groupby(["method", "ratio_kind"], sort=False):
             family = str(part["model"].iloc[0]).partition("-")[0]
@@ -54,14 +55,14 @@ def _named(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def _means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of the seven tasks, in [0, 1], of each variant of which a table has all."""
+    """Return the mean of the seven tasks, in [0, 1], of each variant with all of them in a table."""
     groups = frame[frame["dataset"].isin(SEVEN)].groupby(VARIANT, sort=False)["value"]
     found = groups.agg(["mean", "size"]).reset_index()
     return found[found["size"] == len(SEVEN)].assign(metric="acc", dataset=MEAN, value=found["mean"] / 100)
 
 
 def _with_dense(part: pd.DataFrame, dense: pd.Series) -> pd.DataFrame:
-    """Return a group's rows, after those of its dense models."""
+    """Return the rows of a group's dense models, then its own."""
     models = part["model"].unique()
     origin = pd.DataFrame({"model": models, "method": DENSE, "ratio": 0.0, "value": dense.loc[models].to_numpy()})
     both = pd.concat([origin, part], ignore_index=True).assign(tokens=0.0)

@@ -1,4 +1,4 @@
-"""Fits as a table, a row each, and in words."""
+"""Tables and sentences of fits."""
 
 from __future__ import annotations
 
@@ -18,27 +18,29 @@ from core.formatting import format_number
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
 UNKNOWN = Ends(math.nan, math.nan, math.nan)
 ERRORS = ("leave_one_ratio_out", "leave_one_model_out")
-DROPPED = {  # by whether the values are losses
+DROPPED = {  # by `Group.loss`
     True: f"Dropped: perplexities over {DIVERGED:,.0f}, or over {DIVERGED_TIMES_DENSE} times the dense model's.",
     False: "Dropped: accuracies of 0, which have no logarithm.",
 }
 NOTES = (
-    "A law is fitted in logarithms by least squares, to every variant of a series or family that has a ratio, so "
-    "neither to N:M patterns nor to bits, and to no perplexity that says only that a model is broken. r is the share "
-    "of the block weights that is gone; P2, whose rho it is, has no place for what is not worse than dense. Of "
-    "perplexities L is the cross-entropy ln(perplexity). Accuracies are taken as they are, as in the papers: chance is "
-    "not subtracted. Within one model L0 is one number, so that the a of 1 + r is 1. Where some was trained on D "
-    "million tokens, that form has c; with c, or another a, it does not give L0 where nothing is removed. Intervals: "
-    f"95 %, of {DRAWS} bootstrap draws of the points. Leave-one-ratio-out error: each ratio is predicted by the fit to "
-    "all others, the largest, too; root mean square, in % of L, and as a factor of perplexity. Of one ratio in several "
-    "models each model is left out instead, and b tells only what is lost at that ratio. No law is read beyond the "
-    "largest ratio that was measured."
+    "Each law is fitted in logarithms by least squares to all variants of a series or family with a pruning ratio. "
+    "N:M, quantised and diverged variants are left out. r is the pruning ratio of block weights (rho in P2). P2 leaves "
+    "out points that are not worse than dense. For perplexities, L is the cross-entropy ln(perplexity). As in the "
+    "papers, accuracies include chance. Within one model L0 is constant, so the a of 1 + r is fixed at 1. If variants "
+    "differ in training data (D million tokens), this form has c. With c, or with another a, it does not give L0 at "
+    f"r = 0. Intervals are 95 %, from {DRAWS} bootstrap draws of the points. For the leave-one-ratio-out error, the "
+    "fit to all other ratios predicts each ratio, including the largest. It is a root mean square, in % of L and as a "
+    "factor of perplexity. A group of several models at one ratio leaves out one model at a time; its b is valid only "
+    "at that ratio. No law is used beyond the largest measured ratio."
 )
 
 
 def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
-    """Return a row a fit, of each group's fits: what was fitted to what, its unknowns and errors, and the critical
-    ratio for keeping a share `keep` of the quality, NaN where `beyond` says that it lies beyond the `largest` ratio.
+    """Return a row per fit with its group, unknowns, errors and critical ratio.
+
+    Args:
+        groups: The fits of each group.
+        keep: The share of the quality to keep at the critical ratio, which is NaN beyond the `largest` ratio.
     """
     return pd.DataFrame([_row(one, one is best_of(fitted), keep) for fitted in groups for one in fitted])
 
@@ -65,9 +67,9 @@ def _row(one: Fit, best: bool, keep: float) -> dict[str, Any]:
 
 
 def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
-    """Return the fits of one group as a table for people, a row a form."""
+    """Return the fits of one group as a display table, a row per form."""
     best = best_of(fitted)
-    few = "one ratio" if fitted[0].group.rows["ratio"].nunique() == 2 else "too few ratios"  # beside that of dense
+    few = "one ratio" if fitted[0].group.rows["ratio"].nunique() == 2 else "too few ratios"  # 2 with the dense 0
     return [
         {
             "fitted to": one.group.name,
@@ -86,22 +88,22 @@ def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
 def exponents(one: Fit) -> str:
     """Write the unknowns of a fit with their intervals: `b = 1.17 [0.969, 1.29]`."""
     parts = [
-        f"{name} = {format_number(told.value)}"
-        + ("" if math.isnan(told.low) else f" [{format_number(told.low)}, {format_number(told.high)}]")
-        for name, told in one.exponents.items()
+        f"{name} = {format_number(ends.value)}"
+        + ("" if math.isnan(ends.low) else f" [{format_number(ends.low)}, {format_number(ends.high)}]")
+        for name, ends in one.exponents.items()
     ]
     return ", ".join(parts)
 
 
 def error(found: HeldOut | None) -> str:
-    """Write an error: `4.1 %, x 1.24`; empty where there is none."""
+    """Write an error: `4.1 %, x 1.24`; empty if there is none."""
     if found is None:
         return ""
     return f"{found.percent:.1f} %" + (f", x {found.times:.2f}" if found.times else "")
 
 
 def dropped(groups: Iterable[Group]) -> str:
-    """Say which groups keep too few ratios for a law, how many values were dropped and why; empty where none was."""
+    """List the groups with too few ratios because of dropped values, with the reasons; empty if there are none."""
     short = [one for one in groups if one.left_out and not one.enough and one.measured + 1 >= one.least]
     if not short:
         return ""
@@ -115,36 +117,36 @@ def dropped(groups: Iterable[Group]) -> str:
 
 
 def points(one: Fit) -> str:
-    """Write how many points were fitted, and why others were not: `40, 1 not worse than dense, 1 diverged`."""
+    """Write the number of fitted points and of those left out: `40, 1 not worse than dense, 1 diverged`."""
     more = [(one.without_place, "not worse than dense"), (one.group.left_out, "diverged")]
     return ", ".join([f"{one.points}", *(f"{count} {why}" for count, why in more if count)])
 
 
 def at_most(one: Fit, keep: float) -> str:
-    """Write the critical ratio with its interval: `23 % (17 to 28 %)`, or beyond which ratio nothing is said.
-
-    Of several models that which loses the quality first is named.
-    """
+    """Write the critical ratio with its interval, and its model if there are several: `23 % (17 to 28 %)`."""
     critical, of = one.critical(keep)
     if math.isnan(critical.value):
-        return "not told by one ratio"
-    told = one.group.rows["model"].nunique() == 1 or math.isinf(critical.value)
-    return _range(critical, one.group.largest) + ("" if told else f", {of}")
+        return "unknown: only one ratio"
+    unnamed = one.group.rows["model"].nunique() == 1 or math.isinf(critical.value)
+    return _range(critical, one.group.largest) + ("" if unnamed else f", {of}")
 
 
 def sentence(one: Fit, keep: float) -> str:
-    """Say how much may be removed: `To keep 90 % of the accuracy, remove at most 23 % (17 to 28 %).`"""
+    """Write the critical ratio as a sentence.
+
+    Example: `To keep 90 % of the accuracy, remove at most 23 % (17 to 28 %).`
+    """
     group, (critical, _) = one.group, one.critical(keep)
     kept = f"{100 * keep:g} % of " + ("1 / ln(perplexity)" if group.loss else "the accuracy")
     if group.loss:
         kept += f", a perplexity of at most {format_number(math.exp(group.rows['dense'].iloc[0] / keep))}"
     if math.isinf(critical.value):
         largest = f"{100 * group.largest:g} %"
-        return f"At {largest}, the largest ratio measured, there is still {kept}: what lies beyond is not said."
+        return f"At {largest}, the largest ratio measured, the law keeps {kept}. Larger ratios are not predicted."
     if math.isnan(critical.value):
-        return f"How much may be removed to keep {kept}, one ratio does not tell."
+        return f"A single ratio does not predict how much may be removed to keep {kept}."
     if critical.value == 0:
-        return f"By this law there is less than {kept} as soon as anything is removed."
+        return f"By this law, no ratio keeps {kept}."
     return f"To keep {kept}, remove at most {_range(critical, group.largest)}."
 
 

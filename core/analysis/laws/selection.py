@@ -1,4 +1,4 @@
-"""Which of a model's numbers are fitted where one metric is asked for: those under the protocol that most have."""
+"""Selection of the numbers to fit for a metric: those under the protocol that most rows have."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ METRICS = (PERPLEXITY, ACCURACY, *TASKS)
 
 
 def check_metric(metric: str) -> None:
-    """Raise `UserError` for what is no metric."""
+    """Raise `UserError` if a metric is unknown."""
     if metric not in METRICS:
         raise UserError(
             f"Metric {echo(metric)} is not {PERPLEXITY}, {ACCURACY} (the mean of seven tasks) or a task: "
@@ -24,21 +24,25 @@ def check_metric(metric: str) -> None:
 
 
 def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = None) -> list[Group]:
-    """Return the groups of one model's tidy rows in PERPLEXITY, on a text or that of most rows, in ACCURACY, or in the
-    accuracy that papers report of a task.
+    """Return the groups of one model's tidy rows.
+
+    Args:
+        rows: The tidy rows of one model.
+        metric: PERPLEXITY, ACCURACY (the mean of seven) or a task, in the metric that papers report.
+        text: The text and windows of the perplexity; default: those of most rows.
     """
     if metric == PERPLEXITY:
         return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
     if metric == ACCURACY:
         found = _of_most(means(rows), ["limit", "fewshot", "scoring"])
         return of_accuracies(found, f"mean accuracy of seven tasks, {_documents(found)}")
-    there = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
-    found = _of_most(rows[there], ["dataset", "protocol_id"])
+    of_task = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
+    found = _of_most(rows[of_task], ["dataset", "protocol_id"])
     return of_accuracies(found, f"{TASKS[metric].metric} of {TASKS[metric].label}, {_documents(found)}")
 
 
 def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
-    found = rows[(rows["metric"] == PERPLEXITY) & rows["window"].notna()]  # LAMBADA's own has no window
+    found = rows[(rows["metric"] == PERPLEXITY) & rows["window"].notna()]  # LAMBADA's perplexity has no window
     if text is None:
         return found
     windows = found["windows"].isna() if text.windows is None else found["windows"] == text.windows
@@ -47,7 +51,7 @@ def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
 
 
 def _of_most(rows: pd.DataFrame, same: list[str]) -> pd.DataFrame:
-    """Return the rows that are alike in these columns, and most."""
+    """Return the rows with the most frequent values of these columns."""
     if rows.empty:
         return rows
     group = rows.groupby(same, dropna=False, sort=False).ngroup()

@@ -1,4 +1,4 @@
-"""How well a law predicts what it was not fitted to."""
+"""Prediction errors of a law at points that were left out of its fit."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from core.analysis.laws.solve import predicted, problem, solved
 
 
 class HeldOut(NamedTuple):
-    """The root mean square error in all compressed points, each predicted by the fit without its like."""
+    """Root mean square error over all compressed points, each predicted by the fit without its ratio or model."""
 
     percent: float  # of L
-    times: float | None  # of perplexity, where L is its logarithm: exp of the error in nats
+    times: float | None  # factor of perplexity for a cross-entropy: exp of the error in nats
 
 
 def held_out(form: Form, group: Group, by: Literal["ratio", "model"]) -> HeldOut | None:
-    """Return the error in each ratio, or each model, by the fit without it; None where the rest does not tell the form.
+    """Compute the leave-one-out error over ratios or models; None if the other points do not determine the form.
 
-    The dense models are not predicted, as their quality is given. Leaving out the largest ratio is extrapolation.
+    Dense models are not predicted, since their quality is given. Leaving out the largest ratio tests extrapolation.
     """
     rows, unknowns = group.rows, form.unknowns(group.rows)
-    asked = problem(form, group, unknowns)
+    system = problem(form, group, unknowns)
     compressed, of = (rows["ratio"] > 0).to_numpy(), rows[by].to_numpy(object)
     out = of == np.unique(of[compressed])[:, None]  # (refits, rows)
-    refits = solved(asked, ~out & asked.is_defined)  # (refits, unknowns)
+    refits = solved(system, ~out & system.is_defined)  # (refits, unknowns)
     tested = out & compressed
     value = predicted(form, rows, refits, group.loss, unknowns)[tested]
     true = np.broadcast_to(rows["value"], tested.shape)[tested]

@@ -1,4 +1,4 @@
-"""Few-shot prompts: which demonstrations stand before a question, in what order, and what is said around them.
+"""Few-shot prompts: the selection and order of the examples before a question, and instructions and reasoning.
 
-They are built once, from the dense model, and kept, so that every variant of it reads the same prompts.
+They are built once with the dense model and cached, so that all its variants get the same prompts.
 """

@@ -1,4 +1,4 @@
-"""The prompts of all scored documents of a task, kept so that every variant of a model reads the same ones."""
+"""The prompts of all scored documents of a task, cached so that all variants of a model get the same ones."""
 
 from __future__ import annotations
 
@@ -25,33 +25,33 @@ if TYPE_CHECKING:
     from core.evaluation.scorer import SharedPrefixLM
     from core.progress import Progress
 
-VERSION = 1  # of what the prompts mean
+VERSION = 1  # of the construction of prompts; part of their cache key
 _PROMPTS = TypeAdapter(tuple[Prompt, ...])
 
 
 def pool_of(task: Task, part: LocalTask, documents: Documents) -> Documents:
-    """Return what demonstrations are of: a split that is never scored, or the documents after those that are.
+    """Return the pool of few-shot examples: a split that is never scored, or the documents after the scored ones.
 
-    What is asked in one of the scored `documents`, too, is left out.
+    Questions that are also among the scored `documents` are left out.
     """
-    found = part.pool
-    if found is None:
-        found = islice(part.eval_docs, len(documents), len(documents) + POOL)
+    candidates = part.pool
+    if candidates is None:
+        candidates = islice(part.eval_docs, len(documents), len(documents) + POOL)
     scored = {question(part, document) for document in documents}
-    pool = [one for one in found if question(part, one) not in scored]
+    pool = [one for one in candidates if question(part, one) not in scored]
     if len(pool) < task.fewshot.k:
         raise UserError(
-            f"{card(task.task).label} has {len(pool)} documents to demonstrate with here, and {task.fewshot.k} are "
-            "asked for; ask for fewer, or score fewer documents."
+            f"{card(task.task).label} has {len(pool)} few-shot examples here, fewer than the requested "
+            f"{task.fewshot.k}; request fewer, or score fewer documents."
         )
     return pool
 
 
 @dataclass
 class TaskPrompts:
-    """The prompts of a task's documents; `name` tells them, and the texts they are made of, from all others."""
+    """The prompts of a task's documents."""
 
-    name: str
+    name: str  # hash of the prompts' inputs
     prompts: tuple[Prompt, ...]
     requests: Callable[[int], list[tuple[str, str]]]  # of the document at a place
 
@@ -66,22 +66,35 @@ def build(
     cache: Path | None,
     progress: Progress,
 ) -> TaskPrompts:
-    """Return the prompts of all documents; `name` names the task and its text. What does not fit loses its oldest."""
+    """Build the prompts of all documents, or read them from the cache.
+
+    A prompt that exceeds the model's maximum length loses its first examples.
+
+    Args:
+        task: The task and its kind of prompt.
+        name: Identifies the task and its text in the cache.
+        part: The harness' task.
+        documents: The scored documents.
+        lm: The scored model, for its tokenizer and maximum length.
+        dense: The dense model.
+        cache: Folder of the cache; None for no cache.
+        progress: Called while prompts are built.
+    """
     pool = pool_of(task, part, documents)
     chat = chat_of(lm.tokenizer) if task.fewshot.template == "chat" else None
     texts = json.dumps([[shown(part, one) for one in some] for some in (documents, pool)])
     name = sha256(dense.key, name, str(task.fewshot), texts, str(VERSION))
     file = cache / "prompts" / name if cache else None
-    if file and (kept := read_small(file)) is not None:
-        found = _PROMPTS.validate_json(kept)
+    if file and (cached := read_small(file)) is not None:
+        prompts = _PROMPTS.validate_json(cached)
     else:
-        found = tuple(_made(task, part, documents, pool, lm, dense, chat, progress))
+        prompts = tuple(_compute(task, part, documents, pool, lm, dense, chat, progress))
         if file:
-            write_small(file, _PROMPTS.dump_json(found))
-    return TaskPrompts(name, found, lambda place: requests(part, documents[place], found[place], pool, chat))
+            write_small(file, _PROMPTS.dump_json(prompts))
+    return TaskPrompts(name, prompts, lambda place: requests(part, documents[place], prompts[place], pool, chat))
 
 
-def _made(
+def _compute(
     task: Task,
     part: LocalTask,
     documents: Documents,
@@ -94,7 +107,7 @@ def _made(
     how, finished = task.fewshot, 0
     total = len(documents) if how.template == "reasoning" else 1
 
-    def told(texts: int) -> None:
+    def done(texts: int) -> None:
         nonlocal finished
         finished = min(total, finished + texts)
         progress("prompts", finished, total, task.task)
@@ -104,21 +117,21 @@ def _made(
     if how.template == "instruction":
         instruction = card(task.task).instruction
     elif how.template == "generated":
-        instruction = find_instruction(part, pool, dense, told)
+        instruction = find_instruction(part, pool, dense, done)
     room = lm.max_length - (REASONING_TOKENS if how.template == "reasoning" else 0)
-    found = []
+    prompts = []
     for document, places in zip(documents, select_examples(how, part, documents, pool, dense), strict=True):
         prompt = Prompt(shots=places, instruction=instruction)
         while prompt.shots and _tokens(lm, requests(part, document, prompt, pool, chat)) > room:
             prompt = prompt.model_copy(update={"shots": prompt.shots[1:], "dropped": prompt.dropped + 1})
-        found.append(prompt)
+        prompts.append(prompt)
     if how.template == "reasoning":
-        contexts = [requests(part, *pair, pool)[0][0] for pair in zip(documents, found, strict=True)]
-        said = reasonings(contexts, dense, told)
-        found = [one.model_copy(update={"reasoning": words}) for one, words in zip(found, said, strict=True)]
-    return found
+        contexts = [requests(part, *pair, pool)[0][0] for pair in zip(documents, prompts, strict=True)]
+        texts = reasonings(contexts, dense, done)
+        prompts = [one.model_copy(update={"reasoning": text}) for one, text in zip(prompts, texts, strict=True)]
+    return prompts
 
 
 def _tokens(lm: SharedPrefixLM, pairs: Sequence[tuple[str, str]]) -> int:
-    """Return how many tokens the longest request takes as input."""
+    """Return the number of input tokens of the longest request."""
     return max(sum(map(len, lm.encode(*pair))) - 1 for pair in pairs)

@@ -1,4 +1,4 @@
-"""What the dense model is asked while prompts are built: what texts mean to it, and how it goes on from them."""
+"""The dense model's embeddings and continuations of texts, for building prompts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from core.evaluation.scorer import SharedPrefixLM
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-READ = 512  # tokens of a text, at most, whose hidden states count
-BATCH = 16  # texts that run together
+READ = 512  # maximum tokens of a text in its embedding
+BATCH = 16  # texts per forward pass
 
 
 class DenseModel:
-    """The uncompressed model, loaded where it is first asked; `key` is that of the variant without stages."""
+    """The dense model, loaded at first use; `key` is the key of the variant without stages."""
 
     def __init__(self, key: str, load: Callable[[], PreTrainedModel], tokenizer: Any):
         self.key, self.load, self.tokenizer = key, load, tokenizer
@@ -30,40 +30,46 @@ class DenseModel:
         return SharedPrefixLM(self.load(), self.tokenizer)
 
     def free(self) -> None:
-        """Give back the memory of the model, if it was loaded."""
+        """Release the memory of the model."""
         self.__dict__.pop("lm", None)
 
     @torch.inference_mode()
     def embed(self, texts: Sequence[str]) -> Tensor:
-        """Return the mean of the last hidden states over each text's tokens, of length 1: (texts, hidden)."""
+        """Return the normalised mean of the last hidden states over each text's tokens, (texts, hidden)."""
         model = self.lm.model
-        found: list[Tensor] = [torch.empty(0)] * len(texts)
+        embeddings: list[Tensor] = [torch.empty(0)] * len(texts)
         for places, ids, seen in self._batches([self.lm.tok_encode(text)[:READ] for text in texts], "right"):
             with QuickLinears():
                 states = model.base_model(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
-            kept = seen[..., None].to(states.dtype)  # (batch, tokens, 1)
-            means = (states * kept).sum(1) / kept.sum(1)  # (batch, hidden)
+            mask = seen[..., None].to(states.dtype)  # (batch, tokens, 1)
+            means = (states * mask).sum(1) / mask.sum(1)  # (batch, hidden)
             for place, mean in zip(places, torch.nn.functional.normalize(means.float(), dim=-1).cpu(), strict=True):
-                found[place] = mean
-        return torch.stack(found)
+                embeddings[place] = mean
+        return torch.stack(embeddings)
 
     @torch.inference_mode()
-    def generate(self, texts: Sequence[str], tokens: int, told: Callable[[int], None]) -> list[str]:
-        """Return how each text is continued greedily, by at most so many tokens and to the end of the line."""
+    def generate(self, texts: Sequence[str], tokens: int, done: Callable[[int], None]) -> list[str]:
+        """Continue texts greedily to the end of the line.
+
+        Args:
+            texts: The texts.
+            tokens: Maximum number of generated tokens.
+            done: Called after each batch with its number of texts.
+        """
         model, ends = self.lm.model, self.tokenizer.eos_token_id
-        found = [""] * len(texts)
+        continuations = [""] * len(texts)
         for places, ids, seen in self._batches([self.lm.tok_encode(text) for text in texts], "left"):
-            made = model.generate(
+            generated = model.generate(
                 input_ids=ids, attention_mask=seen, max_new_tokens=tokens, do_sample=False, pad_token_id=ends
             )
-            for place, line in zip(places, made[:, ids.shape[1] :], strict=True):
-                said = self.tokenizer.decode(line, skip_special_tokens=True).strip()
-                found[place] = said.split("\n", 1)[0].strip()
-            told(len(places))
-        return found
+            for place, line in zip(places, generated[:, ids.shape[1] :], strict=True):
+                text = self.tokenizer.decode(line, skip_special_tokens=True).strip()
+                continuations[place] = text.split("\n", 1)[0].strip()
+            done(len(places))
+        return continuations
 
     def _batches(self, encoded: Sequence[list[int]], side: str) -> Iterator[tuple[list[int], Tensor, Tensor]]:
-        """Yield (places, ids, which of them are no padding), texts of like length together: (batch, tokens) both."""
+        """Yield (places, ids, attention mask) of texts of similar length, padded on a side; (batch, tokens) both."""
         order = sorted(range(len(encoded)), key=lambda place: len(encoded[place]))
         for start in range(0, len(order), BATCH):
             places = order[start : start + BATCH]

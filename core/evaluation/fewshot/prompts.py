@@ -1,4 +1,4 @@
-"""One document's prompt as the harness writes it, from what was chosen for it."""
+"""One document's prompt in the harness' format, from its selected examples."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ Chat = Callable[..., str]  # messages to text, by the tokenizer's own template
 
 
 class Prompt(Frozen):
-    """What stands around a question; nothing at all where it is zero-shot."""
+    """The parts of a prompt besides its question; the default is zero-shot."""
 
-    shots: tuple[int, ...] = ()  # places in the pool of demonstrations, in the order of the prompt
-    instruction: str = ""  # before everything
+    shots: tuple[int, ...] = ()  # places of few-shot examples in the pool, in prompt order
+    instruction: str = ""  # at the start
     reasoning: str = ""  # between the question and its answer
-    dropped: int = 0  # demonstrations for which there was no room
+    dropped: int = 0  # examples removed to fit the model's maximum length
 
 
 NOTHING = Prompt()
 
 
 class _Chosen:
-    """Gives the harness, in the place of its sampler, the demonstrations that were chosen."""
+    """A replacement of the harness' sampler that returns the selected examples."""
 
     def __init__(self, documents: Documents):
         self.documents = documents
@@ -41,7 +41,18 @@ class _Chosen:
 def requests(
     task: LocalTask, document: dict, prompt: Prompt = NOTHING, pool: Documents = (), chat: Chat | None = None
 ) -> list[tuple[str, str]]:
-    """Return the harness' own requests for a document, each a (context, continuation); with `chat` as its turns."""
+    """Return the harness' requests for a document.
+
+    Args:
+        task: The harness' task.
+        document: The document.
+        prompt: Its prompt.
+        pool: The pool of few-shot examples.
+        chat: The tokenizer's chat template; None for plain text.
+
+    Returns:
+        (context, continuation) of each request.
+    """
     task.sampler = _Chosen([pool[place] for place in prompt.shots])
     turns: dict[str, Any] = {"apply_chat_template": chat is not None}
     context = task.fewshot_context(
@@ -53,33 +64,35 @@ def requests(
         chat_template=chat,
         **turns,
     )
-    made = task.construct_requests(doc=document, ctx=context, metadata=(task.task_name, 0, 1), **turns)
-    made = made if isinstance(made, list) else [made]
-    if made[0].request_type != "loglikelihood":
-        raise UserError(f"The task {task.task_name} asks for {made[0].request_type}; only given choices can be scored.")
-    return [instance.args for instance in made]
+    built = task.construct_requests(doc=document, ctx=context, metadata=(task.task_name, 0, 1), **turns)
+    built = built if isinstance(built, list) else [built]
+    if built[0].request_type != "loglikelihood":
+        raise UserError(
+            f"The task {task.task_name} needs {built[0].request_type}; choose a task that scores given choices."
+        )
+    return [instance.args for instance in built]
 
 
 def chat_of(tokenizer: Any) -> Chat:
-    """Return how a tokenizer writes a conversation; a `UserError` where it does not say how."""
+    """Return a tokenizer's chat template; raise `UserError` if it has none."""
     if not tokenizer.chat_template:
         raise UserError("The model's tokenizer has no chat template; choose another one, such as plain.")
     return partial(tokenizer.apply_chat_template, tokenize=False)
 
 
 def question(task: LocalTask, document: dict) -> str:
-    """Return what is asked, without the answer; of choices that fill a gap the text with the first."""
+    """Return a document's question without its answer; if choices fill a gap, the text with the first choice."""
     return task.doc_to_choice(document)[0] if task.multiple_input else task.doc_to_text(document)
 
 
 def shown(task: LocalTask, document: dict) -> str:
-    """Return a document of the pool as a demonstration: the question and its right answer."""
+    """Return a document as a few-shot example: the question and its correct answer."""
     context, answer = requests(task, document)[right(task, document)]
     return context + answer
 
 
 def right(task: LocalTask, document: dict) -> int:
-    """Return which of a document's requests has the right answer."""
+    """Return the place of the correct answer among a document's requests."""
     if task.OUTPUT_TYPE != "multiple_choice":
         return 0
     return int(task.doc_to_text(document) if task.multiple_input else task.doc_to_target(document))

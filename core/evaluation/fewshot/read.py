@@ -1,4 +1,4 @@
-"""A prompt as it was read, in parts that a person can tell apart; rebuilt from what was kept with the answers."""
+"""Stored prompts for display, rebuilt in parts from the fields stored with the answers."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Kind = Literal["", "instruction", "demonstration", "question", "reasoning"]
 
 @dataclass
 class PromptView:
-    """A prompt in parts, one after the other ("" is what stands between them), and what was scored after it."""
+    """A prompt in parts and its scored choices."""
 
-    parts: list[tuple[Kind, str]]
+    parts: list[tuple[Kind, str]]  # in order; the kind "" is text between parts
     choices: list[str]
-    right: int  # the place of the right choice
+    right: int  # place of the correct choice
 
 
 @dataclass
 class ScoredTask:
-    """The scored documents of a task, and what their demonstrations are of."""
+    """The scored documents of a task and its pool of few-shot examples."""
 
     task: Any
     documents: Documents
@@ -35,29 +35,36 @@ class ScoredTask:
 
 
 def load_scored_task(task: Task) -> list[ScoredTask]:
-    """Return the parts of a task, one or a subject each; a `UserError` where its documents are not here."""
-    found = []
+    """Return a task, or the subjects of a group of tasks; raise `UserError` if its documents are unavailable."""
+    scored = []
     for part in harness_tasks((task.task,), with_pool=task.fewshot != ZERO_SHOT).values():
         documents = list(islice(part.eval_docs, task.limit))
-        found.append(ScoredTask(part, documents, pool_of(task, part, documents) if task.fewshot.k else ()))
-    return found
+        scored.append(ScoredTask(part, documents, pool_of(task, part, documents) if task.fewshot.k else ()))
+    return scored
 
 
 def reading(parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: Any = None) -> PromptView:
-    """Return the prompt of the document at a place among all scored; `tokenizer` is given where it writes a chat."""
+    """Rebuild the prompt of a scored document.
+
+    Args:
+        parts: The task, or the subjects of a group.
+        place: Place of the document among all scored ones.
+        prompt: Its stored prompt.
+        tokenizer: The tokenizer of a chat prompt; else None.
+    """
     for part in parts:
         if place < len(part.documents):
             document = part.documents[place]
             break
         place -= len(part.documents)
     else:
-        raise UserError("There are fewer documents on this machine than were scored.")
+        raise UserError("There are fewer documents on this machine than were scored, so the prompt cannot be rebuilt.")
     chat = chat_of(tokenizer) if tokenizer else None
-    asked = requests(part.task, document, prompt, part.pool, chat)
+    pairs = requests(part.task, document, prompt, part.pool, chat)
     correct = right(part.task, document)
-    # Choices that fill a gap stand in the prompt, and what is scored is the same after each.
-    context = asked[correct][0]
-    choices = [one for one, _ in asked] if part.task.multiple_input else [answer for _, answer in asked]
+    # Choices that fill a gap are part of the context, and all have the same continuation.
+    context = pairs[correct][0]
+    choices = [one for one, _ in pairs] if part.task.multiple_input else [answer for _, answer in pairs]
     return PromptView(list(_parts(context, document, prompt, part)), choices, correct)
 
 

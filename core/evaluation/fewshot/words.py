@@ -1,8 +1,8 @@
-"""What is said around demonstrations: an instruction that the dense model finds, and its reasoning before an answer.
+"""Instructions and reasoning that the dense model generates for prompts.
 
-An instruction is proposed from demonstrations and chosen by the likelihood of held-out answers under it (Zhou et al.,
-Large Language Models Are Human-Level Prompt Engineers, 2022, arXiv:2211.01910). Reasoning follows a cue (Kojima et al.,
-Large Language Models are Zero-Shot Reasoners, 2022, arXiv:2205.11916), and the answer is scored after it.
+The model proposes instructions from few-shot examples; the likelihood of held-out answers selects one (Zhou et al.,
+Large Language Models Are Human-Level Prompt Engineers, 2022, arXiv:2211.01910). Reasoning follows a cue, and the answer
+is scored after it (Kojima et al., Large Language Models are Zero-Shot Reasoners, 2022, arXiv:2205.11916).
 """
 
 from __future__ import annotations
@@ -18,36 +18,37 @@ if TYPE_CHECKING:
     from core.data.harness import LocalTask
     from core.evaluation.fewshot.dense import DenseModel
 
-PROPOSALS = 6  # instructions, each from demonstrations of its own
-SEEN = 4  # demonstrations that one is proposed from
-HELD_OUT = 16  # documents of the pool by whose answers the best is chosen
+PROPOSALS = 6  # instructions, each from its own examples
+SEEN = 4  # examples per proposal
+HELD_OUT = 16  # documents of the pool whose answers select the instruction
 INSTRUCTION_TOKENS = 32
 REASONING_TOKENS = 48
 ASK = "Each text below was completed after one and the same instruction.\n\n{}\n\nThe instruction was:"
 CUE = "Let's think step by step."
 THEN = "So the answer is"
 
-ProgressFn = Callable[[int], None]  # of how many texts the model went on from
+ProgressFn = Callable[[int], None]  # called with the number of continued texts
 
 
-def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, told: ProgressFn) -> str:
-    """Return the instruction, of those that the dense model proposes, under which it finds held-out answers likeliest.
+def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, done: ProgressFn) -> str:
+    """Return the instruction with the highest likelihood of held-out answers among the dense model's proposals.
 
-    Raises `UserError` where it proposes none.
+    Raises:
+        UserError: The model proposes no instruction.
     """
     order = random.Random(task.task_name).sample(range(len(pool)), len(pool))
     held_out = [pool[place] for place in order[:HELD_OUT]]
     others = [pool[place] for place in order[HELD_OUT:]] or held_out
-    asked = [
+    requested = [
         ASK.format("\n\n".join(shown(task, one) for one in random.Random(draw).sample(others, min(SEEN, len(others)))))
         for draw in range(PROPOSALS)
     ]
-    proposed = sorted({said for said in dense.generate(asked, INSTRUCTION_TOKENS, told) if said})
+    proposed = sorted({text for text in dense.generate(requested, INSTRUCTION_TOKENS, done) if text})
     if not proposed:
         raise UserError(f"The dense model proposes no instruction for {task.task_name}; choose another template.")
     pairs = [
-        dense.lm.encode(*requests(task, document, Prompt(instruction=said))[right(task, document)])
-        for said in proposed
+        dense.lm.encode(*requests(task, document, Prompt(instruction=instruction))[right(task, document)])
+        for instruction in proposed
         for document in held_out
     ]
     scores = [score for score, _ in dense.lm.score(pairs)]
@@ -56,7 +57,7 @@ def find_instruction(task: LocalTask, pool: Documents, dense: DenseModel, told: 
     return proposed[totals.index(max(totals))]
 
 
-def reasonings(contexts: Sequence[str], dense: DenseModel, told: ProgressFn) -> list[str]:
-    """Return what stands between each question, with all before it, and its answer: the cue and what follows it."""
-    said = dense.generate([f"{context} {CUE}" for context in contexts], REASONING_TOKENS, told)
-    return [" ".join(filter(None, (CUE, one, THEN))) for one in said]
+def reasonings(contexts: Sequence[str], dense: DenseModel, done: ProgressFn) -> list[str]:
+    """Return the reasoning between each context and its answer: the cue, the generated text and a final phrase."""
+    texts = dense.generate([f"{context} {CUE}" for context in contexts], REASONING_TOKENS, done)
+    return [" ".join(filter(None, (CUE, text, THEN))) for text in texts]

@@ -122,7 +122,7 @@ def test_the_nearest_miss_is_that_of_the_smallest_largest_excess():
     found = ranked(rows, Budget(packed_mb=100, times_dense=2), "packed_mb", PERPLEXITY)
     assert list(found["key"]) == ["01", "00", "02", "03", "04"]
     assert list(found["excess"].round(6))[:4] == [0.3, 1.0, 4.0, INF]
-    assert found["misses"].iloc[3] == "diverged" and found["misses"].iloc[4] == "packed size not known"
+    assert found["misses"].iloc[3] == "diverged" and found["misses"].iloc[4] == "unknown packed size"
     assert not found["front"].any() and not found["best"].any()
 
 
@@ -159,8 +159,8 @@ def test_a_budget_in_words():
         mean_accuracy=0.425,
     )
     assert budget_words(every) == (
-        "at most 1,800.5 MB packed, 8 bits a weight, 90 M parameters, 1.2 ms to read a token, 40 ms to write a token, "
-        "500 MB of memory and 1.5 x dense, at least 42.5 % mean accuracy"
+        "at most 1,800.5 MB packed, 8 bits per weight, 90 M parameters, 1.2 ms per prompt token, "
+        "40 ms per generated token, 500 MB of peak memory and 1.5 x dense, at least 42.5 % mean accuracy"
     )
 
 

@@ -85,7 +85,7 @@ def test_what_was_not_kept_cannot_be_paired_and_is_told():
     second[3] = (second[3][0], None)
     found = compared(first, second).set_index("dataset")
     for name in (SEVEN[3], MEAN):
-        assert found.loc[name, "why"] == "cannot be paired: what was answered, document by document, was not kept"
+        assert found.loc[name, "why"] == "cannot be paired: per-document answers were not stored"
         assert math.isnan(found.loc[name, "difference"])
         assert pandas.isna(found.loc[name, "verdict"])
         assert found.loc[name, "value"] < found.loc[name, "reference"]
@@ -96,7 +96,7 @@ def test_other_documents_are_told_in_words():
     one, other = answered("piqa", 60), answered("piqa", 50)
     other[1]["doc_id"] += 1
     (row,) = compared([one], [other]).to_dict("records")
-    assert row["why"].startswith("cannot be paired: The variants were scored on the same number of documents, but")
+    assert row["why"].startswith("cannot be paired: The documents or windows of the variants differ")
 
 
 def test_numbers_of_another_protocol_are_not_compared():
@@ -216,8 +216,8 @@ def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
     assert paired["comparisons"] == 1 and paired["adjusted_p"] == paired["p"]
     assert pandas.isna(paired["unpaired"])
     assert paired["difference_low"] < -0.1 < paired["difference_high"] < 0
-    assert told.loc[("wanda", "boolq"), "unpaired"] == "cannot be paired: the dense model has no such number"
-    assert told.loc[("wanda", "arc_easy"), "unpaired"].endswith("document by document, was not kept")
+    assert told.loc[("wanda", "boolq"), "unpaired"] == "cannot be paired: no dense result under this protocol"
+    assert told.loc[("wanda", "arc_easy"), "unpaired"].endswith("answers were not stored")
     assert told.loc["dense", ["difference", "p", "verdict", "unpaired"]].isna().all(axis=None)
 
 
@@ -225,6 +225,6 @@ def test_the_tidy_table_needs_no_reason_where_all_is_paired():
     one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
     assert tidy_with_differences(*beside(one, other))["unpaired"].isna().all()
     assert list(tidy_with_differences(*beside(other))["unpaired"]) == [
-        "cannot be paired: the dense model has no such number"
+        "cannot be paired: no dense result under this protocol"
     ]
     assert tidy_with_differences([], lambda *_: None).empty

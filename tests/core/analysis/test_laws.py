@@ -170,14 +170,14 @@ def test_nothing_is_said_beyond_the_largest_ratio():
 def test_where_next_to_nothing_removed_already_costs_too_much_nothing_may_go():
     found = fit(SECOND, group(lambda *of: second(*of, factor=0.5)))
     assert found.critical(0.9)[0].value == 0
-    assert sentence(found, 0.9).startswith("By this law there is less than 90 %")
+    assert sentence(found, 0.9).startswith("By this law, no ratio keeps 90 %")
     better = fit(FIRST, group(lambda *of: first(*of, b=-0.2)))  # the more is removed, the better
     assert math.isinf(better.critical(0.9)[0].value)
 
 
-def test_one_ratio_does_not_tell_how_the_third_form_falls():
+def test_one_ratio_does_not_predict_how_the_third_form_falls():
     found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
-    assert math.isnan(found.critical(0.9)[0].value) and "one ratio does not tell" in sentence(found, 0.9)
+    assert math.isnan(found.critical(0.9)[0].value) and "single ratio does not predict" in sentence(found, 0.9)
 
 
 def test_points_no_more_than_the_unknowns_are_not_fitted():

@@ -70,7 +70,7 @@ class TestMean:
         assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
 
     def test_is_of_accuracies(self):
-        with pytest.raises(UserError, match="Only differences of accuracies"):
+        with pytest.raises(UserError, match="Differences of perplexity have no mean"):
             mean_difference([compared("perplexity", losses(np.random.default_rng(0), 4))])
         with pytest.raises(UserError, match="at least one"):
             mean_difference([])

@@ -55,7 +55,7 @@ def test_what_is_significant_alone_says_among_how_many_it_is_not():
     assert judged(row("perplexity", math.inf, None, None) | {"adjusted": None}) == "x ∞: worse"
 
 
-WHY = "cannot be paired: what was answered was not kept"
+WHY = "cannot be paired: answers were not stored"
 
 
 @pytest.mark.parametrize(

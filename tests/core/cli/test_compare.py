@@ -116,7 +116,7 @@ def test_what_was_not_kept_is_shown_and_not_told_apart(capsys):
     out = compared(capsys, "dense", old)
     assert "75.0 %" in out and "50.0 %" in out
     assert "Of magnitude@0.7 and dense, acc boolq:40, " in out
-    assert "cannot be paired: what was answered, document by document, was not kept." in out
+    assert "cannot be paired: per-document answers were not stored." in out
     assert all(row["p"] is None for row in json.loads(compared(capsys, "dense", old, "--json")))
 
 
@@ -124,7 +124,7 @@ def test_other_models_pair_documents_but_no_windows(capsys):
     one, other = put(MANY, 30, 3.0), put(MANY, 20, 3.5, model="n")
     out = compared(capsys, one, other)
     assert "magnitude@0.7, n is worse than magnitude@0.7, m in acc boolq:40" in out
-    assert "perplexity wikitext2@2048:16 cannot be paired: each model cuts a text into tokens of its own" in out
+    assert "perplexity wikitext2@2048:16 cannot be paired: the models have different tokenizers" in out
 
 
 def test_nothing_in_common_is_one_sentence(capsys):
@@ -212,7 +212,7 @@ def test_results_stand_beside_dense(capsys):
     frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
     row = frame.loc[(many, "boolq", "acc")]
     assert (row["difference"], row["verdict"]) == (-0.25, "worse")
-    assert frame.loc[(old, "boolq", "acc"), "unpaired"].startswith("cannot be paired: what was answered")
+    assert frame.loc[(old, "boolq", "acc"), "unpaired"].startswith("cannot be paired: per-document answers")
     assert frame.loc[(many, "wikitext2", "perplexity"), "perplexity_ratio"] == pytest.approx(1.65, abs=0.01)
 
 

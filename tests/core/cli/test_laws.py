@@ -45,7 +45,7 @@ def test_a_table_says_which_form_predicts_best_and_how_much_may_be_removed(curve
     (magnitude,) = [line for line in lines if line.startswith("Magnitude 1 - r")]
     assert magnitude == "Magnitude 1 - r 0.0 %, x 1.00 yes 12 % P0 = 1 [1, 1], a = 0.4 [0.4, 0.4] 5"
     assert pytest.approx(0.12, abs=0.005) == 1 - 0.95 ** (1 / 0.4)
-    assert "chance is not subtracted" in shown.err
+    assert "accuracies include chance" in shown.err
 
 
 def test_csv_and_json_have_a_line_a_fit_and_the_papers_too(curves, capsys):

@@ -162,7 +162,7 @@ def test_a_csv_of_some_rows_pairs_them_with_dense_all_the_same(stored, capsys):
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert {row["key"] for row in rows} == {stored[2]}
     assert {row["unpaired"] for row in rows if row["metric"] == "acc"} == {
-        "cannot be paired: what was answered, document by document, was not kept"
+        "cannot be paired: per-document answers were not stored"
     }
 
 

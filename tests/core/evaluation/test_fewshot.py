@@ -275,7 +275,7 @@ def test_what_cannot_be_is_told_before_anything_is_read(task, how, said):
 
 
 def test_a_pool_that_is_smaller_here_is_told():
-    with pytest.raises(UserError, match="ARC-e has 6 documents to demonstrate with here, and 7 are asked for"):
+    with pytest.raises(UserError, match="ARC-e has 6 few-shot examples here, fewer than the requested 7"):
         run("arc_easy:4", "7")
 
 

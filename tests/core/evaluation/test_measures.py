@@ -79,7 +79,7 @@ def test_logits_that_are_not_the_models_own_are_refused():
     model = tiny()
     own = model.forward
     model.forward = lambda *args, **settings: SimpleNamespace(logits=own(*args, **settings).logits / 2)
-    with pytest.raises(UserError, match="LlamaForCausalLM changes its logits in a way that is not known here"):
+    with pytest.raises(UserError, match="LlamaForCausalLM changes its logits in an unsupported way"):
         read(model, {"text": windows()})
 
 

@@ -138,9 +138,9 @@ def test_at_16_bits_the_head_runs_in_32():
 
 def test_refusals():
     lm = SharedPrefixLM(tiny(vocab_size=257), byte_tokenizer())
-    with pytest.raises(UserError, match="window of 128"):
+    with pytest.raises(UserError, match="maximum length, 128"):
         lm.score([([1], [2] * 129)])
-    with pytest.raises(UserError, match="no token of its own"):
+    with pytest.raises(UserError, match="adds no token to its context"):
         lm.encode("A context", "")
     with pytest.raises(UserError, match="whole documents"):
         lm.loglikelihood_rolling([])

@@ -34,7 +34,7 @@ def test_a_value_is_under_its_own_name(frame):
         (frame["model"] == "opt-13b") & (frame["pattern"] == "2:4") & (frame["dataset"] == "wikitext2")
     ].squeeze()
     assert (row["label"], row["value"], row["window"]) == ("SparseGPT (published)", 12.96, 2048)
-    assert row["protocol"] == "window 2048, all windows, paper SparseGPT, table 1, precision not told"
+    assert row["protocol"] == "window 2048, all windows, paper SparseGPT, table 1, unknown precision"
 
 
 def test_what_was_tuned_comes_of_what_was_not(frame):

@@ -158,7 +158,7 @@ def test_what_has_no_pair_is_named_with_its_reason(without_wanda):
     rows, _ = drawn(without_wanda)
     assert set(rows.loc[rows["why"].isna(), "series"]) == {"Magnitude", "SparseGPT"}
     said = paired.unpaired(rows)
-    assert "Wanda (what was answered, document by document, was not kept)" in said
+    assert "Wanda (per-document answers were not stored)" in said
     assert "RIA (a mean of 2 seeds)" in said and "Magnitude" not in said
 
 
@@ -167,7 +167,7 @@ def test_one_task_without_outcomes_is_named_alone(kept):
     key = results[1].variant.key
     some = {identity: frame for identity, frame in samples[key].items() if identity[1] != "piqa"}
     rows, _ = drawn((results, samples | {key: some}))
-    assert "Magnitude in PIQA, Mean of seven (what was answered" in paired.unpaired(rows)
+    assert "Magnitude in PIQA, Mean of seven (per-document answers" in paired.unpaired(rows)
 
 
 def test_holm_counts_what_is_shown_only(kept):
@@ -273,7 +273,7 @@ def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
     assert paired.reasons(found) == []
     lost = compared(results[2], results[3], samples)
     assert set(paired.comparison_table(lost)["This is"]) == {"cannot be paired"}
-    assert paired.reasons(lost) == ["Cannot be paired: what was answered, document by document, was not kept."]
+    assert paired.reasons(lost) == ["Cannot be paired: per-document answers were not stored."]
 
 
 def test_variants_are_named_as_briefly_as_tells_them_apart():

@@ -12,7 +12,7 @@ from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import curve, put_answered, result
 
 DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
-NOT_KEPT = "what was answered, document by document, was not kept"
+NOT_KEPT = "per-document answers were not stored"
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
     app = open_app(explore_model="llama-7b", explore_text="wikitext2, all x 128 tokens")
     assert not app.exception
     said = " ".join(one.value for one in app.caption)
-    assert "numbers that papers print" in said and "paper SlimLLM, main table, precision not told" in said
+    assert "numbers that papers print" in said and "paper SlimLLM, main table, unknown precision" in said
     assert "Bars:" not in said and len(charts(app)) == 2
     assert "**SlimLLM (published)** reads text best" in read(app)
     assert "points from dense, where no interval" in read(app)
