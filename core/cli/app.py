@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, dashboard, importing, laws, listing, results, upkeep
+from core.cli import compare, compute, dashboard, importing, laws, listing, options, results, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
 from core.errors import CancelledError, UserError, out_of_memory, short
@@ -24,13 +24,14 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
     *(compute.run, compute.sweep, compute.export),
     *(compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor),
 ):
-    app.command()(command)
-app.command("import", help=importing.HELP)(importing.import_files)
+    app.command(context_settings=RENAMING)(command)
+app.command("import", help=importing.HELP, context_settings=RENAMING)(importing.import_files)
 app.add_typer(results.app, name="results")
 
 

@@ -43,9 +43,13 @@ def import_files(
         str | None, typer.Option(metavar="R", help="For lm_eval: the share of weights removed; 0 for the dense model.")
     ] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="For lm_eval: the pattern instead.")] = None,
-    kind: Annotated[str, typer.Option(help=f"For lm_eval: what the ratio is a share of, {' or '.join(KINDS)}.")] = (
-        KINDS[0]
-    ),
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--ratio-kind",
+            help="For lm_eval: the ratio counts zero weights (sparsity) or removed weights (parameters).",
+        ),
+    ] = KINDS[0],
     task: Annotated[
         list[str] | None,
         typer.Option(

@@ -11,6 +11,7 @@ import typer
 
 from core import specs
 from core.chain import StageRequest, parse
+from core.cli.console import messages
 from core.errors import UserError, echo
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
@@ -113,9 +114,9 @@ Type = Annotated[
         + ".",
     ),
 ]
-Scoring = Annotated[
+EvalDtype = Annotated[
     str | None,
-    typer.Option(metavar="fp32|fp16|bf16", help="Of the scoring of tasks; that which it is computed in by default."),
+    typer.Option("--eval-dtype", metavar="fp32|fp16|bf16", help="Evaluation precision of tasks; default: the model's."),
 ]
 Latency = Annotated[
     bool,
@@ -123,11 +124,11 @@ Latency = Annotated[
         "--latency", help="Measure the time to read a prompt and to decode; of codes of few bits as they are."
     ),
 ]
-ScanOption = Annotated[
+SensitivityOption = Annotated[
     ScanUnit | None,
     typer.Option(
-        "--scan",
-        help="Compress one block, or linear, at a time and measure how much the loss rises: what matters most.",
+        "--sensitivity",
+        help="Measure layer sensitivity: compress one block or linear at a time and measure how much the loss rises.",
     ),
 ]
 Name = Annotated[
@@ -137,6 +138,19 @@ Name = Annotated[
 Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
 
 LEAST_STEP = 0.001  # between the ratios of a sweep
+RENAMED = {
+    "scan": "sensitivity",
+    "scoring": "eval-dtype",
+    "kind": "ratio-kind",
+}  # flags that stay hidden aliases for one release
+
+
+def current_flag(name: str) -> str:
+    """Return the current name of a command-line flag, given without dashes; note a deprecated one on stderr."""
+    if name not in RENAMED:
+        return name
+    messages.print(f"--{name} is deprecated; use --{RENAMED[name]}.", markup=False)
+    return RENAMED[name]
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, str]:
@@ -153,7 +167,7 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
 def with_fewshot(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[Task]:
     """Return the tasks after each number of demonstrations; a `UserError` where there are no tasks."""
     if fewshot and not tasks:
-        raise UserError("A number of demonstrations is given, but no tasks; add them with --tasks.")
+        raise UserError("--fewshot needs tasks; add them with --tasks.")
     return [task.model_copy(update={"fewshot": how}) for how in fewshot or [ZERO_SHOT] for task in tasks or []]
 
 
@@ -162,7 +176,7 @@ def scoring_dtype(scoring: str | None, tasks: list[Task] | None) -> specs.Dtype 
     if scoring is None:
         return None
     if not tasks:
-        raise UserError("A precision of scoring is given, but no tasks; add them with --tasks.")
+        raise UserError("--eval-dtype needs tasks; add them with --tasks.")
     return parse_precision(scoring)
 
 

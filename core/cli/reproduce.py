@@ -41,7 +41,7 @@ def reproduce(result: Result) -> str:
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
     scans = {row.protocol["by"] for row in result.measurements if row.metric == SENSITIVITY}
-    words += [f"--scan={by}" for by in sorted(scans)]
+    words += [f"--sensitivity={by}" for by in sorted(scans)]
     alike: dict[tuple[Dtype, tuple[str, ...]], list[Fewshot]] = {}  # what the same tasks were scored after
     for (dtype, shots), named in tasks.items():
         alike.setdefault((dtype, tuple(named)), []).append(shots)
@@ -54,4 +54,4 @@ def _scoring(dtype: Dtype, tasks: Iterable[str], prompts: Sequence[Fewshot], com
     words = ["--tasks", ",".join(tasks)]
     if list(prompts) != [ZERO_SHOT]:
         words += [word for shots in prompts for word in ("--fewshot", str(shots))]
-    return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]
+    return words if dtype == computed else [*words, "--eval-dtype", precision_name(dtype)]

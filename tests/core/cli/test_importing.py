@@ -119,7 +119,7 @@ def test_another_separator_is_named(capsys, own, separator, shown):
         ((*TELL, "--pattern", "2:4"), "A pattern fixes the ratio; give one of both."),
         ((*TELL[:4], "--ratio", "2"), "'2' is no ratio"),
         ((*TELL[:4], "--pattern", "4:2"), "is not N:M"),
-        ((*TELL, "--kind", "zeros"), "Unknown kind 'zeros'"),
+        ((*TELL, "--ratio-kind", "zeros"), "Unknown kind 'zeros'"),
         (("--model", "/tmp/x"), "'/tmp/x' is no id of a model"),
         ((*TELL[:2], "--label", "a+b"), "'a+b' is no label"),
     ],

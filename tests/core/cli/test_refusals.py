@@ -81,10 +81,10 @@ BAD = {
         [*RUN, "--save", "new", "--format", "compressed-tensors"],
         "no stage of this variant",
     ),
-    "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--scoring", "bfloat16"], "did you mean 'bf16'?"),
-    "precision of scoring without tasks": ([*RUN, "--scoring", "bf16"], "add them with --tasks"),
+    "unknown precision to score in": ([*RUN, "--tasks", "piqa", "--eval-dtype", "bfloat16"], "did you mean 'bf16'?"),
+    "precision of scoring without tasks": ([*RUN, "--eval-dtype", "bf16"], "add them with --tasks"),
     "precision of scoring without tasks in a sweep": (
-        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--scoring", "bf16"],
+        [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--eval-dtype", "bf16"],
         "add them with --tasks",
     ),
     "unknown option": ([*RUN, "--rato", "0.5"], "No such option: --rato"),
