@@ -1,4 +1,4 @@
-"""The typer application, and how a command ends: with its result, or with one sentence and an exit code."""
+"""The typer application; a failed command prints one sentence and returns an exit code."""
 
 import logging
 import os
@@ -18,7 +18,7 @@ from core.errors import CancelledError, UserError, out_of_memory, short
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
-    help="See what a language model loses, and what it saves, when it is compressed.",
+    help="Compress language models, and measure their quality, size and speed.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -53,11 +53,11 @@ def common(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    That is 2 for bad input, a full disk or too little memory, 130 when interrupted, and 1 for the rest.
+    The code is 2 for bad input, a full disk or too little memory, 130 after an interruption, and 1 for other failures.
     """
-    # Threads that spin while they wait slow other work on a small machine tenfold.
+    # Threads that spin while they wait slow other processes on a small machine tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would cut up ours
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would interrupt ours
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
@@ -75,5 +75,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         messages.print(sentence(error), markup=False)
         return BAD_INPUT if isinstance(error, UserError) or disk_full(error) or out_of_memory(error) else FAILED
     if code == INTERRUPTED:
-        messages.print("Stopped; what was measured so far is stored, and the same command goes on from there.")
+        messages.print("Stopped. Finished measurements are stored, and the same command resumes after them.")
     return code
