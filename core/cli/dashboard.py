@@ -9,7 +9,7 @@ import typer
 from core.cli.console import messages
 from core.paths import PROJECT
 
-SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration beside it
+SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration in its folder
 
 
 def dashboard(
