@@ -47,7 +47,10 @@ BAD = {
     "calibration window too long": (["run", "./tiny", "wanda", "--calibration", "text.txt:4x256"], "made for 128"),
     "malformed perplexity": (["run", "./tiny", "dense", "--perplexity", "text.txt"], "not CORPUS@WINDOW"),
     "perplexity of thousands of digits": ([*RUN, "--perplexity", f"text.txt@32:{LONG}"], "not CORPUS@WINDOW"),
-    "perplexity on a calibration text": (["run", "./tiny", "dense", "--perplexity", "c4-sample@32"], "to calibrate on"),
+    "perplexity on a calibration text": (
+        ["run", "./tiny", "dense", "--perplexity", "c4-sample@32"],
+        "only for calibration",
+    ),
     "perplexity window too long": (["run", "./tiny", "dense", "--perplexity", "text.txt@4096"], "made for 128"),
     "unknown corpus": (["run", "./tiny", "dense", "--perplexity", "wikitext3@32"], "did you mean 'wikitext2'?"),
     "absent text file": (["run", "./tiny", "dense", "--perplexity", "nowhere.txt@32"], "no text file"),
