@@ -113,7 +113,7 @@ def run(
 def sweep(
     models: Annotated[
         str,
-        typer.Option(metavar="A,B", help="Models to compress and measure; quote a name that has a comma."),
+        typer.Option(metavar="A,B", help="Models, each with its dense baseline; quote a name that has a comma."),
     ],
     methods: Annotated[str | None, typer.Option(metavar="X,Y", help="Methods, each a chain of one stage.")] = None,
     chain: Annotated[

@@ -44,7 +44,7 @@ def laws(
     json: Annotated[bool, typer.Option("--json", help="The same as a JSON list.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
 ) -> None:
-    """Fit compression laws: exponents, errors on held-out points, and the critical pruning ratio."""
+    """Fit compression laws: exponents, errors on held-out points, and the largest ratio that keeps the quality."""
     from core.analysis.laws import report
     from core.analysis.laws.fit import fits
     from core.analysis.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES

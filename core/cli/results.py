@@ -129,7 +129,7 @@ def import_older(
         typer.Argument(metavar="OLD.db", help="A local.db of this program, with its folder `samples` next to it."),
     ],
 ) -> None:
-    """Add the results of an older database to yours; your numbers and the file do not change."""
+    """Add the results of an older database; your own numbers and the file do not change."""
     imported = import_database(typed_path(str(file)), Store())
     for warning in imported.warnings:
         messages.print(warning, markup=False)

@@ -10,10 +10,10 @@ from core.results import Measurement, Result
 
 
 def corrected(result: Result) -> Result:
-    """Return a result with standard errors that use the bundled correlations of the windows of a text.
+    """Correct the standard errors of perplexity on texts whose correlation between windows is bundled.
 
-    Texts without a bundled correlation do not change. Their standard errors use the correlation of their own windows,
-    or, in rows of early versions, assume independent windows.
+    Standard errors on other texts do not change. They use the correlation of the measured windows, or, in rows of
+    early versions, assume independent windows.
     """
     rows = tuple(map(_corrected, result.measurements))
     return result.model_copy(update={"measurements": rows}) if rows != result.measurements else result

@@ -161,6 +161,6 @@ def _upgrade(engine: Engine) -> None:
         except CommandError:
             raise UserError(
                 f"The database {_shown(engine.url)} was made by a newer version of this program; "
-                "update it, or set SLIMSCOPE_DB to another database."
+                "update this one, or set SLIMSCOPE_DB to another database."
             ) from None
         connection.commit()

@@ -25,10 +25,8 @@ log = logging.getLogger(__name__)
 NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity")
 LISTS = ("loglikelihoods", "shots")  # of numbers
 TEXTS = ("instruction", "reasoning", "dataset", "protocol")
-LOCAL, SHIPPED = (
-    ("doc_id",),
-    ("doc_id", "dataset", "protocol"),
-)  # required columns of a file of one measurement, of a variant
+LOCAL = ("doc_id",)  # required columns of a file of one measurement
+SHIPPED = ("doc_id", "dataset", "protocol")  # of a file of a variant
 
 State = tuple[int, int, int]  # inode, because two writes may have the same time; modification time in ns; bytes
 _sound: dict[Path, State] = {}  # files that were readable in this state
@@ -93,7 +91,7 @@ def is_damaged(file: Path, columns: Sequence[str] = LOCAL) -> bool:
 
 
 def note_number(file: Path, metric: str, value: float, gives: bool) -> None:
-    """Record whether the samples in a file give the number of their row; log a file that does not once."""
+    """Record whether the samples in a file give the number of their row; log each mismatch once."""
     check = _Check(_state(file), value, gives)
     if _checks.get((file, metric)) != check and not gives:
         log.warning("%s", _other_number(file, metric, value))
