@@ -1,4 +1,4 @@
-"""The typer application, and how a command ends: with its result, or with one sentence and an exit code."""
+"""The typer application; a failed command prints one sentence and returns an exit code."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, dashboard, importing, laws, listing, results, upkeep
+from core.cli import compare, compute, dashboard, importing, laws, listing, options, results, upkeep
 from core.cli.console import messages
 from core.cli.failures import disk_full, sentence
 from core.errors import CancelledError, UserError, out_of_memory, short
@@ -18,19 +18,20 @@ from core.errors import CancelledError, UserError, out_of_memory, short
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
-    help="See what a language model loses, and what it saves, when it is compressed.",
+    help="Compress language models, and measure their quality, size and speed.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
     *(compute.run, compute.sweep, compute.export),
     *(compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor),
 ):
-    app.command()(command)
-app.command("import", help=importing.HELP)(importing.import_files)
+    app.command(context_settings=RENAMING)(command)
+app.command("import", help=importing.HELP, context_settings=RENAMING)(importing.import_files)
 app.add_typer(results.app, name="results")
 
 
@@ -52,11 +53,11 @@ def common(
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code.
 
-    That is 2 for bad input, a full disk or too little memory, 130 when interrupted, and 1 for the rest.
+    The code is 2 for bad input, a full disk or too little memory, 130 after an interruption, and 1 for other failures.
     """
-    # Threads that spin while they wait slow other work on a small machine tenfold.
+    # Threads that spin while they wait slow other processes on a small machine tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would cut up ours
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would interrupt ours
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
@@ -74,5 +75,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
         messages.print(sentence(error), markup=False)
         return BAD_INPUT if isinstance(error, UserError) or disk_full(error) or out_of_memory(error) else FAILED
     if code == INTERRUPTED:
-        messages.print("Stopped; what was measured so far is stored, and the same command goes on from there.")
+        messages.print("Stopped. Finished measurements are stored, and the same command resumes after them.")
     return code

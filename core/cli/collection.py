@@ -1,4 +1,4 @@
-"""A short command without Python's garbage collector."""
+"""A context without Python's garbage collector, for short commands."""
 
 import gc
 from collections.abc import Iterator
@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Switch the garbage collector off, as a listing keeps nearly all that it reads and ends soon.
+    """Switch the garbage collector off for a short command.
 
-    The collector would search the growing results again and again, which takes a fifth of the command's time.
+    A listing uses nearly all objects that it reads until it ends. Searching them repeatedly takes a fifth of its time.
     """
     was_on = gc.isenabled()
     gc.disable()

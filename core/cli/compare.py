@@ -1,4 +1,4 @@
-"""The command `compare`: what variants gain or lose against one of them, in figures and in words."""
+"""The command `compare`: paired differences of variants to a reference, with verdicts."""
 
 import math
 from collections.abc import Sequence
@@ -29,16 +29,18 @@ def compare(
         list[str],
         typer.Argument(
             metavar="A B [C ...]",
-            help="Keys of results, or the first 8 or more of their digits, or `dense`, the model that the others were "
-            "made of; the first is what the others are compared with.",
+            help="Keys of results, or their first 8 or more digits. `dense` is the dense model of the others. The "
+            "first result is the reference of all differences.",
         ),
     ],
-    csv: Annotated[bool, typer.Option("--csv", help="One line a number and pair, with all that is known.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="The same as a list.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="One line per number and pair, with all details.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as a JSON list.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="A booktabs table.")] = False,
-    tsv: Annotated[bool, typer.Option("--tsv", help="One line a number and pair, as shown, tabs between.")] = False,
+    tsv: Annotated[
+        bool, typer.Option("--tsv", help="One line per number and pair, as shown, separated by tabs.")
+    ] = False,
 ) -> None:
-    """Say which differences on the same documents and windows are significant, with unadjusted 95 % intervals."""
+    """Test differences on the same documents and windows, with unadjusted 95 % intervals and adjusted p."""
     from core.analysis.differences import differences
     from core.analysis.few import few_words
     from core.analysis.sheets import csv_text
@@ -48,14 +50,14 @@ def compare(
     reference, *others = chosen(store, keys)
     found = differences(others, reference, store.samples)
     names = named([reference, *others])
-    if apart := [names[one.variant.key] for one in others if one.variant.key not in set(found["key"])]:
-        nothing = (
-            f"No number is known of both {names[reference.variant.key]} and {' or '.join(apart)}; measure them on the "
-            "same texts and windows, or on the same tasks and documents."
+    if unpaired := [names[one.variant.key] for one in others if one.variant.key not in set(found["key"])]:
+        problem = (
+            f"{names[reference.variant.key]} shares no number with {' or '.join(unpaired)}; measure them on the same "
+            "texts and windows, or on the same tasks and documents."
         )
         if found.empty:
-            raise UserError(nothing)
-        messages.print(nothing, markup=False)
+            raise UserError(problem)
+        messages.print(problem, markup=False)
     if json:
         typer.echo(dumps([plain(row) for row in found.to_dict("records")], indent=2, ensure_ascii=False))
     elif csv:
@@ -64,12 +66,12 @@ def compare(
         print_tsv(plain_rows(found, reference, names))
     else:
         print_comparison(found, reference, names, latex)
-        if said := few_words(zip(found["dataset"], found["n"], strict=True)):
-            messages.print(said, markup=False)
+        if warning := few_words(zip(found["dataset"], found["n"], strict=True)):
+            messages.print(warning, markup=False)
 
 
 def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
-    """Print a table a pair, of the numbers that tasks are usually compared by, and in words what is significant."""
+    """Print a table per pair, with the main metric of each task, and a sentence on its significant differences."""
     from core.analysis.reporting import sentence
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
@@ -78,16 +80,15 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
         pair, one = shown[shown["key"] == key], names[key]
         rows = table(pair, reference, one, other)
         if latex:
-            typer.echo(to_latex(rows))  # with an empty line, as each begins a paragraph
+            typer.echo(to_latex(rows))  # its empty line ends the paragraph
             continue
-        print_table(rows, f"{one} ({key[:SHORT_KEY]}) beside {other} ({reference.variant.key[:SHORT_KEY]})")
+        print_table(rows, f"{one} ({key[:SHORT_KEY]}) compared with {other} ({reference.variant.key[:SHORT_KEY]})")
         names_of = [row["number"] for row in rows]
-        told = sentence(list(zip(names_of, pair.to_dict("records"), strict=True)), one, other)
-        say(f"{told}\n")
+        say(sentence(list(zip(names_of, pair.to_dict("records"), strict=True)), one, other) + "\n")
 
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
-    """Return a row a number and pair, as `tell` shows them, in cells that programs read: accuracies in percent."""
+    """Return the rows of `print_comparison` for programs: cells without units, accuracies in percent."""
     from core.analysis.reporting import end_words, p_words, point_words, ratio_words, verdict_text
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
@@ -120,7 +121,7 @@ def _absent(value: float | None) -> bool:
 
 
 def chosen(store: Store, keys: Sequence[str]) -> list[Result]:
-    """Return the results of keys, of which there are at least two; `dense` is the dense model of the others."""
+    """Return the results of at least two keys; `dense` is the dense model of the others."""
     if len(keys) < 2:
         raise UserError("Name at least two results to compare, such as `compare dense 1a2b3c4d`.")
     known = {key: find_result(store, key) for key in keys if key != DENSE}
@@ -129,7 +130,7 @@ def chosen(store: Store, keys: Sequence[str]) -> list[Result]:
     found = [known[key] for key in keys]
     for place, result in enumerate(found):
         if result.variant.key in {other.variant.key for other in found[:place]}:
-            raise UserError(f"{result.variant.key[:SHORT_KEY]} is named twice; compare a result with others.")
+            raise UserError(f"{result.variant.key[:SHORT_KEY]} is named twice; name each result once.")
     return found
 
 
@@ -137,22 +138,22 @@ def _dense(store: Store, others: Sequence[Result]) -> Result:
     wanted = {other.variant.dense_key: other.variant for other in others}
     if len(wanted) != 1:
         raise UserError(
-            "`dense` is the model that the others were made of, and these were made of several; give its key instead."
+            "`dense` is ambiguous, because these results have several dense models; give its key instead."
             if wanted
-            else "`dense` is the model that the others were made of; name at least one other."
+            else "`dense` is the dense model of the other results; name at least one other."
         )
     ((key, variant),) = wanted.items()
     found = store.get(key)
     if found is None:
         raise UserError(
-            f"The dense {variant.model} in {variant.dtype} was not measured yet; `slimscope run "
+            f"The dense {variant.model} in {variant.dtype} has no result; `slimscope run "
             f"{typed_name(variant.model_id)} dense` measures it."
         )
     return found
 
 
 def named(results: Sequence[Result]) -> Names:
-    """Return the chain of each result by key, with its model and key as far as that does not tell it from others."""
+    """Name each result by its chain, and by its model or key where that is ambiguous; return the names by key."""
     models = display_names(result.variant.model_id for result in results)
     several = len(set(models.values())) > 1
     names = {}
@@ -165,7 +166,7 @@ def named(results: Sequence[Result]) -> Names:
 
 
 def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
-    """Return the differences of a variant to the reference as a row a number, accuracies in percent."""
+    """Return one row per number with the difference of a variant to the reference; accuracies are in percent."""
     from core.analysis.reporting import UNADJUSTED, format_difference, p_words, verdict_text
 
     several = pair["comparisons"].max()
@@ -186,7 +187,7 @@ def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Ro
 
 
 def _called(pair: "DataFrame", reference: Result) -> list[str]:
-    """Return the numbers' names, those of columns in `results`."""
+    """Return the names of the numbers, equal to the columns of `results`."""
     from core.analysis.differences import NUMBER, number_of, number_of_mean
     from core.analysis.seven import MEAN, sevens
 

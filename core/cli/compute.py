@@ -1,4 +1,4 @@
-"""The commands that compute: `run` one variant, `sweep` over many."""
+"""The commands that compute: `run`, `sweep` and `export`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -42,14 +42,14 @@ def run(
         typer.Argument(
             metavar="CHAIN",
             help="Stages (see `methods`), such as wanda@0.5 or magnitude@2:4+adaprune+lora,minutes=5; `dense` is the "
-            "model as it is.",
+            "uncompressed model.",
         ),
     ],
     ratio: Annotated[
         float | None,
-        typer.Option(help=f"Share of block weights to remove with a single stage; {DEFAULT_RATIO:g} by default."),
+        typer.Option(help=f"Pruning ratio of a single stage, a share of block weights; default: {DEFAULT_RATIO:g}."),
     ] = None,
-    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="N kept of every M inputs, such as 2:4.")] = None,
+    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="Keep N of every M inputs, such as 2:4.")] = None,
     settings: options.Settings = None,
     layers: options.Layers = None,
     name: options.Name = None,
@@ -58,19 +58,19 @@ def run(
     perplexity: options.PerplexityOption = None,
     tasks: options.TasksOption = None,
     fewshot: options.FewshotOption = None,
-    scoring: options.Scoring = None,
-    seed: Annotated[int, typer.Option(help="Seed of what is drawn, such as the calibration text.")] = 0,
+    scoring: options.EvalDtype = None,
+    seed: Annotated[int, typer.Option(help="Seed for sampling and training.")] = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
     latency: options.Latency = False,
-    scan: options.ScanOption = None,
-    save: Annotated[Path | None, typer.Option(help="A new folder for the model.")] = None,
+    scan: options.SensitivityOption = None,
+    save: Annotated[Path | None, typer.Option(help="Save the model in this new folder.")] = None,
     format: options.Format = None,
     type: options.Type = None,
     force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
-    """Compress a model, measure it beside the dense one, store the results (or load them)."""
+    """Compress a model, measure it and the dense model, and store the results; stored numbers are reused."""
     spec = complete(
         model,
         options.long_form(chain, ratio, pattern, options.parse_settings(settings), layers),
@@ -88,17 +88,17 @@ def run(
         name=name,
     )
     if train is not None and not any(data_requirement(stage) == "training" for stage in spec.variant.stages):
-        raise UserError(f"No stage of {format_chain(spec.variant.stages)} trains; leave --train out.")
+        raise UserError(f"No stage of {format_chain(spec.variant.stages)} trains; remove --train.")
     if save is not None:
         spec = saving(spec, save, format, type)
     elif format is not None or type is not None:
-        raise UserError("A format or a type is given, but nothing to save; add a folder with --save.")
+        raise UserError("--format and --type are for a model to save; add a folder with --save.")
     store = Store()
     store.delete_cut_short(spec.variant.key)
     with bars() as progress:
         result = compute_rest(spec, store, progress, announce=True)
-    if told := describe_gap(result):
-        messages.print(told, markup=False)
+    if gap := describe_gap(result):
+        messages.print(gap, markup=False)
     if json:
         typer.echo(as_json(result, indent=2))
     else:
@@ -113,32 +113,33 @@ def run(
 def sweep(
     models: Annotated[
         str,
-        typer.Option(metavar="A,B", help="Models, each with its dense baseline; one with a comma in double quotes."),
+        typer.Option(metavar="A,B", help="Models, each with its dense baseline; quote a name that has a comma."),
     ],
     methods: Annotated[str | None, typer.Option(metavar="X,Y", help="Methods, each a chain of one stage.")] = None,
     chain: Annotated[
         list[str] | None,
         typer.Option(
             metavar="CHAIN",
-            help="A chain, such as wanda@+adaprune: ratios and patterns fill the amount left open; may be repeated.",
+            help="A chain, such as wanda@+adaprune. --ratios and --patterns fill its open amount. May be repeated.",
         ),
     ] = None,
     ratios: Annotated[
-        str | None, typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Ratios, such as 0.1:0.7:0.1, ends included.")
+        str | None,
+        typer.Option(metavar="FIRST:LAST:STEP|R,R", help="Pruning ratios, such as 0.1:0.7:0.1, ends included."),
     ] = None,
     patterns: Annotated[
-        str | None, typer.Option(metavar="N:M,...", help="Patterns, bits or factors, such as 2:4,4bit,2x.")
+        str | None, typer.Option(metavar="N:M,...", help="N:M, bits or factors, such as 2:4,4bit,2x.")
     ] = None,
     train: options.TrainOption = None,
-    seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; methods that draw nothing run once.")] = "0",
+    seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; deterministic methods run once.")] = "0",
     calibration: options.CalibrationOption = None,
     perplexity: options.PerplexityOption = None,
     tasks: options.TasksOption = None,
     fewshot: options.FewshotOption = None,
-    scoring: options.Scoring = None,
+    scoring: options.EvalDtype = None,
     tasks_at: Annotated[
         str | None,
-        typer.Option(metavar="R,N:M,...", help="Measure the tasks on these ratios and patterns, and dense, only."),
+        typer.Option(metavar="R,N:M,...", help="Measure the tasks only at these amounts and on the dense model."),
     ] = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
@@ -149,12 +150,12 @@ def sweep(
         Path | None,
         typer.Option(
             metavar="FILE.jsonl",
-            help="Add each result to this file, a line each, and its samples to the folder beside.",
+            help="Append each result to this file as a line, and write its samples to the folder `samples` next to it.",
         ),
     ] = None,
-    tsv: Annotated[bool, typer.Option("--tsv", help="One line a result, a column a number, tabs between.")] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="One line per result, separated by tabs.")] = False,
 ) -> None:
-    """Run models x chains x ratios and patterns, and go on past failures."""
+    """Run models x chains x amounts x seeds; continue after failures."""
     if out is not None:
         out = typed_path(str(out))
         check_lines_file(out)
@@ -180,7 +181,7 @@ def sweep(
         name=name,
     )
     for model, problem in unfit.items():
-        messages.print(f"{model} is left out: {problem}", markup=False)
+        messages.print(f"{model} is skipped: {problem}", markup=False)
     store, finished, failures = Store(), [], 0
     names = store.model_names(*(spec.variant.model_id for spec in specs))
     with bars() as progress:
@@ -197,9 +198,9 @@ def sweep(
             except Exception as error:
                 if isinstance(error, CancelledError):
                     raise
-                if isinstance(error, StorageError) or disk_full(error):  # every further result would be lost, too
+                if isinstance(error, StorageError) or disk_full(error):  # further results would be lost, too
                     raise StorageError(
-                        f"The sweep stops at {point}, where the same command goes on: {sentence(error)}"
+                        f"The sweep stopped at {point}; the same command resumes there: {sentence(error)}"
                     ) from error
                 failures += 1
                 messages.print(f"{point}: {sentence(error)}", markup=False)
@@ -210,56 +211,56 @@ def sweep(
         print_table(short_rows(finished, store.samples, names), note=SHORT_NOTE)
     warn_few(finished)
     if failures:
-        messages.print(f"{failures} of {len(specs)} points failed; the same command tries them again.")
+        messages.print(f"{failures} of {len(specs)} points failed; the same command retries them.")
     if unfit:
-        messages.print(f"{len(unfit)} of {len(grid.models)} models left out: {', '.join(unfit)}.", markup=False)
+        messages.print(f"{len(unfit)} of {len(grid.models)} models skipped: {', '.join(unfit)}.", markup=False)
     if failures or unfit:
         raise typer.Exit(1)
 
 
 def export(
-    key: Annotated[str, typer.Argument(help="The key of a result, or the first 8 or more of its digits.")],
-    folder: Annotated[Path, typer.Argument(help="A new folder for the model.")],
+    key: Annotated[str, typer.Argument(help="The key of a result, or its first 8 or more digits.")],
+    folder: Annotated[Path, typer.Argument(help="A new folder for the files.")],
     format: options.Format = None,
     type: options.Type = None,
 ) -> None:
-    """Write a variant as files that other programs load, made again where it is not kept."""
+    """Export a variant to files for other runtimes; compute it again if it is not cached."""
     store = Store()
     found = find_result(store, key)
     spec = saving(RunSpec(variant=variant_spec(found.variant)), folder, format, type)
-    messages.print(f"It will take about {size_of(found, *requested_format(spec))}.")
+    messages.print(f"The export needs about {size_of(found, *requested_format(spec))}.")
     with bars() as progress:
         compute_rest(spec, store, progress)
-    said = saved_words(str(spec.save), type_words(spec), usual_words(spec))
-    messages.print(f"{said} Its README.md says how to load it.", markup=False)
+    saved = saved_words(str(spec.save), type_words(spec), usual_words(spec))
+    messages.print(f"{saved} Its README.md explains how to load it.", markup=False)
 
 
 def estimate_words(cost: Estimate, device: str, dense: bool) -> str:
-    """Say what a run takes, and whether this machine has the memory.
+    """Describe the estimated time and memory of a run, and whether they exceed this machine's memory.
 
     Args:
         cost: The estimate.
-        device: Where the run computes; only a CPU's memory is the machine's.
-        dense: Whether the dense baseline is measured, too.
+        device: The compute device; only runs on the CPU use the machine's memory.
+        dense: Whether the run also measures the dense baseline.
     """
-    there = machine_bytes()
-    more = f", more than the {there / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > there else ""
+    memory = machine_bytes()
+    more = f", more than the {memory / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > memory else ""
     baseline = ", the dense baseline included" if dense else ""
     return f"Estimated: {format_duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
 
 
 def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) -> RunSpec:
-    """Return the run that also saves its model, in a format and a type; what can be told before is checked."""
+    """Return the run that also saves its model in a format and a type; check these before the run."""
     folder = typed_path(str(folder))
     check_save_folder(folder)
     form = FORMATS[0] if format is None else find_format(format)
-    kind = None if type is None else form.parse(type)  # else what `requested_format` takes
+    kind = None if type is None else form.parse(type)  # None: `requested_format` chooses
     form.check(spec.variant)
     return spec.model_copy(update={"save": str(folder.resolve()), "format": form.name, "precision": kind})
 
 
 def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = False) -> Result:
-    """Return a result, computing what the store lacks of it; `announce` prints first what that takes."""
+    """Compute the missing parts of a result and return all of it; `announce` prints the estimate first."""
     if parts := remaining_run(spec, store):
         cost = estimate_left([spec], store)
         progress.expect(cost.stages)
@@ -269,14 +270,14 @@ def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = F
 
 
 def add_line(result: Result, file: Path) -> None:
-    """Append a result to a JSONL file unless a line of it says the same already, and put its samples beside it."""
+    """Append a result to a JSONL file unless it has the same line; write its samples next to the file."""
     if not file.exists() or result.model_dump_json() not in file.read_text().split("\n"):
         ship_samples(result, file.parent)
         append_shipped(result, file)
 
 
 def check_lines_file(file: Path) -> None:
-    """Raise `UserError` unless the name is one that shipped results are read under."""
+    """Raise `UserError` unless the file's name ends in .jsonl, like those of bundled results."""
     if file.suffix != ".jsonl" or file.is_dir():
-        raise UserError(f"Results are added to a file whose name ends in .jsonl, and {short(str(file))} is none.")
+        raise UserError(f"{short(str(file))} is not a .jsonl file; name one such as results.jsonl.")
     check_home(file)

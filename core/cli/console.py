@@ -1,4 +1,4 @@
-"""What the command line shows while it works. Progress and messages go to stderr; stdout is for results."""
+"""Output of the command line: progress and messages on stderr, results on stdout."""
 
 import sys
 import time
@@ -12,20 +12,20 @@ from rich.text import Text
 from core.countdown import Countdown
 
 MEGABYTE = 1_000_000
-WAITING = "waiting for another run"  # the stage in which another process computes
+WAITING = "waiting for another run"  # the stage while another process computes
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
-PIPED = 100  # characters of a table's line in a file or a pipe
+PIPED = 100  # characters per line of a table in a file or a pipe
 output = Console(highlight=False, width=None if sys.stdout.isatty() else PIPED)
 
 
 def say(text: str) -> None:
-    """Print sentences on stdout, wrapped between words on a terminal and as long as they are in a file or a pipe."""
+    """Print sentences on stdout, wrapped between words on a terminal but not in a file or a pipe."""
     output.print(text, markup=False, soft_wrap=not output.is_terminal)
 
 
 class TimeLeft(ProgressColumn):
-    """How long a bar's work still takes."""
+    """A column with the remaining time of a bar."""
 
     max_refresh = 0.5
 
@@ -45,11 +45,11 @@ class Bars:
         self._announcement = ""
 
     def announce(self, text: str) -> None:
-        """Print a sentence when the work begins, which is after the checks that may refuse it."""
+        """Print a sentence when the work begins, after the checks that may reject it."""
         self._announcement = text
 
     def expect(self, stages: Mapping[str, float]) -> None:
-        """Take what the stages of the next run are estimated to take, in seconds."""
+        """Set the estimated seconds of each stage of the next run."""
         self._countdown = Countdown(stages)
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
@@ -63,7 +63,7 @@ class Bars:
         self.progress.update(self._bar, completed=done, count=_count(done, total), detail=detail)
 
     def start_points(self, total: int) -> None:
-        """Show how many points of a sweep are done, above the bar of the current stage."""
+        """Show the number of finished points of a sweep, above the bar of the current stage."""
         self._points = self._add("points", total, Countdown())
 
     def finish_point(self, done: int, total: int) -> None:
@@ -86,7 +86,7 @@ def _count(done: int, total: int) -> str:
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """Give progress bars on stderr. Whatever a library prints meanwhile goes to stderr too."""
+    """Show progress bars on stderr; redirect everything that libraries print to stderr, too."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),

@@ -1,4 +1,4 @@
-"""The command that opens the pages: `dashboard`."""
+"""The command `dashboard`, which serves the pages."""
 
 import os
 import sys
@@ -9,13 +9,13 @@ import typer
 from core.cli.console import messages
 from core.paths import PROJECT
 
-SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration beside it
+SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration in its folder
 
 
 def dashboard(
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port of 127.0.0.1 to listen on.")] = 8501,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 8501,
 ) -> None:
-    """Serve the dashboard on this machine, until Ctrl+C."""
+    """Serve the dashboard on this machine until Ctrl+C."""
     messages.print(f"Slimscope is at http://127.0.0.1:{port} (Ctrl+C stops it)")
-    # -P: a folder called core where the command is given is no package of ours.
+    # -P ignores a folder named core in the working directory.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)])

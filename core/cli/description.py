@@ -1,4 +1,4 @@
-"""One result in full: what it is, what it takes up, its numbers beside dense, its texts, and the command for it."""
+"""One result in full: chain, size, data, numbers compared with dense, and the command that reproduces it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from core.results import SENSITIVITY, Measurement, Result
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
 
-MOST_PARTS = 10  # of a scan that are told
+MOST_PARTS = 10  # blocks or linears shown per sensitivity scan
 READERS = {"calibration": "calibrated on", "training": "trained on"}
 
 
@@ -30,33 +30,33 @@ def describe_result(
     first: Sequence[Measurement] | None = None,
     scans: bool = True,
 ) -> None:
-    """Print one result: what it is, what it takes up, its texts, its numbers, also beside dense, and its worst linears.
+    """Print one result: chain, size, data, numbers compared with dense, sensitivity, worst linears and command.
 
     Args:
-        result: What is printed.
-        dense: The dense model that it was made of, if there is a result of that.
+        result: The result to print.
+        dense: The result of its dense model, if there is one.
         samples: As `Store.samples`.
         names: Display names of models.
-        first: The numbers to print, where the others are only counted; all by default.
-        scans: Whether to print what scans found.
+        first: The numbers to print; others are only counted. Default: all.
+        scans: Whether to print layer sensitivities.
     """
     from core.analysis.reporting import UNADJUSTED
 
     print_table([facts(result, names)])
-    if said := embedding_words(result):
-        output.print(said, markup=False)
+    if embedding := embedding_words(result):
+        output.print(embedding, markup=False)
     every = [row for row in result.measurements if row.metric != SENSITIVITY]
     rows = every if first is None else first
     if texts := text_words(result, rows):
         say(texts)
-    told = DenseDifferences([result] if dense is None else [dense, result], samples)
+    pairs = DenseDifferences([result] if dense is None else [dense, result], samples)
     print_table(
         [
             {
                 "metric": m.metric,
                 "on": column(m).partition(" ")[2],
                 "value": measured(m),
-                f"vs dense, {UNADJUSTED}": told.difference(result, m, verdict=True),
+                f"vs dense, {UNADJUSTED}": pairs.difference(result, m, verdict=True),
                 "n": str(m.n),
             }
             for m in rows
@@ -69,16 +69,16 @@ def describe_result(
         _describe_scan(result)
     _describe_layers(result)
     print_command(
-        result.model_copy(update={"measurements": tuple(m for m in result.measurements if _kept(m, rows, scans))})
+        result.model_copy(update={"measurements": tuple(m for m in result.measurements if _printed(m, rows, scans))})
     )
 
 
-def _kept(row: Measurement, rows: Sequence[Measurement], scans: bool) -> bool:
+def _printed(row: Measurement, rows: Sequence[Measurement], scans: bool) -> bool:
     return scans if row.metric == SENSITIVITY else row in rows
 
 
 def text_words(result: Result, rows: Sequence[Measurement]) -> str:
-    """Say which texts and tasks stand behind a variant and some of its numbers; empty of what was made elsewhere."""
+    """Name the data that a variant and some of its numbers come from; empty for external variants."""
     variant, parts = result.variant, []
     if variant.is_external:
         return ""
@@ -91,39 +91,38 @@ def text_words(result: Result, rows: Sequence[Measurement]) -> str:
         parts += [f"{verb} {' and '.join(texts)}"] if texts else []
     measured_on = dict.fromkeys(column(row).partition(" ")[2] for row in rows if "batch" not in row.protocol)
     parts += [f"measured on {', '.join(measured_on)}"] if measured_on else []
-    said = "; ".join(parts)
-    return f"{format_chain(variant.stages)}: {said}." if said else ""
+    return f"{format_chain(variant.stages)}: {'; '.join(parts)}." if parts else ""
 
 
 def print_command(result: Result) -> None:
-    """Print the command that makes a result again, or why there is none; whole, so that it can be copied."""
+    """Print the command that reproduces a result, or why none does."""
     try:
         say(f"To reproduce it:\n{reproduce(result)}")
     except UserError as error:
-        say(f"There is no command that reproduces it: {error}")
+        say(f"This variant cannot be reproduced: {error}")
 
 
 def _describe_layers(result: Result) -> None:
-    """Print the linears that the last stage left furthest from what they were."""
+    """Print the linears or convolutions with the highest errors of the last stage."""
     layers = result.last_layers
     errors = [(layer.error, layer) for layer in layers if layer.error is not None]
-    what = "convolution" if result.of_convolutions else "linear"
-    rounded = any(quantises(result.variant.stages[layer.stage]) for layer in layers)  # whose zeros are codes
+    unit = "convolution" if result.of_convolutions else "linear"
+    quantised = any(quantises(result.variant.stages[layer.stage]) for layer in layers)  # zeros are codes there
     worst = sorted(errors, key=lambda pair: -pair[0])[:5]
     rows = [
         {
-            what: layer.name,
-            **({"bits": str(layer.bits)} if rounded else {"sparsity": format_percent(layer.sparsity)}),
+            unit: layer.name,
+            **({"bits": str(layer.bits)} if quantised else {"sparsity": format_percent(layer.sparsity)}),
             f"relative {layer.error_kind} error": f"{error:.4f}",
             "note": layer.note or "",
         }
         for error, layer in worst
     ]
-    print_table(rows, f"Highest errors of {len(layers)} {what}s")
+    print_table(rows, f"Highest errors of {len(layers)} {unit}s")
 
 
 def _describe_scan(result: Result) -> None:
-    """Print of each scan the parts that matter most."""
+    """Print the most sensitive blocks or linears of each scan."""
     scans: dict[tuple[str, str], list[Measurement]] = {}
     for row in result.measurements:
         if row.metric == SENSITIVITY:

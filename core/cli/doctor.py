@@ -1,4 +1,4 @@
-"""What this machine has: packages, hardware, what can be reached, and where each model, corpus and task comes from."""
+"""A report on this machine: packages, hardware, network, and the source of each model, corpus and task."""
 
 import importlib.metadata
 import shutil
@@ -26,6 +26,8 @@ OPTIONAL = [package for form in FORMATS for package in form.runtime.packages if 
 
 
 class Check(Frozen):
+    """A row of the report."""
+
     group: str
     name: str
     ok: bool
@@ -33,7 +35,7 @@ class Check(Frozen):
 
 
 def report() -> list[Check]:
-    """Return every check, in the order to show. Downloads nothing."""
+    """Return every check in display order; download nothing."""
     return [*_installed(), *_plug_ins(), *_machine(), *_reachable(), *_models(), *_texts(), *_tasks()]
 
 
@@ -48,13 +50,13 @@ def _installed() -> Iterator[Check]:
         try:
             yield Check(group="optional", name=package, ok=True, detail=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            detail = f"not here, so that it cannot show that it reads exports: {HOW}"
+            detail = f"not installed, so it cannot check exports: {HOW}"
             yield Check(group="optional", name=package, ok=False, detail=detail)
 
 
 def _plug_ins() -> Iterator[Check]:
     for method in PLUG_INS.methods:
-        yield Check(group="plug-in", name=method.name, ok=True, detail=f"{method.label}, of {method.__module__}")
+        yield Check(group="plug-in", name=method.name, ok=True, detail=f"{method.label}, from {method.__module__}")
     for sentence in PLUG_INS.left_out:
         yield Check(group="plug-in", name="", ok=False, detail=sentence)
 
@@ -86,7 +88,7 @@ def _reachable() -> Iterator[Check]:
     command = [sys.executable, "-m", "pip", "index", "versions", embedded.WHEEL.name]
     command += ["--timeout", "5", "--retries", "0", "--disable-pip-version-check"]
     index_answers = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL).returncode == 0
-    detail = "answers" if index_answers else "does not answer: the default model and data must be here already"
+    detail = "answers" if index_answers else "does not answer: the default model and data must be on this machine"
     yield Check(group="reachable", name="Python package index", ok=index_answers, detail=detail)
 
 
@@ -95,7 +97,7 @@ def _models() -> Iterator[Check]:
         if card.packed:
             here = identify(card.id).folder is not None
             wanted = "" if card.id == DEFAULT_MODEL else f" {card.id}"
-            terms = f", which asks for a yes to the {card.terms.name}" if card.terms else ""
+            terms = f", which asks you to agree to the {card.terms.name}" if card.terms else ""
             detail = f"{card.label}, {'here' if here else f'not here yet: slimscope fetch{wanted}{terms}'}"
             yield Check(group="model", name=card.id, ok=here, detail=detail)
         if card.hub_id and (commit := hub.cached_revision(card.hub_id)):
@@ -126,5 +128,5 @@ def _data(group: str, name: str, file: str, identify) -> Check:
         return Check(group=group, name=name, ok=False, detail=str(error))
     detail = f"from {found.source}" if here else f"would come from {found.source}"
     if found.id != name:
-        detail += f"; its text is not the catalogue's, so it is called {found.id}"
+        detail += f"; its text differs from the catalogue's, so its id is {found.id}"
     return Check(group=group, name=name, ok=here, detail=detail)

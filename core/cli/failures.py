@@ -1,4 +1,4 @@
-"""Any failure as one sentence. What nobody foresaw leaves its traceback in a file."""
+"""Failures as one sentence; the traceback of an unexpected one goes to a file."""
 
 import errno
 import traceback
@@ -10,7 +10,7 @@ FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 
 
 def sentence(error: Exception) -> str:
-    """Return what to tell the user of the exception that is being handled."""
+    """Return the message for the exception that is being handled."""
     if isinstance(error, UserError):
         return str(error)
     if disk_full(error):
@@ -18,19 +18,19 @@ def sentence(error: Exception) -> str:
     if out_of_memory(error):
         return MEMORY_RAN_OUT
     first = f"{type(error).__name__}: {error}".splitlines()[0]
-    return f"Something unexpected went wrong ({first}); {_keep_traceback()}"
+    return f"Unexpected error ({first}); {_store_traceback()}"
 
 
 def disk_full(error: BaseException) -> bool:
-    """Whether an error, or what it came from, means that the disk is full.
+    """Return whether an error or its cause means that the disk is full.
 
-    Databases, and libraries in other languages, raise errors of their own for it.
+    Databases and native libraries raise their own errors for it.
     """
-    told = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in FULL)
-    return told or (error.__cause__ is not None and disk_full(error.__cause__))
+    full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or any(words in str(error) for words in FULL)
+    return full or (error.__cause__ is not None and disk_full(error.__cause__))
 
 
-def _keep_traceback() -> str:
+def _store_traceback() -> str:
     file = local_results_dir() / "logs" / "error.log"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,4 @@
-"""Get what a first run needs while there is a network: the default model, the embedded data, the papers' texts; or one
-model.
-"""
+"""Downloads for a first run: the default model, the embedded data and the papers' texts; or one model."""
 
 from core.data import embedded, files
 from core.data.texts import CORPORA
@@ -12,22 +10,24 @@ from core.specs import Frozen
 
 
 class Fetched(Frozen):
+    """A model or data set that was fetched, or could not be."""
+
     name: str
     source: str
-    problem: str | None = None  # None: it is here now
+    problem: str | None = None  # None: it was fetched
 
 
 def fetch_one(model: str, progress: Progress = silent) -> Fetched:
-    """Fetch a model, whose terms are agreed to where it has some."""
+    """Fetch a model; the caller has asked for agreement to its terms."""
     source = identify(model)
     fetch_model(source, progress)
     return Fetched(name=source.id, source=source.hub_id or source.revision)
 
 
 def fetch(progress: Progress = silent) -> list[Fetched]:
-    """Fetch the default model and data; return what came from where.
+    """Fetch the default model and data; return them with their sources.
 
-    A failure of what a first run cannot do without is a `UserError`; of the texts on the hub it is only told.
+    A failure for a text on the hub is only reported, in `problem`. Other failures raise `UserError`.
     """
     model = identify(DEFAULT_MODEL)
     fetch_model(model, progress)

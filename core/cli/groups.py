@@ -1,4 +1,4 @@
-"""A command with subcommands that does one of them where none is named."""
+"""A command group with a default subcommand."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-DEFAULT = "list"  # the subcommand that runs where the first word names none
+DEFAULT = "list"  # the subcommand that runs if the first word names none
 
 
 class DefaultGroup(TyperGroup):
-    """A group whose subcommand `DEFAULT` gets all words unless the first names another; its help has both."""
+    """A group that runs `DEFAULT` unless the first word names another subcommand; its help lists both."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         named = args and (args[0] in self.commands or args[0] in self.get_help_option_names(ctx))

@@ -1,4 +1,4 @@
-"""The two numbers that a list of results is read by: the perplexity, and the mean accuracy, that most of them have."""
+"""The two headline numbers of a list of results: the perplexity and the mean accuracy that most of them have."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from core.results import Measurement, Result
 
 
 class Headline(NamedTuple):
-    """Which perplexity and which mean of seven accuracies are shown of each result."""
+    """The perplexity and the mean of seven accuracies that a list shows."""
 
     text: str | None  # the name of the perplexity's column
-    protocol: tuple[Any, ...] | None  # of the seven tasks, as `core.analysis.seven.sevens` names it
+    protocol: tuple[Any, ...] | None  # of the seven tasks, a key of `core.analysis.seven.sevens`
 
     def perplexity(self, result: Result) -> Measurement | None:
-        """Return the perplexity of a result, in the precision of the variant where there are several."""
-        found = [row for row in result.measurements if row.of_text and column(row) == self.text]
-        return min(found, key=lambda row: row.protocol.get("dtype") != result.variant.dtype, default=None)
+        """Return the perplexity of a result, if possible in the precision of the variant."""
+        rows = [row for row in result.measurements if row.of_text and column(row) == self.text]
+        return min(rows, key=lambda row: row.protocol.get("dtype") != result.variant.dtype, default=None)
 
     def accuracies(self, result: Result) -> list[Measurement]:
-        """Return the seven accuracies of a result; none where some are missing."""
+        """Return the seven accuracies of a result; empty if any is missing."""
         from core.analysis.seven import sevens
 
         return [] if self.protocol is None else sevens(result.measurements).get(self.protocol, [])
@@ -35,13 +35,13 @@ class Headline(NamedTuple):
         return mean(rows)[0] if rows else None
 
     def shown(self, result: Result) -> Result:
-        """Return a result with these numbers alone."""
+        """Return a result with only its headline numbers."""
         text = self.perplexity(result)
         return with_rows(result, [*([text] if text else []), *self.accuracies(result)])
 
 
 def headline_of(results: Sequence[Result]) -> Headline:
-    """Return the text protocol and the protocol of seven tasks that most results have."""
+    """Return the perplexity and the protocol of seven tasks that most results have."""
     from core.analysis.seven import sevens
 
     texts = ({column(row): None for row in result.measurements if row.of_text} for result in results)

@@ -1,4 +1,4 @@
-"""The command `import`: numbers that were measured elsewhere become series on every chart."""
+"""The command `import`: results of other programs become series on every chart."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from core.store.store import Store
 
 HELP = (
     "Import results of lm_eval, or a CSV, as series of their own.\n\n"
-    "A CSV has a header and a row a number; columns without a star may be left out, or empty:\n\n\b\n"
+    "A CSV has a header and one row per number. Only columns with a star are required:\n\n\b\n"
     + "\n".join(f"{name + '*' * one.needed:<11} {one.description}" for name, one in COLUMNS.items())
 )
 
@@ -30,43 +30,48 @@ def import_files(
         list[Path],
         typer.Argument(
             metavar="FILE...",
-            help="One results_*.json of lm_eval with its samples_*.jsonl, or CSV files; at most 20 MB each, samples 50 "
-            "MB together.",
+            help="One results_*.json of lm_eval with its samples_*.jsonl, or CSV files. Limits: 20 MB per file, 50 MB "
+            "for all samples.",
         ),
     ],
     model: Annotated[
         str | None,
-        typer.Option(metavar="ID", help="For lm_eval: what the variant was made of, if the file names no hub id."),
+        typer.Option(metavar="ID", help="For lm_eval: the dense model, if the file names no hub id."),
     ] = None,
-    label: Annotated[str, typer.Option(help="For lm_eval: what the series is called.")] = DEFAULT_LABEL,
+    label: Annotated[str, typer.Option(help="For lm_eval: the name of the series.")] = DEFAULT_LABEL,
     ratio: Annotated[
-        str | None, typer.Option(metavar="R", help="For lm_eval: the share of weights removed; 0 for the dense model.")
+        str | None, typer.Option(metavar="R", help="For lm_eval: the pruning ratio; 0 for the dense model.")
     ] = None,
-    pattern: Annotated[str | None, typer.Option(metavar="N:M", help="For lm_eval: the pattern instead.")] = None,
-    kind: Annotated[str, typer.Option(help=f"For lm_eval: what the ratio is a share of, {' or '.join(KINDS)}.")] = (
-        KINDS[0]
-    ),
+    pattern: Annotated[
+        str | None, typer.Option(metavar="N:M", help="For lm_eval: N:M sparsity in place of a ratio.")
+    ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--ratio-kind",
+            help="For lm_eval: the ratio counts zero weights (sparsity) or removed weights (parameters).",
+        ),
+    ] = KINDS[0],
     task: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=TASK",
-            help="For lm_eval: which task here one of another name is, such as arc_easy_local=arc_easy; may be "
-            "repeated.",
+            help="For lm_eval: the task here for a name in the file, such as arc_easy_local=arc_easy; may be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Import numbers that were measured elsewhere."""
+    """Import results of other programs."""
     uploads, store = read_files(files), Store()
     results = [upload for upload in uploads if is_results(upload)]
-    told, task_names = None, parse_task_names(task or ())
+    variant, task_names = None, parse_task_names(task or ())
     if task_names and not results:
-        raise UserError("--task maps tasks of a results file of lm_eval, and none is given; leave it out.")
+        raise UserError("--task is for a results file of lm_eval, and none is given; remove it.")
     if results:
         named = model or model_of(results[0])
         if named is None:
-            raise UserError(f"{results[0].shown} names no model by its hub id; say what it was made of with --model.")
-        told = parse_series(named, label, ratio, pattern, kind)
-    found = read_imports(uploads, told, store, task_names)
+            raise UserError(f"{results[0].shown} names no model by its hub id; name the dense model with --model.")
+        variant = parse_series(named, label, ratio, pattern, kind)
+    found = read_imports(uploads, variant, store, task_names)
     store_imports(found, store)
     names = store.model_names()
     rows = [
@@ -87,7 +92,7 @@ def import_files(
 
 
 def parse_task_names(texts: Sequence[str]) -> dict[str, str]:
-    """Return the tasks of `NAME=TASK` texts by the names that they have in files; a `UserError` for other texts."""
+    """Return the tasks of `NAME=TASK` texts by their names in files; raise `UserError` for other texts."""
     found: dict[str, str] = {}
     for text in texts:
         name, equals, task = (part.strip() for part in text.partition("="))

@@ -1,4 +1,4 @@
-"""The command `laws`: how quality falls with what was removed, and how well each published form predicts it."""
+"""The command `laws`: published forms of the loss over the pruning ratio, fitted and tested."""
 
 from collections.abc import Sequence
 from json import dumps
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from core.analysis.laws.fit import Fit
     from core.analysis.laws.groups import Group
 
-OF = 2  # columns that say what a row is of
+OF = 2  # columns that identify a row
 
 
 def laws(
     model: Annotated[
-        str | None, typer.Argument(help="A model with results, or its folder; all, and the papers' tables, by default.")
+        str | None, typer.Argument(help="A model with results, or its folder. Default: all, and the papers' tables.")
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="perplexity, accuracy (the mean of seven tasks) or a task; the first two by default."),
+        typer.Option(help="perplexity, accuracy (the mean of seven tasks) or a task. Default: the first two."),
     ] = None,
     perplexity: Annotated[
         Perplexity | None,
@@ -36,15 +36,15 @@ def laws(
             "--perplexity",
             metavar="CORPUS@WINDOW[:N[:spread]]",
             parser=Perplexity.parse,
-            help="The perplexity that is fitted; of each model the one that most variants have by default.",
+            help="The perplexity to fit. Default: the one that most variants of a model have.",
         ),
     ] = None,
-    keep: Annotated[float, typer.Option(help="The share of the quality that is to be kept, between 0 and 1.")] = 0.9,
-    csv: Annotated[bool, typer.Option("--csv", help="One line a fit, with all that is known.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="The same as a list.")] = False,
+    keep: Annotated[float, typer.Option(help="The share of the quality to keep, between 0 and 1.")] = 0.9,
+    csv: Annotated[bool, typer.Option("--csv", help="One line per fit, with all details.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="The same as a JSON list.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
 ) -> None:
-    """Fit compression laws: exponents, errors in what was left out, and how much may be removed."""
+    """Fit compression laws: exponents, errors on held-out points, and the largest ratio that keeps the quality."""
     from core.analysis.laws import report
     from core.analysis.laws.fit import fits
     from core.analysis.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
@@ -52,13 +52,13 @@ def laws(
 
     check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
-        raise UserError(f"{keep:g} is no share of the quality to keep; give one between 0 and 1, such as 0.9.")
+        raise UserError(f"The share to keep, {keep:g}, is outside (0, 1); give a share such as 0.9.")
     groups = selected(model, metric, perplexity)
     found, short = [fit for one in groups if (fit := fits(one))], report.dropped(groups)
     if not found:
         reason = short or (
-            f"Nothing was measured at enough ratios for a law, which needs {LEAST_OF_SERIES} of a series or "
-            f"{LEAST_OF_FAMILY} of a family, the dense model's among them."
+            f"There are too few ratios for a law: it needs {LEAST_OF_SERIES} per series or {LEAST_OF_FAMILY} per "
+            "family, dense included."
         )
         raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
     if json:
@@ -72,7 +72,7 @@ def laws(
 
 
 def selected(model: str | None, metric: str | None, text: Perplexity | None) -> list["Group"]:
-    """Return the groups of each model, of several together and, where no model is named, of the papers."""
+    """Return the groups of each model and across models, and those of the papers unless a model is named."""
     from core.analysis.frame import tidy
     from core.analysis.laws.groups import across
     from core.analysis.laws.papers import printed
@@ -97,7 +97,7 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
 
 
 def _print(found: Sequence[Sequence["Fit"]], keep: float, latex: bool) -> None:
-    """Print a table for each model or paper's table, and metric."""
+    """Print a table per metric of each model or paper's table."""
     from core.analysis.laws.report import in_words
 
     tables: dict[str, list[Row]] = {}
@@ -105,6 +105,6 @@ def _print(found: Sequence[Sequence["Fit"]], keep: float, latex: bool) -> None:
         tables.setdefault(f"{fits[0].group.of}: {fits[0].group.metric}", []).extend(in_words(fits, keep))
     for title, rows in tables.items():
         if latex:
-            typer.echo(f"% {title}\n{to_latex(rows, OF)}")  # with an empty line, as each begins a paragraph
+            typer.echo(f"% {title}\n{to_latex(rows, OF)}")  # its empty line ends the paragraph
         else:
             print_table(rows, title)

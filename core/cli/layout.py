@@ -1,4 +1,4 @@
-"""How a table's columns share the width of a line: as many as fit side by side, the others in further tables."""
+"""Column widths of a table; columns that exceed the width of a line follow in further tables."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ Row = dict[str, str]
 
 BETWEEN = 2  # spaces between two columns
 KEY_MOST = 40  # characters of a first column that is never wrapped
-LONGEST_WORD = 20  # characters of a word that stays whole
-BREAKS = "+,"  # signs of a chain that a line may end with
-WIDEST = (24, 18, 13, 10)  # characters at which long cells may wrap, the roomiest first
+LONGEST_WORD = 20  # characters of a word that is not broken
+BREAKS = "+,"  # signs in a chain that may end a line
+WIDEST = (24, 18, 13, 10)  # characters at which long cells may wrap, widest first
 
 
 def layout(rows: Sequence[Row], width: int) -> list[dict[str, int]]:
@@ -21,8 +21,8 @@ def layout(rows: Sequence[Row], width: int) -> list[dict[str, int]]:
         width: Characters of a line.
 
     Returns:
-        A table each: the widths of its columns, in characters, by name. It is one table where all columns fit when
-        long cells wrap. Otherwise each has the first column, which says what a row is of, and as many others as fit.
+        For each table its column widths, in characters, by name. All columns are in one table if they fit with wrapped
+        cells. Otherwise each table has the first column, which identifies a row, and as many others as fit.
     """
     names = list(rows[0])
     for widest in WIDEST:
@@ -39,7 +39,7 @@ def layout(rows: Sequence[Row], width: int) -> list[dict[str, int]]:
 
 
 def folded(text: str, width: int) -> str:
-    """Return a cell whose words longer than a width go on in the next line, if possible after a sign of `BREAKS`."""
+    """Break words of a cell that are longer than `width`, if possible after a sign in `BREAKS`."""
     words = []
     for word in text.split(" "):
         lines = []
@@ -56,16 +56,16 @@ def _total(widths: Sequence[int]) -> int:
 
 
 def _least(rows: Sequence[Row], name: str, widest: int, leads: bool) -> int:
-    """Return the fewest characters that a column takes, which break no word of usual length."""
+    """Return the minimum width of a column that breaks no word of usual length."""
     cells = [row[name] for row in rows]
     if leads and not any(" " in cell for cell in cells):
-        return min(max(map(len, [name, *cells])), KEY_MOST)  # one copies it
+        return min(max(map(len, [name, *cells])), KEY_MOST)  # unwrapped, because users copy it
     word = max((len(word) for text in (name, *cells) for word in text.split()), default=1)
     return max(min(word, LONGEST_WORD), min(max(map(len, cells)), widest), 1)
 
 
 def _spread(rows: Sequence[Row], names: Sequence[str], least: Sequence[int], width: int) -> dict[str, int]:
-    """Return the widths of one table's columns, of which those with long cells share the characters that are left."""
+    """Return the column widths of a table; columns with long cells get the spare characters."""
     spare, widths = width - _total(least), {}
     for name, few in zip(names, least, strict=True):
         wanted = max(len(text) for text in (name, *(row[name] for row in rows)))
@@ -77,7 +77,7 @@ def _spread(rows: Sequence[Row], names: Sequence[str], least: Sequence[int], wid
 def _fitted(
     rows: Sequence[Row], names: Sequence[str], least: Sequence[int], places: Sequence[int], width: int
 ) -> dict[str, int]:
-    """Return the widths of a table's columns; the widest give way where even they do not fit."""
+    """Return the column widths of a table; narrow the widest columns until all fit."""
     few = [least[place] for place in places]
     while _total(few) > width and max(few) > 1:
         few[few.index(max(few))] -= 1

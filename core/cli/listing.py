@@ -1,4 +1,4 @@
-"""The commands that list or delete: `delete`, `models`, `methods`; and how results are found by their keys."""
+"""The commands `delete`, `models` and `methods`, and the lookup of results by their keys."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -17,22 +17,22 @@ from core.registry import STAGES, get_stage
 from core.results import Result
 from core.store.store import Store
 
-OF = ("model", "chain", "seed")  # columns of `summary` that say what a row is of
+OF = ("model", "chain", "seed")  # columns of `summary` that identify a row
 TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
 def check_one_format(**formats: bool) -> None:
-    """Raise `UserError` where a command is asked for more than one of its formats, which are given by name."""
+    """Raise `UserError` if more than one of the named formats is chosen."""
     if sum(formats.values()) > 1:
         *most, last = (f"--{name}" for name in formats)
         raise UserError(f"Choose one of {', '.join(most)} and {last}.")
 
 
 def to_latex(rows: Sequence[Row], first: int = 1, note: str = "") -> str:
-    """Return rows as LaTeX tables with booktabs rules, as many as it takes for each to fit a page's width.
+    """Return rows as booktabs tables in LaTeX, each no wider than a page.
 
-    Every one has the `first` columns, which say what a row is of, and the rows that say anything in its others. A note
-    stands under the last.
+    Every table repeats the `first` columns, which identify a row, and omits rows that are empty in its other columns.
+    The note follows the last table.
     """
     names = list(rows[0])
     cells = [[tex.in_lines(text) for text in row.values()] for row in rows]
@@ -50,7 +50,7 @@ def to_latex(rows: Sequence[Row], first: int = 1, note: str = "") -> str:
 
 
 def _part(names: Sequence[str], cells: Sequence[Sequence[str]], first: int, places: Sequence[int]) -> list[str]:
-    """Return the lines of a table of the first columns and those at some places."""
+    """Return the lines of a table with the first columns and the columns at `places`."""
     every = [*range(first), *places]
     rows = [[row[place] for place in every] for row in cells if any(row[place] for place in places)]
     return tex.headed([names[place] for place in every], rows, "l" * len(every))
@@ -65,10 +65,10 @@ def _set(table: Sequence[str]) -> str:
 def delete(
     keys: Annotated[
         list[str],
-        typer.Argument(metavar="KEY...", help="Keys of your own results, or the first 8 or more of their digits."),
+        typer.Argument(metavar="KEY...", help="Keys of your own results, or their first 8 or more digits."),
     ],
 ) -> None:
-    """Delete some of your own results with all their numbers; none where one of them cannot be deleted."""
+    """Delete your own results with all their numbers; if one cannot be deleted, delete none."""
     store = Store()
     found = {find_key(store, key): key for key in keys}
     store.delete(*found)
@@ -77,7 +77,7 @@ def delete(
 
 
 def find_result(store: Store, key: str) -> Result:
-    """Return the result whose key begins with `key`; a `UserError` unless there is exactly one that can be read."""
+    """Return the result whose key begins with `key`; raise `UserError` unless exactly one is readable."""
     found = find_key(store, key)
     result = store.get(found)
     if result is None:
@@ -86,7 +86,7 @@ def find_result(store: Store, key: str) -> Result:
 
 
 def find_key(store: Store, key: str) -> str:
-    """Return the key that begins with `key`, that of a row that cannot be read, too; a `UserError` unless one does."""
+    """Return the only key that begins with `key`, even of an unreadable row; else raise `UserError`."""
     if len(key) < 8:
         raise UserError(f"Key {echo(key)} is too short; give at least its first 8 digits.")
     matches = [known for known in store.read().results.keys() | store.local_keys() if known.startswith(key)]
@@ -108,13 +108,13 @@ def models() -> None:
                 "GB at 16 bits": f"{card.size_bytes / 1e9:.2f}",
                 "licence": card.licence,
                 "gated": "yes" if card.gated else "",
-                "from": card.hub_id or (card.packed.requirement if card.packed else "nowhere public"),
+                "from": card.hub_id or (card.packed.requirement if card.packed else "not public"),
             }
             for card in MODELS
         ]
     )
     say("A folder or another Hugging Face id of a causal language model works too.")
-    say("Methods of convolutions take a folder with an audio or vision encoder.")
+    say("Convolution methods take a folder with an audio or vision encoder.")
     for card in MODELS:
         if card.note:
             say(f"{card.id}: {card.note}")
@@ -126,20 +126,20 @@ def _count(parameters: int) -> str:
 
 def methods(
     name: Annotated[
-        str | None, typer.Argument(help="A method, such as wanda; all of them by default.", show_default=False)
+        str | None, typer.Argument(help="A method, such as wanda; default: all.", show_default=False)
     ] = None,
 ) -> None:
-    """List the stages that a chain is made of, methods first, with their parameters, or describe one."""
+    """List the methods for the stages of a chain, with their parameters, or describe one."""
     for method in STAGES if name is None else (get_stage(name),):
-        targets = " Ratio or N:M pattern." if method.supports_nm else " Ratio."
+        amount = " Amount: ratio or N:M." if method.supports_nm else " Amount: ratio."
         if method.bit_choices:
-            targets = f" Bits a weight: {', '.join(map(str, method.bit_choices))}."
+            amount = f" Bits per weight: {', '.join(map(str, method.bit_choices))}."
         if method.factor_choices:
-            targets = " A factor above 1, such as 2x."
+            amount = " Amount: factor above 1, such as 2x."
         if not method.takes_amount:
-            targets = ""
-        reads = {"nothing": "", "training": " Trains on text.", "calibration": " Reads calibration text."}
-        say(f"{method.name}: {method.summary}{targets}{reads[method().data_requirement]}")
+            amount = ""
+        data = {"nothing": "", "training": " Uses training data.", "calibration": " Uses calibration data."}
+        say(f"{method.name}: {method.summary}{amount}{data[method().data_requirement]}")
         if method.citation:
             cited = method.citation
             say(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}")
@@ -148,7 +148,7 @@ def methods(
 
 
 def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
-    """Return one row a parameter, from the method's declaration."""
+    """Return one row per parameter that the method declares."""
     return [
         {
             "parameter": name,
@@ -162,5 +162,5 @@ def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
 
 
 def allowed(field: FieldInfo) -> str:
-    """Return the values that a parameter may have, such as `> 0, <= 10`."""
+    """Return the allowed values of a parameter, such as `> 0, <= 10`."""
     return ", ".join(choices(field) or (f"{sign} {bound:g}" for sign, bound in bounds(field).items()))

@@ -1,4 +1,4 @@
-"""Which models with results a typed name, path or hub id means."""
+"""Resolution of a typed name, path or hub id to models with results."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from core.specs import ModelId
 
 
 def matching_names(typed: str, names: Mapping[ModelId, str]) -> list[str]:
-    """Return the display names of the models with results that a typed text means, as `run` takes it.
+    """Return the display names of the models with results that a text matches, by the rules of `run`.
 
     Args:
         typed: A display name, an id, a hub id of the catalogue, or the path of a folder.
-        names: The display names of the models that there are results of.
+        names: The display names of the models with results.
 
     Raises:
-        UserError: There is no result of the model in a folder.
+        UserError: The model in the folder has no results.
     """
     if folder := named_folder(typed):
         revision = folder_revision(folder)
-        found = [shown for model, shown in names.items() if model.revision == revision]
-        if not found:
+        matches = [shown for model, shown in names.items() if model.revision == revision]
+        if not matches:
             raise UserError(
-                f"There is no result of the model in {short(typed)}; `slimscope run {short(typed)} dense` measures it."
+                f"The model in {short(typed)} has no results; `slimscope run {short(typed)} dense` measures it."
             )
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(matches))
     card = BY_HUB_ID.get(typed)
     return meant_by(card.id if card else typed, names)
 
 
 def matching_name(typed: str, names: Mapping[ModelId, str]) -> str:
-    """Return the one display name that `matching_names` finds; a `UserError` where it finds none or several."""
-    found = matching_names(typed, names)
-    if len(found) == 1:
-        return found[0]
-    if len(found) > 1 and named_folder(typed):
-        raise UserError(f"The model in {short(typed)} has results as {' and '.join(found)}; name one of them.")
+    """Return the only name of `matching_names`; raise `UserError` if it returns none or several."""
+    matches = matching_names(typed, names)
+    if len(matches) == 1:
+        return matches[0]
+    if len(matches) > 1 and named_folder(typed):
+        raise UserError(f"The model in {short(typed)} has results as {' and '.join(matches)}; name one of them.")
     return resolve_name(typed, names)

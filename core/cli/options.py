@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their text is read."""
+"""Options that several commands share, and the parsers of their texts."""
 
 import csv
 import math
@@ -11,6 +11,7 @@ import typer
 
 from core import specs
 from core.chain import StageRequest, parse
+from core.cli.console import messages
 from core.errors import UserError, echo
 from core.registry import get_stage
 from core.request.stages import RATIO_PLACES
@@ -19,14 +20,14 @@ from core.specs import WHOLE, ZERO_SHOT, Fewshot, Perplexity, ScanUnit, Task, Te
 
 
 def names(text: str, what: str) -> tuple[str, ...]:
-    """Return the parts of a comma list, each once, one with a comma in double quotes; a `UserError` where none is."""
+    """Return the distinct parts of a comma list, which may be quoted; raise `UserError` if there are none."""
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
     try:
         parts = tuple(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
     except csv.Error as error:
         raise UserError(f"{what} {text[:20]!r}... cannot be read as a comma list: {error}.") from None
     if not parts:
-        raise UserError(f"{what} {echo(text)} names nothing; give one or several, separated by commas.")
+        raise UserError(f"{what} {echo(text)} is empty; give one or several, separated by commas.")
     return parts
 
 
@@ -41,7 +42,7 @@ Settings = Annotated[
 ]
 Layers = Annotated[
     str | None,
-    typer.Option(metavar="FIRST:LAST|REGEX", help="Only these blocks, or linears whose name matches."),
+    typer.Option(metavar="FIRST:LAST|REGEX", help="Compress only these blocks, or the linears whose names match."),
 ]
 CalibrationOption = Annotated[
     TextWindows | None,
@@ -49,8 +50,8 @@ CalibrationOption = Annotated[
         "--calibration",
         metavar="CORPUS:NxL",
         parser=TextWindows.parse,
-        help="What all stages that read text calibrate on, N windows of L tokens, such as c4-sample:16x2048, or of a "
-        "text file, notes.txt:4x256.",
+        help="Calibration data of all stages: N sequences of L tokens, such as c4-sample:16x2048, or from a text file, "
+        "notes.txt:4x256.",
     ),
 ]
 PerplexityOption = Annotated[
@@ -59,17 +60,17 @@ PerplexityOption = Annotated[
         "--perplexity",
         metavar="CORPUS@WINDOW[:N[:spread]]",
         parser=Perplexity.parse,
-        help="Measure perplexity on the first N windows (all where N is left out), or on N spread over the text, such "
-        "as wikitext2@2048:16, or of a text file, notes.txt@256:4; may be repeated.",
+        help="Measure perplexity on the first N windows, or on N windows spread over the text; default: all windows. "
+        "Examples: wikitext2@2048:16, or for a text file, notes.txt@256:4. May be repeated.",
     ),
 ]
 TasksOption = Annotated[
-    list | None,  # of Task; with that said, typer would take the option to be one that is repeated
+    list | None,  # of Task, but typer would repeat an option of type `list[Task]`
     typer.Option(
         "--tasks",
         metavar="T[:LIMIT],...",
         parser=parse_tasks,
-        help="Tasks, each with its own limit of documents; zero-shot unless --fewshot says otherwise.",
+        help="Tasks, each with its own limit of documents; zero-shot without --fewshot.",
     ),
 ]
 FewshotOption = Annotated[
@@ -78,9 +79,9 @@ FewshotOption = Annotated[
         "--fewshot",
         metavar="K[,selector=S][,order=O][,template=T]",
         parser=Fewshot.parse,
-        help="Score the tasks after K demonstrations, "
+        help="Put K few-shot examples before each question. "
         + "; ".join(f"{name}: {', '.join(values)}" for name, values in Fewshot.choices().items())
-        + " (the first by default); may be repeated.",
+        + " (default: the first of each). May be repeated.",
     ),
 ]
 TrainOption = Annotated[
@@ -89,8 +90,8 @@ TrainOption = Annotated[
         "--train",
         metavar="CORPUS:NxL",
         parser=TextWindows.parse,
-        help="What all stages that train do it on, N windows or instructions of L tokens, such as c4-sample:512x256. "
-        "8 of them are held out, unless the parameter held_out says otherwise.",
+        help="Training data: N examples of up to L tokens, such as c4-sample:512x256. "
+        "The parameter held_out, 8 by default, sets the number of held-out examples.",
     ),
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
@@ -100,7 +101,7 @@ Format = Annotated[
     typer.Option(
         "--format",
         metavar="|".join(form.name for form in FORMATS),
-        help=f"What the model is saved in; {FORMATS[0].name} by default.",
+        help=f"Format of the saved model; default: {FORMATS[0].name}.",
     ),
 ]
 Type = Annotated[
@@ -108,39 +109,50 @@ Type = Annotated[
     typer.Option(
         "--type",
         metavar="T",
-        help="Of the saved weights, what loses least by default: "
+        help="Type of the saved weights; default: the most accurate. "
         + "; ".join(f"{', '.join(form.types)} ({form.name})" for form in FORMATS)
         + ".",
     ),
 ]
-Scoring = Annotated[
+EvalDtype = Annotated[
     str | None,
-    typer.Option(metavar="fp32|fp16|bf16", help="Of the scoring of tasks; that which it is computed in by default."),
+    typer.Option("--eval-dtype", metavar="fp32|fp16|bf16", help="Evaluation precision of tasks; default: the model's."),
 ]
 Latency = Annotated[
     bool,
-    typer.Option(
-        "--latency", help="Measure the time to read a prompt and to decode; of codes of few bits as they are."
-    ),
+    typer.Option("--latency", help="Measure prefill and decode latency; quantised linears compute on their codes."),
 ]
-ScanOption = Annotated[
+SensitivityOption = Annotated[
     ScanUnit | None,
     typer.Option(
-        "--scan",
-        help="Compress one block, or linear, at a time and measure how much the loss rises: what matters most.",
+        "--sensitivity",
+        help="Measure layer sensitivity: compress one block or linear at a time and measure how much the loss rises.",
     ),
 ]
 Name = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="What a model in a folder is called; the last part of its path by default."),
+    typer.Option(metavar="NAME", help="Name of a model in a folder; default: the last part of its path."),
 ]
-Force = Annotated[bool, typer.Option("--force", help="Compute again what is already stored.")]
+Force = Annotated[bool, typer.Option("--force", help="Compute stored results again.")]
 
 LEAST_STEP = 0.001  # between the ratios of a sweep
+RENAMED = {
+    "scan": "sensitivity",
+    "scoring": "eval-dtype",
+    "kind": "ratio-kind",
+}  # flags that stay hidden aliases for one release
+
+
+def current_flag(name: str) -> str:
+    """Return the current name of a command-line flag, given without dashes; note a deprecated one on stderr."""
+    if name not in RENAMED:
+        return name
+    messages.print(f"--{name} is deprecated; use --{RENAMED[name]}.", markup=False)
+    return RENAMED[name]
 
 
 def parse_settings(settings: list[str] | None) -> dict[str, str]:
-    """Return {name: value} of `name=value` texts."""
+    """Return {name: value} for `name=value` texts."""
     parsed = {}
     for text in settings or []:
         name, equals, value = text.partition("=")
@@ -151,58 +163,59 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
 
 
 def with_fewshot(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[Task]:
-    """Return the tasks after each number of demonstrations; a `UserError` where there are no tasks."""
+    """Return the tasks with each few-shot setting; raise `UserError` if there are no tasks."""
     if fewshot and not tasks:
-        raise UserError("A number of demonstrations is given, but no tasks; add them with --tasks.")
-    return [task.model_copy(update={"fewshot": how}) for how in fewshot or [ZERO_SHOT] for task in tasks or []]
+        raise UserError("--fewshot needs tasks; add them with --tasks.")
+    return [task.model_copy(update={"fewshot": prompt}) for prompt in fewshot or [ZERO_SHOT] for task in tasks or []]
 
 
 def scoring_dtype(scoring: str | None, tasks: list[Task] | None) -> specs.Dtype | None:
-    """Return the dtype that tasks are scored in; a `UserError` for another word, or without tasks."""
+    """Return the evaluation precision of tasks; raise `UserError` if it is unknown or there are no tasks."""
     if scoring is None:
         return None
     if not tasks:
-        raise UserError("A precision of scoring is given, but no tasks; add them with --tasks.")
+        raise UserError("--eval-dtype needs tasks; add them with --tasks.")
     return parse_precision(scoring)
 
 
 def long_form(
     chain: str, ratio: float | None, pattern: str | None, settings: dict[str, str], layers: str | None
 ) -> tuple[StageRequest, ...]:
-    """Return the stages of a chain, where it is a single one with what options say of it.
+    """Return the stages of a chain; the options describe its single stage.
 
-    Raises `UserError` where they say it of several, or again.
+    Raises:
+        UserError: The chain has several stages, or already has the value of an option.
     """
     stages = parse(chain)
     options = {"ratio": ratio, "pattern": pattern, "settings": settings or None, "layers": layers}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and len(stages) > 1:
         raise UserError(
-            "--ratio, --pattern, --set and --layers are for a single stage; write them into the chain, such as "
+            "--ratio, --pattern, --set and --layers need a single stage; write them into the chain, such as "
             "wanda@0.5,layers=0:19+adaprune."
         )
     (*_, stage) = stages
     amount = {"ratio", "pattern"} & given.keys()
-    said = ["its amount"] if amount and (stage.open or stage.ratio is not None or stage.pattern) else []
-    said += [name for name in settings if name in stage.settings] + ["its layers"] * bool(layers and stage.layers)
-    if said:
-        raise UserError(f"{stage.name} is given {said[0]} both in the chain and as an option; leave one out.")
+    twice = ["its amount"] if amount and (stage.open or stage.ratio is not None or stage.pattern) else []
+    twice += [name for name in settings if name in stage.settings] + ["its layers"] * bool(layers and stage.layers)
+    if twice:
+        raise UserError(f"{stage.name} has {twice[0]} both in the chain and as an option; remove one.")
     if settings:
         given["settings"] = {**stage.settings, **settings}
     return (*stages[:-1], replace(stage, written=None, **given)) if given else stages
 
 
 def chains(methods: str | None, written: Sequence[str]) -> tuple[str, ...]:
-    """Return the chains of a sweep: methods with their amount left open, and those that are written."""
+    """Return the chains of a sweep: methods with an open amount, then the written chains."""
     named = () if methods is None else names(methods, "Methods")
-    found = (*(f"{name}@" if get_stage(name).takes_amount else name for name in named), *written)
-    if not found:
+    every = (*(f"{name}@" if get_stage(name).takes_amount else name for name in named), *written)
+    if not every:
         raise UserError("A sweep needs --methods or --chain, such as --methods wanda or --chain wanda@+adaprune.")
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(every))
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:
-    """Return the ratios of `first:last:step`, both ends included, or of a comma list."""
+    """Return the ratios in `first:last:step`, both ends included, or in a comma list."""
     if not re.fullmatch(r"\s*[\d.]+\s*(:\s*[\d.]+\s*:\s*[\d.]+\s*|(,\s*[\d.]+\s*)*)", text):
         raise _bad_ratios(text)
     try:
@@ -213,7 +226,7 @@ def parse_ratios(text: str) -> tuple[float, ...]:
         first, last, step = numbers
         if step < LEAST_STEP or last < first:
             raise _bad_ratios(text)
-        _check_range(text, first, last)  # with it, and the least step, there are at most a thousand
+        _check_range(text, first, last)  # limits the list to a thousand ratios
         # Steps such as 0.1 are not exact: a last step that falls short by rounding still counts.
         numbers = [round(first + i * step, RATIO_PLACES) for i in range(math.floor((last - first) / step + 1e-6) + 1)]
     _check_range(text, *numbers)
@@ -222,14 +235,12 @@ def parse_ratios(text: str) -> tuple[float, ...]:
 
 def _check_range(text: str, *numbers: float) -> None:
     if not all(0 <= number < 1 for number in numbers):
-        raise UserError(
-            f"Ratios {echo(text)} reach outside [0, 1): a ratio is the share of weights removed, such as 0.5."
-        )
+        raise UserError(f"Ratios {echo(text)} reach outside [0, 1); give the share of weights to remove, such as 0.5.")
 
 
 def _bad_ratios(text: str) -> UserError:
     return UserError(
-        f"Ratios {echo(text)} is neither FIRST:LAST:STEP with STEP >= {LEAST_STEP:g}, such as 0.1:0.7:0.1, "
+        f"Ratios {echo(text)} are neither FIRST:LAST:STEP with STEP >= {LEAST_STEP:g}, such as 0.1:0.7:0.1, "
         "nor a list such as 0.3,0.5."
     )
 
@@ -239,5 +250,5 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     parts = names(text, "Seeds")
     for part in parts:
         if not re.fullmatch(WHOLE, part):
-            raise UserError(f"Seed {echo(part)} is not a whole number from 0 on, of at most nine digits.")
+            raise UserError(f"Seed {echo(part)} is not a non-negative whole number of at most nine digits.")
     return tuple(int(part) for part in parts)

@@ -1,4 +1,4 @@
-"""The command that makes a stored variant and its numbers again."""
+"""The command that reproduces a stored variant and its numbers."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, prec
 
 
 def reproduce(result: Result) -> str:
-    """Return the `slimscope run` line for a result: variant, perplexities, tasks, latency.
+    """Return the `slimscope run` lines that reproduce a result: variant, perplexities, tasks, latency, sensitivity.
 
-    Tasks that were scored in several precisions, or others of them after demonstrations, give a line each.
+    Each combination of evaluation precision and set of tasks needs a line of its own.
 
-    Raises `UserError` with the reason where this version has no command that makes the same variant.
+    Raises:
+        UserError: This version computes another variant from the chain.
     """
     variant = variant_spec(result.variant)
-    chain, beside = format_chain(variant.stages), shared(variant.stages)
-    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), beside)})
+    chain, options = format_chain(variant.stages), shared(variant.stages)
+    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), options)})
     if again.key != result.variant.key:
-        raise UserError(f"Its chain, {chain}, makes another variant today.")
-    words = ["slimscope", "run", typed_name(variant.model_id), chain, *default_flags(beside)]
+        raise UserError(f"This version computes another variant from its chain, {chain}.")
+    words = ["slimscope", "run", typed_name(variant.model_id), chain, *default_flags(options)]
     if variant.dtype != "float32":
         words += ["--dtype", variant.dtype]
-    tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by how they were scored
+    tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by precision and prompt
     for row in result.measurements:
         if row.of_text:
             text = {name: row.protocol[name] for name in ("window", "windows", "spread") if name in row.protocol}
@@ -41,17 +42,17 @@ def reproduce(result: Result) -> str:
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
     scans = {row.protocol["by"] for row in result.measurements if row.metric == SENSITIVITY}
-    words += [f"--scan={by}" for by in sorted(scans)]
-    alike: dict[tuple[Dtype, tuple[str, ...]], list[Fewshot]] = {}  # what the same tasks were scored after
+    words += [f"--sensitivity={by}" for by in sorted(scans)]
+    alike: dict[tuple[Dtype, tuple[str, ...]], list[Fewshot]] = {}  # the prompts of the same tasks
     for (dtype, shots), named in tasks.items():
         alike.setdefault((dtype, tuple(named)), []).append(shots)
-    scorings = [_scoring(*what, shots, variant.dtype) for what, shots in alike.items()] or [[]]
-    return "\n".join(shlex.join([*words, *scoring]) for scoring in scorings)
+    lines = [_task_options(*group, shots, variant.dtype) for group, shots in alike.items()] or [[]]
+    return "\n".join(shlex.join([*words, *line]) for line in lines)
 
 
-def _scoring(dtype: Dtype, tasks: Iterable[str], prompts: Sequence[Fewshot], computed: Dtype) -> list[str]:
-    """Return the options that have tasks scored in a precision, after each of some demonstrations."""
+def _task_options(dtype: Dtype, tasks: Iterable[str], prompts: Sequence[Fewshot], computed: Dtype) -> list[str]:
+    """Return the options that evaluate tasks in a precision with each of the few-shot prompts."""
     words = ["--tasks", ",".join(tasks)]
     if list(prompts) != [ZERO_SHOT]:
         words += [word for shots in prompts for word in ("--fewshot", str(shots))]
-    return words if dtype == computed else [*words, "--scoring", precision_name(dtype)]
+    return words if dtype == computed else [*words, "--eval-dtype", precision_name(dtype)]

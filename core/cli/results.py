@@ -1,4 +1,4 @@
-"""The command `results`: list what is stored, show one result in full, or import an older database."""
+"""The command `results`: list results, show one in full, or import an older database."""
 
 import re
 from collections.abc import Sequence
@@ -35,17 +35,17 @@ from core.results import Result
 from core.store.older import import_database
 from core.store.store import Store
 
-HELP = """List results, shipped ones included, or show one in full.
+HELP = """List results, bundled ones included, or show one in full.
 
-With a MODEL only its results are listed; with a KEY, or 8 or more of its digits, that result is shown with all of its
-numbers and the command that reproduces it. `results import FILE` adds the results of an older database."""
+A MODEL limits the list to its results. A KEY, or its first 8 or more digits, shows one result with all of its numbers
+and the command that reproduces it. `results import FILE` adds the results of an older database."""
 
 app = typer.Typer(cls=DefaultGroup, help=HELP, rich_markup_mode=None)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """Results to print, with what they are compared with and called."""
+    """Results to print, with their headline numbers and the display names of models."""
 
     results: Sequence[Result]
     headline: Headline
@@ -54,13 +54,13 @@ class Listing:
 
     @property
     def references(self) -> list[Result]:
-        """The dense models of the results that are not among these."""
-        there = {result.variant.key for result in self.results}
-        wanted = {result.variant.dense_key for result in self.results} - there
+        """Dense models of the results that are not among the results."""
+        listed = {result.variant.key for result in self.results}
+        wanted = {result.variant.dense_key for result in self.results} - listed
         return list(self.store.get_many(wanted).values())
 
     def summary(self) -> list[Row]:
-        """Return a row a result with all of its numbers, a column each."""
+        """Return one row per result with one column per number."""
         every = [*self.references, *self.results]
         return summary(every, self.store.samples, self.names)[len(every) - len(self.results) :]
 
@@ -77,14 +77,17 @@ def list_results(
     own: Annotated[bool, typer.Option("--own", help="Only your own results.")] = False,
     sort: Annotated[
         str | None,
-        typer.Option(metavar="|".join(ORDERS), help="The best, or smallest, first; by the time of storing by default."),
+        typer.Option(metavar="|".join(ORDERS), help="The best, or smallest, first. Default: the order of storing."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most so many rows.")] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="One line a number, with its protocol, beside dense.")] = False,
-    tsv: Annotated[bool, typer.Option("--tsv", help="One line a result, a column a number, tabs between.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="A list of whole results.")] = False,
-    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row a variant.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, metavar="N", help="At most N rows.")] = None,
+    csv: Annotated[
+        bool, typer.Option("--csv", help="One line per number, with its protocol and difference to dense.")
+    ] = False,
+    tsv: Annotated[bool, typer.Option("--tsv", help="One line per result, separated by tabs.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="A JSON list of full results.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="A booktabs table, one row per variant.")] = False,
 ) -> None:
+    """List results, or show one in full."""
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
     store = Store()
     names = store.model_names()
@@ -97,20 +100,20 @@ def list_results(
             describe_result(result, dense, store.samples, names)
             warn_few([result])
             return
-        found, headline = Selection().of([result], names, ())
+        selected, headline = Selection().of([result], names, ())
     else:
-        found, headline = wanted.of(store.results(), names, store.local_keys() if own else ())
-    listing = Listing(found, headline, store, names)
+        selected, headline = wanted.of(store.results(), names, store.local_keys() if own else ())
+    listing = Listing(selected, headline, store, names)
     if json:
-        typer.echo("[" + ",\n".join(as_json(result) for result in found) + "]")
+        typer.echo("[" + ",\n".join(as_json(result) for result in selected) + "]")
     elif csv:
         typer.echo(_csv(listing), nl=False)
-    elif not found:
-        narrowed = "No result fits; `slimscope results` lists all."
-        first = "There are no results yet; `slimscope run smollm2-135m wanda` makes the first."
-        messages.print(first if wanted.everything else narrowed)
+    elif not selected:
+        filtered = "No result matches; `slimscope results` lists all."
+        first = "There are no results yet; `slimscope run smollm2-135m wanda` computes the first."
+        messages.print(first if wanted.everything else filtered)
     elif tsv:
-        rows = zip(listing.summary(), found, strict=True)
+        rows = zip(listing.summary(), selected, strict=True)
         print_tsv([{**row, **circumstances(result)} for row, result in rows])
     elif latex:
         rows_of = [{k: v for k, v in row.items() if k != "key"} for row in listing.summary()]
@@ -123,23 +126,23 @@ def list_results(
 def import_older(
     file: Annotated[
         Path,
-        typer.Argument(metavar="OLD.db", help="A local.db of this program, with its folder `samples` beside it."),
+        typer.Argument(metavar="OLD.db", help="A local.db of this program, with its folder `samples` next to it."),
     ],
 ) -> None:
-    """Add the results of an older database to yours, which keep their numbers; the file stays as it is."""
-    found = import_database(typed_path(str(file)), Store())
-    for warning in found.warnings:
+    """Add the results of an older database; your own numbers and the file do not change."""
+    imported = import_database(typed_path(str(file)), Store())
+    for warning in imported.warnings:
         messages.print(warning, markup=False)
-    messages.print(found.words(), markup=False)
+    messages.print(imported.words(), markup=False)
 
 
 def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result:
-    """Return the result that a typed text is the key of; a `UserError` where it names neither a result nor a model."""
+    """Return the result with a typed key; raise `UserError` if the text names neither a result nor a model."""
     if not re.fullmatch("[0-9a-f]{8,64}", typed):
-        resolve_name(typed, names)  # which says what there is
+        resolve_name(typed, names)  # its error lists the models
     result = find_result(store, typed)
     if wanted != Selection(models=wanted.models):
-        raise UserError("A key names one result; leave out --chain, --own, --sort and --limit.")
+        raise UserError("A key names one result; remove --chain, --own, --sort and --limit.")
     return result
 
 

@@ -1,4 +1,4 @@
-"""Which results a list has, and in which order."""
+"""Filters and order of a list of results."""
 
 from __future__ import annotations
 
@@ -18,46 +18,46 @@ ORDERS = (*NUMBERED, "size", "chain")
 
 @dataclass(frozen=True)
 class Selection:
-    """What a list is narrowed to; None and False where that is everything."""
+    """Filters, order and length of a list; None and False have no effect."""
 
     models: Collection[str] | None = None  # display names
     chain: str | None = None  # text that the chain contains
-    own: bool = False  # without results that come with the project alone
+    own: bool = False  # only variants with numbers of the user's own
     sort: str | None = None  # one of `ORDERS`
     limit: int | None = None
 
     def __post_init__(self) -> None:
         if self.sort is not None and self.sort not in ORDERS:
-            raise UserError(f"Results are not sorted by {echo(self.sort)}; choose one of {', '.join(ORDERS)}.")
+            raise UserError(f"Order {echo(self.sort)} is unknown; choose one of {', '.join(ORDERS)}.")
 
     @property
     def everything(self) -> bool:
         return self == Selection()
 
     def of(self, results: Iterable[Result], names: Names, own_keys: Collection[str]) -> tuple[list[Result], Headline]:
-        """Return the results that are listed, and the numbers that they are read by.
+        """Return the selected results and their headline numbers.
 
         Args:
-            results: All that there are.
+            results: All results.
             names: Display names of models.
-            own_keys: Of variants with numbers of the user's own.
+            own_keys: Keys of variants with numbers of the user's own.
         """
-        found = [
+        selected = [
             result
             for result in results
             if (self.models is None or names[result.variant.model_id] in self.models)
             and (self.chain is None or self.chain in format_chain(result.variant.stages))
             and (not self.own or result.variant.key in own_keys)
         ]
-        headline = headline_of(found)
+        headline = headline_of(selected)
         if self.sort is not None:
-            found.sort(key=_order(self.sort, headline))
-        shown = found[: self.limit]
+            selected.sort(key=_order(self.sort, headline))
+        shown = selected[: self.limit]
         return shown, headline if self.sort in NUMBERED else headline_of(shown)
 
 
 def _order(sort: str, headline: Headline) -> Callable[[Result], tuple[float, str]]:
-    """Return the key of an order: the best first, what lacks the number last, and then by the chain."""
+    """Return the sort key of an order: best first, results without the number last, ties by chain."""
 
     def perplexity(result: Result) -> float | None:
         row = headline.perplexity(result)

@@ -1,1 +1,1 @@
-"""Texts and tasks: which there are, what exactly each one is, and where their files come from."""
+"""Texts and tasks: their catalogues, identities and files."""

@@ -1,4 +1,4 @@
-"""The zero-shot tasks that there are: where their documents lie, how large they are, and what guessing gets."""
+"""The catalogue of tasks, with their data files, sizes and chance accuracies."""
 
 import re
 from typing import Literal
@@ -8,23 +8,25 @@ from core.specs import Frozen
 
 
 class TaskCard(Frozen):
+    """A task of the catalogue."""
+
     id: str
     label: str
     licence: str
     file: str  # the scored split
-    columns: tuple[str, ...]  # what the harness reads of a document
-    yaml: str  # the harness' own definition, below lm_eval/tasks; a folder where the task is a group of subjects
+    columns: tuple[str, ...]  # the fields of a document that the harness reads
+    yaml: str  # the harness' own definition, below lm_eval/tasks; a folder if the task is a group of subjects
     chance: float  # accuracy of guessing
     sha256: str  # of the documents
     documents: int  # in the scored split
-    tokens: int  # that one document takes, about, where its choices share their prompt
-    subjects: int = 1  # that a limit of documents holds for, each
+    tokens: int  # per document, about, if its choices share their prompt
+    subjects: int = 1  # each has the limit of documents
     metric: Literal["acc", "acc_norm"] = "acc"  # the one that papers report
-    # The split that demonstrations are of, and its size (a subject's); else they are of what comes after the scored.
+    # The split of few-shot examples and its size (per subject); without one, they follow the scored documents.
     pool: str | None = None
     pool_documents: int = 0
-    instruction: str  # what is to be done, in a sentence
-    answers: bool = True  # a question, rather than continues a text: only then there is room for reasoning
+    instruction: str  # the task in one sentence
+    answers: bool = True  # answers a question instead of continuing a text; only then reasoning is possible
 
 
 _CARDS = (
@@ -175,13 +177,13 @@ _CARDS = (
     ),
 )
 TASKS: dict[str, TaskCard] = {card.id: card for card in _CARDS}
-POOL = 1000  # documents after the scored ones that demonstrations are of, at most, where they have no split
+POOL = 1000  # few-shot examples come from at most so many documents after the scored ones, if they have no split
 SEVEN = ("boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa")
 
 
 def card(name: str) -> TaskCard:
     """Return the catalogue's entry for a task id, with or without `@sha8`."""
-    found = TASKS.get(re.sub(r"@[0-9a-f]{8}$", "", name))
-    if found is None:
+    known = TASKS.get(re.sub(r"@[0-9a-f]{8}$", "", name))
+    if known is None:
         raise unknown("task", name, TASKS)
-    return found
+    return known

@@ -1,7 +1,7 @@
-"""The texts: which corpora there are, what exactly each one's text is, and token windows cut from them.
+"""Corpora: the identity of each text, and token windows cut from it.
 
-A corpus id names one text. Where the text behind a catalogue name is another than the catalogue's, by sha256, the id
-becomes `name@sha8`; a text file of the user's own always has an id of that form.
+A corpus id names one text. If the sha256 of a text differs from the catalogue's, its id becomes `name@sha8`. The id of
+a user's own text file always has this form.
 """
 
 import hashlib
@@ -30,14 +30,16 @@ if TYPE_CHECKING:
 
 
 class CorpusSource(Frozen):
+    """The id and the source of a corpus."""
+
     id: str
     source: str  # where the text comes from, or would come from
 
 
 def identify_corpus(name: str) -> CorpusSource:
-    """Return the id and the source of a catalogue corpus, of a text file's path, or of an id given earlier.
+    """Return the id and the source of a catalogue corpus, of a text file's path, or of an earlier id.
 
-    Fetches nothing: a catalogue text that is not on this machine is taken to be the catalogue's until it is here.
+    Nothing is fetched. A catalogue text that is not on this machine gets the catalogue's id.
     """
     if corpus := _catalogued(name):
         found = files.find(corpus.file)
@@ -50,7 +52,7 @@ def identify_corpus(name: str) -> CorpusSource:
         same = corpus.sha256 in (None, digest) and not unknown_text
         return CorpusSource(id=corpus.id if same else f"{corpus.id}@{digest[:8]}", source=found.source)
     path = _text_file(name)
-    if path.name == name and path == _copy(name):  # not of a whole path, which `_copy` leaves as it is
+    if path.name == name and path == _copy(name):  # false for an absolute path, which `_copy` returns unchanged
         return CorpusSource(id=name, source="file")
     id = f"{_named(path)}@{cached_text('text', [path], lambda: _sha(_read(path)))[:8]}"
     if not _is_intact(id):
@@ -59,7 +61,7 @@ def identify_corpus(name: str) -> CorpusSource:
 
 
 def documents(name: str, progress: Progress = silent) -> list[str]:
-    """Return a corpus' documents: rows of the catalogue's file, or the paragraphs of a text file."""
+    """Return a corpus' documents: the rows of the catalogue's file, or the paragraphs or pairs of a user's file."""
     if corpus := _catalogued(name):
         rows = _rows(corpus, files.get(corpus.file, progress).path)
         _check_id(name)
@@ -71,7 +73,7 @@ def documents(name: str, progress: Progress = silent) -> list[str]:
 
 
 def instructions(name: str) -> list[Pair] | None:
-    """Return a corpus' (prompt, answer) pairs, fetched if need be; None where it is plain text."""
+    """Return a corpus' (prompt, answer) pairs, and fetch them if needed; None if it is plain text."""
     if corpus := _catalogued(name):
         if not corpus.instructions:
             return None
@@ -83,7 +85,7 @@ def instructions(name: str) -> list[Pair] | None:
 
 
 def text(name: str, progress: Progress = silent) -> str:
-    """Return a corpus' text as perplexity is measured on it, fetched if need be."""
+    """Return a corpus' text for perplexity, and fetch it if needed."""
     if corpus := _catalogued(name):
         joined = corpus.join.join(_rows(corpus, files.get(corpus.file, progress).path))
         _check_id(name)
@@ -98,35 +100,47 @@ def evaluation_windows(
     windows: int | None = None,
     spread: bool = False,
 ) -> "Tensor":
-    """Return the first `windows` (None: all) windows of the corpus' text, (n, window) int64, or as many all over it.
+    """Cut a corpus' text into windows without overlap, and drop the tail.
 
-    The text is tokenised once, so a begin token stands at its start at most, or in every window of a model that needs
-    it there, as one of its tokens; windows do not overlap, the tail is dropped. Raises `UserError` for a corpus that is
-    too short or only for calibration.
+    The text is tokenised once. Every window starts with a begin token if the model needs it there. Otherwise only the
+    first window may have one.
+
+    Args:
+        name: A corpus id.
+        tokenizer: The tokenizer of the model.
+        window: Tokens per window.
+        windows: The number of windows; None means all.
+        spread: Spread the windows evenly over the text instead of taking the first ones.
+
+    Returns:
+        Token ids, (windows, window) int64.
+
+    Raises:
+        UserError: The corpus is too short, or only for calibration.
     """
     corpus = _catalogued(name)
     if corpus and corpus.calibration_only:
         raise UserError(
-            f"{corpus.id} is a corpus to calibrate on; measure perplexity on one of "
+            f"{corpus.id} is only for calibration; measure perplexity on one of "
             f"{', '.join(c.id for c in CORPORA if not c.calibration_only)}, or on a text file."
         )
     content = text(name)
-    found = _cut(name, content, tokenizer, window, windows)
+    first = _cut(name, content, tokenizer, window, windows)
     if windows and spread:
         every = _cut(name, content, tokenizer, window, None)
         return every[[place * len(every) // windows for place in range(windows)]]
-    return found[: corpus.most_windows] if corpus and windows is None else found
+    return first[: corpus.most_windows] if corpus and windows is None else first
 
 
 def calibration_windows(calibration: TextWindows, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "Tensor":
-    """Return N windows of L tokens, (N, L) int64: documents shuffled by `seed`, joined by two newlines."""
+    """Return N sequences of L tokens, (N, L) int64, from documents shuffled by `seed` and joined by two newlines."""
     shuffled = documents(calibration.corpus)
     random.Random(seed).shuffle(shuffled)
     return _cut(calibration.corpus, "\n\n".join(shuffled), tokenizer, calibration.window, calibration.windows)
 
 
 def default_corpora() -> tuple[str, str]:
-    """Return the corpora to measure on and to calibrate on: the papers' where they are here, else the embedded ones."""
+    """Return the corpora for perplexity and calibration: the papers' if on this machine, else the embedded ones."""
     papers = ("wikitext2", "c4-sample")
     if all(files.find(BY_ID[name].file) for name in papers):
         return papers
@@ -140,7 +154,7 @@ def _cut(name: str, content: str, tokenizer: "PreTrainedTokenizerBase", window: 
 
     ids, start = token_ids(content, tokenizer), torch.tensor(window_start(tokenizer), dtype=torch.int64)
     if len(start) and torch.equal(ids[: len(start)], start):
-        ids = ids[len(start) :]  # which the tokenizer put there
+        ids = ids[len(start) :]  # drop the tokens that the tokenizer added
     width = window - len(start)  # of the text
     have = len(ids) // width
     if have < (windows or 1):
@@ -156,9 +170,9 @@ def _catalogued(name: str) -> Corpus | None:
 
 
 def _check_id(name: str) -> None:
-    """Raise `UserError` where `name` names a text by `@sha8` and this machine has another."""
-    if "@" in name and (found := identify_corpus(name).id) != name:
-        raise UserError(f"The text {name} is not on this machine any more; there is {found}.")
+    """Raise `UserError` if `name` has the form `name@sha8` and the text on this machine is another."""
+    if "@" in name and (current := identify_corpus(name).id) != name:
+        raise UserError(f"The text {name} is no longer on this machine, which has {current}.")
 
 
 @cache
@@ -178,32 +192,31 @@ def _rows(corpus: Corpus, path: Path) -> tuple[str, ...]:
 
 
 def _text_file(name: str) -> Path:
-    """Return the path of a text file that `name` gives as a path or as an id.
+    """Return the path of a text file, given by its path or id.
 
-    Raises `UserError` where there is none, or where the cache's copy of an id is damaged.
+    Raises:
+        UserError: There is no such file, or the cached copy of an id is damaged.
     """
     if re.fullmatch(r"[\w.+-]+@[0-9a-f]{8}", name) and os.path.lexists(_copy(name)):
         if not _is_intact(name):
-            raise UserError(
-                f"The cache's copy of {name} is damaged; give the path of the original text, which replaces the copy."
-            )
+            raise UserError(f"The cached copy of {name} is damaged; give the path of the original text to replace it.")
         return _copy(name)
     path = typed_path(name)
     check_regular(path)
     if os.path.isfile(path):
         return path.resolve()
     if "/" in name or path.suffix:
-        raise UserError(f"There is no text file {echo(name)}; corpora with a name are {', '.join(BY_ID)}.")
+        raise UserError(f"There is no text file {echo(name)}; the named corpora are {', '.join(BY_ID)}.")
     raise unknown("corpus", name, BY_ID)
 
 
 def _copy(id: str) -> Path:
-    """Where a user's text is kept, so that its id is enough to run again what was run on it."""
+    """Return the path of the cached copy of a user's text, which makes runs reproducible by its id."""
     return cache_dir() / "texts" / id
 
 
 def _is_intact(id: str) -> bool:
-    """Whether the cache holds the text of an id, which ends in the first digits of its sha256."""
+    """Return whether the cached copy matches an id, which ends in the first digits of the text's sha256."""
     try:
         return file_sha256(_copy(id)).startswith(id.rpartition("@")[2])
     except OSError:
@@ -211,11 +224,11 @@ def _is_intact(id: str) -> bool:
 
 
 def _named(path: Path) -> str:
-    """Return the name part of a text file's id: its own name, or the one its copy was given."""
+    """Return the name part of a text file's id: the name of the file or of its cached copy."""
     if path.parent == _copy("x").parent:
         return path.name.rsplit("@", 1)[0]
     name = re.sub(r"[^\w.+-]", "-", path.name)
-    return f"{name}.txt" if name in BY_ID else name  # the catalogue's names are its own
+    return f"{name}.txt" if name in BY_ID else name  # catalogue names are reserved
 
 
 def _read(path: Path) -> str:

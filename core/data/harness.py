@@ -1,7 +1,7 @@
 """Task objects of lm-evaluation-harness on local documents.
 
-The harness' index of all its tasks takes seconds to build and its loader asks the hub; so its own YAML definitions are
-read one by one, and only where the documents come from is replaced.
+The harness' task index takes seconds to build, and its loader contacts the hub. This module reads single YAML
+definitions of the harness instead, and replaces only the source of the documents.
 """
 
 import logging
@@ -19,16 +19,16 @@ from core.errors import UserError
 
 datasets.disable_progress_bars()
 _DEFINITIONS = Path(lm_eval.__file__).parent / "tasks"
-# Of the registry, and what zero-shot scoring of one split does not use.
+# Entries for the registry, and for splits that are not scored.
 _UNUSED = ("tag", "training_split", "validation_split", "fewshot_split", "should_decontaminate")
 
 
 class LocalTask(ConfigurableTask):
-    """A task of the harness whose scored split is given, and perhaps one for demonstrations; no other ones exist."""
+    """A task of the harness with only a given scored split and, optionally, a split of few-shot examples."""
 
     def __init__(self, config: dict[str, Any], documents: datasets.Dataset, pool: datasets.Dataset | None = None):
         config = {key: value for key, value in config.items() if key not in _UNUSED}
-        # Here once: the harness would do it again at every look at the documents.
+        # Processed once: the harness would repeat it at every access to the documents.
         process = config.pop("process_docs", None) or (lambda documents: documents)
         self._given = process(documents)
         self.pool = None if pool is None else process(pool)
@@ -39,10 +39,10 @@ class LocalTask(ConfigurableTask):
 
 
 def build(card: TaskCard, table: pa.Table, pool: pa.Table | None = None) -> dict[str, LocalTask]:
-    """Return the task, or every subject of a group, by the harness' own name."""
+    """Return the task, or every subject of a group, by its name in the harness."""
     log = logging.getLogger("lm_eval.api.task")
     level = log.level
-    log.setLevel(logging.ERROR)  # it warns of defaults that its own definitions rely on
+    log.setLevel(logging.ERROR)  # the harness warns about defaults that its own definitions need
     try:
         if card.yaml.endswith(".yaml"):
             drawn = None if pool is None else _dataset(pool)
@@ -51,7 +51,7 @@ def build(card: TaskCard, table: pa.Table, pool: pa.Table | None = None) -> dict
         for name, config in subjects(card).items():
             rows = _of_subject(table, config)
             if not rows.num_rows:
-                raise UserError(f"{card.file} has no documents of {name}, so {card.id} is not whole.")
+                raise UserError(f"{card.file} has no documents of {name}, so {card.id} is incomplete.")
             drawn = None if pool is None else _dataset(_of_subject(pool, config))
             built[name] = LocalTask(config, _dataset(rows), drawn)
         return built
@@ -61,8 +61,8 @@ def build(card: TaskCard, table: pa.Table, pool: pa.Table | None = None) -> dict
 
 def subjects(card: TaskCard) -> dict[str, dict[str, Any]]:
     """Return the configurations of a group's subjects by task name, in alphabetical order."""
-    found = (load_yaml(path) for path in sorted((_DEFINITIONS / card.yaml).glob(f"{card.id}_*.yaml")))
-    return {config["task"]: config for config in found}
+    configs = (load_yaml(path) for path in sorted((_DEFINITIONS / card.yaml).glob(f"{card.id}_*.yaml")))
+    return {config["task"]: config for config in configs}
 
 
 def _of_subject(table: pa.Table, config: dict[str, Any]) -> pa.Table:
@@ -70,5 +70,5 @@ def _of_subject(table: pa.Table, config: dict[str, Any]) -> pa.Table:
 
 
 def _dataset(table: pa.Table) -> datasets.Dataset:
-    """Return the table as an in-memory data set, which writes nothing to the cache of `datasets`."""
+    """Return the table as a data set in memory, without files in the cache of `datasets`."""
     return datasets.Dataset(datasets.table.InMemoryTable(table))

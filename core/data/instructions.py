@@ -1,4 +1,4 @@
-"""Instructions and their answers: the template they are read in, and the columns that files have them in."""
+"""Instructions and their answers: the prompt template, and the columns of their files."""
 
 import json
 import re
@@ -18,24 +18,24 @@ PROMPT_WITH_INPUT = (
     "Write a response that appropriately completes the request.\n\n"
     "### Instruction:\n{instruction}\n\n### Input:\n{input}\n\n### Response:\n"
 )
-ANSWERS = ("response", "completion", "answer")  # what a column beside `prompt` may be called
+ANSWERS = ("response", "completion", "answer")  # possible names of the answer's column next to `prompt`
 
 Pair = tuple[str, str]  # prompt, answer
 
 
 def is_instructions(path: Path) -> bool:
-    """Whether a user's file holds instructions, by its name, with or without the `@sha8` of an id."""
+    """Return whether a user's file has instructions, by its name, with or without the `@sha8` of an id."""
     return re.sub(r"@[0-9a-f]{8}$", "", path.name).endswith(SUFFIXES)
 
 
 def read_pairs(content: str, name: str) -> list[Pair]:
-    """Return the pairs of a JSON list, or of JSON lines; a `UserError` where it holds no such rows."""
+    """Return the pairs in a JSON list or JSON lines; raise `UserError` for other content."""
     try:
         if content.lstrip().startswith("["):
             rows = json.loads(content)
         else:
             rows = [json.loads(line) for line in content.split("\n") if line.strip()]
-    except (ValueError, RecursionError):  # the latter where lists are nested too deep
+    except (ValueError, RecursionError):  # too deeply nested lists raise the latter
         raise UserError(f"{name} is neither a JSON list nor JSON lines.") from None
     return pairs_of(rows, name)
 
@@ -47,7 +47,7 @@ def pairs_of(rows: Iterable[Any], name: str) -> list[Pair]:
         pair = _pair(row) if isinstance(row, Mapping) else None
         if pair is None:
             raise UserError(
-                f"Row {number} of {name} is no instruction; rows have `instruction`, `input` and `output`, "
+                f"Row {number} of {name} is no instruction; give `instruction`, `input` and `output`, "
                 f"or `prompt` and one of {', '.join(ANSWERS)}."
             )
         pairs.append(pair)

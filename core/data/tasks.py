@@ -1,7 +1,7 @@
-"""The zero-shot tasks: prompts, choices and metrics are those of lm-evaluation-harness, the documents are local files.
+"""Tasks with the prompts, choices and metrics of lm-evaluation-harness, and documents from local files.
 
-A task id names one set of scored documents. Where the documents behind it are others than the catalogue's, by the
-sha256 of what the harness reads of them, the id becomes `task@sha8`. Listing and identifying import no harness.
+A task id names one set of scored documents. If the sha256 of the fields that the harness reads differs from the
+catalogue's, the id becomes `task@sha8`. Identification does not import the harness.
 """
 
 import hashlib
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 
 class TaskSource(Frozen):
+    """The id, source, chance accuracy and metric of a task."""
+
     id: str
     source: str  # where the documents come from, or would come from
     label: str
@@ -30,39 +32,39 @@ class TaskSource(Frozen):
 def identify_task(name: str) -> TaskSource:
     """Return the id and the source of a task.
 
-    Fetches nothing: documents that are not on this machine are taken to be the catalogue's until they are here.
+    Nothing is fetched. A task whose documents are not on this machine gets the catalogue's id.
     """
     task = card(name)
-    found = files.find(task.file)
+    local = files.find(task.file)
     id, source = task.id, files.source_of(task.file)
-    if found is not None:
-        digest = cached_text(f"task {task.id}", [found.path], lambda: _digest(task, found))
+    if local is not None:
+        digest = cached_text(f"task {task.id}", [local.path], lambda: _digest(task, local))
         id = task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}"
     return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
 
 
 def harness_tasks(names: Sequence[str], progress: Progress = silent, with_pool: bool = False) -> "dict[str, LocalTask]":
-    """Return the harness' task objects by name, documents loaded, with no call to the network once files are here.
+    """Return the harness' task objects by name, with their documents; only missing files need a network.
 
-    A group (`mmlu`) gives its subjects, each under its own name (`mmlu_anatomy`); `parts` says which. `with_pool` loads
-    the split that demonstrations are of, too, where there is one.
+    A group (`mmlu`) becomes its subjects, each under its own name (`mmlu_anatomy`), as `parts` lists them. `with_pool`
+    also loads the split of few-shot examples, if there is one.
     """
     from core.data import harness
 
     tasks: dict[str, LocalTask] = {}
     for name in names:
         task = card(name)
-        found = files.get(task.file, progress)
-        if "@" in name and (here := identify_task(name).id) != name:
-            raise UserError(f"The documents of {name} are not on this machine; there are those of {here}.")
+        local = files.get(task.file, progress)
+        if "@" in name and (current := identify_task(name).id) != name:
+            raise UserError(f"The documents of {name} are not on this machine, which has those of {current}.")
         pool = files.table(files.get(task.pool, progress).path) if with_pool and task.pool else None
-        built = harness.build(task, files.table(found.path), pool)
+        built = harness.build(task, files.table(local.path), pool)
         tasks |= built if len(built) > 1 else {name: built[task.id]}
     return tasks
 
 
 def parts(name: str) -> tuple[str, ...]:
-    """Return the names under which `harness_tasks` gives a task: itself, or the subjects of a group."""
+    """Return the names of a task in `harness_tasks`: its own, or those of the subjects of a group."""
     task = card(name)
     if task.yaml.endswith(".yaml"):
         return (name,)
@@ -71,10 +73,10 @@ def parts(name: str) -> tuple[str, ...]:
     return tuple(harness.subjects(task))
 
 
-def _digest(task: TaskCard, found: files.DataFile) -> str:
-    table = files.table(found.path)
+def _digest(task: TaskCard, file: files.DataFile) -> str:
+    table = files.table(file.path)
     if absent := set(task.columns) - set(table.column_names):
-        raise UserError(f"The data file {found.path} has no column {min(absent)!r}, which {task.id} needs.")
+        raise UserError(f"The data file {file.path} has no column {min(absent)!r}, which {task.id} needs.")
     digest = hashlib.sha256()
     for row in table.select(list(task.columns)).to_pylist():
         digest.update(f"{canonical_json(row)}\n".encode())

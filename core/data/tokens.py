@@ -1,4 +1,4 @@
-"""A text as token ids, tokenised once per tokenizer and kept in the user cache."""
+"""Token ids of a text, cached for each tokenizer."""
 
 import hashlib
 from typing import TYPE_CHECKING
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def tokenizer_digest(tokenizer: "PreTrainedTokenizerBase") -> str | None:
-    """Return the sha256 of all that decides what a fast tokenizer does with a text; None for a slow one."""
+    """Return the sha256 of a fast tokenizer's whole definition; None for a slow tokenizer."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     return hashlib.sha256(backend.to_str().encode()).hexdigest() if backend is not None else None
 
 
 def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.Tensor:
-    """Return the ids of the whole text, (tokens,) int64, with the special tokens that the tokenizer itself adds."""
+    """Return the ids of the whole text, (tokens,) int64, with the special tokens that the tokenizer adds."""
     digest = tokenizer_digest(tokenizer)
     if digest is None:
         return torch.tensor(_encode(text, tokenizer))
@@ -35,5 +35,5 @@ def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.Tensor:
 
 
 def _encode(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
-    # verbose=False: a text longer than the model's context is meant, and is cut into windows afterwards.
+    # verbose=False: the text may exceed the model's context, because the caller cuts it into windows.
     return tokenizer(text, verbose=False)["input_ids"]

@@ -1,1 +1,1 @@
-"""Where results lie: the user's database, samples beside it, and the rows that ship with the project."""
+"""Storage of results: the user's database, sample files, and the bundled results of the project."""

@@ -1,6 +1,6 @@
-"""Results that come with the project: `cached_results/measured/*.jsonl` and `cached_results/published/*.csv`.
+"""Bundled results: `cached_results/measured/*.jsonl` and `cached_results/published/*.csv`.
 
-A damaged line or file is named in a warning and skipped. A file is read again only when it has changed.
+A damaged line or file is skipped with a warning. A file is read again only after a change.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ log = logging.getLogger(__name__)
 
 PUBLISHED_COLUMNS = (
     *("paper", "arxiv", "table", "model", "method", "tuned", "ratio_kind", "ratio", "metric", "dataset", "value"),
-    *("window", "text", "measure", "fewshot", "note", "url"),  # the protocol, as far as the paper tells it
+    *("window", "text", "measure", "fewshot", "note", "url"),  # the protocol, as far as the paper reports it
 )
 Stamp = tuple[tuple[str, int, int], ...]  # (path, modification time in ns, bytes) of each file
 
 
 def stamp(folder: Path, pattern: str) -> Stamp:
-    """Return what changes when a file of the folder does."""
-    found = []
+    """Return a value that changes with any file of the folder."""
+    files = []
     for file in sorted(folder.glob(pattern)):
         info = file.stat()
-        found.append((str(file), info.st_mtime_ns, info.st_size))
-    return tuple(found)
+        files.append((str(file), info.st_mtime_ns, info.st_size))
+    return tuple(files)
 
 
 def read_measured(folder: Path | None = None) -> LoadedResults:
-    """Return the shipped results and what could not be read. Lines with one key are merged, the last wins."""
+    """Return the bundled results, and warnings on unreadable lines; lines with one key merge, and the last wins."""
     return _read_measured(stamp(folder or paths.SHIPPED_MEASURED, "*.jsonl"))
 
 
@@ -80,18 +80,18 @@ def _lines(file: Path, warnings: list[str]) -> Iterator[tuple[int, bytes]]:
 
 
 def parse_result(line: bytes) -> Result:
-    """Return the result in a JSON text of this or an earlier schema; a `ValueError` says what is wrong with it."""
-    with suppress(ValidationError):  # what is wrong, or older, is looked at below
+    """Return the result in a JSON text of this or an earlier schema; raise `ValueError` with its fault."""
+    with suppress(ValidationError):  # the code below handles faults and earlier schemas
         result = Result.model_validate_json(line)
         if "schema_version" in result.model_fields_set and result.schema_version == SCHEMA:
             return result
     try:
         data = json.loads(line)
-    except (ValueError, RecursionError):  # the latter where lists are nested too deep
+    except (ValueError, RecursionError):  # too deeply nested lists raise the latter
         raise ValueError("it is not JSON.") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version not in (1, SCHEMA):
-        raise ValueError(f"its schema version is {version}, this program reads 1 and {SCHEMA}.")
+        raise ValueError(f"its schema version is {version}; this program reads 1 and {SCHEMA}.")
     try:
         return schema1.read(line) if version == 1 else Result.model_validate_json(line)
     except ValidationError as error:
@@ -99,13 +99,13 @@ def parse_result(line: bytes) -> Result:
 
 
 def append_shipped(result: Result, file: Path) -> None:
-    """Add one line to a JSONL file. A line is one write, so that a killed sweep damages at most its last one."""
+    """Append a line to a JSONL file in one write, so that a killed sweep damages at most its last line."""
     line = result.model_dump_json().encode() + b"\n"
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "ab+") as stream:
             if stream.seek(0, os.SEEK_END) and _last_byte(stream) != b"\n":
-                line = b"\n" + line  # a line that was cut short stays alone
+                line = b"\n" + line  # keep an incomplete last line separate
             stream.write(line)
             stream.flush()
             os.fsync(stream.fileno())
@@ -119,9 +119,9 @@ def _last_byte(stream) -> bytes:
 
 
 def published(folder: Path | None = None) -> DataFrame:
-    """Return the papers' values, one a row, with `PUBLISHED_COLUMNS`; accuracies are in percent.
+    """Return the papers' values, one per row, with `PUBLISHED_COLUMNS`; accuracies are in percent.
 
-    `frame.attrs["warnings"]` lists what could not be read.
+    `frame.attrs["warnings"]` lists the unreadable lines and files.
     """
     return _published(stamp(folder or paths.SHIPPED_PUBLISHED, "*.csv")).copy()
 
@@ -141,7 +141,7 @@ def _published(files: Stamp) -> DataFrame:
                     except ValueError as error:
                         warnings.append(f"{Path(name).name}, line {number} is skipped: {error}")
         except (OSError, ValueError, csv.Error) as error:
-            warnings.append(f"{Path(name).name} is not read to its end: {error}")
+            warnings.append(f"{Path(name).name} is read only in part: {error}")
     for warning in warnings:
         log.warning(warning)
     frame = pandas.DataFrame(rows, columns=PUBLISHED_COLUMNS)

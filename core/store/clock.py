@@ -1,4 +1,4 @@
-"""The one clock of all processes that share a database: the database's own."""
+"""The clock that all processes of a database share: the database's own."""
 
 from typing import Any
 
@@ -10,7 +10,7 @@ UNIX_EPOCH = 2440587.5  # as a Julian day
 
 
 class Now(FunctionElement[float]):
-    """Seconds since 1970 by the clock of the database, as an SQL expression."""
+    """Seconds since 1970 by the database's clock, as an SQL expression."""
 
     type = Float()
     inherit_cache = True

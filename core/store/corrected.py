@@ -1,4 +1,4 @@
-"""Standard errors of perplexities that were stored as if the windows of a text were independent."""
+"""Correction of stored standard errors of perplexity for correlated windows."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from core.results import Measurement, Result
 
 
 def corrected(result: Result) -> Result:
-    """Return a result in which the standard errors of texts allow for correlated windows, where a record of them ships.
+    """Correct the standard errors of perplexity on texts whose correlation between windows is bundled.
 
-    Those of other texts stay as they are: with the correlation that their own windows showed, or, of rows that were
-    measured before it was allowed for, as of independent windows.
+    Standard errors on other texts do not change. They use the correlation of the measured windows, or, in rows of
+    early versions, assume independent windows.
     """
     rows = tuple(map(_corrected, result.measurements))
     return result.model_copy(update={"measurements": rows}) if rows != result.measurements else result

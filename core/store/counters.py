@@ -1,7 +1,7 @@
-"""Numbers in the database that only rise, each also the lock of those who raise it.
+"""Counters in the database that only rise and serve as locks.
 
-A transaction that raises a counter first runs alone among those that do, until it ends: SQLite locks the database at
-the first statement that writes, other databases the counter's row.
+A transaction that raises a counter first excludes all others that raise it, until it ends. SQLite locks the database
+at the first statement that writes. Other databases lock the counter's row.
 """
 
 from sqlalchemy import Connection, update
@@ -9,13 +9,13 @@ from sqlalchemy import Connection, update
 from core.errors import StorageError
 from core.store.tables import counters
 
-RESULTS, JOBS = "results", "jobs"  # raised with each change of a result; by who submits, moves or cancels jobs
+RESULTS, JOBS = "results", "jobs"  # raised by a change of a result; by submitting, moving or cancelling jobs
 
 
 def raise_counter(connection: Connection, name: str) -> int:
-    """Return the next value of a counter, no clock's; to be called before anything else in a transaction."""
+    """Raise a counter and return its new value; call this before anything else in a transaction."""
     change = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
     value = connection.execute(change.returning(counters.c.value)).scalar()
     if value is None:
-        raise StorageError(f"The database has lost its counter {name!r}; move the database away and a new one is made.")
+        raise StorageError(f"The database has lost its counter {name!r}; move the database away to create a new one.")
     return value

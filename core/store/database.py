@@ -1,4 +1,4 @@
-"""The database behind the store: where it is, its schema's version, and its errors as sentences."""
+"""The database of the store: its URL, its schema version, and its errors as sentences."""
 
 import os
 import sqlite3
@@ -17,11 +17,11 @@ from core.store.tables import HEAD
 if TYPE_CHECKING:
     from alembic.config import Config
 
-BUSY_SECONDS = 30  # how long a writer waits for another one, and anyone for a server that restarts
+BUSY_SECONDS = 30  # the wait of a writer for another one, and of all for a server that restarts
 
 
 def database_url(url: str | URL | None = None) -> URL:
-    """Return the URL given, `SLIMSCOPE_DB`, or that of `local.db` beside the user's results."""
+    """Return the given URL, else `SLIMSCOPE_DB`, else that of `local.db` in the local results folder."""
     text_url = url or os.environ.get("SLIMSCOPE_DB")
     if not text_url:
         return URL.create("sqlite", database=str(paths.local_results_dir().absolute() / "local.db"))
@@ -35,7 +35,7 @@ def database_url(url: str | URL | None = None) -> URL:
 
 
 def open_database(url: URL) -> Engine:
-    """Return an engine whose database exists and has the newest schema."""
+    """Return an engine; create its database or upgrade the schema if needed."""
     try:
         if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ def open_database(url: URL) -> Engine:
             f"The database {_shown(url)} needs the Python package {error.name!r}; install it with pip."
         ) from None
     except OSError as error:
-        raise UserError(f"The folder of the database {_shown(url)} cannot be made: {error.strerror}.") from None
+        raise UserError(f"The folder of the database {_shown(url)} cannot be created: {error.strerror}.") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
     with sentences(url):
@@ -59,7 +59,7 @@ def open_database(url: URL) -> Engine:
 
 @contextmanager
 def sentences(url: URL) -> Iterator[None]:
-    """Turn the database's errors into `StorageError`, a `UserError`; the password never shows."""
+    """Convert the database's errors to `StorageError`, a `UserError`, without the password."""
     try:
         yield
     except DBAPIError as error:
@@ -77,9 +77,9 @@ def _sentence(reason: str, url: URL) -> str:
     if "unable to open" in low:
         return f"The database {where} cannot be opened; set SLIMSCOPE_RESULTS to a folder that can be written."
     if "not a database" in low or "malformed" in low:
-        return f"The file {where} is damaged or is not a database; move it away and a new one is made."
+        return f"The file {where} is damaged or is not a database; move it away to create a new one."
     if "is locked" in low:
-        return f"The database {where} was busy for {BUSY_SECONDS} s; another process holds it."
+        return f"The database {where} was busy for {BUSY_SECONDS} s; another process locks it."
     first = reason.strip().splitlines()[0] if reason.strip() else "unknown error"
     if url.password:
         first = first.replace(str(url.password), "***")
@@ -95,19 +95,19 @@ def _set_pragmas(connection, _record) -> None:
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
-        # Another process may hold the new file just now; the mode is the file's, the next connection tries again.
+        # Another process may lock the new file. The mode persists in the file, so the next connection retries.
         with suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
 
 
 def _text(raw: bytes) -> str:
-    """Return a column's text; where it is damaged, one that no reader takes, so that the other rows can be read."""
+    """Decode a column; damaged bytes become surrogates, which parsers reject, so that other rows stay readable."""
     return raw.decode(errors="surrogateescape")
 
 
 def schema_version(connection: Connection) -> str | None:
-    """Return the revision of the database, None where it has no tables of ours."""
+    """Return the revision of the database; None if it has no tables of this program."""
     if not connection.dialect.has_table(connection, "alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -120,14 +120,14 @@ def _bring_up_to_date(engine: Engine) -> None:
     try:
         _upgrade(engine)
     except SQLAlchemyError:
-        # Another process may have made the tables between the look and the attempt.
+        # Another process may have upgraded the schema since the check.
         with engine.connect() as connection:
             if schema_version(connection) != HEAD:
                 raise
 
 
 def known_schema(version: str) -> bool:
-    """Whether a revision is one that this version of the program reads."""
+    """Return whether this version of the program can read a revision."""
     from alembic.script import ScriptDirectory
     from alembic.util import CommandError
 
@@ -161,6 +161,6 @@ def _upgrade(engine: Engine) -> None:
         except CommandError:
             raise UserError(
                 f"The database {_shown(engine.url)} was made by a newer version of this program; "
-                "update, or set SLIMSCOPE_DB to another one."
+                "update this one, or set SLIMSCOPE_DB to another database."
             ) from None
         connection.commit()

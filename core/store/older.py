@@ -1,6 +1,6 @@
-"""The results of another, perhaps older, database of this program added to those of a store.
+"""Import of results from another, perhaps older, database of this program.
 
-The file is never changed: a copy is brought up to date and read.
+The import upgrades and reads a copy, so the file never changes.
 """
 
 from __future__ import annotations
@@ -22,58 +22,55 @@ from core.store.database import known_schema
 from core.store.rows import ParsedRow
 from core.store.store import Store
 
-START = b"SQLite format 3\0"  # of each file of SQLite
-BESIDE = ("-wal", "-journal")  # files with changes that are not in the database's own yet
+START = b"SQLite format 3\0"  # the first bytes of every SQLite file
+BESIDE = ("-wal", "-journal")  # endings of files with changes that the database file lacks
 
 
 class Imported(Frozen):
-    """What came of a database."""
+    """Counts of an import."""
 
-    variants: int  # that something came in of
-    numbers: int  # that came in
-    kept: int  # that were there already, and stay as they were
-    sampled: int  # of those that came in, with the outcomes behind them
-    warnings: tuple[str, ...] = ()  # what cannot be read
+    variants: int  # with imported numbers
+    numbers: int  # imported
+    kept: int  # existing numbers, which did not change
+    sampled: int  # imported numbers with samples
+    warnings: tuple[str, ...] = ()  # unreadable rows
 
     def words(self) -> str:
-        """Say it in one sentence."""
-        there = f"; {self.kept} were there already and stay as they were" if self.kept else ""
-        return (
-            f"{self.numbers} numbers of {self.variants} variants came in, {self.sampled} of them with the outcomes "
-            f"behind them{there}."
-        )
+        """Describe the import in one sentence."""
+        existing = f"; {self.kept} existing numbers did not change" if self.kept else ""
+        return f"Imported {self.numbers} numbers of {self.variants} variants, {self.sampled} with samples{existing}."
 
 
 def import_database(file: Path, store: Store) -> Imported:
-    """Add the user's own results in a database to those of a store, which keep their numbers.
+    """Add the user's own results in a database to a store; existing numbers do not change.
 
     Args:
-        file: A SQLite database of this or an earlier version; a folder `samples` beside it has the outcomes.
-        store: The store that gets them.
+        file: A SQLite database of this or an earlier version, with its folder `samples` next to it.
+        store: The store to add to.
 
     Returns:
-        How much came in, and a sentence for each row that cannot be read.
+        Counts, and a sentence per unreadable row.
 
     Raises:
         UserError: The file is no database of this program, of a newer version, damaged, or the store's own.
     """
     if _in_use(file, store):
-        raise UserError(f"{short(str(file))} is the database in use; give one of another place.")
+        raise UserError(f"{short(str(file))} is the database in use; give another file.")
     new = numbers = kept = sampled = 0
     warnings: list[str] = []
-    for found in _read(file):
-        warnings += found.warnings
-        if found.result is None:
+    for old in _read(file):
+        warnings += old.warnings
+        if old.result is None:
             continue
-        own = next((mine.result for mine in store.own(found.key)), None)
-        there = {row.identity for row in own.measurements} if own else set()
-        more = tuple(row for row in found.result.measurements if row.identity not in there)
-        kept += len(found.result.measurements) - len(more)
+        own = next((mine.result for mine in store.own(old.key)), None)
+        existing = {row.identity for row in own.measurements} if own else set()
+        more = tuple(row for row in old.result.measurements if row.identity not in existing)
+        kept += len(old.result.measurements) - len(more)
         if own and not more:
             continue
-        # Outcomes come first, as the rows are what tells others that there is more.
-        sampled += sum([samples.copy_samples(file.parent / samples.FOLDER, found.key, row) for row in more])
-        store.put((own or found.result).model_copy(update={"measurements": more}))
+        # Samples come first: once the rows are there, other processes look for them.
+        sampled += sum([samples.copy_samples(file.parent / samples.FOLDER, old.key, row) for row in more])
+        store.put((own or old.result).model_copy(update={"measurements": more}))
         new, numbers = new + 1, numbers + len(more)
     return Imported(variants=new, numbers=numbers, kept=kept, sampled=sampled, warnings=tuple(warnings))
 
@@ -81,21 +78,21 @@ def import_database(file: Path, store: Store) -> Imported:
 def _in_use(file: Path, store: Store) -> bool:
     try:
         return store.url.get_backend_name() == "sqlite" and file.samefile(str(store.url.database))
-    except OSError:  # no such file, as reading it says
+    except OSError:  # no such file; reading it reports that
         return False
 
 
 def _read(file: Path) -> list[ParsedRow]:
     with _copied(file) as copy:
         older = Store(URL.create("sqlite", database=str(copy)))
-        found = older.own()
+        rows = older.own()
         older.engine.dispose()
-    return found
+    return rows
 
 
 @contextmanager
 def _copied(file: Path) -> Iterator[Path]:
-    """Give a copy of a database, checked to be one of this program that this version reads."""
+    """Copy a database, and check that this version of the program can read it."""
     shown = short(str(file))
     check_regular(file)
     with TemporaryDirectory() as folder:
@@ -126,6 +123,6 @@ def _check(copy: Path, shown: str) -> None:
     if sound != "ok":
         raise UserError(f"{shown} is damaged ({sound.splitlines()[-1]}).")
     if version is None:
-        raise UserError(f"{shown} is a database, but none of this program; give a local.db of it.")
+        raise UserError(f"{shown} is a database of another program; give a local.db of this one.")
     if not known_schema(version[0]):
         raise UserError(f"{shown} was made by a newer version of this program; update this one.")

@@ -1,8 +1,7 @@
-"""The papers' values as results, so that they are read, drawn and exported as those that were measured here.
+"""The papers' values as results, which pages and exports treat like measured ones.
 
-What a paper made of a model is a stage of which its label and its amount are known. Its numbers of the dense model are
-kept apart, too, from those that were measured here. Accuracies on tasks that are not here, and those of which the paper
-does not say how they were normalised, are on the Published page alone.
+A paper's variant is a stage with a label and an amount. Its dense numbers, too, stay separate from the measured ones.
+Only the Published page shows accuracies on tasks that the catalogue lacks, or whose normalisation the paper omits.
 """
 
 from __future__ import annotations
@@ -20,33 +19,32 @@ from core.specs import PUBLISHED, UNKNOWN, RatioKind, Stage, VariantSpec
 from core.store import bundled
 
 PERPLEXITY = "perplexity"
-TUNED = "LoRA"  # what papers call recovery
+TUNED = "LoRA"  # the papers' label of recovery
 
 
 def paper_results() -> dict[str, Result]:
     """Return a result for each variant in the papers' tables whose model is in the catalogue, by its key."""
-    return _printed(bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
+    return _read(bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
 @lru_cache(maxsize=2)
-def _printed(_files: bundled.Stamp) -> dict[str, Result]:
-    found: dict[str, Result] = {}
+def _read(_files: bundled.Stamp) -> dict[str, Result]:
+    results: dict[str, Result] = {}
     for row in bundled.published().to_dict("records"):
-        here = row["metric"] == PERPLEXITY or row["dataset"] in TASKS
-        if here and row["measure"] and row["model"].lower() in BY_ID:
+        known = row["metric"] == PERPLEXITY or row["dataset"] in TASKS
+        if known and row["measure"] and row["model"].lower() in BY_ID:
             result = _result(row)
             key = result.variant.key
-            found[key] = found[key].updated(result) if key in found else result
-    return found
+            results[key] = results[key].updated(result) if key in results else result
+    return results
 
 
 def _result(row: Mapping[Any, Any]) -> Result:
     model, stages = row["model"].lower(), _stages(row)
     spec = VariantSpec(model=model, revision=PUBLISHED, stages=stages)
-    told = {name: row[name] for name in ("paper", "table", "note", "url")}
-    variant = Variant(
-        key=spec.key, model=model, revision=PUBLISHED, dtype=spec.dtype, stages=stages, stage_runs=(told,) * len(stages)
-    )
+    source = {name: row[name] for name in ("paper", "table", "note", "url")}
+    runs = (source,) * len(stages)
+    variant = Variant(key=spec.key, model=model, revision=PUBLISHED, dtype=spec.dtype, stages=stages, stage_runs=runs)
     return Result(variant=variant, footprint=None, measurements=(_measurement(row),))
 
 
@@ -74,5 +72,5 @@ def _measurement(row: Mapping[Any, Any]) -> Measurement:
 
 
 def models_of(results: Iterable[Result]) -> list[str]:
-    """Return the models of results, the smallest first."""
+    """Return the models of results, smallest first."""
     return sorted({one.variant.model for one in results}, key=lambda model: BY_ID[model].parameters)

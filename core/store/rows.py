@@ -1,4 +1,4 @@
-"""Results as rows of the database, and back. A row that cannot be used is left out and named; all others stay."""
+"""Conversion of results to database rows and back; an unusable row is skipped with a warning."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LAYERS = TypeAdapter(tuple[LayerReport, ...])
 
 
 def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """Return a result as a row of the table `variants`, and its numbers as rows of `measurements`."""
+    """Return a result as a row of the table `variants` and its numbers as rows of `measurements`."""
     variant, key = result.variant, result.variant.key
     row = {
         "key": key,
@@ -40,24 +40,24 @@ def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
 
 def revision_of(variant: str) -> str | None:
-    """Return the revision in the JSON of a stored variant; None where that is damaged."""
+    """Return the revision in the JSON of a stored variant; None if it is damaged."""
     try:
-        found = json.loads(variant)["revision"]
+        revision = json.loads(variant)["revision"]
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
-    return found if isinstance(found, str) else None
+    return revision if isinstance(revision, str) else None
 
 
 class ParsedRow(NamedTuple):
-    """What a row of `variants` gives with its rows of `measurements`."""
+    """The result in a row of `variants` and its rows of `measurements`."""
 
     key: str
-    result: Result | None  # None where the row cannot be used
-    warnings: tuple[str, ...]  # what of it cannot be used
+    result: Result | None  # None if the row is unusable
+    warnings: tuple[str, ...]  # on its unusable parts
 
 
 def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[ParsedRow]:
-    """Yield the results of rows of the tables `variants`, and `measurements` (variant, data)."""
+    """Yield the results in rows of the tables `variants` and `measurements` (variant, data)."""
     by_variant: dict[str, list[Any]] = {}
     for key, data in measurements:
         by_variant.setdefault(key, []).append(data)
@@ -81,8 +81,8 @@ def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:
 
 
 def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result | None:
-    name = ascii(row.key[:SHOWN])[1:-1]  # what is printed on any terminal
-    again = "it is made again where a run asks for it"
+    name = ascii(row.key[:SHOWN])[1:-1]  # printable on any terminal
+    again = "a run that needs it computes it again"
 
     def read(kind: str, model: type[Part], text: Any) -> Part | None:
         try:
@@ -104,14 +104,14 @@ def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result
     if variant is None or (counted and footprint is None):
         return None
     if variant.key != row.key:
-        warnings.append(f"The stored variant {name} is skipped (its key is not that of what is in it); {again}.")
+        warnings.append(f"The stored variant {name} is skipped (its key does not match its content); {again}.")
         return None
-    found = [read("A number of the stored variant", Measurement, text) for text in numbers]
+    parsed = [read("A number of the stored variant", Measurement, text) for text in numbers]
     try:
         layers = LAYERS.validate_json(row.layers)
         layers = schema1.placed(layers, variant) if old else layers
     except ValidationError as error:
         layers = ()
         warnings.append(f"The layers of the stored variant {name} are skipped ({fault(error)}).")
-    kept = tuple(number for number in found if number)
-    return Result(variant=variant, footprint=footprint, measurements=kept, layers=layers)
+    usable = tuple(number for number in parsed if number)
+    return Result(variant=variant, footprint=footprint, measurements=usable, layers=layers)

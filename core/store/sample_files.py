@@ -1,7 +1,7 @@
-"""Files of samples: written whole, verified on reading, and named where they are damaged or of another number.
+"""Sample files: written atomically, verified on reading, and reported if damaged or of another number.
 
-A damaged file counts as no file. The log names it when it is first read, and `damaged` as long as it stays as it is.
-The same holds of a file that reads well and gives another number than its row.
+A damaged file counts as missing. The log reports it once, and `damaged` reports it until it changes. The same applies
+to a readable file that gives another number than its row.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ log = logging.getLogger(__name__)
 NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity")
 LISTS = ("loglikelihoods", "shots")  # of numbers
 TEXTS = ("instruction", "reasoning", "dataset", "protocol")
-LOCAL, SHIPPED = ("doc_id",), ("doc_id", "dataset", "protocol")  # columns of a file of one measurement, of a variant
+LOCAL = ("doc_id",)  # required columns of a file of one measurement
+SHIPPED = ("doc_id", "dataset", "protocol")  # of a file of a variant
 
-State = tuple[int, int, int]  # inode, as two writes may have one time; modification time in ns; bytes
-_sound: dict[Path, State] = {}  # files that were read without fault, in this state
-_damaged: dict[Path, tuple[State | None, str]] = {}  # the state that a file was read in, and what is wrong with it
+State = tuple[int, int, int]  # inode, because two writes may have the same time; modification time in ns; bytes
+_sound: dict[Path, State] = {}  # files that were readable in this state
+_damaged: dict[Path, tuple[State | None, str]] = {}  # the state of a damaged file, and the message
 
 
 class _Check(NamedTuple):
@@ -38,28 +39,28 @@ class _Check(NamedTuple):
     gives: bool  # whether the samples have this mean
 
 
-_checks: dict[tuple[Path, str], _Check] = {}  # the last of each file and metric
+_checks: dict[tuple[Path, str], _Check] = {}  # the last check of each file and metric
 
 
 def write(frame: DataFrame, file: Path) -> None:
-    """Write a file that is there whole or not at all, also after a power cut; raises `StorageError`."""
+    """Write a file that is complete or absent even after a power cut; raise `StorageError` on failure."""
     part = file.with_suffix(f".{os.getpid()}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         frame.to_parquet(part, index=False, compression="zstd", write_page_checksum=True)
         _sync(part)
-        if file.is_dir():  # which `os.replace` does not replace
+        if file.is_dir():  # `os.replace` does not replace a folder
             shutil.rmtree(file)
         os.replace(part, file)
-        _sync(file.parent)  # which holds the new name
+        _sync(file.parent)  # the folder stores the new name
     except OSError as error:
         part.unlink(missing_ok=True)
         raise StorageError(f"The samples cannot be written to {file}: {error.strerror or error}.") from error
 
 
 def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
-    """Return the table in a file; None where there is none, or it is damaged or lacks one of the columns."""
-    if not os.path.exists(file):  # as for nearly all of the user's own, so nothing slower comes first
+    """Return the table in a file; None if the file is missing, damaged or lacks one of the columns."""
+    if not os.path.exists(file):  # true for nearly all of the user's own files, so it comes before slower checks
         return None
     state = _state(file)
     if _known_damaged(file, state):
@@ -70,9 +71,9 @@ def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
         if state is None:
             raise ValueError("it is not a regular file")
         with parquet.ParquetFile(file, page_checksum_verification=True) as opened:
-            table = opened.read(use_threads=False)  # hundreds of small files are read, which threads only slow down
+            table = opened.read(use_threads=False)  # threads slow down the reading of small files
         _check(table, columns)
-        table = table.replace_schema_metadata(None)  # what pandas noted there has no checksum
+        table = table.replace_schema_metadata(None)  # the metadata of pandas have no checksum
     except (OSError, ValueError, ArrowException) as error:
         _note(file, state, str(error))
         return None
@@ -82,7 +83,7 @@ def read(file: Path, columns: Sequence[str] = LOCAL) -> Table | None:
 
 
 def is_damaged(file: Path, columns: Sequence[str] = LOCAL) -> bool:
-    """Whether there is a file that `read` reads nothing of; each state of it is read once."""
+    """Return whether a file exists but `read` returns None for it; read each state of it once."""
     state = _state(file)
     if state is not None and _sound.get(file) == state:
         return False
@@ -90,7 +91,7 @@ def is_damaged(file: Path, columns: Sequence[str] = LOCAL) -> bool:
 
 
 def note_number(file: Path, metric: str, value: float, gives: bool) -> None:
-    """Note whether the samples in a file give the number of their row; the log names a file that does not, once."""
+    """Record whether the samples in a file give the number of their row; log each mismatch once."""
     check = _Check(_state(file), value, gives)
     if _checks.get((file, metric)) != check and not gives:
         log.warning("%s", _other_number(file, metric, value))
@@ -98,15 +99,13 @@ def note_number(file: Path, metric: str, value: float, gives: bool) -> None:
 
 
 def gives_number(file: Path, metric: str, value: float) -> bool | None:
-    """Return what was noted of a file and a number as they are; None where nothing was."""
+    """Return the record of a file in its current state and a number; None if there is none."""
     check = _checks.get((file, metric))
     return check.gives if check and check[:2] == (_state(file), value) else None
 
 
 def damaged() -> dict[Path, str]:
-    """Return a sentence for each file that this process has read as damaged, or as samples of another number, and that
-    is as it was then.
-    """
+    """Return a sentence per unchanged file that this process has read as damaged or of another number."""
     other = {
         file: _other_number(file, metric, check.value)
         for (file, metric), check in sorted(_checks.items())
@@ -118,9 +117,7 @@ def damaged() -> dict[Path, str]:
 
 
 def _other_number(file: Path, metric: str, value: float) -> str:
-    return (
-        f"The samples in {file} do not give {metric} = {value:g}; run the variant, or import it, again to replace them."
-    )
+    return f"The samples in {file} do not give {metric} = {value:g}; run or import the variant again to replace them."
 
 
 def _known_damaged(file: Path, state: State | None) -> bool:
@@ -128,7 +125,7 @@ def _known_damaged(file: Path, state: State | None) -> bool:
 
 
 def _state(file: Path) -> State | None:
-    """Return what changes with a file; None where there is no regular file."""
+    """Return a value that changes with a file; None if it is not a regular file."""
     try:
         info = file.stat()
     except OSError:
@@ -138,13 +135,13 @@ def _state(file: Path) -> State | None:
 
 def _note(file: Path, state: State | None, reason: str) -> None:
     first = (reason.strip().splitlines() or ["unknown error"])[0].rpartition("': ")[2].rstrip(".")  # without the path
-    words = f"The samples in {file} are skipped ({first}); run the variant, or import it, again to replace them."
+    words = f"The samples in {file} are skipped ({first}); run or import the variant again to replace them."
     _damaged[file] = state, words
     log.warning("%s", words)
 
 
 def _check(table: Table, columns: Sequence[str]) -> None:
-    """Raise `ValueError` where what is in a file is no samples."""
+    """Raise `ValueError` if a table is not one of samples."""
     table.validate(full=True)
     if lacking := [name for name in columns if name not in table.column_names]:
         raise ValueError(f"it has no column {lacking[0]!r}")
@@ -152,7 +149,7 @@ def _check(table: Table, columns: Sequence[str]) -> None:
         for name in set(names) & set(table.column_names):
             kind = table.schema.field(name).type
             if not fits(kind) and table.column(name).to_pandas().notna().any():
-                raise ValueError(f"its column {name!r} holds {kind}")
+                raise ValueError(f"its column {name!r} has type {kind}")
 
 
 def _number(kind: DataType) -> bool:
@@ -176,7 +173,7 @@ def _text(kind: DataType) -> bool:
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file, or the names in a folder, are on the disk."""
+    """Flush a file, or the names in a folder, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,9 +1,9 @@
-"""What a variant answered, document by document and window by window: parquet files beside the rows.
+"""Outcomes of a variant by document or window, in parquet files.
 
 Metrics of one task under one protocol (acc and acc_norm) share their documents, so they share their samples. The
-user's own lie one file each, as they are measured: `samples/<variant key>/<dataset>-<sha8 of the protocol>.parquet`.
-Those that come with the project lie one file a variant, `samples/<variant key>.parquet`, without what a dataset's id
-says already.
+user's own samples have one file per dataset and protocol: `samples/<variant key>/<dataset>-<sha8 of the
+protocol>.parquet`. Bundled samples have one file per variant, `samples/<variant key>.parquet`. They lack the columns
+that follow from the dataset's id.
 """
 
 from __future__ import annotations
@@ -26,49 +26,49 @@ if TYPE_CHECKING:
     from pyarrow import ChunkedArray, Table
 
 FOLDER = "samples"
-# What is compared of a document, and shipped beside its dataset and protocol.
+# Columns that comparisons use; bundled files have them, and the dataset and protocol.
 COMPARED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
-AROUND = ("shots", "instruction", "reasoning")  # and what stood around its question, of prompts that are not zero-shot
+AROUND = ("shots", "instruction", "reasoning")  # context of the question in prompts that are not zero-shot
 KEPT = ("loglikelihoods", *AROUND, *COMPARED)
-SAME = 1e-5  # relative: what 32 bits round, and more
+SAME = 1e-5  # relative tolerance, above the rounding to 32 bits
 
 
 def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
-    """Store the per-document outcomes behind a measurement, one row a document; return the file."""
+    """Store the per-document outcomes behind a measurement, one row per document; return the file."""
     file = _local(key, measurement)
     sample_files.write(frame, file)
     return file
 
 
 def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
-    """Return the outcomes that a measurement is the mean of, the user's own or else the shipped; None where none are
-    kept.
+    """Return the outcomes whose mean is a measurement, the user's own or else bundled; None if none are stored.
 
-    A row a document or window: doc_id, and as they apply target, loglikelihoods (a choice each), the metrics and what
-    stood around the question (`core.evaluation.zeroshot.TaskOutcome`).
+    Each document or window has a row with doc_id and the columns that apply: target, loglikelihoods (one per choice),
+    the metrics, and the context of the question (`core.evaluation.zeroshot.TaskOutcome`).
     """
     frame = _read_local(key, measurement)
     fits = frame is not None and _gives(measurement, frame)
-    found = frame if fits else read_shipped_samples(key, measurement)
+    outcomes = frame if fits else read_shipped_samples(key, measurement)
     if frame is not None and measurement.metric in frame:
         file = _local(key, measurement)
-        sample_files.note_number(file, measurement.metric, measurement.value, gives=found is not None)
-    return found
+        sample_files.note_number(file, measurement.metric, measurement.value, gives=outcomes is not None)
+    return outcomes
 
 
 def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None:
-    """Return what `read_samples` does, of the shipped ones only."""
+    """Return only bundled outcomes, in the form of `read_samples`."""
     frame = _read_shipped(key, measurement)
     return frame if frame is not None and _gives(measurement, frame) else None
 
 
 def lost(key: str, measurement: Measurement) -> bool:
-    """Whether the samples of a number are in a damaged file, or in one of another number, so that only measuring it
-    again brings them back.
+    """Return whether only a new measurement can restore the samples of a number.
+
+    Then their file is damaged or gives another number, and no bundled samples give it.
     """
     file, metric, value = _local(key, measurement), measurement.metric, measurement.value
     if file.exists() and sample_files.gives_number(file, metric, value) is None:
-        read_samples(key, measurement)  # which notes it
+        read_samples(key, measurement)  # records whether the file gives the number
     shipped = _shipped(key, paths.SHIPPED_MEASURED)
     unfit = (
         sample_files.gives_number(file, metric, value) is False
@@ -79,19 +79,19 @@ def lost(key: str, measurement: Measurement) -> bool:
 
 
 def damaged(keys: Collection[str]) -> list[str]:
-    """Return a sentence for each file that this process has read of these variants as damaged, or of other numbers."""
+    """Return a sentence per file of these variants that this process has read as damaged or of another number."""
     known = sample_files.damaged()
-    if not known:  # as nearly always, so that no page waits for the places of hundreds of variants
+    if not known:  # nearly always; computing the paths of hundreds of variants would delay every page
         return []
     places = {_local_folder(key) for key in keys} | {_shipped(key, paths.SHIPPED_MEASURED) for key in keys}
     return [words for file, words in known.items() if {file, file.parent} & places]
 
 
 def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
-    """Copy the outcomes behind a measurement from a folder of the user's own, laid out like ours, unless some are here.
+    """Copy the outcomes behind a measurement from a folder with the user's own layout, unless some are stored.
 
     Returns:
-        Whether there are outcomes of it here now that the measurement is the mean of.
+        Whether the stored outcomes have the measurement as their mean.
     """
     file = _local(key, measurement)
     table = sample_files.read(folder / _checked(key) / file.name)
@@ -102,12 +102,12 @@ def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
 
 
 def delete_samples(key: str) -> None:
-    """Delete the user's own."""
+    """Delete the user's own samples of a variant."""
     shutil.rmtree(_local_folder(key), ignore_errors=True)
 
 
 def ship_samples(result: Result, folder: Path) -> Path | None:
-    """Write all outcomes behind a result into one file of a folder of shipped rows; None where it has none."""
+    """Write all outcomes behind a result to one file in a folder of bundled results; return None without outcomes."""
     import pandas
 
     key, parts = result.variant.key, {}
@@ -119,13 +119,13 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
     file = _shipped(key, folder)
     every = pandas.concat(parts.values())
     around = [name for name in AROUND if name in every]
-    found = every.reindex(columns=["dataset", "protocol", "loglikelihoods", *around, *COMPARED])
-    sample_files.write(found.astype(COMPARED), file)
+    columns = ["dataset", "protocol", "loglikelihoods", *around, *COMPARED]
+    sample_files.write(every.reindex(columns=columns).astype(COMPARED), file)
     return file
 
 
 def _gives(measurement: Measurement, frame: DataFrame) -> bool:
-    """Whether samples are those of a number, and not of one that was measured at another time."""
+    """Return whether a number is the mean of samples, which may be of another measurement."""
     if measurement.metric not in frame:
         return False
     same = abs(value(measurement.metric, frame) - measurement.value) <= SAME * abs(measurement.value)
@@ -140,7 +140,7 @@ def _read_local(key: str, measurement: Measurement) -> DataFrame | None:
         return None
     frame = table.to_pandas()
     if "target" in frame:
-        frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # a text, as LAMBADA's, is the task's
+        frame["target"] = pandas.to_numeric(frame["target"], errors="coerce")  # the task has texts such as LAMBADA's
     return _compared(frame)
 
 
@@ -151,7 +151,7 @@ def _read_shipped(key: str, measurement: Measurement) -> DataFrame | None:
     return _part(file, file.stat().st_mtime_ns, measurement.dataset, measurement.protocol_id)
 
 
-@lru_cache(maxsize=1024)  # every look at a page asks for the same ones, and acc_norm for acc's
+@lru_cache(maxsize=1024)  # every page view reads the same parts, and acc_norm reads those of acc
 def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | None:
     import pandas
 
@@ -159,23 +159,23 @@ def _part(file: Path, time: int, dataset: str, protocol: str) -> DataFrame | Non
     if part is None:
         return None
     columns = zip(part.column_names, part.columns, strict=True)
-    there = {name: _column(values) for name, values in columns if values.null_count < part.num_rows}
-    kept = {name: there[name] for name in KEPT if name in there}
-    frame = pandas.DataFrame(dict(enumerate(kept.values())), index=pandas.RangeIndex(part.num_rows), copy=False)
-    frame.columns = _names(tuple(kept))
+    present = {name: _column(values) for name, values in columns if values.null_count < part.num_rows}
+    ordered = {name: present[name] for name in KEPT if name in present}
+    frame = pandas.DataFrame(dict(enumerate(ordered.values())), index=pandas.RangeIndex(part.num_rows), copy=False)
+    frame.columns = _names(tuple(ordered))
     return frame
 
 
 @lru_cache(maxsize=64)
 def _names(names: tuple[str, ...]) -> Index:
-    """Return one index for all frames with these columns, as building its lookup table costs more than the frame."""
+    """Return one index for all frames with these columns; its lookup table costs more than a frame."""
     import pandas
 
     return pandas.Index(names)
 
 
 def _column(values: ChunkedArray) -> Any:
-    """Return a column for pandas: numbers by NumPy, lists as they are, as an object a document would cost most time."""
+    """Return a column for pandas: numbers in NumPy, lists in Arrow, as one object per document is slow."""
     from pandas.arrays import ArrowExtensionArray
     from pyarrow import types
 
@@ -186,7 +186,7 @@ def _column(values: ChunkedArray) -> Any:
 
 @lru_cache(maxsize=128)
 def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
-    """Return the samples in a shipped file by dataset and protocol; none is copied before it is asked for."""
+    """Return the samples in a bundled file by dataset and protocol; contiguous rows are not copied."""
     import pyarrow
     from pyarrow.compute import field
 
@@ -201,7 +201,7 @@ def _parts(file: Path, time: int) -> dict[tuple[str, str], Table]:
         here, first, n = (span["dataset"], span["protocol"]), span["row_min"], span["row_count"]
         if None in here:
             continue
-        if span["row_max"] - first + 1 == n:  # as they are written
+        if span["row_max"] - first + 1 == n:  # contiguous, as `ship_samples` writes them
             parts[here] = outcomes.slice(first, n)
         else:
             scattered = table.filter((field("dataset") == here[0]) & (field("protocol") == here[1]))

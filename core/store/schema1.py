@@ -1,7 +1,7 @@
-"""Results as schema 1 wrote them, read into today's.
+"""Conversion of results from schema 1 to the current schema.
 
-There a variant was its first stage and one recovery, with every parameter spelt out. Methods' versions were only in the
-key, and the circumstances only those of the last stage.
+A variant of schema 1 has its first stage and one recovery, with every parameter. Method versions are only part of the
+key. Only the last stage has details.
 """
 
 from itertools import product
@@ -16,11 +16,13 @@ from core.registry import RECOVERIES, get_stage
 from core.results import Footprint, LayerReport, Measurement, Result
 from core.specs import Dtype, Frozen, RatioKind, Stage, TextWindows, VariantSpec
 
-UNKNOWN = 0  # the version of a stage of which none that is known gives the variant's key
-UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages that have no layer reports
+UNKNOWN = 0  # the version of a stage if no known version gives the variant's key
+UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages without layer reports
 
 
 class StageInfo(Frozen):
+    """A stage in schema 1."""
+
     name: str
     parameters: dict[str, Any] = {}
     text: Text | None = None
@@ -28,6 +30,8 @@ class StageInfo(Frozen):
 
 
 class Variant(Frozen):
+    """A variant in schema 1."""
+
     key: str = Field(pattern="^[0-9a-f]{64}$")
     model: str
     revision: str
@@ -53,12 +57,12 @@ class _Result(Frozen):
 
 
 def wrote(variant: str) -> bool:
-    """Whether the JSON of a variant is of schema 1. No text within JSON holds quotes that are not escaped."""
+    """Return whether the JSON of a variant has schema 1; JSON escapes quotes in texts, so only a key can match."""
     return '"made":' not in variant
 
 
 def read(text: str | bytes) -> Result:
-    """Return the result in a JSON text of schema 1; a `ValueError` where it is damaged."""
+    """Return the result in a JSON text of schema 1; raise `ValueError` if it is damaged."""
     old = _Result.model_validate_json(text)
     variant = renewed(old.variant)
     return Result(
@@ -70,7 +74,7 @@ def read(text: str | bytes) -> Result:
 
 
 def renewed(old: Variant) -> results.Variant:
-    """Return a variant of schema 1 as today's."""
+    """Return a variant of schema 1 in the current schema."""
     return results.Variant(
         key=old.key,
         model=old.model,
@@ -82,23 +86,23 @@ def renewed(old: Variant) -> results.Variant:
 
 
 def placed(layers: tuple[LayerReport, ...], variant: results.Variant) -> tuple[LayerReport, ...]:
-    """Return reports of schema 1, which are those of the last stage that changed linears, with that stage's place."""
+    """Return layer reports of schema 1 with the place of their stage: the last that changed linears."""
     place = max((place for place, stage in enumerate(variant.stages) if stage.method not in UNTOUCHED), default=0)
     return tuple(layer.model_copy(update={"stage": place}) for layer in layers) if place else layers
 
 
 def _stages(old: Variant) -> tuple[Stage, ...]:
-    """Return the stages in those versions of their methods that give the key, or else as they were written."""
+    """Return the stages in the method versions that give the key, or else as stored."""
     written = tuple(_stage(info.name, info.parameters, info.text, info.seed) for info in old.stages)
     first = _stage(old.method, old.stages[0].parameters, old.calibration, old.seed)
-    asked = {"ratio": old.ratio, "ratio_kind": old.ratio_kind, "pattern": old.pattern, "layers": old.layers}
-    written = (first.model_copy(update=asked), *written[1:])
+    request = {"ratio": old.ratio, "ratio_kind": old.ratio_kind, "pattern": old.pattern, "layers": old.layers}
+    written = (first.model_copy(update=request), *written[1:])
     try:
         plain = [stage.model_copy(update={"parameters": _not_default(stage)}) for stage in written]
         versions = [range(get_stage(stage.method).version, 0, -1) for stage in written]
-    except (UserError, ValidationError):  # of a method or parameters that this version does not have
+    except (UserError, ValidationError):  # this version lacks a method or parameter
         return written
-    for chosen in product(*versions):  # today's first
+    for chosen in product(*versions):  # current versions first
         stages = tuple(
             stage.model_copy(update={"version": version}) for stage, version in zip(plain, chosen, strict=True)
         )

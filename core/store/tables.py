@@ -1,4 +1,4 @@
-"""The store's tables. A change here goes with a new file in `core/store/migrations/versions` and a new `HEAD`."""
+"""The tables of the store; a change needs a new file in `core/store/migrations/versions` and a new `HEAD`."""
 
 from sqlalchemy import (
     BigInteger,
@@ -27,9 +27,9 @@ variants = Table(
     Column("variant", Text, nullable=False),  # JSON of core.results.Variant
     Column("footprint", Text, nullable=False),  # JSON of core.results.Footprint
     Column("layers", Text, nullable=False),  # JSON list of core.results.LayerReport
-    # The value of the counter `results` at the last change: unlike a time it never falls or stays.
+    # The counter `results` at the last change: unlike a time, it rises with every change.
     Column("changed", BigInteger, nullable=False, server_default="0"),
-    # What has changed is asked at every look at a page; the rows themselves are long.
+    # Every page view queries the changes, and the rows themselves are long.
     Index("variants_of_model", "model", "changed", "key"),
 )
 
@@ -66,15 +66,13 @@ jobs = Table(
     Column("attempts", Integer, nullable=False, default=0),  # launches
     Column("supervisor", Text),  # host/pid of the supervisor that launched it
     Column("pid", Integer),
-    Column("process_created", Float),  # tells the process from a later one with the same pid
+    Column("process_created", Float),  # distinguishes the process from a later one with the same pid
     Column("heartbeat", Float),  # times are seconds since 1970 by the database's clock, core.store.clock
-    Column("cancel", Float),  # when it was asked to stop
-    Column(
-        "created", Float, nullable=False
-    ),  # when it was submitted, never equal; two jobs that change places exchange it
+    Column("cancel", Float),  # the time of the request to stop
+    Column("created", Float, nullable=False),  # the time of submission, unique; jobs that swap places swap it
     Column("started", Float),
     Column("stage_started", Float),
     Column("finished", Float),
-    Column("host", Text),  # the machine that submitted it; NULL where an earlier version did
-    sqlite_autoincrement=True,  # an id is never given twice, so a log belongs to one job
+    Column("host", Text),  # the machine that submitted it; NULL in jobs of earlier versions
+    sqlite_autoincrement=True,  # ids are never reused, so a log belongs to one job
 )

@@ -1,4 +1,4 @@
-"""Transactions that outlast a restart of the database's server, and a deadlock."""
+"""Transactions that survive a restart of the database server and a deadlock."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -17,15 +17,15 @@ Answer = TypeVar("Answer")
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Give a connection in one transaction; wait up to `BUSY_SECONDS` for a server that does not answer."""
+    """Open a connection in one transaction; wait up to `BUSY_SECONDS` for an unreachable server."""
     with _connect(engine) as connection, connection.begin():
         yield connection
 
 
 def repeatable(engine: Engine, work: Callable[[Connection], Answer]) -> Answer:
-    """Return `work(connection)` of one transaction, tried a second time where the server ended the first.
+    """Return `work(connection)` of one transaction; retry it once if the server ended the first.
 
-    A connection may break after the server has committed, so doing `work` twice must give what doing it once gives.
+    A connection may break after the server has committed, so `work` must be idempotent.
     """
     try:
         with transaction(engine) as connection:

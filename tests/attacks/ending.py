@@ -10,7 +10,7 @@ from core.cli.app import main
 
 GOOD = (0, 2)
 DOCUMENTED = "points failed"  # of a sweep, which then ends with 1
-BAD = ("Traceback (most recent", "Something unexpected went wrong")
+BAD = ("Traceback (most recent", "Unexpected error (")
 
 
 def run_command(words: Sequence[str]) -> tuple[int, str]:

@@ -18,7 +18,7 @@ from tests.core.tiny_folder import write_tiny_folder
 
 TEXT = ("--perplexity", "text.txt@32:4")
 RUN = ("run", "./tiny", "magnitude@0.5", *TEXT)
-SURPRISES = ("Traceback (most recent call last)", "Something unexpected went wrong")
+SURPRISES = ("Traceback (most recent call last)", "Unexpected error (")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Run by Alembic on the connection, with its transaction, that `core.store.database.upgrade` gives."""
+"""The environment of Alembic, on the connection and transaction of `core.store.database._upgrade`."""
 
 from alembic import context
 
@@ -7,7 +7,7 @@ from core.store.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    transactional_ddl=True,  # SQLite too: the transaction is begun by hand
+    transactional_ddl=True,  # SQLite, too: `_upgrade` begins the transaction
     render_as_batch=True,
 )
 with context.begin_transaction():

@@ -31,9 +31,16 @@ def arguments(machine: Machine, draw: random.Random, place: Path) -> list[str]:
 def _run(machine: Machine, draw: random.Random, place: Path) -> list[str]:
     extra = (
         *(["--seed", "3"], ["--ratio", "0.4"], ["--pattern", "2:4"], ["--set", "damping=0.1"], ["--layers", "0:0"]),
-        *(["--dtype", "float16"], ["--device", "cpu"], ["--latency"], ["--scan", "block"], ["--json"], ["--force"]),
+        *(
+            ["--dtype", "float16"],
+            ["--device", "cpu"],
+            ["--latency"],
+            ["--sensitivity", "block"],
+            ["--json"],
+            ["--force"],
+        ),
         *(["--save", "saved"], ["--format", "gguf"], ["--type", "f16"], ["--tasks", "piqa:2"]),
-        *(["--fewshot", "2"], ["--scoring", "bf16"]),
+        *(["--fewshot", "2"], ["--eval-dtype", "bf16"]),
     )
     chain = draw.choice(CHAINS) if draw.random() < 0.7 else chain_of(draw)
     some = draw.sample(extra, draw.choice((0, 0, 1, 1, 2)))

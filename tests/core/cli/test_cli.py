@@ -133,7 +133,7 @@ def test_several_results_are_deleted_at_once_or_none(capsys):
         Store().put(make(perplexity(20.0), key=key))
     append_shipped(shipped, paths.SHIPPED_MEASURED / "a.jsonl")
     assert main(["delete", "a" * 8, "c" * 8]) == 2
-    assert "cccccccc is shipped with the project; only your own results" in capsys.readouterr().err
+    assert "cccccccc is bundled with the project; only your own results" in capsys.readouterr().err
     assert main(["delete", "a" * 8, "b" * 8, "a" * 12]) == 0
     assert Store().results() == [shipped]
 

@@ -133,10 +133,10 @@ def test_nothing_in_common_is_one_sentence(capsys):
     captured = capsys.readouterr()
     assert captured.out == ""
     (line,) = captured.err.strip().splitlines()
-    assert line.startswith("No number is known of both magnitude@0.3 and magnitude@0.7; measure them on the same")
+    assert line.startswith("magnitude@0.3 shares no number with magnitude@0.7; measure them on the same")
     assert main(["compare", one, other, third]) == 0
     captured = capsys.readouterr()
-    assert captured.err.startswith("No number is known of both magnitude@0.3 and magnitude@0.7;")
+    assert captured.err.startswith("magnitude@0.3 shares no number with magnitude@0.7;")
     assert "perplexity wikitext2@2048:16" in captured.out
 
 
@@ -148,8 +148,8 @@ def test_bad_keys_are_one_sentence(capsys):
         (few, "0" * 64): "no result with the key",
         (few, few[:8]): "is named twice",
         ("dense", "dense"): "name at least one other",
-        ("dense", few): "The dense m in float32 was not measured yet",
-        ("dense", few, other): "these were made of several",
+        ("dense", few): "The dense m in float32 has no result;",
+        ("dense", few, other): "these results have several dense models",
         (few, many, "--csv", "--json"): "Choose one of",
     }.items():
         assert main(["compare", *arguments]) == 2
@@ -197,7 +197,7 @@ def test_results_stand_beside_dense(capsys):
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in out.splitlines() if "@" in line or "dense" in line}
     assert rows[many[:12]].endswith("33.10, x 1.65 50.0 %, -25.0")
     assert rows[old[:12]].endswith("33.10 50.0 %") and rows[key_of(DENSE)[:12]].endswith("20.08 75.0 %")
-    assert "in brackets where it is not significant after Holm over the rows shown" in " ".join(out.split())
+    assert "In parentheses: not significant after Holm's adjustment over the rows shown." in " ".join(out.split())
     assert main(["results", "--tsv"]) == 0
     rows = {line.split("\t")[0]: line for line in capsys.readouterr().out.splitlines()}
     assert "\t0.5000, -25.0 [-38.7, -8.9] points, adjusted p 0.0026\t" in rows[many[:12]]
@@ -207,7 +207,7 @@ def test_results_stand_beside_dense(capsys):
     latex = capsys.readouterr().out
     check_table(latex)
     assert r"0.5000, -25.0 [-38.7, \\ -8.9] points, adjusted p \\ 0.0026" in latex
-    assert r"unadjusted 95 \% interval, and p adjusted by Holm over the variants of the table." in latex
+    assert r"unadjusted 95 \% interval in brackets, and p. Holm's method adjusts p over the variants" in latex
     assert main(["results", "--csv"]) == 0
     frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
     row = frame.loc[(many, "boolq", "acc")]

@@ -7,7 +7,7 @@ from core.cli.app import main
 from core.models import terms
 
 GEMMA = "gemma3-270m"
-AGAIN = "--accept-terms` says yes to them; they are at https://ai.google.dev/gemma/terms."
+AGAIN = "--accept-terms` accepts the terms at https://ai.google.dev/gemma/terms."
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_no_is_asked_no_more(fetched, said, capsys):
     answers.append(False)
     assert main(["fetch", GEMMA]) == 2 == main(["fetch", GEMMA])
     first, second = capsys.readouterr().err.strip().splitlines()
-    assert "you are asked no more" in first and "You said no to the Gemma Terms of Use" in second
+    assert "you will not be asked again" in first and "You declined the Gemma Terms of Use" in second
     assert first.endswith(AGAIN) and second.endswith(AGAIN)
     assert not fetched and len(asked) == 1
     assert main(["fetch", GEMMA, "--accept-terms"]) == 0
@@ -53,7 +53,7 @@ def test_without_anyone_to_ask_nothing_is_fetched_and_one_sentence_says_how(fetc
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 - pytest gives it back
     assert main(["fetch", GEMMA]) == 2
     told = capsys.readouterr().err
-    assert "Nothing was answered, so gemma3-270m is not fetched." in told and "Traceback" not in told
+    assert "You gave no answer, so gemma3-270m is not fetched." in told and "Traceback" not in told
     assert not fetched and terms.answer(GEMMA) is None
 
 
@@ -64,7 +64,7 @@ def test_a_model_without_terms_is_fetched_at_once(fetched, said):
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["--accept-terms"], "--accept-terms is of one model"), (["gemma3-270"], "did you mean 'gemma3-270m'")],
+    [(["--accept-terms"], "--accept-terms needs a model"), (["gemma3-270"], "did you mean 'gemma3-270m'")],
 )
 def test_what_is_wrong_is_one_sentence(arguments, sentence, fetched, capsys):
     assert main(["fetch", *arguments]) == 2

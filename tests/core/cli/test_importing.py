@@ -102,7 +102,7 @@ def test_a_wrong_map_is_one_sentence(capsys, renamed, names, sentence):
 
 def test_a_map_without_a_file_of_lm_eval_is_refused(capsys, own):
     said = run(capsys, "import", own, "--task", "a=piqa", code=2)
-    assert said == "--task maps tasks of a results file of lm_eval, and none is given; leave it out.\n"
+    assert said == "--task is for a results file of lm_eval, and none is given; remove it.\n"
 
 
 @pytest.mark.parametrize(("separator", "shown"), [(";", "semicolons (;)"), ("\t", "tabs"), ("|", "bars (|)")])
@@ -115,11 +115,11 @@ def test_another_separator_is_named(capsys, own, separator, shown):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        ((), "names no model by its hub id; say what it was made of with --model."),
+        ((), "names no model by its hub id; name the dense model with --model."),
         ((*TELL, "--pattern", "2:4"), "A pattern sets the ratio; give only one of them."),
         ((*TELL[:4], "--ratio", "2"), "'2' is not a ratio"),
         ((*TELL[:4], "--pattern", "4:2"), "is not N:M"),
-        ((*TELL, "--kind", "zeros"), "Unknown kind 'zeros'"),
+        ((*TELL, "--ratio-kind", "zeros"), "Unknown kind 'zeros'"),
         (("--model", "/tmp/x"), "'/tmp/x' is not a model id"),
         ((*TELL[:2], "--label", "a+b"), "'a+b' is not a label"),
     ],

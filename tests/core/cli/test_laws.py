@@ -100,14 +100,14 @@ def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(curv
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["--keep", "1"], "give one between 0 and 1"),
+        (["--keep", "1"], "is outside (0, 1)"),
         (["--metric", "speed"], "is not perplexity, accuracy"),
         (["nobody"], "There is no result of 'nobody'; there are results of m."),
         (
             ["m", "--metric", "piqa"],
-            "enough ratios for a law, which needs 4 of a series or 3 of a family, the dense model's",
+            "too few ratios for a law: it needs 4 per series or 3 per family, dense included.",
         ),
-        (["m", "--perplexity", "ptb@2048:16"], "Nothing was measured at enough ratios"),
+        (["m", "--perplexity", "ptb@2048:16"], "There are too few ratios"),
         (["--csv", "--json"], "Choose one of"),
     ],
 )

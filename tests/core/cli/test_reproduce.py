@@ -40,11 +40,11 @@ RUNS = {
     "texts and seeds of their own": ["wanda@0.3,seed=2+wanda@0.5,text=text.txt:2x32+lora", *READ, *TRAIN],
     "a seed": ["wanda", *READ, "--seed", "7"],
     "another precision": ["magnitude", "--dtype", "bfloat16"],
-    "tasks scored in another precision": ["dense", "--tasks", "piqa:5,boolq", "--scoring", "bf16"],
+    "tasks scored in another precision": ["dense", "--tasks", "piqa:5,boolq", "--eval-dtype", "bf16"],
     "tasks after demonstrations": [
         *("dense", "--tasks", "piqa:5", "--fewshot", "4,selector=nearest,order=similar-last,template=chat"),
     ],
-    "what was scanned": ["wanda", *READ, "--scan", "linear"],
+    "what was scanned": ["wanda", *READ, "--sensitivity", "linear"],
     "several numbers": [
         *("dense", "--perplexity", "text.txt@32", "--perplexity", "text.txt@64:2"),
         *("--tasks", "piqa:5,boolq,arc_easy:7", "--latency"),

@@ -85,7 +85,7 @@ def test_rows_are_sorted_and_limited(stored, capsys):
     assert chains(shown(capsys, "m", "--sort", "chain"))[0] == ("m", "dense")
     assert len(shown(capsys, "--limit", "2")) == 2
     assert main(["results", "--sort", "speed"]) == 2
-    said = "Results are not sorted by 'speed'; choose one of perplexity, accuracy, size, chain."
+    said = "Order 'speed' is unknown; choose one of perplexity, accuracy, size, chain."
     assert capsys.readouterr().err.strip() == said
 
 
@@ -100,7 +100,7 @@ def test_own_leaves_out_what_only_ships(stored, capsys):
 def test_an_empty_selection_is_reported(stored, capsys):
     assert main(["results", "--chain", "nothing"]) == 0
     captured = capsys.readouterr()
-    assert captured.out == "" and captured.err == "No result fits; `slimscope results` lists all.\n"
+    assert captured.out == "" and captured.err == "No result matches; `slimscope results` lists all.\n"
     assert main(["results", "nobody"]) == 2
     assert capsys.readouterr().err == "There is no result of 'nobody'; there are results of m, other.\n"
 
@@ -119,7 +119,7 @@ def test_the_table_has_few_columns_and_says_what_else_there_is(stored, capsys, m
     assert main(["results"]) == 0
     out = capsys.readouterr().out
     assert "model" in out.partition("─")[0]
-    told = "Not shown: perplexity ptb@2048:16. `slimscope results KEY` shows one result in full, --tsv and --csv all"
+    told = "Not shown: perplexity ptb@2048:16. `slimscope results KEY` shows one result in full; --tsv and --csv show"
     assert told in " ".join(out.split())
 
 
@@ -146,7 +146,7 @@ def test_a_key_shows_one_result_in_full_with_its_command(stored, capsys):
     start = "slimscope run m wanda@0.5 --calibration c4-sample:16x2048 --perplexity wikitext2@2048:16 --tasks boolq:40,"
     assert command.startswith(start)
     assert main(["results", stored[2][:8], "--sort", "size"]) == 2
-    assert capsys.readouterr().err == "A key names one result; leave out --chain, --own, --sort and --limit.\n"
+    assert capsys.readouterr().err == "A key names one result; remove --chain, --own, --sort and --limit.\n"
     assert [row["key"] for row in shown(capsys, stored[2][:8])] == [stored[2][:12]]
 
 
@@ -154,7 +154,7 @@ def test_a_result_without_a_command_says_why(capsys):
     Store().put(make(perplexity(20.0), stages=(Stage(method="newer", ratio=0.5),)))
     assert main(["results", "a" * 8]) == 0
     out = capsys.readouterr().out
-    assert "There is no command that reproduces it: " in out and "made with 'newer', which this version" in out
+    assert "This variant cannot be reproduced: " in out and "made with 'newer', which this version" in out
 
 
 def test_a_csv_of_some_rows_pairs_them_with_dense_all_the_same(stored, capsys):

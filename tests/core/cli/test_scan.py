@@ -17,37 +17,37 @@ def rows():
 
 
 def test_each_block_is_measured_once_and_told(capsys, monkeypatch):
-    assert main([*RUN, "--scan", "block"]) == 0
+    assert main([*RUN, "--sensitivity", "block"]) == 0
     assert "Most sensitive of 2 blocks" in " ".join(capsys.readouterr().out.split())
     result, found = rows()
     assert [row.protocol["part"] for row in found] == ["model.layers.0", "model.layers.1"]
     for row in found:
         assert (row.n, row.protocol["windows"], row.protocol["window"]) == (2, 8, 32)
         assert row.dataset == result.variant.stages[0].calibration.corpus and row.stderr > 0
-    assert reproduce(result).endswith("--scan=block")
+    assert reproduce(result).endswith("--sensitivity=block")
     monkeypatch.setattr(sensitivity, "measure_sensitivity", lambda *_: pytest.fail("scanned again"))
-    assert main([*RUN, "--scan", "block"]) == 0
+    assert main([*RUN, "--sensitivity", "block"]) == 0
     assert main([*RUN, "--json"]) == 0  # what it found is there, and nothing else is asked for
 
 
 def test_linears_are_scanned_beside_blocks():
-    assert main([*RUN, "--scan", "block"]) == main([*RUN, "--scan", "linear"]) == 0
+    assert main([*RUN, "--sensitivity", "block"]) == main([*RUN, "--sensitivity", "linear"]) == 0
     result, found = rows()
     assert [row.protocol["by"] for row in found] == ["block"] * 2 + ["linear"] * 14
-    assert reproduce(result).endswith("--scan=block --scan=linear")
+    assert reproduce(result).endswith("--sensitivity=block --sensitivity=linear")
 
 
 def test_what_is_stored_is_not_made_again_to_be_scanned(monkeypatch):
     assert main(RUN) == 0
     monkeypatch.setattr(execute, "make_variant", lambda *_: pytest.fail("made again"))
-    assert main([*RUN, "--scan", "block"]) == 0
+    assert main([*RUN, "--sensitivity", "block"]) == 0
     assert len(rows()[1]) == 2
     with pytest.raises(pytest.fail.Exception):
-        main([*RUN, "--scan", "block", "--force"])
+        main([*RUN, "--sensitivity", "block", "--force"])
 
 
 def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):
-    assert main([*RUN, "--scan", "block"]) == 0
+    assert main([*RUN, "--sensitivity", "block"]) == 0
     from core.engine import scan
 
     monkeypatch.setattr(scan._Tail, "losses", lambda *_: pytest.fail("scanned again"))
@@ -67,6 +67,6 @@ def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):
     ],
 )
 def test_what_cannot_be_scanned_is_told_before_anything_runs(chain, calibration, said, capsys):
-    words = ["run", "./tiny", chain, "--calibration", calibration, "--scan", "block"]
+    words = ["run", "./tiny", chain, "--calibration", calibration, "--sensitivity", "block"]
     assert main([*words, *(["--train", "text.txt:24x32"] if "lora" in chain else [])]) == 2
     assert said in " ".join(capsys.readouterr().err.split())

@@ -56,4 +56,4 @@ def test_what_cannot_be_asked_is_one_sentence(words, said, capsys):
 
 def test_demonstrations_without_tasks_are_told(capsys):
     assert main([*RUN[:-2], "--fewshot", "2"]) == 2
-    assert "no tasks; add them with --tasks" in " ".join(capsys.readouterr().err.split())
+    assert "--fewshot needs tasks; add them with --tasks" in " ".join(capsys.readouterr().err.split())

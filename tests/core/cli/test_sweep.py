@@ -32,7 +32,7 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     assert [stage.ratio for stage in stages[1:4]] == [0.2, 0.4, 0.5]
     captured = capsys.readouterr()
     assert "3 of 10 points failed" in captured.err
-    assert "4/10 Magnitude, 2:4, tiny: Something unexpected went wrong (RuntimeError: odd)" in captured.err
+    assert "4/10 Magnitude, 2:4, tiny: Unexpected error (RuntimeError: odd)" in captured.err
     assert len(out.read_text().splitlines()) == 7
 
     monkeypatch.setattr(compute, "run_alone", real)
@@ -69,7 +69,7 @@ def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys)
     grid = [*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]
     assert main(grid) == 2
     *_, last = capsys.readouterr().err.strip().splitlines()
-    assert last.startswith("The sweep stops at 1/5 Dense, tiny, where the same command goes on: The d")
+    assert last.startswith("The sweep stopped at 1/5 Dense, tiny; the same command resumes there: The d")
     assert "points failed" not in last
 
 
@@ -77,7 +77,7 @@ def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, result
     (results_dir / "compute.lock").mkdir(parents=True)  # as of a folder that is read-only, also for root
     assert main([*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]) == 2
     told = capsys.readouterr().err
-    assert "The sweep stops at 1/5 Dense, tiny" in told and "The lock in" in told and "points failed" not in told
+    assert "The sweep stopped at 1/5 Dense, tiny" in told and "The lock in" in told and "points failed" not in told
 
 
 def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatch):
@@ -88,7 +88,7 @@ def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatc
             "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
         )
     assert main(grid) == 2
-    assert "stops at 2/3 Wanda, 30 %, tiny, where the same command goes on: The disk is full" in capsys.readouterr().err
+    assert "at 2/3 Wanda, 30 %, tiny; the same command resumes there: The disk is full" in capsys.readouterr().err
     assert [result.variant.method for result in store.results()] == ["dense"]
     with store.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refuse")

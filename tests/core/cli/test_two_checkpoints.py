@@ -81,7 +81,7 @@ def test_a_name_or_a_folder_narrows_the_table(here, capsys, folder, tmp_path, mo
     assert len(printed(capsys, "results", "ckpt", "--tsv").splitlines()) == 13
     other = shutil.copytree(folder / "tiny", tmp_path / "other")
     tiny("llama-gqa", seed=9).save_pretrained(other)
-    said = "There is no result of the model in ./other; `slimscope run ./other dense` measures it."
+    said = "The model in ./other has no results; `slimscope run ./other dense` measures it."
     monkeypatch.chdir(tmp_path)
     assert refused(capsys, "results", "./other") == said
     assert refused(capsys, "laws", "./other") == said
@@ -112,7 +112,7 @@ def test_a_comparison_names_both_and_pairs_no_perplexity_of_them(here, capsys):
     keys = {one.variant.revision: one.variant.key[:8] for one in Store().results() if one.variant.method == "dense"}
     shown = printed(capsys, "compare", *keys.values())
     assert all(f"dense, {name}" in shown for name in here) and "cannot be paired" in shown
-    assert "made of several" in refused(capsys, "compare", "dense", *keys.values())
+    assert "several dense models" in refused(capsys, "compare", "dense", *keys.values())
 
 
 def test_a_run_by_the_name_alone_is_refused_with_both_paths(here, capsys, measured):

@@ -29,7 +29,7 @@ NAMES = {ModelId("m", "r"): "m"}
     [
         ((Stage(method="newer", ratio=0.5),), "uses 'newer', which this version lacks"),
         ((MAGNITUDE.model_copy(update={"version": 9}),), "made by version 9 of Magnitude"),
-        ((Stage(method="magnitude", ratio=0.12345678),), "makes another variant today"),
+        ((Stage(method="magnitude", ratio=0.12345678),), "computes another variant"),
     ],
 )
 def test_what_has_no_command_says_why(stages, reason):

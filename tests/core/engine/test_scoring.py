@@ -74,7 +74,7 @@ def test_it_can_be_reproduced(capsys):
     store = Store()
     run(spec(), store)
     lines = reproduce(run(spec("bfloat16"), store)).split("\n")
-    assert len(lines) == 2 and "--scoring" not in lines[0] and lines[1].endswith("--scoring bf16")
+    assert len(lines) == 2 and "--eval-dtype" not in lines[0] and lines[1].endswith("--eval-dtype bf16")
     for line in lines:
         assert main(line.split()[1:]) == 0
         assert "Estimated" not in capsys.readouterr().err  # everything is stored

@@ -46,7 +46,7 @@ def test_a_checkpoint_has_the_precision_and_the_size_that_were_told(method, larg
         told = checkpoint_bytes(footprint, dtype)
         assert on_disk(saved) == pytest.approx(told, rel=0.04)
         said = capsys.readouterr().err
-        assert f"It will take about {told / 1e6:.2f} MB, {precision}." in said
+        assert f"The export needs about {told / 1e6:.2f} MB, {precision}." in said
         size = f"{on_disk(saved) / 1e6:.2f} MB"
         assert f"Saved to {saved}, {size}, {precision}. Export not checked: not read here. Its README.md" in said
         loaded = AutoModelForCausalLM.from_pretrained(saved, trust_remote_code=method == "slimllm")

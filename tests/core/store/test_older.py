@@ -94,10 +94,7 @@ def test_a_database_of_any_schema_comes_in_and_stays_as_it_is(tmp_path, revision
 
     again = import_database(file, store)
     assert (again.variants, again.numbers, again.kept) == (0, 0, 3)
-    assert again.words() == (
-        "0 numbers of 0 variants came in, 0 of them with the outcomes behind them; 3 were there already and stay as "
-        "they were."
-    )
+    assert again.words() == "Imported 0 numbers of 0 variants, 0 with samples; 3 existing numbers did not change."
 
 
 def test_numbers_that_are_there_are_kept(tmp_path):
@@ -136,7 +133,7 @@ def test_rows_that_cannot_be_read_are_named_and_the_others_come_in(tmp_path, cap
     assert main(["results", "import", str(file)]) == 0
     said = capsys.readouterr().err
     assert f"The footprint of the stored variant {OTHER[:12]} is skipped" in said
-    assert said.endswith("1 numbers of 1 variants came in, 0 of them with the outcomes behind them.\n")
+    assert said.endswith("Imported 1 numbers of 1 variants, 0 with samples.\n")
     assert list(Store().read().results) == [KEY]
 
 
@@ -162,7 +159,7 @@ def foreign(file):
     [
         (damaged, "local.db is damaged ("),
         (newer, "local.db was made by a newer version of this program; update this one."),
-        (foreign, "local.db is a database, but none of this program; give a local.db of it."),
+        (foreign, "local.db is a database of another program; give a local.db of this one."),
         (
             lambda file: file.write_text("no database"),
             "local.db is no SQLite database; give a local.db of this program.",

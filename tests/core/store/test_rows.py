@@ -123,7 +123,7 @@ VARIANTS = {
     "an unknown field": ({"variant": written().replace('"revision"', '"colour": 1, "revision"')}, "The stored variant"),
     "no JSON": ({"variant": "{half a"}, "The stored variant"),
     "nested too deep": ({"variant": "[" * 100_000}, "The stored variant"),
-    "another key": ({"variant": make(key="c" * 64).variant.model_dump_json()}, "its key is not that"),
+    "another key": ({"variant": make(key="c" * 64).variant.model_dump_json()}, "its key does not match"),
     "a footprint of nothing": ({"footprint": "{}"}, "The footprint of the stored variant"),
 }
 

@@ -85,7 +85,7 @@ def test_a_file_that_gives_another_number_is_named(caplog):
     store, other = Store(), TASK.model_copy(update={"value": 0.75})
     file = store.put_samples(KEY, TASK, FRAME)
     assert store.samples(KEY, other) is None and store.samples(KEY, other) is None
-    words = f"The samples in {file} do not give acc = 0.75; run the variant, or import it, again to replace them."
+    words = f"The samples in {file} do not give acc = 0.75; run or import the variant again to replace them."
     assert samples.damaged([KEY]) == [words] == caplog.messages  # once
     assert samples.lost(KEY, other) and samples.damaged(["b" * 64]) == []
     store.put_samples(KEY, other, FRAME.assign(acc=[1.0, 1.0, 1.0, 0.0] * 10))

@@ -72,7 +72,7 @@ def test_local_numbers_win_over_shipped_ones_and_deleting_brings_those_back():
     assert store.local_keys() == {KEY}
     store.delete(KEY)
     assert store.results() == [shipped]
-    with pytest.raises(UserError, match="shipped with the project"):
+    with pytest.raises(UserError, match="bundled with the project"):
         store.delete(KEY)
 
 
@@ -291,7 +291,7 @@ def test_a_database_of_a_newer_version_is_refused(results_dir):
         ("nosuch://me:hunter2@host/db", "unknown kind of database, 'nosuch'"),
         ("postgresql+pg8000://me:hunter2@host/db", "needs the Python package 'pg8000'"),
         ("postgresql://me:hunter2@host:port/db", "not a database URL"),
-        ("sqlite:////proc/nowhere/local.db", "cannot be made"),
+        ("sqlite:////proc/nowhere/local.db", "cannot be created"),
     ],
 )
 def test_a_bad_url_is_one_sentence_without_the_password(url, message, monkeypatch):

@@ -8,6 +8,7 @@ down_revision = None
 
 
 def upgrade() -> None:
+    """Create the tables."""
     op.create_table(
         "variants",
         sa.Column("key", sa.String(64), primary_key=True),

@@ -1,4 +1,4 @@
-"""An index that says which variants of a model have changed."""
+"""An index for the changed variants of a model."""
 
 from alembic import op
 
@@ -7,4 +7,5 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
+    """Create the index."""
     op.create_index("variants_of_model", "variants", ["model", "updated", "key"])

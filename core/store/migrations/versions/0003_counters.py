@@ -1,4 +1,4 @@
-"""Changes are counted, not timed; jobs know which machine submitted them."""
+"""Counters of changes in place of times, and the machine that submitted a job."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,6 +8,7 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
+    """Add the counters and the columns; the counts follow the order of the times."""
     counters = op.create_table(
         "counters",
         sa.Column("name", sa.String(16), primary_key=True),
