@@ -44,7 +44,7 @@ def answer(
 
 
 def _condition(at: str) -> str:
-    """Return the begin of the sentence about an amount."""
+    """Return the start of a sentence about an amount."""
     if "%" in at:
         return f"At a pruning ratio of {at}"
     if at.endswith("x"):

@@ -12,7 +12,7 @@ from dashboard.charts.points import by_seed, collapse, is_dense
 from dashboard.charts.zeroshot import one_protocol, over_seeds, scored_on, seven_means
 
 TRAINED, UNTRAINED = "trained", "not trained"
-TEXTS = ["calibration", "train"]  # differ between variants of one chain and amount, besides seeds
+TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
 
 
 def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:

@@ -25,7 +25,7 @@ FEW = 4  # series, with dense, that the legend names; if there are more, hover t
 
 
 def shown_of(fitted: Sequence[Fit]) -> Fit:
-    """Return the fit that the chart emphasises: the one that predicts best, or the first without a known error."""
+    """Return the fit that the chart emphasises: the one that predicts best, or the first if no error is known."""
     return best_of(fitted) or fitted[0]
 
 

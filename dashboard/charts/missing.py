@@ -51,7 +51,7 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     if method.bit_choices:
         wanted = [(f"{bits}bit", 1.0) for bits in method.bit_choices]  # quantisation may follow any pruning
     if method.factor_choices:
-        wanted = [(f"{factor:g}x", 1.0) for factor in method.factor_choices]  # no other method compresses the embedding
+        wanted = [(f"{factor:g}x", 1.0) for factor in method.factor_choices]  # of the embedding, which pruning leaves
     if method.supports_nm:
         wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
     start = stages[last].amount_place

@@ -139,7 +139,7 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     )
     same = dict.fromkeys(("untuned", "recovery", "where", "parts", "method", "pattern"), "first")
     mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
-    mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
+    mean = mean.assign(task=f"Mean of {shown['task'].nunique()} tasks", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
 
