@@ -11,7 +11,7 @@ def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
     assert "numbers that papers print" in said and "paper SlimLLM, main table, precision not told" in said
     assert "Bars:" not in said and len(charts(app)) == 2
     assert "**SlimLLM (published)** has the lowest perplexity" in read(app)
-    assert "points from dense, where no interval" in read(app)
+    assert "points relative to dense, without an interval" in read(app)
     assert "is 3.00 times the dense model's" in read(app) and not app.multiselect
 
 

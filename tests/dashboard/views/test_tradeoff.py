@@ -233,7 +233,7 @@ def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(sto
     app = open_tradeoff(limit_times_dense=2)
     assert set(table(app)["Misses by"]) == {"times dense not known"} and not app.exception
     app = open_tradeoff(limit_packed_mb=250)
-    assert "At most 250 MB packed: 2 fit, but perplexity diverged." in read(app)
+    assert "At most 250 MB packed: 2 variants fit, but perplexity diverged." in read(app)
     app = open_tradeoff(quality="Mean accuracy")
     assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
     assert not app.exception
