@@ -1,1 +1,1 @@
-"""The browser side of Slimscope: pages, figures and exports. It imports `core`; `core` never imports it."""
+"""The dashboard: pages, charts and exports. It imports `core`; `core` never imports it."""

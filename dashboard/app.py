@@ -1,4 +1,4 @@
-"""The dashboard's script, which every visit runs: pages and what is above them."""
+"""The dashboard's entry script, which Streamlit runs for every page: page list, identity line and contrast."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 
 PROJECT = str(Path(__file__).resolve().parents[1])
-if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
+if PROJECT not in sys.path:  # Streamlit adds only this file's folder
     sys.path.insert(0, PROJECT)
 
 from dashboard.panels import about, contrast  # noqa: E402

@@ -1,4 +1,4 @@
-"""What pages read: the store, the queue and the tidy rows, cached until a change of the store shows (`Renewal`)."""
+"""Data access of the pages: store, job queue and tidy rows, cached until `Renewal` shows a change of the store."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from core.store.store import Store
 from dashboard.renewal import Renewal
 from dashboard.sharing import SharedTable
 
-Number = tuple[str, str, str]  # the values of `core.analysis.differences.NUMBER`
+Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.analysis.differences.NUMBER`
 
 
 def store() -> Store:
-    """Return the store of this machine, opened once a process."""
+    """Return the store of this machine; it is opened once per process."""
     return _store(database_url(None))
 
 
@@ -41,24 +41,24 @@ def _store(url: URL) -> Store:
 
 
 def queue() -> Queue:
-    """Return the queue of this machine; this process runs its jobs unless another one already does."""
+    """Return the job queue of this machine; this process runs its jobs unless another process already does."""
     return _queue(store().url)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _queue(url: URL) -> Queue:
-    made = Queue(_store(url))
-    made.start()
-    return made
+    jobs = Queue(_store(url))
+    jobs.start()
+    return jobs
 
 
 def stamp(model: str | None = None) -> tuple:
-    """Return what changes whenever the rows that pages show do, those of a model by its stored name, or all."""
+    """Return a cache key for the rows that pages show: of one model, by its stored name, or of all models."""
     return _renewal(store().url).stamp(model)
 
 
 def show_now() -> None:
-    """Let the next run of every page show all that is stored, as after an action on a page."""
+    """Show all stored rows at the next run of every page, for example after a user's action."""
     _renewal(store().url).show_now()
 
 
@@ -68,12 +68,12 @@ def _renewal(url: URL) -> Renewal:
 
 
 def active_jobs() -> list[Job]:
-    """Return the jobs that run, then those that wait, in their order."""
+    """Return the running jobs, then the queued ones in their order."""
     return queue().active()
 
 
 def names() -> Mapping[ModelId, str]:
-    """Return the display names of all models that there are numbers of, the papers' among them."""
+    """Return the display names of all models with results, including published ones."""
     return _names(store().url, stamp(), bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
@@ -83,24 +83,24 @@ def _names(url: URL, stamp: tuple, of_papers: tuple) -> Mapping[ModelId, str]:
 
 
 def called(variant: Variant | VariantSpec, *beside: ModelId) -> str:
-    """Return the display name of a variant's model, which may have no numbers yet, `beside` others that have none."""
+    """Return the display name of a variant's model, unique among all models with results and the models `beside`."""
     return display_names([*names(), *beside, variant.model_id])[variant.model_id]
 
 
 def model_named(typed: str) -> str:
-    """Return the display name that a name in an address means: of several the model with most variants."""
+    """Return the display name for a name in a link; if several models match, the one with most variants."""
     return _meant(typed, names())[0]
 
 
 def model_to_run(model: str) -> str:
-    """Return what a run is given for a model by its display name."""
-    found = [one for one, shown in names().items() if shown == model]
-    one = min(found, key=lambda one: one.revision in UNTOLD, default=ModelId(model, UNKNOWN))
+    """Return the model id that a run takes for a display name."""
+    matching = [one for one, shown in names().items() if shown == model]
+    one = min(matching, key=lambda one: one.revision in UNTOLD, default=ModelId(model, UNKNOWN))
     return typed_name(one) if one.name == model else f"{one.name}@{one.revision}"
 
 
 def models() -> list[str]:
-    """Return the display names of the models that there are variants of, the one with most first."""
+    """Return the display names of the models with stored variants, the model with most variants first."""
     return _models(store().url, stamp(), bundled.stamp(paths.SHIPPED_PUBLISHED, "*.csv"))
 
 
@@ -111,16 +111,16 @@ def _models(url: URL, stamp: tuple, of_papers: tuple) -> list[str]:
 
 
 def printed_models() -> list[str]:
-    """Return the display names of the models that papers have numbers of, the smallest first."""
+    """Return the display names of the models with published results, the smallest first."""
     shown = names()
     return [shown[ModelId(model, PUBLISHED)] for model in models_of(paper_results().values())]
 
 
 def frame(model: str) -> SharedTable:
-    """Return every measurement of a model as a tidy row, the papers' among them; `frame.attrs["warnings"]` names what
-    could not be read.
+    """Return every measurement of a model as tidy rows, including published ones.
 
-    All sessions share the same table until a row of the model changes.
+    All sessions share the same table until a row of the model changes. `frame.attrs["warnings"]` has a warning for each
+    unreadable row.
     """
     url = store().url
     shown, name = _meant(model, names())
@@ -129,12 +129,12 @@ def frame(model: str) -> SharedTable:
 
 
 def stamp_of(model: str) -> tuple:
-    """Return what changes whenever a model's numbers do, by its display name."""
+    """Return a cache key for a model's results, by its display name."""
     return stamp(_meant(model, names())[1])
 
 
 def _meant(typed: str, known: Mapping[ModelId, str]) -> tuple[str, str]:
-    """Return the display name that a name means, and the name that the model's variants are stored with."""
+    """Return the display name for a typed name, and the name under which the store has the model's variants."""
     shown = next(iter(meant_by(typed, known)), typed)
     return shown, next((one.name for one, each in known.items() if each == shown), typed)
 
@@ -146,7 +146,7 @@ def _kept(url: URL) -> RowCache[VariantRows]:
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
 def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, SharedTable]:
-    """Return the rows of each model of a name by its display name, and none of "", which has none."""
+    """Return the rows of each model with this stored name, by display name; the key "" has an empty table."""
     known, papers = _kept(url).of(name), [one for one in paper_results().values() if one.variant.model == name]
     tidied = build_frame([*known.values.values(), *map(variant_rows, papers)])
     frames = {"": tidied[:0].copy(), **{str(shown): rows for shown, rows in tidied.groupby("model", sort=False)}}
@@ -156,13 +156,13 @@ def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, Sh
 
 
 def unread(model: str) -> list[str]:
-    """Return a sentence for each row of a model that could not be read, and each file of samples, once one was read."""
+    """Return a warning for each unreadable row of a model, and for each damaged samples file that was opened."""
     rows = frame(model)
     return [*rows.attrs["warnings"], *damaged(set(rows["key"]))]
 
 
 def rows(metric: str, datasets: Sequence[str]) -> SharedTable:
-    """Return the rows of all models that are of a metric and of one of the data sets, without the papers'."""
+    """Return the rows of all models for one metric and these data sets, without published results."""
     return _rows(store().url, stamp(), metric, tuple(datasets))
 
 
@@ -179,10 +179,15 @@ def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> Sha
 def paired(
     seeds: Sequence[tuple[str, ...]], reference: str | None, numbers: Sequence[Number] | None = None
 ) -> pd.DataFrame:
-    """Return the `differences` of variants to a reference in these numbers, or else in all that they share.
+    """Return the paired differences (`core.analysis.differences`) of variants to a reference.
 
-    `seeds` are the keys of each variant by seed; the first stands for all (`over_seeds`). Without a reference there are
-    none.
+    Args:
+        seeds: Keys of each variant by seed; the rows have the first one (`over_seeds`).
+        reference: Key of the reference; without one the table is empty.
+        numbers: Metrics to compare; None compares all that both have.
+
+    Returns:
+        Rows of `COLUMNS`, with p values adjusted over all of them.
     """
     if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
@@ -192,9 +197,9 @@ def paired(
     return adjust_together(pd.DataFrame([row for keys in seeds for row in known[keys]], columns=COLUMNS))
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has a reference a column
+@st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has one reference per column
 def _pairs(url: URL, stamp: tuple, reference: str, numbers: tuple[Number, ...] | None) -> dict[tuple[str, ...], list]:
-    """Return where the rows of `paired` are kept that are known, by the variant's keys."""
+    """Return the cache of `paired`: rows by the variant's keys."""
     return {}
 
 
@@ -205,18 +210,18 @@ def _paired(
     rows: dict[tuple[str, ...], list] = {keys: [] for keys in seeds}
     if reference not in there:
         return rows
-    seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # others were deleted, which shows at the next run
+    seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # the rest was deleted since; the next run shows that
     groups = [[_only(there[key], numbers) for key in keys] for keys in seeds]
     samples = over_seeds(groups, store().samples)
-    found = differences([group[0] for group in groups], _only(there[reference], numbers), samples)
+    rows_found = differences([group[0] for group in groups], _only(there[reference], numbers), samples)
     of_first = {keys[0]: keys for keys in seeds}
-    for row in found.to_dict("records"):
+    for row in rows_found.to_dict("records"):
         rows[of_first[row["key"]]].append(row)
     return rows
 
 
 def fewshot_table(model: str) -> pd.DataFrame:
-    """Return `core.analysis.fewshot.fewshot_table` of all variants of a model, the dense one first."""
+    """Return `core.analysis.fewshot.fewshot_table` of all variants of a model, dense first."""
     return _shots(store().url, stamp_of(model), model)
 
 
@@ -231,31 +236,31 @@ def _shots(url: URL, stamp: tuple, model: str) -> pd.DataFrame:
 
 
 def _only(result: Result, numbers: Sequence[Number] | None) -> Result:
-    """Return a result with these of its numbers, or all."""
+    """Return a result with only these metrics; None keeps all."""
     if numbers is None:
         return result
-    kept = tuple(one for one in result.measurements if number_of(one) in numbers)
-    return result.model_copy(update={"measurements": kept})
+    wanted = tuple(one for one in result.measurements if number_of(one) in numbers)
+    return result.model_copy(update={"measurements": wanted})
 
 
 def result(key: str) -> Result | None:
-    """Return one variant's result."""
+    """Return the result of a variant, stored or published."""
     return store().get(key) or paper_results().get(key)
 
 
 def results(keys: Collection[str]) -> dict[str, Result]:
-    """Return those of the variants that there are, without the user's own layers."""
+    """Return the results that exist for these keys, without layer reports of the user's own runs."""
     papers = paper_results()
     return {key: papers[key] for key in keys if key in papers} | store().get_many(keys)
 
 
 @st.cache_resource(max_entries=1, show_spinner=False)
 def published() -> SharedTable:
-    """Return the papers' values."""
+    """Return the published values."""
     return SharedTable(bundled.published())
 
 
 @st.cache_data(max_entries=1, ttl=600, show_spinner=False)
 def corpora_here() -> tuple[str, str]:
-    """Return the corpora that this machine measures on and calibrates on by default."""
+    """Return the default corpora of this machine: for evaluation and for calibration."""
     return default_corpora()

@@ -1,7 +1,7 @@
-"""When a change of the store shows on the pages.
+"""When the pages show a change of the store.
 
-A change shows at the next run of a page. While rows keep coming, all sessions show the rows of one moment for `PAUSE`
-seconds, so that they share what is computed from them.
+A page shows a change at its next run. While new rows keep arriving, all sessions show the same state for `PAUSE`
+seconds, so that they share cached computations.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-PAUSE = 2.0  # seconds that rows are shown for at most while newer ones come
+PAUSE = 2.0  # seconds; how long pages may show old rows while newer ones arrive
 
-Stamp = tuple[tuple, tuple]  # of `Store.stamp`: (number, last change) of the user's rows, and the shipped files
+Stamp = tuple[tuple, tuple]  # of `Store.stamp`: (count, last change) of the user's rows, and the bundled files
 
 
 class _Shown(NamedTuple):
-    number: int  # of changes that were shown; a stamp may return after a row is deleted
+    number: int  # of changes shown so far; a stamp can recur after a row is deleted
     stamp: Stamp
 
 
 class Renewal:
-    """The state of a store that all sessions show."""
+    """The state of the store that all sessions show."""
 
     def __init__(self, read: Callable[[str | None], Stamp], clock: Callable[[], float] = monotonic):
         self._read, self._clock = read, clock
@@ -32,9 +32,9 @@ class Renewal:
         self._since = -inf  # when the last change was shown
 
     def stamp(self, model: str | None = None) -> _Shown:
-        """Return a value that changes whenever the shown rows do, those of one model or all.
+        """Return a cache key for the rows that pages show, of one model or of all.
 
-        Whatever is read from the store after this call is at least as new.
+        Rows read from the store after this call are at least as new.
         """
         with self._lock:
             now = self._read(model)
@@ -45,7 +45,7 @@ class Renewal:
             return self._shown[model]
 
     def show_now(self) -> None:
-        """Let the next run of every page show the newest rows."""
+        """Show the newest rows at the next run of every page."""
         with self._lock:
             self._since = -inf
 
@@ -55,5 +55,5 @@ class Renewal:
 
 
 def _lost_rows(before: Stamp, now: Stamp) -> bool:
-    """Return whether rows were deleted, or the shipped files changed, which always shows at once."""
+    """Return whether rows were deleted or bundled files changed; pages show both without a pause."""
     return now[0][0] < before[0][0] or now[1] != before[1]

@@ -1,7 +1,7 @@
 """The dashboard's server: `slimscope dashboard`.
 
-It loads what the first page needs, and reads what is stored, before it takes visits: that takes longer than to draw a
-page.
+Before it accepts visits, it imports the libraries of the first page and reads the default model's rows. Both take
+longer than drawing a page.
 """
 
 import gc
@@ -15,19 +15,19 @@ import scipy.special  # noqa: F401
 import streamlit as st
 
 PROJECT = str(Path(__file__).resolve().parents[1])
-if PROJECT not in sys.path:  # Streamlit puts only this file's own folder there
+if PROJECT not in sys.path:  # Streamlit adds only this file's folder
     sys.path.insert(0, PROJECT)
 
-# Which misses a runtime that is not there yet.
+# It warns that no Streamlit runtime exists yet.
 logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
 from core.request.stages import DEFAULT_MODEL  # noqa: E402
 from dashboard import data  # noqa: E402
 from dashboard.panels import about, accuracy, answer, budget, details, missing, series  # noqa: E402, F401
 
-go.Figure(go.Scatter())  # plotly loads its parts when they are first used
+go.Figure(go.Scatter())  # plotly loads its modules on first use
 data.frame(DEFAULT_MODEL)
 gc.collect()
-gc.freeze()  # Streamlit collects after every run, which would look through all of this each time
+gc.freeze()  # Streamlit collects garbage after every run; frozen objects are skipped
 
 app = st.App("app.py")

@@ -1,7 +1,7 @@
-"""What all sessions share: tables that nobody can change, and what is computed from them, once for everybody.
+"""Cache that all sessions share: read-only tables, and the results computed from them.
 
-Every `SharedTable` has a number of its own, and results are remembered by the numbers of their inputs. A new row in the
-store makes a new table with a new number, so no result of the old table is used again.
+Every `SharedTable` has a unique number, which the cache uses as a key. A new row in the store makes a new table with a
+new number, so results of the old table are not used again.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from typing import Any, ParamSpec, TypeVar
 import numpy as np
 import pandas as pd
 
-LIMIT = 100_000_000  # bytes of all that is remembered; the least recently used results are dropped first
-CELL = 8  # bytes of a table's cell: a number, or the address of a text that other tables hold, too
-SMALL = 1000  # bytes of anything that is neither a table nor states its size
+LIMIT = 100_000_000  # bytes of all cached results; the least recently used are dropped first
+CELL = 8  # bytes of a table cell: a number, or a pointer to a text that other tables share
+SMALL = 1000  # bytes assumed for a value without a known size
 Arguments = ParamSpec("Arguments")
 Value = TypeVar("Value")
 _NUMBERS = count()
 
 
 class SharedTable(pd.DataFrame):
-    """A table that refuses changes; whatever pandas derives from it is an ordinary table."""
+    """A read-only table; tables that pandas derives from it are ordinary ones."""
 
     def __init__(self, table: pd.DataFrame):
         super().__init__(table)  # type: ignore[call-arg]
@@ -39,14 +39,14 @@ class SharedTable(pd.DataFrame):
         return pd.DataFrame
 
     def _refuse(self, *args: Any, **kwargs: Any) -> Any:
-        raise TypeError("All sessions share this table, so it cannot be changed; change a copy of it.")
+        raise TypeError("All sessions share this table, so it is read-only; change a copy of it.")
 
     __setitem__ = __delitem__ = insert = isetitem = _refuse  # type: ignore[assignment, misc]
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._refuse()
 
-    # An assignment by one of these changes a temporary table, and pandas warns that it has no effect.
+    # An assignment through one of these changes a temporary table; pandas warns that it has no effect.
     loc = property(lambda self: pd.DataFrame(self).loc)  # type: ignore[assignment]
     iloc = property(lambda self: pd.DataFrame(self).iloc)  # type: ignore[assignment]
     at = property(lambda self: pd.DataFrame(self).at)  # type: ignore[assignment]
@@ -54,7 +54,7 @@ class SharedTable(pd.DataFrame):
 
 
 class _Entry:
-    """One result, which the first caller computes while the others wait."""
+    """One cached result; the first caller computes it while others wait."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -64,7 +64,7 @@ class _Entry:
 
 
 class _Memory:
-    """Results by key, within `LIMIT`."""
+    """Cached results by key, up to `LIMIT` bytes."""
 
     def __init__(self) -> None:
         self.lock = Lock()
@@ -98,34 +98,36 @@ _MEMORY = _Memory()
 
 
 def shared(compute: Callable[Arguments, Value]) -> Callable[Arguments, Value]:
-    """Remember, for all sessions, what a pure function returns for `SharedTable`s and hashable choices.
+    """Cache the results of a pure function of `SharedTable`s and hashable values, for all sessions.
 
-    Tables that it returns, also in a tuple, become `SharedTable`s; a list, set or dictionary is handed out as a copy.
-    Any other table among its arguments has no number, so the function is then called each time.
+    Returned tables become `SharedTable`s, also inside a tuple. Lists, sets and dictionaries are returned as copies. If
+    an argument is an ordinary table, which has no number, the function is called each time.
 
     Raises:
-        TypeError: For a function of a page's script, which each run defines again.
+        TypeError: For a function of a page's script, because each run defines a new one.
     """
     if compute.__module__ == "__main__":
-        raise TypeError(f"Define {compute.__qualname__} in a module: each run of a page's script makes a new function.")
+        raise TypeError(
+            f"Define {compute.__qualname__} in a module: each run of a page's script defines a new function."
+        )
 
     @wraps(compute)
-    def remembered(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
+    def cached(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Value:
         try:
             key = compute, _key((args, kwargs))
         except _UnkeyedError:
             return compute(*args, **kwargs)
         return _MEMORY.get(key, partial(compute, *args, **kwargs))
 
-    return remembered
+    return cached
 
 
 class _UnkeyedError(Exception):
-    """Something by which no result can be remembered."""
+    """An argument that cannot be part of a cache key."""
 
 
 def _key(value: Any) -> Hashable:
-    """Return what stands for a value in keys: equal for equal values of one type."""
+    """Return the part of a cache key for a value: equal for equal values of the same type."""
     if isinstance(value, SharedTable):
         return SharedTable, value._number
     if isinstance(value, pd.DataFrame | pd.Series | pd.Index | np.ndarray):
@@ -136,7 +138,7 @@ def _key(value: Any) -> Hashable:
         return type(value), *map(_key, value)
     if isinstance(value, dict):
         return dict, *((name, _key(one)) for name, one in value.items())
-    if isinstance(value, FunctionType) and "<" in value.__qualname__:  # made anew by each run, as a lambda
+    if isinstance(value, FunctionType) and "<" in value.__qualname__:  # a lambda, which each run defines again
         raise _UnkeyedError
     try:
         hash(value)

@@ -1,1 +1,1 @@
-"""Tidy rows to plotly figures, and what a method looks like in all of them."""
+"""Charts: tidy rows to plotly figures, and the styles of methods."""

@@ -1,4 +1,4 @@
-"""The answer of Explore in words: which of the series that are shown is best at an amount, and by how much."""
+"""Explore's answer in words: the best of the shown series at an amount, and its distance to dense."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from core.analysis.reporting import UNADJUSTED, end_words, interval_words, liste
 from core.analysis.verdicts import SIGNIFICANT
 from core.formatting import format_number
 
-MOST_TIED = 3  # that are named
+MOST_TIED = 3  # series named as not significantly different, at most
 
 
 def answer(
@@ -23,72 +23,72 @@ def answer(
     dense: pd.Series | None,
     plainly: float = math.nan,
 ) -> str:
-    """Return one sentence in Markdown.
+    """Return the answer in Markdown.
 
-    `best` is the point with the lowest perplexity at the amount `at`, `ties` the series that are not significantly
-    different from it after Holm. `ratio` and `lost` are its paired differences to dense (`paired.of_points`), of
-    perplexity and of the mean accuracy, the latter None where it was not measured. `dense` is the dense model's point,
-    where there is one, and `plainly` the difference of the mean accuracies where it has no pair.
+    Args:
+        at: The amount.
+        best: The point with the lowest perplexity at the amount.
+        ties: Series that do not differ significantly from it, after Holm's correction.
+        ratio: Its paired difference to dense (`paired.of_points`) in perplexity.
+        lost: The same in mean accuracy; None if that is not measured.
+        dense: The dense model's point, if known.
+        plainly: The unpaired difference in mean accuracy, for when there is no pair.
     """
-    said = f"{_made(at)}, **{best['series']}** reads text best of those shown: "
-    said += f"its perplexity is {_times(best, ratio, dense)}"
-    if ties:
-        said += f", {tied(ties)}"
-    said += f", its mean accuracy {_accuracy(lost, plainly)}"
-    if pd.isna(best["packed_mb"]):  # imported without it
-        return f"{said}."
-    instead = "" if dense is None else f" instead of {dense['packed_mb']:.0f}"
-    return f"{said}, and it takes {best['packed_mb']:.0f} MB packed{instead}."
+    text = f"{_condition(at)}, **{best['series']}** has the lowest perplexity shown: {_times(best, ratio, dense)}"
+    text += f", {tied(ties)}. " if ties else ". "
+    text += _accuracy(lost, plainly)
+    if pd.isna(best["packed_mb"]):  # imported without a size
+        return text
+    base = "" if dense is None else f" (dense: {dense['packed_mb']:.0f} MB)"
+    return f"{text} Packed size: {best['packed_mb']:.0f} MB{base}."
 
 
-def _made(at: str) -> str:
-    """Say what was done at an amount."""
+def _condition(at: str) -> str:
+    """Return the start of a sentence about an amount."""
     if "%" in at:
-        return f"With {at} of the weights removed"
+        return f"At a pruning ratio of {at}"
     if at.endswith("x"):
         return f"With the embedding {at[:-1]} times smaller"
-    return f"Rounded to {at}s a weight" if "bit" in at else f"In the pattern {at}"
+    return f"At {at.removesuffix('s')}s per weight" if "bit" in at else f"With {at} sparsity"
 
 
 def on_each(at: str, found: pd.DataFrame) -> str:
-    """Return one sentence in Markdown on what is best at the amount `at` on each model (`multiples.multiples`)."""
+    """Return one sentence in Markdown on the best series at an amount on each model (`multiples.multiples`)."""
     here = found[found["where"] == at]
     best = here.loc[here.groupby("model", sort=False)["value"].idxmin()]
     rows = list(best[["of", "model", "value"]].itertuples(index=False))
     if best["of"].nunique() == 1:
-        times = listed([f"{ratio_words(value)} times the dense perplexity on {model}" for _, model, value in rows])
-        return f"{_made(at)}, **{rows[0].of}** reads text best of those shown: {times}."
-    each = listed(
-        [f"**{of}** on {model} ({ratio_words(value)} times the dense perplexity)" for of, model, value in rows]
-    )
-    return f"{_made(at)}, {each} read text best of those shown."
+        times = listed([f"{ratio_words(value)} times dense on {model}" for _, model, value in rows])
+        return f"{_condition(at)}, **{rows[0].of}** has the lowest perplexity shown: {times}."
+    each = listed([f"**{of}** on {model} ({ratio_words(value)} times dense)" for of, model, value in rows])
+    return f"{_condition(at)}, the lowest perplexities shown are of {each}."
 
 
 def tied(names: Sequence[str]) -> str:
-    """Say of the best that others are not significantly different from it."""
+    """Return the part of an answer that names the series that do not differ significantly from the best."""
     named = ", ".join(names[:MOST_TIED]) + (f" and {len(names) - MOST_TIED} more" if len(names) > MOST_TIED else "")
-    return f"after Holm's correction not significantly different from {named}"
+    return f"not significantly different from {named} (Holm-adjusted)"
 
 
 def _times(best: pd.Series, ratio: pd.Series, dense: pd.Series | None) -> str:
     if dense is None:
         return format_number(best["value"])
     if not ratio["paired"]:
-        return f"{ratio_words(best['value'] / dense['value'])} times the dense model's"
+        return f"{ratio_words(best['value'] / dense['value'])} times dense"
     interval = _labelled(interval_words(ratio["ratio_low"], ratio["ratio_high"], ratio_words))
-    return f"{ratio_words(ratio['ratio'])} times the dense model's{interval}"
+    return f"{ratio_words(ratio['ratio'])} times dense{interval}"
 
 
 def _accuracy(lost: pd.Series | None, plainly: float) -> str:
     if lost is None:
-        return "was not measured yet"
+        return "Mean accuracy: not measured yet."
     if not lost["paired"]:
         if math.isnan(plainly):
-            return "cannot be paired with the dense model's"
-        return f"is {point_words(plainly)} points from dense, where no interval is known"
+            return "Mean accuracy: not comparable with dense."
+        return f"Mean accuracy: {point_words(plainly)} points relative to dense, without an interval."
     interval = _labelled(interval_words(lost["low"], lost["high"], end_words))
-    figures = f"is {point_words(lost['difference'])} points from dense{interval}"
-    return figures if lost["verdict"] in SIGNIFICANT else f"{figures}, {lost['verdict_text']}"
+    text = f"Mean accuracy: {point_words(lost['difference'])} points relative to dense{interval}"
+    return f"{text}." if lost["verdict"] in SIGNIFICANT else f"{text}, {lost['verdict_text']}."
 
 
 def _labelled(interval: str | None) -> str:

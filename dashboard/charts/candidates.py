@@ -1,4 +1,4 @@
-"""From tidy rows to the variants that a budget is asked of: one row each, with its qualities and what it takes up."""
+"""From tidy rows to the candidates for a budget: one row per variant, with its qualities and costs."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ from dashboard.charts.points import by_seed, collapse, is_dense
 from dashboard.charts.zeroshot import one_protocol, over_seeds, scored_on, seven_means
 
 TRAINED, UNTRAINED = "trained", "not trained"
-TEXTS = ["calibration", "train"]  # what tells variants of one chain and amount apart, beside seeds
+TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
 
 
 def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:
-    """Return the points of `collapse` of every variant, dense first, then those made with one of the texts `first`.
+    """Return the points (`collapse`) of all variants, with the columns that a budget needs.
 
-    `measured` are perplexities of one model, text and protocol, and `scored` accuracies as of `of_documents`. Added are
-    perplexity and mean_accuracy (of seven tasks, a share) with their ends `_low` and `_high`, times_dense,
-    accuracy_lost (mean_accuracy minus that of the dense model), family, own_grid, training (TRAINED or UNTRAINED),
-    `keys` by seed and the texts each was made with; these are in `series`, too, where it does not tell two apart
-    otherwise.
+    Args:
+        measured: Perplexities of one model, text and protocol.
+        scored: Accuracies as of `of_documents`.
+        first: Calibration or training data; variants with other data come last.
+
+    Returns:
+        Points, dense first. Added columns: perplexity and mean_accuracy (of seven tasks, a share), each with `_low` and
+        `_high`; times_dense; accuracy_lost (mean_accuracy minus the dense model's); family; own_grid; training (TRAINED
+        or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is ambiguous otherwise.
     """
     parts, groups = [], list[tuple[str, ...]]()
     for _, part in measured.groupby(TEXTS, dropna=False, sort=False):
@@ -46,14 +50,15 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
     rows["times_dense"] = rows[PERPLEXITY] / base
     rows["accuracy_lost"] = rows[ACCURACY] - accuracy
     alike = rows.duplicated(["series", "where"], keep=False)
-    said = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
-    rows["series"] = rows["series"].mask(alike, rows["series"].str.cat(said, sep=", "))
+    data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
+    rows["series"] = rows["series"].mask(alike, rows["series"].str.cat(data, sep=", "))
     return rows.drop(columns="compressed")
 
 
 def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
-    """Return the accuracies that papers report by (documents of each task, 0 for all; precision that they were scored
-    in), those that most variants have first, then those of most documents.
+    """Return the headline accuracies by (documents per task, 0 for all; evaluation precision).
+
+    The first have most variants, then most documents.
     """
     found = scored_on(rows)
     there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
@@ -65,7 +70,7 @@ def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
 def _means(scored: pd.DataFrame, stand_for: dict[str, str]) -> pd.DataFrame:
     """Return key, mean_accuracy and its ends of each point whose variants have all seven tasks.
 
-    The ends are one standard error away, or those of the seeds.
+    The ends are one standard error away, or the range over seeds.
     """
     means = seven_means(scored) if len(scored) else pd.DataFrame(columns=["key", "mean", "stderr"])
     means = means.assign(key=means["key"].map(stand_for)).dropna(subset="key")

@@ -1,4 +1,4 @@
-"""What there is to choose among tidy rows (`core.analysis.frame`), first what is shown at first, and its rows."""
+"""Choices that tidy rows (`core.analysis.frame`) offer, the default first, and the rows of a choice."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from dashboard.charts.missing import is_training_free
 from dashboard.charts.zeroshot import scored
 from dashboard.sharing import shared
 
-TEXT_COLUMNS = ("window", "windows", "spread_windows", "protocol")  # of what a perplexity was measured on
-MAX_HIGHLIGHTED = 6  # series that are told apart at a glance, also without their colours
+TEXT_COLUMNS = ("window", "windows", "spread_windows", "protocol")  # describe the evaluation data of a perplexity
+MAX_HIGHLIGHTED = 6  # series that readers can distinguish, also without colours
 FOLLOWERS = {stage.name: stage.label for stage in (*RECONSTRUCTIONS, *RECOVERIES)}
 
 
 def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, str]]:
-    """Return the perplexity protocols in the frame: what users read -> (corpus, protocol id).
+    """Return the perplexity protocols in the frame: display name -> (corpus, protocol id).
 
-    First the one with most points whose accuracies are known, so that a curve and the accuracies under it are of the
-    same models; then the corpus that is `here`, then the one with most points.
+    The first has most points with known accuracies, so that a curve and the accuracies below it show the same models.
+    Ties go to the corpus `here`, then to the protocol with most points.
     """
     few = frame[["key", "dataset", *TEXT_COLUMNS, "protocol_id"]]
-    rows = few[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's own has none
+    rows = few[(frame["metric"] == "perplexity") & frame["window"].notna()]  # LAMBADA's perplexity has none
     rows = rows.assign(known=rows["key"].isin(scored(frame)))
     protocols = rows.groupby(["dataset", "protocol_id"]).agg(
         known=("known", "sum"), size=("key", "size"), **{name: (name, "first") for name in TEXT_COLUMNS}
@@ -37,36 +37,36 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
     ranked.sort(
         key=lambda one: (-one["known"], one["dataset"] != here, -one["size"], one["dataset"], one["protocol_id"])
     )
-    found: dict[str, tuple[str, str]] = {}
+    named: dict[str, tuple[str, str]] = {}
     for one in ranked:
         name = text_name(one["dataset"], one["window"], one["windows"], one["spread_windows"])
-        while name in found:  # the same text and windows in another dtype or version
+        while name in named:  # the same corpus and windows with another dtype or version
             name += f" ({one['protocol']})"
-        found[name] = one["dataset"], one["protocol_id"]
-    return found
+        named[name] = one["dataset"], one["protocol_id"]
+    return named
 
 
 def text_name(corpus: str, window: float, windows: float | None, spread: bool = False) -> str:
-    """Write what a perplexity was measured on: `wikitext2, 16 x 2048 tokens`, and `spread over the text` where so."""
+    """Name the windows of a perplexity, for pickers and links: `wikitext2, 16 x 2048 tokens spread over the text`."""
     count = "all" if windows is None or pd.isna(windows) else int(windows)
     return f"{corpus}, {count} x {int(window)} tokens" + " spread over the text" * spread
 
 
 @shared
 def on_text(rows: pd.DataFrame, corpus: str | None, protocol: str | None) -> pd.DataFrame:
-    """Return the perplexities on a corpus that were measured by the protocol with this id."""
+    """Return the perplexities on a corpus under one protocol."""
     return rows[(rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)]
 
 
 @shared
 def calibrations(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
-    """Return the calibration sets of the rows: the one with most points among the keys `known`, then with most."""
+    """Return the calibration data of the rows, sorted by points among the keys `known`, then by all points."""
     return _by_points(rows, "calibration", known)
 
 
 @shared
 def trainings(rows: pd.DataFrame, known: Collection[str] = ()) -> list[str]:
-    """Return the training texts of the rows, in the order of `calibrations`."""
+    """Return the training data of the rows, in the order of `calibrations`."""
     return _by_points(rows, "train", known)
 
 
@@ -78,36 +78,37 @@ def _by_points(rows: pd.DataFrame, kind: str, known: Collection[str]) -> list[st
 
 @shared
 def filter_by_text(rows: pd.DataFrame, calibration: str | None, training: str | None) -> pd.DataFrame:
-    """Return the rows of variants that read no other calibration text than this and were trained on no other text.
+    """Return the rows of variants without other calibration or training data.
 
-    Those whose stages differ in their texts, which their labels say, are among them.
+    Variants whose stages use different data are included; their labels name the data.
     """
-    read, trained = rows["calibration"], rows["train"]
-    return rows[(read.isna() | (read == calibration)) & (trained.isna() | (trained == training))]
+    calibrated, trained = rows["calibration"], rows["train"]
+    return rows[(calibrated.isna() | (calibrated == calibration)) & (trained.isna() | (trained == training))]
 
 
 def filter_by_main_text(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `made_with` of the texts with most points."""
+    """Return `filter_by_text` for the calibration and training data with most points."""
     return filter_by_text(rows, *(next(iter(texts), None) for texts in (calibrations(rows), trainings(rows))))
 
 
 def by_share(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of variants that a share of the block weights tells apart: neither bits a weight nor how many
-    times smaller the embedding is are on one axis with it, nor is a share of some layers only.
+    """Return the rows of variants that differ by the pruning ratio of the whole model.
+
+    Bits per weight, factors of the embedding and ratios of some layers only do not share its axis.
     """
     return rows[~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()]
 
 
 def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of what methods made, which a model's file as it was is not."""
+    """Return the rows of variants that a method made, without models whose own file is quantised."""
     return rows[~rows["own_grid"].astype(bool)]
 
 
 @shared
 def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
-    """Return the rows of variants that have a place on a curve; where it is `of_bits`, also of those not `by_share`.
+    """Return the rows of variants that have a place on an axis; if it is `of_bits`, also those not `by_share`.
 
-    By the bits of the blocks' weights nothing is told of what made only the embedding smaller.
+    On the axis of bits per block weight, variants with only a compressed embedding have no place.
     """
     if not axis.of_bits:
         return by_share(rows)
@@ -120,17 +121,17 @@ def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
 
 @shared
 def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """Return the rows of these methods, and of what no method is chosen for: dense, imported, the papers'."""
+    """Return the rows of these methods, and those without a method to choose: dense, imported, published."""
     return rows[rows["method"].isin([*methods, DENSE, *EXTERNAL])]
 
 
 @shared
 def default_series(points: pd.DataFrame) -> list[str]:
-    """Return the series that are shown in colour at first: `MAX_HIGHLIGHTED`, or all where there are no more.
+    """Return the series that are highlighted by default, at most `MAX_HIGHLIGHTED`.
 
-    First the methods alone, with no parameter changed; then, by what followed them, such as LoRA, all of a kind as long
-    as they fit; then, as long, the methods that train; last methods with parameters changed. Of too many those with the
-    lowest perplexities at the amount that most have.
+    Single methods with default parameters come first. Chains follow, all of one later stage (such as LoRA) if they fit.
+    Then come methods that train, if they fit, and last methods with other parameters. If too many qualify, those with
+    the lowest perplexities at the most frequent amount win.
     """
     there = points.drop_duplicates("series").set_index("series")
     several = there["open"].str.contains("+", regex=False)

@@ -1,4 +1,4 @@
-"""The table of all points of a curve beside the dense model."""
+"""The table of all points of a curve with the dense model."""
 
 from __future__ import annotations
 
@@ -8,26 +8,27 @@ from collections.abc import Callable
 import pandas as pd
 
 from core.analysis import reporting
+from core.formatting import format_amount
 from dashboard.charts import paired
+from dashboard.charts.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
 from dashboard.charts.points import is_dense
 
-OPTIONAL = ("GMACs", "Read (ms a token)", "Write (ms a token)", "Peak memory (MB)")  # shown where any is known
+OPTIONAL = ("GMACs", PREFILL.title, DECODE.title, MEMORY.title)  # columns that are shown if any value is known
 FORMATS = {
     "Perplexity": "%.5g",
-    "Ratio to dense": "%.4g",
+    "Times dense": "%.4g",
     "Mean accuracy (%)": "%.1f",
     "Accuracy vs dense": "%+.1f",
-    "Parameters (M)": "%.1f",
+    PARAMETERS.title: "%.1f",
     "GMACs": "%.2f",
-    "Packed MB": "%.1f",
+    PACKED.title: "%.1f",
     "Bits per weight": "%.2f",
     "Model removed (%)": "%.1f",
-    "Read (ms a token)": "%.3f",
-    "Write (ms a token)": "%.2f",
-    "Peak memory (MB)": "%.0f",
+    PREFILL.title: "%.3f",
+    DECODE.title: "%.2f",
+    MEMORY.title: "%.0f",
 }
-
-RATIO_INTERVAL, ACCURACY_INTERVAL = f"Ratio, {reporting.UNADJUSTED}", f"Accuracy, {reporting.UNADJUSTED}"
+RATIO_INTERVAL, ACCURACY_INTERVAL = f"Times dense, {reporting.UNADJUSTED}", f"Accuracy, {reporting.UNADJUSTED}"
 WIDTHS = {
     **{RATIO_INTERVAL: 160, "Perplexity, adjusted p": 150, "Perplexity is": 170},
     **{ACCURACY_INTERVAL: 180, "Accuracy, adjusted p": 145, "Accuracy is": 170},
@@ -37,11 +38,17 @@ WIDTHS = {
 def comparison(
     points: pd.DataFrame, means: pd.DataFrame, dense: pd.DataFrame, perplexities: pd.DataFrame, accuracies: pd.DataFrame
 ) -> pd.DataFrame:
-    """Return the table of the points beside the dense model, dense first, indexed by the variants' keys.
+    """Return the table of the points, dense first, indexed by the variants' keys.
 
-    `means` as of `zeroshot.seven_means`; a point of several seeds shows the mean of those that have it, as charts do.
-    `perplexities` and `accuracies` are rows of `core.analysis.differences`, the latter of the mean of seven, shown
-    together; where a point has none, the column of verdicts says so.
+    Args:
+        points: Points of the curve.
+        means: Rows of `zeroshot.seven_means`; a point of several seeds has the mean of the seeds that are scored.
+        dense: The dense model's point, or no row.
+        perplexities: Rows of `core.analysis.differences` in perplexity, adjusted together.
+        accuracies: The same in the mean accuracy of seven tasks.
+
+    Returns:
+        The table. Columns of verdicts state why a point has no paired difference.
     """
     ordered = points.sort_values(["series", "ratio", "pattern"], na_position="first")
     rows = pd.concat([dense, ordered], ignore_index=True)
@@ -55,9 +62,9 @@ def comparison(
     table = pd.DataFrame(
         {
             "Method": rows["series"],
-            "Amount": rows["where"].replace("nothing removed", "0 %"),
+            "Amount": rows["where"].replace(format_amount(None, None), "0 %"),
             "Perplexity": rows["value"],
-            "Ratio to dense": rows["value"] / base,
+            "Times dense": rows["value"] / base,
             RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),
             "Perplexity, adjusted p": ratio["adjusted"].map(reporting.p_words),
             "Perplexity is": ratio["verdict_text"].where(compressed),
@@ -66,14 +73,14 @@ def comparison(
             ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], reporting.end_words),
             "Accuracy, adjusted p": points_lost["adjusted"].map(reporting.p_words),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
-            "Parameters (M)": rows["parameters"],
+            PARAMETERS.title: rows["parameters"],
             "GMACs": rows["gmacs"],
-            "Packed MB": rows["packed_mb"],
+            PACKED.title: rows["packed_mb"],
             "Bits per weight": rows["bits_per_weight"],
             "Model removed (%)": 100 * rows["model_removed"],
-            "Read (ms a token)": rows["prefill_ms"],
-            "Write (ms a token)": rows["decode_ms"],
-            "Peak memory (MB)": rows["memory_mb"],
+            PREFILL.title: rows[PREFILL.column],
+            DECODE.title: rows[DECODE.column],
+            MEMORY.title: rows[MEMORY.column],
             "Seeds": rows["seeds"],
             "Chain": rows["chain"],
         }

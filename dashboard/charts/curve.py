@@ -1,4 +1,4 @@
-"""The curve: perplexity against what was removed, a line for each series with its name at its end.
+"""Chart of perplexity against the amount, a line for each series with its name at the end.
 
 A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
 """
@@ -23,14 +23,12 @@ from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
 from dashboard.charts.points import describe_seeds
 from dashboard.charts.style import SeriesStyle, Theme, faded, look, looks
 
-HEIGHT = 440  # px, of which the plot has what the axes leave
+HEIGHT = 440  # px
 PLOT = HEIGHT - 80
-BAND, LEVEL = 0.09, 0.06  # of the plot's height: what diverged points take, and each level of labels over them
-ASIDE, ARROW_GAP = (
-    0.018,
-    0.01,
-)  # of the plot's width: from an arrow to its points, whose bars would hide it, and the next
-LETTER, LINE, BETWEEN = 6.4, 15, 6  # px of a label at the end of a line, and from one to the next
+BAND, LEVEL = 0.09, 0.06  # shares of the plot's height: the band of diverged points, and each level of labels above
+ASIDE = 0.018  # share of the plot's width, from an arrow to its points, so that their bars do not hide it
+ARROW_GAP = 0.01  # share of the plot's width, from one arrow to the next
+LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
 AFTER = 12  # px from the end of the plot to a label
 
 
@@ -42,19 +40,24 @@ def perplexity_curve(
     corpus: str,
     bright: Collection[str] | None = None,
 ) -> go.Figure:
-    """Draw perplexity (log) against `axis`, a line for each series, through its ratios or bits, and hollow markers for
-    its N:M patterns.
+    """Draw perplexity (log) against an axis: lines through ratios or bits, hollow markers for N:M amounts.
 
-    `points` and `dense` are rows of `dashboard.charts.points.collapse`. Series that are not `bright` are thin and grey,
-    and named where they are pointed at; None is all. Diverged points lie in a band of their own, with their values, and
-    no line leads to them.
+    Diverged points are in a separate band, labelled with their values and without lines.
+
+    Args:
+        points: Rows of `dashboard.charts.points.collapse`.
+        dense: The dense model's row, or none.
+        axis: The x axis.
+        theme: Colours.
+        corpus: Corpus of the perplexities.
+        bright: Highlighted series; the others are thin and grey, and only hover texts name them. None: all.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
     drawing = Drawing(theme, HEIGHT)
     drawing.lay_out(
-        showlegend=False,  # names stand at the ends
+        showlegend=False,  # names are at the ends of lines
         title={"text": perplexity_title(corpus)},
         xaxis={"title": {"text": axis.title}, "tickformat": ".0%" if axis.percent else None},
     )
@@ -78,13 +81,13 @@ def perplexity_curve(
         _draw_series(drawing, series, rows, look(rows[0]["parts"], theme), axis, theme, cap, place, quiet=True)
     for series, rows in of_series.items():
         _draw_series(drawing, series, rows, styles[series], axis, theme, cap, place)
-    for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, as the series' entries
+    for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, like the series' entries
         mark = marks.marker(SeriesStyle(theme.muted, "solid", "circle"), theme, pattern)
-        marks.entry(drawing, f"{pattern} pattern", f"pattern {pattern}", "markers", mark)
+        marks.entry(drawing, f"{pattern} sparsity", f"pattern {pattern}", "markers", mark)
     _draw_dense(drawing, dense, axis, theme, span)
     _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
-    beside = labels.place_labels(named[named["value"] <= cap], axis.column, span, (low, high))
-    for _, part in pd.concat([over.assign(place=place), beside]).groupby("series", sort=False):
+    at_marks = labels.place_labels(named[named["value"] <= cap], axis.column, span, (low, high))
+    for _, part in pd.concat([over.assign(place=place), at_marks]).groupby("series", sort=False):
         _text(drawing, part, axis.column, styles[part["series"].iloc[0]].color)
     _names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
     log_axis(drawing, low, high, top)
@@ -96,17 +99,17 @@ def perplexity_curve(
 
 
 def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
-    """Say what the marks of `perplexity_curve` mean, as far as they are there."""
-    said = ""
+    """Return the part of a caption that explains the marks of `perplexity_curve` in use."""
+    text = ""
     if (points["low"] < points["high"]).any():
-        said += f" Bars: one standard error.{describe_seeds(points)}"
+        text += f" Bars: one standard error.{describe_seeds(points)}"
     if marks.pairs(points):
-        said += " An arrow leads from what was pruned to the same once it is repaired or trained."
+        text += " Arrows connect a pruned model to its reconstructed or fine-tuned version."
     if points["pattern"].map(marks.is_hollow).any():
-        said += " Hollow: N:M patterns."
+        text += " Hollow markers: N:M sparsity."
     if (points["value"] > _cap(dense)).any():
-        said += " In the grey band: perplexities that say only that the model is broken."
-    return said
+        text += " Grey band: diverged models."
+    return text
 
 
 def _cap(dense: pd.DataFrame) -> float:
@@ -115,7 +118,7 @@ def _cap(dense: pd.DataFrame) -> float:
 
 
 def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
-    """Return the ends of the x axis. The dense model is left outside where it would press the points together."""
+    """Return the ends of the x axis; it excludes a dense model that is so far off that the points would crowd."""
     drawn, base = points[axis.column], dense[axis.column].dropna()
     wide = drawn.max() - drawn.min()
     apart = wide > 0 and not axis.percent and (base - drawn.max()).gt(wide).any()
@@ -126,7 +129,7 @@ def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float,
 
 
 def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, float, float]:
-    """Return the bottom of the y axis, the top of what is finite, and the top of the axis, `share` of it above that."""
+    """Return three heights: bottom of the y axis, top of the finite points, and axis top (`share` above)."""
     values = pd.concat([finite[name].clip(upper=cap) for name in ("low", "value", "high")])
     values = values[values > 0] if len(values) else pd.Series([1.0])
     reach = max(values.max() / values.min(), 1.5)
@@ -135,7 +138,7 @@ def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, flo
 
 
 def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
-    """Draw where the points lie that have diverged."""
+    """Draw the band of diverged points."""
     drawing.scatter(
         x=[span[0], span[1], span[1], span[0]],
         y=[top, top, high, high],
@@ -158,7 +161,7 @@ def _draw_series(
     place: float,
     quiet: bool = False,
 ) -> None:
-    """Draw the line through a series' ratios or bits, its patterns, and, at the height `place`, what has diverged."""
+    """Draw a series: the line through its ratios or bits, N:M amounts, and diverged points at height `place`."""
     own = style.color
     if quiet:
         style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
@@ -168,10 +171,10 @@ def _draw_series(
     )
     diverged = [row for row in rows if row["value"] > cap]
     for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
-        # A line ends before what has diverged, which is drawn apart.
+        # Lines leave out diverged points, which are drawn separately.
         apart = math.nan if part is curve else place
         shown = np.array([apart if row["value"] > cap else row["value"] for row in part], float)
-        if np.isnan(shown).all():  # also where there is none
+        if np.isnan(shown).all():  # also if `part` is empty
             continue
         mark = marks.marker(style, theme, part[0]["pattern"])
         mark["symbol"] = ["triangle-up" if row["value"] > cap else marks.symbol(style, row["pattern"]) for row in part]
@@ -191,7 +194,7 @@ def _draw_series(
             customdata=[[row[of] for of in ("key", "where", "value", "spread")] for row in part],
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
-            hoverlabel={"bgcolor": own},  # also where it stands in grey, or hollow
+            hoverlabel={"bgcolor": own},  # also for grey and hollow marks
         )
     if not quiet:  # a print may need a legend
         line = {"color": style.color, "dash": style.dash, "width": 2} if curve else None
@@ -200,7 +203,7 @@ def _draw_series(
 
 
 def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
-    """Return the points of each series; a chart has many series of few points."""
+    """Group the points by series; faster than pandas for many series of few points."""
     found: dict[str, list[marks.Row]] = {}
     for row in points.to_dict("records"):
         found.setdefault(row["series"], []).append(row)
@@ -208,7 +211,7 @@ def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
 
 
 def _ordered(rows: Sequence[marks.Row], axis: Axis) -> list[marks.Row]:
-    """Return the points on the line of a series, in the order in which it goes through them."""
+    """Return the points on the line of a series, in order along the axis."""
     return sorted((row for row in rows if not marks.is_hollow(row["pattern"])), key=itemgetter(axis.column))
 
 
@@ -219,7 +222,7 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
     place = 0.0 if axis.column == "ratio" else row[axis.column]
     if place > span[1]:
         place = math.nan
-    right = bool(pd.isna(place) or place < sum(span) / 2)  # the label stands where its marker does not
+    right = bool(pd.isna(place) or place < sum(span) / 2)  # the label is on the other side than the marker
     line = {"color": theme.text, "dash": "dot", "width": 1.4}
     drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
     drawing.scatter(
@@ -247,8 +250,8 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
 def _arrows(
     drawing: Drawing, points: pd.DataFrame, axis: Axis, styles: Mapping[str, SeriesStyle], span: tuple[float, float]
 ) -> None:
-    """Draw an arrow to each trained point from what it came of, beside both."""
-    there: Counter[float] = Counter()  # arrows at each share, be it a ratio or a pattern
+    """Draw an arrow to each reconstructed or fine-tuned point from its origin, next to both."""
+    there: Counter[float] = Counter()  # arrows at each ratio
     for untuned, tuned in marks.pairs(points):
         aside = (ASIDE + ARROW_GAP * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
@@ -281,7 +284,7 @@ def _names(
     cap: float,
     place: float,
 ) -> None:
-    """Write each series' name at the right of the plot, at the height at which it ends, with a thin line from there."""
+    """Write each series' name at the right of the plot, near the height of its end, with a thin line to it."""
     ends = []
     for series, rows in of_series.items():
         last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
@@ -301,7 +304,7 @@ def _names(
             x=[x, span[1]],
             y=[y, level],
             mode="lines",
-            line={"color": style.color, "width": 1, "dash": "1px,3px"},  # not to be taken for the series
+            line={"color": style.color, "width": 1, "dash": "1px,3px"},  # unlike the dashes of series
             meta=SCREEN,
             opacity=0.7,
             hoverinfo="skip",

@@ -1,4 +1,4 @@
-"""A chart with a row for each task and a marker for each series, as papers print accuracies.
+"""Chart of accuracies: a row for each task and a marker for each series.
 
 A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
 """
@@ -15,12 +15,12 @@ from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import Theme, look
 
-HALF = 0.42  # of a task's row, up and down: what a line in it spans
+HALF = 0.42  # of a task's row: the reach of a baseline up and down
 BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line
 
 
 class Lanes:
-    """Where each task of `order` (top first) lies in the chart, and in it each series: in the lane of its `slot`."""
+    """The heights of tasks (`order`, top first) and, in each task, of series, by the lane of their `slot`."""
 
     def __init__(self, slot: dict[str, str], order: Sequence[str]):
         self.task = {task: len(order) - 1 - index for index, task in enumerate(order)}
@@ -32,11 +32,11 @@ class Lanes:
         self.pixels = 140 + max(len(order), 1) * (20 + 9 * len(slots))
 
     def height(self, series: str, task: str) -> float:
-        """Return how high a series lies in a task's row."""
+        """Return the height of a series in a task's row."""
         return self.task[task] + self._shift[self._slot[series]]
 
     def arrows(self, drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
-        """Draw an arrow to each trained point from what it came of, over its points and under them in turn."""
+        """Draw an arrow to each reconstructed or fine-tuned point from its origin, above and below the lane in turn."""
         there: Counter[tuple[str, str]] = Counter()
         for untuned, tuned in marks.pairs(rows):
             lane = self._slot[tuned["series"]], tuned["task"]
@@ -46,7 +46,7 @@ class Lanes:
             marks.arrow(drawing, start, end, tuned["series"], look(tuned["parts"], theme).color)
 
     def finish(self, drawing: Drawing, theme: Theme) -> None:
-        """Name the tasks at the left, with a line between each and the next."""
+        """Name the tasks at the left, with lines between them."""
         for line in range(len(self.task) - 1):
             drawing.across(line + 0.5, {"color": theme.grid, "width": 1}, layer="below")
         ends = [-0.5, len(self.task) - 0.5]
@@ -57,10 +57,10 @@ class Lanes:
 def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.Figure:
     """Draw accuracy, a row for each task of `order` (labels, top first), a marker for each series.
 
-    What was trained lies in the lane of what it came of, with an arrow.
+    Reconstructed and fine-tuned series share the lane of their origin, with an arrow. A dotted mark is chance, a dashed
+    one the majority class.
 
-    `rows` as of `zeroshot.accuracies`; value, low, high, chance and, where it is known, majority are in
-    [0, 1]. Chance is a dotted mark, the majority class a dashed one.
+    `rows` as of `zeroshot.accuracies`; value, low, high, chance and, if known, majority are in [0, 1].
     """
     lanes = Lanes(_origins(rows), order)
     drawing = Drawing(theme, lanes.pixels)
@@ -77,9 +77,9 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
             legendgroup=name,
             marker=marks.marker(style, theme, part["pattern"].iloc[0]),
             error_x=marks.bars(part["low"], part["value"], part["high"], part["value"] >= 0, style.color),
-            customdata=part[["key", "task", "metric", "spread"]].to_numpy(),
-            hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{x:.1%}} (%{{customdata[2]}})%{{customdata[3]}}"
-            "<extra></extra>",
+            customdata=part[["key", "task", "metric", "spread"]].assign(percent=100 * part["value"]).to_numpy(),
+            hovertemplate=f"<b>{name}</b>, %{{customdata[1]}}<br>%{{customdata[4]:.1f}} % (%{{customdata[2]}})"
+            "%{customdata[3]}<extra></extra>",
         )
     lanes.arrows(drawing, rows, theme)
     lanes.finish(drawing, theme)
@@ -93,7 +93,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
 
 
 def _origins(rows: pd.DataFrame) -> dict[str, str]:
-    """Return for each series the one that it was made from in the end, by stages that remove nothing."""
+    """Return the origin of each series: the one before all later stages that remove nothing."""
     before = {row["series"]: row["untuned"] for _, row in rows.iterrows() if isinstance(row["untuned"], str)}
     found = {series: series for series in rows["series"]}
     for series in found:

@@ -1,4 +1,4 @@
-"""Several panels in one chart, with axes of their own."""
+"""Several panels with separate axes in one chart."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ GAP = 0.05  # of the width, between two panels
 
 
 def axes(drawing: Drawing, place: int, across: int, down: int, around: int, title: int) -> tuple[str, str]:
-    """Give the figure the axes of one panel; return their names, `x` and `y` or with a number.
+    """Add the axes of one panel to the figure; return their names, such as `x2` and `y2`.
 
-    `around` are the pixels of the figure that are no panel's, and `title` those over each where two are beside another.
+    `around` are the pixels outside all panels, and `title` the pixels above each panel if there are several columns.
     """
     column, row = place % across, place // across
     gap = GAP if across > 1 else 0.0
@@ -38,7 +38,7 @@ def axes(drawing: Drawing, place: int, across: int, down: int, around: int, titl
 
 
 def title(drawing: Drawing, axes: tuple[str, str], text: str, color: str) -> None:
-    """Write what a panel shows over it."""
+    """Write a title above a panel."""
     drawing.write(
         text=text,
         xref=f"{axes[0]} domain",
@@ -49,5 +49,5 @@ def title(drawing: Drawing, axes: tuple[str, str], text: str, color: str) -> Non
         yanchor="bottom",
         align="left",
         showarrow=False,
-        font={"size": 11, "color": color},  # two beside each other on a phone
+        font={"size": 11, "color": color},  # two columns fit a phone
     )

@@ -1,4 +1,4 @@
-"""Accuracy against the number of demonstrations before each question, a panel for each way to choose and write them.
+"""Accuracy against the number of few-shot examples, a panel for each selector and template.
 
 Pure functions: DataFrame in, DataFrame or plotly Figure out.
 """
@@ -21,16 +21,16 @@ from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import SeriesStyle, Theme, of_lines
 
-ACROSS = 2  # panels beside each other, so that they can be read on a phone
-PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, of what is around all of them, over each
-LETTERS = 30  # in a line over a panel
-SERIES_GAP = 0.07  # of the step from one number to the next, between two variants
-LESS, MORE = COSTS = "costs less", "costs more"  # with the prompt than zero-shot
+ACROSS = 2  # columns of panels; two are legible on a phone
+PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, around all panels, above each
+LETTERS = 30  # letters per line of a panel's title
+SERIES_GAP = 0.07  # share of the step between two numbers, from one variant to the next
+LESS, MORE = COSTS = "costs less", "costs more"  # compression, compared with zero-shot
 INTERVALS = f"{UNADJUSTED} intervals"
 
 
 def task_name(dataset: str, tasks: int) -> str:
-    """Return how people call what a row of `core.analysis.fewshot` is of."""
+    """Return the display name of the data set of a row of `core.analysis.fewshot`."""
     if dataset == MEAN:
         return f"Mean of {tasks} tasks"
     known = TASKS.get(dataset.partition("@")[0])
@@ -38,12 +38,12 @@ def task_name(dataset: str, tasks: int) -> str:
 
 
 def ways(rows: pd.DataFrame) -> list[str]:
-    """Return the kinds of prompts in rows that are no zero-shot ones, random demonstrations first."""
+    """Return the kinds of few-shot prompts in rows, random examples first."""
     return sorted(prompted(rows)["prompts"].unique(), key=lambda prompts: (len(prompts), prompts))
 
 
 def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
-    """Return a variant's rows of one kind of prompt, by k; where it has some but none of 0, zero-shot stands for it."""
+    """Return a variant's rows of one kind of prompt, by k; without a row for k = 0, zero-shot is added."""
     mine = rows[rows["prompts"] == prompts]
     if len(mine) and not (mine["k"] == 0).any():
         mine = pd.concat([rows[(rows["prompts"] == "") & (rows["k"] == 0)], mine])
@@ -51,8 +51,10 @@ def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
 
 
 def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
-    """Draw accuracy against k. `rows` of one task have series, parts, pattern, k, prompts, and value, low and high in
-    percent, the ends of the paired interval, missing of the dense model.
+    """Draw the accuracy on one task against k, the number of few-shot examples.
+
+    `rows` have series, parts, pattern, k, prompts, and value, low and high in percent. low and high are the ends of the
+    paired interval, missing for the dense model.
     """
     kinds, steps = ways(rows), sorted(rows["k"].unique())
     across = min(ACROSS, len(kinds))
@@ -78,7 +80,7 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
                     "range": [-0.4, len(steps) - 0.6],
                     "tickvals": list(range(len(steps))),
                     "ticktext": [f"{k:g}" for k in steps],
-                    "title": {"text": "Demonstrations" if place + across >= len(kinds) else ""},
+                    "title": {"text": "Few-shot examples" if place + across >= len(kinds) else ""},
                     "showticklabels": place + across >= len(kinds),
                 },
                 f"yaxis{axes[1][1:]}": {
@@ -87,8 +89,8 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
                 },
             }
         )
-        said = "<br>".join(wrap(describe_prompt(prompts).capitalize(), LETTERS))
-        facets.title(drawing, axes, f"<b>{said}</b>", theme.text)
+        title = "<br>".join(wrap(describe_prompt(prompts).capitalize(), LETTERS))
+        facets.title(drawing, axes, f"<b>{title}</b>", theme.text)
     drawing.lay_out(title={"text": f"{task}, accuracy, % (higher is better)"})
     return drawing.figure()
 
@@ -105,7 +107,7 @@ def _draw(
     if rows.empty:
         return
     first: dict[Any, Any] = rows.iloc[0].to_dict()
-    told = rows["low"].notna()
+    known = rows["low"].notna()
     drawing.scatter(
         x=list(x),
         y=rows["value"],
@@ -115,7 +117,7 @@ def _draw(
         showlegend=named,
         line={"color": style.color, "dash": style.dash, "width": 1.4},
         marker=marks.marker(style, theme, first["pattern"]),
-        error_y=marks.bars(rows["low"], rows["value"], rows["high"], told, style.color) if told.any() else None,
+        error_y=marks.bars(rows["low"], rows["value"], rows["high"], known, style.color) if known.any() else None,
         customdata=rows["k"],
         hovertemplate=f"<b>{first['series']}</b>, k = %{{customdata}}<br>%{{y:.1f}} %<extra></extra>",
         xaxis=axes[0],
@@ -124,7 +126,7 @@ def _draw(
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one task as people read them, with verdicts after Holm over those shown."""
+    """Return the display table of one task, with verdicts that are Holm-adjusted over its rows."""
     adjusted = holm([None if pd.isna(p) else p for p in rows["growth_p"]])
     cells = []
     for row, p in zip(rows.to_dict("records"), adjusted, strict=True):
@@ -134,8 +136,8 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
                 "k": row["k"],
                 "Prompt": prompt_words(row["k"], row["prompts"]),
                 "Accuracy": 100 * row["value"],
-                "vs dense": _told(row, ""),
-                "Change from zero-shot": _told(row, "growth_"),
+                "vs dense": _difference(row, ""),
+                "Change from zero-shot": _difference(row, "growth_"),
                 "Compression": cost_text(row, p, sum(one is not None for one in adjusted)),
                 "Adjusted p": p_words(p),
             }
@@ -144,15 +146,15 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def cost_text(row: dict[Any, Any], p: float | None, comparisons: int) -> str:
-    """Judge, in words, by how much more or less compression costs with a prompt than zero-shot.
+    """Return the verdict on whether compression costs more or less with a prompt than zero-shot.
 
     Args:
         row: A row of `core.analysis.fewshot`.
-        p: Its p, adjusted for all rows that are shown.
-        comparisons: How many these are.
+        p: Its p, adjusted for all shown rows.
+        comparisons: Number of shown rows with a p.
 
     Returns:
-        A verdict; empty where there is no pair.
+        A verdict; empty without a pair.
     """
     if pd.isna(row["growth_difference"]):
         return ""
@@ -162,18 +164,18 @@ def cost_text(row: dict[Any, Any], p: float | None, comparisons: int) -> str:
 
 
 def answer(shown: pd.DataFrame) -> str:
-    """Say in how many rows of `table` compression costs more than zero-shot, and in how many less."""
-    told = shown["Compression"][shown["Compression"] != ""]
-    if told.empty:
-        return "It cannot be told: what was answered, document by document, was not kept."
-    more, less = int((told == MORE).sum()), int((told == LESS).sum())
+    """Return a sentence: in how many rows of `table` compression costs more than zero-shot, and in how many less."""
+    judged = shown["Compression"][shown["Compression"] != ""]
+    if judged.empty:
+        return "No test is possible: per-document answers were not stored."
+    more, less = int((judged == MORE).sum()), int((judged == LESS).sum())
     if not more + less:
-        return f"None of {len(told)} changes from zero-shot is significant after Holm's correction."
-    rest = f"; {left} are not significant after Holm's correction" if (left := len(told) - more - less) else ""
-    return f"Compared with zero-shot it costs more in {more} of {len(told)} and less in {less}{rest}."
+        return f"None of {len(judged)} changes from zero-shot is significant (Holm-adjusted)."
+    rest = f"; {others} are not significant (Holm-adjusted)" if (others := len(judged) - more - less) else ""
+    return f"Compared with zero-shot, compression costs more in {more} of {len(judged)} rows and less in {less}{rest}."
 
 
-def _told(row: dict[Any, Any], prefix: str) -> str:
+def _difference(row: dict[Any, Any], prefix: str) -> str:
     value = row[f"{prefix}difference"]
     if pd.isna(value):
         return ""

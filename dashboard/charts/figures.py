@@ -1,8 +1,7 @@
 """Charts: pure functions from a DataFrame to a plotly Figure. The same input gives the same figure.
 
-Every figure carries all that a print needs (`dashboard.exports.print_figures` draws the same traces with matplotlib).
-What is measured stands over the plot, not turned beside it, and the legend under it, so that a narrow screen can show
-both.
+`dashboard.exports.print_figures` draws the same traces with matplotlib. The metric is written above the plot instead of
+along the y axis, and the legend below the plot, so that both fit a narrow screen.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ from dashboard.charts import marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import SeriesStyle, Theme, look
 
-SCREEN = "screen"  # the `meta` of names and lines that a print, which knows its own widths, places anew
+SCREEN = "screen"  # the `meta` of names and lines that prints place themselves, by their own widths
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
-NUMBERS = {"bits": ("d", "d"), "times dense": (".3~g", ".4f")}  # how they are written; other columns are shares
-TICKS = (  # (axis' highest over lowest is below, steps in each decade)
+NUMBERS = {"bits": ("d", "d"), "times dense": (".3~g", ".4f")}  # colour bar, hover text; others: shares
+TICKS = (  # (highest over lowest value is below, steps in each decade)
     (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
     (8, (1, 1.5, 2, 3, 4, 5, 7)),
     (150, (1, 2, 5)),
@@ -34,8 +33,9 @@ TICKS = (  # (axis' highest over lowest is below, steps in each decade)
 
 @dataclass(frozen=True)
 class Axis:
-    """What a curve is drawn against: a column of the points, and whether what has weights of few bits, or its embedding
-    in factors, has a place on it.
+    """An axis of costs or amounts: a column of the points, with its title.
+
+    Variants with quantised weights or a factored embedding have a place on it only if it is `of_bits`.
     """
 
     column: str
@@ -44,30 +44,31 @@ class Axis:
     of_bits: bool = False
 
 
-RATIO = Axis("ratio", "Share of block weights removed, as asked", percent=True)
+RATIO = Axis("ratio", "Requested pruning ratio (block weights)", percent=True)
 REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
-PARAMETERS = Axis("parameters", "Parameters left (millions)")
+PARAMETERS = Axis("parameters", "Parameters (millions)")
 PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
-BITS = Axis("bits_per_weight", "Bits per weight of the blocks, scales and zeros counted", of_bits=True)
-PREFILL = Axis("prefill_ms", "Measured time to read a token (ms)", of_bits=True)
-DECODE = Axis("decode_ms", "Measured time to write a token (ms)", of_bits=True)
+BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and zero points)", of_bits=True)
+PREFILL = Axis("prefill_ms", "Prefill latency (ms per token)", of_bits=True)
+DECODE = Axis("decode_ms", "Decode latency (ms per token)", of_bits=True)
+MEMORY = Axis("memory_mb", "Peak memory (MB)", of_bits=True)
 AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
 
 
 def log_ticks(low: float, high: float) -> list[float]:
-    """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer where there are many decades."""
+    """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer steps for many decades."""
     steps = next(steps for most, steps in TICKS if high / low < most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
 
 
 def perplexity_title(corpus: str) -> str:
-    """Return what stands over a chart of perplexities."""
+    """Return the title of a chart of perplexities."""
     return f"Perplexity on {called(corpus)} (log scale, lower is better)"
 
 
 def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None) -> None:
-    """Make the upright axis a log one from `low` to `high`, with ticks up to `top`, where that is not its end."""
+    """Make the y axis logarithmic from `low` to `high`, with ticks up to `top`, by default its end."""
     ticks = log_ticks(low, top or high)
     drawing.lay_out(
         yaxis={
@@ -81,7 +82,7 @@ def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None
 
 
 def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
-    """Draw a training's losses by step, a line for each `series`; `rows`: series, step, loss (nats a token)."""
+    """Draw training losses by step, a line for each `series`; `rows`: series, step, loss (nats per token)."""
     drawing = Drawing(theme, 300)
     looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
     for (series, part), (color, dash, symbol) in zip(rows.groupby("series", sort=False), looks, strict=False):
@@ -95,13 +96,13 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
             hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
         )
     drawing.lay_out(
-        xaxis={"title": {"text": "Step of the training"}}, title={"text": "Loss (nats a token, lower is better)"}
+        xaxis={"title": {"text": "Training step"}}, title={"text": "Loss (nats per token, lower is better)"}
     )
     return drawing.figure()
 
 
 def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
-    """Draw `column` of a layer report (block, role, sparsity, error, bits), or of a scan, blocks across, roles down."""
+    """Draw a column of a layer report (sparsity, error, bits) or of a sensitivity scan, by block and role."""
     roles = list(dict.fromkeys(layers["role"]))
     grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
     drawing = Drawing(theme, 130 + 28 * len(roles))
@@ -129,7 +130,7 @@ def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -
 def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme, corpus: str) -> go.Figure:
     """Draw a paper's perplexities by model, a line for each series.
 
-    `rows`: series, method, model, kind (`unstructured` or a pattern), value.
+    `rows`: series, method, model, kind (`unstructured` or N:M), value.
     """
     drawing = Drawing(theme, 440)
     for series, part in rows.groupby("series", sort=False):

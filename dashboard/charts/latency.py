@@ -1,4 +1,4 @@
-"""What was measured of a variant's speed and memory, beside the dense model's."""
+"""Latency and peak memory of a variant compared with the dense model."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import math
 import pandas as pd
 
 from core.results import Measurement, Result
+from dashboard.charts.figures import DECODE, MEMORY, PREFILL
 
-SPEEDS = {"prefill": "Read a token (ms)", "decode": "Write a token (ms)", "memory": "Peak memory (MB)"}
+SPEEDS = {"prefill": PREFILL.title, "decode": DECODE.title, "memory": MEMORY.title}
 
 
 def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
-    """Return a variant's latency and peak memory by batch size beside the dense model's on the same kind of device.
+    """Return a variant's latency and peak memory by batch size, with the dense model's on the same kind of device.
 
-    `In` is what each computes in, as weights of few bits have a product of their own.
+    `Precision` is the variant's, then the dense model's if it differs, because packed weights use other kernels.
     """
     known = {(row.metric, row.protocol["batch"]): row for row in (dense.measurements if dense else ()) if _timed(row)}
     rows = []
@@ -24,8 +25,8 @@ def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
         base = alike.value if alike else math.nan
         precisions = dict.fromkeys(one.protocol["dtype"] for one in (row, alike) if one)
         numbers = row.value, base, base / row.value
-        rows.append((SPEEDS[row.metric], row.protocol["batch"], *numbers, " against ".join(precisions)))
-    return pd.DataFrame(rows, columns=["What", "Batch", "Measured", "Dense", "Dense / measured", "In"])
+        rows.append((SPEEDS[row.metric], row.protocol["batch"], *numbers, ", dense ".join(precisions)))
+    return pd.DataFrame(rows, columns=["Metric", "Batch", "Measured", "Dense", "Dense / measured", "Precision"])
 
 
 def _timed(row: Measurement) -> bool:

@@ -1,4 +1,4 @@
-"""A compression law over the points that it was fitted to: pure functions from fits to a Figure and its table."""
+"""Chart of a compression law with its data points: pure functions from fits to a Figure and its table."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import RATIO, log_axis
 from dashboard.charts.style import Theme, faded, look
 
-STEPS = 70  # of a line
-DASHES = dict(zip([form.name for form in FORMS], ("dash", "dot", "dashdot"), strict=True))  # but of the one shown
+STEPS = 70  # points of a line
+DASHES = dict(zip([form.name for form in FORMS], ("dash", "dot", "dashdot"), strict=True))  # the shown fit is solid
 BEST = ", predicts best"
-FEW = 4  # series that the legend names, the dense model among them; others are named where they are pointed at
+FEW = 4  # series, with dense, that the legend names; if there are more, hover texts name them
 
 
 def shown_of(fitted: Sequence[Fit]) -> Fit:
-    """Return the fit that is read of a group's: that which predicts best, or the first where no error can be told."""
+    """Return the fit that the chart emphasises: the one that predicts best, or the first if no error is known."""
     return best_of(fitted) or fitted[0]
 
 
@@ -60,7 +60,8 @@ def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
             mode="lines",
             name=one.form.name + (BEST if one is best else ""),
             line=line | {"dash": "solid" if front else DASHES[one.form.name]},
-            hovertemplate=f"<b>{one.form.law}</b><br>%{{x:.0%}} removed: %{{y:.4g}}<extra></extra>",
+            customdata=100 * ratios,
+            hovertemplate=f"<b>{one.form.law}</b>, %{{customdata:.0f}} %<br>%{{y:.4g}}<extra></extra>",
         )
     _draw_points(drawing, group, theme)
     values = _measure(group, group.rows["value"].to_numpy())
@@ -69,7 +70,7 @@ def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
 
 
 def points(fitted: Sequence[Fit]) -> pd.DataFrame:
-    """Return the points of a group with what each form says there, as they are drawn."""
+    """Return the points of a group with the value of each form at their ratios, as drawn."""
     group = fitted[0].group
     rows = group.rows[["series", "ratio"]].assign(measured=_measure(group, group.rows["value"].to_numpy()))
     ratios = group.rows["ratio"].to_numpy()
@@ -77,7 +78,7 @@ def points(fitted: Sequence[Fit]) -> pd.DataFrame:
 
 
 def _measure(group: Group, values: np.ndarray) -> np.ndarray:
-    """Return L as people read it: perplexities, or accuracies in percent."""
+    """Return L in display units: perplexities, or accuracies in percent."""
     return np.exp(values) if group.loss else 100 * values
 
 
@@ -92,12 +93,13 @@ def _draw_points(drawing: Drawing, group: Group, theme: Theme) -> None:
             name=name,
             showlegend=few or series == DENSE,
             marker=marks.marker(look(str(parts), theme), theme),
-            hovertemplate=f"<b>{name}</b>, %{{x:.0%}} removed<br>%{{y:.4g}}<extra></extra>",
+            customdata=100 * rows["ratio"],
+            hovertemplate=f"<b>{name}</b>, %{{customdata:.3g}} %<br>%{{y:.4g}}<extra></extra>",
         )
 
 
 def _lay_out(drawing: Drawing, group: Group, values: np.ndarray) -> None:
-    """Let the axes show all points and little more: a line may leave the plot."""
+    """Set the axes so that they just contain all points; lines may leave the plot."""
     low, high = float(values.min()), float(values.max())
     if group.loss:
         reach = max(high / low, 1.5)

@@ -1,4 +1,4 @@
-"""What charts are put together from: markers, their error bars and arrows, and entries of the legend."""
+"""Elements of charts: markers, error bars, arrows, and entries of the legend."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from dashboard.charts.style import PATTERN_MARKS, SeriesStyle, Theme
 Row = Mapping[Hashable, Any]
 Floats = Sequence[float] | np.ndarray | pd.Series
 
-UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # the marker that a text keeps its distance from
+UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # an invisible marker that keeps a text at a distance
 
 
 def marker(style: SeriesStyle, theme: Theme, pattern: str | None = None, **extra) -> dict:
-    """Return a marker: filled, or hollow in the way of its N:M pattern; that of what was imported is hollow anyway."""
+    """Return a marker: filled, or hollow in the style of its N:M amount; imported series are always hollow."""
     if style.symbol.endswith("-open"):
         return {"symbol": symbol(style, pattern), "size": 9, "color": style.color, "line": {"width": 2}} | extra
     if not is_hollow(pattern):
@@ -28,32 +28,29 @@ def marker(style: SeriesStyle, theme: Theme, pattern: str | None = None, **extra
 
 
 def is_hollow(pattern: Any) -> bool:
-    """Whether an amount is an N:M pattern, and neither a ratio nor bits a weight or a factor."""
+    """Return whether an amount is N:M sparsity and not a ratio, bits per weight or a factor."""
     return isinstance(pattern, str) and ":" in pattern
 
 
 def symbol(style: SeriesStyle, pattern: str | None) -> str:
-    """Return the marker's name, which says the pattern."""
+    """Return the name of the marker for an N:M amount."""
     return style.symbol + PATTERN_MARKS.get(pattern or "", "")
 
 
 def entry(drawing: Drawing, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
-    """Add an entry of the legend. A trace's own would show its first point's mark, which may be a diverged one's."""
+    """Add an entry of the legend; a trace's own entry could show the mark of a diverged point."""
     drawing.scatter(
         x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=mark, line=line
     )
 
 
 def pairs(points: pd.DataFrame) -> list[tuple[Row, Row]]:
-    """Return (untuned, tuned) rows: each point of which nothing more was removed, with that which it was made from.
-
-    Only where that is shown.
-    """
+    """Return (origin, tuned) rows: each reconstructed or fine-tuned point with its origin, if that is shown."""
     every = points.to_dict("records")
     there = {(row["series"], row["where"], row.get("task")): row for row in every}
     tuned = [row for row in every if isinstance(row["untuned"], str)]
-    wanted = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
-    return [(untuned, row) for untuned, row in wanted if untuned is not None]
+    origins = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
+    return [(origin, row) for origin, row in origins if origin is not None]
 
 
 def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float], series: str, color: str) -> None:
@@ -78,7 +75,7 @@ def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float]
 
 
 def bars(low: Floats, shown: Floats, high: Floats, finite: Sequence[bool] | pd.Series, color: str) -> dict:
-    """Return error bars from `low` to `high` around what is `shown`, where that is `finite`."""
+    """Return error bars from `low` to `high` around the `shown` values that are `finite`."""
     ends, middle = np.array([low, high], float), np.asarray(shown, float)
     ends[:, ~(np.asarray(finite) & (ends[1] > ends[0]))] = np.nan
     return {

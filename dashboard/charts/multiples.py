@@ -1,4 +1,6 @@
-"""Several models on one chart: perplexities of different tokenizers share no axis, multiples of their own dense do.
+"""Several models on one chart, by their perplexity as a multiple of their dense model's.
+
+Perplexities of different tokenizers cannot share an axis; these multiples can.
 
 Pure functions: DataFrame in, DataFrame or plotly Figure out.
 """
@@ -22,24 +24,24 @@ from dashboard.charts.style import Theme
 from dashboard.sharing import shared
 
 SIZE = Axis("size", "Parameters of the dense model")
-PACKED = Axis("packed_share", "Packed size, share of the dense model's", percent=True, of_bits=True)
-DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models in the order shown
-CLOSE = 0.04  # of the width, from one label of a size to the next
+PACKED = Axis("packed_share", "Packed size relative to dense", percent=True, of_bits=True)
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")  # of models, in order
+CLOSE = 0.04  # share of the width between two labels of sizes
 FORMATS = {
     "Times dense": "%.3g",
     "Accuracy vs dense": "%+.1f",
-    "Packed vs dense (%)": "%.1f",
+    "Packed size vs dense (%)": "%.1f",
     "Perplexity": "%.5g",
-    "Dense parameters (M)": "%.0f",
+    "Dense parameters (millions)": "%.0f",
 }
 
 
 @shared
 def comparable_rows(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -> pd.DataFrame:
-    """Return the perplexities of a model on a text in windows of a length, of the protocol and texts of most points.
+    """Return comparable perplexities of a model: one corpus, window length, protocol, and data, those of most points.
 
-    They are of variants that have a place on the axis; none where the dense model is not there, or nothing else is.
-    Windows that are spread over the text are on no axis with the first ones, and left out.
+    Only variants with a place on the axis are included. Without the dense model, or with nothing else, there are none.
+    Windows that are spread over the corpus are excluded, because they do not compare with its first windows.
     """
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == corpus) & (frame["window"] == window)]
     rows = choices.curved(rows[~rows["spread_windows"].astype(bool)], axis)
@@ -52,10 +54,14 @@ def comparable_rows(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -
 
 @shared
 def multiples(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of a model (`points.collapse`) as multiples of its dense perplexity; rows as of `alike`.
+    """Return the points of a model (`points.collapse`) as multiples of its dense perplexity.
 
-    `perplexity` is as it was measured, `of` the series' name without the model's, `packed_share` the packed size over
-    the dense model's, and `size` the logarithm to base 10 of the dense model's parameters; both where they are known.
+    Args:
+        rows: Rows of `comparable_rows`.
+
+    Returns:
+        Points with more columns: `perplexity`; `of`, the series without the model; `packed_share`, the packed size over
+        the dense model's; `size`, log10 of the dense model's parameters. Unknown values are NaN.
     """
     dense, found = (points.collapse(part) for part in (rows[points.is_dense(rows)], rows[~points.is_dense(rows)]))
     model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
@@ -76,20 +82,20 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
 
 @shared
 def default_series(found: pd.DataFrame) -> list[str]:
-    """Return the names of series, without a model's, that are shown at first: those of most models, the best first."""
+    """Return the default series, without model names: those of most models, the best first."""
     of = found.groupby("of", sort=False).agg({"model": "nunique", "value": "median"})
     most = of["model"].max()
     lit, lines = list[str](), 0
     for name, models in of.sort_values(["model", "value"], ascending=[False, True])["model"].items():
         lines += models
-        if lit and (lines > MAX_HIGHLIGHTED or models == 1 < most):  # what one alone has is beside nothing
+        if lit and (lines > MAX_HIGHLIGHTED or models == 1 < most):  # a series of one model compares with nothing
             break
         lit.append(str(name))
     return lit
 
 
 def by_amount(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
-    """Draw the multiples against an axis of amounts: a line for each series of each model, in the dash of the model."""
+    """Draw the multiples against an axis of amounts: a line per series and model, with a dash per model."""
     figure = _drawn(found, axis, theme, corpus)
     dashes = dict(zip(found["model"].unique(), cycle(DASHES)))
     of = {series: dashes[model] for series, model in found[["series", "model"]].itertuples(index=False)}
@@ -100,11 +106,11 @@ def by_amount(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.
 
 
 def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
-    """Draw the multiples at one amount against the models' sizes, a line for each series of each family of models."""
+    """Draw the multiples at one amount against model size, a line per series and model family."""
     found = found.assign(series=found["of"] + ", " + found["model"].str.rpartition("-")[0])
     figure = _drawn(found, SIZE, theme, corpus)
     sizes = found.drop_duplicates("size").dropna(subset=["size"]).set_index("size")["model"].sort_index()
-    ticks: list[float] = []  # of models that are about as large only the first
+    ticks: list[float] = []  # of models of similar size, only the first
     for size in sizes.index:
         if not ticks or size - ticks[-1] > CLOSE * (sizes.index[-1] - sizes.index[0]):
             ticks.append(size)
@@ -112,15 +118,15 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
 
 
 def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
-    """Draw the multiples against an axis; a series has one colour in all models."""
+    """Draw the multiples against an axis; a series has one colour for all models."""
     dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "packed_share": 1.0, "size": math.nan}])
     figure = perplexity_curve(found.assign(open=found["of"]), dense, axis, theme, corpus)
-    return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times own dense (log scale)")
+    return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times dense (log scale)")
 
 
 @shared
 def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
-    """Return the points as people read them; `means` are accuracies as of `minus_dense`."""
+    """Return the display table of the points; `means` as of `minus_dense`."""
     ordered = found.sort_values(["of", "size", "ratio", "pattern"], na_position="first")
     lost = means.set_index("key")["difference"].reindex(ordered["key"]).to_numpy(float)
     return pd.DataFrame(
@@ -130,9 +136,9 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
             "Amount": ordered["where"],
             "Times dense": ordered["value"],
             "Accuracy vs dense": 100 * lost,
-            "Packed vs dense (%)": 100 * ordered["packed_share"],
+            "Packed size vs dense (%)": 100 * ordered["packed_share"],
             "Perplexity": ordered["perplexity"],
-            "Dense parameters (M)": 10 ** (ordered["size"] - 6),
+            "Dense parameters (millions)": 10 ** (ordered["size"] - 6),
         }
     ).set_axis(ordered["key"])
 
@@ -141,7 +147,7 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
 def minus_dense(frame: pd.DataFrame) -> pd.DataFrame:
     """Return each variant's mean accuracy of seven tasks minus its dense model's (key, difference), as shares.
 
-    On the documents of the tasks that the dense model was scored on most of.
+    The documents are those of the dense model's largest evaluation.
     """
     rows = zeroshot.scored_on(frame)
     dense = rows[points.is_dense(rows)]

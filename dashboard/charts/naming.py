@@ -1,4 +1,4 @@
-"""What points and variants are called: in addresses, and where one of them is chosen."""
+"""Names of points and variants in links and pickers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dashboard.sharing import shared
 
 
 def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
-    """Return the address of a run on Explore: its series and amount, and the texts that it was made with."""
+    """Return the link parameters of a run's variant on Explore: its series, amount and data."""
     rows = frame[frame["key"] == spec.variant.key]
     if rows.empty:
         return {}
@@ -25,7 +25,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
         if isinstance(text, str):
             where[name] = text
-    if first["rounded"] or first["ratio_kind"] == "embedding":  # which no curve over what was removed shows
+    if first["rounded"] or first["ratio_kind"] == "embedding":  # such variants have no place on a curve by ratio
         where["explore_mode"] = "Trade-off"
     elif first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
@@ -37,16 +37,16 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
 
 @shared
 def addresses(points: pd.DataFrame) -> dict[str, str]:
-    """Return what each point is called in an address, by its key: its chain, and the series where several share it."""
-    found, taken = {}, set[str]()
+    """Return each point's name in links, by key: its chain, with the series if several points share the chain."""
+    named, taken = {}, set[str]()
     for key, chain, series in zip(points["key"], points["chain"], points["series"], strict=True):
-        found[key] = f"{chain} ({series})" if chain in taken else chain
-        taken.add(found[key])
-    return found
+        named[key] = f"{chain} ({series})" if chain in taken else chain
+        taken.add(named[key])
+    return named
 
 
 def addressed(found: dict[str, str], asked: str) -> str | None:
-    """Return the key of the point that an address asks for, also where each `+` of it has become a space."""
+    """Return the key of the point that a link names, even if each `+` became a space."""
     plain = _without_plus(asked)
     return next((key for key, name in found.items() if _without_plus(name) == plain), None)
 
@@ -56,12 +56,12 @@ def _without_plus(text: str) -> str:
 
 
 def variant_names(rows: pd.DataFrame) -> dict[str, str]:
-    """Return a name of each variant by its key, the dense model's first: as short as tells it from the others."""
+    """Return the shortest unambiguous name of each variant by key, the dense model first: `SparseGPT, 2:4`."""
     first = rows.drop_duplicates("key")
     first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
     removed = [format_amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
     names = first["label"].str.cat([f", {one}" if one != format_amount(None, None) else "" for one in removed])
     for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
-        told = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
-        names = names.mask(names.duplicated(keep=False), names.str.cat(told))
+        more = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
+        names = names.mask(names.duplicated(keep=False), names.str.cat(more))
     return dict(zip(first["key"], names, strict=True))

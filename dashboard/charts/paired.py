@@ -1,4 +1,4 @@
-"""From paired differences to the dense model (`core.analysis.differences`) to what charts and tables show of them."""
+"""Paired differences to the dense model (`core.analysis.differences`) in the form that charts and tables need."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from core.analysis.reporting import (
     UNADJUSTED,
     end_words,
     interval_words,
+    listed,
     p_words,
     point_words,
     ratio_words,
@@ -20,24 +21,29 @@ from core.analysis.reporting import (
 from core.analysis.seven import MEAN
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
+from core.data.texts import called
 from core.formatting import format_number
 from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
 from dashboard.charts.zeroshot import MEAN_LABEL
 from dashboard.sharing import shared
 
-NOT_ALIKE = "the dense model was not measured in the same way"
+NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
 INTERVAL = UNADJUSTED.capitalize()
-COMPARED = ("Number", "This", "Other", "Difference", INTERVAL, "Adjusted p", "This is", "Measured on")
+COMPARED = ("Metric", "This", "Other", "Difference", INTERVAL, "Adjusted p", "This is", "Measured on")
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
-    """Return what `scores.score_chart` draws, a row for each one of `shown` that is not the dense model.
+    """Return the rows of `scores.score_chart` for the compressed variants.
 
-    `found` are the differences shown together, and `shown` rows as of `zeroshot.with_mean`. value, low and high are in
-    points; `told` is whether the row is better or worse after Holm, and `said` its hover text. Rows that have no pair
-    have only `why` not.
+    Args:
+        found: Differences to dense, adjusted together.
+        shown: Accuracies as of `zeroshot.with_mean`.
+
+    Returns:
+        Rows with value, low and high in points; `told`, whether the difference is significant after Holm's correction;
+        `said`, the hover text. Rows without a pair have only `why`, the reason.
     """
     wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "comparisons", "verdict", "why"]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
@@ -50,7 +56,7 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
 
 
 def lines(both: pd.DataFrame) -> pd.DataFrame:
-    """Return by task the accuracies in percent that need no variant: `dense`, and what guessing gets.
+    """Return the baselines of each task in percent: `dense`, `chance` and `majority`.
 
     `both` as of `with_baselines`.
     """
@@ -61,21 +67,21 @@ def lines(both: pd.DataFrame) -> pd.DataFrame:
 
 @shared
 def below_majority(lines: pd.DataFrame) -> str:
-    """Say on which tasks the dense model does worse than one that knows nothing; empty where on none."""
-    found = lines[lines["dense"] < lines["majority"]]
-    named = [f"{task} ({row['dense']:.1f} against {row['majority']:.1f} %)" for task, row in found.iterrows()]
+    """Return a warning about tasks on which the dense model is below the majority class; empty without any."""
+    low = lines[lines["dense"] < lines["majority"]]
+    named = [f"{task} ({row['dense']:.1f} % against {row['majority']:.1f} %)" for task, row in low.iterrows()]
     if not named:
         return ""
     return (
-        f"The dense model is below always naming the most frequent answer on {' and '.join(named)}, so what a variant "
-        "gains or loses there says little of what it knows."
+        f"The dense model is below the majority-class baseline on {listed(named)}. "
+        "Differences there say little about a model's knowledge."
     )
 
 
 def with_context_series(
     drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]
 ) -> pd.DataFrame:
-    """Return `of_tasks` with those of `both` behind it that are not `shown`, as plain differences in points."""
+    """Return `of_tasks` with the other series of `both` as context: unpaired differences in points."""
     rest = both[~both["series"].isin(shown) & ~is_dense(both)]
     value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
     said = [f"{points:+.1f} points" for points in value]
@@ -84,7 +90,7 @@ def with_context_series(
 
 
 def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
-    """Return the accuracies of `both` in percent as `scores.score_chart` draws them, those in colour that are shown."""
+    """Return the accuracies of `both` in percent for `scores.score_chart`; the `shown` series are highlighted."""
     rows = both[~is_dense(both)]
     rows = rows.assign(**{name: 100 * rows[name] for name in ("value", "low", "high")})
     said = [
@@ -95,7 +101,7 @@ def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
 
 
 def unpaired(rows: pd.DataFrame) -> str:
-    """Return one sentence that names what `of_tasks` has no pair for and says why; empty where all is paired."""
+    """Return the series without a pair in `of_tasks`, with the reasons; empty if all have one."""
     named: dict[str, list[str]] = {}
     for series, part in rows.groupby("series", sort=False):
         lacking = part[part["why"].notna()]
@@ -107,16 +113,16 @@ def unpaired(rows: pd.DataFrame) -> str:
 
 
 def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of a curve whose `spread` goes on with the ratio to dense and the verdict, where paired."""
-    beside = of_points(found, points)
-    texts = [_ratio(row) + _verdict(row) if row["paired"] else "" for row in beside.to_dict("records")]
+    """Return the points of a curve; `spread`, part of the hover text, gets the ratio to dense and the verdict."""
+    pairs = of_points(found, points)
+    texts = [_ratio(row) + _verdict(row) if row["paired"] else "" for row in pairs.to_dict("records")]
     return points.assign(spread=points["spread"] + pd.Series(texts, index=points.index, dtype=object))
 
 
 def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Return the differences of one number beside each of the points, with their index, and whether they are `paired`.
+    """Return the differences in one metric for the points, with their index, and whether they are `paired`.
 
-    `verdict_text` says the verdict in words, and why there is none, as of the accuracies of several seeds.
+    `verdict_text` has the verdict, or the reason why there is none, such as several seeds.
     """
     rows = found.set_index("key").reindex(points["key"]).set_axis(points.index)
     paired = rows["verdict"].notna()
@@ -128,14 +134,14 @@ def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
 
 
 def of_shown(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
-    """Return those of the differences that one of the points shows."""
+    """Return the differences of variants among the points."""
     return found[found["key"].isin(points["key"])]
 
 
 def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
-    """Return rows of `zeroshot.with_mean` with the task's `majority`, and `chance` as of the documents scored.
+    """Return rows of `zeroshot.with_mean` with the `majority` and `chance` accuracies on the scored documents.
 
-    `found` are differences to the dense model; a task whose answers were not kept has the catalogue's chance, and no
+    `found` are differences to the dense model. A task without stored answers has the catalogue's chance and no
     majority.
     """
     known = found.assign(task=task_labels(found)).groupby("task")[["chance", "majority"]].first().astype(float)
@@ -144,36 +150,36 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Return a table of one variant beside another from `core.analysis.differences`, a row a number that both have.
+    """Return the table that compares two variants, from `core.analysis.differences`: a row per common metric.
 
-    Perplexities first, then the mean of seven, then tasks; what cannot be paired last.
+    Perplexities come first, then the mean of seven, then tasks; unpaired metrics are last.
     """
     rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
     rank += 3 * found["why"].notna()
-    rows = [_beside(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
+    rows = [_compared(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
     return pd.DataFrame(rows, columns=COMPARED)
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
-    """Return in words why numbers cannot be paired, each once."""
+    """Return the reasons why metrics cannot be paired, each once."""
     return [_capital(why) for why in found["why"].dropna().unique()]
 
 
-def _beside(row: pd.Series) -> tuple[str | None, ...]:
+def _compared(row: pd.Series) -> tuple[str | None, ...]:
     this, other = row["value"], row["reference"]
     if row["metric"] == "perplexity":
-        name, values = f"Perplexity, {row['dataset']}", (format_number(this), format_number(other))
-        told = f"x {ratio_words(row['ratio'])}"
+        name, values = f"Perplexity on {called(row['dataset'])}", (format_number(this), format_number(other))
+        difference = f"x {ratio_words(row['ratio'])}"
         interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
     else:
         task = _label(row["dataset"])
         name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
         values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
-        told = point_words(row["difference"])
+        difference = point_words(row["difference"])
         interval = interval_words(row["low"], row["high"], end_words)
     if pd.notna(row["why"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
-    return name, *values, told, interval, p_words(row["adjusted"]), verdict_text(row.to_dict()), row["protocol"]
+    return name, *values, difference, interval, p_words(row["adjusted"]), verdict_text(row.to_dict()), row["protocol"]
 
 
 def _label(dataset: str) -> str:
@@ -186,12 +192,12 @@ def _capital(text: str) -> str:
 
 
 def task_labels(found: pd.DataFrame) -> pd.Series:
-    """Return what charts call the data set of each of these differences."""
+    """Return the display name of the data set of each difference."""
     return found["dataset"].map(_label)
 
 
 def _why(row: Row) -> str | None:
-    """Return why a row of a chart has no pair."""
+    """Return the reason why a row of a chart has no pair; None if it has one."""
     if row["seeds"] > 1:
         return _seeds(row["seeds"])
     if pd.notna(row["why"]):
@@ -212,7 +218,7 @@ def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
 
 
 def _verdict(row: Row) -> str:
-    """Write what is known of a pair; empty where there is none."""
+    """Return the verdict with its adjusted p for a hover text; empty without a pair."""
     if pd.isna(row["verdict"]):
         return ""
     if not (p := p_words(row["adjusted"])):

@@ -1,4 +1,4 @@
-"""From the papers' values (`core.store.bundled.published`) to what charts and tables show: pure functions."""
+"""Published values (`core.store.bundled.published`) in the form of charts and tables: pure functions."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dashboard.charts import choices, points, zeroshot
 from dashboard.sharing import shared
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
-PRINTED = {corpus.id: f"{corpus.name} perplexity" for corpus in CORPORA if corpus.name}
+PRINTED = {corpus.id: f"Perplexity on {corpus.name}" for corpus in CORPORA if corpus.name}
 TUNED = " + LoRA"
-HERE = {"lambada": "lambada_openai"}  # the tasks that another name has here
+HERE = {"lambada": "lambada_openai"}  # tasks that Slimscope names differently
 CHANCE = {name: card.chance for name, card in TASKS.items()} | {"lambada": 0.0, "storycloze": 0.5}
 
 
 @dataclass(frozen=True)
 class Table:
-    """One table of a paper and how it is shown."""
+    """A table of a paper, and its layout."""
 
     title: str
     paper: str
@@ -43,41 +43,46 @@ TABLES = (
 
 @shared
 def rows_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
-    """Return a table's rows with the method's name as charts know it and what was removed, in words."""
+    """Return a table's rows with the method name of the charts (`name`) and the amount as text (`removed`)."""
     rows = frame[(frame["paper"] == table.paper) & frame["table"].isin(table.tables)]
     dense = rows["method"] == "Dense"
     patterned = rows["ratio_kind"].str.contains(":")
-    removed = rows["ratio_kind"].where(patterned, rows["ratio"].map(lambda ratio: f"{100 * ratio:g} %"))
+    removed = rows["ratio_kind"].where(patterned, rows["ratio"].map(lambda ratio: format_amount(ratio, None)))
     return rows.assign(name=rows["method"].str.lower(), removed=removed.mask(dense, "0 %"))
 
 
 @shared
 def with_tuning(rows: pd.DataFrame, tuned: Collection[bool]) -> pd.DataFrame:
-    """Return the dense model's rows, and those in one of these states: fine-tuned or not."""
+    """Return the dense model's rows, and those in one of these states (fine-tuned or not)."""
     return rows[rows["tuned"].isin(tuned) | (rows["name"] == "dense")]
 
 
 @shared
 def on_text(rows: pd.DataFrame, corpus: str) -> pd.DataFrame:
-    """Return the perplexities on a text."""
+    """Return the perplexities on a corpus."""
     return rows[(rows["metric"] == "perplexity") & (rows["dataset"] == corpus)]
 
 
 @shared
 def accuracies_at(rows: pd.DataFrame, removed: str) -> pd.DataFrame:
-    """Return the accuracies of the dense model, and those at an amount."""
+    """Return the accuracies of the dense model and of variants at an amount."""
     return rows[(rows["metric"] != "perplexity") & rows["removed"].isin(["0 %", removed])]
 
 
+def _amounts(rows: pd.DataFrame) -> pd.Series:
+    """Return the amounts as the end of a point's name, such as `, 50 %`; empty for the dense model."""
+    return rows["removed"].map(lambda removed: "" if removed == "0 %" else f", {removed}")
+
+
 def parts(rows: pd.DataFrame) -> pd.Series:
-    """Return what the printed variants are made of, as `dashboard.charts.style.look` takes it."""
+    """Return the parts of the published variants for `dashboard.charts.style.look`."""
     return rows["name"] + rows["tuned"].map({True: "+lora", False: ""})
 
 
 @shared
 def by_model(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what `figures.perplexity_by_model` draws from perplexities on one text."""
-    series = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
+    """Return the rows of `figures.perplexity_by_model` from perplexities on one corpus."""
+    series = rows["method"] + _amounts(rows)
     return pd.DataFrame(
         {
             "series": series,
@@ -91,7 +96,7 @@ def by_model(rows: pd.DataFrame) -> pd.DataFrame:
 
 @shared
 def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Return points and dense point as `figures.perplexity_curve` draws them, from perplexities on one text."""
+    """Return the points and the dense point of `curve.perplexity_curve` from perplexities on one corpus."""
     shown = pd.DataFrame(
         {
             "label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
@@ -115,12 +120,12 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 @shared
 def by_task(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return what `dots.accuracy_dots` draws, with the mean over the table's tasks as the last."""
-    untuned = rows["method"] + rows["removed"].map(lambda removed: "" if removed == "0 %" else f" {removed}")
+    """Return the rows of `dots.accuracy_dots`, with the mean over the table's tasks last."""
+    amounts = _amounts(rows)
     shown = pd.DataFrame(
         {
-            "series": untuned + rows["tuned"].map({True: TUNED, False: ""}),
-            "untuned": untuned.where(rows["tuned"], None),
+            "series": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}) + amounts,
+            "untuned": (rows["method"] + amounts).where(rows["tuned"], None),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
             "where": rows["removed"],
             "parts": parts(rows),
@@ -134,17 +139,17 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     )
     same = dict.fromkeys(("untuned", "recovery", "where", "parts", "method", "pattern"), "first")
     mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
-    mean = mean.assign(task=f"Mean of {shown['task'].nunique()}", chance=float("nan"), metric="mean")
+    mean = mean.assign(task=f"Mean of {shown['task'].nunique()} tasks", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
 
 
 @shared
 def measured_curve(read: pd.DataFrame, window: float, parts: Collection[str]) -> pd.DataFrame:
-    """Return the perplexities measured here, in windows of a length, of the dense model and of variants of these parts.
+    """Return the measured perplexities of the dense model and of variants with these parts, for one window length.
 
-    `read` are tidy rows on one text. Of the model and protocol with most of them, made with the texts that most are
-    made with; empty where only dense models have any.
+    `read` are tidy rows on one corpus. The result is of the model, protocol and data with most rows. It is empty if
+    only dense models have any.
     """
     rows = choices.by_share(read[(read["window"] == window) & ~read["spread_windows"].astype(bool)])
     rows = rows[points.is_dense(rows) | rows["parts"].isin(parts)]
@@ -155,15 +160,16 @@ def measured_curve(read: pd.DataFrame, window: float, parts: Collection[str]) ->
 
 
 def tasks_here(printed: pd.DataFrame) -> dict[str, str]:
-    """Return the names of printed accuracies' tasks by those that they have here."""
+    """Return the tasks of published accuracies: Slimscope's name -> the paper's name."""
     return {HERE.get(name, name): name for name in printed["dataset"]}
 
 
 @shared
 def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
-    """Return what was measured here of printed accuracies, by the same methods at the same amounts, as `rows_of` does.
+    """Return measured accuracies that match published ones in method and amount, in the form of `rows_of`.
 
-    `frame` is tidy. Of the model that has most of them, under the protocol with the most documents that dense has.
+    `frame` is tidy. The result is of the model with most rows, under the protocol with which the dense model has most
+    documents.
     """
     names = tasks_here(printed)
     rows = choices.by_share(frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)])
@@ -179,7 +185,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     rows = choices.filter_by_text(rows, next(iter(choices.calibrations(rows)), None), None)
     rows = rows.drop_duplicates(["label", "removed", "dataset"])
     tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
-    rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks would be another one
+    rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks does not compare
     dense = points.is_dense(rows)
     found = rows.assign(
         method=rows["label"],
@@ -197,18 +203,20 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
 
 @shared
 def wide(rows: pd.DataFrame, columns: str) -> pd.DataFrame:
-    """Return the table as papers print it: a row for each method and amount, a column for each of `columns`."""
+    """Return the table in the layout of papers: a row per method and amount, a column per value of `columns`."""
     names = list(dict.fromkeys(rows[columns]))
     index = ["method", "removed", *(["tuned"] if rows["tuned"].any() else [])]
     table = rows.pivot_table(index=index, columns=columns, values="value", sort=False)[names].reset_index()
     if "tuned" in table:
         table["tuned"] = table["tuned"].map({True: "yes", False: "no"})
     table.columns.name = None
-    return table.rename(columns={"method": "Method", "removed": "Removed", "tuned": "Tuned", **TASK_LABELS, **PRINTED})
+    return table.rename(
+        columns={"method": "Method", "removed": "Amount", "tuned": "Fine-tuned", **TASK_LABELS, **PRINTED}
+    )
 
 
 def protocol(rows: pd.DataFrame) -> str:
-    """Return the rows' protocol as the file states it: text and note."""
+    """Return the protocol of the rows as the file states it: text and note."""
     first = rows.iloc[0]
     text = f"{first['text']}. " if isinstance(first["text"], str) and first["text"] else ""
     return text + str(first["note"]).rstrip(".")

@@ -1,4 +1,4 @@
-"""A plot with lines and texts in it that knows where these are, so that the next text is put on none of them."""
+"""A plot that records its lines and texts, so that further texts do not cover them."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from dashboard.charts.drawing import Drawing
 from dashboard.charts.marks import UNSEEN
 
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
-STEPS = 24  # places on a line across the plot that a text keeps off
+STEPS = 24  # places along a line that texts must not cover
 
 
 @dataclass
 class Plot:
-    """A figure's plot: its ends, left and right, below and above, and where texts and lines are."""
+    """The plot of a figure: its ends, and the places of texts and lines."""
 
     drawing: Drawing
     across: labels.Place
     up: labels.Place
-    log: bool  # upwards
+    log: bool  # whether the y axis is logarithmic
     texts: list[labels.Label] = field(default_factory=list)
     lines: list[labels.Place] = field(default_factory=list)
 
     def place(self, x: float, y: float) -> labels.Place:
-        """Return where a point is as shares of the plot's width and height."""
+        """Return the place of a point as shares of the plot's width and height."""
         low, height, high = (math.log(value) if self.log else value for value in (self.up[0], y, self.up[1]))
         return (x - self.across[0]) / (self.across[1] - self.across[0]), (height - low) / (high - low)
 
     def places(self, xs: Iterable[float], heights: Iterable[float]) -> list[labels.Place]:
-        """Return `place` of several points."""
+        """Return the places of several points."""
         return [self.place(*at) for at in zip(xs, heights, strict=True)]
 
     def line(self, xs: Sequence[float], heights: Sequence[float], style: dict, group: str) -> None:
-        """Draw a straight line from one end to another."""
+        """Draw a straight line between two points."""
         self.drawing.scatter(
             x=xs, y=heights, mode="lines", line=style, legendgroup=group, showlegend=False, hoverinfo="skip"
         )
@@ -61,7 +61,7 @@ class Plot:
         )
 
     def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> None:
-        """Write a text at a corner of a point where there is none and the plot does not end; or nowhere."""
+        """Write a text at a free corner of a point, inside the plot; without one, write nothing."""
         ((text, side),) = labels.named([self.place(*at)], [[text]], [], CORNERS, self.texts)
         if text:
             self.write(at, text, side, color, group)

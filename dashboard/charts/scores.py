@@ -1,4 +1,4 @@
-"""Zero-shot accuracies: a row for each variant, and a panel for each task or one for their mean.
+"""Chart of zero-shot accuracies: a row for each variant, and a panel for each task or one for their mean.
 
 A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.figures`.
 """
@@ -18,21 +18,26 @@ from dashboard.charts.style import SeriesStyle, Theme, faded, look
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
-ACROSS = 2  # panels beside each other, so that they can be read on a phone
-ROW, FRAME, TITLE = 30, 96, 34  # px: of a variant, of what is around all panels, over each panel
+ACROSS = 2  # columns of panels; two are legible on a phone
+ROW, FRAME, TITLE = 30, 96, 34  # px: per variant, around all panels, above each panel
 
 
 def score_chart(
     rows: pd.DataFrame, lines: pd.DataFrame, theme: Theme, tasks: Sequence[str], difference: bool
 ) -> go.Figure:
-    """Draw the accuracies of variants, or what they gain or lose against the dense model, a panel for each of `tasks`.
+    """Draw the accuracies of variants, or their differences to dense, a panel for each of `tasks`.
 
-    `rows` have task, series, parts, pattern, untuned, key, value, low and high in percent or points, `said` for the
-    hover, `told` (what is not told from dense is faded) and `lit`; those that are not lit share the last row, in grey.
-    `lines` has by task (its index) the accuracies `dense`, `chance` and `majority` in percent, where they are known.
+    Args:
+        rows: Rows with task, series, parts, pattern, untuned, key; value, low and high in percent or points; `said`,
+            the hover text; `told`, False for faded rows (not significant); `lit`, False for context, which shares the
+            last row in grey.
+        lines: Accuracies `dense`, `chance` and `majority` in percent, if known, indexed by task.
+        theme: Colours.
+        tasks: Labels of the panels.
+        difference: Whether values are differences to dense.
     """
     names = row_names(rows[rows["lit"]])
-    heights = {series: len(names) - place for place, series in enumerate(names)}  # `OTHERS` lies at 0
+    heights = {series: len(names) - place for place, series in enumerate(names)}  # `OTHERS` is at 0
     labels = {len(names) - place: label for place, label in enumerate(names.values())}
     if not rows["lit"].all():
         labels[0] = OTHERS
@@ -60,17 +65,17 @@ def score_chart(
             }
         )
         if len(tasks) > 1:
-            facets.title(drawing, axes, f"<b>{task}</b>, dense {known[task]['dense']:.1f}%", theme.text)
-    what = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
+            facets.title(drawing, axes, f"<b>{task}</b>, dense {known[task]['dense']:.1f} %", theme.text)
+    metric = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
     unit = " minus dense, points" if difference else ", %"
-    drawing.lay_out(title={"text": f"{what}{unit} (higher is better)"})
+    drawing.lay_out(title={"text": f"{metric}{unit} (higher is better)"})
     return drawing.figure()
 
 
 def row_names(rows: pd.DataFrame) -> dict[str, str]:
-    """Return what each series' row is called, in the order of the rows, each after what it was made from.
+    """Return the label of each series' row, in order; reconstructed and fine-tuned series follow their origin.
 
-    What was made from the one above by stages that remove nothing is named by these alone.
+    Below its origin, a series' label has only the added stages.
     """
     before = dict(zip(rows["series"], rows["untuned"], strict=True))
     found: dict[str, str] = {}
@@ -89,12 +94,11 @@ def row_names(rows: pd.DataFrame) -> dict[str, str]:
 
 
 def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], difference: bool) -> list[float]:
-    """Return the ends of the x axis, alike in all panels."""
-    shown, beside = rows[rows["task"].isin(tasks)], lines.loc[list(tasks)]
-    base = beside["dense"] if difference else 0.0
-    known = [shown[name] for name in ("value", "low", "high")] + [
-        beside[name] - base for name in LINES if name in beside
-    ]
+    """Return the ends of the x axis, the same in all panels."""
+    shown, baselines = rows[rows["task"].isin(tasks)], lines.loc[list(tasks)]
+    base = baselines["dense"] if difference else 0.0
+    known = [shown[name] for name in ("value", "low", "high")]
+    known += [baselines[name] - base for name in LINES if name in baselines]
     values = pd.concat(known).astype(float).dropna()
     room = 0.04 * (values.max() - values.min()) or 1.0
     return [values.min() - room, values.max() + room]

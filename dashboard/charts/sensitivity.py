@@ -1,4 +1,4 @@
-"""What a scan found: how much perplexity rises where one part of the dense model alone is compressed.
+"""Layer sensitivity: the rise in perplexity with one block or linear of the dense model compressed.
 
 Pure functions: results in, DataFrame or plotly Figure out.
 """
@@ -12,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.intervals import interval
+from core.data.texts import called
 from core.formatting import format_number
 from core.results import SENSITIVITY, Result
 from dashboard.charts import marks
@@ -24,11 +25,11 @@ TITLE = "Perplexity, times dense (log scale)"
 
 
 def scans(result: Result) -> dict[str, pd.DataFrame]:
-    """Return by kind of part, `block` or `linear`, what the last scan of them found, a row a part.
+    """Return the last sensitivity scan of each kind, `block` or `linear`, with a row for each block or linear.
 
-    `times dense` is the perplexity as a multiple of the dense model's on the same windows, with its 95 % interval from
-    `low` to `high` by Student's t, missing where one window was read. The windows are of shuffled documents, so they
-    count as independent.
+    `times dense` is the perplexity as a multiple of the dense model's on the same windows. `low` and `high` are its
+    95 % interval by Student's t, missing for a single window. Windows count as independent, because their documents are
+    shuffled.
     """
     roles = {layer.name: layer.role for layer in result.layers}
     rows = [row for row in result.measurements if row.metric == SENSITIVITY]
@@ -47,7 +48,8 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
                     "times dense": math.exp(row.value),
                     "low": math.nan if low is None else math.exp(low),
                     "high": math.nan if high is None else math.exp(high),
-                    "text": f"{row.dataset}, {row.n} of {row.protocol['windows']} windows of {row.protocol['window']}",
+                    "text": f"{called(row.dataset)}, {row.n} of {row.protocol['windows']} windows of "
+                    f"{row.protocol['window']}",
                 }
                 for row, (low, high) in zip(alike, ends, strict=True)
             ]
@@ -68,7 +70,7 @@ def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
         line={"color": style.color, "width": 1},
         marker=marks.marker(style, theme),
         error_y=marks.bars(low, value, high, low.notna(), style.color),
-        hovertemplate="block %{x}<br>x %{y:.4f} of dense<extra></extra>",
+        hovertemplate="block %{x}<br>%{y:.4f} times dense<extra></extra>",
     )
     ends = min(1.0, float(low.fillna(value).min())) * 0.995, float(high.fillna(value).max()) * 1.005
     ticks = log_ticks(*ends)

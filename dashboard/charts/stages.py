@@ -1,4 +1,4 @@
-"""A variant's stages (`core.results.Variant.stage_runs`, layer reports) as a table: what each cost, removed and did."""
+"""Table of a variant's stages (`core.results.Variant.stage_runs`, layer reports): cost, pruning ratio, error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from core.results import Result
 from core.specs import Stage
 
 FORMATS = {
-    "Gone after it (%)": "%.1f",
+    "Cumulative pruning ratio (%)": "%.1f",
     "Seconds": "%.1f",
     "Peak memory (MB)": "%.0f",
     "Mean error": "%.4f",
@@ -21,36 +21,36 @@ FORMATS = {
 
 
 def stage_name(stage: Stage) -> str:
-    """Name one stage with what differs from its defaults: `LoRA (minutes 5.0)`."""
-    told = non_default_parameters(stage)
-    return label(stage.method) + (f" ({', '.join(told)})" if told else "")
+    """Name a stage with its non-default parameters: `LoRA (minutes 5.0)`."""
+    changed = non_default_parameters(stage)
+    return label(stage.method) + (f" ({', '.join(changed)})" if changed else "")
 
 
 def stage_table(result: Result) -> pd.DataFrame:
-    """Return one row a stage: seconds, peak memory (MB), share of the dense block weights that is gone after it (%).
+    """Return a row per stage: seconds, peak memory (MB) and cumulative share of dense block weights removed (%).
 
-    Errors are the relative ones of its layer reports; the device is a column where stages differ in it.
+    Errors are the relative errors of its layer reports. The device is a column only if it differs between stages.
     """
     variant, rows = result.variant, []
     share = block_share(result)
-    gone = math.nan if share is None else 0.0
+    removed = math.nan if share is None else 0.0
     for place, stage in enumerate(variant.stages):
-        made = variant.stage_runs[place] if place < len(variant.stage_runs) else {}
+        run = variant.stage_runs[place] if place < len(variant.stage_runs) else {}
         layers = [layer for layer in result.layers if layer.stage == place]
         errors = [(layer.error, layer.name) for layer in layers if layer.error is not None]
         if stage.prunes:
-            gone = math.nan if stage.layers else stage_share(stage, layers)  # NaN: a share of some layers only
+            removed = math.nan if stage.layers else stage_share(stage, layers)  # NaN: a ratio of some layers only
         if place == len(variant.stages) - 1:
-            gone = math.nan if share is None else share
+            removed = math.nan if share is None else share
         worst = max(errors, default=(math.nan, ""))
         rows.append(
             {
                 "Stage": stage_name(stage),
-                "Asked": format_amount(stage.ratio, stage.pattern) if stage.removes else "",
-                "Gone after it (%)": 100 * gone,
-                "Seconds": made.get("seconds", math.nan),
-                "Peak memory (MB)": made.get("peak_memory", math.nan) / 1e6,
-                "Device": made.get("device", ""),
+                "Amount": format_amount(stage.ratio, stage.pattern) if stage.removes else "",
+                "Cumulative pruning ratio (%)": 100 * removed,
+                "Seconds": run.get("seconds", math.nan),
+                "Peak memory (MB)": run.get("peak_memory", math.nan) / 1e6,
+                "Device": run.get("device", ""),
                 "Mean error": sum(error for error, _ in errors) / len(errors) if errors else math.nan,
                 "Worst error": worst[0],
                 "Worst layer": worst[1],

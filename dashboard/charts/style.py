@@ -1,7 +1,7 @@
-"""How methods and pages look, in one place: the same method has the same colour, dash and marker on every chart.
+"""Styles of methods and pages: a method has the same colour, dash and marker on every chart.
 
-Colours are Okabe and Ito's, then three of Tol's (safe for colour-blind readers), lightened for dark pages. A method's
-declaration says which of them it has, and its line and its marker, which shows the family.
+Colours are from Okabe and Ito, then three from Tol (safe for colour-blind readers), lightened for dark pages. A method
+declares its colour, its line and its marker, which shows the family.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from core.methods.terms import NEUTRAL
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 
-FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"  # the first is that of pages
-FADED, SHADE = 0.42, 0.55  # the share of its own colour that a faded mark keeps, and one of another shade
+FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"  # the first is the font of the pages
+FADED, SHADE = 0.42, 0.55  # share of its own colour in a faded mark, and in another shade
 LINES = ("solid", "dash", "dot", "dashdot", "longdash")
-PATTERN_MARKS = {"4:8": "-dot"}  # added to the hollow marker of what was removed in an N:M pattern
+PATTERN_MARKS = {"4:8": "-dot"}  # suffixes of hollow markers by N:M amount
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Theme:
     paper: str
     palette: tuple[str, ...]
     scale: str  # sequential colour scale of heat maps
-    band: str  # behind what lies apart
+    band: str  # background of diverged points
 
 
 LIGHT = Theme(
@@ -62,6 +62,8 @@ DARK = Theme(
 
 @dataclass(frozen=True)
 class SeriesStyle:
+    """The style of a series: colour, dash of its line, plotly symbol of its marker."""
+
     color: str
     dash: str
     symbol: str
@@ -69,18 +71,18 @@ class SeriesStyle:
 
 @dataclass(frozen=True)
 class MarkStyle:
-    """How a method is drawn that does not declare it itself."""
+    """The style of a method that declares none."""
 
     colour: int
     marker: str
     dash: str
 
 
-IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # of no method here, whatever the label
-IMPORTED_COLOURS = (5, 6, 7, 8)  # those that fewest methods have
-OTHER = MarkStyle(7, "circle-open", "dot")  # a method that this version does not have
+IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # not used by methods
+IMPORTED_COLOURS = (5, 6, 7, 8)  # the least used ones
+OTHER = MarkStyle(7, "circle-open", "dot")  # a method that this version lacks
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
-ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # to what other stages have left
+ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # stages that may follow others
 _KNOWN: dict[str, type[Method] | MarkStyle] = {found.name: found for found in STAGES}
 
 
@@ -90,10 +92,10 @@ def theme_named(name: str | None) -> Theme:
 
 
 def look(parts: str, theme: Theme) -> SeriesStyle:
-    """Return how a variant is drawn whose parts (`core.formatting.label_parts`) these are, such as `slimllm+lora`.
+    """Return the style of a variant with these parts (`core.formatting.label_parts`), such as `slimllm+lora`.
 
-    It has the colour of the first that has one, and mark and line of the last; where it has more parts than that shows,
-    a mark that says how many.
+    It has the colour of the first part with one, and the marker and line of the last. With more parts, a special marker
+    shows their number.
     """
     names = [_method(name) for name in parts.split("+")]
     known = [_drawn(name) for name in names]
@@ -105,38 +107,38 @@ def look(parts: str, theme: Theme) -> SeriesStyle:
 
 
 def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[str, SeriesStyle]:
-    """Return the look of each series, by its parts and its chain, None where that is not told.
+    """Return the style of each series by its parts and its chain (None: unknown).
 
-    Of several chains that are made of the same parts, and so differ in parameters, each after that with the fewest has
-    another shade and another line, in turn nearer to the page and to its text.
+    Chains with the same parts differ in parameters. The one with the shortest text has the plain style; each other one
+    has another line and another shade, towards the page and towards its text in turn.
     """
     chains: dict[SeriesStyle, list[str | None]] = {}
-    found = {}
+    styles = {}
     for series, (parts, chain) in sorted(made_of.items(), key=lambda one: len(one[1][1] or "")):
         own = look(parts, theme)
         alike = chains.setdefault(own, [])
         if chain not in alike:
             alike.append(chain)
-        found[series] = _twin(own, alike.index(chain), theme)
-    return found
+        styles[series] = _twin(own, alike.index(chain), theme)
+    return styles
 
 
 def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, SeriesStyle]:
-    """Return the look of each series by its parts, where all are lines: no two have colour and line in common.
+    """Return the style of each series by its parts, for charts of lines: no two share both colour and line.
 
-    Some methods share these, and are told by marks on other charts, which are too alike along lines.
+    Methods that share both differ by their markers on other charts, but markers are hard to distinguish along lines.
     """
     seen: Counter[tuple[str, str]] = Counter()
-    found = {}
+    styles = {}
     for series, parts in made_of.items():
         own = look(parts, theme)
-        found[series] = _twin(own, seen[own.color, own.dash], theme)
+        styles[series] = _twin(own, seen[own.color, own.dash], theme)
         seen[own.color, own.dash] += 1
-    return found
+    return styles
 
 
 def _twin(own: SeriesStyle, number: int, theme: Theme) -> SeriesStyle:
-    """Return a look, 0, or another shade and line of it."""
+    """Return a style, unchanged for number 0, else with another shade and line."""
     if not number:
         return own
     color = _mixed(own.color, theme.paper if number % 2 else theme.text, SHADE)
@@ -144,28 +146,28 @@ def _twin(own: SeriesStyle, number: int, theme: Theme) -> SeriesStyle:
 
 
 def _method(name: str) -> str:
-    """Return a part; what a paper made has the name of the method here, as it is the paper's."""
-    told, _, label = name.partition(":")
-    return (_called(label) or name) if told == PUBLISHED else name
+    """Return the method of a part; a published part is drawn as the method that its label names."""
+    origin, _, label = name.partition(":")
+    return (_stage_labelled(label) or name) if origin == PUBLISHED else name
 
 
-def _called(label: str) -> str | None:
-    """Return the name of the stage that a label names."""
+def _stage_labelled(label: str) -> str | None:
+    """Return the name of the stage with this name or label."""
     return next((one.name for one in STAGES if label.casefold() in (one.name, one.label.casefold())), None)
 
 
 def _drawn(name: str) -> type[Method] | MarkStyle:
-    """Return how a part is drawn. An import has the colour of the method that its label names, or one of few."""
-    told, _, label = name.partition(":")
-    if told != IMPORTED:
+    """Return the style of a part; an imported one has the colour of the method that its label names, or a rare one."""
+    origin, _, label = name.partition(":")
+    if origin != IMPORTED:
         return _KNOWN.get(name, OTHER)
-    alike, some = _called(label), int(sha256(label.casefold()), 16) % len(IMPORTED_COLOURS)
+    alike, some = _stage_labelled(label), int(sha256(label.casefold()), 16) % len(IMPORTED_COLOURS)
     colour = _KNOWN[alike].colour if alike else IMPORTED_COLOURS[some]
     return MarkStyle(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 
 def layout(theme: Theme, height: int) -> dict[str, Any]:
-    """Return the layout all charts share: what is measured above, legend below, light grid."""
+    """Return the common layout of charts: metric above, legend below, light grid."""
     axis = {
         "gridcolor": theme.grid,
         "linecolor": theme.muted,
@@ -205,11 +207,11 @@ def layout(theme: Theme, height: int) -> dict[str, Any]:
 
 
 def faded(color: str, theme: Theme) -> str:
-    """Return a colour `#rrggbb` mixed with that of the page, for what matters less; no part of it shines through."""
+    """Mix a colour `#rrggbb` with the page's, for less important marks; the result is opaque."""
     return _mixed(color, theme.paper, FADED)
 
 
 def _mixed(color: str, other: str, share: float) -> str:
-    """Return a colour that has this share of one, and is the other for the rest."""
+    """Mix two colours; `share` is that of the first."""
     parts = zip(*(bytes.fromhex(one[1:]) for one in (color, other)), strict=True)
-    return "#" + "".join(f"{round(share * own + (1 - share) * beside):02x}" for own, beside in parts)
+    return "#" + "".join(f"{round(share * own + (1 - share) * rest):02x}" for own, rest in parts)

@@ -1,4 +1,4 @@
-"""How charts draw a method, as a small picture to stand beside its name."""
+"""Small picture of a method's style in charts, shown next to its name."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dashboard.charts.style import SeriesStyle, Theme, look
 
 WIDTH, HEIGHT, RADIUS = 36, 16, 5.5  # pixels
 DASHES = {"dot": "1.5 3", "dash": "5 3", "dashdot": "5 2.5 1.5 2.5", "longdash": "8 3"}
-CORNERS = {  # of a marker: (their number, the first one's angle in degrees, the distance of every second one)
+CORNERS = {  # of a marker: (number, angle of the first in degrees, relative radius of every second)
     "square": (4, 45, 1.0),
     "diamond": (4, 0, 1.0),
     "diamond-tall": (4, -90, 0.6),
@@ -20,13 +20,13 @@ CORNERS = {  # of a marker: (their number, the first one's angle in degrees, the
     "star": (10, -90, 0.45),
     "star-diamond": (8, -90, 0.45),
 }
-BARS = {"cross": 0, "x": 45}  # two bars across each other, turned by so many degrees
+BARS = {"cross": 0, "x": 45}  # two crossed bars, with their rotation in degrees
 
 
 def swatch(method: type[Method], theme: Theme) -> str:
     """Return an HTML image of a method's line and marker in the colours of a page.
 
-    The page's cleaning of HTML lets an SVG through as an image only.
+    Streamlit's HTML sanitiser allows SVG only as an image.
     """
     drawn = look(method.name, theme)
     dash = DASHES.get(drawn.dash)

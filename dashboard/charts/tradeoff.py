@@ -1,4 +1,4 @@
-"""The trade-off: quality against what a variant takes up, its Pareto front, and what a budget leaves of it."""
+"""Chart of the trade-off between quality and cost, with Pareto fronts and the limits of a budget."""
 
 from __future__ import annotations
 
@@ -15,23 +15,31 @@ from core.formatting import format_number
 from core.registry import METHODS, STAGES
 from dashboard.charts import labels, marks
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.figures import DECODE, PACKED, PARAMETERS, PREFILL, Axis, log_axis, perplexity_title
+from dashboard.charts.figures import (
+    BITS,
+    DECODE,
+    MEMORY,
+    PACKED,
+    PARAMETERS,
+    PREFILL,
+    Axis,
+    log_axis,
+    perplexity_title,
+)
 from dashboard.charts.plot import Plot
 from dashboard.charts.style import ADDED, MORE_MARKS, SeriesStyle, Theme, faded, look
 
-BITS = Axis("bits_per_weight", "Bits per weight of the linear layers inside the blocks")
-MEMORY = Axis("memory_mb", "Measured peak memory (MB)")
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
-TOP_TIMES_DENSE = 30  # perplexities above this lie at the upper edge: nobody would choose them
-NEAREST = 3  # misses that are named where nothing fits
+TOP_TIMES_DENSE = 30  # points with higher perplexities are drawn at the upper edge
+NEAREST = 3  # misses that are named if nothing fits
 KINDS = (  # of marks, in the legend's order
     *dict.fromkeys(method.family.capitalize() for method in METHODS),
-    *(f"Then {stage.label}" for stage in STAGES if stage.name in ADDED),
+    *(f"+ {stage.label}" for stage in STAGES if stage.name in ADDED),
     SEVERAL := "Several stages",
 )
 
 
-EMPTY_SIDES = {  # where a front has nothing beyond it comes first: below a log axis' one, over another
+EMPTY_SIDES = {  # by whether the y axis is logarithmic; first the sides beyond the front, where no points are
     True: ("bottom left", "middle left", "bottom right", "bottom center", "top right", "middle right"),
     False: ("top left", "middle left", "top right", "top center", "bottom right", "middle right"),
 }
@@ -39,7 +47,7 @@ EMPTY_SIDES = {  # where a front has nothing beyond it comes first: below a log 
 
 @dataclass(frozen=True)
 class Quality:
-    """What is drawn upwards: a column of the rows, and how people read it."""
+    """The y axis: a column of the rows, its title, and the factor to its display unit."""
 
     column: str
     title: str
@@ -47,12 +55,12 @@ class Quality:
 
     @property
     def lower(self) -> bool:
-        """Whether less is better, on a log axis."""
+        """Whether lower is better; such an axis is logarithmic."""
         return self.column == PERPLEXITY
 
 
 def quality_of(column: str, corpus: str) -> Quality:
-    """Return how PERPLEXITY, on a corpus, or ACCURACY is drawn."""
+    """Return the y axis for PERPLEXITY, on a corpus, or ACCURACY."""
     if column == PERPLEXITY:
         return Quality(column, perplexity_title(corpus))
     return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", 100.0)
@@ -61,12 +69,19 @@ def quality_of(column: str, corpus: str) -> Quality:
 def tradeoff(
     rows: pd.DataFrame, dense: pd.DataFrame, cost: Axis, quality: Quality, budget: Budget, theme: Theme
 ) -> go.Figure:
-    """Draw a quality against a cost, a mark for each variant in the look of its method.
+    """Draw a quality against a cost, a mark for each variant in the style of its method.
 
-    `rows` are of `core.analysis.budget.ranked`, made of `dashboard.charts.candidates`, and `dense` those of the dense
-    model. What does not fit the budget is grey. A line leads along the Pareto front of what fits, and a dotted one
-    along that of all. The front's points are named where there is room, and else numbered by their place among the
-    `answers`; where nothing fits, the nearest misses are. Limits of what is drawn are lines that say their value.
+    Variants outside the budget are grey. Lines show the Pareto front within the budget and, dotted, that of all
+    variants. The front's points are named or, without room, numbered by their place in `answers`. If no variant fits,
+    the nearest misses are named. Labelled lines show the limits.
+
+    Args:
+        rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.candidates`.
+        dense: Rows of the dense model.
+        cost: The x axis.
+        quality: The y axis.
+        budget: The limits.
+        theme: Colours.
     """
     drawing = Drawing(theme, 480)
     drawing.lay_out(xaxis={"title": {"text": cost.title}}, title={"text": quality.title})
@@ -95,7 +110,7 @@ def tradeoff(
 
 
 def _quality_limit(budget: Budget, dense: pd.DataFrame, quality: Quality) -> float | None:
-    """Return the height of the budget's limit of a quality."""
+    """Return the height of the budget's limit on the quality."""
     if not quality.lower:
         return None if budget.mean_accuracy is None else quality.times * budget.mean_accuracy
     if budget.times_dense is None or dense.empty:
@@ -104,14 +119,14 @@ def _quality_limit(budget: Budget, dense: pd.DataFrame, quality: Quality) -> flo
 
 
 def _limit_words(budget: Budget, cost: Axis, quality: Quality) -> tuple[str, str]:
-    """Return what stands at the limits of the two axes, empty where there is none."""
-    asked, column = limits(budget), "times_dense" if quality.lower else quality.column
-    most, best = (LIMITS[name].format(asked[name]) if name in asked else "" for name in (cost.column, column))
+    """Return the labels of the limits on cost and quality; empty without a limit."""
+    known, column = limits(budget), "times_dense" if quality.lower else quality.column
+    most, best = (LIMITS[name].format(known[name]) if name in known else "" for name in (cost.column, column))
     return most, best
 
 
 def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
-    """Return the height above which points lie at the upper edge."""
+    """Return the height above which points are drawn at the upper edge."""
     if not quality.lower:
         return math.inf
     top = DIVERGED if dense.empty else TOP_TIMES_DENSE * float(dense[PERPLEXITY].iloc[0])
@@ -119,32 +134,33 @@ def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
 
 
 def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
-    """Return rows with their place (`x`, `height`), the ends `low` and `high` of their bars, whether they really lie
-    there (`lies`), and what is `said` of them.
+    """Return rows with `x`, `height`, the ends `low` and `high` of their bars, and the hover text `said`.
+
+    `lies` is False for points above the cap, which are drawn at the upper edge.
     """
     value, low, high = (quality.times * rows[f"{quality.column}{end}"].astype(float) for end in ("", "_low", "_high"))
-    said = [_said(row, cost, quality) for _, row in rows.iterrows()]
+    texts = [_hover_text(row, cost, quality) for _, row in rows.iterrows()]
     rows = rows.assign(x=rows[cost.column], height=value.clip(upper=cap), lies=value <= cap)
-    return rows.assign(low=low, high=high, said=said)
+    return rows.assign(low=low, high=high, said=texts)
 
 
-def _said(row: pd.Series, cost: Axis, quality: Quality) -> str:
-    """Return the hover text: method, amount, quality, cost and packed size, and what is missed of the budget."""
+def _hover_text(row: pd.Series, cost: Axis, quality: Quality) -> str:
+    """Return the hover text: method, amount, quality, cost, packed size, and the missed limits."""
     if quality.lower:
-        told = f"perplexity {row[PERPLEXITY]:.4g}{row['spread']}"
-        told += f", {format_number(row['times_dense'])} x dense" if pd.notna(row["times_dense"]) else ""
+        text = f"perplexity {row[PERPLEXITY]:.4g}{row['spread']}"
+        text += f", {format_number(row['times_dense'])} times dense" if pd.notna(row["times_dense"]) else ""
     else:
-        told = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
+        text = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
     costs = dict.fromkeys((cost.column, PACKED.column))
-    taken = [f"{format_number(row[column])} {LIMITS[column].what}" for column in costs]
+    paid = [f"{format_number(row[column])} {LIMITS[column].what}" for column in costs]
     misses = row.get("misses")
-    return "<br>".join([f"<b>{row['series']}</b>, {row['where']}", told, *taken, *([misses] if misses else [])])
+    return "<br>".join([f"<b>{row['series']}</b>, {row['where']}", text, *paid, *([misses] if misses else [])])
 
 
 def _ends(
     rows: pd.DataFrame, quality: Quality, limit: tuple[float | None, float | None]
 ) -> tuple[labels.Place, labels.Place]:
-    """Return the ends of both axes, between which all rows and limits lie with some room."""
+    """Return the ends of both axes, with some room around all rows and limits."""
     xs, heights = (
         [*values, *([one] if one is not None else [])]
         for values, one in zip((rows["x"], rows["height"]), limit, strict=True)
@@ -161,22 +177,22 @@ def _ends(
 def _draw_fronts(
     plot: Plot, rows: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme
 ) -> list[labels.Place]:
-    """Draw the front of what fits, up to the limit of its cost, and that of all where it is another.
+    """Draw the Pareto front within the budget, up to the limit of the cost, and that of all if it differs.
 
     Returns places on the former.
     """
     every, fitting = rows[pareto(rows, "x", quality.column)], rows[rows["front"]]
     same = set(every["key"]) == set(fitting["key"])
     if not same:
-        _steps(plot.drawing, every, plot.across[1], ("Pareto front of all", theme.muted, "dot"))
+        _steps(plot.drawing, every, plot.across[1], ("Pareto front of all variants", theme.muted, "dot"))
     end = plot.across[1] if limit is None else limit
-    name = "Pareto front" if same else "Pareto front of what fits"
+    name = "Pareto front" if same else "Pareto front within budget"
     corners = _steps(plot.drawing, fitting, end, (name, theme.text, "solid"))
     return labels.along(np.array([plot.place(*corner) for corner in corners]), 4) if corners else []
 
 
 def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, str, str]) -> list[tuple[float, float]]:
-    """Draw, as steps, the best that is to be had at each cost up to `end`; return the corners."""
+    """Draw the best quality at each cost up to `end` as steps; return the corners."""
     front = front.drop_duplicates(["x", "height"]).sort_values("x")
     if front.empty:
         return []
@@ -191,16 +207,16 @@ def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, 
 
 
 def kind(parts: str, family: str, theme: Theme) -> str:
-    """Return what a variant's mark says, one of `KINDS`: its family, or what followed its method."""
+    """Return the kind of a variant's mark, one of `KINDS`: its family, or its last added stage."""
     last = parts.split("+")[-1]
     if look(parts, theme).symbol in MORE_MARKS:
         return SEVERAL
     stage = next((stage for stage in STAGES if stage.name == last and last in ADDED), None)
-    return f"Then {stage.label}" if stage and "+" in parts else family.capitalize()
+    return f"+ {stage.label}" if stage and "+" in parts else family.capitalize()
 
 
 def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
-    """Draw what fits, an entry of the legend for each kind of mark, N:M patterns hollow, the front with error bars."""
+    """Draw the variants within the budget: a legend entry per kind, hollow N:M marks, error bars on the front."""
     kinds = [kind(*of, theme) for of in zip(rows["parts"], rows["family"], strict=True)]
     rows = rows.assign(kind=kinds, hollow=rows["pattern"].map(marks.is_hollow).astype(bool))
     known = {name: place for place, name in enumerate(KINDS)}
@@ -217,12 +233,12 @@ def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
 
 
 def _draw_rest(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
-    """Draw all that does not fit as one."""
+    """Draw the variants outside the budget as one trace."""
     if rows.empty:
         return
     grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
     drawing.scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
-    marks.entry(drawing, "Does not fit", "rest", "markers", grey | {"symbol": "circle"})
+    marks.entry(drawing, "Outside budget", "rest", "markers", grey | {"symbol": "circle"})
 
 
 def _points(rows: pd.DataFrame) -> dict:
@@ -241,20 +257,20 @@ def _symbols(rows: pd.DataFrame, theme: Theme) -> list[str]:
     return [marks.symbol(look(parts, theme), pattern) if lies else "triangle-up" for parts, pattern, lies in there]
 
 
-def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], said: tuple[str, str], theme: Theme) -> None:
-    """Draw the limits of the two axes with what is `said` of each."""
+def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], texts: tuple[str, str], theme: Theme) -> None:
+    """Draw the limits of both axes with their labels."""
     style = {"color": theme.text, "dash": "dash", "width": 1.4}
     most, best = limit
     if most is not None:
         plot.line((most, most), plot.up, style, "limits")
-        plot.write_where_free((most, plot.up[1]), said[0], theme.text, "limits")
+        plot.write_where_free((most, plot.up[1]), texts[0], theme.text, "limits")
     if best is not None:
         plot.line(plot.across, (best, best), style, "limits")
-        plot.write((plot.across[1], best), said[1], "top left", theme.text, "limits")
+        plot.write((plot.across[1], best), texts[1], "top left", theme.text, "limits")
 
 
 def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, theme: Theme) -> None:
-    """Draw the dense model's mark and a line at what it has, which is said where hardly a variant can be hoped for."""
+    """Draw the dense model's mark and a line at its quality, labelled where variants are unlikely."""
     if dense.empty:
         return
     height = float(dense["height"].iloc[0])
@@ -266,7 +282,7 @@ def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, theme: Theme)
 
 
 def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:
-    """Name the front of what fits, or else the nearest misses, where neither the `front` nor others that fit are."""
+    """Name the points of the front within the budget, or else the nearest misses, off the front and other points."""
     named = rows[rows["front"]] if rows["fits"].any() else rows.head(NEAREST)
     rest = rows.drop(named.index)
     mine, others, grey = (

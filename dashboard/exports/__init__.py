@@ -1,1 +1,1 @@
-"""Figures and tables as files for a report."""
+"""Export of figures and tables as files for papers and reports."""

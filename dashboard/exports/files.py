@@ -1,4 +1,4 @@
-"""Figures and tables as files: PDF, PNG, SVG, HTML, CSV, LaTeX, ZIP. The caption, with the protocol, goes along."""
+"""Export of figures and tables with captions that state the protocol: PDF, PNG, SVG, HTML, CSV, LaTeX, ZIP."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ Build = Callable[[], go.Figure]  # draws the figure in print colours
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One thing on a page that can be exported: a table."""
+    """A table of a page that users can export."""
 
-    name: str  # file name without ending, of `dashboard.exports.names`
+    name: str  # file name without extension, from `dashboard.exports.names`
     caption: str
     table: pd.DataFrame
-    pivots: Sequence[Pivot] = ()  # as a paper prints it, instead of the table
-    formats: Mapping[str, str] = field(default_factory=dict)  # printf formats of number columns
+    pivots: Sequence[Pivot] = ()  # the table in the layout of papers, for CSV and LaTeX
+    formats: Mapping[str, str] = field(default_factory=dict)  # printf formats of numeric columns
 
 
 @dataclass(frozen=True, kw_only=True)
 class Chart(Item):
-    """A chart and the table that it is drawn from."""
+    """A chart with the table of its data."""
 
     build: Build
 
 
 def image(item: Chart, format: str, width: float, dpi: int = DPI[0], captioned: bool = False) -> bytes:
-    """Return the chart as `pdf`, `svg` or `png` (of `dpi` dots an inch), `width` inches wide."""
+    """Return the chart as `pdf`, `svg` or `png` (at `dpi` dots per inch), `width` inches wide."""
     (drawn,) = images(item, item.build(), width, (format,), dpi, captioned).values()
     return drawn
 
@@ -47,17 +47,17 @@ def image(item: Chart, format: str, width: float, dpi: int = DPI[0], captioned: 
 def images(
     item: Chart, figure: go.Figure, width: float, formats: Sequence[str], dpi: int = DPI[0], captioned: bool = False
 ) -> dict[str, bytes]:
-    """Return the item's figure, drawn once, in each of the formats."""
-    from dashboard.exports import print_figures  # matplotlib, which takes long to load
+    """Draw the figure once and return it in each of the formats."""
+    from dashboard.exports import print_figures  # imports matplotlib, which is slow
 
     title, caption = figure.layout.title.text or "", plain(item.caption)
-    whole = go.Figure(figure)  # which plotly looks through, so that each property is of one kind
+    whole = go.Figure(figure)  # plotly validates it, so that each property has one type
     page = print_figures.draw(whole, width, caption if captioned else "")
     return {format: print_figures.save(page, format, title, caption, dpi) for format in formats}
 
 
 def html(item: Chart) -> bytes:
-    """Return the chart as one interactive page that needs no network."""
+    """Return the chart as one interactive HTML page that works offline."""
     return _page(item, item.build(), True)
 
 
@@ -75,17 +75,17 @@ def _no_markup(text: str) -> str:
 
 
 def csv(item: Item) -> bytes:
-    """Return the table as papers print it, where it has such a form, with a column for each error."""
+    """Return the pivot tables with a column for each error, or the long table if there are none."""
     return csv_text(wide(item.pivots)).encode() if item.pivots else csv_long(item)
 
 
 def csv_long(item: Item) -> bytes:
-    """Return every row and column of the table, with the caption, so the protocol, in a last column."""
+    """Return the whole table; the last column has the caption, which states the protocol."""
     return csv_text(item.table.assign(caption=plain(item.caption))).encode()
 
 
 def latex(item: Item) -> bytes:
-    """Return the table in booktabs style: as papers print it where it has such a form, else as it is."""
+    """Return the pivot tables, or else the table itself, as LaTeX in booktabs style."""
     caption, label = plain(item.caption), item.name
     if item.pivots:
         return tex.of_pivots(item.pivots, caption, label).encode()
@@ -93,7 +93,7 @@ def latex(item: Item) -> bytes:
 
 
 def bundle(items: Sequence[Item], width: float) -> bytes:
-    """Return a ZIP with every item of a page in every format; the figures' pages share one copy of plotly."""
+    """Return a ZIP with every item of a page in every format; the HTML pages share one copy of plotly."""
     from plotly.offline import get_plotlyjs
 
     stream = io.BytesIO()
@@ -116,7 +116,7 @@ def bundle(items: Sequence[Item], width: float) -> bytes:
 
 
 def plain(text: str) -> str:
-    """Return a text without plotly's or Markdown's marks."""
+    """Return a text without plotly or Markdown markup."""
     for mark in ("<b>", "</b>", "**", "`"):
         text = text.replace(mark, "")
     return text.replace("<br>", " ")

@@ -1,4 +1,4 @@
-"""Tables in LaTeX, in booktabs style: they need nothing but that package."""
+"""LaTeX tables in booktabs style; they need no other package."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ from core.analysis.latex import (
 )
 from dashboard.exports.pivots import DENSE_COLUMN, DENSE_ROW, METHOD, Pivot
 
-LONGEST_TEXTS = (26, 18, 12)  # characters of a line of text: the first with which a table fits
-LONGEST_HEAD = 12  # characters of a line over a column of numbers
-HIGHEST = 50  # lines of a table on a page, under its caption
+LONGEST_TEXTS = (26, 18, 12)  # characters per line of text; the first value with which a table fits is used
+LONGEST_HEAD = 12  # characters per line of a header of numbers
+HIGHEST = 50  # lines of a table on one page
 NEEDS = "% needs \\usepackage{booktabs}\n"
-BOLD = "Bold: the best of a column, and what is not significantly different from it"
-WORDS = {"∞": r"$\infty$", "inf": r"$\infty$", "nan": "--"}  # that numbers are written as
+BOLD = "Bold: best in column"
+WORDS = {"∞": r"$\infty$", "inf": r"$\infty$", "nan": "--"}  # special values of formatted numbers
 POWER = re.compile(r"(-?[\d.]+)e(-?)0*(\d+)")
 
 
 def of_pivots(pivots: Sequence[Pivot], caption: str, label: str) -> str:
-    """Return the numbers, one block of rows after the other, each value with its error and the best in bold.
+    """Return LaTeX tables with one block of rows per pivot; values have errors, and the best are bold.
 
-    What has no columns in common with the rest is a table of its own.
+    Pivots without a common column become separate tables.
     """
     parts = _tables(pivots)
     labels = [label, *(f"{label}-{place}" for place in range(2, len(parts) + 1))]
-    return NEEDS + "".join(_of_blocks(part, caption, told) for part, told in zip(parts, labels, strict=True))
+    return NEEDS + "".join(_of_blocks(part, caption, own) for part, own in zip(parts, labels, strict=True))
 
 
 def _tables(pivots: Sequence[Pivot]) -> list[list[Pivot]]:
-    """Return the pivots by what they have columns in common with, beside the dense model's."""
-    found: list[list[Pivot]] = []
+    """Group the pivots that have a column in common, not counting the dense model's."""
+    groups: list[list[Pivot]] = []
     for pivot in pivots:
         names = {*pivot.names} - {DENSE_COLUMN}
-        there = (part for part in found if not names or any(names & {*one.names} for one in part))
+        there = (part for part in groups if not names or any(names & {*one.names} for one in part))
         if (part := next(there, None)) is None:
-            found.append([pivot])
+            groups.append([pivot])
         else:
             part.append(pivot)
-    return found
+    return groups
 
 
 def _of_blocks(pivots: Sequence[Pivot], caption: str, label: str) -> str:
-    """Return one table of pivots that have columns in common, each with its title where there are several."""
+    """Return one table of pivots with common columns; several pivots are headed by their titles."""
     names = list(dict.fromkeys(name for pivot in pivots for name in pivot.names))
     only_dense = len(names) > 1 and DENSE_COLUMN in names
     across = [name for name in names if not (only_dense and name == DENSE_COLUMN)]
@@ -71,7 +71,7 @@ def _of_blocks(pivots: Sequence[Pivot], caption: str, label: str) -> str:
 
 
 def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, label: str) -> str:
-    """Return a table as it is; `formats` are printf formats of its number columns."""
+    """Return a table in LaTeX; `formats` are printf formats of its numeric columns."""
     numbers, names = set(table.select_dtypes("number")), [str(name) for name in table.columns]
     columns = "".join("r" if name in numbers else "l" for name in table.columns)
     lines: list[str] = []
@@ -87,13 +87,13 @@ def of_table(table: pd.DataFrame, formats: Mapping[str, str], caption: str, labe
 
 
 def _legend(pivots: Sequence[Pivot]) -> str:
-    """Say what the signs of a table mean."""
-    paired = any(pivot.is_distinguishable for pivot in pivots)
-    how = " by a paired test after Holm or, where there is none," if paired else ""
-    said = f"{BOLD}{how} as it lies within the error."
+    """Explain the signs and the bold values of a table."""
     if not any(cell.error == cell.error for pivot in pivots for cell in pivot.cells.values()):
-        return "Bold: the best of a column."
-    return f"±: {pivots[0].error_is}. {said}"
+        return f"{BOLD}."
+    test = "within the error of it"
+    if any(pivot.is_distinguishable for pivot in pivots):
+        test = f"not significantly different from it (paired tests, Holm-adjusted; without a test, {test})"
+    return f"±: {pivots[0].error_is}. {BOLD}, or {test}."
 
 
 def _row(pivot: Pivot, series: str, across: Sequence[str]) -> str:
@@ -131,30 +131,30 @@ def _number(text: str) -> str:
 
 
 def _table(lines: Sequence[str], columns: str, caption: str, label: str) -> str:
-    """Return a float, or several where one is higher than a page.
+    """Return a LaTeX float, or several if the table is longer than a page.
 
-    Each is of one column of a page or, where the smallest letters that are read easily are too wide, of two.
+    A table that is too wide for one column of a page, even in a small font, spans two columns.
     """
     where, size = "table", letters(lines, COLUMN)
     if size in (None, SMALLEST):
         where, size = "table*", letters(lines, PAGE) or SMALLEST
-    found = []
+    floats = []
     for place, part in enumerate(_pages(lines)):
-        said = rf"\caption{{Continued from table \ref{{tab:{label}}}.}}"
-        told = [said] if place else [rf"\caption{{{escaped(caption)}}}", rf"\label{{tab:{label}}}"]
-        found += [
+        again = rf"\caption{{Continued from table \ref{{tab:{label}}}.}}"
+        captions = [again] if place else [rf"\caption{{{escaped(caption)}}}", rf"\label{{tab:{label}}}"]
+        floats += [
             rf"\begin{{{where}}}[t]",
             r"\centering",
-            r"\setlength{\belowcaptionskip}{6pt}",  # as the caption stands over the table
-            *told,
+            r"\setlength{\belowcaptionskip}{6pt}",  # the caption is above the table
+            *captions,
             *tabular(part, columns, size),
             rf"\end{{{where}}}",
         ]
-    return "\n".join(found) + "\n"
+    return "\n".join(floats) + "\n"
 
 
 def _pages(lines: Sequence[str]) -> list[list[str]]:
-    """Return a table's lines in parts that a page holds, each with the first two, the names and a rule."""
+    """Split a table's lines into pages; each page repeats the first two lines, the header and a rule."""
     head, rows = list(lines[:2]), lines[2:]
     parts, high = [[*head]], 0
     for row in rows:

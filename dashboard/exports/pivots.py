@@ -1,4 +1,4 @@
-"""Long tables as papers print them: a row for each method, a column for each amount, task or model."""
+"""Tables in the layout of papers: a row for each method, a column for each amount, task or model."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from core.formatting import format_amount, format_number, label
 from dashboard.charts.zeroshot import over_seeds
 
 DENSE_ROW = label(DENSE)
-DENSE_COLUMN = "0 %"  # of the dense model, where amounts go across
-METHOD, NUMBER, ERROR = "Method", "Number", "error"
+DENSE_COLUMN = "0 %"  # the dense model's column in a table by amount
+METHOD, METRIC, ERROR = "Method", "Metric", "error"
 SignificanceTest = Callable[[str, str, Sequence[str]], Mapping[str, bool]]
-"""(column, key of the best, keys of others) -> whether a paired test tells them apart, of those that it was made of."""
+"""(column, key of the best, other keys) -> by key, whether it differs significantly; untested keys are missing."""
 
 
 class Cell(NamedTuple):
+    """A value of a pivot table, with its error and its variant's key."""
+
     value: float
-    error: float  # NaN where it is not known
+    error: float  # NaN: unknown
     key: str
 
 
 @dataclass(frozen=True)
 class Pivot:
-    """One number of a long table, and how a paper prints it.
+    """One metric of a long table, with its layout and format.
 
-    `points` has `series`, `columns` and `value`; `low` and `high` where errors are known, and `key` for `apart`. An
-    error is half of the way from `low` to `high`, and `error_is` says what that is.
+    `points` has the columns `series`, `value` and the one that `columns` names. `low` and `high` give the error, half
+    their distance, which `error_is` describes. `is_distinguishable` needs the column `key`.
     """
 
-    title: str  # what is measured
+    title: str  # the metric
     points: pd.DataFrame
-    columns: str  # what goes across
+    columns: str  # column of `points` whose values become the columns
     lower_is_better: bool
-    form: str | None = None  # of the values, such as `.1f`; None: three digits, as charts write them
-    group: str | None = None  # series that differ in it are not compared
-    order: Sequence[str] = ()  # of the columns; by default as they come
+    form: str | None = None  # format of the values, such as `.1f`; None: three significant digits, as in charts
+    group: str | None = None  # column of `points`; series of different groups are not compared
+    order: Sequence[str] = ()  # of the columns; default: order of appearance
     is_distinguishable: SignificanceTest | None = None
     error_is: str = "one standard error, or half the range over seeds"
 
     @cached_property
     def cells(self) -> dict[tuple[str, str], Cell]:
-        """What stands in each row and column."""
-        found = {}
+        """The cells by row and column."""
+        cells = {}
         for row in self.points.to_dict("records"):
             low, high = (row.get(name, row["value"]) for name in ("low", "high"))
             error = (high - low) / 2 if math.isfinite(high - low) and high > low else math.nan
-            found[row["series"], _column(row[self.columns])] = Cell(row["value"], error, row.get("key", ""))
-        return found
+            cells[row["series"], _column(row[self.columns])] = Cell(row["value"], error, row.get("key", ""))
+        return cells
 
     @cached_property
     def names(self) -> list[str]:
@@ -68,12 +70,12 @@ class Pivot:
 
     @cached_property
     def best(self) -> set[tuple[str, str]]:
-        """The cells that are the best of their column, and those that cannot be told from it.
+        """The best cell of each column, and the cells that do not differ significantly from it.
 
-        A paired test says so where there is one, or else that one's value lies within the error of the other.
+        Without a paired test, cells count as equal if their difference is at most the larger error.
         """
         groups = dict(zip(self.points["series"], self.points[self.group], strict=True)) if self.group else {}
-        found: set[tuple[str, str]] = set()
+        best: set[tuple[str, str]] = set()
         for column in self.names:
             for group in dict.fromkeys(groups.get(series) for series in self.rows):
                 rivals = {
@@ -83,25 +85,25 @@ class Pivot:
                 }
                 rivals = {series: cell for series, cell in rivals.items() if math.isfinite(cell.value)}
                 if len(rivals) > 1:
-                    found |= {(series, column) for series in self._leaders(column, rivals)}
-        return found
+                    best |= {(series, column) for series in self._leaders(column, rivals)}
+        return best
 
     def _leaders(self, column: str, rivals: Mapping[str, Cell]) -> Iterable[str]:
         least = min if self.lower_is_better else max
         first = least(rivals.values(), key=lambda cell: cell.value)
         others = [cell.key for cell in rivals.values() if cell is not first and cell.key]
-        told = (
+        differs = (
             self.is_distinguishable(column, first.key, others)
             if self.is_distinguishable and first.key and others
             else {}
         )
         for series, cell in rivals.items():
             near = abs(cell.value - first.value) <= max(0.0, *(e for e in (cell.error, first.error) if e == e), 0.0)
-            if cell is first or not told.get(cell.key, not near):
+            if cell is first or not differs.get(cell.key, not near):
                 yield series
 
     def written(self, cell: Cell) -> tuple[str, str]:
-        """Return a cell's value and error as text, with as many decimals; the error is empty where there is none."""
+        """Return a cell's value and error as text with equal decimals; an unknown error is empty."""
         value = _three_digits(cell.value) if self.form is None else f"{cell.value:{self.form}}"
         if math.isnan(cell.error) or "e" in value or not math.isfinite(cell.value):
             return value, ""
@@ -111,23 +113,23 @@ class Pivot:
 
 
 def in_percent(points: pd.DataFrame) -> pd.DataFrame:
-    """Return points whose values are shares with values in percent."""
+    """Convert the values of points from shares to percent."""
     return points.assign(**{name: 100 * points[name].astype(float) for name in ("value", "low", "high")})
 
 
 def of_means(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of means of seven (`dashboard.charts.zeroshot.seven_means`), in percent; seeds give one."""
+    """Return the points of `dashboard.charts.zeroshot.seven_means` in percent; several seeds become one point."""
     parts = means.groupby(["label", "where"], sort=False)
     rows = [(*names, part["key"].iloc[0], *over_seeds(part)) for names, part in parts]
     return in_percent(pd.DataFrame(rows, columns=["series", "where", "key", "value", "low", "high"]))
 
 
 def wide(pivots: Sequence[Pivot]) -> pd.DataFrame:
-    """Return a table of numbers: each column followed by that of its errors, where it has any."""
+    """Return one table of all pivots; a column of errors follows each column that has any."""
     rows = []
     for pivot in pivots:
         for series in pivot.rows:
-            row: dict[str, str | float] = {NUMBER: pivot.title} if len(pivots) > 1 else {}
+            row: dict[str, str | float] = {METRIC: pivot.title} if len(pivots) > 1 else {}
             row[METHOD] = series
             for name in pivot.names:
                 cell = pivot.cells.get((series, name), Cell(math.nan, math.nan, ""))
@@ -137,7 +139,7 @@ def wide(pivots: Sequence[Pivot]) -> pd.DataFrame:
 
 
 def _three_digits(value: float) -> str:
-    """Write a number as charts do, but with its last zeros, so that a column has them all alike: 25.0."""
+    """Format a number as in charts, but keep trailing zeros, so that a column is uniform: 25.0."""
     return f"{value:#.3g}".rstrip(".") if 1 <= value < 1000 else format_number(value)
 
 

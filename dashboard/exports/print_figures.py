@@ -1,10 +1,9 @@
-"""A plotly figure of `dashboard.charts` as a printed page of exact width, drawn with matplotlib.
+"""Print version of a plotly figure of `dashboard.charts`: a page of exact width, drawn with matplotlib.
 
-It reads the figure's own traces, so that both show the same data. Beside the screen's figure: what is measured stands
-at its axis; the amount that is chosen on the page is not marked; lines are named at their ends, where there is room;
-and the page is never taller than a paper's column.
+It draws the figure's own traces, so that both versions show the same data. Unlike the screen version, it writes the
+metric at its axis, names lines at their ends if there is room, and is never taller than a column of a paper.
 
-Matplotlib's own font is embedded, so that a figure is the same on every machine.
+Matplotlib's font is embedded, so that a figure is the same on every machine.
 """
 
 from __future__ import annotations
@@ -33,15 +32,15 @@ from dashboard.exports.print_traces import DASHES, FONT_SIZE, FONTS, PATTERN, En
 
 TALLEST = 8.5  # inches
 LOWEST_PLOT = 1.2  # inches
-PRINTED_PIXEL = 0.0073  # inches that a pixel of the height of a chart of rows becomes
-SCREEN_REST = 135  # pixels of such a chart's height that are not its rows
-SMALLEST_MARK = 0.6  # times the usual size, where rows have little room
+PRINTED_PIXEL = 0.0073  # inches per pixel of the height of a chart with rows
+SCREEN_REST = 135  # pixels of such a chart's height outside its rows
+SMALLEST_MARK = 0.6  # factor on the size of marks in dense rows
 STYLE: Any = {
-    "pdf.fonttype": 42,  # TrueType, as publishers ask
-    "svg.fonttype": "path",  # letters as outlines look alike everywhere
+    "pdf.fonttype": 42,  # TrueType, which publishers require
+    "svg.fonttype": "path",  # outlines look the same everywhere
     "svg.hashsalt": "slimscope",  # the same figure gives the same file
     "text.parse_math": False,
-    "text.hinting": "none",  # so that letters are as wide on every page as they were measured
+    "text.hinting": "none",  # so that letters have their measured width on every page
     "font.family": FONTS,
     "font.size": FONT_SIZE,
     **dict.fromkeys(("axes.labelsize", "xtick.labelsize", "ytick.labelsize", "legend.fontsize"), FONT_SIZE),
@@ -51,7 +50,7 @@ STYLE: Any = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
 }
-_one_at_a_time = threading.Lock()  # matplotlib's settings are the process'
+_one_at_a_time = threading.Lock()  # matplotlib's settings are global to the process
 
 
 @contextmanager
@@ -61,7 +60,7 @@ def _settings() -> Iterator[None]:
 
 
 def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
-    """Return the page, `width` inches wide and as tall as it needs, with the caption underneath if there is one."""
+    """Draw a figure on a page `width` inches wide and as tall as needed, with an optional caption below."""
     with _settings():
         page = Figure(figsize=(width, TALLEST))
         FigureCanvasAgg(page)
@@ -71,11 +70,11 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
         axes = page.add_axes((0.25, 0.25, 0.5, 0.5))
         wanted = _plot_height(figure, width)
         scale = min(1.0, max(SMALLEST_MARK, (TALLEST - 2.0) / wanted))
-        # The mark says a pattern, and the legend what the marks are; a column has no room to say it at each point.
-        unsaid = {
+        # Marks and legend show the N:M amounts; a column has no room for a text at each point.
+        hidden = {
             trace.name.partition(" ")[0] for trace in figure.data if (trace.legendgroup or "").startswith(PATTERN)
         }
-        drawn = [draw_trace(axes, trace, scale, unsaid) for trace in figure.data if trace.meta != SCREEN]
+        drawn = [draw_trace(axes, trace, scale, hidden) for trace in figure.data if trace.meta != SCREEN]
         entries = [entry for entry in drawn if entry]
         _shapes(figure, axes)
         _finish_axes(figure, axes)
@@ -84,13 +83,13 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
 
 
 def save(page: Figure, format: str, title: str, caption: str, dpi: int = 300) -> bytes:
-    """Return a drawn page as `pdf`, `svg` or `png` (RGB, of `dpi` dots an inch); title and caption are its metadata."""
-    stream, told = io.BytesIO(), {"Title": title, "Creator": "Slimscope"}
+    """Return a page as `pdf`, `svg` or `png` (RGB, `dpi` dots per inch), with title and caption as metadata."""
+    stream, metadata = io.BytesIO(), {"Title": title, "Creator": "Slimscope"}
     with _settings():
         if format == "pdf":
-            page.savefig(stream, format="pdf", metadata=told | {"Subject": caption, "CreationDate": None})
+            page.savefig(stream, format="pdf", metadata=metadata | {"Subject": caption, "CreationDate": None})
         elif format == "svg":
-            page.savefig(stream, format="svg", metadata=told | {"Description": caption, "Date": None})
+            page.savefig(stream, format="svg", metadata=metadata | {"Description": caption, "Date": None})
         else:
             canvas, text = cast(FigureCanvasAgg, page.canvas), PngInfo()
             page.set_dpi(dpi)
@@ -103,7 +102,7 @@ def save(page: Figure, format: str, title: str, caption: str, dpi: int = 300) ->
 
 
 def _rows(figure: go.Figure) -> bool:
-    """Whether a chart has named rows: tasks, or the roles of layers."""
+    """Return whether a chart has named rows: tasks, or roles of linears."""
     axis = figure.layout.yaxis
     return (axis.type != "log" and axis.ticktext is not None) or isinstance(figure.data[0], go.Heatmap)
 
@@ -115,14 +114,14 @@ def _plot_height(figure: go.Figure, width: float) -> float:
 
 
 def _lay_out(page: Figure, axes: Axes, wanted: float, entries: list[Entry], figure: go.Figure, caption: str) -> None:
-    """Give every part its place, from top to bottom: plot, legend, caption."""
+    """Place the parts from top to bottom: plot, legend, caption."""
     width = page.get_figwidth()
     _name_axes(figure, axes, width - 2 * EDGE, wanted)
     left, right, low, high = _around(axes)
     across = width - left - right - 2 * EDGE
     if figure.layout.xaxis.ticktext is not None:
         print_labels.stagger(axes, across)
-    axes.set_position((0.25, 0.25, across / width, wanted / TALLEST))  # as large as it will be
+    axes.set_position((0.25, 0.25, across / width, wanted / TALLEST))  # its final size
     if not _rows(figure):
         named = print_labels.at_ends(axes, figure, entries, 0.3 * width)
         entries = [entry for entry in entries if entry.group not in named]
@@ -146,12 +145,12 @@ def _lay_out(page: Figure, axes: Axes, wanted: float, entries: list[Entry], figu
 
 
 def _around(axes: Axes) -> tuple[float, float, float, float]:
-    """Return how far titles, ticks and labels reach over the plot: left, right, below and above, in inches."""
+    """Return how far titles, ticks and labels extend beyond the plot: left, right, below, above, in inches."""
     page, title = print_labels.page_of(axes), axes.xaxis.label
     page.draw_without_rendering()
     inner, renderer = axes.get_window_extent(), print_labels.renderer(page)
     outer = cast(Bbox, axes.get_tightbbox(renderer))
-    title.set_visible(False)  # a title that is wider than the plot takes nothing off its width
+    title.set_visible(False)  # a title that is wider than the plot must not narrow it
     sides = cast(Bbox, axes.get_tightbbox(renderer))
     title.set_visible(True)
     reach = (inner.x0 - sides.x0, sides.x1 - inner.x1, inner.y0 - outer.y0, outer.y1 - inner.y1)
@@ -166,11 +165,11 @@ def _shapes(figure: go.Figure, axes: Axes) -> None:
 
 
 def _name_axes(figure: go.Figure, axes: Axes, across: float, up: float) -> None:
-    """Write what is measured at its axis, `across` or `up` inches long: the screen has it over the plot."""
+    """Write the metric at its axis, `across` or `up` inches long; the screen version has it above the plot."""
     measured, x_title = figure.layout.title.text or "", figure.layout.xaxis.title.text
     axes.set_xlabel(print_labels.break_title(x_title or measured, across))
     if x_title:
-        at = axes.child_axes[0] if axes.child_axes else axes  # of a heat map at the bar of its colours
+        at = axes.child_axes[0] if axes.child_axes else axes  # in a heat map, at the colour bar
         at.set_ylabel(print_labels.break_title(measured, up))
 
 

@@ -1,6 +1,6 @@
-"""What names the parts of a printed chart: lines at their ends, a legend in columns, titles and a caption in lines.
+"""Texts of a printed chart: names at line ends, a legend in columns, and wrapped titles and captions.
 
-Widths are those of the letters as drawn.
+Widths are measured on the drawn letters.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ from dashboard.charts.labels import spread
 from dashboard.exports.print_traces import FONT_SIZE, FONTS, PATTERN, Entry
 
 EDGE, GAP = 0.03, 0.08  # inches: around the page, and between its parts
-MOST_NAMED = 6  # lines that may have their names at their ends
+MOST_NAMED = 6  # lines that are named at their ends, at most
 LINE_HEIGHT = 1.15 * FONT_SIZE / 72  # inches
 ASIDE = 0.06  # inches from the plot to a line's name
-MOVED = 0.6  # of a line's height: how far from its line's end a name may stand
+MOVED = 0.6  # of a line's height: the largest distance of a name from the end of its line
 CAPTION_SIZE = 7.5  # points
 MOST_COLUMNS = 6
-SAMPLE, TO_TEXT, BETWEEN = 2.4, 0.5, 1.2  # of a legend: lengths in letter heights
-MOST_LINES, BROKEN = 3, 1.6  # of an entry, and what another line of it costs, where one alone costs 1.3
+SAMPLE, TO_TEXT, BETWEEN = 2.4, 0.5, 1.2  # legend lengths, in letter heights
+MOST_LINES, BROKEN = 3, 1.6  # lines of an entry, and the height of each further line; the first has 1.3
 LEGEND_SIZES = (FONT_SIZE, 6.5, 5.0, 4.0)  # points
 
 
 class Part(NamedTuple):
-    """A part of the page under the plot, and how tall it is in inches."""
+    """A part of the page below the plot, with its height in inches."""
 
     artist: Legend | Text
     tall: float
 
     def place(self, x: float, y: float) -> None:
-        """Put its lower left corner there, as shares of the page."""
+        """Move its lower left corner to a place in shares of the page."""
         if isinstance(self.artist, Text):
             self.artist.set_position((x, y))
         else:
@@ -49,43 +49,43 @@ class Part(NamedTuple):
 
 
 def page_of(axes: Axes) -> Figure:
-    """Return the page that axes are on."""
+    """Return the page of the axes."""
     return cast(Figure, axes.get_figure(root=True))
 
 
 def renderer(page: Figure) -> RendererAgg:
-    """Return what knows how wide letters are."""
+    """Return the renderer that measures letters."""
     return cast(FigureCanvasAgg, page.canvas).get_renderer()
 
 
 @lru_cache(maxsize=4096)
 def wide(text: str, size: float = FONT_SIZE) -> float:
-    """Return how wide a line of text is, in inches."""
+    """Return the width of a line of text in inches."""
     font = FontProperties(family=FONTS, size=size)
     return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72
 
 
 def lines(text: str, room: float, size: float = FONT_SIZE) -> str:
-    """Return a text broken into lines that are no wider than `room` inches, where it has spaces."""
-    found = [""]
+    """Break a text at spaces into lines that are at most `room` inches wide."""
+    broken = [""]
     for word in text.split(" "):
-        longer = f"{found[-1]} {word}".lstrip()
-        if found[-1] and wide(longer, size) > room:
-            found.append(word)
+        longer = f"{broken[-1]} {word}".lstrip()
+        if broken[-1] and wide(longer, size) > room:
+            broken.append(word)
         else:
-            found[-1] = longer
-    return "\n".join(found)
+            broken[-1] = longer
+    return "\n".join(broken)
 
 
 def break_title(text: str, room: float) -> str:
-    """Return an axis' title, before its bracket in another line if it is longer than `room` inches."""
+    """Return the title of an axis; one wider than `room` inches is broken before its bracket."""
     if wide(text) <= room:
         return text
     return "\n".join(lines(part, room) for part in text.replace(" (", "\n(").split("\n"))
 
 
 def keep_inside(axes: Axes) -> None:
-    """Move the title of the x axis into the page, the chart's texts off the y axis, and ticks off one another."""
+    """Move the title of the x axis onto the page, and the chart's texts off the y axis."""
     page, inner = page_of(axes), axes.get_window_extent()
     page.draw_without_rendering()
     title = axes.xaxis.label.get_window_extent(renderer(page))
@@ -100,17 +100,17 @@ def keep_inside(axes: Axes) -> None:
 
 
 def stagger(axes: Axes, room: float) -> None:
-    """Write every second name along the x axis a line lower, where they would stand on each other."""
+    """Write every second name of the x axis a line lower if the names would overlap."""
     names = [text.get_text() for text in axes.get_xticklabels()]
     if sum(wide(name) + 0.05 for name in names) > room:
         axes.set_xticks(axes.get_xticks(), ["\n" * (place % 2) + name for place, name in enumerate(names)])
 
 
 def at_ends(axes: Axes, figure: go.Figure, entries: Sequence[Entry], room: float) -> set[str]:
-    """Write the lines' names at their right ends, `room` inches wide at most; return the groups that need no legend.
+    """Write names at the right ends of lines, at most `room` inches wide; return the groups that need no legend.
 
-    Those that end before the others keep their place in the legend. No name is written where there are many lines, or
-    where names would stand on each other.
+    Lines that end before the others stay in the legend. No name is written if there are many lines or names would
+    overlap.
     """
     ends = _ends(figure)
     left, right = axes.get_xlim()
@@ -135,11 +135,11 @@ def at_ends(axes: Axes, figure: go.Figure, entries: Sequence[Entry], room: float
             color=entry.sample.get_color(),
             va="center",
         )
-    return {entry.group for entry in named} | _said(figure, entries)
+    return {entry.group for entry in named} | _labelled(figure, entries)
 
 
 def _aside(axes: Axes) -> float:
-    """Return how many inches right of the plot names begin: beyond what is written at its last points."""
+    """Return the distance in inches from the plot to the names: beyond the labels of the last points."""
     page, box = page_of(axes), axes.get_window_extent()
     page.draw_without_rendering()
     over = [text.get_window_extent(renderer(page)).x1 - box.x1 for text in axes.texts if text.get_text()]
@@ -147,8 +147,8 @@ def _aside(axes: Axes) -> float:
 
 
 def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:
-    """Return the right end of each line that has markers, by its group: what has diverged ends it, too."""
-    found: dict[str, tuple[float, float]] = {}
+    """Return the right end of each line with markers, by its group; diverged points count as ends, too."""
+    ends: dict[str, tuple[float, float]] = {}
     for trace in figure.data:
         line = trace.mode == "lines+markers" and not trace.marker.angleref
         if line or (trace.mode == "markers" and "triangle-up" in (trace.marker.symbol or "")):
@@ -156,25 +156,25 @@ def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:
                 (x, y) for x, y in zip(trace.x, trace.y, strict=True) if x is not None and y is not None and y == y
             ]
             group = trace.legendgroup or trace.name
-            if there and not isinstance(there[0][0], str) and (line or group in found):
-                found[group] = max(there) if line else max(found[group], max(there))
-    return found
+            if there and not isinstance(there[0][0], str) and (line or group in ends):
+                ends[group] = max(there) if line else max(ends[group], max(there))
+    return ends
 
 
-def _said(figure: go.Figure, entries: Sequence[Entry]) -> set[str]:
-    """Return the groups whose name a text of the chart says already, such as the dense model's."""
+def _labelled(figure: go.Figure, entries: Sequence[Entry]) -> set[str]:
+    """Return the groups that a text in the chart already names, such as the dense model's."""
     texts = [text for trace in figure.data if "text" in (trace.mode or "") for text in trace.text]
     return {entry.group for entry in entries if any(text.startswith(f"{entry.name.lower()} ") for text in texts)}
 
 
 def legend(page: Figure, entries: Sequence[Entry], room: float, most: float) -> Part | None:
-    """Draw a legend in the columns of `room` inches that make it lowest; None where there is nothing to tell apart.
+    """Draw a legend within `room` inches, in the number of columns that makes it lowest.
 
-    Its letters are smaller where it would be taller than `most` inches.
+    Its font is smaller if it would be taller than `most` inches. One series alone needs no legend: None.
     """
     if not entries or (len(entries) == 1 and not entries[0].group.startswith(PATTERN)):
         return None
-    glued = [entry.name.replace(" + ", " +\N{NO-BREAK SPACE}") for entry in entries]  # a line may begin with a plus
+    glued = [entry.name.replace(" + ", " +\N{NO-BREAK SPACE}") for entry in entries]  # a plus stays with the next name
     for size in LEGEND_SIZES:
         names, columns = _columns(glued, room, size)
         drawn = page.legend(
@@ -199,14 +199,14 @@ def legend(page: Figure, entries: Sequence[Entry], room: float, most: float) -> 
 
 
 def _columns(names: Sequence[str], room: float, size: float) -> tuple[list[str], int]:
-    """Return the names, broken into lines where that makes a lower legend, and in how many columns they stand."""
+    """Return the names, wrapped if that makes the legend lower, and the number of columns."""
     beside, between = (SAMPLE + TO_TEXT) * size / 72, BETWEEN * size / 72
     best, lowest = ([lines(name, room - beside, size) for name in names], 1), math.inf
     for wanted in range(min(MOST_COLUMNS, len(names)), 0, -1):
         columns = -(-len(names) // -(-len(names) // wanted))
         share = (room - (columns - 1) * between) / columns - beside
         for shown in (list(names), [lines(name, share, size) for name in names]):
-            # As matplotlib fills them: the first columns are longer by one.
+            # Matplotlib makes the first columns longer by one.
             parts = [part.tolist() for part in np.array_split(np.array(shown, dtype=object), columns)]
             widths = [max(wide(line, size) for name in part for line in name.split("\n")) for part in parts]
             high = max(sum(1.3 + BROKEN * name.count("\n") for name in part) for part in parts)
@@ -217,7 +217,7 @@ def _columns(names: Sequence[str], room: float, size: float) -> tuple[list[str],
 
 
 def caption(page: Figure, text: str, room: float) -> Part | None:
-    """Write the caption in lines of `room` inches; None where there is none."""
+    """Write the caption in lines of at most `room` inches; None without a caption."""
     if not text:
         return None
     broken = lines(text, room, CAPTION_SIZE)

@@ -1,4 +1,4 @@
-"""A chart of several panels drawn with matplotlib: those of `dashboard.charts.scores`, in the order of the screen."""
+"""Print version of a chart with several panels (`dashboard.charts.scores`), in the order of the screen version."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from dashboard.exports.print_labels import EDGE, GAP
 from dashboard.exports.print_traces import draw_trace
 
 BETWEEN = 0.1  # inches between panels
-ROW, HEAD, TICKS, TITLE = 0.16, 0.22, 0.2, 0.18  # inches: of a variant, over each panel, and under the last ones
+ROW, HEAD, TICKS, TITLE = 0.16, 0.22, 0.2, 0.18  # inches: per variant, above each panel, and below the last panels
 SCALE = 0.9  # of the marks
 
 
 def several(figure: go.Figure) -> bool:
-    """Whether a chart has more than one panel."""
+    """Return whether a chart has more than one panel."""
     return len(list(figure.select_xaxes())) > 1
 
 
 def draw(page: Figure, figure: go.Figure, width: float, caption: str) -> None:
-    """Draw the panels on a page `width` inches wide, which becomes as tall as they need."""
+    """Draw the panels on a page `width` inches wide, and set its height to fit them."""
     names = [axis.plotly_name.removeprefix("xaxis") for axis in figure.select_xaxes()]
     across = len({figure.layout[f"xaxis{name}"].domain[0] for name in names})
     down = -(-len(names) // across)

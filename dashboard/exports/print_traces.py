@@ -1,6 +1,6 @@
-"""A plotly trace of our charts drawn with matplotlib, so that both show the same data.
+"""Drawing of the charts' plotly traces with matplotlib, so that screen and print show the same data.
 
-Only what our charts use is covered: scatter (lines, markers, error bars), texts, arrows and heat maps.
+It covers the trace types of the charts: scatter (lines, markers, error bars), texts, arrows and heat maps.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import PercentFormatter
 
-FONTS = ["DejaVu Sans"]  # which comes with matplotlib
-FONT_SIZE, TEXT_SIZE = 8.0, 7.0  # points, as printed: of a chart, and of what is written in its plot
+FONTS = ["DejaVu Sans"]  # included in matplotlib
+FONT_SIZE, TEXT_SIZE = 8.0, 7.0  # points, in print: of a chart, and of texts inside its plot
 LINE, MARKER = 1.1, 4.0  # points
-PATTERN = "pattern "  # how the groups of the entries begin that say what the marks of N:M patterns are
+PATTERN = "pattern "  # prefix of the groups of legend entries that explain the N:M marks
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
 MARKERS = {
     "circle": "o",
@@ -39,27 +39,27 @@ MARKERS = {
 }
 ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center")}  # points, alignment
 UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}
-BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0}  # a text, so that no line strikes it out
-LINES, TEXTS, MARKS = 2, 2.5, 3  # what lies on what
+BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0}  # of a text, so that no line crosses it
+LINES, TEXTS, MARKS = 2, 2.5, 3  # drawing order
 
 
 class Entry(NamedTuple):
-    """One entry of the legend, and the group of traces that it speaks of."""
+    """An entry of the legend, with the group of traces that it names."""
 
     name: str
     group: str
     sample: Line2D
 
 
-def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, unsaid: Collection[str]) -> Entry | None:
-    """Draw a trace, its marks `scale` times as large as usual; return its entry in the legend, where it has one.
+def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, hidden: Collection[str]) -> Entry | None:
+    """Draw a trace with marks scaled by `scale`; return its legend entry, or None.
 
-    Texts that are `unsaid` are left away.
+    Texts in `hidden` are not drawn.
     """
     if isinstance(trace, go.Heatmap):
         _heatmap(axes, trace)
     elif "text" in trace.mode:
-        _texts(axes, trace, unsaid)
+        _texts(axes, trace, hidden)
     elif trace.marker.angleref:
         _arrow(axes, trace)
     elif trace.fill:
@@ -69,10 +69,10 @@ def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, unsaid:
     return None
 
 
-def _texts(axes: Axes, trace: go.Scatter, unsaid: Collection[str]) -> None:
+def _texts(axes: Axes, trace: go.Scatter, hidden: Collection[str]) -> None:
     sides = trace.textposition
     for index, (x, y, text) in enumerate(zip(trace.x, trace.y, trace.text, strict=True)):
-        if text in unsaid:
+        if text in hidden:
             continue
         up, across = (sides if isinstance(sides, str) else sides[index]).split()
         axes.annotate(
@@ -132,7 +132,7 @@ def _bars(axes: Axes, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
 
 
 def _look(symbol: str, marker, scale: float) -> dict:
-    """Return a marker's look; what plotly draws with a dot inside is half full, as matplotlib has no such marker."""
+    """Return a marker's style; matplotlib lacks markers with a dot inside, so these are half filled."""
     fill, edge = marker.color, marker.line.color or marker.color
     name = symbol.removesuffix("-dot").removesuffix("-open")
     shape = {"marker": MARKERS[name], "markeredgecolor": edge, "markersize": scale * MARKER, "markeredgewidth": 0.8}

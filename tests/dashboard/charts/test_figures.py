@@ -43,7 +43,7 @@ def test_lines_join_ratios_but_never_patterns(chart):
 
 def test_seeds_collapse_to_mean_and_range(chart, perplexities):
     said = points.describe_seeds(perplexities[0])
-    assert said == " Wanda at 50 %: the mean of 3 seeds and their range."
+    assert said == " Wanda at 50 %: mean and range of 3 seeds."
     assert points.describe_seeds(perplexities[0][perplexities[0]["series"] != "Wanda"]) == ""
     wanda = trace(chart, "Wanda")
     middle = list(wanda.x).index(0.5)
@@ -56,14 +56,16 @@ def test_seeds_collapse_to_mean_and_range(chart, perplexities):
 def test_what_the_marks_mean_is_said_of_those_that_are_there(perplexities):
     found, dense = perplexities
     said = explained(found, dense)
-    assert said.startswith(" Bars: one standard error. Wanda at 50 %: the mean of 3 seeds and their range.")
-    assert " Hollow: N:M patterns. In the grey band: " in said and "arrow" not in said
+    assert said.startswith(" Bars: one standard error. Wanda at 50 %: mean and range of 3 seeds.")
+    assert said.endswith(" Hollow markers: N:M sparsity. Grey band: diverged models.") and "Arrow" not in said
     plain = found[found["pattern"].isna() & (found["value"] < 100) & (found["seeds"] == 1)]
     assert explained(plain, dense) == " Bars: one standard error."
     assert explained(plain.assign(low=plain["value"], high=plain["value"]), dense) == ""
     wanda = plain[plain["series"] == plain["series"].iloc[0]]
     tuned = wanda.assign(series="Tuned", untuned=wanda["series"])
-    assert explained(pd.concat([plain, tuned]), dense).endswith("to the same once it is repaired or trained.")
+    assert explained(pd.concat([plain, tuned]), dense).endswith(
+        "Arrows connect a pruned model to its reconstructed or fine-tuned version."
+    )
 
 
 def test_bars_are_the_standard_error(chart):
@@ -276,10 +278,10 @@ def test_comparison_is_against_dense(perplexities, frame):
     found, dense = perplexities
     means = zeroshot.seven_means(zeroshot.headline(frame))
     table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
-    assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Ratio to dense"] == 1
+    assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Times dense"] == 1
     row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]
-    assert row["Ratio to dense"] == pytest.approx(22.8 / 20.1)
-    assert row["Accuracy vs dense"] < 0 and row["Packed MB"] < table.iloc[0]["Packed MB"]
+    assert row["Times dense"] == pytest.approx(22.8 / 20.1)
+    assert row["Accuracy vs dense"] < 0 and row["Packed size (MB)"] < table.iloc[0]["Packed size (MB)"]
 
 
 @pytest.mark.parametrize(

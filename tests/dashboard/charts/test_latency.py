@@ -17,11 +17,11 @@ def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):
 
 def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
     table = latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
-    assert list(table["What"]) == ["Read a token (ms)"] * 2
+    assert list(table["Metric"]) == ["Prefill latency (ms per token)"] * 2
     assert list(table["Dense / measured"]) == [1.5, 1.5]
     assert latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0, "cuda (H100)"))["Dense"].isna().all()
     packed = latency.speeds(timed("slimllm", 1.0, dtype="bfloat16 x int4"), timed("dense", 3.0))
-    assert list(packed["In"]) == ["bfloat16 x int4 against float32"] * 2 and list(packed["Dense"]) == [3.0, 12.0]
-    assert set(table["In"]) == {"float32"}
+    assert list(packed["Precision"]) == ["bfloat16 x int4, dense float32"] * 2 and list(packed["Dense"]) == [3.0, 12.0]
+    assert set(table["Precision"]) == {"float32"}
     assert latency.speeds(timed("slimllm", 2.0), None)["Dense"].isna().all()
     assert latency.speeds(result("wanda", 30.0, 0.5), timed("dense", 3.0)).empty

@@ -15,7 +15,7 @@ def test_a_pattern_has_a_mark_of_its_own():
     drawn = papers.by_task(papers.rows_of(bundled.published(), papers.TABLES[1]))
     published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
-    assert marks["SparseGPT 4:8"] != marks["SparseGPT 2:4"]
+    assert marks["SparseGPT, 4:8"] != marks["SparseGPT, 2:4"]
 
 
 @pytest.mark.parametrize("family", ["unstructured", "structured"])

@@ -96,8 +96,8 @@ def test_what_one_model_alone_has_is_not_shown_at_first_where_another_has_what_i
 def test_the_best_of_each_model_is_said_once_where_it_is_the_same():
     rows = [("SparseGPT", "a", 2.0), ("Wanda", "a", 2.5), ("SparseGPT", "b", 3.0), ("Wanda", "b", 3.5)]
     found = pd.DataFrame(rows, columns=["of", "model", "value"]).assign(where="50 %")
-    same = "**SparseGPT** reads text best of those shown: 2.00 times the dense perplexity on a and 3.00 times"
-    assert on_each("50 %", found).startswith(f"With 50 % of the weights removed, {same} the dense perplexity on b.")
+    same = "**SparseGPT** has the lowest perplexity shown: 2.00 times dense on a and 3.00 times dense on b."
+    assert on_each("50 %", found) == f"At a pruning ratio of 50 %, {same}"
     found.loc[3, "value"] = 2.9
-    each = "**SparseGPT** on a (2.00 times the dense perplexity) and **Wanda** on b (2.90 times the dense perplexity)"
-    assert on_each("50 %", found).endswith(f"{each} read text best of those shown.")
+    each = "**SparseGPT** on a (2.00 times dense) and **Wanda** on b (2.90 times dense)"
+    assert on_each("50 %", found).endswith(f"the lowest perplexities shown are of {each}.")

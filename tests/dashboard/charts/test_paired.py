@@ -146,7 +146,7 @@ def test_a_dense_model_below_its_majority_class_is_told(kept):
     *_, lines = score_chart(kept, difference=False)
     low = lines.assign(dense=lines["dense"].mask(lines.index == "BoolQ", 42.0), majority=10.0)
     low.loc["BoolQ", "majority"] = 63.0
-    assert "on BoolQ (42.0 against 63.0 %), so" in paired.below_majority(low)
+    assert "on BoolQ (42.0 % against 63.0 %). Differences" in paired.below_majority(low)
     assert paired.below_majority(low.assign(majority=10.0)) == ""
 
 
@@ -239,8 +239,8 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     table = table.set_index(["Method", "Amount"])
     results, _ = without_wanda
     row, figure = table.loc[("Magnitude", "50 %")], perplexities.set_index("key").loc[results[1].variant.key]
-    assert row["Ratio to dense"] == pytest.approx(figure["ratio"])
-    assert row["Ratio, unadjusted 95 %"] == f"[{figure['ratio_low']:.3g}, {figure['ratio_high']:.3g}]"
+    assert row["Times dense"] == pytest.approx(figure["ratio"])
+    assert row["Times dense, unadjusted 95 %"] == f"[{figure['ratio_low']:.3g}, {figure['ratio_high']:.3g}]"
     mean = accuracies.set_index("key").loc[results[1].variant.key]
     assert row["Accuracy vs dense"] == pytest.approx(100 * mean["difference"])
     assert row["Accuracy, unadjusted 95 %"] == f"[{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"
@@ -248,23 +248,23 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     ria, seeds = table.loc[("RIA", "50 %")], paired.of_points(perplexities, curve[curve["series"] == "RIA"]).iloc[0]
     both = [math.log(one.measurements[0].value / results[0].measurements[0].value) for one in results[5:7]]
     assert seeds["ratio"] == pytest.approx(math.exp(sum(both) / 2))
-    assert ria["Ratio, unadjusted 95 %"] == f"[{seeds['ratio_low']:.3g}, {seeds['ratio_high']:.3g}]"
+    assert ria["Times dense, unadjusted 95 %"] == f"[{seeds['ratio_low']:.3g}, {seeds['ratio_high']:.3g}]"
     assert (ria["Perplexity is"], ria["Accuracy is"]) == ("worse", "a mean of 2 seeds")
     for column in ("Perplexity is", "Accuracy is"):
         assert table.loc[("Wanda", "50 %"), column] == "cannot be paired"
         assert pd.isna(table.loc[("Dense", "0 %"), column])
     assert table.loc[("SparseGPT", "50 %"), "Accuracy is"] == UNTOLD
     wanda = table.loc[("Wanda", "50 %")]
-    assert wanda["Ratio to dense"] > 1 and not math.isnan(wanda["Accuracy vs dense"])
-    assert pd.isna(wanda["Ratio, unadjusted 95 %"]) and wanda["Perplexity, adjusted p"] == ""
+    assert wanda["Times dense"] > 1 and not math.isnan(wanda["Accuracy vs dense"])
+    assert pd.isna(wanda["Times dense, unadjusted 95 %"]) and wanda["Perplexity, adjusted p"] == ""
 
 
 def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
     results, samples = without_wanda
     found = compared(results[1], results[3], samples)
-    table = paired.comparison_table(found).set_index("Number")
-    assert list(table.index)[:2] == ["Perplexity, passages-eval", "Mean of seven"] and len(table) == 9
-    assert table.loc["Perplexity, passages-eval", "Difference"].startswith("x ")
+    table = paired.comparison_table(found).set_index("Metric")
+    assert list(table.index)[:2] == ["Perplexity on passages-eval", "Mean of seven"] and len(table) == 9
+    assert table.loc["Perplexity on passages-eval", "Difference"].startswith("x ")
     row = found[found["dataset"] == "hellaswag"].iloc[0]
     shown = table.loc["HellaSwag (acc_norm)"]
     assert shown["Difference"] == f"{100 * row['difference']:+.1f}" and shown["This is"] == row["verdict"]

@@ -11,7 +11,7 @@ PROMPTS = ("", "selector=nearest,order=similar-last", "template=chat")
 
 def rows():
     found = []
-    for series, parts, level in (("Dense", "dense", 60.0), ("Wanda 50 %", "wanda", 50.0)):
+    for series, parts, level in (("Dense", "dense", 60.0), ("Wanda, 50 %", "wanda", 50.0)):
         for prompts in PROMPTS:
             for k in (0, 1, 8) if prompts == "" else (8,):
                 known = {} if parts == "dense" else {"low": level - 2, "high": level + 3}
@@ -32,7 +32,7 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     ]
     panels = {axis: [one for one in figure.data if one.xaxis == axis] for axis in ("x", "x2", "x3")}
     for axis, steps in (("x", [0, 1, 8]), ("x2", [0, 8]), ("x3", [0, 8])):
-        assert [one.name for one in panels[axis]] == ["Dense", "Wanda 50 %"]
+        assert [one.name for one in panels[axis]] == ["Dense", "Wanda, 50 %"]
         assert [list(one.customdata) for one in panels[axis]] == [steps, steps]
     wanda = panels["x"][1]
     assert list(wanda.error_y.array) == pytest.approx([3, 2, -5], abs=8) and panels["x"][0].error_y.array is None
@@ -49,8 +49,8 @@ def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
 
 def test_methods_of_one_colour_are_told_apart_as_lines():
     frame = rows()
-    both = frame[frame["series"] == "Wanda 50 %"]
-    twins = pd.concat([both, both.assign(series="AWQ", parts="awq"), both.assign(series="Wanda 30 %")])
+    both = frame[frame["series"] == "Wanda, 50 %"]
+    twins = pd.concat([both, both.assign(series="AWQ", parts="awq"), both.assign(series="Wanda, 30 %")])
     lines = {one.name: (one.line.color, one.line.dash) for one in fewshot.shots_chart(twins, LIGHT, "PIQA").data}
     assert len(set(lines.values())) == 3
 
@@ -58,7 +58,7 @@ def test_methods_of_one_colour_are_told_apart_as_lines():
 def grown(*growths):
     return pd.DataFrame(
         [
-            {"series": "Wanda 50 %", "k": 4, "prompts": "", "value": 0.5, "n": 9}
+            {"series": "Wanda, 50 %", "k": 4, "prompts": "", "value": 0.5, "n": 9}
             | {"difference": -0.1, "low": -0.2, "high": 0.0}
             | {"growth_difference": growth, "growth_low": growth - 0.01, "growth_high": growth + 0.01, "growth_p": p}
             for growth, p in growths
@@ -72,14 +72,14 @@ def test_what_is_told_is_adjusted_for_being_told_together():
     third = "significant alone, not after Holm (3 comparisons)"
     assert together["Compression"].tolist() == [third, "costs less", "not significant"]
     assert alone["Change from zero-shot"].tolist() == ["-10.0 [-11.0, -9.0]"]
-    assert fewshot.answer(alone) == "Compared with zero-shot it costs more in 1 of 1 and less in 0."
-    rest = "2 are not significant after Holm's correction."
-    assert fewshot.answer(together).endswith(f"it costs more in 0 of 3 and less in 1; {rest}")
+    assert fewshot.answer(alone) == "Compared with zero-shot, compression costs more in 1 of 1 rows and less in 0."
+    rest = "2 are not significant (Holm-adjusted)."
+    assert fewshot.answer(together).endswith(f"compression costs more in 0 of 3 rows and less in 1; {rest}")
     assert "None of 1 changes" in fewshot.answer(fewshot.table(grown((0.0, 0.9))))
 
 
 def test_without_kept_answers_nothing_is_told():
     rows = grown((-0.1, 0.03)).assign(growth_difference=None, growth_p=None, difference=None)
-    assert fewshot.table(rows)["Compression"].tolist() == [""] and "cannot be told" in fewshot.answer(
+    assert fewshot.table(rows)["Compression"].tolist() == [""] and "No test is possible" in fewshot.answer(
         fewshot.table(rows)
     )

@@ -13,6 +13,7 @@ from core.analysis.frame import tidy
 from core.store import bundled
 from dashboard.charts import labels, marks, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
+from dashboard.charts.figures import PREFILL
 from dashboard.charts.paired import CANNOT
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
@@ -94,15 +95,15 @@ def test_what_fails_is_grey_and_one_trace(every):
 
 def test_the_legend_is_of_families_and_stages_not_of_methods(every):
     names = [trace.name for trace in chart(every).data if trace.showlegend is not False]
-    assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "Then LoRA", "Dense"]
+    assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "+ LoRA", "Dense"]
 
 
 def test_the_front_is_a_line_of_steps_that_ends_at_the_limit(every):
     budget = Budget(packed_mb=200, times_dense=2)
     figure = chart(every, budget)
     traces = {trace.name: trace for trace in figure.data if trace.mode == "lines" and trace.name}
-    assert set(traces) == {"Pareto front of all", "Pareto front of what fits"}
-    line = traces["Pareto front of what fits"]
+    assert set(traces) == {"Pareto front of all variants", "Pareto front within budget"}
+    line = traces["Pareto front within budget"]
     front = ranked(every, budget, "packed_mb", PERPLEXITY).query("front").sort_values("packed_mb")
     assert list(line.x[::2]) == list(front["packed_mb"]) and line.x[-1] == 200
     assert list(line.y[::2]) == list(line.y[1::2]) == list(front["perplexity"])
@@ -129,7 +130,7 @@ def test_where_nothing_fits_the_nearest_misses_are_named(every):
     figure = chart(every, Budget(packed_mb=100, times_dense=1.1))
     nearest = ranked(every, Budget(packed_mb=100, times_dense=1.1), "packed_mb", PERPLEXITY).iloc[0]
     assert f"{nearest['series']}<br>{nearest['where']}" in texts(figure)
-    assert not [trace for trace in figure.data if trace.name == "Pareto front of what fits"]
+    assert not [trace for trace in figure.data if trace.name == "Pareto front within budget"]
 
 
 def test_what_has_no_cost_or_quality_is_not_drawn_and_nothing_at_all_is_an_empty_chart(every):
@@ -202,7 +203,7 @@ def test_the_answer_says_the_best_and_how_many_others_fit(every):
     impossible = Budget(packed_mb=10)
     found = ranked(every, impossible, "packed_mb", PERPLEXITY)
     said = ranking.answer(found, impossible, PERPLEXITY).split("\n")
-    assert said[0] == "Nothing fits at most 10 MB packed. Nearest:" and len(said) == 4
+    assert said[0] == "No variant fits the budget: at most 10 MB packed. Nearest:" and len(said) == 4
     assert all("MB packed over (" in line for line in said[1:])
 
 
@@ -213,7 +214,7 @@ def test_what_cannot_be_told_from_the_best_is_said(every):
     beside = pd.DataFrame({"verdict": verdicts, "adjusted": [0.08, 0.001, None], "comparisons": 2.0, "why": "so"})
     beside = beside.set_index(found["key"].iloc[1:4])
     said = ranking.answer(found, budget, PERPLEXITY, beside=beside)
-    tie = f"after Holm's correction not significantly different from {ranking.name(found.iloc[1])}"
+    tie = f"not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted)"
     assert f"mean accuracy, {tie}); 3 others fit." in said
     shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Beside the first"]
     assert shown.isna().iloc[0] and shown[1:].tolist() == [
@@ -227,7 +228,7 @@ def test_what_fits_without_the_quality_is_said(every):
     budget = Budget(packed_mb=200)
     found = ranked(every[every["chain"] == "wanda@0.6"], budget, "packed_mb", ACCURACY)
     said = ranking.answer(found, budget, ACCURACY)
-    assert said == "At most 200 MB packed: 1 fits, but mean accuracy not measured."
+    assert said == "At most 200 MB packed: 1 variant fits, but mean accuracy not measured."
 
 
 def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
@@ -235,8 +236,8 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     rows = answers(ranked(measured, budget, "memory_mb", PERPLEXITY))
     footprints = [bundled.read_measured().results[key].footprint for key in rows["key"]]
     shown = ranking.ranking(rows, budget, "memory_mb", footprints)
-    assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", "It is"} <= set(shown)
-    assert "Misses by" not in shown and "Read (ms a token)" not in shown
+    assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", "Listed as"} <= set(shown)
+    assert "Misses by" not in shown and PREFILL.title not in shown
     assert list(shown["#"]) == list(range(1, len(rows) + 1))
 
 

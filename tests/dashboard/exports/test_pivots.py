@@ -98,7 +98,7 @@ def test_latex_of_a_pivot():
     check_table(text)
     assert text.startswith("% needs \\usepackage{booktabs}\n") and "\\label{tab:slimscope-m-perplexity}" in text
     assert f"\\caption{{{CAPTION} $\\pm$: one standard error, or half" in text and "\\begin{table}[t]" in text
-    assert "what is not significantly different from it as it lies within the error.}" in text
+    assert "Bold: best in column, or within the error of it.}" in text
     assert body(text) == [
         r"Method & 50 \% & 2:4 \\",
         r"\midrule",
@@ -112,9 +112,12 @@ def test_latex_of_a_pivot():
 
 def test_latex_says_what_its_signs_mean():
     paired = files.latex(item(pivot(is_distinguishable=lambda *_: {}, error_is="half"))).decode()
-    assert "$\\pm$: half. " in paired and "by a paired test after Holm or, where there is none, as it lies" in paired
+    assert (
+        "$\\pm$: half. " in paired
+        and "or not significantly different from it (paired tests, Holm-adjusted; without a test," in paired
+    )
     exact = files.latex(item(pivot({("a", "x"): (1.0, 0.0), ("b", "x"): (2.0, 0.0)}))).decode()
-    assert "Bold: the best of a column.}" in exact and "$\\pm$" not in exact
+    assert "Bold: best in column.}" in exact and "$\\pm$" not in exact
 
 
 def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
@@ -128,7 +131,7 @@ def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
     assert r"\multicolumn{10}{l}{\emph{Mean accuracy (\%)}} \\" in text and "\\begin{table*}" in text
     assert [line for line in body(text) if line.startswith("Wanda")][1].count("--") == 8
     table = wide(both)
-    assert table.set_index(["Number", "Method"]).loc[("Mean accuracy (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
+    assert table.set_index(["Metric", "Method"]).loc[("Mean accuracy (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
 
 
 def test_what_has_no_columns_in_common_is_a_table_of_its_own():

@@ -95,7 +95,7 @@ def test_a_caption_is_in_the_figure_only_where_it_is_asked_for(charts):
 
 def test_the_print_says_what_the_screen_does(charts):
     written = texts(print_figures.draw(charts["curve"].build(), 6.75))
-    for text in ("dense 20.1", "3.4e5", "Wanda", "2:4 pattern", "Magnitude"):
+    for text in ("dense 20.1", "3.4e5", "Wanda", "2:4 sparsity", "Magnitude"):
         assert text in written
     assert "Perplexity on passages-eval (log scale, lower is better)" in written
     assert "70%" in written
@@ -151,7 +151,7 @@ def test_few_lines_have_their_names_at_their_ends(perplexities):
     axes, (legend,) = page.axes[0], page.legends
     named = {text.get_text(): text for text in axes.texts}
     assert {"Magnitude", "Wanda", "SparseGPT"} <= set(named)
-    assert [text.get_text() for text in legend.get_texts()] == ["2:4 pattern", "4:8 pattern"]
+    assert [text.get_text() for text in legend.get_texts()] == ["2:4 sparsity", "4:8 sparsity"]
     for series in ("Wanda", "SparseGPT"):
         end = one_seed[(one_seed["series"] == series) & (one_seed["ratio"] == 0.7)]["value"].iloc[0]
         place = axes.transData.inverted().transform(named[series].get_window_extent().get_points())

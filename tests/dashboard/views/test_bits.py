@@ -60,7 +60,7 @@ def test_bits_have_a_curve_by_what_they_have_in_common_with_zeros(fresh):
     bits = next(one for one in app.segmented_control if one.label == "Bits")
     assert bits.options == ["4 bit", "3 bit"] and bits.value == "4 bit"
     bits.set_value("3 bit").run()
-    assert any("Rounded to 3 bits a weight, **GPTQ** reads text best" in one.value for one in app.markdown)
+    assert any("At 3 bits per weight, **GPTQ** has the lowest perplexity" in one.value for one in app.markdown)
     trade_off = open_app(explore_mode="Trade-off", explore_text="passages-eval, 16 x 2048 tokens")
     there = set(map(tuple, trade_off.dataframe[0].value[["Method", "Amount"]].to_numpy()))
     assert {("RTN", "4 bit"), ("SparseGPT (bits 4)", "50 %")} <= there
@@ -80,7 +80,7 @@ def test_a_quantised_point_shows_bits_and_no_removed_share(store):
     assert "9.00 bits per block weight" in facts.lower() and "zero or gone" not in facts
     points, stages = (table.value for table in app.dataframe[:2])
     assert points["Model removed (%)"].isna().all() and list(points["Amount"]) == ["3 bit"]
-    assert stages["Gone after it (%)"].isna().all()
+    assert stages["Cumulative pruning ratio (%)"].isna().all()
     (by,) = (group for group in app.get("button_group") if group.key == "explore_by")
     assert list(by.options) == ["relative output error", "bits per weight"]
 

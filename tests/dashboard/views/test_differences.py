@@ -80,8 +80,8 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     assert table.loc["Magnitude", "Perplexity is"] == "worse" and table.loc["Magnitude", "Accuracy is"] == "worse"
     low, high = json.loads(table.loc["Magnitude", "Accuracy, unadjusted 95 %"].replace("+", ""))
     assert low < table.loc["Magnitude", "Accuracy vs dense"] < high
-    low, high = json.loads(table.loc["Magnitude", "Ratio, unadjusted 95 %"])
-    assert low <= table.loc["Magnitude", "Ratio to dense"] * 1.01 and low > 1
+    low, high = json.loads(table.loc["Magnitude", "Times dense, unadjusted 95 %"])
+    assert low <= table.loc["Magnitude", "Times dense"] * 1.01 and low > 1
     assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
     (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
@@ -105,7 +105,7 @@ def test_a_point_is_compared_with_dense_and_with_any_other(answers):
     picker = next(field for field in app.selectbox if field.label == "Compare with")
     assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
     table = beside(app)
-    assert list(table["Number"])[:2] == ["Perplexity, passages-eval", "Mean of seven"]
+    assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["This is"]) <= {"worse", "better", "not significant"}
     assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
     assert "beside Dense." in said(app) and "of each number by itself" in said(app)

@@ -67,7 +67,7 @@ def test_a_chain_is_shown_with_all_its_stages(filled):
     assert "Made in 180 s" in " ".join(text.value for text in app.markdown)
     told = app.dataframe[1].value
     assert list(told["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
-    assert list(told["Gone after it (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
+    assert list(told["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
     assert list(told["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(told["Seconds"]) == {60.0}
     said = " ".join(caption.value for caption in app.caption)
     assert "losses while it was trained on passages-calibration:512x256" in said
@@ -374,11 +374,11 @@ def test_at_first_so_many_series_are_shown_as_can_be_told_apart_and_others_stand
 
 def test_the_answer_names_the_best_and_what_it_costs(filled):
     app = open_app(explore_at="30 %")
-    (said,) = [text.value for text in app.markdown if "reads text best" in text.value]
-    assert said.startswith("With 30 % of the weights removed, **SparseGPT** reads text best of those shown: its perple")
-    assert "times the dense model's" in said and "MB packed instead of" in said
+    (said,) = [text.value for text in app.markdown if "has the lowest perplexity" in text.value]
+    assert said.startswith("At a pruning ratio of 30 %, **SparseGPT** has the lowest perplexity shown: ")
+    assert " times dense" in said and " MB (dense: " in said
     control(app, "explore_at").set_value("2:4").run()
-    assert any(text.value.startswith("In the pattern 2:4, **SparseGPT**") for text in app.markdown)
+    assert any(text.value.startswith("With 2:4 sparsity, **SparseGPT**") for text in app.markdown)
 
 
 def test_the_losses_of_a_point_are_shown_beside_the_choice_of_training_texts(filled):

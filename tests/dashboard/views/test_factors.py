@@ -37,7 +37,7 @@ def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store)
     app = open_app(explore_x="packed size", explore_families="Embedding", explore_text=TEXT)
     amounts = next(one for one in app.segmented_control if "2x" in one.options)
     assert amounts.options == ["3x", "2x"] and amounts.value == "2x"
-    assert "With the embedding 2 times smaller, **Tensor train** reads text best" in read(app)
+    assert "With the embedding 2 times smaller, **Tensor train** has the lowest perplexity" in read(app)
     there = open_app(explore_mode="Trade-off", explore_text=TEXT).dataframe[0].value
     assert {("Tensor train", "2x"), ("RTN", "8 bit")} <= set(map(tuple, there[["Method", "Amount"]].to_numpy()))
     (link,) = (
@@ -60,4 +60,4 @@ def test_a_factor_leaves_the_share_of_block_weights_that_is_gone_as_it_was():
     whole = chained("wanda@0.3+tensor-train@2x+wanda@0.5", 70.0)
     layers = tuple(layer for layer in whole.layers if layer.stage != 1)  # it reports on none
     table = stage_table(whole.model_copy(update={"layers": layers}))
-    assert list(table["Gone after it (%)"].round()) == [30.0, 30.0, 50.0] and table["Asked"][1] == "2x"
+    assert list(table["Cumulative pruning ratio (%)"].round()) == [30.0, 30.0, 50.0] and table["Amount"][1] == "2x"

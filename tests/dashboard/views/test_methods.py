@@ -162,7 +162,7 @@ def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
     most = float(re.search(r"at (\d+) MB or less", story.text)[1])
     assert app.number_input(key="explore_limit_packed_mb").value == most
     best = app.dataframe[0].value.iloc[0]
-    assert best["Packed MB"] <= most and format_number(best["Perplexity"]) in story.text
+    assert best["Packed size (MB)"] <= most and format_number(best["Perplexity"]) in story.text
     assert re.split(r",| \(", best["Method"])[0] in story.text
 
 

@@ -10,8 +10,8 @@ def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
     said = " ".join(one.value for one in app.caption)
     assert "numbers that papers print" in said and "paper SlimLLM, main table, unknown precision" in said
     assert "Bars:" not in said and len(charts(app)) == 2
-    assert "**SlimLLM (published)** reads text best" in read(app)
-    assert "points from dense, where no interval" in read(app)
+    assert "**SlimLLM (published)** has the lowest perplexity" in read(app)
+    assert "points relative to dense, without an interval" in read(app)
     assert "is 3.00 times the dense model's" in read(app) and not app.multiselect
 
 
@@ -45,7 +45,9 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
     assert not app.exception
     table = app.dataframe[0].value
     gptq = table[(table["Method"] == "GPTQ") & (table["Amount"] == "4 bit")]
-    assert set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"} and gptq["Packed vs dense (%)"].between(20, 90).all()
+    assert (
+        set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"} and gptq["Packed size vs dense (%)"].between(20, 90).all()
+    )
     app.segmented_control(key="explore_against").set_value("what was removed").run()
     assert not app.exception and not app.dataframe
     assert "No compressed smollm2-135m has a place here: choose other methods" in app.info[0].value
@@ -54,7 +56,11 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
 def test_a_measured_model_that_is_not_here_has_its_curve_and_says_how_to_get_it(fresh, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     app = open_app(explore_model="gemma3-270m")
-    assert not app.exception and len(charts(app)) == 2 and "**SparseGPT + AdaPrune** reads text best" in read(app)
+    assert (
+        not app.exception
+        and len(charts(app)) == 2
+        and "**SparseGPT + AdaPrune** has the lowest perplexity" in read(app)
+    )
     said = " ".join(one.value for one in app.caption)
     assert "is not on this machine" in said and "`slimscope fetch gemma3-270m`" in said
     assert "is not on this machine" not in " ".join(one.value for one in open_app().caption)

@@ -50,8 +50,8 @@ def test_published_shows_our_accuracies_on_the_printed_tasks_and_says_which_has_
     app.run()
     assert not app.exception
     drawn = charts(app)[1].proto.spec
-    assert "SparseGPT 50 %" in drawn and "Wanda" not in drawn and "Magnitude" not in drawn
-    assert json.loads(drawn)["layout"]["yaxis"]["ticktext"] == ["LAMBADA", "PIQA", "Mean of 2"]  # as printed
+    assert "SparseGPT, 50 %" in drawn and "Wanda" not in drawn and "Magnitude" not in drawn
+    assert json.loads(drawn)["layout"]["yaxis"]["ticktext"] == ["LAMBADA", "PIQA", "Mean of 2 tasks"]  # as printed
     said = " ".join(caption.value for caption in app.caption)
     assert "first 500 documents" in said and "StoryCloze's documents are not free to download" in said
 

@@ -126,7 +126,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         stored(store, one)
     app = open_app(**naming.link(data.frame(spec.variant.model), spec))
     assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
-    assert list(app.dataframe[0].value["Ratio to dense"].dropna()) == [1.0, 1.0]
+    assert list(app.dataframe[0].value["Times dense"].dropna()) == [1.0, 1.0]
     assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)
 
 

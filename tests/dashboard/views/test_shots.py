@@ -79,7 +79,7 @@ def test_the_mean_of_the_tasks_stands_first_and_what_compression_costs_is_answer
     rows = table(app)
     assert rows["Prompt"].tolist() == ["zero-shot", "drawn at random", "most like the question", "after an instruction"]
     assert set(rows["Compression"][1:]) == {"costs more"} and rows["Compression"][0] == ""
-    assert "Compared with zero-shot it costs more in 3 of 3 and less in 0." in read(app)
+    assert "Compared with zero-shot, compression costs more in 3 of 3 rows and less in 0." in read(app)
     control(app, "explore_shots_task").set_value("arc_easy").run()
     assert "ARC-e, accuracy" in charts(app)[0].proto.spec and not app.exception
 

@@ -77,10 +77,10 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     asked = {"limit_packed_mb": 230, "limit_mean_accuracy": 42, "documents": documents}
     by_page = open_tradeoff(quality="Mean accuracy", **asked)
     assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
-    assert table(by_page)["Accuracy (%)"].iloc[0] == pytest.approx(by_hand["accuracy"].iloc[0])
+    assert table(by_page)["Mean accuracy (%)"].iloc[0] == pytest.approx(by_hand["accuracy"].iloc[0])
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     best = by_hand.groupby("family")["chain"].first()
-    told = table(by_page).set_index("Chain")["It is"]
+    told = table(by_page).set_index("Chain")["Listed as"]
     assert {family: told[chain].endswith(f"best {family}") for family, chain in best.items()} == dict.fromkeys(
         best.index, True
     )
@@ -90,7 +90,7 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     by_hand = variants.assign(over=over).sort_values(["over", "own_grid", "value"]).head(10)
     by_page = open_tradeoff(limit_packed_mb=least, limit_times_dense=1.5)
     assert list(by_hand["chain"]) == list(table(by_page)["Chain"])
-    assert f"Nothing fits at most {least} MB packed and 1.5 x dense. Nearest:" in read(by_page)
+    assert f"No variant fits the budget: at most {least} MB packed and 1.5 x dense. Nearest:" in read(by_page)
     first = by_hand.iloc[0]
     said = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
     assert table(by_page)["Misses by"].iloc[0].startswith(said)
@@ -120,7 +120,7 @@ def test_the_front_by_hand_is_that_of_the_page(variants):
             better = value
             by_hand.append(chain)
     shown = table(open_tradeoff())
-    assert set(by_hand) == set(shown.loc[shown["It is"].str.contains("front"), "Chain"])
+    assert set(by_hand) == set(shown.loc[shown["Listed as"].str.contains("front"), "Chain"])
 
 
 def test_a_size_on_disk_is_said_by_precision_before_anything_is_saved(filled):
@@ -135,7 +135,7 @@ def test_a_link_with_nonsense_falls_back_quietly(filled):
     assert [field.value for field in app.number_input] == [None] * len(app.number_input)
     assert app.selectbox(key="explore_cost").value == "packed size"
     assert len(table(app)) == len(curve())
-    assert "Set a limit to see what fits." in read(app)
+    assert "Set a limit to find the best variant within it." in read(app)
     app = open_tradeoff(limit_packed_mb="nan", limit_memory_mb="inf", only_family="nonsense", only_method="Wanda")
     assert set(table(app)["Method"]) == {"Wanda"} and not app.exception
 
@@ -233,7 +233,7 @@ def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(sto
     app = open_tradeoff(limit_times_dense=2)
     assert set(table(app)["Misses by"]) == {"unknown ratio to dense"} and not app.exception
     app = open_tradeoff(limit_packed_mb=250)
-    assert "At most 250 MB packed: 2 fit, but perplexity diverged." in read(app)
+    assert "At most 250 MB packed: 2 variants fit, but perplexity diverged." in read(app)
     app = open_tradeoff(quality="Mean accuracy")
     assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
     assert not app.exception
