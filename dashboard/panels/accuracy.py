@@ -100,8 +100,8 @@ def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str
     means = scored.means[scored.means["key"].isin(here["key"])]
     both = zeroshot.with_mean(zeroshot.accuracies(here), means)
     both = paired.with_baselines(both, scored.differences)
-    lit = both[both["series"].isin(shown) & ~points.is_dense(both)]
-    differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, lit)), lit)
+    highlighted = both[both["series"].isin(shown) & ~points.is_dense(both)]
+    differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, highlighted)), highlighted)
     drawn = differences[differences["why"].isna()]
     reasons = "; ".join(differences["why"].dropna().unique())
     return Compared(both, drawn, paired.lines(both), paired.unpaired(differences), reasons)
@@ -162,12 +162,12 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
 
 def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
     """Return the accuracies, or their differences to dense, in the layout of papers: variant by task."""
-    apart = significance_of_best(rows)
+    test = significance_of_best(rows)
     if difference:
         return Pivot(
-            "Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=apart, error_is=HALF
+            "Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=test, error_is=HALF
         )
-    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=apart)
+    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=test)
 
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:

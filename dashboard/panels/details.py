@@ -241,7 +241,7 @@ def _layers(point: Point) -> list[Item]:
     shown = [layer for layer in reports if layer.stage == place]
     layers = pd.DataFrame([layer.model_dump() | {"bits": layer.bits} for layer in shown])
     kind = layers["error_kind"].iloc[0]
-    measure = "bits" if quantises(chain[place]) else "sparsity"  # the zeros of rounded weights are codes
+    measure = "bits" if quantises(chain[place]) else "sparsity"  # zeros of quantised weights are codes, not sparsity
     titles = {"error": f"relative {kind} error", "bits": "bits per weight", "sparsity": "sparsity"}
     order = (measure, "error") if layers["bits"].nunique() > 1 else ("error", measure)
     choices = {titles[column]: column for column in order if layers[column].notna().any()}

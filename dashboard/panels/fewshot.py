@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.fewshot import MEAN
+from core.analysis.frame import format_precision
 from core.specs import DTYPES
 from dashboard import data
 from dashboard.charts import fewshot, points
@@ -48,7 +49,7 @@ def show_shots(model: str) -> list[Item]:
     rows = found[found["dataset"] == dataset]
     limit, scoring = rows["limit"].iloc[0], rows["scoring"].iloc[0]
     documents = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
-    caption = f"{model}, {names[dataset]}: {documents} of each task, {scoring}. Few-shot examples are never scored "
+    caption = f"{model}, {names[dataset]}: {documents} of each task, {format_precision(scoring)}. Few-shot examples are never scored "
     caption += "documents. The dense model selects them once, so that all variants read the same prompts. "
     caption += f"Bars: {fewshot.INTERVALS} of the paired difference to dense with the same prompt."
     lines = rows.assign(
@@ -102,16 +103,16 @@ def _tasks(found: pd.DataFrame) -> dict[str, int]:
 
 def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of one number of documents and precision; show a field if there are several."""
-    there = found.groupby(["limit", "scoring"], dropna=False).size().reset_index(name="rows")
-    there["precise"] = there["scoring"] == DTYPES[0]
-    there = there.sort_values(["precise", "rows"], ascending=False, kind="stable").reset_index(drop=True)
+    options = found.groupby(["limit", "scoring"], dropna=False).size().reset_index(name="rows")
+    options["precise"] = options["scoring"] == DTYPES[0]
+    options = options.sort_values(["precise", "rows"], ascending=False, kind="stable").reset_index(drop=True)
     names = [
         f"{'All' if pd.isna(limit) else f'First {int(limit)}'} documents, {scoring}"
-        for limit, scoring in there[["limit", "scoring"]].itertuples(index=False)
+        for limit, scoring in options[["limit", "scoring"]].itertuples(index=False)
     ]
     place = 0
     if len(names) > 1:
         place = names.index(st.selectbox("Scored on", names, key="explore_shots_documents", **BOUND))
-    one = there.iloc[place]
-    alike = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]
-    return found[alike & (found["scoring"] == one["scoring"])]
+    one = options.iloc[place]
+    matching = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]
+    return found[matching & (found["scoring"] == one["scoring"])]

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.chain import DENSE
-from core.formatting import format_amount
+from core.formatting import format_amount, label
 from dashboard import data
 from dashboard.charts import missing
 from dashboard.charts.marks import is_hollow
@@ -39,8 +39,8 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
                 *(chosen.model, chosen_chains, chosen.calibration, chosen.training, [chosen.text]),
                 stamp=data.stamp(),
             )
-        label = "Run these {} points" if len(chosen_chains) > 1 else "Run this point"
-        offers.show_offer("explore_run_missing", offer, label)
+        button = "Run these {} points" if len(chosen_chains) > 1 else "Run this point"
+        offers.show_offer("explore_run_missing", offer, button)
 
 
 @shared
@@ -51,7 +51,7 @@ def _wanted(
     patterns = sorted(set(filter(is_hollow, found["pattern"])))
     wanted = missing.of_methods(found, methods, patterns)
     if dense.empty:
-        wanted = {DENSE.capitalize(): [DENSE]} | wanted
+        wanted = {label(DENSE): [DENSE]} | wanted
     return wanted | missing.of_chains(found[found["series"].isin(shown)], patterns)
 
 

@@ -1,4 +1,4 @@
-"""Introductory stories: two or three sentences with numbers of stored results, and a link to their chart."""
+"""Introductory stories: two sentences with numbers of stored results, and a link to their chart."""
 
 from __future__ import annotations
 

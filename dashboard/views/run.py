@@ -31,7 +31,7 @@ class FormInput(NamedTuple):
     """The values of the form."""
 
     model: str
-    chains: Chain | Series
+    what: Chain | Series
     seeds: tuple[int, ...]
     common: dict[str, Any]  # arguments of `complete` and `expand_grid`: texts, measurements, precision, device, name
 
