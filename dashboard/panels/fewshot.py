@@ -49,9 +49,9 @@ def show_shots(model: str) -> list[Item]:
     rows = found[found["dataset"] == dataset]
     limit, scoring = rows["limit"].iloc[0], rows["scoring"].iloc[0]
     documents = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
-    caption = f"{model}, {names[dataset]}: {documents} of each task, {format_precision(scoring)}. Few-shot examples are never scored "
-    caption += "documents. The dense model selects them once, so that all variants read the same prompts. "
-    caption += f"Bars: {fewshot.INTERVALS} of the paired difference to dense with the same prompt."
+    caption = f"{model}, {names[dataset]}: {documents} of each task, {format_precision(scoring)}. Few-shot "
+    caption += "examples are never scored documents. The dense model selects them once, so that all variants read "
+    caption += f"the same prompts. Bars: {fewshot.INTERVALS} of the paired difference to dense with this prompt."
     lines = rows.assign(
         value=100 * rows["value"],
         low=100 * (rows["value"] + rows["low"] - rows["difference"]),

@@ -67,7 +67,7 @@ def test_a_chain_is_shown_with_all_its_stages(filled):
     app = open_app(explore_point=CHAIN)
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
-    assert "Made in 180 s" in " ".join(text.value for text in app.markdown)
+    assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
     told = app.dataframe[1].value
     assert list(told["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
     assert list(told["Gone after it (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
@@ -209,6 +209,7 @@ def drawn_accuracies(app) -> str:
 def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_calibrations):
     app = open_app()
     assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    assert app.selectbox(key="explore_text").options[0] == "WikiText-2, 16 x 2048 tokens"
     assert "Wanda" in drawn_accuracies(app)
     table = app.dataframe[0].value.set_index("Method")
     assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
@@ -294,7 +295,7 @@ def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
     texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
     own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
-    assert "c4-sample is not here" in offers.offer("smollm2-135m", [own], None, None).error
+    assert "c4-sample is not on this machine" in offers.offer("smollm2-135m", [own], None, None).error
     assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
 
 

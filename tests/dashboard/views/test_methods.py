@@ -40,7 +40,7 @@ def test_every_method_has_a_card_from_its_declaration(filled):
         assert method.citation.url in said
         for name, field in method.Parameters.model_fields.items():
             assert f"`{name}`" in said and field.description in said
-    assert said.count("Keeps 2, 3, 4 or 8 bits of every block weight.") == len(
+    assert said.count("Quantises every block weight to 2, 3, 4 or 8 bits.") == len(
         [one for one in SHOWN if one.bit_choices]
     )
     assert "equation 1." in said and "N of every M" in said
@@ -54,7 +54,7 @@ def test_methods_of_convolutions_say_where_they_apply(filled):
     assert cards(app) == {"Low-rank convolutions", "Depthwise separable"}
     said = read(app)
     assert said.count("For audio and vision encoders, such as Whisper") == 2
-    assert said.count("a language model has no convolutions.") == 2
+    assert said.count("language models have no convolutions.") == 2
     assert said.count("Removes a share of the weights of the convolutions.") == 2
     assert "Costs as much as a forward pass" not in said
 
