@@ -26,7 +26,7 @@ from dashboard.panels.compare import numbers_of
 from dashboard.panels.details import open_point, pick_point, show_details
 from dashboard.panels.laws import show_law
 from dashboard.panels.literal import literal
-from dashboard.panels.pickers import Chosen, Documents, axis_label
+from dashboard.panels.pickers import Chosen, Documents
 from dashboard.sharing import shared
 
 CHART, TABLE = "explore_tradeoff", "explore_ranked"  # keys
@@ -95,7 +95,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         quality = st.segmented_control(
             "Quality", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
         )
-        cost = st.selectbox("Against", list(COSTS), format_func=axis_label, key="explore_cost", width=210, **BOUND)
+        cost = st.selectbox("Against", list(COSTS), key="explore_cost", width=210, **BOUND)
     scored = _scored(rows, chosen.documents)
     every = _candidates(measured, scored, [text for text in (chosen.calibration, chosen.training) if text])
     with st.container(horizontal=True, vertical_alignment="bottom"):

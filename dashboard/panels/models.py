@@ -18,7 +18,7 @@ from dashboard.exports.pivots import Pivot
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.curve_data import rows_at
-from dashboard.panels.pickers import MODELS, Chosen, axis_label
+from dashboard.panels.pickers import MODELS, Chosen
 from dashboard.sharing import shared
 
 MOST = 3  # models of the first view
@@ -32,7 +32,6 @@ def pick_against() -> Axis:
         list(AGAINST),
         default=next(iter(AGAINST)),
         required=True,
-        format_func=axis_label,
         key="explore_against",
         help="Only the packed-size axis has quantised models and factored embeddings.",
         **BOUND,

@@ -10,7 +10,6 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.frame import format_precision
-from core.data.texts import called
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
@@ -21,7 +20,7 @@ from dashboard.panels.binding import BOUND, HELD
 from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
-MODEL, MODELS, TEXT = "explore_model", "explore_models_shown", "explore_text"  # keys
+MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
 OF_PAPERS = "First the models measured here, then those of published results."
 BY_SIZE, BY_BITS = "packed size", "bits per weight"
 AXES = dict(
@@ -34,14 +33,6 @@ AXES = dict(
         strict=True,
     )
 )
-AXIS_LABELS = {
-    "ratio asked for": "requested pruning ratio",
-    "what was removed": "requested pruning ratio",
-    "model share removed": "removed share of the model",
-    "parameters left": "remaining parameters",
-    "time to read a token": "prefill latency",
-    "time to write a token": "decode latency",
-}
 
 
 class Documents(NamedTuple):
@@ -120,8 +111,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         text = st.selectbox(
             "Perplexity on",
             list(texts),
-            format_func=text_label,
-            key=TEXT,
+            key="explore_text",
             **BOUND,
             help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
         )
@@ -167,29 +157,13 @@ def pick_model(models: list[str]) -> str:
     return model
 
 
-def text_label(text: str) -> str:
-    """Return the label of a value of the text field: `WikiText-2, 16 x 2048 tokens`."""
-    corpus, comma, rest = text.partition(",")
-    return f"{called(corpus)}{comma}{rest}"
-
-
-def axis_label(axis: str) -> str:
-    """Return the label of a value of an axis field."""
-    return AXIS_LABELS.get(axis, axis)
-
-
 def rename_models() -> None:
-    """Replace names in the address by the current labels, and model names in the session by display names.
-
-    Streamlit reads and writes labels in the address, where links have values.
-    """
-    labels = dict.fromkeys((AXIS, "explore_cost", "explore_against"), axis_label) | {TEXT: text_label}
-    for key, label in (labels | dict.fromkeys((MODEL, MODELS), data.model_named)).items():
+    """Replace model names in the address and in the session by the models' current display names."""
+    for key in (MODEL, MODELS):
         typed = st.query_params.get_all(key)
-        if typed != (meant := [label(name) for name in typed]):
+        if typed != (meant := [data.model_named(name) for name in typed]):
             st.query_params[key] = meant
             st.rerun()  # must precede the field, which reads the address once
-    for key in (MODEL, MODELS):
         chosen = st.session_state.get(key)
         if isinstance(chosen, str):
             st.session_state[key] = data.model_named(chosen)
@@ -210,7 +184,6 @@ def _pick_axis() -> figures.Axis:
     name = st.selectbox(
         "Compare by",
         list(AXES),
-        format_func=axis_label,
         key=AXIS,
         **HELD,
         help="To compare quantised with pruned models, choose packed size, bits per weight or latency.",
