@@ -147,7 +147,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_perplexity", [], "No measurement is chosen"),
         ("run_perplexity", ["c4-sample"], "only to calibrate on"),
         ("run_train_corpus", "/no/such/file.txt", "There is no text file"),
-        ("run_model", "", "Choose a model"),
+        ("run_model", "", "No model is chosen"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_typed_is_lost(store, typing, key, value, sentence):
