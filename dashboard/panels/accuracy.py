@@ -1,4 +1,4 @@
-"""Zero-shot accuracy on Explore: beside the dense model's where single answers were kept, and as it is."""
+"""Zero-shot accuracy on Explore: as paired differences to dense where per-document answers are stored, and absolute."""
 
 from __future__ import annotations
 
@@ -27,44 +27,45 @@ from dashboard.panels.pickers import Chosen
 from dashboard.sharing import shared
 
 MOST_NAMED = 3  # methods on a button
-HALF = f"half of the paired difference's {UNADJUSTED} interval"
+HALF = f"half of the {UNADJUSTED} interval of the paired difference"
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
 TASKS = "Task by task"
 
 
 class Scored(NamedTuple):
-    """Of every amount the means of seven and, of these and of each task, the differences to dense of what is shown."""
+    """Mean accuracies at every amount, and the paired differences to dense of means and tasks."""
 
     means: pd.DataFrame
     differences: pd.DataFrame
 
     @property
     def mean_differences(self) -> pd.DataFrame:
+        """The differences of the means of seven tasks."""
         return self.differences[self.differences["dataset"] == MEAN]
 
 
 @shared
 def score(chosen: Chosen, shown: Collection[str]) -> Scored:
-    """Return what is known of the accuracies that were chosen; `shown` are the series that have names."""
+    """Compute the means and differences of the chosen accuracies; `shown` are the highlighted series."""
     return Scored(zeroshot.seven_means(chosen.scores), differences_to_dense(chosen.scores, shown))
 
 
 class Compared(NamedTuple):
-    """The accuracies at one amount, and how they compare with the dense model's."""
+    """The accuracies at one amount, and their differences to the dense model."""
 
-    both: pd.DataFrame  # of every variant and of the dense model
-    drawn: pd.DataFrame  # the differences that are known of the highlighted variants
+    both: pd.DataFrame  # accuracies of every variant and of the dense model
+    drawn: pd.DataFrame  # paired differences of the highlighted variants
     lines: pd.DataFrame  # `paired.lines`
-    unpaired: str  # which have no difference, and why
+    unpaired: str  # the variants without a paired difference, with reasons
     reasons: str
 
 
 def show_accuracy(
     chosen: Chosen, found: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str], others: bool
 ) -> list[Item]:
-    """Show zero-shot accuracy at an amount, and offer to run what lacks it.
+    """Show zero-shot accuracy at an amount, and offer to run the tasks of points without it.
 
-    `found` are the curve's points, `shown` the series that have names, and `others` is whether the rest stands behind.
+    `found` are the points of the curve and `shown` the highlighted series; `others` adds the context series in grey.
     """
     there = _scored_series(chosen.scores, at, shown)
     lacking = _lacking(found, at, shown, there)
@@ -74,7 +75,7 @@ def show_accuracy(
     if len(lacking):
         whose = f" of {', '.join(lacking['series'])}" if there else ""
         on = f" on the {chosen.documents}" if chosen.several_documents else ""
-        st.info(f"No zero-shot numbers at {at} yet{whose}{on}.")
+        st.info(f"No zero-shot accuracy at {at} yet{whose}{on}.")
         _offer_tasks(chosen, lacking, at)
     return items
 
@@ -88,7 +89,7 @@ def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[s
 
 @shared
 def _lacking(found: pd.DataFrame, at: str, shown: Sequence[str], there: set[str]) -> pd.DataFrame:
-    """Return the highlighted points at an amount whose series are not `there`."""
+    """Return the highlighted points at an amount whose series are not in `there`."""
     return found[(found["where"] == at) & found["series"].isin(shown) & ~found["series"].isin(there)]
 
 
@@ -99,8 +100,8 @@ def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str
     means = scored.means[scored.means["key"].isin(here["key"])]
     both = zeroshot.with_mean(zeroshot.accuracies(here), means)
     both = paired.with_baselines(both, scored.differences)
-    lit = both[both["series"].isin(shown) & ~points.is_dense(both)]
-    differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, lit)), lit)
+    highlighted = both[both["series"].isin(shown) & ~points.is_dense(both)]
+    differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, highlighted)), highlighted)
     drawn = differences[differences["why"].isna()]
     reasons = "; ".join(differences["why"].dropna().unique())
     return Compared(both, drawn, paired.lines(both), paired.unpaired(differences), reasons)
@@ -108,7 +109,7 @@ def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str
 
 @shared
 def _rows(compared: Compared, shown: Sequence[str], difference: bool) -> pd.DataFrame:
-    """Return what `scores.score_chart` draws: differences to the dense model, or accuracies."""
+    """Return the rows for `scores.score_chart`: differences to the dense model, or accuracies."""
     both, drawn, lines, *_ = compared
     return paired.with_context_series(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
 
@@ -119,7 +120,7 @@ def _of_tasks(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 
 
 def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) -> Item:
-    """Show the chart that is asked for; where no variant has a pair, that of accuracies."""
+    """Show the chosen chart; it shows accuracies if no variant has a paired difference."""
     both, drawn, lines, unpaired, reasons = compared
     there = list(dict.fromkeys(both["task"]))
     explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant"))
@@ -151,7 +152,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
     )
     if not len(drawn):
-        st.caption(f"No difference to dense is shown: {reasons}.")
+        st.caption(f"Differences to dense are unavailable: {reasons}.")
     elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")
     if below := paired.below_majority(lines.drop(index=MEAN_LABEL, errors="ignore")):
@@ -160,44 +161,44 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
 
 
 def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
-    """Return the accuracies, or what is lost of them, as papers print them: variant by task."""
-    apart = significance_of_best(rows)
+    """Return the accuracies, or their differences to dense, in the layout of papers: variant by task."""
+    test = significance_of_best(rows)
     if difference:
         return Pivot(
-            "Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=apart, error_is=HALF
+            "Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=test, error_is=HALF
         )
-    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=apart)
+    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=test)
 
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
     if difference:
-        said = f" Each variant answered the same documents as the dense model: bars are {UNADJUSTED} intervals of the"
-        said += " paired difference. Faded: not significant at 5 % after Holm's correction over the variants shown in"
-        said += " each panel, even where the bar excludes zero."
+        text = f" Each variant answered the same documents as the dense model. Bars: {UNADJUSTED} intervals of the"
+        text += " paired difference. Faded: not significant at 5 % after Holm's correction over the variants of a"
+        text += " panel, even if the bar excludes zero."
     else:
-        said = " Bars: one standard error, or the range over seeds." if bars else ""
+        text = " Bars: one standard error, or the range over seeds." if bars else ""
     if lines["chance"].notna().any():
-        said += " Chance: guessing among the choices."
+        text += " Chance: a random choice among the answers."
     if lines["majority"].notna().any():
-        said += " Majority class: always naming the right answer that is most frequent in these documents."
-    return said + " HellaSwag, ARC-c and OBQA are length-normalised."
+        text += " Majority class: always the answer that is correct most often in these documents."
+    return text + " HellaSwag, ARC-c and OBQA are length-normalised."
 
 
 @shared
 def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
-    """Return the chart's label: what it shows, and the best."""
+    """Return the chart's alternative text, which names the best variant."""
     rows = rows[rows["task"] == task]
-    what = "minus the dense model's " if difference else ""
-    said = f"Zero-shot accuracy {what}at {at}, a row for each variant."
+    minus = "minus the dense model's " if difference else ""
+    text = f"Zero-shot accuracy {minus}at {at}, a row for each variant."
     if rows.empty:
-        return said
+        return text
     best = rows.iloc[int(rows["value"].argmax())]
     unit = "points" if difference else "%"
-    return f"{said} {task}: {best['series']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
+    return f"{text} {task}: {best['series']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
 
 
 def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
-    """Offer to run the seven tasks on the points at this amount that lack them, without those that were trained."""
+    """Offer to run the seven tasks on the points that lack them at this amount, except fine-tuned ones."""
     quick = lacking[lacking["chain"].map(missing.is_training_free).astype(bool)]
     if len(quick):
         documents = chosen.documents

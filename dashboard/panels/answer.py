@@ -1,4 +1,4 @@
-"""Explore's answer at a glance: which of the series shown is best at the chosen amount."""
+"""The sentence at the top of Explore that names the best series at the chosen amount."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashboard.sharing import shared
 def show_answer(
     chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored
 ) -> None:
-    """Say which of the points `here`, all of one amount, is best; `perplexities` are their differences to dense."""
+    """Show which of the points `here`, all of one amount, is best; `perplexities` are their differences to dense."""
     if len(here):
         st.markdown(_answer(chosen, dense, here, perplexities, scored))
 
@@ -41,7 +41,7 @@ def _answer(chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexitie
 
 
 def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:
-    """Return the series whose windows' losses do not differ significantly from the best one's, after Holm over all."""
+    """Return the series without a significant loss difference to the best, Holm-adjusted over all of them."""
     seeds = {keys[0]: keys for keys in points.by_seed(chosen.measured)}
     others = here[here["key"] != best["key"]]
     found = data.paired([seeds[key] for key in others["key"]], best["key"], numbers_of(chosen.measured))

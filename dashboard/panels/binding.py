@@ -1,4 +1,4 @@
-"""Where a field keeps what was entered: arguments of Streamlit's widgets."""
+"""Arguments of Streamlit widgets that decide where a field stores its value."""
 
 from __future__ import annotations
 
@@ -8,28 +8,32 @@ import streamlit as st
 
 
 class Bound(TypedDict):
+    """Widget arguments that store the value in the page's address."""
+
     bind: Literal["query-params"]
 
 
 class SessionState(TypedDict):
+    """Widget arguments that store the value in the session."""
+
     persist_state: Literal["session"]
 
 
 class LinkedSessionState(Bound, SessionState):
-    pass
+    """Widget arguments that store the value in the address and in the session."""
 
 
-BOUND: Bound = {"bind": "query-params"}  # in the page's address
-KEPT: SessionState = {"persist_state": "session"}  # as long as the session lasts, also while another page is shown
-HELD: LinkedSessionState = {**BOUND, **KEPT}  # both: a link restores it, and so does coming back to the page
+BOUND: Bound = {"bind": "query-params"}
+KEPT: SessionState = {"persist_state": "session"}  # also while another page is open
+HELD: LinkedSessionState = {**BOUND, **KEPT}  # links and a return to the page both restore the value
 
-ALONE = "alone"  # in the address of a link: what it does not say is at its default, whatever was chosen before
+ALONE = "alone"  # a link with this parameter resets every field that it does not set
 
 
 def arrive(prefix: str) -> None:
-    """Forget what was chosen on a page whose keys begin so, where the visitor comes by a link that says `ALONE`.
+    """Reset the fields whose keys start with `prefix` if the visitor follows a link with `ALONE`.
 
-    Streamlit leaves a field as it was where an address asks for its default.
+    Streamlit itself does not reset a field that an address leaves at its default.
     """
     if ALONE in st.query_params:
         del st.query_params[ALONE]

@@ -1,4 +1,4 @@
-"""What fits a budget, on Explore: every variant's quality against what it takes up, limits, and what keeps them."""
+"""Trade-off view of Explore: quality against cost of every variant, limits, and the variants within them."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ COSTS = dict(
         strict=True,
     )
 )
-COMPARED = 20  # of those that fit, with the best by paired tests
-NO_TEXT = "no text"  # what a variant was calibrated on that read none
-LEAST, MOST = 0.001, 1e9  # that a limit can be
+COMPARED = 20  # variants within the budget that are tested against the best
+NO_TEXT = "no text"  # filter value of variants without calibration data
+LEAST, MOST = 0.001, 1e9  # range of a limit
 
 
 class Field(NamedTuple):
-    """An input of a limit."""
+    """An input field of a limit."""
 
     label: str
     help: str
@@ -57,24 +57,24 @@ class Field(NamedTuple):
 
 FIRST = {
     "packed_mb": Field(
-        "MB packed, at most",
-        "Packed size: each matrix in its smallest valid layout, at 16 bits a weight or those of its grid.",
+        "Maximum packed size (MB)",
+        "Bytes with each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its grid.",
         10.0,
     ),
-    "times_dense": Field("x dense, at most", "Perplexity over that of the dense model.", 0.1),
-    "decode_ms": Field("ms a token, at most", "Measured time to write a token, at batch 1.", 1.0),
-    ACCURACY: Field("Accuracy (%), at least", "Mean accuracy of the seven tasks.", 1.0, 100.0),
+    "times_dense": Field("Maximum perplexity (x dense)", "1 is the perplexity of the dense model.", 0.1),
+    "decode_ms": Field("Maximum decode latency (ms)", "Time per generated token at batch size 1.", 1.0),
+    ACCURACY: Field("Minimum accuracy (%)", "Mean of the seven tasks.", 1.0, 100.0),
 }
 MORE = {
-    "bits_per_weight": Field("Bits a weight, at most", "Of the linear layers inside the blocks.", 0.5),
-    "parameters": Field("M parameters, at most", "Millions that are left of the whole model.", 10.0),
-    "prefill_ms": Field("ms to read, at most", "Measured time to read a token of a prompt, at batch 1.", 0.1),
-    "memory_mb": Field("MB of memory, at most", "Measured peak memory, at batch 1.", 10.0),
+    "bits_per_weight": Field("Maximum bits per weight", "Counts the block linears with scales and zero points.", 0.5),
+    "parameters": Field("Maximum parameters (millions)", "Counts the whole model.", 10.0),
+    "prefill_ms": Field("Maximum prefill latency (ms)", "Time per prompt token at batch size 1.", 0.1),
+    "memory_mb": Field("Maximum memory (MB)", "Peak memory at batch size 1.", 10.0),
 }
 
 
 class BudgetQuery(NamedTuple):
-    """What is shown: a quality against a cost, within a budget."""
+    """The shown quality and cost, and the budget."""
 
     quality: str
     cost: Axis
@@ -82,14 +82,14 @@ class BudgetQuery(NamedTuple):
 
 
 def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
-    """Show which variants of a model fit a budget, and one of them in detail.
+    """Show which variants of a model are within a budget, and the details of one.
 
-    `chosen` is of `pickers.pick`, and `rows` are all tidy rows of the model: every variant that was measured on the
-    chosen text is shown, whatever its method and the texts that it was made with, unless it is filtered out.
+    `chosen` comes from `pickers.pick`, and `rows` are all tidy rows of the model. The view shows every variant with a
+    perplexity on the chosen text that the filters accept, with any method, calibration and training data.
     """
     measured = choices.on_text(rows, chosen.corpus, chosen.protocol)
     if measured.empty:
-        st.info("No perplexity of this model is there yet: run one, or choose another model or text at the left.")
+        st.info("This model has no perplexity yet. Run it, or choose another model or text in the sidebar.")
         return []
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quality = st.segmented_control(
@@ -100,19 +100,19 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     every = _candidates(measured, scored, [text for text in (chosen.calibration, chosen.training) if text])
     with st.container(horizontal=True, vertical_alignment="bottom"):
         budget = _pick_budget()
-        left = _filtered(every)
-    if left.empty:
-        st.info("The filters leave no variant.")
+        accepted = _filtered(every)
+    if accepted.empty:
+        st.info("No variant passes the filters. Remove a filter.")
         return []
-    asked = BudgetQuery(QUALITIES[quality], COSTS[cost], budget)
-    found = _ranked(left, budget, asked.cost.column, asked.quality)
-    beside = _beside_first(found, scored if asked.quality == ACCURACY else measured)
-    st.markdown(ranking.answer(found, budget, asked.quality, literal, beside))
+    query = BudgetQuery(QUALITIES[quality], COSTS[cost], budget)
+    found = _ranked(accepted, budget, query.cost.column, query.quality)
+    tests = _tests_to_best(found, scored if query.quality == ACCURACY else measured)
+    st.markdown(ranking.answer(found, budget, query.quality, literal, tests))
     dense = _dense(every)
-    items = [_chart(chosen, found, dense, asked, measured["protocol"].iloc[0])]
+    items = [_chart(chosen, found, dense, query, measured["protocol"].iloc[0])]
     addresses = pick_point(every)
-    items.append(_table(chosen, found, asked, beside))
-    show_law(chosen, scored if asked.quality == ACCURACY else measured, asked.quality, items)
+    items.append(_table(chosen, found, query, tests))
+    show_law(chosen, scored if query.quality == ACCURACY else measured, query.quality, items)
     show_details(every, addresses)
     return items
 
@@ -132,9 +132,9 @@ def _dense(every: pd.DataFrame) -> pd.DataFrame:
 
 
 def _pick_budget() -> Budget:
-    """Let limits be typed, the usual ones at once; an empty field is no limit."""
+    """Show the fields of the limits, the usual ones first; an empty field sets no limit."""
     given = {column: _limit(column, field) for column, field in FIRST.items()}
-    with st.popover("More limits", icon=":material/tune:"):
+    with st.popover("Set more limits", icon=":material/tune:"):
         given |= {column: _limit(column, field) for column, field in MORE.items()}
     return Budget(**{name: limit / LIMITS[name].times for name, limit in given.items() if limit is not None})
 
@@ -156,9 +156,9 @@ def _limit(column: str, field: Field) -> float | None:
 
 
 def _filtered(every: pd.DataFrame) -> pd.DataFrame:
-    """Return the variants that the filters leave; one without a choice leaves all."""
+    """Return the variants that pass the filters; an empty filter accepts all."""
     chosen = {}
-    with st.popover("Filters", icon=":material/filter_alt:"):
+    with st.popover("Filter variants", icon=":material/filter_alt:"):
         for name, column, shown in (
             ("Family", "family", str.capitalize),
             ("Method", "method", label),
@@ -169,36 +169,35 @@ def _filtered(every: pd.DataFrame) -> pd.DataFrame:
             key = f"explore_only_{name.split()[0].lower()}"
             there = list(dict.fromkeys(values))
             chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
-    return _left(every, chosen)
+    return _accepted(every, chosen)
 
 
 @shared
-def _left(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return the rows with one of the values that are chosen of each column; of a column without any choice, all."""
-    left = pd.Series(True, every.index)
+def _accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows with a chosen value in each column; a column without choices accepts all."""
+    accepted = pd.Series(True, every.index)
     for column, values in chosen.items():
         if values:
-            left &= every[column].fillna(NO_TEXT).isin(values)
-    return every[left]
+            accepted &= every[column].fillna(NO_TEXT).isin(values)
+    return every[accepted]
 
 
-def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: BudgetQuery, protocol: str) -> Item:
-    cost, quality = asked.cost, tradeoff.quality_of(asked.quality, str(chosen.corpus))
-    caption = f"{chosen.model}, variants calibrated and trained on whatever text."
+def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: BudgetQuery, protocol: str) -> Item:
+    cost, quality = query.cost, tradeoff.quality_of(query.quality, str(chosen.corpus))
+    caption = f"{chosen.model}, variants with any calibration or training data."
     if quality.lower:
-        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge are above"
+        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge: above"
         caption += f" {tradeoff.TOP_TIMES_DENSE} x dense."
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
-    caption += " Pareto front: no other variant is as good at the same cost, or at less; bars there are one standard"
-    caption += " error, or the range over seeds. Hollow: N:M patterns. Sizes are packed, at 16 bits a"
-    caption += " weight or those of its grid."
-    for column in (cost.column, asked.quality):
+    caption += " Pareto front: no other variant is as good at the same or lower cost. Its bars: one standard error, or"
+    caption += " the range over seeds. Hollow: N:M. Sizes are packed, at 16 bits per weight or the bits of the grid."
+    for column in (cost.column, query.quality):
         if lacking := found[column].isna().sum():
             caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
     return widgets.show_chart(
         CHART,
-        partial(tradeoff.tradeoff, found, dense, cost, quality, asked.budget),
+        partial(tradeoff.tradeoff, found, dense, cost, quality, query.budget),
         caption,
         found.drop(columns=["key", "keys", "spread", "value"]),
         file=chosen.file("trade-off"),
@@ -210,7 +209,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, asked: Budg
 
 @shared
 def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
-    """Return the quality and the cost as papers print them, variant by amount: what was removed, bits, factors."""
+    """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
     kinds = [found["pattern"].map(parse, na_action="ignore").notna() for parse in (parse_bits, parse_factor)]
     name, pivots, dense = quality.column, [], points.is_dense(found)
     for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
@@ -221,19 +220,19 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[
             Pivot(quality.title, good, "where", True, order=order)
             if quality.lower
             else Pivot(quality.title, in_percent(good), "where", False, form=".1f", order=order),
-            Pivot(cost.title, paid, "where", True, group="series", order=order),  # of which none is the best
+            Pivot(cost.title, paid, "where", True, group="series", order=order),  # without a best value
         ]
     return pivots
 
 
-@shared  # the answers of documents that it reads change only with the rows of the same variants
-def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
-    """Return by key the differences of what answers first to the best that fits, in the quality that `rows` are of.
+@shared  # the stored answers change only with the rows of the same variants
+def _tests_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Return paired differences to the best variant within the budget, by key; None if the best has none.
 
-    By paired tests with Holm's correction over the `COMPARED` that are looked at; None where the best has no pair.
+    They are of the quality in `rows`, for the first `COMPARED` variants, with Holm's correction over these.
     """
     fitting = answers(found[found["fits"]]).head(COMPARED)
-    if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # others are paired with one variant
+    if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # several seeds have no single partner
         return None
     first = found["key"].iloc[0]
     pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers_of(rows))
@@ -242,30 +241,30 @@ def _beside_first(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | Non
 
 
 @shared
-def _rows(found: pd.DataFrame, asked: BudgetQuery, beside: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
-    """Return the table of what fits, or of what nearly does, and the keys of its rows."""
+def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table of variants within the budget, or nearest to it, and the keys of its rows."""
     rows = answers(found)
     keys = tuple(rows["key"])
     stored = data.results(keys)
     footprints = [stored[key].footprint if key in stored else None for key in keys]
-    return ranking.ranking(rows, asked.budget, asked.cost.column, footprints, beside), keys
+    return ranking.ranking(rows, query.budget, query.cost.column, footprints, tests), keys
 
 
-def _table(chosen: Chosen, found: pd.DataFrame, asked: BudgetQuery, beside: pd.DataFrame | None) -> Item:
-    table, keys = _rows(found, asked, beside)
+def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> Item:
+    table, keys = _rows(found, query, tests)
     fit = found["fits"].any()
-    st.header("What fits" if fit else "The nearest misses", anchor=False)
+    st.header("Variants within the budget" if fit else "Nearest variants outside the budget", anchor=False)
 
-    caption = f"{chosen.model}, numbered as on the chart; choose a row to open it."
+    caption = f"{chosen.model}, numbered as on the chart; select a row to open its details."
     caption += (
         " First the Pareto front and the best of each family."
         if fit
-        else " The nearest: its largest miss, as a share of the limit, is smallest."
+        else " Nearest first: ordered by the largest excess as a share of its limit."
     )
-    if beside is not None:
-        caption += f" Beside the first: in {asked.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
+    if tests is not None:
+        caption += f" Beside the first: {query.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
         caption += f" correction over the first {COMPARED}."
-    caption += " fp16 and fp32: a checkpoint on disk, in which zeros take as much room as other weights."
+    caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
 
     return widgets.show_table(
         *(TABLE, table, caption, ranking.FORMATS),

@@ -1,4 +1,4 @@
-"""The card of one stage: which method, how much it removes, its parameters, and what they are as part of a chain."""
+"""The card of one stage: its method, amount and parameters, and their notation in a chain."""
 
 from __future__ import annotations
 
@@ -19,48 +19,51 @@ from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
 
 PATTERNS = ("2:4", "4:8")
-DOES = {  # each family in the words of a newcomer
-    "dense": "the model as it is",
+DOES = {  # the effect of each family, for newcomers
+    "dense": "uncompressed baseline",
     "unstructured": "removes weights",
     "structured": "removes units",
     "low rank": "lowers the rank",
     "convolution": "splits convolutions",
     "quantisation": "rounds weights",
     "embedding": "factors the embedding",
-    "reconstruction": "reconstructs",
-    "recovery": "trains",
+    "reconstruction": "re-solves weights",
+    "recovery": "fine-tunes",
 }
-MOST_SEED = 999_999_999  # as a chain writes it
+MOST_SEED = 999_999_999  # nine digits, the limit of the chain notation
 
 
 class Part(NamedTuple):
-    """A stage as its card asks for it."""
+    """The stage that a card describes."""
 
     method: type[Method]
-    text: str  # as the chain has it
+    text: str  # in chain notation
     reads: Reads
     own_text: bool
     own_seed: bool
 
 
 def key(card: int, field: str) -> str:
+    """Return the session key of a card's field."""
     return f"run_card{card}_{field}"
 
 
 def method_of(card: int) -> type[Method]:
+    """Return the method that is chosen on a card."""
     return get_stage(st.session_state[key(card, "method")])
 
 
 def described(name: str) -> str:
-    """Return a method's label and what it does, in two words."""
+    """Return a method's label and its effect in two words."""
     method = get_stage(name)
     return f"{method.label} · {DOES.get(method.family, method.family)}"
 
 
 def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Any]:
-    """Return by key what the fields of a card are to hold; `first` is whether no stage before it removes anything.
+    """Return the values of a card's fields by key; `first` is whether no earlier stage removes anything.
 
-    A `UserError` says where the form cannot hold a value.
+    Raises:
+        UserError: The form cannot represent a value.
     """
     method = get_stage(stage.name)
     ratio = DEFAULT_RATIO if first and stage.ratio is None else stage.ratio
@@ -81,49 +84,49 @@ def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Any]:
 
 
 def show_fields(card: int, first: bool, only: bool) -> Part:
-    """Show what a card asks for below its method; `only` is whether the chain has no other stage."""
+    """Show the fields below a card's method; `only` is whether the chain has no other stage."""
     method = method_of(card)
     st.caption(f"{method.summary}{cited(method)}")
-    asked = _amount(card, method, first)
+    amount = _amount(card, method, first)
     given, reads = _parameters(card, method, only)
-    text = method.name + asked + "".join(f",{name}={quoted(value)}" for name, value in given.items())
+    text = method.name + amount + "".join(f",{name}={quoted(value)}" for name, value in given.items())
     return Part(method, text, reads, "text" in given, "seed" in given)
 
 
 def cited(method: type[Method]) -> str:
-    """Return the source to follow a method's summary; empty where there is none."""
+    """Return the citation that follows a method's summary; empty without a source."""
     source = method.citation
     return f" [{source.authors}, {source.year}]({source.url})." if source else ""
 
 
 def _amount(card: int, method: type[Method], first: bool) -> str:
-    """Ask how much is to be gone after the stage: a ratio, or a pattern, bits or a factor where the method has them."""
+    """Show the field of the stage's amount: a cumulative ratio, an N:M pattern, bits or a factor."""
     if not method.takes_amount:
         return ""
     if method.bit_choices:
         st.session_state.setdefault(key(card, "bits"), DEFAULT_BITS)
         offered = [f"{bits}bit" for bits in method.bit_choices]
-        asked = st.session_state[key(card, "bits")]
-        told = " A mean between, such as 3.5bit, can be typed into the chain." if method.mixed_precision else ""
+        chosen = st.session_state[key(card, "bits")]
+        mean = "; the chain field also accepts a mean such as 3.5bit" if method.mixed_precision else ""
         bits = st.segmented_control(
-            "Bits a weight",
-            offered if asked in offered or not method.mixed_precision else [*offered, asked],
+            "Bits per weight",
+            offered if chosen in offered or not method.mixed_precision else [*offered, chosen],
             required=True,
             key=key(card, "bits"),
             **KEPT,
             format_func=lambda bits: format_amount(None, bits),
-            help=f"Of the linear layers inside the blocks, without the scales that groups of inputs share.{told}",
+            help=f"Width of the codes of the block linears, without scales and zero points{mean}.",
         )
         return f"@{bits}"
     if method.factor_choices:
         st.session_state.setdefault(key(card, "factor"), DEFAULT_FACTOR)
         factor = st.selectbox(
-            "Times smaller",
+            "Compression factor",
             [f"{factor:g}x" for factor in method.factor_choices],
             key=key(card, "factor"),
             accept_new_options=True,
             **KEPT,
-            help="Of the table of embeddings alone. Another factor above 1 may be typed, such as 2.5x.",
+            help="How many times smaller the embedding becomes; type another factor above 1, such as 2.5x.",
         )
         return "@" + quoted(factor)
     with st.container(horizontal=True):
@@ -136,7 +139,7 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
                 required=True,
                 key=key(card, "kind"),
                 **KEPT,
-                format_func={"ratio": "a share of the weights", "pattern": "an N:M pattern"}.__getitem__,
+                format_func={"ratio": "Share of the weights", "pattern": "N:M pattern"}.__getitem__,
             )
         if kind == "pattern":
             st.session_state.setdefault(key(card, "pattern"), PATTERNS[0])
@@ -147,12 +150,12 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
                     key=key(card, "pattern"),
                     accept_new_options=True,
                     **KEPT,
-                    help="N:M keeps N of every M consecutive weights; 2:4 is what GPUs speed up. Another may be typed.",
+                    help="Keeps N of every M consecutive weights, such as 2:4 for GPUs; you can type another.",
                 )
             )
         st.session_state.setdefault(key(card, "ratio"), DEFAULT_RATIO if first else None)
         ratio = st.number_input(
-            "Share of block weights gone after it",
+            "Cumulative ratio after this stage",
             0.0,
             None,
             None,
@@ -161,17 +164,15 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             key=key(card, "ratio"),
             **KEPT,
             placeholder="such as 0.7",
-            help="Of the linear layers inside the blocks; embeddings are left alone. It counts all that is gone after "
-            "this stage, with what earlier stages removed: 0.5 and then 0.7 leaves 30 % of the weights.",
+            help="Share of the block weights that this and all earlier stages remove: 0.5, then 0.7 leaves 30 %.",
         )
     return "@" if ratio is None else f"@{plain(ratio)}"
 
 
 def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, str], Reads]:
-    """Ask for parameters, layers, and a text and a seed of the stage's own; return those that are given, as text.
+    """Show the fields of parameters, layers, own text and own seed; return the given values and the data requirement.
 
-    Also return what the stage reads. Where a field makes no sense it is shown while it holds something, so that it can
-    be emptied.
+    A field that has no effect is shown only while it has a value, so that the user can clear it.
     """
     state = st.session_state
     layers, own_text, own_seed = (key(card, field) for field in ("layers", "text", "seed"))
@@ -188,36 +189,36 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
                 key=layers,
                 placeholder="all",
                 **KEPT,
-                help="First:last block such as 0:19, or a regular expression on layer names such as mlp.",
+                help="First and last block such as 0:19, or a regular expression on layer names such as mlp.",
             )
-        alike = reads == "nothing" or only  # with what is given for all stages, or there is none
-        if not alike or state.get(own_text):
-            beside = texts.selected_text(texts.TRAINING if reads == "training" else texts.CALIBRATION)
+        common = reads == "nothing" or only  # an own text or seed would change nothing
+        if not common or state.get(own_text):
+            shared_text = texts.selected_text(texts.TRAINING if reads == "training" else texts.CALIBRATION)
             given["text"] = st.text_input(
-                "Text of this stage alone",
+                "Text of this stage only",
                 key=own_text,
-                placeholder=str(beside),
+                placeholder=str(shared_text),
                 **KEPT,
-                help="In place of the one for all stages; CORPUS:NxL is N windows of L tokens of a corpus or file.",
+                help="Overrides the text of all stages: CORPUS:NxL is N sequences of L tokens of a corpus or file.",
             )
-        if not alike or state.get(own_seed) is not None:
+        if not common or state.get(own_seed) is not None:
             state.setdefault(own_seed, None)
             seed = st.number_input(
-                "Seed of this stage alone",
+                "Seed of this stage only",
                 0,
                 MOST_SEED,
                 None,
                 key=own_seed,
                 placeholder=str(state.get("run_seed", 0)),
                 **KEPT,
-                help="In place of the one for all stages.",
+                help="Overrides the seed of all stages.",
             )
             given["seed"] = "" if seed is None else str(seed)
     return {name: value for name, value in given.items() if value}, reads
 
 
 def _reads(method: type[Method], parameters: Mapping[str, str]) -> Reads:
-    """Return what text the stage reads; what its method usually does while a parameter does not fit."""
+    """Return the stage's data requirement; its method's default while a parameter is invalid."""
     try:
         return data_requirement_of(StageRequest(method.name, settings=parameters))
     except UserError:

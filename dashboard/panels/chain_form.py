@@ -1,7 +1,7 @@
-"""The form of a chain: its text, and a card for each of its stages. Each is rewritten when the other is edited.
+"""The form of a chain: its text and a card for each stage, which update each other.
 
-The session holds the ids of the cards in their order, and what is entered under keys with the id, so that it moves with
-its card. The text is written from the cards; a text that is typed, or that the address has, is read into them.
+The session stores the ids of the cards in order, and each field under a key with its card's id. A field therefore moves
+with its card. The text is written from the cards; a typed text, or one from the address, is parsed into the cards.
 """
 
 from __future__ import annotations
@@ -23,35 +23,35 @@ from dashboard import data
 from dashboard.panels import card as cards
 from dashboard.panels.binding import KEPT
 
-CHAIN = "chain"  # name of the text in the address
-WRITTEN = "run_chain_written"  # how often the text was written anew, each time into a field of its own
-SHOWN = "run_chain_shown"  # what that field held last
-CARDS = "run_cards"  # ids in their order
-BUILT = "run_cards_made"  # how many there ever were: the next id
-WRONG = "run_chain_wrong"  # (text, what is wrong with it) of one that is typed; absent where it is that of the cards
-FIRST, FIRST_AT = "wanda", tuple(place / 20 for place in range(1, 20))  # what a form that nobody filled in proposes
+CHAIN = "chain"  # parameter of the address
+WRITTEN = "run_chain_written"  # number of rewrites of the text; each rewrite has its own field
+SHOWN = "run_chain_shown"  # last value of that field
+CARDS = "run_cards"  # ids in order
+BUILT = "run_cards_made"  # number of cards ever built: the next id
+WRONG = "run_chain_wrong"  # (typed text, its error); absent if the text matches the cards
+FIRST, FIRST_AT = "wanda", tuple(place / 20 for place in range(1, 20))  # the method and ratios of a new form
 
 
 class Chain(NamedTuple):
-    """What the form asks for."""
+    """The chain in the form."""
 
     text: str
-    readable: bool  # whether the text that is typed is that of the cards
+    readable: bool  # whether the typed text matches the cards
     parts: Sequence[cards.Part]
-    boxes: Sequence[DeltaGenerator]  # of the cards
+    boxes: Sequence[DeltaGenerator]  # the containers of the cards
 
     @property
     def reads(self) -> set[Reads]:
-        """What texts are read by stages that name none of their own."""
+        """The data requirements of stages without an own text."""
         return {part.reads for part in self.parts if not part.own_text}
 
     @property
     def uses_seed(self) -> bool:
-        """Whether a stage draws anything by the seed that is given for all."""
+        """Whether a stage depends on the seed of all stages."""
         return any((part.reads != "nothing" or part.method.draws) and not part.own_seed for part in self.parts)
 
     def blame(self, error: UserError) -> int | None:
-        """Show an error at the card of the stage that it names; return the stage's place, None where it names none."""
+        """Show an error on the card of its stage and return the stage's index, or None if it names no stage."""
         if not isinstance(error, ChainError):
             return None
         ends = [sum(len(part.text) + 1 for part in self.parts[: count + 1]) for count in range(len(self.parts))]
@@ -64,10 +64,10 @@ def chain_input() -> Chain:
     """Show the text and the cards."""
     state = st.session_state
     if CARDS not in state:
-        asked = st.query_params.get(CHAIN)
+        linked = st.query_params.get(CHAIN)
         read(first_chain())
-        if asked is not None:
-            read(asked)
+        if linked is not None:
+            read(linked)
     top = st.container()
     ids = state[CARDS]
     shown = [_card(place, ids) for place in range(len(ids))]
@@ -78,7 +78,7 @@ def chain_input() -> Chain:
         key="run_add",
         icon=":material/add:",
         disabled=alone,
-        help="Dense is the model as it is and stands alone." if alone else "It is applied to what the last one leaves.",
+        help="Dense allows no other stage." if alone else "Runs on the previous stage's output.",
         on_click=_add,
     )
     text = "+".join(part.text for part in parts)
@@ -88,7 +88,7 @@ def chain_input() -> Chain:
 
 
 def first_chain() -> str:
-    """Return a chain that is quick to make and was not measured yet, at a ratio near the default one."""
+    """Return a fast chain, if possible without stored results, at a ratio near the default one."""
     chains = [f"{FIRST}@{plain(at)}" for at in sorted(FIRST_AT, key=lambda at: abs(at - DEFAULT_RATIO))]
     specs = {chain: complete(DEFAULT_MODEL, chain) for chain in chains}
     stored = data.results(keys_of(specs.values()))
@@ -96,18 +96,18 @@ def first_chain() -> str:
 
 
 def present_chain() -> str:
-    """Return the chain of the form, also where it is not shown."""
+    """Return the chain of the form, even if the form is hidden."""
     return st.query_params.get(CHAIN) or first_chain()
 
 
 def read(text: str) -> None:
-    """Read a text into the cards; where it cannot be read they stay as they are and the sentence is kept."""
+    """Parse a text into the cards; on an error, leave the cards unchanged and store the message."""
     state = st.session_state
     try:
         stages = parse(text)
         ids = list(state.get(CARDS, ()))[: len(stages)]
-        made = state.get(BUILT, 0)
-        ids += range(made, made + len(stages) - len(ids))
+        built = state.get(BUILT, 0)
+        ids += range(built, built + len(stages) - len(ids))
         fields: dict[str, Any] = {}
         first = True
         for card, stage in zip(ids, stages, strict=True):
@@ -118,16 +118,16 @@ def read(text: str) -> None:
         state[WRONG] = text, message
         return
     state.pop(WRONG, None)
-    state[CARDS], state[BUILT] = ids, max(made, *(card + 1 for card in ids))
+    state[CARDS], state[BUILT] = ids, max(built, *(card + 1 for card in ids))
     for key, value in fields.items():
         state[key] = value
 
 
 def _text(text: str) -> None:
-    """Show the written chain: that of the cards, or what was typed and cannot be read.
+    """Show the chain text: the one of the cards, or a typed text with an error.
 
-    A field that is written anew is another one: a browser that has not heard of that yet would send the text of before
-    along with the next click, which would be read as if it was typed and undo what was entered in a card.
+    Each rewrite uses a new field. Otherwise a browser that has not received the rewrite would send the previous text
+    with the next click. That text would be parsed as typed and undo the change of a card.
     """
     state = st.session_state
     wanted, wrong = state.get(WRONG, (text, None))
@@ -140,15 +140,14 @@ def _text(text: str) -> None:
         key=_field(),
         on_change=_typed,
         args=(_field(),),
-        help="What is done to the model, from left to right, as the command line has it: "
-        "`magnitude@0.5+lora,minutes=5` removes half the weights, then trains for five minutes. "
-        "Edit it or the cards below; each follows the other.",
+        help="Stages from left to right in the notation of the command line: "
+        "`magnitude@0.5+lora,minutes=5` prunes half of the weights, then fine-tunes for five minutes.",
     )
     if st.query_params.get(CHAIN) != wanted:
         st.query_params[CHAIN] = wanted
     if wrong:
         st.error(wrong)
-        st.button("Write the chain of the cards again", key="run_rewrite", on_click=state.pop, args=(WRONG,))
+        st.button("Restore the chain of the cards", key="run_rewrite", on_click=state.pop, args=(WRONG,))
 
 
 def _field() -> str:
@@ -157,14 +156,14 @@ def _field() -> str:
 
 
 def _typed(field: str) -> None:
-    """Read what was typed; what a browser only repeats, of this field or one of before, was not."""
+    """Parse a typed text; ignore a value that the browser merely repeats, from this field or an earlier one."""
     state = st.session_state
     if field == _field() and state[field] != state[SHOWN]:
         read(state[field])
 
 
 def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:
-    """Show the card of a stage; return what it asks for, and where to say what is wrong with it."""
+    """Show the card of a stage; return the stage and the container for its errors."""
     card, several = ids[place], len(ids) > 1
     removed = any(cards.method_of(one).takes_amount for one in ids[:place])
     box = st.container(border=True, key=cards.key(card, "box"))
@@ -207,7 +206,7 @@ def _remove(place: int) -> None:
 
 
 def _add() -> None:
-    """Add what usually follows the last stage: after a mask a reconstruction, else training."""
+    """Add the usual next stage: a reconstruction after unstructured pruning, otherwise a recovery."""
     state = st.session_state
     masked = cards.method_of(state[CARDS][-1]).family == "unstructured"
     state[cards.key(state[BUILT], "method")] = (RECONSTRUCTIONS if masked else RECOVERIES)[0].name

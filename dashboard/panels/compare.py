@@ -1,4 +1,4 @@
-"""Variants beside others of their model: all beside dense, and one point beside any other, number by number."""
+"""Paired comparisons of variants of a model: all with dense, and one point with any other."""
 
 from __future__ import annotations
 
@@ -25,30 +25,31 @@ WIDTHS = {"Difference": 95, paired.INTERVAL: 135, "Adjusted p": 95, "This is": 1
 
 @shared
 def numbers_of(rows: pd.DataFrame) -> list[data.Number]:
-    """Return the numbers that tidy rows are of, as `data.paired` takes them."""
+    """Return the distinct numbers of tidy rows, as the argument of `data.paired`."""
     return list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
 
 
 def differences_to_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
-    """Return the paired differences to the dense model of the variants of these series, in the numbers of tidy rows."""
+    """Return the paired differences to the dense model of these series' variants, for each number in the rows."""
     rows = rows[points.is_dense(rows) | rows["label"].isin(series)]
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers_of(rows))
 
 
 def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
-    """Return how variants of tidy rows, of several seeds too, are told from the best of a column by paired tests.
+    """Return a function that tests which variants differ significantly from the best of a table column.
 
-    The column is a task's label, or anything where the rows are of one number. Adjusted for being told together.
+    The column is the label of a task; with rows of one number, any text. Variants may have several seeds. The tests of
+    a column are Holm-adjusted together.
     """
 
-    @cache  # as it is asked of each column, but only where a table is exported
+    @cache  # needed for every column, but only for exports
     def by_first() -> dict[str, tuple[str, ...]]:
         return {keys[0]: keys for keys in points.by_seed(rows)}
 
-    def apart(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
+    def distinguishable(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
         seeds = by_first()
         if len(seeds.get(best, ())) != 1:
-            return {}  # the others are paired with one variant
+            return {}  # several seeds have no single partner
         numbers = numbers_of(rows)
         found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)
         found = found[found["verdict"].notna()]
@@ -57,13 +58,13 @@ def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
         found = adjust_together(found)
         return dict(zip(found["key"], found["verdict"].isin(SIGNIFICANT), strict=True))
 
-    return apart
+    return distinguishable
 
 
 def show_comparison(result: Result, name: str, file: str) -> list[Item]:
-    """Let another variant be chosen, at first the dense model, and show what differs in the numbers both have.
+    """Show the paired differences of a variant to a chosen one, by default the dense model.
 
-    `name` is the point's in captions, and `file` that of the exports.
+    `name` is the point's name in captions, and `file` the name of the exports.
     """
     frame = data.frame(data.called(result.variant))
     rows = frame[frame["key"] != result.variant.key]
@@ -77,16 +78,16 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
         index=list(names).index(dense) if dense else 0,
         format_func=names.__getitem__,
         key=f"explore_beside_{result.variant.key[:8]}",
-        help="Differences are paired: both variants read the same windows, and answered the same documents.",
+        help="Differences are paired: both variants have results on the same windows and documents.",
     )
     found = data.paired([(result.variant.key,)], other)
     table = paired.comparison_table(found)
     if table.empty:
-        st.caption(f"No number of {names[other]} was measured in the same way as one of this.")
+        st.caption(f"This variant shares no result under the same protocol with {names[other]}.")
         return []
-    caption = f"{name} beside {names[other]}. Difference: this one minus the other in points; x: this one's perplexity"
-    caption += " over the other's. p: paired tests, of each number by itself: there is one comparison, so that p and"
-    caption += f" the interval need no adjustment. Better or worse, of this one: p at most {ALPHA}."
+    caption = f"{name} compared with {names[other]}. Difference: first minus second, in points. x: perplexity of the"
+    caption += " first over that of the second. p: paired test of each number. One comparison needs no adjustment of p"
+    caption += f" and interval. Better or worse: the first, with p at most {ALPHA}."
     item = widgets.show_table("explore_beside", table, caption, {}, file=file, widths=WIDTHS)
     for reason in [*paired.reasons(found), few_words(zip(found["dataset"], found["n"], strict=True))]:
         if reason:

@@ -1,7 +1,7 @@
-"""Colours that Streamlit fixes and that are too faint to read on these pages; its theme has no setting for them.
+"""Replacements for colours of Streamlit that lack contrast and have no setting in its theme.
 
-Captions are the page's text at 60 % of its strength. What stands on the primary colour, a button's text or a chosen
-tag, is white on light and dark pages alike.
+Streamlit shows captions at 60 % opacity. It shows text on the primary colour, on buttons and chosen tags, in white on
+light and dark pages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,6 @@ button[data-testid="stBaseButton-primary"], span[data-tag] {{ color: light-dark(
 
 
 def strengthen() -> None:
-    """Make them strong enough, on whatever page follows."""
+    """Raise the contrast on the page that follows."""
     light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
     st.html(CSS.format(light=light, dark=dark))

@@ -1,4 +1,4 @@
-"""One point in detail, beside the page: its layers, the command that makes it again, saving and deleting it."""
+"""The drawer of a point: its stages and layers, its command, and its export, scan and deletion."""
 
 from __future__ import annotations
 
@@ -31,40 +31,40 @@ from dashboard.panels.compare import show_comparison
 from dashboard.panels.headline import show_headline
 from dashboard.panels.sensitivity import offer_scan, show_scan
 
-POINT = "explore_point"  # the field and its place in the address
-DRAWER = 720  # px, at first
+POINT = "explore_point"  # key of the field and parameter of the address
+DRAWER = 720  # initial width in px
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
 
 
 class Point(NamedTuple):
-    """A point that is shown, and its name in captions."""
+    """The shown point and its name in captions."""
 
     result: Result
     name: str
 
-    def file(self, what: str) -> str:
-        """Return the name of an export's file, without ending."""
+    def file(self, content: str) -> str:
+        """Return the name of an export file, without extension."""
         variant = self.result.variant
-        return export_name(model_part(data.called(variant)), file_name(variant.stages), what)
+        return export_name(model_part(data.called(variant)), file_name(variant.stages), content)
 
 
 def model_file(model: str) -> str:
-    """Return a model's id, which may be a path, as part of a file's name."""
+    """Return a model's id, which may be a path, as part of a file name."""
     return model.replace("/", "-")
 
 
 def open_point(key: str) -> None:
-    """Show a point's details from the next run on."""
+    """Open a point's details with the next script run."""
     st.session_state[POINT] = key
 
 
 def pick_point(found: pd.DataFrame) -> dict[str, str]:
-    """Let one of the points be chosen, as a click on a chart or in a table does; return their `addresses`."""
+    """Show the field that opens a point, as a click in a chart or table does; return the points' `addresses`."""
     names = naming.addresses(found)
-    asked = st.query_params.get(POINT)
-    meant = naming.addressed(names, asked) if asked and POINT not in st.session_state else None
-    if meant and asked != names[meant]:
-        st.query_params[POINT] = names[meant]  # before the field is there, which then has it
+    linked = st.query_params.get(POINT)
+    key = naming.addressed(names, linked) if linked and POINT not in st.session_state else None
+    if key and linked != names[key]:
+        st.query_params[POINT] = names[key]  # must precede the field, which reads the address once
         st.rerun()
     st.selectbox(
         "Details of a point",
@@ -73,16 +73,13 @@ def pick_point(found: pd.DataFrame) -> dict[str, str]:
         format_func=names.__getitem__,
         key=POINT,
         bind="query-params",
-        placeholder="Click it on the chart, or choose it here",
+        placeholder="Select a point on the chart or here",
     )
     return names
 
 
 def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
-    """Show what is known of the point that was chosen, beside the page, until that is closed.
-
-    `names` are the points' `addresses`.
-    """
+    """Show the chosen point in a drawer until the user closes it; `names` are the points' `addresses`."""
     key = st.session_state[POINT]
     result = data.result(key) if key else None
     if result is None:
@@ -105,22 +102,22 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     if row["seeds"] > 1:
         ends = f"from {format_number(row['low'])} to {format_number(row['high'])}"
         seed = shared(result.variant.stages).seed
-        st.caption(f"Means of {row['seeds']} seeds, of perplexities {ends}. What is below is of seed {seed}.")
-    said = ", ".join(_facts(result))
-    st.markdown(f"{said[0].upper()}{said[1:]}.")
-    for told in filter(None, (describe_gap(result), embedding_words(result))):
-        st.caption(told)
+        st.caption(f"Means of {row['seeds']} seeds with perplexities {ends}. The details below are of seed {seed}.")
+    facts = ", ".join(_facts(result))
+    st.markdown(f"{facts[0].upper()}{facts[1:]}.")
+    for sentence in filter(None, (describe_gap(result), embedding_words(result))):
+        st.caption(sentence)
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
-        st.caption("Its zeros save memory and no time: they are multiplied with as other weights are, also in 2:4.")
+        st.caption("Zeros save memory but no time, also with 2:4: this runtime uses dense kernels.")
     if not result.variant.is_external:
-        _make_again(result)
+        _reproduction(result)
     with st.container(horizontal=True):
         if not result.variant.is_external:
             _export(result)
             offer_scan(result)
         if result.variant.key in data.store().local_keys():
             with st.popover("Delete my numbers", icon=":material/delete:"):
-                st.write("This removes what was measured on this machine for this point.")
+                st.write("This deletes the results of this point that this machine measured.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
     point = Point(result, f"{data.called(result.variant)}, {_name(row)} (`{chain}`)")
@@ -136,83 +133,83 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
 
 
 def _facts(result: Result) -> list[str]:
-    """Return in words how a variant was made and what it takes up."""
+    """Describe how a variant was computed, and its size."""
     details, size = result.variant.details, result.footprint
     if size is None:
         if result.variant.revision == PUBLISHED:
             return [f"published in [{details['paper']}, {details['table']}]({details['url']})"]
-        told = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million parameters that are not zero"}
-        stated = [form.format(details[name]) for name, form in told.items() if name in details]
-        return ["made and measured elsewhere", f"imported on {details.get('created', '?')[:10]}", *stated]
+        forms = {"packed_mb": "{:g} MB packed", "parameters": "{:g} million nonzero parameters"}
+        stated = [form.format(details[name]) for name, form in forms.items() if name in details]
+        return ["compressed and measured by other tools", f"imported on {details.get('created', '?')[:10]}", *stated]
     seconds = [stage["seconds"] for stage in result.variant.stage_runs if "seconds" in stage]
     facts = [
-        f"made in {sum(seconds):.0f} s" if seconds else None,
+        f"computed in {sum(seconds):.0f} s" if seconds else None,
         f"on {details['device']}" if "device" in details else None,
-        None if (gone := block_share(result)) is None else f"{format_percent(gone)} of block weights are zero or gone",
+        None if (share := block_share(result)) is None else f"{format_percent(share)} of block weights zero or removed",
         *bits_words(result),
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
     ]
     return [fact for fact in facts if fact]
 
 
-def _make_again(result: Result) -> None:
-    """Show the command that makes a variant again."""
+def _reproduction(result: Result) -> None:
+    """Show the command that reproduces a variant."""
     try:
         command = reproduce(result)
     except UserError as error:
-        st.caption(f"There is no command that makes it again: {error}")
+        st.caption(f"This variant cannot be reproduced: {error}")
     else:
-        st.caption("Make it again:")
+        st.caption("Command to reproduce it:")
         st.code(command, language="bash", wrap_lines=True)
 
 
 def _stages(point: Point) -> list[Item]:
-    """Show what each stage cost, removed and did to the layers."""
+    """Show the cost, removed share and layer errors of each stage."""
     variant = point.result.variant
     if variant.is_external or (variant.method == DENSE and len(variant.stages) == 1):
         return []
     table = stages.stage_table(point.result)
-    caption = f"{point.name}: what each stage took and did. Gone: share of the dense model's block weights. Errors: "
-    caption += "relative, of the linear layers."
+    caption = f"{point.name}: cost and effect of each stage. Shares are of the dense model's block weights. Errors "
+    caption += "are relative, of the linear layers."
     return [widgets.show_table("explore_stages", table, caption, stages.FORMATS, file=point.file("stages"))]
 
 
 def _speed(point: Point, found: pd.DataFrame) -> list[Item]:
-    """Show latency and peak memory beside those of the dense model, where they were measured."""
+    """Show the measured latency and peak memory, compared with the dense model."""
     dense = next((data.result(key) for key in found.loc[points.is_dense(found), "key"]), None)
     table = latency.speeds(point.result, dense)
     if table.empty:
         return []
     caption = f"{point.name}: latency and memory on {point.result.variant.details.get('device', 'cpu')}, "
-    caption += "prompts of 512 tokens, median of repeats; dense measured on the same kind of machine."
+    caption += "prompts of 512 tokens, median of repeats. Dense: measured on the same kind of machine."
     return [widgets.show_table("explore_speed", table, caption, SPEED_FORMATS, file=point.file("speed"))]
 
 
 ENDED = {
-    "budget": "It ran to the end of its budget.",
-    "no improvement": "It ended early, as the held-out loss got no better.",
-    "cancelled": "It was cancelled; this is the best it had come to.",
+    "budget": "Training used its whole budget.",
+    "no improvement": "Training stopped early because the held-out loss no longer improved.",
+    "cancelled": "Training was cancelled; the variant has the best weights until then.",
 }
 
 
 def _trainings(point: Point) -> list[Item]:
-    """Show how the losses went of each stage that trained."""
+    """Show the loss curves of each stage that trained."""
     variant = point.result.variant
     pairs = enumerate(zip(variant.stages, variant.stage_runs, strict=False))
-    trained = [(place, stage, made["training"]) for place, (stage, made) in pairs if "training" in made]
+    trained = [(place, stage, run["training"]) for place, (stage, run) in pairs if "training" in run]
     return [_training(point, *one, several=len(trained) > 1) for one in trained]
 
 
 def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], several: bool) -> Item:
     series = {"training": training["losses"], "held out": training["held_out"]}
     rows = pd.DataFrame(
-        [(what, step, loss) for what, pairs in series.items() for step, loss in pairs],
+        [(name, step, loss) for name, pairs in series.items() for step, loss in pairs],
         columns=["series", "step", "loss"],
     )
-    caption = f"{point.name}: losses while it was trained on {stage.calibration}"
-    caption += f" by stage {place + 1}, {stages.stage_name(stage)}. " if several else ". "
-    caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the weights of step {training['best_step']} "
-    caption += "were kept. "
+    caption = f"{point.name}: training and held-out losses on {stage.calibration}"
+    caption += f", stage {place + 1}, {stages.stage_name(stage)}. " if several else ". "
+    caption += f"{training['steps']} steps, {training['tokens']:,} tokens; the variant has the weights of step "
+    caption += f"{training['best_step']}. "
     caption += ENDED.get(training["ended"], "")
     ending = f"_{place + 1}" if several else ""
     return widgets.show_chart(
@@ -226,7 +223,7 @@ def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], 
 
 
 def _layers(point: Point) -> list[Item]:
-    """Show what one of the stages that report it did to each layer."""
+    """Show the effect of one stage on each layer, for the stages that report it."""
     reports, chain = point.result.layers, point.result.variant.stages
     if not reports:
         return []
@@ -234,7 +231,7 @@ def _layers(point: Point) -> list[Item]:
     place = choice[-1]
     if len(choice) > 1:
         place = st.segmented_control(
-            "Layers after",
+            "Layers after stage",
             choice,
             default=place,
             required=True,
@@ -244,7 +241,7 @@ def _layers(point: Point) -> list[Item]:
     shown = [layer for layer in reports if layer.stage == place]
     layers = pd.DataFrame([layer.model_dump() | {"bits": layer.bits} for layer in shown])
     kind = layers["error_kind"].iloc[0]
-    measure = "bits" if quantises(chain[place]) else "sparsity"  # the zeros of rounded weights are codes
+    measure = "bits" if quantises(chain[place]) else "sparsity"  # zeros of quantised weights are codes, not sparsity
     titles = {"error": f"relative {kind} error", "bits": "bits per weight", "sparsity": "sparsity"}
     order = (measure, "error") if layers["bits"].nunique() > 1 else ("error", measure)
     choices = {titles[column]: column for column in order if layers[column].notna().any()}
@@ -253,18 +250,18 @@ def _layers(point: Point) -> list[Item]:
     title = st.segmented_control(
         "Layers by", list(choices), default=next(iter(choices)), required=True, key="explore_by"
     )
-    what = {
-        "output": "squared change of the layer's output on calibration text, relative to the output",
+    meaning = {
+        "output": "squared change of the layer's output on the calibration data, relative to the output",
         "weight": "squared change of the weights, relative to the weights",
     }[kind]
     if chain[place].method in {method.name for method in RECONSTRUCTIONS}:
-        what = "squared distance of the layer's output to the unmasked one's on calibration text, relative to that"
+        meaning = "squared distance to the unmasked layer's output on the calibration data, relative to that output"
     caption = f"{point.name}: {title} of each linear layer, by block"
     caption += f", after stage {place + 1}, {stages.stage_name(chain[place])}." if len(chain) > 1 else "."
     if choices[title] == "error":
-        caption += f" Error: {what}."
+        caption += f" Error: {meaning}."
     notes = [f"{layer.name}: {layer.note}" for layer in shown if layer.note]
-    alike = layers["note"].iloc[0] if layers["note"].nunique(dropna=False) == 1 else None
+    common = layers["note"].iloc[0] if layers["note"].nunique(dropna=False) == 1 else None
     item = widgets.show_chart(
         "explore_layers",
         lambda theme: figures.layer_heatmap(layers, theme, choices[title], title.capitalize()),
@@ -273,8 +270,8 @@ def _layers(point: Point) -> list[Item]:
         alt=f"Heat map of {title} by block and layer role",
         file=point.file("layers"),
     )
-    if alike:
-        st.caption(f"Of all layers: {alike}.")
+    if common:
+        st.caption(f"All layers: {common}.")
     elif notes:
         with st.expander(f"{len(notes)} notes of the method"):
             st.markdown("\n".join(f"- {note}" for note in notes))
@@ -282,7 +279,7 @@ def _layers(point: Point) -> list[Item]:
 
 
 def _export(result: Result) -> None:
-    """Let the variant be written for other programs, by a job like any other."""
+    """Show the form that queues the export of the variant for other programs."""
     variant = result.variant
     with st.popover("Save for other programs", icon=":material/save:"):
         name = st.segmented_control(
@@ -300,7 +297,7 @@ def _export(result: Result) -> None:
         except UserError as error:
             st.warning(str(error))
             return
-        # The inputs are another format's and point's with another key, so that they start from what fits that.
+        # A key for each format and point, so that the inputs start from their defaults.
         own = f"{form.name}_{variant.key[:8]}"
         kind = st.selectbox(
             "Weights",
@@ -308,12 +305,12 @@ def _export(result: Result) -> None:
             index=list(form.types.values()).index(form.default(variant)),
             format_func=lambda kind: size_of(result, form, kind),
             key=f"explore_precision_{own}",
-            help=f"With the size on disk. The numbers here are of {precision_name(variant.dtype)}.",
+            help=f"Sizes are on disk; the results on this page are of {precision_name(variant.dtype)}.",
         )
         proposed = Path.home() / f"{model_file(variant.model)}-{file_name(variant.stages)}-{variant.key[:8]}"
         folder = st.text_input("New folder on this machine", str(proposed), key=f"explore_folder_{own}")
-        st.caption("With a card of its numbers. It is made again if it is not kept, then read by that program.")
-        # Not a callback: that would get the folder of before a value that was typed just ahead of the click.
+        st.caption("The job recomputes the model if it is not cached, adds a model card and runs the export check.")
+        # Not a callback, which would miss a value typed just before the click.
         if st.button("Save", type="primary", key="explore_save"):
             _queue_export(result, folder, form, kind)
 
@@ -322,14 +319,14 @@ def _queue_export(result: Result, folder: str, form: Format, kind: str) -> None:
     try:
         target = typed_path(folder)
         if not folder or not target.is_absolute():
-            raise UserError("Give the whole path of the folder, such as /home/me/model.")
+            raise UserError(f"Folder {folder!r} is not an absolute path; give one such as /home/me/model.")
         check_save_folder(target)
         variant = variant_spec(result.variant)
         data.queue().submit(RunSpec(variant=variant, save=str(target), format=form.name, precision=kind))
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    st.toast(f"Queued; the Run page shows how far it is. It will be in {target}, {size_of(result, form, kind)}.")
+    st.toast(f"Queued; the Run page shows its progress. It writes {target}, {size_of(result, form, kind)}.")
 
 
 def _delete(key: str) -> None:

@@ -1,4 +1,4 @@
-"""The one Export button of a chart or a table, and what is behind it."""
+"""The Export menu of a chart or table."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboard.exports import files as exports
 
 @st.fragment
 def export_menu(name: str, item: exports.Item) -> None:
-    """Show the Export button of what is called `name` on the page, and what is behind it."""
+    """Show the Export menu of an item; `name` begins the keys of its widgets."""
     with st.popover("Export", icon=":material/download:", key=f"{name}_menu"):
         if isinstance(item, exports.Chart):
             _figures(name, item)
@@ -27,12 +27,12 @@ def _figures(name: str, item: exports.Chart) -> None:
     widths = list(exports.WIDTHS)
     width = st.segmented_control("Width", widths, default=widths[0], required=True, key=f"{name}_width")
     dpi = st.segmented_control(
-        "Dots an inch, of PNG", exports.DPI, default=exports.DPI[0], required=True, key=f"{name}_dpi"
+        "PNG resolution (dpi)", exports.DPI, default=exports.DPI[0], required=True, key=f"{name}_dpi"
     )
     captioned = st.toggle(
-        "Caption in the file",
+        "Add the caption to figures",
         key=f"{name}_captioned",
-        help="Papers write it in their own letters. It is in the file's metadata, and in LaTeX, anyway.",
+        help="File metadata and LaTeX always include it.",
     )
     draw = partial(exports.image, width=exports.WIDTHS[width], dpi=dpi, captioned=captioned)
     with st.container(horizontal=True):

@@ -1,4 +1,4 @@
-"""Few-shot on Explore: what demonstrations change of what compression costs, and the prompts themselves."""
+"""Few-shot view of Explore: how examples change the cost of compression, and the prompts themselves."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.fewshot import MEAN
+from core.analysis.frame import format_precision
 from core.specs import DTYPES
 from dashboard import data
 from dashboard.charts import fewshot, points
@@ -23,12 +24,12 @@ WIDTHS = {
 
 
 def show_shots(model: str) -> list[Item]:
-    """Show the accuracies of a model's variants after demonstrations; say how to get some where there are none."""
+    """Show the few-shot accuracies of a model's variants, or explain how to measure them."""
     found = data.fewshot_table(model)
     if found.empty:
         st.info(
-            "No task was scored after demonstrations yet. Choose a number of demonstrations beside the tasks of a run; "
-            "the dense model is scored with it."
+            "No task has few-shot results yet. On the Run page, choose tasks and a number of few-shot examples. "
+            "The run also scores the dense model."
         )
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return []
@@ -47,10 +48,10 @@ def show_shots(model: str) -> list[Item]:
         )
     rows = found[found["dataset"] == dataset]
     limit, scoring = rows["limit"].iloc[0], rows["scoring"].iloc[0]
-    read = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
-    caption = f"{model}, {names[dataset]}: {read} of each task, {scoring}. Demonstrations are never of what is scored, "
-    caption += "and the dense model chooses them once, so that all variants read the same prompts. "
-    caption += f"Bars: {fewshot.INTERVALS} of the paired difference to dense after the same prompt."
+    documents = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
+    caption = f"{model}, {names[dataset]}: {documents} of each task, {format_precision(scoring)}. Few-shot "
+    caption += "examples are never scored documents. The dense model selects them once, so that all variants read "
+    caption += f"the same prompts. Bars: {fewshot.INTERVALS} of the paired difference to dense with this prompt."
     lines = rows.assign(
         value=100 * rows["value"],
         low=100 * (rows["value"] + rows["low"] - rows["difference"]),
@@ -62,20 +63,20 @@ def show_shots(model: str) -> list[Item]:
         lambda theme: fewshot.shots_chart(lines, theme, names[dataset]),
         caption,
         lines[["series", "prompts", "k", "value", "low", "high"]],
-        alt=f"Accuracy of {model} against the number of demonstrations, a panel for each way to choose them.",
+        alt=f"Accuracy of {model} against the number of few-shot examples, a panel for each selector.",
         file=file,
     )
     compressed = rows[~rows["dense"]]
-    st.header("Does compression cost more with demonstrations?", anchor=False)
-    said = "What a variant loses to dense after a prompt, and how much that is more or less than zero-shot, in points. "
-    said += f"Both are paired document by document, with {fewshot.INTERVALS}. p: the paired t test of the change, "
-    said += "adjusted by Holm over the rows. A change below 0: compression costs more after that prompt."
-    told = fewshot.table(compressed)
-    st.markdown(fewshot.answer(told))
+    st.header("Does few-shot prompting increase the loss from compression?", anchor=False)
+    caption = "Accuracy of a variant minus dense with the same prompt, and its change from zero-shot, in points. "
+    caption += f"Both are paired document by document, with {fewshot.INTERVALS}. p: paired t test of the change, "
+    caption += "Holm-adjusted over the rows. Change below 0: compression costs more with that prompt."
+    costs = fewshot.table(compressed)
+    st.markdown(fewshot.answer(costs))
     table = widgets.show_table(
         "explore_shots_table",
-        told,
-        said,
+        costs,
+        caption,
         {"Accuracy": "%.1f", "k": "%d"},
         file=f"{file}-cost",
         widths=WIDTHS,
@@ -85,7 +86,7 @@ def show_shots(model: str) -> list[Item]:
 
 
 def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
-    """Return rows with what variants are called, each by a name of its own, and how they look; in the frame's order."""
+    """Return the rows in the frame's order, with unique names of the variants and the columns of their style."""
     variants = frame.drop_duplicates("key").set_index("key")
     found = found.iloc[variants.index.get_indexer(pd.Index(found["key"])).argsort(kind="stable")]
     known = variants.loc[found["key"]]
@@ -95,23 +96,23 @@ def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _tasks(found: pd.DataFrame) -> dict[str, int]:
-    """Return the data sets, their mean first, with the most tasks that a row of each is over."""
+    """Return the data sets, their mean first, each with its largest number of tasks."""
     most = found.groupby("dataset", sort=False)["tasks"].max()
     return {name: int(most[name]) for name in sorted(most.index, key=lambda name: name != MEAN)}
 
 
 def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of one number of documents and precision, which is asked for where there are several."""
-    there = found.groupby(["limit", "scoring"], dropna=False).size().reset_index(name="rows")
-    there["precise"] = there["scoring"] == DTYPES[0]
-    there = there.sort_values(["precise", "rows"], ascending=False, kind="stable").reset_index(drop=True)
+    """Return the rows of one number of documents and precision; show a field if there are several."""
+    options = found.groupby(["limit", "scoring"], dropna=False).size().reset_index(name="rows")
+    options["precise"] = options["scoring"] == DTYPES[0]
+    options = options.sort_values(["precise", "rows"], ascending=False, kind="stable").reset_index(drop=True)
     names = [
         f"{'All' if pd.isna(limit) else f'First {int(limit)}'} documents, {scoring}"
-        for limit, scoring in there[["limit", "scoring"]].itertuples(index=False)
+        for limit, scoring in options[["limit", "scoring"]].itertuples(index=False)
     ]
     place = 0
     if len(names) > 1:
         place = names.index(st.selectbox("Scored on", names, key="explore_shots_documents", **BOUND))
-    one = there.iloc[place]
-    alike = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]
-    return found[alike & (found["scoring"] == one["scoring"])]
+    one = options.iloc[place]
+    matching = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]
+    return found[matching & (found["scoring"] == one["scoring"])]

@@ -1,4 +1,4 @@
-"""What stands before the questions of tasks."""
+"""The form fields of few-shot prompts."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from dashboard.panels.binding import HELD
 
 
 def shots_input() -> Fewshot:
-    """Ask how many demonstrations stand before each question, which, in what order, and how they are written."""
+    """Show the fields of the number, selector, order and template of few-shot examples."""
     how = {}
     with st.container(horizontal=True):
         k = st.number_input(
-            "Demonstrations",
+            "Few-shot examples",
             0,
             MAX_FEWSHOT,
             0,
             key="run_shots",
-            help="Answered documents that stand before each question; 0 is zero-shot. They are never of those that are "
-            "scored, and the dense model chooses them once for all its variants.",
+            help="Solved examples before each question, never from the scored documents; 0 is zero-shot.",
             **HELD,
         )
         if k:
             how["selector"] = _choice(
-                "Which", WORDS["selector"], "run_selector", "Most like: by the dense model's hidden states."
+                "Selector",
+                WORDS["selector"],
+                "run_selector",
+                "The dense model selects the examples once for all its variants; similarity is of its hidden states.",
             )
-            how["order"] = _choice("In which order", WORDS["order"], "run_order", "The last is next to the question.")
+            how["order"] = _choice("Order", WORDS["order"], "run_order", "The last example precedes the question.")
         how["template"] = _choice(
-            "Written",
+            "Template",
             WORDS["template"],
             "run_template",
-            "Plain is as lm-evaluation-harness writes them. Instruction and reasoning are the same for all variants.",
+            "Plain is the format of lm-evaluation-harness; all variants get the same instruction and reasoning.",
         )
     return Fewshot.model_validate({"k": k, **how})
 

@@ -1,4 +1,4 @@
-"""Mistakes in a form: each is told once, at the field it is about."""
+"""Errors of a form, each shown once at its field."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from core.errors import UserError
 
 
 class FormErrors:
-    """Whether anything in the form that is being shown is wrong, or waits for the visitor."""
+    """Whether the form has an error, or waits for a confirmation."""
 
     def __init__(self) -> None:
         self.found = False
-        self.waits = False  # for a button that lets a file or folder be read
+        self.waits = False  # for the permission to read a file or folder
 
     @contextmanager
     def catch(self) -> Iterator[None]:
-        """Show a `UserError` here, under the field that was shown last."""
+        """Show a `UserError` under the last field."""
         try:
             yield
         except UserError as error:
             self.add(str(error))
 
     def add(self, sentence: str) -> None:
-        """Show a sentence here."""
+        """Show an error message under the last field."""
         self.found = True
         st.error(sentence)

@@ -1,4 +1,4 @@
-"""The form of a grid: chains x amounts x seeds, expanded as a sweep of the command line is."""
+"""The form of a grid: chains x amounts x seeds, expanded like a sweep on the command line."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from dashboard.panels.card import PATTERNS
 from dashboard.panels.form_errors import FormErrors
 
 CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
-PREFILLED = "run_chains_prefilled"  # what the form put into its chains by itself
+PREFILLED = "run_chains_prefilled"  # chains that the form itself entered
 RATIOS = tuple(f"{place / 10:g}" for place in range(1, 10))
 FIRST_AMOUNTS = ["0.3", "0.5", "0.7"]
-MOST_RUNS = 200  # that one grid queues
+MOST_RUNS = 200  # of one grid
 
 
 class Series(NamedTuple):
-    """What a grid is made of."""
+    """The chains and amounts of a grid."""
 
     chains: tuple[str, ...]
     amounts: tuple[Amount, ...]
-    stages: tuple[StageRequest, ...]  # of all chains that can be read
-    box: DeltaGenerator  # where to say what is wrong with the chains
+    stages: tuple[StageRequest, ...]  # of all valid chains
+    box: DeltaGenerator  # container for errors of the chains
 
     @property
     def reads(self) -> set[Reads]:
-        """What texts are read by stages that name none of their own."""
+        """The data requirements of stages without an own text."""
         return {_reads(stage) for stage in self.stages if stage.text is None}
 
     @property
     def uses_seed(self) -> bool:
-        """Whether a stage draws anything by the seeds of the grid."""
+        """Whether a stage depends on the seeds of the grid."""
         return any(stage.seed is None and _seeded(stage) for stage in self.stages)
 
 
 def opened(chain: str) -> str:
-    """Return a written chain with its last amount left open; one without any, or that cannot be read, as it is."""
+    """Return a chain with its last amount removed; unchanged if it has none or is invalid."""
     try:
         stages = parse(chain)
     except UserError:
@@ -61,22 +61,22 @@ def opened(chain: str) -> str:
 
 
 def prefill(present: str) -> None:
-    """Put the chain of the form of one run into that of the grid, unless something else was entered there."""
+    """Copy the chain of the single run into the grid's field, unless the user entered another."""
     state = st.session_state
     if state.get(CHAINS, "") in ("", state.get(PREFILLED)):
         state[CHAINS] = state[PREFILLED] = opened(present)
 
 
 def series_input(present: str, mistakes: FormErrors) -> Series:
-    """Ask for chains and amounts; `present` is the chain of the form of one run."""
+    """Show the fields of chains and amounts; `present` is the chain of the single run."""
     usual = opened(present)
     text = st.text_area(
-        "Chains, one a line",
+        "Chains, one per line",
         key=CHAINS,
         placeholder=usual,
         height=100,
-        help="As the command line has them. An amount left open, as in `wanda@+adaprune`, is filled with each of the "
-        f"amounts below. Empty is the chain of the form of one run, `{usual}`.",
+        help="Chains in the notation of the command line; an open amount, as in `wanda@+adaprune`, takes each amount "
+        f"below, and an empty field means `{usual}`.",
         **HELD,
     )
     chains = tuple(dict.fromkeys(line.strip() for line in (text or usual).splitlines() if line.strip()))
@@ -91,7 +91,7 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
 
 
 def _fixed(stages: Sequence[StageRequest]) -> list[str]:
-    """Return the bits a weight, and the factors, that some of the stages can be asked for."""
+    """Return the bits and factors that any of the stages offers."""
     methods = [get_stage(stage.name) for stage in stages]
     bits = sorted({bits for method in methods for bits in method.bit_choices})
     factors = sorted({factor for method in methods for factor in method.factor_choices})
@@ -105,13 +105,12 @@ def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
         default=FIRST_AMOUNTS,
         key=AMOUNTS,
         accept_new_options=True,
-        help="Shares of the block weights that are gone, such as 0.35, N:M patterns, such as 2:4, of what rounds them "
-        "bits a weight, such as 4bit, or of what makes the embedding smaller factors, such as 2x.",
+        help="Pruning ratio (0.35), N:M (2:4), bits per weight (4bit) or factor (2x).",
         **HELD,
     )
     with mistakes.catch():
         if not chosen:
-            raise UserError("Choose at least one amount, such as 0.5 or 2:4: a chain leaves its amount open.")
+            raise UserError("A chain has an open amount; choose at least one amount, such as 0.5 or 2:4.")
         amounts = tuple(parse_amount(text.strip()) for text in chosen)
         for ratio, _ in amounts:
             check_ratio(ratio or 0.0)
@@ -120,31 +119,31 @@ def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
 
 
 def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
-    """Ask for the seeds of a grid."""
+    """Show the field of the grid's seeds."""
     chosen = st.multiselect(
         "Seeds",
         [str(seed) for seed in range(5)],
         default=["0"],
         key=SEEDS,
         accept_new_options=True,
-        help="Each draws its own text, and what training draws; what draws nothing runs once.",
+        help="Each seed resamples the data; deterministic methods run once.",
         **HELD,
     )
     with mistakes.catch():
         if not chosen:
-            raise UserError("Choose at least one seed, such as 0.")
+            raise UserError("The grid has no seed; choose at least one, such as 0.")
         return tuple(map(_seed, chosen))
     return ()
 
 
 def _seed(text: str) -> int:
     if not re.fullmatch(WHOLE, text.strip()):
-        raise UserError(f"Seed {echo(text)} is no whole number, such as 0, 1 or 2, of at most nine digits.")
+        raise UserError(f"Seed {echo(text)} is not a whole number of at most nine digits; use one such as 0, 1 or 2.")
     return check_seed(int(text))
 
 
 def several(names: Sequence[str]) -> str:
-    """Return the first of some names and how many follow."""
+    """Return the first name and the number of the others."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
 
 
@@ -158,5 +157,5 @@ def _seeded(stage: StageRequest) -> bool:
 def _reads(stage: StageRequest) -> Reads:
     try:
         return data_requirement_of(stage)
-    except UserError:  # its parameters do not fit together, as is said once they are put to the model
+    except UserError:  # the parameters conflict, which the resolution of the chain reports
         return "nothing"

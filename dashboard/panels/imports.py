@@ -1,4 +1,4 @@
-"""Numbers that were measured elsewhere, from files to series on the charts: shown first, then kept."""
+"""Import of results of other tools: preview of the files, then storage as series of the charts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import streamlit as st
 from sqlalchemy import URL
 
 from core.analysis.frame import tidy
+from core.data.texts import called
 from core.errors import UserError
 from core.formatting import format_amount
 from core.imports.files import read_imports, store_imports
@@ -20,18 +21,17 @@ from core.models.catalogue import MODELS
 from dashboard import data
 from dashboard.charts.points import removed
 
-ROUND, DONE = "run_imported", "run_imported_last"  # in the session: how many imports were kept, and the last one
-KIND_WORDS = {"sparsity": "zero", "parameters": "really gone"}
-LIMITS = f"At most {TABLE_BYTES // MEGABYTE} MB a file, samples {SAMPLES_BYTES // MEGABYTE} MB together."
+ROUND, DONE = "run_imported", "run_imported_last"  # session keys: number of imports, and the rows of the last one
+KIND_WORDS = {"sparsity": "Set to zero", "parameters": "Physically removed"}
+LIMITS = f"At most {TABLE_BYTES // MEGABYTE} MB per file, and {SAMPLES_BYTES // MEGABYTE} MB of samples in total."
 
 
 def show_imports() -> None:
-    """Let files be chosen, show what they hold, and store it at the press of a button."""
+    """Show the file field, the preview of the files and the button that stores them."""
     with st.expander("Import results", icon=":material/upload_file:"):
         st.markdown(
-            "Numbers of other programs become series of their own on every chart, marked as imported: a "
-            "`results_*.json` that `lm_eval` wrote, with its `samples_*.jsonl` where differences shall be paired, or "
-            "a CSV."
+            "Results of other programs appear on every chart as own series, marked as imported. Choose a "
+            "`results_*.json` of `lm_eval`, or a CSV. Paired differences also need the `samples_*.jsonl`."
         )
         files = st.file_uploader(
             "Files",
@@ -51,13 +51,13 @@ def show_imports() -> None:
 def _show(uploads: Sequence[Upload]) -> None:
     results = [upload for upload in uploads if is_results(upload)]
     try:
-        told = _told(results[0]) if results else None
-        if results and told is None:
-            st.info("Say which model it was made of.")
+        variant = _variant_input(results[0]) if results else None
+        if results and variant is None:
+            st.info("Choose the dense model of these results.")
             return
-        found = _find(tuple(uploads), told, data.store().url, data.store().stamp())
+        found = _find(tuple(uploads), variant, data.store().url, data.store().stamp())
     except UserError as error:
-        st.error("Nothing can be imported of these files:")
+        st.error("These files cannot be imported:")
         st.text(str(error))
         return
     st.dataframe(preview(found), hide_index=True, column_config={"Value": st.column_config.NumberColumn(format="%.5g")})
@@ -71,41 +71,40 @@ def _show(uploads: Sequence[Upload]) -> None:
             st.text(str(error))
             return
         data.show_now()
-        st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1  # an empty field for files
+        st.session_state[ROUND] = st.session_state.get(ROUND, 0) + 1  # empties the file field
         st.session_state[DONE] = _rows(found)
         st.rerun()
 
 
 @st.cache_data(max_entries=1, ttl=600, show_spinner="Reading ...")
-def _find(uploads: tuple[Upload, ...], told: ImportedVariant | None, _url: URL, stamp: tuple) -> ImportPreview:
-    return read_imports(uploads, told, data.store())
+def _find(uploads: tuple[Upload, ...], variant: ImportedVariant | None, _url: URL, stamp: tuple) -> ImportPreview:
+    return read_imports(uploads, variant, data.store())
 
 
-def _told(results: Upload) -> ImportedVariant | None:
-    """Ask what the variant of a results file is, which that does not say; None while the model is not known."""
+def _variant_input(results: Upload) -> ImportedVariant | None:
+    """Show the fields that identify the variant of a results file; return None until a model is chosen."""
     ids = [card.id for card in MODELS]
     named = model_of(results)
     if named and named not in ids:
         ids = [named, *ids]
     with st.container(horizontal=True):
         model = st.selectbox(
-            "Made of",
+            "Dense model",
             ids,
             index=ids.index(named) if named else None,
             accept_new_options=True,
-            placeholder="The model",
+            placeholder="Choose a model",
             key="run_import_model",
-            help="The model as it was before. What is compared with it is found by this name.",
+            help="Id by which results are paired with those of the uncompressed model.",
         )
-        label = st.text_input("Called", DEFAULT_LABEL, key="run_import_label")
+        label = st.text_input("Label", DEFAULT_LABEL, key="run_import_label")
         share = st.text_input(
-            "Removed",
+            "Amount",
             key="run_import_removed",
             placeholder="0.5, or 2:4",
-            help="The share of the weights in the blocks, or an N:M pattern; 0 for the model as it is. Left empty "
-            "where it is not known.",
+            help="Pruning ratio of the block weights or N:M; 0 for the dense model, empty if unknown.",
         ).strip()
-        kind = st.selectbox("Removed weights are", KINDS, format_func=KIND_WORDS.__getitem__, key="run_import_kind")
+        kind = st.selectbox("Removed weights", KINDS, format_func=KIND_WORDS.__getitem__, key="run_import_kind")
     if not model:
         return None
     ratio, pattern = (None, share) if ":" in share else (share or None, None)
@@ -113,13 +112,13 @@ def _told(results: Upload) -> ImportedVariant | None:
 
 
 def _rows(found: ImportPreview) -> pd.DataFrame:
-    """Return the tidy rows of what files hold, of models as they are called beside those that are stored."""
+    """Return the tidy rows of the files, with the display names of their models."""
     rows = tidy(found.results)
     return rows.assign(model=rows["key"].map({one.variant.key: data.called(one.variant) for one in found.results}))
 
 
 def preview(found: ImportPreview) -> pd.DataFrame:
-    """Return a table of what would be stored, a row a number."""
+    """Return a table of the rows to store, one per number."""
     rows = _rows(found)
     paired = {(key, row.dataset, row.protocol_id) for key, row, _ in found.samples}
     places = zip(rows["key"], rows["dataset"], rows["protocol_id"], strict=True)
@@ -127,18 +126,18 @@ def preview(found: ImportPreview) -> pd.DataFrame:
         {
             "Series": rows["label"],
             "Model": rows["model"],
-            "Removed": [removed(row) for _, row in rows.iterrows()],
-            "Number": rows["metric"] + " " + rows["dataset"],
+            "Amount": [removed(row) for _, row in rows.iterrows()],
+            "Number": rows["metric"] + " " + rows["dataset"].map(called),
             "Value": rows["value"],
             "n": rows["n"].astype(int),
-            "Measured on": rows["protocol"],
-            "Answers": ["kept" if place in paired else "" for place in places],
+            "Protocol": rows["protocol"],
+            "Answers": ["stored" if place in paired else "" for place in places],
         }
     )
 
 
 def _show_last() -> None:
-    """Say what was imported last, and lead to it."""
+    """Show the summary of the last import with a link to it."""
     rows = st.session_state.get(DONE)
     if rows is None:
         return
@@ -147,16 +146,16 @@ def _show_last() -> None:
     where = {"explore_model": first["model"]}
     if pd.notna(first["ratio"]) and first["ratio"] > 0:
         where["explore_at"] = format_amount(first["ratio"], first["pattern"])
-    st.page_link("views/explore.py", label="See it on Explore", icon=":material/show_chart:", query_params=where)
+    st.page_link("views/explore.py", label="Show on Explore", icon=":material/show_chart:", query_params=where)
 
 
 def _show_columns() -> None:
-    with st.popover("What a CSV has", icon=":material/table:"):
-        st.markdown("A header, and a row a number. Columns that are not needed may be left out, or empty.")
+    with st.popover("Show CSV columns", icon=":material/table:"):
+        st.markdown("A CSV has a header and one row per number. Optional columns may be absent or empty.")
         st.dataframe(
             pd.DataFrame(
                 [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()],
-                columns=["Column", "Needed", "What is in it"],
+                columns=["Column", "Required", "Content"],
             ),
             hide_index=True,
         )

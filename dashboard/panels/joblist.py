@@ -1,6 +1,7 @@
-"""The jobs of this machine: progress while they run, their reason when they fail, their point when they are done.
+"""The jobs of this machine: progress of running jobs, errors of failed ones, links to the points of finished ones.
 
-The job that runs, or else the one that ended last, stands by itself; the others wait, or are folded away, below it.
+The running job, or else the one that ended last, has its own place. Below it are the queued jobs and, folded, the ended
+ones.
 """
 
 from __future__ import annotations
@@ -31,54 +32,54 @@ from dashboard.charts import naming
 from dashboard.panels.binding import ALONE
 from dashboard.panels.literal import literal
 
-SHOWN = 12  # of those that wait, and of those that ended
-ENDED = "run_ended"  # the key of what folds them
-STATES = {  # icon and word; that a job runs its bar tells
+SHOWN = 12  # queued jobs, and ended jobs
+ENDED = "run_ended"  # key of the expander of ended jobs
+STATES = {  # icon and word; a running job has a progress bar instead
     "running": (":material/autorenew:", ""),
     "done": (":material/check_circle:", "done"),
     "failed": (":material/error:", "failed"),
     "cancelled": (":material/cancel:", "cancelled"),
 }
 STAGES = {
-    "waiting": "Waits for another run on this machine",
+    "waiting": "Waiting for another run on this machine",
     "load": "Loading the model",
     "download": "Downloading",
     "convert": "Converting the model, once",
-    "observe": "Reading the calibration text",
-    "gradients": "Gathering gradients",
-    "scan": "Compressing one part at a time",
+    "observe": "Collecting statistics of the calibration data",
+    "gradients": "Computing gradients",
+    "scan": "Measuring layer sensitivity",
     "compress": "Compressing",
-    "answers": "Asking the teacher",
+    "answers": "Generating the teacher's answers",
     "train": "Training",
     "perplexity": "Measuring perplexity",
     "requests": "Preparing the tasks",
     "prompts": "Writing the few-shot prompts",
     "tasks": "Scoring the tasks",
     "latency": "Measuring latency",
-    "keep": "Keeping the model for later runs",
+    "keep": "Caching the model for later runs",
     "save": "Saving the model",
-    "prove": "Having it read as others read it",
+    "prove": "Verifying the export",
 }
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _countdown(url: URL, job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
-    """Return the countdown of a running job, one for all who look at it."""
+    """Return the countdown of a running job, shared by all sessions."""
     try:
         return Countdown(estimate_left([_spec], data.store()).stages)
-    except UserError:  # its model or its text is gone, as the job will say
+    except UserError:  # its model or text is missing, which the job reports
         return Countdown()
 
 
 def time_left(job: Job, now: float) -> float | None:
-    """Return the seconds that the present stage still takes; None where that cannot be told."""
+    """Return the remaining seconds of the current stage; None if unknown."""
     countdown = _countdown(data.store().url, job.id, job.attempts, job.spec)
     countdown.update(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
     return countdown.seconds_left(now)
 
 
 def all_left(active: Sequence[Job], now: float) -> float | None:
-    """Return the seconds that all that runs and waits still takes; None where nothing does, or it cannot be told."""
+    """Return the remaining seconds of all active jobs; None without jobs or without an estimate."""
     running = [job for job in active if job.state == "running"]
     whole, own = _expected(active), _expected(running)
     if not whole:
@@ -89,7 +90,7 @@ def all_left(active: Sequence[Job], now: float) -> float | None:
 
 
 def _expected(jobs: Sequence[Job]) -> float:
-    """Return the seconds that jobs were first expected to take, as long as no other joins or leaves them."""
+    """Return the estimated seconds of jobs, computed again only if the set of jobs changes."""
     ordered = sorted(jobs, key=lambda job: job.id)
     return _seconds(data.store().url, tuple(job.id for job in ordered), [job.spec for job in ordered])
 
@@ -101,7 +102,7 @@ def _seconds(url: URL, ids: tuple[int, ...], _specs: Sequence[RunSpec]) -> float
     specs = [spec for spec in _specs if (spec.variant.model, spec.variant.revision) in here]
     try:
         return estimate_left(specs, data.store()).seconds
-    except UserError:  # a text or a method is gone, as the job will say
+    except UserError:  # a text or a method is missing, which the job reports
         return 0.0
 
 
@@ -114,10 +115,10 @@ def _is_here(model: str, revision: str) -> bool:
 
 
 def explore_link(spec: RunSpec) -> None:
-    """Show the way to a run's point on Explore."""
+    """Show a link to a run's point on Explore."""
     st.page_link(
         "views/explore.py",
-        label="See it on Explore",
+        label="Show on Explore",
         icon=":material/show_chart:",
         query_params={ALONE: "true", **naming.link(data.frame(data.called(spec.variant)), spec)},
     )
@@ -128,40 +129,40 @@ def _ids() -> list[int]:
 
 
 def _models(jobs: Sequence[Job]) -> list[ModelId]:
-    """Return the models of jobs, which may have no numbers yet."""
+    """Return the models of jobs, which may have no results yet."""
     return [job.spec.variant.model_id for job in jobs]
 
 
 def show_current() -> None:
-    """Show the job that runs, or else the one that ended last; while any is active it renews itself every second."""
+    """Show the running job, or else the one that ended last; refresh every second while a job is active."""
     active = sorted(_ids())
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        job, beside = _current(), _models(data.active_jobs())
-        with _anew("run_shown_job", job and (job.id, job.state, job.cancel)):
+        job, others = _current(), _models(data.active_jobs())
+        with _replaced("run_shown_job", job and (job.id, job.state, job.cancel)):
             if job is None:
-                st.caption("Nothing runs. A job goes on when this page is closed.")
+                st.caption("No job is running. Jobs continue after you close this page.")
             else:
                 with st.container(key=f"run_job_{job.id}", gap="small"):
-                    _show(job, beside)
+                    _show(job, others)
         if sorted(_ids()) != active:
             data.show_now()
-            st.rerun()  # the whole page: it says anew what is left to run, and whether this renews itself
+            st.rerun()  # the whole page, whose estimate and refresh interval depend on the active jobs
 
     renewed()
 
 
-def _anew(key: str, shown: object) -> DeltaGenerator:
-    """Return a place that is emptied at once where something else is `shown` in it than before.
+def _replaced(key: str, shown: object) -> DeltaGenerator:
+    """Return a container whose previous content disappears at once if `shown` differs from the last run.
 
-    Streamlit leaves what a script no longer writes, such as a button to cancel, until the script has ended. There are
-    two places, and with each change the other one is taken and that of before is emptied.
+    Streamlit removes outdated elements, such as a cancel button, only at the end of a script run. Two containers
+    alternate instead: each change uses the other one and empties the previous one.
     """
     before, second = st.session_state.get(key, (shown, False))
     second ^= before != shown
     st.session_state[key] = shown, second
-    places = [st.empty if taken != second else st.container for taken in (False, True)]
+    places = [st.empty if place != second else st.container for place in (False, True)]
     return [place() for place in places][second]
 
 
@@ -171,7 +172,7 @@ def _current() -> Job | None:
 
 
 def show_queue() -> None:
-    """Show the jobs that wait, in their order, and those that ended, folded; renewed as the running one is."""
+    """Show the queued jobs in order and the ended jobs, folded; refresh every second while a job is active."""
     active = bool(data.active_jobs())
 
     @st.fragment(run_every=1 if active else None)
@@ -184,14 +185,14 @@ def show_queue() -> None:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
         if problem := data.queue().problem:
             st.error(literal(problem))
-        counts = f"{len(waiting)} {'waits' if len(waiting) == 1 else 'wait'}" if waiting else "Nothing waits"
-        told = [counts, left_words(all_left(jobs, jobs[0].read) if jobs else None)]
-        st.caption(" · ".join(part for part in told if part))
-        with _anew("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
+        counts = f"{len(waiting)} {'job' if len(waiting) == 1 else 'jobs'} queued" if waiting else "No job is queued"
+        parts = [counts, left_words(all_left(jobs, jobs[0].read) if jobs else None)]
+        st.caption(" · ".join(part for part in parts if part))
+        with _replaced("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
                 _show_waiting(job, place, len(waiting), _models(jobs))
         if len(waiting) > SHOWN:
-            st.caption(f"{len(waiting) - SHOWN} more wait behind these.")
+            st.caption(f"{len(waiting) - SHOWN} more jobs are queued.")
         for lost in data.queue().unreadable(SHOWN):
             with st.container(border=True, key=f"run_job_{lost.id}"):
                 _show_unreadable(lost)
@@ -200,14 +201,14 @@ def show_queue() -> None:
     renewed()
 
 
-def _show_waiting(job: Job, place: int, waiting: int, beside: Sequence[ModelId]) -> None:
+def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId]) -> None:
     with _row(key=f"run_waits_{job.id}", gap="xsmall"):
-        st.markdown(f"{place + 1}. {_name(job, beside)}", width="stretch")
+        st.markdown(f"{place + 1}. {_name(job, others)}", width="stretch")
         _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
         _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
         _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
     if job.host not in (None, socket.gethostname()) and (reason := _lacking(job.spec.model_dump_json())):
-        st.caption(literal(f"Waits for machine {job.host}: {reason}."))
+        st.caption(literal(f"Waiting for machine {job.host}: {reason}."))
     _show_saved(job)
 
 
@@ -217,47 +218,47 @@ def _lacking(spec: str) -> str | None:
 
 
 def _show_saved(job: Job) -> None:
-    """Say where a job saves its model, or has saved it, where it does."""
+    """Show the folder of a job that exports its model."""
     if job.spec.save:
-        told = type_words(job.spec)
-        planned = f"To be saved to {job.spec.save} as {told}"
+        form = type_words(job.spec)
+        planned = f"Exports to {job.spec.save} as {form}"
         done = job.state == "done"
-        st.caption(literal(saved_words(job.spec.save, told, usual_words(job.spec)) if done else planned))
+        st.caption(literal(saved_words(job.spec.save, form, usual_words(job.spec)) if done else planned))
 
 
 def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: tuple) -> None:
-    key = f"run_waits_{label}_{job.id}"  # unlike that of the same job once it runs
+    key = f"run_waits_{label}_{job.id}"  # differs from the key of the running job's button
     st.button(
         "", key=key, icon=f":material/{icon}:", type="tertiary", help=label, disabled=disabled, on_click=act, args=args
     )
 
 
-def _show_ended(beside: Sequence[ModelId]) -> None:
-    """Show those that ended last, but for the one that stands by itself."""
+def _show_ended(others: Sequence[ModelId]) -> None:
+    """Show the jobs that ended last, except the one of `show_current`."""
     current = _current()
     ended = [job for job in data.queue().ended(SHOWN + 1) if current is None or job.id != current.id][:SHOWN]
     if not ended:
         return
     failed = sum(job.state == "failed" for job in ended)
-    label = "Ended before" + (f", {failed} of them failed" if failed else "")
+    label = "Ended jobs" + (f", {failed} failed" if failed else "")
     folded = st.expander(label, key=ENDED, on_change="rerun")
-    if folded.open:  # as each has its log
+    if folded.open:  # each job reads its log file
         with folded:
             for job in ended:
                 with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
-                    _show(job, beside)
+                    _show(job, others)
 
 
-def _name(job: Job, beside: Sequence[ModelId]) -> str:
-    """Return what a job makes, its model called as among those `beside` it."""
-    return literal(variant_name(job.spec.variant, data.called(job.spec.variant, *beside)))
+def _name(job: Job, others: Sequence[ModelId]) -> str:
+    """Return the name of a job's variant; `others` are models whose display names must differ."""
+    return literal(variant_name(job.spec.variant, data.called(job.spec.variant, *others)))
 
 
-def _show(job: Job, beside: Sequence[ModelId]) -> None:
+def _show(job: Job, others: Sequence[ModelId]) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
-        state = "stops"
-    name = f"{icon} **{_name(job, beside)}**"
+        state = "stopping"
+    name = f"{icon} **{_name(job, others)}**"
     with _row():
         st.markdown(f"{name} · {state}" if state else name, width="stretch")
         if job.active:
@@ -270,16 +271,16 @@ def _show(job: Job, beside: Sequence[ModelId]) -> None:
     if job.state != "failed":
         _show_saved(job)
     if job.state == "failed":
-        st.error(job.error or "No reason was recorded; see the log.")
-    if job.state == "done" and (made := data.result(job.spec.variant.key)) and (told := describe_gap(made)):
-        st.caption(told)
+        st.error(job.error or "The job recorded no error message; see its log.")
+    if job.state == "done" and (result := data.result(job.spec.variant.key)) and (gap := describe_gap(result)):
+        st.caption(gap)
     if not job.active:
         with st.container(horizontal=True, vertical_alignment="center"):
             _actions(job)
 
 
 def _row(**more: Any) -> DeltaGenerator:
-    """Return a row whose text gives way to its buttons."""
+    """Return a row whose text shrinks before its buttons."""
     return st.container(horizontal=True, vertical_alignment="center", wrap=False, **more)
 
 
@@ -288,7 +289,7 @@ def _show_unreadable(job: UnreadableJob) -> None:
     if job.active:
         _button("Cancel", job, data.queue().cancel)
     else:
-        _button("Forget", job, data.queue().delete)
+        _button("Remove", job, data.queue().delete, "Forget")
 
 
 def _actions(job: Job) -> None:
@@ -298,25 +299,25 @@ def _actions(job: Job) -> None:
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):
-        _button("Measure what was trained", job, queue.retry)
-        _button("Go on training", job, queue.resume)
+        _button("Evaluate the partly trained model", job, queue.retry, "Measure what was trained")
+        _button("Resume training", job, queue.resume, "Go on training")
     elif job.state in ("failed", "cancelled"):
         _button("Try again", job, queue.retry)
     if not job.active:
-        _button("Forget", job, queue.delete)
+        _button("Remove", job, queue.delete, "Forget")
     if job.started:
-        with st.popover("Log", key=f"run_log_{job.id}"):
-            st.code(queue.log_tail(job.id, 40) or "The job wrote nothing yet.", language=None, wrap_lines=True)
+        with st.popover("Show log", key=f"run_log_{job.id}"):
+            st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
 
 
 def _cut_short(job: Job) -> bool:
-    """Whether the job's cancelled training left its best weights so far as the variant."""
-    kept = data.result(job.spec.variant.key)
-    return kept is not None and kept.variant.cut_short
+    """Return whether a cancelled training stored its best weights as the variant."""
+    result = data.result(job.spec.variant.key)
+    return result is not None and result.variant.cut_short
 
 
-def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object]) -> None:
-    st.button(label, key=f"run_{label}_{job.id}", on_click=_act, args=(action, job.id))
+def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object], name: str | None = None) -> None:
+    st.button(label, key=f"run_{name or label}_{job.id}", on_click=_act, args=(action, job.id))
 
 
 def _act(action: Callable[[int], object], job_id: int) -> None:
@@ -331,5 +332,5 @@ def _move(job_id: int, later: bool) -> None:
 
 
 def _cancel_all() -> None:
-    told = data.queue().cancel_all()
-    st.toast(f"Cancelled {told} {'job' if told == 1 else 'jobs'}.")
+    count = data.queue().cancel_all()
+    st.toast(f"Cancelled {count} {'job' if count == 1 else 'jobs'}.")

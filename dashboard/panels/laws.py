@@ -1,4 +1,4 @@
-"""The compression law of a series or a family, on Explore: its curve, how well it predicts, and what may be removed."""
+"""Compression laws on Explore: fitted curves of a series or family, prediction errors and permitted ratios."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
 from core.analysis.laws.report import NOTES, dropped, in_words, sentence
+from core.formatting import format_amount
 from dashboard import data
 from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.charts.tradeoff import quality_of
@@ -20,13 +21,13 @@ from dashboard.panels.binding import BOUND
 from dashboard.panels.pickers import Chosen
 
 WIDE = 340  # px of a control
-LEAST, USUAL, MOST = 50, 90, 99  # % of the quality that is kept
+LEAST, USUAL, MOST = 50, 90, 99  # quality to keep, in %
 
 
 def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]) -> None:
-    """Show the law of what can be chosen among the rows of one quality, and add to `items` what can be exported of it.
+    """Show the law of a chosen group of rows, and append its exports to `items`.
 
-    `rows` are tidy, of perplexities under one protocol or of accuracies on the same documents.
+    `rows` are tidy rows of one quality: perplexities under one protocol, or accuracies on the same documents.
     """
     store = data.store()
     of = (chosen.model, quality, chosen.corpus, chosen.protocol, str(chosen.documents), str(store.url), data.stamp())
@@ -42,20 +43,20 @@ def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]
 
 @st.fragment
 def _show(chosen: Chosen, quality: str, groups: dict[str, Group], of: tuple, items: list[Item], first: int) -> None:
-    """Show one group's law, which nothing else on the page depends on; its items are those from the `first` on."""
+    """Show the law of one group and replace the items from index `first` on by its exports."""
     with st.container(horizontal=True):
         name = st.selectbox("Fitted to", list(groups), key="explore_law_of", width=WIDE, **BOUND)
-        asked = st.slider("Quality to keep (%)", LEAST, MOST, USUAL, key="explore_law_keep", width=WIDE, **BOUND)
-    fitted, keep = _fits(groups[name], (name, *of)), asked / 100
-    st.markdown(_said(fitted, keep))
+        percent = st.slider("Quality to keep (%)", LEAST, MOST, USUAL, key="explore_law_keep", width=WIDE, **BOUND)
+    fitted, keep = _fits(groups[name], (name, *of)), percent / 100
+    st.markdown(_answer(fitted, keep))
     items[first:] = [_chart(chosen, quality, fitted), _table(chosen, fitted, keep)]
-    with st.expander("What the papers found", icon=":material/menu_book:"):
+    with st.expander("Findings of the papers", icon=":material/menu_book:"):
         st.markdown("\n\n".join(f"**{one.law}** ([{one.paper}]({one.link})). {one.paper_finding}" for one in FORMS))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple) -> dict[str, Group]:
-    """Return the groups by name that are of one training each; `of` says which rows these are."""
+    """Return the groups with a single training each, by name; `of` identifies the rows in the cache."""
     if quality == PERPLEXITY:
         found = of_perplexities(_rows)
     else:
@@ -68,31 +69,31 @@ def _fits(_group: Group, of: tuple) -> list[Fit]:
     return fits(_group)
 
 
-def _said(fitted: list[Fit], keep: float) -> str:
-    """Say how much may be removed, and how far the form that says so misses what it was not fitted to."""
-    said, best = f"**{sentence(shown_of(fitted), keep)}**", best_of(fitted)
+def _answer(fitted: list[Fit], keep: float) -> str:
+    """Return the permitted ratio, and the prediction error of the form that gives it."""
+    text, best = f"**{sentence(shown_of(fitted), keep)}**", best_of(fitted)
     if best is None or best.by_ratio is None:
-        return said
-    said += f" So says the form {best.form.name}, which predicts best here: it misses ratios that it was not fitted to"
+        return text
+    text += f" This is the form {best.form.name}, which predicts best here. Its error at ratios outside the fit is"
     if best.by_ratio.times:
-        return f"{said} by {best.by_ratio.percent:.1f} % of ln(perplexity), a factor of {best.by_ratio.times:.2f}."
-    return f"{said} by {best.by_ratio.percent:.1f} % of the accuracy."
+        return f"{text} {best.by_ratio.percent:.1f} % of ln(perplexity), a factor of {best.by_ratio.times:.2f}."
+    return f"{text} {best.by_ratio.percent:.1f} % of the accuracy."
 
 
 def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
     group, title = fitted[0].group, quality_of(quality, str(chosen.corpus)).title
-    caption = f"{group.of}, {group.name}: {group.metric}. Lines: the forms of papers, fitted in logarithms, up to the"
-    caption += f" largest ratio that was measured, {100 * group.largest:g} %. Band: 95 %, by the bootstrap. Points: in"
-    caption += " the colours and marks of their methods."
+    caption = f"{group.of}, {group.name}: {group.metric}. Lines: forms of the papers, fitted in logarithms, up to the"
+    caption += f" largest measured ratio, {format_amount(group.largest, None)}. Band: 95 % bootstrap interval. Points:"
+    caption += " colours and marks of the methods."
     if group.left_out:
-        caption += f" Not fitted: {group.left_out} that diverged."
+        caption += f" Excluded from the fit: {group.left_out} diverged."
     return widgets.show_chart(
         "explore_law",
         lambda theme: law_chart(fitted, title, theme),
         caption,
         points(fitted),
         file=chosen.file("law"),
-        alt=f"{title} against the share removed, points of {group.name} and the lines of {len(fitted)} laws.",
+        alt=f"{title} against the pruning ratio, points of {group.name} and the lines of {len(fitted)} laws.",
     )
 
 

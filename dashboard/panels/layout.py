@@ -1,7 +1,7 @@
-"""Where the parts of the Run page stand: the form, and beside it what has to stay in sight.
+"""Layout of the Run page: the form, and a side column that stays visible.
 
-Streamlit has no means of its own to keep a part in sight, so this is the page's only CSS. In a wide window the side
-column stays while the form scrolls. In a narrow one, where columns stand below each other, its card stays at the foot.
+Streamlit has no sticky elements, so this is the page's only CSS. In a wide window the side column stays while the form
+scrolls. In a narrow window, where columns are stacked, the card stays at the bottom.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-CARD, SIDE = "run_start_card", "run_side"  # keys, which are classes in the page
+CARD, SIDE = "run_start_card", "run_side"  # keys, which Streamlit turns into CSS classes
 CSS = """
 <style>
 @media (min-width: 641px) {{
@@ -28,20 +28,20 @@ CSS = """
 
 
 def two_sides() -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Return where the form goes, and what stays in sight beside it."""
+    """Return the column of the form and the sticky side column."""
     light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
     st.html(CSS.format(side=SIDE, card=CARD, light=light, dark=dark))
-    form, beside = st.columns([3, 2], gap="large")
-    return form, beside.container(key=SIDE)
+    form, side = st.columns([3, 2], gap="large")
+    return form, side.container(key=SIDE)
 
 
 def card() -> DeltaGenerator:
-    """Return the part that is in sight in a narrow window, too."""
+    """Return the card that also stays visible in a narrow window."""
     return st.container(border=True, key=CARD, gap="small")
 
 
 def group(title: str) -> DeltaGenerator:
-    """Return a part of the form, under its title."""
+    """Return a titled section of the form."""
     box = st.container(border=True)
     box.header(title, anchor=False)
     return box

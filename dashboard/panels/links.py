@@ -1,4 +1,4 @@
-"""The ways from a method to where it is shown and where it is run, as addresses of those pages."""
+"""Addresses of the Explore and Run pages for a method."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Address = dict[str, str | list[str]]
 
 
 def run(method: type[Method]) -> Address:
-    """Return the address of the Run page with a chain that shows a method.
+    """Return the address of the Run page with an example chain of a method.
 
-    It is at half of the weights, or at the usual bits or factor; what prepares a model is rounded, and what else
-    removes nothing follows a pruning.
+    The amount is the default ratio, bits or factor. GPTQ follows a transform; a reconstruction or recovery follows
+    pruning.
     """
     if method.name == DENSE:
         return {CHAIN: DENSE}
@@ -40,11 +40,11 @@ def run(method: type[Method]) -> Address:
 
 
 def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:
-    """Return the address of each method's curve on Explore, by name; none where nothing of it was measured.
+    """Return the address of each method's curve on Explore by name, without methods that have no results.
 
-    It is of the default model where that has some, and of the text with most points. What removes nothing is shown
-    beside what it followed, in the family in which it has most points; what only rounds weights by their bits,
-    and what makes the embedding smaller by packed size.
+    The curve is of the default model, if that has results, and of the text with most points. Methods without an amount
+    are shown in chains, in the family with most points. The axis is bits per weight for quantisation and packed size
+    for embeddings.
     """
     rows = choices.of_methods(frame[(frame["metric"] == "perplexity") & frame["window"].notna()])
     texts = {model: choices.texts(frame[frame["model"] == model]) for model in rows["model"].unique()}
@@ -52,8 +52,8 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
     for method in methods:
         mine = rows[rows["parts"] == method.name]
         if not method.takes_amount:
-            with_it = rows["chain"].map(lambda chain, wanted=method.name: wanted in _names(chain))
-            mine = rows[with_it & (rows["method"] != DENSE)]
+            contains = rows["chain"].map(lambda chain, wanted=method.name: wanted in _names(chain))
+            mine = rows[contains & (rows["method"] != DENSE)]
         if mine.empty:
             continue
         pruned = choices.by_share(mine)
@@ -71,18 +71,18 @@ def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Ad
 
 
 def _names(chain: str) -> set[str]:
-    """Return the names of a written chain's stages."""
+    """Return the names of a chain's stages."""
     return {stage.partition(",")[0].partition("@")[0] for stage in chain.split("+")}
 
 
 def _most(rows: pd.DataFrame, column: str, first: str | None = None) -> pd.DataFrame:
-    """Return the rows of `first`, where it has any, or of what most of them are."""
+    """Return the rows whose column is `first`, or else its most frequent value."""
     kinds = rows[column].value_counts()
     return rows[rows[column] == (first if first in kinds else kinds.index[0])]
 
 
 def shown(mine: pd.DataFrame, text: str) -> Address:
-    """Return the address of Explore that shows these perplexities of one model on one `text`, as Explore names it."""
+    """Return the address of Explore with these perplexities of one model; `text` is the value of its text field."""
     found: Address = {
         ALONE: "true",
         "explore_model": mine["model"].iloc[0],

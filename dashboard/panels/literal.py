@@ -1,8 +1,8 @@
-"""Text that is shown as it is, whatever signs are in it."""
+"""Escaping of Markdown."""
 
 import re
 
 
 def literal(text: str) -> str:
-    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
+    """Escape all Markdown characters of a text, such as those of a path."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)

@@ -1,4 +1,4 @@
-"""What is measured of a model, and how."""
+"""The form fields of the measurements and their protocols."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ TEXTS = "run_perplexity"
 
 
 class Measured(TypedDict):
+    """The chosen measurements, as arguments of `complete`."""
+
     perplexity: list[Perplexity]
     tasks: list[Task]
     scoring: Dtype | None
@@ -31,17 +33,17 @@ class Measured(TypedDict):
 
 
 def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured:
-    """Ask what to measure; say what does not fit the model's `shape` where that is known."""
+    """Show the fields of the measurements, and errors for the model's `shape` if it is known."""
     perplexity = _perplexity(shape, mistakes)
     tasks, scoring = _tasks(mistakes)
     latency = st.toggle(
         "Latency",
         key="run_latency",
-        help="Time a token, reading and writing, on this machine; of a quantised model with its weights packed.",
+        help="Prefill and decode time per token on this machine, with packed weights for quantised models.",
         **HELD,
     )
     if not (perplexity or tasks or latency):
-        mistakes.add("Choose at least one thing to measure: a text, a task or the latency.")
+        mistakes.add("No measurement is chosen; choose at least a text, a task or latency.")
     return {"perplexity": perplexity, "tasks": tasks, "scoring": scoring, "latency": latency}
 
 
@@ -53,25 +55,25 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
         key=TEXTS,
         accept_new_options=True,
         placeholder="None",
-        help="How well the model predicts a text; the path of a text file may be typed.",
+        help="Texts that the model predicts; you can type the path of a text file.",
         on_change=local.allow_typed,
         args=(TEXTS,),
         **HELD,
     )
     with st.container(horizontal=True):
         window = window_input(
-            "Tokens a window",
+            "Tokens per window",
             "run_window",
             DEFAULT_WINDOW,
-            "2048 as in SparseGPT's paper, 128 as in SlimLLM's; numbers of different windows cannot be compared.",
+            "; SparseGPT uses 2048 and SlimLLM 128, which cannot be compared",
         )
         windows = st.number_input(
-            "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 reads the whole text.", **HELD
+            "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 uses the whole dataset.", **HELD
         )
     spread = st.checkbox(
         "Spread over the text",
         key="run_spread",
-        help="As many windows at even distances, in place of the first ones, which papers read; a protocol of its own.",
+        help="Takes windows at even distances instead of the first ones, which papers use; a separate protocol.",
         **HELD,
     )
     spread = bool(spread and windows)
@@ -99,13 +101,13 @@ def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
         return [], None
     with st.container(horizontal=True):
         limit = st.number_input(
-            "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 reads all.", **HELD
+            "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 uses all.", **HELD
         )
         scoring = st.selectbox(
-            "Scored in",
+            "Evaluation precision",
             (AS_COMPUTED, *PRECISIONS),
             key="run_scoring",
-            help="16 bits are quicker where the machine has them, and never share an axis with fp32.",
+            help="16 bits are faster on hardware that supports them; charts separate them from fp32.",
             **HELD,
         )
     shots = shots_input()

@@ -1,4 +1,4 @@
-"""The methods as a map of their kinds, and a card for each: all from the declarations and what was measured."""
+"""The map of methods by kind and a card for each, built from their declarations and stored results."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from dashboard.charts.swatch import swatch
 from dashboard.panels import links, texts
 from dashboard.panels.glossary import term
 
-READS = {"nothing": "no text", "calibration": "a calibration text", "training": "a training text"}
+DATA = {"nothing": "no data", "calibration": "calibration data", "training": "training data"}
 STYLE = (
     "display:inline-flex;align-items:center;gap:0.35rem;margin:0 0.35rem 0.35rem 0;padding:0.1rem 0.6rem 0.1rem 0.4rem;"
     "border:1px solid {grid};border-radius:0.5rem;color:{text};text-decoration:none;font-size:0.9rem;max-width:100%"
@@ -35,7 +35,7 @@ STYLE = (
 
 
 def show_map(tree: Sequence[tuple[Branch, Sequence[Kind]]], theme: Theme) -> None:
-    """Show each branch as a box, with its kinds and the methods of each, which lead to their cards."""
+    """Show each branch as a box with its kinds and their methods, which link to their cards."""
     sizes = [2 if sum(len(kind.methods) for kind in kinds) > 6 else 1 for _, kinds in tree]
     for column, (branch, kinds) in zip(st.columns(sizes), tree, strict=True):
         with column.container(border=True, height="stretch"):
@@ -52,14 +52,14 @@ def _chip(method: type[Method], theme: Theme) -> str:
 
 
 class Known(NamedTuple):
-    """What is stored of a method."""
+    """The stored results of a method."""
 
-    curve: links.Address  # of Explore; empty where nothing was measured
-    took: str | None  # how long it took
+    curve: links.Address  # of Explore; empty without results
+    took: str | None  # a sentence on its measured time
 
 
 def show_card(method: type[Method], stored: Known, theme: Theme) -> None:
-    """Show all that is known of a method."""
+    """Show the card of a method."""
     with st.container(border=True, key=f"methods_card_{method.name}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.html(swatch(method, theme), width="content")
@@ -80,19 +80,19 @@ def show_card(method: type[Method], stored: Known, theme: Theme) -> None:
 
 
 def _links(method: type[Method], where: links.Address) -> None:
-    """Lead to the method's curve, where something was measured, and to the form that runs it."""
+    """Link to the method's curve, if it has results, and to the form that runs it."""
     with st.container(horizontal=True):
         if where:
-            st.page_link("views/explore.py", label="See its curve", icon=":material/show_chart:", query_params=where)
+            st.page_link("views/explore.py", label="Show curve", icon=":material/show_chart:", query_params=where)
         chain = links.run(method)
-        st.page_link("views/run.py", label="Run it", icon=":material/play_circle:", query_params=chain)
+        st.page_link("views/run.py", label="Run method", icon=":material/play_circle:", query_params=chain)
 
 
 def facts(method: type[Method], stored: Known) -> list[str]:
-    """Return what a method reads, takes and costs, and its paper, a sentence each in Markdown."""
-    found = [f"Reads {READS[method().data_requirement]}", _amounts(method), _work(method)]
+    """Return a Markdown sentence each on a method's data, amounts, cost, measured time and paper."""
+    found = [f"Uses {DATA[method().data_requirement]}", _amounts(method), _work(method)]
     if stored.took:
-        found.append(stored.took + (", beside what it observes of the dense model" if method().observations else ""))
+        found.append(stored.took + (", plus its statistics of the dense model" if method().observations else ""))
     if cited := method.citation:
         part = f"; {cited.part}" if cited.part else ""
         found.append(f"{cited.authors}, {cited.year}: [{cited.title}]({cited.url}){part}")
@@ -101,51 +101,51 @@ def facts(method: type[Method], stored: Known) -> list[str]:
 
 def _amounts(method: type[Method]) -> str:
     if issubclass(method, TransformMethod):
-        return "Removes nothing: it comes first, and what the model computes stays the same"
+        return "Removes nothing; runs first and preserves the model's outputs"
     if not method.takes_amount:
-        return "Removes nothing: it takes what an earlier stage has left"
+        return "Removes nothing; runs on the output of an earlier stage"
     if method.bit_choices:
         *most, last = map(str, method.bit_choices)
-        return f"Keeps {', '.join(most)} or {last} bits of every block weight"
+        return f"Quantises every block weight to {', '.join(most)} or {last} bits"
     if on_convolutions(method):
-        return "Removes a share of the weights of a model's convolutions"
+        return "Removes a share of the weights of the convolutions"
     if method.factor_choices:
         return (
             f"Makes the embedding {', '.join(f'{factor:g}' for factor in method.factor_choices)} or more times smaller"
         )
-    said = "Removes a share of the block weights"
+    text = "Removes a share of the block weights"
     if method.supports_nm:
-        said += ", or leaves N of every M, such as 2:4"
+        text += ", or keeps N of every M, such as 2:4"
     if method.highest_offered < 1:
-        said += f"; up to {format_amount(method.highest_offered, None)} is offered"
-    return said + ("; single layers can be chosen" if method.selects_layers else "")
+        text += f"; Explore offers up to {format_amount(method.highest_offered, None)}"
+    return text + ("; can be limited to some layers" if method.selects_layers else "")
 
 
 def _work(method: type[Method]) -> str:
-    """Say what a method costs on the default model, in tokens that it would read in the same time.
+    """Describe the cost of a method on the default model, in tokens of a forward pass.
 
-    Of a method that is for no language model, what it is for.
+    For a method of other models, describe those models.
     """
     if on_convolutions(method):
-        return f"For {WITH_CONVOLUTIONS}, from a folder; a language model has no convolutions"
+        return f"For {WITH_CONVOLUTIONS}, from a folder; language models have no convolutions"
     facts, own = shape_from_config(BY_ID[DEFAULT_MODEL].config), method()
     purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.data_requirement]
     text = texts.selected_text(purpose) if purpose else None
     tokens = own.cost(facts, text) / facts.forward(1, texts.CALIBRATION.window)
-    said = f"As much work as reading {_rounded(tokens)} tokens"
+    cost = f"Costs as much as a forward pass over {_rounded(tokens)} tokens"
     if isinstance(own, TrainingMethod) and text and (steps := own.answers(text)):
-        said += f", and {steps:,} steps of the teacher's answers"
-    return said + (f", by {text.windows} x {text.window} tokens of text" if text else "")
+        cost += f", plus {steps:,} decoding steps of the teacher"
+    return cost + (f", with {text.windows} x {text.window} tokens of data" if text else "")
 
 
 def _rounded(value: float) -> str:
-    """Write a number with two digits: 250, 41,000."""
+    """Format a number with two significant digits: 250, 41,000."""
     digits = len(f"{value:.0f}") - 2
     return f"{round(value, -max(digits, 0)):,.0f}"
 
 
 def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
-    """Return what is stored of methods, by name."""
+    """Return the stored results of methods by name."""
     return _known(str(data.store().url), data.stamp(), tuple(method.name for method in methods))
 
 
@@ -160,7 +160,7 @@ def _known(url: str, stamp: tuple, names: tuple[str, ...]) -> dict[str, Known]:
 
 
 def _took(frame: pd.DataFrame) -> dict[str, str]:
-    """Say how long stages took at half of the weights of the default model, by name, where that is stored."""
+    """Describe the stored times of stages at the default ratio of the default model, by method name."""
     half = frame[(frame["ratio"] == DEFAULT_RATIO) & frame["pattern"].isna()]
     found: dict[str, str] = {}
     chains = dict(zip(half["key"], half["chain"], strict=True))
@@ -168,15 +168,15 @@ def _took(frame: pd.DataFrame) -> dict[str, str]:
     for key, chain in chains.items():
         if key not in stored:
             continue
-        variant, made = stored[key].variant, stored[key].variant.details
+        variant, details = stored[key].variant, stored[key].variant.details
         name = variant.stages[-1].method
-        if name in found or not made.get("seconds") or (variant.stages[-1].removes and len(variant.stages) > 1):
+        if name in found or not details.get("seconds") or (variant.stages[-1].removes and len(variant.stages) > 1):
             continue
         place = "for" if variant.stages[-1].removes else "at the end of"
-        found[name] = f"Took {_time(made['seconds'])} {place} `{chain}`, {DEFAULT_MODEL}"
-        if device := made.get("device"):
+        found[name] = f"Took {_time(details['seconds'])} {place} `{chain}`, {DEFAULT_MODEL}"
+        if device := details.get("device"):
             found[name] += f", on {device}"
-        if threads := made.get("threads"):
+        if threads := details.get("threads"):
             found[name] += f" with {threads} thread{'s' if threads > 1 else ''}"
     return found
 
@@ -186,8 +186,8 @@ def _time(seconds: float) -> str:
 
 
 def _parameters(rows: Sequence[dict[str, str]]) -> str:
-    """Return a table of parameters in Markdown."""
-    lines = ["| parameter | default | allowed | what it does |", "| --- | --- | --- | --- |"]
+    """Return a Markdown table of parameters."""
+    lines = ["| parameter | default | allowed | effect |", "| --- | --- | --- | --- |"]
     for row in rows:
         kind = row["allowed"] if row["allowed"] else row["type"]
         cells = (f"`{row['parameter']}`", row["default"], kind, row["what it does"])

@@ -1,4 +1,4 @@
-"""The points that a curve lacks: which of them to run, and how long that takes."""
+"""The missing points of a curve, and the button that runs them with its time estimate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.chain import DENSE
-from core.formatting import format_amount
+from core.formatting import format_amount, label
 from dashboard import data
 from dashboard.charts import missing
 from dashboard.charts.marks import is_hollow
@@ -16,47 +16,47 @@ from dashboard.panels import offers
 from dashboard.panels.pickers import Chosen
 from dashboard.sharing import shared
 
-OPEN = "explore_missing"  # the key of the part that is opened
+OPEN = "explore_missing"  # key of the expander
 
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
-    """Offer what the curve lacks: of plain methods, and of the chains that have a point and are `shown`."""
+    """Offer to run missing points of single methods, and of highlighted chains (`shown`) that have a point."""
     wanted = _wanted(dense, found, chosen.methods, shown)
     count = sum(map(len, wanted.values()))
     if not count:
         return
     title = f"{count} points are not measured yet" if count > 1 else "One point is not measured yet"
     box = st.expander(title, key=OPEN, on_change="rerun")
-    if not box.open:  # an estimate reads all that was measured
+    if not box.open:  # an estimate reads all results
         return
     with box:
-        ticked = [chain for series, chains in wanted.items() if chains for chain in _tick(series, chains)]
-        if not ticked:
+        chosen_chains = [chain for series, chains in wanted.items() if chains for chain in _choose(series, chains)]
+        if not chosen_chains:
             st.caption("Choose the points to run.")
             return
         with st.spinner("Estimating ..."):
             offer = offers.offer(
-                *(chosen.model, ticked, chosen.calibration, chosen.training, [chosen.text]),
+                *(chosen.model, chosen_chains, chosen.calibration, chosen.training, [chosen.text]),
                 stamp=data.stamp(),
             )
-        what = "Run these {} points" if len(ticked) > 1 else "Run this point"
-        offers.show_offer("explore_run_missing", offer, what)
+        button = "Run these {} points" if len(chosen_chains) > 1 else "Run this point"
+        offers.show_offer("explore_run_missing", offer, button)
 
 
 @shared
 def _wanted(
     dense: pd.DataFrame, found: pd.DataFrame, methods: Sequence[str], shown: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Return the chains that the curve lacks, by their series."""
+    """Return the missing chains by series."""
     patterns = sorted(set(filter(is_hollow, found["pattern"])))
     wanted = missing.of_methods(found, methods, patterns)
     if dense.empty:
-        wanted = {DENSE.capitalize(): [DENSE]} | wanted
+        wanted = {label(DENSE): [DENSE]} | wanted
     return wanted | missing.of_chains(found[found["series"].isin(shown)], patterns)
 
 
-def _tick(series: str, chains: Sequence[str]) -> list[str]:
-    """Let amounts of a series be ticked; at first all of a method alone are, and none of a chain."""
+def _choose(series: str, chains: Sequence[str]) -> list[str]:
+    """Show the missing amounts of a series; preselect all for a single method and none for a chain."""
     by_amount = {format_amount(*missing.chain_amount(chain)): chain for chain in chains}
     plain = not any("+" in chain for chain in chains)
     chosen = st.pills(

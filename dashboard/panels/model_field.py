@@ -1,4 +1,4 @@
-"""Which model is compressed: one of the catalogue, a folder, or one of the hub."""
+"""The field of the model to compress: from the catalogue, a folder or the hub."""
 
 from __future__ import annotations
 
@@ -22,21 +22,23 @@ KEY = "run_model"
 
 
 class Model(NamedTuple):
+    """The chosen model."""
+
     name: str
-    shape: ModelShape | None  # None where it is not known, as the model is none, or may not be read yet, or reads none
+    shape: ModelShape | None  # None for an invalid model, one that waits for permission, or no language model
     reads_text: bool = True
-    given: str | None = None  # the name that a folder was given
+    given: str | None = None  # the user's name of a folder
 
 
 def model_input(mistakes: FormErrors) -> Model:
-    """Let a model of the catalogue be chosen, or a folder or hub id be typed."""
+    """Show the field that accepts a model of the catalogue, a folder or a hub id."""
     name = st.selectbox(
         "Model",
         [card.id for card in MODELS],
         index=list(BY_ID).index(DEFAULT_MODEL),
         key=KEY,
         accept_new_options=True,
-        help="Choose one, or type the path of a folder with a Hugging Face model, or a hub id such as org/name.",
+        help="Choose one, or type the folder of a Hugging Face model or a hub id such as org/name.",
         on_change=local.allow_typed,
         args=(KEY,),
         **HELD,
@@ -55,10 +57,10 @@ def model_input(mistakes: FormErrors) -> Model:
     given = _name_input(folder) if (folder := named_folder(name)) else None
     with mistakes.catch():
         if not name:
-            raise UserError("Choose a model, or type a folder or a hub id.")
+            raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
         shape = load_shape(identify(name, given))
         if shape.convolutions:
-            st.caption("No language model: nothing is measured of it but the weights of its convolutions.")
+            st.caption("This is not a language model: only the weights of its convolutions are measured.")
             return Model(name, None, reads_text=False, given=given)
         st.session_state[texts.LONGEST] = shape.max_window
         return Model(name, shape, given=given)
@@ -66,13 +68,13 @@ def model_input(mistakes: FormErrors) -> Model:
 
 
 def _name_input(folder: Path) -> str | None:
-    """Let a name be given to the model in a folder."""
+    """Show the field that names the model of a folder."""
     return (
         st.text_input(
             "Name",
             key="run_name",
             placeholder=folder.name,
-            help="What results call the model; the folder's name by default. Runs find the model by it from then on.",
+            help="Identifies the model in results and later runs; empty is the folder's name.",
             **HELD,
         )
         or None

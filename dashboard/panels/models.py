@@ -1,4 +1,4 @@
-"""Several models beside each other on Explore, measured here or in papers, as multiples of their own dense ones."""
+"""Comparison of several models on Explore: perplexities relative to each model's own dense perplexity."""
 
 from __future__ import annotations
 
@@ -21,44 +21,43 @@ from dashboard.panels.curve_data import rows_at
 from dashboard.panels.pickers import MODELS, Chosen
 from dashboard.sharing import shared
 
-MOST = 3  # models that are shown at first
+MOST = 3  # models of the first view
 AGAINST = {"what was removed": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
 
 
 def pick_against() -> Axis:
-    """Let it be chosen what multiples are drawn against, which decides the methods that have a place there."""
+    """Show the field of the x axis, which decides the methods with a place on the chart."""
     name = st.segmented_control(
         "Against",
         list(AGAINST),
         default=next(iter(AGAINST)),
         required=True,
         key="explore_against",
-        help="What rounds weights, or makes the embedding alone smaller, has a place by packed size.",
+        help="Only the packed-size axis has quantised models and factored embeddings.",
         **BOUND,
     )
     return AGAINST[name]
 
 
 def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
-    """Show the chosen model beside others that were measured on the same text in windows of the same length."""
+    """Compare the chosen model with others that have perplexities on the same text and window length."""
     if chosen.measured.empty:
-        st.info("No perplexity of this model is there yet; choose another model or text at the left.")
+        st.info("This model has no perplexity yet. Choose another model or text in the sidebar.")
         return []
     corpus, window, axis = str(chosen.corpus), int(chosen.measured["window"].iloc[0]), chosen.axis
     frames = {model: choices.shown(data.frame(model), chosen.methods) for model in models}
     frames[chosen.model] = chosen.measured
-    alike = {model: multiples.comparable_rows(frames[model], corpus, window, axis) for model in models}
-    points_of = {model: _placed(multiples.multiples(rows), axis) for model, rows in alike.items() if len(rows)}
+    comparable = {model: multiples.comparable_rows(frames[model], corpus, window, axis) for model in models}
+    points_of = {model: _placed(multiples.multiples(rows), axis) for model, rows in comparable.items() if len(rows)}
     there = {model: found for model, found in points_of.items() if len(found)}
     picked = _pick_models(chosen.model, list(there), corpus, window)
     if not picked:
         return []
     found = _together([there[model] for model in picked])
-    lit = _pick_series(found)
-    shown = _of(found, lit)
+    shown = _of(found, _pick_series(found))
     steps = points.amounts(shown)
     if not steps:
-        st.info("Choose at least one of the series to show, of which an amount is told.")
+        st.info("Choose at least one series with a known amount.")
         return []
     means = _together([multiples.minus_dense(data.frame(model)) for model in picked])
     on = shown.groupby("where")["model"].nunique()
@@ -76,7 +75,7 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
 
 @shared
 def _placed(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
-    """Return the points that have a place on an axis."""
+    """Return the points with a value on an axis."""
     return rows.dropna(subset=axis.column)
 
 
@@ -93,33 +92,36 @@ def _of(rows: pd.DataFrame, series: list[str]) -> pd.DataFrame:
 def _chart_and_table(
     shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, file: str
 ) -> list[Item]:
-    """Show points against an axis of amounts, or, where all are `at` one amount, against the models' sizes."""
+    """Show the points against amounts, or against model sizes if all are `at` one amount."""
     draw = partial(multiples.by_size, shown) if at else partial(multiples.by_amount, shown, axis)
-    caption = f"Perplexity on {called(corpus)}, divided by that of the same model before compression, of each model by "
-    caption += "its own protocol, which is on its own curve, as are errors. Numbers of papers are as they print them."
+    caption = (
+        f"Perplexity on {called(corpus)} divided by that of the same model before compression. Each model has its "
+    )
+    caption += "own protocol; its curve shows protocol and errors. Published numbers are unchanged."
     best = shown.iloc[int(shown["value"].argmin())]
     chart = widgets.show_chart(
         "explore_multiples",
         partial(draw, corpus=corpus),
-        f"With {at} removed. {caption}" if at else caption,
+        f"Amount: {at}. {caption}" if at else caption,
         shown[["model", "of", "where", "value", "perplexity"]],
         file=file,
         pivots=[
             Pivot(f"Times dense, {called(corpus)}", shown, "where", True, group="model", order=points.amounts(shown))
         ],
-        alt=f"Perplexity as a multiple of dense, a line for each. Lowest: {best['series']}, {best['value']:.3g}.",
+        alt="Perplexity as a multiple of dense, a line for each series and model. "
+        f"Lowest: {best['series']}, {best['where']} ({best['value']:.3g}).",
     )
-    said = f"{caption} Accuracy: the mean of seven tasks minus the dense model's, in points."
+    caption += " Accuracy: the mean of seven tasks minus the dense model's, in points."
     table = multiples.table(shown, means)
-    return [chart, widgets.show_table("explore_models", table, said, multiples.FORMATS, file=f"{file}-table")]
+    return [chart, widgets.show_table("explore_models", table, caption, multiples.FORMATS, file=f"{file}-table")]
 
 
 def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:
-    """Let models be chosen, at first the one at the left and others that were measured here, or else in papers."""
+    """Show the field of the models; preselect the sidebar's and others with own results, or else published ones."""
     if model not in there:
         st.info(
-            f"No compressed {model} has a place here: choose other methods or another text at the left, or something "
-            "else to draw against."
+            f"No compressed {model} fits this chart. Choose other methods or another text in the sidebar, or another "
+            "axis above."
         )
         return []
     others = [one for one in there if one != model]
@@ -130,7 +132,7 @@ def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list
         selection_mode="multi",
         default=[model, *(measured or others)[: MOST - 1]],
         key=MODELS,
-        help=f"Those with perplexities on {corpus} in windows of {window} tokens, before and after compression.",
+        help=f"Models with dense and compressed perplexities on {called(corpus)} in windows of {window} tokens.",
         **BOUND,
     )
     if not chosen:
@@ -139,16 +141,16 @@ def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list
 
 
 def _pick_series(found: pd.DataFrame) -> list[str]:
-    """Let series be chosen that have names and colours, at first those that most of the models have."""
+    """Show the field of the highlighted series, those of most models first."""
     models = found.groupby("of", sort=False)["model"].nunique()
-    there = list(models.sort_values(ascending=False, kind="stable").index)  # first what can be compared
+    there = list(models.sort_values(ascending=False, kind="stable").index)
     chosen = st.pills(
-        "Shown",
+        "Series",
         there,
         selection_mode="multi",
         default=multiples.default_series(found),
         key="explore_multiples_shown",
-        help="These have names and colours, and stand in the table and in exports.",
+        help="Chosen series are named, coloured, tabulated and exported.",
         **BOUND,
     )
     return [name for name in there if name in chosen]

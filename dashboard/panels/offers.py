@@ -1,4 +1,4 @@
-"""Points that a chart could have and does not: which runs would make them, and how long those take."""
+"""Offers to run the missing points of a chart, with time estimates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import streamlit as st
 
 from core.cache import hub
 from core.data import files
-from core.data.texts import BY_ID
+from core.data.texts import BY_ID, called
 from core.errors import UserError
 from core.formatting import format_duration
 from core.request.complete import complete
@@ -20,9 +20,11 @@ from dashboard import data
 
 @dataclass(frozen=True)
 class MissingRuns:
+    """The runs of missing points."""
+
     specs: tuple[RunSpec, ...]
     seconds: float
-    error: str | None = None  # why nothing can be run here
+    error: str | None = None  # why this machine cannot run them
 
 
 @st.cache_data(max_entries=16, ttl=300, show_spinner=False)
@@ -36,7 +38,7 @@ def offer(
     scoring: Dtype | None = None,
     stamp: tuple = (),
 ) -> MissingRuns:
-    """Return the runs of chains with their measurements, all in the command line's notation."""
+    """Build the runs of chains and their measurements, given in the notation of the command line."""
     try:
         specs = tuple(
             complete(
@@ -58,38 +60,41 @@ def offer(
 
 
 def _check_texts(spec: RunSpec) -> None:
-    """Raise `UserError` for a text that is not here and cannot be fetched."""
+    """Raise `UserError` for a text that is neither on this machine nor available for download."""
     names = [stage.calibration.corpus for stage in spec.variant.stages if stage.calibration]
     for name in (*names, *(wanted.corpus for wanted in spec.perplexity)):
         corpus = BY_ID.get(name)
         if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):
-            raise UserError(f"{corpus.id} is not here and cannot be fetched; choose another text at the left.")
+            raise UserError(
+                f"{called(corpus.id)} is not on this machine and cannot be downloaded; choose another text in the "
+                "sidebar."
+            )
 
 
-def show_offer(key: str, found: MissingRuns, what: str) -> None:
-    """Show the button `what`, with the time it takes, that queues an offer's runs; or why they cannot run here."""
+def show_offer(key: str, found: MissingRuns, label: str) -> None:
+    """Show the button that queues the runs, with its time estimate, or the reason that prevents them."""
     if found.error:
-        st.caption(f"This machine cannot add points here: {found.error}")
+        st.caption(f"This machine cannot run the missing points: {found.error}")
         return
     active = [job.spec for job in data.active_jobs()]
-    waiting = [spec for spec in found.specs if spec in active]
-    left = [spec for spec in found.specs if spec not in active]
+    queued = [spec for spec in found.specs if spec in active]
+    new = [spec for spec in found.specs if spec not in active]
     with st.container(horizontal=True, vertical_alignment="center"):
-        if waiting:
-            st.caption(f":material/hourglass_top: {len(waiting)} of them queued or running")
-            st.page_link("views/run.py", label="See progress", icon=":material/play_circle:")
-        if left:
-            share = found.seconds * len(left) / len(found.specs)
+        if queued:
+            st.caption(f":material/hourglass_top: {len(queued)} of them queued or running")
+            st.page_link("views/run.py", label="Show progress", icon=":material/play_circle:")
+        if new:
+            share = found.seconds * len(new) / len(found.specs)
             st.button(
-                f"{what.format(len(left))} ({format_duration(share)})",
+                f"{label.format(len(new))} ({format_duration(share)})",
                 key=key,
                 icon=":material/add_chart:",
                 on_click=_queue,
-                args=(left,),
+                args=(new,),
             )
 
 
 def _queue(specs: list[RunSpec]) -> None:
     for spec in specs:
         data.queue().submit(spec)
-    st.toast(f"Queued {len(specs)}; they appear here as they are done.")
+    st.toast(f"Queued {len(specs)} {'run' if len(specs) == 1 else 'runs'}; results appear here.")

@@ -1,4 +1,4 @@
-"""What Explore shows is chosen here, at the left; every choice is in the address."""
+"""The fields in Explore's sidebar, whose values are in the address."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
 MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
-OF_PAPERS = "First those that were measured here, then those that papers have numbers of."
+OF_PAPERS = "First the models measured here, then those of published results."
 BY_SIZE, BY_BITS = "packed size", "bits per weight"
 AXES = dict(
     zip(
@@ -36,7 +36,7 @@ AXES = dict(
 
 
 class Documents(NamedTuple):
-    """How many documents of each task were scored, 0 for all, and in which precision."""
+    """The number of scored documents of each task, 0 for all, and the evaluation precision."""
 
     limit: float
     scoring: str
@@ -48,33 +48,33 @@ class Documents(NamedTuple):
 
 @dataclass(frozen=True)
 class Chosen:
-    """What Explore shows: rows of `core.analysis.frame.tidy`, of variants made with the chosen texts."""
+    """The choices in the sidebar and their rows of `core.analysis.frame.tidy`."""
 
     model: str
     methods: list[str]
     corpus: str | None
-    protocol: str | None  # the id of that by which the corpus was read
+    protocol: str | None  # id of the perplexity protocol
     calibration: str | None
     training: str | None
     axis: figures.Axis
     measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
-    several_documents: bool  # whether there was a choice of them
+    several_documents: bool  # whether the model has other documents too
     scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
 
     @property
     def data_caption(self) -> str:
-        """Say on which texts what is shown was calibrated and trained."""
-        said = f" Calibrated on {self.calibration} where a method reads data." if self.calibration else ""
-        return said + (f" Trained on {self.training} where there was a training." if self.training else "")
+        """The sentences of a caption on calibration and training data."""
+        calibration = f" Calibration data: {self.calibration}." if self.calibration else ""
+        return calibration + (f" Training data: {self.training}." if self.training else "")
 
     @property
     def text(self) -> str:
-        """The perplexity that is shown, in the command line's notation."""
+        """The perplexity in the notation of the command line."""
         return str(self._text)
 
     def file(self, content: str) -> str:
-        """Return the name of an export's file, without ending."""
+        """Return the name of an export file, without extension."""
         text = None if self.measured.empty else self._text
         read = [] if text is None else [text_part(text.corpus, text.window, text.windows, text.spread)]
         return export_name(model_part(self.model), *read, content)
@@ -88,19 +88,22 @@ class Chosen:
 
 
 def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = None, scored: bool = True) -> Chosen:
-    """Show the pickers and return what was chosen.
+    """Show the fields of the sidebar and return the choices.
 
-    Methods and their texts are asked for of what is shown `by_method`, else there is every variant, with filters of its
-    own; an axis where none is given; documents of what shows accuracies of one choice of them (`scored`).
+    Args:
+        models: Display names to choose from.
+        by_method: Whether to choose methods and their data; otherwise the view shows every variant and has filters.
+        axis: Axis of the view; None shows a field.
+        scored: Whether the view shows accuracies and needs a choice of documents.
     """
     model = pick_model(models)
     with st.sidebar:
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
-            st.caption("Nothing was measured here: these are the numbers that papers print.")
+            st.caption("This model has published results only.")
         others, below = st.container(), st.container()
     with below:
-        axis = axis or _pick_axis()  # first, as it decides which methods have a curve
+        axis = axis or _pick_axis()  # first, because it decides which methods have a curve
     with others:
         curved = choices.curved(rows, axis) if by_method else rows
         methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
@@ -110,8 +113,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
             list(texts),
             key="explore_text",
             **BOUND,
-            help="The text, how many tokens the model reads at once, and how much of the text was read. "
-            "Perplexities on different texts or windows cannot be compared.",
+            help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
         )
         corpus, protocol = texts.get(text, (None, None))
         shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
@@ -120,13 +122,13 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
             "Calibrated on",
             choices.calibrations(shown, known)[:offered],
             "explore_calibration",
-            "The text that methods read to decide which weights matter: corpus, windows x tokens.",
+            "Calibration data: corpus, sequences x tokens.",
         )
         training = _pick_text(
             "Trained on",
             choices.trainings(shown, known)[:offered],
             "explore_training",
-            "The text of the training, where there was one: corpus, windows x tokens.",
+            "Training data: corpus, examples x tokens.",
         )
         documents, several, scores = _pick_documents(
             choices.filter_by_text(choices.shown(curved, methods), calibration, training), scored
@@ -147,7 +149,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
 
 
 def pick_model(models: list[str]) -> str:
-    """Show the picker of models at the left and return the chosen one."""
+    """Show the sidebar's field of the model and return the chosen one."""
     default = data.model_named(DEFAULT_MODEL)
     start = models.index(default) if default in models else 0
     with st.sidebar:
@@ -156,12 +158,12 @@ def pick_model(models: list[str]) -> str:
 
 
 def rename_models() -> None:
-    """Let names in the address, and those chosen before, be the display names that models have today."""
+    """Replace model names in the address and in the session by the models' current display names."""
     for key in (MODEL, MODELS):
         typed = st.query_params.get_all(key)
         if typed != (meant := [data.model_named(name) for name in typed]):
             st.query_params[key] = meant
-            st.rerun()  # before the field is there, which then has it
+            st.rerun()  # must precede the field, which reads the address once
         chosen = st.session_state.get(key)
         if isinstance(chosen, str):
             st.session_state[key] = data.model_named(chosen)
@@ -184,22 +186,20 @@ def _pick_axis() -> figures.Axis:
         list(AXES),
         key=AXIS,
         **HELD,
-        help="The ratio counts only the weights inside the model's blocks, and so do bits per weight; the other "
-        "choices count all of the model. Quantised variants, and those whose embedding is in factors, stand with the "
-        "others by what all have: packed size, bits per weight or time.",
+        help="To compare quantised with pruned models, choose packed size, bits per weight or latency.",
     )
     return AXES[name]
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
-    """Return the texts to choose from, and the variants with accuracies."""
+    """Return the texts to choose from, and the keys of variants with accuracies."""
     rows = data.frame(model)
     return choices.texts(rows, here), frozenset(zeroshot.scored(rows))
 
 
 def _methods_there(rows: pd.DataFrame) -> list[str]:
-    """Return the methods with results of the families that the user picks, at first of one: all are a crowded chart."""
+    """Return the methods with results in the chosen families; the default is one family to limit the chart."""
     there = _names_of_methods(rows)
     found = [method for method in METHODS if method.takes_amount and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
@@ -228,20 +228,20 @@ def _names_of_methods(rows: pd.DataFrame) -> set[str]:
 
 
 def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
-    """Let one of the texts be chosen where there are several; the first is the default."""
+    """Show the field of the texts if there are several; the first is the default."""
     if len(texts) < 2:
         return next(iter(texts), None)
     return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
 def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.DataFrame]:
-    """Let it be chosen what was scored, at first most documents in fp32; return also whether there is a choice."""
+    """Return the chosen documents, by default the most in fp32, whether there are others, and their rows."""
     rows = zeroshot.scored_on(rows)
     choices = _documents_of(rows)
     scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
     if ask and len(choices) > 1:
         names = {str(one).capitalize(): one for one in choices}
-        help = "How many documents of each task were read. Accuracies on different documents are never mixed."
+        help = "Documents of each task and evaluation precision; charts never mix different ones."
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
         scored = names.get(chosen, scored)
     return scored, len(choices) > 1, _scored_on(rows, scored)
@@ -249,7 +249,7 @@ def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.
 
 @shared
 def _documents_of(rows: pd.DataFrame) -> list[Documents]:
-    """Return what was scored of compressed variants, or else of all: first most documents, in fp32."""
+    """Return the documents of compressed variants, or else of all, sorted by number and precision, fp32 first."""
     compressed = rows[~points.is_dense(rows)]
     there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
     found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
@@ -258,5 +258,5 @@ def _documents_of(rows: pd.DataFrame) -> list[Documents]:
 
 @shared
 def _scored_on(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
-    """Return the rows of `zeroshot.scored_on` that are of these documents, by one protocol a data set."""
+    """Return the rows of `zeroshot.scored_on` on these documents, with one protocol per data set."""
     return zeroshot.one_protocol(rows[(rows["limit"] == documents.limit) & (rows["scoring"] == documents.scoring)])

@@ -1,4 +1,4 @@
-"""Any prompt that was read, its demonstrations coloured."""
+"""Viewer of the prompts of stored results, with coloured few-shot examples."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from dashboard import data
 from dashboard.charts import fewshot
 from dashboard.panels.binding import BOUND
 
-SHADES = {  # backgrounds that both themes' text is read on
+SHADES = {  # backgrounds with enough contrast in both themes
     "instruction": "rgba(204, 121, 167, .22)",
     "demonstration": "rgba(86, 180, 233, .22)",
     "other": "rgba(0, 158, 115, .22)",  # every second demonstration
@@ -31,7 +31,7 @@ STYLE = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.6"
 
 
 def show_prompt(model: str, found: pd.DataFrame) -> None:
-    """Let the prompt of any document be read; `found` are the rows of `core.analysis.fewshot` that are shown."""
+    """Show the prompt of a chosen document; `found` are the rows of `core.analysis.fewshot` on the page."""
     rows = prompted(found[found["dataset"] != MEAN])
     st.header("Read a prompt", anchor=False)
     with st.container(horizontal=True):
@@ -46,28 +46,28 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
         key, k, prompts = kinds[kind]
         row = _measurement(key, dataset, int(k), prompts, mine["limit"].iloc[0])
         if row is None:
-            st.caption("This result has just been deleted.")
+            st.caption("This result was deleted.")
             return
         number = st.number_input("Document", 1, int(row.n), 1, key="explore_prompt_document")
     if not st.toggle("Show the prompt", key="explore_prompt_shown"):
         return
     if lacking := _lacking(dataset):
-        st.caption(f"The documents of {names[dataset]} are not on this machine ({lacking}); a run on it fetches them.")
+        st.caption(f"The documents of {names[dataset]} are not on this machine ({lacking}); a run downloads them.")
         return
     answers = data.store().samples(key, row)
     if answers is None or "shots" not in answers:
-        st.caption("Which demonstrations stood in this prompt was not kept.")
+        st.caption("The few-shot examples of this prompt are not stored.")
         return
-    said = answers.iloc[number - 1]
+    answer = answers.iloc[number - 1]
     try:
         with st.spinner("Reading the documents ..."):
-            _show(model, dataset, row, int(number) - 1, {name: said[name] for name in AROUND})
+            _show(model, dataset, row, int(number) - 1, {name: answer[name] for name in AROUND})
     except UserError as error:
         st.warning(str(error))
 
 
 def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> Measurement | None:
-    """Return the measurement whose prompts are shown; None where another session deleted it since."""
+    """Return the measurement of the prompts; None if another session deleted it."""
     result = data.results([key]).get(key)
     rows = (
         row
@@ -82,7 +82,7 @@ def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> 
 
 
 def _lacking(dataset: str) -> str | None:
-    """Return a file of a task that is not on this machine."""
+    """Return a file of a task that this machine lacks."""
     known = card(dataset)
     return next((name for name in (known.file, known.pool) if name and files.find(name) is None), None)
 
@@ -109,11 +109,11 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
         parts.append(f'<span style="background:{shade}" title="{kind}">{shown}</span>' if shade else shown)
     st.html(f'<div style="{STYLE}">{"".join(parts)}</div>')
     st.caption(
-        "Coloured in turn: the demonstrations. Yellow: the question. What was scored after it, the right one first:"
+        "Alternating colours: few-shot examples. Yellow: the question. Below: the scored answers, the correct first."
     )
     order = sorted(range(len(read.choices)), key=lambda choice: choice != read.right)
-    said = [html.escape(read.choices[choice].strip().rsplit("\n", 1)[-1]) for choice in order]
-    st.html("".join(f"<li>{f'<b>{one}</b>' if not place else one}</li>" for place, one in enumerate(said)))
+    scored = [html.escape(read.choices[choice].strip().rsplit("\n", 1)[-1]) for choice in order]
+    st.html("".join(f"<li>{f'<b>{one}</b>' if not place else one}</li>" for place, one in enumerate(scored)))
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)

@@ -1,4 +1,4 @@
-"""How much each part of a model matters to a method: what a scan found, or the offer to scan."""
+"""Layer sensitivity of a variant: the stored result, or the button that measures it."""
 
 from __future__ import annotations
 
@@ -19,24 +19,28 @@ from dashboard.charts import figures, sensitivity
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 
-WHAT: dict[ScanUnit, str] = {"block": "Blocks", "linear": "Linear layers"}
+UNITS: dict[ScanUnit, str] = {"block": "Blocks", "linear": "Linear layers"}
 
 
 def show_scan(result: Result, name: str, file: str) -> list[Item]:
-    """Show what a scan of a variant found; `name` is its name in captions and `file` that of its exports."""
+    """Show the layer sensitivity of a variant; `name` is its name in captions and `file` the name of the exports."""
     found = sensitivity.scans(result)
     if not found:
         return []
     by = next(iter(found))
     if len(found) > 1:
         by = st.segmented_control(
-            "Scanned", list(found), default=by, required=True, format_func=WHAT.__getitem__, key="explore_scanned"
+            "Sensitivity of",
+            list(found),
+            default=by,
+            required=True,
+            format_func=UNITS.__getitem__,
+            key="explore_scanned",
         )
     rows, method = found[by], result.variant.method
-    caption = f"{name}: perplexity with one {by} alone compressed as here, times the dense model's, on "
-    caption += f"{rows['text'].iloc[0]} that it was not calibrated on. "
-    caption += "The higher, the more that part matters, and the more `allocation=sensitivity` spares it. "
-    caption += "Bars: 95 % intervals of the differences by window."
+    caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
+    caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
+    caption += "a lower ratio. Bars: 95 % intervals of the differences by window."
 
     def draw(theme):
         if by == "block":
@@ -45,24 +49,24 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
 
     return [
         widgets.show_chart(
-            "explore_scan", draw, caption, rows.drop(columns="text"), alt=f"Sensitivity by {by}", file=file
+            "explore_scan", draw, caption, rows.drop(columns="text"), alt=f"Layer sensitivity by {by}", file=file
         )
     ]
 
 
 def offer_scan(result: Result) -> None:
-    """Let the parts of a variant that can be scanned be scanned, by a job like any other."""
+    """Show the form that queues a measurement of layer sensitivity, if the variant allows it."""
     variant = result.variant
     if variant.is_external or scan_method(variant.stages) is None:
         return
-    with st.popover("Find what matters", icon=":material/stacked_line_chart:"):
-        st.caption("How much worse the dense model gets with one part alone compressed.")
+    with st.popover("Measure layer sensitivity", icon=":material/stacked_line_chart:"):
+        st.caption("The perplexity of the dense model with a single block or layer compressed.")
         by = st.segmented_control(
-            "One at a time",
-            list(WHAT),
+            "Compress one at a time",
+            list(UNITS),
             default="block",
             required=True,
-            format_func=WHAT.__getitem__,
+            format_func=UNITS.__getitem__,
             key=f"explore_scan_by_{variant.key[:8]}",
         )
         try:
@@ -72,10 +76,10 @@ def offer_scan(result: Result) -> None:
             st.warning(str(error))
             return
         if spec in [job.spec for job in data.active_jobs()]:
-            st.caption(":material/hourglass_top: Queued or running; the Run page shows how far it is.")
-        elif st.button(f"Scan ({took})", type="primary", key="explore_scan_start"):
+            st.caption(":material/hourglass_top: Queued or running; the Run page shows its progress.")
+        elif st.button(f"Measure ({took})", type="primary", key="explore_scan_start"):
             data.queue().submit(spec)
-            st.toast("Queued; the Run page shows how far it is. What it finds appears here.")
+            st.toast("Queued; the Run page shows its progress. The result appears here.")
 
 
 def _spec(result: Result, by: ScanUnit) -> RunSpec:

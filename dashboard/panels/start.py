@@ -1,4 +1,4 @@
-"""What the form asks for, what it takes, and the button that queues it."""
+"""The card that estimates the runs of the form and queues them."""
 
 from __future__ import annotations
 
@@ -16,27 +16,29 @@ from dashboard import data
 from dashboard.panels.joblist import explore_link
 from dashboard.panels.literal import literal
 
-MESSAGE = "run_told"  # what was queued, to be told once the page has been written anew
+MESSAGE = "run_told"  # session key of the message to show after the rerun
 
 
 class RunRequest(NamedTuple):
-    specs: Sequence[RunSpec] = ()  # in the order in which they are to run
+    """The runs of the form, or the reason that there are none."""
+
+    specs: Sequence[RunSpec] = ()  # in queue order
     name: str = ""  # of all of them
-    problem: str | None = None  # why there are none, where no field says it
-    where: str = "Something in the form does not fit, as its field says."  # where else it is said why there are none
+    problem: str | None = None  # an error that no field shows
+    where: str = "Correct the marked fields."  # points to the field that shows the error
     grid: bool = False
 
 
 def show_start(wanted: RunRequest) -> None:
-    """Say what the runs take, or where their numbers are, and show the button that queues those that are left."""
-    if told := st.session_state.pop(MESSAGE, None):
-        st.toast(told, icon=":material/playlist_add_check:")
+    """Show the estimate of the runs, or the link to their results, and the button that queues the new ones."""
+    if message := st.session_state.pop(MESSAGE, None):
+        st.toast(message, icon=":material/playlist_add_check:")
     active = [job.spec for job in data.active_jobs() if not job.cancel]
     stored = data.results(keys_of(wanted.specs))
     unmeasured = [spec for spec in wanted.specs if remaining_run(spec, stored)]
     new = [spec for spec in unmeasured if spec not in active]
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
-        # Not a callback: that would get the runs of before a value that was typed just ahead of the click.
+        # Not a callback, which would miss a value typed just before the click.
         pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not new, key="run_start")
         if wanted.specs:
             st.markdown(_headline(wanted, unmeasured, new), width="stretch")
@@ -62,14 +64,14 @@ def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:
 
 
 def _headline(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> str:
-    """Return the time and memory of what is left to start; what there is instead where nothing is."""
+    """Return the time and memory of the new runs, or the reason that there are none."""
     if not unmeasured:
-        return "All of this is measured already."
+        return "All results are stored already."
     if not new:
-        return "All that is left of it is in the queue." if wanted.grid else "It is in the queue."
+        return "All runs without results are in the queue." if wanted.grid else "This run is in the queue."
     expected = _estimate(new)
     if expected is None:
-        return "How long it takes cannot be told."
+        return "No time estimate is available."
     return f"Takes **{format_duration(expected.seconds)}** and {expected.bytes / 1e9:.1f} GB of memory"
 
 
@@ -81,23 +83,23 @@ def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:
 
 
 def _more(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> list[str]:
-    """Return what else is to be known before the start."""
+    """Return further information on the runs."""
     if wanted.grid and wanted.specs:
         counts = {
-            "measured already": len(wanted.specs) - len(unmeasured),
+            "already measured": len(wanted.specs) - len(unmeasured),
             "in the queue": len(unmeasured) - len(new),
-            "left to start": len(new),
+            "to start": len(new),
         }
-        told = "; ".join(f"{number} {where}" for where, number in counts.items() if number)
-        return [f"{len(wanted.specs)} runs, the dense model's among them: {told}."]
+        states = "; ".join(f"{number} {state}" for state, number in counts.items() if number)
+        return [f"{len(wanted.specs)} runs including the dense model: {states}."]
     if not new:
         return []
-    (spec,), said = new, []
+    (spec,), notes = new, []
     parts = remaining_run(spec, data.results(keys_of(new)))
     if parts[-1].variant != spec.variant:
-        said.append("The dense model is measured in the same way, to compare with.")
+        notes.append("The run also measures the dense model under the same protocol.")
     if data.result(spec.variant.key):
-        said.append("This model is known already: only what was not measured yet is measured.")
-    if kept := cached_stages(spec.variant):
-        said.append(f"It goes on from an earlier run, which made {kept} of its {len(spec.variant.stages)} stages.")
-    return [" ".join(said)] if said else []
+        notes.append("This variant has results: the run measures only the missing numbers.")
+    if cached := cached_stages(spec.variant):
+        notes.append(f"The run starts from a cached variant with {cached} of {len(spec.variant.stages)} stages.")
+    return [" ".join(notes)] if notes else []

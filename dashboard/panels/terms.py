@@ -1,4 +1,4 @@
-"""The terms of a model that is fetched only once they are agreed to: their text, and the answer."""
+"""Licence terms that a model's download requires: their text and the user's answer."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from dashboard.panels.form_errors import FormErrors
 
 
 def show_download_hint(model: str) -> None:
-    """Say how a model that is not here, and waits for an answer to its terms, gets here."""
+    """Explain how to download a model whose terms are not accepted yet."""
     if awaited_terms(model) is None:
         return
     st.caption(
-        f"{BY_ID[model].label} is not on this machine. What is shown was measured before; to run more of it, choose it "
-        f"on the Run page, or use `slimscope fetch {model}`."
+        f"{BY_ID[model].label} is not on this machine; this page shows stored results. To run it, choose it on the Run "
+        f"page, or use `slimscope fetch {model}`."
     )
 
 
 def terms_input(card: ModelCard, mistakes: FormErrors) -> None:
-    """Say where a model that is not here comes from, and let its terms be read and answered; nothing of another."""
+    """Show the terms of a model that this machine lacks, and the buttons that answer them."""
     wanted, file = card.terms, card.packed
     if wanted is None or file is None or identify(card.id).folder:
         return
     size, agreed = f"{file.size / 1e6:.0f} MB", terms.answer(card.id)
     if agreed:
-        st.caption(f"You agreed to the {wanted.name}; the first run fetches the model ({size}).")
+        st.caption(f"You accepted the {wanted.name}; the first run downloads the model ({size}).")
         return
     mistakes.found = True
     if agreed is False:
         st.info(
-            f"You said no to the {wanted.name}, so this model cannot be run here. What was measured of it is on "
-            f"Explore. `slimscope fetch {card.id} --accept-terms` says yes to them."
+            f"You rejected the {wanted.name}, so this machine cannot run the model. Explore shows its stored results. "
+            f"`slimscope fetch {card.id} --accept-terms` accepts the terms."
         )
         return
     st.info(
-        f"This model is not on this machine yet. It is fetched ({size}) when you agree to the {wanted.name}; what "
-        "was measured of it is on Explore without that."
+        f"This model is not on this machine. To download it ({size}), accept the {wanted.name}. Explore shows its "
+        "stored results in any case."
     )
     if st.button("Read the terms", key="terms_read", icon=":material/gavel:"):
         st.dialog(wanted.name, width="large")(_ask)(card, wanted)
@@ -55,15 +55,15 @@ def _ask(card: ModelCard, wanted: Terms) -> None:
     except UserError as error:
         st.error(str(error))
         return
-    st.caption(f"{card.label} is under these terms, which are also at {wanted.url}.")
+    st.caption(f"These terms apply to {card.label}; their source is {wanted.url}.")
     with st.container(height=400):
         st.markdown(text)
     with st.container(horizontal=True):
-        _answer(card, "I agree", True)
-        _answer(card, "I do not agree", False)
+        _answer(card, "Accept the terms", True)
+        _answer(card, "Reject the terms", False)
 
 
 def _answer(card: ModelCard, label: str, agreed: bool) -> None:
     kind: Literal["primary", "secondary"] = "primary" if agreed else "secondary"
     if st.button(label, key=f"terms_{agreed}", type=kind, on_click=terms.remember, args=(card.id, agreed)):
-        st.rerun()  # which closes the dialog
+        st.rerun()  # closes the dialog

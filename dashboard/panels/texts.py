@@ -1,4 +1,4 @@
-"""Which text the stages of a chain read, and how much of it."""
+"""The form fields of calibration and training data."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from dashboard.panels.form_errors import FormErrors
 
 
 class Purpose(NamedTuple):
-    """What a text is read for, as the form asks for it; `key` begins the keys of its fields."""
+    """The use of a text, with the labels and defaults of its fields; `key` begins their keys."""
 
     key: str
     label: str
@@ -32,10 +32,10 @@ class Purpose(NamedTuple):
 CALIBRATION = Purpose(
     "run_calibration",
     "Calibrate on",
-    "Windows",
+    "Sequences",
     DEFAULT_WINDOWS,
     DEFAULT_WINDOW,
-    "The text that shows which weights matter. The path of a text file may be typed.",
+    "Text for the statistics of the methods; you can type the path of a text file.",
 )
 TRAINING = Purpose(
     "run_train",
@@ -43,13 +43,13 @@ TRAINING = Purpose(
     "Examples",
     DEFAULT_EXAMPLES,
     DEFAULT_EXAMPLE,
-    "A text, or instructions; the path of a text, JSON or JSONL file may be typed.",
+    "Text or instructions for fine-tuning; you can type the path of a text, JSON or JSONL file.",
 )
-LONGEST = "run_longest"  # tokens that the model reads at once, in the session
+LONGEST = "run_longest"  # session key of the model's context length in tokens
 
 
 def window_input(label: str, key: str, usual: int, help: str = "") -> int:
-    """Ask for the tokens of a window; where none are given they are the usual ones, or the model's longest."""
+    """Show the field of a length in tokens; empty is the usual length, or the model's longest if that is shorter."""
     auto = usual_window(usual)
     value = st.number_input(
         label,
@@ -58,18 +58,19 @@ def window_input(label: str, key: str, usual: int, help: str = "") -> int:
         None,
         key=key,
         placeholder=f"{AUTO} ({auto})",
-        help=f"{help} Empty is {usual}, or the model's longest.".strip(),
+        help=f"Empty is {usual}, or the model's longest{help}.",
         **HELD,
     )
     return auto if value is None else value
 
 
 def usual_window(usual: int) -> int:
+    """Return the usual length in tokens, limited to the model's context length."""
     return min(usual, st.session_state.get(LONGEST, usual))
 
 
 def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors) -> TextWindows:
-    """Ask for a corpus and how much of it; say what does not fit the model's `shape` where that is known."""
+    """Show the fields of a corpus and its amount, and errors for the model's `shape` if it is known."""
     names = [corpus.id for corpus in CORPORA if not corpus.held_out]
     key = f"{purpose.key}_corpus"
     with st.container(horizontal=True):
@@ -85,7 +86,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors)
             **HELD,
         )
         st.number_input(purpose.unit, 1, 1_000_000, purpose.windows, key=f"{purpose.key}_windows", **HELD)
-        window_input("Tokens each", f"{purpose.key}_window", purpose.window)
+        window_input("Tokens per sequence", f"{purpose.key}_window", purpose.window)
     wanted = selected_text(purpose)
     if local.held_back(purpose.key, [local.named_text(wanted.corpus)]):
         mistakes.waits = True
@@ -96,7 +97,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors)
 
 
 def selected_text(purpose: Purpose) -> TextWindows:
-    """Return the text that the form asks for, also where its fields are not shown yet."""
+    """Return the text of the form, even before its fields are shown."""
     state = st.session_state
     return TextWindows(
         corpus=state.get(f"{purpose.key}_corpus", data.corpora_here()[1]) or "",

@@ -1,4 +1,4 @@
-"""Parts that every page uses: a chart or table with its caption and its one Export button."""
+"""Elements that every page uses: charts and tables with their caption and Export menu."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from dashboard.panels.export_menu import export_menu
 from dashboard.sharing import shared
 
 Draw = Callable[[Theme], go.Figure]
-FEW = 3  # sentences that are shown at once
-LONG = 240  # letters of a caption that few read
-PLAIN = 8  # bytes that a figure takes for each letter of its JSON
+FEW = 3  # warnings that are shown unfolded
+LONG = 240  # characters; a longer caption is folded after its first sentence
+PLAIN = 8  # bytes of a figure in memory per character of its JSON
 CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
 
 def page_theme() -> Theme:
-    """Return the theme the visitor sees."""
+    """Return the visitor's theme."""
     return theme_named(st.context.theme.type)
 
 
 def literal(text: str) -> str:
-    """Return Markdown that shows a text as it is, whatever signs a path in it has."""
+    """Escape all Markdown characters of a text, such as those of a path."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
@@ -47,9 +47,17 @@ def show_chart(
     pivots: Sequence[Pivot] = (),
     on_select: Callable[[str], None] | None = None,
 ) -> exports.Item:
-    """Show a chart, its caption and its exports. `on_select` is called with the key of a point that was clicked.
+    """Show a chart with its caption and Export menu.
 
-    `file` names the exports (`dashboard.exports.names`), and `pivots` are the table as papers print it.
+    Args:
+        name: Key of the chart.
+        draw: Function that draws the figure in a theme.
+        caption: Caption of the page and of exports.
+        table: Data for exports.
+        alt: Alternative text.
+        file: Name of the exports, from `dashboard.exports.names`.
+        pivots: Tables in the layout of papers.
+        on_select: Callback with the key of a clicked point.
     """
 
     def clicked() -> None:
@@ -72,7 +80,7 @@ def show_chart(
 
 
 class PlainFigure(BaseFigure):
-    """A finished figure as plain data, which Streamlit sends without a look through each property."""
+    """A finished figure as plain data, which Streamlit sends without validating each property."""
 
     def __init__(self, figure: go.Figure):
         text = figure.to_json(validate=False)
@@ -81,10 +89,11 @@ class PlainFigure(BaseFigure):
 
     @property
     def size(self) -> int:
-        """The bytes that it takes."""
+        """The size in bytes."""
         return self._size
 
     def to_dict(self) -> dict[str, Any]:
+        """Return the figure's JSON data."""
         return self._plain
 
 
@@ -94,7 +103,7 @@ def _plain(draw: Draw, theme: Theme) -> PlainFigure:
 
 
 def _clickable(figure: go.Figure) -> go.Figure:
-    """Let a click make its point larger and fade nothing: by default plotly fades all the others."""
+    """Make a click enlarge its point instead of fading all others, plotly's default."""
     for trace in figure.data:
         if trace.type == "scatter":
             trace.selected = {"marker": {"size": 14}} if trace.customdata is not None else None
@@ -114,14 +123,18 @@ def show_table(
     widths: dict[str, int] | None = None,
     on_select: Callable[[int], None] | None = None,
 ) -> exports.Item:
-    """Show a table with its caption and exports; `formats` are printf formats of its number columns.
+    """Show a table with its caption and Export menu.
 
-    `on_select` is called with the place of a row that was chosen.
-
-    `widths`, in pixels, are of text columns with many empty cells, which the browser makes too narrow.
-
-    A table that repeats a chart's caption is not `captioned` on the page; its exports are. `file` and `pivots` are
-    as of a chart.
+    Args:
+        name: Key of the table.
+        table: Rows to show.
+        caption: Caption of the page and of exports.
+        formats: printf formats of number columns.
+        file: Name of the exports.
+        pivots: Tables in the layout of papers.
+        captioned: Whether the page shows the caption; False if a chart above already does.
+        widths: Widths in px of text columns with many empty cells, which browsers make too narrow.
+        on_select: Callback with the index of a chosen row.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
@@ -147,7 +160,7 @@ def show_table(
 
 
 def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
-    """Show the caption; of a long one the first sentence, which is the protocol, and the rest where it is asked for."""
+    """Show the caption and the Export menu; fold a long caption after its first sentence, the protocol."""
     first, stop, rest = item.caption, "", ""
     if len(first) > LONG:
         first, stop, rest = item.caption.partition(". ")
@@ -156,19 +169,19 @@ def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
     with st.container(horizontal=True):
         export_menu(name, item)
         if captioned and rest:
-            with st.popover("How to read it", icon=":material/info:", key=f"{name}_notes"):
+            with st.popover("Read the notes", icon=":material/info:", key=f"{name}_notes"):
                 st.caption(rest)
 
 
 def show_skipped(warnings: Sequence[str]) -> None:
-    """Name, quietly, the rows that could not be read; what they hold is shown as it is, and not as markup."""
+    """Show warnings of unreadable rows as plain text."""
     if warnings:
-        with st.expander(f"{len(warnings)} not read", expanded=len(warnings) <= FEW, icon=":material/warning:"):
+        with st.expander(f"{len(warnings)} unreadable", expanded=len(warnings) <= FEW, icon=":material/warning:"):
             st.text("\n".join(warnings))
 
 
 def export_page(name: str, items: Callable[[], Sequence[exports.Item]]) -> None:
-    """Offer everything on the page as one ZIP, in figures that are two columns wide; `items` are asked for then."""
+    """Show the button that exports the page as a ZIP with figures of the largest width; a click calls `items`."""
     st.download_button(
         "Export everything on this page (ZIP)",
         lambda: exports.bundle(items(), max(exports.WIDTHS.values())),

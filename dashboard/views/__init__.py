@@ -1,1 +1,1 @@
-"""One file a page; the computation is in the modules beside this folder."""
+"""One file per page; other packages do the computation."""

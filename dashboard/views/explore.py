@@ -1,4 +1,4 @@
-"""Explore: what a model loses, and what it saves, as more of it is removed."""
+"""Explore page: quality and size of a model's variants at every amount of compression."""
 
 from __future__ import annotations
 
@@ -38,15 +38,15 @@ from dashboard.panels.series import pick_series
 from dashboard.panels.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
-AT = "explore_at"  # the chosen amount
-SIDE = 500  # px that each of two charts beside each other has at least
+AT = "explore_at"  # key of the chosen amount
+SIDE = 500  # minimum width in px of two charts in a row
 
 
 def show_curve(shown: Shown) -> list[Item]:
-    """Show perplexity against what was removed, whatever amount is chosen: a chart that changes is built anew."""
+    """Show the perplexity curve; it does not depend on the chosen amount, so that the browser need not redraw it."""
     chosen = shown.chosen
     if shown.highlighted[chosen.axis.column].isna().all():
-        st.info("No latency was measured for these points yet. Tick 'Latency' on the Run page to measure it.")
+        st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
         return []
     drawn, caption, table, alt = curve_data(shown)
     names = series_of(shown.highlighted)
@@ -64,16 +64,16 @@ def show_curve(shown: Shown) -> list[Item]:
 
 
 def perplexities_of(shown: Shown) -> Pivot:
-    """Return the points as papers print them: method by amount."""
-    there, order = with_dense(shown.dense, shown.highlighted), points.amounts(shown.highlighted)
-    apart = significance_of_best(shown.chosen.measured)
+    """Return the perplexities in the layout of papers: method by amount."""
+    rows, order = with_dense(shown.dense, shown.highlighted), points.amounts(shown.highlighted)
+    test = significance_of_best(shown.chosen.measured)
     return Pivot(
-        f"Perplexity on {called(str(shown.chosen.corpus))}", there, "where", True, order=order, is_distinguishable=apart
+        f"Perplexity on {called(str(shown.chosen.corpus))}", rows, "where", True, order=order, is_distinguishable=test
     )
 
 
 def clicked(key: str, found: pd.DataFrame) -> None:
-    """Choose the amount of the point that was clicked, and open its details."""
+    """Choose the amount of a clicked point, and open its details."""
     details.open_point(key)
     where = found.loc[found["key"] == key, "where"]
     if len(where):
@@ -81,7 +81,7 @@ def clicked(key: str, found: pd.DataFrame) -> None:
 
 
 def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
-    """Show the accuracies of methods of which no perplexity is `found`, such as of what was imported without one."""
+    """Show the accuracies of methods without a perplexity in `found`, such as imported ones."""
     scored = chosen.scores[~points.is_dense(chosen.scores)]
     if scored.empty:
         return []
@@ -92,7 +92,7 @@ def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
 
 
 def pick_amount(steps: list[str], start: str) -> str:
-    """Let one of the amounts be chosen where there are several."""
+    """Show the field of the amounts if there are several, and return the chosen one."""
     if len(steps) < 2:
         return start
     title = points.amount_title(steps)
@@ -100,9 +100,9 @@ def pick_amount(steps: list[str], start: str) -> str:
 
 
 def all_points(shown: Shown) -> Item:
-    """Show every point of the curve in a table, with what can be said of its difference to the dense model."""
+    """Show a table of every point of the curve, with paired differences to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
-    st.header("All points", anchor=False, help=f"Choose a row to see its details.\n\n{explained}")
+    st.header("All points", anchor=False, help=f"Select a row to open its details.\n\n{explained}")
     table, caption, means, _ = points_data(shown)
     accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "where", False, form=".1f")
     return widgets.show_table(
@@ -119,13 +119,16 @@ def all_points(shown: Shown) -> Item:
 
 @st.fragment
 def charts(shown: Shown, items: list[Item]) -> None:
-    """Show the answer and both charts at one amount, which only these depend on, and put them into `items`."""
+    """Show the answer and both charts at the chosen amount, and store their exports in `items`.
+
+    Only these depend on the amount, hence the fragment.
+    """
     steps = points.amounts(shown.highlighted)
     start = points.first_amount(steps)
-    said = st.container()
+    above = st.container()
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
-            drawn = show_curve(shown)  # first, as the browser takes longest to draw it
+            drawn = show_curve(shown)  # first, because the browser takes longest to draw it
             at = pick_amount(steps, start)
             every = with_dense(shown.dense, shown.points)
             addresses = details.pick_point(every)
@@ -133,19 +136,20 @@ def charts(shown: Shown, items: list[Item]) -> None:
             names = series_of(shown.highlighted)
             accuracy = show_accuracy(shown.chosen, shown.points, shown.scored, at, names, shown.show_context)
     items[:] = [*drawn, *accuracy]
-    with said:
+    with above:
         here = rows_at(shown.highlighted, at)
         show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
     details.show_details(every, addresses)
 
 
 def page() -> None:
+    """Show the page."""
     arrive("explore_")
     rename_models()
     st.title("Explore", anchor=False)
     measured = data.models()
     if not measured:
-        st.info("There are no results yet. Start with a run of the default model.")
+        st.info("There are no results yet. Run the default model first.")
         st.page_link("views/run.py", label="Run a model", icon=":material/play_circle:")
         return
     stories.show_first()
@@ -175,33 +179,33 @@ def page() -> None:
     elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):
         name = "tradeoff" if mode == TRADE_OFF else "models"
         widgets.export_page(f"slimscope-{name}", lambda: items)
-    with skipped:  # last, as the charts read samples
+    with skipped:  # last, because the charts read samples and add warnings
         widgets.show_skipped(data.unread(chosen.model))
     refresh_when_done()
 
 
 def show_curves(chosen: Chosen) -> None:
-    """Show what the chosen methods lose at every amount."""
+    """Show the curve view of the chosen methods."""
     measured = chosen.measured
     dense, found = split_points(measured)
     if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
-        st.info("Choose at least one method at the left.")
+        st.info("Choose at least one method in the sidebar.")
         return
     if found.empty:
         if scored := show_scores(chosen, found):
             widgets.export_page("slimscope-explore", lambda: scored)
-        st.info("No perplexity of these methods is there yet: run one, or choose another model or text at the left.")
+        st.info("These methods have no perplexity yet. Run one, or choose another model or text in the sidebar.")
         if len(measured):
             offer_points(chosen, dense, found, [])
         return
     above = st.container()
     names, others = pick_series(found)
     if not names:
-        above.info("Choose at least one of the series to show.")
+        above.info("Choose at least one series.")
         return
-    items: list[Item] = []  # of the charts, as they are when all is exported
+    items: list[Item] = []  # filled by the fragment, for the export of the page
     with above:
-        with st.skeleton(SIDE):  # as every answer of every document is read once
+        with st.skeleton(SIDE):  # the first run reads the answers of every document
             shown = shown_series(chosen, dense, found, names, others)
         charts(shown, items)
     offer_points(chosen, dense, found, names)
@@ -210,7 +214,7 @@ def show_curves(chosen: Chosen) -> None:
 
 
 def refresh_when_done() -> None:
-    """Look every two seconds, while jobs are active, whether a result has come, and show it."""
+    """Check every two seconds for new results while jobs are active, and show them."""
     if not data.active_jobs():
         return
     stamp, jobs = data.stamp(), {job.id for job in data.active_jobs()}

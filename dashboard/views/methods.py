@@ -1,4 +1,4 @@
-"""Methods: the ways to make a model smaller, as a map and a card each, and the words that pages use."""
+"""Methods page: a map of the compression methods, a card for each, and the glossary."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from dashboard.panels.widgets import page_theme
 
 
 def choose() -> list[type[Method]]:
-    """Let the methods be searched and one kind of them be picked; return those that are left."""
+    """Show the search and kind fields; return the matching methods."""
     kinds = [kind.leaf.name for _, kinds in populated_branches(STAGES) for kind in kinds]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         words = st.text_input(
             "Search", key="methods_search", placeholder="a name, an author, a word", width=280, **BOUND
         )
         kind = st.pills("Kind", kinds, key="methods_kind", **BOUND)
-    asked = words.casefold().split()
-    return [one for one in STAGES if _of(one, kind) and all(word in search_text(one) for word in asked)]
+    terms = words.casefold().split()
+    return [one for one in STAGES if _of(one, kind) and all(word in search_text(one) for word in terms)]
 
 
 def _of(method: type[Method], kind: str | None) -> bool:
@@ -31,7 +31,7 @@ def _of(method: type[Method], kind: str | None) -> bool:
 
 
 def search_text(method: type[Method]) -> str:
-    """Return all words of a method that a search looks through."""
+    """Return the searchable text of a method."""
     cited = method.citation
     paper = (cited.title, cited.authors, str(cited.year)) if cited else ()
     parts = (method.name, method.label, method.summary, method.idea, *paper, *method.Parameters.model_fields)
@@ -39,12 +39,13 @@ def search_text(method: type[Method]) -> str:
 
 
 def page() -> None:
+    """Show the page."""
     st.title("Methods", anchor=False)
-    st.markdown("What can be done to a model to make it smaller, and what each way does to its weights.")
+    st.markdown("The compression methods and their effect on the weights of a model.")
     tree = populated_branches(choose())
     stored, theme = known(STAGES), page_theme()
     if not tree:
-        st.info("No method has all of these words; search for fewer, or choose another kind.")
+        st.info("No method matches all of these words. Search for fewer, or choose another kind.")
     else:
         show_map(tree, theme)
     for branch, kinds in tree:

@@ -1,4 +1,4 @@
-"""Published: the papers' own tables, to read beside what was measured here. Different protocols never share an axis."""
+"""Published page: tables of the papers and comparable results measured here; each chart has a single protocol."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from dashboard.panels.binding import BOUND
 from dashboard.panels.curve_data import split_points, with_dense
 from dashboard.panels.glossary import terms
 
-PARAMETERS = figures.Axis("ratio", "Share of parameters removed", percent=True)
+PARAMETERS = figures.Axis("ratio", "Pruning ratio (parameters)", percent=True)
 TUNING = {"as pruned": (False,), "after LoRA tuning": (True,), "both": (False, True)}
 SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
 
 
 def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
-    """Show perplexity by model size on one text."""
+    """Show perplexity by model on one text."""
     corpus = st.segmented_control(
         "Text",
         list(dict.fromkeys(rows["dataset"])),
@@ -37,7 +37,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     rows = papers.on_text(rows, corpus)
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
-    caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the weights in the blocks. {cited(table)}"
+    caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the block weights. {cited(table)}"
     pivots = [Pivot(f"Perplexity on {called(corpus)}", shown, "model", True, group="kind")]
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
@@ -60,8 +60,8 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     """Show accuracy by task."""
     shown = papers.by_task(rows)
     order = list(dict.fromkeys(shown["task"]))
-    removed = f" {rows['removed'].iloc[-1]} removed." if table.by == "ratio" else ""
-    caption = f"{papers.protocol(rows)}.{removed} Dotted: guessing. {cited(table)}"
+    amount = f" Pruning ratio: {rows['removed'].iloc[-1]}." if table.by == "ratio" else ""
+    caption = f"{papers.protocol(rows)}.{amount} Dotted: chance. {cited(table)}"
     chart = widgets.show_chart(
         key,
         partial(dots.accuracy_dots, shown, order=order),
@@ -75,12 +75,12 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
 
 
 def accuracies_of(shown: pd.DataFrame) -> Pivot:
-    """Return accuracies as papers print them: method by task, the best of each amount."""
+    """Return accuracies in the layout of papers: method by task, with the best of each amount."""
     return Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="where")
 
 
 def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
-    """Show perplexity by ratio, then accuracy at one ratio, before or after tuning."""
+    """Show perplexity by ratio, then accuracy at one ratio, before or after fine-tuning."""
     with st.container(horizontal=True):
         tuned = st.segmented_control(
             "Weights",
@@ -103,7 +103,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         step = steps[0]
         if len(steps) > 1:
             step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", required=True, **BOUND)
-    state = "as pruned, with an arrow to after LoRA tuning" if tuned == "both" else tuned
+    state = "as pruned, with arrows to after LoRA tuning" if tuned == "both" else tuned
     mine = papers.with_tuning(rows, TUNING[tuned])
     read = papers.on_text(mine, corpus)
     found, dense = papers.by_ratio(read)
@@ -115,7 +115,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         found[["series", "ratio", "value"]],
         file=export_name(table.title, corpus, "perplexity"),
         pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "where", True)],
-        alt=f"Perplexity of {model} by share of parameters removed, a line for each method",
+        alt=f"Perplexity of {model} by pruning ratio, a line for each method",
     )
     scored = papers.accuracies_at(mine, step)
     items = [drawn, *tasks(scored, table, "published_tasks")]
@@ -128,23 +128,23 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
 
 
 def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[Item]:
-    """Show what was measured here of the printed methods, on the same text in windows of the same length.
+    """Show the results of the printed methods measured here, on the same text and window length.
 
-    On a chart of its own, as it is another model.
+    They have a separate chart because their model differs.
     """
     begin_ours()
     read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
     wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
     rows = papers.measured_curve(read, window, wanted)
     if rows.empty:
-        st.caption(f"None of them was measured here on {called(corpus)} in windows of {int(window)} tokens yet.")
+        st.caption(f"These methods have no own results on {called(corpus)} in windows of {int(window)} tokens yet.")
         return []
     model = rows["model"].iloc[0]
     dense, found = split_points(rows)
     both = with_dense(dense, found)
     caption = (
-        f"Measured by Slimscope on {model}, another model than the paper's, so compare the shape of the curves, "
-        f"not the numbers; {called(corpus)}: {rows['protocol'].iloc[0]}.{curve.explained(found, dense)}"
+        f"Measured by Slimscope on {model}, not on the paper's model: compare the shapes of the curves, not the "
+        f"numbers. {called(corpus)}: {rows['protocol'].iloc[0]}.{curve.explained(found, dense)}"
     )
     return [
         widgets.show_chart(
@@ -154,30 +154,30 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
             found[["series", "where", "value", "low", "high", "seeds"]],
             file=export_name(model_part(model), corpus, "perplexity-as-published"),
             pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "where", True, order=points.amounts(found))],
-            alt=f"Perplexity of {model} on {corpus} as measured here",
+            alt=f"Perplexity of {model} on {called(corpus)} as measured here",
         )
     ]
 
 
 def begin_ours() -> None:
-    """Begin the part of what was measured here."""
+    """Show the heading of the results measured here."""
     st.header("Measured here", anchor=False)
-    st.caption("By Slimscope only: what was imported is shown on Explore.")
+    st.caption("Results of Slimscope only; Explore shows imported results.")
 
 
 def ours_by_task(printed: pd.DataFrame) -> list[Item]:
-    """Show the accuracies that were measured here on the printed tasks, at the printed amounts."""
+    """Show the accuracies measured here on the printed tasks at the printed amounts."""
     begin_ours()
     rows = papers.measured(data.rows("acc", tuple(papers.tasks_here(printed))), printed)
     if rows.empty:
-        st.caption("None of them was measured here on these tasks yet.")
+        st.caption("These methods have no own results on these tasks yet.")
         return []
     shown = papers.by_task(rows)
     order = list(dict.fromkeys(shown["task"]))
-    caption = f"Measured by Slimscope on {rows['model'].iloc[0]}, accuracy: {rows['protocol'].iloc[0]}. Another model "
-    caption += "than the paper's, so compare how the methods lie, not the numbers. Dotted: guessing."
+    caption = f"Measured by Slimscope on {rows['model'].iloc[0]}, accuracy: {rows['protocol'].iloc[0]}. The model "
+    caption += "differs from the paper's: compare the order of the methods, not the numbers. Dotted: chance."
     if (printed["dataset"] == "storycloze").any():
-        caption += " StoryCloze's documents are not free to download, so it is not measured here."
+        caption += " StoryCloze is not freely available and therefore not measured."
     return [
         widgets.show_chart(
             "published_ours_by_task",
@@ -192,17 +192,19 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
 
 
 def cited(table: papers.Table) -> str:
+    """Return the citation of a table."""
     return f"{table.citation} ({', '.join(table.tables)})."
 
 
 def page() -> None:
+    """Show the page."""
     st.title("Published", anchor=False, help=terms(("perplexity", "window", "zero-shot accuracy")))
-    st.markdown("The papers' own numbers. Each chart keeps to one protocol: text, window and model are in its caption.")
+    st.markdown("Results as published. Each chart has a single protocol, which its caption describes.")
     frame = data.published()
     widgets.show_skipped(frame.attrs["warnings"])
     tables = {table.title: table for table in papers.TABLES if len(papers.rows_of(frame, table))}
     if not tables:
-        st.info("The papers' tables are missing from cached_results/published.")
+        st.info("The folder cached_results/published has no tables of papers.")
         return
     table = tables[st.selectbox("Table", list(tables), key="published_table_name", **BOUND)]
     rows = papers.rows_of(frame, table)

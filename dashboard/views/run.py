@@ -1,4 +1,4 @@
-"""Run: make a compressed model by a chain of stages and measure it, or a grid of them."""
+"""Run page: compress a model by a chain of stages and measure it, or run a grid of chains."""
 
 from __future__ import annotations
 
@@ -28,44 +28,44 @@ MODE = "run_mode"
 
 
 class FormInput(NamedTuple):
-    """What the form holds."""
+    """The values of the form."""
 
     model: str
     what: Chain | Series
     seeds: tuple[int, ...]
-    common: dict[str, Any]  # texts, measuring, precision, device, a folder's name: arguments of `complete` and `points`
+    common: dict[str, Any]  # arguments of `complete` and `expand_grid`: texts, measurements, precision, device, name
 
 
 def form() -> RunRequest:
-    """Show the form; return the runs it asks for, none where something in it is wrong or waits."""
+    """Show the form and return its runs; none if a field is wrong or waits for a permission."""
     mistakes = FormErrors()
-    with group("What"):
+    with group("Model and compression"):
         model = model_input(mistakes)
         mode = st.segmented_control(
             "Runs", [ONE, GRID], default=ONE, required=True, key=MODE, on_change=_switched, **HELD
         )
-        what = series_input(present_chain(), mistakes) if mode == GRID else chain_input()
-    if isinstance(what, Chain) and not what.readable:
-        mistakes.found = True  # as its field says
-    with group("On what"):
+        chains = series_input(present_chain(), mistakes) if mode == GRID else chain_input()
+    if isinstance(chains, Chain) and not chains.readable:
+        mistakes.found = True  # the field shows the error
+    with group("Data"):
         purposes = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
         read = {
             name: texts.text_input(purpose, model.shape, mistakes)
             for reads, purpose, name in purposes
-            if reads in what.reads
+            if reads in chains.reads
         }
-        seeds = _seeds(what, mistakes)
-        if not (read or what.uses_seed):
-            st.caption("Nothing of it reads a text or draws anything.")
-    with group("Measured how"):
+        seeds = _seeds(chains, mistakes)
+        if not (read or chains.uses_seed):
+            st.caption("This chain needs no data and no seed.")
+    with group("Measurements"):
         measured = dict(measuring_inputs(model.shape, mistakes)) if model.reads_text else {}
     advanced = _advanced(mistakes)
     if mistakes.found:
         return RunRequest(grid=mode == GRID)
     if mistakes.waits:
-        return RunRequest(where="The form waits for what the link names to be read.", grid=mode == GRID)
-    asked = FormInput(model.name, what, seeds, {**read, **measured, **advanced, "name": model.given})
-    return _grid(asked, what) if isinstance(what, Series) else _one(asked, what)
+        return RunRequest(where="Confirm in the form that Slimscope may read the linked files.", grid=mode == GRID)
+    values = FormInput(model.name, chains, seeds, {**read, **measured, **advanced, "name": model.given})
+    return _grid(values, chains) if isinstance(chains, Series) else _one(values, chains)
 
 
 def _switched() -> None:
@@ -73,17 +73,17 @@ def _switched() -> None:
         prefill(present_chain())
 
 
-def _seeds(what: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
-    if not what.uses_seed:
+def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
+    if not chains.uses_seed:
         return (0,)
-    if isinstance(what, Series):
+    if isinstance(chains, Series):
         return seeds_input(mistakes)
-    told = "Draws the text, and what training draws."
-    return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=told, **HELD),)
+    help = "Fixes the sampling of data and the randomness of training."
+    return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=help, **HELD),)
 
 
 def _advanced(mistakes: FormErrors) -> dict[str, Any]:
-    """Ask for what rarely changes; it is open while something in it is wrong."""
+    """Show the fields that rarely change, unfolded if one is wrong."""
     try:
         check_device(st.session_state.get("run_device", "cpu") or "")
     except UserError:
@@ -98,39 +98,40 @@ def _advanced(mistakes: FormErrors) -> dict[str, Any]:
     return {"dtype": dtype, "device": device}
 
 
-def _one(asked: FormInput, chain: Chain) -> RunRequest:
+def _one(values: FormInput, chain: Chain) -> RunRequest:
     try:
-        return RunRequest([complete(asked.model, chain.text, seed=asked.seeds[0], **asked.common)])
+        return RunRequest([complete(values.model, chain.text, seed=values.seeds[0], **values.common)])
     except UserError as error:
         blamed = chain.blame(error)
         if blamed is None:
             return RunRequest(problem=str(error))
-        return RunRequest(where=f"Stage {blamed + 1} of the chain does not fit, as its card says.")
+        return RunRequest(where=f"Correct stage {blamed + 1} of the chain; its card shows the error.")
 
 
-def _grid(asked: FormInput, series: Series) -> RunRequest:
+def _grid(values: FormInput, series: Series) -> RunRequest:
     grid = Grid(
-        models=(asked.model,),
+        models=(values.model,),
         chains=series.chains,
         ratios=tuple(ratio for ratio, _ in series.amounts if ratio is not None),
         patterns=tuple(pattern for _, pattern in series.amounts if pattern),
-        seeds=asked.seeds,
+        seeds=values.seeds,
     )
     runs = count(grid)
     if runs > MOST_RUNS:
-        problem = f"The grid has {runs:,} runs, and {MOST_RUNS} are the most: leave out chains, amounts or seeds."
+        problem = f"The grid has {runs:,} runs; the maximum is {MOST_RUNS}. Remove chains, amounts or seeds."
         return RunRequest(problem=problem, grid=True)
     try:
-        specs, _ = expand_grid(grid, **asked.common)
+        specs, _ = expand_grid(grid, **values.common)
     except UserError as error:
         series.box.error(str(error))
-        return RunRequest(where="A chain does not fit, as its field says.", grid=True)
+        return RunRequest(where="Correct the chains; their field shows the error.", grid=True)
     return RunRequest(specs, several(series.chains), grid=True)
 
 
 def page() -> None:
+    """Show the page."""
     st.title("Run", anchor=False)
-    st.markdown("Compress a model on this machine and measure what is left of it.")
+    st.markdown("Compress a model on this machine and measure its quality, size and speed.")
     left, right = two_sides()
     with left:
         wanted = form()

@@ -100,7 +100,7 @@ def test_a_point_is_opened_and_closed_by_keyboard(page, address):
     expect(page.get_by_role("option")).to_have_text(["wanda@0.3"])
     for key in ("ArrowDown", "Enter"):
         page.keyboard.press(key)
-    dialog.get_by_text("Make it again").wait_for()
+    dialog.get_by_text("Command to reproduce it").wait_for()
     page.keyboard.press("Escape")
     dialog.wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")
@@ -108,7 +108,7 @@ def test_a_point_is_opened_and_closed_by_keyboard(page, address):
     page.locator(".st-key-explore_points canvas").first.focus()
     for key in ("ArrowDown", "Shift+Space"):  # to a row of the table, and choose it
         page.keyboard.press(key)
-    dialog.get_by_text("Make it again").wait_for()
+    dialog.get_by_text("Command to reproduce it").wait_for()
     dialog.get_by_role("button", name="Close").press("Enter")
     dialog.wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")

@@ -156,7 +156,7 @@ def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address
     page.wait_for_function("location.search.includes('explore_law_keep=89')")
     settled(page).reload()
     page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
-    settled(page).get_by_text("What the papers found").click()
+    settled(page).get_by_text("Findings of the papers").click()
     page.get_by_role("link", name="P2 Law").wait_for()
     overflow = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
@@ -273,7 +273,7 @@ def test_a_folder_that_a_link_names_waits_for_the_button(page, address, tmp_path
     button = page.get_by_role("button", name="Read this folder")
     button.wait_for()
     assert page.get_by_text("contains no JSON object").count() == 0
-    page.get_by_role("spinbutton", name="Share of block weights").fill("0.3")
+    page.get_by_role("spinbutton", name="Cumulative ratio after this stage").fill("0.3")
     page.keyboard.press("Enter")
     settled(page)
     button.click()

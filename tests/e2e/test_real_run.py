@@ -46,9 +46,9 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     page.get_by_role("option", name="Wanda").first.wait_for()
     method.press("Enter")
     settled(page)
-    enter(last.get_by_label("Share of block weights gone after it", exact=True), "0.55")
+    enter(last.get_by_label("Cumulative ratio after this stage", exact=True), "0.55")
     expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
-    for label in ("Windows", "First windows"):
+    for label in ("Sequences", "First windows"):
         enter(page.get_by_label(label, exact=True), "1")
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
@@ -56,7 +56,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     job.get_by_text("Wanda, 33 %, then AdaPrune").wait_for()
     job.get_by_role("progressbar").wait_for(timeout=2 * MINUTES)
     page.reload()  # a job outlives the page that started it
-    way = job.get_by_role("link", name="See it on Explore")
+    way = job.get_by_role("link", name="Show on Explore")
     way.wait_for(timeout=12 * MINUTES)
     settled(page)  # the whole page runs once more when its last job has ended
     way.click()

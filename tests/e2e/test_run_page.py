@@ -22,13 +22,13 @@ def computing(results):
 
 def test_a_grid_is_queued_reordered_and_cancelled(page, address, computing):
     settled(opened(page, f"{address}/run?{GRID}"))
-    page.get_by_text("4 runs, the dense model's among them: 4 left to start").wait_for()
+    page.get_by_text("4 runs including the dense model: 4 to start").wait_for()
     page.get_by_role("button", name="Start").click()
     card = page.locator(".st-key-run_start_card")
-    card.get_by_text("Waits for another run on this machine").wait_for()
+    card.get_by_text("Waiting for another run on this machine").wait_for()
     rows = page.locator("[class*=st-key-run_waits_] li")
     expect(rows).to_have_text([f"Magnitude, {share} %, smollm2-135m" for share in (31, 32, 33)])
-    expect(page.get_by_text("3 wait · about")).to_be_visible()
+    expect(page.get_by_text("3 jobs queued · about")).to_be_visible()
     last = page.locator("[class*='st-key-run_waits_']", has_text="33 %").first
     last.get_by_role("button", name="arrow_upward").click()
     expect(rows).to_have_text([f"Magnitude, {share} %, smollm2-135m" for share in (31, 33, 32)])

@@ -37,7 +37,7 @@ def table(app) -> pd.DataFrame:
 def test_a_csv_is_shown_first_and_stored_at_the_press_of_the_button(store):
     app = given(open_app(RUN), sheet(*ROWS))
     assert list(table(app)["Series"]) == ["my-pruner (imported)"] * 2
-    assert list(table(app)["Removed"]) == ["30 %", "50 %"] and not store.results()
+    assert list(table(app)["Amount"]) == ["30 %", "50 %"] and not store.results()
     app.button(key="run_import_keep").click().run()
     assert not app.exception and len(store.results()) == 2
     assert "2 numbers of 2 variants" in app.success[0].value
@@ -46,12 +46,12 @@ def test_a_csv_is_shown_first_and_stored_at_the_press_of_the_button(store):
 
 def test_a_file_of_lm_eval_is_told_what_it_is_of(store):
     app = given(open_app(RUN), *uploads())
-    assert app.info[-1].value == "Say which model it was made of." and not app.error
+    assert app.info[-1].value == "Choose the dense model of these results." and not app.error
     app.selectbox(key="run_import_model").set_value("smollm2-135m").run()
     app.text_input(key="run_import_label").set_value("harness").run()
     app.text_input(key="run_import_removed").set_value("2:4").run()
-    assert set(table(app)["Series"]) == {"harness (imported)"} and set(table(app)["Removed"]) == {"2:4"}
-    assert set(table(app)["Answers"]) == {"kept"}
+    assert set(table(app)["Series"]) == {"harness (imported)"} and set(table(app)["Amount"]) == {"2:4"}
+    assert set(table(app)["Answers"]) == {"stored"}
     app.button(key="run_import_keep").click().run()
     (result,) = store.results()
     assert (result.variant.pattern, len(result.measurements)) == ("2:4", 5)
@@ -60,7 +60,7 @@ def test_a_file_of_lm_eval_is_told_what_it_is_of(store):
 
 def test_what_is_wrong_is_said_and_nothing_offered(store):
     app = given(open_app(RUN), sheet(ROWS[0], "x"))
-    assert "Nothing can be imported" in app.error[0].value
+    assert "These files cannot be imported" in app.error[0].value
     assert "mine.csv, row 3 has 1 cells" in " ".join(text.value for text in app.text)
     assert "run_import_keep" not in {button.key for button in app.button}
 
@@ -159,6 +159,6 @@ def test_explore_shows_accuracies_without_a_perplexity(filled):
     store_imports(read_imports([sheet(*rows)], None, filled), filled)
     app = open_app(explore_model="org/other")
     assert len(charts(app)) == 1 and "zero-shot accuracy at 50 %" in app.caption[0].value
-    assert "No perplexity of these methods" in app.info[0].value
+    assert "These methods have no perplexity" in app.info[0].value
     app = open_app(explore_model="org/third", explore_at="30 %")
     assert "zero-shot accuracy at 30 %" in app.caption[0].value and len(charts(app)) == 1

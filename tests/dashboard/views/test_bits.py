@@ -14,7 +14,7 @@ from tests.dashboard.synthetic import chained, result
 
 def test_the_form_asks_for_bits(fresh):
     app = open_app("views/run.py", chain="gptq@3bit,group_size=32")
-    control = next(one for one in app.segmented_control if one.label == "Bits a weight")
+    control = next(one for one in app.segmented_control if one.label == "Bits per weight")
     assert control.value == "3bit" and chain_field(app).value == "gptq@3bit,group_size=32"
     control.set_value("2bit").run()
     assert not app.exception and chain_field(app).value == "gptq@2bit,group_size=32"
@@ -22,7 +22,7 @@ def test_the_form_asks_for_bits(fresh):
 
 def test_a_mean_of_bits_that_is_typed_is_among_the_choices(fresh):
     app = open_app("views/run.py", chain="gptq@3.5bit")
-    control = next(one for one in app.segmented_control if one.label == "Bits a weight")
+    control = next(one for one in app.segmented_control if one.label == "Bits per weight")
     assert not app.exception and control.value == "3.5bit" and chain_field(app).value == "gptq@3.5bit"
     assert control.options[-1] == "3.5 bit"
 
@@ -77,7 +77,7 @@ def test_a_quantised_point_shows_bits_and_no_removed_share(store):
     )
     assert not app.exception
     facts = " ".join(text.value for text in app.markdown)
-    assert "9.00 bits per block weight" in facts.lower() and "zero or gone" not in facts
+    assert "9.00 bits per block weight" in facts.lower() and "zero or removed" not in facts
     points, stages = (table.value for table in app.dataframe[:2])
     assert points["Model removed (%)"].isna().all() and list(points["Amount"]) == ["3 bit"]
     assert stages["Cumulative pruning ratio (%)"].isna().all()

@@ -45,7 +45,7 @@ def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(
     control(app, "explore_as").set_value("Accuracy").run()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert "majority class" in titles(app)
-    assert "Chance: guessing" in said(app) and "Majority class: always" in said(app)
+    assert "Chance: a random choice" in said(app) and "Majority class: always" in said(app)
     assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
 
 
@@ -59,10 +59,10 @@ def test_a_variant_whose_answers_were_not_kept_is_named(answers):
 def test_where_nothing_can_be_paired_accuracies_are_shown_and_a_sentence_says_why(filled):
     app = open_app()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
-    assert f"No difference to dense is shown: {NOT_KEPT}." in said(app)
+    assert f"Differences to dense are unavailable: {NOT_KEPT}." in said(app)
     assert "explore_as" not in {group.key for group in app.get("button_group")}
     control(app, "explore_tasks").set_value("Task by task").run()
-    assert "Chance: guessing" in said(app) and "Majority" not in said(app)
+    assert "Chance: a random choice" in said(app) and "Majority" not in said(app)
     assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}
     assert "Holm" not in said(app) and not app.exception
 
@@ -108,7 +108,7 @@ def test_a_point_is_compared_with_dense_and_with_any_other(answers):
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["This is"]) <= {"worse", "better", "not significant"}
     assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
-    assert "beside Dense." in said(app) and "of each number by itself" in said(app)
+    assert "compared with Dense." in said(app) and "paired test of each number" in said(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
     wanda = beside(app)
     assert list(wanda["This"]) == list(table["This"]) and list(wanda["Other"]) != list(table["Other"])
@@ -141,7 +141,7 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
     limits = app.selectbox(key="explore_documents")
     assert limits.value == "First 200 documents of each task, float32"
     assert "first 200 documents of each task" in said(app)
-    assert "No zero-shot numbers at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
+    assert "No zero-shot accuracy at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
     table = app.dataframe[0].value

@@ -39,7 +39,10 @@ def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled
     assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
     assert len(charts(app)) == 4  # curve, accuracies, losses, layers
     said = " ".join(caption.value for caption in app.caption)
-    assert "trained on passages-calibration:512x256. 40 steps, 163,840 tokens; the weights of step 32 were kept" in said
+    assert (
+        "losses on passages-calibration:512x256. 40 steps, 163,840 tokens; the variant has the weights of step 32"
+        in said
+    )
     assert "run smollm2-135m sparsegpt@0.5+lora" in app.code[0].value
     assert "--train passages-calibration:512x256" in app.code[0].value
     assert not app.exception
@@ -64,13 +67,13 @@ def test_a_chain_is_shown_with_all_its_stages(filled):
     app = open_app(explore_point=CHAIN)
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
-    assert "Made in 180 s" in " ".join(text.value for text in app.markdown)
+    assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
     told = app.dataframe[1].value
     assert list(told["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
     assert list(told["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
     assert list(told["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(told["Seconds"]) == {60.0}
     said = " ".join(caption.value for caption in app.caption)
-    assert "losses while it was trained on passages-calibration:512x256" in said
+    assert "training and held-out losses on on passages-calibration:512x256" in said
     assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in said
     assert f"run smollm2-135m {CHAIN} " in app.code[0].value
     (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
@@ -97,7 +100,7 @@ def test_where_no_command_makes_a_point_again_its_reason_is_said(filled):
     filled.delete(one.variant.key)
     app = open_app(explore_point="wanda@0.5")
     said = " ".join(caption.value for caption in app.caption)
-    assert "There is no command that makes it again: Variant cccccccccccc was made by version 99 of Wanda" in said
+    assert "This variant cannot be reproduced: Variant cccccccccccc was made by version 99 of Wanda" in said
     assert not app.code and not app.exception
 
 
@@ -179,7 +182,7 @@ def test_no_method_chosen_is_said(filled):
 
 def test_an_amount_without_accuracies_is_said(filled):
     app = open_app(explore_at="40 %")
-    assert "No zero-shot numbers at 40 %" in app.info[0].value
+    assert "No zero-shot accuracy at 40 %" in app.info[0].value
 
 
 @pytest.fixture
@@ -209,7 +212,7 @@ def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_ca
     assert "Wanda" in drawn_accuracies(app)
     table = app.dataframe[0].value.set_index("Method")
     assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
-    captions = [caption.value for caption in app.caption if "where a method reads data" in caption.value]
+    captions = [caption.value for caption in app.caption if "Calibration data: " in caption.value]
     assert len(captions) >= 2 and all("c4-sample:16x2048" in caption for caption in captions)
 
 
@@ -225,7 +228,7 @@ def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
     assert all(name in differences for name in ("Magnitude", "Wanda", "RIA", "SparseGPT"))
     assert not app.info  # of which nothing lacks
     control(app, "explore_at").set_value("30 %").run()
-    assert "No zero-shot numbers at 30 % yet on the first 500 documents" in app.info[0].value
+    assert "No zero-shot accuracy at 30 % yet on the first 500 documents" in app.info[0].value
     app.selectbox(key="explore_documents").set_value("First 100 documents of each task, float32").run()
     for amount in ("30 %", "70 %", "4:8", "2:4"):
         control(app, "explore_at").set_value(amount).run()
@@ -238,7 +241,7 @@ def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_mis
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
     assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
     said = app.info[0].value
-    assert "No zero-shot numbers at 50 % yet of Wanda." in said
+    assert "No zero-shot accuracy at 50 % yet of Wanda." in said
     assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
     table = app.dataframe[0].value
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
@@ -251,7 +254,7 @@ def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_mor
     app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
     assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
     said = app.info[0].value
-    assert "No zero-shot numbers at 50 % yet of LoRAP on the first 100 documents of each task, float32." in said
+    assert "No zero-shot accuracy at 50 % yet of LoRAP on the first 100 documents of each task, float32." in said
 
 
 def test_one_training_text_is_shown_at_a_time(filled):
@@ -280,7 +283,9 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
     store.put(result("dense", 20.0, corpus="wikitext2"))
     store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
     app = opened(open_app())
-    assert "wikitext2 is not here and cannot be fetched" in " ".join(caption.value for caption in app.caption)
+    assert "WikiText-2 is not on this machine and cannot be downloaded" in " ".join(
+        caption.value for caption in app.caption
+    )
     assert [button.key for button in app.button] == ["about"]
 
 
@@ -289,13 +294,13 @@ def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
     texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
     own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
-    assert "c4-sample is not here" in offers.offer("smollm2-135m", [own], None, None).error
+    assert "c4-sample is not on this machine" in offers.offer("smollm2-135m", [own], None, None).error
     assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
 
 
 def test_latency_that_nobody_measured_is_said(filled):
     app = open_app(explore_x="time to write a token")
-    assert "No latency" in app.info[0].value
+    assert "have no latency" in app.info[0].value
 
 
 def test_changing_the_model_keeps_the_page_whole(filled):
@@ -335,7 +340,7 @@ def test_points_that_cannot_run_here_say_why(store):
         store.put(one)
     app = opened(open_app())
     said = " ".join(caption.value for caption in app.caption)
-    assert "cannot add points here: Unknown model 'no-such-model'" in said
+    assert "cannot run the missing points: Unknown model 'no-such-model'" in said
 
 
 def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
@@ -387,4 +392,4 @@ def test_the_losses_of_a_point_are_shown_beside_the_choice_of_training_texts(fil
     app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
     assert not app.exception
     assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
-    assert any("losses while it was trained" in caption.value for caption in app.caption)
+    assert any("training and held-out losses on" in caption.value for caption in app.caption)

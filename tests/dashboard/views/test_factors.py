@@ -12,7 +12,7 @@ TEXT = "passages-eval, 16 x 2048 tokens"
 
 def test_the_form_asks_for_a_factor(store):
     app = open_app("views/run.py", chain="slimllm@0.2+tensor-train@3x,shape=8x8x9")
-    field = next(one for one in app.selectbox if one.label == "Times smaller")
+    field = next(one for one in app.selectbox if one.label == "Compression factor")
     assert field.value == "3x" and chain_field(app).value == "slimllm@0.2+tensor-train@3x,shape=8x8x9"
     field.set_value("2x").run()
     assert not app.exception and chain_field(app).value == "slimllm@0.2+tensor-train@2x,shape=8x8x9"
@@ -43,7 +43,7 @@ def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store)
     (link,) = (
         one.proto.query_string
         for one in open_app("views/methods.py").get("page_link")
-        if one.proto.label == "See its curve" and "Tensor" in one.proto.query_string
+        if one.proto.label == "Show curve" and "Tensor" in one.proto.query_string
     )
     assert "packed+size" in link or "packed%20size" in link
 

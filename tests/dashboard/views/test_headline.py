@@ -16,8 +16,8 @@ def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_lin
     made = [one for one in bundled.read_measured().results.values() if reproduce(one).startswith(COMMAND)]
     (result,) = (one for one in made if one.variant.stages[0].seed == 0)
     told = {metric.label: metric for metric in app.metric}
-    assert set(told) == {"Perplexity", "Packed MB", "Bits a weight"}
-    assert float(told["Packed MB"].value) == pytest.approx(result.footprint.packed_bytes / 1e6, rel=5e-3)
+    assert set(told) == {"Perplexity", "Packed size (MB)", "Bits per weight"}
+    assert float(told["Packed size (MB)"].value) == pytest.approx(result.footprint.packed_bytes / 1e6, rel=5e-3)
     assert told["Perplexity"].delta == "dense 20.7"
     along = told["Perplexity"].proto.chart_data
     assert len(along) == 7 and list(along) == sorted(along)  # 10 % to 70 %
@@ -42,6 +42,6 @@ def test_a_point_of_several_seeds_says_so(fresh):
     ]
     ends = f"from {format_number(min(values))} to {format_number(max(values))}"
     assert told("sparsegpt@0.5") == [
-        f"Means of {len(values)} seeds, of perplexities {ends}. What is below is of seed 0."
+        f"Means of {len(values)} seeds with perplexities {ends}. The details below are of seed 0."
     ]
     assert told("sparsegpt@0.7") == []

@@ -43,8 +43,8 @@ def test_jobs_that_wait_stand_in_their_order_which_is_changed_by_hand(filled):
     app.button(key="run_waits_Move up_3").click().run()
     app.button(key="run_waits_Move down_1").click().run()
     assert waiting(app) == [f"1. {third}", f"2. {first}", f"3. {second}"]
-    (told,) = (caption.value for caption in app.caption if "wait" in caption.value)
-    assert re.fullmatch(r"3 wait · about [\d.]+ (s|min|h) left", told)
+    (told,) = (caption.value for caption in app.caption if "queued" in caption.value)
+    assert re.fullmatch(r"3 jobs queued · about [\d.]+ (s|min|h) left", told)
     with filled.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == 3).values(state="running", started=time.time()))
     app.run()
@@ -73,9 +73,9 @@ def test_a_job_that_waits_for_another_machine_says_why(filled, tmp_path):
         with filled.begin() as connection:
             connection.execute(update(jobs).where(jobs.c.id == job).values(host=host))
     captions = [caption.value.replace("\\", "") for caption in open_app("views/run.py").caption]
-    assert [text for text in captions if text.startswith("Waits for machine")] == [
-        "Waits for machine spruce: its model folder is only there.",
-        "Waits for machine larch: it saves its model there.",
+    assert [text for text in captions if text.startswith("Waiting for machine")] == [
+        "Waiting for machine spruce: its model folder is only there.",
+        "Waiting for machine larch: it saves its model there.",
     ]
 
 
@@ -87,7 +87,7 @@ def test_the_job_that_ended_last_stays_in_sight_and_those_before_are_folded(fill
             connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
     app = open_app("views/run.py")
     assert "run_Try again_3" in [button.key for button in app.button] and not app.error
-    assert "Ended before, 1 of them failed" in [box.label for box in app.expander]
+    assert "Ended jobs, 1 failed" in [box.label for box in app.expander]
     app.session_state["run_ended"] = True
     app.run()
     assert app.error[0].value == "The disk is full."
@@ -125,7 +125,7 @@ def test_running_failed_and_finished_jobs_say_so(filled):
     become(state="failed", error="The disk is full.", finished=2.0)
     assert app.error[0].value == "The disk is full."
     become(state="done", error=None)
-    assert app.page_link[-1].value == "See it on Explore"
+    assert app.page_link[-1].value == "Show on Explore"
 
 
 def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):

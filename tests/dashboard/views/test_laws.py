@@ -27,8 +27,8 @@ def test_the_sentence_is_of_the_form_that_predicts_best():
     app = open_law(law_of="SparseGPT", law_keep="80")
     best = best_of(fits(groups()["SparseGPT"]))
     assert sentence(best, 0.8) in read(app)
-    assert f"So says the form {best.form.name}, which predicts best here: it misses ratios" in read(app)
-    assert f"by {best.by_ratio.percent:.1f} % of ln(perplexity)" in read(app)
+    assert f"This is the form {best.form.name}, which predicts best here. Its error at ratios" in read(app)
+    assert f"is {best.by_ratio.percent:.1f} % of ln(perplexity)" in read(app)
     assert len(charts(app)) == 2
 
 
@@ -58,7 +58,7 @@ def test_of_accuracies_the_law_is_of_the_accuracy():
 
 def test_papers_are_cited_with_their_protocols():
     app = open_law()
-    (papers,) = [part for part in app.expander if part.label == "What the papers found"]
+    (papers,) = [part for part in app.expander if part.label == "Findings of the papers"]
     text = papers.markdown[0].value
     assert "https://arxiv.org/abs/2411.10272" in text and "https://arxiv.org/abs/2504.04342" in text
     assert "eight models" in text and "According to a summary" in text

@@ -8,7 +8,7 @@ def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
     app = open_app(explore_model="llama-7b", explore_text="wikitext2, all x 128 tokens")
     assert not app.exception
     said = " ".join(one.value for one in app.caption)
-    assert "numbers that papers print" in said and "paper SlimLLM, main table, unknown precision" in said
+    assert "This model has published results only" in said and "paper SlimLLM, main table, unknown precision" in said
     assert "Bars:" not in said and len(charts(app)) == 2
     assert "**SlimLLM (published)** has the lowest perplexity" in read(app)
     assert "points relative to dense, without an interval" in read(app)
@@ -19,7 +19,7 @@ def test_a_papers_point_names_its_table_and_cannot_be_made(fresh):
     app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
     assert not app.exception
     assert "ublished in [SlimLLM, main table](https://arxiv.org/abs/" in read(app)
-    assert "Make it again" not in read(app)
+    assert "Command to reproduce it" not in read(app)
 
 
 def test_several_models_are_multiples_of_their_own_dense(fresh):
@@ -50,7 +50,7 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
     )
     app.segmented_control(key="explore_against").set_value("what was removed").run()
     assert not app.exception and not app.dataframe
-    assert "No compressed smollm2-135m has a place here: choose other methods" in app.info[0].value
+    assert "No compressed smollm2-135m fits this chart. Choose other methods" in app.info[0].value
 
 
 def test_a_measured_model_that_is_not_here_has_its_curve_and_says_how_to_get_it(fresh, tmp_path, monkeypatch):

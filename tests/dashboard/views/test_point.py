@@ -58,7 +58,7 @@ def test_a_model_goes_into_the_folder_that_was_typed_just_before(two_points, tmp
     assert kind.options == ["538 MB, fp32", "269 MB, fp16", "269 MB, bf16"] and kind.value == "float32"
     folder.set_value("model")
     save.click().run()
-    assert not data.queue().jobs() and "Give the whole path" in app.toast[0].value
+    assert not data.queue().jobs() and "is not an absolute path" in app.toast[0].value
     folder, kind, save = save_inputs(app, spec)
     folder.set_value(str(tmp_path / "model"))  # no rerun between these and the click
     kind.set_value("float16")
@@ -66,7 +66,7 @@ def test_a_model_goes_into_the_folder_that_was_typed_just_before(two_points, tmp
     (job,) = data.queue().jobs()
     assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
     assert job.spec.variant == spec.variant and not job.spec.perplexity
-    assert f"It will be in {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
+    assert f"It writes {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
 
 
 def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
@@ -81,7 +81,7 @@ def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
     (job,) = data.queue().jobs()
     assert (job.spec.format, job.spec.precision) == ("gguf", "Q4_0")
     said = " ".join(caption.value.replace("\\", "") for caption in open_app("views/run.py").caption)
-    assert f"To be saved to {tmp_path / 'model'} as GGUF Q4_0" in said
+    assert f"Exports to {tmp_path / 'model'} as GGUF Q4_0" in said
     data.queue().cancel(job.id)
     assert data.queue().jobs()[0].state == "cancelled"
 
@@ -118,7 +118,7 @@ def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path
     def said():
         return " ".join(caption.value.replace("\\", "") for caption in app.run().caption)
 
-    assert f"To be saved to {folder} as bf16" in said()
+    assert f"Exports to {folder} as bf16" in said()
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"0" * 12_345_678)
     with store.begin() as connection:

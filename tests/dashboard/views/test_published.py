@@ -26,14 +26,14 @@ def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
     store.put(result("dense", 20.0, corpus="wikitext2"))
     store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
     app = open_app("views/published.py")
-    assert len(charts(app)) == 1 and "None of them was measured here" in app.caption[-1].value
+    assert len(charts(app)) == 1 and "These methods have no own results" in app.caption[-1].value
     store.put(result("sparsegpt", 24.0, 0.3, corpus="wikitext2"))
     store.put(chained("sparsegpt@0.3,bits=4", 26.0, corpus="wikitext2"))
     app.run()
     assert len(charts(app)) == 2
     drawn = charts(app)[1].proto.spec
     assert "SparseGPT" in drawn and "Wanda" not in drawn and "bits" not in drawn
-    assert "another model than the paper's" in " ".join(caption.value for caption in app.caption)
+    assert "not on the paper's model" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="published_text").set_value("c4").run()
     assert len(charts(app)) == 1 and not app.exception
 
@@ -43,7 +43,7 @@ def test_published_shows_our_accuracies_on_the_printed_tasks_and_says_which_has_
     store.put(with_tasks("dense", 0.6))
     app = open_app("views/published.py")
     app.selectbox(key="published_table_name").set_value(title).run()
-    assert "None of them was measured here on these tasks yet." in app.caption[-1].value
+    assert "These methods have no own results on these tasks yet." in app.caption[-1].value
     store.put(with_tasks("sparsegpt", 0.5, 0.5))
     store.put(with_tasks("wanda", 0.4, 0.5))  # the table has none
     store.put(with_tasks("magnitude", 0.3, 0.5, tasks=("piqa",)))
@@ -53,7 +53,7 @@ def test_published_shows_our_accuracies_on_the_printed_tasks_and_says_which_has_
     assert "SparseGPT, 50 %" in drawn and "Wanda" not in drawn and "Magnitude" not in drawn
     assert json.loads(drawn)["layout"]["yaxis"]["ticktext"] == ["LAMBADA", "PIQA", "Mean of 2 tasks"]  # as printed
     said = " ".join(caption.value for caption in app.caption)
-    assert "first 500 documents" in said and "StoryCloze's documents are not free to download" in said
+    assert "first 500 documents" in said and "StoryCloze is not freely available" in said
 
 
 def with_tasks(method, accuracy, ratio=None, tasks=("piqa", "lambada_openai")):

@@ -34,7 +34,7 @@ def test_run_estimates_then_queues_what_was_asked(store):
     assert [str(task) for task in job.spec.tasks] == ["piqa:20"] and job.spec.scoring == "bfloat16"
     assert "Wanda, 30 %, smollm2-135m" in read(app)
     assert app.toast[0].value.replace("\\", "") == "Queued Wanda, 30 %, smollm2-135m."
-    assert "It is in the queue." in said(app) and app.button(key="run_start").disabled
+    assert "This run is in the queue." in said(app) and app.button(key="run_start").disabled
 
 
 def test_texts_and_seed_are_asked_for_while_a_stage_reads_them(store):
@@ -81,14 +81,16 @@ def test_what_is_measured_already_is_not_started_but_shown(store):
     spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
     stored(store, spec)
     app = open_app("views/run.py", chain="sparsegpt@0.5")
-    assert "The dense model is measured in the same way" in said(app) and "This model is known already" in said(app)
+    assert "also measures the dense model under the same protocol" in said(app) and "This variant has results" in said(
+        app
+    )
     assert not app.button(key="run_start").disabled
     stored(store, baseline(spec))
     app.run()
-    assert "All of this is measured already." in said(app)
+    assert "All results are stored already." in said(app)
     assert app.button(key="run_start").disabled
     (way,) = app.page_link
-    assert way.value == "See it on Explore" and "explore_series=SparseGPT" in way.proto.query_string
+    assert way.value == "Show on Explore" and "explore_series=SparseGPT" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert "Takes" in said(app) and not app.button(key="run_start").disabled
 
@@ -112,12 +114,12 @@ def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(sto
 
     app = open_app("views/run.py", chain="wanda@0.5+lora,minutes=7")
     long = minutes(app)
-    assert "goes on from" not in said(app)
+    assert "starts from a cached variant" not in said(app)
     chain_field(app).set_value("wanda@0.5").run()
     assert long >= 7 + minutes(app)
     cached_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
     chain_field(app).set_value("wanda@0.5+lora,minutes=7").run()
-    assert "It goes on from an earlier run, which made 1 of its 2 stages." in said(app)
+    assert "The run starts from a cached variant with 1 of 2 stages." in said(app)
 
 
 def test_a_finished_run_is_shown_beside_the_dense_model(store):
@@ -142,10 +144,10 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_card0_ratio", 1.5, "Ratio 1.5 is outside [0, 1)"),
         ("run_window", 99_999, "the model has only"),
         ("run_device", "gpu", "Unknown device 'gpu'"),
-        ("run_perplexity", [], "at least one thing to measure"),
+        ("run_perplexity", [], "No measurement is chosen"),
         ("run_perplexity", ["c4-sample"], "only for calibration"),
         ("run_train_corpus", "/no/such/file.txt", "There is no text file"),
-        ("run_model", "", "Choose a model"),
+        ("run_model", "", "No model is chosen"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_typed_is_lost(store, typing, key, value, sentence):

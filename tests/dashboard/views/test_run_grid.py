@@ -33,10 +33,10 @@ def test_a_grid_queues_what_is_not_measured_yet(store):
     store.put(make(perplexity(30.0, "passages-eval")).model_copy(update={"variant": describe(spec.variant)}))
     dense = complete("smollm2-135m", "dense", perplexity=TEXT)
     app = open_grid("wanda@\nmagnitude@+adaprune", run_seeds=["0", "1"])
-    assert "9 runs, the dense model's among them: 9 left to start" in said(app)  # wanda@0.3 lacks its baseline
+    assert "9 runs including the dense model: 9 to start" in said(app)  # wanda@0.3 lacks its baseline
     store.put(make(perplexity(20.0, "passages-eval")).model_copy(update={"variant": describe(dense.variant)}))
     app.run()
-    assert "9 runs, the dense model's among them: 2 measured already; 7 left to start" in said(app)
+    assert "9 runs including the dense model: 2 already measured; 7 to start" in said(app)
     app.button(key="run_start").click().run()
     told = app.toast[0].value.replace("\\", "")
     assert told == "Queued 7 runs of wanda@ and 1 more."
@@ -91,9 +91,9 @@ def test_bits_and_factors_are_among_the_amounts_where_a_stage_takes_them(store):
         ("wanda@\nwandaa@", {}, "Unknown stage 'wandaa'"),
         ("wanda@", {"run_amounts": ["half"]}, "'half' is not an amount; give a ratio (0.5), N:M"),
         ("wanda@", {"run_amounts": ["1.5"]}, "Ratio 1.5 is outside [0, 1)"),
-        ("wanda@", {"run_amounts": []}, "Choose at least one amount"),
-        ("wanda@", {"run_seeds": ["-1"]}, "Seed '-1' is no whole number"),
-        ("wanda@", {"run_seeds": []}, "Choose at least one seed"),
+        ("wanda@", {"run_amounts": []}, "choose at least one amount"),
+        ("wanda@", {"run_seeds": ["-1"]}, "Seed '-1' is not a whole number"),
+        ("wanda@", {"run_seeds": []}, "The grid has no seed"),
         ("shortgpt@", {}, "ShortGPT does not support N:M sparsity"),
         ("gptq@", {}, "GPTQ takes no ratio; give bits per weight"),
         ("tensor-train@", {}, "Tensor train takes no ratio; give a factor, such as tensor-train@2x."),
@@ -112,5 +112,5 @@ def test_a_mistake_in_a_grid_is_one_sentence(store, chains, more, sentence):
 def test_a_grid_of_too_many_runs_is_refused_before_it_is_made(store):
     app = open_grid("wanda@", ["0.1", "0.2"], run_seeds=[str(seed) for seed in range(101)])
     (error,) = app.error
-    assert error.value == "The grid has 203 runs, and 200 are the most: leave out chains, amounts or seeds."
+    assert error.value == "The grid has 203 runs; the maximum is 200. Remove chains, amounts or seeds."
     assert app.button(key="run_start").disabled

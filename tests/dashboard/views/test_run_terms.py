@@ -26,7 +26,7 @@ def infos(app):
 
 def test_the_terms_are_shown_and_a_yes_lets_it_run():
     app = opened()
-    assert "It is fetched (238 MB) when you agree to the Gemma Terms of Use" in infos(app)
+    assert "To download it (238 MB), accept the Gemma Terms of Use" in infos(app)
     assert app.button(key="run_start").disabled and not app.error
     app.button(key="terms_read").click().run()
     (dialog,) = app.get("dialog")
@@ -35,7 +35,7 @@ def test_the_terms_are_shown_and_a_yes_lets_it_run():
     app.button(key="terms_True").click().run()
     assert terms.answer(GEMMA)
     app = opened()
-    assert "the first run fetches the model (238 MB)" in " ".join(text.value for text in app.caption)
+    assert "the first run downloads the model (238 MB)" in " ".join(text.value for text in app.caption)
     assert not app.button(key="run_start").disabled and not app.info
 
 
@@ -44,7 +44,7 @@ def test_who_says_no_is_asked_no_more():
     app.button(key="terms_read").click().run()
     app.button(key="terms_False").click().run()
     app = opened()
-    assert "You said no to the Gemma Terms of Use" in infos(app) and app.button(key="run_start").disabled
+    assert "You rejected the Gemma Terms of Use" in infos(app) and app.button(key="run_start").disabled
     assert "terms_read" not in [button.key for button in app.button]
 
 

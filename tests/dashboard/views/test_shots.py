@@ -68,7 +68,7 @@ def table(app):
 
 def test_without_demonstrations_it_says_how_to_get_them(filled):
     app = open_app(explore_mode="Few-shot")
-    assert "No task was scored after demonstrations yet" in app.info[0].value and not charts(app)
+    assert "No task has few-shot results yet" in app.info[0].value and not charts(app)
 
 
 def test_the_mean_of_the_tasks_stands_first_and_what_compression_costs_is_answered(shown):
@@ -123,4 +123,4 @@ def test_a_prompt_of_documents_that_are_not_here_says_so(shown, monkeypatch, tmp
 def test_a_result_that_was_deleted_meanwhile_shows_no_prompt(shown, monkeypatch):
     monkeypatch.setattr(prompt_viewer, "data", SimpleNamespace(results=lambda keys: {}))
     app = open_app(explore_mode="Few-shot")
-    assert any("has just been deleted" in one.value for one in app.caption) and not app.exception
+    assert any("This result was deleted" in one.value for one in app.caption) and not app.exception

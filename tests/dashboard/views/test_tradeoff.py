@@ -179,7 +179,7 @@ def test_filters_leave_what_they_name(mixed, field, choice, left):
 
 def test_filters_that_leave_nothing_say_so(mixed):
     app = open_tradeoff(only_family="Structured", only_training="Trained")
-    assert [info.value for info in app.info] == ["The filters leave no variant."]
+    assert [info.value for info in app.info] == ["No variant passes the filters. Remove a filter."]
 
 
 def test_variants_of_two_texts_are_two_points_and_told_apart(mixed):
@@ -222,7 +222,7 @@ def test_a_model_without_perplexities_says_so(filled):
     one = result("wanda", 43.0, 0.5, model="other")
     filled.put(one.model_copy(update={"measurements": one.measurements[1:]}))
     app = open_tradeoff(model="other")
-    assert "No perplexity of this model is there yet" in app.info[0].value and not app.exception
+    assert "This model has no perplexity yet" in app.info[0].value and not app.exception
 
 
 def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(store):
