@@ -199,7 +199,9 @@ def build_stage(
     reads_text = wanted.data_requirement != "nothing"
     if reads_text:
         if calibration is None:
-            raise UserError(f"{found.label} needs data; give some, such as c4-sample:16x2048.")
+            raise UserError(
+                f"{found.label} needs {wanted.data_requirement} data; give some, such as c4-sample:16x2048."
+            )
         wanted.check_amount(calibration)
     if pattern:
         wanted.check_pattern(pattern)

@@ -51,7 +51,7 @@ def test_what_enters_a_key():
 
 def test_a_seed_enters_the_key_of_a_method_that_draws(monkeypatch):
     plain = variant(build_stage("magnitude", 0.5)).key
-    with pytest.raises(UserError, match="draws nothing, so it takes no seed"):
+    with pytest.raises(UserError, match="no randomness; remove seed"):
         resolve_chain(parse("magnitude@0.5,seed=1"), ChainDefaults())
     monkeypatch.setattr(Magnitude, "draws", True)
     keys = {variant(*resolve_chain(parse(f"magnitude@0.5,seed={seed}"), ChainDefaults())).key for seed in (0, 1)}

@@ -50,7 +50,7 @@ def test_what_parameters_make_unread_is_not_in_the_key():
     bare = build_stage("llm-pruner", 0.5, settings=settings)
     assert bare == build_stage("llm-pruner", 0.5, settings=settings, calibration=CALIBRATION, seed=7)
     assert (bare.calibration, bare.seed) == (None, None)
-    with pytest.raises(UserError, match="needs data"):
+    with pytest.raises(UserError, match="needs calibration data"):
         build_stage("llm-pruner", 0.5)
 
 
