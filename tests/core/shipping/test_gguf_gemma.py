@@ -76,10 +76,10 @@ def test_what_llama_cpp_computes_otherwise_is_refused():
     plain = tiny("gemma3-mqa").config.to_dict()
     assert architecture_of(plain).label == "Gemma 3"
     for changed, said in (
-        ({"query_pre_attn_scalar": 8}, "whose query_pre_attn_scalar is 8"),
+        ({"query_pre_attn_scalar": 8}, "with query_pre_attn_scalar 8"),
         ({"hidden_activation": "silu"}, "with hidden_activation silu"),
-        ({"final_logit_softcapping": 30.0}, "whose final_logit_softcapping is 30.0"),
-        ({"rope_parameters": {F: {"rope_type": "linear"}, S: {"rope_type": "default"}}}, "of the kind 'linear'"),
+        ({"final_logit_softcapping": 30.0}, "with final_logit_softcapping 30.0"),
+        ({"rope_parameters": {F: {"rope_type": "linear"}, S: {"rope_type": "default"}}}, "RoPE type 'linear'"),
     ):
         with pytest.raises(UserError, match=f"{said}; export it as huggingface"):
             architecture_of(plain | changed)
