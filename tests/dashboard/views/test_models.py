@@ -12,7 +12,7 @@ def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
     assert "Bars:" not in said and len(charts(app)) == 2
     assert "**SlimLLM (published)** has the lowest perplexity" in read(app)
     assert "points relative to dense, without an interval" in read(app)
-    assert "is 3.00 times the dense model's" in read(app) and not app.multiselect
+    assert "shown: 3.00 times dense. " in read(app) and not app.multiselect
 
 
 def test_a_papers_point_names_its_table_and_cannot_be_made(fresh):
