@@ -117,7 +117,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
             offer_scan(result)
         if result.variant.key in data.store().local_keys():
             with st.popover("Delete my numbers", icon=":material/delete:"):
-                st.write("This deletes the results of this point that this machine measured.")
+                st.write("This deletes the results of this point that were measured on or imported to this machine.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
     point = Point(result, f"{data.called(result.variant)}, {_name(row)} (`{chain}`)")

@@ -131,7 +131,7 @@ def test_explore_shows_it_and_offers_only_to_delete_it(filled):
     app = open_app(explore_model="smollm2-135m", explore_point="imported@0.5,label=my-pruner")
     assert charts(app)
     said = read(app)
-    assert "Made and measured elsewhere" in said
+    assert "Compressed and measured by other tools" in said
     keys = {button.key for button in app.button}
     assert "explore_delete" in keys and "explore_save" not in keys and not app.code
     app.button(key="explore_delete").click().run()

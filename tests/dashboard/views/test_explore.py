@@ -73,7 +73,7 @@ def test_a_chain_is_shown_with_all_its_stages(filled):
     assert list(told["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
     assert list(told["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(told["Seconds"]) == {60.0}
     said = " ".join(caption.value for caption in app.caption)
-    assert "training and held-out losses on on passages-calibration:512x256" in said
+    assert "training and held-out losses on passages-calibration:512x256" in said
     assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in said
     assert f"run smollm2-135m {CHAIN} " in app.code[0].value
     (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
