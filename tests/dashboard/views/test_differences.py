@@ -41,7 +41,7 @@ def control(app, key):
 def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(answers):
     app = open_app()
     assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
-    assert "Magnitude" in titles(app) and "bars are unadjusted 95 % intervals" in said(app)
+    assert "Magnitude" in titles(app) and "Bars: unadjusted 95 % intervals" in said(app)
     control(app, "explore_as").set_value("Accuracy").run()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert "majority class" in titles(app)

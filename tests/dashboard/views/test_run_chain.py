@@ -148,7 +148,7 @@ def test_a_stage_that_does_not_fit_says_so_on_its_card(typing):
     app = open_app("views/run.py", chain="wanda@0.4+magnitude@0.6+lora")
     app.number_input(key="run_card2_of_lora_minutes").set_value(0.0).run()
     (error,) = app.error
-    assert "minutes = '0' does not fit" in error.value and "Stage 3 of the chain" in " ".join(
+    assert "minutes = '0' does not fit" in error.value and "Correct stage 3 of the chain" in " ".join(
         caption.value for caption in app.caption
     )
     app.number_input(key="run_card2_of_lora_minutes").set_value(None).run()
