@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from core.chain import DENSE
+from core.data.texts import called
 from core.registry import RECONSTRUCTIONS, RECOVERIES
 from core.request.stages import WHOLE_BITS
 from core.specs import EXTERNAL
@@ -47,9 +48,15 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
 
 
 def text_name(corpus: str, window: float, windows: float | None, spread: bool = False) -> str:
-    """Name the windows of a perplexity, for pickers and links: `wikitext2, 16 x 2048 tokens spread over the text`."""
+    """Name the windows of a perplexity, for pickers and links: `WikiText-2, 16 x 2048 tokens spread over the text`."""
     count = "all" if windows is None or pd.isna(windows) else int(windows)
-    return f"{corpus}, {count} x {int(window)} tokens" + " spread over the text" * spread
+    return f"{called(corpus)}, {count} x {int(window)} tokens" + " spread over the text" * spread
+
+
+def current_text_name(name: str) -> str:
+    """Return `text_name` for a name with the id of a corpus, as in links from version 0.2.0."""
+    corpus, comma, windows = name.partition(",")
+    return called(corpus) + comma + windows
 
 
 @shared

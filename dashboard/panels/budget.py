@@ -26,7 +26,7 @@ from dashboard.panels.compare import numbers_of
 from dashboard.panels.details import open_point, pick_point, show_details
 from dashboard.panels.laws import show_law
 from dashboard.panels.literal import literal
-from dashboard.panels.pickers import Chosen, Documents
+from dashboard.panels.pickers import COST, Chosen, Documents
 from dashboard.sharing import shared
 
 CHART, TABLE = "explore_tradeoff", "explore_ranked"  # keys
@@ -34,8 +34,8 @@ QUALITIES = {"Perplexity": PERPLEXITY, "Mean accuracy": ACCURACY}
 COSTS = dict(
     zip(
         (
-            *("packed size", "bits per weight", "parameters left"),
-            *("time to read a token", "time to write a token", "peak memory"),
+            *("packed size", "bits per weight", "parameters"),
+            *("prefill latency", "decode latency", "peak memory"),
         ),
         tradeoff.COSTS,
         strict=True,
@@ -61,7 +61,7 @@ FIRST = {
         "Bytes with each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its grid.",
         10.0,
     ),
-    "times_dense": Field("Maximum perplexity (x dense)", "1 is the perplexity of the dense model.", 0.1),
+    "times_dense": Field("Maximum perplexity (times dense)", "1 is the perplexity of the dense model.", 0.1),
     "decode_ms": Field("Maximum decode latency (ms)", "Time per generated token at batch size 1.", 1.0),
     ACCURACY: Field("Minimum accuracy (%)", "Mean of the seven tasks.", 1.0, 100.0),
 }
@@ -95,7 +95,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         quality = st.segmented_control(
             "Quality", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
         )
-        cost = st.selectbox("Against", list(COSTS), key="explore_cost", width=210, **BOUND)
+        cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
     scored = _scored(rows, chosen.documents)
     every = _candidates(measured, scored, [text for text in (chosen.calibration, chosen.training) if text])
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -187,11 +187,12 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
     caption = f"{chosen.model}, variants with any calibration or training data."
     if quality.lower:
         caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge: above"
-        caption += f" {tradeoff.TOP_TIMES_DENSE} x dense."
+        caption += f" {tradeoff.TOP_TIMES_DENSE} times dense."
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
     caption += " Pareto front: no other variant is as good at the same or lower cost. Its bars: one standard error, or"
-    caption += " the range over seeds. Hollow: N:M. Sizes are packed, at 16 bits per weight or the bits of the grid."
+    caption += " the range over seeds. Hollow markers: N:M sparsity. Sizes are packed, at 16 bits per weight or the"
+    caption += " bits of the grid."
     for column in (cost.column, query.quality):
         if lacking := found[column].isna().sum():
             caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."

@@ -18,25 +18,25 @@ from dashboard.exports.pivots import Pivot
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.curve_data import rows_at
-from dashboard.panels.pickers import MODELS, Chosen
+from dashboard.panels.pickers import AGAINST, MODELS, Chosen
 from dashboard.sharing import shared
 
 MOST = 3  # models of the first view
-AGAINST = {"what was removed": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
+AXES = {"pruning ratio": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
 
 
 def pick_against() -> Axis:
     """Show the field of the x axis, which decides the methods with a place on the chart."""
     name = st.segmented_control(
         "Against",
-        list(AGAINST),
-        default=next(iter(AGAINST)),
+        list(AXES),
+        default=next(iter(AXES)),
         required=True,
-        key="explore_against",
+        key=AGAINST,
         help="Only the packed-size axis has quantised models and factored embeddings.",
         **BOUND,
     )
-    return AGAINST[name]
+    return AXES[name]
 
 
 def show_models(chosen: Chosen, models: list[str]) -> list[Item]:

@@ -19,20 +19,29 @@ from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.panels.binding import BOUND, HELD
 from dashboard.sharing import shared
 
-FAMILIES, SHOWN, AXIS = "explore_families", "explore_methods", "explore_x"  # keys
+FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
 MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
+COST, AGAINST = "explore_cost", "explore_against"  # keys
 OF_PAPERS = "First the models measured here, then those of published results."
 BY_SIZE, BY_BITS = "packed size", "bits per weight"
 AXES = dict(
     zip(
         (
-            *("ratio asked for", "model share removed", "parameters left", BY_SIZE, BY_BITS),
-            *("time to read a token", "time to write a token"),
+            *("pruning ratio", "share of the model removed", "parameters", BY_SIZE, BY_BITS),
+            *("prefill latency", "decode latency"),
         ),
         figures.AXES,
         strict=True,
     )
 )
+FORMER_AXES = {
+    "what was removed": "pruning ratio",
+    "ratio asked for": "pruning ratio",
+    "model share removed": "share of the model removed",
+    "parameters left": "parameters",
+    "time to read a token": "prefill latency",
+    "time to write a token": "decode latency",
+}
 
 
 class Documents(NamedTuple):
@@ -111,7 +120,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         text = st.selectbox(
             "Perplexity on",
             list(texts),
-            key="explore_text",
+            key=TEXT,
             **BOUND,
             help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
         )
@@ -157,18 +166,24 @@ def pick_model(models: list[str]) -> str:
     return model
 
 
-def rename_models() -> None:
-    """Replace model names in the address and in the session by the models' current display names."""
-    for key in (MODEL, MODELS):
+def rename_values() -> None:
+    """Replace values in the address by their current names: of models, and of links from version 0.2.0."""
+    renamings = {MODEL: data.model_named, MODELS: data.model_named, TEXT: choices.current_text_name}
+    for key, rename in renamings.items() | dict.fromkeys((AXIS, COST, AGAINST), _current_axis).items():
         typed = st.query_params.get_all(key)
-        if typed != (meant := [data.model_named(name) for name in typed]):
+        if typed != (meant := [rename(name) for name in typed]):
             st.query_params[key] = meant
             st.rerun()  # must precede the field, which reads the address once
+    for key in (MODEL, MODELS):
         chosen = st.session_state.get(key)
         if isinstance(chosen, str):
             st.session_state[key] = data.model_named(chosen)
         elif chosen:
             st.session_state[key] = [data.model_named(name) for name in chosen]
+
+
+def _current_axis(name: str) -> str:
+    return FORMER_AXES.get(name, name)
 
 
 def _pick_methods(rows: pd.DataFrame) -> list[str]:

@@ -33,7 +33,7 @@ from dashboard.panels.fewshot import show_shots
 from dashboard.panels.glossary import terms
 from dashboard.panels.missing import offer_points
 from dashboard.panels.models import pick_against, show_models
-from dashboard.panels.pickers import Chosen, pick, pick_model, rename_models
+from dashboard.panels.pickers import Chosen, pick, pick_model, rename_values
 from dashboard.panels.series import pick_series
 from dashboard.panels.terms import show_download_hint
 
@@ -145,7 +145,7 @@ def charts(shown: Shown, items: list[Item]) -> None:
 def page() -> None:
     """Show the page."""
     arrive("explore_")
-    rename_models()
+    rename_values()
     st.title("Explore", anchor=False)
     measured = data.models()
     if not measured:

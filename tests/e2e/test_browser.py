@@ -113,7 +113,7 @@ def test_labels_stay_inside_the_chart_on_a_phone(page, address):
 
 @pytest.mark.full
 @pytest.mark.parametrize("width", [1280, 400])
-@pytest.mark.parametrize("axis", ["ratio asked for", "packed size"])
+@pytest.mark.parametrize("axis", ["pruning ratio", "packed size"])
 def test_no_label_lies_on_another(page, address, axis, width):
     page.set_viewport_size({"width": width, "height": 900})
     opened(page, f"{address}/?{TOY}&explore_x={axis.replace(' ', '+')}")

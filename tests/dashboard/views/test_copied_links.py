@@ -73,6 +73,20 @@ def test_a_copied_link_opens_its_view(page, link, fresh):
     assert page == "views/run.py" or charts(app) or app.dataframe
 
 
+@pytest.mark.parametrize(
+    ("link", "now"),
+    [
+        ("explore_x=time+to+read+a+token", ("explore_x", "prefill latency")),
+        ("explore_mode=Trade-off&explore_cost=parameters+left", ("explore_cost", "parameters")),
+        ("explore_text=wikitext2%2C+128+x+128+tokens", ("explore_text", "WikiText-2, 128 x 128 tokens")),
+    ],
+)
+def test_a_copied_link_with_a_former_name_opens_its_view(link, now, fresh):
+    app = open_app(**parse_qs(link))
+    key, value = now
+    assert app.selectbox(key=key).value == value
+
+
 def test_an_address_loses_a_value_that_no_input_has(fresh):
     app = open_app(explore_families=["Structured"], explore_x="no such axis")
     assert "explore_x" not in app.query_params and app.query_params["explore_families"] == "Structured"

@@ -208,7 +208,7 @@ def drawn_accuracies(app) -> str:
 
 def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_calibrations):
     app = open_app()
-    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
     assert "Wanda" in drawn_accuracies(app)
     table = app.dataframe[0].value.set_index("Method")
     assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
@@ -219,7 +219,7 @@ def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_ca
 def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     app = open_app()
-    assert app.selectbox(key="explore_text").value == "wikitext2, 16 x 2048 tokens"
+    assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
     curve_drawn = charts(app)[0].proto.spec
     assert curve_drawn.count('"previous"') == 2  # arrows: SparseGPT at two ratios, trained by LoRA
     table = app.dataframe[0].value.set_index(["Method", "Amount"])
@@ -299,7 +299,7 @@ def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
 
 
 def test_latency_that_nobody_measured_is_said(filled):
-    app = open_app(explore_x="time to write a token")
+    app = open_app(explore_x="decode latency")
     assert "have no latency" in app.info[0].value
 
 
@@ -309,7 +309,7 @@ def test_changing_the_model_keeps_the_page_whole(filled):
     app = open_app(explore_at="60 %", explore_methods=["SparseGPT"])
     app.selectbox(key="explore_model").set_value("other").run()
     assert not app.exception
-    assert "wikitext2" in app.selectbox(key="explore_text").value
+    assert "WikiText-2" in app.selectbox(key="explore_text").value
 
 
 def test_a_new_result_shows_at_the_next_rerun(filled):

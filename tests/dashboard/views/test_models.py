@@ -48,7 +48,7 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
     assert (
         set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"} and gptq["Packed size vs dense (%)"].between(20, 90).all()
     )
-    app.segmented_control(key="explore_against").set_value("what was removed").run()
+    app.segmented_control(key="explore_against").set_value("pruning ratio").run()
     assert not app.exception and not app.dataframe
     assert "No compressed smollm2-135m fits this chart. Choose other methods" in app.info[0].value
 

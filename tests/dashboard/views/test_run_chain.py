@@ -155,7 +155,7 @@ def test_a_stage_that_does_not_fit_says_so_on_its_card(typing):
     app.number_input(key="run_card1_ratio").set_value(None).run()
     (error,) = app.error
     assert error.value == "The amount of magnitude is open; give one, such as magnitude@0.5."
-    assert "Stage 2 of the chain" in " ".join(caption.value for caption in app.caption)
+    assert "Correct stage 2 of the chain" in " ".join(caption.value for caption in app.caption)
     app.segmented_control(key="run_card1_kind").set_value("pattern").run()
     app.session_state["run_card1_pattern"] = "2:4+lora"
     app.run()

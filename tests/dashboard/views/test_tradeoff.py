@@ -148,7 +148,7 @@ def test_an_unknown_mode_shows_the_curve(filled):
 def test_what_was_not_measured_does_not_fit_and_is_said(filled):
     app = open_tradeoff(limit_decode_ms=40)
     assert set(table(app)["Misses by"]) == {"latency not measured"}
-    app = open_tradeoff(cost="time to write a token")
+    app = open_tradeoff(cost="decode latency")
     assert f"Not drawn: {len(curve())} (latency not measured)." in " ".join(one.value for one in app.caption)
     assert not app.exception
 
