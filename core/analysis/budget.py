@@ -75,7 +75,7 @@ LIMITS = {  # by column of the rows and field of the budget
     "prefill_ms": Limit("ms per prompt token", "latency not measured"),
     "decode_ms": Limit("ms per generated token", "latency not measured"),
     "memory_mb": Limit("MB of peak memory", "peak memory not measured"),
-    "times_dense": Limit("x dense", "unknown ratio to dense"),
+    "times_dense": Limit("times dense", "unknown ratio to dense"),
     "mean_accuracy": Limit(
         "% mean accuracy", "mean accuracy not measured", "points of mean accuracy", times=100.0, least=True
     ),
@@ -93,7 +93,7 @@ def limits(budget: Budget) -> dict[str, float]:
 
 
 def budget_words(budget: Budget) -> str:
-    """Write a budget: `at most 180 MB packed and 2 x dense, at least 40 % mean accuracy`; empty without limits."""
+    """Write a budget: `at most 180 MB packed and 2 times dense, at least 40 % mean accuracy`; empty without limits."""
     given = limits(budget)
     most = [LIMITS[name].format(limit) for name, limit in given.items() if not LIMITS[name].least]
     least = [LIMITS[name].format(limit) for name, limit in given.items() if LIMITS[name].least]

@@ -39,7 +39,7 @@ FORMATS = {
     DECODE.title: "%.2f",
     MEMORY.title: "%.0f",
 }
-WIDTHS = {"Method": 210, "Listed as": 170, "Misses by": 330, "Beside the first": 290}
+WIDTHS = {"Method": 210, "Listed as": 170, "Misses by": 330, "Compared with the first": 290}
 
 
 def name(row: pd.Series) -> str:
@@ -125,7 +125,7 @@ def ranking(
             "Times dense": found["times_dense"],
             "Mean accuracy (%)": 100 * found[ACCURACY],
             "Accuracy vs dense": 100 * found["accuracy_lost"],
-            "Beside the first": found["key"].map(_compared(beside)),
+            "Compared with the first": found["key"].map(_compared(beside)),
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
             "Listed as": [_reasons(row) for _, row in found.iterrows()],
@@ -133,7 +133,10 @@ def ranking(
             "Chain": found["chain"],
         }
     )
-    idle = ["Misses by" if found["fits"].any() else "Listed as", *(["Beside the first"] if beside is None else [])]
+    idle = [
+        "Misses by" if found["fits"].any() else "Listed as",
+        *(["Compared with the first"] if beside is None else []),
+    ]
     return table.drop(columns=idle)
 
 

@@ -263,7 +263,7 @@ def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.Da
         else " Nearest first: ordered by the largest excess as a share of its limit."
     )
     if tests is not None:
-        caption += f" Beside the first: {query.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
+        caption += f" Compared with the first: {query.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
         caption += f" correction over the first {COMPARED}."
     caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
 

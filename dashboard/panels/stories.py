@@ -140,7 +140,7 @@ def on_another(results: StoryData, others: Sequence[str], frame: Callable[[str],
             continue
         (sparse, zeroed), (its_sparse, its_zeroed) = mine, (value / other.dense["value"] for value in values)
         text = f"SparseGPT, 50 % raises perplexity on {results.corpus} "
-        text += f"to {format_number(sparse)} times the dense model's on {DEFAULT_MODEL} "
+        text += f"to {format_number(sparse)} times dense on {DEFAULT_MODEL} "
         text += f"and to {format_number(its_sparse)} times on {model}. "
         text += f"Magnitude, 50 % raises it to {format_number(zeroed)} and {format_number(its_zeroed)} times."
         where = results.address(results.rows["parts"].isin(names), **{MODE: "Several models"})

@@ -100,8 +100,8 @@ def test_a_point_at_its_limit_fits_and_one_over_it_says_by_what():
     assert list(found["misses"]) == [
         "",
         "16.1 MB packed over (8.9 %), 2.1 points of mean accuracy under (5.3 %)",
-        "0.5 x dense over (25 %)",
-        "245 x dense over (1.2e4 %)",
+        "0.5 times dense over (25 %)",
+        "245 times dense over (1.2e4 %)",
     ]
     assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25, 122.3])
 
@@ -147,7 +147,7 @@ def test_an_accuracy_at_its_limit_is_not_under_it_by_a_rounding():
 
 def test_a_budget_in_words():
     assert budget_words(Budget()) == ""
-    assert budget_words(Budget(packed_mb=180, times_dense=2)) == "at most 180 MB packed and 2 x dense"
+    assert budget_words(Budget(packed_mb=180, times_dense=2)) == "at most 180 MB packed and 2 times dense"
     every = Budget(
         packed_mb=1800.5,
         bits_per_weight=8,
@@ -160,7 +160,7 @@ def test_a_budget_in_words():
     )
     assert budget_words(every) == (
         "at most 1,800.5 MB packed, 8 bits per weight, 90 M parameters, 1.2 ms per prompt token, "
-        "40 ms per generated token, 500 MB of peak memory and 1.5 x dense, at least 42.5 % mean accuracy"
+        "40 ms per generated token, 500 MB of peak memory and 1.5 times dense, at least 42.5 % mean accuracy"
     )
 
 

@@ -113,7 +113,7 @@ def test_the_front_is_a_line_of_steps_that_ends_at_the_limit(every):
 @pytest.mark.parametrize(
     ("budget", "quality", "said", "height"),
     [
-        (Budget(times_dense=1.5), PERPLEXITY, "1.5 x dense", 1.5 * 20.1),
+        (Budget(times_dense=1.5), PERPLEXITY, "1.5 times dense", 1.5 * 20.1),
         (Budget(mean_accuracy=0.4), ACCURACY, "40 % mean accuracy", 40),
     ],
 )
@@ -197,7 +197,7 @@ def test_the_answer_says_the_best_and_how_many_others_fit(every):
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
     said = ranking.answer(found, budget, PERPLEXITY)
     assert said.startswith(
-        "At most 200 MB packed and 2 x dense: **SparseGPT + LoRA, 50 %** (176 MB packed, 1.24 x dense"
+        "At most 200 MB packed and 2 times dense: **SparseGPT + LoRA, 50 %** (176 MB packed, 1.24 times dense"
     )
     assert found["fits"].sum() == 4 and said.endswith("; 3 others fit.")
     impossible = Budget(packed_mb=10)
@@ -216,7 +216,7 @@ def test_what_cannot_be_told_from_the_best_is_said(every):
     said = ranking.answer(found, budget, PERPLEXITY, beside=beside)
     tie = f"not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted)"
     assert f"mean accuracy, {tie}); 3 others fit." in said
-    shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Beside the first"]
+    shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Compared with the first"]
     assert shown.isna().iloc[0] and shown[1:].tolist() == [
         "significant alone, not after Holm (2 comparisons), adjusted p 0.08",
         "worse, adjusted p 0.001",

@@ -67,8 +67,8 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     first = by_hand.iloc[0]
     removed = format_amount(first["ratio"], first["pattern"] if isinstance(first["pattern"], str) else None)
-    best = f"**{first['label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} x"
-    assert f"At most 180 MB packed and 2 x dense: {best} dense" in read(by_page)
+    best = f"**{first['label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} times"
+    assert f"At most 180 MB packed and 2 times dense: {best} dense" in read(by_page)
     assert f"{len(by_hand) - 1} others fit" in read(by_page)
 
     fitting = variants[(mb <= 230) & (accuracy >= 42)]
@@ -90,7 +90,7 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     by_hand = variants.assign(over=over).sort_values(["over", "own_grid", "value"]).head(10)
     by_page = open_tradeoff(limit_packed_mb=least, limit_times_dense=1.5)
     assert list(by_hand["chain"]) == list(table(by_page)["Chain"])
-    assert f"No variant fits the budget: at most {least} MB packed and 1.5 x dense. Nearest:" in read(by_page)
+    assert f"No variant fits the budget: at most {least} MB packed and 1.5 times dense. Nearest:" in read(by_page)
     first = by_hand.iloc[0]
     said = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
     assert table(by_page)["Misses by"].iloc[0].startswith(said)
@@ -103,12 +103,12 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
 
 def test_what_fits_is_compared_with_the_best_by_paired_tests(fresh):
     by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
-    told = table(by_page)["Beside the first"]
+    told = table(by_page)["Compared with the first"]
     compared = told.iloc[1 : budget.COMPARED]
     assert pd.isna(told.iloc[0]) and compared.notna().all() and compared.str.startswith("worse, adjusted p").any()
     assert told.iloc[budget.COMPARED :].isna().all()
     assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
-    assert "Beside the first" not in table(open_tradeoff(limit_packed_mb=1))
+    assert "Compared with the first" not in table(open_tradeoff(limit_packed_mb=1))
 
 
 def test_the_front_by_hand_is_that_of_the_page(variants):
