@@ -17,7 +17,7 @@ from core.specs import Frozen
 DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged
 DIVERGED_TIMES_DENSE = 500
 ROUNDED = 1e-9  # share of a limit that floating-point rounding may cause
-PERPLEXITY, ACCURACY = "perplexity", "mean_accuracy"  # quality columns; lower and higher is better
+PERPLEXITY, ACCURACY = "perplexity", "mean_accuracy"  # columns; lower perplexity and higher accuracy are better
 
 Most = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 Least = Annotated[float | None, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -113,8 +113,8 @@ def meaningful(dense: Any) -> Any:
 def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     """Return whether each row is on the Pareto front of cost and quality.
 
-    A row is on the front if no row costs at most as much, is at least as good, and differs in one of them. Rows
-    equal in both are on it together. Rows without a finite cost and quality, diverged models and unchanged checkpoints
+    A row is on the front unless another row is better in cost or quality and no worse in the other one. Rows equal in
+    both are on it together. Rows without a finite cost and quality, diverged models and unchanged checkpoints
     (`own_grid`) never are.
 
     Args:
@@ -135,9 +135,10 @@ def fits(rows: pd.DataFrame, budget: Budget) -> pd.DataFrame:
     """Compare rows with a budget.
 
     Returns:
-        A row per row. `fits` is whether every limited quantity is known and within its limit. `excess` is the largest
-        excess as a share of its limit, 0 if the row fits, NaN if a quantity is unknown. `misses` describes the excess,
-        "" if the row fits.
+        A frame with the index of `rows`.
+        `fits` is whether every limited quantity is known and within its limit.
+        `excess` is the largest excess as a share of its limit, 0 if the row fits, NaN if a quantity is unknown.
+        `misses` describes the excess, "" if the row fits.
     """
     excess, misses = pd.Series(0.0, rows.index), pd.Series("", rows.index)
     for name, most in limits(budget).items():

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
-NUMBER = ("dataset", "metric", "protocol_id")  # identity of a number; p is adjusted over its comparisons
+NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
     *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES),

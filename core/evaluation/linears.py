@@ -1,4 +1,4 @@
-"""fp32 linears on a CPU with oneDNN, which torch itself uses for 16 bits only and which is faster."""
+"""fp32 linears on a CPU with oneDNN, which is faster; torch itself uses it for 16 bits only."""
 
 from __future__ import annotations
 

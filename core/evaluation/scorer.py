@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BUDGET = {"cpu": 512, "cuda": 8192}  # padded tokens per forward pass
-LENGTH = 128  # tokens up to which one row contains several trees
+LENGTH = 128  # maximum tokens of a row with several trees
 LINES = 32  # scored positions per chunk of exponentials, so that a chunk fits into the CPU cache
 TOLERANCE = {torch.float32: 1e-4}  # difference between a tree and plain sequences, over the logits' spread
 COARSE = 0.05  # the tolerance at 16 bits

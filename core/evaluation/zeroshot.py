@@ -72,7 +72,7 @@ def evaluate(
         tokenizer: Its tokenizer.
         tasks: The tasks; the limit of a group of tasks (mmlu) is per subject.
         dtype: Precision of the evaluation, for the protocol.
-        progress: Called after each forward pass.
+        progress: Called during preparation and after each forward pass.
         cache: Folder for tokenised requests and prompts; None for no cache.
         dense: The dense model, from which few-shot prompts are built; only zero-shot tasks need none.
 

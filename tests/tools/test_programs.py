@@ -32,5 +32,5 @@ def test_each_benchmark_declares_tiny_arguments():
 
 
 def test_a_program_that_ends_with_a_message_fails(tmp_path):
-    with pytest.raises(SystemExit, match="There are explore, "):
+    with pytest.raises(SystemExit, match="Choose from explore, "):
         run_program("tools.screenshots", tmp_path, "nowhere")

@@ -81,8 +81,8 @@ class Fit:
             keep: Share of the dense quality to keep.
 
         Returns:
-            The critical ratio and the model. The ratio is infinite beyond the largest measured one, 0 if the form
-            predicts a lower quality at any r > 0, and NaN if the group has a single ratio.
+            The critical ratio and the model. The ratio is infinite if the largest measured ratio keeps the quality, 0
+            if the form predicts a lower quality just above r = 0, and NaN if the group has a single ratio.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0]
         every = self._critical(dense, keep, np.vstack([self.best, self.drawn]))  # (1 + draws, models)

@@ -67,7 +67,7 @@ def points(rows: pd.DataFrame, loss: bool) -> pd.DataFrame:
 
 
 def broken(values: pd.Series, meaningful: float | pd.Series, loss: bool) -> pd.Series:
-    """Return whether each perplexity is that of a diverged model, or each accuracy has no logarithm."""
+    """Return whether each value is not finite, a diverged perplexity (`loss`) or an accuracy without a logarithm."""
     return ~np.isfinite(values) | ((values > meaningful) if loss else (values <= 0))
 
 

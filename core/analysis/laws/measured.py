@@ -49,9 +49,9 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:
     """Return the families, then the series.
 
-    Variants that differ only in their seed become one point, their mean. A family without training is one group, with
-    training another one; variants of a series differ only in the ratio. Some groups may have too few ratios for a law
-    (`Group.enough`).
+    Variants that differ only in their seed become one point, their mean. A family has one group without trained
+    variants and, if it has trained ones, a second group with all variants. Variants of a series differ only in the
+    ratio. Some groups may have too few ratios for a law (`Group.enough`).
     """
     dense = rows[(rows["method"] == DENSE) & rows["recovery"].isna()]
     if dense.empty:

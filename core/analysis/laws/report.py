@@ -40,7 +40,7 @@ def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
 
     Args:
         groups: The fits of each group.
-        keep: The share of the quality to keep at the critical ratio, which is NaN beyond the `largest` ratio.
+        keep: Share of the quality to keep at the critical ratio. This is NaN if it is `beyond` the `largest` ratio.
     """
     return pd.DataFrame([_row(one, one is best_of(fitted), keep) for fitted in groups for one in fitted])
 

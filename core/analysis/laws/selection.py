@@ -51,7 +51,7 @@ def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:
 
 
 def _of_most(rows: pd.DataFrame, same: list[str]) -> pd.DataFrame:
-    """Return the rows with the most frequent values of these columns."""
+    """Return the rows with the most frequent combination of values in these columns."""
     if rows.empty:
         return rows
     group = rows.groupby(same, dropna=False, sort=False).ngroup()
