@@ -25,13 +25,19 @@ PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
-    *("key", "against", *NUMBER, "protocol", "reference", "value", *FIGURES),
-    *("adjusted", "comparisons", "verdict", "why", *Baselines._fields),
+    *("key", "reference_key", *NUMBER, "protocol", "reference", "value", *FIGURES),
+    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields),
 )
 DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
-    **{"p": "p", "adjusted": "adjusted_p", "comparisons": "comparisons", "verdict": "verdict", "why": "unpaired"},
+    **{
+        "p": "p",
+        "p_adjusted": "adjusted_p",
+        "comparisons": "comparisons",
+        "verdict": "verdict",
+        "unpaired_reason": "unpaired",
+    },
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
@@ -132,10 +138,10 @@ def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)
     counts: list[int | None] = [None] * len(rows)
-    records = rows[[*NUMBER, "why", "n", "p", "difference", "low", "high", "ratio"]].to_dict("records")
+    records = rows[[*NUMBER, "unpaired_reason", "n", "p", "difference", "low", "high", "ratio"]].to_dict("records")
     together: dict[tuple[str, ...], list[int]] = {}
     for place, row in enumerate(records):
-        if pd.isna(row["why"]):
+        if pd.isna(row["unpaired_reason"]):
             together.setdefault(tuple(row[name] for name in NUMBER), []).append(place)
     for places in together.values():
         p_values = holm([_known(records[place]["p"]) for place in places])
@@ -146,7 +152,7 @@ def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
             adjusted[place], verdicts[place] = p, verdict(found, p)
             counts[place] = sum(one is not None for one in p_values)
     return rows.assign(
-        adjusted=pd.Series(adjusted, rows.index, float),
+        p_adjusted=pd.Series(adjusted, rows.index, float),
         comparisons=pd.Series(counts, rows.index, float),
         verdict=pd.Series(verdicts, rows.index, object),
     )
@@ -228,6 +234,10 @@ def _row(
     guess: Baselines,
 ) -> dict[str, Any]:
     reference, result = pair
-    row: dict[str, Any] = {"key": result.variant.key, "against": reference.variant.key, "metric": measurement.metric}
+    row: dict[str, Any] = {
+        "key": result.variant.key,
+        "reference_key": reference.variant.key,
+        "metric": measurement.metric,
+    }
     row |= {"protocol": protocol_sentence(measurement), "reference": values[0], "value": values[1], **guess._asdict()}
-    return row | ({"why": found} if isinstance(found, str) else found.model_dump())
+    return row | ({"unpaired_reason": found} if isinstance(found, str) else found.model_dump())

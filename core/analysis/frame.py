@@ -29,8 +29,8 @@ NUMBERS = (
     *COUNTED,
 )
 COLUMNS = (
-    *("key", "model", "revision", "dtype", "chain", "series", "label", "parts"),
-    *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "untuned"),
+    *("key", "model", "revision", "dtype", "chain", "series_chain", "series_label", "parts"),
+    *("method", "family", "ratio", "ratio_kind", "pattern", "rounded", "own_grid", "recovery", "parent_label"),
     *("calibration", "train", "seed", "layers", "stages", "metric", "dataset", "value", "stderr", "n"),
     *("window", "windows", "spread_windows", "limit", "fewshot", "prompts", "scoring", "version", "source", "protocol"),
     *("protocol_id", "origin"),
@@ -132,7 +132,8 @@ def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:
     labels = _labels(ordered)
     variants = pd.DataFrame(
         [
-            one.known | {"label": labels[one.identity], "untuned": labels[one.before[0]] if one.before else None}
+            one.known
+            | {"series_label": labels[one.identity], "parent_label": labels[one.before[0]] if one.before else None}
             for one in ordered
         ],
         columns=[name for name in COLUMNS if name not in (*MEASURED, *_Protocol._fields)],
@@ -192,7 +193,7 @@ def _variant(variant: Variant) -> dict[str, Any]:
         "revision": variant.revision,
         "dtype": variant.dtype,
         "chain": format_chain(variant.stages),
-        "series": series_chain(variant.stages),
+        "series_chain": series_chain(variant.stages),
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
         "method": variant.method,
         "family": method.family if method else variant.method if variant.is_external else "other",

@@ -68,7 +68,7 @@ def p_words(p: float | None) -> str:
 
 def adjusted_words(row: Mapping[Any, Any]) -> str:
     """Write the adjusted p of a row as part of a sentence: `, adjusted p 0.21`; empty if it is unknown."""
-    return f", adjusted p {p}" if (p := p_words(row["adjusted"])) else ""
+    return f", adjusted p {p}" if (p := p_words(row["p_adjusted"])) else ""
 
 
 def judged(row: Mapping[Any, Any]) -> str:
@@ -78,7 +78,9 @@ def judged(row: Mapping[Any, Any]) -> str:
 
 def verdict_text(row: Mapping[Any, Any]) -> str:
     """Write the verdict of a row, or the reason why it is unpaired."""
-    return row["why"] if pd.isna(row["verdict"]) else verdicts.verdict_text(row["verdict"], row["comparisons"])
+    return (
+        row["unpaired_reason"] if pd.isna(row["verdict"]) else verdicts.verdict_text(row["verdict"], row["comparisons"])
+    )
 
 
 def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: str) -> str:

@@ -109,7 +109,7 @@ def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]
                 "difference": cells[0],
                 "low": cells[1],
                 "high": cells[2],
-                "adjusted p": p_words(row["adjusted"]),
+                "adjusted p": p_words(row["p_adjusted"]),
                 "verdict": verdict_text(row),
             }
         )
@@ -179,7 +179,7 @@ def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Ro
             other: _value(row["metric"], row["reference"]),
             one: _value(row["metric"], row["value"]),
             f"difference, {UNADJUSTED}": format_difference(row),
-            p: p_words(row["adjusted"]),
+            p: p_words(row["p_adjusted"]),
             "verdict": verdict_text(row).partition(":")[0],
         }
         for name, row in zip(_called(pair, reference), pair.to_dict("records"), strict=True)

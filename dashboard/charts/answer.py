@@ -34,7 +34,7 @@ def answer(
         dense: The dense model's point, if known.
         plainly: The unpaired difference in mean accuracy, for when there is no pair.
     """
-    text = f"{_condition(at)}, **{best['series']}** has the lowest perplexity shown: {_times(best, ratio, dense)}"
+    text = f"{_condition(at)}, **{best['series_label']}** has the lowest perplexity shown: {_times(best, ratio, dense)}"
     text += f", {tied(ties)}. " if ties else ". "
     text += _accuracy(lost, plainly)
     if pd.isna(best["packed_mb"]):  # imported without a size
@@ -54,7 +54,7 @@ def _condition(at: str) -> str:
 
 def on_each(at: str, found: pd.DataFrame) -> str:
     """Return one sentence in Markdown on the best series at an amount on each model (`multiples.multiples`)."""
-    here = found[found["where"] == at]
+    here = found[found["amount_label"] == at]
     best = here.loc[here.groupby("model", sort=False)["value"].idxmin()]
     rows = list(best[["of", "model", "value"]].itertuples(index=False))
     if best["of"].nunique() == 1:

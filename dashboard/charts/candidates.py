@@ -49,9 +49,9 @@ def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str
     base, accuracy = (dense[name].iloc[0] if len(dense) else float("nan") for name in (PERPLEXITY, ACCURACY))
     rows["times_dense"] = rows[PERPLEXITY] / base
     rows["accuracy_lost"] = rows[ACCURACY] - accuracy
-    alike = rows.duplicated(["series", "where"], keep=False)
+    alike = rows.duplicated(["series_label", "amount_label"], keep=False)
     data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
-    rows["series"] = rows["series"].mask(alike, rows["series"].str.cat(data, sep=", "))
+    rows["series_label"] = rows["series_label"].mask(alike, rows["series_label"].str.cat(data, sep=", "))
     return rows.drop(columns="compressed")
 
 

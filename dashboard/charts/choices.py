@@ -140,11 +140,13 @@ def default_series(points: pd.DataFrame) -> list[str]:
     Then come methods that train, if they fit, and last methods with other parameters. If too many qualify, those with
     the lowest perplexities at the most frequent amount win.
     """
-    there = points.drop_duplicates("series").set_index("series")
-    several = there["open"].str.contains("+", regex=False)
-    training = ~several & ~there["open"].map(is_training_free)
-    changed = ~several & ~training & there["open"].str.contains(",", regex=False)
-    value = points[points["where"] == points["where"].mode().iloc[0]].groupby("series")["value"].min()
+    there = points.drop_duplicates("series_label").set_index("series_label")
+    several = there["series_chain"].str.contains("+", regex=False)
+    training = ~several & ~there["series_chain"].map(is_training_free)
+    changed = ~several & ~training & there["series_chain"].str.contains(",", regex=False)
+    value = (
+        points[points["amount_label"] == points["amount_label"].mode().iloc[0]].groupby("series_label")["value"].min()
+    )
 
     def lowest(which: pd.Series, most: int) -> list[str]:
         return sorted(map(str, there.index[which]), key=lambda series: value.get(series, math.inf))[:most]

@@ -50,10 +50,10 @@ def comparison(
     Returns:
         The table. Columns of verdicts state why a point has no paired difference.
     """
-    ordered = points.sort_values(["series", "ratio", "pattern"], na_position="first")
+    ordered = points.sort_values(["series_label", "ratio", "pattern"], na_position="first")
     rows = pd.concat([dense, ordered], ignore_index=True)
-    by_point = means.groupby(["label", "where"])["mean"].agg(["mean", "size"])
-    scored = by_point.reindex(pd.MultiIndex.from_frame(rows[["series", "where"]])).set_axis(rows.index)
+    by_point = means.groupby(["series_label", "amount_label"])["mean"].agg(["mean", "size"])
+    scored = by_point.reindex(pd.MultiIndex.from_frame(rows[["series_label", "amount_label"]])).set_axis(rows.index)
     mean = scored["mean"].astype(float)
     base, base_mean = (float(values.iloc[0]) if len(dense) else math.nan for values in (rows["value"], mean))
     ratio = paired.of_points(perplexities, rows)
@@ -61,17 +61,17 @@ def comparison(
     compressed = ~is_dense(rows)
     table = pd.DataFrame(
         {
-            "Method": rows["series"],
-            "Amount": rows["where"].replace(format_amount(None, None), "0 %"),
+            "Method": rows["series_label"],
+            "Amount": rows["amount_label"].replace(format_amount(None, None), "0 %"),
             "Perplexity": rows["value"],
             "Times dense": rows["value"] / base,
             RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),
-            "Perplexity, adjusted p": ratio["adjusted"].map(reporting.p_words),
+            "Perplexity, adjusted p": ratio["p_adjusted"].map(reporting.p_words),
             "Perplexity is": ratio["verdict_text"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
             ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], reporting.end_words),
-            "Accuracy, adjusted p": points_lost["adjusted"].map(reporting.p_words),
+            "Accuracy, adjusted p": points_lost["p_adjusted"].map(reporting.p_words),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             PARAMETERS.title: rows["parameters"],
             "GMACs": rows["gmacs"],

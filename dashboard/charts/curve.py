@@ -65,7 +65,7 @@ def perplexity_curve(
     if points.empty and dense.empty:
         return drawing.figure()
     span = _span(points, dense, axis)
-    lit = points["series"].isin(points["series"] if bright is None else bright)
+    lit = points["series_label"].isin(points["series_label"] if bright is None else bright)
     named, behind = points[lit], points[~lit]
     finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
     over = labels.place_diverged_labels(diverged, axis.column, span)
@@ -76,7 +76,7 @@ def perplexity_curve(
     if share:
         _band(drawing, top, high, span, theme)
     of_series = _by_series(named)
-    styles = looks({series: (rows[0]["parts"], rows[0]["open"]) for series, rows in of_series.items()}, theme)
+    styles = looks({series: (rows[0]["parts"], rows[0]["series_chain"]) for series, rows in of_series.items()}, theme)
     for series, rows in _by_series(behind).items():
         _draw_series(drawing, series, rows, look(rows[0]["parts"], theme), axis, theme, cap, place, quiet=True)
     for series, rows in of_series.items():
@@ -87,8 +87,8 @@ def perplexity_curve(
     _draw_dense(drawing, dense, axis, theme, span)
     _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
     at_marks = labels.place_labels(named[named["value"] <= cap], axis.column, span, (low, high))
-    for _, part in pd.concat([over.assign(place=place), at_marks]).groupby("series", sort=False):
-        _text(drawing, part, axis.column, styles[part["series"].iloc[0]].color)
+    for _, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
+        _text(drawing, part, axis.column, styles[part["series_label"].iloc[0]].color)
     _names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
     log_axis(drawing, low, high, top)
     if share:
@@ -191,7 +191,7 @@ def _draw_series(
             line={"color": style.color, "dash": style.dash, "width": 1 if quiet else 2},
             marker=mark,
             error_y=None if quiet else marks.bars(low, shown, high, [row["value"] <= cap for row in part], style.color),
-            customdata=[[row[of] for of in ("key", "where", "value", "spread")] for row in part],
+            customdata=[[row[of] for of in ("key", "amount_label", "value", "spread")] for row in part],
             hovertemplate=f"<b>{series}</b>, %{{customdata[1]}}<br>perplexity %{{customdata[2]:.4g}}"
             "%{customdata[3]}<extra></extra>",
             hoverlabel={"bgcolor": own},  # also for grey and hollow marks
@@ -206,7 +206,7 @@ def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
     """Group the points by series; faster than pandas for many series of few points."""
     found: dict[str, list[marks.Row]] = {}
     for row in points.to_dict("records"):
-        found.setdefault(row["series"], []).append(row)
+        found.setdefault(row["series_label"], []).append(row)
     return found
 
 
@@ -256,7 +256,7 @@ def _arrows(
         aside = (ASIDE + ARROW_GAP * there[tuned["ratio"]]) * (span[1] - span[0])
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
-        marks.arrow(drawing, start, end, tuned["series"], styles[tuned["series"]].color)
+        marks.arrow(drawing, start, end, tuned["series_label"], styles[tuned["series_label"]].color)
 
 
 def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None:

@@ -39,11 +39,11 @@ class Lanes:
         """Draw an arrow to each reconstructed or fine-tuned point from its origin, above and below the lane in turn."""
         there: Counter[tuple[str, str]] = Counter()
         for untuned, tuned in marks.pairs(rows):
-            lane = self._slot[tuned["series"]], tuned["task"]
-            height = self.height(tuned["series"], tuned["task"]) + (-1 if there[lane] % 2 else 1) * self._step / 2
+            lane = self._slot[tuned["series_label"]], tuned["task"]
+            height = self.height(tuned["series_label"], tuned["task"]) + (-1 if there[lane] % 2 else 1) * self._step / 2
             there[lane] += 1
             start, end = ((row["value"], height) for row in (untuned, tuned))
-            marks.arrow(drawing, start, end, tuned["series"], look(tuned["parts"], theme).color)
+            marks.arrow(drawing, start, end, tuned["series_label"], look(tuned["parts"], theme).color)
 
     def finish(self, drawing: Drawing, theme: Theme) -> None:
         """Name the tasks at the left, with lines between them."""
@@ -67,7 +67,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     there = [column for column in BASELINES if column in rows]
     for column in there:
         _draw_baseline(drawing, rows, column, lanes, theme)
-    for name, part in rows.groupby("series", sort=False):
+    for name, part in rows.groupby("series_label", sort=False):
         style = look(part["parts"].iloc[0], theme)
         drawing.scatter(
             x=part["value"],
@@ -94,8 +94,10 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
 
 def _origins(rows: pd.DataFrame) -> dict[str, str]:
     """Return the origin of each series: the one before all later stages that remove nothing."""
-    before = {row["series"]: row["untuned"] for _, row in rows.iterrows() if isinstance(row["untuned"], str)}
-    found = {series: series for series in rows["series"]}
+    before = {
+        row["series_label"]: row["parent_label"] for _, row in rows.iterrows() if isinstance(row["parent_label"], str)
+    }
+    found = {series: series for series in rows["series_label"]}
     for series in found:
         while found[series] in before:
             found[series] = before[found[series]]

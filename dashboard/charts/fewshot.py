@@ -60,15 +60,15 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
     across = min(ACROSS, len(kinds))
     down = -(-len(kinds) // across)
     drawing = Drawing(theme, FRAME + down * (TITLE + PANEL))
-    names = list(dict.fromkeys(rows["series"]))
-    styles = of_lines(dict(zip(rows["series"], rows["parts"], strict=True)), theme)
+    names = list(dict.fromkeys(rows["series_label"]))
+    styles = of_lines(dict(zip(rows["series_label"], rows["parts"], strict=True)), theme)
     known = pd.concat([rows["value"], rows["low"], rows["high"]]).dropna()
     named: set[str] = set()  # in the legend
     room = 0.06 * (known.max() - known.min()) or 1.0
     for place, prompts in enumerate(kinds):
         axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
         for number, series in enumerate(names):
-            mine = with_zero(rows[rows["series"] == series], prompts)
+            mine = with_zero(rows[rows["series_label"] == series], prompts)
             shift = SERIES_GAP * (number - (len(names) - 1) / 2)
             x = [steps.index(k) + shift for k in mine["k"]]
             _draw(drawing, mine, x, styles[series], theme, axes, series not in named)
@@ -112,14 +112,14 @@ def _draw(
         x=list(x),
         y=rows["value"],
         mode="lines+markers",
-        name=first["series"],
-        legendgroup=first["series"],
+        name=first["series_label"],
+        legendgroup=first["series_label"],
         showlegend=named,
         line={"color": style.color, "dash": style.dash, "width": 1.4},
         marker=marks.marker(style, theme, first["pattern"]),
         error_y=marks.bars(rows["low"], rows["value"], rows["high"], known, style.color) if known.any() else None,
         customdata=rows["k"],
-        hovertemplate=f"<b>{first['series']}</b>, k = %{{customdata}}<br>%{{y:.1f}} %<extra></extra>",
+        hovertemplate=f"<b>{first['series_label']}</b>, k = %{{customdata}}<br>%{{y:.1f}} %<extra></extra>",
         xaxis=axes[0],
         yaxis=axes[1],
     )
@@ -132,7 +132,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     for row, p in zip(rows.to_dict("records"), adjusted, strict=True):
         cells.append(
             {
-                "Variant": row["series"],
+                "Variant": row["series_label"],
                 "k": row["k"],
                 "Prompt": prompt_words(row["k"], row["prompts"]),
                 "Accuracy": 100 * row["value"],

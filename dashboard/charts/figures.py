@@ -85,7 +85,7 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
     """Draw training losses by step, a line for each `series`; `rows`: series, step, loss (nats per token)."""
     drawing = Drawing(theme, 300)
     looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
-    for (series, part), (color, dash, symbol) in zip(rows.groupby("series", sort=False), looks, strict=False):
+    for (series, part), (color, dash, symbol) in zip(rows.groupby("series_label", sort=False), looks, strict=False):
         drawing.scatter(
             x=part["step"],
             y=part["loss"],
@@ -133,7 +133,7 @@ def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme,
     `rows`: series, method, model, kind (`unstructured` or N:M), value.
     """
     drawing = Drawing(theme, 440)
-    for series, part in rows.groupby("series", sort=False):
+    for series, part in rows.groupby("series_label", sort=False):
         style, kind = look(part["method"].iloc[0], theme), part["kind"].iloc[0]
         part = part.set_index("model").reindex([model for model in models if model in set(part["model"])])
         drawing.scatter(

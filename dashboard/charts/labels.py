@@ -62,7 +62,7 @@ def place_labels(points: pd.DataFrame, column: str, span: Place, height: Place) 
     up = points["value"].map(lambda value: math.log10(value / height[0]) / decades)
     places = pd.DataFrame({"x": across, "y": up})
     hollow = points["pattern"].map(is_hollow).astype(bool)
-    lines = points[~hollow].sort_values(column).groupby("series")
+    lines = points[~hollow].sort_values(column).groupby("series_label")
     others = [place for _, part in lines for place in along(places.loc[part.index].to_numpy())]
     shown = points[hollow].sort_values("value")
     sides = _sides(list(places.loc[shown.index].itertuples(index=False, name=None)), others)

@@ -47,9 +47,9 @@ def entry(drawing: Drawing, name: str, group: str, mode: str, mark: dict, line: 
 def pairs(points: pd.DataFrame) -> list[tuple[Row, Row]]:
     """Return (origin, tuned) rows: each reconstructed or fine-tuned point with its origin, if that is shown."""
     every = points.to_dict("records")
-    there = {(row["series"], row["where"], row.get("task")): row for row in every}
-    tuned = [row for row in every if isinstance(row["untuned"], str)]
-    origins = [(there.get((row["untuned"], row["where"], row.get("task"))), row) for row in tuned]
+    there = {(row["series_label"], row["amount_label"], row.get("task")): row for row in every}
+    tuned = [row for row in every if isinstance(row["parent_label"], str)]
+    origins = [(there.get((row["parent_label"], row["amount_label"], row.get("task"))), row) for row in tuned]
     return [(origin, row) for origin, row in origins if origin is not None]
 
 

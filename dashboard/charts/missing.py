@@ -26,11 +26,11 @@ def of_methods(points: pd.DataFrame, methods: Sequence[str], patterns: Sequence[
 
 def of_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> dict[str, list[str]]:
     """Return the same for each series of several training-free stages that has a point."""
-    several = points[points["open"].str.contains("+", regex=False)].drop_duplicates("open")
+    several = points[points["series_chain"].str.contains("+", regex=False)].drop_duplicates("series_chain")
     return {
-        row["series"]: _lacking(points, row["open"], patterns)
+        row["series_label"]: _lacking(points, row["series_chain"], patterns)
         for _, row in several.iterrows()
-        if is_training_free(row["open"])
+        if is_training_free(row["series_chain"])
     }
 
 
@@ -56,7 +56,7 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
         wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
     start = stages[last].amount_place
     chains = [f"{name[:start]}{text}{name[start:]}" for text, share in wanted if share > removed]
-    have = set(points["chain"][points["open"] == name])
+    have = set(points["chain"][points["series_chain"] == name])
     return [chain for chain in chains if chain not in have]
 
 

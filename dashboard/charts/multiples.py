@@ -72,8 +72,8 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
         perplexity=found["value"],
         **dict.fromkeys(("value", "low", "high"), value),
         spread="",
-        of=found["series"].str.removesuffix(f" ({PUBLISHED})"),
-        series=found["series"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True),
+        of=found["series_label"].str.removesuffix(f" ({PUBLISHED})"),
+        series_label=found["series_label"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True),
         model=model,
         size=size,
         packed_share=found["packed_mb"] / float(dense["packed_mb"].iloc[0]),
@@ -98,7 +98,7 @@ def by_amount(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.
     """Draw the multiples against an axis of amounts: a line per series and model, with a dash per model."""
     figure = _drawn(found, axis, theme, corpus)
     dashes = dict(zip(found["model"].unique(), cycle(DASHES)))
-    of = {series: dashes[model] for series, model in found[["series", "model"]].itertuples(index=False)}
+    of = {series: dashes[model] for series, model in found[["series_label", "model"]].itertuples(index=False)}
     for trace in figure.select_traces({"type": "scatter"}):
         if trace.legendgroup in of and trace.line.dash:
             trace.line.dash = of[trace.legendgroup]
@@ -107,7 +107,7 @@ def by_amount(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.
 
 def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples at one amount against model size, a line per series and model family."""
-    found = found.assign(series=found["of"] + ", " + found["model"].str.rpartition("-")[0])
+    found = found.assign(series_label=found["of"] + ", " + found["model"].str.rpartition("-")[0])
     figure = _drawn(found, SIZE, theme, corpus)
     sizes = found.drop_duplicates("size").dropna(subset=["size"]).set_index("size")["model"].sort_index()
     ticks: list[float] = []  # of models of similar size, only the first
@@ -120,7 +120,7 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
 def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples against an axis; a series has one colour for all models."""
     dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "packed_share": 1.0, "size": math.nan}])
-    figure = perplexity_curve(found.assign(open=found["of"]), dense, axis, theme, corpus)
+    figure = perplexity_curve(found.assign(series_chain=found["of"]), dense, axis, theme, corpus)
     return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times dense (log scale)")
 
 
@@ -133,7 +133,7 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
         {
             "Method": ordered["of"],
             "Model": ordered["model"],
-            "Amount": ordered["where"],
+            "Amount": ordered["amount_label"],
             "Times dense": ordered["value"],
             "Accuracy vs dense": 100 * lost,
             "Packed size vs dense (%)": 100 * ordered["packed_share"],

@@ -30,8 +30,8 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     elif first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
         where["explore_at"] = format_amount(first["ratio"], first["pattern"])
-        labels = set(frame.loc[frame["model"] == first["model"], "label"])
-        where["explore_series"] = [name for name in (first["untuned"], first["label"]) if name in labels]
+        labels = set(frame.loc[frame["model"] == first["model"], "series_label"])
+        where["explore_series"] = [name for name in (first["parent_label"], first["series_label"]) if name in labels]
     return where
 
 
@@ -39,7 +39,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
 def addresses(points: pd.DataFrame) -> dict[str, str]:
     """Return each point's name in links, by key: its chain, with the series if several points share the chain."""
     named, taken = {}, set[str]()
-    for key, chain, series in zip(points["key"], points["chain"], points["series"], strict=True):
+    for key, chain, series in zip(points["key"], points["chain"], points["series_label"], strict=True):
         named[key] = f"{chain} ({series})" if chain in taken else chain
         taken.add(named[key])
     return named
@@ -60,7 +60,7 @@ def variant_names(rows: pd.DataFrame) -> dict[str, str]:
     first = rows.drop_duplicates("key")
     first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
     removed = [format_amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
-    names = first["label"].str.cat([f", {one}" if one != format_amount(None, None) else "" for one in removed])
+    names = first["series_label"].str.cat([f", {one}" if one != format_amount(None, None) else "" for one in removed])
     for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
         more = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
         names = names.mask(names.duplicated(keep=False), names.str.cat(more))

@@ -45,10 +45,22 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         Rows with value, low and high in points; `told`, whether the difference is significant after Holm's correction;
         `said`, the hover text. Rows without a pair have only `why`, the reason.
     """
-    wanted = ["key", "task", "difference", "low", "high", "n", "p", "adjusted", "comparisons", "verdict", "why"]
+    wanted = [
+        "key",
+        "task",
+        "difference",
+        "low",
+        "high",
+        "n",
+        "p",
+        "p_adjusted",
+        "comparisons",
+        "verdict",
+        "unpaired_reason",
+    ]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
-    rows["why"] = [_why(row) for row in rows.to_dict("records")]
+    rows["unpaired_reason"] = [_why(row) for row in rows.to_dict("records")]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
     rows["told"] = rows["verdict"].isin(SIGNIFICANT)
     texts = [_points(row) + _verdict(row) for row in rows.to_dict("records")]
@@ -82,7 +94,7 @@ def with_context_series(
     drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]
 ) -> pd.DataFrame:
     """Return `of_tasks` with the other series of `both` as context: unpaired differences in points."""
-    rest = both[~both["series"].isin(shown) & ~is_dense(both)]
+    rest = both[~both["series_label"].isin(shown) & ~is_dense(both)]
     value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
     said = [f"{points:+.1f} points" for points in value]
     rest = rest.assign(value=value, low=math.nan, high=math.nan, told=False, said=said, lit=False)
@@ -97,18 +109,18 @@ def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
         f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
         for row in rows.to_dict("records")
     ]
-    return rows.assign(said=said, told=True, lit=rows["series"].isin(shown))
+    return rows.assign(said=said, told=True, lit=rows["series_label"].isin(shown))
 
 
 def unpaired(rows: pd.DataFrame) -> str:
     """Return the series without a pair in `of_tasks`, with the reasons; empty if all have one."""
     named: dict[str, list[str]] = {}
-    for series, part in rows.groupby("series", sort=False):
-        lacking = part[part["why"].notna()]
+    for series, part in rows.groupby("series_label", sort=False):
+        lacking = part[part["unpaired_reason"].notna()]
         if lacking.empty:
             continue
         some = f" in {', '.join(lacking['task'])}" if len(lacking) < len(part) else ""
-        named.setdefault(lacking["why"].iloc[0], []).append(f"{series}{some}")
+        named.setdefault(lacking["unpaired_reason"].iloc[0], []).append(f"{series}{some}")
     return "; ".join(f"{', '.join(series)} ({why.rstrip('.')})" for why, series in named.items())
 
 
@@ -129,7 +141,7 @@ def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
     figures = rows[list(FIGURES)].astype(float).where(paired)
     texts = pd.Series([verdict_text(row) for row in rows.to_dict("records")], index=rows.index, dtype=object)
-    judged = rows[["adjusted", "comparisons", "verdict"]]
+    judged = rows[["p_adjusted", "comparisons", "verdict"]]
     return figures.join(judged).assign(verdict_text=texts.where(paired, missing), paired=paired)
 
 
@@ -155,14 +167,14 @@ def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
     Perplexities come first, then the mean of seven, then tasks; unpaired metrics are last.
     """
     rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
-    rank += 3 * found["why"].notna()
+    rank += 3 * found["unpaired_reason"].notna()
     rows = [_compared(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
     return pd.DataFrame(rows, columns=COMPARED)
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
     """Return the reasons why metrics cannot be paired, each once."""
-    return [_capital(why) for why in found["why"].dropna().unique()]
+    return [_capital(why) for why in found["unpaired_reason"].dropna().unique()]
 
 
 def _compared(row: pd.Series) -> tuple[str | None, ...]:
@@ -177,9 +189,9 @@ def _compared(row: pd.Series) -> tuple[str | None, ...]:
         values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
         difference = point_words(row["difference"])
         interval = interval_words(row["low"], row["high"], end_words)
-    if pd.notna(row["why"]):
+    if pd.notna(row["unpaired_reason"]):
         return name, *values, None, None, None, CANNOT, row["protocol"]
-    return name, *values, difference, interval, p_words(row["adjusted"]), verdict_text(row.to_dict()), row["protocol"]
+    return name, *values, difference, interval, p_words(row["p_adjusted"]), verdict_text(row.to_dict()), row["protocol"]
 
 
 def _label(dataset: str) -> str:
@@ -200,8 +212,8 @@ def _why(row: Row) -> str | None:
     """Return the reason why a row of a chart has no pair; None if it has one."""
     if row["seeds"] > 1:
         return _seeds(row["seeds"])
-    if pd.notna(row["why"]):
-        return str(row["why"]).removeprefix(f"{CANNOT}: ")
+    if pd.notna(row["unpaired_reason"]):
+        return str(row["unpaired_reason"]).removeprefix(f"{CANNOT}: ")
     return NOT_ALIKE if pd.isna(row["verdict"]) else None
 
 
@@ -221,7 +233,7 @@ def _verdict(row: Row) -> str:
     """Return the verdict with its adjusted p for a hover text; empty without a pair."""
     if pd.isna(row["verdict"]):
         return ""
-    if not (p := p_words(row["adjusted"])):
+    if not (p := p_words(row["p_adjusted"])):
         return f"<br>{verdict_text(row)}"
     several = f", Holm over the {row['comparisons']:.0f} shown" if row["comparisons"] > 1 else ""
     return f"<br>{verdict_text(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"

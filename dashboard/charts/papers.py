@@ -85,7 +85,7 @@ def by_model(rows: pd.DataFrame) -> pd.DataFrame:
     series = rows["method"] + _amounts(rows)
     return pd.DataFrame(
         {
-            "series": series,
+            "series_label": series,
             "method": rows["name"],
             "model": rows["model"],
             "kind": rows["ratio_kind"],
@@ -99,12 +99,12 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the points and the dense point of `curve.perplexity_curve` from perplexities on one corpus."""
     shown = pd.DataFrame(
         {
-            "label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
+            "series_label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
-            "untuned": rows["method"].where(rows["tuned"], None),
+            "parent_label": rows["method"].where(rows["tuned"], None),
             "parts": parts(rows),
             "chain": None,
-            "series": None,
+            "series_chain": None,
             "method": rows["name"],
             "ratio": rows["ratio"].where(rows["name"] != "dense"),
             "pattern": None,
@@ -124,10 +124,10 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     amounts = _amounts(rows)
     shown = pd.DataFrame(
         {
-            "series": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}) + amounts,
-            "untuned": (rows["method"] + amounts).where(rows["tuned"], None),
+            "series_label": rows["method"] + rows["tuned"].map({True: TUNED, False: ""}) + amounts,
+            "parent_label": (rows["method"] + amounts).where(rows["tuned"], None),
             "recovery": rows["tuned"].map({True: "lora", False: None}),
-            "where": rows["removed"],
+            "amount_label": rows["removed"],
             "parts": parts(rows),
             "method": rows["name"],
             "pattern": rows["ratio_kind"].where(rows["ratio_kind"].str.contains(":")),
@@ -137,8 +137,8 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
             "value": rows["value"] / 100,
         }
     )
-    same = dict.fromkeys(("untuned", "recovery", "where", "parts", "method", "pattern"), "first")
-    mean = shown.groupby("series", sort=False).agg(same | {"value": "mean"}).reset_index()
+    same = dict.fromkeys(("parent_label", "recovery", "amount_label", "parts", "method", "pattern"), "first")
+    mean = shown.groupby("series_label", sort=False).agg(same | {"value": "mean"}).reset_index()
     mean = mean.assign(task=f"Mean of {shown['task'].nunique()} tasks", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
@@ -183,12 +183,12 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     most = rows.loc[points.is_dense(rows), "n"].max()
     rows = zeroshot.one_protocol(rows[rows["n"] == most])
     rows = choices.filter_by_text(rows, next(iter(choices.calibrations(rows)), None), None)
-    rows = rows.drop_duplicates(["label", "removed", "dataset"])
-    tasks = rows.groupby(["label", "removed"])["dataset"].transform("nunique")
+    rows = rows.drop_duplicates(["series_label", "removed", "dataset"])
+    tasks = rows.groupby(["series_label", "removed"])["dataset"].transform("nunique")
     rows = rows[tasks == rows["dataset"].nunique()]  # a mean over fewer tasks does not compare
     dense = points.is_dense(rows)
     found = rows.assign(
-        method=rows["label"],
+        method=rows["series_label"],
         name=rows["method"],
         removed=rows["removed"].mask(dense, "0 %"),
         dataset=rows["dataset"].map(names),

@@ -19,9 +19,25 @@ from dashboard.sharing import shared
 
 USUAL = format_amount(DEFAULT_RATIO, None), format_amount(None, DEFAULT_BITS), format_amount(None, DEFAULT_FACTOR)
 UNKNOWN_AMOUNT = "unknown amount"  # of imported variants without one
-POINT_COLUMNS = ["series", "method", "ratio", "pattern", "key", "where", "value", "low", "high", "seeds", "spread"]
-POINT_COLUMNS += ["recovery", "untuned"]  # its fine-tuning method, and the series of its origin
-POINT_COLUMNS += ["parts", "chain", "open"]  # `series` is the label; `open` is the chain without its last amount
+POINT_COLUMNS = [
+    "series_label",
+    "method",
+    "ratio",
+    "pattern",
+    "key",
+    "amount_label",
+    "value",
+    "low",
+    "high",
+    "seeds",
+    "spread",
+]
+POINT_COLUMNS += ["recovery", "parent_label"]  # its fine-tuning method, and the series of its origin
+POINT_COLUMNS += [
+    "parts",
+    "chain",
+    "series_chain",
+]  # `series_chain` is the chain without its last amount
 NUMBERS = ("ratio", "value", "low", "high")
 
 
@@ -51,10 +67,10 @@ def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
             stderr = float(row["stderr"]) if pd.notna(row["stderr"]) else 0.0
             low, high = value - stderr, value + stderr
             spread = f" ± {stderr:.2g} (standard error)" if stderr else ""
-        pattern, recovery, untuned = (_text(row[name]) for name in ("pattern", "recovery", "untuned"))
+        pattern, recovery, untuned = (_text(row[name]) for name in ("pattern", "recovery", "parent_label"))
         where = removed(row)
-        fixed = [row["label"], row["method"], row["ratio"], pattern, row["key"], where, value, low, high, seeds]
-        made = [recovery, untuned, row["parts"], row["chain"], row["series"]]
+        fixed = [row["series_label"], row["method"], row["ratio"], pattern, row["key"], where, value, low, high, seeds]
+        made = [recovery, untuned, row["parts"], row["chain"], row["series_chain"]]
         point = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
         points.append(point | of_counted | {name: row[name] for name in beside})
     table = pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED, *beside], dtype=object)
@@ -64,7 +80,7 @@ def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
 
 def describe_seeds(points: pd.DataFrame) -> str:
     """Return a caption for points of several seeds: ` SparseGPT and Wanda at 50 %: mean and range of 3 seeds.`."""
-    several = points[points["seeds"] > 1].groupby(["where", "seeds"], sort=False)["series"]
+    several = points[points["seeds"] > 1].groupby(["amount_label", "seeds"], sort=False)["series_label"]
     return "".join(
         f" {listed(list(names.unique()))} at {where}: mean and range of {seeds} seeds."
         for (where, seeds), names in several
@@ -73,7 +89,7 @@ def describe_seeds(points: pd.DataFrame) -> str:
 
 def _by_point(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
     """Return rows with the number of their `point`, sorted by point and seed."""
-    place = rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False).ngroup()
+    place = rows.groupby(["series_label", "ratio", "pattern"], dropna=False, sort=False).ngroup()
     if beside:
         number = rows.groupby(beside, sort=False).ngroup()
         place += number * (place.max() + 1)
@@ -90,7 +106,7 @@ def by_seed(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     keys_of: dict[int, list[str]] = {}
     if rows.empty:
         return []
-    ordered = _by_point(rows[["label", "ratio", "pattern", "seed", "key"]], []).drop_duplicates(["point", "key"])
+    ordered = _by_point(rows[["series_label", "ratio", "pattern", "seed", "key"]], []).drop_duplicates(["point", "key"])
     for point, key in zip(ordered["point"], ordered["key"], strict=True):
         keys_of.setdefault(point, []).append(key)
     return [tuple(keys) for keys in keys_of.values()]

@@ -44,7 +44,11 @@ WIDTHS = {"Method": 210, "Listed as": 170, "Misses by": 330, "Compared with the 
 
 def name(row: pd.Series) -> str:
     """Return a point's name: `SparseGPT + LoRA, 50 %`."""
-    return str(row["series"]) if row["where"] == format_amount(None, None) else f"{row['series']}, {row['where']}"
+    return (
+        str(row["series_label"])
+        if row["amount_label"] == format_amount(None, None)
+        else f"{row['series_label']}, {row['amount_label']}"
+    )
 
 
 def answer(
@@ -118,8 +122,8 @@ def ranking(
     table = pd.DataFrame(
         {
             "#": range(1, len(found) + 1),
-            "Method": found["series"],
-            "Amount": found["where"].replace(format_amount(None, None), "0 %"),
+            "Method": found["series_label"],
+            "Amount": found["amount_label"].replace(format_amount(None, None), "0 %"),
             "Misses by": found["misses"],
             PACKED.title: found["packed_mb"],
             "Times dense": found["times_dense"],

@@ -77,7 +77,7 @@ def row_names(rows: pd.DataFrame) -> dict[str, str]:
 
     Below its origin, a series' label has only the added stages.
     """
-    before = dict(zip(rows["series"], rows["untuned"], strict=True))
+    before = dict(zip(rows["series_label"], rows["parent_label"], strict=True))
     found: dict[str, str] = {}
 
     def add(series: str, origin: str | None, depth: int) -> None:
@@ -144,13 +144,13 @@ def _draw_rows(
         bars = marks.bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
         drawing.scatter(
             x=[row["value"]],
-            y=[heights.get(row["series"], 0)],
+            y=[heights.get(row["series_label"], 0)],
             mode="markers",
-            name=row["series"],
+            name=row["series_label"],
             showlegend=False,
             marker=marks.marker(style, theme, row["pattern"], size=10 if row["lit"] else 7),
             error_x=bars if row["lit"] else None,
             customdata=[[row["key"], row["task"]]],
-            hovertemplate=f"<b>{row['series']}</b>, {row['task']}<br>{row['said']}<extra></extra>",
+            hovertemplate=f"<b>{row['series_label']}</b>, {row['task']}<br>{row['said']}<extra></extra>",
             **axes,
         )

@@ -154,7 +154,9 @@ def _hover_text(row: pd.Series, cost: Axis, quality: Quality) -> str:
     costs = dict.fromkeys((cost.column, PACKED.column))
     paid = [f"{format_number(row[column])} {LIMITS[column].what}" for column in costs]
     misses = row.get("misses")
-    return "<br>".join([f"<b>{row['series']}</b>, {row['where']}", text, *paid, *([misses] if misses else [])])
+    return "<br>".join(
+        [f"<b>{row['series_label']}</b>, {row['amount_label']}", text, *paid, *([misses] if misses else [])]
+    )
 
 
 def _ends(
@@ -288,7 +290,7 @@ def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Them
     mine, others, grey = (
         plot.places(part["x"], part["height"]) for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
     )
-    texts = [(f"{row['series']}<br>{row['where']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
+    texts = [(f"{row['series_label']}<br>{row['amount_label']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
     sides, lesser = EMPTY_SIDES[plot.log], [*grey, *plot.lines]
     found = labels.named(mine, texts, [*others, *front], sides, plot.texts, lesser)
     for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):

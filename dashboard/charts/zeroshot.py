@@ -11,7 +11,7 @@ from dashboard.sharing import shared
 
 MEAN_LABEL = "Mean of seven"
 SHOTS = ["origin", "fewshot", "prompts"]  # identify measured zero-shot rows
-SCORED = ["key", "label", "limit", "fewshot"]  # equal for the seven tasks of a mean
+SCORED = ["key", "series_label", "limit", "fewshot"]  # equal for the seven tasks of a mean
 
 
 def headline(frame: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     size = of_seven.groupby(SCORED, dropna=False)["dataset"].transform("size")
     whole = of_seven[size == len(SEVEN)]
     if whole.empty:
-        return pd.DataFrame(columns=["key", "label", "where", "mean", "stderr"])
+        return pd.DataFrame(columns=["key", "series_label", "amount_label", "mean", "stderr"])
     group = whole.groupby(SCORED, dropna=False, sort=False).ngroup()
     task = whole["dataset"].map(SEVEN.index)
     whole = whole.assign(group=group, task=task).sort_values(["group", "task"])
@@ -70,8 +70,8 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     means = pd.DataFrame(
         {
             "key": first["key"],
-            "label": first["label"],
-            "where": removals(first),
+            "series_label": first["series_label"],
+            "amount_label": removals(first),
             "mean": mean_of(values),
             "stderr": stderr_of(errors),
         }
@@ -91,12 +91,12 @@ def over_seeds(means: pd.DataFrame) -> tuple[float, float, float]:
 
 def with_mean(shown: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return `accuracies` with the mean of seven as the last task, for the points that `seven_means` has."""
-    by_label = dict(tuple(means.groupby("label")))
+    by_label = dict(tuple(means.groupby("series_label")))
     added = []
-    for first in shown.drop_duplicates("series").to_dict("records"):
-        if first["series"] not in by_label:
+    for first in shown.drop_duplicates("series_label").to_dict("records"):
+        if first["series_label"] not in by_label:
             continue
-        mine = by_label[first["series"]]
+        mine = by_label[first["series_label"]]
         value, low, high = over_seeds(mine)
         spread = f", mean of {len(mine)} seeds" if len(mine) > 1 else f" ± {high - value:.2g} (standard error)"
         row = {"task": MEAN_LABEL, "chance": None, "metric": "mean of each task's own metric", "value": value}

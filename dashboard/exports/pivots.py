@@ -54,7 +54,7 @@ class Pivot:
         for row in self.points.to_dict("records"):
             low, high = (row.get(name, row["value"]) for name in ("low", "high"))
             error = (high - low) / 2 if math.isfinite(high - low) and high > low else math.nan
-            cells[row["series"], _column(row[self.columns])] = Cell(row["value"], error, row.get("key", ""))
+            cells[row["series_label"], _column(row[self.columns])] = Cell(row["value"], error, row.get("key", ""))
         return cells
 
     @cached_property
@@ -74,7 +74,7 @@ class Pivot:
 
         Without a paired test, cells count as equal if their difference is at most the larger error.
         """
-        groups = dict(zip(self.points["series"], self.points[self.group], strict=True)) if self.group else {}
+        groups = dict(zip(self.points["series_label"], self.points[self.group], strict=True)) if self.group else {}
         best: set[tuple[str, str]] = set()
         for column in self.names:
             for group in dict.fromkeys(groups.get(series) for series in self.rows):
@@ -119,9 +119,9 @@ def in_percent(points: pd.DataFrame) -> pd.DataFrame:
 
 def of_means(means: pd.DataFrame) -> pd.DataFrame:
     """Return the points of `dashboard.charts.zeroshot.seven_means` in percent; several seeds become one point."""
-    parts = means.groupby(["label", "where"], sort=False)
+    parts = means.groupby(["series_label", "amount_label"], sort=False)
     rows = [(*names, part["key"].iloc[0], *over_seeds(part)) for names, part in parts]
-    return in_percent(pd.DataFrame(rows, columns=["series", "where", "key", "value", "low", "high"]))
+    return in_percent(pd.DataFrame(rows, columns=["series_label", "amount_label", "key", "value", "low", "high"]))
 
 
 def wide(pivots: Sequence[Pivot]) -> pd.DataFrame:

@@ -73,7 +73,7 @@ def show_accuracy(
     if there:
         items = [_chart(chosen, _compared(chosen.scores, scored, at, shown, others), at, shown)]
     if len(lacking):
-        whose = f" of {', '.join(lacking['series'])}" if there else ""
+        whose = f" of {', '.join(lacking['series_label'])}" if there else ""
         on = f" on the {chosen.documents}" if chosen.several_documents else ""
         st.info(f"No zero-shot accuracy at {at} yet{whose}{on}.")
         _offer_tasks(chosen, lacking, at)
@@ -84,26 +84,26 @@ def show_accuracy(
 def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[str]:
     """Return the highlighted series with accuracies at an amount."""
     here = points.at_amount(scores, at)
-    return set(here.loc[~points.is_dense(here) & here["label"].isin(shown), "label"])
+    return set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
 
 
 @shared
 def _lacking(found: pd.DataFrame, at: str, shown: Sequence[str], there: set[str]) -> pd.DataFrame:
     """Return the highlighted points at an amount whose series are not in `there`."""
-    return found[(found["where"] == at) & found["series"].isin(shown) & ~found["series"].isin(there)]
+    return found[(found["amount_label"] == at) & found["series_label"].isin(shown) & ~found["series_label"].isin(there)]
 
 
 @shared
 def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str], others: bool) -> Compared:
     here = points.at_amount(scores, at)
-    here = here[points.is_dense(here) | here["label"].isin(shown) | others]
+    here = here[points.is_dense(here) | here["series_label"].isin(shown) | others]
     means = scored.means[scored.means["key"].isin(here["key"])]
     both = zeroshot.with_mean(zeroshot.accuracies(here), means)
     both = paired.with_baselines(both, scored.differences)
-    highlighted = both[both["series"].isin(shown) & ~points.is_dense(both)]
+    highlighted = both[both["series_label"].isin(shown) & ~points.is_dense(both)]
     differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, highlighted)), highlighted)
-    drawn = differences[differences["why"].isna()]
-    reasons = "; ".join(differences["why"].dropna().unique())
+    drawn = differences[differences["unpaired_reason"].isna()]
+    reasons = "; ".join(differences["unpaired_reason"].dropna().unique())
     return Compared(both, drawn, paired.lines(both), paired.unpaired(differences), reasons)
 
 
@@ -194,7 +194,9 @@ def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
         return text
     best = rows.iloc[int(rows["value"].argmax())]
     unit = "points" if difference else "%"
-    return f"{text} {task}: {best['series']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
+    return (
+        f"{text} {task}: {best['series_label']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
+    )
 
 
 def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
@@ -209,5 +211,5 @@ def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
                 *(chosen.model, list(quick["chain"]), chosen.calibration, chosen.training),
                 *([chosen.text], tasks, scoring, data.stamp()),
             )
-        names = ", ".join(quick["series"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
+        names = ", ".join(quick["series_label"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
         offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")

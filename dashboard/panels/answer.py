@@ -29,7 +29,9 @@ def show_answer(
 def _answer(chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexities: pd.DataFrame, scored: Scored) -> str:
     place = int(here["value"].argmin())
     best, point = here.iloc[place], here.iloc[[place]]
-    means = scored.means[(scored.means["label"] == best["series"]) & (scored.means["where"] == best["where"])]
+    means = scored.means[
+        (scored.means["series_label"] == best["series_label"]) & (scored.means["amount_label"] == best["amount_label"])
+    ]
     lost, plainly = None, math.nan
     if len(means):
         base = scored.means.loc[scored.means["key"] == points.dense_key(chosen.scores), "mean"]
@@ -37,7 +39,7 @@ def _answer(chosen: Chosen, dense: pd.DataFrame, here: pd.DataFrame, perplexitie
         lost = paired.of_points(scored.mean_differences, point.assign(seeds=len(means))).iloc[0]
     ratio = paired.of_points(perplexities, point).iloc[0]
     ties = _ties(chosen, here, best)
-    return answer(best["where"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None, plainly)
+    return answer(best["amount_label"], best, ties, ratio, lost, dense.iloc[0] if len(dense) else None, plainly)
 
 
 def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:
@@ -46,4 +48,4 @@ def _ties(chosen: Chosen, here: pd.DataFrame, best: pd.Series) -> list[str]:
     others = here[here["key"] != best["key"]]
     found = data.paired([seeds[key] for key in others["key"]], best["key"], numbers_of(chosen.measured))
     tied = found.loc[found["verdict"].notna() & ~found["verdict"].isin(SIGNIFICANT), "key"]
-    return list(others.loc[others["key"].isin(tied), "series"])
+    return list(others.loc[others["key"].isin(tied), "series_label"])

@@ -218,10 +218,10 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[
         good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
         paid = part.assign(value=part[cost.column]).dropna(subset="value")
         pivots += [
-            Pivot(quality.title, good, "where", True, order=order)
+            Pivot(quality.title, good, "amount_label", True, order=order)
             if quality.lower
-            else Pivot(quality.title, in_percent(good), "where", False, form=".1f", order=order),
-            Pivot(cost.title, paid, "where", True, group="series", order=order),  # without a best value
+            else Pivot(quality.title, in_percent(good), "amount_label", False, form=".1f", order=order),
+            Pivot(cost.title, paid, "amount_label", True, group="series_label", order=order),  # without a best value
         ]
     return pivots
 

@@ -31,7 +31,7 @@ def numbers_of(rows: pd.DataFrame) -> list[data.Number]:
 
 def differences_to_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
     """Return the paired differences to the dense model of these series' variants, for each number in the rows."""
-    rows = rows[points.is_dense(rows) | rows["label"].isin(series)]
+    rows = rows[points.is_dense(rows) | rows["series_label"].isin(series)]
     return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers_of(rows))
 
 

@@ -49,7 +49,7 @@ def split_points(measured: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 @shared  # the stored answers change only with the rows of the same variants
 def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names: list[str], others: bool) -> Shown:
     """Return the data of the charts with these series highlighted."""
-    highlighted = found[found["series"].isin(names)]
+    highlighted = found[found["series_label"].isin(names)]
     differences = differences_to_dense(chosen.measured, names)
     return Shown(chosen, dense, found, highlighted, others, differences, score(chosen, names))
 
@@ -63,7 +63,8 @@ def curve_data(shown: Shown) -> Described:
     caption += curve.explained(highlighted, shown.dense)
     best = highlighted.iloc[int(highlighted["value"].argmin())]
     alt = f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of "
-    alt += f"{', '.join(series_of(highlighted))}. Lowest: {best['series']}, {best['where']} ({best['value']:.4g})."
+    lowest = f"{best['series_label']}, {best['amount_label']} ({best['value']:.4g})"
+    alt += f"{', '.join(series_of(highlighted))}. Lowest: {lowest}."
     drawn = paired.of_curve(shown.perplexities, shown.points if shown.show_context else highlighted)
     return Described(drawn, caption, with_dense(shown.dense, highlighted), alt)
 
@@ -71,7 +72,7 @@ def curve_data(shown: Shown) -> Described:
 @shared
 def series_of(rows: pd.DataFrame) -> list[str]:
     """Return the names of the points' series in row order."""
-    return list(rows["series"].unique())
+    return list(rows["series_label"].unique())
 
 
 @shared
@@ -88,16 +89,18 @@ def points_data(shown: Shown) -> Described:
     protocol = shown.chosen.measured["protocol"].iloc[0]
     caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.data_caption}"
     caption += " Every point of the curve, compared with dense."
-    if shown.perplexities["why"].isna().any() or accuracies["why"].isna().any():
+    if shown.perplexities["unpaired_reason"].isna().any() or accuracies["unpaired_reason"].isna().any():
         caption += " Intervals are of paired differences on the same windows or documents, without adjustment."
         caption += " Better and worse: at 5 %, by paired tests with Holm's correction over all points of the column."
     samples = pd.concat([shown.perplexities, accuracies])
     caption = f"{caption} {few_words(zip(samples['dataset'], samples['n'], strict=True))}".rstrip()
-    means = shown.scored.means[shown.scored.means["label"].isin([*shown.dense["series"], *shown.highlighted["series"]])]
+    means = shown.scored.means[
+        shown.scored.means["series_label"].isin([*shown.dense["series_label"], *shown.highlighted["series_label"]])
+    ]
     return Described(table, caption, of_means(means))
 
 
 @shared
 def rows_at(rows: pd.DataFrame, amount: str) -> pd.DataFrame:
     """Return the points at an amount."""
-    return rows[rows["where"] == amount]
+    return rows[rows["amount_label"] == amount]

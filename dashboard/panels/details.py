@@ -94,7 +94,7 @@ def _close() -> None:
 
 
 def _name(row: pd.Series) -> str:
-    return f"{row['series']}, {row['where']}"
+    return f"{row['series_label']}, {row['amount_label']}"
 
 
 def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
@@ -204,7 +204,7 @@ def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], 
     series = {"training": training["losses"], "held out": training["held_out"]}
     rows = pd.DataFrame(
         [(name, step, loss) for name, pairs in series.items() for step, loss in pairs],
-        columns=["series", "step", "loss"],
+        columns=["series_label", "step", "loss"],
     )
     caption = f"{point.name}: training and held-out losses on {stage.calibration}"
     caption += f", stage {place + 1}, {stages.stage_name(stage)}. " if several else ". "

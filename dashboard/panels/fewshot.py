@@ -62,7 +62,7 @@ def show_shots(model: str) -> list[Item]:
         "explore_shots",
         lambda theme: fewshot.shots_chart(lines, theme, names[dataset]),
         caption,
-        lines[["series", "prompts", "k", "value", "low", "high"]],
+        lines[["series_label", "prompts", "k", "value", "low", "high"]],
         alt=f"Accuracy of {model} against the number of few-shot examples, a panel for each selector.",
         file=file,
     )
@@ -92,7 +92,7 @@ def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     known = variants.loc[found["key"]]
     names = variant_names(frame[frame["key"].isin(found["key"])])
     looks = {name: known[name].to_numpy() for name in ("parts", "pattern")}
-    return found.assign(series=found["key"].map(names), dense=points.is_dense(known).to_numpy(), **looks)
+    return found.assign(series_label=found["key"].map(names), dense=points.is_dense(known).to_numpy(), **looks)
 
 
 def _tasks(found: pd.DataFrame) -> dict[str, int]:

@@ -22,7 +22,7 @@ NARROWEST = 150  # px of a metric
 def show_headline(row: pd.Series, found: pd.DataFrame) -> None:
     """Show the headline numbers of a point, compared with the dense model; `found` has the points of both."""
     dense = found[is_dense(found)]
-    series = found[(found["series"] == row["series"]) & found["pattern"].isna()].sort_values("ratio")
+    series = found[(found["series_label"] == row["series_label"]) & found["pattern"].isna()].sort_values("ratio")
     with st.grid(len(FIGURES), min_column_width=NARROWEST, gap="small"):
         for column, title, explained in FIGURES:
             if pd.isna(row[column]) or math.isinf(row[column]):

@@ -124,7 +124,7 @@ def preview(found: ImportPreview) -> pd.DataFrame:
     places = zip(rows["key"], rows["dataset"], rows["protocol_id"], strict=True)
     return pd.DataFrame(
         {
-            "Series": rows["label"],
+            "Series": rows["series_label"],
             "Model": rows["model"],
             "Amount": [removed(row) for _, row in rows.iterrows()],
             "Number": rows["metric"] + " " + rows["dataset"].map(called),

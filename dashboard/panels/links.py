@@ -89,7 +89,7 @@ def shown(mine: pd.DataFrame, text: str) -> Address:
         "explore_text": text,
         FAMILIES: [family.capitalize() for family in dict.fromkeys(mine["family"])],
         SHOWN: [label(name) for name in dict.fromkeys(mine["method"])],
-        SERIES: list(dict.fromkeys(mine["label"])),
+        SERIES: list(dict.fromkeys(mine["series_label"])),
     }
     made_with = (("explore_calibration", choices.calibrations(mine)), ("explore_training", choices.trainings(mine)))
     return found | {key: texts[0] for key, texts in made_with if texts}

@@ -52,7 +52,7 @@ def _wanted(
     wanted = missing.of_methods(found, methods, patterns)
     if dense.empty:
         wanted = {label(DENSE): [DENSE]} | wanted
-    return wanted | missing.of_chains(found[found["series"].isin(shown)], patterns)
+    return wanted | missing.of_chains(found[found["series_label"].isin(shown)], patterns)
 
 
 def _choose(series: str, chains: Sequence[str]) -> list[str]:

@@ -60,7 +60,7 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
         st.info("Choose at least one series with a known amount.")
         return []
     means = _together([multiples.minus_dense(data.frame(model)) for model in picked])
-    on = shown.groupby("where")["model"].nunique()
+    on = shown.groupby("amount_label")["model"].nunique()
     first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
     if axis == multiples.SIZE:
@@ -103,13 +103,20 @@ def _chart_and_table(
         "explore_multiples",
         partial(draw, corpus=corpus),
         f"Amount: {at}. {caption}" if at else caption,
-        shown[["model", "of", "where", "value", "perplexity"]],
+        shown[["model", "of", "amount_label", "value", "perplexity"]],
         file=file,
         pivots=[
-            Pivot(f"Times dense, {called(corpus)}", shown, "where", True, group="model", order=points.amounts(shown))
+            Pivot(
+                f"Times dense, {called(corpus)}",
+                shown,
+                "amount_label",
+                True,
+                group="model",
+                order=points.amounts(shown),
+            )
         ],
         alt="Perplexity as a multiple of dense, a line for each series and model. "
-        f"Lowest: {best['series']}, {best['where']} ({best['value']:.3g}).",
+        f"Lowest: {best['series_label']}, {best['amount_label']} ({best['value']:.3g}).",
     )
     caption += " Accuracy: the mean of seven tasks minus the dense model's, in points."
     table = multiples.table(shown, means)

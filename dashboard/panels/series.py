@@ -17,7 +17,7 @@ def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
 
     `choices.default_series` are preselected.
     """
-    options, default = list(dict.fromkeys(found["series"])), choices.default_series(found)
+    options, default = list(dict.fromkeys(found["series_label"])), choices.default_series(found)
     if len(options) < 2:
         return options, False
     _follow(options, default)

@@ -117,7 +117,7 @@ def budget(results: StoryData) -> Story | None:
     best = fits.iloc[0]
     pattern = best["pattern"] if isinstance(best["pattern"], str) else None
     text = f"The packed size of the dense model is {whole:.0f} MB. Among its variants of at most {most:.0f} MB, "
-    text += f"{_plain(best['label'])}, {format_amount(best['ratio'], pattern)} has the lowest perplexity "
+    text += f"{_plain(best['series_label'])}, {format_amount(best['ratio'], pattern)} has the lowest perplexity "
     text += f"on {results.corpus}: "
     text += f"{format_number(best['value'])}, compared with {format_number(results.dense['value'])} for dense."
     where: links.Address = {
@@ -160,7 +160,7 @@ def _story_data(rows: pd.DataFrame, text: str) -> StoryData | None:
 
 def _averaged(rows: pd.DataFrame) -> pd.DataFrame:
     """Return one row per point, with the mean over its seeds."""
-    point = ["label", "parts", "method", "family", "ratio", "pattern"]
+    point = ["series_label", "parts", "method", "family", "ratio", "pattern"]
     return rows.groupby(point, dropna=False, sort=False)["value"].mean().reset_index()
 
 

@@ -68,14 +68,19 @@ def perplexities_of(shown: Shown) -> Pivot:
     rows, order = with_dense(shown.dense, shown.highlighted), points.amounts(shown.highlighted)
     test = significance_of_best(shown.chosen.measured)
     return Pivot(
-        f"Perplexity on {called(str(shown.chosen.corpus))}", rows, "where", True, order=order, is_distinguishable=test
+        f"Perplexity on {called(str(shown.chosen.corpus))}",
+        rows,
+        "amount_label",
+        True,
+        order=order,
+        is_distinguishable=test,
     )
 
 
 def clicked(key: str, found: pd.DataFrame) -> None:
     """Choose the amount of a clicked point, and open its details."""
     details.open_point(key)
-    where = found.loc[found["key"] == key, "where"]
+    where = found.loc[found["key"] == key, "amount_label"]
     if len(where):
         st.session_state[AT] = where.iloc[0]
 
@@ -87,7 +92,7 @@ def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
         return []
     steps = points.amounts(scored) or [points.UNKNOWN_AMOUNT]
     at = pick_amount(steps, steps[-1])
-    names = list(scored["label"].unique())
+    names = list(scored["series_label"].unique())
     return show_accuracy(chosen, found, score(chosen, names), at, names, False)
 
 
@@ -104,7 +109,7 @@ def all_points(shown: Shown) -> Item:
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
     st.header("All points", anchor=False, help=f"Select a row to open its details.\n\n{explained}")
     table, caption, means, _ = points_data(shown)
-    accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "where", False, form=".1f")
+    accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "amount_label", False, form=".1f")
     return widgets.show_table(
         "explore_points",
         table,

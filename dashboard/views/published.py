@@ -66,7 +66,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
         key,
         partial(dots.accuracy_dots, shown, order=order),
         caption,
-        shown[["series", "task", "metric", "value"]],
+        shown[["series_label", "task", "metric", "value"]],
         file=export_name(table.title, "accuracy"),
         pivots=[accuracies_of(shown)],
         alt="Zero-shot accuracy per task, a marker for each method",
@@ -76,7 +76,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
 
 def accuracies_of(shown: pd.DataFrame) -> Pivot:
     """Return accuracies in the layout of papers: method by task, with the best of each amount."""
-    return Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="where")
+    return Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="amount_label")
 
 
 def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
@@ -112,9 +112,9 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         "published_ratios",
         partial(curve.perplexity_curve, found, dense, PARAMETERS, corpus=corpus),
         f"{model}, {state}; perplexity on {papers.protocol(read)}. {cited(table)}",
-        found[["series", "ratio", "value"]],
+        found[["series_label", "ratio", "value"]],
         file=export_name(table.title, corpus, "perplexity"),
-        pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "where", True)],
+        pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "amount_label", True)],
         alt=f"Perplexity of {model} by pruning ratio, a line for each method",
     )
     scored = papers.accuracies_at(mine, step)
@@ -151,9 +151,9 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
             "published_ours",
             partial(curve.perplexity_curve, found, dense, figures.RATIO, corpus=corpus),
             caption,
-            found[["series", "where", "value", "low", "high", "seeds"]],
+            found[["series_label", "amount_label", "value", "low", "high", "seeds"]],
             file=export_name(model_part(model), corpus, "perplexity-as-published"),
-            pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "where", True, order=points.amounts(found))],
+            pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "amount_label", True, order=points.amounts(found))],
             alt=f"Perplexity of {model} on {called(corpus)} as measured here",
         )
     ]
@@ -183,7 +183,7 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
             "published_ours_by_task",
             partial(dots.accuracy_dots, shown, order=order),
             caption,
-            shown[["series", "task", "metric", "value"]],
+            shown[["series_label", "task", "metric", "value"]],
             file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
             pivots=[accuracies_of(shown)],
             alt="Zero-shot accuracy per task as measured here, a marker for each method",

@@ -29,7 +29,7 @@ def check(rows):
     infinite = rows["difference"].abs() == float("inf")
     assert (outside == (rows["p"] <= ALPHA)).all()
     assert (outside | infinite).eq(rows["verdict"] != NOT_SIGNIFICANT).all()
-    assert rows["verdict"].isin(SIGNIFICANT).eq((rows["adjusted"] <= ALPHA) | infinite).all()
+    assert rows["verdict"].isin(SIGNIFICANT).eq((rows["p_adjusted"] <= ALPHA) | infinite).all()
     texts = pd.Series([verdict_text(row) for row in rows.to_dict("records")], rows.index)
     assert not (outside & texts.eq(BARE)).any() and not (~outside & ~infinite & texts.ne(BARE)).any()
     alone = rows["verdict"].isin(ALONE)

@@ -68,7 +68,7 @@ def known():
 @pytest.mark.parametrize(("chain", "other", "model", "number", "verdict"), PAIRS)
 def test_a_sentence_names_the_verdict_on_a_pair(known, chain, other, model, number, verdict):
     rows = differences([known[model][chain]], known[model][other], read_shipped_samples)
-    rows = rows[rows["why"].isna() & (rows[["dataset", "metric"]] == number).any(axis=1)].sort_values("n")
+    rows = rows[rows["unpaired_reason"].isna() & (rows[["dataset", "metric"]] == number).any(axis=1)].sort_values("n")
     assert rows["verdict"].iloc[-1] == verdict
 
 

@@ -56,7 +56,7 @@ def beside_dense(
     if dense is None or not mine:
         return []
     paired = differences(list(mine.values()), dense, samples)
-    paired = paired[paired["why"].isna()].sort_values("n")  # the last row of a key has the most documents
+    paired = paired[paired["unpaired_reason"].isna()].sort_values("n")  # the last row of a key has the most documents
     read = {row["key"]: format_difference(row) for row in paired[paired["metric"] == "perplexity"].to_dict("records")}
     means = {row["key"]: judged(row) for row in paired[paired["dataset"] == MEAN].to_dict("records")}
     rows = []
@@ -93,7 +93,7 @@ def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: 
     """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
     found = {f"{format_chain(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
     paired = differences([found[chain]], found[other], samples)
-    rows = paired[(paired["metric"] == "perplexity") & paired["why"].isna()].to_dict("records")
+    rows = paired[(paired["metric"] == "perplexity") & paired["unpaired_reason"].isna()].to_dict("records")
     return format_difference(rows[0]) if rows else "cannot be paired"
 
 

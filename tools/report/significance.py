@@ -139,7 +139,7 @@ def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples)
         RATIOS: paired[paired["metric"] == "perplexity"],
     }
     cells = {
-        head: {(row["against"], row["key"]): judged(row) for row in part.to_dict("records")}
+        head: {(row["reference_key"], row["key"]): judged(row) for row in part.to_dict("records")}
         for head, part in heads.items()
     }
     table = []

@@ -87,8 +87,10 @@ def _points(rows: pd.DataFrame) -> pd.DataFrame:
     rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
     texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
     rows = rows.assign(texts=texts, tokens=rows["train"].map(_tokens).astype(float))
-    several = rows.groupby("label")["texts"].transform("nunique") > 1
-    rows = rows.assign(series=rows["label"].where(~several, rows["label"].str.cat(rows["texts"], sep=", ")))
+    several = rows.groupby("series_label")["texts"].transform("nunique") > 1
+    rows = rows.assign(
+        series=rows["series_label"].where(~several, rows["series_label"].str.cat(rows["texts"], sep=", "))
+    )
     same = rows.groupby(["family", "series", "parts", "ratio", "tokens"], sort=False)
     return same["value"].mean().reset_index().sort_values("ratio", kind="stable", ignore_index=True)
 

@@ -63,10 +63,10 @@ def test_figures_are_those_of_the_pair_and_adjusted_over_the_variants():
         assert {name: row[name] for name in ("difference", "stderr", "low", "high", "p")} == {
             name: getattr(pair, name) for name in ("difference", "stderr", "low", "high", "p")
         }
-    assert list(found["adjusted"]) == holm([pair.p for pair in wanted])
+    assert list(found["p_adjusted"]) == holm([pair.p for pair in wanted])
     assert list(found["verdict"]) == ["worse", "not significant"] and list(found["comparisons"]) == [2, 2]
     assert list(found["reference"]) == [0.6, 0.6]
-    assert found["why"].isna().all()
+    assert found["unpaired_reason"].isna().all()
 
 
 def test_the_mean_of_seven_is_of_the_same_pairs():
@@ -85,18 +85,18 @@ def test_what_was_not_kept_cannot_be_paired_and_is_told():
     second[3] = (second[3][0], None)
     found = compared(first, second).set_index("dataset")
     for name in (SEVEN[3], MEAN):
-        assert found.loc[name, "why"] == "cannot be paired: per-document answers were not stored"
+        assert found.loc[name, "unpaired_reason"] == "cannot be paired: per-document answers were not stored"
         assert math.isnan(found.loc[name, "difference"])
         assert pandas.isna(found.loc[name, "verdict"])
         assert found.loc[name, "value"] < found.loc[name, "reference"]
-    assert found.drop([SEVEN[3], MEAN])["why"].isna().all()
+    assert found.drop([SEVEN[3], MEAN])["unpaired_reason"].isna().all()
 
 
 def test_other_documents_are_told_in_words():
     one, other = answered("piqa", 60), answered("piqa", 50)
     other[1]["doc_id"] += 1
     (row,) = compared([one], [other]).to_dict("records")
-    assert row["why"].startswith("cannot be paired: The documents or windows of the variants differ")
+    assert row["unpaired_reason"].startswith("cannot be paired: The documents or windows of the variants differ")
 
 
 def test_numbers_of_another_protocol_are_not_compared():
@@ -144,7 +144,7 @@ def test_seeds_are_paired_by_the_mean_of_their_losses():
     assert row["difference"] == pytest.approx(difference("perplexity", frames[0], mean).difference)
     del kept[THIRD]
     (row,) = differences(seeds[:1], dense, read).to_dict("records")
-    assert row["why"].startswith("cannot be paired") and math.isnan(row["difference"])
+    assert row["unpaired_reason"].startswith("cannot be paired") and math.isnan(row["difference"])
 
 
 def test_pairs_with_several_references_are_adjusted_together():
@@ -156,8 +156,8 @@ def test_pairs_with_several_references_are_adjusted_together():
     found = paired_differences(
         [(results[a], results[b]) for a, b in pairs], lambda key, row: kept[key].get(row.identity)
     )
-    assert list(zip(found["against"], found["key"], strict=True)) == pairs
-    assert list(found["adjusted"]) == holm(list(found["p"]))
+    assert list(zip(found["reference_key"], found["key"], strict=True)) == pairs
+    assert list(found["p_adjusted"]) == holm(list(found["p"]))
     assert list(found["verdict"]) == ["worse", "not significant", "better"]
     assert list(found["comparisons"]) == [3, 3, 3]
 
@@ -169,7 +169,7 @@ def test_what_holm_takes_away_is_significant_alone_and_its_row_says_among_how_ma
     assert list(found["verdict"][:3]) == ["worse alone, not after Holm", "not significant", "not significant"]
     assert list(found["comparisons"][:3]) == [3, 3, 3] and found["comparisons"][3:].isna().all()
     first = found.iloc[0]
-    assert first["high"] < 0 and first["p"] <= 0.05 < first["adjusted"] == pytest.approx(3 * first["p"])
+    assert first["high"] < 0 and first["p"] <= 0.05 < first["p_adjusted"] == pytest.approx(3 * first["p"])
     assert adjust_together(found.iloc[:1])["verdict"].tolist() == ["worse"]
 
 

@@ -32,7 +32,7 @@ def test_one_row_a_measurement():
     assert (first.window, first.windows, first.source) == (2048, 16, "folder")
     assert math.isnan(first.limit)
     assert (second.limit, second.fewshot, second.version) == (100, 0, 1)
-    assert (first.method, first.label, first.family, first.ratio) == ("wanda", "Wanda", "unstructured", 0.5)
+    assert (first.method, first.series_label, first.family, first.ratio) == ("wanda", "Wanda", "unstructured", 0.5)
     spelt_out = {"allocation": "uniform", "spread": 0.08, "cap": 0.95, "true_sequential": True}
     assert json.loads(first.stages) == [{"name": "wanda", "parameters": spelt_out}]
 
@@ -111,7 +111,7 @@ def test_footprint_and_latency_stand_beside_every_number():
     ],
 )
 def test_the_label_says_what_differs_from_the_defaults(changes, expected):
-    assert list(tidy([make(perplexity(20.0), **changes)]).label) == [expected]
+    assert list(tidy([make(perplexity(20.0), **changes)]).series_label) == [expected]
 
 
 def tuned(key, method="wanda", ended="budget", **parameters):
@@ -121,14 +121,14 @@ def tuned(key, method="wanda", ended="budget", **parameters):
 
 def test_trainings_are_told_apart_only_where_there_are_several():
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=5.0)])
-    assert list(frame.label) == ["Wanda + LoRA"] * 2 and list(frame.untuned) == ["Wanda"] * 2
+    assert list(frame.series_label) == ["Wanda + LoRA"] * 2 and list(frame.parent_label) == ["Wanda"] * 2
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
-    assert list(frame.label) == [
+    assert list(frame.series_label) == [
         "Wanda",
         "Wanda + LoRA (minutes 5.0)",
         "Wanda + LoRA (minutes 1.0, rank 4)",
     ]
-    assert list(frame.untuned[1:]) == ["Wanda", "Wanda"] and frame.untuned.isna()[0]
+    assert list(frame.parent_label[1:]) == ["Wanda", "Wanda"] and frame.parent_label.isna()[0]
 
 
 def test_hqq_on_the_grid_of_the_model_s_file_says_so():
@@ -140,19 +140,19 @@ def test_hqq_on_the_grid_of_the_model_s_file_says_so():
 
     rows = tidy([hqq("1", 4, 32), hqq("2", 3, 32), hqq("3", 4, 128), hqq("4", 4, 32, "opt-125m")]).set_index("key")
     own = rows[rows["own_grid"].astype(bool)]
-    assert list(own.index) == ["1" * 64] and list(own["label"]) == ["HQQ (group size 32) (the file's own grid)"]
-    assert not rows["label"].drop(own.index).str.contains("own grid").any()
+    assert list(own.index) == ["1" * 64] and list(own["series_label"]) == ["HQQ (group size 32) (the file's own grid)"]
+    assert not rows["series_label"].drop(own.index).str.contains("own grid").any()
 
 
 def test_a_cancelled_training_is_marked():
-    assert list(tidy([tuned(KEY, ended="cancelled")]).label) == ["Wanda + LoRA (cancelled)"]
+    assert list(tidy([tuned(KEY, ended="cancelled")]).series_label) == ["Wanda + LoRA (cancelled)"]
 
 
 def test_a_chain_is_described_stage_by_stage():
     wanda = WANDA.model_copy(update={"calibration": TEXT, "seed": 0})
     sparsegpt = Stage(method="sparsegpt", ratio=0.7, calibration=TEXT, seed=0)
     (row,) = tidy([make(perplexity(20.0), stages=[wanda, LORA, sparsegpt])]).to_dict("records")
-    assert (row["method"], row["ratio"], row["recovery"], row["untuned"]) == ("wanda", 0.7, "lora", None)
+    assert (row["method"], row["ratio"], row["recovery"], row["parent_label"]) == ("wanda", 0.7, "lora", None)
     stages = json.loads(row["stages"])
     assert [(stage["name"], stage.get("ratio"), stage.get("text")) for stage in stages] == [
         ("wanda", 0.5, "alpaca:64x256"),
@@ -160,7 +160,7 @@ def test_a_chain_is_described_stage_by_stage():
         ("sparsegpt", 0.7, "alpaca:64x256"),
     ]
     (row,) = tidy([make(perplexity(20.0), stages=[wanda, sparsegpt, LORA])]).to_dict("records")
-    assert (row["ratio"], row["recovery"], row["untuned"]) == (0.7, "lora", "Wanda 50 % + SparseGPT")
+    assert (row["ratio"], row["recovery"], row["parent_label"]) == (0.7, "lora", "Wanda 50 % + SparseGPT")
 
 
 def of_chain(chain, key):
@@ -174,12 +174,16 @@ def test_a_chain_and_its_series_are_written_and_what_is_given_beside_it():
     rows = {row["chain"]: row for row in frame.to_dict("records")}
     assert set(rows) == set(chains)
     again, once, plain, dense = (rows[chain] for chain in chains)
-    assert again["series"] == "magnitude@0.2+adaprune+magnitude@+adaprune"
-    assert (again["label"], again["parts"]) == ("AdaPrune 20 % + AdaPrune", "adaprune+adaprune")
-    assert again["untuned"] == "AdaPrune 20 % + Magnitude"
-    assert (once["series"], once["label"], once["untuned"]) == ("magnitude@+adaprune", "AdaPrune", plain["label"])
+    assert again["series_chain"] == "magnitude@0.2+adaprune+magnitude@+adaprune"
+    assert (again["series_label"], again["parts"]) == ("AdaPrune 20 % + AdaPrune", "adaprune+adaprune")
+    assert again["parent_label"] == "AdaPrune 20 % + Magnitude"
+    assert (once["series_chain"], once["series_label"], once["parent_label"]) == (
+        "magnitude@+adaprune",
+        "AdaPrune",
+        plain["series_label"],
+    )
     assert (once["calibration"], once["seed"]) == ("alpaca:64x256", 0) and pd.isna(once["train"])
-    assert (dense["method"], dense["label"], dense["untuned"]) == ("dense", "Dense + LoRA", "Dense")
+    assert (dense["method"], dense["series_label"], dense["parent_label"]) == ("dense", "Dense + LoRA", "Dense")
     assert pd.isna(dense["calibration"]) and dense["train"] == "alpaca:64x256"
 
 
@@ -190,13 +194,13 @@ def test_two_series_never_have_one_name():
     found += [make(perplexity(20.0), key=str(place) * 64, stages=[one]) for place, one in ((5, explicit),)]
     found += [make(perplexity(20.0), key="6" * 64, stages=[Stage(method="magnitude", ratio=0.5)])]
     frame = tidy(found)
-    assert frame["series"].nunique() == frame["label"].nunique() == 6
-    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune"} <= set(frame["label"])
+    assert frame["series_chain"].nunique() == frame["series_label"].nunique() == 6
+    assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune"} <= set(frame["series_label"])
 
 
 def test_what_another_text_was_read_for_is_not_what_it_was_made_from():
     frame = tidy([of_chain("wanda@0.5,text=c4-sample:8x128+adaprune", KEY), of_chain("wanda@0.5+adaprune", OTHER)])
-    untuned = dict(zip(frame["key"], frame["untuned"], strict=True))
+    untuned = dict(zip(frame["key"], frame["parent_label"], strict=True))
     assert pd.isna(untuned[KEY]) and untuned[OTHER] == "Wanda"
 
 

@@ -210,10 +210,23 @@ def test_of_the_papers_opt_is_a_group_across_sizes_and_llama_one_of_all_ratios()
 def tidied(ratios=(0.1, 0.3, 0.5, 0.7), **more):
     """Tidy rows of perplexities on one text, of one series and the dense model."""
     rows = [
-        {"method": "dense", "ratio": math.nan, "value": 20.0, "family": "dense", "label": "Dense", "parts": "dense"}
+        {
+            "method": "dense",
+            "ratio": math.nan,
+            "value": 20.0,
+            "family": "dense",
+            "series_label": "Dense",
+            "parts": "dense",
+        }
     ]
     rows += [
-        {"method": "wanda", "ratio": ratio, "value": 20 * (1 + ratio), "family": "unstructured", "label": "Wanda"}
+        {
+            "method": "wanda",
+            "ratio": ratio,
+            "value": 20 * (1 + ratio),
+            "family": "unstructured",
+            "series_label": "Wanda",
+        }
         | {"key": f"w{ratio}", "parts": "wanda"}
         for ratio in ratios
     ]
@@ -239,7 +252,7 @@ def test_a_series_and_a_family_are_of_ratios_alone():
 
 
 def test_a_family_with_trained_variants_has_a_group_that_knows_on_how_much():
-    trained = tidied()[1:].assign(train="c:1000x500", label="Wanda + LoRA", recovery="lora", value=25.0)
+    trained = tidied()[1:].assign(train="c:1000x500", series_label="Wanda + LoRA", recovery="lora", value=25.0)
     found = {one.name: one for one in select_groups(pd.concat([tidied(), trained]), "perplexity")}
     both = found["Unstructured and trained"]
     assert not found["Unstructured"].mixed and both.mixed

@@ -12,7 +12,14 @@ NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone,
 def row(metric, *values, verdict=WORSE, why=None):
     names = ("ratio", "ratio_low", "ratio_high") if metric == "perplexity" else ("difference", "low", "high")
     figure = dict(zip(names, values, strict=True))
-    return {"metric": metric, "verdict": verdict, "adjusted": 0.08, "comparisons": 12.0, "why": why, **figure}
+    return {
+        "metric": metric,
+        "verdict": verdict,
+        "p_adjusted": 0.08,
+        "comparisons": 12.0,
+        "unpaired_reason": why,
+        **figure,
+    }
 
 
 @pytest.mark.parametrize(
@@ -52,7 +59,7 @@ def test_what_is_significant_alone_says_among_how_many_it_is_not():
     found = row("acc", -0.062, -0.101, -0.023, verdict=ALONE)
     assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
     assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")
-    assert judged(row("perplexity", math.inf, None, None) | {"adjusted": None}) == "x ∞: worse"
+    assert judged(row("perplexity", math.inf, None, None) | {"p_adjusted": None}) == "x ∞: worse"
 
 
 WHY = "cannot be paired: answers were not stored"
@@ -78,7 +85,13 @@ WHY = "cannot be paired: answers were not stored"
 )
 def test_a_sentence_of_what_can_be_told(verdicts, told):
     rows = [
-        row("acc", 0.0, 0.0, 0.0, **({"verdict": None, "why": one} if one.startswith(WHY) else {"verdict": one}))
+        row(
+            "acc",
+            0.0,
+            0.0,
+            0.0,
+            **({"verdict": None, "why": one} if one.startswith(WHY) else {"verdict": one}),
+        )
         for one in verdicts
     ]
     assert sentence(list(zip("abc", rows, strict=True)), "Wanda", "Dense") == told

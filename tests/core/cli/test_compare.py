@@ -97,8 +97,8 @@ def test_every_format(capsys):
     for row, line in zip(listed, frame.to_dict("records"), strict=True):
         assert (row["key"], row["dataset"], row["verdict"]) == (line["key"], line["dataset"], line["verdict"])
         assert row["p"] == pytest.approx(line["p"])
-    assert {row["against"] for row in listed} == {key_of(DENSE)}
-    assert [row["why"] for row in listed] == [None] * len(listed)
+    assert {row["reference_key"] for row in listed} == {key_of(DENSE)}
+    assert [row["unpaired_reason"] for row in listed] == [None] * len(listed)
     lines = [line.split("\t") for line in compared(capsys, "dense", few, many, "--tsv").splitlines()]
     assert len(lines) == 1 + 2 * (7 + 1 + 1)  # a header; tasks by their usual metric, text and mean of each pair
     row = dict(zip(lines[0], next(line for line in lines if line[3] == "acc boolq:40"), strict=True))

@@ -101,16 +101,16 @@ def test_a_later_file_adds_to_the_variant(store, imported):
 def test_its_label_says_that_it_was_imported(store, imported):
     frame = tidy(store.results())
     rows = frame[frame["origin"] == "external"]
-    assert set(rows["label"]) == {"lm_eval (imported)", "my-pruner (imported)"}
+    assert set(rows["series_label"]) == {"lm_eval (imported)", "my-pruner (imported)"}
     assert set(rows["method"]) == set(rows["family"]) == {"imported"}
-    assert rows["untuned"].isna().all() and rows["block_removed"].isna().all()
-    assert rows[rows["label"] == "my-pruner (imported)"]["packed_mb"].eq(178).all()
+    assert rows["parent_label"].isna().all() and rows["block_removed"].isna().all()
+    assert rows[rows["series_label"] == "my-pruner (imported)"]["packed_mb"].eq(178).all()
 
 
 def test_a_series_without_an_amount_is_no_dense_model(store):
     store_imports(read_imports([sheet(PERPLEXITY.replace(",0.5,", ",,"))], None, store), store)
     row = tidy(store.results()).iloc[0]
-    assert (row["method"], row["label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
+    assert (row["method"], row["series_label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
 
 
 def test_the_revision_is_that_of_the_model_here(store, monkeypatch):

@@ -33,13 +33,13 @@ def test_a_value_is_under_its_own_name(frame):
     row = frame[
         (frame["model"] == "opt-13b") & (frame["pattern"] == "2:4") & (frame["dataset"] == "wikitext2")
     ].squeeze()
-    assert (row["label"], row["value"], row["window"]) == ("SparseGPT (published)", 12.96, 2048)
+    assert (row["series_label"], row["value"], row["window"]) == ("SparseGPT (published)", 12.96, 2048)
     assert row["protocol"] == "window 2048, all windows, paper SparseGPT, table 1, unknown precision"
 
 
 def test_what_was_tuned_comes_of_what_was_not(frame):
-    rows = frame[(frame["model"] == "llama-7b") & (frame["label"] == "SlimLLM + LoRA (published)")]
-    assert set(rows["untuned"]) == {"SlimLLM (published)"} and set(rows["ratio"]) == {0.2, 0.5}
+    rows = frame[(frame["model"] == "llama-7b") & (frame["series_label"] == "SlimLLM + LoRA (published)")]
+    assert set(rows["parent_label"]) == {"SlimLLM (published)"} and set(rows["ratio"]) == {0.2, 0.5}
 
 
 def test_nothing_of_it_is_made_here():

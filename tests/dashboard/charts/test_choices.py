@@ -71,7 +71,7 @@ def test_of_too_many_series_those_with_no_parameter_changed_are_lit_first():
     chains = [f"{name}@" for name in names] + [
         f"{name}@,allocation={how}" for name in names for how in ("owl", "global")
     ]
-    found = pd.DataFrame({"series": chains, "open": chains, "parts": [one.partition("@")[0] for one in chains]}).assign(
-        where="70 %", value=[100.0 - place for place in range(len(chains))]
-    )
+    found = pd.DataFrame(
+        {"series_label": chains, "series_chain": chains, "parts": [one.partition("@")[0] for one in chains]}
+    ).assign(amount_label="70 %", value=[100.0 - place for place in range(len(chains))])
     assert choices.default_series(found) == [*chains[:5], chains[-1]]

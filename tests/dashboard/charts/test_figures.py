@@ -44,7 +44,7 @@ def test_lines_join_ratios_but_never_patterns(chart):
 def test_seeds_collapse_to_mean_and_range(chart, perplexities):
     said = points.describe_seeds(perplexities[0])
     assert said == " Wanda at 50 %: mean and range of 3 seeds."
-    assert points.describe_seeds(perplexities[0][perplexities[0]["series"] != "Wanda"]) == ""
+    assert points.describe_seeds(perplexities[0][perplexities[0]["series_label"] != "Wanda"]) == ""
     wanda = trace(chart, "Wanda")
     middle = list(wanda.x).index(0.5)
     mean = (44.0 + 46.0 + 41.0) / 3
@@ -61,8 +61,8 @@ def test_what_the_marks_mean_is_said_of_those_that_are_there(perplexities):
     plain = found[found["pattern"].isna() & (found["value"] < 100) & (found["seeds"] == 1)]
     assert explained(plain, dense) == " Bars: one standard error."
     assert explained(plain.assign(low=plain["value"], high=plain["value"]), dense) == ""
-    wanda = plain[plain["series"] == plain["series"].iloc[0]]
-    tuned = wanda.assign(series="Tuned", untuned=wanda["series"])
+    wanda = plain[plain["series_label"] == plain["series_label"].iloc[0]]
+    tuned = wanda.assign(series_label="Tuned", parent_label=wanda["series_label"])
     assert explained(pd.concat([plain, tuned]), dense).endswith(
         "Arrows connect a pruned model to its reconstructed or fine-tuned version."
     )
@@ -191,7 +191,7 @@ def test_a_label_without_room_is_left_out_of_the_first_view():
     lit = choices.default_series(found)
     assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= choices.MAX_HIGHLIGHTED
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
-    found = found[found["series"].isin(lit)]
+    found = found[found["series_label"].isin(lit)]
     patterns = found["pattern"].notna().sum()
     assert 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
     assert overlapping(boxes(figure)) == []
@@ -227,7 +227,9 @@ def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
 
 
 def test_losses_are_drawn_by_step():
-    rows = pd.DataFrame({"series": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
+    rows = pd.DataFrame(
+        {"series_label": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]}
+    )
     figure = figures.loss_curve(rows, LIGHT)
     assert list(trace(figure, "held out").y) == [4.2, 3.9]
     assert list(trace(figure, "training").x) == [4]
@@ -266,7 +268,7 @@ def test_dense_has_no_mark_where_it_would_press_the_others_together(perplexities
 def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
     means = zeroshot.seven_means(zeroshot.headline(frame))
-    seeds = means[(means["label"] == "Wanda") & (means["where"] == "50 %")]["mean"]
+    seeds = means[(means["series_label"] == "Wanda") & (means["amount_label"] == "50 %")]["mean"]
     assert len(seeds) == 3
     dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
     table = comparison(found, dropped, found.iloc[:0], UNPAIRED, UNPAIRED)

@@ -33,7 +33,7 @@ def test_markers_tell_families_and_colours_tell_methods(family):
 
 def test_series_that_differ_in_parameters_have_shades_of_a_colour(perplexities):
     found, dense = perplexities
-    other = found[found["series"] == "Wanda"].assign(series="Wanda (other)", open="wanda@,other=1")
+    other = found[found["series_label"] == "Wanda"].assign(series_label="Wanda (other)", series_chain="wanda@,other=1")
     lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, figures.RATIO, LIGHT, "x").data
     looks = {trace.name: (trace.line.color, trace.line.dash) for trace in lines if trace.mode == "lines+markers"}
     assert looks["Wanda"][0] == look("wanda", LIGHT).color != looks["Wanda (other)"][0]

@@ -20,6 +20,6 @@ def test_missing_points_of_chains_are_those_beyond_what_is_gone_already():
 def test_missing_points_are_those_of_the_grid(perplexities):
     found = perplexities[0]
     assert missing.of_methods(found, ["wanda"], ["2:4", "4:8"]) == {"Wanda": []}
-    gap = found[~((found["method"] == "wanda") & (found["where"].isin(["30 %", "2:4"])))]
+    gap = found[~((found["method"] == "wanda") & (found["amount_label"].isin(["30 %", "2:4"])))]
     wanted = missing.of_methods(gap, ["wanda", "sparsegpt"], ["2:4", "4:8"])
     assert wanted == {"Wanda": ["wanda@0.3", "wanda@2:4"], "SparseGPT": []}

@@ -31,9 +31,9 @@ def found(frames) -> pd.DataFrame:
 
 
 def test_each_is_divided_by_its_own_dense(found):
-    row = found[(found["series"] == "SparseGPT, opt-125m (published)")].squeeze()
+    row = found[(found["series_label"] == "SparseGPT, opt-125m (published)")].squeeze()
     assert row["value"] == pytest.approx(36.85 / 27.66) and row["perplexity"] == 36.85
-    ours = found[(found["model"] == "smollm2-135m") & (found["of"] == "SparseGPT") & (found["where"] == "50 %")]
+    ours = found[(found["model"] == "smollm2-135m") & (found["of"] == "SparseGPT") & (found["amount_label"] == "50 %")]
     assert 1.5 < ours["value"].squeeze() < 3
 
 
@@ -51,7 +51,7 @@ def test_those_of_most_models_are_shown_at_first(found):
 def test_a_line_has_its_models_dash_and_its_methods_colour(found):
     shown = found[found["of"].isin(["SparseGPT", "Magnitude"])]
     figure = multiples.by_amount(shown, RATIO, LIGHT, "wikitext2")
-    lines = {trace.legendgroup: trace.line for trace in figure.data if trace.legendgroup in set(shown["series"])}
+    lines = {trace.legendgroup: trace.line for trace in figure.data if trace.legendgroup in set(shown["series_label"])}
     dashes = {series: line.dash for series, line in lines.items() if line.dash}
     assert dashes["Magnitude, smollm2-135m"] == dashes["SparseGPT, smollm2-135m"] == "solid"
     assert dashes["Magnitude, opt-125m (published)"] == dashes["SparseGPT, opt-125m (published)"] == "dash"
@@ -60,7 +60,7 @@ def test_a_line_has_its_models_dash_and_its_methods_colour(found):
 
 
 def test_sizes_are_named_once_where_they_are_close(found):
-    figure = multiples.by_size(found[found["where"] == "50 %"], LIGHT, "wikitext2")
+    figure = multiples.by_size(found[found["amount_label"] == "50 %"], LIGHT, "wikitext2")
     assert list(figure.layout.xaxis.ticktext) == ["125M", "1.3B"]
     names = {trace.name for trace in figure.data if trace.name}
     assert "SparseGPT, opt" in names and "SparseGPT, smollm2" in names
@@ -78,7 +78,7 @@ def test_accuracies_are_beside_their_own_dense(frames, found):
 def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
     rows = multiples.comparable_rows(frames["smollm2-135m"], "wikitext2", 2048, multiples.PACKED)
     found = multiples.multiples(rows)
-    (gptq,) = found[(found["of"] == "GPTQ (grid range)") & (found["where"] == "4 bit")].to_dict("records")
+    (gptq,) = found[(found["of"] == "GPTQ (grid range)") & (found["amount_label"] == "4 bit")].to_dict("records")
     dense = rows.loc[rows["method"] == "dense", "packed_mb"].iloc[0]
     assert gptq["packed_share"] == pytest.approx(gptq["packed_mb"] / dense) and gptq["packed_share"] < 0.8
     figure = multiples.by_amount(found[found["of"] == gptq["of"]], multiples.PACKED, LIGHT, "wikitext2")
@@ -95,7 +95,7 @@ def test_what_one_model_alone_has_is_not_shown_at_first_where_another_has_what_i
 
 def test_the_best_of_each_model_is_said_once_where_it_is_the_same():
     rows = [("SparseGPT", "a", 2.0), ("Wanda", "a", 2.5), ("SparseGPT", "b", 3.0), ("Wanda", "b", 3.5)]
-    found = pd.DataFrame(rows, columns=["of", "model", "value"]).assign(where="50 %")
+    found = pd.DataFrame(rows, columns=["of", "model", "value"]).assign(amount_label="50 %")
     same = "**SparseGPT** has the lowest perplexity shown: 2.00 times dense on a and 3.00 times dense on b."
     assert on_each("50 %", found) == f"At a pruning ratio of 50 %, {same}"
     found.loc[3, "value"] = 2.9

@@ -26,7 +26,7 @@ def test_the_link_to_a_chain_names_it_and_its_texts():
 
 
 def test_points_that_share_a_chain_have_addresses_of_their_own():
-    shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series": ["x", "x (cancelled)"]})
+    shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series_label": ["x", "x (cancelled)"]})
     found = naming.addresses(shared)
     assert found == {"a": "wanda@0.5+lora", "b": "wanda@0.5+lora (x (cancelled))"}
     assert naming.addressed(found, "wanda@0.5 lora") == "a" and naming.addressed(found, "wanda@0.5") is None

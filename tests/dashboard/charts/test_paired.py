@@ -79,8 +79,8 @@ def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     found, frame = told(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
     both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
-    lines, shown = paired.lines(both), [one for one in both["series"].unique() if one not in others]
-    paired_rows = rows[rows["why"].isna() & rows["series"].isin(shown)]
+    lines, shown = paired.lines(both), [one for one in both["series_label"].unique() if one not in others]
+    paired_rows = rows[rows["unpaired_reason"].isna() & rows["series_label"].isin(shown)]
     rows = (
         paired.with_context_series(paired_rows, both, lines, shown) if difference else paired.as_they_are(both, shown)
     )
@@ -116,25 +116,27 @@ def test_one_panel_of_the_mean_has_a_row_a_variant_and_the_rest_behind_in_grey(k
     assert figure.layout.title.text == "Mean of seven, zero-shot minus dense, points (higher is better)"
     grey = [one for one in figure.data if one.name in ("RIA", "Wanda")]
     assert len(grey) == 2 and {one.y[0] for one in grey} == {0} and {one.marker.color for one in grey} != {LIGHT.text}
-    assert not set(rows.loc[rows["lit"], "series"]) & {"RIA", "Wanda"}
+    assert not set(rows.loc[rows["lit"], "series_label"]) & {"RIA", "Wanda"}
     (majority,) = [one for one in figure.data if one.name == "majority class"]
     line = lines.loc["Mean of seven"]
     assert majority.x[0] == pytest.approx(line["majority"] - line["dense"])
 
 
 def test_what_was_trained_has_a_row_of_its_own_under_what_it_came_of():
-    rows = pd.DataFrame({"series": ["Wanda", "SparseGPT + LoRA", "SparseGPT"], "untuned": [None, "SparseGPT", None]})
+    rows = pd.DataFrame(
+        {"series_label": ["Wanda", "SparseGPT + LoRA", "SparseGPT"], "parent_label": [None, "SparseGPT", None]}
+    )
     names = scores.row_names(rows)
     assert list(names) == ["Wanda", "SparseGPT", "SparseGPT + LoRA"]
     assert list(names.values()) == ["Wanda", "SparseGPT", "↳ + LoRA"]
-    alone = scores.row_names(rows[rows["series"] != "SparseGPT"])
+    alone = scores.row_names(rows[rows["series_label"] != "SparseGPT"])
     assert list(alone.values()) == ["Wanda", "SparseGPT + LoRA"]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_what_cannot_be_told_is_faded(kept, theme):
     figure, rows, _, _ = score_chart(kept, theme)
-    assert not rows[rows["series"] == "SparseGPT"]["told"].any()  # it answers as dense does
+    assert not rows[rows["series_label"] == "SparseGPT"]["told"].any()  # it answers as dense does
     color = theme.palette[2]
     for same in dots_of(figure, "SparseGPT"):
         assert same.marker.color == same.error_x.color == faded(color, theme) != color
@@ -156,7 +158,7 @@ def test_a_faded_colour_lies_between_its_own_and_the_page_s():
 
 def test_what_has_no_pair_is_named_with_its_reason(without_wanda):
     rows, _ = drawn(without_wanda)
-    assert set(rows.loc[rows["why"].isna(), "series"]) == {"Magnitude", "SparseGPT"}
+    assert set(rows.loc[rows["unpaired_reason"].isna(), "series_label"]) == {"Magnitude", "SparseGPT"}
     said = paired.unpaired(rows)
     assert "Wanda (per-document answers were not stored)" in said
     assert "RIA (a mean of 2 seeds)" in said and "Magnitude" not in said
@@ -174,13 +176,13 @@ def test_holm_counts_what_is_shown_only(kept):
     found, _ = told(kept)
     whole, part = found[found["dataset"] == MEAN], drawn(kept)[1]
     part = part[part["dataset"] == MEAN]
-    part = part[part["why"].isna()]
+    part = part[part["unpaired_reason"].isna()]
     assert len(part) == 3 < len(whole)  # not the one at 30 %, nor the seeds
     again = adjust_together(part)
-    assert list(again["adjusted"]) == list(part["adjusted"])
+    assert list(again["p_adjusted"]) == list(part["p_adjusted"])
     smallest = part["p"].astype(float).idxmin()
-    assert part.loc[smallest, "adjusted"] == pytest.approx(min(1, 3 * part.loc[smallest, "p"]))
-    assert set(part.loc[part["adjusted"] > ALPHA, "verdict"]) <= {UNTOLD}
+    assert part.loc[smallest, "p_adjusted"] == pytest.approx(min(1, 3 * part.loc[smallest, "p"]))
+    assert set(part.loc[part["p_adjusted"] > ALPHA, "verdict"]) <= {UNTOLD}
 
 
 def test_accuracies_have_both_baselines_of_the_documents_scored(kept):
@@ -245,7 +247,10 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     assert row["Accuracy vs dense"] == pytest.approx(100 * mean["difference"])
     assert row["Accuracy, unadjusted 95 %"] == f"[{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"
     assert (row["Perplexity is"], row["Accuracy is"]) == ("worse", mean["verdict"])
-    ria, seeds = table.loc[("RIA", "50 %")], paired.of_points(perplexities, curve[curve["series"] == "RIA"]).iloc[0]
+    ria, seeds = (
+        table.loc[("RIA", "50 %")],
+        paired.of_points(perplexities, curve[curve["series_label"] == "RIA"]).iloc[0],
+    )
     both = [math.log(one.measurements[0].value / results[0].measurements[0].value) for one in results[5:7]]
     assert seeds["ratio"] == pytest.approx(math.exp(sum(both) / 2))
     assert ria["Times dense, unadjusted 95 %"] == f"[{seeds['ratio_low']:.3g}, {seeds['ratio_high']:.3g}]"
@@ -269,7 +274,7 @@ def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
     shown = table.loc["HellaSwag (acc_norm)"]
     assert shown["Difference"] == f"{100 * row['difference']:+.1f}" and shown["This is"] == row["verdict"]
     assert (shown["This"], shown["Other"]) == (f"{100 * row['value']:.1f} %", f"{100 * row['reference']:.1f} %")
-    assert row["adjusted"] == row["p"]  # of one pair
+    assert row["p_adjusted"] == row["p"]  # of one pair
     assert paired.reasons(found) == []
     lost = compared(results[2], results[3], samples)
     assert set(paired.comparison_table(lost)["This is"]) == {"cannot be paired"}

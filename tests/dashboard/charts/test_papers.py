@@ -36,6 +36,6 @@ def test_papers_tables_draw_every_value(table):
 
 def test_the_papers_mean_is_the_printed_one():
     rows = papers.rows_of(bundled.published(), papers.TABLES[1])
-    shown = papers.by_task(rows).set_index(["series", "task"])["value"]
+    shown = papers.by_task(rows).set_index(["series_label", "task"])["value"]
     assert 100 * shown["Dense", "Mean of 5 tasks"] == pytest.approx(70.29, abs=0.01)
     assert 100 * shown["SparseGPT, 2:4", "Mean of 5 tasks"] == pytest.approx(69.11, abs=0.01)

@@ -68,12 +68,12 @@ def same(found: pd.DataFrame, expected: list[dict]) -> None:
 
 def plain_points(rows: pd.DataFrame) -> list[dict]:
     found = []
-    for (label, *_), part in rows.groupby(["label", "ratio", "pattern"], dropna=False, sort=False):
+    for (label, *_), part in rows.groupby(["series_label", "ratio", "pattern"], dropna=False, sort=False):
         part = part.sort_values("seed", kind="stable")
         values, first = [math.inf if math.isnan(value) else value for value in part["value"]], part.iloc[0]
         value, stderr = sum(values) / len(values), 0.0 if pd.isna(first["stderr"]) else first["stderr"]
         low, high = (value - stderr, value + stderr) if len(values) == 1 else (min(values), max(values))
-        told = {"series": label, "key": first["key"], "where": where(first), "seeds": len(values)}
+        told = {"series_label": label, "key": first["key"], "amount_label": where(first), "seeds": len(values)}
         found.append(told | {"value": value, "low": low, "high": high, "packed_mb": part["packed_mb"].mean()})
     return found
 
@@ -113,14 +113,14 @@ def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
     dense = points.is_dense(rows)
     removed = rows.apply(where, axis=1)
     anywhere = (rows["method"] == IMPORTED) & ~removed.isin(["50 %", "2:4"])
-    assert set(rows.loc[anywhere, "label"]) == {"b (imported)", "c (imported)"}
+    assert set(rows.loc[anywhere, "series_label"]) == {"b (imported)", "c (imported)"}
     assert points.at_amount(rows, chosen).equals(rows[dense | anywhere | (removed == chosen)])
 
 
 def test_means_of_seven_are_those_of_each_variant(rows):
     scored = zeroshot.headline(rows)
     expected = []
-    for (key, label), part in scored.groupby(["key", "label"], sort=False):
+    for (key, label), part in scored.groupby(["key", "series_label"], sort=False):
         numbers = [
             Measurement(
                 metric=row["metric"],
@@ -134,7 +134,7 @@ def test_means_of_seven_are_those_of_each_variant(rows):
         ]
         if whole := list(sevens(numbers).values()):
             value, stderr = mean(max(whole, key=lambda group: sum(row.n for row in group)))
-            told = {"key": key, "label": label, "where": where(part.iloc[0]), "mean": value}
+            told = {"key": key, "series_label": label, "amount_label": where(part.iloc[0]), "mean": value}
             expected.append(told | {"stderr": math.nan if stderr is None else stderr})
     assert 0 < len(expected) < scored["key"].nunique()
     assert any(math.isnan(one["stderr"]) for one in expected)

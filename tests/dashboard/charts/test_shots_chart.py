@@ -16,7 +16,14 @@ def rows():
             for k in (0, 1, 8) if prompts == "" else (8,):
                 known = {} if parts == "dense" else {"low": level - 2, "high": level + 3}
                 found.append(
-                    {"series": series, "parts": parts, "pattern": None, "k": k, "prompts": prompts, "value": level + k}
+                    {
+                        "series_label": series,
+                        "parts": parts,
+                        "pattern": None,
+                        "k": k,
+                        "prompts": prompts,
+                        "value": level + k,
+                    }
                     | {"low": None, "high": None, **known}
                 )
     return pd.DataFrame(found).astype({"low": float, "high": float})
@@ -41,7 +48,7 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
 
 def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
     frame = rows()
-    fewer = frame[(frame["series"] == "Dense") | (frame["prompts"] == "")]
+    fewer = frame[(frame["series_label"] == "Dense") | (frame["prompts"] == "")]
     figure = fewshot.shots_chart(fewer, LIGHT, "PIQA")
     assert [one.name for one in figure.data if one.xaxis == "x2"] == ["Dense"]
     assert sum(bool(one.showlegend) for one in figure.data) == 2
@@ -49,8 +56,8 @@ def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
 
 def test_methods_of_one_colour_are_told_apart_as_lines():
     frame = rows()
-    both = frame[frame["series"] == "Wanda, 50 %"]
-    twins = pd.concat([both, both.assign(series="AWQ", parts="awq"), both.assign(series="Wanda, 30 %")])
+    both = frame[frame["series_label"] == "Wanda, 50 %"]
+    twins = pd.concat([both, both.assign(series_label="AWQ", parts="awq"), both.assign(series_label="Wanda, 30 %")])
     lines = {one.name: (one.line.color, one.line.dash) for one in fewshot.shots_chart(twins, LIGHT, "PIQA").data}
     assert len(set(lines.values())) == 3
 
@@ -58,7 +65,7 @@ def test_methods_of_one_colour_are_told_apart_as_lines():
 def grown(*growths):
     return pd.DataFrame(
         [
-            {"series": "Wanda, 50 %", "k": 4, "prompts": "", "value": 0.5, "n": 9}
+            {"series_label": "Wanda, 50 %", "k": 4, "prompts": "", "value": 0.5, "n": 9}
             | {"difference": -0.1, "low": -0.2, "high": 0.0}
             | {"growth_difference": growth, "growth_low": growth - 0.01, "growth_high": growth + 0.01, "growth_p": p}
             for growth, p in growths

@@ -63,8 +63,10 @@ def shown():
             mine = choices.curved(mine, figures.BITS if family == "quantisation" else figures.RATIO)
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
             made = points.collapse(choices.filter_by_text(mine[~points.is_dense(mine)], *of))
-            lit = made[made["series"].isin(choices.default_series(made))] if len(made) else made
-            found[str(model), family] = {row["series"]: (row["parts"], row["open"]) for _, row in lit.iterrows()}
+            lit = made[made["series_label"].isin(choices.default_series(made))] if len(made) else made
+            found[str(model), family] = {
+                row["series_label"]: (row["parts"], row["series_chain"]) for _, row in lit.iterrows()
+            }
     return found
 
 

@@ -129,7 +129,7 @@ def test_a_limit_of_the_quality_is_a_line_that_says_its_value(every, budget, qua
 def test_where_nothing_fits_the_nearest_misses_are_named(every):
     figure = chart(every, Budget(packed_mb=100, times_dense=1.1))
     nearest = ranked(every, Budget(packed_mb=100, times_dense=1.1), "packed_mb", PERPLEXITY).iloc[0]
-    assert f"{nearest['series']}<br>{nearest['where']}" in texts(figure)
+    assert f"{nearest['series_label']}<br>{nearest['amount_label']}" in texts(figure)
     assert not [trace for trace in figure.data if trace.name == "Pareto front within budget"]
 
 
@@ -211,7 +211,9 @@ def test_what_cannot_be_told_from_the_best_is_said(every):
     budget = Budget(packed_mb=200, times_dense=2)
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
     verdicts = ["worse alone, not after Holm", "worse", None]
-    beside = pd.DataFrame({"verdict": verdicts, "adjusted": [0.08, 0.001, None], "comparisons": 2.0, "why": "so"})
+    beside = pd.DataFrame(
+        {"verdict": verdicts, "p_adjusted": [0.08, 0.001, None], "comparisons": 2.0, "unpaired_reason": "so"}
+    )
     beside = beside.set_index(found["key"].iloc[1:4])
     said = ranking.answer(found, budget, PERPLEXITY, beside=beside)
     tie = f"not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted)"

@@ -20,7 +20,7 @@ CAPTION = "smollm2-135m, perplexity on passages-eval: window 2048, first 16 wind
 def perplexity_pivot(perplexities):
     found, dense = perplexities
     both = pd.concat([dense, found])
-    return Pivot("Perplexity on passages-eval", both, "where", True, order=points.amounts(found))
+    return Pivot("Perplexity on passages-eval", both, "amount_label", True, order=points.amounts(found))
 
 
 @pytest.fixture(scope="session")

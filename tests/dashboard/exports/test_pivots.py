@@ -19,7 +19,7 @@ from tests.dashboard.exports.conftest import CAPTION
 def points(values: dict[tuple[str, str], tuple[float, float]], **more) -> pd.DataFrame:
     """Rows of (series, where): (value, error)."""
     rows = [(*place, value, value - error, value + error) for place, (value, error) in values.items()]
-    return pd.DataFrame(rows, columns=["series", "where", "value", "low", "high"]).assign(**more)
+    return pd.DataFrame(rows, columns=["series_label", "amount_label", "value", "low", "high"]).assign(**more)
 
 
 THREE = {
@@ -34,7 +34,7 @@ THREE = {
 
 
 def pivot(values=THREE, **more) -> Pivot:
-    return Pivot("Perplexity", points(values), "where", True, **more)
+    return Pivot("Perplexity", points(values), "amount_label", True, **more)
 
 
 def item(*pivots, name="x", table=None, caption=CAPTION, **more):
@@ -53,9 +53,9 @@ def test_a_pivot_has_the_frames_own_values(perplexity_pivot):
     table, rows = wide([perplexity_pivot]).set_index("Method"), perplexity_pivot.points
     seen = 0
     for _, row in rows.iterrows():
-        column = row["where"].replace("nothing removed", DENSE_COLUMN)
-        assert table.loc[row["series"], column] == row["value"]
-        assert table.loc[row["series"], f"{column} error"] == pytest.approx((row["high"] - row["low"]) / 2)
+        column = row["amount_label"].replace("nothing removed", DENSE_COLUMN)
+        assert table.loc[row["series_label"], column] == row["value"]
+        assert table.loc[row["series_label"], f"{column} error"] == pytest.approx((row["high"] - row["low"]) / 2)
         seen += 1
     assert seen == table.drop(columns=[name for name in table if name.endswith("error")]).count().sum()
     assert table.index[0] == "Dense"
@@ -65,7 +65,7 @@ def test_a_pivot_has_the_frames_own_values(perplexity_pivot):
 
 def test_the_best_of_a_column_and_what_is_within_the_error_is_bold():
     assert pivot().best == {("SparseGPT", "50 %"), ("Wanda", "50 %"), ("Wanda", "2:4")}
-    higher = Pivot("Accuracy", points(THREE), "where", False)
+    higher = Pivot("Accuracy", points(THREE), "amount_label", False)
     assert ("Magnitude", "50 %") in higher.best and ("Wanda", "50 %") not in higher.best
 
 
@@ -75,7 +75,7 @@ def test_a_paired_test_says_more_than_errors():
         return {"a": True, "c": False} if column == "50 %" else {}
 
     keyed = points(THREE).assign(key=["a", "b", "c", "d", "a", "b", "c"])
-    found = Pivot("Perplexity", keyed, "where", True, is_distinguishable=apart).best
+    found = Pivot("Perplexity", keyed, "amount_label", True, is_distinguishable=apart).best
     assert found == {("SparseGPT", "50 %"), ("Magnitude", "50 %"), ("Wanda", "2:4")}
 
 
@@ -83,8 +83,8 @@ def test_series_of_other_groups_are_not_compared():
     rows = papers.by_task(
         papers.rows_of(files_published(), papers.TABLES[2]).query("metric != 'perplexity' and not tuned")
     )
-    found = Pivot("Accuracy", rows, "task", False, group="where").best
-    assert {rows.set_index("series")["where"][[series]].iloc[0] for series, _ in found} == {"20 %", "50 %"}
+    found = Pivot("Accuracy", rows, "task", False, group="amount_label").best
+    assert {rows.set_index("series_label")["amount_label"][[series]].iloc[0] for series, _ in found} == {"20 %", "50 %"}
 
 
 def files_published():
@@ -123,9 +123,9 @@ def test_latex_says_what_its_signs_mean():
 def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
     means = pd.DataFrame(
         [("k", "Dense", "nothing removed", 0.443, 0.01), ("l", "Wanda", "50 %", 0.4, 0.01)],
-        columns=["key", "label", "where", "mean", "stderr"],
+        columns=["key", "series_label", "amount_label", "mean", "stderr"],
     )
-    both = [perplexity_pivot, Pivot("Mean accuracy (%)", of_means(means), "where", False, form=".1f")]
+    both = [perplexity_pivot, Pivot("Mean accuracy (%)", of_means(means), "amount_label", False, form=".1f")]
     text = files.latex(item(*both)).decode()
     check_table(text)
     assert r"\multicolumn{10}{l}{\emph{Mean accuracy (\%)}} \\" in text and "\\begin{table*}" in text
@@ -145,7 +145,9 @@ def test_what_has_no_columns_in_common_is_a_table_of_its_own():
 
 def test_means_of_several_seeds_are_one_point_with_their_range():
     rows = [("a", "Wanda", "50 %", 0.40, 0.01), ("b", "Wanda", "50 %", 0.44, 0.01)]
-    (point,) = of_means(pd.DataFrame(rows, columns=["key", "label", "where", "mean", "stderr"])).to_dict("records")
+    (point,) = of_means(pd.DataFrame(rows, columns=["key", "series_label", "amount_label", "mean", "stderr"])).to_dict(
+        "records"
+    )
     assert (point["value"], point["low"], point["high"], point["key"]) == pytest.approx((42, 40, 44, "a"))
 
 

@@ -137,7 +137,7 @@ def test_a_legend_has_as_many_columns_as_the_letters_leave_room_for():
 
 
 def test_a_tall_chart_of_rows_shrinks_to_a_page(shown):
-    parts = [shown.assign(series=shown["series"] + f" {index}") for index in range(8)]
+    parts = [shown.assign(series_label=shown["series_label"] + f" {index}") for index in range(8)]
     rows = pd.concat(parts)
     page = print_figures.draw(dots.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
     assert 8 < page.get_figheight() <= 8.5
@@ -153,7 +153,7 @@ def test_few_lines_have_their_names_at_their_ends(perplexities):
     assert {"Magnitude", "Wanda", "SparseGPT"} <= set(named)
     assert [text.get_text() for text in legend.get_texts()] == ["2:4 sparsity", "4:8 sparsity"]
     for series in ("Wanda", "SparseGPT"):
-        end = one_seed[(one_seed["series"] == series) & (one_seed["ratio"] == 0.7)]["value"].iloc[0]
+        end = one_seed[(one_seed["series_label"] == series) & (one_seed["ratio"] == 0.7)]["value"].iloc[0]
         place = axes.transData.inverted().transform(named[series].get_window_extent().get_points())
         assert place[0][1] < end < place[1][1]
 
@@ -162,7 +162,7 @@ def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
     found, dense = perplexities
     packed = perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
-    short = found[(found["series"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
+    short = found[(found["series_label"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
     unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
 

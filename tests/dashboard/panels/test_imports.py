@@ -96,7 +96,7 @@ def test_a_series_is_hollow_and_says_what_it_is(rows):
 
 def test_what_has_no_amount_is_not_said_to_be_whole(rows):
     found, _ = collapsed(rows)
-    assert set(found.loc[found["series"] == "quant (imported)", "where"]) == {points.UNKNOWN_AMOUNT}
+    assert set(found.loc[found["series_label"] == "quant (imported)", "amount_label"]) == {points.UNKNOWN_AMOUNT}
 
 
 def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
@@ -104,7 +104,7 @@ def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
     store_imports(read_imports(uploads(), told(label="some", ratio=None), filled), filled)
     store_imports(read_imports(uploads(), told(label="third", ratio="0.3"), filled), filled)
     rows = zeroshot.headline(tidy(filled.results()))
-    labels = {at: set(points.at_amount(rows, at)["label"]) for at in ("30 %", "50 %")}
+    labels = {at: set(points.at_amount(rows, at)["series_label"]) for at in ("30 %", "50 %")}
     assert {"lm_eval (imported)", "some (imported)"} <= labels["30 %"] & labels["50 %"]
     assert "third (imported)" in labels["30 %"] - labels["50 %"]
 

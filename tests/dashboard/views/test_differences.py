@@ -86,8 +86,8 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
     (differences,) = [item for item in items if item.name.endswith("-minus-dense")]
-    assert {"value", "low", "high", "p", "adjusted", "comparisons", "verdict"} <= set(differences.table)
-    assert {"Magnitude", "Wanda"} == set(differences.table["series"])
+    assert {"value", "low", "high", "p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
+    assert {"Magnitude", "Wanda"} == set(differences.table["series_label"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
     told = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
     assert list(told) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
@@ -202,9 +202,9 @@ def test_a_pair_is_read_once_and_told_beside_those_it_is_shown_with(answers, mon
     monkeypatch.setattr(data, "_paired", lambda seeds, *of, made=data._paired: read.append(seeds) or made(seeds, *of))
     both = data.paired([(key,) for key in others[:2]], dense)
     assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
-    adjusted = both.loc[both["key"] == others[0], "adjusted"]
-    assert (adjusted.to_numpy() >= alone["adjusted"].to_numpy()).all()  # by Holm over two
-    columns = both.columns.drop(["adjusted", "comparisons", "verdict"])
+    adjusted = both.loc[both["key"] == others[0], "p_adjusted"]
+    assert (adjusted.to_numpy() >= alone["p_adjusted"].to_numpy()).all()  # by Holm over two
+    columns = both.columns.drop(["p_adjusted", "comparisons", "verdict"])
     again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
     assert again.astype(object).equals(alone[columns].astype(object))
 

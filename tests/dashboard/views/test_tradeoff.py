@@ -67,7 +67,7 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     first = by_hand.iloc[0]
     removed = format_amount(first["ratio"], first["pattern"] if isinstance(first["pattern"], str) else None)
-    best = f"**{first['label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} times"
+    best = f"**{first['series_label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} times"
     assert f"At most 180 MB packed and 2 times dense: {best} dense" in read(by_page)
     assert f"{len(by_hand) - 1} others fit" in read(by_page)
 
