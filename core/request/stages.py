@@ -77,7 +77,7 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
         if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
             raise method.unmasked()
         quantiser = next(
-            (earlier for stage in before if (earlier := build_method(stage)).quantised_places & method.modifies), None
+            (one for stage in before if (one := build_method(stage)).quantised_places & method.modifies), None
         )
         if quantiser and not isinstance(method, Recovery):  # a recovery quantises again in every step
             raise UserError(
