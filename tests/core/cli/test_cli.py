@@ -171,7 +171,7 @@ def test_models_and_methods_are_listed_from_their_declarations(capsys):
     lines = capsys.readouterr().out.splitlines()
     dampings = [line for line in lines if line.strip().startswith("damping")]
     assert len(dampings) == 4 and all("<= 10" in line and "0.01" in line for line in dampings)
-    assert any("Bits a weight: 2, 3, 4, 8." in line for line in lines)
+    assert any("Bits per weight: 2, 3, 4, 8." in line for line in lines)
     rank = next(line for line in lines if line.strip().startswith("rank") and "auto" in line)
     assert "integer" in rank and ">= 1, <= 1024" in rank
     assert any("uniform, global" in line for line in lines)

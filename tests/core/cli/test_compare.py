@@ -61,7 +61,7 @@ def test_a_table_and_a_sentence_of_each_variant_beside_the_first(capsys):
     few, many = put(FEW, 30, 3.0), put(MANY, 20, 3.5)
     out = compared(capsys, "dense", few[:8], many[:12])
     first, second = out.split("magnitude@0.7 (", 1)
-    assert first.startswith(f"magnitude@0.3 ({few[:12]}) beside dense ({key_of(DENSE)[:12]})")
+    assert first.startswith(f"magnitude@0.3 ({few[:12]}) compared with dense ({key_of(DENSE)[:12]})")
     assert "p, Holm over 2" in first and "p, Holm over 2" in second
     assert "magnitude@0.7 is worse than dense in acc boolq:40, acc piqa:40, acc_norm hellaswag:40," in second
     assert "and mean of seven:40." in second
@@ -171,7 +171,7 @@ def test_one_chain_on_two_texts_is_told_by_its_keys(capsys):
         for text in ("text.txt:2x32", "text.txt:4x32")
     ]
     out = compared(capsys, *keys)
-    assert f"wanda@0.5, {keys[1][:8]} ({keys[1][:12]}) beside wanda@0.5, {keys[0][:8]}" in out
+    assert f"wanda@0.5, {keys[1][:8]} ({keys[1][:12]}) compared with wanda@0.5, {keys[0][:8]}" in out
 
 
 def test_tables_fit_100_characters(capsys, monkeypatch):
