@@ -4,8 +4,8 @@
 
 PYTHON is the interpreter of an environment with llm-compressor (`benchmarks.peer`). The table also has the ratio of
 perplexities, with its interval over the windows. Scales follow llm-compressor's rule, `grid=range`. Two more rows are
-the engine in llm-compressor's form, whose linears read the inputs of their block's dense linears, and the engine with
-signed scales.
+the engine in llm-compressor's form, in which the linears of a block get inputs from its uncompressed linears, and the
+engine with signed scales.
 """
 
 import time
