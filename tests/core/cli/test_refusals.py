@@ -49,7 +49,7 @@ BAD = {
     "perplexity of thousands of digits": ([*RUN, "--perplexity", f"text.txt@32:{LONG}"], "not CORPUS@WINDOW"),
     "perplexity on a calibration text": (
         ["run", "./tiny", "dense", "--perplexity", "c4-sample@32"],
-        "only for calibration",
+        "to calibrate on",
     ),
     "perplexity window too long": (["run", "./tiny", "dense", "--perplexity", "text.txt@4096"], "made for 128"),
     "unknown corpus": (["run", "./tiny", "dense", "--perplexity", "wikitext3@32"], "did you mean 'wikitext2'?"),
