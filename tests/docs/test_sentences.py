@@ -51,7 +51,7 @@ ROWS = [
     ("`rtn@4bit", "The embedding made", "worse"),
     ("`llm-pruner@0.2`", "A second model", "worse"),
     ("`slimllm@0.2`", "A second model", ALONE),
-    ("`gptq@4bit,grid=range`", "A second model", "not significant"),
+    ("`gptq@4bit`", "A second model", "not significant"),
 ]
 
 

@@ -122,8 +122,8 @@ def embeddings(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         [
             {
                 "chain": row["chain"],
-                "of the embedding gone": "" if (share := size.embedding_removed) is None else f"{100 * share:.1f} %",
-                "of the model gone": "" if (share := model_share(row["result"])) is None else f"{100 * share:.1f} %",
+                "of the embedding removed": "" if (share := size.embedding_removed) is None else f"{100 * share:.1f} %",
+                "of the model removed": "" if (share := model_share(row["result"])) is None else f"{100 * share:.1f} %",
                 "MB packed": f"{size.packed_bytes / 1e6:.1f}",
                 "perplexity": number(row["value"]),
                 BESIDE_DENSE: row["read"],

@@ -41,7 +41,7 @@ def few_bits(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
         [
             {
                 "chain": row["chain"] + OWN_GRID * on_own_grid(MODEL, row["result"].variant.stages),
-                "bits a weight": f"{row['result'].counted.bits_per_weight:.2f}",
+                "bits per weight": f"{row['result'].counted.bits_per_weight:.2f}",
                 "MB packed": f"{row['result'].counted.packed_bytes / 1e6:.1f}",
                 "output error": "" if (error := output_error(row["result"])) is None else f"{error:.4f}",
                 "perplexity": number(row["value"]),

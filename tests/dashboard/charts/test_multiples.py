@@ -78,7 +78,7 @@ def test_accuracies_are_beside_their_own_dense(frames, found):
 def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
     rows = multiples.comparable_rows(frames["smollm2-135m"], "wikitext2", 2048, multiples.PACKED)
     found = multiples.multiples(rows)
-    (gptq,) = found[(found["of"] == "GPTQ (grid range)") & (found["amount_label"] == "4 bit")].to_dict("records")
+    (gptq,) = found[(found["of"] == "GPTQ") & (found["amount_label"] == "4 bit")].to_dict("records")
     dense = rows.loc[rows["method"] == "dense", "packed_mb"].iloc[0]
     assert gptq["packed_share"] == pytest.approx(gptq["packed_mb"] / dense) and gptq["packed_share"] < 0.8
     figure = multiples.by_amount(found[found["of"] == gptq["of"]], multiples.PACKED, LIGHT, "wikitext2")

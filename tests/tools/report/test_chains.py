@@ -57,8 +57,8 @@ def test_embeddings_are_those_that_were_made_smaller_alone():
     results[1] = results[1].model_copy(update={"footprint": size})
     table = embeddings(results, samples).set_index("chain")
     assert set(table.index) == {"`tensor-train@2x`", "`rtn@8bit,on=embedding`"}
-    assert table.loc["`tensor-train@2x`", "of the embedding gone"] == "50.0 %"
-    assert table.loc["`rtn@8bit,on=embedding`", "of the embedding gone"] == ""
+    assert table.loc["`tensor-train@2x`", "of the embedding removed"] == "50.0 %"
+    assert table.loc["`rtn@8bit,on=embedding`", "of the embedding removed"] == ""
 
 
 def test_blocks_that_were_pruned_alone_tell_what_their_linears_lose():
