@@ -65,7 +65,7 @@ def test_changes_from_zero_shot(bundled):
     compared = rows["difference"].notna()
     assert ((rows["low"] > 0) | (rows["high"] < 0))[compared].eq(rows["p"][compared] <= ALPHA).all()
     for _, part in rows.groupby("dataset"):
-        shown = table(part.assign(series="a"))["Compression"].to_numpy()
+        shown = table(part.assign(series_label="a"))["Compression"].to_numpy()
         excluded = outside[part.index].to_numpy()
         assert ((shown == BARE) == ~excluded).all()
         judged = pd.Series(shown[excluded], dtype=object)

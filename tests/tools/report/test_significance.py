@@ -183,10 +183,10 @@ def test_the_page_takes_new_rows_beside_the_old_ones(monkeypatch):
     page = results.page()
     assert "on the first 500 documents of each task" in page and "(100)" in page
     for text in (
-        "Units removed, each",
+        "Structured pruning, compared",
         "in the same way; ",
-        "Trained, beside",
-        "What the tasks start",
+        "Fine-tuned variants, compared",
+        "Baselines of the tasks",
         "by seed:",
     ):
         assert text in page
