@@ -15,8 +15,8 @@ GAP_TOLERANCE = 0.005  # differences below it vanish in whole percents
 
 
 def format_percent(value: float | None) -> str:
-    """Format a share with one decimal place, such as `50.0%`; empty for None. Shares below 1 stay below 100 %."""
-    return "" if value is None else f"{value if value >= 1 else min(value, 0.999):.1%}"
+    """Format a share with one decimal place, such as `50.0 %`; empty for None. Shares below 1 stay below 100 %."""
+    return "" if value is None else f"{100 * (value if value >= 1 else min(value, 0.999)):.1f} %"
 
 
 def counted_removed_fraction(result: Result) -> float | None:

@@ -181,5 +181,5 @@ class Recorder:
         if gap >= 1e-3:
             raise UserError(
                 f"{type(self.model).__name__} cannot be calibrated: run block by block, its output differs by "
-                f"{gap:.1%}. Choose a method that needs no calibration data."
+                f"{100 * gap:.1f} %. Choose a method that needs no calibration data."
             )

@@ -76,7 +76,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
 def _size(result: Result) -> str:
     """Return the removed share of the model and the bits per weight of quantised parts, in words."""
     removed = model_share(result)
-    parts = [] if removed is None else [f"{removed:.1%} of the model's parameters are zero or removed"]
+    parts = [] if removed is None else [f"{100 * removed:.1f} % of the model's parameters are zero or removed"]
     return "; ".join([*parts, *bits_words(result)])
 
 

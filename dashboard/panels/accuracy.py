@@ -123,7 +123,9 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
     """Show the chosen chart; it shows accuracies if no variant has a paired difference."""
     both, drawn, lines, unpaired, reasons = compared
     there = list(dict.fromkeys(both["task"]))
-    explained = terms(("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant"))
+    explained = terms(
+        ("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant", "significant alone")
+    )
     with st.container(horizontal=True):
         tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
         if MEAN_LABEL in there:

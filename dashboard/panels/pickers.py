@@ -21,7 +21,7 @@ from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
 MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
-COST, AGAINST = "explore_cost", "explore_against"  # keys
+COST, AGAINST, PROMPT = "explore_cost", "explore_against", "explore_prompt_kind"  # keys
 OF_PAPERS = "First the models measured here, then those of published results."
 BY_SIZE, BY_BITS = "packed size", "bits per weight"
 AXES = dict(
@@ -168,7 +168,12 @@ def pick_model(models: list[str]) -> str:
 
 def rename_values() -> None:
     """Replace values in the address by their current names: of models, and of links from version 0.2.0."""
-    renamings = {MODEL: data.model_named, MODELS: data.model_named, TEXT: choices.current_text_name}
+    renamings = {
+        MODEL: data.model_named,
+        MODELS: data.model_named,
+        TEXT: choices.current_text_name,
+        PROMPT: _current_prompt,
+    }
     for key, rename in renamings.items() | dict.fromkeys((AXIS, COST, AGAINST), _current_axis).items():
         typed = st.query_params.get_all(key)
         if typed != (meant := [rename(name) for name in typed]):
@@ -180,6 +185,10 @@ def rename_values() -> None:
             st.session_state[key] = data.model_named(chosen)
         elif chosen:
             st.session_state[key] = [data.model_named(name) for name in chosen]
+
+
+def _current_prompt(name: str) -> str:
+    return name.replace(" demonstration", " example")
 
 
 def _current_axis(name: str) -> str:

@@ -19,11 +19,12 @@ from core.store.samples import AROUND
 from dashboard import data
 from dashboard.charts import fewshot
 from dashboard.panels.binding import BOUND
+from dashboard.panels.pickers import PROMPT
 
 SHADES = {  # backgrounds with enough contrast in both themes
     "instruction": "rgba(204, 121, 167, .22)",
-    "demonstration": "rgba(86, 180, 233, .22)",
-    "other": "rgba(0, 158, 115, .22)",  # every second demonstration
+    "example": "rgba(86, 180, 233, .22)",
+    "other": "rgba(0, 158, 115, .22)",  # every second example
     "question": "rgba(240, 228, 66, .28)",
     "reasoning": "rgba(213, 94, 0, .2)",
 }
@@ -39,10 +40,10 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
         dataset = st.selectbox("Task", list(names), format_func=names.__getitem__, key="explore_prompt_task", **BOUND)
         mine = rows[rows["dataset"] == dataset]
         kinds = {
-            f"{k:g} demonstration{'s' * (k != 1)}, {describe_prompt(prompts)}": (key, k, prompts)
+            f"{k:g} example{'s' * (k != 1)}, {describe_prompt(prompts)}": (key, k, prompts)
             for key, k, prompts in mine[["key", "k", "prompts"]].itertuples(index=False)
         }
-        kind = st.selectbox("Prompt", list(kinds), key="explore_prompt_kind", **BOUND)
+        kind = st.selectbox("Prompt", list(kinds), key=PROMPT, **BOUND)
         key, k, prompts = kinds[kind]
         row = _measurement(key, dataset, int(k), prompts, mine["limit"].iloc[0])
         if row is None:
@@ -99,12 +100,12 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
         reasoning=around["reasoning"],
     )
     read = reading(_scored(dataset, row.protocol.get("limit"), str(how)), place, prompt, tokenizer)
-    parts, demonstrations = [], 0
+    parts, examples = [], 0
     for kind, text in read.parts:
         shade = SHADES.get(kind)
-        if kind == "demonstration":
-            demonstrations += 1
-            shade = SHADES["other"] if demonstrations % 2 == 0 else shade
+        if kind == "example":
+            examples += 1
+            shade = SHADES["other"] if examples % 2 == 0 else shade
         shown = html.escape(text)
         parts.append(f'<span style="background:{shade}" title="{kind}">{shown}</span>' if shade else shown)
     st.html(f'<div style="{STYLE}">{"".join(parts)}</div>')

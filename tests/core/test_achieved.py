@@ -21,18 +21,18 @@ def made(method, ratio, zeros, layers=(), selected=None):
     ("method", "ratio", "zeros", "layers", "told"),
     [
         ("wanda", 0.5, 50, (), None),
-        ("wanda", 0.5, 49, (), "Removed 49.0% of the block weights; 50.0% was requested."),
+        ("wanda", 0.5, 49, (), "Removed 49.0 % of the block weights; 50.0 % was requested."),
         ("wanda", 0.5, 49, (layer(shape=(64, 32)),), None),  # half an input of 32
-        ("svd", 0.999, 97, (layer(),), "Removed 97.0% of the block weights; 99.9% was requested."),
+        ("svd", 0.999, 97, (layer(),), "Removed 97.0 % of the block weights; 99.9 % was requested."),
         (
             "shortgpt",
             0.9,
             50,
             (layer(block=0), layer(block=1)),
-            "Removed 50.0% of the block weights; 90.0%",
+            "Removed 50.0 % of the block weights; 90.0 %",
         ),
         ("shortgpt", 0.3, 50, (layer(block=0), layer(block=1)), None),  # half a block of two
-        ("of another version", 0.5, 30, (), "Removed 30.0% of the block weights"),
+        ("of another version", 0.5, 30, (), "Removed 30.0 % of the block weights"),
         ("dense", None, 0, (), None),
     ],
 )
@@ -50,14 +50,14 @@ def test_what_is_gone_of_an_embedding_is_told_of_it_and_of_the_model():
         size = {"model_parameters": parameters, "embedding_weights": 12, "whole_embedding_weights": 32}
         return embedding_words(plain.model_copy(update={"footprint": plain.footprint.model_copy(update=size)}))
 
-    assert told(150) == "Removed 62.5% of the embedding (4x8 of ranks 1) and 25.0% of the whole model."
-    assert told(210) == "Removed 62.5% of the embedding (4x8 of ranks 1); the whole model is 5.0% larger."
+    assert told(150) == "Removed 62.5 % of the embedding (4x8 of ranks 1) and 25.0 % of the whole model."
+    assert told(210) == "Removed 62.5 % of the embedding (4x8 of ranks 1); the whole model is 5.0 % larger."
 
 
 def test_the_ratio_of_selected_layers_is_theirs():
     half = (layer(sparsity=0.5), layer("model.layers.0.k_proj", sparsity=0.5))
     assert describe_gap(made("magnitude", 0.5, 10, half, selected="0:0")) is None
-    assert describe_gap(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("Removed 50.0% of")
+    assert describe_gap(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("Removed 50.0 % of")
 
 
 def test_zeros_of_the_models_file_are_not_of_the_units_that_went():
@@ -95,9 +95,9 @@ def test_nothing_that_ships_missed_its_ratio():
 
 def test_no_share_is_rounded_up_to_all():
     assert [format_percent(value) for value in (0, 0.12345, 0.9994, 0.99999, 1)] == [
-        "0.0%",
-        "12.3%",
-        "99.9%",
-        "99.9%",
-        "100.0%",
+        "0.0 %",
+        "12.3 %",
+        "99.9 %",
+        "99.9 %",
+        "100.0 %",
     ]

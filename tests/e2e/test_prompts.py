@@ -28,7 +28,7 @@ def test_a_chats_prompt_is_read_with_its_demonstrations_coloured(page, address, 
     page.get_by_text("Show the prompt").click()
     shown = page.locator("[data-testid=stHtml]")
     # With an empty cache the model is fetched and converted first.
-    expect(shown.locator("span[title=demonstration]")).to_have_count(4, timeout=300_000)
+    expect(shown.locator("span[title=example]")).to_have_count(4, timeout=300_000)
     expect(shown.locator("span[title=question]")).to_have_count(1)
     turns = shown.filter(has=page.locator("span[title=question]")).inner_text()
     assert turns.count("<|im_start|>user") == 5 == turns.count("<|im_start|>assistant")

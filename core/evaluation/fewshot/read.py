@@ -13,7 +13,7 @@ from core.evaluation.fewshot.build import pool_of
 from core.evaluation.fewshot.prompts import Documents, Prompt, chat_of, requests, right
 from core.specs import ZERO_SHOT, Task
 
-Kind = Literal["", "instruction", "demonstration", "question", "reasoning"]
+Kind = Literal["", "instruction", "example", "question", "reasoning"]
 
 
 @dataclass
@@ -75,7 +75,7 @@ def _parts(context: str, document: dict, prompt: Prompt, part: ScoredTask) -> It
     for shot in prompt.shots:
         one = part.pool[shot]
         question, answer = requests(part.task, one)[right(part.task, one)]
-        wanted.append(("demonstration", [question.strip(), answer.strip()]))
+        wanted.append(("example", [question.strip(), answer.strip()]))
     wanted.append(("question", [requests(part.task, document)[right(part.task, document)][0].strip()]))
     if prompt.reasoning:
         wanted.append(("reasoning", [prompt.reasoning]))

@@ -116,7 +116,7 @@ def test_an_embedding_in_factors_is_kept_and_what_is_gone_of_it_is_told(monkeypa
 
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
     assert main([*command, "text.txt@32:4"]) == 0
-    assert "Removed 62.5% of the embedding (4x8 of ranks 1, 12 numbers a token, 0." in capsys.readouterr().out
+    assert "Removed 62.5 % of the embedding (4x8 of ranks 1, 12 numbers a token, 0." in capsys.readouterr().out
     apply, made = variants.apply, []
     monkeypatch.setattr(
         variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)

@@ -89,14 +89,14 @@ def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
     command = ["shortgpt", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
     assert main(["run", "./tiny", *command, "--ratio", "0.999", "--json"]) == 0
     captured = capsys.readouterr()
-    told = "Removed 50.0% of the block weights; 99.9% was requested."
+    told = "Removed 50.0 % of the block weights; 99.9 % was requested."
     assert told in captured.err.splitlines()
     assert json.loads(captured.out)["variant"]["ratio"] == 0.999
     assert main([*SWEEP, "--methods", "shortgpt,svd", "--ratios", "0.5,0.999"]) == 0
     lines = capsys.readouterr().err
     assert "2/5 ShortGPT, 50 %, tiny: done.\n" in lines
     assert f"3/5 ShortGPT, 99.9 %, tiny: done. {told}\n" in lines
-    assert "5/5 SVD, 99.9 %, tiny: done. Removed 94.0% of the block weights; 99.9%" in lines
+    assert "5/5 SVD, 99.9 %, tiny: done. Removed 94.0 % of the block weights; 99.9 %" in lines
 
 
 def test_results_in_every_format_and_deleted(capsys):

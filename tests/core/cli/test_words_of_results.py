@@ -74,7 +74,7 @@ QUANTISED = Stage(method="gptq", ratio=0.75, ratio_kind="bits", pattern="4bit")
 def test_what_stages_only_quantise_has_bits_in_place_of_a_share(capsys):
     pruned, quantised = make(layers=(LAYER,)), make(stages=(QUANTISED,), layers=(LAYER.model_copy(update={"bits": 4}),))
     row, other = summary([pruned, quantised], lambda *_: None, NAMES)
-    assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0%", "25.0%", "9.00")
+    assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0 %", "25.0 %", "9.00")
     assert (other["block weights removed"], other["model removed"], other["bits per weight"]) == ("", "", "9.00")
     cards = [card(one, FORMATS[0], "float32", MADE, PROOF) for one in (pruned, quantised)]
     assert "\n25.0% of the model's parameters are zero or removed; 200 parameters are stored, in fp32.\n" in cards[0]

@@ -297,11 +297,11 @@ def parts_of(task, how, place=0, tokenizer=None):
 @pytest.mark.parametrize(
     ("task", "how", "kinds"),
     [
-        ("piqa:4", "2,selector=nearest", ["demonstration", "demonstration", "question"]),
-        ("winogrande:4", "2", ["demonstration", "demonstration", "question"]),
-        ("lambada_openai:4", "1", ["demonstration", "question"]),
-        ("arc_easy:4", "1,template=instruction", ["instruction", "demonstration", "question"]),
-        ("boolq:4", "1,template=reasoning", ["demonstration", "question", "reasoning"]),
+        ("piqa:4", "2,selector=nearest", ["example", "example", "question"]),
+        ("winogrande:4", "2", ["example", "example", "question"]),
+        ("lambada_openai:4", "1", ["example", "question"]),
+        ("arc_easy:4", "1,template=instruction", ["instruction", "example", "question"]),
+        ("boolq:4", "1,template=reasoning", ["example", "question", "reasoning"]),
     ],
 )
 def test_what_is_read_of_a_prompt_is_the_prompt_part_by_part(task, how, kinds):
@@ -318,7 +318,7 @@ def test_of_a_chat_the_turns_are_told_from_what_is_said():
     tokenizer.chat_template = TEMPLATE
     read, (context, _) = parts_of("piqa:4", "1,selector=first,template=chat", tokenizer=tokenizer)
     assert "".join(text for _, text in read.parts) == context
-    assert [kind for kind, _ in read.parts] == ["", "demonstration", "", "question", ""]
+    assert [kind for kind, _ in read.parts] == ["", "example", "", "question", ""]
     assert read.parts[0] == ("", "<user>") and read.parts[-1] == ("", "<assistant>")
 
 

@@ -16,7 +16,7 @@ def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
     spec = complete("smollm2-135m", "magnitude@0.9", perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
     store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
-    told = "Removed 80.0% of the block weights; 90.0% was requested."
+    told = "Removed 80.0 % of the block weights; 90.0 % was requested."
     assert told in [caption.value for caption in open_app(explore_point="magnitude@0.9").caption]
     with store.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == data.queue().submit(spec)).values(state="done"))

@@ -111,7 +111,7 @@ def test_a_prompt_is_read_with_its_demonstrations_coloured(shown, documents):
     written = [one.proto.body for one in app.get("html")]
     (prompt,), (choices,) = ([one for one in written if sign in one] for sign in ("pre-wrap", "<li>"))
     order = [prompt.index(f"Feed cat {DOCUMENTS + shot}\n") for shot in (1, 0, 2, 3)] + [prompt.index("Feed cat 0\n")]
-    assert order == sorted(order) and prompt.count('title="demonstration"') == 4
+    assert order == sorted(order) and prompt.count('title="example"') == 4
     assert "&lt;b&gt;food" in prompt and "<b>food" not in prompt
     assert choices.index("Give &lt;b&gt;food&lt;/b&gt; 0") < choices.index("Paint") and not app.exception
 
