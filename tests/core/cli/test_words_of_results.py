@@ -77,7 +77,7 @@ def test_what_stages_only_quantise_has_bits_in_place_of_a_share(capsys):
     assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0 %", "25.0 %", "9.00")
     assert (other["block weights removed"], other["model removed"], other["bits per weight"]) == ("", "", "9.00")
     cards = [card(one, FORMATS[0], "float32", MADE, PROOF) for one in (pruned, quantised)]
-    assert "\n25.0% of the model's parameters are zero or removed; 200 parameters are stored, in fp32.\n" in cards[0]
+    assert "\n25.0 % of the model's parameters are zero or removed; 200 parameters are stored, in fp32.\n" in cards[0]
     assert "\n9.00 bits per block weight; 200 parameters are stored, in fp32.\n" in cards[1]
     for result, sparsity in ((pruned, True), (quantised, False)):
         describe_result(result, None, lambda *_: None, NAMES)

@@ -170,7 +170,7 @@ def test_a_pattern_prunes_zeros_first_and_more_only_where_more_are_constrained(s
 def test_a_ratio_below_the_removed_share_is_rejected_before_any_change(second):
     chain = Chain(num_hidden_layers=4).then("magnitude", 0.5)
     before = copy.deepcopy(chain.model)
-    with pytest.raises(UserError, match=r"targets 30\.0%, but 50\.0% of the weights are already removed"):
+    with pytest.raises(UserError, match=r"targets 30\.0 %, but 50\.0 % of the weights are already removed"):
         chain.then(second, 0.3)
     assert same(chain.model, before)
 

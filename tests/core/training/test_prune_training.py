@@ -91,7 +91,7 @@ def test_earlier_zeros_are_preserved_and_count_during_training(text, ratio):
 def test_a_ratio_below_the_removed_share_is_rejected_before_training(text):
     model = tiny()
     pruned(model, "magnitude-trained", 0.5, rounds=1, epochs=1)
-    with pytest.raises(UserError, match=r"targets 30\.0%, but 50\.0% of the weights are already removed"):
+    with pytest.raises(UserError, match=r"targets 30\.0 %, but 50\.0 % of the weights are already removed"):
         pruned(model, "magnitude-trained", 0.3)
 
 

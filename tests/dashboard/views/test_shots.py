@@ -52,7 +52,7 @@ def documents(tmp_path, monkeypatch):
     folder.mkdir(parents=True)
     pd.DataFrame(
         [
-            {"goal": f"Feed cat {i}", "sol1": f"Give <b>food</b> {i}", "sol2": "Paint", "series_label": 0}
+            {"goal": f"Feed cat {i}", "sol1": f"Give <b>food</b> {i}", "sol2": "Paint", "label": 0}
             for i in range(20)
         ]
     ).to_parquet(folder / "piqa_validation.parquet")
