@@ -35,7 +35,7 @@ def terms(names: Sequence[str]) -> str:
 def show_glossary() -> None:
     """Show all terms by section, in two columns where the window is wide enough."""
     for title, entries in SECTIONS.items():
-        st.markdown(f"##### {title}")
+        st.markdown(f"### {title}")
         names = list(entries)
         half = (len(names) + 1) // 2
         for column, part in zip(st.columns(2, gap="large"), (names[:half], names[half:]), strict=True):

