@@ -71,7 +71,7 @@ def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
     page.wait_for_function("location.search.includes('explore_mode=Several')")
     page.locator(".js-plotly-plot", has_text="SparseGPT,smollm2-135m").wait_for()
     settled(page).get_by_text("packed size", exact=True).click()
-    page.locator(".js-plotly-plot", has_text="Packed size, share of the dense model's").wait_for()
+    page.locator(".js-plotly-plot", has_text="Packed size relative to dense").wait_for()
     assert "explore_against=packed" in settled(page).url
 
 

@@ -54,4 +54,4 @@ def test_the_form_offers_it(python):
 @pytest.mark.full
 def test_the_doctor_names_what_is_left_out(python):
     words = " ".join(python("-m", "core", "doctor").stdout.split())  # cells wrap
-    assert "plug-in random yes Random, of random_pruning" in words and "the name wanda is already in use" in words
+    assert "plug-in random yes Random, from random_pruning" in words and "the name wanda is already in use" in words
