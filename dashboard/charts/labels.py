@@ -184,7 +184,7 @@ def _best(
     others: Sequence[Place],
     sides: Sequence[str],
 ) -> tuple[Label, str, int]:
-    """Return the best label of a size next to a marker, its side, and the number of its faults."""
+    """Place a label of a size next to a marker; return the best label, its side and the number of its faults."""
     places = [_next_to(marker, size, side) for side in sides]
     costs = [_cost(label, marker, markers, taken, others) for label in places]
     best = costs.index(min(costs))

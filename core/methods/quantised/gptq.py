@@ -2,7 +2,7 @@
 
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
 (arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded. Group-aware order:
-groups stay whole, ordered by their largest diagonal entry of the Hessian; so are the columns inside each group. For a
+groups stay whole, sorted by their largest diagonal entry of the Hessian. Columns inside a group are sorted too. For a
 requested mean of bits, see `core.methods.quantised.mixed`.
 """
 

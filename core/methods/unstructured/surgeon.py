@@ -67,7 +67,7 @@ def prune(
 
 
 def _cheapest(order: Tensor, rises: Tensor, sizes: Tensor, wanted: int) -> Tensor:
-    """Return the number of removals of each row, (out,), among the cheapest with `wanted` weights."""
+    """Choose the cheapest removals with at most `wanted` weights in total; return their number in each row, (out,)."""
     ranked = rises.cummax(1).values.flatten().argsort(stable=True)
     counted = sizes.gather(1, order.long().clamp_max(sizes.shape[1] - 1)).flatten()[ranked].cumsum(0)
     fits = torch.zeros_like(counted, dtype=torch.bool).scatter_(0, ranked, counted <= wanted)
