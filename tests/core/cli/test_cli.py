@@ -113,7 +113,7 @@ def test_results_in_every_format_and_deleted(capsys):
     assert list(frame["value"]) == pytest.approx([result["measurements"][0]["value"] for result in listed])
     assert main(["results", "--latex"]) == 0
     latex = capsys.readouterr().out
-    assert latex.startswith("{\\small\n") and r"50.0\%" in latex
+    assert latex.startswith("{\\small\n") and r"50.0 \%" in latex
     check_table(latex)
     assert main(["results"]) == 0
     table = capsys.readouterr().out

@@ -52,7 +52,7 @@ BAD = {
     "perplexity of thousands of digits": ([*RUN, "--perplexity", f"text.txt@32:{LONG}"], "not CORPUS@WINDOW"),
     "perplexity on a calibration text": (
         ["run", "./tiny", "dense", "--perplexity", "c4-sample@32"],
-        "to calibrate on",
+        "only for calibration",
     ),
     "perplexity window too long": (
         ["run", "./tiny", "dense", "--perplexity", "text.txt@4096"],
