@@ -289,7 +289,7 @@ def _show_unreadable(job: UnreadableJob) -> None:
     if job.active:
         _button("Cancel", job, data.queue().cancel)
     else:
-        _button("Remove", job, data.queue().delete, "Forget")
+        _button("Remove", job, data.queue().delete)
 
 
 def _actions(job: Job) -> None:
@@ -299,12 +299,12 @@ def _actions(job: Job) -> None:
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):
-        _button("Evaluate the partly trained model", job, queue.retry, "Measure what was trained")
-        _button("Resume training", job, queue.resume, "Go on training")
+        _button("Evaluate the partly trained model", job, queue.retry)
+        _button("Resume training", job, queue.resume)
     elif job.state in ("failed", "cancelled"):
         _button("Try again", job, queue.retry)
     if not job.active:
-        _button("Remove", job, queue.delete, "Forget")
+        _button("Remove", job, queue.delete)
     if job.started:
         with st.popover("Show log", key=f"run_log_{job.id}"):
             st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
@@ -316,8 +316,8 @@ def _cut_short(job: Job) -> bool:
     return result is not None and result.variant.cut_short
 
 
-def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object], name: str | None = None) -> None:
-    st.button(label, key=f"run_{name or label}_{job.id}", on_click=_act, args=(action, job.id))
+def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object]) -> None:
+    st.button(label, key=f"run_{action.__name__}_{job.id}", on_click=_act, args=(action, job.id))
 
 
 def _act(action: Callable[[int], object], job_id: int) -> None:

@@ -20,9 +20,9 @@ def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
     app.button(key="run_start").click().run()
     app.button(key="run_waits_Cancel_1").click().run()
     assert [job.state for job in data.queue().jobs()] == ["cancelled"]
-    app.button(key="run_Try again_1").click().run()
+    app.button(key="run_retry_1").click().run()
     assert [job.state for job in data.queue().jobs()] == ["queued", "cancelled"]
-    app.button(key="run_Forget_1").click().run()
+    app.button(key="run_delete_1").click().run()
     assert [job.id for job in data.queue().jobs()] == [2]
     assert not app.exception
 
@@ -86,12 +86,12 @@ def test_the_job_that_ended_last_stays_in_sight_and_those_before_are_folded(fill
             values = {"state": state, "error": "The disk is full.", "finished": float(at)}
             connection.execute(update(jobs).where(jobs.c.id == job).values(**values))
     app = open_app("views/run.py")
-    assert "run_Try again_3" in [button.key for button in app.button] and not app.error
+    assert "run_retry_3" in [button.key for button in app.button] and not app.error
     assert "Ended jobs, 1 failed" in [box.label for box in app.expander]
     app.session_state["run_ended"] = True
     app.run()
     assert app.error[0].value == "The disk is full."
-    assert {"run_Forget_1", "run_Try again_2", "run_Forget_3"} <= {button.key for button in app.button}
+    assert {"run_delete_1", "run_retry_2", "run_delete_3"} <= {button.key for button in app.button}
 
 
 def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
@@ -101,9 +101,9 @@ def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     filled.put(kept.model_copy(update={"variant": variant}))
     data.queue().cancel(data.queue().submit(recovered))
     app = open_app("views/run.py")
-    app.button(key="run_Measure what was trained_1").click().run()
+    app.button(key="run_retry_1").click().run()
     data.queue().cancel(2)
-    app.button(key="run_Go on training_1").click().run()
+    app.button(key="run_resume_1").click().run()
     assert not app.exception
     assert [job.state for job in data.queue().jobs()] == ["queued", "cancelled", "cancelled"]
     assert data.result(recovered.variant.key) is None  # so that it is trained, and not only measured

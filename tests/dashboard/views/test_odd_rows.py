@@ -50,7 +50,7 @@ def test_run_opens_and_lets_the_job_be_deleted(odd):
     assert [text.value for text in app.text] == [data.queue().unreadable()[0].reason]
     app.button(key="run_start").click().run()
     assert len(data.queue().jobs()) == 1
-    app.button(key="run_Forget_1").click().run()
+    app.button(key="run_delete_1").click().run()
     assert not data.queue().unreadable() and len(data.queue().jobs()) == 1
     assert not app.exception and not app.text
 
@@ -59,5 +59,5 @@ def test_a_waiting_job_that_cannot_be_read_can_be_cancelled(odd, filled):
     with filled.begin() as connection:
         connection.execute(update(jobs).values(state="queued"))
     app = open_app("views/run.py")
-    app.button(key="run_Cancel_1").click().run()
-    assert app.button(key="run_Forget_1") and not app.exception
+    app.button(key="run_cancel_1").click().run()
+    assert app.button(key="run_delete_1") and not app.exception
