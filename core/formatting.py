@@ -56,6 +56,11 @@ def format_duration(seconds: float) -> str:
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
+def capitalise(text: str) -> str:
+    """Return a text with a capital first letter; the other letters, such as those of names, stay."""
+    return text[:1].upper() + text[1:]
+
+
 def label(name: str) -> str:
     """Return the display label of a chain's part; the name itself if this version lacks the stage."""
     origin, _, external = name.partition(":")

@@ -22,7 +22,7 @@ from core.analysis.seven import MEAN
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.data.texts import called
-from core.formatting import format_number
+from core.formatting import capitalise, format_number
 from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
 from dashboard.charts.zeroshot import MEAN_LABEL
@@ -200,7 +200,7 @@ def _label(dataset: str) -> str:
 
 
 def _capital(text: str) -> str:
-    return f"{text[0].upper()}{text[1:].rstrip('.')}."
+    return f"{capitalise(text.rstrip('.'))}."
 
 
 def task_labels(found: pd.DataFrame) -> pd.Series:

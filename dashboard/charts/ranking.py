@@ -11,7 +11,7 @@ from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_wo
 from core.analysis.reporting import adjusted_words, verdict_text
 from core.analysis.verdicts import SIGNIFICANT
 from core.chain import DENSE
-from core.formatting import format_amount, format_number
+from core.formatting import capitalise, format_amount, format_number
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
@@ -75,7 +75,7 @@ def answer(
     if fitting.empty:
         nearest = [f"- **{shown(name(row))}**: {row['misses']}" for _, row in found.head(NAMED).iterrows()]
         return "\n".join([f"No variant fits the budget: {asked}. Nearest:", *nearest])
-    start = f"{asked[0].upper()}{asked[1:]}"
+    start = capitalise(asked)
     if not fitting["best"].any():
         unknown = LIMITS[ACCURACY].missing if quality == ACCURACY else "perplexity diverged"
         return f"{start}: {len(fitting)} {'variants fit' if len(fitting) > 1 else 'variant fits'}, but {unknown}."

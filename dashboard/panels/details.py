@@ -12,7 +12,7 @@ from core.achieved import describe_gap, embedding_words, format_percent
 from core.chain import DENSE, file_name, shared
 from core.cli.reproduce import reproduce
 from core.errors import UserError
-from core.formatting import format_number, label
+from core.formatting import capitalise, format_number, label
 from core.paths import typed_path
 from core.registry import RECONSTRUCTIONS, quantises
 from core.removal import bits_words, block_share
@@ -104,7 +104,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
         seed = shared(result.variant.stages).seed
         st.caption(f"Means of {row['seeds']} seeds with perplexities {ends}. The details below are of seed {seed}.")
     facts = ", ".join(_facts(result))
-    st.markdown(f"{facts[0].upper()}{facts[1:]}.")
+    st.markdown(f"{capitalise(facts)}.")
     for sentence in filter(None, (describe_gap(result), embedding_words(result))):
         st.caption(sentence)
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.formatting import capitalise
 from core.paths import GLOSSARY
 
 _SECTION = re.compile(r"^## (.+)\n\n", re.MULTILINE)
@@ -29,7 +30,7 @@ def term(name: str) -> str:
 
 def terms(names: Sequence[str]) -> str:
     """Return the explanations of several terms, a paragraph each, for `help=`."""
-    return "\n\n".join(f"**{_capitalised(name)}**: {term(name)}" for name in names)
+    return "\n\n".join(f"**{capitalise(name)}**: {term(name)}" for name in names)
 
 
 def show_glossary() -> None:
@@ -40,7 +41,3 @@ def show_glossary() -> None:
         half = (len(names) + 1) // 2
         for column, part in zip(st.columns(2, gap="large"), (names[:half], names[half:]), strict=True):
             column.markdown(terms(part))
-
-
-def _capitalised(name: str) -> str:
-    return name[0].upper() + name[1:]

@@ -11,7 +11,7 @@ from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
 from core.analysis.laws.report import NOTES, dropped, in_words, sentence
-from core.formatting import format_amount
+from core.formatting import capitalise, format_amount
 from dashboard import data
 from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.charts.tradeoff import quality_of
@@ -99,7 +99,7 @@ def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
 
 def _table(chosen: Chosen, fitted: list[Fit], keep: float) -> Item:
     table = pd.DataFrame(in_words(fitted, keep)).drop(columns=["fitted to", "leave-one-model-out error"])
-    table = table.rename(columns=lambda name: name[0].upper() + name[1:])
+    table = table.rename(columns=capitalise)
     group = fitted[0].group
     caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"
     return widgets.show_table("explore_laws", table, caption, {}, file=chosen.file("laws"), captioned=False)
