@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -29,11 +28,6 @@ CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "sh
 def page_theme() -> Theme:
     """Return the visitor's theme."""
     return theme_named(st.context.theme.type)
-
-
-def literal(text: str) -> str:
-    """Escape all Markdown characters of a text, such as those of a path."""
-    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def show_chart(
