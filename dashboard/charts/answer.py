@@ -49,7 +49,7 @@ def _condition(at: str) -> str:
         return f"At a pruning ratio of {at}"
     if at.endswith("x"):
         return f"With the embedding {at[:-1]} times smaller"
-    return f"At {at.removesuffix('s')}s per weight" if "bit" in at else f"With {at} sparsity"
+    return f"At {at}s per weight" if "bit" in at else f"With {at} sparsity"
 
 
 def on_each(at: str, found: pd.DataFrame) -> str:

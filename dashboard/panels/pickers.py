@@ -173,8 +173,9 @@ def rename_values() -> None:
         MODELS: data.model_named,
         TEXT: choices.current_text_name,
         PROMPT: _current_prompt,
+        **dict.fromkeys((AXIS, COST, AGAINST), _current_axis),
     }
-    for key, rename in renamings.items() | dict.fromkeys((AXIS, COST, AGAINST), _current_axis).items():
+    for key, rename in renamings.items():
         typed = st.query_params.get_all(key)
         if typed != (meant := [rename(name) for name in typed]):
             st.query_params[key] = meant
