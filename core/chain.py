@@ -57,12 +57,12 @@ class StageRequest:
         return self.written.places["@"]
 
     @contextmanager
-    def error_context(self, what: str = "") -> Iterator[None]:
-        """Add a chain position to a `UserError`: of the stage, its amount (`@`) or its parameter `what`."""
+    def error_context(self, parameter: str = "") -> Iterator[None]:
+        """Add a chain position to a `UserError`: of the stage, its amount (`@`) or the parameter."""
         try:
             yield
         except UserError as error:
-            raise (self.written.fault(what, error) if self.written else error) from None
+            raise (self.written.fault(parameter, error) if self.written else error) from None
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,8 @@ class ChainSource:
     chain: str
     places: Mapping[str, int]  # "" is the stage, "@" its amount, a name its parameter
 
-    def fault(self, what: str, error: UserError) -> ChainError:
-        return ChainError(self.chain, self.places.get(what, self.places[""]), str(error))
+    def fault(self, parameter: str, error: UserError) -> ChainError:
+        return ChainError(self.chain, self.places.get(parameter, self.places[""]), str(error))
 
 
 @dataclass(frozen=True)
@@ -245,9 +245,9 @@ def shared(stages: Sequence[Stage]) -> ChainDefaults:
     return ChainDefaults(one("calibration"), one("training"), seeds.pop() if len(seeds) == 1 else None)
 
 
-def default_flags(beside: ChainDefaults) -> list[str]:
+def default_flags(defaults: ChainDefaults) -> list[str]:
     """Return the chain defaults as command-line options."""
-    texts = {"--calibration": beside.calibration, "--train": beside.train, "--seed": beside.seed or None}
+    texts = {"--calibration": defaults.calibration, "--train": defaults.train, "--seed": defaults.seed or None}
     return [word for option, value in texts.items() if value is not None for word in (option, str(value))]
 
 

@@ -43,9 +43,9 @@ def format_number(value: float) -> str:
     return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def format_fewshot(told: str | float) -> str:
+def format_fewshot(fewshot: str | float) -> str:
     """Format a protocol's few-shot examples: `4-shot (selector=nearest)`."""
-    k, _, how = str(told).partition(",")
+    k, _, how = str(fewshot).partition(",")
     return f"{k}-shot" + (f" ({how})" if how else "")
 
 

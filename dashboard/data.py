@@ -82,9 +82,9 @@ def _names(url: URL, stamp: tuple, of_papers: tuple) -> Mapping[ModelId, str]:
     return _store(url).model_names(*(one.variant.model_id for one in paper_results().values()))
 
 
-def called(variant: Variant | VariantSpec, *beside: ModelId) -> str:
-    """Return the display name of a variant's model, unique among all models with results and the models `beside`."""
-    return display_names([*names(), *beside, variant.model_id])[variant.model_id]
+def called(variant: Variant | VariantSpec, *others: ModelId) -> str:
+    """Return the display name of a variant's model, unique among all models with results and the models `others`."""
+    return display_names([*names(), *others, variant.model_id])[variant.model_id]
 
 
 def model_named(typed: str) -> str:

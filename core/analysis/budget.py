@@ -44,9 +44,9 @@ class Budget(Frozen):
 class Limit:
     """Format of one limit."""
 
-    what: str  # the quantity, such as `MB packed`
+    quantity: str  # such as `MB packed`
     missing: str  # the reason why a row has no value
-    unit: str | None = None  # unit of an excess; default: `what`
+    unit: str | None = None  # unit of an excess; default: `quantity`
     times: float = 1.0  # factor from a row's value to the displayed one
     least: bool = False  # whether the limit is a minimum
 
@@ -56,7 +56,7 @@ class Limit:
 
     def format(self, limit: float) -> str:
         """Write a limit: `180 MB packed`."""
-        return f"{format_limit(self.times * limit)} {self.what}"
+        return f"{format_limit(self.times * limit)} {self.quantity}"
 
     def miss(self, value: float, limit: float) -> str:
         """Write the excess of a value: `16.1 MB packed over (10 %)`."""
@@ -65,7 +65,7 @@ class Limit:
         if math.isinf(value):
             return "diverged"
         by, side = abs(value - limit), "under" if self.least else "over"
-        return f"{format_number(self.times * by)} {self.unit or self.what} {side} ({_share(by / limit)})"
+        return f"{format_number(self.times * by)} {self.unit or self.quantity} {side} ({_share(by / limit)})"
 
 
 LIMITS = {  # by column of the rows and field of the budget

@@ -31,13 +31,7 @@ COLUMNS = (
 DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
-    **{
-        "p": "p",
-        "p_adjusted": "adjusted_p",
-        "comparisons": "comparisons",
-        "verdict": "verdict",
-        "unpaired_reason": "unpaired",
-    },
+    **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason")},
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
@@ -92,16 +86,17 @@ def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
 def tidy_with_differences(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Return `tidy` with `DIFFERENCE_COLUMNS`: the paired difference of each number to the dense model's.
 
-    `unpaired` is the reason for a missing difference. Unlike `tidy`, this reads the per-document answers.
+    `unpaired_reason` is the reason for a missing difference. Unlike `tidy`, this reads the per-document answers.
     """
     frame, found = tidy(results), differences_to_dense(results, samples)
     found = found[["key", *NUMBER, *DIFFERENCE_COLUMNS]].rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
     alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
-    unexplained = alone & joined["unpaired"].isna()
-    reasons = joined["unpaired"].astype(object)  # a column without any reason has the dtype float
-    return joined.assign(unpaired=reasons.mask(unexplained, "cannot be paired: no dense result under this protocol"))
+    unexplained = alone & joined["unpaired_reason"].isna()
+    reasons = joined["unpaired_reason"].astype(object)  # a column without any reason has the dtype float
+    no_dense = "cannot be paired: no dense result under this protocol"
+    return joined.assign(unpaired_reason=reasons.mask(unexplained, no_dense))
 
 
 def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:

@@ -40,9 +40,9 @@ def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Ca
     """
     if before is None:
         return observe()
-    what = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed, "layers": stage.layers}
+    shared = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed, "layers": stage.layers}
     root = cache_dir() / "observed"
-    folders = [root / sha256(before, canonical_json(what | {"kind": kind})) for kind in kinds]
+    folders = [root / sha256(before, canonical_json(shared | {"kind": kind})) for kind in kinds]
     for folder in folders:
         if (found := _load(folder)) is not None:
             return found

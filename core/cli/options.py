@@ -14,20 +14,21 @@ from core.chain import StageRequest, parse
 from core.cli.console import messages
 from core.errors import UserError, echo
 from core.registry import get_stage
+from core.request.resolve import parse_seed
 from core.request.stages import RATIO_PLACES
 from core.shipping.formats import FORMATS
-from core.specs import WHOLE, ZERO_SHOT, Fewshot, Perplexity, ScanUnit, Task, TextWindows, parse_precision
+from core.specs import ZERO_SHOT, Fewshot, Perplexity, ScanUnit, Task, TextWindows, parse_precision
 
 
-def names(text: str, what: str) -> tuple[str, ...]:
+def names(text: str, option: str) -> tuple[str, ...]:
     """Return the distinct parts of a comma list, which may be quoted; raise `UserError` if there are none."""
     rows = csv.reader(text.splitlines(), skipinitialspace=True)
     try:
         parts = tuple(dict.fromkeys(part.strip() for row in rows for part in row if part.strip()))
     except csv.Error as error:
-        raise UserError(f"{what} {text[:20]!r}... cannot be read as a comma list: {error}.") from None
+        raise UserError(f"{option} {text[:20]!r}... cannot be read as a comma list: {error}.") from None
     if not parts:
-        raise UserError(f"{what} {echo(text)} is empty; give one or several, separated by commas.")
+        raise UserError(f"{option} {echo(text)} is empty; give one or several, separated by commas.")
     return parts
 
 
@@ -247,8 +248,4 @@ def _bad_ratios(text: str) -> UserError:
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of a comma list."""
-    parts = names(text, "Seeds")
-    for part in parts:
-        if not re.fullmatch(WHOLE, part):
-            raise UserError(f"Seed {echo(part)} is not a non-negative whole number of at most nine digits.")
-    return tuple(int(part) for part in parts)
+    return tuple(map(parse_seed, names(text, "Seeds")))

@@ -14,12 +14,15 @@ from core.store.store import Store
 
 
 def read_imports(
-    uploads: Sequence[Upload], told: ImportedVariant | None, store: Store, task_names: Mapping[str, str] | None = None
+    uploads: Sequence[Upload],
+    variant: ImportedVariant | None,
+    store: Store,
+    task_names: Mapping[str, str] | None = None,
 ) -> ImportPreview:
     """Return the contents of files; everything is checked and nothing is stored.
 
-    `told` describes the variant of a results file of lm_eval, because the file does not; a CSV describes its variants
-    itself. `task_names` is as in `read_harness`.
+    A results file of lm_eval does not describe its variant, so `variant` does; a CSV describes its variants itself.
+    `task_names` is as in `read_harness`.
 
     Raises `UserError` for an unreadable file, or files that do not belong together.
     """
@@ -34,9 +37,9 @@ def read_imports(
     model_of = model_finder(store)
     found = [read_sheet(sheet, model_of) for sheet in sheets]
     if results:
-        if told is None:
+        if variant is None:
             raise UserError(f"{results[0].shown} does not identify the variant; add --model and --label.")
-        found.append(read_harness(results[0], samples, told, model_of, task_names))
+        found.append(read_harness(results[0], samples, variant, model_of, task_names))
     if not found:
         raise UserError(f"There is nothing to import; give {WANTED}.")
     return ImportPreview(

@@ -136,11 +136,11 @@ def model_of(upload: Upload) -> str | None:
 def read_harness(
     results: Upload,
     samples: Sequence[Upload],
-    told: ImportedVariant,
+    described: ImportedVariant,
     model_of: ModelOf,
     task_names: Mapping[str, str] | None = None,
 ) -> ImportPreview:
-    """Return the variant of a results file and its given samples; all but its dtype comes from `told`.
+    """Return the variant of a results file and its given samples; all but its dtype comes from `described`.
 
     `task_names` maps task names in the files to the ids here. Tasks without a card here are left out and named.
 
@@ -150,9 +150,8 @@ def read_harness(
     file = _renamed(_parse(results), task_names, results.shown)
     scored, left_out = _tasks(file, results.shown)
     answers = read_answers(samples, list(file.results), task_names)
-    known = replace(told, dtype=file.dtype)
     details = {"versions": {"lm_eval": file.lm_eval_version}} if file.lm_eval_version else {}
-    variant = known.variant(model_of, details)
+    variant = replace(described, dtype=file.dtype).variant(model_of, details)
     prompts = {name: sha256(text)[:8] for name in PROMPTS if (text := getattr(file, name))}
     rows, behind = [], []
     for task in scored:

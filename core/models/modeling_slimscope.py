@@ -297,8 +297,8 @@ def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
     for name in shapes.get("turns", ()):  # checkpoints of earlier versions lack this key and others
         module = model.get_submodule(name)
         put(model, name, RotatedEmbedding(module) if isinstance(module, nn.Embedding) else RotatedNorm(module))
-    for name, told in shapes.get("tables", {}).items():
-        put(model, name, (TensorTrainEmbedding if "ranks" in told else LowRankEmbedding)(**told))
+    for name, sizes in shapes.get("tables", {}).items():
+        put(model, name, (TensorTrainEmbedding if "ranks" in sizes else LowRankEmbedding)(**sizes))
     for name, table in shapes.get("heads", {}).items():
         factored: Any = model.get_submodule(table)
         put(model, name, FactoredHead(factored))

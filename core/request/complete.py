@@ -187,11 +187,11 @@ def identified_task(task: Task) -> Task:
     return task.model_copy(update={"task": identify_task(task.task).id})
 
 
-def check_window(what: str, text: str, window: int, shape: ModelShape) -> None:
+def check_window(kind: str, text: str, window: int, shape: ModelShape) -> None:
     """Raise `UserError` if `window` tokens exceed the model's positions."""
     if window > shape.max_window:
         raise UserError(
-            f"{what} {echo(text)} needs {window} positions, but the model has only {shape.max_window}; shorten it."
+            f"{kind} {echo(text)} needs {window} positions, but the model has only {shape.max_window}; shorten it."
         )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from core.chain import ChainDefaults, StageRequest
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
-from core.specs import Stage, TextWindows
+from core.specs import WHOLE, Stage, TextWindows
 
 MOST_SEED = 2**31  # every random generator accepts it
 
@@ -32,7 +33,7 @@ def _method(one: StageRequest) -> Method:
         return found.create(found.parse_parameters(one.settings), None)
 
 
-def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None:
+def resolve_text(one: StageRequest, defaults: ChainDefaults) -> TextWindows | None:
     """Return the text of a stage, its own or the chain's default; None if it reads none.
 
     Raises:
@@ -40,7 +41,7 @@ def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None
     """
     reads = data_requirement_of(one)
     if reads != "nothing":
-        return one.text or beside.text(reads)
+        return one.text or defaults.text(reads)
     drawn = seeded(one)
     for name, value in (("text", one.text), ("seed", None if drawn else one.seed)):
         if value is not None:
@@ -50,27 +51,34 @@ def resolve_text(one: StageRequest, beside: ChainDefaults) -> TextWindows | None
     return None
 
 
-def resolve_chain(chain: Sequence[StageRequest], beside: ChainDefaults) -> tuple[Stage, ...]:
+def resolve_chain(chain: Sequence[StageRequest], defaults: ChainDefaults) -> tuple[Stage, ...]:
     """Return the checked stages of a chain with its defaults; a `UserError` names the place of a fault."""
     stages: list[Stage] = []
     for one in chain:
-        stages.append(resolve_stage(one, beside, stages))
+        stages.append(resolve_stage(one, defaults, stages))
         with one.error_context():
             check_stage_order(stages)
     return tuple(stages)
 
 
-def resolve_stage(one: StageRequest, beside: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
+def resolve_stage(one: StageRequest, defaults: ChainDefaults, before: Sequence[Stage] = ()) -> Stage:
     """Return the requested stage; unlike `resolve_chain`, do not check whether it may follow those `before`."""
-    text = resolve_text(one, beside)
+    text = resolve_text(one, defaults)
     with one.error_context("seed"):
-        seed = check_seed(one.seed if one.seed is not None else beside.seed or 0)
+        seed = check_seed(one.seed if one.seed is not None else defaults.seed or 0)
     with one.error_context("layers"):
         if one.layers is not None and not _method(one).selects_layers:
             raise UserError(f"{get_stage(one.name).label} compresses the whole model; leave out `layers`.")
     with one.error_context("@"):
         ratio = _ratio(one, before)
         return build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers, before)
+
+
+def parse_seed(text: str) -> int:
+    """Return the seed in a text; a `UserError` if it is not a whole number or out of range."""
+    if not re.fullmatch(WHOLE, text.strip()):
+        raise UserError(f"Seed {echo(text)} is not a whole number of at most nine digits; use one such as 0, 1 or 2.")
+    return check_seed(int(text))
 
 
 def check_seed(seed: int) -> int:

@@ -40,11 +40,11 @@ DEFAULT_LIMIT = 500  # documents per task in the dashboard
 DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # sequences of training data, and tokens of each
 
 
-def check_divides(pattern: str, inputs: int, what: str) -> None:
-    """Raise `UserError` if the M of N:M does not divide the inputs of `what`, a layer."""
+def check_divides(pattern: str, inputs: int, layer: str) -> None:
+    """Raise `UserError` if the M of N:M does not divide the inputs of a layer."""
     if inputs % parse_pattern(pattern)[1]:
         raise UserError(
-            f"{pattern} does not divide the {inputs} inputs of {what}; choose another N:M, or exclude such layers."
+            f"{pattern} does not divide the {inputs} inputs of {layer}; choose another N:M, or exclude such layers."
         )
 
 

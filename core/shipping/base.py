@@ -74,6 +74,6 @@ class Format(ABC):
 
     @abstractmethod
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
     ) -> WrittenExport:
         """Write model and tokenizer into an empty folder; this may change the precision of the model."""

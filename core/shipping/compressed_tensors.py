@@ -48,7 +48,7 @@ class CompressedTensors(Format):
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
     ) -> WrittenExport:
         import torch
 
@@ -59,7 +59,7 @@ class CompressedTensors(Format):
         check_holds(model, cast("Dtype", kind), "save as bf16 or fp32")
         parts: dict[str, Tensor] = {}
         for done, (name, (linear, grid)) in enumerate(grids.items()):
-            tell(done, len(grids))
+            progress(done, len(grids))
             stored = packed_parts(linear.weight.data.cpu(), grid)
             parts |= {f"{name}.{part}": tensor for part, tensor in stored.items()}
         model.to(getattr(torch, kind))

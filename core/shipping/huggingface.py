@@ -34,7 +34,7 @@ class HuggingFace(Format):
         return checkpoint_bytes(footprint, cast("Dtype", kind))
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
     ) -> WrittenExport:
         import torch
 

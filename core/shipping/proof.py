@@ -139,14 +139,14 @@ def installed(package: str) -> bool:
     return True
 
 
-def compared(told: dict[str, Any], wanted: Sequence[Reading]) -> ExportCheck:
+def compared(report: dict[str, Any], wanted: Sequence[Reading]) -> ExportCheck:
     """Return how the outputs of a runtime differ from the wanted ones."""
-    pairs = list(zip(told["prompts"], wanted, strict=True))
+    pairs = list(zip(report["prompts"], wanted, strict=True))
     return ExportCheck(
-        versions=told["versions"],
+        versions=report["versions"],
         same_tokens=all(read["ids"] == ids for read, (ids, _) in pairs),
         difference=max(abs(value - ours[place].item()) for read, (_, ours) in pairs for place, value in read["top"]),
         same_first=sum(read["top"][0][0] == int(ours.argmax()) for read, (_, ours) in pairs),
         prompts=len(pairs),
-        tokens_per_second=told["tokens_per_second"],
+        tokens_per_second=report["tokens_per_second"],
     )

@@ -287,12 +287,12 @@ def _schedule(spent: float, after: float, step: int) -> float:
 
 
 @torch.inference_mode()
-def held_out_loss(model: PreTrainedModel, batches: Sequence[Batch], tell: Callable[[], None]) -> float:
-    """Compute the mean cross-entropy per token over held-out batches; `tell` is called before each batch."""
+def held_out_loss(model: PreTrainedModel, batches: Sequence[Batch], on_batch: Callable[[], None]) -> float:
+    """Compute the mean cross-entropy per token over held-out batches; `on_batch` is called before each batch."""
     device = next(model.parameters()).device
     total = count = 0.0
     for batch in batches:
-        tell()
+        on_batch()
         here = batch.to(device)
         total += through_head(model, states(model, here), next_token(targets(here))).item()
         count += int(here.counts.sum())

@@ -151,13 +151,13 @@ def default_series(points: pd.DataFrame) -> list[str]:
     def lowest(which: pd.Series, most: int) -> list[str]:
         return sorted(map(str, there.index[which]), key=lambda series: value.get(series, math.inf))[:most]
 
-    lit, chosen = set(lowest(~several & ~training & ~changed, MAX_HIGHLIGHTED)), set[str]()
+    highlighted, chosen = set(lowest(~several & ~training & ~changed, MAX_HIGHLIGHTED)), set[str]()
     for name in FOLLOWERS:
         kinds = {series: set(parts.split("+")) & set(FOLLOWERS) for series, parts in there["parts"][several].items()}
-        more = lit | {str(series) for series, kind in kinds.items() if kind and kind <= chosen | {name}}
+        more = highlighted | {str(series) for series, kind in kinds.items() if kind and kind <= chosen | {name}}
         if len(more) <= MAX_HIGHLIGHTED:
-            lit, chosen = more, chosen | {name}
-    if len(lit) + training.sum() <= MAX_HIGHLIGHTED:
-        lit |= set(there.index[training])
-    lit |= set(lowest(changed, MAX_HIGHLIGHTED - len(lit)))
-    return [series for series in there.index if series in lit]
+            highlighted, chosen = more, chosen | {name}
+    if len(highlighted) + training.sum() <= MAX_HIGHLIGHTED:
+        highlighted |= set(there.index[training])
+    highlighted |= set(lowest(changed, MAX_HIGHLIGHTED - len(highlighted)))
+    return [series for series in there.index if series in highlighted]

@@ -65,8 +65,8 @@ def perplexity_curve(
     if points.empty and dense.empty:
         return drawing.figure()
     span = _span(points, dense, axis)
-    lit = points["series_label"].isin(points["series_label"] if bright is None else bright)
-    named, behind = points[lit], points[~lit]
+    highlighted = points["series_label"].isin(points["series_label"] if bright is None else bright)
+    named, behind = points[highlighted], points[~highlighted]
     finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
     over = labels.place_diverged_labels(diverged, axis.column, span)
     levels = 1 + over["level"].max() if len(over) else 0

@@ -85,13 +85,14 @@ def default_series(found: pd.DataFrame) -> list[str]:
     """Return the default series, without model names: those of most models, the best first."""
     of = found.groupby("of", sort=False).agg({"model": "nunique", "value": "median"})
     most = of["model"].max()
-    lit, lines = list[str](), 0
+    highlighted, lines = list[str](), 0
     for name, models in of.sort_values(["model", "value"], ascending=[False, True])["model"].items():
         lines += models
-        if lit and (lines > MAX_HIGHLIGHTED or models == 1 < most):  # a series of one model compares with nothing
+        alone = models == 1 < most  # compares with nothing
+        if highlighted and (lines > MAX_HIGHLIGHTED or alone):
             break
-        lit.append(str(name))
-    return lit
+        highlighted.append(str(name))
+    return highlighted
 
 
 def by_amount(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:

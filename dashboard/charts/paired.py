@@ -42,8 +42,8 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         shown: Accuracies as of `zeroshot.with_mean`.
 
     Returns:
-        Rows with value, low and high in points; `told`, whether the difference is significant after Holm's correction;
-        `said`, the hover text. Rows without a pair have only `why`, the reason.
+        Rows with value, low and high in points; `significant` after Holm's correction; `hover_text`. Rows without a
+        pair have only `unpaired_reason`.
     """
     wanted = [
         "key",
@@ -62,9 +62,9 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["unpaired_reason"] = [_why(row) for row in rows.to_dict("records")]
     rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
-    rows["told"] = rows["verdict"].isin(SIGNIFICANT)
+    rows["significant"] = rows["verdict"].isin(SIGNIFICANT)
     texts = [_points(row) + _verdict(row) for row in rows.to_dict("records")]
-    return rows.assign(said=texts).drop(columns="difference")
+    return rows.assign(hover_text=texts).drop(columns="difference")
 
 
 def lines(both: pd.DataFrame) -> pd.DataFrame:
@@ -96,20 +96,21 @@ def with_context_series(
     """Return `of_tasks` with the other series of `both` as context: unpaired differences in points."""
     rest = both[~both["series_label"].isin(shown) & ~is_dense(both)]
     value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
-    said = [f"{points:+.1f} points" for points in value]
-    rest = rest.assign(value=value, low=math.nan, high=math.nan, told=False, said=said, lit=False)
-    return pd.concat([drawn.assign(lit=True), rest[rest["value"].notna()]], ignore_index=True)
+    hover_text = [f"{points:+.1f} points" for points in value]
+    rest = rest.assign(value=value, low=math.nan, high=math.nan, significant=False, hover_text=hover_text)
+    rest = rest[rest["value"].notna()].assign(highlighted=False)
+    return pd.concat([drawn.assign(highlighted=True), rest], ignore_index=True)
 
 
 def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
     """Return the accuracies of `both` in percent for `scores.score_chart`; the `shown` series are highlighted."""
     rows = both[~is_dense(both)]
     rows = rows.assign(**{name: 100 * rows[name] for name in ("value", "low", "high")})
-    said = [
+    hover_text = [
         f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
         for row in rows.to_dict("records")
     ]
-    return rows.assign(said=said, told=True, lit=rows["series_label"].isin(shown))
+    return rows.assign(hover_text=hover_text, significant=True, highlighted=rows["series_label"].isin(shown))
 
 
 def unpaired(rows: pd.DataFrame) -> str:

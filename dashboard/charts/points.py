@@ -49,11 +49,11 @@ def collapse(rows: pd.DataFrame) -> pd.DataFrame:
     return collapsed(rows, [])
 
 
-def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
-    """Return `collapse` for each of several metrics, which differ in the columns `beside`."""
+def collapsed(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
+    """Return `collapse` for each of several metrics, which differ in the columns `groups`."""
     if rows.empty:
-        return pd.DataFrame(columns=[*POINT_COLUMNS, *COUNTED, *beside])
-    ordered = _by_point(rows, beside)
+        return pd.DataFrame(columns=[*POINT_COLUMNS, *COUNTED, *groups])
+    ordered = _by_point(rows, groups)
     values = ordered["value"].fillna(math.inf).groupby(ordered["point"]).agg(["mean", "min", "max", "size"])
     counted = ordered[list(COUNTED)].astype(float).groupby(ordered["point"]).mean()
     points = []
@@ -72,8 +72,8 @@ def collapsed(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
         fixed = [row["series_label"], row["method"], row["ratio"], pattern, row["key"], where, value, low, high, seeds]
         made = [recovery, untuned, row["parts"], row["chain"], row["series_chain"]]
         point = dict(zip(POINT_COLUMNS, [*fixed, spread, *made], strict=True))
-        points.append(point | of_counted | {name: row[name] for name in beside})
-    table = pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED, *beside], dtype=object)
+        points.append(point | of_counted | {name: row[name] for name in groups})
+    table = pd.DataFrame(points, columns=[*POINT_COLUMNS, *COUNTED, *groups], dtype=object)
     types = dict.fromkeys((*NUMBERS, *COUNTED), float) | {"seeds": int}
     return table.astype(types).copy()  # a copy stores columns of one type together, which makes row access fast
 
@@ -87,11 +87,11 @@ def describe_seeds(points: pd.DataFrame) -> str:
     )
 
 
-def _by_point(rows: pd.DataFrame, beside: list[str]) -> pd.DataFrame:
+def _by_point(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     """Return rows with the number of their `point`, sorted by point and seed."""
     place = rows.groupby(["series_label", "ratio", "pattern"], dropna=False, sort=False).ngroup()
-    if beside:
-        number = rows.groupby(beside, sort=False).ngroup()
+    if groups:
+        number = rows.groupby(groups, sort=False).ngroup()
         place += number * (place.max() + 1)
     return rows.assign(point=place).sort_values(["point", "seed"])
 

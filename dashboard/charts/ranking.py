@@ -56,7 +56,7 @@ def answer(
     budget: Budget,
     quality: str,
     shown: Callable[[str], str] = str,
-    beside: pd.DataFrame | None = None,
+    differences: pd.DataFrame | None = None,
 ) -> str:
     """Return the answer in Markdown: the best variant within a budget, or the nearest misses.
 
@@ -65,7 +65,7 @@ def answer(
         budget: The limits.
         quality: PERPLEXITY or ACCURACY.
         shown: Escapes a variant's name for Markdown.
-        beside: Rows of `core.analysis.differences` to the best, by key of the compared variants.
+        differences: Rows of `core.analysis.differences` to the best, by key of the compared variants.
     """
     asked = budget_words(budget)
     if not asked:
@@ -81,14 +81,14 @@ def answer(
         return f"{start}: {len(fitting)} {'variants fit' if len(fitting) > 1 else 'variant fits'}, but {unknown}."
     best = fitting.iloc[0]
     facts = [
-        f"{format_number(limit.times * best[column])} {limit.what}"
+        f"{format_number(limit.times * best[column])} {limit.quantity}"
         for column, limit in LIMITS.items()
         if column in (*ALWAYS, *limits(budget)) and pd.notna(best[column])
     ]
     others = len(fitting) - 1
     rest = f"{others} {'others fit' if others > 1 else 'other fits'}" if others else "no other variant fits"
-    if beside is not None:
-        judged = beside["verdict"].dropna()
+    if differences is not None:
+        judged = differences["verdict"].dropna()
         tied_keys = set(judged[~judged.isin(SIGNIFICANT)].index)
         if ties := [shown(name(row)) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
             facts.append(tied(ties))
@@ -100,7 +100,7 @@ def ranking(
     budget: Budget,
     cost: str,
     footprints: Sequence[Footprint | None],
-    beside: pd.DataFrame | None = None,
+    differences: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return `core.analysis.budget.answers` as a table, numbered as on the chart.
 
@@ -109,7 +109,7 @@ def ranking(
         budget: The limits; each has a column.
         cost: Column of the cost, which is shown, too.
         footprints: Footprints of the rows, for the checkpoint sizes.
-        beside: As of `answer`.
+        differences: As of `answer`.
     """
     more = [column for column in COLUMNS if column in (cost, *limits(budget))]
     sizes = {
@@ -129,7 +129,7 @@ def ranking(
             "Times dense": found["times_dense"],
             "Mean accuracy (%)": 100 * found[ACCURACY],
             "Accuracy vs dense": 100 * found["accuracy_lost"],
-            "Compared with the first": found["key"].map(_compared(beside)),
+            "Compared with the first": found["key"].map(_compared(differences)),
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
             "Listed as": [_reasons(row) for _, row in found.iterrows()],
@@ -139,14 +139,14 @@ def ranking(
     )
     idle = [
         "Misses by" if found["fits"].any() else "Listed as",
-        *(["Compared with the first"] if beside is None else []),
+        *(["Compared with the first"] if differences is None else []),
     ]
     return table.drop(columns=idle)
 
 
-def _compared(beside: pd.DataFrame | None) -> dict[str, str]:
+def _compared(differences: pd.DataFrame | None) -> dict[str, str]:
     """Return by key the verdict with its adjusted p, or that there is no pair."""
-    rows = {} if beside is None else beside.to_dict("index")
+    rows = {} if differences is None else differences.to_dict("index")
     return {
         str(key): CANNOT if pd.isna(row["verdict"]) else f"{verdict_text(row)}{adjusted_words(row)}"
         for key, row in rows.items()

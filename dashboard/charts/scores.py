@@ -28,18 +28,18 @@ def score_chart(
     """Draw the accuracies of variants, or their differences to dense, a panel for each of `tasks`.
 
     Args:
-        rows: Rows with task, series, parts, pattern, untuned, key; value, low and high in percent or points; `said`,
-            the hover text; `told`, False for faded rows (not significant); `lit`, False for context, which shares the
+        rows: Rows with task, series_label, parts, pattern, parent_label, key and `hover_text`; value, low and high in
+            percent or points; `significant`, False for faded rows; `highlighted`, False for context, which shares the
             last row in grey.
         lines: Accuracies `dense`, `chance` and `majority` in percent, if known, indexed by task.
         theme: Colours.
         tasks: Labels of the panels.
         difference: Whether values are differences to dense.
     """
-    names = row_names(rows[rows["lit"]])
+    names = row_names(rows[rows["highlighted"]])
     heights = {series: len(names) - place for place, series in enumerate(names)}  # `OTHERS` is at 0
     labels = {len(names) - place: label for place, label in enumerate(names.values())}
-    if not rows["lit"].all():
+    if not rows["highlighted"].all():
         labels[0] = OTHERS
     across = min(ACROSS, len(tasks))
     down = -(-len(tasks) // across)
@@ -137,9 +137,9 @@ def _draw_rows(
 ) -> None:
     for row in rows.to_dict("records"):
         style = look(row["parts"], theme)
-        if not row["lit"]:
+        if not row["highlighted"]:
             style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
-        elif not row["told"]:
+        elif not row["significant"]:
             style = SeriesStyle(faded(style.color, theme), style.dash, style.symbol)
         bars = marks.bars([row["low"]], [row["value"]], [row["high"]], [True], style.color)
         drawing.scatter(
@@ -148,9 +148,9 @@ def _draw_rows(
             mode="markers",
             name=row["series_label"],
             showlegend=False,
-            marker=marks.marker(style, theme, row["pattern"], size=10 if row["lit"] else 7),
-            error_x=bars if row["lit"] else None,
+            marker=marks.marker(style, theme, row["pattern"], size=10 if row["highlighted"] else 7),
+            error_x=bars if row["highlighted"] else None,
             customdata=[[row["key"], row["task"]]],
-            hovertemplate=f"<b>{row['series_label']}</b>, {row['task']}<br>{row['said']}<extra></extra>",
+            hovertemplate=f"<b>{row['series_label']}</b>, {row['task']}<br>{row['hover_text']}<extra></extra>",
             **axes,
         )

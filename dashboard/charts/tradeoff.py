@@ -134,14 +134,14 @@ def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
 
 
 def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
-    """Return rows with `x`, `height`, the ends `low` and `high` of their bars, and the hover text `said`.
+    """Return rows with `x`, `height`, the ends `low` and `high` of their bars, and the hover text `hover_text`.
 
     `lies` is False for points above the cap, which are drawn at the upper edge.
     """
     value, low, high = (quality.times * rows[f"{quality.column}{end}"].astype(float) for end in ("", "_low", "_high"))
     texts = [_hover_text(row, cost, quality) for _, row in rows.iterrows()]
     rows = rows.assign(x=rows[cost.column], height=value.clip(upper=cap), lies=value <= cap)
-    return rows.assign(low=low, high=high, said=texts)
+    return rows.assign(low=low, high=high, hover_text=texts)
 
 
 def _hover_text(row: pd.Series, cost: Axis, quality: Quality) -> str:
@@ -152,7 +152,7 @@ def _hover_text(row: pd.Series, cost: Axis, quality: Quality) -> str:
     else:
         text = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
     costs = dict.fromkeys((cost.column, PACKED.column))
-    paid = [f"{format_number(row[column])} {LIMITS[column].what}" for column in costs]
+    paid = [f"{format_number(row[column])} {LIMITS[column].quantity}" for column in costs]
     misses = row.get("misses")
     return "<br>".join(
         [f"<b>{row['series_label']}</b>, {row['amount_label']}", text, *paid, *([misses] if misses else [])]
@@ -249,7 +249,7 @@ def _points(rows: pd.DataFrame) -> dict:
         "y": rows["height"],
         "mode": "markers",
         "showlegend": False,
-        "customdata": rows[["key", "said"]].to_numpy(),
+        "customdata": rows[["key", "hover_text"]].to_numpy(),
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
 

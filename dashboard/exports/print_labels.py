@@ -200,17 +200,17 @@ def legend(page: Figure, entries: Sequence[Entry], room: float, most: float) -> 
 
 def _columns(names: Sequence[str], room: float, size: float) -> tuple[list[str], int]:
     """Return the names, wrapped if that makes the legend lower, and the number of columns."""
-    beside, between = (SAMPLE + TO_TEXT) * size / 72, BETWEEN * size / 72
-    best, lowest = ([lines(name, room - beside, size) for name in names], 1), math.inf
+    inset, between = (SAMPLE + TO_TEXT) * size / 72, BETWEEN * size / 72
+    best, lowest = ([lines(name, room - inset, size) for name in names], 1), math.inf
     for wanted in range(min(MOST_COLUMNS, len(names)), 0, -1):
         columns = -(-len(names) // -(-len(names) // wanted))
-        share = (room - (columns - 1) * between) / columns - beside
+        share = (room - (columns - 1) * between) / columns - inset
         for shown in (list(names), [lines(name, share, size) for name in names]):
             # Matplotlib makes the first columns longer by one.
             parts = [part.tolist() for part in np.array_split(np.array(shown, dtype=object), columns)]
             widths = [max(wide(line, size) for name in part for line in name.split("\n")) for part in parts]
             high = max(sum(1.3 + BROKEN * name.count("\n") for name in part) for part in parts)
-            fits = sum(widths) + columns * beside + (columns - 1) * between <= room
+            fits = sum(widths) + columns * inset + (columns - 1) * between <= room
             if fits and high < lowest and max(name.count("\n") for name in shown) < MOST_LINES:
                 best, lowest = (shown, columns), high
     return best

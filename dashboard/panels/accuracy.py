@@ -148,7 +148,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         "explore_accuracy",
         partial(scores.score_chart, _of_tasks(rows, tasks), lines, tasks=tasks, difference=difference),
         caption,
-        rows.drop(columns=["key", "said", "told", "lit"]),
+        rows.drop(columns=["key", "hover_text", "significant", "highlighted"]),
         file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
         pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
         alt=_finding(drawn if difference else rows, tasks[-1], at, difference),

@@ -23,7 +23,7 @@ from core.shipping.base import Format
 from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import PUBLISHED, RunSpec, Stage, precision_name
 from dashboard import data
-from dashboard.charts import figures, latency, naming, points, stages
+from dashboard.charts import figures, latency, naming, points, ranking, stages
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
@@ -85,16 +85,12 @@ def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
     if result is None:
         return
     row = found[found["key"] == key].iloc[0]
-    drawer = st.dialog(_name(row), width=DRAWER, position="right", on_dismiss=_close)
+    drawer = st.dialog(ranking.name(row), width=DRAWER, position="right", on_dismiss=_close)
     drawer(_details)(result, row, names[key], found)
 
 
 def _close() -> None:
     st.session_state[POINT] = None
-
-
-def _name(row: pd.Series) -> str:
-    return f"{row['series_label']}, {row['amount_label']}"
 
 
 def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
@@ -120,7 +116,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
                 st.write("This deletes the results of this point that were measured on or imported to this machine.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    point = Point(result, f"{data.called(result.variant)}, {_name(row)} (`{chain}`)")
+    point = Point(result, f"{data.called(result.variant)}, {ranking.name(row)} (`{chain}`)")
     items = [
         *_stages(point),
         *_layers(point),

@@ -10,13 +10,12 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.chain import StageRequest, parse
-from core.errors import UserError, echo
+from core.errors import UserError
 from core.methods.terms import Reads
 from core.registry import get_stage
-from core.request.resolve import check_seed, data_requirement_of, seeded
+from core.request.resolve import data_requirement_of, parse_seed, seeded
 from core.request.stages import check_ratio
 from core.request.sweeps import Amount, parse_amount
-from core.specs import WHOLE
 from dashboard.panels.binding import HELD
 from dashboard.panels.card import PATTERNS
 from dashboard.panels.form_errors import FormErrors
@@ -132,14 +131,8 @@ def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
     with mistakes.catch():
         if not chosen:
             raise UserError("The grid has no seed; choose at least one, such as 0.")
-        return tuple(map(_seed, chosen))
+        return tuple(map(parse_seed, chosen))
     return ()
-
-
-def _seed(text: str) -> int:
-    if not re.fullmatch(WHOLE, text.strip()):
-        raise UserError(f"Seed {echo(text)} is not a whole number of at most nine digits; use one such as 0, 1 or 2.")
-    return check_seed(int(text))
 
 
 def several(names: Sequence[str]) -> str:

@@ -95,7 +95,7 @@ class GGUF(Format):
             )
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, tell: ProgressFn
+        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
     ) -> WrittenExport:
         from core.models.parts.precision import check_holds
         from core.shipping.gguf.tensors import check_known
@@ -105,5 +105,5 @@ class GGUF(Format):
         check_known(model, architecture)
         check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
         file = f"model-{kind}.gguf"
-        notes = write_gguf(model, architecture, tokenizer, variant.model, folder / file, kind, tell)
+        notes = write_gguf(model, architecture, tokenizer, variant.model, folder / file, kind, progress)
         return WrittenExport(folder / file, LOADING.format(file=file), notes)

@@ -42,14 +42,14 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
 
     Raises `UserError` if llama.cpp has no equivalent tokenizer.
     """
-    told = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "is_fast", False) else {}
-    pieces = of_pieces(told)
-    name = "default" if pieces else split_name(told)
-    vocabulary, added = told["model"]["vocab"], {token["id"]: token for token in told["added_tokens"]}
+    spec = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "is_fast", False) else {}
+    pieces = of_pieces(spec)
+    name = "default" if pieces else split_name(spec)
+    vocabulary, added = spec["model"]["vocab"], {token["id"]: token for token in spec["added_tokens"]}
     tokens = {place: token for token, place in vocabulary.items()} | {i: one["content"] for i, one in added.items()}
     kinds = {i: CONTROL if one["special"] else USER_DEFINED for i, one in added.items()}
     kinds |= {i: BYTE for i, token in tokens.items() if pieces and re.fullmatch(BYTES, token)}
-    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in told["model"]["merges"]]
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in spec["model"]["merges"]]
     writer.add_tokenizer_model("llama" if pieces else "gpt2")
     writer.add_tokenizer_pre(name)
     writer.add_token_list([tokens.get(i, f"[PAD{i}]") for i in range(size)])
@@ -69,24 +69,24 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def of_pieces(told: dict[str, Any]) -> bool:
+def of_pieces(spec: dict[str, Any]) -> bool:
     """Return whether a tokenizer, given as JSON of `tokenizers`, joins pieces with space marks, as Gemma's does.
 
     Its text is not split first, because its spaces are already replaced by marks.
     """
-    model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
+    model, before = spec.get("model") or {}, spec.get("pre_tokenizer") or {}
     spaces = {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}
     whole = not before or (before.get("type"), before.get("pattern")) == ("Split", spaces["pattern"])
-    plain = model.get("type") == "BPE" and model.get("byte_fallback") and told.get("normalizer") == spaces
+    plain = model.get("type") == "BPE" and model.get("byte_fallback") and spec.get("normalizer") == spaces
     return bool(plain and whole)
 
 
-def split_name(told: dict[str, Any]) -> str:
+def split_name(spec: dict[str, Any]) -> str:
     """Return llama.cpp's name of the split of a tokenizer, given as JSON of `tokenizers`."""
-    model, before = told.get("model") or {}, told.get("pre_tokenizer") or {}
+    model, before = spec.get("model") or {}, spec.get("pre_tokenizer") or {}
     parts = before.get("pretokenizers", [before])
     whole = bool(model.get("ignore_merges"))
-    plain = not (model.get("byte_fallback") or told.get("normalizer"))
+    plain = not (model.get("byte_fallback") or spec.get("normalizer"))
     if model.get("type") == "BPE" and plain and not any(part.get("add_prefix_space") for part in parts):
         for name, known in SPLITS.items():
             pairs = zip(known, parts, strict=False)

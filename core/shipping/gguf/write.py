@@ -29,7 +29,7 @@ def write_gguf(
     name: str,
     file: Path,
     kind: str,
-    tell: ProgressFn,
+    progress: ProgressFn,
 ) -> tuple[str, ...]:
     """Write a model with linears of type `kind`; return notes on exceptions to that type."""
     from gguf import GGUFWriter
@@ -50,7 +50,7 @@ def write_gguf(
         writer.write_kv_data_to_file()
         writer.write_ti_data_to_file()
         for done, part in enumerate(parts):
-            tell(done, len(parts))
+            progress(done, len(parts))
             writer.write_tensor_data(part.make())
     except OSError as error:
         if error.errno is None:  # numpy's errors for a full disk have none

@@ -213,18 +213,18 @@ def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
     told = frame.set_index(["method", "dataset"])
     paired = told.loc[("wanda", "piqa")]
     assert (paired["difference"], paired["verdict"]) == (pytest.approx(-0.1), "worse")
-    assert paired["comparisons"] == 1 and paired["adjusted_p"] == paired["p"]
-    assert pandas.isna(paired["unpaired"])
+    assert paired["comparisons"] == 1 and paired["p_adjusted"] == paired["p"]
+    assert pandas.isna(paired["unpaired_reason"])
     assert paired["difference_low"] < -0.1 < paired["difference_high"] < 0
-    assert told.loc[("wanda", "boolq"), "unpaired"] == "cannot be paired: no dense result under this protocol"
-    assert told.loc[("wanda", "arc_easy"), "unpaired"].endswith("answers were not stored")
-    assert told.loc["dense", ["difference", "p", "verdict", "unpaired"]].isna().all(axis=None)
+    assert told.loc[("wanda", "boolq"), "unpaired_reason"] == "cannot be paired: no dense result under this protocol"
+    assert told.loc[("wanda", "arc_easy"), "unpaired_reason"].endswith("answers were not stored")
+    assert told.loc["dense", ["difference", "p", "verdict", "unpaired_reason"]].isna().all(axis=None)
 
 
 def test_the_tidy_table_needs_no_reason_where_all_is_paired():
     one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
-    assert tidy_with_differences(*beside(one, other))["unpaired"].isna().all()
-    assert list(tidy_with_differences(*beside(other))["unpaired"]) == [
+    assert tidy_with_differences(*beside(one, other))["unpaired_reason"].isna().all()
+    assert list(tidy_with_differences(*beside(other))["unpaired_reason"]) == [
         "cannot be paired: no dense result under this protocol"
     ]
     assert tidy_with_differences([], lambda *_: None).empty

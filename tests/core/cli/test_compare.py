@@ -212,7 +212,7 @@ def test_results_stand_beside_dense(capsys):
     frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
     row = frame.loc[(many, "boolq", "acc")]
     assert (row["difference"], row["verdict"]) == (-0.25, "worse")
-    assert frame.loc[(old, "boolq", "acc"), "unpaired"].startswith("cannot be paired: per-document answers")
+    assert frame.loc[(old, "boolq", "acc"), "unpaired_reason"].startswith("cannot be paired: per-document answers")
     assert frame.loc[(many, "wikitext2", "perplexity"), "perplexity_ratio"] == pytest.approx(1.65, abs=0.01)
 
 

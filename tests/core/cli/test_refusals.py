@@ -105,11 +105,11 @@ BAD = {
     "sweep over nothing": ([*SWEEP, "--methods", "wanda"], "needs --ratios or --patterns"),
     "seed of thousands of digits": (
         [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", LONG],
-        "not a non-negative whole number",
+        "not a whole number of at most nine digits",
     ),
     "malformed seeds": (
         [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", "a"],
-        "not a non-negative whole number",
+        "not a whole number of at most nine digits",
     ),
     "tasks at no point": (
         [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--tasks-at", "0.3"],

@@ -161,7 +161,7 @@ def test_a_csv_of_some_rows_pairs_them_with_dense_all_the_same(stored, capsys):
     assert main(["results", "--chain", "wanda", "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert {row["key"] for row in rows} == {stored[2]}
-    assert {row["unpaired"] for row in rows if row["metric"] == "acc"} == {
+    assert {row["unpaired_reason"] for row in rows if row["metric"] == "acc"} == {
         "cannot be paired: per-document answers were not stored"
     }
 

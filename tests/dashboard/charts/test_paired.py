@@ -116,7 +116,7 @@ def test_one_panel_of_the_mean_has_a_row_a_variant_and_the_rest_behind_in_grey(k
     assert figure.layout.title.text == "Mean of seven, zero-shot minus dense, points (higher is better)"
     grey = [one for one in figure.data if one.name in ("RIA", "Wanda")]
     assert len(grey) == 2 and {one.y[0] for one in grey} == {0} and {one.marker.color for one in grey} != {LIGHT.text}
-    assert not set(rows.loc[rows["lit"], "series_label"]) & {"RIA", "Wanda"}
+    assert not set(rows.loc[rows["highlighted"], "series_label"]) & {"RIA", "Wanda"}
     (majority,) = [one for one in figure.data if one.name == "majority class"]
     line = lines.loc["Mean of seven"]
     assert majority.x[0] == pytest.approx(line["majority"] - line["dense"])
@@ -136,7 +136,7 @@ def test_what_was_trained_has_a_row_of_its_own_under_what_it_came_of():
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_what_cannot_be_told_is_faded(kept, theme):
     figure, rows, _, _ = score_chart(kept, theme)
-    assert not rows[rows["series_label"] == "SparseGPT"]["told"].any()  # it answers as dense does
+    assert not rows[rows["series_label"] == "SparseGPT"]["significant"].any()  # it answers as dense does
     color = theme.palette[2]
     for same in dots_of(figure, "SparseGPT"):
         assert same.marker.color == same.error_x.color == faded(color, theme) != color

@@ -215,7 +215,7 @@ def test_what_cannot_be_told_from_the_best_is_said(every):
         {"verdict": verdicts, "p_adjusted": [0.08, 0.001, None], "comparisons": 2.0, "unpaired_reason": "so"}
     )
     beside = beside.set_index(found["key"].iloc[1:4])
-    said = ranking.answer(found, budget, PERPLEXITY, beside=beside)
+    said = ranking.answer(found, budget, PERPLEXITY, differences=beside)
     tie = f"not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted)"
     assert f"mean accuracy, {tie}); 3 others fit." in said
     shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Compared with the first"]

@@ -148,7 +148,7 @@ def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
     app = open_app(explore_point="lora")
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
-    assert drawer(app) == "Dense + LoRA, nothing removed"
+    assert drawer(app) == "Dense + LoRA"
     assert not app.exception
 
 
