@@ -12,7 +12,7 @@ from tests.dashboard.opened import chain_field, open_app
 from tests.dashboard.synthetic import chained, result
 
 
-def test_the_form_asks_for_bits(fresh):
+def test_the_form_has_a_field_for_bits(fresh):
     app = open_app("views/run.py", chain="gptq@3bit,group_size=32")
     control = next(one for one in app.segmented_control if one.label == "Bits per weight")
     assert control.value == "3bit" and chain_field(app).value == "gptq@3bit,group_size=32"
@@ -20,20 +20,20 @@ def test_the_form_asks_for_bits(fresh):
     assert not app.exception and chain_field(app).value == "gptq@2bit,group_size=32"
 
 
-def test_a_mean_of_bits_that_is_typed_is_among_the_choices(fresh):
+def test_a_mean_bit_width_is_among_the_choices(fresh):
     app = open_app("views/run.py", chain="gptq@3.5bit")
     control = next(one for one in app.segmented_control if one.label == "Bits per weight")
     assert not app.exception and control.value == "3.5bit" and chain_field(app).value == "gptq@3.5bit"
     assert control.options[-1] == "3.5 bit"
 
 
-def test_a_map_of_bits_has_whole_numbers():
+def test_the_heat_map_shows_bits_as_whole_numbers():
     layers = pd.DataFrame({"block": [0, 0, 1, 1], "role": ["q", "k"] * 2, "bits": [4, 2, 3, 8]})
     heat = figures.layer_heatmap(layers, LIGHT, "bits", "Bits a weight").data[0]
     assert heat.z.tolist() == [[4, 3], [2, 8]] and "%{z:d}" in heat.hovertemplate
 
 
-def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
+def test_fields_for_groups_appear_only_with_bits(fresh):
     """A pruning that rounds nothing has no fields for groups."""
     labels = {one.label for one in open_app("views/run.py", chain="sparsegpt@0.5").number_input}
     assert "Bits of a kept weight" in labels and "Group size" not in labels
@@ -43,7 +43,7 @@ def test_what_matters_only_with_bits_is_asked_for_with_them(fresh):
     assert not app.exception and chain_field(app).value == "sparsegpt@0.5,bits=4,group_size=32"
 
 
-def test_bits_have_a_curve_by_what_they_have_in_common_with_zeros(fresh):
+def test_bits_have_curves_by_size_and_bits_per_weight(fresh):
     fresh.put(result("rtn", 25.0, None, pattern="4bit"))
     for bits, value in (("3bit", 30.0), ("4bit", 24.0)):
         fresh.put(result("gptq", value, None, pattern=bits))
@@ -66,7 +66,7 @@ def test_bits_have_a_curve_by_what_they_have_in_common_with_zeros(fresh):
     assert {("RTN", "4 bit"), ("SparseGPT (bits 4)", "50 %")} <= there
 
 
-def test_a_quantised_point_shows_bits_and_no_removed_share(store):
+def test_a_quantised_point_shows_bits_and_no_pruning_ratio(store):
     text = [Perplexity.parse("passages-eval@2048:16")]
     spec = complete("smollm2-135m", "rtn@3bit", perplexity=text)
     layers = tuple(LAYER.model_copy(update={"name": name, "role": name, "bits": 3}) for name in ("q", "k"))
@@ -85,6 +85,6 @@ def test_a_quantised_point_shows_bits_and_no_removed_share(store):
     assert list(by.options) == ["relative output error", "bits per weight"]
 
 
-def test_amounts_are_in_order():
+def test_amounts_are_sorted():
     rows = pd.DataFrame({"ratio": [0.5, 0.75, 0.5, 0.875], "pattern": [None, "4bit", "2:4", "2bit"]})
     assert points.amounts(rows) == ["50 %", "4 bit", "2:4", "2 bit"]

@@ -87,6 +87,6 @@ def test_a_copied_link_with_a_former_name_opens_its_view(link, now, fresh):
     assert app.selectbox(key=key).value == value
 
 
-def test_an_address_loses_a_value_that_no_input_has(fresh):
+def test_invalid_values_are_removed_from_the_address(fresh):
     app = open_app(explore_families=["Structured"], explore_x="no such axis")
     assert "explore_x" not in app.query_params and app.query_params["explore_families"] == "Structured"

@@ -38,7 +38,7 @@ def control(app, key):
     return found
 
 
-def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(answers):
+def test_explore_shows_paired_differences_or_accuracies(answers):
     app = open_app()
     assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
     assert "Magnitude" in titles(app) and "Bars: unadjusted 95 % intervals" in said(app)
@@ -49,14 +49,14 @@ def test_differences_are_shown_at_first_and_accuracies_where_they_are_asked_for(
     assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
 
 
-def test_a_variant_whose_answers_were_not_kept_is_named(answers):
+def test_a_variant_without_stored_answers_is_named(answers):
     app = open_app()
     assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in said(app)
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
 
 
-def test_where_nothing_can_be_paired_accuracies_are_shown_and_a_sentence_says_why(filled):
+def test_without_pairs_explore_shows_accuracies_and_the_reason(filled):
     app = open_app()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert f"Differences to dense are unavailable: {NOT_KEPT}." in said(app)
@@ -67,12 +67,12 @@ def test_where_nothing_can_be_paired_accuracies_are_shown_and_a_sentence_says_wh
     assert "Holm" not in said(app) and not app.exception
 
 
-def test_no_statistics_are_imported_where_no_pair_exists(filled, monkeypatch):
+def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
     monkeypatch.setattr("core.analysis.differences.difference", lambda *_: pytest.fail("paired"))
     assert not open_app().exception
 
 
-def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
+def test_the_table_and_its_exports_contain_verdicts(answers, monkeypatch):
     items = []
     monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
     app = open_app()
@@ -100,7 +100,7 @@ def test_the_table_and_its_exports_say_what_can_be_told(answers, monkeypatch):
     ) == {keys["Magnitude"]: True}
 
 
-def test_a_point_is_compared_with_dense_and_with_any_other(answers):
+def test_a_point_is_compared_with_dense_or_another_variant(answers):
     app = open_app(explore_point="magnitude@0.5")
     picker = next(field for field in app.selectbox if field.label == "Compare with")
     assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
@@ -134,7 +134,7 @@ def at_limit(one, limit):
     return one.model_copy(update={"measurements": (*numbers, one.measurements[0])})
 
 
-def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled):
+def test_the_largest_document_limit_is_shown_and_limits_are_never_mixed(filled):
     for seed, one in enumerate(one for one in curve() if one.variant.method in ("dense", "wanda")):
         put_answered(filled, at_limit(one, 200), seed)
     app = open_app()
@@ -152,7 +152,7 @@ def test_most_documents_are_shown_at_first_and_two_limits_never_together(filled)
     assert "SparseGPT" in titles(app) and "first 100 documents of each task" in said(app) and not app.exception
 
 
-def test_numbers_scored_in_two_precisions_are_never_together(store):
+def test_accuracies_in_two_precisions_are_never_mixed(store):
     def scored_in(one, dtype):
         numbers = [
             row.model_copy(update={"protocol": row.protocol | {"dtype": dtype}})
@@ -176,7 +176,7 @@ def test_numbers_scored_in_two_precisions_are_never_together(store):
     assert {job.spec.scoring for job in data.queue().jobs()} == {"bfloat16"}
 
 
-def test_where_nothing_was_scored_the_named_number_of_documents_is_offered(store):
+def test_unscored_models_are_offered_the_default_document_limit(store):
     store.put(result("dense", 20.0, scored=False))
     store.put(result("wanda", 44.0, 0.5, scored=False))
     app = open_app()
@@ -185,7 +185,7 @@ def test_where_nothing_was_scored_the_named_number_of_documents_is_offered(store
     assert {task.limit for task in job.spec.tasks} == {DEFAULT_LIMIT}
 
 
-def test_several_seeds_are_one_pair_of_mean_losses_and_none_of_answers(answers):
+def test_several_seeds_are_paired_by_mean_loss_only(answers):
     put_answered(answers, result("wanda", 46.0, 0.5, seed=1), 7)
     app = open_app()
     assert "Wanda (a mean of 2 seeds)" in said(app)
@@ -195,7 +195,7 @@ def test_several_seeds_are_one_pair_of_mean_losses_and_none_of_answers(answers):
     assert table.loc["Wanda", "Accuracy vs dense"] != 0 and table.loc["Wanda", "Seeds"] == 2
 
 
-def test_a_pair_is_read_once_and_told_beside_those_it_is_shown_with(answers, monkeypatch):
+def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypatch):
     dense, *others = (one.variant.key for one in answers.results())
     alone = data.paired([(others[0],)], dense)
     read = []
@@ -209,7 +209,7 @@ def test_a_pair_is_read_once_and_told_beside_those_it_is_shown_with(answers, mon
     assert again.astype(object).equals(alone[columns].astype(object))
 
 
-def test_explore_opens_beside_damaged_samples_and_names_the_file(answers):
+def test_explore_opens_with_damaged_samples_and_names_the_file(answers):
     (file, *_) = sorted((paths.local_results_dir() / "samples").glob(f"{result('wanda', 44.0, 0.5).variant.key}/*"))
     for damaged in file.parent.iterdir():
         damaged.write_bytes(damaged.read_bytes()[:-9])

@@ -18,7 +18,7 @@ def test_explore_opens_with_a_curve_and_accuracies(filled):
     assert not app.error
 
 
-def test_one_family_is_shown_at_first_and_others_where_they_are_picked(filled):
+def test_explore_shows_one_family_until_others_are_selected(filled):
     for method, value in (("slimllm", 60.0), ("lorap", 70.0)):
         filled.put(result(method, value, 0.5))
     app = open_app()
@@ -33,7 +33,7 @@ def test_one_family_is_shown_at_first_and_others_where_they_are_picked(filled):
     assert not app.exception
 
 
-def test_what_was_trained_stands_beside_what_it_came_from_with_its_losses(filled):
+def test_a_fine_tuned_variant_is_shown_with_its_losses(filled):
     filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
     app = open_app(explore_point="sparsegpt@0.5+lora")
     assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
@@ -84,7 +84,7 @@ def test_a_chain_is_shown_with_all_its_stages(filled):
     assert not app.exception
 
 
-def test_a_pasted_address_whose_plus_became_a_space_opens_the_same_point(filled):
+def test_an_address_with_spaces_instead_of_plus_opens_the_point(filled):
     filled.put(chained(CHAIN, 25.0))
     app = open_app(explore_point=CHAIN.replace("+", " "))
     assert app.selectbox(key="explore_point").value == chained(CHAIN, 25.0).variant.key
@@ -93,7 +93,7 @@ def test_a_pasted_address_whose_plus_became_a_space_opens_the_same_point(filled)
     assert app.selectbox(key="explore_point").value is None and not app.exception
 
 
-def test_where_no_command_makes_a_point_again_its_reason_is_said(filled):
+def test_a_point_without_a_command_shows_the_reason(filled):
     one = result("wanda", 25.0, 0.5, model="smollm2-135m", corpus="passages-eval")
     old = one.variant.stages[0].model_copy(update={"version": 99})
     filled.put(one.model_copy(update={"variant": one.variant.model_copy(update={"stages": (old,), "key": "c" * 64})}))
@@ -110,7 +110,7 @@ def opened(app):
     return app.run()
 
 
-def test_the_other_amounts_of_a_chain_are_offered_with_its_texts(filled):
+def test_explore_offers_the_other_amounts_of_a_chain(filled):
     filled.put(chained("magnitude@0.5+adaprune", 100.0))
     filled.put(chained("sparsegpt@0.5+lora", 30.0))
     app = open_app(explore_methods=["Magnitude"])
@@ -143,7 +143,7 @@ def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     assert all("(`wanda@2:4+adaprune`)" in item.caption for item in point)
 
 
-def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
+def test_a_fine_tuned_dense_model_is_a_separate_point(filled):
     filled.put(chained("lora", 19.0))
     app = open_app(explore_point="lora")
     table = app.dataframe[0].value.set_index("Method")
@@ -152,7 +152,7 @@ def test_a_dense_model_that_was_trained_is_a_point_beside_the_dense_one(filled):
     assert not app.exception
 
 
-def test_explore_without_results_says_what_to_do(store):
+def test_explore_without_results_links_the_run_page(store):
     app = open_app()
     assert "no results yet" in app.info[0].value
     assert app.page_link[0].value == "Run a model"
@@ -166,7 +166,7 @@ def test_explore_restores_a_view_from_its_address(filled):
     assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda"}
 
 
-def test_an_address_with_nonsense_falls_back_to_the_defaults(filled):
+def test_invalid_values_in_an_address_fall_back_to_defaults(filled):
     app = open_app(
         explore_model="nonsense", explore_methods="nonsense", explore_text="x", explore_at="y", explore_x="z"
     )
@@ -174,13 +174,13 @@ def test_an_address_with_nonsense_falls_back_to_the_defaults(filled):
     assert len(charts(app)) == 2
 
 
-def test_no_method_chosen_is_said(filled):
+def test_an_empty_choice_of_methods_shows_a_message(filled):
     app = open_app()
     app.multiselect(key="explore_methods").set_value([]).run()
     assert "at least one method" in app.info[0].value and not app.exception
 
 
-def test_an_amount_without_accuracies_is_said(filled):
+def test_an_amount_without_accuracies_shows_a_message(filled):
     app = open_app(explore_at="40 %")
     assert "No zero-shot accuracy at 40 %" in app.info[0].value
 
@@ -206,7 +206,7 @@ def drawn_accuracies(app) -> str:
     return chart
 
 
-def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_calibrations):
+def test_the_first_view_shows_the_same_models_in_charts_and_table(two_calibrations):
     app = open_app()
     assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
     assert "Wanda" in drawn_accuracies(app)
@@ -216,7 +216,7 @@ def test_the_first_view_has_curve_accuracies_and_table_of_the_same_models(two_ca
     assert len(captions) >= 2 and all("c4-sample:16x2048" in caption for caption in captions)
 
 
-def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
+def test_the_first_view_of_bundled_results_matches_the_readme(fresh, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     app = open_app()
     assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
@@ -237,7 +237,7 @@ def test_the_first_view_of_a_fresh_machine_is_the_readme_s(fresh, monkeypatch):
     assert not app.exception
 
 
-def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_missing(two_calibrations):
+def test_accuracies_of_other_calibration_data_never_fill_gaps(two_calibrations):
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
     assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
     said = app.info[0].value
@@ -247,7 +247,7 @@ def test_accuracies_of_another_calibration_never_stand_in_for_those_that_are_mis
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
 
 
-def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_more(filled):
+def test_accuracies_on_fewer_documents_count_as_missing(filled):
     other = result("lorap", 70.0, 0.5)
     few = [one.model_copy(update={"protocol": one.protocol | {"limit": 20}}) for one in other.measurements[1:]]
     filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
@@ -257,7 +257,7 @@ def test_accuracies_of_fewer_documents_are_said_to_be_missing_among_those_of_mor
     assert "No zero-shot accuracy at 50 % yet of LoRAP on the first 100 documents of each task, float32." in said
 
 
-def test_one_training_text_is_shown_at_a_time(filled):
+def test_explore_shows_one_choice_of_training_data(filled):
     for value, text in ((25.0, "passages-calibration:512x256"), (26.0, "c4-sample:512x256")):
         filled.put(result("sparsegpt", value, 0.5, recovery="lora", training=text))
     app = open_app(explore_training="passages-calibration:512x256")
@@ -267,7 +267,7 @@ def test_one_training_text_is_shown_at_a_time(filled):
     assert "passages-calibration:512x256" not in drawn_accuracies(app) and not app.exception
 
 
-def test_the_seven_tasks_are_offered_where_they_are_missing(filled):
+def test_explore_offers_to_run_the_missing_seven_tasks(filled):
     app = open_app(explore_at="40 %", explore_methods=["SparseGPT"])
     button = app.button(key="explore_run_tasks")
     assert button.label.startswith("Run the seven tasks at 40 % with SparseGPT (")
@@ -277,7 +277,7 @@ def test_the_seven_tasks_are_offered_where_they_are_missing(filled):
     assert job.spec.variant.stages[0].ratio == 0.4 and not app.exception
 
 
-def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
+def test_a_missing_text_shows_a_message_instead_of_a_button(store, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
     store.put(result("dense", 20.0, corpus="wikitext2"))
@@ -289,7 +289,7 @@ def test_a_text_that_is_not_here_is_said_instead_of_offered(store, monkeypatch):
     assert [button.key for button in app.button] == ["about"]
 
 
-def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
+def test_an_offer_needs_every_text_of_the_chain(store, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
     own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
@@ -298,12 +298,12 @@ def test_every_text_of_a_chain_has_to_be_here(store, monkeypatch):
     assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
 
 
-def test_latency_that_nobody_measured_is_said(filled):
+def test_unmeasured_latency_shows_a_message(filled):
     app = open_app(explore_x="decode latency")
     assert "have no latency" in app.info[0].value
 
 
-def test_changing_the_model_keeps_the_page_whole(filled):
+def test_changing_the_model_raises_no_error(filled):
     filled.put(result("dense", 30.0, model="other", corpus="wikitext2"))
     filled.put(result("wanda", 31.0, 0.2, model="other", corpus="wikitext2"))
     app = open_app(explore_at="60 %", explore_methods=["SparseGPT"])
@@ -335,7 +335,7 @@ def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
     assert "explore_run_missing" not in [button.key for button in app.button]
 
 
-def test_points_that_cannot_run_here_say_why(store):
+def test_points_that_cannot_run_show_the_reason(store):
     for one in (result("dense", 20.0, model="no-such-model"), result("wanda", 25.0, 0.3, model="no-such-model")):
         store.put(one)
     app = opened(open_app())
@@ -343,7 +343,7 @@ def test_points_that_cannot_run_here_say_why(store):
     assert "cannot run the missing points: Unknown model 'no-such-model'" in said
 
 
-def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
+def test_details_show_layers_and_the_command_and_delete_the_result(filled):
     app = open_app(explore_point="sparsegpt@0.5")
     assert len(charts(app)) == 3
     command = app.code[0].value
@@ -355,7 +355,7 @@ def test_details_show_layers_and_the_command_and_delete_what_is_mine(filled):
     assert len(filled.results()) == before - 1 and not app.exception
 
 
-def test_at_first_so_many_series_are_shown_as_can_be_told_apart_and_others_stand_behind(filled):
+def test_explore_highlights_few_series_and_shows_others_as_context(filled):
     for chain in ("magnitude@0.5+adaprune", "wanda@0.5+lora", "magnitude@0.5+lora+wanda@0.6"):
         filled.put(chained(chain, 30.0))
     app = open_app()
@@ -377,7 +377,7 @@ def test_at_first_so_many_series_are_shown_as_can_be_told_apart_and_others_stand
     assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda"}
 
 
-def test_the_answer_names_the_best_and_what_it_costs(filled):
+def test_the_answer_names_the_best_variant_and_its_size(filled):
     app = open_app(explore_at="30 %")
     (said,) = [text.value for text in app.markdown if "has the lowest perplexity" in text.value]
     assert said.startswith("At a pruning ratio of 30 %, **SparseGPT** has the lowest perplexity shown: ")
@@ -386,7 +386,7 @@ def test_the_answer_names_the_best_and_what_it_costs(filled):
     assert any(text.value.startswith("With 2:4 sparsity, **SparseGPT**") for text in app.markdown)
 
 
-def test_the_losses_of_a_point_are_shown_beside_the_choice_of_training_texts(filled):
+def test_a_point_shows_its_losses_and_the_selected_training_data(filled):
     for text in ("passages-calibration:512x256", "passages-calibration:512x32"):
         filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
     app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")

@@ -10,7 +10,7 @@ from tests.dashboard.synthetic import chained, result
 TEXT = "passages-eval, 16 x 2048 tokens"
 
 
-def test_the_form_asks_for_a_factor(store):
+def test_the_form_has_a_field_for_the_factor(store):
     app = open_app("views/run.py", chain="slimllm@0.2+tensor-train@3x,shape=8x8x9")
     field = next(one for one in app.selectbox if one.label == "Compression factor")
     assert field.value == "3x" and chain_field(app).value == "slimllm@0.2+tensor-train@3x,shape=8x8x9"
@@ -20,13 +20,13 @@ def test_the_form_asks_for_a_factor(store):
     assert chain_field(app).value == "slimllm@0.2+tensor-train@2x,head=explicit,shape=8x8x9"
 
 
-def test_a_factor_that_is_none_is_told(store):
+def test_an_invalid_factor_shows_an_error(store):
     app = open_app("views/run.py")
     chain_field(app).set_value("tensor-train@0.5x").run()
     assert any("give a factor above 1, such as 2x" in error.value for error in app.error) and not app.exception
 
 
-def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store):
+def test_factors_have_a_curve_by_size_but_none_by_pruning_ratio(store):
     for one in (result("dense", 20.0), result("wanda", 40.0, 0.5), result("rtn", 25.0, pattern="8bit")):
         store.put(one)
     for factor, value in (("2x", 90.0), ("3x", 200.0)):
@@ -48,7 +48,7 @@ def test_factors_have_a_curve_by_size_and_none_by_shares_of_block_weights(store)
     assert "packed+size" in link or "packed%20size" in link
 
 
-def test_what_is_lacking_of_a_series_are_the_factors_that_are_offered():
+def test_missing_points_of_a_series_are_the_offered_factors():
     rows = tidy([result("tensor-train", 90.0, pattern="2x"), result("dense", 20.0)])
     found = points.collapse(rows[rows["metric"] == "perplexity"])
     (wanted,) = missing.of_methods(found, ["tensor-train"]).values()
@@ -56,7 +56,7 @@ def test_what_is_lacking_of_a_series_are_the_factors_that_are_offered():
     assert not is_hollow("2x") and is_hollow("2:4")
 
 
-def test_a_factor_leaves_the_share_of_block_weights_that_is_gone_as_it_was():
+def test_a_factor_does_not_change_the_cumulative_pruning_ratio():
     whole = chained("wanda@0.3+tensor-train@2x+wanda@0.5", 70.0)
     layers = tuple(layer for layer in whole.layers if layer.stage != 1)  # it reports on none
     table = stage_table(whole.model_copy(update={"layers": layers}))

@@ -11,7 +11,7 @@ from tests.dashboard.opened import open_app
 COMMAND = "slimscope run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2048"
 
 
-def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_line(fresh):
+def test_the_headline_shows_dense_values_and_the_curve_of_the_series(fresh):
     app = open_app(**{POINT: "sparsegpt@0.5"})
     made = [one for one in bundled.read_measured().results.values() if reproduce(one).startswith(COMMAND)]
     (result,) = (one for one in made if one.variant.stages[0].seed == 0)
@@ -23,12 +23,12 @@ def test_a_points_figures_stand_beside_the_dense_models_with_its_series_as_a_lin
     assert len(along) == 7 and list(along) == sorted(along)  # 10 % to 70 %
 
 
-def test_a_papers_point_has_no_size(fresh):
+def test_a_published_point_has_no_size(fresh):
     app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
     assert {metric.label for metric in app.metric} == {"Perplexity"}
 
 
-def test_a_point_of_several_seeds_says_so(fresh):
+def test_a_point_of_several_seeds_shows_their_range(fresh):
     def told(chain):
         captions = [caption.value for caption in open_app(**{POINT: chain}).caption]
         return [caption for caption in captions if caption.startswith("Means of")]

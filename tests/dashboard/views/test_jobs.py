@@ -15,7 +15,7 @@ from tests.dashboard.opened import open_app
 from tests.dashboard.synthetic import TRAINING, result
 
 
-def test_jobs_show_their_state_and_can_be_cancelled_and_repeated(filled):
+def test_jobs_can_be_cancelled_repeated_and_deleted(filled):
     app = open_app("views/run.py")
     app.button(key="run_start").click().run()
     app.button(key="run_waits_Cancel_1").click().run()
@@ -33,7 +33,7 @@ def waiting(app):
     return [row for row in rows if re.match(r"\d+\. ", row)]
 
 
-def test_jobs_that_wait_stand_in_their_order_which_is_changed_by_hand(filled):
+def test_queued_jobs_can_be_reordered(filled):
     for chain in ("wanda@0.33", "wanda@0.44", "wanda@0.55"):
         data.queue().submit(complete("smollm2-135m", chain))
     app = open_app("views/run.py")
@@ -57,7 +57,7 @@ def test_jobs_that_wait_stand_in_their_order_which_is_changed_by_hand(filled):
     assert [job.state for job in data.queue().jobs()] == ["running", "cancelled", "cancelled"]
 
 
-def test_a_job_that_waits_for_another_machine_says_why(filled, tmp_path):
+def test_a_job_for_another_machine_shows_the_reason(filled, tmp_path):
     submitted = complete("smollm2-135m", "wanda@0.33")
     absent = {"model": "my-llama", "revision": "sha256:0123456789ab"}
     chains = ("wanda@0.4", "rtn@4bit")
@@ -79,7 +79,7 @@ def test_a_job_that_waits_for_another_machine_says_why(filled, tmp_path):
     ]
 
 
-def test_the_job_that_ended_last_stays_in_sight_and_those_before_are_folded(filled):
+def test_the_last_ended_job_is_visible_and_earlier_ones_are_folded(filled):
     for at, state in enumerate(("done", "failed", "cancelled"), start=1):
         job = data.queue().submit(complete("smollm2-135m", f"wanda@0.{at}"))
         with filled.begin() as connection:
@@ -94,7 +94,7 @@ def test_the_job_that_ended_last_stays_in_sight_and_those_before_are_folded(fill
     assert {"run_delete_1", "run_retry_2", "run_delete_3"} <= {button.key for button in app.button}
 
 
-def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
+def test_a_cancelled_training_can_be_measured_or_resumed(filled):
     recovered = complete("smollm2-135m", "magnitude@0.5+lora")
     kept = result("magnitude", 30.0, 0.5)
     variant = describe(recovered.variant, ({}, {"training": TRAINING | {"ended": "cancelled"}}))
@@ -109,7 +109,7 @@ def test_a_training_that_was_cancelled_is_measured_as_it_is_or_goes_on(filled):
     assert data.result(recovered.variant.key) is None  # so that it is trained, and not only measured
 
 
-def test_running_failed_and_finished_jobs_say_so(filled):
+def test_jobs_show_their_progress_errors_and_results(filled):
     app = open_app("views/run.py")
     app.button(key="run_start").click().run()
 
@@ -128,7 +128,7 @@ def test_running_failed_and_finished_jobs_say_so(filled):
     assert app.page_link[-1].value == "Show on Explore"
 
 
-def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):
+def test_the_remaining_time_of_a_job_only_decreases(filled, monkeypatch):
     clock, active = {"now": 1000.0}, data.active_jobs
     monkeypatch.setattr(
         data, "active_jobs", lambda: [job.model_copy(update={"read": clock["now"]}) for job in active()]
@@ -158,7 +158,7 @@ def test_the_time_left_of_a_job_only_falls(filled, monkeypatch):
     assert left(0, detail="done", done=2) == "done"
 
 
-def test_a_queue_that_starts_nothing_says_why(filled):
+def test_a_blocked_queue_shows_the_reason(filled):
     data.queue()._supervisor.problem = "The results folder /x cannot be written."
     shown = [error.value for error in open_app("views/run.py").error]
     assert shown == [literal("The results folder /x cannot be written.")]

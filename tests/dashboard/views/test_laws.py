@@ -23,7 +23,7 @@ def groups():
     return {one.name: one for one in of_perplexities(rows[rows["metric"] == "perplexity"])}
 
 
-def test_the_sentence_is_of_the_form_that_predicts_best():
+def test_the_sentence_uses_the_form_that_predicts_best():
     app = open_law(law_of="SparseGPT", law_keep="80")
     best = best_of(fits(groups()["SparseGPT"]))
     assert sentence(best, 0.8) in read(app)
@@ -32,7 +32,7 @@ def test_the_sentence_is_of_the_form_that_predicts_best():
     assert len(charts(app)) == 2
 
 
-def test_families_and_series_can_be_chosen_and_the_slider_says_how_much_is_kept():
+def test_the_law_follows_the_selected_series_and_quality():
     app = open_law()
     (of,) = [field for field in app.selectbox if field.label == "Fitted to"]
     assert of.options == ["Unstructured", "Magnitude", "Wanda", "SparseGPT"] and of.value == "Unstructured"
@@ -45,12 +45,12 @@ def test_families_and_series_can_be_chosen_and_the_slider_says_how_much_is_kept(
     assert "Keeps 95 % up to" in table and table["Leave-one-ratio-out error"].str.contains("%").all()
 
 
-def test_beyond_the_largest_ratio_nothing_is_said():
+def test_the_law_ends_at_the_largest_measured_ratio():
     app = open_law(law_of="SparseGPT", law_keep="50")
     assert "At 70 %, the largest ratio measured, the law keeps 50 % of 1 / ln(perplexity)" in read(app)
 
 
-def test_of_accuracies_the_law_is_of_the_accuracy():
+def test_a_law_can_be_fitted_to_accuracies():
     app = open_law(quality="Mean accuracy")
     assert "To keep 90 % of the accuracy, remove at most" in read(app)
     assert "% of the accuracy." in read(app)
@@ -64,7 +64,7 @@ def test_papers_are_cited_with_their_protocols():
     assert "eight models" in text and "According to a summary" in text
 
 
-def test_all_that_is_exported_holds_the_law(monkeypatch):
+def test_the_page_export_contains_the_law(monkeypatch):
     kept = []
     monkeypatch.setattr(widgets, "export_page", lambda name, items: kept.append(items))
     open_law(law_of="Wanda")
@@ -73,7 +73,7 @@ def test_all_that_is_exported_holds_the_law(monkeypatch):
     assert table.name.endswith("-laws") and "accuracies include chance" in table.caption
 
 
-def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(store):
+def test_dropped_values_are_counted_if_too_few_ratios_remain(store):
     for one in store.results():
         if one.variant.method != "dense":
             store.delete(one.variant.key)
@@ -87,7 +87,7 @@ def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(stor
     assert [header.value for header in app.header].count("Compression law") == 1
 
 
-def test_without_enough_ratios_there_is_no_law(store):
+def test_too_few_ratios_give_no_law(store):
     for one in store.results():
         store.delete(one.variant.key)
     store.put(result("dense", 20.0))

@@ -48,7 +48,7 @@ def test_every_method_has_a_card_from_its_declaration(filled):
     assert len(page_links(app, "Run method")) == len(SHOWN)
 
 
-def test_methods_of_convolutions_say_where_they_apply(filled):
+def test_methods_for_convolutions_name_the_models_they_support(filled):
     app = open_app(PAGE)
     (kind,) = (group for group in app.get("button_group") if group.key == "methods_kind")
     kind.set_value("Convolutions").run()
@@ -60,7 +60,7 @@ def test_methods_of_convolutions_say_where_they_apply(filled):
     assert "Costs as much as a forward pass" not in said
 
 
-def test_a_curve_is_linked_only_where_something_was_measured(filled):
+def test_cards_link_a_curve_only_for_measured_methods(filled):
     app = open_app(PAGE)
     found = page_links(app, "Show curve")
     assert [re.findall("explore_methods=([^&]+)", link) for link in found] == [["Magnitude"], ["Wanda"], ["SparseGPT"]]
@@ -69,14 +69,14 @@ def test_a_curve_is_linked_only_where_something_was_measured(filled):
     assert len(page_links(open_app(PAGE), "Show curve")) == 4
 
 
-def test_the_time_at_half_is_told_where_it_is_stored(filled):
+def test_cards_show_the_stored_time_at_50_percent(filled):
     assert "Took 60 s for `wanda@0.5`" in read(open_app(PAGE))
     assert "`sparsegpt@0.5+lora`" not in read(open_app(PAGE))
     filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
     assert "at the end of `sparsegpt@0.5+lora`" in read(open_app(PAGE))
 
 
-def test_a_search_and_a_kind_leave_some(filled):
+def test_search_and_kind_filter_the_cards(filled):
     app = open_app(PAGE)
     app.text_input(key="methods_search").set_value("hessian frantar").run()
     assert cards(app) == {"SparseGPT", "OBS", "GPTQ"}
@@ -98,7 +98,7 @@ def test_the_form_opens_with_the_chain_of_the_link(method, filled):
     assert names[-1] == method.name and len(names) == (1 if method.takes_amount or method.name == "dense" else 2)
 
 
-def test_the_form_of_a_reconstruction_can_be_run(filled):
+def test_the_form_accepts_a_reconstruction(filled):
     app = open_app("views/run.py", chain="magnitude@0.5+adaprune")
     assert not app.error and len([box for box in app.selectbox if box.label.startswith("Stage ")]) == 2
 
@@ -108,7 +108,7 @@ def opened(address):
     return open_app(**address)
 
 
-def test_every_curve_that_is_linked_shows_its_method(fresh):
+def test_every_linked_curve_shows_its_method(fresh):
     found = links.curves(data.frame(DEFAULT_MODEL), SHOWN)
     assert {"magnitude", "slimllm", "svd-llm", "adaprune", "lora", "distill-white"} <= set(found)
     for name in ("slimllm", "distill-white", "svd", "gptq", "rotate"):
@@ -123,7 +123,7 @@ def told(fresh):
     return {story.title: story for story in stories.stories(data.models(), data.frame)}
 
 
-def test_there_are_four_stories_of_two_sentences_on_shipped_rows(told):
+def test_bundled_results_have_four_stories_of_two_sentences(told):
     assert list(told) == ["The cliff at 50 %", "Recovery by fine-tuning", "What fits a budget?", "On another model"]
     for story in told.values():
         assert len(re.findall(r"[a-zA-Z0-9)]\.(?: [A-Z]|$)", story.text)) == 2, story.text
@@ -145,7 +145,7 @@ def row_of(table, method, removed="50 %"):
         ),
     ],
 )
-def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, told):
+def test_the_link_of_a_story_shows_its_numbers(title, methods, column, told):
     from core.formatting import format_number
 
     app = opened(told[title].address)
@@ -158,7 +158,7 @@ def test_a_story_s_link_shows_the_numbers_that_it_tells(title, methods, column, 
         assert format_number(row_of(values, method)["Perplexity"]) in told[title].text, method
 
 
-def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
+def test_the_budget_story_names_the_best_variant(told):
     from core.formatting import format_number
 
     story = told["What fits a budget?"]
@@ -170,7 +170,7 @@ def test_the_story_of_a_budget_shows_sizes_and_its_best_is_the_best(told):
     assert re.split(r",| \(", best["Method"])[0] in story.text
 
 
-def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
+def test_the_second_model_story_shows_ratios_to_each_dense_model(told):
     from core.formatting import format_number
 
     story = told["On another model"]
@@ -182,7 +182,7 @@ def test_the_story_of_another_model_shows_both_as_multiples_of_their_own(told):
     assert len(half) == 4 and all(f"{format_number(value)} " in story.text for value in half["Times dense"])
 
 
-def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled):
+def test_stories_without_supporting_results_are_omitted(filled):
     told = [story.title for story in stories.stories([], data.frame)]
     assert "Recovery by fine-tuning" not in told and "What fits a budget?" in told
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
@@ -195,18 +195,18 @@ def test_a_story_is_left_out_where_its_rows_are_missing_or_say_otherwise(filled)
     assert "Recovery by fine-tuning" in [story.title for story in stories.stories([], data.frame)]
 
 
-def test_an_empty_store_has_no_stories_and_methods_are_explained_all_the_same(store):
+def test_an_empty_store_has_cards_but_no_stories(store):
     assert stories.stories([], data.frame) == []
     app = open_app(PAGE)
     assert cards(app) == {method.label for method in SHOWN} and not page_links(app, "Show curve")
 
 
-def test_explore_leads_to_the_stories_in_two_sentences_each(fresh, told):
+def test_explore_links_the_stories_with_their_texts(fresh, told):
     found = {one.proto.label: one.proto for one in open_app().get("page_link")}
     assert [found[title].help for title in told] == [story.text for story in told.values()]
 
 
-def test_a_link_is_heeded_whatever_was_chosen_before(filled):
+def test_a_link_overrides_earlier_choices(filled):
     filled.put(result("slimllm", 60.0, 0.5))
     app = open_app()
     (families,) = (group for group in app.get("button_group") if group.key == "explore_families")
@@ -233,7 +233,7 @@ def test_the_name_and_about_are_on_every_page(filled):
     assert "Five-minute tour" in said
 
 
-def test_the_readme_in_about_keeps_code_and_leads_nowhere_that_is_not_there():
+def test_the_readme_in_about_keeps_code_and_has_no_relative_links():
     text = about.readme()
     assert "# sets up .venv" in text and "![" not in text
     assert not re.findall(r"\]\((?!https?:)", text)

@@ -4,7 +4,7 @@ from dashboard.panels.details import POINT
 from tests.dashboard.opened import charts, open_app, read
 
 
-def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
+def test_a_published_model_is_shown_like_a_measured_one(fresh):
     app = open_app(explore_model="llama-7b", explore_text="wikitext2, all x 128 tokens")
     assert not app.exception
     said = " ".join(one.value for one in app.caption)
@@ -15,14 +15,14 @@ def test_a_papers_model_is_shown_as_one_that_was_measured(fresh):
     assert "shown: 3.00 times dense. " in read(app) and not app.multiselect
 
 
-def test_a_papers_point_names_its_table_and_cannot_be_made(fresh):
+def test_a_published_point_cites_its_table_and_has_no_command(fresh):
     app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
     assert not app.exception
     assert "ublished in [SlimLLM, main table](https://arxiv.org/abs/" in read(app)
     assert "Command to reproduce it" not in read(app)
 
 
-def test_several_models_are_multiples_of_their_own_dense(fresh):
+def test_several_models_are_shown_relative_to_their_dense_model(fresh):
     app = open_app(explore_mode="Several models")
     assert not app.exception
     assert "explore_documents" not in {field.key for field in app.selectbox}  # each model has its own
@@ -39,7 +39,7 @@ def test_several_models_are_multiples_of_their_own_dense(fresh):
     assert "Choose at least one model." in [one.value for one in app.info]
 
 
-def test_what_rounds_has_a_place_by_packed_size(fresh):
+def test_quantised_variants_appear_by_packed_size(fresh):
     shown = {"explore_mode": "Several models", "explore_families": "Quantisation"}
     app = open_app(**shown, explore_against="packed size")
     assert not app.exception
@@ -53,7 +53,7 @@ def test_what_rounds_has_a_place_by_packed_size(fresh):
     assert "No compressed smollm2-135m fits this chart. Choose other methods" in app.info[0].value
 
 
-def test_a_measured_model_that_is_not_here_has_its_curve_and_says_how_to_get_it(fresh, tmp_path, monkeypatch):
+def test_a_missing_model_shows_its_curve_and_the_command_to_fetch_it(fresh, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     app = open_app(explore_model="gemma3-270m")
     assert (
@@ -66,6 +66,6 @@ def test_a_measured_model_that_is_not_here_has_its_curve_and_says_how_to_get_it(
     assert "is not on this machine" not in " ".join(one.value for one in open_app().caption)
 
 
-def test_the_trade_off_of_a_papers_model_says_what_is_missing(fresh):
+def test_the_trade_off_of_a_published_model_opens(fresh):
     app = open_app(explore_model="opt-125m", explore_mode="Trade-off")
     assert not app.exception

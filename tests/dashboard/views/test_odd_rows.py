@@ -26,7 +26,7 @@ def odd(filled):
     return key
 
 
-def test_explore_opens_and_names_what_it_leaves_out(odd):
+def test_explore_opens_and_names_the_skipped_rows(odd):
     app = open_app()
     assert len(app.dataframe[0].value) == len(curve()) - 1
     (told,) = (text.value for text in app.text)  # not as markup
@@ -36,7 +36,7 @@ def test_explore_opens_and_names_what_it_leaves_out(odd):
     assert not app.error and not app.warning
 
 
-def test_explore_opens_beside_the_perplexity_of_a_task(filled):
+def test_explore_opens_with_a_task_that_has_a_perplexity(filled):
     one = curve()[0]
     lambada = one.measurements[1].model_copy(update={"metric": "perplexity", "dataset": "lambada_openai"})
     filled.put(one.model_copy(update={"measurements": (lambada,)}))
@@ -45,7 +45,7 @@ def test_explore_opens_beside_the_perplexity_of_a_task(filled):
     assert app.code[0].value.count("--perplexity") == 1 and not app.exception
 
 
-def test_run_opens_and_lets_the_job_be_deleted(odd):
+def test_run_opens_and_can_delete_the_unreadable_job(odd):
     app = open_app("views/run.py")
     assert [text.value for text in app.text] == [data.queue().unreadable()[0].reason]
     app.button(key="run_start").click().run()
@@ -55,7 +55,7 @@ def test_run_opens_and_lets_the_job_be_deleted(odd):
     assert not app.exception and not app.text
 
 
-def test_a_waiting_job_that_cannot_be_read_can_be_cancelled(odd, filled):
+def test_an_unreadable_queued_job_can_be_cancelled(odd, filled):
     with filled.begin() as connection:
         connection.execute(update(jobs).values(state="queued"))
     app = open_app("views/run.py")

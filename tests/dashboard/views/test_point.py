@@ -12,7 +12,7 @@ from tests.core.factories import make, perplexity
 from tests.dashboard.opened import open_app
 
 
-def test_what_was_reached_is_told_on_the_point_and_on_its_job(store):
+def test_the_reached_pruning_ratio_appears_on_the_point_and_its_job(store):
     spec = complete("smollm2-135m", "magnitude@0.9", perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
     store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
@@ -51,7 +51,7 @@ def choose_format(app, spec, name):
     app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
 
 
-def test_a_model_goes_into_the_folder_that_was_typed_just_before(two_points, tmp_path):
+def test_a_model_is_saved_to_the_typed_folder(two_points, tmp_path):
     spec = two_points[0]
     app = open_app(explore_point="magnitude@0.5")
     folder, kind, save = save_inputs(app, spec)
@@ -93,7 +93,7 @@ def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
         ("magnitude@0.5", "compressed-tensors", "no stage of this variant quantises them"),
     ],
 )
-def test_a_format_that_cannot_hold_the_point_says_why(two_points, chain, form, why):
+def test_an_unsupported_format_shows_the_reason(two_points, chain, form, why):
     spec = two_points[chain == "svd@0.3"]
     app = open_app(explore_point=chain, explore_families=["Unstructured", "Low rank"])
     choose_format(app, spec, form)
@@ -101,7 +101,7 @@ def test_a_format_that_cannot_hold_the_point_says_why(two_points, chain, form, w
     assert "explore_save" not in [button.key for button in app.button]
 
 
-def test_each_point_is_proposed_a_folder_of_its_own(two_points):
+def test_the_proposed_folder_differs_by_point(two_points):
     app = open_app(explore_point="magnitude@0.5", explore_families=["Unstructured", "Low rank"])
     first = save_inputs(app, two_points[0])[0].value
     app.selectbox(key="explore_point").set_value(two_points[1].variant.key).run()
@@ -110,7 +110,7 @@ def test_each_point_is_proposed_a_folder_of_its_own(two_points):
     assert second.endswith(f"smollm2-135m-svd@0.3-{two_points[1].variant.key[:8]}")
 
 
-def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path):
+def test_the_card_of_an_export_names_folder_type_and_size(two_points, store, tmp_path):
     folder = tmp_path / "_my_model"
     app = open_app("views/run.py")
     data.queue().submit(RunSpec(variant=two_points[0].variant, save=str(folder), precision="bfloat16"))
@@ -126,7 +126,7 @@ def test_the_card_of_a_save_says_what_is_saved_where(two_points, store, tmp_path
     assert f"Saved to {folder}, 12 MB, bf16" in said() and not app.exception
 
 
-def test_what_matters_is_found_by_a_job(two_points):
+def test_a_sensitivity_scan_runs_as_a_job(two_points):
     app = open_app(explore_point="magnitude@0.5")
     app.button(key="explore_scan_start").click().run()
     (job,) = data.queue().jobs()
@@ -136,7 +136,7 @@ def test_what_matters_is_found_by_a_job(two_points):
     assert "explore_scan_start" not in [one.key for one in open_app(explore_point="magnitude@0.5").button]
 
 
-def test_what_is_no_single_method_is_not_offered_to_be_scanned(store):
+def test_sensitivity_scans_are_offered_for_single_methods_only(store):
     text = [Perplexity.parse("passages-eval@2048:16")]
     for chain in ("dense", "magnitude@0.5+adaprune"):
         spec = complete("smollm2-135m", chain, perplexity=text)

@@ -22,7 +22,7 @@ def test_published_shows_each_table_with_its_protocol(store, title):
         assert not app.exception and "after LoRA tuning" in app.caption[0].value
 
 
-def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
+def test_published_shows_our_results_under_the_same_protocol(store):
     store.put(result("dense", 20.0, corpus="wikitext2"))
     store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
     app = open_app("views/published.py")
@@ -38,7 +38,7 @@ def test_published_shows_ours_apart_where_methods_text_and_window_agree(store):
     assert len(charts(app)) == 1 and not app.exception
 
 
-def test_published_shows_our_accuracies_on_the_printed_tasks_and_says_which_has_no_data(store):
+def test_published_shows_our_accuracies_and_names_unavailable_tasks(store):
     title = "SparseGPT: OPT-175B, zero-shot"
     store.put(with_tasks("dense", 0.6))
     app = open_app("views/published.py")

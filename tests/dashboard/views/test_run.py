@@ -18,7 +18,7 @@ from tests.dashboard.opened import chain_field, open_app, read
 TEXT = [Perplexity.parse("passages-eval@2048:16")]
 
 
-def test_run_estimates_then_queues_what_was_asked(store):
+def test_run_estimates_and_queues_the_requested_run(store):
     app = open_app("views/run.py")
     app.selectbox(key="run_card0_method").set_value("wanda").run()
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
@@ -37,7 +37,7 @@ def test_run_estimates_then_queues_what_was_asked(store):
     assert "This run is in the queue." in said(app) and app.button(key="run_start").disabled
 
 
-def test_texts_and_seed_are_asked_for_while_a_stage_reads_them(store):
+def test_fields_for_texts_and_seed_appear_if_a_stage_needs_them(store):
     def shown(chain):
         app = open_app("views/run.py", chain=chain)
         keys = {field.key for kind in (app.number_input, app.selectbox) for field in kind}
@@ -50,7 +50,7 @@ def test_texts_and_seed_are_asked_for_while_a_stage_reads_them(store):
     assert shown("magnitude@0.5+lora,text=c4-sample:64x128,seed=1") == set()
 
 
-def test_what_is_given_for_all_stages_gives_way_to_that_of_one(store):
+def test_settings_of_one_stage_override_those_of_all_stages(store):
     app = open_app("views/run.py", chain="wanda@0.4+sparsegpt@0.6,text=passages-calibration:4x128+lora")
     app.number_input(key="run_seed").set_value(3).run()
     app.number_input(key="run_calibration_windows").set_value(8).run()
@@ -77,7 +77,7 @@ def stored(store, spec):
     store.put(made.model_copy(update={"variant": describe(spec.variant)}))
 
 
-def test_what_is_measured_already_is_not_started_but_shown(store):
+def test_a_measured_run_links_its_results_instead_of_starting(store):
     spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
     stored(store, spec)
     app = open_app("views/run.py", chain="sparsegpt@0.5")
@@ -95,7 +95,7 @@ def test_what_is_measured_already_is_not_started_but_shown(store):
     assert "Takes" in said(app) and not app.button(key="run_start").disabled
 
 
-def test_the_first_form_has_something_to_run(store):
+def test_the_form_proposes_an_unmeasured_run(store):
     assert chain_field(open_app("views/run.py")).value == "wanda@0.5"
     for chain in ("wanda@0.5", "wanda@0.45"):
         spec = complete("smollm2-135m", chain, perplexity=TEXT)
@@ -106,7 +106,7 @@ def test_the_first_form_has_something_to_run(store):
     assert "Takes" in said(app) and not app.button(key="run_start").disabled
 
 
-def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(store, tmp_path, monkeypatch):
+def test_the_estimate_adds_stages_and_names_a_cached_variant(store, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 
     def minutes(app):
@@ -122,7 +122,7 @@ def test_a_chain_takes_longer_than_its_beginning_and_less_where_that_is_kept(sto
     assert "The run starts from a cached variant with 1 of 2 stages." in said(app)
 
 
-def test_a_finished_run_is_shown_beside_the_dense_model(store):
+def test_the_link_of_a_finished_run_shows_it_with_dense(store):
     spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
     for one in (spec, baseline(spec)):
         stored(store, one)
@@ -150,7 +150,7 @@ def test_a_finished_run_is_shown_beside_the_dense_model(store):
         ("run_model", "", "No model is chosen"),
     ],
 )
-def test_a_mistake_is_one_sentence_and_nothing_typed_is_lost(store, typing, key, value, sentence):
+def test_a_mistake_shows_one_error_and_keeps_the_form(store, typing, key, value, sentence):
     app = open_app("views/run.py", chain="sparsegpt@0.35+lora")
     app.session_state[key] = value
     app.run()
@@ -161,7 +161,7 @@ def test_a_mistake_is_one_sentence_and_nothing_typed_is_lost(store, typing, key,
     assert key == "run_card0_ratio" or app.number_input(key="run_card0_ratio").value == 0.35
 
 
-def test_demonstrations_are_asked_for_beside_tasks_and_refused_where_there_can_be_none(store):
+def test_few_shot_fields_appear_with_tasks_and_limit_the_examples(store):
     app = open_app("views/run.py", run_tasks="MMLU")
     keys = {field.key for field in app.selectbox}
     assert "run_template" in keys and not {"run_selector", "run_order"} & keys

@@ -46,7 +46,7 @@ def test_a_method_has_a_field_for_every_declared_parameter():
     assert text(app) == "magnitude@0.5"
 
 
-def test_a_chain_that_is_typed_gives_the_cards():
+def test_a_typed_chain_sets_the_cards():
     app = typed(open_app("views/run.py"), "magnitude@0.50 + wanda@2:4,true_sequential=no,layers=0:9 + lora,minutes=5.0")
     assert methods(app) == ["magnitude", "wanda", "lora"]
     assert app.number_input(key="run_card0_ratio").value == 0.5
@@ -59,7 +59,7 @@ def test_a_chain_that_is_typed_gives_the_cards():
     assert methods(app) == ["lora"] and app.number_input(key="run_card0_of_lora_minutes").value is None
 
 
-def test_cards_give_the_text():
+def test_cards_set_the_chain_text():
     app = open_app("views/run.py", chain="wanda@0.5")
     app.segmented_control(key="run_card0_kind").set_value("pattern").run()
     app.selectbox(key="run_card0_pattern").set_value("4:8").run()
@@ -81,7 +81,7 @@ def test_cards_give_the_text():
     assert [stage.parameters for stage in submitted(app).variant.stages] == [{}, {"learning_rate": 1e-5, "rank": 4}]
 
 
-def test_cards_move_and_go_with_all_that_is_entered_in_them():
+def test_moved_cards_keep_their_values():
     app = open_app("views/run.py", chain="magnitude@0.3+lora,minutes=5+wanda@0.6,seed=2")
     press(app, "Move down", 0)
     assert text(app) == "lora,minutes=5+magnitude@0.3+wanda@0.6,seed=2"
@@ -98,7 +98,7 @@ def test_cards_move_and_go_with_all_that_is_entered_in_them():
     assert not [button for button in app.button if button.key == "run_card0_Remove"]
 
 
-def test_a_value_that_is_typed_just_before_a_card_moves_is_kept():
+def test_a_value_typed_before_a_card_moves_is_kept():
     app = open_app("views/run.py", chain="magnitude@0.3+lora")
     app.number_input(key="run_card1_of_lora_minutes").set_value(2.0)
     press(app, "Move up", 1)
@@ -114,13 +114,13 @@ def test_a_link_opens_its_chain(chain):
     assert (methods(app), text(app)) == (["magnitude", "lora"], "magnitude@0.5+lora")
 
 
-def test_the_address_has_the_chain_of_the_cards():
+def test_the_address_contains_the_chain_of_the_cards():
     app = open_app("views/run.py")
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert app.query_params["chain"] in ("wanda@0.3", ["wanda@0.3"])
 
 
-def test_a_text_that_cannot_be_read_says_where_and_the_cards_stay():
+def test_an_invalid_chain_names_the_position_and_keeps_the_cards():
     app = open_app("views/run.py", chain="wanda@0.4+lora,minutes=5")
     typed(app, "wanda@0.4+lorx,minutes=5")
     (error,) = app.error
@@ -139,12 +139,12 @@ def test_a_text_that_cannot_be_read_says_where_and_the_cards_stay():
 
 
 @pytest.mark.parametrize("chain", ["", "wanda@0.5+", "dense+lora", 'lora,teacher="x', f"lora,steps={10**20}"])
-def test_a_link_with_a_wrong_chain_opens_the_form_and_says_so(chain):
+def test_a_link_with_an_invalid_chain_opens_the_form_with_an_error(chain):
     app = open_app("views/run.py", chain=chain)
     assert methods(app) == ["wanda"] and len(app.error) == 1 and text(app) == chain
 
 
-def test_a_stage_that_does_not_fit_says_so_on_its_card(typing):
+def test_the_caption_names_the_invalid_stage(typing):
     app = open_app("views/run.py", chain="wanda@0.4+magnitude@0.6+lora")
     app.number_input(key="run_card2_of_lora_minutes").set_value(0.0).run()
     (error,) = app.error
@@ -162,19 +162,19 @@ def test_a_stage_that_does_not_fit_says_so_on_its_card(typing):
     assert len(app.error) == 1 and len(methods(app)) == 3
 
 
-def test_a_pattern_that_does_not_fit_is_refused():
+def test_an_unsupported_pattern_is_rejected():
     app = open_app("views/run.py", chain="wanda@2:7")
     assert "2:7 does not divide the" in app.error[0].value
 
 
-def test_dense_stands_alone():
+def test_dense_accepts_no_further_stages():
     app = open_app("views/run.py", chain="dense")
     assert app.button(key="run_add").disabled and not app.error
     typed(app, "wanda@0.5+lora")
     assert not [option for option in app.selectbox(key="run_card0_method").options if option.startswith("Dense")]
 
 
-def test_everything_is_kept_while_another_page_is_shown():
+def test_the_form_is_kept_while_another_page_is_open():
     chain = "wanda@4:8,layers=0:9+lora,minutes=5,seed=2+sparsegpt@0.7,damping=0.1"
     app = open_app("views/run.py", chain=chain)
     press(app, "Move down", 1)
@@ -196,12 +196,12 @@ def test_everything_is_kept_while_another_page_is_shown():
         "wanda@0.3,layers=0:3+wanda@0.5,text=passages-calibration:4x128",
     ],
 )
-def test_what_is_queued_is_what_the_command_line_would_make(chain):
+def test_the_queued_run_equals_the_run_of_the_command_line(chain):
     wanted = complete("smollm2-135m", chain, perplexity=[Perplexity.parse("passages-eval@2048:16")])
     assert submitted(open_app("views/run.py", chain=chain)) == wanted
 
 
-def test_odd_letters_in_names_survive(tmp_path):
+def test_special_characters_in_names_are_preserved(tmp_path):
     folder = tmp_path / 'a, b+c "d" @e=f'
     folder.mkdir()
     (folder / "own text.txt").write_text("Some words of a text. " * 2000)

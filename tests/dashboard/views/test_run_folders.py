@@ -20,7 +20,7 @@ def model_folder(tmp_path, monkeypatch, typing):
     return tmp_path / "$my$ model"
 
 
-def test_a_folder_named_by_a_link_is_read_once_the_button_is_pressed(model_folder, monkeypatch):
+def test_a_folder_in_a_link_is_read_after_confirmation(model_folder, monkeypatch):
     read, real = [], sources.folder_source
     monkeypatch.setattr(sources, "folder_source", lambda folder: (read.append(folder), real(folder))[1])
     app = open_app("views/run.py", run_model=str(model_folder))
@@ -38,7 +38,7 @@ def test_a_folder_named_by_a_link_is_read_once_the_button_is_pressed(model_folde
     assert "run_model_read" not in [button.key for button in app.button]
 
 
-def test_a_folder_that_is_typed_is_read_at_once(model_folder):
+def test_a_typed_folder_is_read_at_once(model_folder):
     app = open_app("views/run.py")
     app.selectbox(key="run_model").set_value(str(model_folder)).run()
     assert "run_model_read" not in [button.key for button in app.button]
@@ -52,7 +52,7 @@ def test_a_folder_that_is_typed_is_read_at_once(model_folder):
     ("config", "sentence"),
     [("[]", "contains no JSON"), ('{"hidden_size": "64"}', "has hidden_size = '64'"), ("{", "not readable JSON")],
 )
-def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, sentence):
+def test_an_invalid_model_in_a_link_shows_an_error(model_folder, config, sentence):
     (model_folder / "config.json").write_text(config)
     app = open_app("views/run.py", run_model=str(model_folder))
     app.button(key="run_model_read").click().run()
@@ -60,13 +60,13 @@ def test_an_odd_model_named_by_a_link_is_a_sentence(model_folder, config, senten
 
 
 @pytest.mark.parametrize("name", ["~nouser/x", "n" * 300, "no/" + "n" * 300])
-def test_a_name_that_is_no_path_in_a_link_is_a_sentence(name):
+def test_an_invalid_path_in_a_link_shows_an_error(name):
     app = open_app("views/run.py", run_model=name)
     assert name[:20] in app.error[0].value and not app.exception  # a long one is shortened
 
 
 @pytest.mark.parametrize("field", ["run_perplexity", "run_calibration_corpus"])
-def test_a_text_file_named_by_a_link_is_read_once_the_button_is_pressed(tmp_path, monkeypatch, typing, field):
+def test_a_text_file_in_a_link_is_read_after_confirmation(tmp_path, monkeypatch, typing, field):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     file = tmp_path / "own text.txt"
     file.write_text("Some words of a text. " * 20000)
@@ -87,7 +87,7 @@ def encoder_folder(tmp_path, monkeypatch, typing):
     return tmp_path / "resnet"
 
 
-def test_convolutions_are_refused_of_a_language_model_at_once_and_taken_of_another(encoder_folder):
+def test_methods_for_convolutions_reject_language_models(encoder_folder):
     app = open_app("views/run.py", chain="conv-lowrank@0.5")
     (error,) = app.error
     assert "a language model has none; choose one of audio and vision encoders, such as Whisper" in error.value
@@ -100,7 +100,7 @@ def test_convolutions_are_refused_of_a_language_model_at_once_and_taken_of_anoth
     assert "Wanda is for language models" in error.value and app.button(key="run_start").disabled
 
 
-def test_pages_stand_a_result_of_a_model_without_perplexity(encoder_folder, store):
+def test_pages_open_with_a_model_that_has_no_perplexity(encoder_folder, store):
     spec = complete(str(encoder_folder), "conv-lowrank@0.5")
     for wanted in (spec, complete(str(encoder_folder), "dense")):
         run(wanted, store)

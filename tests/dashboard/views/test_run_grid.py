@@ -28,7 +28,7 @@ def queued():
     return [(format_chain(job.spec.variant.stages), job.spec.variant.stages[-1].seed) for job in data.queue().active()]
 
 
-def test_a_grid_queues_what_is_not_measured_yet(store):
+def test_a_grid_queues_unmeasured_runs(store):
     spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
     store.put(make(perplexity(30.0, "passages-eval")).model_copy(update={"variant": describe(spec.variant)}))
     dense = complete("smollm2-135m", "dense", perplexity=TEXT)
@@ -72,11 +72,11 @@ def test_a_grid_begins_with_the_chain_of_the_form(store):
         ("wanda@0.5+", "wanda@0.5+"),
     ],
 )
-def test_the_last_amount_of_a_chain_is_opened(chain, with_open):
+def test_a_grid_opens_the_last_amount_of_a_chain(chain, with_open):
     assert opened(chain) == with_open
 
 
-def test_bits_and_factors_are_among_the_amounts_where_a_stage_takes_them(store):
+def test_a_grid_offers_bits_and_factors_if_a_stage_takes_them(store):
     def offered(chains):
         (amounts,) = (field for field in open_grid(chains).multiselect if field.key == "run_amounts")
         return set(amounts.options)
@@ -100,7 +100,7 @@ def test_bits_and_factors_are_among_the_amounts_where_a_stage_takes_them(store):
         ("wanda@@", {}, "expected + or ,name=value"),
     ],
 )
-def test_a_mistake_in_a_grid_is_one_sentence(store, chains, more, sentence):
+def test_a_mistake_in_a_grid_shows_one_error(store, chains, more, sentence):
     app = open_grid(chains)
     for key, value in more.items():
         app.session_state[key] = value
@@ -109,7 +109,7 @@ def test_a_mistake_in_a_grid_is_one_sentence(store, chains, more, sentence):
     assert sentence in error.value and app.button(key="run_start").disabled and not app.exception
 
 
-def test_a_grid_of_too_many_runs_is_refused_before_it_is_made(store):
+def test_a_grid_of_too_many_runs_is_rejected(store):
     app = open_grid("wanda@", ["0.1", "0.2"], run_seeds=[str(seed) for seed in range(101)])
     (error,) = app.error
     assert error.value == "The grid has 203 runs; the maximum is 200. Remove chains, amounts or seeds."

@@ -63,7 +63,7 @@ def test_a_link_restores_the_whole_form(monkeypatch, typing):
     assert address(app) == LINK
 
 
-def test_what_is_as_the_form_has_it_is_left_out_of_the_address():
+def test_default_values_are_omitted_from_the_address():
     app = open_app("views/run.py", chain="wanda@0.3")
     app.number_input(key="run_seed").set_value(0).run()
     assert address(app) == {"chain": "wanda@0.3"}
@@ -91,7 +91,7 @@ def test_a_link_restores_a_grid():
         *(("run_seed", "99999999999999"), ("run_window", "1")),
     ],
 )
-def test_a_value_that_no_field_can_hold_is_left_out(field, value):
+def test_an_invalid_value_in_a_link_is_ignored(field, value):
     app = open_app("views/run.py", chain="wanda@0.3", **{field: value})
     assert not app.error and not app.exception
     assert not app.button(key="run_start").disabled and chain_field(app).value == "wanda@0.3"
@@ -106,13 +106,13 @@ def test_a_value_that_no_field_can_hold_is_left_out(field, value):
         ("run_perplexity", "nonsense", "Unknown corpus 'nonsense'"),
     ],
 )
-def test_a_value_that_might_be_is_one_sentence(field, value, sentence):
+def test_an_unknown_name_in_a_link_shows_one_error(field, value, sentence):
     app = open_app("views/run.py", chain="wanda@0.3", **{field: value})
     (error,) = app.error
     assert sentence in error.value and not app.exception and app.button(key="run_start").disabled
 
 
-def test_all_is_kept_while_another_page_is_shown():
+def test_the_form_is_kept_while_another_page_is_open():
     app = open_app("views/run.py", chain="wanda@0.3", run_windows="8", run_spread="true", run_tasks="PIQA")
     app.switch_page("views/published.py").run()
     app.switch_page("views/run.py").run()

@@ -24,7 +24,7 @@ def infos(app):
     return " ".join(box.value for box in app.info)
 
 
-def test_the_terms_are_shown_and_a_yes_lets_it_run():
+def test_accepted_terms_enable_the_run():
     app = opened()
     assert "To download it (238 MB), accept the Gemma Terms of Use" in infos(app)
     assert app.button(key="run_start").disabled and not app.error
@@ -39,7 +39,7 @@ def test_the_terms_are_shown_and_a_yes_lets_it_run():
     assert not app.button(key="run_start").disabled and not app.info
 
 
-def test_who_says_no_is_asked_no_more():
+def test_rejected_terms_are_not_offered_again():
     app = opened()
     app.button(key="terms_read").click().run()
     app.button(key="terms_False").click().run()
@@ -48,7 +48,7 @@ def test_who_says_no_is_asked_no_more():
     assert "terms_read" not in [button.key for button in app.button]
 
 
-def test_without_a_network_the_dialog_says_so_and_asks_for_nothing(monkeypatch):
+def test_without_a_network_the_dialog_shows_an_error(monkeypatch):
     def fail(*_):
         raise UserError("No network.")
 

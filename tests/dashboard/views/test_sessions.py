@@ -37,7 +37,7 @@ def _counting(function, found):
     return counting
 
 
-def test_a_second_session_computes_no_point_and_draws_no_chart_again(filled, computed):
+def test_a_second_session_recomputes_no_points_or_charts(filled, computed):
     first = open_app()
     once = list(computed)
     assert {"collapsed", "_clickable"} == set(once)
@@ -46,7 +46,7 @@ def test_a_second_session_computes_no_point_and_draws_no_chart_again(filled, com
     assert [chart.proto.spec for chart in charts(first)] == [chart.proto.spec for chart in charts(second)]
 
 
-def test_a_new_row_is_shown_by_a_second_session_and_by_the_first_one(filled):
+def test_a_new_row_appears_in_all_sessions(filled):
     first = open_app()
     before = _values(first)
     filled.put(result("wanda", 777.25, 0.65))
@@ -62,7 +62,7 @@ def test_a_changed_number_replaces_the_old_one_in_a_second_session(filled):
     assert (before - after, after - before) == ({777.25}, {666.5})
 
 
-def test_a_deleted_row_is_gone_from_a_second_session(filled):
+def test_a_deleted_row_disappears_from_a_second_session(filled):
     added = result("wanda", 777.25, 0.65)
     filled.put(added)
     before = _values(open_app())
@@ -70,14 +70,14 @@ def test_a_deleted_row_is_gone_from_a_second_session(filled):
     assert before - _values(open_app()) == {777.25}
 
 
-def test_rows_that_keep_coming_are_shown_together_after_the_pause(filled, paused, monkeypatch):
+def test_continuous_changes_appear_together_after_the_pause(filled, paused, monkeypatch):
     filled.put(result("wanda", 666.5, 0.75))
     assert 777.25 in paused and _values(open_app()) == paused
     monkeypatch.setattr(renewal, "PAUSE", 0.0)
     assert _values(open_app()) - paused == {666.5}
 
 
-def test_a_row_that_is_replaced_and_deleted_meanwhile_leaves_the_page_whole(filled, paused):
+def test_a_row_replaced_during_the_pause_raises_no_error(filled, paused):
     filled.put(result("wanda", 666.5, 0.75))
     filled.delete(result("wanda", 777.25, 0.65).variant.key)  # as many rows as before
     assert _values(open_app()) == paused
@@ -85,7 +85,7 @@ def test_a_row_that_is_replaced_and_deleted_meanwhile_leaves_the_page_whole(fill
     assert charts(app) and not app.exception
 
 
-def test_a_point_that_is_deleted_on_the_page_is_gone_at_once(filled, paused):
+def test_a_point_deleted_on_the_page_disappears_at_once(filled, paused):
     filled.put(result("wanda", 666.5, 0.75))
     filled.put(result("wanda", 555.5, 0.85))
     app = open_app(explore_point="wanda@0.65")

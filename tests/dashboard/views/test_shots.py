@@ -66,12 +66,12 @@ def table(app):
     return found
 
 
-def test_without_demonstrations_it_says_how_to_get_them(filled):
+def test_few_shot_without_results_shows_a_message(filled):
     app = open_app(explore_mode="Few-shot")
     assert "No task has few-shot results yet" in app.info[0].value and not charts(app)
 
 
-def test_the_mean_of_the_tasks_stands_first_and_what_compression_costs_is_answered(shown):
+def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
     app = open_app(explore_mode="Few-shot")
     (chart,) = [one.proto.spec for one in charts(app)]
     for said in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda, 50 %"):
@@ -84,7 +84,7 @@ def test_the_mean_of_the_tasks_stands_first_and_what_compression_costs_is_answer
     assert "ARC-e, accuracy" in charts(app)[0].proto.spec and not app.exception
 
 
-def test_two_seeds_have_a_line_each(shown):
+def test_each_seed_has_its_own_line(shown):
     one = result("wanda", 46.0, 0.5, seed=1)
     shown.put(one)
     made, kept = after_demonstrations(one, 7, 0.3)
@@ -95,14 +95,14 @@ def test_two_seeds_have_a_line_each(shown):
     assert len(set(table(app)["Variant"])) == 2 and len(table(app)) == 2 * len(HOWS) and not app.exception
 
 
-def test_zero_shot_charts_know_nothing_of_what_came_after_demonstrations(shown):
+def test_zero_shot_charts_exclude_few_shot_results(shown):
     rows = data.frame("smollm2-135m")
     assert set(rows["prompts"][rows["metric"] == "acc"]) == {"", "selector=nearest", "template=instruction"}
     app = open_app()
     assert "4-shot" not in " ".join(one.proto.spec for one in charts(app)) and not app.exception
 
 
-def test_a_prompt_is_read_with_its_demonstrations_coloured(shown, documents):
+def test_the_prompt_marks_its_few_shot_examples(shown, documents):
     app = open_app(explore_mode="Few-shot", explore_prompt_task="piqa")
     control(app, "explore_prompt_shown").set_value(True).run()
     written = [one.proto.body for one in app.get("html")]
@@ -113,14 +113,14 @@ def test_a_prompt_is_read_with_its_demonstrations_coloured(shown, documents):
     assert choices.index("Give &lt;b&gt;food&lt;/b&gt; 0") < choices.index("Paint") and not app.exception
 
 
-def test_a_prompt_of_documents_that_are_not_here_says_so(shown, monkeypatch, tmp_path):
+def test_a_prompt_without_its_documents_shows_a_message(shown, monkeypatch, tmp_path):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "nothing"))
     app = open_app(explore_mode="Few-shot")
     control(app, "explore_prompt_shown").set_value(True).run()
     assert any("are not on this machine" in one.value for one in app.caption) and not app.exception
 
 
-def test_a_result_that_was_deleted_meanwhile_shows_no_prompt(shown, monkeypatch):
+def test_a_deleted_result_shows_no_prompt(shown, monkeypatch):
     monkeypatch.setattr(prompt_viewer, "data", SimpleNamespace(results=lambda keys: {}))
     app = open_app(explore_mode="Few-shot")
     assert any("This result was deleted" in one.value for one in app.caption) and not app.exception

@@ -56,7 +56,7 @@ def variants(fresh, capsys):
     return found.assign(times=found["value"] / dense, accuracy=100 * accuracy.reindex(found.index))
 
 
-def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
+def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     mb, times, accuracy, ms = (variants[name] for name in ("packed_mb", "times", "accuracy", "decode_ms"))
 
     # What is its model's file as it was says nothing of a method, and stands last of what fits.
@@ -101,7 +101,7 @@ def test_three_budgets_by_hand_and_by_page_have_the_same_answers(variants):
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
 
 
-def test_what_fits_is_compared_with_the_best_by_paired_tests(fresh):
+def test_fitting_variants_have_paired_tests_against_the_best(fresh):
     by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
     told = table(by_page)["Compared with the first"]
     compared = told.iloc[1 : budget.COMPARED]
@@ -111,7 +111,7 @@ def test_what_fits_is_compared_with_the_best_by_paired_tests(fresh):
     assert "Compared with the first" not in table(open_tradeoff(limit_packed_mb=1))
 
 
-def test_the_front_by_hand_is_that_of_the_page(variants):
+def test_the_page_has_the_pareto_front_computed_from_the_csv(variants):
     better = DIVERGED  # what is broken is on no front
     by_hand = []
     rows = variants[~variants["own_grid"]].sort_values(["packed_mb", "value"])
@@ -123,14 +123,14 @@ def test_the_front_by_hand_is_that_of_the_page(variants):
     assert set(by_hand) == set(shown.loc[shown["Listed as"].str.contains("front"), "Chain"])
 
 
-def test_a_size_on_disk_is_said_by_precision_before_anything_is_saved(filled):
+def test_the_table_lists_checkpoint_sizes_by_precision(filled):
     shown = table(open_tradeoff(limit_packed_mb=200)).set_index("Chain")
     row = shown.loc["sparsegpt@0.5"]
     assert row["fp32 MB"] == pytest.approx((4 * 134_500_000 + 106_000_000 // 8) / 1e6)
     assert row["fp16 MB"] == pytest.approx((2 * 134_500_000 + 106_000_000 // 8) / 1e6)
 
 
-def test_a_link_with_nonsense_falls_back_quietly(filled):
+def test_invalid_values_in_a_link_fall_back_to_defaults(filled):
     app = open_tradeoff(limit_packed_mb="much", limit_times_dense=-3, limit_mean_accuracy=200, quality="x", cost="y")
     assert [field.value for field in app.number_input] == [None] * len(app.number_input)
     assert app.selectbox(key="explore_cost").value == "packed size"
@@ -145,7 +145,7 @@ def test_an_unknown_mode_shows_the_curve(filled):
     assert {"explore_at", "explore_series"} < {group.key for group in app.get("button_group")} and len(charts(app)) == 2
 
 
-def test_what_was_not_measured_does_not_fit_and_is_said(filled):
+def test_unmeasured_variants_miss_the_limit_and_are_counted(filled):
     app = open_tradeoff(limit_decode_ms=40)
     assert set(table(app)["Misses by"]) == {"latency not measured"}
     app = open_tradeoff(cost="decode latency")
@@ -170,32 +170,32 @@ def mixed(filled):
         ("method", ["slimllm", "dense"], {"slimllm@0.5", "dense"}),
     ],
 )
-def test_filters_leave_what_they_name(mixed, field, choice, left):
+def test_filters_keep_matching_variants(mixed, field, choice, left):
     app = open_tradeoff()
     app.multiselect(key=f"explore_only_{field}").set_value(choice).run()
     assert set(table(app)["Chain"]) == left and not app.exception
     assert '"Dense"' in charts(app)[0].proto.spec  # what the others are measured against stays
 
 
-def test_filters_that_leave_nothing_say_so(mixed):
+def test_filters_without_matches_show_a_message(mixed):
     app = open_tradeoff(only_family="Structured", only_training="Trained")
     assert [info.value for info in app.info] == ["No variant passes the filters. Remove a filter."]
 
 
-def test_variants_of_two_texts_are_two_points_and_told_apart(mixed):
+def test_labels_distinguish_variants_by_calibration_data(mixed):
     shown = table(open_tradeoff(only_method="Wanda"))
     twins = shown[shown["Chain"] == "wanda@0.5"].set_index("Method")
     assert set(twins.index) == {"Wanda, passages-calibration:16x2048", "Wanda, c4-sample:16x2048"}
     assert sorted(twins["Perplexity"]) == [43.0, 44.0]
 
 
-def test_seeds_are_one_point(filled):
+def test_seeds_are_averaged_to_one_point(filled):
     filled.put(result("wanda", 46.0, 0.5, seed=1))
     shown = table(open_tradeoff(only_method="Wanda")).set_index("Amount")
     assert shown.loc["50 %", "Perplexity"] == 45.0
 
 
-def test_a_row_and_a_mark_open_their_point(monkeypatch):
+def test_selected_rows_and_markers_open_their_point(monkeypatch):
     state = {}
     monkeypatch.setattr(widgets.st, "session_state", state)
     monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
@@ -212,20 +212,20 @@ def test_a_row_and_a_mark_open_their_point(monkeypatch):
     assert opened == [1]
 
 
-def test_the_opened_point_can_be_made_again_and_saved(filled):
+def test_an_open_point_shows_its_command_and_can_be_saved(filled):
     app = open_tradeoff(limit_packed_mb=200, point="sparsegpt@0.5")
     assert "run smollm2-135m sparsegpt@0.5" in app.code[0].value
     assert any(button.key == "explore_save" for button in app.button) and not app.exception
 
 
-def test_a_model_without_perplexities_says_so(filled):
+def test_a_model_without_perplexities_shows_a_message(filled):
     one = result("wanda", 43.0, 0.5, model="other")
     filled.put(one.model_copy(update={"measurements": one.measurements[1:]}))
     app = open_tradeoff(model="other")
     assert "This model has no perplexity yet" in app.info[0].value and not app.exception
 
 
-def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(store):
+def test_without_dense_results_the_ratio_to_dense_is_unknown(store):
     store.put(result("wanda", float("inf"), 0.5, scored=False))
     store.put(result("magnitude", float("nan"), 0.7, scored=False))
     app = open_tradeoff()
@@ -239,7 +239,7 @@ def test_a_model_without_its_dense_one_is_shown_and_times_dense_is_not_known(sto
     assert not app.exception
 
 
-def test_what_only_a_curve_heeds_is_asked_for_beside_a_curve_only_and_kept(filled):
+def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
     filled.put(result("slimllm", 60.0, 0.5))  # another family
     app = open_app(explore_methods="Wanda", explore_x="packed size")
 

@@ -41,7 +41,7 @@ def both(store, tmp_path, monkeypatch):
     return store
 
 
-def test_the_picker_offers_both_and_a_curve_is_of_one(both):
+def test_the_model_menu_offers_both_and_a_curve_shows_one(both):
     for name, dense, value in zip(NAMES, (20.1, 40.2), (44.0, 88.0), strict=True):
         app = open_app(explore_model=name)
         assert app.selectbox(key="explore_model").options[:2] == NAMES
@@ -53,7 +53,7 @@ def test_the_picker_offers_both_and_a_curve_is_of_one(both):
 
 
 @pytest.mark.parametrize("mode", ["Trade-off", "Several models"])
-def test_a_chart_of_variants_and_one_of_models_tell_them_apart(both, mode):
+def test_charts_distinguish_the_two_checkpoints(both, mode):
     app = open_app(explore_model=NAMES[1], explore_mode=mode)
     if mode == "Trade-off":
         values = set(app.dataframe[0].value["Perplexity"])
@@ -66,7 +66,7 @@ def test_a_chart_of_variants_and_one_of_models_tell_them_apart(both, mode):
         assert len(pairs) == 2 and pairs["Times dense"].nunique() == 1 and pairs["Perplexity"].nunique() == 2
 
 
-def test_a_law_is_fitted_to_one(both):
+def test_a_law_is_fitted_to_one_checkpoint(both):
     app = open_app(explore_model=NAMES[0], explore_mode="Trade-off", explore_law_of="Wanda")
     assert any(caption.value.startswith(f"{NAMES[0]}, Wanda: perplexity") for caption in app.caption)
     alone = read(app)
@@ -77,7 +77,7 @@ def test_a_law_is_fitted_to_one(both):
     assert read(open_app(explore_model="ckpt", explore_mode="Trade-off", explore_law_of="Wanda")) == alone
 
 
-def test_links_by_the_name_or_its_revision_keep_working(both):
+def test_links_by_name_or_revision_keep_working(both):
     assert open_app(explore_model="ckpt").selectbox(key="explore_model").value == NAMES[0]  # which has most variants
     assert open_app(explore_model="ckpt@9f00").selectbox(key="explore_model").value == NAMES[1]
     app = open_app(explore_mode="Several models", explore_model=NAMES[1], explore_models_shown=["ckpt@9f00"])
@@ -88,7 +88,7 @@ def test_links_by_the_name_or_its_revision_keep_working(both):
     assert open_app(explore_model=NAMES[1]).selectbox(key="explore_model").value == "ckpt"
 
 
-def test_a_choice_of_before_is_renamed_when_another_checkpoint_comes(store):
+def test_a_second_checkpoint_renames_the_selected_model(store):
     for one in curve():
         store.put(of_checkpoint(one, FIRST))
     app = open_app(explore_model="ckpt")
@@ -116,7 +116,7 @@ def test_jobs_and_their_links_name_the_checkpoint(both):
     assert data.called(job.spec.variant) == "ckpt@77777777" and data.models() == NAMES
 
 
-def test_what_is_run_from_a_page_is_the_checkpoint_that_is_shown(both, tmp_path):
+def test_a_page_runs_the_shown_checkpoint(both, tmp_path):
     found = []
     for seed, place in enumerate(("w3", "w4")):
         tiny(seed=seed).save_pretrained(tmp_path / place / "ckpt")
@@ -127,7 +127,7 @@ def test_what_is_run_from_a_page_is_the_checkpoint_that_is_shown(both, tmp_path)
         assert identify(data.model_to_run(shown)) == source
 
 
-def test_numbers_of_no_known_revision_stand_apart_from_several_and_join_one(both):
+def test_results_without_a_revision_join_a_single_checkpoint_only(both):
     imported = of_checkpoint(curve()[1], UNKNOWN)
     both.put(imported)
     assert set(data.models()) == {*NAMES, "ckpt@unknown"}
@@ -137,7 +137,7 @@ def test_numbers_of_no_known_revision_stand_apart_from_several_and_join_one(both
     assert data.models() == ["ckpt"] and imported.variant.key in set(data.frame("ckpt")["key"])
 
 
-def test_papers_join_the_one_commit_of_their_model_as_before(store):
+def test_published_results_join_the_only_revision_of_their_model(store):
     made = curve(model="llama-7b")
     for one in made:
         store.put(one)
@@ -146,7 +146,7 @@ def test_papers_join_the_one_commit_of_their_model_as_before(store):
     assert {"published", "measured"} <= set(frame["origin"]) and set(frame["model"]) == {"llama-7b"}
 
 
-def test_the_run_page_lets_a_name_be_given_to_a_folder(store, tmp_path, monkeypatch, typing):
+def test_the_run_page_has_a_field_for_the_name_of_a_folder(store, tmp_path, monkeypatch, typing):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     tiny().save_pretrained(tmp_path / "ckpt")
     app = open_app("views/run.py")
