@@ -10,7 +10,7 @@ from tests.dashboard.charts.drawn import arrows, trace
 from tests.dashboard.synthetic import chained, curve, result
 
 
-def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
+def test_an_arrow_connects_pruned_and_fine_tuned_variants():
     frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
     rows = frame[frame["metric"] == "perplexity"]
     found = points.collapse(rows[rows["method"] != "dense"])
@@ -32,7 +32,7 @@ def test_an_arrow_leads_from_what_was_pruned_to_what_was_trained():
     assert len(draw(figure, 6.75).axes) == 1
 
 
-def test_chains_are_series_with_looks_and_arrows_of_their_own():
+def test_each_chain_has_its_own_style_and_arrow():
     chains = ("magnitude@0.5+adaprune", "magnitude@0.2+adaprune+magnitude@0.5+adaprune", "wanda@0.5+adaprune")
     values = (100.0, 80.0, 40.0, 35.0)
     chains = (*chains, "wanda@0.5+adaprune+lora")
@@ -64,7 +64,7 @@ def test_chains_are_series_with_looks_and_arrows_of_their_own():
     assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, 6.75).axes) == 1
 
 
-def test_adaprune_is_drawn_as_where_it_is_printed():
+def test_adaprune_has_the_same_style_as_in_published_tables():
     printed = papers.rows_of(bundled.published(), papers.TABLES[0])
     assert "adaprune" in set(printed["name"])
     assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]

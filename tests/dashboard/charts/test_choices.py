@@ -12,7 +12,7 @@ from tests.dashboard.synthetic import result
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
-def test_what_is_pruned_while_training_stands_beside_every_calibration():
+def test_pruning_while_training_is_kept_for_any_calibration_data():
     trained = result("loraprune-trained", 30.0, 0.3)
     frame = tidy([result("wanda", 24.0, 0.3), trained])
     frame = frame[frame["metric"] == "perplexity"]
@@ -21,7 +21,7 @@ def test_what_is_pruned_while_training_stands_beside_every_calibration():
     assert list(choices.filter_by_text(frame, *chosen)["value"]) == [24.0, 30.0]
 
 
-def test_two_training_texts_never_become_two_seeds():
+def test_training_data_are_never_averaged_as_seeds():
     texts = ("c4-sample:512x256", "passages-calibration:512x256")
     pruned = [result("loraprune-trained", 30.0 + 10 * seen, 0.3, training=text) for seen, text in enumerate(texts)]
     tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
@@ -33,7 +33,7 @@ def test_two_training_texts_never_become_two_seeds():
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}
 
 
-def test_what_is_pruned_while_training_stands_in_colour_where_the_others_leave_room():
+def test_pruning_while_training_is_highlighted_if_there_is_room():
     trained = result("magnitude-trained", 30.0, 0.3)
     plain = [result(name, 24.0, 0.3) for name in ("magnitude", "wanda", "sparsegpt", "ria")]
     tuned = [result(name, 22.0, 0.3, recovery="lora") for name in ("wanda", "sparsegpt")]
@@ -44,7 +44,7 @@ def test_what_is_pruned_while_training_stands_in_colour_where_the_others_leave_r
         assert ("Magnitude while training" in lit) == shown and len(lit) == len(there) + shown
 
 
-def test_what_made_only_the_embedding_smaller_has_no_place_by_the_bits_of_the_blocks():
+def test_compressed_embeddings_alone_have_no_point_by_bits_per_weight():
     rows = pd.DataFrame(
         [
             ("dense", False, "sparsity", 16.0),
@@ -66,7 +66,7 @@ def test_what_made_only_the_embedding_smaller_has_no_place_by_the_bits_of_the_bl
     assert list(choices.curved(rows.assign(layers=[None] * 5 + ["0:0"]), figures.RATIO)["name"]) == ["dense"]
 
 
-def test_of_too_many_series_those_with_no_parameter_changed_are_lit_first():
+def test_series_with_default_parameters_are_highlighted_first():
     names = ["magnitude", "wanda", "ria", "sparsegpt", "alps"]
     chains = [f"{name}@" for name in names] + [
         f"{name}@,allocation={how}" for name in names for how in ("owl", "global")

@@ -6,7 +6,7 @@ from dashboard.charts.drawing import Drawing
 from dashboard.charts.style import LIGHT, layout
 
 
-def test_a_drawing_is_the_figure_that_plotly_makes_step_by_step():
+def test_a_drawing_equals_the_figure_built_with_plotly():
     drawing = Drawing(LIGHT, 300)
     drawing.scatter(x=[1, 2], y=[3, 4], mode="lines", line={"color": "#123456"})
     drawing.trace("heatmap", z=[[1, 2]])

@@ -32,7 +32,7 @@ def texts(figure):
     return [text for found in figure.data if "text" in found.mode for text in found.text]
 
 
-def test_lines_join_ratios_but_never_patterns(chart):
+def test_lines_connect_ratios_but_not_patterns(chart):
     line = trace(chart, "SparseGPT")
     assert list(line.x) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     hollow = [found for found in chart.data if found.name == "SparseGPT" and found.mode == "markers"]
@@ -53,7 +53,7 @@ def test_seeds_collapse_to_mean_and_range(chart, perplexities):
     assert wanda.error_y.arrayminus[middle] == pytest.approx(mean - 41)
 
 
-def test_what_the_marks_mean_is_said_of_those_that_are_there(perplexities):
+def test_the_caption_explains_only_the_drawn_markers(perplexities):
     found, dense = perplexities
     said = explained(found, dense)
     assert said.startswith(" Bars: one standard error. Wanda at 50 %: mean and range of 3 seeds.")
@@ -68,12 +68,12 @@ def test_what_the_marks_mean_is_said_of_those_that_are_there(perplexities):
     )
 
 
-def test_bars_are_the_standard_error(chart):
+def test_error_bars_are_the_standard_error(chart):
     line = trace(chart, "SparseGPT")
     assert line.error_y.array[0] == pytest.approx(20.3 * 0.02)
 
 
-def test_diverged_points_lie_in_a_band_with_their_value_and_no_line_leads_there(chart):
+def test_diverged_points_are_labelled_in_a_band_without_a_line(chart):
     mine = [found for found in chart.data if found.name == "Magnitude" and found.customdata is not None]
     (line,) = (found for found in mine if len(found.x) == 7)
     (apart,) = (found for found in mine if "triangle-up" in found.marker.symbol and len(found.x) < 7)
@@ -96,7 +96,7 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     assert all(math.isfinite(value) for value in apart.y)
 
 
-def test_every_series_has_its_name_at_its_end_and_no_two_lie_on_each_other(chart):
+def test_series_names_at_line_ends_do_not_overlap(chart):
     names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
     assert set(names) == {"Magnitude", "Wanda", "SparseGPT"}
     right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
@@ -107,7 +107,7 @@ def test_every_series_has_its_name_at_its_end_and_no_two_lie_on_each_other(chart
     assert {found.y[1] for found in ends} >= {found.y[0] for found in names.values()}
 
 
-def test_what_is_not_bright_is_grey_and_has_no_name(perplexities):
+def test_context_series_are_grey_and_unlabelled(perplexities):
     found, dense = perplexities
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["SparseGPT"])
     assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
@@ -131,7 +131,7 @@ def test_the_same_input_gives_the_same_figure(perplexities):
     assert one == two
 
 
-def test_every_axis_draws(perplexities):
+def test_every_axis_draws_a_curve(perplexities):
     for axis in (figures.RATIO, figures.REMOVED, figures.PACKED):
         figure = perplexity_curve(*perplexities, axis, LIGHT, "x")
         assert len(trace(figure, "Magnitude").x) == 7
@@ -170,7 +170,7 @@ def overlapping(found):
 
 
 @pytest.mark.parametrize("axis", [figures.RATIO, figures.REMOVED, figures.PACKED, figures.PREFILL])
-def test_no_label_lies_on_another(perplexities, axis):
+def test_labels_do_not_overlap(perplexities, axis):
     found, dense = perplexities
     nudge = found["method"].map({"magnitude": 0.0, "wanda": 0.4, "sparsegpt": 1.3})  # as packed sizes differ a little
     found = found.assign(packed_mb=found["packed_mb"] + nudge, prefill_ms=40 - 10 * found["ratio"] + nudge / 10)
@@ -182,7 +182,7 @@ def test_no_label_lies_on_another(perplexities, axis):
     assert max(top for *_, top in boxes(figure)) <= PHONE[1]
 
 
-def test_a_label_without_room_is_left_out_of_the_first_view():
+def test_labels_without_room_are_omitted():
     frame = shipped_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
@@ -206,14 +206,14 @@ def test_log_ticks_are_few_and_inside(low, high, expected):
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.9, 2.4), (0.2, 3.0), (800.0, 40000.0)])
-def test_a_log_axis_names_its_ticks_by_their_values(low, high):
+def test_a_log_axis_labels_ticks_with_their_values(low, high):
     drawing = Drawing(LIGHT, 400)
     figures.log_axis(drawing, low, high)
     axis = drawing.figure().layout.yaxis
     assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
 
 
-def test_accuracy_has_chance_every_task_and_the_mean_of_seven(frame):
+def test_accuracy_shows_chance_every_task_and_the_mean_of_seven(frame):
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
     shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
     order = list(dict.fromkeys(shown["task"]))
@@ -235,14 +235,14 @@ def test_losses_are_drawn_by_step():
     assert list(trace(figure, "training").x) == [4]
 
 
-def test_layers_are_blocks_by_roles():
+def test_the_layer_heat_map_has_blocks_and_roles():
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     heat = figures.layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
     assert heat.y[0] == "q" and len(heat.x) == 4
     assert heat.z[0][3] == pytest.approx(0.08)
 
 
-def test_a_trained_dense_model_is_not_the_dense_one():
+def test_a_fine_tuned_dense_model_is_not_the_dense_model():
     frame = tidy([result("dense", 19.0, recovery="lora"), result("dense", 20.1), result("magnitude", 24.0, 0.3)])
     frame = frame[frame["metric"] == "perplexity"]
     assert list(frame.loc[points.is_dense(frame), "value"]) == [20.1]
@@ -257,7 +257,7 @@ def test_dense_alone_is_drawn_on_every_axis(perplexities):
 
 
 @pytest.mark.parametrize(("bits", "drawn"), [(16.0, False), (4.3, True)])
-def test_dense_has_no_mark_where_it_would_press_the_others_together(perplexities, bits, drawn):
+def test_dense_has_no_marker_far_from_the_other_points(perplexities, bits, drawn):
     found, dense = perplexities
     found = found.assign(bits_per_weight=4 - found["ratio"])
     figure = perplexity_curve(found, dense.assign(bits_per_weight=bits), figures.BITS, LIGHT, "x")
@@ -265,7 +265,7 @@ def test_dense_has_no_mark_where_it_would_press_the_others_together(perplexities
     assert (figure.layout.xaxis.range[1] > bits) == drawn
 
 
-def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
+def test_the_table_averages_accuracy_over_scored_seeds(frame):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
     means = zeroshot.seven_means(zeroshot.headline(frame))
     seeds = means[(means["series_label"] == "Wanda") & (means["amount_label"] == "50 %")]["mean"]
@@ -276,7 +276,7 @@ def test_the_table_s_accuracy_is_the_mean_of_the_seeds_that_have_one(frame):
     assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
 
 
-def test_comparison_is_against_dense(perplexities, frame):
+def test_the_comparison_has_dense_as_baseline(perplexities, frame):
     found, dense = perplexities
     means = zeroshot.seven_means(zeroshot.headline(frame))
     table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
@@ -290,5 +290,5 @@ def test_comparison_is_against_dense(perplexities, frame):
     ("wanted", "places"),
     [([0.5, 0.54, 0.8], [0.47, 0.57, 0.8]), ([0.3] * 3, [0.2, 0.3, 0.4]), ([0.4, 0.1], [0.4, 0.1]), ([0], [0.05])],
 )
-def test_names_move_apart_as_little_as_they_must(wanted, places):
+def test_labels_are_spread_with_minimal_moves(wanted, places):
     assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)

@@ -15,7 +15,7 @@ def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):
     return one.model_copy(update={"measurements": (*one.measurements, *rows)})
 
 
-def test_speed_stands_beside_the_dense_model_s_on_the_same_device():
+def test_speed_is_compared_with_dense_on_the_same_device():
     table = latency.speeds(timed("slimllm", 2.0), timed("dense", 3.0))
     assert list(table["Metric"]) == ["Prefill latency (ms per token)"] * 2
     assert list(table["Dense / measured"]) == [1.5, 1.5]

@@ -37,7 +37,7 @@ def test_lines_end_at_the_largest_ratio_and_the_best_has_a_band(groups, theme):
     assert np.mean((low <= shown.y) & (shown.y <= high)) > 0.9
 
 
-def test_points_are_perplexities_as_measured(groups):
+def test_points_are_the_measured_perplexities(groups):
     fitted = fits(groups["SparseGPT"])
     figure = law_chart(fitted, "Perplexity", LIGHT)
     assert list(trace(figure, "SparseGPT").y) == pytest.approx([20.3, 20.9, 22.8, 26.5, 37.0, 75, 260])
@@ -49,7 +49,7 @@ def test_points_are_perplexities_as_measured(groups):
     assert list(table.columns) == ["series", "ratio", "measured", "1 + r", "1 - r", "P2"]
 
 
-def test_what_diverged_is_not_drawn_and_many_series_have_no_entries(groups):
+def test_diverged_points_and_legend_entries_of_many_series_are_omitted(groups):
     assert groups["Magnitude"].left_out == 1 and groups["Magnitude"].largest == 0.6
     fitted = fits(groups["Unstructured"])
     figure = law_chart(fitted, "Perplexity", LIGHT)
@@ -66,7 +66,7 @@ def test_accuracies_are_in_percent(frame):
     assert figure.layout.yaxis.type is None and all(20 < value < 60 for value in trace(figure, "Dense").y)
 
 
-def test_it_prints(groups):
+def test_the_law_chart_can_be_printed(groups):
     fitted = fits(groups["SparseGPT"])
     page = print_figures.draw(law_chart(fitted, "Perplexity", LIGHT), 3.25)
     assert print_figures.save(page, "pdf", "law", "").startswith(b"%PDF")

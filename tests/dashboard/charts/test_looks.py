@@ -11,7 +11,7 @@ from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import DARK, LIGHT, look
 
 
-def test_a_pattern_has_a_mark_of_its_own():
+def test_each_pattern_has_its_own_marker():
     drawn = papers.by_task(papers.rows_of(bundled.published(), papers.TABLES[1]))
     published = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))
     marks = {one.name: one.marker.symbol for one in published.data}
@@ -19,7 +19,7 @@ def test_a_pattern_has_a_mark_of_its_own():
 
 
 @pytest.mark.parametrize("family", ["unstructured", "structured"])
-def test_markers_tell_families_and_colours_tell_methods(family):
+def test_markers_show_families_and_colours_show_methods(family):
     styles = [
         look(method.name, LIGHT)
         for method in METHODS
@@ -31,7 +31,7 @@ def test_markers_tell_families_and_colours_tell_methods(family):
     assert look("loraprune-trained", LIGHT) == look("loraprune+lora", LIGHT) != look("loraprune", LIGHT)
 
 
-def test_series_that_differ_in_parameters_have_shades_of_a_colour(perplexities):
+def test_series_of_different_parameters_have_shades_of_one_colour(perplexities):
     found, dense = perplexities
     other = found[found["series_label"] == "Wanda"].assign(series_label="Wanda (other)", series_chain="wanda@,other=1")
     lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, figures.RATIO, LIGHT, "x").data
@@ -41,7 +41,7 @@ def test_series_that_differ_in_parameters_have_shades_of_a_colour(perplexities):
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_no_two_methods_look_alike_and_each_keeps_its_look(theme):
+def test_methods_have_different_and_stable_styles(theme):
     looks = [look(method.name, theme) for method in METHODS]
     assert len(set(looks)) == len(looks)
     # Adding a method repaints no other: these are what published figures show.

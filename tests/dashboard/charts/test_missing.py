@@ -8,7 +8,7 @@ from tests.dashboard.synthetic import chained, curve, result
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
-def test_missing_points_of_chains_are_those_beyond_what_is_gone_already():
+def test_missing_points_of_chains_exceed_the_earlier_pruning_ratio():
     frame = tidy([*curve(), chained("magnitude@0.2+adaprune+magnitude@0.5+adaprune", 80.0)])
     rows = frame[frame["metric"] == "perplexity"]
     (wanted,) = missing.of_chains(points.collapse(rows), ["2:4"]).values()

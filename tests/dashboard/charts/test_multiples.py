@@ -30,7 +30,7 @@ def found(frames) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def test_each_is_divided_by_its_own_dense(found):
+def test_perplexities_are_divided_by_their_own_dense(found):
     row = found[(found["series_label"] == "SparseGPT, opt-125m (published)")].squeeze()
     assert row["value"] == pytest.approx(36.85 / 27.66) and row["perplexity"] == 36.85
     ours = found[(found["model"] == "smollm2-135m") & (found["of"] == "SparseGPT") & (found["amount_label"] == "50 %")]
@@ -44,11 +44,11 @@ def test_texts_and_windows_are_not_mixed(frames):
     assert multiples.comparable_rows(rows[rows["method"] != "dense"], "wikitext2", 2048, RATIO).empty
 
 
-def test_those_of_most_models_are_shown_at_first(found):
+def test_series_of_most_models_are_shown_by_default(found):
     assert multiples.default_series(found) == ["SparseGPT", "AdaPrune"]
 
 
-def test_a_line_has_its_models_dash_and_its_methods_colour(found):
+def test_a_line_has_the_dash_of_its_model_and_the_colour_of_its_method(found):
     shown = found[found["of"].isin(["SparseGPT", "Magnitude"])]
     figure = multiples.by_amount(shown, RATIO, LIGHT, "wikitext2")
     lines = {trace.legendgroup: trace.line for trace in figure.data if trace.legendgroup in set(shown["series_label"])}
@@ -59,14 +59,14 @@ def test_a_line_has_its_models_dash_and_its_methods_colour(found):
     assert len(colours) == 1
 
 
-def test_sizes_are_named_once_where_they_are_close(found):
+def test_similar_sizes_share_one_label(found):
     figure = multiples.by_size(found[found["amount_label"] == "50 %"], LIGHT, "wikitext2")
     assert list(figure.layout.xaxis.ticktext) == ["125M", "1.3B"]
     names = {trace.name for trace in figure.data if trace.name}
     assert "SparseGPT, opt" in names and "SparseGPT, smollm2" in names
 
 
-def test_accuracies_are_beside_their_own_dense(frames, found):
+def test_accuracies_are_compared_with_their_own_dense(frames, found):
     means = multiples.minus_dense(frames["smollm2-135m"])
     table = multiples.table(found, means)
     row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "50 %") & (table["Model"] == "smollm2-135m")]
@@ -75,7 +75,7 @@ def test_accuracies_are_beside_their_own_dense(frames, found):
     assert multiples.minus_dense(frames["opt-125m"]).empty
 
 
-def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
+def test_packed_sizes_are_divided_by_their_own_dense(frames):
     rows = multiples.comparable_rows(frames["smollm2-135m"], "wikitext2", 2048, multiples.PACKED)
     found = multiples.multiples(rows)
     (gptq,) = found[(found["of"] == "GPTQ") & (found["amount_label"] == "4 bit")].to_dict("records")
@@ -86,14 +86,14 @@ def test_by_packed_size_each_stands_at_its_share_of_its_own_dense(frames):
     assert list(star.x) == [1.0] and list(star.y) == [1.0]
 
 
-def test_what_one_model_alone_has_is_not_shown_at_first_where_another_has_what_it_has(found):
+def test_series_of_several_models_are_preferred_by_default(found):
     two = found[found["model"].isin(["smollm2-135m", "opt-125m"]) & found["of"].isin(["SparseGPT", "Wanda"])]
     two = two[(two["of"] == "SparseGPT") | (two["model"] == "smollm2-135m")]
     assert multiples.default_series(two) == ["SparseGPT"]
     assert multiples.default_series(two[two["model"] == "smollm2-135m"]) == ["SparseGPT", "Wanda"]
 
 
-def test_the_best_of_each_model_is_said_once_where_it_is_the_same():
+def test_the_answer_names_a_common_best_method_once():
     rows = [("SparseGPT", "a", 2.0), ("Wanda", "a", 2.5), ("SparseGPT", "b", 3.0), ("Wanda", "b", 3.5)]
     found = pd.DataFrame(rows, columns=["of", "model", "value"]).assign(amount_label="50 %")
     same = "**SparseGPT** has the lowest perplexity shown: 2.00 times dense on a and 3.00 times dense on b."

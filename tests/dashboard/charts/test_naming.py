@@ -25,14 +25,14 @@ def test_the_link_to_a_chain_names_it_and_its_texts():
     assert "explore_at" not in link_to(chained("lora", 22.0))
 
 
-def test_points_that_share_a_chain_have_addresses_of_their_own():
+def test_points_with_the_same_chain_have_different_addresses():
     shared = pd.DataFrame({"key": ["a", "b"], "chain": ["wanda@0.5+lora"] * 2, "series_label": ["x", "x (cancelled)"]})
     found = naming.addresses(shared)
     assert found == {"a": "wanda@0.5+lora", "b": "wanda@0.5+lora (x (cancelled))"}
     assert naming.addressed(found, "wanda@0.5 lora") == "a" and naming.addressed(found, "wanda@0.5") is None
 
 
-def test_the_link_to_a_trained_point_chooses_its_texts():
+def test_the_link_to_a_fine_tuned_point_selects_its_texts():
     one = result("wanda", 22.0, 0.3, recovery="lora", calibration="a:1x2", training="b:30x4")
     where = link_to(one)
     assert (where["explore_calibration"], where["explore_training"]) == ("a:1x2", "b:30x4")

@@ -91,7 +91,7 @@ def dots_of(figure, name):
     return [found for found in figure.data if found.name == name and found.customdata is not None]
 
 
-def test_the_chart_draws_the_differences_of_the_frame_in_points(kept):
+def test_the_chart_draws_paired_differences_in_percentage_points(kept):
     figure, _, together, lines = score_chart(kept, others=["RIA"])
     assert len(lines) == 8 and len({one.xaxis for one in figure.data}) == 8  # a panel each
     values = together.set_index(["key", "dataset"])
@@ -110,7 +110,7 @@ def test_the_chart_draws_the_differences_of_the_frame_in_points(kept):
     assert sum(one.showlegend is not False for one in figure.data if one.name == "dense") == 1
 
 
-def test_one_panel_of_the_mean_has_a_row_a_variant_and_the_rest_behind_in_grey(kept):
+def test_the_mean_panel_has_a_row_per_variant_and_grey_context_series(kept):
     figure, rows, _, lines = score_chart(kept, tasks=["Mean of seven"], others=["RIA", "Wanda"])
     assert list(figure.layout.yaxis.ticktext) == ["Magnitude", "SparseGPT", scores.OTHERS]
     assert figure.layout.title.text == "Mean of seven, zero-shot minus dense, points (higher is better)"
@@ -122,7 +122,7 @@ def test_one_panel_of_the_mean_has_a_row_a_variant_and_the_rest_behind_in_grey(k
     assert majority.x[0] == pytest.approx(line["majority"] - line["dense"])
 
 
-def test_what_was_trained_has_a_row_of_its_own_under_what_it_came_of():
+def test_a_fine_tuned_variant_has_a_row_below_its_parent():
     rows = pd.DataFrame(
         {"series_label": ["Wanda", "SparseGPT + LoRA", "SparseGPT"], "parent_label": [None, "SparseGPT", None]}
     )
@@ -134,7 +134,7 @@ def test_what_was_trained_has_a_row_of_its_own_under_what_it_came_of():
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_what_cannot_be_told_is_faded(kept, theme):
+def test_not_significant_pairs_are_faded(kept, theme):
     figure, rows, _, _ = score_chart(kept, theme)
     assert not rows[rows["series_label"] == "SparseGPT"]["significant"].any()  # it answers as dense does
     color = theme.palette[2]
@@ -144,7 +144,7 @@ def test_what_cannot_be_told_is_faded(kept, theme):
     assert dots_of(figure, "Magnitude")[-1].marker.color == theme.palette[0]
 
 
-def test_a_dense_model_below_its_majority_class_is_told(kept):
+def test_a_dense_model_below_its_majority_class_is_named(kept):
     *_, lines = score_chart(kept, difference=False)
     low = lines.assign(dense=lines["dense"].mask(lines.index == "BoolQ", 42.0), majority=10.0)
     low.loc["BoolQ", "majority"] = 63.0
@@ -152,11 +152,11 @@ def test_a_dense_model_below_its_majority_class_is_told(kept):
     assert paired.below_majority(low.assign(majority=10.0)) == ""
 
 
-def test_a_faded_colour_lies_between_its_own_and_the_page_s():
+def test_a_faded_colour_is_blended_with_the_page_colour():
     assert faded("#000000", LIGHT) == "#949494" and faded(LIGHT.paper, LIGHT) == LIGHT.paper
 
 
-def test_what_has_no_pair_is_named_with_its_reason(without_wanda):
+def test_unpaired_variants_are_named_with_the_reason(without_wanda):
     rows, _ = drawn(without_wanda)
     assert set(rows.loc[rows["unpaired_reason"].isna(), "series_label"]) == {"Magnitude", "SparseGPT"}
     said = paired.unpaired(rows)
@@ -164,7 +164,7 @@ def test_what_has_no_pair_is_named_with_its_reason(without_wanda):
     assert "RIA (a mean of 2 seeds)" in said and "Magnitude" not in said
 
 
-def test_one_task_without_outcomes_is_named_alone(kept):
+def test_a_task_without_answers_is_named_alone(kept):
     results, samples = kept
     key = results[1].variant.key
     some = {identity: frame for identity, frame in samples[key].items() if identity[1] != "piqa"}
@@ -172,7 +172,7 @@ def test_one_task_without_outcomes_is_named_alone(kept):
     assert "Magnitude in PIQA, Mean of seven (per-document answers" in paired.unpaired(rows)
 
 
-def test_holm_counts_what_is_shown_only(kept):
+def test_holm_counts_only_shown_comparisons(kept):
     found, _ = told(kept)
     whole, part = found[found["dataset"] == MEAN], drawn(kept)[1]
     part = part[part["dataset"] == MEAN]
@@ -185,7 +185,7 @@ def test_holm_counts_what_is_shown_only(kept):
     assert set(part.loc[part["p_adjusted"] > ALPHA, "verdict"]) <= {UNTOLD}
 
 
-def test_accuracies_have_both_baselines_of_the_documents_scored(kept):
+def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
     found, frame = told(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
     both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
@@ -201,7 +201,7 @@ def test_accuracies_have_both_baselines_of_the_documents_scored(kept):
     assert seen == pytest.approx([*wanted, np.mean(wanted)])
 
 
-def test_baselines_of_answers_that_were_not_kept_are_the_catalogue_s(kept):
+def test_without_stored_answers_chance_comes_from_the_catalogue(kept):
     results, _ = kept
     found, frame = told((results, {one.variant.key: {} for one in results}))
     here = points.at_amount(zeroshot.headline(frame), "50 %")
@@ -220,7 +220,7 @@ def curve_of(kept):
     return curve, dense, adjust_together(paired.of_shown(found[found["metric"] == "perplexity"], curve))
 
 
-def test_a_curve_s_hover_says_the_ratio_and_the_verdict(without_wanda):
+def test_the_hover_of_a_curve_shows_ratio_and_verdict(without_wanda):
     curve, dense, found = curve_of(without_wanda)
     figure = perplexity_curve(paired.of_curve(found, curve), dense, figures.RATIO, LIGHT, "x")
     said = {custom[0]: custom[3] for one in figure.data if one.customdata is not None for custom in one.customdata}
@@ -233,7 +233,7 @@ def test_a_curve_s_hover_says_the_ratio_and_the_verdict(without_wanda):
     assert "dense" not in said[results[2].variant.key]  # its outcomes were not kept
 
 
-def test_the_table_says_intervals_and_verdicts(without_wanda):
+def test_the_table_contains_intervals_and_verdicts(without_wanda):
     curve, dense, perplexities = curve_of(without_wanda)
     found, frame = told(without_wanda)
     accuracies = adjust_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
@@ -264,7 +264,7 @@ def test_the_table_says_intervals_and_verdicts(without_wanda):
     assert pd.isna(wanda["Times dense, unadjusted 95 %"]) and wanda["Perplexity, adjusted p"] == ""
 
 
-def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
+def test_two_variants_are_compared_metric_by_metric(without_wanda):
     results, samples = without_wanda
     found = compared(results[1], results[3], samples)
     table = paired.comparison_table(found).set_index("Metric")
@@ -281,7 +281,7 @@ def test_two_variants_stand_side_by_side_number_by_number(without_wanda):
     assert paired.reasons(lost) == ["Cannot be paired: per-document answers were not stored."]
 
 
-def test_variants_are_named_as_briefly_as_tells_them_apart():
+def test_variants_have_the_shortest_distinct_names():
     results = [
         result("wanda", 44.0, 0.5),
         result("dense", 20.0),

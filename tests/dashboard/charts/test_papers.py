@@ -10,7 +10,7 @@ from tests.dashboard.charts.drawn import arrows
 
 
 @pytest.mark.parametrize("table", papers.TABLES, ids=lambda table: table.title)
-def test_papers_tables_draw_every_value(table):
+def test_charts_of_published_tables_draw_every_value(table):
     rows = papers.rows_of(bundled.published(), table)
     read, scored = rows[rows["metric"] == "perplexity"], rows[rows["metric"] != "perplexity"]
     if table.by == "model":
@@ -34,7 +34,7 @@ def test_papers_tables_draw_every_value(table):
         assert shown["value"].between(0, 1).all()
 
 
-def test_the_papers_mean_is_the_printed_one():
+def test_the_mean_of_a_published_table_equals_the_printed_mean():
     rows = papers.rows_of(bundled.published(), papers.TABLES[1])
     shown = papers.by_task(rows).set_index(["series_label", "task"])["value"]
     assert 100 * shown["Dense", "Mean of 5 tasks"] == pytest.approx(70.29, abs=0.01)

@@ -78,7 +78,7 @@ def plain_points(rows: pd.DataFrame) -> list[dict]:
     return found
 
 
-def test_points_are_those_of_each_group(rows):
+def test_points_match_a_plain_loop_over_groups(rows):
     perplexities = rows[rows["metric"] == "perplexity"]
     same(points.collapse(perplexities), plain_points(perplexities))
     assert [keys[0] for keys in points.by_seed(perplexities)] == list(points.collapse(perplexities)["key"])
@@ -86,7 +86,7 @@ def test_points_are_those_of_each_group(rows):
     assert points.collapse(rows[:0]).empty and points.by_seed(rows[:0]) == []
 
 
-def test_accuracies_are_the_points_of_each_task(rows):
+def test_accuracies_match_a_plain_loop_over_tasks(rows):
     scored = zeroshot.headline(rows)
     scored = scored[scored["limit"] == 100]
     expected = []
@@ -95,7 +95,7 @@ def test_accuracies_are_the_points_of_each_task(rows):
     same(zeroshot.accuracies(scored), expected)
 
 
-def test_headline_rows_are_of_each_tasks_own_metric(rows):
+def test_headline_rows_have_the_metric_of_their_task(rows):
     told = [
         (row["key"], row["dataset"])
         for _, row in rows.iterrows()
@@ -109,7 +109,7 @@ def test_headline_rows_are_of_each_tasks_own_metric(rows):
 
 
 @pytest.mark.parametrize("chosen", ["50 %", "30 %", "2:4", "nothing removed", "1 %", points.UNKNOWN_AMOUNT])
-def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
+def test_rows_at_an_amount_match_its_label(rows, chosen):
     dense = points.is_dense(rows)
     removed = rows.apply(where, axis=1)
     anywhere = (rows["method"] == IMPORTED) & ~removed.isin(["50 %", "2:4"])
@@ -117,7 +117,7 @@ def test_rows_at_an_amount_are_those_that_write_it_so(rows, chosen):
     assert points.at_amount(rows, chosen).equals(rows[dense | anywhere | (removed == chosen)])
 
 
-def test_means_of_seven_are_those_of_each_variant(rows):
+def test_means_of_seven_match_a_plain_loop_over_variants(rows):
     scored = zeroshot.headline(rows)
     expected = []
     for (key, label), part in scored.groupby(["key", "series_label"], sort=False):

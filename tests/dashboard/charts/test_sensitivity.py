@@ -32,7 +32,7 @@ def with_rows(*rows):
     return one.model_copy(update={"measurements": (*one.measurements, *rows)})
 
 
-def test_a_scan_is_multiples_of_dense_with_their_intervals():
+def test_a_scan_gives_ratios_to_dense_with_intervals():
     found = sensitivity.scans(with_rows(*scanned()))
     assert list(found) == ["block"]
     rows = found["block"]
@@ -42,16 +42,16 @@ def test_a_scan_is_multiples_of_dense_with_their_intervals():
     assert rows["text"][0] == "c4-sample, 4 of 16 windows of 2048"
 
 
-def test_of_two_scans_of_blocks_the_last_is_shown_whole():
+def test_the_last_of_two_scans_is_shown():
     found = sensitivity.scans(with_rows(*scanned(), *scanned(rises=(0.3, 0.2, 0.1), windows=8)))
     assert found["block"]["times dense"].tolist() == pytest.approx([math.exp(rise) for rise in (0.3, 0.2, 0.1)])
 
 
-def test_a_variant_that_nobody_scanned_has_none():
+def test_a_variant_without_a_scan_has_no_rows():
     assert sensitivity.scans(with_rows()) == {}
 
 
-def test_blocks_are_drawn_with_bars_on_a_log_axis():
+def test_blocks_are_drawn_with_error_bars_on_a_log_axis():
     rows = sensitivity.scans(with_rows(*scanned()))["block"]
     figure = sensitivity.by_block(rows, "sparsegpt", LIGHT)
     (trace,) = figure.data
@@ -68,7 +68,7 @@ def test_one_window_has_no_interval():
     assert sensitivity.by_block(rows, "sparsegpt", LIGHT).data[0].y[0] == pytest.approx(math.exp(0.5))
 
 
-def test_linears_are_a_map_of_blocks_and_roles():
+def test_linears_are_a_heat_map_of_blocks_and_roles():
     rows = sensitivity.scans(with_rows(*scanned("linear")))["linear"]
     (trace,) = figures.layer_heatmap(rows, LIGHT, "times dense", sensitivity.TITLE).data
     assert list(trace.x) == [0, 1, 2] and len(trace.y) == 1

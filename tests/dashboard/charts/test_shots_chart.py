@@ -46,7 +46,7 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     assert [one.showlegend for one in figure.data] == [True, True, False, False, False, False]
 
 
-def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
+def test_a_variant_appears_only_in_panels_of_its_scored_prompts():
     frame = rows()
     fewer = frame[(frame["series_label"] == "Dense") | (frame["prompts"] == "")]
     figure = fewshot.shots_chart(fewer, LIGHT, "PIQA")
@@ -54,7 +54,7 @@ def test_a_variant_is_only_in_panels_of_prompts_that_it_was_scored_after():
     assert sum(bool(one.showlegend) for one in figure.data) == 2
 
 
-def test_methods_of_one_colour_are_told_apart_as_lines():
+def test_methods_of_one_colour_have_different_lines():
     frame = rows()
     both = frame[frame["series_label"] == "Wanda, 50 %"]
     twins = pd.concat([both, both.assign(series_label="AWQ", parts="awq"), both.assign(series_label="Wanda, 30 %")])
@@ -73,7 +73,7 @@ def grown(*growths):
     )
 
 
-def test_what_is_told_is_adjusted_for_being_told_together():
+def test_verdicts_are_adjusted_for_the_shown_comparisons():
     alone, together = fewshot.table(grown((-0.1, 0.03))), fewshot.table(grown((-0.1, 0.03), (0.1, 0.001), (0.0, 0.9)))
     assert alone["Compression"].tolist() == ["costs more"] and alone["Adjusted p"].tolist() == ["0.03"]
     third = "significant alone, not after Holm (3 comparisons)"
@@ -85,7 +85,7 @@ def test_what_is_told_is_adjusted_for_being_told_together():
     assert "None of 1 changes" in fewshot.answer(fewshot.table(grown((0.0, 0.9))))
 
 
-def test_without_kept_answers_nothing_is_told():
+def test_without_stored_answers_there_are_no_verdicts():
     rows = grown((-0.1, 0.03)).assign(growth_difference=None, growth_p=None, difference=None)
     assert fewshot.table(rows)["Compression"].tolist() == [""] and "No test is possible" in fewshot.answer(
         fewshot.table(rows)

@@ -42,7 +42,7 @@ def apart(one: SeriesStyle, other: SeriesStyle, eyes: str) -> bool:
     return float(np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes))) >= APART
 
 
-def test_what_is_simulated_is_what_the_literature_has():
+def test_simulated_colour_vision_matches_the_literature():
     red, green, blue = (seen(colour, "deuteranopia") for colour in ("#C85A3C", "#7F7F2E", "#0072B2"))
     assert np.linalg.norm(red - green) < np.linalg.norm(red - blue) / 3
     assert np.allclose(seen("#ffffff", "deuteranopia"), [100, 0, 0], atol=0.1)
@@ -72,7 +72,7 @@ def shown():
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
 @pytest.mark.parametrize("eyes", ["deuteranopia", "grey"])
-def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
+def test_the_highlighted_series_of_a_family_are_distinguishable(shown, eyes, theme):
     assert max(map(len, shown.values())) == choices.MAX_HIGHLIGHTED
     alike = [
         (model, one, other)
@@ -83,6 +83,6 @@ def test_the_first_series_of_a_family_are_told_apart(shown, eyes, theme):
     assert alike == []
 
 
-def test_no_two_stages_look_alike():
+def test_all_stages_have_different_styles():
     looks = [(one.colour, one.marker, one.dash) for one in STAGES]
     assert len(set(looks)) == len(looks)

@@ -9,7 +9,7 @@ from dashboard.charts.style import DARK, LIGHT
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_charts_have_the_colours_of_pages_and_pages_those_of_charts(theme):
+def test_charts_and_pages_have_the_same_colours(theme):
     page = tomllib.loads((PROJECT / "dashboard" / ".streamlit" / "config.toml").read_text())["theme"][theme.name]
     assert (page["backgroundColor"], page["textColor"]) == (theme.paper, theme.text)
     assert tuple(page["chartCategoricalColors"]) == theme.palette

@@ -17,13 +17,13 @@ def picture(method, theme):
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=lambda theme: theme.name)
-def test_every_method_has_a_picture_of_its_own_in_its_colour(theme):
+def test_every_method_has_its_own_swatch_in_its_colour(theme):
     drawn = {method.name: picture(method, theme) for method in STAGES}
     assert len(set(drawn.values())) == len(STAGES)
     assert all(look(name, theme).color in svg for name, svg in drawn.items())
 
 
-def test_every_mark_and_line_that_a_method_declares_is_drawn():
+def test_every_declared_marker_and_dash_is_drawn():
     assert {method.marker for method in STAGES} <= {*CORNERS, *BARS, "circle"} | {"square"}
     assert {method.dash for method in STAGES} <= {*DASHES, "solid"}
     assert "<circle" not in picture(SlimLLM, LIGHT)

@@ -68,7 +68,7 @@ def key(every, chain):
     return every.loc[every["chain"] == chain, "key"].item()
 
 
-def test_every_variant_has_one_mark_in_its_method_s_look(every):
+def test_every_variant_has_one_marker_in_the_style_of_its_method(every):
     found = marked(chart(every))
     assert sorted(found) == sorted(every["key"])
     for chain in ("wanda@0.3", "slimllm@0.5", "sparsegpt@0.5+lora"):
@@ -79,7 +79,7 @@ def test_every_variant_has_one_mark_in_its_method_s_look(every):
     assert found[key(every, "wanda@4:8")][1] == "circle-dot"
 
 
-def test_what_fails_is_grey_and_one_trace(every):
+def test_variants_over_budget_are_one_grey_trace(every):
     figure = chart(every, Budget(packed_mb=200))
     found = marked(figure)
     failing = [trace for trace in figure.data if trace.customdata is not None and trace.legendgroup == "rest"]
@@ -93,12 +93,12 @@ def test_what_fails_is_grey_and_one_trace(every):
     assert hover.startswith("<b>Wanda</b>, 30 %<br>perplexity 23.5") and "MB packed over (" in hover
 
 
-def test_the_legend_is_of_families_and_stages_not_of_methods(every):
+def test_the_legend_lists_families_and_stages(every):
     names = [trace.name for trace in chart(every).data if trace.showlegend is not False]
     assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "+ LoRA", "Dense"]
 
 
-def test_the_front_is_a_line_of_steps_that_ends_at_the_limit(every):
+def test_the_pareto_front_is_a_step_line_up_to_the_limit(every):
     budget = Budget(packed_mb=200, times_dense=2)
     figure = chart(every, budget)
     traces = {trace.name: trace for trace in figure.data if trace.mode == "lines" and trace.name}
@@ -117,7 +117,7 @@ def test_the_front_is_a_line_of_steps_that_ends_at_the_limit(every):
         (Budget(mean_accuracy=0.4), ACCURACY, "40 % mean accuracy", 40),
     ],
 )
-def test_a_limit_of_the_quality_is_a_line_that_says_its_value(every, budget, quality, said, height):
+def test_a_limit_of_the_quality_is_a_labelled_line(every, budget, quality, said, height):
     figure = chart(every, budget, quality)
     assert said in texts(figure)
     lines = [trace for trace in figure.data if trace.legendgroup == "limits" and trace.mode == "lines"]
@@ -126,14 +126,14 @@ def test_a_limit_of_the_quality_is_a_line_that_says_its_value(every, budget, qua
     assert low < (math.log10(height) if quality == PERPLEXITY else height) < high
 
 
-def test_where_nothing_fits_the_nearest_misses_are_named(every):
+def test_if_nothing_fits_the_nearest_variant_is_labelled(every):
     figure = chart(every, Budget(packed_mb=100, times_dense=1.1))
     nearest = ranked(every, Budget(packed_mb=100, times_dense=1.1), "packed_mb", PERPLEXITY).iloc[0]
     assert f"{nearest['series_label']}<br>{nearest['amount_label']}" in texts(figure)
     assert not [trace for trace in figure.data if trace.name == "Pareto front within budget"]
 
 
-def test_what_has_no_cost_or_quality_is_not_drawn_and_nothing_at_all_is_an_empty_chart(every):
+def test_variants_without_cost_or_quality_are_not_drawn(every):
     assert not chart(every, cost=tradeoff.DECODE).data
     found = marked(chart(every, quality=ACCURACY))
     assert set(found) == set(every.loc[every[ACCURACY].notna(), "key"])
@@ -170,7 +170,7 @@ def boxes(figure):
     "budget",
     [NO_LIMIT, Budget(packed_mb=180, times_dense=2), Budget(packed_mb=230, mean_accuracy=0.42), Budget(packed_mb=120)],
 )
-def test_no_label_lies_on_another_or_outside(measured, budget, quality):
+def test_labels_do_not_overlap_and_stay_inside(measured, budget, quality):
     found = boxes(chart(measured, budget, quality))
     assert len(found) >= 3
     for one, other in itertools.combinations(found, 2):
@@ -192,7 +192,7 @@ def test_named_labels_never_overlap_and_fall_back_to_the_short_name(markers):
         assert found[0][0]  # the first one has room, whatever comes after it
 
 
-def test_the_answer_says_the_best_and_how_many_others_fit(every):
+def test_the_answer_names_the_best_and_counts_other_fitting_variants(every):
     budget = Budget(packed_mb=200, times_dense=2)
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
     said = ranking.answer(found, budget, PERPLEXITY)
@@ -207,7 +207,7 @@ def test_the_answer_says_the_best_and_how_many_others_fit(every):
     assert all("MB packed over (" in line for line in said[1:])
 
 
-def test_what_cannot_be_told_from_the_best_is_said(every):
+def test_the_answer_names_not_significant_differences_to_the_best(every):
     budget = Budget(packed_mb=200, times_dense=2)
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
     verdicts = ["worse alone, not after Holm", "worse", None]
@@ -226,7 +226,7 @@ def test_what_cannot_be_told_from_the_best_is_said(every):
     ]
 
 
-def test_what_fits_without_the_quality_is_said(every):
+def test_fitting_variants_without_the_quality_are_counted(every):
     budget = Budget(packed_mb=200)
     found = ranked(every[every["chain"] == "wanda@0.6"], budget, "packed_mb", ACCURACY)
     said = ranking.answer(found, budget, ACCURACY)
@@ -243,7 +243,7 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     assert list(shown["#"]) == list(range(1, len(rows) + 1))
 
 
-def test_only_patterns_of_zeros_are_hollow():
+def test_only_sparsity_patterns_have_hollow_markers():
     style = look("rtn", LIGHT)
     assert marks.marker(style, LIGHT, "4bit")["color"] == style.color
     assert marks.marker(style, LIGHT, "2:4")["color"] == LIGHT.paper
