@@ -33,7 +33,7 @@ def test_a_single_change_shows_at_once(rows):
     assert rows.shown() and rows.shown("a")
 
 
-def test_rows_that_keep_coming_show_after_the_pause_at_the_latest(rows):
+def test_continuous_changes_appear_after_the_pause(rows):
     rows.store("a")
     assert rows.shown()
     rows.time += PAUSE - 0.1
@@ -43,7 +43,7 @@ def test_rows_that_keep_coming_show_after_the_pause_at_the_latest(rows):
     assert rows.shown("a") and rows.shown()
 
 
-def test_all_models_show_one_moment(rows):
+def test_all_models_show_the_same_state(rows):
     rows.store("a")
     assert rows.shown("a")
     rows.time += 1
@@ -54,13 +54,13 @@ def test_all_models_show_one_moment(rows):
     assert not rows.shown("a") and not rows.shown()
 
 
-def test_another_model_s_rows_change_no_stamp(rows):
+def test_rows_of_another_model_change_no_stamp(rows):
     before = rows.renewal.stamp("b")
     rows.store("a")
     assert rows.shown() and rows.renewal.stamp("b") is before
 
 
-def test_a_deleted_row_is_not_shown_again(rows):
+def test_a_deleted_row_disappears_at_once(rows):
     rows.store("a")
     assert rows.shown()
     rows.store("a", rows=-1)
@@ -76,7 +76,7 @@ def test_an_action_on_a_page_shows_at_once(rows):
     assert rows.shown() and rows.shown("a")
 
 
-def test_a_stamp_that_returns_is_another_state(rows):
+def test_a_repeated_stamp_is_a_new_state(rows):
     before, stamp = rows.renewal.stamp("a"), rows.stamps["a"]
     rows.store("a")
     during = rows.renewal.stamp("a")

@@ -64,12 +64,12 @@ def test_a_shared_table_cannot_be_changed(change):
     assert table.to_dict("list") == {"method": ["wanda", "magnitude"], "value": [30.0, 50.0]}
 
 
-def test_a_refused_change_says_what_to_do():
+def test_a_rejected_change_names_the_fix():
     with pytest.raises(TypeError, match="change a copy of it"):
         SharedTable(PLAIN)["new"] = 1
 
 
-def test_what_is_derived_from_a_shared_table_is_an_ordinary_one():
+def test_tables_derived_from_a_shared_table_can_be_changed():
     table = SharedTable(PLAIN)
     for derived in (table.copy(), table[table["value"] > 1], table.assign(a=1), pd.concat([table, table])):
         assert type(derived) is pd.DataFrame
@@ -99,28 +99,28 @@ def test_another_table_with_the_same_rows_is_computed_again(cheap):
     assert cheap.calls == 2
 
 
-def test_of_an_ordinary_table_nothing_is_remembered(cheap):
+def test_results_of_an_ordinary_table_are_not_cached(cheap):
     table = PLAIN.copy()
     assert type(cheap(table, "wanda")) is pd.DataFrame
     table["method"] = "wanda"
     assert len(cheap(table, "wanda")) == 2
 
 
-def test_values_of_another_type_are_other_choices():
+def test_values_of_different_types_are_different_arguments():
     kind = Counted(lambda table, value: type(value).__name__)
     table = SharedTable(PLAIN)
     assert [kind(table, value) for value in (1, 1.0, True, "1", None)] == ["int", "float", "bool", "str", "NoneType"]
     assert [kind(table, value) for value in ([1], (1,), {1}, {"a": 1})] == ["list", "tuple", "set", "dict"]
 
 
-def test_results_of_results_are_remembered(cheap):
+def test_results_of_cached_results_are_cached(cheap):
     size = Counted(len)
     table = SharedTable(PLAIN)
     assert size(cheap(table, "wanda")) == size(cheap(table, "wanda")) == 1
     assert (cheap.calls, size.calls) == (1, 1)
 
 
-def test_a_list_is_handed_out_as_a_copy():
+def test_a_list_is_returned_as_a_copy():
     names = Counted(lambda table: list(table["method"]))
     table = SharedTable(PLAIN)
     names(table).append("more")
@@ -133,7 +133,7 @@ def test_tables_in_a_tuple_are_shared():
     assert isinstance(first, SharedTable) and isinstance(rest, SharedTable)
 
 
-def test_a_function_with_its_arguments_is_an_argument_and_one_of_a_single_run_is_not():
+def test_a_partial_function_is_cached_but_a_lambda_is_not():
     drawn = Counted(lambda draw, theme: draw(theme))
     table = SharedTable(PLAIN)
     for _ in range(2):
@@ -148,7 +148,7 @@ def describe(table, theme):
     return f"{len(table)} {theme}"
 
 
-def test_of_several_callers_at_once_one_computes():
+def test_concurrent_callers_compute_once():
     size, start, found = Counted(len), Barrier(8), []
     table = SharedTable(PLAIN)
 
@@ -164,7 +164,7 @@ def test_of_several_callers_at_once_one_computes():
     assert found == [2] * 8 and size.calls == 1
 
 
-def test_an_error_is_not_remembered():
+def test_an_error_is_not_cached():
     answers = iter((ZeroDivisionError, 3))
 
     def unsure(table):
@@ -179,7 +179,7 @@ def test_an_error_is_not_remembered():
     assert function(table) == 3
 
 
-def test_the_results_that_were_used_longest_ago_make_room(monkeypatch):
+def test_the_least_recently_used_results_are_dropped(monkeypatch):
     memory = sharing._Memory()
     monkeypatch.setattr(sharing, "_MEMORY", memory)
     monkeypatch.setattr(sharing, "LIMIT", 4 * (sharing.SMALL + sharing.CELL * 10_000))
@@ -195,6 +195,6 @@ def test_the_results_that_were_used_longest_ago_make_room(monkeypatch):
     assert large.calls == 6
 
 
-def test_a_function_of_a_pages_script_is_refused():
+def test_a_function_of_a_page_script_is_rejected():
     with pytest.raises(TypeError, match="Define found in a module"):
         exec("@shared\ndef found(table): ...", {"__name__": "__main__", "shared": shared})

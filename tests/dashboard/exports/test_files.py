@@ -11,7 +11,7 @@ from dashboard.exports.names import LONGEST, export_name, model_part, text_part
 from tests.dashboard.exports.conftest import CAPTION
 
 
-def test_a_name_says_model_text_and_content():
+def test_a_file_name_contains_model_text_and_content():
     text = text_part("wikitext2", 2048, 16)
     assert export_name("smollm2-135m", text, "perplexity") == "slimscope-smollm2-135m-wikitext2-16x2048-perplexity"
     assert export_name("m", text_part("c4", 128, None), "x") == "slimscope-m-c4-allx128-x"
@@ -29,27 +29,27 @@ def test_a_name_says_model_text_and_content():
         ),
     ],
 )
-def test_a_name_has_safe_characters_only(parts, name):
+def test_a_file_name_has_safe_characters_only(parts, name):
     assert export_name(*parts) == name
 
 
-def test_a_long_name_keeps_what_it_is_of():
+def test_a_long_file_name_keeps_its_content_part():
     name = export_name("m" * 300, "layers")
     assert len(name) <= LONGEST + 1 and name.endswith("m-layers")
 
 
-def test_a_models_folder_stays_at_home():
+def test_a_file_name_omits_the_folder_of_the_model():
     assert model_part("/home/me/tiny") == "tiny" and model_part("org/tiny") == "org/tiny"
 
 
-def test_html_is_whole_and_says_the_protocol(charts):
+def test_html_is_self_contained_and_has_the_protocol(charts):
     page = files.html(charts["curve"]).decode()
     assert page.startswith("<!doctype html>") and "Plotly.newPlot" in page and CAPTION in page
     assert "<title>Perplexity on passages-eval (log scale, lower is better)</title>" in page
     assert not re.search(r'<script[^>]+src="http', page)
 
 
-def test_the_bundle_holds_everything_and_draws_each_figure_once(charts, monkeypatch):
+def test_the_bundle_contains_all_files_and_draws_each_figure_once(charts, monkeypatch):
     drawn, draw = [], print_figures.draw
     monkeypatch.setattr(print_figures, "draw", lambda *args: drawn.append(args) or draw(*args))
     items = [charts["curve"], charts["layers"]]
@@ -63,5 +63,5 @@ def test_the_bundle_holds_everything_and_draws_each_figure_once(charts, monkeypa
     assert b"/MediaBox [ 0 0 486 " in archive.read("curve.pdf")
 
 
-def test_captions_lose_their_marks():
+def test_plain_captions_have_no_markup():
     assert files.plain("**bold** `code`<br>line") == "bold code line"

@@ -49,7 +49,7 @@ def body(text: str) -> list[str]:
     return lines[lines.index(r"\toprule") + 1 : lines.index(r"\bottomrule")]
 
 
-def test_a_pivot_has_the_frames_own_values(perplexity_pivot):
+def test_a_pivot_has_the_values_of_the_frame(perplexity_pivot):
     table, rows = wide([perplexity_pivot]).set_index("Method"), perplexity_pivot.points
     seen = 0
     for _, row in rows.iterrows():
@@ -63,13 +63,13 @@ def test_a_pivot_has_the_frames_own_values(perplexity_pivot):
     assert amounts == ["0 %", "10 %", "20 %", "30 %", "40 %", "50 %", "60 %", "70 %", "4:8", "2:4"]
 
 
-def test_the_best_of_a_column_and_what_is_within_the_error_is_bold():
+def test_the_best_value_and_those_within_its_error_are_bold():
     assert pivot().best == {("SparseGPT", "50 %"), ("Wanda", "50 %"), ("Wanda", "2:4")}
     higher = Pivot("Accuracy", points(THREE), "amount_label", False)
     assert ("Magnitude", "50 %") in higher.best and ("Wanda", "50 %") not in higher.best
 
 
-def test_a_paired_test_says_more_than_errors():
+def test_a_paired_test_overrides_the_errors():
     def apart(column, best, others):
         assert (column, best) in {("50 %", "b"), ("2:4", "a")} and best not in others
         return {"a": True, "c": False} if column == "50 %" else {}
@@ -110,7 +110,7 @@ def test_latex_of_a_pivot():
     ]
 
 
-def test_latex_says_what_its_signs_mean():
+def test_latex_explains_its_signs():
     paired = files.latex(item(pivot(is_distinguishable=lambda *_: {}, error_is="half"))).decode()
     assert (
         "$\\pm$: half. " in paired
@@ -120,7 +120,7 @@ def test_latex_says_what_its_signs_mean():
     assert "Bold: best in column.}" in exact and "$\\pm$" not in exact
 
 
-def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
+def test_several_metrics_are_blocks_of_one_table(charts, perplexity_pivot):
     means = pd.DataFrame(
         [("k", "Dense", "nothing removed", 0.443, 0.01), ("l", "Wanda", "50 %", 0.4, 0.01)],
         columns=["key", "series_label", "amount_label", "mean", "stderr"],
@@ -134,7 +134,7 @@ def test_several_numbers_are_blocks_of_one_table(charts, perplexity_pivot):
     assert table.set_index(["Metric", "Method"]).loc[("Mean accuracy (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
 
 
-def test_what_has_no_columns_in_common_is_a_table_of_its_own():
+def test_pivots_without_common_columns_are_separate_tables():
     bits = {("Dense", "nothing removed"): (20.1, 0.4), ("GPTQ", "4 bit"): (26.0, 2.0), ("RTN", "4 bit"): (28.0, 2.0)}
     text = files.latex(item(pivot(), pivot(bits), name="x")).decode()
     check_table(text)
@@ -151,7 +151,7 @@ def test_means_of_several_seeds_are_one_point_with_their_range():
     assert (point["value"], point["low"], point["high"], point["key"]) == pytest.approx((42, 40, 44, "a"))
 
 
-def test_what_is_too_wide_has_smaller_letters_or_both_columns():
+def test_wide_tables_have_a_smaller_font_or_span_both_columns():
     long = {("a", f"{place} numbers of a long name"): (1234.5, 0.1) for place in range(12)}
     names = {"few": 3, "some": 4, "many": 8}
     texts = {
@@ -171,7 +171,7 @@ def test_what_is_too_wide_has_smaller_letters_or_both_columns():
         check_table(text)
 
 
-def test_long_chains_are_broken_at_their_commas_and_plus_signs():
+def test_long_chains_break_at_commas_and_plus_signs():
     chain = "sparsegpt@0.5+lora,batch=4,learning_rate=0.002,minutes=5"
     text = files.latex(item(table=pd.DataFrame({"Chain": [chain], "MB": [1]}))).decode()
     check_table(text)
@@ -185,7 +185,7 @@ def test_the_latex_of_every_chart_parses(charts, kind):
     check_table(files.latex(charts[kind]).decode())
 
 
-def test_no_name_breaks_latex():
+def test_special_characters_are_escaped_in_latex():
     odd = "a_b & 50 % of $x^2 {#1} ~\\input <y>"
     chain = "AdaPrune 20 % + AdaPrune 40 % + AdaPrune"
     values = {(odd, "50 %"): (2.0, 0.1), (chain, "50 %"): (3.0, 0.1)}
@@ -195,7 +195,7 @@ def test_no_name_breaks_latex():
     assert escaped("1 → ∞, ±2") == r"1 $\to$ $\infty$, $\pm$2"
 
 
-def test_a_table_that_is_no_pivot_is_written_by_its_formats():
+def test_a_plain_table_uses_its_formats():
     table = pd.DataFrame({"Stage": ["LoRA", "x_y"], "Seconds": [61.26, None], "Steps": [3, 4], "Why": [None, "a & b"]})
     text = files.latex(item(table=table, formats={"Seconds": "%.1f"})).decode()
     check_table(text)
@@ -203,7 +203,7 @@ def test_a_table_that_is_no_pivot_is_written_by_its_formats():
     assert "{lrrl}" in text
 
 
-def test_the_errors_of_a_value_have_its_decimals():
+def test_errors_have_the_decimals_of_their_value():
     found = pivot(
         {("a", "x"): (25.0, 1.96), ("b", "x"): (1234.0, 45.6), ("c", "x"): (134.0, 0.3), ("d", "x"): (8.3, 0)}
     )
@@ -217,7 +217,7 @@ def test_csv_reads_back_as_numbers(charts):
     assert "caption" not in read and len(read) == 4
 
 
-def test_the_long_csv_says_the_protocol_in_one_column(charts):
+def test_the_long_csv_has_the_protocol_in_one_column(charts):
     read = pd.read_csv(io.BytesIO(files.csv_long(charts["tasks"])))
     assert len(read) == len(charts["tasks"].table) and set(read["caption"]) == {CAPTION}
     assert read["value"].tolist() == pytest.approx(charts["tasks"].table["value"].tolist())
@@ -232,7 +232,7 @@ def test_no_cell_of_a_csv_is_a_formula(name):
     assert long.count(f"'{name}") == 2 and ",-1.5," in long
 
 
-def test_a_table_that_is_higher_than_a_page_goes_on_in_another():
+def test_a_long_table_continues_in_another():
     table = pd.DataFrame({"Layer": [f"layer-{place}" for place in range(2 * HIGHEST + 1)], "Sparsity": 0.5})
     text = files.latex(item(name="layers", table=table)).decode()
     check_table(text)

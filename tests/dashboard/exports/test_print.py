@@ -43,7 +43,7 @@ def texts(page) -> list[str]:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", files.WIDTHS.values())
-def test_a_pdf_is_exactly_as_wide_as_a_column_and_embeds_its_font_and_title(charts, kind, width):
+def test_a_pdf_has_the_column_width_and_embeds_font_and_title(charts, kind, width):
     pdf = files.image(charts[kind], "pdf", width)
     (box,) = re.findall(rb"/MediaBox \[ 0 0 ([\d.]+) ([\d.]+) \]", pdf)
     assert float(box[0]) == 72 * width and float(box[1]) <= 72 * 8.5
@@ -55,7 +55,7 @@ def test_a_pdf_is_exactly_as_wide_as_a_column_and_embeds_its_font_and_title(char
 
 
 @pytest.mark.parametrize("dpi", files.DPI)
-def test_a_png_says_how_large_it_is_and_has_no_transparency(charts, dpi):
+def test_a_png_has_its_resolution_and_no_transparency(charts, dpi):
     image = Image.open(io.BytesIO(files.image(charts["curve"], "png", 3.25, dpi)))
     assert image.mode == "RGB" and image.width == 3.25 * dpi
     assert image.info["dpi"] == pytest.approx((dpi, dpi), abs=0.1)
@@ -77,14 +77,14 @@ def test_the_same_figure_gives_the_same_file(charts):
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("width", files.WIDTHS.values())
 @pytest.mark.parametrize("caption", ["", CAPTION])
-def test_everything_that_is_written_is_inside_the_page(charts, kind, width, caption):
+def test_all_text_is_inside_the_page(charts, kind, width, caption):
     page = print_figures.draw(charts[kind].build(), width, caption)
     for text, box in drawn(page):
         assert box.x0 >= -1 and box.x1 <= page.bbox.x1 + 1, text
         assert box.y0 >= -1 and box.y1 <= page.bbox.y1 + 1, text
 
 
-def test_a_caption_is_in_the_figure_only_where_it_is_asked_for(charts):
+def test_a_caption_is_printed_on_request_only(charts):
     figure = charts["curve"].build()
     with_it, without = (print_figures.draw(figure, 3.25, caption) for caption in (CAPTION, ""))
     assert CAPTION in texts(with_it) and not any("window 2048" in text for text in texts(without))
@@ -93,7 +93,7 @@ def test_a_caption_is_in_the_figure_only_where_it_is_asked_for(charts):
     assert calls[0] != calls[1]
 
 
-def test_the_print_says_what_the_screen_does(charts):
+def test_the_print_has_the_texts_of_the_screen(charts):
     written = texts(print_figures.draw(charts["curve"].build(), 6.75))
     for text in ("dense 20.1", "3.4e5", "Wanda", "2:4 sparsity", "Magnitude"):
         assert text in written
@@ -101,7 +101,7 @@ def test_the_print_says_what_the_screen_does(charts):
     assert "70%" in written
 
 
-def test_what_is_measured_stands_at_its_axis(charts):
+def test_the_axis_title_names_the_metric(charts):
     def axes(kind):
         return print_figures.draw(charts[kind].build(), 3.25).axes[0]
 
@@ -122,7 +122,7 @@ def many(count: int, more: str = "") -> go.Figure:
 
 @pytest.mark.parametrize("width", files.WIDTHS.values())
 @pytest.mark.parametrize(("count", "more"), [(15, ""), (30, " + White-box distillation"), (90, " + AdaPrune")])
-def test_a_legend_of_many_series_leaves_the_plot_its_room_on_a_page(width, count, more):
+def test_a_long_legend_leaves_room_for_the_plot(width, count, more):
     page = print_figures.draw(many(count, more), width)
     plot = page.axes[0].get_position()
     assert page.get_figheight() <= 8.5 and plot.height * page.get_figheight() >= 1.19
@@ -131,19 +131,19 @@ def test_a_legend_of_many_series_leaves_the_plot_its_room_on_a_page(width, count
     assert len({text for text in texts(page) if text.startswith("Method")}) == count
 
 
-def test_a_legend_has_as_many_columns_as_the_letters_leave_room_for():
+def test_a_legend_has_as_many_columns_as_fit():
     columns = [print_figures.draw(many(12), width).legends[0]._ncols for width in (3.25, 6.75)]
     assert columns == [3, 6]
 
 
-def test_a_tall_chart_of_rows_shrinks_to_a_page(shown):
+def test_a_tall_chart_shrinks_to_a_page(shown):
     parts = [shown.assign(series_label=shown["series_label"] + f" {index}") for index in range(8)]
     rows = pd.concat(parts)
     page = print_figures.draw(dots.accuracy_dots(rows, LIGHT, list(dict.fromkeys(rows["task"]))), 3.25)
     assert 8 < page.get_figheight() <= 8.5
 
 
-def test_few_lines_have_their_names_at_their_ends(perplexities):
+def test_few_lines_are_labelled_at_their_ends(perplexities):
     found, dense = perplexities
     one_seed = found.assign(seeds=1)
     build = perplexity_curve(one_seed, dense, figures.RATIO, LIGHT, "passages-eval")
@@ -158,7 +158,7 @@ def test_few_lines_have_their_names_at_their_ends(perplexities):
         assert place[0][1] < end < place[1][1]
 
 
-def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
+def test_lines_without_room_for_end_labels_have_a_legend(perplexities):
     found, dense = perplexities
     packed = perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
@@ -167,7 +167,7 @@ def test_lines_that_end_together_or_apart_have_a_legend(perplexities):
     assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
 
 
-def test_sizes_of_models_do_not_stand_on_each_other(charts):
+def test_labels_of_model_sizes_do_not_overlap(charts):
     page = print_figures.draw(charts["sizes"].build(), 3.25)
     texts(page)
     ticks = [text.get_window_extent() for text in page.axes[0].get_xticklabels()]
@@ -175,23 +175,23 @@ def test_sizes_of_models_do_not_stand_on_each_other(charts):
     assert {"125M", "350M", "175B"} <= {text.strip() for text in texts(page)}
 
 
-def test_a_dollar_is_a_dollar():
+def test_a_dollar_sign_is_printed_literally():
     figure = many(2)
     figure.data[0].name = "$HOME/a$b_c"
     assert "$HOME/a$b_c" in texts(print_figures.draw(figure, 6.75))
 
 
-def test_sessions_may_export_at_once(charts):
+def test_sessions_export_concurrently(charts):
     with ThreadPoolExecutor(4) as sessions:
         made = list(sessions.map(lambda _: files.image(charts["layers"], "pdf", 3.25), range(4)))
     assert len(set(made)) == 1
 
 
-def test_every_methods_mark_can_be_printed():
+def test_the_marker_of_every_method_can_be_printed():
     assert {look(stage.name, LIGHT).symbol for stage in STAGES} <= set(MARKERS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_page_draws_unchecked_can_be_printed(charts, kind, monkeypatch):
+def test_charts_without_validation_can_be_printed(charts, kind, monkeypatch):
     monkeypatch.setattr(drawing, "LOOKED_THROUGH", False)
     assert files.image(charts[kind], "pdf", 3.25).startswith(b"%PDF")

@@ -34,7 +34,7 @@ def table(app) -> pd.DataFrame:
     return app.dataframe[0].value
 
 
-def test_a_csv_is_shown_first_and_stored_at_the_press_of_the_button(store):
+def test_a_csv_is_previewed_and_stored_on_confirmation(store):
     app = given(open_app(RUN), sheet(*ROWS))
     assert list(table(app)["Series"]) == ["my-pruner (imported)"] * 2
     assert list(table(app)["Amount"]) == ["30 %", "50 %"] and not store.results()
@@ -44,7 +44,7 @@ def test_a_csv_is_shown_first_and_stored_at_the_press_of_the_button(store):
     assert not app.file_uploader[0].value
 
 
-def test_a_file_of_lm_eval_is_told_what_it_is_of(store):
+def test_files_of_lm_eval_need_a_model_and_a_label(store):
     app = given(open_app(RUN), *uploads())
     assert app.info[-1].value == "Choose the dense model of these results." and not app.error
     app.selectbox(key="run_import_model").set_value("smollm2-135m").run()
@@ -58,14 +58,14 @@ def test_a_file_of_lm_eval_is_told_what_it_is_of(store):
     assert len(store.samples(result.variant.key, result.measurements[0])) == 4
 
 
-def test_what_is_wrong_is_said_and_nothing_offered(store):
+def test_an_invalid_file_shows_errors_and_no_button(store):
     app = given(open_app(RUN), sheet(ROWS[0], "x"))
     assert "These files cannot be imported" in app.error[0].value
     assert "mine.csv, row 3 has 1 cells" in " ".join(text.value for text in app.text)
     assert "run_import_keep" not in {button.key for button in app.button}
 
 
-def test_the_page_has_every_column(store):
+def test_the_page_lists_every_column(store):
     assert list(table(open_app(RUN))["Column"]) == list(COLUMNS)
 
 
@@ -80,7 +80,7 @@ def collapsed(rows):
     return points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
 
 
-def test_a_series_is_hollow_and_says_what_it_is(rows):
+def test_an_imported_series_is_labelled_and_has_hollow_markers(rows):
     found, dense = collapsed(rows)
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval")
     mine = [
@@ -94,12 +94,12 @@ def test_a_series_is_hollow_and_says_what_it_is(rows):
     assert ours == {"circle"}
 
 
-def test_what_has_no_amount_is_not_said_to_be_whole(rows):
+def test_an_import_without_an_amount_has_the_amount_unknown(rows):
     found, _ = collapsed(rows)
     assert set(found.loc[found["series_label"] == "quant (imported)", "amount_label"]) == {points.UNKNOWN_AMOUNT}
 
 
-def test_what_has_no_amount_or_none_removed_stands_beside_every_amount(filled):
+def test_imports_without_a_pruning_ratio_appear_at_every_amount(filled):
     store_imports(read_imports(uploads(), told(), filled), filled)
     store_imports(read_imports(uploads(), told(label="some", ratio=None), filled), filled)
     store_imports(read_imports(uploads(), told(label="third", ratio="0.3"), filled), filled)
@@ -115,7 +115,7 @@ def test_a_label_that_names_a_method_has_its_colour():
 
 
 @pytest.mark.parametrize("format", exports.IMAGES)
-def test_it_is_printed(rows, format):
+def test_an_imported_series_can_be_printed(rows, format):
     found, dense = collapsed(rows)
     item = exports.Chart(
         name="curve",
@@ -126,7 +126,7 @@ def test_it_is_printed(rows, format):
     assert len(exports.image(item, format, 3.25)) > 1000
 
 
-def test_explore_shows_it_and_offers_only_to_delete_it(filled):
+def test_explore_shows_imports_and_can_only_delete_them(filled):
     store_imports(read_imports([sheet(*ROWS)], None, filled), filled)
     app = open_app(explore_model="smollm2-135m", explore_point="imported@0.5,label=my-pruner")
     assert charts(app)
@@ -138,7 +138,7 @@ def test_explore_shows_it_and_offers_only_to_delete_it(filled):
     assert not app.exception and sum(one.variant.is_external for one in filled.results()) == 1
 
 
-def test_no_run_is_offered_for_it(filled):
+def test_no_runs_are_offered_for_imports(filled):
     store_imports(read_imports([sheet(*ROWS, header=HEADER)], None, filled), filled)
     frame = tidy(filled.results())
     found, _ = collapsed(frame)
@@ -147,7 +147,7 @@ def test_no_run_is_offered_for_it(filled):
     assert imports.preview(read_imports([sheet(*ROWS)], None, filled))["n"].tolist() == [16, 16]
 
 
-def test_explore_shows_a_model_that_was_never_run_here(filled):
+def test_explore_shows_a_model_with_imports_only(filled):
     rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
     store_imports(read_imports([sheet(*rows)], None, filled), filled)
     assert len(charts(open_app(explore_model="org/name"))) == 1
