@@ -38,13 +38,13 @@ def check(rows):
     return len(rows)
 
 
-def test_against_dense(bundled):
+def test_verdicts_against_dense_agree_with_their_intervals(bundled):
     rows = differences_to_dense(bundled, read_shipped_samples)
     assert check(rows) > 1400 and (rows["dataset"] == MEAN).sum() > 50
     assert rows["verdict"].isin(ALONE).sum() > 100  # or the third verdict is not tried
 
 
-def test_against_another_variant_and_in_parts_as_pages_show_them(bundled):
+def test_verdicts_against_a_variant_agree_with_their_intervals(bundled):
     mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
     reference = next(one for one in mine if format_chain(one.variant.stages) == "sparsegpt@0.5")
     rows = differences(mine, reference, read_shipped_samples)
@@ -54,7 +54,7 @@ def test_against_another_variant_and_in_parts_as_pages_show_them(bundled):
         assert check(adjust_together(parts)) > 0
 
 
-def test_changes_from_zero_shot(bundled):
+def test_verdicts_of_few_shot_changes_agree_with_their_intervals(bundled):
     mine = [one for one in bundled if one.variant.model == "smollm2-135m"]
     dense = next(one for one in mine if one.variant.key == one.variant.dense_key)
     rows = fewshot_table([one for one in mine if one is not dense], dense, read_shipped_samples)

@@ -18,7 +18,7 @@ RUN = get_command(app).commands["run"]
 
 
 @pytest.mark.parametrize("key", SHIPPED, ids=[key[:12] for key in SHIPPED])
-def test_a_shipped_variant_prints_as_a_command_that_has_its_key(key):
+def test_a_bundled_variant_prints_a_command_with_its_key(key):
     variant = SHIPPED[key].variant
     for line in reproduce(SHIPPED[key]).splitlines():
         program, command, *words = shlex.split(line)

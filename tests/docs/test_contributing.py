@@ -32,7 +32,7 @@ def test_an_example_derives_from_its_base_class(name, example):
     assert any(name in [base.__name__ for base in one.__mro__[1:]] for one in own)
 
 
-def test_each_file_and_folder_that_is_named_exists():
+def test_each_named_file_and_folder_exists():
     named = FILE.findall(PAGE.read_text(encoding="utf-8"))
     patterns = {name for name in named if "NAME" in name}
     assert len(named) > 5 and patterns == {"dashboard/views/NAME.py"}

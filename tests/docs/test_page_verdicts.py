@@ -22,7 +22,7 @@ def test_no_cell_contradicts_its_interval():
             assert said == "not significant", (low, high, said)
 
 
-def test_columns_of_intervals_say_that_they_are_not_adjusted():
+def test_columns_of_intervals_are_marked_as_unadjusted():
     lines = PAGE.read_text(encoding="utf-8").splitlines()
     heads = {line: lines[place - 1] for place, line in enumerate(lines) if re.fullmatch(r"\|[-|]+\|", line)}
     assert heads

@@ -19,7 +19,7 @@ PAGES = [README, CONTRIBUTING, CHANGELOG, *DOCS, *RECORDS]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_every_link_within_the_project_leads_somewhere(page):
+def test_every_internal_link_has_a_target(page):
     for link in links(tree(page)):
         if re.match(r"[a-z]+:", link):
             continue
@@ -46,20 +46,20 @@ def declared(kind):
     ("kind", "known"),
     [("method", METHODS), ("preparation", PREPARATIONS), ("reconstruction", RECONSTRUCTIONS), ("recovery", RECOVERIES)],
 )
-def test_the_page_of_methods_has_the_registry_with_papers(kind, known):
+def test_the_methods_page_lists_the_registry_with_papers(kind, known):
     rows = [row for table in declared(kind) for row in table]
     expected = [(entry.name, [entry.citation.url] if entry.citation else []) for entry in known]
     assert sorted(rows) == sorted(expected)
 
 
-def test_a_table_of_methods_is_one_family():
+def test_a_table_of_methods_has_one_family():
     families = {method.name: method.family for method in METHODS}
     found = [{families[name] for name, _ in table} - {"dense"} for table in declared("method")]
     assert [len(family) for family in found] == [1] * len(found)
     assert len(set.union(*found)) == len(found)
 
 
-def test_the_page_of_methods_has_the_data_that_each_reads():
+def test_the_methods_page_lists_the_data_requirements():
     words = {"-": "nothing", "calibration data": "calibration", "gradients": "calibration", "training data": "training"}
     shown = {}
     for rows in tables(METHODS_PAGE):
@@ -69,13 +69,13 @@ def test_the_page_of_methods_has_the_data_that_each_reads():
     assert shown == {method.name: method().data_requirement for method in (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS)}
 
 
-def test_the_page_of_imports_has_every_column():
+def test_the_imports_page_lists_every_column():
     *_, rows = tables(PROJECT / "docs" / "import.md")
     shown = [(text(name), text(needed), text(told)) for name, needed, told in rows[1:]]
     assert shown == [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()]
 
 
-def test_the_page_of_licences_has_those_of_the_catalogue():
+def test_the_licences_page_matches_the_catalogue():
     (rows,) = tables(PROJECT / "docs" / "licences.md")
     shown = [(text(name), text(licence)) for name, licence, _ in rows[1:]]
     assert shown == [(card.label, card.licence) for card in (*TASKS.values(), *CORPORA)]

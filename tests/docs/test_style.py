@@ -105,7 +105,7 @@ def test_sentences_of_the_pages_are_short():
     assert not bad, "\n".join(bad)
 
 
-def test_the_checks_find_what_they_look_for():
+def test_the_checks_find_violations():
     module = ast.parse(
         'class Told:\n    """Doc."""\n    gone_share: float = 0\ndef _told(): ...\nx = f"a {1} b" "c d"\n'
     )

@@ -21,7 +21,7 @@ def test_equal_weights_succeed(monkeypatch, capfd):
     assert list(cells(capfd.readouterr().out).values()) == [("equal", "equal")] * 2
 
 
-def test_other_weights_and_what_is_not_made_fail(tmp_path, capfd):
+def test_different_and_missing_weights_fail(tmp_path, capfd):
     shutil.copytree(PROJECT / "core", tmp_path / "core", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("cached_results", "pyproject.toml"):
         (tmp_path / name).symlink_to(PROJECT / name)

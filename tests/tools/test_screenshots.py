@@ -11,7 +11,7 @@ from tests.tools.programs import run_program
 pytestmark = pytest.mark.e2e
 
 
-def test_a_state_is_taken_at_one_width_light_and_dark(tmp_path):
+def test_a_state_is_captured_in_light_and_dark(tmp_path):
     require_chromium()
     with ThreadPoolExecutor(1) as pool:  # the thread of the browser tests runs Playwright already
         code = pool.submit(run_program, "tools.screenshots", tmp_path, "methods", "--width", 400).result()

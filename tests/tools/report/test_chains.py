@@ -27,7 +27,7 @@ def zeroed(method, ratio=0.7, **more):
     return Stage(method=method, ratio=ratio, **more)
 
 
-def test_allocations_stand_beside_the_same_methods_with_all_blocks_alike_and_alps():
+def test_allocations_are_listed_with_uniform_ratios_and_alps():
     made = [
         DENSE,
         variant("b", (zeroed("wanda"),), loss=3.4),
@@ -45,7 +45,7 @@ def test_allocations_stand_beside_the_same_methods_with_all_blocks_alike_and_alp
     assert allocated([one for one in results if not is_allocated(one)], samples).empty
 
 
-def test_embeddings_are_those_that_were_made_smaller_alone():
+def test_the_embedding_table_lists_chains_of_embeddings_only():
     factors = Stage(method="tensor-train", ratio=0.5, pattern="2x", ratio_kind="embedding")
     codes = build_stage("rtn", None, "8bit", {"on": "embedding"})
     narrow = Stage(method="slicegpt", ratio=0.2, ratio_kind="parameters")
@@ -61,7 +61,7 @@ def test_embeddings_are_those_that_were_made_smaller_alone():
     assert table.loc["`rtn@8bit,on=embedding`", "of the embedding removed"] == ""
 
 
-def test_blocks_that_were_pruned_alone_tell_what_their_linears_lose():
+def test_chains_of_some_blocks_show_the_mean_error_by_role():
     layers = [
         LayerReport(name=f"{block}.{role}", block=block, role=role, shape=(2, 2), sparsity=0.5, error=error)
         for block, role, error in ((0, "q", 0.1), (14, "q", 0.3), (0, "up", 0.05), (14, "up", 0.15))
@@ -73,7 +73,7 @@ def test_blocks_that_were_pruned_alone_tell_what_their_linears_lose():
     assert (row["chain"], row["q"], row["up"]) == ("`obs@0.5`", "0.2", "0.1")
 
 
-def test_two_chains_are_read_beside_each_other_on_the_text_of_the_page():
+def test_two_chains_are_compared_on_the_calibration_data_of_the_page():
     other = zeroed("wanda", calibration=TextWindows.parse("passages-calibration:16x2048"))
     mine = zeroed("wanda", calibration=TextWindows.parse("c4-sample:16x2048"))
     made = [

@@ -14,7 +14,7 @@ def bits(method, amount, **parameters):
     return build_stage(method, None, f"{amount}bit", parameters)
 
 
-def test_each_variant_is_a_row_by_its_chain_beside_dense():
+def test_each_chain_has_a_row_compared_with_dense():
     dense = variant("a", (Stage(method="dense"),))
     plain = variant("b", (bits("rtn", 4),), right=20, loss=3.2)
     other = variant("c", (bits("rtn", 4, clip=True),), right=30, loss=3.1, answers=False)
@@ -41,7 +41,7 @@ def test_each_variant_is_a_row_by_its_chain_beside_dense():
     assert list(with_layers["output error"]) == ["0.2500"]
 
 
-def test_only_the_perplexity_of_the_table_stands_beside_dense():
+def test_only_the_perplexity_of_the_text_is_compared_with_dense():
     """Not that of LAMBADA's words."""
     made = [variant("a", (Stage(method="dense"),)), variant("b", (bits("rtn", 4),), right=20, loss=3.2)]
     results, kept = [], {}
@@ -56,7 +56,7 @@ def test_only_the_perplexity_of_the_table_stands_beside_dense():
     assert row[BESIDE_DENSE].startswith("x 1.22 [")
 
 
-def test_the_error_of_a_chain_is_told_where_rounding_is_all_that_was_done():
+def test_output_error_is_shown_for_pure_quantisation_only():
     layer = LayerReport(name="q", block=0, role="q", shape=(2, 2), sparsity=0.0, error=0.25, stage=1)
     chains = [(Stage(method="rotate"), bits("rtn", 4)), (*pruned("wanda"), bits("rtn", 4))]
     for stages, error in zip(chains, (0.25, None), strict=True):
@@ -66,7 +66,7 @@ def test_the_error_of_a_chain_is_told_where_rounding_is_all_that_was_done():
         assert output_error(result.model_copy(update={"layers": (of_weights,)})) is None
 
 
-def test_a_row_that_is_the_model_s_file_as_it_was_says_so():
+def test_a_row_with_the_grid_of_the_model_file_is_marked():
     made = [
         variant("a", (Stage(method="dense"),)),
         *[variant(key, (bits("hqq", 4, **how),)) for key, how in OWN.items()],

@@ -11,7 +11,7 @@ from tests.tools.programs import run_program
 from tools.report import points, results, tables
 
 
-def test_the_page_is_what_the_shipped_rows_say(tmp_path):
+def test_the_page_matches_the_bundled_results(tmp_path):
     assert run_program("tools.report.results", tmp_path / "results.md") == 0
     written = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert written == results.PAGE.read_text(encoding="utf-8"), "`python -m tools.report.results` writes it again"
@@ -26,19 +26,19 @@ def result(method, value, dataset="wikitext2", key=KEY, model=points.MODEL):
     ("value", "written"),
     [(20.7135, "20.71"), (999.99, "999.99"), (3974.2, "3,974"), (984210.0, "9.8e5"), (1.34e12, "1.3e12")],
 )
-def test_numbers_as_people_read_them(value, written):
+def test_numbers_have_a_readable_format(value, written):
     assert points.number(value) == written
     assert points.number(math.nan) == ""
 
 
-def test_a_point_has_the_numbers_of_all_its_variants_and_other_models_stay_out():
+def test_a_point_joins_the_numbers_of_its_variants_of_one_model():
     shipped = [result("wanda", 10.0), result("wanda", 12.0, "passages-eval", OTHER), result("wanda", 9.0, model="m")]
     found = points.points(shipped)
     row = found.loc[("wanda", "", "50 %")]
     assert len(found) == 1 and (row[points.LONG], row[tables.PASSAGES]) == (10.0, 12.0)
 
 
-def test_chains_are_points_of_their_own():
+def test_each_chain_is_a_separate_point():
     def of_chain(place, *stages):
         made = make(perplexity(10.0), key=str(place) * 64, stages=stages)
         return made.model_copy(update={"variant": made.variant.model_copy(update={"model": points.MODEL})})
@@ -57,7 +57,7 @@ def test_chains_are_points_of_their_own():
     }
 
 
-def test_a_point_with_two_answers_is_refused():
+def test_a_point_with_duplicate_results_is_rejected():
     with pytest.raises(ValueError, match="duplicate"):
         points.points([result("wanda", 10.0), result("wanda", 11.0, key=OTHER)])
 
@@ -68,14 +68,14 @@ def made(rows):
     return pd.DataFrame(list(rows.values()), index=index)
 
 
-def test_what_was_not_measured_is_left_empty():
+def test_unmeasured_cells_are_empty():
     found = made({("wanda", "", "50 %"): {points.LONG: 10.0}, ("magnitude", "", "2:4"): {points.LONG: 1e5}})
     table = tables.unstructured_perplexity(found).set_index("method")
     assert list(table.index) == ["magnitude", "wanda"]  # as in the registry
     assert list(table["50 %"]) == ["", "10.00"] and list(table["2:4"]) == ["1.0e5", ""]
 
 
-def test_a_recovery_stands_beside_what_it_began_with():
+def test_a_recovery_shows_the_values_before_and_after():
     numbers = dict.fromkeys([points.LONG, tables.SHORT, tables.PTB, points.accuracy(500)], 50.0)
     after = numbers | {points.LONG: 20.0, points.STEPS: 7.0}
     dense = {points.LONG: 10.0, points.accuracy(500): 60.0}
@@ -86,7 +86,7 @@ def test_a_recovery_stands_beside_what_it_began_with():
     assert points.gap_closed(found, "wanda", "lora", "50 %") == "57 %"  # log(50 / 20) / log(50 / 10)
 
 
-def test_accuracies_of_fewer_documents_than_dense_has_say_so():
+def test_accuracies_on_fewer_documents_than_dense_are_marked():
     few, many = points.accuracy(100), points.accuracy(500)
     found = made(
         {
@@ -105,7 +105,7 @@ def test_accuracies_of_fewer_documents_than_dense_has_say_so():
     assert (dense["mean of seven"], dense["± mean of seven"]) == ("45.0", "0.8")
 
 
-def test_another_seed_stays_out_of_the_points():
+def test_other_seeds_are_excluded_from_the_points():
     other = result("wanda", 11.0, key=OTHER)
     stages = tuple(stage.model_copy(update={"seed": 1}) for stage in other.variant.stages)
     other = other.model_copy(update={"variant": other.variant.model_copy(update={"stages": stages})})
@@ -113,7 +113,7 @@ def test_another_seed_stays_out_of_the_points():
     assert list(found[points.LONG]) == [10.0]
 
 
-def test_speed_is_told_against_dense():
+def test_speed_is_relative_to_dense():
     def speeds(each):
         measured = ("prefill ms/token", "decode ms/token", "memory MB")
         return {f"{name}, batch {batch}": each for name in measured for batch in (1, 4)}

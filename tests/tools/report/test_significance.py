@@ -58,7 +58,7 @@ def shipped(*variants):
 DENSE = variant("0", (Stage(method="dense"),))
 
 
-def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
+def test_bundled_variants_are_compared_with_dense_and_each_other():
     slimllm, lorap = variant("1", pruned("slimllm"), 20, 3.5), variant("2", pruned("lorap"), 20, 4.0)
     _, known, kept = shipped(DENSE, slimllm, lorap, variant("3", pruned("llm-pruner"), 10, answers=False))
     table = significance.removed_apart(known, kept)
@@ -76,7 +76,7 @@ def test_each_is_beside_dense_and_beside_each_other_as_far_as_it_ships():
     assert all(cell.endswith(": worse") for cell in table[RATIOS])
 
 
-def test_every_variant_that_ships_what_it_answered_stands_beside_dense():
+def test_every_variant_with_bundled_answers_is_compared_with_dense():
     svd, magnitude = variant("1", pruned("svd"), 20), variant("2", pruned("magnitude", None, 0.2), 20)
     _, known, kept = shipped(DENSE, svd, magnitude, variant("3", pruned("flap"), 10, answers=False))
     table = significance.every_apart(known, kept)
@@ -85,7 +85,7 @@ def test_every_variant_that_ships_what_it_answered_stands_beside_dense():
     assert significance.every_apart(*shipped(DENSE)[1:]).empty
 
 
-def test_what_is_trained_stands_beside_what_it_was_trained_from():
+def test_a_fine_tuned_variant_is_compared_with_the_pruned_one():
     before, after = pruned("slimllm"), (*pruned("slimllm"), stage("lora"))
     _, known, kept = shipped(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
     (row,) = significance.trained_apart(known, kept).to_dict("records")
@@ -105,7 +105,7 @@ def test_verdicts_are_adjusted_over_the_whole_table():
     assert among[MEANS][0].endswith(third) and ", adjusted p 0." in among[MEANS][0]
 
 
-def test_rows_without_answers_and_other_models_make_no_table():
+def test_results_without_answers_or_of_other_models_give_no_table():
     old = variant("1", pruned("slimllm"), answers=False)
     _, known, kept = shipped((DENSE[0], {}), old)
     for table in significance.PAIRS.values():
@@ -115,7 +115,7 @@ def test_rows_without_answers_and_other_models_make_no_table():
     assert significance.known([elsewhere]) == {}
 
 
-def test_of_two_protocols_the_one_with_more_documents_is_paired():
+def test_the_protocol_with_more_documents_is_paired():
     def both(key, stages, few, many):
         (one, some), (other, more) = variant(key, stages, few, n=N), variant(key, stages, many, n=2 * N)
         return one.updated(other), some | more
@@ -125,12 +125,12 @@ def test_of_two_protocols_the_one_with_more_documents_is_paired():
     assert cell.startswith("-25.0 [")
 
 
-def test_two_variants_of_a_point_are_refused():
+def test_duplicate_variants_of_a_point_are_rejected():
     with pytest.raises(ValueError, match="duplicate"):
         significance.known([variant("1", pruned("wanda"))[0], variant("2", pruned("wanda"))[0]])
 
 
-def test_tasks_have_what_guessing_gets():
+def test_tasks_have_chance_and_majority_baselines():
     words = Measurement(metric="acc", dataset="lambada_openai", value=0.3, n=2, protocol={"limit": 2, "fewshot": 0})
     answers = pd.DataFrame({"doc_id": [0, 1], "acc": [1.0, 0.0], "loglikelihoods": [[-1.0], [-2.0]]})
     dense = DENSE[0].model_copy(update={"measurements": (words, *DENSE[0].measurements)})
@@ -148,7 +148,7 @@ def test_tasks_have_what_guessing_gets():
     }
 
 
-def test_seeds_stand_side_by_side_where_there_are_several():
+def test_methods_with_several_seeds_have_a_column_per_seed():
     drawn = [variant(key, pruned("sparsegpt", seed), loss=3 + seed)[0] for key, seed in (("1", 0), ("2", 1))]
     once = variant("3", pruned("wanda"))[0]
     table = significance.seeds([*drawn, once])
@@ -162,7 +162,7 @@ def test_seeds_stand_side_by_side_where_there_are_several():
     assert markdown(significance.seeds([once])) == ""
 
 
-def test_the_page_takes_new_rows_beside_the_old_ones(monkeypatch):
+def test_the_page_accepts_new_results_with_the_bundled_ones(monkeypatch):
     """Every table and every conditional text, with rows of both kinds."""
     shipped_rows = results.read_measured()
     new = [points.DENSE, *significance.REMOVED, *significance.ZEROED, ("slimllm", "lora", "50 %")]

@@ -16,7 +16,7 @@ def read(*made):
     return [result for result, _ in made], lambda key, row: kept[key].get(row.identity)
 
 
-def test_each_chain_of_the_second_model_stands_beside_its_own_dense_and_the_same_of_the_first():
+def test_chains_of_the_second_model_are_compared_with_dense_and_the_first():
     elsewhere = Stage(method="wanda", ratio=0.5, calibration=TextWindows.parse("passages-calibration:16x2048"))
     results, samples = read(
         variant("0", (Stage(method="dense"),)),
