@@ -50,7 +50,7 @@ def start_child(prepared, draw, place):
 
 
 @pytest.mark.parametrize("isolated", [False, True])
-def test_a_sentence_an_exception_a_death_and_a_memory_limit_are_faults_of_their_try(isolated):
+def test_sentences_exceptions_crashes_and_memory_limits_are_faults(isolated):
     assert run_one(lambda *_: None, isolated=isolated).faults == ()
     assert [fault.sentence for fault in run_one(lambda *_: "wrong", isolated=isolated).faults] == ["wrong"] * 3
     (fault,) = run_one(raise_on_first, isolated=isolated).faults
@@ -63,12 +63,12 @@ def test_a_sentence_an_exception_a_death_and_a_memory_limit_are_faults_of_their_
     assert "MemoryError" in run_one(allocate, isolated=isolated, memory=1.0).faults[0].sentence
 
 
-def test_cases_are_tried_in_turn():
+def test_cases_are_tried_in_order_and_repeated():
     outcome = run_one(lambda given, draw, place: given[1], cases=("first", "second"))
     assert [fault.sentence for fault in outcome.faults] == ["first", "second", "first"]
 
 
-def test_a_family_that_fuzzes_tries_its_cases_once():
+def test_a_fuzzing_family_tries_its_cases_once():
     outcome = run_one(lambda given, draw, place: str(given[1]), cases=("first", "second"), fuzzes=True)
     assert [fault.sentence for fault in outcome.faults] == ["first", "second", "None"]
 
@@ -89,15 +89,15 @@ def test_a_full_run_covers_every_case_of_a_family(family):
         ("samples", product(("local", "shipped"), ("cut", "empty", "garbage", "texts", "all columns as texts"))),
     ],
 )
-def test_a_family_combines_what_it_disturbs_with_how(name, cases):
+def test_a_family_combines_its_targets_and_damages(name, cases):
     assert set(cases) <= set(discover()[name].cases)
 
 
-def test_a_hang_costs_one_try():
+def test_a_hang_is_a_fault_of_one_try():
     assert [fault.number for fault in run_one(hang, seconds=0.1).faults] == [0, 1, 2]
 
 
-def test_what_a_family_started_ends_with_it(tmp_path):
+def test_child_processes_end_with_their_family(tmp_path):
     assert run_one(start_child, prepare=lambda _: tmp_path).faults == ()
     for pid in (tmp_path / "children").read_text().split():
         assert not psutil.pid_exists(int(pid)) or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
@@ -116,7 +116,7 @@ def test_tries_are_repeatable_and_differ():
     assert draws(1) != first
 
 
-def test_a_preparation_that_fails_is_a_fault_and_a_missing_program_is_not():
+def test_a_failed_preparation_is_a_fault_but_a_missing_program_is_not():
     def prepare(folder):
         raise OSError("no")
 
@@ -132,7 +132,7 @@ def python(*arguments):
     )
 
 
-def test_quick_families_run_and_find_nothing():
+def test_quick_families_find_no_faults():
     ended = python("--tries", "3", *(word for name in QUICK for word in ("--only", name)))
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert all(name in ended.stdout for name in QUICK)

@@ -5,7 +5,7 @@ import random
 from tests.attacks.trees import as_json, mutate_tree
 
 
-def test_a_damaged_tree_is_the_same_again_after_others():
+def test_a_damaged_tree_depends_on_its_seed_only():
     tree = {"a": [1, 2, {"b": "c"}], "d": {}, "e": []}
 
     def damage(seed):

@@ -25,7 +25,7 @@ PACKAGE = {
 
 
 @pytest.mark.parametrize(("method", "amount"), [("sparsegpt", "0.5"), ("gptq", "4")])
-def test_the_model_has_the_weights_that_the_peer_leaves(method, amount, tmp_path, monkeypatch):
+def test_the_model_has_the_weights_of_the_peer(method, amount, tmp_path, monkeypatch):
     for name, source in PACKAGE.items():
         file = tmp_path / "llmcompressor" / name
         file.parent.mkdir(parents=True, exist_ok=True)

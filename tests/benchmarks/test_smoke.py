@@ -20,14 +20,14 @@ def test_the_benchmarks_are_found():
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_a_benchmark_runs_to_its_table(name, capsys):
+def test_each_benchmark_prints_a_table(name, capsys):
     module = import_module(f"benchmarks.{name}")
     smoke.smoke(module.main, module.SMOKE)
     printed = capsys.readouterr().out
     assert "┃" in printed and "│" in printed
 
 
-def test_the_flag_gives_tiny_arguments_and_a_tiny_model(monkeypatch):
+def test_the_smoke_flag_uses_tiny_arguments_and_a_tiny_model(monkeypatch):
     seen = []
 
     def main(model: str, windows: int = 16) -> None:

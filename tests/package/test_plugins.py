@@ -38,20 +38,20 @@ def python(machine, folder, tmp_path):
     return run
 
 
-def test_the_command_line_runs_it(python):
+def test_the_command_line_runs_a_plugin(python):
     done = python("-m", "core", "run", "./tiny", "random@0.5", "--perplexity", "text.txt@32:4", "--seed", "3", "--json")
     assert done.returncode == 0, done.stderr
     assert '"method": "random"' in done.stdout and '"seed": 3' in done.stdout
     assert BROKEN in done.stderr and TAKEN in done.stderr and "Traceback" not in done.stderr
 
 
-def test_the_form_offers_it(python):
+def test_the_form_offers_a_plugin(python):
     done = python("-c", FORM)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == ["['random@0.25']", "['random']"]
 
 
 @pytest.mark.full
-def test_the_doctor_names_what_is_left_out(python):
+def test_the_doctor_names_skipped_plugins(python):
     words = " ".join(python("-m", "core", "doctor").stdout.split())  # cells wrap
     assert "plug-in random yes Random, from random_pruning" in words and "the name wanda is already in use" in words

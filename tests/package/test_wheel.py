@@ -63,7 +63,7 @@ def installed(folder, tmp_path_factory):
     assert known.files() == before
 
 
-def test_the_wheel_holds_the_program_only(installed):
+def test_the_wheel_contains_only_the_program(installed):
     folders = {file.relative_to(installed.packages).parts[0] for file in installed.files()}
     packages = {name for name in folders if not name.endswith((".dist-info", ".pth"))}
     assert packages == {"core", "dashboard", "slimscope"}
@@ -75,7 +75,7 @@ def test_the_pages_find_the_glossary(installed):
     assert "stages" in read.stdout, read.stderr
 
 
-def test_the_command_knows_its_version_and_the_bundled_results(installed):
+def test_the_command_prints_its_version_and_the_bundled_results(installed):
     version = installed.slimscope("--version")
     assert version.stdout.startswith("slimscope ") and version.returncode == 0
     listed = installed.slimscope("results", "--csv")
@@ -83,7 +83,7 @@ def test_the_command_knows_its_version_and_the_bundled_results(installed):
     assert "sparsegpt@0.5" in listed.stdout and "smollm2-135m" in listed.stdout
 
 
-def test_a_method_of_another_package_runs_and_its_results_go_to_the_folder_for_user_data(installed, tmp_path):
+def test_a_plugin_method_stores_results_in_the_user_data_folder(installed, tmp_path):
     known = {"PYTHONPATH": str(write_plugin(tmp_path))}
     done = installed.slimscope("run", "./my-model", "random@0.5", "--perplexity", "my-text.txt@32:4", **known)
     assert done.returncode == 0, done.stderr
@@ -92,14 +92,14 @@ def test_a_method_of_another_package_runs_and_its_results_go_to_the_folder_for_u
     assert (installed.home / "cache" / "slimscope").is_dir()
 
 
-def test_a_folder_that_is_named_for_results_is_used(installed, tmp_path):
+def test_the_configured_results_folder_is_used(installed, tmp_path):
     known = {"SLIMSCOPE_RESULTS": str(tmp_path / "mine")}
     done = installed.slimscope("results", "smollm2-135m", "--limit", "1", **known)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "mine" / "local.db").is_file()
 
 
-def test_the_api_is_the_package(installed):
+def test_the_package_provides_the_python_api(installed):
     code = (
         "import slimscope; variant = slimscope.compress('./my-model', 'magnitude@0.25'); "
         "print(variant.chain, len(slimscope.results('smollm2-135m')) > 1000, slimscope.__file__)"
@@ -109,7 +109,7 @@ def test_the_api_is_the_package(installed):
     assert done.stdout.split() == ["magnitude@0.25", "True", str(installed.packages / "slimscope" / "__init__.py")]
 
 
-def test_another_package_named_core_ends_the_command_with_a_sentence(installed, tmp_path):
+def test_another_package_named_core_ends_the_command_with_an_error(installed, tmp_path):
     (tmp_path / "core.py").touch()
     done = installed.slimscope("--version", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
@@ -119,7 +119,7 @@ def test_another_package_named_core_ends_the_command_with_a_sentence(installed, 
     assert str(tmp_path / "core.py") in done.stderr
 
 
-def test_the_dashboard_opens_from_any_folder_and_listens_on_this_machine_only(installed, tmp_path):
+def test_the_dashboard_starts_in_any_folder_and_listens_locally(installed, tmp_path):
     (tmp_path / "core.py").write_text("raise ImportError('not ours')")
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
