@@ -39,7 +39,7 @@ def perplexities(frame):
 
 @pytest.fixture
 def fresh(results_dir, monkeypatch):
-    """The store of a machine where nothing was run yet: it has the shipped rows."""
+    """The store of a machine without runs: it has the bundled rows."""
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     st.cache_data.clear()
     st.cache_resource.clear()
@@ -51,8 +51,8 @@ def fresh(results_dir, monkeypatch):
 
 @pytest.fixture
 def store(monkeypatch, tmp_path, request):
-    """An empty store; no shipped rows beside it."""
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "shipped")
+    """An empty store, without the bundled rows."""
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "bundled")
     return request.getfixturevalue("fresh")
 
 
@@ -65,7 +65,7 @@ def filled(store):
 
 @pytest.fixture
 def typing(monkeypatch):
-    """Let anything be typed into a select box, as in a browser; Streamlit's tester knows only what is offered."""
+    """Let anything be typed into a select box, as in a browser; Streamlit's tester accepts listed options only."""
 
     def as_typed(field):
         return WidgetState(id=field.id, string_value=field.value)

@@ -32,5 +32,5 @@ def charts(app: AppTest) -> list:
 
 
 def read(app: AppTest) -> str:
-    """Return the page's Markdown as a reader sees it: signs that are no markup stand behind a backslash."""
+    """Return the page's Markdown without the backslashes that escape literal signs."""
     return " ".join(text.value for text in app.markdown).replace("\\", "")

@@ -39,7 +39,7 @@ def perplexity(value: float, corpus: str = "passages-eval", window: int = 2048) 
 
 
 def accuracies(loss: float) -> list[Measurement]:
-    """Seven tasks, each nearer to a coin's by `loss` in [0, 1]."""
+    """Seven tasks, with accuracies that fall with `loss` in [0, 1]."""
     protocol = {"limit": 100, "fewshot": 0, "version": 1, "source": "a test", "dtype": "float32"}
     return [
         Measurement(metric=metric, dataset=task, value=best - 0.3 * loss * best, stderr=0.04, n=100, protocol=protocol)
@@ -56,7 +56,7 @@ def result(
     recovery: str | None = None,
     **more,
 ) -> Result:
-    """A result of `method`, with that perplexity, and of a recovery after it."""
+    """Return a result of `method` with that perplexity, with `recovery` as its second stage if there is one."""
     amount = pattern or (None if ratio is None else f"{ratio:g}")
     first = [] if method == "dense" and recovery else [f"{method}@{amount}" if amount else method]
     return chained("+".join([*first, *([recovery] if recovery else [])]), value, seed=seed or 0, **more)
@@ -73,12 +73,12 @@ def chained(
     scored: bool = True,
     **more,
 ) -> Result:
-    """A result of a written chain with that perplexity.
+    """Return a result of a written chain with that perplexity.
 
     It has accuracies where it is `scored` and its ratio is one of those that have them.
     """
-    beside = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(training), seed)
-    stages = resolve_chain(parse(chain), beside)
+    defaults = ChainDefaults(TextWindows.parse(calibration), TextWindows.parse(training), seed)
+    stages = resolve_chain(parse(chain), defaults)
     trains = [data_requirement(stage) == "training" for stage in stages]
     card = BY_ID.get(model)
     revision = card.file.requirement if card and card.packed else "1"  # as runs and imports have it

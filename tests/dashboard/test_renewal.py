@@ -1,4 +1,4 @@
-"""Rows that keep coming show every `PAUSE` seconds; a single change, a deleted row and an own action show at once."""
+"""Pages show continuous changes every `PAUSE` seconds, and a single change, a deleted row or an action at once."""
 
 import pytest
 

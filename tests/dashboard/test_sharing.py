@@ -33,7 +33,7 @@ CHANGES = {
 
 
 class Counted:
-    """A function that is remembered, and how often it was computed."""
+    """A function with cached results, and how often it was computed."""
 
     def __init__(self, compute):
         self.calls = 0

@@ -1,4 +1,4 @@
-"""What tests read from a figure."""
+"""Find traces and arrows in a figure."""
 
 
 def trace(figure, name):

@@ -1,4 +1,4 @@
-"""What was made better is joined by an arrow to what it was made from."""
+"""Arrows connect a pruned variant and its reconstructed or fine-tuned version."""
 
 from core.analysis.frame import tidy
 from core.store import bundled
@@ -18,7 +18,7 @@ def test_an_arrow_connects_pruned_and_fine_tuned_variants():
     (arrow,) = arrows(figure)
     assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
     left, right = figure.layout.xaxis.range
-    assert 0.01 < (arrow.x[0] - 0.5) / (right - left) < 0.03  # beside the error bars, which would hide it
+    assert 0.01 < (arrow.x[0] - 0.5) / (right - left) < 0.03  # not on the error bars, which would hide it
     assert arrow.legendgroup == "SparseGPT + LoRA"
     trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
     assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol

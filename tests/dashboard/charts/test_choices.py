@@ -1,4 +1,4 @@
-"""What there is to choose, and the rows of it."""
+"""The options of Explore, and the rows of the chosen ones."""
 
 import math
 
@@ -40,8 +40,8 @@ def test_pruning_while_training_is_highlighted_if_there_is_room():
     for there, shown in (([], True), (plain, True), (plain + tuned, False)):
         frame = tidy([*there, trained])
         found = points.collapse(frame[frame["metric"] == "perplexity"])
-        lit = choices.default_series(found)
-        assert ("Magnitude while training" in lit) == shown and len(lit) == len(there) + shown
+        highlighted = choices.default_series(found)
+        assert ("Magnitude while training" in highlighted) == shown and len(highlighted) == len(there) + shown
 
 
 def test_compressed_embeddings_alone_have_no_point_by_bits_per_weight():

@@ -1,4 +1,4 @@
-"""A chart in the making is the figure that plotly makes step by step."""
+"""A `Drawing` equals the figure that plotly builds step by step."""
 
 import plotly.graph_objects as go
 

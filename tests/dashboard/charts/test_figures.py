@@ -1,4 +1,4 @@
-"""What the charts show, read from the figures themselves."""
+"""The content of the charts, read from their figures."""
 
 import itertools
 import math
@@ -16,8 +16,8 @@ from dashboard.charts.curve import explained, perplexity_curve
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import SCREEN
 from dashboard.charts.style import DARK, LIGHT, look
+from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.charts.drawn import trace
-from tests.dashboard.shipped import shipped_rows
 from tests.dashboard.synthetic import curve, result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
@@ -42,8 +42,8 @@ def test_lines_connect_ratios_but_not_patterns(chart):
 
 
 def test_seeds_collapse_to_mean_and_range(chart, perplexities):
-    said = points.describe_seeds(perplexities[0])
-    assert said == " Wanda at 50 %: mean and range of 3 seeds."
+    description = points.describe_seeds(perplexities[0])
+    assert description == " Wanda at 50 %: mean and range of 3 seeds."
     assert points.describe_seeds(perplexities[0][perplexities[0]["series_label"] != "Wanda"]) == ""
     wanda = trace(chart, "Wanda")
     middle = list(wanda.x).index(0.5)
@@ -55,9 +55,9 @@ def test_seeds_collapse_to_mean_and_range(chart, perplexities):
 
 def test_the_caption_explains_only_the_drawn_markers(perplexities):
     found, dense = perplexities
-    said = explained(found, dense)
-    assert said.startswith(" Bars: one standard error. Wanda at 50 %: mean and range of 3 seeds.")
-    assert said.endswith(" Hollow markers: N:M sparsity. Grey band: diverged models.") and "Arrow" not in said
+    caption = explained(found, dense)
+    assert caption.startswith(" Bars: one standard error. Wanda at 50 %: mean and range of 3 seeds.")
+    assert caption.endswith(" Hollow markers: N:M sparsity. Grey band: diverged models.") and "Arrow" not in caption
     plain = found[found["pattern"].isna() & (found["value"] < 100) & (found["seeds"] == 1)]
     assert explained(plain, dense) == " Bars: one standard error."
     assert explained(plain.assign(low=plain["value"], high=plain["value"]), dense) == ""
@@ -76,13 +76,13 @@ def test_error_bars_are_the_standard_error(chart):
 def test_diverged_points_are_labelled_in_a_band_without_a_line(chart):
     mine = [found for found in chart.data if found.name == "Magnitude" and found.customdata is not None]
     (line,) = (found for found in mine if len(found.x) == 7)
-    (apart,) = (found for found in mine if "triangle-up" in found.marker.symbol and len(found.x) < 7)
+    (diverged,) = (found for found in mine if "triangle-up" in found.marker.symbol and len(found.x) < 7)
     assert math.isnan(line.y[-1]) and not any(math.isnan(y) for y in line.y[:-1])
-    assert list(apart.marker.symbol) == ["triangle-up"] and apart.mode == "markers"
-    assert apart.customdata[0][2] == pytest.approx(3.4e5)
+    assert list(diverged.marker.symbol) == ["triangle-up"] and diverged.mode == "markers"
+    assert diverged.customdata[0][2] == pytest.approx(3.4e5)
     assert "3.4e5" in texts(chart)
     axis = chart.layout.yaxis
-    assert axis.ticktext[-1] == "diverged" and axis.tickvals[-1] == pytest.approx(apart.y[0])
+    assert axis.ticktext[-1] == "diverged" and axis.tickvals[-1] == pytest.approx(diverged.y[0])
     assert max(y for y in line.y[:-1]) < axis.tickvals[-1] < 10 ** axis.range[1] < DIVERGED * 100
 
 
@@ -92,8 +92,8 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     rows.loc[rows["ratio"] == 0.6, "value"] = math.nan
     broken = perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
     assert texts(broken).count("∞") == 2
-    (apart,) = [found for found in broken.data if found.marker.symbol == ("triangle-up", "triangle-up")]
-    assert all(math.isfinite(value) for value in apart.y)
+    (diverged,) = [found for found in broken.data if found.marker.symbol == ("triangle-up", "triangle-up")]
+    assert all(math.isfinite(value) for value in diverged.y)
 
 
 def test_series_names_at_line_ends_do_not_overlap(chart):
@@ -115,8 +115,8 @@ def test_context_series_are_grey_and_unlabelled(perplexities):
     grey = trace(figure, "Magnitude").line
     assert grey.color == trace(figure, "Wanda").line.color != LIGHT.palette[0]
     assert grey.width < trace(figure, "SparseGPT").line.width
-    assert trace(figure, "Magnitude").customdata[0][0]  # is still pointed at and clicked
-    assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as it is when lit
+    assert trace(figure, "Magnitude").customdata[0][0]  # has a hover and can be clicked
+    assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as if highlighted
 
 
 def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
@@ -146,7 +146,7 @@ PHONE = (290, 250)  # px of the plot
 
 
 def boxes(figure):
-    """Left, bottom, right, top in px of each label beside or over a marker, on a phone."""
+    """Left, bottom, right, top in px of each label next to or over a marker, on a phone."""
     ends = figure.layout.xaxis.range, figure.layout.yaxis.range
     found = []
     for one in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
@@ -183,15 +183,16 @@ def test_labels_do_not_overlap(perplexities, axis):
 
 
 def test_labels_without_room_are_omitted():
-    frame = shipped_rows()
+    frame = bundled_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
-    lit = choices.default_series(found)
-    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(lit) and len(lit) <= choices.MAX_HIGHLIGHTED
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=lit)
-    found = found[found["series_label"].isin(lit)]
+    highlighted = choices.default_series(found)
+    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(highlighted)
+    assert len(highlighted) <= choices.MAX_HIGHLIGHTED
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=highlighted)
+    found = found[found["series_label"].isin(highlighted)]
     patterns = found["pattern"].notna().sum()
     assert 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
     assert overlapping(boxes(figure)) == []

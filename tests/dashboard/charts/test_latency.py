@@ -1,4 +1,4 @@
-"""A variant's speed beside the dense model's."""
+"""The speed of a variant, compared with dense."""
 
 from core.analysis.differences import differences
 from core.results import Measurement
@@ -9,8 +9,8 @@ UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
 def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):
-    told = {"details": {"device": device}, "dataset": "synthetic", "metric": "prefill", "n": 7}
-    rows = [Measurement(value=prefill * batch, protocol={"batch": batch, "dtype": dtype}, **told) for batch in (1, 4)]
+    common = {"details": {"device": device}, "dataset": "synthetic", "metric": "prefill", "n": 7}
+    rows = [Measurement(value=prefill * batch, protocol={"batch": batch, "dtype": dtype}, **common) for batch in (1, 4)]
     one = result(method, 30.0, None if method == "dense" else 0.5)
     return one.model_copy(update={"measurements": (*one.measurements, *rows)})
 

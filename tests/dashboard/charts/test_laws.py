@@ -1,4 +1,4 @@
-"""A law drawn over its points: the band, no line beyond the largest ratio, and the same on paper."""
+"""A law drawn over its points: the band, no line beyond the largest ratio, and the printed chart."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Colours, marks and dashes tell methods, families and parameters."""
+"""Colours, markers and dashes show methods, families and parameters."""
 
 import pandas as pd
 import pytest
@@ -44,6 +44,6 @@ def test_series_of_different_parameters_have_shades_of_one_colour(perplexities):
 def test_methods_have_different_and_stable_styles(theme):
     looks = [look(method.name, theme) for method in METHODS]
     assert len(set(looks)) == len(looks)
-    # Adding a method repaints no other: these are what published figures show.
+    # A new method changes no other colour: published figures show these.
     fixed = {"magnitude": 0, "wanda": 1, "sparsegpt": 2, "slimllm": 8, "llm-pruner": 5, "svd-llm": 4}
     assert {name: theme.palette.index(look(name, theme).color) for name in fixed} == fixed

@@ -1,4 +1,4 @@
-"""Several models as multiples of their own dense perplexity."""
+"""Several models, each relative to its own dense perplexity."""
 
 import pandas as pd
 import pytest
@@ -9,7 +9,7 @@ from dashboard.charts import multiples
 from dashboard.charts.answer import on_each
 from dashboard.charts.figures import RATIO
 from dashboard.charts.style import LIGHT
-from tests.dashboard.shipped import shipped_rows
+from tests.dashboard.bundled import bundled_rows
 
 MODELS = ("smollm2-135m", "opt-125m", "opt-1.3b")
 
@@ -19,7 +19,7 @@ def frames() -> dict[str, pd.DataFrame]:
     papers = {
         model: tidy(one for one in paper_results().values() if one.variant.model == model) for model in MODELS[1:]
     }
-    return {MODELS[0]: shipped_rows(MODELS[0])} | papers
+    return {MODELS[0]: bundled_rows(MODELS[0])} | papers
 
 
 @pytest.fixture(scope="module")

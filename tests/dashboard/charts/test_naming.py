@@ -1,4 +1,4 @@
-"""What points are called in addresses."""
+"""The names of points in addresses."""
 
 from types import SimpleNamespace
 

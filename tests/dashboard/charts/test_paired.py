@@ -1,4 +1,4 @@
-"""Paired differences as charts and tables show them, of made-up outcomes."""
+"""Paired differences in charts and tables, on made-up outcomes."""
 
 import math
 
@@ -17,7 +17,7 @@ from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import DARK, LIGHT, faded
 from tests.dashboard.synthetic import answered, result
 
-UNTOLD = "not significant"
+NOT_SIGNIFICANT = "not significant"
 
 
 @pytest.fixture(scope="module")
@@ -55,8 +55,8 @@ def compared(one, other, samples):
     return differences([one], other, lambda key, number: samples[key].get(number.identity))
 
 
-def told(kept):
-    """(the frame of differences to dense, the frame of all numbers)."""
+def dense_differences(kept):
+    """Return the frame of paired differences to dense, and the frame of all numbers."""
     results, samples = kept
     known, frame = {one.variant.key: one for one in results}, tidy(results)
     groups = [[known[key] for key in keys] for keys in points.by_seed(frame)]
@@ -65,8 +65,8 @@ def told(kept):
 
 
 def drawn(kept, at="50 %"):
-    """(rows of the differences' chart, the differences they are of)."""
-    found, frame = told(kept)
+    """Return the rows of the chart of differences, and their differences."""
+    found, frame = dense_differences(kept)
     here = points.at_amount(zeroshot.headline(frame), at)
     both = zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here))
     together = adjust_together(paired.of_shown(found, both))
@@ -74,9 +74,9 @@ def drawn(kept, at="50 %"):
 
 
 def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
-    """(figure, rows): the chart of scores, the series of `others` behind."""
+    """Return figure, rows, differences and lines of the chart of scores; `others` are context series."""
     rows, together = drawn(kept)
-    found, frame = told(kept)
+    found, frame = dense_differences(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
     both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     lines, shown = paired.lines(both), [one for one in both["series_label"].unique() if one not in others]
@@ -140,7 +140,7 @@ def test_not_significant_pairs_are_faded(kept, theme):
     color = theme.palette[2]
     for same in dots_of(figure, "SparseGPT"):
         assert same.marker.color == same.error_x.color == faded(color, theme) != color
-        assert UNTOLD in same.hovertemplate and "adjusted p = 1, Holm over the 3" in same.hovertemplate
+        assert NOT_SIGNIFICANT in same.hovertemplate and "adjusted p = 1, Holm over the 3" in same.hovertemplate
     assert dots_of(figure, "Magnitude")[-1].marker.color == theme.palette[0]
 
 
@@ -159,9 +159,9 @@ def test_a_faded_colour_is_blended_with_the_page_colour():
 def test_unpaired_variants_are_named_with_the_reason(without_wanda):
     rows, _ = drawn(without_wanda)
     assert set(rows.loc[rows["unpaired_reason"].isna(), "series_label"]) == {"Magnitude", "SparseGPT"}
-    said = paired.unpaired(rows)
-    assert "Wanda (per-document answers were not stored)" in said
-    assert "RIA (a mean of 2 seeds)" in said and "Magnitude" not in said
+    message = paired.unpaired(rows)
+    assert "Wanda (per-document answers were not stored)" in message
+    assert "RIA (a mean of 2 seeds)" in message and "Magnitude" not in message
 
 
 def test_a_task_without_answers_is_named_alone(kept):
@@ -173,7 +173,7 @@ def test_a_task_without_answers_is_named_alone(kept):
 
 
 def test_holm_counts_only_shown_comparisons(kept):
-    found, _ = told(kept)
+    found, _ = dense_differences(kept)
     whole, part = found[found["dataset"] == MEAN], drawn(kept)[1]
     part = part[part["dataset"] == MEAN]
     part = part[part["unpaired_reason"].isna()]
@@ -182,11 +182,11 @@ def test_holm_counts_only_shown_comparisons(kept):
     assert list(again["p_adjusted"]) == list(part["p_adjusted"])
     smallest = part["p"].astype(float).idxmin()
     assert part.loc[smallest, "p_adjusted"] == pytest.approx(min(1, 3 * part.loc[smallest, "p"]))
-    assert set(part.loc[part["p_adjusted"] > ALPHA, "verdict"]) <= {UNTOLD}
+    assert set(part.loc[part["p_adjusted"] > ALPHA, "verdict"]) <= {NOT_SIGNIFICANT}
 
 
 def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
-    found, frame = told(kept)
+    found, frame = dense_differences(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
     both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
@@ -203,7 +203,7 @@ def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
 
 def test_without_stored_answers_chance_comes_from_the_catalogue(kept):
     results, _ = kept
-    found, frame = told((results, {one.variant.key: {} for one in results}))
+    found, frame = dense_differences((results, {one.variant.key: {} for one in results}))
     here = points.at_amount(zeroshot.headline(frame), "50 %")
     both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
     assert both["majority"].isna().all()
@@ -213,8 +213,8 @@ def test_without_stored_answers_chance_comes_from_the_catalogue(kept):
 
 
 def curve_of(kept):
-    """(points, dense, the differences of their perplexities)."""
-    found, frame = told(kept)
+    """Return the points, dense, and the differences of their perplexities."""
+    found, frame = dense_differences(kept)
     rows = frame[frame["metric"] == "perplexity"]
     curve, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
     return curve, dense, adjust_together(paired.of_shown(found[found["metric"] == "perplexity"], curve))
@@ -223,19 +223,19 @@ def curve_of(kept):
 def test_the_hover_of_a_curve_shows_ratio_and_verdict(without_wanda):
     curve, dense, found = curve_of(without_wanda)
     figure = perplexity_curve(paired.of_curve(found, curve), dense, figures.RATIO, LIGHT, "x")
-    said = {custom[0]: custom[3] for one in figure.data if one.customdata is not None for custom in one.customdata}
+    hovers = {custom[0]: custom[3] for one in figure.data if one.customdata is not None for custom in one.customdata}
     results, _ = without_wanda
     key = results[1].variant.key
     row = found.set_index("key").loc[key]
     assert row["ratio"] == pytest.approx(results[1].measurements[0].value / results[0].measurements[0].value)
-    assert f"<br>{row['ratio']:.3g} times dense<br>unadjusted 95 % from " in said[key]
-    assert said[key].endswith("<br>worse<br>adjusted p < 0.001, Holm over the 4 shown")
-    assert "dense" not in said[results[2].variant.key]  # its outcomes were not kept
+    assert f"<br>{row['ratio']:.3g} times dense<br>unadjusted 95 % from " in hovers[key]
+    assert hovers[key].endswith("<br>worse<br>adjusted p < 0.001, Holm over the 4 shown")
+    assert "dense" not in hovers[results[2].variant.key]  # its outcomes are not stored
 
 
 def test_the_table_contains_intervals_and_verdicts(without_wanda):
     curve, dense, perplexities = curve_of(without_wanda)
-    found, frame = told(without_wanda)
+    found, frame = dense_differences(without_wanda)
     accuracies = adjust_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
     table = comparison(curve, zeroshot.seven_means(zeroshot.headline(frame)), dense, perplexities, accuracies)
     table = table.set_index(["Method", "Amount"])
@@ -258,7 +258,7 @@ def test_the_table_contains_intervals_and_verdicts(without_wanda):
     for column in ("Perplexity is", "Accuracy is"):
         assert table.loc[("Wanda", "50 %"), column] == "cannot be paired"
         assert pd.isna(table.loc[("Dense", "0 %"), column])
-    assert table.loc[("SparseGPT", "50 %"), "Accuracy is"] == UNTOLD
+    assert table.loc[("SparseGPT", "50 %"), "Accuracy is"] == NOT_SIGNIFICANT
     wanda = table.loc[("Wanda", "50 %")]
     assert wanda["Times dense"] > 1 and not math.isnan(wanda["Accuracy vs dense"])
     assert pd.isna(wanda["Times dense, unadjusted 95 %"]) and wanda["Perplexity, adjusted p"] == ""

@@ -1,4 +1,4 @@
-"""The papers' tables, drawn."""
+"""Charts of published tables."""
 
 import pytest
 

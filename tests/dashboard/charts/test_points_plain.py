@@ -1,4 +1,4 @@
-"""Points of many rows at once are those that are made one by one, also of odd rows."""
+"""Points computed from all rows at once equal those of a plain loop, also for unusual rows."""
 
 import math
 
@@ -15,7 +15,7 @@ from dashboard.charts import points, zeroshot
 from tests.dashboard.synthetic import accuracies, chained, curve, result
 
 
-def odd() -> pd.DataFrame:
+def unusual_rows() -> pd.DataFrame:
     """Rows of several seeds, limits and patterns, some without errors, some that diverged, one of another version, and
     some that were imported."""
     results = [*curve(), chained("wanda@0.5+lora", 30.0), chained("magnitude@2:4+adaprune", 31.0)]
@@ -24,7 +24,7 @@ def odd() -> pd.DataFrame:
     changed = []
     for place, one in enumerate(results):
         numbers = list(one.measurements)
-        if place % 3 == 0 and len(numbers) > 1:  # another limit beside the first, once without an error
+        if place % 3 == 0 and len(numbers) > 1:  # a second limit, once without an error
             more = [row.model_copy(update={"n": 200, "protocol": row.protocol | {"limit": 200}}) for row in numbers[1:]]
             numbers += [more[0].model_copy(update={"stderr": None}), *more[1:]] if place % 2 else more
         if place % 4 == 1:
@@ -38,23 +38,23 @@ def odd() -> pd.DataFrame:
 
 
 def imported(like: Result) -> list[Result]:
-    """Results with the numbers of another: with half removed, by a pattern, with nothing removed, with no amount."""
+    """Return imports with the numbers of `like`: half removed, by a pattern, nothing removed, and without an amount."""
     numbers = tuple(row.model_copy(update={"origin": "external"}) for row in like.measurements)
-    told = [("a", "0.5", None), ("a", None, "2:4"), ("b", "0", None), ("c", None, None)]
-    series = [parse_series(like.variant.model, *one, "sparsity") for one in told]
+    amounts = [("a", "0.5", None), ("a", None, "2:4"), ("b", "0", None), ("c", None, None)]
+    series = [parse_series(like.variant.model, *one, "sparsity") for one in amounts]
     every = [one.variant(lambda model: ModelId(model, "r"), {}) for one in series]
     return [Result(variant=variant, footprint=None, measurements=numbers) for variant in every]
 
 
 def where(row: pd.Series) -> str:
-    """What is said to be removed of a row's variant."""
-    untold = row["method"] == IMPORTED and pd.isna(row["ratio"]) and pd.isna(row["pattern"])
-    return points.UNKNOWN_AMOUNT if untold else format_amount(row["ratio"], row["pattern"])
+    """Return the amount label of a row's variant."""
+    unknown = row["method"] == IMPORTED and pd.isna(row["ratio"]) and pd.isna(row["pattern"])
+    return points.UNKNOWN_AMOUNT if unknown else format_amount(row["ratio"], row["pattern"])
 
 
 @pytest.fixture(scope="module")
 def rows():
-    return odd()
+    return unusual_rows()
 
 
 def same(found: pd.DataFrame, expected: list[dict]) -> None:
@@ -73,8 +73,8 @@ def plain_points(rows: pd.DataFrame) -> list[dict]:
         values, first = [math.inf if math.isnan(value) else value for value in part["value"]], part.iloc[0]
         value, stderr = sum(values) / len(values), 0.0 if pd.isna(first["stderr"]) else first["stderr"]
         low, high = (value - stderr, value + stderr) if len(values) == 1 else (min(values), max(values))
-        told = {"series_label": label, "key": first["key"], "amount_label": where(first), "seeds": len(values)}
-        found.append(told | {"value": value, "low": low, "high": high, "packed_mb": part["packed_mb"].mean()})
+        point = {"series_label": label, "key": first["key"], "amount_label": where(first), "seeds": len(values)}
+        found.append(point | {"value": value, "low": low, "high": high, "packed_mb": part["packed_mb"].mean()})
     return found
 
 
@@ -96,14 +96,14 @@ def test_accuracies_match_a_plain_loop_over_tasks(rows):
 
 
 def test_headline_rows_have_the_metric_of_their_task(rows):
-    told = [
+    expected = [
         (row["key"], row["dataset"])
         for _, row in rows.iterrows()
         if row["metric"]
         == {"hellaswag": "acc_norm", "arc_challenge": "acc_norm", "openbookqa": "acc_norm"}.get(row["dataset"], "acc")
     ]
     found = zeroshot.headline(rows)
-    assert list(zip(found["key"], found["dataset"], strict=True)) == told
+    assert list(zip(found["key"], found["dataset"], strict=True)) == expected
     compressed = found[~points.is_dense(found)]
     assert zeroshot.scored(rows) == set(compressed["key"])
 
@@ -134,8 +134,8 @@ def test_means_of_seven_match_a_plain_loop_over_variants(rows):
         ]
         if whole := list(sevens(numbers).values()):
             value, stderr = mean(max(whole, key=lambda group: sum(row.n for row in group)))
-            told = {"key": key, "series_label": label, "amount_label": where(part.iloc[0]), "mean": value}
-            expected.append(told | {"stderr": math.nan if stderr is None else stderr})
+            point = {"key": key, "series_label": label, "amount_label": where(part.iloc[0]), "mean": value}
+            expected.append(point | {"stderr": math.nan if stderr is None else stderr})
     assert 0 < len(expected) < scored["key"].nunique()
     assert any(math.isnan(one["stderr"]) for one in expected)
     same(zeroshot.seven_means(scored), expected)

@@ -1,4 +1,4 @@
-"""What a scan found, as a table and as charts."""
+"""Sensitivity scans, as tables and as charts."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""Accuracy against demonstrations: a panel a kind of prompt, and the table beside it."""
+"""Accuracy by number of few-shot examples: a panel per kind of prompt, and the table."""
 
 import pandas as pd
 import pytest
@@ -35,7 +35,7 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     assert [one.text for one in figure.layout.annotations] == [
         "<b>Drawn at random</b>",
         "<b>As turns of a chat</b>",
-        "<b>Most like the question, most<br>similar last</b>",  # beside each other on a phone
+        "<b>Most like the question, most<br>similar last</b>",  # side by side on a phone
     ]
     panels = {axis: [one for one in figure.data if one.xaxis == axis] for axis in ("x", "x2", "x3")}
     for axis, steps in (("x", [0, 1, 8]), ("x2", [0, 8]), ("x3", [0, 8])):

@@ -1,4 +1,4 @@
-"""Series that are shown together at first are told apart without colour vision, and in a grey print."""
+"""Highlighted series are distinguishable without colour vision, and in grey print."""
 
 import itertools
 
@@ -16,7 +16,7 @@ DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
 )
 TO_XYZ = np.array([[0.4124, 0.3576, 0.1805], [0.2126, 0.7152, 0.0722], [0.0193, 0.1192, 0.9505]])
 WHITE = TO_XYZ.sum(axis=1)
-APART = 10.0  # CIE 1976 distance in Lab that is seen at a glance between thin lines
+MIN_DISTANCE = 10.0  # CIE 1976 distance in Lab that is seen at a glance between thin lines
 FAMILIES = list(dict.fromkeys(method.family for method in METHODS if method.takes_amount))
 
 
@@ -36,10 +36,10 @@ def seen(colour: str, eyes: str) -> np.ndarray:
     return lab(DEUTERANOPIA @ light if eyes == "deuteranopia" else np.full(3, TO_XYZ[1] @ light))
 
 
-def apart(one: SeriesStyle, other: SeriesStyle, eyes: str) -> bool:
+def distinguishable(one: SeriesStyle, other: SeriesStyle, eyes: str) -> bool:
     if (one.symbol, one.dash) != (other.symbol, other.dash):
         return True
-    return float(np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes))) >= APART
+    return float(np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes))) >= MIN_DISTANCE
 
 
 def test_simulated_colour_vision_matches_the_literature():
@@ -51,7 +51,7 @@ def test_simulated_colour_vision_matches_the_literature():
 
 @pytest.fixture(scope="module")
 def shown():
-    """What the series that Explore lights at first are made of, by (model, family), of what ships."""
+    """The stages of the bundled series that Explore highlights by default, by (model, family)."""
     frame = tidy(list(bundled.read_measured().results.values()))
     found = {}
     for model, rows in frame.groupby("model"):
@@ -63,9 +63,9 @@ def shown():
             mine = choices.curved(mine, figures.BITS if family == "quantisation" else figures.RATIO)
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
             made = points.collapse(choices.filter_by_text(mine[~points.is_dense(mine)], *of))
-            lit = made[made["series_label"].isin(choices.default_series(made))] if len(made) else made
+            highlighted = made[made["series_label"].isin(choices.default_series(made))] if len(made) else made
             found[str(model), family] = {
-                row["series_label"]: (row["parts"], row["series_chain"]) for _, row in lit.iterrows()
+                row["series_label"]: (row["parts"], row["series_chain"]) for _, row in highlighted.iterrows()
             }
     return found
 
@@ -78,7 +78,7 @@ def test_the_highlighted_series_of_a_family_are_distinguishable(shown, eyes, the
         (model, one, other)
         for (model, _), made_of in shown.items()
         for one, other in itertools.combinations(looks(made_of, theme).values(), 2)
-        if not apart(one, other, eyes)
+        if not distinguishable(one, other, eyes)
     ]
     assert alike == []
 

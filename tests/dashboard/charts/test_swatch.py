@@ -1,4 +1,4 @@
-"""A method's mark as a small picture: in its colour, and no other method's."""
+"""The marker of each method as a small picture in its colour, different from all others."""
 
 import re
 from base64 import b64decode

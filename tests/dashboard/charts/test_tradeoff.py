@@ -1,4 +1,4 @@
-"""The trade-off's chart, what is said of a budget, and where labels stand, read from figures and tables."""
+"""The chart, the answer and the labels of the trade-off, read from figures and tables."""
 
 import itertools
 import math
@@ -17,7 +17,7 @@ from dashboard.charts.figures import PREFILL
 from dashboard.charts.paired import CANNOT
 from dashboard.charts.style import DARK, LIGHT, look
 from dashboard.exports.print_figures import draw
-from tests.dashboard.shipped import shipped_rows
+from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.synthetic import curve, result
 
 NO_LIMIT = Budget()
@@ -37,7 +37,7 @@ def every():
 
 @pytest.fixture(scope="module")
 def measured():
-    frame = shipped_rows()
+    frame = bundled_rows()
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     return candidates(rows, next(iter(of_documents(frame).values())))
 
@@ -49,7 +49,7 @@ def chart(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, them
 
 
 def marked(figure):
-    """The key of every mark with its colour and symbol."""
+    """Return colour and symbol of each marker by its key."""
     found = {}
     for trace in (one for one in figure.data if one.customdata is not None):
         symbols = (
@@ -111,15 +111,15 @@ def test_the_pareto_front_is_a_step_line_up_to_the_limit(every):
 
 
 @pytest.mark.parametrize(
-    ("budget", "quality", "said", "height"),
+    ("budget", "quality", "label", "height"),
     [
         (Budget(times_dense=1.5), PERPLEXITY, "1.5 times dense", 1.5 * 20.1),
         (Budget(mean_accuracy=0.4), ACCURACY, "40 % mean accuracy", 40),
     ],
 )
-def test_a_limit_of_the_quality_is_a_labelled_line(every, budget, quality, said, height):
+def test_a_limit_of_the_quality_is_a_labelled_line(every, budget, quality, label, height):
     figure = chart(every, budget, quality)
-    assert said in texts(figure)
+    assert label in texts(figure)
     lines = [trace for trace in figure.data if trace.legendgroup == "limits" and trace.mode == "lines"]
     assert len(lines) == 1 and list(lines[0].y) == pytest.approx([height] * 2)
     low, high = figure.layout.yaxis.range
@@ -195,16 +195,16 @@ def test_named_labels_never_overlap_and_fall_back_to_the_short_name(markers):
 def test_the_answer_names_the_best_and_counts_other_fitting_variants(every):
     budget = Budget(packed_mb=200, times_dense=2)
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
-    said = ranking.answer(found, budget, PERPLEXITY)
-    assert said.startswith(
+    answer = ranking.answer(found, budget, PERPLEXITY)
+    assert answer.startswith(
         "At most 200 MB packed and 2 times dense: **SparseGPT + LoRA, 50 %** (176 MB packed, 1.24 times dense"
     )
-    assert found["fits"].sum() == 4 and said.endswith("; 3 others fit.")
+    assert found["fits"].sum() == 4 and answer.endswith("; 3 others fit.")
     impossible = Budget(packed_mb=10)
     found = ranked(every, impossible, "packed_mb", PERPLEXITY)
-    said = ranking.answer(found, impossible, PERPLEXITY).split("\n")
-    assert said[0] == "No variant fits the budget: at most 10 MB packed. Nearest:" and len(said) == 4
-    assert all("MB packed over (" in line for line in said[1:])
+    answer = ranking.answer(found, impossible, PERPLEXITY).split("\n")
+    assert answer[0] == "No variant fits the budget: at most 10 MB packed. Nearest:" and len(answer) == 4
+    assert all("MB packed over (" in line for line in answer[1:])
 
 
 def test_the_answer_names_not_significant_differences_to_the_best(every):
@@ -229,8 +229,8 @@ def test_the_answer_names_not_significant_differences_to_the_best(every):
 def test_fitting_variants_without_the_quality_are_counted(every):
     budget = Budget(packed_mb=200)
     found = ranked(every[every["chain"] == "wanda@0.6"], budget, "packed_mb", ACCURACY)
-    said = ranking.answer(found, budget, ACCURACY)
-    assert said == "At most 200 MB packed: 1 variant fits, but mean accuracy not measured."
+    answer = ranking.answer(found, budget, ACCURACY)
+    assert answer == "At most 200 MB packed: 1 variant fits, but mean accuracy not measured."
 
 
 def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):

@@ -1,4 +1,4 @@
-"""What a page exports: names, whole pages of HTML, and everything as one ZIP."""
+"""Exports of a page: file names, HTML pages, and one ZIP with all files."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Tables as papers print them: the frame's own numbers, what is best, and LaTeX that holds together."""
+"""Tables as papers print them: the values of the frame, the best in bold, and valid LaTeX."""
 
 import io
 import math
@@ -70,12 +70,12 @@ def test_the_best_value_and_those_within_its_error_are_bold():
 
 
 def test_a_paired_test_overrides_the_errors():
-    def apart(column, best, others):
+    def is_distinguishable(column, best, others):
         assert (column, best) in {("50 %", "b"), ("2:4", "a")} and best not in others
         return {"a": True, "c": False} if column == "50 %" else {}
 
     keyed = points(THREE).assign(key=["a", "b", "c", "d", "a", "b", "c"])
-    found = Pivot("Perplexity", keyed, "amount_label", True, is_distinguishable=apart).best
+    found = Pivot("Perplexity", keyed, "amount_label", True, is_distinguishable=is_distinguishable).best
     assert found == {("SparseGPT", "50 %"), ("Magnitude", "50 %"), ("Wanda", "2:4")}
 
 
@@ -186,10 +186,10 @@ def test_the_latex_of_every_chart_parses(charts, kind):
 
 
 def test_special_characters_are_escaped_in_latex():
-    odd = "a_b & 50 % of $x^2 {#1} ~\\input <y>"
+    special = "a_b & 50 % of $x^2 {#1} ~\\input <y>"
     chain = "AdaPrune 20 % + AdaPrune 40 % + AdaPrune"
-    values = {(odd, "50 %"): (2.0, 0.1), (chain, "50 %"): (3.0, 0.1)}
-    text = files.latex(item(pivot(values), caption=odd)).decode()
+    values = {(special, "50 %"): (2.0, 0.1), (chain, "50 %"): (3.0, 0.1)}
+    text = files.latex(item(pivot(values), caption=special)).decode()
     check_table(text)
     assert r"\textbackslash{}input" in text and r"\begin{tabular}[t]{@{}l@{}}AdaPrune 20 \% + AdaPrune \\ 40 \%" in text
     assert escaped("1 → ∞, ±2") == r"1 $\to$ $\infty$, $\pm$2"

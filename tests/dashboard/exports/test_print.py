@@ -1,4 +1,4 @@
-"""Printed figures: as wide as a column, no taller than a page, named, and whole by themselves."""
+"""Printed figures: in the column width, at most as high as a page, titled and self-contained."""
 
 import io
 import re
@@ -23,7 +23,7 @@ KINDS = ("curve", "tasks", "layers", "sizes")
 
 
 def drawn(page) -> list[tuple[str, Bbox]]:
-    """Return what is written on a page, in one line each, and where."""
+    """Return each text on a page, in one line, with its box."""
     found, draw = [], Text.draw
 
     def record(self, renderer, *args, **kwargs):
@@ -112,7 +112,7 @@ def test_the_axis_title_names_the_metric(charts):
 
 
 def many(count: int, more: str = "") -> go.Figure:
-    """A curve of so many methods."""
+    """Return a curve of `count` methods."""
     figure = go.Figure(layout=layout(LIGHT, 440))
     look = {"mode": "lines+markers", "marker": {"symbol": "circle", "color": "#000"}, "line": {"color": "#000"}}
     for index in range(count):

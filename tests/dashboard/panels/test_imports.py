@@ -1,4 +1,4 @@
-"""Files with results of other programs, on the Run page, and the series that come of them on Explore."""
+"""Imported results of other programs: their files on the Run page, and their series on Explore."""
 
 import pandas as pd
 import pytest
@@ -19,7 +19,7 @@ RUN = "views/run.py"
 OWN = "smollm2-135m,my-pruner,{ratio},{pattern},perplexity,passages-eval,{value},0.9,16,2048,16,,,float32,,"
 ROWS = [OWN.format(ratio=ratio, pattern="", value=value) for ratio, value in ((0.3, 25), (0.5, 40))]
 PATTERN = OWN.format(ratio="", pattern="2:4", value=60)
-UNTOLD = OWN.format(ratio="", pattern="", value=30).replace("my-pruner", "quant")
+NO_AMOUNT = OWN.format(ratio="", pattern="", value=30).replace("my-pruner", "quant")
 
 
 def given(app, *files):
@@ -71,7 +71,7 @@ def test_the_page_lists_every_column(store):
 
 @pytest.fixture
 def rows(filled):
-    found = read_imports([sheet(*ROWS, PATTERN, UNTOLD)], None, filled)
+    found = read_imports([sheet(*ROWS, PATTERN, NO_AMOUNT)], None, filled)
     return tidy([*curve(), *found.results])
 
 
@@ -130,8 +130,8 @@ def test_explore_shows_imports_and_can_only_delete_them(filled):
     store_imports(read_imports([sheet(*ROWS)], None, filled), filled)
     app = open_app(explore_model="smollm2-135m", explore_point="imported@0.5,label=my-pruner")
     assert charts(app)
-    said = read(app)
-    assert "Compressed and measured by other tools" in said
+    page = read(app)
+    assert "Compressed and measured by other tools" in page
     keys = {button.key for button in app.button}
     assert "explore_delete" in keys and "explore_save" not in keys and not app.code
     app.button(key="explore_delete").click().run()

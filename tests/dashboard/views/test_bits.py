@@ -1,4 +1,4 @@
-"""Weights of a few bits on the pages: asked for as bits, and shown by size, not by a share removed."""
+"""Quantised weights on the pages: the form has a field for bits, and charts show them by size."""
 
 import pandas as pd
 
@@ -34,7 +34,7 @@ def test_the_heat_map_shows_bits_as_whole_numbers():
 
 
 def test_fields_for_groups_appear_only_with_bits(fresh):
-    """A pruning that rounds nothing has no fields for groups."""
+    """Pruning without quantisation has no fields for groups."""
     labels = {one.label for one in open_app("views/run.py", chain="sparsegpt@0.5").number_input}
     assert "Bits of a kept weight" in labels and "Group size" not in labels
     app = open_app("views/run.py", chain="sparsegpt@0.5,bits=4")

@@ -1,4 +1,4 @@
-"""What Explore says of differences to the dense model, on a store of made-up outcomes."""
+"""Paired differences to the dense model on Explore, on a store of made-up outcomes."""
 
 import json
 
@@ -25,7 +25,7 @@ def answers(store):
     return store
 
 
-def said(app) -> str:
+def captions(app) -> str:
     return " ".join(caption.value for caption in app.caption)
 
 
@@ -41,17 +41,17 @@ def control(app, key):
 def test_explore_shows_paired_differences_or_accuracies(answers):
     app = open_app()
     assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
-    assert "Magnitude" in titles(app) and "Bars: unadjusted 95 % intervals" in said(app)
+    assert "Magnitude" in titles(app) and "Bars: unadjusted 95 % intervals" in captions(app)
     control(app, "explore_as").set_value("Accuracy").run()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert "majority class" in titles(app)
-    assert "Chance: a random choice" in said(app) and "Majority class: always" in said(app)
+    assert "Chance: a random choice" in captions(app) and "Majority class: always" in captions(app)
     assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
 
 
 def test_a_variant_without_stored_answers_is_named(answers):
     app = open_app()
-    assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in said(app)
+    assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in captions(app)
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
 
@@ -59,12 +59,12 @@ def test_a_variant_without_stored_answers_is_named(answers):
 def test_without_pairs_explore_shows_accuracies_and_the_reason(filled):
     app = open_app()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
-    assert f"Differences to dense are unavailable: {NOT_KEPT}." in said(app)
+    assert f"Differences to dense are unavailable: {NOT_KEPT}." in captions(app)
     assert "explore_as" not in {group.key for group in app.get("button_group")}
     control(app, "explore_tasks").set_value("Task by task").run()
-    assert "Chance: a random choice" in said(app) and "Majority" not in said(app)
+    assert "Chance: a random choice" in captions(app) and "Majority" not in captions(app)
     assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}
-    assert "Holm" not in said(app) and not app.exception
+    assert "Holm" not in captions(app) and not app.exception
 
 
 def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
@@ -89,14 +89,14 @@ def test_the_table_and_its_exports_contain_verdicts(answers, monkeypatch):
     assert {"value", "low", "high", "p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series_label"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
-    told = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
-    assert list(told) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
-        "50 %", keys["Wanda"], list(told)
+    others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(others) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
+        "50 %", keys["Wanda"], list(others)
     ) == {keys["Magnitude"]: True}
     keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
-    told = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
-    assert list(told) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
-        "50 %", keys["Wanda"], list(told)
+    others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(others) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
+        "50 %", keys["Wanda"], list(others)
     ) == {keys["Magnitude"]: True}
 
 
@@ -104,28 +104,28 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     app = open_app(explore_point="magnitude@0.5")
     picker = next(field for field in app.selectbox if field.label == "Compare with")
     assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
-    table = beside(app)
+    table = comparison(app)
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["This is"]) <= {"worse", "better", "not significant"}
     assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
-    assert "compared with Dense." in said(app) and "paired test of each number" in said(app)
+    assert "compared with Dense." in captions(app) and "paired test of each number" in captions(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
-    wanda = beside(app)
+    wanda = comparison(app)
     assert list(wanda["This"]) == list(table["This"]) and list(wanda["Other"]) != list(table["Other"])
     next(field for field in app.selectbox if field.label == "Compare with").set_value(
         result("sparsegpt", 37.0, 0.5).variant.key
     ).run()
-    assert set(beside(app)["This is"]) == {"cannot be paired"}
-    assert f"Cannot be paired: {NOT_KEPT}." in said(app) and not app.exception
+    assert set(comparison(app)["This is"]) == {"cannot be paired"}
+    assert f"Cannot be paired: {NOT_KEPT}." in captions(app) and not app.exception
 
 
-def beside(app):
+def comparison(app):
     (table,) = (one.value for one in app.dataframe if "This is" in one.value)
     return table
 
 
 def at_limit(one, limit):
-    """The result with its accuracies as of so many documents."""
+    """Return the result with accuracies on `limit` documents."""
     numbers = [
         number.model_copy(update={"n": limit, "protocol": number.protocol | {"limit": limit}})
         for number in one.measurements
@@ -140,7 +140,7 @@ def test_the_largest_document_limit_is_shown_and_limits_are_never_mixed(filled):
     app = open_app()
     limits = app.selectbox(key="explore_documents")
     assert limits.value == "First 200 documents of each task, float32"
-    assert "first 200 documents of each task" in said(app)
+    assert "first 200 documents of each task" in captions(app)
     assert "No zero-shot accuracy at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
@@ -149,7 +149,7 @@ def test_the_largest_document_limit_is_shown_and_limits_are_never_mixed(filled):
     app.button(key="explore_run_tasks").click().run()
     assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
     limits.set_value("First 100 documents of each task, float32").run()
-    assert "SparseGPT" in titles(app) and "first 100 documents of each task" in said(app) and not app.exception
+    assert "SparseGPT" in titles(app) and "first 100 documents of each task" in captions(app) and not app.exception
 
 
 def test_accuracies_in_two_precisions_are_never_mixed(store):
@@ -167,9 +167,9 @@ def test_accuracies_in_two_precisions_are_never_mixed(store):
     app = open_app()
     choice = app.selectbox(key="explore_documents")
     assert choice.value == "First 100 documents of each task, float32"
-    assert "first 100 documents of each task, float32" in said(app) and "Magnitude" in titles(app)
+    assert "first 100 documents of each task, float32" in captions(app) and "Magnitude" in titles(app)
     choice.set_value("First 100 documents of each task, bfloat16").run()
-    assert "first 100 documents of each task, bfloat16" in said(app) and not app.exception
+    assert "first 100 documents of each task, bfloat16" in captions(app) and not app.exception
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "Magnitude" not in chart
     app.button(key="explore_run_tasks").click().run()
@@ -188,7 +188,7 @@ def test_unscored_models_are_offered_the_default_document_limit(store):
 def test_several_seeds_are_paired_by_mean_loss_only(answers):
     put_answered(answers, result("wanda", 46.0, 0.5, seed=1), 7)
     app = open_app()
-    assert "Wanda (a mean of 2 seeds)" in said(app)
+    assert "Wanda (a mean of 2 seeds)" in captions(app)
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Wanda", "Accuracy is"] == "a mean of 2 seeds"
     assert table.loc["Wanda", "Perplexity is"] == "worse"
@@ -214,8 +214,8 @@ def test_explore_opens_with_damaged_samples_and_names_the_file(answers):
     for damaged in file.parent.iterdir():
         damaged.write_bytes(damaged.read_bytes()[:-9])
     app = open_app()
-    assert not app.exception and "SparseGPT" in said(app)
-    (told,) = (text.value for text in app.text)
-    assert f"The samples in {file} are skipped (" in told
+    assert not app.exception and "SparseGPT" in captions(app)
+    (message,) = (text.value for text in app.text)
+    assert f"The samples in {file} are skipped (" in message
     put_answered(answers, result("wanda", 44.0, 0.5), 2)
     assert not open_app().text

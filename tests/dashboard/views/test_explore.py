@@ -38,10 +38,10 @@ def test_a_fine_tuned_variant_is_shown_with_its_losses(filled):
     app = open_app(explore_point="sparsegpt@0.5+lora")
     assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
     assert len(charts(app)) == 4  # curve, accuracies, losses, layers
-    said = " ".join(caption.value for caption in app.caption)
+    captions = " ".join(caption.value for caption in app.caption)
     assert (
         "losses on passages-calibration:512x256. 40 steps, 163,840 tokens; the variant has the weights of step 32"
-        in said
+        in captions
     )
     assert "run smollm2-135m sparsegpt@0.5+lora" in app.code[0].value
     assert "--train passages-calibration:512x256" in app.code[0].value
@@ -52,7 +52,7 @@ CHAIN = "magnitude@0.5+lora+wanda@0.7"
 
 
 def drawer(app) -> str:
-    """The title of what is open beside the page."""
+    """Return the title of the open dialog."""
     (dialog,) = app.get("dialog")
     return dialog.proto.dialog.title
 
@@ -68,13 +68,13 @@ def test_a_chain_is_shown_with_all_its_stages(filled):
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
     assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
-    told = app.dataframe[1].value
-    assert list(told["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
-    assert list(told["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
-    assert list(told["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(told["Seconds"]) == {60.0}
-    said = " ".join(caption.value for caption in app.caption)
-    assert "training and held-out losses on passages-calibration:512x256" in said
-    assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in said
+    stages = app.dataframe[1].value
+    assert list(stages["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
+    assert list(stages["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
+    assert list(stages["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(stages["Seconds"]) == {60.0}
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "training and held-out losses on passages-calibration:512x256" in captions
+    assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in captions
     assert f"run smollm2-135m {CHAIN} " in app.code[0].value
     (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
     stage.set_value(0).run()
@@ -99,13 +99,13 @@ def test_a_point_without_a_command_shows_the_reason(filled):
     filled.put(one.model_copy(update={"variant": one.variant.model_copy(update={"stages": (old,), "key": "c" * 64})}))
     filled.delete(one.variant.key)
     app = open_app(explore_point="wanda@0.5")
-    said = " ".join(caption.value for caption in app.caption)
-    assert "This variant cannot be reproduced: Variant cccccccccccc was made by version 99 of Wanda" in said
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "This variant cannot be reproduced: Variant cccccccccccc was made by version 99 of Wanda" in captions
     assert not app.code and not app.exception
 
 
 def opened(app):
-    """Open what lists the points that are not measured yet."""
+    """Open the list of unmeasured points."""
     app.session_state[missing.OPEN] = True
     return app.run()
 
@@ -187,7 +187,7 @@ def test_an_amount_without_accuracies_shows_a_message(filled):
 
 @pytest.fixture
 def two_calibrations(store):
-    """A curve on passages without accuracies of what was calibrated, and a shorter one on WikiText-2 with them."""
+    """A curve on passages whose calibrated variants have no accuracies, and a shorter one on WikiText-2 with them."""
     store.put(result("dense", 20.1))
     for ratio in (0.1, 0.3, 0.5, 0.7):
         store.put(result("wanda", 40.0 + ratio, ratio, scored=False))
@@ -240,8 +240,8 @@ def test_the_first_view_of_bundled_results_matches_the_readme(fresh, monkeypatch
 def test_accuracies_of_other_calibration_data_never_fill_gaps(two_calibrations):
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
     assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
-    said = app.info[0].value
-    assert "No zero-shot accuracy at 50 % yet of Wanda." in said
+    message = app.info[0].value
+    assert "No zero-shot accuracy at 50 % yet of Wanda." in message
     assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
     table = app.dataframe[0].value
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
@@ -253,8 +253,8 @@ def test_accuracies_on_fewer_documents_count_as_missing(filled):
     filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
     app = open_app(explore_methods=["Wanda", "LoRAP"], explore_families=["Unstructured", "Structured"])
     assert "LoRAP" not in drawn_accuracies(app) and "Wanda" in drawn_accuracies(app)
-    said = app.info[0].value
-    assert "No zero-shot accuracy at 50 % yet of LoRAP on the first 100 documents of each task, float32." in said
+    message = app.info[0].value
+    assert "No zero-shot accuracy at 50 % yet of LoRAP on the first 100 documents of each task, float32." in message
 
 
 def test_explore_shows_one_choice_of_training_data(filled):
@@ -339,8 +339,8 @@ def test_points_that_cannot_run_show_the_reason(store):
     for one in (result("dense", 20.0, model="no-such-model"), result("wanda", 25.0, 0.3, model="no-such-model")):
         store.put(one)
     app = opened(open_app())
-    said = " ".join(caption.value for caption in app.caption)
-    assert "cannot run the missing points: Unknown model 'no-such-model'" in said
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "cannot run the missing points: Unknown model 'no-such-model'" in captions
 
 
 def test_details_show_layers_and_the_command_and_delete_the_result(filled):
@@ -379,9 +379,9 @@ def test_explore_highlights_few_series_and_shows_others_as_context(filled):
 
 def test_the_answer_names_the_best_variant_and_its_size(filled):
     app = open_app(explore_at="30 %")
-    (said,) = [text.value for text in app.markdown if "has the lowest perplexity" in text.value]
-    assert said.startswith("At a pruning ratio of 30 %, **SparseGPT** has the lowest perplexity shown: ")
-    assert " times dense" in said and " MB (dense: " in said
+    (answer,) = [text.value for text in app.markdown if "has the lowest perplexity" in text.value]
+    assert answer.startswith("At a pruning ratio of 30 %, **SparseGPT** has the lowest perplexity shown: ")
+    assert " times dense" in answer and " MB (dense: " in answer
     control(app, "explore_at").set_value("2:4").run()
     assert any(text.value.startswith("With 2:4 sparsity, **SparseGPT**") for text in app.markdown)
 

@@ -1,4 +1,4 @@
-"""Embeddings in factors on the pages: asked for as a factor, and shown by size, not by a share of block weights."""
+"""Embeddings in factors on the pages: the form has a field for the factor, and charts show them by size."""
 
 from core.analysis.frame import tidy
 from dashboard.charts import missing, points

@@ -15,11 +15,11 @@ def test_the_headline_shows_dense_values_and_the_curve_of_the_series(fresh):
     app = open_app(**{POINT: "sparsegpt@0.5"})
     made = [one for one in bundled.read_measured().results.values() if reproduce(one).startswith(COMMAND)]
     (result,) = (one for one in made if one.variant.stages[0].seed == 0)
-    told = {metric.label: metric for metric in app.metric}
-    assert set(told) == {"Perplexity", "Packed size (MB)", "Bits per weight"}
-    assert float(told["Packed size (MB)"].value) == pytest.approx(result.footprint.packed_bytes / 1e6, rel=5e-3)
-    assert told["Perplexity"].delta == "dense 20.7"
-    along = told["Perplexity"].proto.chart_data
+    metrics = {metric.label: metric for metric in app.metric}
+    assert set(metrics) == {"Perplexity", "Packed size (MB)", "Bits per weight"}
+    assert float(metrics["Packed size (MB)"].value) == pytest.approx(result.footprint.packed_bytes / 1e6, rel=5e-3)
+    assert metrics["Perplexity"].delta == "dense 20.7"
+    along = metrics["Perplexity"].proto.chart_data
     assert len(along) == 7 and list(along) == sorted(along)  # 10 % to 70 %
 
 
@@ -29,7 +29,7 @@ def test_a_published_point_has_no_size(fresh):
 
 
 def test_a_point_of_several_seeds_shows_their_range(fresh):
-    def told(chain):
+    def seed_captions(chain):
         captions = [caption.value for caption in open_app(**{POINT: chain}).caption]
         return [caption for caption in captions if caption.startswith("Means of")]
 
@@ -41,7 +41,7 @@ def test_a_point_of_several_seeds_shows_their_range(fresh):
         if (row.dataset, row.protocol.get("window")) == ("wikitext2", 2048)
     ]
     ends = f"from {format_number(min(values))} to {format_number(max(values))}"
-    assert told("sparsegpt@0.5") == [
+    assert seed_captions("sparsegpt@0.5") == [
         f"Means of {len(values)} seeds with perplexities {ends}. The details below are of seed 0."
     ]
-    assert told("sparsegpt@0.7") == []
+    assert seed_captions("sparsegpt@0.7") == []

@@ -1,4 +1,4 @@
-"""The list of jobs beside the form, on a queue that starts no process."""
+"""The list of jobs on the Run page, on a queue that starts no process."""
 
 import re
 import socket
@@ -28,7 +28,7 @@ def test_jobs_can_be_cancelled_repeated_and_deleted(filled):
 
 
 def waiting(app):
-    """The rows of the jobs that wait, as they are shown."""
+    """Return the rows of the queued jobs."""
     rows = [text.value.replace("\\", "") for text in app.markdown]
     return [row for row in rows if re.match(r"\d+\. ", row)]
 
@@ -43,8 +43,8 @@ def test_queued_jobs_can_be_reordered(filled):
     app.button(key="run_waits_Move up_3").click().run()
     app.button(key="run_waits_Move down_1").click().run()
     assert waiting(app) == [f"1. {third}", f"2. {first}", f"3. {second}"]
-    (told,) = (caption.value for caption in app.caption if "queued" in caption.value)
-    assert re.fullmatch(r"3 jobs queued · about [\d.]+ (s|min|h) left", told)
+    (summary,) = (caption.value for caption in app.caption if "queued" in caption.value)
+    assert re.fullmatch(r"3 jobs queued · about [\d.]+ (s|min|h) left", summary)
     with filled.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == 3).values(state="running", started=time.time()))
     app.run()
@@ -138,7 +138,7 @@ def test_the_remaining_time_of_a_job_only_decreases(filled, monkeypatch):
     row = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}
 
     def left(after, **values):
-        """The last words on the bar, so many seconds later, the job's row changed."""
+        """Return the last words on the bar, `after` seconds later and with `values` in the job's row."""
         clock["now"] += after
         if values:
             with filled.begin() as connection:

@@ -1,4 +1,4 @@
-"""The compression law on Explore: what it is fitted to, how much may be removed, and what a link restores."""
+"""The compression law on Explore: its series, its largest pruning ratio, and its links."""
 
 import pytest
 
@@ -79,11 +79,11 @@ def test_dropped_values_are_counted_if_too_few_ratios_remain(store):
             store.delete(one.variant.key)
     for ratio, value in ((0.1, 25.0), (0.3, 2e4), (0.5, 3e4)):
         store.put(result("wanda", value, ratio))
-    said = (
+    expected = (
         "Too few ratios are left for a law of Unstructured (2 of 3 values dropped) and Wanda (2 of 3 values dropped)."
     )
     app = open_law()
-    assert any(caption.value.startswith(said) for caption in app.caption)
+    assert any(caption.value.startswith(expected) for caption in app.caption)
     assert [header.value for header in app.header].count("Compression law") == 1
 
 

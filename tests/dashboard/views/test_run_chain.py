@@ -1,4 +1,4 @@
-"""The chain on the Run page: its text and its cards say the same, whichever is edited."""
+"""The chain on the Run page: its text and its cards agree, whichever is edited."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def typed(app, chain):
 
 
 def methods(app):
-    """The cards' methods from top to bottom, as they are shown."""
+    """Return the methods of the cards from top to bottom."""
     return [box.value for box in app.selectbox if box.key.startswith("run_card") and box.key.endswith("_method")]
 
 
@@ -127,7 +127,7 @@ def test_an_invalid_chain_names_the_position_and_keeps_the_cards():
     assert error.value == "Character 11: Unknown stage 'lorx'; did you mean 'lora'?"
     assert methods(app) == ["wanda", "lora"] and app.button(key="run_start").disabled
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
-    assert text(app) == "wanda@0.4+lorx,minutes=5"  # not lost by what is done to the cards
+    assert text(app) == "wanda@0.4+lorx,minutes=5"  # edits of the cards keep the text
     app.switch_page("views/explore.py").run()
     app.switch_page("views/run.py").run()
     assert text(app) == "wanda@0.4+lorx,minutes=5" and len(app.error) == 1

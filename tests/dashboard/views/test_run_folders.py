@@ -1,4 +1,4 @@
-"""The Run page on folders of this machine, and on odd models, that an address names."""
+"""The Run page with folders, text files and invalid models that an address names."""
 
 import pytest
 
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("store")
 
 @pytest.fixture
 def model_folder(tmp_path, monkeypatch, typing):
-    """A folder with a model, and a cache that knows nothing of it."""
+    """A folder with a model, and an empty cache."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     tiny().save_pretrained(tmp_path / "$my$ model")
     return tmp_path / "$my$ model"
@@ -81,7 +81,7 @@ def test_a_text_file_in_a_link_is_read_after_confirmation(tmp_path, monkeypatch,
 
 @pytest.fixture
 def encoder_folder(tmp_path, monkeypatch, typing):
-    """A folder with a model that has convolutions and reads no text."""
+    """A folder with a convolutional model that reads no text."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     encoder().save_pretrained(tmp_path / "resnet")
     return tmp_path / "resnet"

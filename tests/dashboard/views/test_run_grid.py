@@ -1,4 +1,4 @@
-"""A grid on the Run page: what it asks for, what it says before the start, and what it queues."""
+"""A grid on the Run page: its fields, its messages and the runs that it queues."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def open_grid(chains, amounts=("0.3", "2:4"), **query):
     return app
 
 
-def said(app):
+def page_text(app):
     return " ".join(text.value for text in (*app.markdown, *app.caption))
 
 
@@ -33,26 +33,26 @@ def test_a_grid_queues_unmeasured_runs(store):
     store.put(make(perplexity(30.0, "passages-eval")).model_copy(update={"variant": describe(spec.variant)}))
     dense = complete("smollm2-135m", "dense", perplexity=TEXT)
     app = open_grid("wanda@\nmagnitude@+adaprune", run_seeds=["0", "1"])
-    assert "9 runs including the dense model: 9 to start" in said(app)  # wanda@0.3 lacks its baseline
+    assert "9 runs including the dense model: 9 to start" in page_text(app)  # wanda@0.3 lacks its baseline
     store.put(make(perplexity(20.0, "passages-eval")).model_copy(update={"variant": describe(dense.variant)}))
     app.run()
-    assert "9 runs including the dense model: 2 already measured; 7 to start" in said(app)
+    assert "9 runs including the dense model: 2 already measured; 7 to start" in page_text(app)
     app.button(key="run_start").click().run()
-    told = app.toast[0].value.replace("\\", "")
-    assert told == "Queued 7 runs of wanda@ and 1 more."
+    message = app.toast[0].value.replace("\\", "")
+    assert message == "Queued 7 runs of wanda@ and 1 more."
     assert queued() == [
         *(("wanda@0.3", 1), ("wanda@2:4", 0), ("wanda@2:4", 1)),
         *(("magnitude@0.3+adaprune", 0), ("magnitude@0.3+adaprune", 1)),
         *(("magnitude@2:4+adaprune", 0), ("magnitude@2:4+adaprune", 1)),
     ]
-    assert "7 in the queue" in said(app) and app.button(key="run_start").disabled
+    assert "7 in the queue" in page_text(app) and app.button(key="run_start").disabled
 
 
 def test_a_grid_begins_with_the_chain_of_the_form(store):
     app = open_app("views/run.py", chain="wanda@0.4+lora,minutes=5")
     app.segmented_control(key="run_mode").set_value("Grid").run()
     assert app.text_area(key="run_chains").value == "wanda@+lora,minutes=5"
-    assert "4 runs" in said(app)
+    assert "4 runs" in page_text(app)
     assert {field.key for field in app.selectbox} >= {"run_calibration_corpus", "run_train_corpus"}
     app.segmented_control(key="run_mode").set_value("One run").run()
     assert chain_field(app).value == "wanda@0.4+lora,minutes=5"

@@ -1,4 +1,4 @@
-"""The address of the Run page: it holds the whole form, and a value in it that does not fit is no harm."""
+"""The address of the Run page: it contains the whole form, and invalid values in it raise no exception."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What one session has computed, others show at once; what is stored meanwhile, all show."""
+"""Sessions reuse the points and charts of another session, and all of them show new rows."""
 
 import json
 
@@ -13,7 +13,7 @@ from tests.dashboard.synthetic import result
 
 @pytest.fixture
 def computed(monkeypatch):
-    """The points and charts that were computed."""
+    """The names of called functions that compute points or charts."""
     found = []
     for module, name in ((points, "collapsed"), (widgets, "_clickable")):
         monkeypatch.setattr(module, name, _counting(getattr(module, name), found))
@@ -22,7 +22,7 @@ def computed(monkeypatch):
 
 @pytest.fixture
 def paused(filled, monkeypatch):
-    """What the pages show after one change, whose pause for further ones goes on."""
+    """The shown perplexities after one change, during the pause for further changes."""
     open_app()
     monkeypatch.setattr(renewal, "PAUSE", 1000.0)
     filled.put(result("wanda", 777.25, 0.65))

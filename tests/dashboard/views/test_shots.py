@@ -15,8 +15,8 @@ HOWS = (0, 4, "4,selector=nearest", "4,template=instruction")
 DOCUMENTS = 12
 
 
-def after_demonstrations(one, seed, fall=0.0):
-    """Return a result with accuracies of two tasks after each prompt, and their outcomes."""
+def with_few_shot_accuracies(one, seed, fall=0.0):
+    """Return a result with accuracies of two tasks for each prompt, and their outcomes."""
     numbers = [
         Measurement(
             metric=metric,
@@ -36,10 +36,10 @@ def after_demonstrations(one, seed, fall=0.0):
 
 @pytest.fixture
 def shown(store):
-    """Dense and one method, with perplexities and after demonstrations."""
+    """Dense and one method, with perplexities and few-shot accuracies."""
     for seed, (one, fall) in enumerate([(result("dense", 20.0), 0.0), (result("wanda", 44.0, 0.5), 0.65)]):
         store.put(one)
-        made, kept = after_demonstrations(one, seed, fall)
+        made, kept = with_few_shot_accuracies(one, seed, fall)
         for number in made.measurements:
             store.put_samples(made.variant.key, number, kept[number.identity])
         store.put(made)
@@ -74,8 +74,8 @@ def test_few_shot_without_results_shows_a_message(filled):
 def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
     app = open_app(explore_mode="Few-shot")
     (chart,) = [one.proto.spec for one in charts(app)]
-    for said in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda, 50 %"):
-        assert said in chart
+    for text in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda, 50 %"):
+        assert text in chart
     rows = table(app)
     assert rows["Prompt"].tolist() == ["zero-shot", "drawn at random", "most like the question", "after an instruction"]
     assert set(rows["Compression"][1:]) == {"costs more"} and rows["Compression"][0] == ""
@@ -87,7 +87,7 @@ def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
 def test_each_seed_has_its_own_line(shown):
     one = result("wanda", 46.0, 0.5, seed=1)
     shown.put(one)
-    made, kept = after_demonstrations(one, 7, 0.3)
+    made, kept = with_few_shot_accuracies(one, 7, 0.3)
     for number in made.measurements:
         shown.put_samples(made.variant.key, number, kept[number.identity])
     shown.put(made)

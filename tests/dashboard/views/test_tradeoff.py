@@ -1,4 +1,4 @@
-"""What fits a budget on Explore: by the page as by hand from `results --csv`, and what a link restores."""
+"""The trade-off on Explore: its ranking, compared with one computed from `results --csv`, and its links."""
 
 import io
 from types import SimpleNamespace
@@ -38,7 +38,7 @@ def table(app) -> pd.DataFrame:
 
 @pytest.fixture
 def variants(fresh, capsys):
-    """One row a variant of what ships of the default model, of several seeds the mean, from `results --csv`."""
+    """Bundled variants of the default model from `results --csv`, one row each, with the mean over seeds."""
     assert main(["results", "--csv"]) == 0
     rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
     rows = rows[rows["model"] == DEFAULT_MODEL]
@@ -59,7 +59,7 @@ def variants(fresh, capsys):
 def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     mb, times, accuracy, ms = (variants[name] for name in ("packed_mb", "times", "accuracy", "decode_ms"))
 
-    # What is its model's file as it was says nothing of a method, and stands last of what fits.
+    # A variant on the grid of its model's file measures no method, so it is last.
     by_hand = variants[(mb <= 180) & (times <= 2)].sort_values(["own_grid", "value"])
     assert by_hand["own_grid"].iloc[-1] and not by_hand["own_grid"].iloc[0]
     by_page = open_tradeoff(limit_packed_mb=180, limit_times_dense=2)
@@ -80,8 +80,8 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     assert table(by_page)["Mean accuracy (%)"].iloc[0] == pytest.approx(by_hand["accuracy"].iloc[0])
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     best = by_hand.groupby("family")["chain"].first()
-    told = table(by_page).set_index("Chain")["Listed as"]
-    assert {family: told[chain].endswith(f"best {family}") for family, chain in best.items()} == dict.fromkeys(
+    listed = table(by_page).set_index("Chain")["Listed as"]
+    assert {family: listed[chain].endswith(f"best {family}") for family, chain in best.items()} == dict.fromkeys(
         best.index, True
     )
 
@@ -92,8 +92,8 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     assert list(by_hand["chain"]) == list(table(by_page)["Chain"])
     assert f"No variant fits the budget: at most {least} MB packed and 1.5 times dense. Nearest:" in read(by_page)
     first = by_hand.iloc[0]
-    said = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
-    assert table(by_page)["Misses by"].iloc[0].startswith(said)
+    excess = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
+    assert table(by_page)["Misses by"].iloc[0].startswith(excess)
 
     by_hand = variants[(ms <= 40) & (times <= 2)].sort_values("value")
     by_page = open_tradeoff(limit_decode_ms=40, limit_times_dense=2)
@@ -103,16 +103,16 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
 
 def test_fitting_variants_have_paired_tests_against_the_best(fresh):
     by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
-    told = table(by_page)["Compared with the first"]
-    compared = told.iloc[1 : budget.COMPARED]
-    assert pd.isna(told.iloc[0]) and compared.notna().all() and compared.str.startswith("worse, adjusted p").any()
-    assert told.iloc[budget.COMPARED :].isna().all()
+    verdicts = table(by_page)["Compared with the first"]
+    compared = verdicts.iloc[1 : budget.COMPARED]
+    assert pd.isna(verdicts.iloc[0]) and compared.notna().all() and compared.str.startswith("worse, adjusted p").any()
+    assert verdicts.iloc[budget.COMPARED :].isna().all()
     assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
     assert "Compared with the first" not in table(open_tradeoff(limit_packed_mb=1))
 
 
 def test_the_page_has_the_pareto_front_computed_from_the_csv(variants):
-    better = DIVERGED  # what is broken is on no front
+    better = DIVERGED  # diverged variants are on no front
     by_hand = []
     rows = variants[~variants["own_grid"]].sort_values(["packed_mb", "value"])
     for chain, value in rows[["chain", "value"]].itertuples(index=False):
@@ -174,7 +174,7 @@ def test_filters_keep_matching_variants(mixed, field, choice, left):
     app = open_tradeoff()
     app.multiselect(key=f"explore_only_{field}").set_value(choice).run()
     assert set(table(app)["Chain"]) == left and not app.exception
-    assert '"Dense"' in charts(app)[0].proto.spec  # what the others are measured against stays
+    assert '"Dense"' in charts(app)[0].proto.spec  # the baseline is always drawn
 
 
 def test_filters_without_matches_show_a_message(mixed):
@@ -201,7 +201,7 @@ def test_selected_rows_and_markers_open_their_point(monkeypatch):
     monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
     monkeypatch.setattr(widgets, "page_theme", lambda: LIGHT)
     monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, on_select, **__: on_select())
-    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "said"]}]))
+    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "text"]}]))
     shown = {"file": "x", "alt": "", "on_select": open_point}
     widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
     assert state[POINT] == "third"
@@ -252,7 +252,7 @@ def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
     of_curve = {"explore_families", "explore_methods", "explore_x"}
     assert of_curve <= asked()
     turn("Trade-off")
-    assert of_curve.isdisjoint(asked()) and len(table(app)) > len(curve())  # whatever was chosen beside the curve
+    assert of_curve.isdisjoint(asked()) and len(table(app)) > len(curve())  # the curve's methods do not filter it
     turn("Curve")
     assert app.multiselect(key="explore_methods").value == ["wanda"]
     assert app.selectbox(key="explore_x").value == "packed size" and not app.exception

@@ -1,4 +1,4 @@
-"""Two checkpoints of one name are two models on every chart of Explore, and links lead to the one that they name."""
+"""Two checkpoints of one name are two models on every chart of Explore, and links open the one that they name."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import curve
 
 FIRST, SECOND = "sha256:131c884a77d0", "sha256:9f00aa112233"
-TIMES = {FIRST: 1.0, SECOND: 2.0}  # what made-up perplexities are multiplied by
+TIMES = {FIRST: 1.0, SECOND: 2.0}  # factors of the made-up perplexities
 NAMES = ["ckpt@131c884a", "ckpt@9f00aa11"]
 
 
@@ -32,7 +32,7 @@ def _times(row, times):
 
 @pytest.fixture
 def both(store, tmp_path, monkeypatch):
-    """Both have all that the curve has, and the first one variant more."""
+    """Two checkpoints with the variants of the curve; the second lacks the last one."""
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     every = curve()
     for revision, times in TIMES.items():

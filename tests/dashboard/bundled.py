@@ -1,4 +1,4 @@
-"""What ships with the project, as tidy rows of one model."""
+"""The bundled results of one model, as tidy rows."""
 
 import pandas as pd
 
@@ -7,6 +7,6 @@ from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
 
 
-def shipped_rows(model: str = DEFAULT_MODEL) -> pd.DataFrame:
-    """Return every shipped measurement of a model."""
+def bundled_rows(model: str = DEFAULT_MODEL) -> pd.DataFrame:
+    """Return every bundled measurement of a model."""
     return tidy(one for one in read_measured().results.values() if one.variant.model == model)
