@@ -21,7 +21,7 @@ FILES = ("smollm2-135m-quantised.jsonl", "smollm2-135m-structured.jsonl")
 
 @dataclass(frozen=True)
 class Machine:
-    """A folder with `tiny` and `text.txt`, results of theirs, and the bundled rows beside them."""
+    """A folder with `tiny` and `text.txt`, their results, and a few bundled rows."""
 
     folder: Path
     results: Path

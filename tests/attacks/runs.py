@@ -110,8 +110,8 @@ def is_intact() -> str | None:
     with Store().begin() as connection:
         if connection.dialect.name != "sqlite":
             return None
-        said = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
-    return None if said == "ok" else f"The database is damaged: {said}."
+        verdict = connection.exec_driver_sql("PRAGMA integrity_check").scalar()
+    return None if verdict == "ok" else f"The database is damaged: {verdict}."
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 240.0) -> None:

@@ -1,4 +1,4 @@
-"""The runner of the attacks: what it counts as a fault, and that the quick families still run."""
+"""The runner of the attacks: its faults, its tries, and a run of the quick families."""
 
 import os
 import subprocess
@@ -86,7 +86,7 @@ def test_a_full_run_covers_every_case_of_a_family(family):
         ("kills", product(("load", "compress", "keep", "train", "perplexity"), kills.VICTIMS)),
         ("disks", product(("results", "cache", "save", "sweep", "import", "delete", "queue"), ("full", "read-only"))),
         ("caches", product(caches.KINDS, caches.DAMAGES)),
-        ("samples", product(("local", "shipped"), ("cut", "empty", "garbage", "texts", "all columns as texts"))),
+        ("samples", product(("local", "bundled"), ("cut", "empty", "garbage", "texts", "all columns as texts"))),
     ],
 )
 def test_a_family_combines_its_targets_and_damages(name, cases):

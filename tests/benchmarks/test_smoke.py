@@ -1,4 +1,4 @@
-"""Every benchmark runs to its table on a tiny model, texts and tasks."""
+"""Every benchmark prints its table on a tiny model, texts and tasks."""
 
 import sys
 from functools import partial

@@ -1,4 +1,4 @@
-"""What tests read of a Markdown page: its links, its headings' anchors and its tables."""
+"""Read links, anchors of headings and tables of a Markdown page."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def tree(page: Path) -> SyntaxTreeNode:
 
 
 def links(node: SyntaxTreeNode) -> list[str]:
-    """Return where links lead and images lie."""
+    """Return the targets of links and images."""
     found = [part for part in node.walk() if part.type in ("link", "image")]
     return [str(part.attrs["href" if part.type == "link" else "src"]) for part in found]
 

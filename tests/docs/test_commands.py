@@ -1,4 +1,4 @@
-"""Every shipped variant has a command, and the command line makes that very variant of it."""
+"""Every bundled variant prints a command, and the command line reads the same variant from it."""
 
 import shlex
 
@@ -13,14 +13,14 @@ from core.request.resolve import resolve_chain
 from core.specs import VariantSpec
 from core.store.bundled import read_measured
 
-SHIPPED = read_measured().results
+BUNDLED = read_measured().results
 RUN = get_command(app).commands["run"]
 
 
-@pytest.mark.parametrize("key", SHIPPED, ids=[key[:12] for key in SHIPPED])
+@pytest.mark.parametrize("key", BUNDLED, ids=[key[:12] for key in BUNDLED])
 def test_a_bundled_variant_prints_a_command_with_its_key(key):
-    variant = SHIPPED[key].variant
-    for line in reproduce(SHIPPED[key]).splitlines():
+    variant = BUNDLED[key].variant
+    for line in reproduce(BUNDLED[key]).splitlines():
         program, command, *words = shlex.split(line)
         assert (program, command) == ("slimscope", "run")
         asked = RUN.make_context("run", words).params

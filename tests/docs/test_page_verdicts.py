@@ -12,14 +12,14 @@ THIRD = re.compile(r"significant alone, not after Holm \(\d+ comparisons\)")
 def test_no_cell_contradicts_its_interval():
     cells = CELL.findall(PAGE.read_text(encoding="utf-8"))
     assert len(cells) > 150
-    for ratio, *ends, said in cells:
+    for ratio, *ends, verdict in cells:
         low, high = (float(end.replace(",", "")) for end in ends)
         none = 1.0 if ratio else 0.0
-        assert said in ("better", "worse", "not significant") or THIRD.fullmatch(said)
+        assert verdict in ("better", "worse", "not significant") or THIRD.fullmatch(verdict)
         if low > none or high < none:
-            assert said != "not significant", (low, high, said)
+            assert verdict != "not significant", (low, high, verdict)
         elif low < none < high:
-            assert said == "not significant", (low, high, said)
+            assert verdict == "not significant", (low, high, verdict)
 
 
 def test_columns_of_intervals_are_marked_as_unadjusted():

@@ -1,4 +1,4 @@
-"""README and other pages: links lead somewhere, tables are those of the registry and the catalogue."""
+"""README and other pages: links have targets, and tables match the registry and the catalogue."""
 
 import re
 
@@ -37,7 +37,7 @@ def test_readme_is_short_and_links_every_page():
 
 
 def declared(kind):
-    """The rows of methods or recoveries: a list a table, of (name, links of the last cell)."""
+    """Return the rows of methods or recoveries, a list per table, as (name, links of the last cell)."""
     found = [rows for rows in tables(METHODS_PAGE) if text(rows[0][0]) == kind]
     return [[(text(cells[0]), links(cells[-1])) for cells in rows[1:]] for rows in found]
 
@@ -71,7 +71,7 @@ def test_the_methods_page_lists_the_data_requirements():
 
 def test_the_imports_page_lists_every_column():
     *_, rows = tables(PROJECT / "docs" / "import.md")
-    shown = [(text(name), text(needed), text(told)) for name, needed, told in rows[1:]]
+    shown = [(text(name), text(needed), text(description)) for name, needed, description in rows[1:]]
     assert shown == [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()]
 
 

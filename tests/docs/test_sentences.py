@@ -1,4 +1,4 @@
-"""The sentences of docs/results.md that name a verdict: what they say is what the bundled rows give."""
+"""The sentences of docs/results.md that name a verdict agree with the bundled results."""
 
 import re
 
@@ -16,7 +16,7 @@ from tools.report.significance import compared
 
 HOW = ",batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92"
 ALONE = "significant alone, not after Holm"
-# Chain, what it is compared with, model, number, verdict of the chain where no other pair is looked at.
+# Chain, its reference, model, number, and the verdict on the chain in a test of this pair alone.
 PAIRS = [
     ("alps@0.7", "sparsegpt@0.7", MODEL, "perplexity", "better"),
     ("alps@2:4", "sparsegpt@2:4", MODEL, "perplexity", "better"),

@@ -1,4 +1,4 @@
-"""A method of another package works by the command line and the form, and a broken one takes nothing with it."""
+"""A method of another package works on the command line and in the form, and a broken one breaks no other."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ print([field.value for field in app.selectbox if "Random" in str(field.options)]
 
 @pytest.fixture
 def python(machine, folder, tmp_path):
-    """Run Python beside the plug-in, in the folder of the tiny model."""
+    """Run Python with the plug-in on its path, in the folder of the tiny model."""
     write_plugin(tmp_path)
     known = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{tmp_path}"}
 

@@ -21,7 +21,7 @@ LONGEST_START = 90  # seconds
 
 
 class Installed:
-    """The environment, and a user's home and working folder beside it."""
+    """The environment, and the home and working folder of a user."""
 
     def __init__(self, place: Path):
         self.bin = place / "environment" / "bin"
@@ -42,7 +42,7 @@ class Installed:
 
 @pytest.fixture(scope="module")
 def installed(folder, tmp_path_factory):
-    """The wheel without what it depends on, which is that of this environment."""
+    """The wheel, with the dependencies of this environment."""
     place = tmp_path_factory.mktemp("wheel")
     pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "--wheel-dir", str(place), str(PROJECT)], check=True, timeout=300)

@@ -1,4 +1,4 @@
-"""The program that shows that the tiers are all tests, on one file."""
+"""The program that checks that the tiers contain all tests, on one file."""
 
 from tests.tools.programs import run_program
 

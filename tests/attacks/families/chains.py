@@ -84,13 +84,15 @@ def keeps_key(given: tuple[Path, str | None], draw: random.Random, place: Path) 
     except UserError:
         return None
     stages = first.variant.stages
-    again, beside = format_chain(stages), shared(stages)
+    again, defaults = format_chain(stages), shared(stages)
     try:
-        second = complete("./tiny", again, calibration=beside.calibration, train=beside.train, seed=beside.seed or 0)
+        second = complete(
+            "./tiny", again, calibration=defaults.calibration, train=defaults.train, seed=defaults.seed or 0
+        )
     except UserError as error:
         return f"{chain!r} is accepted, and written as {again!r} it is refused: {error}"
     if second.variant.key != first.variant.key:
-        return f"{chain!r} changes its key once written as {again!r} with {default_flags(beside)}."
+        return f"{chain!r} changes its key once written as {again!r} with {default_flags(defaults)}."
     if format_chain(second.variant.stages) != again:
         return f"{chain!r} is written as {again!r}, and that as {format_chain(second.variant.stages)!r}."
     return None

@@ -79,8 +79,8 @@ def _import(machine: Machine, draw: random.Random, place: Path) -> list[str]:
     (place / "mine.csv").write_text(f"{HEADER}\n{PERPLEXITY}\n")
     for file in LM_EVAL_FILES:
         (place / file.name).symlink_to(file)
-    told = ["--model", "smollm2-135m", "--label", "mine", "--ratio", "0.5"]
-    return draw.choice((["mine.csv"], [*(file.name for file in LM_EVAL_FILES), *told], ["mine.csv", *told]))
+    series = ["--model", "smollm2-135m", "--label", "mine", "--ratio", "0.5"]
+    return draw.choice((["mine.csv"], [*(file.name for file in LM_EVAL_FILES), *series], ["mine.csv", *series]))
 
 
 COMMANDS = {

@@ -81,7 +81,7 @@ def by_hand(column: str, cell: str) -> list[Upload]:
 
 
 def harness(draw: random.Random) -> list[Upload]:
-    """Return a results file of lm_eval, most of its samples beside it, each damaged or not."""
+    """Return a results file of lm_eval and most of its samples, each damaged or not."""
     found = []
     for file in FILES:
         if file.suffix == ".json":
@@ -116,9 +116,9 @@ def reads_or_refuses(given: tuple[Path, tuple[str, str] | None], draw: random.Ra
     """Import damaged files into an empty store; print the store where they are accepted."""
     database, case = given
     uploads = by_hand(*case) if case else sheet(draw) if draw.random() < 0.5 else harness(draw)
-    told = parse_series("smollm2-135m", "lm_eval", "0", None, "sparsity")
+    as_series = parse_series("smollm2-135m", "lm_eval", "0", None, "sparsity")
     try:
-        content = read_imports(uploads, told, _opened(database))
+        content = read_imports(uploads, as_series, _opened(database))
     except UserError as error:
         return None if str(error).strip() else "Refused without a sentence."
     for result in content.results:

@@ -64,7 +64,7 @@ def survives(given: tuple[Exported, float], draw: random.Random, place: Path) ->
     wrong = _files(target) != exported.files
     left = [one.name for one in place.iterdir() if one.name.startswith(".")]
     expect(RUN, (0,))
-    return f"The export is not whole: {sorted(_files(target))}, beside it {left}." if wrong else None
+    return f"The export is not whole: {sorted(_files(target))}, next to it {left}." if wrong else None
 
 
 FAMILIES = (Family("killed-exports", 12, survives, undisturbed, cases=SHARES, isolated=True, seconds=300),)

@@ -54,13 +54,13 @@ DAMAGES: dict[str, Callable[[Path, random.Random], Any]] = {
     "text-file": lambda file, draw: file.write_text("doc_id,perplexity\n0,-1.0\n"),
     "folder": lambda file, draw: (file.unlink(), file.mkdir()),
 }
-OWNERS = ("local", "shipped")
+OWNERS = ("local", "bundled")
 CASES = tuple(product(OWNERS, DAMAGES))
 
 
-def _ship(place: Path) -> None:
-    """Make the results of the run those that come with the project, so that the user has none."""
-    paths.SHIPPED_MEASURED = place / "shipped"
+def _bundle(place: Path) -> None:
+    """Make the results of the run bundled ones, so that the user has none."""
+    paths.SHIPPED_MEASURED = place / "bundled"
     for result in Store().results():
         if result.variant.model == "tiny":
             add_line(result, paths.SHIPPED_MEASURED / "tiny.jsonl")
@@ -73,9 +73,9 @@ def survives(given: tuple[Machine, tuple[str, str]], draw: random.Random, place:
     os.chdir(machine.folder)
     settle(place)
     expect(RUN, (0,))
-    if owner == "shipped":
-        _ship(place)
-    folder = paths.SHIPPED_MEASURED if owner == "shipped" else paths.local_results_dir()
+    if owner == "bundled":
+        _bundle(place)
+    folder = paths.SHIPPED_MEASURED if owner == "bundled" else paths.local_results_dir()
     files = sorted((folder / "samples").rglob("*.parquet"))
     for file in files if draw.random() < 0.5 else [draw.choice(files)]:
         DAMAGES[damage](file, draw)

@@ -54,7 +54,7 @@ class Served:
 
 
 def prepare(folder: Path) -> Served:
-    """Start the dashboard beside a file that it must not give away."""
+    """Start the dashboard next to a file that it must not serve."""
     (folder / "served").mkdir()
     (folder / "served" / "secret.txt").write_text(SECRET)
     context = dashboard(folder / "served")

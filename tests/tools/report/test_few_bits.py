@@ -1,4 +1,4 @@
-"""What the page says of variants with few bits a weight."""
+"""The table of variants with few bits per weight."""
 
 from core.request.stages import build_stage
 from core.results import LayerReport
@@ -42,7 +42,7 @@ def test_each_chain_has_a_row_compared_with_dense():
 
 
 def test_only_the_perplexity_of_the_text_is_compared_with_dense():
-    """Not that of LAMBADA's words."""
+    """The perplexity of LAMBADA's words is omitted."""
     made = [variant("a", (Stage(method="dense"),)), variant("b", (bits("rtn", 4),), right=20, loss=3.2)]
     results, kept = [], {}
     for result, answers in made:

@@ -1,4 +1,4 @@
-"""docs/results.md: written from the shipped rows; what its tables do with a few made ones."""
+"""docs/results.md: the page of the bundled results, and its tables of a few made-up results."""
 
 import math
 
@@ -32,8 +32,8 @@ def test_numbers_have_a_readable_format(value, written):
 
 
 def test_a_point_joins_the_numbers_of_its_variants_of_one_model():
-    shipped = [result("wanda", 10.0), result("wanda", 12.0, "passages-eval", OTHER), result("wanda", 9.0, model="m")]
-    found = points.points(shipped)
+    made_up = [result("wanda", 10.0), result("wanda", 12.0, "passages-eval", OTHER), result("wanda", 9.0, model="m")]
+    found = points.points(made_up)
     row = found.loc[("wanda", "", "50 %")]
     assert len(found) == 1 and (row[points.LONG], row[tables.PASSAGES]) == (10.0, 12.0)
 
@@ -63,7 +63,7 @@ def test_a_point_with_duplicate_results_is_rejected():
 
 
 def made(rows):
-    """Points as `points` returns them; rows are {(method, recovery, removed): numbers by name}."""
+    """Return points as `points` does; rows are {(method, recovery, removed): numbers by name}."""
     index = pd.MultiIndex.from_tuples(rows, names=["method", "recovery", "removed"])
     return pd.DataFrame(list(rows.values()), index=index)
 
@@ -97,8 +97,8 @@ def test_accuracies_on_fewer_documents_than_dense_are_marked():
             ("sparsegpt", "", "50 %"): {},
         }
     )
-    told = tables.unstructured_accuracy(found).set_index("method")["50 %"]
-    assert dict(told) == {"wanda": "40.0 (100)", "ria": "42.0", "sparsegpt": ""}
+    cells = tables.unstructured_accuracy(found).set_index("method")["50 %"]
+    assert dict(cells) == {"wanda": "40.0 (100)", "ria": "42.0", "sparsegpt": ""}
     before, after = (found.loc[("ria", then, "50 %")] for then in ("", "lora"))
     assert points.accuracies(found, before, after) == "41.0 → 44.0 (100)"  # of the same documents
     dense = points.dense(found)

@@ -1,4 +1,4 @@
-"""What the page says can be told apart: of made rows whose answers are kept, and of those without any."""
+"""The verdicts of docs/results.md, on made-up results with and without stored answers."""
 
 import numpy as np
 import pandas as pd
@@ -26,7 +26,7 @@ def pruned(method, seed=0, ratio=0.5):
 
 
 def variant(key, stages, right=30, loss=3.0, n=N, answers=True, model=points.MODEL, windows=16):
-    """Return a made result with the seven tasks and a perplexity, and what it answered, `right` of the first `N`."""
+    """Return a made-up result of the seven tasks and a perplexity, and its answers, `right` of the first `N`."""
     protocol = {"limit": n, "fewshot": 0, "dtype": "float32"}
     kept, rows = {}, []
     for name in SEVEN:
@@ -48,8 +48,8 @@ def variant(key, stages, right=30, loss=3.0, n=N, answers=True, model=points.MOD
     return made, (kept if answers else {})
 
 
-def shipped(*variants):
-    """Return the results, their points, and what was answered as `Store.samples` finds it."""
+def bundled(*variants):
+    """Return the results, their points, and a function that reads their answers as `Store.samples` does."""
     found = [result for result, _ in variants]
     kept = {result.variant.key: answers for result, answers in variants}
     return found, significance.known(found), lambda key, row: kept[key].get(row.identity)
@@ -60,7 +60,7 @@ DENSE = variant("0", (Stage(method="dense"),))
 
 def test_bundled_variants_are_compared_with_dense_and_each_other():
     slimllm, lorap = variant("1", pruned("slimllm"), 20, 3.5), variant("2", pruned("lorap"), 20, 4.0)
-    _, known, kept = shipped(DENSE, slimllm, lorap, variant("3", pruned("llm-pruner"), 10, answers=False))
+    _, known, kept = bundled(DENSE, slimllm, lorap, variant("3", pruned("llm-pruner"), 10, answers=False))
     table = significance.removed_apart(known, kept)
     assert table[["removed", "variant", "against"]].to_dict("split")["data"] == [
         ["50 %", "slimllm", "dense"],
@@ -78,16 +78,16 @@ def test_bundled_variants_are_compared_with_dense_and_each_other():
 
 def test_every_variant_with_bundled_answers_is_compared_with_dense():
     svd, magnitude = variant("1", pruned("svd"), 20), variant("2", pruned("magnitude", None, 0.2), 20)
-    _, known, kept = shipped(DENSE, svd, magnitude, variant("3", pruned("flap"), 10, answers=False))
+    _, known, kept = bundled(DENSE, svd, magnitude, variant("3", pruned("flap"), 10, answers=False))
     table = significance.every_apart(known, kept)
     assert table[["removed", "variant"]].to_dict("split")["data"] == [["20 %", "magnitude"], ["50 %", "svd"]]
     assert "against" not in table
-    assert significance.every_apart(*shipped(DENSE)[1:]).empty
+    assert significance.every_apart(*bundled(DENSE)[1:]).empty
 
 
 def test_a_fine_tuned_variant_is_compared_with_the_pruned_one():
     before, after = pruned("slimllm"), (*pruned("slimllm"), stage("lora"))
-    _, known, kept = shipped(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
+    _, known, kept = bundled(variant("1", before, 20, 4.0), variant("2", after, 30, 3.5), variant("3", pruned("wanda")))
     (row,) = significance.trained_apart(known, kept).to_dict("records")
     assert (row["removed"], row["variant"], row["against"]) == ("50 %", "slimllm + lora", "slimllm")
     assert row[MEANS].startswith("+25.0 [") and row[MEANS].endswith(": better")
@@ -97,17 +97,17 @@ def test_a_fine_tuned_variant_is_compared_with_the_pruned_one():
 def test_verdicts_are_adjusted_over_the_whole_table():
     some, answers = variant("1", pruned("sparsegpt"))
     answers[some.measurements[0].identity].loc[:5, "acc"] = 0.0  # six documents lost: p = 2 / 2^6 of a single pair
-    alone = significance.zeroed_apart(*shipped(DENSE, (some, answers))[1:])
+    alone = significance.zeroed_apart(*bundled(DENSE, (some, answers))[1:])
     assert alone[MEANS][0].endswith(": worse")
     more = [variant(key, pruned(name)) for key, name in (("2", "wanda"), ("3", "ria"))]
-    among = significance.zeroed_apart(*shipped(DENSE, (some, answers), *more)[1:])
+    among = significance.zeroed_apart(*bundled(DENSE, (some, answers), *more)[1:])
     third = ": significant alone, not after Holm (6 comparisons)"
     assert among[MEANS][0].endswith(third) and ", adjusted p 0." in among[MEANS][0]
 
 
 def test_results_without_answers_or_of_other_models_give_no_table():
     old = variant("1", pruned("slimllm"), answers=False)
-    _, known, kept = shipped((DENSE[0], {}), old)
+    _, known, kept = bundled((DENSE[0], {}), old)
     for table in significance.PAIRS.values():
         assert markdown(table(known, kept)) == ""
         assert markdown(table({}, kept)) == ""
@@ -121,7 +121,7 @@ def test_the_protocol_with_more_documents_is_paired():
         return one.updated(other), some | more
 
     pair = both("0", (Stage(method="dense"),), 30, 30), both("1", pruned("slimllm"), 35, 20)
-    (cell,) = significance.removed_apart(*shipped(*pair)[1:])[MEANS]
+    (cell,) = significance.removed_apart(*bundled(*pair)[1:])[MEANS]
     assert cell.startswith("-25.0 [")
 
 
@@ -134,7 +134,7 @@ def test_tasks_have_chance_and_majority_baselines():
     words = Measurement(metric="acc", dataset="lambada_openai", value=0.3, n=2, protocol={"limit": 2, "fewshot": 0})
     answers = pd.DataFrame({"doc_id": [0, 1], "acc": [1.0, 0.0], "loglikelihoods": [[-1.0], [-2.0]]})
     dense = DENSE[0].model_copy(update={"measurements": (words, *DENSE[0].measurements)})
-    _, known, kept = shipped((dense, DENSE[1] | {words.identity: answers}))
+    _, known, kept = bundled((dense, DENSE[1] | {words.identity: answers}))
     table = significance.tasks(known, kept)
     assert list(table["task"]) == [TASKS[name].label for name in (*SEVEN, "lambada_openai")]
     assert list(table.iloc[-1]) == ["LAMBADA", "acc", "2", "", "", "30.0"]
@@ -163,11 +163,11 @@ def test_methods_with_several_seeds_have_a_column_per_seed():
 
 
 def test_the_page_accepts_new_results_with_the_bundled_ones(monkeypatch):
-    """Every table and every conditional text, with rows of both kinds."""
-    shipped_rows = results.read_measured()
+    """The page has every table and every conditional text with results of both kinds."""
+    bundled_rows = results.read_measured()
     new = [points.DENSE, *significance.REMOVED, *significance.ZEROED, ("slimllm", "lora", "50 %")]
     made, kept = {}, {}
-    for place, one in shipped_rows.results.items():
+    for place, one in bundled_rows.results.items():
         name = points.point(one.variant)
         long = any(points.column(row) == points.LONG for row in one.measurements)
         special = is_rounded(one) or chains.of_some_blocks(one) or chains.is_allocated(one)
@@ -177,7 +177,7 @@ def test_the_page_accepts_new_results_with_the_bundled_ones(monkeypatch):
             kept[place] = answers
     assert len(made) == len(new)
     seeded = variant("8", pruned("sparsegpt", 1))[0]
-    rows = shipped_rows._replace(results=shipped_rows.results | made | {"8" * 64: seeded})
+    rows = bundled_rows._replace(results=bundled_rows.results | made | {"8" * 64: seeded})
     monkeypatch.setattr(results, "read_measured", lambda: rows)
     monkeypatch.setattr(results, "read_shipped_samples", lambda key, row: kept.get(key, {}).get(row.identity))
     page = results.page()

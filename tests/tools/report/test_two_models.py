@@ -1,4 +1,4 @@
-"""The table of a second model beside the default one."""
+"""The table of a second model, compared with the default one."""
 
 from core.specs import Stage, TextWindows
 from tests.tools.report.test_significance import pruned, variant
