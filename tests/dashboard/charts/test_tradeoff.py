@@ -211,14 +211,14 @@ def test_the_answer_names_not_significant_differences_to_the_best(every):
     budget = Budget(packed_mb=200, times_dense=2)
     found = ranked(every, budget, "packed_mb", PERPLEXITY)
     verdicts = ["worse alone, not after Holm", "worse", None]
-    beside = pd.DataFrame(
+    paired = pd.DataFrame(
         {"verdict": verdicts, "p_adjusted": [0.08, 0.001, None], "comparisons": 2.0, "unpaired_reason": "so"}
     )
-    beside = beside.set_index(found["key"].iloc[1:4])
-    said = ranking.answer(found, budget, PERPLEXITY, differences=beside)
+    paired = paired.set_index(found["key"].iloc[1:4])
+    answer = ranking.answer(found, budget, PERPLEXITY, differences=paired)
     tie = f"not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted)"
-    assert f"mean accuracy, {tie}); 3 others fit." in said
-    shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, beside)["Compared with the first"]
+    assert f"mean accuracy, {tie}); 3 others fit." in answer
+    shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, paired)["Compared with the first"]
     assert shown.isna().iloc[0] and shown[1:].tolist() == [
         "significant alone, not after Holm (2 comparisons), adjusted p 0.08",
         "worse, adjusted p 0.001",
