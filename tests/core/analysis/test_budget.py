@@ -41,7 +41,7 @@ def dominates(one, other, quality):
 
 
 @given(tables, qualities)
-def test_nothing_dominates_the_front_and_something_dominates_every_other(rows, quality):
+def test_front_has_exactly_the_points_that_no_other_dominates(rows, quality):
     on = pareto(rows, "packed_mb", quality)
     assert list(on.index) == list(rows.index)
     every = [row for _, row in rows.iterrows() if told(row, quality)]
@@ -56,7 +56,7 @@ def test_nothing_dominates_the_front_and_something_dominates_every_other(rows, q
     ("perplexity", "times", "front"),
     [(9999.0, 499.0, True), (10001.0, 499.0, False), (9999.0, 501.0, False), (9999.0, NAN, True)],
 )
-def test_what_has_diverged_is_on_no_front_of_perplexity_though_it_is_the_smallest(perplexity, times, front):
+def test_perplexity_front_excludes_diverged_variants(perplexity, times, front):
     rows = table([(100, 20, 0.5), (10, perplexity, 0.3)]).assign(times_dense=[1.0, times])
     assert list(pareto(rows, "packed_mb", PERPLEXITY)) == [True, front]
     assert list(pareto(rows, "packed_mb", ACCURACY)) == [True, True]
@@ -71,7 +71,7 @@ budgets = draw.builds(
 
 
 @given(tables, budgets, qualities)
-def test_what_fits_keeps_every_limit_and_stands_first_best_quality_first(rows, budget, quality):
+def test_fitting_variants_come_first_sorted_by_quality(rows, budget, quality):
     found = ranked(rows, budget, "packed_mb", quality)
     assert sorted(found.index) == sorted(rows.index)
     for _, row in found.iterrows():
@@ -93,7 +93,7 @@ def test_what_fits_keeps_every_limit_and_stands_first_best_quality_first(rows, b
         assert len(best) == 1 and loss(best.iloc[0], quality) == min(loss(row, quality) for _, row in part.iterrows())
 
 
-def test_a_point_at_its_limit_fits_and_one_over_it_says_by_what():
+def test_a_point_at_its_limit_fits_and_misses_name_their_excess():
     rows = table([(180, 2, 0.4), (196.1, 2, 0.379), (180, 2.5, 0.5), (180, 246.6, 0.5)])
     found = fits(rows, Budget(packed_mb=180, times_dense=2, mean_accuracy=0.4))
     assert list(found["fits"]) == [True, False, False, False]
@@ -106,7 +106,7 @@ def test_a_point_at_its_limit_fits_and_one_over_it_says_by_what():
     assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25, 122.3])
 
 
-def test_what_is_not_known_does_not_fit_and_says_so():
+def test_unknown_values_do_not_fit_and_are_named():
     rows = table([(150, 1.5, 0.4), (150, 1.5, NAN)]).assign(decode_ms=[NAN, 30.0])
     found = fits(rows, Budget(packed_mb=100, decode_ms=35, mean_accuracy=0.3))
     assert list(found["misses"]) == [
@@ -117,7 +117,7 @@ def test_what_is_not_known_does_not_fit_and_says_so():
     assert list(fits(rows, Budget(packed_mb=150))["fits"]) == [True, True]
 
 
-def test_the_nearest_miss_is_that_of_the_smallest_largest_excess():
+def test_misses_are_sorted_by_their_largest_excess():
     rows = table([(110, 4, NAN), (130, 2.2, NAN), (500, 2, NAN), (100, INF, NAN), (NAN, 2, NAN)])
     found = ranked(rows, Budget(packed_mb=100, times_dense=2), "packed_mb", PERPLEXITY)
     assert list(found["key"]) == ["01", "00", "02", "03", "04"]
@@ -126,21 +126,21 @@ def test_the_nearest_miss_is_that_of_the_smallest_largest_excess():
     assert not found["front"].any() and not found["best"].any()
 
 
-def test_a_model_s_file_as_it_was_is_the_best_of_nothing_and_stands_behind_what_fits():
+def test_unchanged_checkpoints_sort_last_and_are_never_best():
     rows = table([(100, 1, 0.6), (100, 2, 0.5), (90, 4, 0.3)]).assign(own_grid=[True, False, False], family="a")
     found = ranked(rows, Budget(packed_mb=110), "packed_mb", PERPLEXITY)
     assert list(found["key"]) == ["01", "02", "00"] and found["fits"].all()
     assert list(found["front"]) == [True, True, False] and list(found["best"]) == [True, False, False]
 
 
-def test_the_front_is_of_what_fits():
+def test_front_contains_only_fitting_variants():
     rows = table([(100, 2, 0.2), (110, 3, 0.5), (120, 2.5, 0.6)])
     found = ranked(rows, Budget(mean_accuracy=0.4), "packed_mb", PERPLEXITY)
     assert list(found["key"]) == ["02", "01", "00"]
     assert list(found["front"]) == [True, True, False] and not pareto(rows, "packed_mb", PERPLEXITY)[17]
 
 
-def test_an_accuracy_at_its_limit_is_not_under_it_by_a_rounding():
+def test_rounding_does_not_fail_an_accuracy_at_its_limit():
     rows = table([(100, 2, sum([0.1] * 3) / 3 - 1e-17)]).assign(mean_accuracy=0.4 - 1e-16)
     assert fits(rows, Budget(mean_accuracy=0.4))["fits"].all()
 
@@ -165,6 +165,6 @@ def test_a_budget_in_words():
 
 
 @pytest.mark.parametrize("wrong", [{"packed_mb": 0}, {"times_dense": INF}, {"mean_accuracy": 1.2}, {"size": 3}])
-def test_a_limit_that_is_none_is_refused(wrong):
+def test_invalid_limits_are_rejected(wrong):
     with pytest.raises(ValidationError):
         Budget(**wrong)

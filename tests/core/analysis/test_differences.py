@@ -54,7 +54,7 @@ def seven(right):
     return [answered(name, right + place, TASKS[name].metric) for place, name in enumerate(SEVEN)]
 
 
-def test_figures_are_those_of_the_pair_and_adjusted_over_the_variants():
+def test_p_values_are_adjusted_over_the_variants():
     first, second, third = (answered("piqa", right) for right in (60, 50, 57))
     found = compared([first], [second], [third])
     assert list(found["key"]) == [OTHER, THIRD]
@@ -69,7 +69,7 @@ def test_figures_are_those_of_the_pair_and_adjusted_over_the_variants():
     assert found["unpaired_reason"].isna().all()
 
 
-def test_the_mean_of_seven_is_of_the_same_pairs():
+def test_mean_of_seven_uses_the_same_pairs():
     first, second = seven(60), seven(50)
     found = compared(first, second).set_index("dataset")
     assert list(found.index) == [*SEVEN, MEAN]
@@ -80,7 +80,7 @@ def test_the_mean_of_seven_is_of_the_same_pairs():
     assert found.loc[MEAN, "verdict"] == "worse"
 
 
-def test_what_was_not_kept_cannot_be_paired_and_is_told():
+def test_missing_answers_cannot_be_paired():
     first, second = seven(60), seven(50)
     second[3] = (second[3][0], None)
     found = compared(first, second).set_index("dataset")
@@ -92,18 +92,18 @@ def test_what_was_not_kept_cannot_be_paired_and_is_told():
     assert found.drop([SEVEN[3], MEAN])["unpaired_reason"].isna().all()
 
 
-def test_other_documents_are_told_in_words():
+def test_different_documents_are_reported():
     one, other = answered("piqa", 60), answered("piqa", 50)
     other[1]["doc_id"] += 1
     (row,) = compared([one], [other]).to_dict("records")
     assert row["unpaired_reason"].startswith("cannot be paired: The documents or windows of the variants differ")
 
 
-def test_numbers_of_another_protocol_are_not_compared():
+def test_numbers_of_different_protocols_are_not_compared():
     assert compared([answered("piqa", 60)], [answered("piqa", 50, limit=None)]).empty
 
 
-def test_perplexity_is_a_ratio_where_less_is_better():
+def test_perplexity_is_compared_as_a_ratio():
     losses = pandas.DataFrame({"doc_id": range(16), "perplexity": [-3.0 - 0.01 * i for i in range(16)]})
     more = losses.assign(perplexity=losses["perplexity"] - 0.5 - 0.001 * losses["doc_id"])
     (row,) = compared([(perplexity(21.6), losses)], [(perplexity(36.0), more)]).to_dict("records")
@@ -112,7 +112,7 @@ def test_perplexity_is_a_ratio_where_less_is_better():
     assert row["verdict"] == "worse"
 
 
-def test_the_interval_of_a_text_allows_for_windows_that_correlate():
+def test_interval_accounts_for_correlated_windows():
     losses = pandas.DataFrame({"doc_id": range(16), "perplexity": [-3.0 - math.sin(i) for i in range(16)]})
     more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(16)])
     (row,) = compared([(perplexity(20.0), losses)], [(perplexity(22.0), more)]).to_dict("records")
@@ -123,7 +123,7 @@ def test_the_interval_of_a_text_allows_for_windows_that_correlate():
     assert row["p"] > independent.p
 
 
-def test_the_log_losses_of_documents_are_independent():
+def test_log_losses_of_documents_are_independent():
     losses = pandas.DataFrame({"doc_id": range(100), "perplexity": [-3.0 - math.sin(i) for i in range(100)]})
     more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(100)])
     protocol = {"limit": 100, "fewshot": 0, "dtype": "float32"}
@@ -132,7 +132,7 @@ def test_the_log_losses_of_documents_are_independent():
     assert row["stderr"] == pytest.approx(difference("perplexity", losses, more).stderr)
 
 
-def test_seeds_are_paired_by_the_mean_of_their_losses():
+def test_seeds_are_paired_by_their_mean_loss():
     numbers = [perplexity(value) for value in (20.0, 30.0, 32.0)]
     losses = [[-3.0, -2.9, -3.1], [-3.5, -3.3, -3.4], [-3.7, -3.2, -3.6]]
     frames = [pandas.DataFrame({"doc_id": range(3), "perplexity": drawn}) for drawn in losses]
@@ -162,7 +162,7 @@ def test_pairs_with_several_references_are_adjusted_together():
     assert list(found["comparisons"]) == [3, 3, 3]
 
 
-def test_what_holm_takes_away_is_significant_alone_and_its_row_says_among_how_many():
+def test_significant_alone_rows_count_their_comparisons():
     dense, *others = (answered("piqa", right) for right in (60, 54, 60, 60, 60))
     others[3][1]["acc"] = float("nan")  # which cannot be paired, and counts for nothing
     found = compared([dense], *([one] for one in others))
@@ -173,7 +173,7 @@ def test_what_holm_takes_away_is_significant_alone_and_its_row_says_among_how_ma
     assert adjust_together(found.iloc[:1])["verdict"].tolist() == ["worse"]
 
 
-def test_baselines_stand_beside_tasks_and_their_mean():
+def test_tasks_and_their_mean_have_baselines():
     first, second = seven(60), seven(50)
     for _, samples in first:
         samples["target"], samples["loglikelihoods"] = [0] * 70 + [1] * 30, [[-1.0, -2.0, -3.0, -4.0]] * 100
@@ -195,14 +195,14 @@ def beside(*variants):
     return results, lambda key, row: kept[key].get(row.identity)
 
 
-def test_every_variant_is_compared_with_the_dense_model_it_was_made_of():
+def test_each_variant_is_compared_with_its_own_dense_model():
     dense, wanda = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50), answered("boolq", 50)])
     found = differences_to_dense(*beside(dense, wanda))
     assert list(found["dataset"]) == ["piqa"] and list(found["verdict"]) == ["worse"]
     assert differences_to_dense(*beside(wanda)).empty
 
 
-def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
+def test_tidy_table_has_differences_to_dense_or_a_reason():
     old = (answered("arc_easy", 50)[0], None)
     dense = (DENSE, [answered("piqa", 60), answered("arc_easy", 60)])
     results, samples = beside(dense, ((WANDA,), [answered("piqa", 50), answered("boolq", 50), old]))
@@ -221,7 +221,7 @@ def test_the_tidy_table_takes_differences_to_dense_and_reasons_why_not():
     assert told.loc["dense", ["difference", "p", "verdict", "unpaired_reason"]].isna().all(axis=None)
 
 
-def test_the_tidy_table_needs_no_reason_where_all_is_paired():
+def test_tidy_table_has_no_reasons_if_all_rows_are_paired():
     one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
     assert tidy_with_differences(*beside(one, other))["unpaired_reason"].isna().all()
     assert list(tidy_with_differences(*beside(other))["unpaired_reason"]) == [

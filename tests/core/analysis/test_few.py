@@ -13,9 +13,9 @@ def test_few_windows_and_documents_are_named_once():
     )
 
 
-def test_enough_of_them_and_what_is_not_known_say_nothing():
+def test_enough_or_unknown_counts_give_no_warning():
     assert few_words([("wikitext2", 8), ("piqa", 50), ("mean of seven", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
 
 
-def test_of_many_some_are_named():
+def test_long_warnings_name_the_first_texts():
     assert few_words([(f"own{place}", 2) for place in range(5)]).endswith("own2 has 2 windows and 2 more have few.")

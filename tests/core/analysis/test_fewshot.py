@@ -43,7 +43,7 @@ def both(hows, tasks=tuple(TASKS), n=60):
     return result(DENSE), result(OTHER), samples, answers
 
 
-def test_each_prompt_is_compared_with_dense_after_the_same_one_and_with_zero_shot():
+def test_each_prompt_is_compared_with_dense_and_with_zero_shot():
     dense, other, samples, answers = both(["0", "4", "4,selector=nearest"])
     found = fewshot_table([other], dense, samples).set_index(["key", "dataset", "k", "prompts"])
     assert len(found) == 2 * 3 * 3  # variants, prompts, two tasks and their mean
@@ -68,7 +68,7 @@ def test_each_prompt_is_compared_with_dense_after_the_same_one_and_with_zero_sho
             )
 
 
-def test_the_mean_is_over_the_tasks_that_all_have_after_each_of_their_prompts():
+def test_mean_covers_the_tasks_that_all_prompts_share():
     dense, other, samples, answers = both(["0", "4"])
     fewer = other.model_copy(
         update={
@@ -90,7 +90,7 @@ def test_the_mean_is_over_the_tasks_that_all_have_after_each_of_their_prompts():
     assert MEAN not in set(lacking["dataset"]) and set(lacking["dataset"]) == set(TASKS)
 
 
-def test_a_variant_without_demonstrations_takes_no_part():
+def test_variants_without_few_shot_examples_are_left_out():
     dense, other, samples, _ = both(["0", "4"])
     zero = other.model_copy(
         update={
@@ -101,12 +101,12 @@ def test_a_variant_without_demonstrations_takes_no_part():
     assert fewshot_table([other, zero], dense, samples).equals(fewshot_table([other], dense, samples))
 
 
-def test_what_was_scored_zero_shot_only_is_not_there():
+def test_zero_shot_only_results_give_an_empty_table():
     dense, other, samples, _ = both(["0"])
     assert fewshot_table([other], dense, samples).empty
 
 
-def test_without_what_was_answered_the_values_stay():
+def test_values_remain_without_stored_answers():
     dense, other, _, _ = both(["0", "4"])
     found = fewshot_table([other], dense, lambda key, measurement: None)
     assert len(found) == 12 and found["value"].notna().all() and found["difference"].isna().all()
@@ -121,9 +121,9 @@ def test_without_what_was_answered_the_values_stay():
         ("template=reasoning", "with reasoning before the answer"),
     ],
 )
-def test_a_kind_of_prompt_is_said_in_words(prompts, said):
+def test_prompts_are_described(prompts, said):
     assert describe_prompt(prompts) == said
 
 
-def test_every_choice_has_words():
+def test_every_choice_has_a_description():
     assert {name: tuple(words) for name, words in WORDS.items()} == Fewshot.choices()

@@ -23,7 +23,7 @@ def accuracy(value, **protocol):
     return Measurement(metric="acc", dataset="piqa", value=value, stderr=0.05, n=100, protocol=protocol)
 
 
-def test_one_row_a_measurement():
+def test_each_measurement_has_one_row():
     frame = tidy([make(perplexity(20.0, stderr=0.5), accuracy(0.6)), make(perplexity(30.0), key=OTHER)])
     assert list(frame.columns) == list(COLUMNS)
     assert list(frame.key) == [KEY, KEY, OTHER]
@@ -37,7 +37,7 @@ def test_one_row_a_measurement():
     assert json.loads(first.stages) == [{"name": "wanda", "parameters": spelt_out}]
 
 
-def test_methods_come_in_their_order_each_before_what_it_was_trained_to():
+def test_methods_are_sorted_with_recoveries_after_their_parents():
     names = [("slimllm", None), ("wanda", "lora"), ("dense", None), ("unknown", None), ("wanda", None)]
     names = [((first, None if first == "dense" else 0.5), (then, None)) for first, then in names]
     found = [
@@ -51,7 +51,7 @@ def test_methods_come_in_their_order_each_before_what_it_was_trained_to():
     assert list(tidy(found).key.str[0]) == ["2", "4", "1", "0", "3"]
 
 
-def test_the_protocol_is_a_sentence_and_an_id():
+def test_protocol_has_a_sentence_and_an_id():
     elsewhere = perplexity(20.0)
     elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
     rows = [perplexity(20.0), perplexity(30.0, window=128), accuracy(0.6), accuracy(0.7, limit=None)]
@@ -67,7 +67,7 @@ def test_the_protocol_is_a_sentence_and_an_id():
     assert frame.protocol_id.nunique() == 4
 
 
-def test_windows_spread_over_the_text_are_another_protocol_than_the_first():
+def test_spread_windows_have_their_own_protocol():
     first = perplexity(20.0)
     spread = first.model_copy(update={"protocol": first.protocol | {"spread": True}})
     frame = tidy([make(first, spread)])
@@ -79,7 +79,7 @@ def test_windows_spread_over_the_text_are_another_protocol_than_the_first():
     assert frame.protocol_id.nunique() == 2
 
 
-def test_footprint_and_latency_stand_beside_every_number():
+def test_every_row_has_footprint_and_latency():
     latency = [
         Measurement(metric=metric, dataset="synthetic", value=value, n=7, protocol={"batch": batch, "prompt": 512})
         for metric, batch, value in [("prefill", 1, 2.0), ("decode", 1, 30.0), ("prefill", 4, 1.0), ("decode", 4, 9.0)]
@@ -110,7 +110,7 @@ def test_footprint_and_latency_stand_beside_every_number():
         ),
     ],
 )
-def test_the_label_says_what_differs_from_the_defaults(changes, expected):
+def test_label_names_the_settings_that_differ_from_the_defaults(changes, expected):
     assert list(tidy([make(perplexity(20.0), **changes)]).series_label) == [expected]
 
 
@@ -119,7 +119,7 @@ def tuned(key, method="wanda", ended="budget", **parameters):
     return make(perplexity(20.0), key=key, stages=stages, made=[{}, trained(ended=ended)])
 
 
-def test_trainings_are_told_apart_only_where_there_are_several():
+def test_label_names_the_training_data_only_if_they_differ():
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=5.0)])
     assert list(frame.series_label) == ["Wanda + LoRA"] * 2 and list(frame.parent_label) == ["Wanda"] * 2
     frame = tidy([tuned(KEY, minutes=5.0), tuned(OTHER, minutes=1.0, rank=4), make(perplexity(20.0), key="c" * 64)])
@@ -131,7 +131,7 @@ def test_trainings_are_told_apart_only_where_there_are_several():
     assert list(frame.parent_label[1:]) == ["Wanda", "Wanda"] and frame.parent_label.isna()[0]
 
 
-def test_hqq_on_the_grid_of_the_model_s_file_says_so():
+def test_hqq_on_the_grid_of_the_checkpoint_is_marked():
     def hqq(key, bits, group, model=DEFAULT_MODEL):
         amount = {"ratio": 1 - bits / 16, "pattern": f"{bits}bit", "ratio_kind": "bits"}
         stage = Stage(method="hqq", parameters={"group_size": group}, **amount)
@@ -168,7 +168,7 @@ def of_chain(chain, key):
     return make(perplexity(20.0), key=key, stages=stages)
 
 
-def test_a_chain_and_its_series_are_written_and_what_is_given_beside_it():
+def test_rows_have_chain_series_and_shared_settings():
     chains = ("magnitude@0.2+adaprune+magnitude@0.5+adaprune", "magnitude@2:4+adaprune", "magnitude@0.5", "lora")
     frame = tidy([of_chain(chain, str(place) * 64) for place, chain in enumerate(chains)])
     rows = {row["chain"]: row for row in frame.to_dict("records")}
@@ -187,7 +187,7 @@ def test_a_chain_and_its_series_are_written_and_what_is_given_beside_it():
     assert pd.isna(dense["calibration"]) and dense["train"] == "alpaca:64x256"
 
 
-def test_two_series_never_have_one_name():
+def test_two_series_never_share_a_name():
     chains = ("wanda@0.5+lora", "wanda@0.5+lora,rank=4", "wanda@0.5+lora,seed=3", "wanda@0.5+adaprune,iterations=9")
     found = [of_chain(chain, str(place) * 64) for place, chain in enumerate(chains)]
     explicit = Stage(method="magnitude", ratio=0.5, parameters={"allocation": "uniform"})  # written by another program
@@ -198,7 +198,7 @@ def test_two_series_never_have_one_name():
     assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune"} <= set(frame["series_label"])
 
 
-def test_what_another_text_was_read_for_is_not_what_it_was_made_from():
+def test_parent_has_the_same_calibration_data():
     frame = tidy([of_chain("wanda@0.5,text=c4-sample:8x128+adaprune", KEY), of_chain("wanda@0.5+adaprune", OTHER)])
     untuned = dict(zip(frame["key"], frame["parent_label"], strict=True))
     assert pd.isna(untuned[KEY]) and untuned[OTHER] == "Wanda"
@@ -210,13 +210,13 @@ def test_no_results_give_an_empty_table():
     assert list(frame.columns) == list(COLUMNS)
 
 
-def test_an_unknown_method_is_of_no_family():
+def test_an_unknown_method_has_no_family():
     frame = tidy([make(perplexity(math.inf), stages=[Stage(method="newer", ratio=0.5)])])
     assert list(frame.family) == ["other"]
     assert list(frame.value) == [math.inf]
 
 
-def test_rows_say_what_each_number_of_any_kind_says_by_itself():
+def test_rows_agree_with_each_number_converted_alone():
     odd = [
         perplexity(math.inf, stderr=math.nan),
         perplexity(20.0).model_copy(update={"protocol": {"window": 128, "windows": None, "version": 1}}),

@@ -64,17 +64,17 @@ def values(found):
         (THIRD, group(third, SEVERAL, ratios=[0.5]), {"C": 4.0 * 0.5**2.5, "d": 0.3}),
     ],
 )
-def test_planted_exponents_come_back(form, made, planted):
+def test_fit_recovers_planted_exponents(form, made, planted):
     rows = made.rows[(made.rows["ratio"] > 0) | (form is not SECOND)]  # of dense P0 is 1
     assert values(fit(form, replace(made, rows=rows))) == pytest.approx(planted)
 
 
-def test_across_models_the_exponent_of_the_dense_loss_is_free():
+def test_dense_loss_exponent_is_fitted_across_models():
     assert values(fit(FIRST, group(lambda *of: first(*of, a=0.9), SEVERAL))) == pytest.approx({"a": 0.9, "b": 1.7})
     assert "a" not in fit(FIRST, group(first)).exponents  # it cannot be told within one model
 
 
-def test_an_accuracy_falls_by_the_second_form_and_has_no_third():
+def test_accuracies_are_fitted_to_the_second_form_only():
     made = group(lambda dense, ratio, *_: dense * 0.97 * (1 - ratio) ** 0.6, (("m", 0.5, 1.0),), loss=False)
     by_name = {one.form: one for one in fits(made)}
     assert set(by_name) == {FIRST, SECOND}
@@ -90,7 +90,7 @@ def test_an_accuracy_falls_by_the_second_form_and_has_no_third():
         (THIRD, lambda *of: third(*of, d=0.0), {"C": 4.0, "g": -2.5}),
     ],
 )
-def test_intervals_hold_the_planted_value_and_grow_with_the_noise(form, value, planted):
+def test_intervals_cover_the_planted_value_and_widen_with_noise(form, value, planted):
     quiet, loud = (fit(form, group(value, noise=noise)) for noise in (0.005, 0.03))
     for name, true in planted.items():
         assert quiet.exponents[name].low <= true <= quiet.exponents[name].high
@@ -98,12 +98,12 @@ def test_intervals_hold_the_planted_value_and_grow_with_the_noise(form, value, p
         assert 0 < wide[0] < wide[1]
 
 
-def test_a_fit_is_the_same_each_time():
+def test_fits_are_reproducible():
     one, other = (fit(SECOND, group(second, noise=0.02)) for _ in range(2))
     assert one.exponents == other.exponents
 
 
-def test_leave_one_ratio_out_is_as_by_hand():
+def test_leave_one_ratio_out_matches_the_manual_result():
     made = group(first, noise=0.05)
     rows = made.rows[made.rows["ratio"] > 0]
     errors = []
@@ -116,7 +116,7 @@ def test_leave_one_ratio_out_is_as_by_hand():
     assert found.times == pytest.approx(math.exp(math.sqrt(np.mean(np.square(errors)))))
 
 
-def test_leave_one_model_out_is_as_by_hand():
+def test_leave_one_model_out_matches_the_manual_result():
     made = group(third, SEVERAL, ratios=[0.5], noise=0.002)
     rows = made.rows[made.rows["ratio"] > 0]
     errors = []
@@ -130,7 +130,7 @@ def test_leave_one_model_out_is_as_by_hand():
     assert fit(FIRST, group(first)).by_model is None
 
 
-def test_what_is_not_worse_than_dense_has_no_place_in_the_third_form_and_is_predicted_all_the_same():
+def test_third_form_skips_points_no_worse_than_dense():
     made = group(third)
     made.rows.loc[made.rows["ratio"] == 0.1, "value"] = 2.99
     found = fit(THIRD, made)
@@ -140,7 +140,7 @@ def test_what_is_not_worse_than_dense_has_no_place_in_the_third_form_and_is_pred
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
-def test_the_critical_ratio_inverts_the_law(form):
+def test_critical_ratio_inverts_the_law(form):
     value = {FIRST: first, SECOND: second, THIRD: third}[form]
     found = fit(form, group(value, noise=0.002))
     (critical, low, high), _ = found.critical(0.9)
@@ -149,7 +149,7 @@ def test_the_critical_ratio_inverts_the_law(form):
     assert low < critical < high
 
 
-def test_the_critical_ratio_of_the_first_form_has_all_its_terms():
+def test_critical_ratio_of_the_first_form_uses_all_terms():
     found = fit(FIRST, group(lambda *of: first(*of, a=0.95, c=0.1), SEVERAL, tokens=(0.0, 5.0)))
     (critical, *_), model = found.critical(0.7)
     dense = dict((name, loss) for name, loss, _ in SEVERAL)[model]
@@ -157,7 +157,7 @@ def test_the_critical_ratio_of_the_first_form_has_all_its_terms():
     assert dense == min(loss for _, loss, _ in SEVERAL)  # L0^(1 - a): who has the lowest loss loses it first
 
 
-def test_nothing_is_said_beyond_the_largest_ratio():
+def test_laws_are_not_extrapolated_beyond_the_largest_ratio():
     found = fit(FIRST, group(first))
     value, low, high = found.curve(np.array([0.0, 0.7, 0.71]))
     assert np.isnan([one[2] for one in (value, low, high)]).all() and not np.isnan(value[:2]).any()
@@ -167,7 +167,7 @@ def test_nothing_is_said_beyond_the_largest_ratio():
     assert sentence(found, 0.5).startswith("To keep 50 % of 1 / ln(perplexity), a perplexity of at most 403, remove at")
 
 
-def test_where_next_to_nothing_removed_already_costs_too_much_nothing_may_go():
+def test_critical_ratio_is_zero_if_any_removal_costs_too_much():
     found = fit(SECOND, group(lambda *of: second(*of, factor=0.5)))
     assert found.critical(0.9)[0].value == 0
     assert sentence(found, 0.9).startswith("By this law, no ratio keeps 90 %")
@@ -175,12 +175,12 @@ def test_where_next_to_nothing_removed_already_costs_too_much_nothing_may_go():
     assert math.isinf(better.critical(0.9)[0].value)
 
 
-def test_one_ratio_does_not_predict_how_the_third_form_falls():
+def test_a_single_ratio_does_not_predict_the_third_form():
     found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
     assert math.isnan(found.critical(0.9)[0].value) and "single ratio does not predict" in sentence(found, 0.9)
 
 
-def test_points_no_more_than_the_unknowns_are_not_fitted():
+def test_too_few_points_are_not_fitted():
     assert fit(THIRD, group(third, ratios=[0.2, 0.5])) is None
     assert fit(SECOND, group(second, ratios=[0.5])) is None
 
@@ -192,7 +192,7 @@ def test_groups_of_several_models_are_fitted_together():
     assert both.name == "some" and both.rows["model"].nunique() == 2
 
 
-def test_of_the_papers_opt_is_a_group_across_sizes_and_llama_one_of_all_ratios():
+def test_published_opt_groups_by_size_and_llama_by_ratio():
     groups = {(one.of, one.metric, one.name): one for one in printed(published())}
     opt = groups["SparseGPT, table 1: OPT across sizes", "perplexity on WikiText-2", "SparseGPT 50 %"]
     assert len(opt.rows) == 18 and opt.rows["parameters"].nunique() == 9
@@ -236,7 +236,7 @@ def tidied(ratios=(0.1, 0.3, 0.5, 0.7), **more):
     return pd.DataFrame([same | row for row in rows]).assign(**more)
 
 
-def test_a_series_and_a_family_are_of_ratios_alone():
+def test_series_and_families_contain_pruning_ratios_only():
     rows = tidied()
     bits = rows.tail(1).assign(ratio=0.75, rounded=True, pattern="4bit", value=99.0)
     pattern = rows.tail(1).assign(ratio=0.5, pattern="2:4", value=99.0)
@@ -251,7 +251,7 @@ def test_a_series_and_a_family_are_of_ratios_alone():
     assert select_groups(tidied()[1:], "perplexity") == []  # without the dense model there is no L0
 
 
-def test_a_family_with_trained_variants_has_a_group_that_knows_on_how_much():
+def test_mixed_family_group_uses_training_tokens():
     trained = tidied()[1:].assign(train="c:1000x500", series_label="Wanda + LoRA", recovery="lora", value=25.0)
     found = {one.name: one for one in select_groups(pd.concat([tidied(), trained]), "perplexity")}
     both = found["Unstructured and trained"]
@@ -261,7 +261,7 @@ def test_a_family_with_trained_variants_has_a_group_that_knows_on_how_much():
     assert [one.form for one in fits(found["Wanda + LoRA"])] == [*FORMS]  # all of it was trained alike
 
 
-def test_a_series_made_with_two_texts_is_two():
+def test_different_calibration_data_make_different_series():
     other = tidied()[1:].assign(calibration="d:1x8")
     found = select_groups(pd.concat([tidied(), other]), "perplexity")
     assert [one.name for one in found] == ["Unstructured", "Wanda, c:1x8", "Wanda, d:1x8"]
@@ -279,7 +279,7 @@ def scored(rows):
     return pd.concat(tasks).assign(fewshot=0.0, scoring="float32")
 
 
-def test_the_mean_of_seven_is_of_variants_that_have_all():
+def test_mean_of_seven_needs_all_seven_tasks():
     rows = scored(tidied())
     found = means(rows)
     assert found["key"].tolist() == ["d", "w0.1", "w0.3", "w0.5", "w0.7"]
@@ -290,6 +290,6 @@ def test_the_mean_of_seven_is_of_variants_that_have_all():
     assert select_groups(rows, "piqa")[0].metric == "acc of PIQA, first 100 documents"
 
 
-def test_a_metric_that_is_none_is_refused():
+def test_an_unknown_metric_is_rejected():
     with pytest.raises(UserError, match="not perplexity, accuracy"):
         check_metric("speed")

@@ -30,7 +30,7 @@ def resampled(rng, pair):
 
 
 @pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
-def test_the_standard_error_is_that_of_a_bootstrap_over_documents(metric, make):
+def test_standard_error_matches_a_bootstrap_over_documents(metric, make):
     rng = np.random.default_rng(1)
     pair = make(rng, 400)
     first, second = resampled(rng, pair)
@@ -39,7 +39,7 @@ def test_the_standard_error_is_that_of_a_bootstrap_over_documents(metric, make):
     assert found.stderr < 0.9 * math.hypot(first.std(), second.std())  # less than that of two samples
 
 
-def test_the_standard_error_of_a_mean_of_seven_is_that_of_a_bootstrap_within_each_task():
+def test_mean_of_seven_error_matches_a_bootstrap_within_each_task():
     rng = np.random.default_rng(2)
     pairs = [answers(rng, n, gains=0.1) for n in SEVEN_SIZES]
     drawn = [resampled(rng, pair) for pair in pairs]
@@ -50,7 +50,7 @@ def test_the_standard_error_of_a_mean_of_seven_is_that_of_a_bootstrap_within_eac
 
 
 @pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
-def test_the_interval_holds_the_true_difference_as_often_as_it_says(metric, make):
+def test_interval_has_its_nominal_coverage(metric, make):
     rng = np.random.default_rng(3)
     found = [compared(metric, make(rng, 200 if metric == "acc" else 16, 0.1)) for _ in range(300)]
     truth = 0.1
@@ -58,7 +58,7 @@ def test_the_interval_holds_the_true_difference_as_often_as_it_says(metric, make
     assert held == pytest.approx(1 - ALPHA, abs=0.03)
 
 
-def test_an_accuracy_counts_the_documents_that_one_variant_only_has_right():
+def test_accuracy_counts_discordant_documents():
     found = difference("acc", frame([1, 0, 0, 1, 0, 0]), frame([1, 1, 1, 0, 1, 0]))
     assert (found.n, found.gained, found.lost) == (6, 3, 1)
     assert found.difference == pytest.approx(2 / 6)
@@ -66,7 +66,7 @@ def test_an_accuracy_counts_the_documents_that_one_variant_only_has_right():
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (3, 3), (5, 0), (0, 6), (2, 9), (40, 70), (300, 500)])
-def test_an_accuracy_is_tested_with_one_document_more_of_either_sign(gained, lost):
+def test_accuracy_test_adds_one_document_of_each_sign(gained, lost):
     """Bonett and Price's estimate is that of these documents, and interval and p are both of it."""
     first, second = [0] * gained + [1] * lost + [1, 1, 0], [1] * gained + [0] * lost + [1, 1, 0]
     found = difference("acc_norm", frame(first, "acc_norm"), frame(second, "acc_norm"))
@@ -77,7 +77,7 @@ def test_an_accuracy_is_tested_with_one_document_more_of_either_sign(gained, los
     assert (found.stderr, found.low, found.high, found.p) == pytest.approx(np.clip(expected, -1, 1))
 
 
-def test_perplexity_is_compared_by_losses_and_told_as_a_ratio():
+def test_perplexity_compares_losses_and_reports_a_ratio():
     first, second = losses(np.random.default_rng(4), 16, worse=0.2)
     found = difference("perplexity", windows(first), windows(second))
     reference = ttest_rel(-second, -first)
@@ -89,7 +89,7 @@ def test_perplexity_is_compared_by_losses_and_told_as_a_ratio():
 
 
 class TestEdges:
-    def test_one_document_tells_nothing_of_the_spread(self):
+    def test_one_document_has_no_spread(self):
         assert difference("acc", frame([0]), frame([1])) == Difference(n=1, difference=1, gained=1, lost=0)
         found = difference("perplexity", windows([-2.0]), windows([-3.0]))
         assert found == Difference(n=1, difference=1, ratio=math.e)
@@ -110,7 +110,7 @@ class TestEdges:
             **{"ratio": 1, "ratio_low": 1, "ratio_high": 1},
         }
 
-    def test_losses_that_all_differ_by_the_same(self):
+    def test_losses_with_a_constant_difference(self):
         found = difference("perplexity", windows([-1.0, -2.0, -4.0]), windows([-1.5, -2.5, -4.5]))
         assert (found.difference, found.stderr, found.low, found.high, found.p) == (0.5, 0, 0.5, 0.5, 0)
 
@@ -123,18 +123,18 @@ class TestEdges:
             ([-1, -2, -3], [-1, math.nan, -3], (math.nan, math.nan), "not significant"),
         ],
     )
-    def test_losses_that_are_not_finite(self, first, second, told, said):
+    def test_losses_are_not_finite(self, first, second, told, said):
         found = difference("perplexity", windows(first), windows(second))
         assert (found.difference, found.ratio) == pytest.approx(told, nan_ok=True)
         assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
         assert (found.ratio_low, found.ratio_high) == (None, None)
         assert verdict(found, found.p) == said
 
-    def test_a_ratio_that_no_float_holds(self):
+    def test_ratio_overflows(self):
         found = difference("perplexity", windows([-1.0, -2.0]), windows([-900.0, -905.0]))
         assert found.ratio == found.ratio_high == math.inf and math.isfinite(found.high)
 
-    def test_a_task_of_one_continuation_has_a_text_for_a_target(self):
+    def test_one_continuation_tasks_have_text_targets(self):
         words = {"target": ["house", "dog", None]}
         first, second = (frame([-1, -2, last], "perplexity", **words) for last in (-3, -6))
         found = difference("perplexity", first, second)
@@ -154,21 +154,21 @@ class TestEdges:
         (frame([1, 0, math.nan]), "not all 0 or 1"),
     ],
 )
-def test_other_documents_are_refused(second, reason):
+def test_different_documents_are_rejected(second, reason):
     first = frame([1, 0, 1])
     for pair in ((first, second), (second, first)):
         with pytest.raises(UserError, match=reason.replace("3 and 2", r"\d and \d")):
             difference("acc", *pair)
 
 
-def test_no_document_and_no_outcome_of_a_document_are_refused():
+def test_missing_documents_and_outcomes_are_rejected():
     with pytest.raises(UserError, match="no document"):
         difference("acc", frame([]), frame([]))
     with pytest.raises(UserError, match="'prefill' has no outcomes"):
         difference("prefill", frame([1], "prefill"), frame([1], "prefill"))
 
 
-def test_an_index_or_a_type_makes_no_other_document():
+def test_documents_match_whatever_the_index_or_type():
     first, second = frame([1, 0, 1]), frame([0, 0, 1])
     expected = difference("acc", first, second)
     assert difference("acc", first.set_index(pd.Index([7, 8, 9])), second.astype({"target": "Int64"})) == expected
@@ -207,6 +207,6 @@ def test_swapping_the_variants_negates_a_mean_and_keeps_p(tasks):
     assert one.p is None or 0 <= one.p <= 1
 
 
-def test_importing_it_does_not_pay_for_statistics():
+def test_import_loads_neither_scipy_nor_torch():
     code = "import sys, core.analysis.paired; sys.exit(bool({'scipy', 'torch'} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

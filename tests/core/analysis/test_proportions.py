@@ -21,7 +21,7 @@ def outcomes(n, differing, share):
 @pytest.mark.parametrize("n", [16, 40, 100])
 @pytest.mark.parametrize("differing", [0.05, 0.1, 0.3, 0.7])
 @pytest.mark.parametrize("share", [0.5, 0.6, 0.75, 0.95])
-def test_the_interval_holds_the_true_difference_over_all_that_may_come_out(n, differing, share):
+def test_interval_covers_the_true_difference_over_all_outcomes(n, differing, share):
     """At a share of 0.5, where there is no difference, it is the test that errs no more often than it says."""
     gained, lost, chance = outcomes(n, differing, share)
     found = np.array([adjusted_mean([Counts(int(g), int(b), n)]) for g, b in zip(gained, lost, strict=True)], float)
@@ -30,7 +30,7 @@ def test_the_interval_holds_the_true_difference_over_all_that_may_come_out(n, di
     assert chance.sum() == pytest.approx(1) and chance[off].sum() <= ALPHA
 
 
-def test_without_the_two_documents_the_interval_misses_far_too_often():
+def test_coverage_needs_the_two_added_documents():
     """Why the estimate is adjusted: of 100 documents 5 differ, nearly all the same way."""
     gained, lost, chance = outcomes(100, 0.05, 0.95)
     mean = (gained - lost) / 100
@@ -43,7 +43,7 @@ def test_one_document_has_no_error():
     assert mean > 0 and stderr is None
 
 
-def test_of_seven_tasks_without_a_difference_the_mean_differs_as_often_as_it_says():
+def test_equal_means_of_seven_differ_at_the_nominal_rate():
     rng, runs, sizes = np.random.default_rng(12), 2000, (100, 100, 60, 40, 100, 30, 50)
     differing = rng.binomial(sizes, 0.2, (runs, 7))
     gained = rng.binomial(differing, 0.5)

@@ -39,23 +39,23 @@ def row(metric, *values, verdict=WORSE, why=None):
         (row("acc", None, None, None, verdict=None), ""),
     ],
 )
-def test_figures_as_people_read_them(given, written):
+def test_figures_are_formatted(given, written):
     assert format_difference(given) == written
 
 
 @pytest.mark.parametrize(("p", "said"), [(None, ""), (math.nan, ""), (1e-9, "< 0.001"), (0.214, "0.21"), (1.0, "1")])
-def test_p_values_are_written_short(p, said):
+def test_p_values_are_short(p, said):
     assert p_words(p) == said
 
 
-def test_what_cannot_be_paired_says_why():
+def test_unpaired_rows_give_the_reason():
     assert (
         verdict_text(row("acc", None, None, None, verdict=None, why="cannot be paired: so")) == "cannot be paired: so"
     )
     assert verdict_text(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
 
 
-def test_what_is_significant_alone_says_among_how_many_it_is_not():
+def test_significant_alone_verdict_counts_the_comparisons():
     found = row("acc", -0.062, -0.101, -0.023, verdict=ALONE)
     assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
     assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")
@@ -83,7 +83,7 @@ WHY = "cannot be paired: answers were not stored"
         ([WHY, WHY, f"{WHY} again."], f"Of Wanda and Dense, a and b {WHY}; c {WHY} again."),
     ],
 )
-def test_a_sentence_of_what_can_be_told(verdicts, told):
+def test_sentence_summarises_the_verdicts(verdicts, told):
     rows = [
         row(
             "acc",

@@ -20,14 +20,14 @@ def test_a_formula_becomes_text(cell):
 
 
 @pytest.mark.parametrize("cell", ["-1.5", "+3", "-1e-05", "-.5", "-inf", "a=b", "50 %", "'=1", ""])
-def test_numbers_and_words_stay_as_they_are(cell):
+def test_numbers_and_words_do_not_change(cell):
     assert written(cell) == cell
 
 
-def test_a_return_begins_no_row():
+def test_a_carriage_return_starts_no_row():
     assert written("x\r=1") == "x\n=1"
 
 
-def test_columns_of_numbers_are_not_touched():
+def test_number_columns_do_not_change():
     table = pd.DataFrame({"x": [-1.5, float("nan")], "n": [-2, 3], "mixed": [-1.5, "-x"], "on": [True, False]})
     assert csv_text(table) == "x,n,mixed,on\n-1.5,-2,-1.5,True\n,3,'-x,False\n"

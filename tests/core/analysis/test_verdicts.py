@@ -38,18 +38,18 @@ class TestRates:
         assert right >= 18
 
     @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
-    def test_of_no_difference_none_is_told(self, metric, make, n):
+    def test_equal_variants_differ_at_the_nominal_rate_at_most(self, metric, make, n):
         rng, runs = np.random.default_rng(9), 500
         told = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
         assert sum(told) <= false_alarms(ALPHA, runs)
         assert sum(told) >= runs * ALPHA / 4  # a test that never tells anything would hold the rate, too
 
-    def test_of_no_difference_of_a_mean_none_is_told(self):
+    def test_equal_means_differ_at_the_nominal_rate_at_most(self):
         rng, runs, sizes = np.random.default_rng(10), 200, (60, 25, 11)
         told = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
         assert runs * ALPHA / 4 <= sum(told) <= false_alarms(ALPHA, runs)
 
-    def test_of_five_methods_without_a_difference_none_is_told_after_holm(self):
+    def test_five_equal_methods_differ_at_the_nominal_rate_after_holm(self):
         rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
         for _ in range(runs):
             text = rng.normal(-3, 1, 16)
@@ -63,16 +63,16 @@ class TestRates:
 
 
 class TestHolm:
-    def test_multiplies_by_how_many_are_left(self):
+    def test_p_is_multiplied_by_the_remaining_comparisons(self):
         assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
 
-    def test_what_has_no_p_counts_for_nothing(self):
+    def test_missing_p_values_do_not_count(self):
         assert holm([None, 0.02, None, 0.5]) == [None, pytest.approx(0.04), None, pytest.approx(0.5)]
         assert holm([None]) == [None]
         assert holm([]) == []
 
     @given(draw.lists(draw.floats(0, 1), min_size=1, max_size=8))
-    def test_never_makes_p_smaller_nor_changes_the_order(self, p_values):
+    def test_p_never_falls_and_keeps_its_order(self, p_values):
         adjusted = holm(p_values)
         assert all(p <= more <= 1 for p, more in zip(p_values, adjusted, strict=True))
         assert all(more <= len(p_values) * p + 1e-12 for p, more in zip(p_values, adjusted, strict=True))
@@ -97,11 +97,11 @@ class TestHolm:
         (Difference(n=9, difference=math.nan, ratio=math.nan), None, "not significant"),
     ],
 )
-def test_a_verdict_says_which_way_and_of_perplexity_lower_is_better(found, p, said):
+def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, said):
     assert verdict(found, p) == said
 
 
-def test_the_third_verdict_says_among_how_many_comparisons_it_is_not_significant():
+def test_significant_alone_verdict_counts_its_comparisons():
     assert {verdict_text(one, 12) for one in ALONE} == {"significant alone, not after Holm (12 comparisons)"}
     assert [verdict_text(one, 12.0) for one in (*SIGNIFICANT, NOT_SIGNIFICANT)] == [
         "better",
@@ -135,17 +135,17 @@ def test_no_verdict_contradicts_its_interval(tasks, texts):
 
 
 class TestBaselines:
-    def test_chance_is_of_each_documents_choices_and_the_majority_of_those_scored(self):
+    def test_chance_and_majority_use_the_scored_documents(self):
         choices = [[-1.0, -2.0, -3.0, -4.0], [-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0, -4.0]]
         samples = frame([1, 0, 1], target=[2, 0, 2], loglikelihoods=choices)
         assert baselines(samples) == pytest.approx((5 / 18, 2 / 3))
 
-    def test_read_from_a_file_they_are_the_same(self, tmp_path):
+    def test_baselines_from_a_file_are_equal(self, tmp_path):
         samples = frame([1, 0, 1], loglikelihoods=[[-1.0, -2.0]] * 3)
         samples.to_parquet(tmp_path / "piqa.parquet")
         assert baselines(pd.read_parquet(tmp_path / "piqa.parquet")) == pytest.approx((1 / 2, 2 / 3))
 
-    def test_one_continuation_or_none_has_neither(self):
+    def test_one_continuation_has_no_chance_and_no_majority(self):
         words = frame([0, 1], target=["house", "dog"], loglikelihoods=[[-1.0], [-2.0]])
         for samples in (words, words.iloc[:0], windows([-1.0, -2.0])):
             assert baselines(samples) == Baselines(None, None)
