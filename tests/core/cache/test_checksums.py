@@ -37,19 +37,19 @@ def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"5", b"{", b"\xff"])
-def test_checksums_that_cannot_be_read_match_nothing(content, folder):
+def test_unreadable_checksums_match_nothing(content, folder):
     (folder / checksums.NAME).write_bytes(content)
     assert not checksums.intact(folder)
 
 
-def test_a_folder_of_an_earlier_version_gets_its_checksums_when_it_is_used(folder):
+def test_folders_of_earlier_versions_get_checksums_at_first_use(folder):
     (folder / checksums.NAME).unlink()
     assert not checksums.intact(folder)
     folders.build_once(folder, lambda place: pytest.fail("made again"))
     assert checksums.intact(folder)
 
 
-def test_a_stream_ends_with_its_digest(tmp_path):
+def test_stream_ends_with_its_digest(tmp_path):
     file = tmp_path / "state"
     with folders.replacing(file) as stream:
         stream.write(b"content")
@@ -60,7 +60,7 @@ def test_a_stream_ends_with_its_digest(tmp_path):
         assert not checksums.ends_with_digest(file)
 
 
-def test_an_observation_with_a_changed_bit_is_made_again(tmp_path, monkeypatch):
+def test_an_observation_with_a_changed_bit_is_recomputed(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
     stage = Stage(method="wanda", calibration=TextWindows(corpus="x", windows=1, window=8))
 

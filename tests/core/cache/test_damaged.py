@@ -21,7 +21,7 @@ DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_small_file_is_made_again(damage, tmp_path, caplog):
+def test_a_damaged_small_file_is_recomputed(damage, tmp_path, caplog):
     caplog.set_level("INFO", folders.__name__)
     file = tmp_path / "d" / "x"
     assert folders.cached_file(file, lambda: b"what was found") == b"what was found"
@@ -33,7 +33,7 @@ def test_a_damaged_small_file_is_made_again(damage, tmp_path, caplog):
     assert "is damaged and will be replaced" in record.getMessage()
 
 
-def test_a_file_is_on_the_disk_before_it_takes_its_name(tmp_path, monkeypatch):
+def test_files_are_synced_before_their_rename(tmp_path, monkeypatch):
     steps, sync, replace = [], os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda number: (steps.append(os.fstat(number).st_size), sync(number)))
     monkeypatch.setattr(Path, "replace", lambda *paths: (steps.append("renamed"), replace(*paths)))
@@ -112,7 +112,7 @@ VARIANT = {
 
 @pytest.mark.parametrize("kind", VARIANT)
 @pytest.mark.usefixtures("machine")
-def test_a_damaged_variant_is_made_again(kind, capsys, tmp_path):
+def test_a_damaged_variant_is_recomputed(kind, capsys, tmp_path):
     name, damage = VARIANT[kind]
     before = number(capsys)
     (folder,) = (tmp_path / "cache" / "variants").glob("[!.]*[!k]")
@@ -140,7 +140,7 @@ def test_a_folder_in_place_of_a_small_file_is_replaced(capsys, tmp_path):
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("kind", ["tokens", "facts", "folders"])
 @pytest.mark.usefixtures("machine")
-def test_a_run_heals_what_it_reads(kind, damage, capsys, tmp_path):
+def test_a_run_repairs_damaged_cache_files(kind, damage, capsys, tmp_path):
     before = number(capsys)
     files = list((tmp_path / "cache" / kind).iterdir())
     assert files

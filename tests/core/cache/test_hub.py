@@ -77,7 +77,7 @@ def use_hub(monkeypatch, tmp_path, endpoint):
     hub.online.cache_clear()
 
 
-def test_a_hub_model_is_known_by_its_commit_fetched_once_and_then_used_offline(server, monkeypatch):
+def test_a_hub_model_is_downloaded_once_and_then_used_offline(server, monkeypatch):
     source = identify("org/open")
     assert (source.id, source.revision, source.kind, source.folder) == ("org/open", COMMIT, "hub", None)
     assert load_shape(source).blocks == 2
@@ -95,7 +95,7 @@ def test_a_hub_model_is_known_by_its_commit_fetched_once_and_then_used_offline(s
     assert server == []
 
 
-def test_a_download_tells_its_bytes_and_hears_that_it_is_to_stop(server):
+def test_a_download_reports_its_bytes_and_can_be_cancelled(server):
     told = []
 
     def stop_in_the_weights(stage, done, total, detail=""):
@@ -116,22 +116,22 @@ def test_a_download_tells_its_bytes_and_hears_that_it_is_to_stop(server):
     assert hub.cached_revision("org/open") == COMMIT
 
 
-def test_a_gated_model_says_how_to_get_it(server):
+def test_a_gated_model_names_the_steps_for_access(server):
     with pytest.raises(UserError, match=r"'org/gated' is gated: accept its licence at http.*/org/gated, then run"):
         load_model(identify("org/gated"))
 
 
-def test_a_model_that_is_not_there_is_named(server):
+def test_a_missing_model_is_named(server):
     with pytest.raises(UserError, match="The Hugging Face Hub has no public 'org/none'"):
         identify("org/none")
 
 
-def test_the_hub_is_asked_once_a_process(server):
+def test_hub_is_queried_once_per_process(server):
     assert hub.online() and hub.online()
     assert server == ["/"]
 
 
-def test_an_unreachable_hub_is_a_sentence_that_says_what_to_do(tmp_path, monkeypatch):
+def test_an_unreachable_hub_gives_an_error_with_the_fix(tmp_path, monkeypatch):
     use_hub(monkeypatch, tmp_path, "http://127.0.0.1:9")
     with pytest.raises(UserError, match=r"is not reachable .* run `hf download org/open --local-dir FOLDER`"):
         identify("org/open")
@@ -140,7 +140,7 @@ def test_an_unreachable_hub_is_a_sentence_that_says_what_to_do(tmp_path, monkeyp
     hub.online.cache_clear()
 
 
-def test_pickled_weights_are_fetched_only_without_safetensors():
+def test_pickled_weights_are_downloaded_only_without_safetensors():
     both = [
         "config.json",
         "model.safetensors",

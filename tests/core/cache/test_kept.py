@@ -16,7 +16,7 @@ def names(root):
     return sorted(path.name for path in root.iterdir() if path.is_dir())
 
 
-def test_the_least_recently_used_make_room(tmp_path):
+def test_least_recently_used_folders_are_evicted(tmp_path):
     for name, age in (("old", 30), ("new", 10), ("older", 40), ("middle", 20)):
         put(tmp_path, name, 1000, age)
     (tmp_path / ".unfinished-1").mkdir()
@@ -25,7 +25,7 @@ def test_the_least_recently_used_make_room(tmp_path):
     assert names(tmp_path) == [".unfinished-1", "middle", "new"]  # another process may be at the unfinished one
 
 
-def test_a_kept_folder_takes_the_place_of_the_oldest_and_of_its_former_self(tmp_path, monkeypatch):
+def test_a_new_folder_replaces_the_oldest_and_its_former_version(tmp_path, monkeypatch):
     monkeypatch.setattr(folders, "CACHE_BYTES", 2100)
     for size in (900, 1000):
         folders.keep(tmp_path / "a", size, lambda place, size=size: (place / "file").write_bytes(b"0" * size))

