@@ -53,7 +53,7 @@ def zeros(key):
     return {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
 
 
-def test_every_stage_keeps_the_zeros_of_those_before_it(spec):
+def test_every_stage_preserves_earlier_zeros(spec):
     assert main(RUN) == 0
     _, pruned, rebuilt, trained, whole = (prefix.key for prefix in spec.variant.prefixes)
     first, last = zeros(pruned), zeros(whole)
@@ -66,7 +66,7 @@ def test_every_stage_keeps_the_zeros_of_those_before_it(spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_sweep_makes_the_same_variant_and_the_lists_show_its_chain(spec, capsys):
+def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(spec, capsys):
     grid = ["--chain", f"{FIRST}+{LORA}+wanda@", "--ratios", "0.5"]
     assert main(["sweep", "--models", "./tiny", *grid, *TEXTS]) == 0
     capsys.readouterr()
@@ -79,7 +79,7 @@ def test_a_sweep_makes_the_same_variant_and_the_lists_show_its_chain(spec, capsy
     assert {"dense", "wanda@0.3", FIRST} < set(chains)
 
 
-def test_a_chain_that_is_killed_goes_on_from_its_last_whole_stage(spec, monkeypatch):
+def test_a_killed_chain_resumes_after_its_last_complete_stage(spec, monkeypatch):
     command = [sys.executable, "-m", "core", *RUN]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(paths.PROJECT)})
     whole = cached_variant(spec.variant.prefixes[2].key)
@@ -100,7 +100,7 @@ def test_a_chain_that_is_killed_goes_on_from_its_last_whole_stage(spec, monkeypa
     assert made == ["lora", "wanda", "dense"]
 
 
-def test_plain_transformers_loads_what_is_exported(spec, tmp_path):
+def test_transformers_loads_an_export(spec, tmp_path):
     assert main([*RUN, "--save", str(tmp_path / "saved")]) == 0
     logits = tmp_path / "logits"
     plain = [sys.executable, "-c", PLAIN, str(tmp_path / "saved"), str(logits)]
@@ -111,7 +111,7 @@ def test_plain_transformers_loads_what_is_exported(spec, tmp_path):
     assert torch.equal(load_file(logits)["logits"], expected)
 
 
-def test_an_embedding_in_factors_is_kept_and_what_is_gone_of_it_is_told(monkeypatch, capsys):
+def test_a_factored_embedding_is_cached_and_its_removed_share_printed(monkeypatch, capsys):
     from core.engine import variants
 
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
@@ -129,7 +129,7 @@ def test_an_embedding_in_factors_is_kept_and_what_is_gone_of_it_is_told(monkeypa
     assert sum(row["metric"] == "perplexity" for row in told["measurements"]) == 2
 
 
-def test_a_chain_that_is_cancelled_while_it_trains_goes_on_with_the_training(spec, monkeypatch):
+def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, monkeypatch):
     from core.engine import variants
     from core.training import loop
 
@@ -160,7 +160,7 @@ def test_a_chain_that_is_cancelled_while_it_trains_goes_on_with_the_training(spe
 
 @pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "ria", "sparsegpt", "alps"])
-def test_what_is_observed_for_an_allocation_is_kept_for_the_next_ratio(method, allocation, monkeypatch):
+def test_observations_for_an_allocation_serve_the_next_ratio(method, allocation, monkeypatch):
     def run(ratio):
         chain = f"{method}@{ratio},allocation={allocation}"
         return main(["run", "./tiny", chain, "--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"])

@@ -25,7 +25,7 @@ def python(*arguments):
     return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, timeout=100)
 
 
-def test_run_gives_json_and_a_repeated_run_loads_it_without_torch(tmp_path, monkeypatch):
+def test_run_prints_json_and_its_repetition_needs_no_torch(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))
     first = python("-m", "core", *RUN, "--save", str(tmp_path / "saved"), "--json")
     assert first.returncode == 0, first.stderr
@@ -57,7 +57,7 @@ def test_run_gives_json_and_a_repeated_run_loads_it_without_torch(tmp_path, monk
     assert (weight == 0).sum() == weight.numel() // 2
 
 
-def test_another_text_behind_the_same_name_is_another_variant(capsys, tmp_path, monkeypatch, folder):
+def test_a_changed_text_of_the_same_name_is_another_variant(capsys, tmp_path, monkeypatch, folder):
     keys = []
     for words in (WORDS, WORDS[::-1]):
         monkeypatch.chdir(tmp_path)
@@ -69,7 +69,7 @@ def test_another_text_behind_the_same_name_is_another_variant(capsys, tmp_path, 
     assert keys[0] != keys[1]
 
 
-def test_windows_spread_over_a_text_are_measured_beside_its_first_ones(capsys, tmp_path, folder):
+def test_spread_windows_and_first_windows_are_separate_results(capsys, tmp_path, folder):
     words = (WORDS[(place // 50 + place**2) % len(WORDS)] for place in range(600))
     (tmp_path / "my.txt").write_text(" ".join(words))
     texts = [f"{tmp_path / 'my.txt'}@32:4", f"{tmp_path / 'my.txt'}@32:4:spread"]
@@ -85,7 +85,7 @@ def test_windows_spread_over_a_text_are_measured_beside_its_first_ones(capsys, t
     assert "Intervals of fewer than 8 windows or 50 documents are unreliable: my.txt@" in shown.err
 
 
-def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
+def test_an_achieved_ratio_that_differs_is_printed(capsys):
     command = ["shortgpt", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
     assert main(["run", "./tiny", *command, "--ratio", "0.999", "--json"]) == 0
     captured = capsys.readouterr()
@@ -99,7 +99,7 @@ def test_what_was_reached_is_told_where_it_is_not_what_was_asked(capsys):
     assert "5/5 SVD, 99.9 %, tiny: done. Removed 94.0 % of the block weights; 99.9 %" in lines
 
 
-def test_results_in_every_format_and_deleted(capsys):
+def test_results_are_printed_in_every_format_and_deleted(capsys):
     assert main(["results"]) == 0
     assert "no results yet" in capsys.readouterr().err
     assert main([*SWEEP, "--methods", "magnitude", "--ratios", "0.5"]) == 0
@@ -127,7 +127,7 @@ def test_results_in_every_format_and_deleted(capsys):
     assert [result["variant"]["method"] for result in json.loads(capsys.readouterr().out)] == ["dense"]
 
 
-def test_several_results_are_deleted_at_once_or_none(capsys):
+def test_several_results_are_deleted_together_or_not_at_all(capsys):
     shipped = make(perplexity(9.0), key="c" * 64)
     for key in ("a" * 64, "b" * 64):
         Store().put(make(perplexity(20.0), key=key))
@@ -138,7 +138,7 @@ def test_several_results_are_deleted_at_once_or_none(capsys):
     assert Store().results() == [shipped]
 
 
-def test_run_prints_the_requested_numbers_their_texts_and_a_command_that_reproduces_them(capsys):
+def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(capsys):
     assert main([*RUN, "--perplexity", "text.txt@64:2"]) == 0
     both = capsys.readouterr().out
     assert "@32:4" in both and "@64:2" in both and "other number" not in both
@@ -154,7 +154,7 @@ def test_run_prints_the_requested_numbers_their_texts_and_a_command_that_reprodu
     assert capsys.readouterr().out == out
 
 
-def test_a_model_that_is_called_like_a_formula_is_text_in_a_csv(capsys):
+def test_a_model_name_like_a_formula_is_text_in_a_csv(capsys):
     odd = make(perplexity(20.0, dataset="-my.txt"))
     Store().put(odd.model_copy(update={"variant": odd.variant.model_copy(update={"model": "=cmd|' /C calc'!A1"})}))
     assert main(["results", "--csv"]) == 0
@@ -162,7 +162,7 @@ def test_a_model_that_is_called_like_a_formula_is_text_in_a_csv(capsys):
     assert (frame["model"][0], frame["dataset"][0], frame["value"][0]) == ("'=cmd|' /C calc'!A1", "'-my.txt", 20.0)
 
 
-def test_models_and_methods_are_listed_from_their_declarations(capsys):
+def test_lists_show_all_models_and_methods(capsys):
     assert main(["models"]) == 0
     models = capsys.readouterr().out
     assert "smollm2-135m" in models
@@ -177,7 +177,7 @@ def test_models_and_methods_are_listed_from_their_declarations(capsys):
     assert any("uniform, global" in line for line in lines)
 
 
-def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, monkeypatch):
+def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path, monkeypatch):
     command = ["run", "./tiny", "slimllm", "--ratio", "0.3", "--calibration", "text.txt:4x32"]
     assert main([*command, "--perplexity", "text.txt@32:4", "--json"]) == 0
     first = json.loads(capsys.readouterr().out)
@@ -209,7 +209,7 @@ def test_a_shrunk_variant_is_kept_measured_again_and_exported(capsys, tmp_path, 
     assert "is not empty" in capsys.readouterr().err
 
 
-def test_a_variant_that_is_no_longer_kept_is_made_again(capsys, tmp_path):
+def test_a_variant_missing_from_the_cache_is_recomputed(capsys, tmp_path):
     assert main([*RUN, "--json"]) == 0
     key = json.loads(capsys.readouterr().out)["variant"]["key"]
     shutil.rmtree(tmp_path / "cache" / "variants")

@@ -50,7 +50,7 @@ def weights(model):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ENCODERS)
-def test_it_is_compressed_counted_saved_and_loaded_again(name, method, place, tmp_path, capsys):
+def test_encoders_are_compressed_counted_saved_and_loaded(name, method, place, tmp_path, capsys):
     folder, target = place(name), tmp_path / "saved"
     code, out, err = run(capsys, folder, f"{method}@0.4", "--save", str(target), "--json")
     assert code == 0, err
@@ -69,7 +69,7 @@ def test_it_is_compressed_counted_saved_and_loaded_again(name, method, place, tm
     assert torch.equal(answer(again, name), answer(dense, name)) and not torch.equal(answer(again, name), before)
 
 
-def test_what_makes_inputs_of_pictures_comes_along(place, tmp_path, capsys):
+def test_image_processor_is_saved_with_the_model(place, tmp_path, capsys):
     folder, target = place("resnet"), tmp_path / "saved"
     ViTImageProcessor(size={"height": 20, "width": 20}).save_pretrained(folder)
     assert run(capsys, folder, "conv-lowrank@0.4", "--save", str(target))[0] == 0
@@ -85,7 +85,7 @@ assert not any(name.split(".")[0] == "core" for name in sys.modules)
 
 
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2", "resnet"])
-def test_transformers_alone_makes_the_same_of_what_is_saved(name, place, tmp_path, capsys, monkeypatch):
+def test_plain_transformers_gives_the_same_outputs(name, place, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
     target = tmp_path / "saved"
     assert run(capsys, place(name), "conv-lowrank@0.4", "--save", str(target))[0] == 0
@@ -99,7 +99,7 @@ def test_transformers_alone_makes_the_same_of_what_is_saved(name, place, tmp_pat
     assert torch.equal(torch.load(tmp_path / "outputs"), wanted)
 
 
-def test_a_model_as_it_is_and_at_no_amount_stays_as_it_is(place, tmp_path, capsys):
+def test_dense_and_zero_amount_leave_the_model_unchanged(place, tmp_path, capsys):
     folder = place("resnet")
     for chain in ("dense", "conv-lowrank@0"):
         target = tmp_path / chain
@@ -108,7 +108,7 @@ def test_a_model_as_it_is_and_at_no_amount_stays_as_it_is(place, tmp_path, capsy
         assert torch.equal(answer(load_model_folder(target, torch.float32)), answer(encoder()))
 
 
-def test_what_is_stored_is_listed_exported_and_not_made_again(place, tmp_path, capsys, monkeypatch):
+def test_stored_results_are_listed_exported_and_not_recomputed(place, tmp_path, capsys, monkeypatch):
     folder = place("resnet")
     assert main(["sweep", "--models", folder, "--methods", ",".join(METHODS), "--ratios", "0.3,0.5"]) == 0
     stored = {result.variant.stages[0].method: result.variant.key for result in Store().results()}
@@ -128,7 +128,7 @@ def test_what_is_stored_is_listed_exported_and_not_made_again(place, tmp_path, c
     assert code == 0 and "Highest errors of 12 convolutions" in out
 
 
-def test_facts_are_those_of_the_model_itself(place):
+def test_facts_match_the_loaded_model(place):
     for name in ENCODERS:
         source = identify(place(name))
         found, model = load_shape(source), load_model(source)
@@ -158,7 +158,7 @@ def running(model):
         (["conv-lowrank@0.5", "--layers", "0:1"], "compresses the whole model"),
     ],
 )
-def test_what_is_of_language_models_is_refused_before_anything_is_loaded(words, sentence, place, capsys, monkeypatch):
+def test_language_model_options_are_rejected_before_loading(words, sentence, place, capsys, monkeypatch):
     folder = place("resnet")
     monkeypatch.setattr("core.engine.execute.execute", lambda *_: pytest.fail("started"))
     code, _, err = run(capsys, folder, *words)
@@ -166,13 +166,13 @@ def test_what_is_of_language_models_is_refused_before_anything_is_loaded(words, 
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_a_language_model_is_refused_with_what_has_convolutions(method, capsys):
+def test_convolution_methods_reject_language_models(method, capsys):
     code, _, err = run(capsys, "./tiny", f"{method}@0.5")
     said = " ".join(err.split())
     assert code == 2 and "a language model has none; choose one of audio and vision encoders, such as Whisper" in said
 
 
-def test_a_teacher_is_a_language_model(place, capsys):
+def test_encoders_are_rejected_as_teachers(place, capsys):
     code, _, err = run(capsys, "./tiny", f"magnitude@0.5+distill-white,teacher={place('resnet')}")
     assert code == 2 and "but a teacher must be a causal language model" in " ".join(err.split())
 
@@ -185,7 +185,7 @@ def test_a_teacher_is_a_language_model(place, capsys):
         ({"auto_map": {"AutoModel": "own.Model"}, "architectures": ["OwnModel"]}, "is a OwnModel, which transformers"),
     ],
 )
-def test_an_architecture_of_nowhere_is_refused(spoil, sentence, place, capsys):
+def test_an_unknown_architecture_is_rejected(spoil, sentence, place, capsys):
     folder = place("resnet")
     config = Path(folder, "config.json")
     config.write_text(json.dumps(json.loads(config.read_text()) | spoil))
@@ -193,7 +193,7 @@ def test_an_architecture_of_nowhere_is_refused(spoil, sentence, place, capsys):
     assert code == 2 and sentence in " ".join(err.split())
 
 
-def test_a_model_without_convolutions_is_refused(tmp_path, capsys):
+def test_a_model_without_convolutions_is_rejected(tmp_path, capsys):
     from transformers import BertConfig, BertModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}

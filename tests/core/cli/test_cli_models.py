@@ -48,7 +48,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("file", ODD)
-def test_a_sweep_goes_on_past_a_model_that_cannot_be_read(file, capsys, tmp_path, folder):
+def test_a_sweep_continues_after_an_unreadable_model(file, capsys, tmp_path, folder):
     odd = shutil.copytree(folder / "tiny", tmp_path / "odd")
     (odd / file).write_text(ODD[file])
     grid = ["--methods", "magnitude", "--ratios", "0.5", "--perplexity", "text.txt@32:2"]
@@ -72,7 +72,7 @@ def test_a_sweep_goes_on_past_a_model_that_cannot_be_read(file, capsys, tmp_path
     ],
 )
 @pytest.mark.parametrize("there", [False, True])
-def test_a_save_that_fails_can_be_run_again(error, there, tmp_path, capsys, monkeypatch):
+def test_a_failed_save_can_be_repeated(error, there, tmp_path, capsys, monkeypatch):
     def fail(model, folder):
         (folder / "model-00001.safetensors").write_bytes(b"half of it")
         raise error

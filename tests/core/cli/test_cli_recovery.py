@@ -15,7 +15,7 @@ from tests.core.commands import RUN, SWEEP, and_then
 pytestmark = pytest.mark.usefixtures("machine")
 
 
-def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_path, monkeypatch):
+def test_a_recovery_starts_from_the_cached_variant(capsys, tmp_path, monkeypatch):
     assert main([*RUN, "--json"]) == 0
     untuned = json.loads(capsys.readouterr().out)
 
@@ -49,7 +49,7 @@ def test_a_recovery_is_trained_on_a_variant_that_is_not_made_again(capsys, tmp_p
 
 @pytest.mark.parametrize("teacher", [None, "./tiny"])
 @pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
-def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, teacher, capsys):
+def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teacher, capsys):
     settings = [recovery, "batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
     settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
     assert main([*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json"]) == 0
@@ -60,7 +60,7 @@ def test_a_distillation_learns_from_the_dense_model_or_from_another(recovery, te
     assert result["variant"]["details"]["training"]["steps"] == 1
 
 
-def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monkeypatch):
+def test_an_interrupted_recovery_keeps_its_best_weights_and_resumes(capsys, monkeypatch):
     from core.training import loop as training
 
     real, calls = training.held_out_loss, []
@@ -88,7 +88,7 @@ def test_a_recovery_that_is_interrupted_keeps_its_best_and_goes_on(capsys, monke
     assert not list((cache_dir() / "training").iterdir())
 
 
-def test_what_comes_after_a_training_is_made_of_one_that_ran_to_its_end(monkeypatch):
+def test_later_stages_need_a_complete_training(monkeypatch):
     from core.training import loop as training
 
     real = training.held_out_loss
@@ -111,7 +111,7 @@ def test_what_comes_after_a_training_is_made_of_one_that_ran_to_its_end(monkeypa
     assert len(made) == 2 and not any(variant.cut_short for variant in made)
 
 
-def test_a_sweep_makes_each_point_of_several_chains(capsys):
+def test_a_sweep_computes_each_point_of_several_chains(capsys):
     grid = ["--methods", "magnitude", "--ratios", "0.5", "--chain", "magnitude@+lora,batch=8"]
     assert main([*SWEEP, *grid, "--train", "text.txt:16x32"]) == 0
     assert [(r.variant.method, r.variant.recovery) for r in Store().results()] == [
@@ -122,7 +122,7 @@ def test_a_sweep_makes_each_point_of_several_chains(capsys):
 
 
 @pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-def test_it_is_a_method_like_any_other_on_the_command_line(method, capsys):
+def test_pruning_during_training_is_run_like_other_methods(method, capsys):
     train = ["--train", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
     assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)

@@ -56,7 +56,7 @@ def compared(capsys, *arguments):
     return capsys.readouterr().out
 
 
-def test_a_table_and_a_sentence_of_each_variant_beside_the_first(capsys):
+def test_each_variant_gets_a_table_and_a_sentence(capsys):
     put(DENSE)
     few, many = put(FEW, 30, 3.0), put(MANY, 20, 3.5)
     out = compared(capsys, "dense", few[:8], many[:12])
@@ -75,20 +75,20 @@ def test_a_table_and_a_sentence_of_each_variant_beside_the_first(capsys):
     assert "Of magnitude@0.3 and dense, the difference is not significant in acc boolq:40" in first
 
 
-def test_what_is_better_is_told_so_in_both_directions(capsys):
+def test_better_and_worse_depend_on_the_baseline(capsys):
     few, many = put(FEW, 30, 3.0), put(MANY, 20, 3.5)
     assert "magnitude@0.3 is better than magnitude@0.7 in acc boolq:40" in compared(capsys, many, few)
     out = compared(capsys, few, many)
     assert "magnitude@0.7 is worse than magnitude@0.3 in acc boolq:40" in out and " p " in out and "Holm" not in out
 
 
-def test_dense_stands_in_any_place(capsys):
+def test_dense_can_have_any_position(capsys):
     put(DENSE)
     many = put(MANY, 20, 3.5)
     assert "dense is better than magnitude@0.7 in" in compared(capsys, many, "dense")
 
 
-def test_every_format(capsys):
+def test_comparison_is_printed_in_every_format(capsys):
     put(DENSE)
     few, many = put(FEW, 29, 3.0), put(MANY, 20, 3.5)
     listed = json.loads(compared(capsys, "dense", few, many, "--json"))
@@ -110,7 +110,7 @@ def test_every_format(capsys):
     assert r"75.0 \%" in latex and "is worse" not in latex
 
 
-def test_what_was_not_kept_is_shown_and_not_told_apart(capsys):
+def test_variants_without_stored_answers_are_shown_without_verdict(capsys):
     put(DENSE)
     old = put(MANY, 20, 3.5, kept=False)
     out = compared(capsys, "dense", old)
@@ -120,14 +120,14 @@ def test_what_was_not_kept_is_shown_and_not_told_apart(capsys):
     assert all(row["p"] is None for row in json.loads(compared(capsys, "dense", old, "--json")))
 
 
-def test_other_models_pair_documents_but_no_windows(capsys):
+def test_different_models_pair_documents_but_no_windows(capsys):
     one, other = put(MANY, 30, 3.0), put(MANY, 20, 3.5, model="n")
     out = compared(capsys, one, other)
     assert "magnitude@0.7, n is worse than magnitude@0.7, m in acc boolq:40" in out
     assert "perplexity wikitext2@2048:16 cannot be paired: the models have different tokenizers" in out
 
 
-def test_nothing_in_common_is_one_sentence(capsys):
+def test_nothing_in_common_gives_one_sentence(capsys):
     one, other, third = put(FEW, tasks=()), put(MANY, texts=False), put(DENSE, tasks=())
     assert main(["compare", one, other]) == 2
     captured = capsys.readouterr()
@@ -140,7 +140,7 @@ def test_nothing_in_common_is_one_sentence(capsys):
     assert "perplexity wikitext2@2048:16" in captured.out
 
 
-def test_bad_keys_are_one_sentence(capsys):
+def test_bad_keys_give_one_sentence(capsys):
     few, many, other = put(FEW), put(MANY), put(MANY, model="n")
     for arguments, sentence in {
         (few,): "Name at least two results",
@@ -162,7 +162,7 @@ def test_bad_keys_are_one_sentence(capsys):
     assert "is named twice" in capsys.readouterr().err
 
 
-def test_one_chain_on_two_texts_is_told_by_its_keys(capsys):
+def test_equal_chains_are_distinguished_by_their_keys(capsys):
     """Where chain and model are the same, the key tells them apart."""
     from core.specs import TextWindows
 
@@ -182,14 +182,14 @@ def test_tables_fit_100_characters(capsys, monkeypatch):
     assert max(map(len, tables)) <= 100 and any("hellaswag:40" in line for line in tables)
 
 
-def test_a_difference_that_is_not_significant_is_in_brackets(capsys):
+def test_not_significant_differences_are_in_parentheses(capsys):
     put(DENSE)
     put(FEW, 29, 3.0)
     assert main(["results"]) == 0
     assert "20.08, (x 1.000)" in capsys.readouterr().out
 
 
-def test_results_stand_beside_dense(capsys):
+def test_results_show_differences_to_dense(capsys):
     put(DENSE)
     many, old = put(MANY, 20, 3.5), put(FEW, 20, 3.5, kept=False)
     assert main(["results"]) == 0
@@ -216,7 +216,7 @@ def test_results_stand_beside_dense(capsys):
     assert frame.loc[(many, "wikitext2", "perplexity"), "perplexity_ratio"] == pytest.approx(1.65, abs=0.01)
 
 
-def test_a_result_is_described_beside_dense(capsys):
+def test_a_single_result_shows_differences_to_dense(capsys):
     many = put(MANY, 20, 3.5)
     store = Store()
     describe_result(store.get(many), None, store.samples, store.model_names())
@@ -228,7 +228,7 @@ def test_a_result_is_described_beside_dense(capsys):
 
 
 @pytest.mark.parametrize("command", [["results"], ["results", "--csv"], ["results", "--latex"], ["compare"]])
-def test_damaged_samples_are_named_and_all_else_is_compared(capfd, caplog, results_dir, command):
+def test_damaged_samples_are_named_and_the_rest_is_compared(capfd, caplog, results_dir, command):
     few, many = (put(stages, right) for stages, right in ((FEW, 30), (MANY, 20)))
     put(DENSE)
     cut = sorted((results_dir / "samples" / many).iterdir())

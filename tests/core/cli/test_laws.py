@@ -36,7 +36,7 @@ def printed(capsys, *arguments):
     return capsys.readouterr()
 
 
-def test_a_table_says_which_form_predicts_best_and_how_much_may_be_removed(curves, capsys):
+def test_table_shows_the_best_form_and_the_critical_ratio(curves, capsys):
     shown = printed(capsys, "m", "--keep", "0.95")
     assert "m: perplexity on WikiText-2, window 2048, first 16 windows, float32" in shown.out
     assert "leave-one-ratio-out error" in shown.out
@@ -48,7 +48,7 @@ def test_a_table_says_which_form_predicts_best_and_how_much_may_be_removed(curve
     assert "accuracies include chance" in shown.err
 
 
-def test_csv_and_json_have_a_line_a_fit_and_the_papers_too(curves, capsys):
+def test_csv_and_json_contain_each_fit_and_the_published_ones(curves, capsys):
     rows = pandas.read_csv(io.StringIO(printed(capsys, "--csv").out))
     assert len(rows) == len(json.loads(printed(capsys, "--json").out))
     assert rows[rows["of"] == "m"]["fitted_to"].unique().tolist() == ["Unstructured", "Magnitude", "Wanda"]
@@ -58,11 +58,11 @@ def test_csv_and_json_have_a_line_a_fit_and_the_papers_too(curves, capsys):
     assert opt["best"].sum() == 1
 
 
-def test_latex_holds_together(curves, capsys):
+def test_latex_is_well_formed(curves, capsys):
     check_table(printed(capsys, "m", "--latex").out)
 
 
-def test_papers_have_their_own_names_and_one_ratio_is_said(capsys):
+def test_published_groups_are_named_and_single_ratios_marked(capsys):
     shown = printed(capsys).out
     assert "SparseGPT, table 1: OPT across sizes: perplexity on WikiText-2" in shown
     assert "SlimLLM, main table: LLaMA-7B: mean of seven" in shown
@@ -70,7 +70,7 @@ def test_papers_have_their_own_names_and_one_ratio_is_said(capsys):
     assert "perplexity" not in printed(capsys, "--metric", "accuracy").out
 
 
-def test_three_models_are_fitted_together_and_each_left_out(curves, capsys):
+def test_three_models_are_fitted_together_with_each_left_out(curves, capsys):
     for model, dense in (("n", 15.0), ("o", 10.0)):
         put(dense, (Stage(method="dense"),), model)
         for ratio in RATIOS:
@@ -80,7 +80,7 @@ def test_three_models_are_fitted_together_and_each_left_out(curves, capsys):
     assert wanda["leave_one_model_out_percent"] == pytest.approx(0, abs=1e-6)
 
 
-def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(curves, capsys):
+def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, capsys):
     put(20.0, (Stage(method="dense"),), "n")
     for ratio, value in zip(RATIOS, (25.0, 2e4, 3e4, 4e4, 5e4), strict=True):
         put(value, (Stage(method="svd", ratio=ratio, ratio_kind="parameters"),), "n")
@@ -111,6 +111,6 @@ def test_values_that_were_dropped_are_counted_where_too_few_ratios_are_left(curv
         (["--csv", "--json"], "Choose one of"),
     ],
 )
-def test_what_cannot_be_fitted_is_one_sentence(curves, capsys, arguments, words):
+def test_unfittable_data_give_one_sentence(curves, capsys, arguments, words):
     assert main(["laws", *arguments]) == 2
     assert words in capsys.readouterr().err

@@ -185,7 +185,7 @@ LONG_INPUT = {
 
 
 @pytest.mark.parametrize("kind", LONG_INPUT)
-def test_a_refusal_shortens_long_input(kind, capsys):
+def test_errors_shorten_long_input(kind, capsys):
     assert main(LONG_INPUT[kind]) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "x" * 20 in line and "x" * 81 not in line and len(line) < 700
@@ -209,7 +209,7 @@ def test_bad_input_gives_one_sentence_and_exit_code_2(kind, capsys):
         ([*RUN, "--device", "cuda:7"], "is not available here"),
     ],
 )
-def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, capsys):
+def test_errors_during_a_run_give_one_sentence(arguments, sentence, capsys):
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
@@ -217,7 +217,7 @@ def test_what_only_the_run_can_tell_is_one_sentence_too(arguments, sentence, cap
     assert sentence in captured.err.strip().splitlines()[-1]
 
 
-def test_an_estimate_comes_after_what_refuses_the_run_and_says_where_memory_is_short(capsys, monkeypatch):
+def test_estimate_follows_the_checks_and_warns_of_short_memory(capsys, monkeypatch):
     assert main(["run", "./tiny", "dense", "--perplexity", "text.txt@32:1000"]) == 2
     assert "Estimated" not in capsys.readouterr().err
     dense = ["run", "./tiny", "dense", "--perplexity", "text.txt@32:4"]
@@ -241,7 +241,7 @@ def test_an_estimate_comes_after_what_refuses_the_run_and_says_where_memory_is_s
         (RuntimeError("odd"), 1, "RuntimeError: odd"),
     ],
 )
-def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, results_dir):
+def test_failures_end_with_a_sentence(error, code, sentence, capsys, monkeypatch, results_dir):
     def fail(*arguments):
         raise error
 
@@ -255,7 +255,7 @@ def test_failures_end_in_a_sentence(error, code, sentence, capsys, monkeypatch, 
         assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()
 
 
-def test_a_folder_at_home_is_the_user_s(capsys, tmp_path, monkeypatch):
+def test_a_tilde_path_is_in_the_home_folder(capsys, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     assert main([*RUN, "--json"]) == 0
     key = json.loads(capsys.readouterr().out)["variant"]["key"]

@@ -20,7 +20,7 @@ def stored(method: str) -> Result:
 
 
 @pytest.mark.parametrize("flag", [["--scan", "block"], ["--scan=block"]])
-def test_scan_still_measures_the_sensitivity(capsys, flag):
+def test_the_scan_flag_still_measures_sensitivity(capsys, flag):
     assert main([*RUN, *flag]) == 0
     assert capsys.readouterr().err.splitlines()[0] == "--scan is deprecated; use --sensitivity."
     assert [row.protocol["by"] for row in stored("sparsegpt").measurements if row.metric == "sensitivity"] == [
@@ -30,14 +30,14 @@ def test_scan_still_measures_the_sensitivity(capsys, flag):
 
 
 @pytest.mark.parametrize("command", [RUN, ["sweep", "--models", "./tiny", "--methods", "wanda", "--ratios", "0.5"]])
-def test_scoring_still_sets_the_evaluation_precision(capsys, command):
+def test_the_scoring_flag_still_sets_the_evaluation_precision(capsys, command):
     assert main([*command, "--scoring", "bf16"]) == 2
     note, error = capsys.readouterr().err.splitlines()
     assert note == "--scoring is deprecated; use --eval-dtype."
     assert error == "--eval-dtype needs tasks; add them with --tasks."
 
 
-def test_kind_still_sets_the_kind_of_an_imported_ratio(capsys):
+def test_the_kind_flag_still_sets_the_kind_of_an_imported_ratio(capsys):
     assert main([*IMPORT, "--kind", "parameters"]) == 0
     assert "--kind is deprecated; use --ratio-kind." in capsys.readouterr().err
     (result,) = Store().results()
@@ -49,7 +49,7 @@ def test_new_flags_are_not_deprecated(capsys):
     assert "deprecated" not in capsys.readouterr().err
 
 
-def test_only_the_new_flags_are_in_the_help(capsys):
+def test_help_shows_only_the_new_flags(capsys):
     helps = ""
     for command in ("run", "sweep", "import"):
         assert main([command, "--help"]) == 0

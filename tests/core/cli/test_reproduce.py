@@ -68,7 +68,7 @@ def made(spec: RunSpec) -> Result:
 
 
 @pytest.mark.parametrize("kind", RUNS)
-def test_the_command_asks_for_the_same_run(kind, monkeypatch):
+def test_printed_command_requests_the_same_run(kind, monkeypatch):
     asked = []
 
     def computed(spec, store, progress, announce):

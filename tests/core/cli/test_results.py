@@ -64,7 +64,7 @@ def chains(rows):
     return [(row["model"], row["chain"]) for row in rows]
 
 
-def test_rows_are_narrowed_by_model_and_chain_and_only_their_columns_are_there(stored, capsys):
+def test_results_are_filtered_by_model_and_chain(stored, capsys):
     Store().put(result(DENSE, 15.0, perplexity(16.0, dataset="ptb"), model="third"))
     assert chains(shown(capsys, "other")) == [("other", "magnitude@0.5")]
     assert chains(shown(capsys, "--chain", "magnitude@")) == [("m", "magnitude@0.5"), ("other", "magnitude@0.5")]
@@ -89,7 +89,7 @@ def test_rows_are_sorted_and_limited(stored, capsys):
     assert capsys.readouterr().err.strip() == said
 
 
-def test_own_leaves_out_what_only_ships(stored, capsys):
+def test_own_hides_bundled_results(stored, capsys):
     append_shipped(result(wanda(ratio=0.3), 25.0), paths.SHIPPED_MEASURED / "a.jsonl")
     append_shipped(result(HALF, 91.0), paths.SHIPPED_MEASURED / "a.jsonl")
     assert ("m", "wanda@0.3") in chains(shown(capsys))
@@ -105,7 +105,7 @@ def test_an_empty_selection_is_reported(stored, capsys):
     assert capsys.readouterr().err == "There is no result of 'nobody'; there are results of m, other.\n"
 
 
-def test_the_table_has_few_columns_and_says_what_else_there_is(stored, capsys, monkeypatch):
+def test_table_has_few_columns_and_names_the_hidden_ones(stored, capsys, monkeypatch):
     monkeypatch.setattr(output, "width", 100)
     assert main(["results", "m"]) == 0
     out = capsys.readouterr().out
@@ -123,7 +123,7 @@ def test_the_table_has_few_columns_and_says_what_else_there_is(stored, capsys, m
     assert told in " ".join(out.split())
 
 
-def test_texts_seed_and_precision_are_shown_where_rows_differ_in_them(capsys):
+def test_texts_seed_and_precision_are_shown_if_rows_differ_in_them(capsys):
     for stage in (wanda(), wanda(seed=1), wanda("passages-calibration:4x128"), wanda(ratio=0.3)):
         Store().put(result(stage, 30.0))
     assert main(["results"]) == 0
@@ -150,14 +150,14 @@ def test_a_key_shows_one_result_in_full_with_its_command(stored, capsys):
     assert [row["key"] for row in shown(capsys, stored[2][:8])] == [stored[2][:12]]
 
 
-def test_a_result_without_a_command_says_why(capsys):
+def test_a_result_without_a_command_gives_the_reason(capsys):
     Store().put(make(perplexity(20.0), stages=(Stage(method="newer", ratio=0.5),)))
     assert main(["results", "a" * 8]) == 0
     out = capsys.readouterr().out
     assert "This variant cannot be reproduced: " in out and "uses 'newer', which this version" in out
 
 
-def test_a_csv_of_some_rows_pairs_them_with_dense_all_the_same(stored, capsys):
+def test_a_filtered_csv_still_pairs_with_dense(stored, capsys):
     assert main(["results", "--chain", "wanda", "--csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
     assert {row["key"] for row in rows} == {stored[2]}
@@ -174,7 +174,7 @@ def test_help_explains_the_list_and_the_import(capsys):
     assert "OLD.db" in capsys.readouterr().out
 
 
-def test_shipped_results_fit_100_characters(results_dir, capsys, monkeypatch):
+def test_bundled_results_fit_100_characters(results_dir, capsys, monkeypatch):
     monkeypatch.undo()
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(results_dir))
     assert main(["results", "smollm2-135m", "--chain", "gptq", "--sort", "perplexity"]) == 0

@@ -16,7 +16,7 @@ def rows():
     return result, [row for row in result.measurements if row.metric == "sensitivity"]
 
 
-def test_each_block_is_measured_once_and_told(capsys, monkeypatch):
+def test_each_block_is_measured_once_and_printed(capsys, monkeypatch):
     assert main([*RUN, "--sensitivity", "block"]) == 0
     assert "Most sensitive of 2 blocks" in " ".join(capsys.readouterr().out.split())
     result, found = rows()
@@ -30,14 +30,14 @@ def test_each_block_is_measured_once_and_told(capsys, monkeypatch):
     assert main([*RUN, "--json"]) == 0  # what it found is there, and nothing else is asked for
 
 
-def test_linears_are_scanned_beside_blocks():
+def test_linears_are_scanned_like_blocks():
     assert main([*RUN, "--sensitivity", "block"]) == main([*RUN, "--sensitivity", "linear"]) == 0
     result, found = rows()
     assert [row.protocol["by"] for row in found] == ["block"] * 2 + ["linear"] * 14
     assert reproduce(result).endswith("--sensitivity=block --sensitivity=linear")
 
 
-def test_what_is_stored_is_not_made_again_to_be_scanned(monkeypatch):
+def test_a_stored_variant_is_scanned_without_recompression(monkeypatch):
     assert main(RUN) == 0
     monkeypatch.setattr(execute, "make_variant", lambda *_: pytest.fail("made again"))
     assert main([*RUN, "--sensitivity", "block"]) == 0
@@ -46,7 +46,7 @@ def test_what_is_stored_is_not_made_again_to_be_scanned(monkeypatch):
         main([*RUN, "--sensitivity", "block", "--force"])
 
 
-def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):
+def test_an_allocation_by_sensitivity_uses_the_stored_scan(monkeypatch):
     assert main([*RUN, "--sensitivity", "block"]) == 0
     from core.engine import scan
 
@@ -66,7 +66,7 @@ def test_an_allocation_by_sensitivity_takes_what_was_scanned(monkeypatch):
         ("flap@0.5", "text.txt:8x32", "cannot be scanned by block"),
     ],
 )
-def test_what_cannot_be_scanned_is_told_before_anything_runs(chain, calibration, said, capsys):
+def test_unscannable_variants_are_rejected_before_the_run(chain, calibration, said, capsys):
     words = ["run", "./tiny", chain, "--calibration", calibration, "--sensitivity", "block"]
     assert main([*words, *(["--train", "text.txt:24x32"] if "lora" in chain else [])]) == 2
     assert said in " ".join(capsys.readouterr().err.split())

@@ -48,12 +48,12 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(capsys, monkeypa
         (["--fewshot", "1,template=chat"], "has no chat template"),
     ],
 )
-def test_what_cannot_be_asked_is_one_sentence(words, said, capsys):
+def test_invalid_few_shot_settings_give_one_sentence(words, said, capsys):
     assert main([*RUN, *words]) != 0
     told = " ".join(capsys.readouterr().err.split())
     assert said in told and "Traceback" not in told
 
 
-def test_demonstrations_without_tasks_are_told(capsys):
+def test_few_shot_examples_without_tasks_are_rejected(capsys):
     assert main([*RUN[:-2], "--fewshot", "2"]) == 2
     assert "--fewshot needs tasks; add them with --tasks" in " ".join(capsys.readouterr().err.split())

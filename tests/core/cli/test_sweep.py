@@ -13,7 +13,7 @@ from tests.core.commands import SWEEP
 pytestmark = pytest.mark.usefixtures("machine")
 
 
-def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, capsys, monkeypatch):
+def test_a_sweep_runs_each_variant_once_and_continues_after_failures(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out.jsonl"
     grid = ["--methods", "magnitude,wanda", "--ratios", "0.2:0.4:0.2", "--patterns", "2:4", "--seeds", "0,1"]
     real, asked = compute.run_alone, []
@@ -42,7 +42,7 @@ def test_a_sweep_runs_each_variant_once_and_goes_on_past_a_failure(tmp_path, cap
     assert len(Store().results()) == 10
 
 
-def test_its_table_has_the_requested_numbers_alone(capsys):
+def test_sweep_table_has_only_the_requested_numbers(capsys):
     grid = [*SWEEP, "--methods", "magnitude", "--ratios", "0.3,0.5"]
     assert main([*grid, "--perplexity", "text.txt@64:2"]) == 0
     capsys.readouterr()
@@ -55,7 +55,7 @@ def test_its_table_has_the_requested_numbers_alone(capsys):
     assert sum(name.startswith("perplexity ") for name in header) == 1
 
 
-def test_a_range_of_ratios_is_checked_before_it_is_spelt_out(monkeypatch):
+def test_a_range_of_ratios_is_checked_before_expansion(monkeypatch):
     monkeypatch.setattr(options, "range", lambda *_: pytest.fail("spelt out"), raising=False)
     with pytest.raises(UserError, match="outside"):
         options.parse_ratios("0:99999999:0.001")
@@ -80,7 +80,7 @@ def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, result
     assert "The sweep stopped at 1/5 Dense, tiny" in told and "The lock in" in told and "points failed" not in told
 
 
-def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatch):
+def test_unstored_variants_of_a_sweep_are_not_recompressed(capsys, monkeypatch):
     store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
     with store.begin() as connection:
         connection.exec_driver_sql(
@@ -102,7 +102,7 @@ def test_what_a_sweep_could_not_store_is_not_compressed_again(capsys, monkeypatc
     assert len(store.results()) == 3
 
 
-def test_tasks_at_names_the_points_that_tasks_are_measured_on():
+def test_tasks_at_selects_the_points_with_tasks():
     from core.request.sweeps import Grid, expand_grid
     from core.specs import Perplexity, Task, TextWindows
 

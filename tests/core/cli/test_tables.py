@@ -29,7 +29,7 @@ def signs(texts):
     return Counter("".join("".join(texts).split()))
 
 
-def test_long_cells_go_on_in_further_lines_and_keys_stay_whole(capsys):
+def test_long_cells_wrap_and_keys_do_not(capsys):
     row = {"key": KEY, "model": "smollm2-135m", "chain": CHAIN, "packed MB": "117.3", "perplexity": "21.13, x 1.020"}
     lines = printed(capsys, [row], title="t " * 99, note="n " * 99)
     assert sum(line.startswith(KEY) for line in lines) == 1
@@ -39,7 +39,7 @@ def test_long_cells_go_on_in_further_lines_and_keys_stay_whole(capsys):
     assert not signs(row.values()) - signs(lines)
 
 
-def test_columns_that_do_not_fit_stand_in_further_tables(capsys):
+def test_columns_that_do_not_fit_move_to_further_tables(capsys):
     rows = [{"key": key, **{f"acc task{place}:500": CELL for place in range(12)}} for key in (KEY, "f" * 12)]
     rows[1]["acc task11:500"] = ""
     lines = printed(capsys, rows)
@@ -53,7 +53,7 @@ TEXTS = st.text(st.characters(codec="ascii", exclude_categories=["C"]), max_size
 
 @settings(max_examples=30)
 @given(st.lists(st.lists(TEXTS, min_size=9, max_size=9), min_size=1, max_size=3))
-def test_nothing_is_cut(cells):
+def test_no_cell_is_truncated(cells):
     rows = [{f"column {place}": cell for place, cell in enumerate(row)} for row in cells]
     with output.capture() as captured:
         print_table(rows)
@@ -61,7 +61,7 @@ def test_nothing_is_cut(cells):
     assert max(map(len, lines)) <= PIPED and not signs(cell for row in cells for cell in row) - signs(lines)
 
 
-def test_tab_separated_values_have_a_line_a_row_without_padding(capsys):
+def test_tsv_has_one_line_per_row_without_padding(capsys):
     print_tsv([{"key": KEY, "model": "my\tmodel\nnew", "value": "-25.0"}, {"key": "b", "model": "=1+1", "value": ""}])
     assert capsys.readouterr().out == f"key\tmodel\tvalue\n{KEY}\tmy model new\t-25.0\nb\t'=1+1\t\n"
     print_tsv([])
@@ -69,7 +69,7 @@ def test_tab_separated_values_have_a_line_a_row_without_padding(capsys):
 
 
 @pytest.mark.parametrize("command", [["models"], ["methods"], ["methods", "wanda"]])
-def test_what_is_listed_fits(capsys, command):
+def test_listed_tables_fit_the_width(capsys, command):
     from core.cli.app import main
 
     assert main(command) == 0

@@ -66,14 +66,14 @@ def refused(capsys, *arguments) -> str:
     return " ".join(capsys.readouterr().err.split())
 
 
-def test_the_table_of_results_has_both(here, capsys):
+def test_results_table_lists_both_checkpoints(here, capsys):
     shown = printed(capsys, "results")
     assert [shown.count(name) for name in here] == [6, 6]
     latex = printed(capsys, "results", "--latex")
     assert all(name in latex for name in here)
 
 
-def test_a_name_or_a_folder_narrows_the_table(here, capsys, folder, tmp_path, monkeypatch):
+def test_a_name_or_folder_filters_the_table(here, capsys, folder, tmp_path, monkeypatch):
     for of, name in zip(("w3", "w4"), here, strict=True):
         for typed in (name, f"{of}/ckpt"):
             lines = printed(capsys, "results", typed, "--tsv").splitlines()
@@ -87,7 +87,7 @@ def test_a_name_or_a_folder_narrows_the_table(here, capsys, folder, tmp_path, mo
     assert refused(capsys, "laws", "./other") == said
 
 
-def test_the_csv_has_both_and_pairs_each_with_its_own_dense(here, capsys):
+def test_csv_lists_both_and_pairs_each_with_its_own_dense(here, capsys):
     rows = list(csv.DictReader(io.StringIO(printed(capsys, "results", "--csv"))))
     assert {row["model"] for row in rows} == set(here)
     dense = {row["model"]: float(row["value"]) for row in rows if row["chain"] == "dense"}
@@ -97,7 +97,7 @@ def test_the_csv_has_both_and_pairs_each_with_its_own_dense(here, capsys):
             assert float(row["perplexity_ratio"]) == pytest.approx(float(row["value"]) / dense[row["model"]], rel=1e-4)
 
 
-def test_laws_are_fitted_to_each(here, capsys):
+def test_laws_are_fitted_to_each_checkpoint(here, capsys):
     both = json.loads(printed(capsys, "laws", "--metric", "perplexity", "--json"))
     own = [row for row in both if row["of"] in here]
     assert {row["of"] for row in own} == set(here)
@@ -108,14 +108,14 @@ def test_laws_are_fitted_to_each(here, capsys):
     assert refused(capsys, "laws", "nobody").endswith(f"there are results of {here[0]}, {here[1]}.")
 
 
-def test_a_comparison_names_both_and_pairs_no_perplexity_of_them(here, capsys):
+def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):
     keys = {one.variant.revision: one.variant.key[:8] for one in Store().results() if one.variant.method == "dense"}
     shown = printed(capsys, "compare", *keys.values())
     assert all(f"dense, {name}" in shown for name in here) and "cannot be paired" in shown
     assert "several dense models" in refused(capsys, "compare", "dense", *keys.values())
 
 
-def test_a_run_by_the_name_alone_is_refused_with_both_paths(here, capsys, measured):
+def test_an_ambiguous_name_is_rejected_with_both_paths(here, capsys, measured):
     said = refused(capsys, "run", "ckpt", "dense", *MEASURE)
     assert all(f"{measured[0]}/{of}/ckpt" in said for of in ("w3", "w4")) and all(name in said for name in here)
     for name in here:
@@ -123,14 +123,14 @@ def test_a_run_by_the_name_alone_is_refused_with_both_paths(here, capsys, measur
     assert len(Store().results()) == 12  # all were there
 
 
-def test_what_makes_a_variant_again_names_its_checkpoint(here, capsys):
+def test_reproduce_command_names_the_checkpoint(here, capsys):
     from core.cli.reproduce import reproduce
 
     found = {reproduce(one).split()[2] for one in Store().results()}
     assert found == set(here)
 
 
-def test_a_given_name_is_a_model_of_its_own(here, capsys):
+def test_a_given_name_is_a_separate_model(here, capsys):
     shown = printed(capsys, "run", "w4/ckpt", "magnitude@0.5", "--name", "four", *MEASURE)
     assert "four" in shown and "ckpt" not in shown
     four = [one.variant for one in Store().results() if one.variant.model == "four"]
@@ -141,7 +141,7 @@ def test_a_given_name_is_a_model_of_its_own(here, capsys):
     assert "is for one model, but the sweep has 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
 
 
-def test_an_import_is_of_one_of_them(here, capsys, tmp_path):
+def test_an_import_needs_an_unambiguous_checkpoint(here, capsys, tmp_path):
     header = "model,label,ratio,metric,dataset,value,n,window,windows"
     rows = {of: f"{of},mine,0.5,perplexity,wikitext2,9,4,32,4" for of in ("ckpt", *here)}
     for of, row in rows.items():

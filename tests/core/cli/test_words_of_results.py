@@ -32,12 +32,12 @@ NAMES = {ModelId("m", "r"): "m"}
         ((Stage(method="magnitude", ratio=0.12345678),), "computes another variant"),
     ],
 )
-def test_what_has_no_command_says_why(stages, reason):
+def test_results_without_a_command_give_the_reason(stages, reason):
     with pytest.raises(UserError, match=reason):
         reproduce(make(stages=stages))
 
 
-def test_tables_name_every_stage_and_what_it_was_asked_for():
+def test_tables_name_every_stage_and_its_amount():
     results = [make(stages=stages) for stages in ((WANDA,), (WANDA, LORA), CHAIN)]
     one, trained, chain = (summary([result], lambda *_: None, NAMES)[0] for result in results)
     assert [row["chain"] for row in (one, trained, chain)] == [
@@ -47,7 +47,7 @@ def test_tables_name_every_stage_and_what_it_was_asked_for():
     ]
 
 
-def test_the_card_tells_every_stage():
+def test_card_describes_every_stage():
     text = card(make(perplexity(20.0), stages=CHAIN), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Magnitude, 50 %, then LoRA, then SparseGPT, 2:4" in text
     assert "the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration data `passages-calibration:16x2048`, " in text
@@ -60,7 +60,7 @@ def test_the_card_tells_every_stage():
     assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), FORMATS[0], "float32", MADE, PROOF)
 
 
-def test_the_card_of_a_reconstruction_calls_it_one_and_cites_each_method_once():
+def test_card_names_reconstructions_and_cites_each_method_once():
     adaprune = build_stage("adaprune", calibration=TEXT)
     text = card(make(stages=[MAGNITUDE, adaprune, MAGNITUDE, adaprune]), FORMATS[0], "float32", MADE, PROOF)
     assert "2. AdaPrune: reconstructed, on `passages-calibration:16x2048`" in text and "trained," not in text
@@ -71,7 +71,7 @@ def test_the_card_of_a_reconstruction_calls_it_one_and_cites_each_method_once():
 QUANTISED = Stage(method="gptq", ratio=0.75, ratio_kind="bits", pattern="4bit")
 
 
-def test_what_stages_only_quantise_has_bits_in_place_of_a_share(capsys):
+def test_quantised_variants_show_bits_instead_of_a_removed_share(capsys):
     pruned, quantised = make(layers=(LAYER,)), make(stages=(QUANTISED,), layers=(LAYER.model_copy(update={"bits": 4}),))
     row, other = summary([pruned, quantised], lambda *_: None, NAMES)
     assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0 %", "25.0 %", "9.00")
