@@ -61,11 +61,11 @@ def catalogue_means(monkeypatch, name, content):
         ("passages-eval", " = Title = \n\n\n\none two\n\nthree "),
     ],
 )
-def test_rows_are_joined_as_the_papers_do(name, joined):
+def test_rows_are_joined_as_in_the_papers(name, joined):
     assert text(name) == joined
 
 
-def test_a_text_that_is_the_catalogues_has_its_name_and_another_one_has_not(monkeypatch, data):
+def test_only_the_catalogue_text_has_its_plain_name(monkeypatch, data):
     content = text("wikitext2")
     assert identify_corpus("wikitext2").id == f"wikitext2@{sha(content)[:8]}"
     catalogue_means(monkeypatch, "wikitext2", content)
@@ -75,18 +75,18 @@ def test_a_text_that_is_the_catalogues_has_its_name_and_another_one_has_not(monk
     assert identify_corpus("wikitext2").id == f"wikitext2@{sha(content + chr(10) * 2 + 'more')[:8]}"
 
 
-def test_an_id_names_its_own_text_only():
+def test_an_id_matches_only_its_own_text():
     found = identify_corpus("ptb").id
     assert text(found) == text("ptb") and identify_corpus(found).id == found
     with pytest.raises(UserError, match="ptb@00000000 is no longer on this machine, which has ptb@"):
         text("ptb@00000000")
 
 
-def test_c4_of_a_folder_is_not_taken_for_the_hubs():
+def test_c4_from_a_folder_is_not_mistaken_for_the_hub_version():
     assert identify_corpus("c4").id == f"c4@{sha(text('c4'))[:8]}"
 
 
-def test_what_is_not_here_is_taken_to_be_the_catalogues_and_says_where_it_would_come_from(data):
+def test_missing_texts_count_as_catalogue_texts_with_their_source(data):
     (data / BY_ID["wikitext2"].file).unlink()
     (data / BY_ID["passages-calibration"].file).unlink()
     found = identify_corpus("wikitext2")
@@ -96,7 +96,7 @@ def test_what_is_not_here_is_taken_to_be_the_catalogues_and_says_where_it_would_
         text("wikitext2")
 
 
-def test_the_default_corpora_are_the_papers_where_both_are_here(data):
+def test_default_corpora_are_those_of_the_papers_if_installed(data):
     assert default_corpora() == ("wikitext2", "c4-sample")
     (data / BY_ID["c4-sample"].file).unlink()
     assert default_corpora() == ("passages-eval", "passages-calibration")
@@ -111,7 +111,7 @@ def test_evaluation_windows_do_not_overlap_and_drop_the_tail():
     assert torch.equal(evaluation_windows("wikitext2", byte_tokenizer(begin=True), 8, 2), windows[:2])
 
 
-def test_every_window_of_a_model_that_needs_it_begins_with_the_begin_token(data):
+def test_windows_begin_with_the_bos_token_if_the_model_needs_it(data):
     tokenizer, plain = byte_tokenizer(begin=True), byte_tokenizer()
     begin_windows(tokenizer)
     windows, ids = evaluation_windows("wikitext2", tokenizer, 8), torch.tensor(plain(text("wikitext2"))["input_ids"])
@@ -125,13 +125,13 @@ def test_every_window_of_a_model_that_needs_it_begins_with_the_begin_token(data)
     assert start_protocol(tokenizer) == {"bos": "in every window"} and not start_protocol(plain)
 
 
-def test_c4_is_measured_on_the_papers_256_windows(data):
+def test_c4_has_256_windows_as_in_the_papers(data):
     pq.write_table(pa.table({"text": ["abcdefg"] * 1100}), data / BY_ID["c4"].file)
     assert evaluation_windows("c4", byte_tokenizer(), 8).shape == (256, 8)
     assert evaluation_windows("c4", byte_tokenizer(), 8, 300).shape == (300, 8)
 
 
-def test_windows_that_are_spread_lie_evenly_over_the_whole_text():
+def test_spread_windows_cover_the_text_evenly():
     every = evaluation_windows("ptb", byte_tokenizer(), 4)
     assert len(every) >= 8
     spread = evaluation_windows("ptb", byte_tokenizer(), 4, 4, spread=True)
@@ -139,7 +139,7 @@ def test_windows_that_are_spread_lie_evenly_over_the_whole_text():
     assert torch.equal(evaluation_windows("ptb", byte_tokenizer(), 4, len(every), spread=True), every)
 
 
-def test_a_text_too_short_says_how_many_windows_it_has():
+def test_too_short_texts_report_their_number_of_windows():
     with pytest.raises(
         UserError, match=r"ptb is too short: with this tokenizer it has 2 windows of 16 tokens, not 3\."
     ):
@@ -149,12 +149,12 @@ def test_a_text_too_short_says_how_many_windows_it_has():
 
 
 @pytest.mark.parametrize("name", ["c4-sample", "passages-calibration"])
-def test_perplexity_is_refused_on_what_is_to_calibrate_on(name):
+def test_perplexity_rejects_calibration_texts(name):
     with pytest.raises(UserError, match=rf"{name} is only for calibration; measure perplexity on one of wikitext2"):
         evaluation_windows(name, byte_tokenizer(), 4)
 
 
-def test_calibration_windows_are_documents_in_an_order_that_the_seed_draws(data):
+def test_calibration_windows_are_documents_in_seeded_order(data):
     rows = [f"document {i}" for i in range(20)]
     pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
     calibration = TextWindows(corpus="c4-sample", windows=3, window=30)
@@ -171,7 +171,7 @@ def test_empty_rows_are_no_documents():
     assert documents("wikitext2") == [" = Title = ", "one two", "three ", "one two"]
 
 
-def test_a_text_is_tokenised_once_for_each_tokenizer(monkeypatch):
+def test_each_tokenizer_tokenises_a_text_once(monkeypatch):
     plain, begin = byte_tokenizer(), byte_tokenizer(begin=True)
     first = evaluation_windows("ptb", plain, 4)
     assert not torch.equal(evaluation_windows("ptb", begin, 4), first)
@@ -179,7 +179,7 @@ def test_a_text_is_tokenised_once_for_each_tokenizer(monkeypatch):
     assert torch.equal(evaluation_windows("ptb", byte_tokenizer(), 4), first)
 
 
-def test_a_text_file_is_a_corpus_by_its_content(tmp_path):
+def test_a_text_file_is_identified_by_its_content(tmp_path):
     path = tmp_path / "my notes.txt"
     path.write_text("first paragraph\nstill\n\n\nsecond", encoding="utf-8")
     found = identify_corpus(str(path))
@@ -215,14 +215,14 @@ def test_a_text_file_cannot_take_a_catalogue_name(tmp_path):
         ("none.txt", None, "There is no text file"),
     ],
 )
-def test_an_unfit_text_file_is_refused_with_a_sentence(tmp_path, name, content, sentence):
+def test_an_unusable_text_file_is_rejected_with_a_sentence(tmp_path, name, content, sentence):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UserError, match=sentence):
         identify_corpus(str(tmp_path / name))
 
 
-def test_an_unknown_corpus_has_a_nearest_match():
+def test_an_unknown_corpus_suggests_the_nearest_match():
     with pytest.raises(UserError, match="Unknown corpus 'wikitext'; did you mean 'wikitext2'"):
         identify_corpus("wikitext")
 
@@ -238,7 +238,7 @@ def test_a_damaged_data_file_is_named(data):
 
 @pytest.mark.real
 @pytest.mark.parametrize("name", ["passages-eval", "passages-calibration"])
-def test_the_embedded_texts_are_the_catalogues(name, monkeypatch):
+def test_embedded_texts_match_the_catalogue(name, monkeypatch):
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     embedded.unpack()
     found = identify_corpus(name)
@@ -274,7 +274,7 @@ def test_a_damaged_copy_of_a_text_never_replaces_the_original(damage, own, tmp_p
     assert text(id) == file.read_text() and copy.read_bytes() == file.read_bytes()
 
 
-def test_a_pipe_is_no_text(tmp_path):
+def test_a_pipe_is_rejected_as_a_text(tmp_path):
     os.mkfifo(tmp_path / "x.txt")
     with pytest.raises(UserError, match="is a pipe, not a regular file"):
         identify_corpus(str(tmp_path / "x.txt"))

@@ -50,7 +50,7 @@ def data(request, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_prompts_and_choices_are_the_harness_own(name):
+def test_prompts_and_choices_match_the_harness(name):
     task = harness_tasks([name])[name]
     document = next(iter(task.eval_docs))
     context, choices, right = EXPECTED[name]
@@ -76,7 +76,7 @@ def test_lambada_scores_the_last_word():
     assert [request.args for request in task.instances] == [("he saw the", " sign")]
 
 
-def test_mmlu_is_its_57_subjects():
+def test_mmlu_has_57_subjects():
     tasks = harness_tasks(["mmlu"])
     assert tuple(tasks) == parts("mmlu") and len(tasks) == 57
     task = tasks["mmlu_anatomy"]
@@ -86,14 +86,14 @@ def test_mmlu_is_its_57_subjects():
     assert context.endswith("What of mmlu_anatomy?\nA. first\nB. second\nC. third\nD. fourth\nAnswer:")
 
 
-def test_mmlu_without_a_subject_is_refused(data):
+def test_mmlu_with_a_missing_subject_is_rejected(data):
     rows = pq.read_table(data / TASKS["mmlu"].file).to_pylist()
     write(data / TASKS["mmlu"].file, rows[1:])
     with pytest.raises(UserError, match="has no documents of mmlu_abstract_algebra"):
         harness_tasks(["mmlu"])
 
 
-def test_other_documents_give_another_id(data, monkeypatch):
+def test_different_documents_give_another_id(data, monkeypatch):
     found = identify_task("piqa")
     assert found.id.startswith("piqa@") and found.source == "SLIMSCOPE_DATA"
     assert (found.label, found.chance, found.metric) == ("PIQA", 0.5, "acc")
@@ -114,13 +114,13 @@ def found_digest(name, data):
     return _digest(TASKS[name], find(TASKS[name].file))
 
 
-def test_columns_that_the_harness_does_not_read_do_not_matter(data):
+def test_columns_that_the_harness_ignores_do_not_change_the_id(data):
     before = identify_task("boolq").id
     write(data / TASKS["boolq"].file, [{**row, "idx": 7, "extra": "x"} for row in ROWS["boolq"]])
     assert identify_task("boolq").id == before
 
 
-def test_the_seven_are_the_papers_and_have_their_metrics():
+def test_seven_tasks_use_the_metrics_of_the_papers():
     assert {name: TASKS[name].metric for name in SEVEN} == {
         "boolq": "acc",
         "piqa": "acc",
@@ -132,7 +132,7 @@ def test_the_seven_are_the_papers_and_have_their_metrics():
     }
 
 
-def test_an_unknown_task_has_a_nearest_match_and_an_absent_one_says_where_it_is(data):
+def test_unknown_tasks_suggest_a_match_and_absent_ones_a_source(data):
     with pytest.raises(UserError, match="Unknown task 'arc-easy'; did you mean 'arc_easy'"):
         card("arc-easy")
     (data / TASKS["piqa"].file).unlink()
@@ -153,7 +153,7 @@ def request_file(folder, member, documents):
         file.write("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_documents_are_put_back_into_the_hubs_columns(tmp_path):
+def test_documents_are_restored_to_the_columns_of_the_hub(tmp_path):
     def question(id, gold):
         return {"id": id, "query": "Question: Q: why?\nAnswer:", "choices": CHOICES["text"], "gold": gold}
 
@@ -191,7 +191,7 @@ def test_documents_are_put_back_into_the_hubs_columns(tmp_path):
 
 
 @pytest.mark.real
-def test_the_embedded_documents_are_the_catalogues_but_for_lambada(monkeypatch):
+def test_embedded_documents_match_the_catalogue_except_lambada(monkeypatch):
     monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
     embedded.unpack()
     found = {name: identify_task(name) for name in TASKS}
