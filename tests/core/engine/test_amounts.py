@@ -156,7 +156,7 @@ def test_hidden_states_can_be_reduced_twice():
 
 @pytest.mark.parametrize(("kept", "group"), [(2, 4), (4, 8)])
 @pytest.mark.parametrize("second", ["magnitude", "wanda", "sparsegpt"])
-def test_a_pattern_prunes_zeros_first_and_more_only_where_more_are_constrained(second, kept, group):
+def test_a_pattern_prunes_constrained_zeros_first(second, kept, group):
     chain = Chain().then("magnitude", 0.3)
     earlier = chain.zeros
     chain.then(second, pattern=f"{kept}:{group}")

@@ -37,7 +37,7 @@ def test_a_report_describes_each_convolution_and_why_one_is_unchanged():
     assert notes == {"by channels", "axis by axis"}  # a depthwise one has axes only
 
 
-def test_the_error_is_that_of_the_pair_s_kernel():
+def test_error_is_that_of_the_kernel_of_the_pair():
     """The outputs of a convolution without stride on single ones are its kernel."""
     model = encoder("vit")
     (one,) = convolutions_of(model)
@@ -92,7 +92,7 @@ def test_a_language_model_is_rejected_unchanged(method):
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_a_model_without_convolutions_that_can_shrink_is_rejected_unchanged():
+def test_a_model_without_shrinkable_convolutions_is_rejected_unchanged():
     model = encoder("vit", patch_size=1, image_size=4)  # 1 x 1
     before = answer_of(model)
     with pytest.raises(UserError, match="can make none of the 1 convolutions of this model smaller"):

@@ -42,7 +42,7 @@ def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
 
 
-def test_the_latency_of_a_quantised_variant_comes_with_the_perplexity_of_the_same_product(run, tmp_path):
+def test_quantised_latency_comes_with_the_packed_perplexity(run, tmp_path):
     stages = (build_stage("rtn", None, "4bit", {"group_size": 0}),)
     variant = run.variant.model_copy(update={"stages": stages})
     asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})

@@ -45,7 +45,7 @@ def test_a_second_ratio_observes_nothing_and_gives_the_same_model(method, looks)
         assert torch.equal(ours, theirs), name
 
 
-def test_another_model_text_or_kind_is_observed_again_and_methods_share_equal_observations(looks):
+def test_observations_depend_on_model_text_and_kind_and_are_shared(looks):
     shrunk("llm-pruner", 0.3, "dense", taylor="first")
     shrunk("hywia", 0.3, "dense")  # needs the squares, too
     assert looks == ["llm-pruner", "hywia"]

@@ -161,7 +161,7 @@ def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
     assert len(loaded) == 1
 
 
-def test_without_a_dense_model_an_access_fails():
+def test_accessing_a_missing_dense_model_fails():
     with pytest.raises(TypeError, match="no dense model"):
         DenseWeights(Context(torch.device("cpu")), "float32").weight("any")
 

@@ -41,7 +41,7 @@ def risen(losses, whole):
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3", "gpt-neo"])
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
-def test_a_block_alone_has_the_loss_of_a_model_with_only_that_block_compressed(name, method):
+def test_block_loss_equals_a_model_with_only_that_block_compressed(name, method):
     model = tiny(name)
     before = copy.deepcopy(model)
     parts = scanned(model, method)
@@ -91,7 +91,7 @@ def test_a_stopped_scan_resumes(method, monkeypatch):
 
 
 @pytest.mark.usefixtures("machine")
-def test_another_text_amount_or_model_is_another_scan():
+def test_a_scan_depends_on_text_amount_and_model():
     first = scanned(tiny(), "wanda", before="key")
     assert scanned(tiny(seed=1), "wanda", before="other") != first
     stage = stage_of("wanda")

@@ -38,7 +38,7 @@ def accuracies(result):
     return {row.protocol["dtype"]: row for row in result.measurements if row.metric == "acc"}
 
 
-def test_each_precision_has_rows_and_samples_of_its_own():
+def test_each_precision_has_its_own_rows_and_samples():
     store = Store()
     assert missing_part(spec("bfloat16"), run(spec(), store)).tasks
     found = accuracies(result := run(spec("bfloat16"), store))
@@ -65,12 +65,12 @@ def test_a_later_export_has_the_original_weights(tmp_path):
     assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
 
 
-def test_the_variant_s_own_precision_is_no_separate_setting():
+def test_precision_of_the_variant_is_no_separate_setting():
     assert spec("float32") == spec()
     assert spec("bfloat16", dtype="bfloat16") == spec(dtype="bfloat16")
 
 
-def test_it_can_be_reproduced(capsys):
+def test_scoring_precision_can_be_reproduced(capsys):
     store = Store()
     run(spec(), store)
     lines = reproduce(run(spec("bfloat16"), store)).split("\n")

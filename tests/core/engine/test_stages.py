@@ -26,7 +26,7 @@ def test_a_method_without_a_runner_fails_at_import(monkeypatch):
     importlib.reload(stages)
 
 
-def test_the_nearest_kind_counts():
+def test_nearest_base_class_selects_the_runner():
     assert stages.runner_for(SlimLLM) is by_units.remove_units_walking
     assert stages.runner_for(LoRAP) is by_units.factor_and_remove_units
 
@@ -39,6 +39,6 @@ def test_the_nearest_kind_counts():
         ("layer", "nothing", by_removal.remove_blocks),
     ],
 )
-def test_parameters_may_decide_the_kind_and_what_is_read(granularity, reads, how):
+def test_parameters_can_select_the_kind_and_the_data(granularity, reads, how):
     method = LLMPruner.create(LLMPruner.parse_parameters({"granularity": granularity}), 0)
     assert method.data_requirement == reads and stages.runner_for(type(method)) is how

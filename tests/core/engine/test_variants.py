@@ -32,7 +32,7 @@ def made(spec, fresh=False):
     return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", silent, fresh)[1]
 
 
-def test_every_stage_has_its_layers_its_circumstances_and_its_training(chain):
+def test_every_stage_reports_layers_details_and_training(chain):
     result = made(chain)
     assert result.variant.stages == chain.stages and result.variant.key == chain.key
     count = len(result.last_layers)

@@ -46,7 +46,7 @@ def test_hidden_states_that_are_not_finite_or_all_zero_are_rejected(value):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_the_forms_agree(name, monkeypatch):
+def test_walking_forms_agree(name, monkeypatch):
     reference, _ = walked(name, "batch", monkeypatch=monkeypatch)
     for form, batch in (("micro", 1), ("micro", 3), ("spill", 2)):
         model, _ = walked(name, form, batch, monkeypatch=monkeypatch)
@@ -81,7 +81,7 @@ def test_every_linear_sees_the_compressed_ones_before_it(name):
         torch.testing.assert_close(seen[linear], rows.T @ rows, atol=1e-3, rtol=1e-3, msg=linear)
 
 
-def test_the_papers_form_collects_statistics_on_the_dense_block():
+def test_paper_form_collects_statistics_on_the_dense_block():
     model, tokens = tiny(), windows()
     blocks = find_blocks(model)
     dense_inputs, seen = {}, {}
