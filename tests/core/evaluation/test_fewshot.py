@@ -115,7 +115,7 @@ class Theirs(ConfigurableTask):
         ),
     ],
 )
-def test_the_first_ones_written_plainly_are_the_prompts_of_the_harness(name, scored, pool, monkeypatch):
+def test_first_selector_gives_the_prompts_of_the_harness(name, scored, pool, monkeypatch):
     found, samples = prompts(monkeypatch, f"{name}:4", "3,selector=first")
     theirs = Theirs(TASKS[name], scored, pool)
     for ours, document in zip(found, theirs.test_docs(), strict=True):
@@ -125,7 +125,7 @@ def test_the_first_ones_written_plainly_are_the_prompts_of_the_harness(name, sco
     assert samples["shots"].tolist() == [(0, 1, 2)] * 4
 
 
-def test_what_is_scored_is_never_demonstrated(monkeypatch):
+def test_scored_documents_are_never_few_shot_examples(monkeypatch):
     found, _ = prompts(monkeypatch, "arc_easy:4", "6,selector=random")
     for pairs, document in zip(found, ARC, strict=False):
         before = pairs[0][0].rsplit("Question:", 1)[0]
@@ -133,7 +133,7 @@ def test_what_is_scored_is_never_demonstrated(monkeypatch):
         assert pairs[0][0].endswith(f"Question: {document['question']}\nAnswer:")
 
 
-def test_random_ones_differ_by_question_and_not_by_how_many_are_scored():
+def test_random_examples_depend_on_the_question_and_not_the_limit():
     few, more = run("piqa:3", "2"), run("piqa:3", "2,order=similar-last")
     assert len(set(few.samples["shots"])) > 1
     assert [set(one) for one in few.samples["shots"]] == [set(one) for one in more.samples["shots"]]
@@ -148,7 +148,7 @@ def states(lm, text):
 
 
 @pytest.mark.parametrize("order", ["drawn", "similar-last"])
-def test_the_nearest_are_those_whose_questions_the_dense_model_finds_most_alike(order):
+def test_nearest_examples_are_those_most_similar_to_the_dense_model(order):
     dense = model(seed=3)
     shots = run("piqa:4", f"3,selector=nearest,order={order}", dense=dense_of(dense)).samples["shots"]
     asked = [f"Question: Feed the {word}\nAnswer:" for word in WORDS]
@@ -159,7 +159,7 @@ def test_the_nearest_are_those_whose_questions_the_dense_model_finds_most_alike(
         assert list(found) == (best if order == "drawn" else best[::-1])
 
 
-def test_the_likely_are_those_of_the_lowest_perplexity_for_every_question():
+def test_likely_examples_have_the_lowest_perplexity():
     dense = model(seed=3)
     shots = run("piqa:4", "3,selector=likely", dense=dense_of(dense)).samples["shots"]
     losses = []
@@ -171,7 +171,7 @@ def test_the_likely_are_those_of_the_lowest_perplexity_for_every_question():
     assert shots.tolist() == [tuple(sorted(range(6), key=losses.__getitem__)[:3])] * 4
 
 
-def test_what_does_not_fit_loses_its_oldest_and_is_counted(monkeypatch):
+def test_long_prompts_drop_their_oldest_examples(monkeypatch):
     whole = run("piqa:4", "4,selector=first")
     assert "dropped" not in whole.measurements[0].details
     found, samples = prompts(monkeypatch, "piqa:4", "4,selector=first", lm=model(window=170))
@@ -185,7 +185,7 @@ def test_what_does_not_fit_loses_its_oldest_and_is_counted(monkeypatch):
     assert outcome.measurements[0].details["dropped"] == sum(dropped)
 
 
-def test_all_variants_read_the_prompts_that_the_dense_model_was_asked_for_once(tmp_path):
+def test_dense_model_selects_the_prompts_of_all_variants_once(tmp_path):
     dense, cache = model(seed=3), tmp_path / "kept"
     first = run("piqa:4", "2,selector=nearest", dense=dense_of(dense), cache=cache)
     asked = DenseModel("0" * 64, lambda: pytest.fail("asked again"), byte_tokenizer())
@@ -196,7 +196,7 @@ def test_all_variants_read_the_prompts_that_the_dense_model_was_asked_for_once(t
         run("piqa:4", "3,selector=nearest", dense=asked, cache=cache)
 
 
-def test_a_chat_has_turns_by_the_tokenizers_own_template(monkeypatch):
+def test_chat_turns_use_the_template_of_the_tokenizer(monkeypatch):
     with pytest.raises(UserError, match="no chat template"):
         run("piqa:4", "1,template=chat")
     tokenizer = byte_tokenizer()
@@ -207,7 +207,7 @@ def test_a_chat_has_turns_by_the_tokenizers_own_template(monkeypatch):
     assert found[0] == [(before + asked, "Give the ant food."), (before + asked, "Give ant paint")]
 
 
-def test_an_instruction_stands_before_everything(monkeypatch):
+def test_an_instruction_is_first(monkeypatch):
     (pairs, *_), samples = prompts(monkeypatch, "piqa:4", "1,selector=first,template=instruction")
     said = TASKS["piqa"].instruction
     assert pairs[0][0].startswith(
@@ -218,7 +218,7 @@ def test_an_instruction_stands_before_everything(monkeypatch):
     assert pairs[0][0] == f"{said}\n\nQuestion: Feed the ant\nAnswer:"
 
 
-def test_of_the_proposed_instructions_the_one_with_the_likeliest_held_out_answers_stays(monkeypatch):
+def test_best_proposed_instruction_has_the_likeliest_answers(monkeypatch):
     lm, asked = model(), []
     proposed = ["Say what helps.", "Give the elk paint.", "Eat", "", "Eat", "Sing now."]
     monkeypatch.setattr(words, "HELD_OUT", 3)
@@ -241,7 +241,7 @@ def test_of_the_proposed_instructions_the_one_with_the_likeliest_held_out_answer
         run("piqa:4", "0,template=generated", lm=lm)
 
 
-def test_reasoning_is_what_the_dense_model_goes_on_with_between_question_and_answer(monkeypatch):
+def test_reasoning_is_generated_by_the_dense_model(monkeypatch):
     dense = model(seed=3)
     found, samples = prompts(
         monkeypatch, "piqa:3", "1,selector=first,template=reasoning", dense=dense_of(dense), lm=model()
@@ -269,12 +269,12 @@ def test_reasoning_is_what_the_dense_model_goes_on_with_between_question_and_ans
         ("piqa", "0,template=generated", "Scoring all documents of PIQA leaves none"),
     ],
 )
-def test_what_cannot_be_is_told_before_anything_is_read(task, how, said):
+def test_impossible_settings_are_rejected_before_data_are_read(task, how, said):
     with pytest.raises(UserError, match=said):
         identified_task(Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)}))
 
 
-def test_a_pool_that_is_smaller_here_is_told():
+def test_too_small_a_pool_is_reported():
     with pytest.raises(UserError, match="ARC-e has 6 few-shot examples here, fewer than the requested 7"):
         run("arc_easy:4", "7")
 
@@ -304,7 +304,7 @@ def parts_of(task, how, place=0, tokenizer=None):
         ("boolq:4", "1,template=reasoning", ["example", "question", "reasoning"]),
     ],
 )
-def test_what_is_read_of_a_prompt_is_the_prompt_part_by_part(task, how, kinds):
+def test_parts_of_a_prompt_add_up_to_it(task, how, kinds):
     for place in (0, 3):
         read, (context, answer) = parts_of(task, how, place)
         assert "".join(text for _, text in read.parts) == context
@@ -313,7 +313,7 @@ def test_what_is_read_of_a_prompt_is_the_prompt_part_by_part(task, how, kinds):
         assert all(text.strip() == "" for kind, text in read.parts if not kind)
 
 
-def test_of_a_chat_the_turns_are_told_from_what_is_said():
+def test_chat_parts_separate_turns_from_content():
     tokenizer = byte_tokenizer()
     tokenizer.chat_template = TEMPLATE
     read, (context, _) = parts_of("piqa:4", "1,selector=first,template=chat", tokenizer=tokenizer)
@@ -322,7 +322,7 @@ def test_of_a_chat_the_turns_are_told_from_what_is_said():
     assert read.parts[0] == ("", "<user>") and read.parts[-1] == ("", "<assistant>")
 
 
-def test_a_document_that_is_not_there_is_told():
+def test_a_missing_document_is_reported():
     from core.evaluation.fewshot.prompts import Prompt
     from core.evaluation.fewshot.read import load_scored_task, reading
 
@@ -330,7 +330,7 @@ def test_a_document_that_is_not_there_is_told():
         reading(load_scored_task(Task.parse("piqa:4")), 4, Prompt())
 
 
-def test_the_parts_of_a_prompt():
+def test_prompt_parts_are_labelled():
     task = SimpleNamespace(multiple_input=True, doc_to_choice=lambda one: ["a", "b"], doc_to_text=lambda one: 1)
     assert question(task, {}) == "a"  # whichever is right
     assert right(SimpleNamespace(OUTPUT_TYPE="loglikelihood"), {}) == 0

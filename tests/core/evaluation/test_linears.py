@@ -9,7 +9,7 @@ from core.evaluation.linears import QuickLinears
 
 @pytest.mark.parametrize("shape", [(7, 12), (2, 5, 12), (1, 1, 12), (0, 12)])
 @pytest.mark.parametrize("bias", [False, True])
-def test_gives_what_torch_gives(shape, bias):
+def test_quick_linears_match_torch(shape, bias):
     torch.manual_seed(0)
     layer, inputs = nn.Linear(12, 20, bias), torch.randn(*shape)
     with torch.inference_mode():
@@ -21,7 +21,7 @@ def test_gives_what_torch_gives(shape, bias):
     torch.testing.assert_close(strided, expected)
 
 
-def test_what_learns_is_left_to_torch():
+def test_layers_with_gradients_use_torch():
     layer = nn.Linear(12, 20)
     with QuickLinears():
         layer(torch.randn(3, 12)).sum().backward()

@@ -49,7 +49,7 @@ def own_losses(model, tokens):
         ("granite", {"logits_scaling": 1.0}),
     ],
 )
-def test_a_windows_loss_is_the_models_own(name, changes, columns, monkeypatch):
+def test_window_loss_equals_the_loss_of_transformers(name, changes, columns, monkeypatch):
     monkeypatch.setattr(perplexity_module, "COLUMNS", columns)
     model, tokens = tiny(name, **changes), windows(3, 20)
     assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
@@ -57,7 +57,7 @@ def test_a_windows_loss_is_the_models_own(name, changes, columns, monkeypatch):
     )
 
 
-def test_the_bias_of_a_head_counts(monkeypatch):
+def test_bias_of_the_head_counts(monkeypatch):
     monkeypatch.setattr(perplexity_module, "COLUMNS", 20)
     model, tokens = tiny(), windows(3, 20)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
@@ -66,7 +66,7 @@ def test_the_bias_of_a_head_counts(monkeypatch):
     )
 
 
-def test_a_perplexity_is_the_papers():
+def test_perplexity_follows_the_definition_of_the_papers():
     model, tokens = tiny(), windows(3, 20)
     losses = torch.tensor(own_losses(model, tokens))
     found = summary("perplexity", read(model, {"text": tokens})["text"])
@@ -75,7 +75,7 @@ def test_a_perplexity_is_the_papers():
     assert found["stderr"] == pytest.approx(found["value"] * losses.std().item() / math.sqrt(3), rel=1e-3)
 
 
-def test_logits_that_are_not_the_models_own_are_refused():
+def test_logits_that_differ_from_the_model_are_rejected():
     model = tiny()
     own = model.forward
     model.forward = lambda *args, **settings: SimpleNamespace(logits=own(*args, **settings).logits / 2)
@@ -95,7 +95,7 @@ def test_packed_bits_takes_the_smallest_layout():
     assert packed_bits(torch.zeros(4, 8)) == 32
 
 
-def test_footprint_counts_the_tensors():
+def test_footprint_counts_tensors():
     model = tiny(tie_word_embeddings=True)
     parameters = sum(p.numel() for p in model.parameters())
     weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
@@ -119,7 +119,7 @@ def test_latency_gives_prefill_memory_and_decode():
     assert all(row.n > 1 for row in rows if row.metric != "memory")
 
 
-def test_memory_growth_sees_what_the_work_holds_and_not_what_was_there_or_freed_before():
+def test_memory_growth_ignores_earlier_allocations():
     cpu = torch.device("cpu")
     there = torch.ones(2**26)  # 256 MB
     torch.ones(2**26)
@@ -137,7 +137,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
-def test_windows_that_run_together_lose_what_each_does_alone(batch, monkeypatch):
+def test_batched_windows_have_their_single_losses(batch, monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * batch)
     model = tiny()
     found = read(model, TEXTS)
@@ -147,7 +147,7 @@ def test_windows_that_run_together_lose_what_each_does_alone(batch, monkeypatch)
         assert list(-found[text]["perplexity"]) == pytest.approx(own_losses(model, tokens), rel=1e-5)
 
 
-def test_windows_of_two_texts_share_a_forward_and_its_time(monkeypatch):
+def test_texts_share_a_forward_pass_and_its_time(monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
     sizes, plain = [], perplexity_module.window_losses
 
@@ -161,7 +161,7 @@ def test_windows_of_two_texts_share_a_forward_and_its_time(monkeypatch):
     assert all(reading.seconds > 0 for reading in readings)
 
 
-def test_progress_names_the_text_and_what_was_read_before_a_stop_is_there(monkeypatch):
+def test_progress_names_the_text_and_a_stop_keeps_complete_texts(monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
     told, done = [], []
 
@@ -179,7 +179,7 @@ def test_progress_names_the_text_and_what_was_read_before_a_stop_is_there(monkey
 
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
-def test_layer_report(method, name):
+def test_layer_report_has_the_relative_error(method, name):
     model = tiny(name)
     calibration = TextWindows(corpus="any", windows=4, window=24)
     reports = compress(model, build_stage(method, 0.5, calibration=calibration), windows(), "cpu", silent)
@@ -194,7 +194,7 @@ def test_layer_report(method, name):
         assert (report.damping is not None) == (method == "sparsegpt")
 
 
-def test_relative_error():
+def test_relative_error_compares_outputs():
     dense, pruned = torch.tensor([[3.0, 4.0]]), torch.tensor([[0.0, 4.0]])
     assert relative_error(dense, pruned, None) == pytest.approx(9 / 25)
     assert relative_error(dense, pruned, torch.tensor([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(9 / 25)
@@ -213,13 +213,13 @@ def test_sparsegpt_beats_wanda_beats_magnitude_on_correlated_inputs():
     assert output_error(SparseGPT) < output_error(Wanda) < output_error(Magnitude)
 
 
-def test_a_pattern_that_does_not_divide_a_layer_is_refused_before_anything_changes():
+def test_a_pattern_that_does_not_divide_a_layer_is_rejected_unchanged():
     model, dense = tiny(), tiny()
     with pytest.raises(UserError, match=r"does not divide the 32 inputs of model\."):
         compress(model, build_stage("magnitude", pattern="2:5"), None, "cpu", silent)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), dense.parameters(), strict=True))
 
 
-def test_a_device_that_is_not_there():
+def test_a_missing_device_is_rejected():
     with pytest.raises(UserError, match="cpu"):
         execution_device("cuda:99")

@@ -37,7 +37,7 @@ def difference(one, other):
 
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize(("bits", "group"), [(4, 32), (4, 64), (3, 0), (2, 32)])
-def test_codes_of_few_bits_give_the_linears_own_product(bits, group, symmetric):
+def test_packed_codes_of_few_bits_match_the_linear(bits, group, symmetric):
     weight, bias = torch.randn(48, 128), torch.randn(48)
     grid = find_grid(weight, bits, group or 128, symmetric)
     rounded, inputs = grid.nearest(weight), torch.randn(2, 5, 128).bfloat16()
@@ -45,7 +45,7 @@ def test_codes_of_few_bits_give_the_linears_own_product(bits, group, symmetric):
     assert difference(exact, Int4Linear(rounded, bias, grid)(inputs).float()) < 0.008  # what bf16 rounds
 
 
-def test_codes_of_8_bits_with_a_scale_a_row_give_the_linears_own_product():
+def test_packed_codes_of_8_bits_match_the_linear():
     weight, bias = torch.randn(48, 128), torch.randn(48)
     rounded, inputs = find_grid(weight, 8, 128).nearest(weight), torch.randn(2, 5, 128)
     exact = inputs @ rounded.T + bias
@@ -53,7 +53,7 @@ def test_codes_of_8_bits_with_a_scale_a_row_give_the_linears_own_product():
 
 
 @pytest.mark.parametrize(("bits", "how", "most"), [(4, FOUR, 0.1), (3, FOUR, 0.1), (8, EIGHT, 0.2)])
-def test_a_model_answers_alike_while_it_is_packed_and_exactly_afterwards(bits, how, most):
+def test_packing_preserves_outputs_and_unpacking_restores_them(bits, how, most):
     model = quantised(bits)
     own, held = logits(model), held_bytes(model)
     with packed(model) as told:
@@ -62,7 +62,7 @@ def test_a_model_answers_alike_while_it_is_packed_and_exactly_afterwards(bits, h
     assert torch.equal(own, logits(model)) and held_bytes(model) == held
 
 
-def test_what_lies_on_no_grid_stays_as_it_is():
+def test_weights_without_a_grid_are_not_packed():
     with packed(tiny(**WIDE)) as told:
         assert told is None
     with packed(quantised(4, group=16)) as told:  # a group that the product does not have
@@ -74,7 +74,7 @@ def test_what_lies_on_no_grid_stays_as_it_is():
         assert sum(isinstance(module, Int4Linear) for module in model.modules()) == 6 * len(find_blocks(model).holder)
 
 
-def test_latency_of_what_is_packed_names_its_activations():
+def test_latency_of_a_packed_model_names_its_activations():
     model = quantised(4)
     with packed(model) as how:
         rows = latency(model, how, silent)

@@ -60,13 +60,13 @@ def reference(model, tokenizer, requests=REQUESTS):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("begin", [False, True], ids=["no-bos", "bos"])
-def test_equals_hflm(name, begin):
+def test_scores_match_hflm(name, begin):
     model, tokenizer = tiny(name, vocab_size=257), byte_tokenizer(begin)
     assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS), reference(model, tokenizer))
 
 
 @pytest.mark.parametrize("name", WIDE)
-def test_trees_are_used_where_the_window_allows(name):
+def test_trees_are_used_if_the_window_allows_them(name):
     model, tokenizer = tiny(name, vocab_size=257, **WIDE[name]), byte_tokenizer()
     lm = SharedPrefixLM(model, tokenizer)
     encoded = [lm._fit(*lm.encode(*pair)) for pair in PAIRS]
@@ -75,7 +75,7 @@ def test_trees_are_used_where_the_window_allows(name):
     assert lm.tokens < sum(map(len, grow(encoded, 0)))
 
 
-def test_the_soft_cap_after_the_head_is_kept():
+def test_soft_cap_after_the_head_is_applied():
     model, tokenizer = tiny("gemma2", vocab_size=257, final_logit_softcapping=2.0), byte_tokenizer()
     capped = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)
     assert_equal(capped, reference(model, tokenizer))
@@ -85,7 +85,7 @@ def test_the_soft_cap_after_the_head_is_kept():
 
 
 @pytest.mark.parametrize("kind", ["mamba", "bloom"])
-def test_models_that_compute_no_trees_get_plain_sequences(kind, caplog):
+def test_models_without_tree_support_get_plain_sequences(kind, caplog):
     caplog.set_level("INFO", scorer.__name__)
     torch.manual_seed(0)
     config = AutoConfig.for_model(
@@ -106,7 +106,7 @@ def test_scores_do_not_depend_on_the_batch(length, monkeypatch):
     assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS[::-1]), alone[::-1], 2e-5)
 
 
-def test_the_head_sees_scored_positions_only():
+def test_head_runs_on_scored_positions_only():
     model, lm = (model := tiny(vocab_size=257)), SharedPrefixLM(model, byte_tokenizer())
     lm.score([([1, 2], [3]), ([4, 5], [6])])  # tries trees once
     seen = []
@@ -115,7 +115,7 @@ def test_the_head_sees_scored_positions_only():
     assert seen == [2]  # after 4: three choices; after 6: the last token of the third
 
 
-def test_16_bits_are_summed_in_32():
+def test_losses_of_16_bits_are_summed_in_32():
     model, tokenizer = tiny(vocab_size=257), byte_tokenizer()
     exact = SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS)
     half = SharedPrefixLM(model.bfloat16(), tokenizer)
@@ -124,7 +124,7 @@ def test_16_bits_are_summed_in_32():
     assert [a for a, _ in coarse] == pytest.approx([a for a, _ in exact], rel=0.02, abs=0.1)
 
 
-def test_at_16_bits_the_head_runs_in_32():
+def test_head_of_16_bits_runs_in_32():
     model = tiny(vocab_size=257, tie_word_embeddings=True).bfloat16()
     lm, own = SharedPrefixLM(model, byte_tokenizer()), model.get_output_embeddings()
     ((found, _),) = lm.score([([1, 2, 3], [4])])
@@ -136,7 +136,7 @@ def test_at_16_bits_the_head_runs_in_32():
     assert model.get_output_embeddings() is own and own.weight is model.get_input_embeddings().weight
 
 
-def test_refusals():
+def test_invalid_requests_are_rejected():
     lm = SharedPrefixLM(tiny(vocab_size=257), byte_tokenizer())
     with pytest.raises(UserError, match="maximum length, 128"):
         lm.score([([1], [2] * 129)])
@@ -166,14 +166,14 @@ def test_rows_hold_every_request_once_and_shared_tokens_once():
         assert scored.targets == targets
 
 
-def test_beyond_the_window_nothing_branches():
+def test_requests_at_the_window_limit_do_not_branch():
     requests = [([1, 2, 3, 4], [5]), ([1, 2, 3, 6], [5]), ([1, 2, 3, 6, 7], [5])]
     rows = grow(requests, 3)
     assert [row.tokens for row in rows] == [[1, 2, 3, 4], [1, 2, 3, 6, 7]]
     assert all(row.plain for row in rows)
 
 
-def test_packing_and_batches_keep_to_their_bounds():
+def test_packing_and_batches_respect_their_limits():
     rows = []
     for index, length in enumerate([50, 9, 9, 9, 30, 2, 1, 17]):
         rows.append(Row())

@@ -71,7 +71,7 @@ def run(model, tokenizer, *tasks, **more):
     return list(evaluate(model, tokenizer, [Task.parse(task) for task in tasks], "float32", **more))
 
 
-def test_numbers_and_samples_are_the_harness_own(local):
+def test_numbers_and_samples_match_the_harness(local):
     model, tokenizer = tiny(vocab_size=257, max_position_embeddings=512), byte_tokenizer()
     names = ("piqa", "winogrande", "lambada_openai")
     theirs = by_harness(model, tokenizer, names, 8)
@@ -145,7 +145,7 @@ def test_a_second_variant_encodes_nothing(local, tmp_path, monkeypatch):
     assert other.samples["loglikelihoods"][0] != first.samples["loglikelihoods"][0]
 
 
-def test_progress_counts_requests_and_can_stop_the_work(local):
+def test_progress_counts_requests_and_can_cancel(local):
     calls = []
     run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", "winogrande:3", progress=lambda *call: calls.append(call))
     tasks = [call for call in calls if call[0] == "tasks"]
@@ -175,7 +175,7 @@ def accuracies(limit, value, stderr=0.01, **more):
     ]
 
 
-def test_mean_of_seven():
+def test_mean_of_seven_averages_the_tasks():
     few, many = sevens(accuracies(10, 0.4) + accuracies(100, 0.5)).values()
     assert mean(few) == pytest.approx((0.4, 0.01 / 7**0.5)) and mean(many) == pytest.approx((0.5, 0.01 / 7**0.5))
     assert not sevens(accuracies(10, 0.4)[2:] + accuracies(100, 0.5)[:2]) and not sevens([])
