@@ -42,7 +42,7 @@ def of_label(store, label):
     return found
 
 
-def test_what_was_kept_is_read_again(store, imported):
+def test_stored_imports_are_read_back(store, imported):
     found = {result.variant.key: result for result in store.results()}
     assert found == {result.variant.key: result for result in imported.results}
     assert not store.read().warnings
@@ -51,7 +51,7 @@ def test_what_was_kept_is_read_again(store, imported):
     assert [len(frame) for frame in frames] == [4] * 5
 
 
-def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported):
+def test_imported_answers_are_paired_with_measured_ones(store, imported):
     harness = of_label(store, "lm_eval")
     ours = [row.model_copy(update={"origin": "measured"}) for row in harness.measurements]
     made = make(*ours, stages=DENSE.stages)
@@ -66,7 +66,7 @@ def test_its_answers_are_paired_with_ours_of_the_same_documents(store, imported)
     assert beside[(beside["key"] == harness.variant.key) & (beside["metric"] == "acc")]["difference"].eq(0).all()
 
 
-def test_it_answers_no_wish_and_tells_no_speed(store, imported):
+def test_imports_complete_no_run_and_predict_no_speed(store, imported):
     task = RunSpec(variant=DENSE, tasks=(Task(task="piqa", limit=4),))
     assert missing_part(task, store.get(DENSE.key)) == task
     assert estimate_left([task], store).seconds == pytest.approx(
@@ -74,21 +74,21 @@ def test_it_answers_no_wish_and_tells_no_speed(store, imported):
     )
 
 
-def test_nothing_of_it_can_be_made_here(store, imported):
+def test_imports_cannot_be_reproduced(store, imported):
     for result in imported.results:
         for made in (variant_spec, lambda variant, of=result: reproduce(of)):
             with pytest.raises(UserError, match="was imported without its stages"):
                 made(result.variant)
 
 
-def test_it_can_be_deleted_with_its_answers(store, imported):
+def test_imports_are_deleted_with_their_answers(store, imported):
     harness = of_label(store, "lm_eval")
     store.delete(harness.variant.key)
     assert [one.variant.stages[0].parameters["label"] for one in store.results()] == ["my-pruner"]
     assert store.samples(harness.variant.key, harness.measurements[0]) is None
 
 
-def test_a_later_file_adds_to_the_variant(store, imported):
+def test_a_later_file_extends_the_variant(store, imported):
     more = ACCURACY.replace(",piqa,", ",winogrande,")
     store_imports(
         read_imports([sheet(more, PERPLEXITY.replace("36.2", "37").rpartition(",")[0] + ",")], None, store), store
@@ -98,7 +98,7 @@ def test_a_later_file_adds_to_the_variant(store, imported):
     assert of_label(store, "my-pruner").variant.details["packed_mb"] == 178
 
 
-def test_its_label_says_that_it_was_imported(store, imported):
+def test_label_marks_the_import(store, imported):
     frame = tidy(store.results())
     rows = frame[frame["origin"] == "external"]
     assert set(rows["series_label"]) == {"lm_eval (imported)", "my-pruner (imported)"}
@@ -107,13 +107,13 @@ def test_its_label_says_that_it_was_imported(store, imported):
     assert rows[rows["series_label"] == "my-pruner (imported)"]["packed_mb"].eq(178).all()
 
 
-def test_a_series_without_an_amount_is_no_dense_model(store):
+def test_an_import_without_an_amount_is_not_dense(store):
     store_imports(read_imports([sheet(PERPLEXITY.replace(",0.5,", ",,"))], None, store), store)
     row = tidy(store.results()).iloc[0]
     assert (row["method"], row["series_label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
 
 
-def test_the_revision_is_that_of_the_model_here(store, monkeypatch):
+def test_revision_is_that_of_the_installed_model(store, monkeypatch):
     mine = perplexity(20.0)
     store.put(make(mine))
     monkeypatch.setattr(Store, "read", lambda *_: pytest.fail("the results of all models are read"))
@@ -124,7 +124,7 @@ def test_the_revision_is_that_of_the_model_here(store, monkeypatch):
     assert hub[0].variant.model == "opt-125m"
 
 
-def test_numbers_keep_the_origin_of_their_variant(imported):
+def test_numbers_have_the_origin_of_their_variant(imported):
     result = imported.results[0]
     ours = [row.model_copy(update={"origin": "measured"}) for row in result.measurements]
     with pytest.raises(ValueError, match="origin of a number differs from that of its variant"):
@@ -133,7 +133,7 @@ def test_numbers_keep_the_origin_of_their_variant(imported):
         Result(variant=make(perplexity(20.0)).variant, footprint=None)
 
 
-def test_the_mean_of_seven_is_compared_with_ours(store):
+def test_imported_mean_of_seven_is_compared_with_measured_ones(store):
     rows = [ACCURACY.replace(",acc,piqa,", f",{TASKS[name].metric},{name},").replace(",1,", ",,") for name in SEVEN]
     (other,) = read_imports([sheet(*rows)], None, store).results
     ours = [
@@ -152,17 +152,17 @@ def test_the_mean_of_seven_is_compared_with_ours(store):
         (lambda: [], "0 files are given"),
     ],
 )
-def test_files_that_do_not_go_together_are_refused(store, files, sentence):
+def test_inconsistent_files_are_rejected(store, files, sentence):
     with pytest.raises(UserError, match=sentence):
         read_imports(files(), told(), store)
 
 
-def test_nothing_is_stored_of_files_one_of_which_is_wrong(store):
+def test_one_wrong_file_prevents_the_whole_import(store):
     with pytest.raises(UserError, match="row 2"):
         read_imports([*uploads(), sheet("x")], told(), store)
     assert not store.results()
 
 
-def test_a_results_file_needs_to_be_told_what_it_is_of(store):
+def test_a_results_file_needs_options_for_its_variant(store):
     with pytest.raises(UserError, match="does not identify the variant"):
         read_imports(uploads(), None, store)

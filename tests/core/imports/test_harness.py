@@ -28,7 +28,7 @@ def numbers(found):
     return {(row.dataset, row.metric): row for row in result.measurements}
 
 
-def test_the_numbers_of_a_file_with_the_protocol_that_ours_have():
+def test_numbers_have_the_protocol_of_measured_ones():
     found = read(uploads())
     rows = numbers(found)
     assert {name: round(row.value, 4) for name, row in rows.items()} == {
@@ -45,7 +45,7 @@ def test_the_numbers_of_a_file_with_the_protocol_that_ours_have():
     assert not found.left_out
 
 
-def test_the_variant_takes_no_place_of_one_that_is_made_here():
+def test_an_imported_variant_has_its_own_key():
     (result,) = read(uploads(), told(ratio="0.5")).results
     variant = result.variant
     assert variant.is_external and (variant.method, variant.ratio, variant.recovery) == ("imported", 0.5, None)
@@ -57,7 +57,7 @@ def test_the_variant_takes_no_place_of_one_that_is_made_here():
 DENSE = (Stage(method="dense"),)
 
 
-def test_what_was_answered_has_the_samples_of_ours():
+def test_samples_have_the_format_of_measured_ones():
     found = read(uploads())
     frames = {row.dataset: frame for _, row, frame in found.samples}
     assert set(frames) == {"piqa", "winogrande", "lambada_openai"}
@@ -76,7 +76,7 @@ def test_what_was_answered_has_the_samples_of_ours():
 
 
 @pytest.mark.real
-def test_its_points_lie_on_ours():
+def test_imported_values_match_measured_ones():
     """The default model on the same documents, by our own scorer: nothing differs but rounding."""
     from core.evaluation.zeroshot import evaluate
     from core.models.sources import identify, load_model, load_tokenizer
@@ -110,20 +110,20 @@ def test_its_points_lie_on_ours():
     ],
     ids=str,
 )
-def test_what_changes_an_answer_makes_another_protocol(changes):
+def test_settings_that_change_answers_change_the_protocol(changes):
     plain = numbers(read(uploads("results")))["piqa", "acc"]
     other = numbers(read(uploads("results", **changes)))["piqa", "acc"]
     assert plain.protocol_id != other.protocol_id
 
 
-def test_a_limit_that_is_a_share_is_that_many_documents():
+def test_a_fractional_limit_is_converted_to_documents():
     share = numbers(read(uploads("results", config__limit=0.002)))["piqa", "acc"]
     assert share.protocol["limit"] == 4 and "documents" not in share.protocol
     chosen = numbers(read(uploads("results", config__limit=None)))["piqa", "acc"]
     assert chosen.protocol["documents"] == "chosen"
 
 
-def test_a_file_that_does_not_tell_its_precision_is_equal_to_none():
+def test_a_missing_precision_is_unknown():
     file = uploads("results", config__model_dtype=None, config__model_args="pretrained=org/name,tokenizer=x")
     row = numbers(read(file))["piqa", "acc"]
     assert row.protocol["dtype"] == "unknown"
@@ -140,7 +140,7 @@ def test_tasks_without_a_card_are_left_out_and_named():
         read(uploads("results", results={"sciq": {"acc,none": 0.9}}))
 
 
-def test_a_group_is_one_task_where_all_its_subjects_were_scored():
+def test_a_complete_group_is_one_task():
     subjects = [f"mmlu_{number:02}" for number in range(TASKS["mmlu"].subjects)]
     changes = {
         "results": {"mmlu": {"acc,none": 0.3, "acc_stderr,none": 0.01}} | {one: {"acc,none": 0.3} for one in subjects},
@@ -168,14 +168,14 @@ def test_a_group_is_one_task_where_all_its_subjects_were_scored():
         (b'{"results": {}, "n-samples": {}}', "results: Dictionary should have at least 1 item"),
     ],
 )
-def test_a_file_of_another_kind_is_refused_in_one_sentence(content, told_why):
+def test_an_unknown_file_is_rejected_with_one_sentence(content, told_why):
     with pytest.raises(UserError) as error:
         read([Upload("results.json", content)])
     assert told_why in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1])
-def test_an_accuracy_that_is_none_is_refused(value):
+def test_an_invalid_accuracy_is_rejected(value):
     with pytest.raises(UserError, match="is not a valid accuracy"):
         read(uploads("results", results={"piqa": {"acc,none": value}}))
 
@@ -208,7 +208,7 @@ def results_of(**numbers):
     ],
     ids=str,
 )
-def test_an_impossible_number_is_refused_in_one_sentence(changes, reason):
+def test_an_impossible_number_is_rejected_with_one_sentence(changes, reason):
     with pytest.raises(UserError) as error:
         read(uploads("results", **changes))
     sentence = str(error.value)
@@ -216,7 +216,7 @@ def test_an_impossible_number_is_refused_in_one_sentence(changes, reason):
 
 
 @pytest.mark.parametrize("value", ["N/A", None, True, float("nan")])
-def test_what_is_no_number_counts_as_none(value):
+def test_non_numeric_values_count_as_missing(value):
     with pytest.raises(UserError, match="no number of piqa"):
         read(uploads("results", results={"piqa": {"acc,none": value}}))
 
@@ -253,12 +253,12 @@ def unnumbered(lines):
         (lambda lines: [lines[0], *({"doc_id": 1, "filtered_resps": [[0, 0]]},)], "has no acc in some of its lines"),
     ],
 )
-def test_samples_that_are_not_behind_the_numbers_are_refused(change, told_why):
+def test_samples_that_contradict_the_numbers_are_rejected(change, told_why):
     with pytest.raises(UserError, match=told_why):
         read(samples(change))
 
 
-def test_samples_in_another_order_are_those_of_the_documents():
+def test_samples_are_sorted_by_document():
     frames = [
         frame for found in (read(uploads()), read(samples(lambda lines: lines[::-1]))) for _, _, frame in found.samples
     ]
@@ -267,7 +267,7 @@ def test_samples_in_another_order_are_those_of_the_documents():
     assert piqa[0].equals(piqa[1])
 
 
-def test_samples_name_a_task_of_the_file():
+def test_samples_must_name_a_task_of_the_file():
     files = uploads("results")
     for name in ("samples_boolq_2026-11-26T10-36-11.jsonl", "answers.jsonl"):
         with pytest.raises(UserError, match="is not named samples_TASK_DATE"):

@@ -39,7 +39,7 @@ def test_rows_of_one_label_and_amount_are_one_variant():
     assert variant.stages[0].parameters == {"label": "my-pruner"}
 
 
-def test_amounts_labels_and_kinds_are_other_variants():
+def test_amounts_labels_and_models_distinguish_variants():
     rows = [
         PERPLEXITY,
         cells(PERPLEXITY, ratio="0.6"),
@@ -55,7 +55,7 @@ def test_amounts_labels_and_kinds_are_other_variants():
     assert parts[0].variant.ratio_kind == "parameters"
 
 
-def test_columns_that_are_not_needed_may_be_left_out():
+def test_optional_columns_can_be_omitted():
     (result,) = read(sheet("m,x,perplexity,wikitext2,20,16,2048", header="model,label,metric,dataset,value,n,window"))
     (row,) = result.measurements
     assert row.protocol == {"window": 2048, "windows": None, "dtype": "unknown", "source": "imported"}
@@ -93,12 +93,12 @@ def test_columns_that_are_not_needed_may_be_left_out():
         (ACCURACY, {"window": "2048"}, "row 2, column window: not allowed for the task piqa"),
     ],
 )
-def test_a_bad_row_is_one_sentence_with_its_place(row, changes, told):
+def test_a_bad_row_gives_one_sentence_with_its_position(row, changes, told):
     sentence = refused(cells(row, **changes))
     assert sentence.startswith(f"mine.csv, {told}") and "\n" not in sentence
 
 
-def test_every_bad_row_is_named_and_nothing_is_read():
+def test_every_bad_row_is_named_and_nothing_is_imported():
     bad = cells(PERPLEXITY, n="x")
     told = refused(bad, PERPLEXITY, bad, "", bad).splitlines()
     assert [line.split(", column")[0] for line in told] == [f"mine.csv, row {number}" for number in (2, 4, 6)]
@@ -106,7 +106,7 @@ def test_every_bad_row_is_named_and_nothing_is_read():
     assert len(told) == 11 and told[-1] == "2 more rows cannot be read."
 
 
-def test_rows_that_clash_are_refused():
+def test_contradictory_rows_are_rejected():
     assert "row 3 repeats the number of row 2" in refused(PERPLEXITY, cells(PERPLEXITY, value="30"))
     other = cells(PERPLEXITY, windows="", packed_mb="90")
     assert "row 3, column packed_mb: 90 contradicts 178 in row 2" in refused(PERPLEXITY, other)
@@ -121,11 +121,11 @@ def test_rows_that_clash_are_refused():
         ("", "lacks the column model"),
     ],
 )
-def test_a_header_says_what_it_lacks(header, told):
+def test_an_incomplete_header_names_the_missing_columns(header, told):
     assert told in refused(PERPLEXITY, header=header)
 
 
-def test_files_that_are_no_table_are_refused():
+def test_files_that_are_no_table_are_rejected():
     assert "has a header but no rows" in refused()
     assert "row 2 has 1 cells, the header 16" in refused("x")
     assert "is not valid CSV" in refused('"a"b' + PERPLEXITY)
@@ -134,10 +134,10 @@ def test_files_that_are_no_table_are_refused():
         read(Upload("mine.csv", b"\xff"))
 
 
-def test_a_byte_order_mark_and_spaces_are_no_part_of_a_name():
+def test_byte_order_mark_and_spaces_are_stripped_from_names():
     content = ("\ufeff" + HEADER.replace(",", " , ") + "\r\n" + PERPLEXITY.replace(",", ", ") + "\r\n").encode()
     assert len(read(Upload("mine.csv", content))) == 1
 
 
-def test_every_column_says_what_is_in_it():
+def test_every_column_has_a_description():
     assert all(column.description for column in COLUMNS.values())

@@ -22,7 +22,7 @@ def refused(*files):
     return str(error.value)
 
 
-def test_sizes_are_limited_and_those_of_samples_together(small):
+def test_upload_sizes_are_limited_and_samples_in_total(small):
     check([Upload("a.csv", b"x" * 100), Upload("a.jsonl", b"x" * 150)])
     assert "at most 0.0 MB are read" in refused(Upload("a.csv", b"x" * 101))
     assert "at most" in refused(Upload("results.json", b"x" * 101))
@@ -30,22 +30,22 @@ def test_sizes_are_limited_and_those_of_samples_together(small):
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.exe", "a", "csv", "a.csv.zip"])
-def test_other_kinds_of_files_are_refused(name):
+def test_other_file_types_are_rejected(name):
     assert "cannot be imported; give a results_" in refused(Upload(name, b""))
 
 
-def test_the_number_of_files_is_limited():
+def test_number_of_files_is_limited():
     assert "0 files are given" in refused()
     assert f"give 1 to {MOST_FILES}" in refused(*[Upload("a.csv", b"")] * (MOST_FILES + 1))
 
 
-def test_a_name_is_shown_without_its_folders_and_short():
+def test_names_are_shown_short_and_without_folders():
     assert Upload("../../etc/a\x1b[0m.csv", b"").shown == "a?[0m.csv"
     assert len(Upload("x" * 500 + ".csv", b"").shown) <= 60
 
 
 @pytest.mark.parametrize("name", ["a.csv", "results.json", "a.jsonl"])
-def test_no_more_of_a_large_file_is_read_than_its_limit(small, tmp_path, monkeypatch, name):
+def test_large_files_are_read_only_up_to_the_limit(small, tmp_path, monkeypatch, name):
     file, read = tmp_path / name, []
     file.write_bytes(b"x" * 10_000)
     monkeypatch.setattr(
@@ -56,7 +56,7 @@ def test_no_more_of_a_large_file_is_read_than_its_limit(small, tmp_path, monkeyp
     assert read == [151 if name == "a.jsonl" else 101]
 
 
-def test_a_file_whose_folder_states_no_length_is_limited(small, tmp_path):
+def test_a_file_without_a_known_length_is_limited(small, tmp_path):
     link = tmp_path / "a.csv"
     link.symlink_to("/proc/self/maps")  # regular, and of 0 bytes as its folder has it
     with pytest.raises(UserError, match="at most"):
@@ -65,7 +65,7 @@ def test_a_file_whose_folder_states_no_length_is_limited(small, tmp_path):
 
 @pytest.mark.parametrize("name", ["a.csv", "results.json", "a.jsonl"])
 @pytest.mark.parametrize("kind", ["pipe", "device"])
-def test_a_special_file_is_refused(tmp_path, name, kind):
+def test_a_special_file_is_rejected(tmp_path, name, kind):
     file = tmp_path / name
     if kind == "pipe":
         os.mkfifo(file)
@@ -75,6 +75,6 @@ def test_a_special_file_is_refused(tmp_path, name, kind):
         read_files([file])
 
 
-def test_a_file_that_is_not_there_is_a_sentence(tmp_path):
+def test_a_missing_file_gives_a_sentence(tmp_path):
     with pytest.raises(UserError, match="cannot be read: No such file"):
         read_files([tmp_path / "a.csv"])
