@@ -30,7 +30,7 @@ def other():
         handle.kill()
 
 
-def test_a_machine_whose_clock_is_wrong_leaves_living_jobs_alone(queue, other, monkeypatch):
+def test_a_wrong_clock_does_not_end_running_jobs(queue, other, monkeypatch):
     job_id = queue.submit(spec("wait"))
     running(queue, job_id)
     real = time.time
@@ -41,7 +41,7 @@ def test_a_machine_whose_clock_is_wrong_leaves_living_jobs_alone(queue, other, m
     assert (job.state, job.attempts) == ("done", 1)
 
 
-def test_a_job_whose_machine_is_silent_is_taken_by_the_clock_of_the_database(store, make_queue, other):
+def test_database_clock_decides_when_a_silent_job_is_taken_over(store, make_queue, other):
     queue = make_queue()
     job_id = queue.submit(spec("wait"))
     late = queue.job(job_id).read - supervisor.STALE_SECONDS - 1
@@ -57,7 +57,7 @@ def test_a_job_whose_machine_is_silent_is_taken_by_the_clock_of_the_database(sto
     gate().touch()
 
 
-def test_a_job_that_beats_is_found_again_after_the_clock_was_set(store, make_queue):
+def test_a_job_with_a_heartbeat_is_adopted_after_a_clock_change(store, make_queue):
     queue = make_queue()
     job_id = queue.submit(spec("wait"))
     watcher = Supervisor(store, LocalExecutor(store.url, FAKE))
@@ -68,14 +68,14 @@ def test_a_job_that_beats_is_found_again_after_the_clock_was_set(store, make_que
     assert list(watcher.handles) == [job_id]
 
 
-def test_times_of_a_job_are_not_the_processs(queue, monkeypatch):
+def test_job_times_come_from_the_database_clock(queue, monkeypatch):
     monkeypatch.setattr("time.time", lambda: 5.0)
     job = ended(queue, queue.submit(spec("steps")))
     queue.cancel(late := queue.submit(spec("late")))
     assert min(job.created, job.started, job.heartbeat, job.finished, queue.job(late).finished) > 1e9
 
 
-def test_a_job_of_a_model_that_only_its_submitter_has_waits_for_that_machine(queue, other):
+def test_a_job_waits_for_the_machine_that_has_its_model(queue, other):
     queue.stop()
     job_id = queue.submit(spec("a folder of mine"))
     other.step()
@@ -84,7 +84,7 @@ def test_a_job_of_a_model_that_only_its_submitter_has_waits_for_that_machine(que
     assert ended(queue, job_id).state == "done"
 
 
-def test_a_job_that_no_machine_is_noted_of_is_anyones(store, make_queue, other):
+def test_a_job_without_a_machine_can_run_anywhere(store, make_queue, other):
     queue = make_queue()
     job_id = queue.submit(spec("steps"))
     change(store, job_id, host=None)
@@ -92,7 +92,7 @@ def test_a_job_that_no_machine_is_noted_of_is_anyones(store, make_queue, other):
     assert list(other.handles) == [job_id]
 
 
-def test_what_waits_for_another_machine_does_not_hold_up_what_can_run(make_queue, store, other, machine):
+def test_jobs_waiting_for_another_machine_do_not_block_the_queue(make_queue, store, other, machine):
     queue = make_queue()
     here = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
     gone, fits = queue.submit(spec("a folder elsewhere")), queue.submit(here)
@@ -100,7 +100,7 @@ def test_what_waits_for_another_machine_does_not_hold_up_what_can_run(make_queue
     assert list(other.handles) == [fits] and queue.job(gone).state == "queued"
 
 
-def test_a_machine_runs_what_it_has(machine, tmp_path):
+def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
     asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
     assert runs_here(asked.model_dump_json())
     elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
@@ -118,7 +118,7 @@ def test_a_machine_runs_what_it_has(machine, tmp_path):
     assert not runs_here("{}")
 
 
-def test_a_job_of_another_machine_is_looked_at_now_and_then(store, make_queue, other, monkeypatch):
+def test_jobs_of_another_machine_are_rechecked_at_intervals(store, make_queue, other, monkeypatch):
     queue, asked = make_queue(), []
     queue.submit(spec("a folder elsewhere"))
     monkeypatch.setattr(supervisor, "runs_here", lambda text: asked.append(text))

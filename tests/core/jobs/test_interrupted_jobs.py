@@ -49,7 +49,7 @@ def dead_dashboard(make_queue):
     return queue, job
 
 
-def test_a_job_outlives_its_dashboard_and_is_found_again(dead_dashboard):
+def test_a_job_outlives_its_dashboard_and_is_adopted(dead_dashboard):
     queue, job = dead_dashboard
     queue.start()
     until(lambda: job.id in queue._supervisor.handles)
@@ -58,7 +58,7 @@ def test_a_job_outlives_its_dashboard_and_is_found_again(dead_dashboard):
     assert (after.state, after.attempts, after.pid) == ("done", 1, job.pid)
 
 
-def test_an_adopted_job_that_dies_has_failed(dead_dashboard):
+def test_an_adopted_job_that_dies_fails(dead_dashboard):
     queue, job = dead_dashboard
     queue.start()
     until(lambda: job.id in queue._supervisor.handles)
@@ -109,20 +109,20 @@ def test_an_interrupted_job_runs_again_at_most_twice(orphan, dead_process, attem
     assert state == "done" or job.error.startswith("The job was interrupted 3 times")
 
 
-def test_an_interrupted_job_that_was_to_stop_does_not_run_again(orphan, dead_process):
+def test_a_cancelled_interrupted_job_does_not_run_again(orphan, dead_process):
     queue, job_id = orphan(cancel=time.time(), **dead_process)
     queue.start()
     assert ended(queue, job_id).state == "cancelled"
 
 
-def test_another_process_with_the_same_pid_is_not_the_job(orphan):
+def test_a_reused_pid_is_not_mistaken_for_the_job(orphan):
     queue, job_id = orphan(pid=os.getpid(), process_created=psutil.Process().create_time() - 3600)
     queue.start()
     job = ended(queue, job_id)
     assert (job.state, job.attempts) == ("done", 2)
 
 
-def test_a_process_that_has_not_written_its_pid_is_waited_for(orphan, monkeypatch):
+def test_supervisor_waits_for_the_pid_of_a_new_process(orphan, monkeypatch):
     queue, job_id = orphan()
     watcher = queue._supervisor
     watcher.step()
@@ -132,7 +132,7 @@ def test_a_process_that_has_not_written_its_pid_is_waited_for(orphan, monkeypatc
     assert ended(queue, job_id).attempts == 2
 
 
-def test_a_job_of_another_machine_is_left_alone_while_its_heart_beats(orphan, store):
+def test_a_remote_job_with_a_heartbeat_is_not_taken_over(orphan, store):
     queue, job_id = orphan(supervisor="elsewhere/7", pid=7, process_created=1.0, heartbeat=time.time())
     Supervisor(store, LocalExecutor(store.url, FAKE)).step()
     assert queue.job(job_id).state == "running"
@@ -157,14 +157,14 @@ def test_a_process_that_lost_its_job_stops(orphan, store):
     assert Queue(store).job(job_id).state == "queued"  # what it writes no longer counts
 
 
-def test_a_job_is_taken_by_one_process(orphan, store, dead_process):
+def test_only_one_process_takes_a_job(orphan, store, dead_process):
     queue, job_id = orphan(**dead_process)
     assert Worker(store, job_id).take() is None
     assert worker.work(store, job_id, run=None) == 1
     assert queue.job(job_id).state == "running"
 
 
-def test_progress_is_written_sparsely_and_every_stage_at_once(orphan, store, monkeypatch):
+def test_progress_is_throttled_but_stages_are_written_at_once(orphan, store, monkeypatch):
     queue, job_id = orphan()
     mine = Worker(store, job_id)
     mine.take()

@@ -18,7 +18,7 @@ from tests.core.queues import FAKE, ended, running, spec, until
 pytestmark = pytest.mark.usefixtures("quick_supervisor")
 
 
-def test_a_job_runs_and_says_how_far_it_is(queue, store):
+def test_a_job_runs_and_reports_progress(queue, store):
     job_id = queue.submit(spec("wait"))
     job = running(queue, job_id)
     assert (job.state, job.done, job.total, job.detail) == ("running", 2, 4, "window 2")
@@ -44,7 +44,7 @@ def test_a_job_runs_and_says_how_far_it_is(queue, store):
         ("killed", "The job's process was killed (SIGKILL); most likely the memory ran out; last output: running"),
     ],
 )
-def test_a_failed_job_says_why(queue, kind, error):
+def test_a_failed_job_reports_its_error(queue, kind, error):
     job = ended(queue, queue.submit(spec(kind)))
     assert job.state == "failed"
     assert job.error.startswith(error)
@@ -52,7 +52,7 @@ def test_a_failed_job_says_why(queue, kind, error):
     assert ("Traceback" in queue.log_tail(job.id)) == (kind in ("broken", "large"))
 
 
-def test_a_process_killed_mid_run_leaves_the_store_whole(queue, store):
+def test_a_killed_process_leaves_the_store_intact(queue, store):
     job_id = queue.submit(spec("wait"))
     job = running(queue, job_id)
     os.kill(job.pid, signal.SIGKILL)
@@ -78,7 +78,7 @@ def test_jobs_run_one_after_another_in_order(queue):
     assert [job.id for job in queue.jobs(2)] == [ids[2], ids[1]]
 
 
-def test_cancel_is_cooperative(queue):
+def test_cancelling_is_cooperative(queue):
     first, second = queue.submit(spec("wait")), queue.submit(spec("wait too"))
     running(queue, first)
     queue.cancel(second)
@@ -91,7 +91,7 @@ def test_cancel_is_cooperative(queue):
 
 
 @pytest.mark.parametrize("kind", ["deaf", "stubborn"])
-def test_a_job_that_does_not_listen_is_ended_by_force(queue, monkeypatch, kind):
+def test_an_unresponsive_job_is_killed(queue, monkeypatch, kind):
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.3)
     job_id = queue.submit(spec(kind))
     until(lambda: queue.log_tail(job_id, 1) == f"running {kind}")
@@ -103,7 +103,7 @@ def test_a_job_that_does_not_listen_is_ended_by_force(queue, monkeypatch, kind):
 
 
 @pytest.mark.parametrize("kind", ["wait", "keeping"])
-def test_a_halted_job_that_is_cancelled_goes_on_so_that_it_can_stop(queue, store, kind):
+def test_a_halted_job_that_is_cancelled_resumes_and_stops(queue, store, kind):
     job_id = queue.submit(spec(kind))
     job = running(queue, job_id, "train" if kind == "keeping" else "evaluate")
     os.kill(job.pid, signal.SIGSTOP)
@@ -113,7 +113,7 @@ def test_a_halted_job_that_is_cancelled_goes_on_so_that_it_can_stop(queue, store
     assert [row.value for row in kept.measurements] == [10.0 if kind == "keeping" else 20.0]
 
 
-def test_a_job_that_is_halted_again_and_again_is_killed(queue, monkeypatch):
+def test_a_job_that_is_halted_repeatedly_is_killed(queue, monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 2.0)
     monkeypatch.setattr(supervisor, "KILL_TIMES", 1000)
     job_id = queue.submit(spec("halting"))
@@ -124,7 +124,7 @@ def test_a_job_that_is_halted_again_and_again_is_killed(queue, monkeypatch):
     until(lambda: not psutil.pid_exists(pid))
 
 
-def test_a_training_that_is_cancelled_is_interrupted_and_keeps_its_best(queue, store, monkeypatch):
+def test_a_cancelled_training_keeps_its_best_weights(queue, store, monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 2 * worker.HEARTBEAT_SECONDS)  # it has noticed by then
     job_id = queue.submit(spec("training"))
     until(lambda: queue.log_tail(job_id, 1) == "running training")
@@ -134,7 +134,7 @@ def test_a_training_that_is_cancelled_is_interrupted_and_keeps_its_best(queue, s
     assert [row.value for row in kept.measurements] == [10.0]
 
 
-def test_a_job_that_keeps_what_it_has_is_not_disturbed(queue, store, monkeypatch):
+def test_a_cancelled_job_that_is_saving_is_not_killed(queue, store, monkeypatch):
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 2 * worker.HEARTBEAT_SECONDS)  # it has heard by then
     job_id = queue.submit(spec("keeping"))
     running(queue, job_id, "train")
@@ -144,7 +144,7 @@ def test_a_job_that_keeps_what_it_has_is_not_disturbed(queue, store, monkeypatch
     assert [row.value for row in kept.measurements] == [10.0]
 
 
-def test_a_job_waits_for_a_run_on_the_command_line_and_says_so(queue):
+def test_a_job_waits_for_a_command_line_run_and_reports_it(queue):
     with compute_lock():
         job = running(queue, queue.submit(spec("steps")), "waiting")
         assert job.detail == "another run on this machine"
@@ -159,7 +159,7 @@ def test_a_waiting_job_can_be_cancelled(queue):
         assert ended(queue, job_id).state == "cancelled"
 
 
-def test_what_is_queued_twice_runs_once(make_queue):
+def test_a_run_queued_twice_runs_once(make_queue):
     queue = make_queue()
     first = queue.submit(spec("a"))
     assert queue.submit(spec("a")) == first
@@ -170,7 +170,7 @@ def test_what_is_queued_twice_runs_once(make_queue):
     assert queue.job(again).spec == spec("a")
 
 
-def test_only_ended_jobs_are_retried_and_deleted(make_queue):
+def test_only_ended_jobs_can_be_retried_or_deleted(make_queue):
     queue = make_queue()
     job_id = queue.submit(spec("a"))
     with pytest.raises(UserError, match=f"Job {job_id} is queued; cancel it first"):
@@ -200,7 +200,7 @@ def test_a_process_that_cannot_be_started_fails_the_job(store):
     )
 
 
-def test_of_two_supervisors_one_works_until_it_ends(queue, make_queue):
+def test_only_one_of_two_supervisors_is_active(queue, make_queue):
     second = make_queue()
     second.start()
     job_id = second.submit(spec("wait"))
@@ -245,7 +245,7 @@ def test_an_idle_supervisor_sleeps(store, monkeypatch):
     queue.stop()
 
 
-def test_a_results_folder_that_cannot_be_written_is_reported_until_it_can(results_dir, tmp_path, monkeypatch):
+def test_a_read_only_results_folder_is_reported_until_writable(results_dir, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_DB", f"sqlite:///{tmp_path / 'jobs.db'}")
     results_dir.write_text("a file where the folder belongs")
     store = Store()
@@ -264,13 +264,13 @@ def test_a_results_folder_that_cannot_be_written_is_reported_until_it_can(result
     queue.stop()
 
 
-def test_a_queue_that_was_stopped_starts_again(queue):
+def test_a_stopped_queue_can_restart(queue):
     queue.stop()
     queue.start()
     assert ended(queue, queue.submit(spec("steps"))).state == "done"
 
 
-def test_what_fails_in_the_supervisor_is_reported(store, monkeypatch):
+def test_supervisor_errors_are_reported(store, monkeypatch):
     queue = Queue(store, LocalExecutor(store.url, FAKE))
 
     def failing():

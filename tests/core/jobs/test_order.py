@@ -13,7 +13,7 @@ def waiting(queue):
     return [job.id for job in queue.active() if job.state == "queued"]
 
 
-def test_waiting_jobs_change_places_and_no_further_than_the_ends(make_queue):
+def test_queued_jobs_move_within_the_queue(make_queue):
     queue = make_queue()
     first, second, third = (queue.submit(spec(f"wait {i}")) for i in range(3))
     queue.move(third, later=False)
@@ -30,7 +30,7 @@ def test_waiting_jobs_change_places_and_no_further_than_the_ends(make_queue):
         queue.move(first, later=True)
 
 
-def test_jobs_are_started_in_the_order_that_was_made(queue):
+def test_jobs_start_in_the_chosen_order(queue):
     ids = [queue.submit(spec(f"wait {i}")) for i in range(3)]
     running(queue, ids[0])
     with pytest.raises(UserError, match="is no longer queued"):
@@ -43,7 +43,7 @@ def test_jobs_are_started_in_the_order_that_was_made(queue):
     assert [job.id for job in queue.ended(2)] == [ids[1], ids[2]]
 
 
-def test_all_are_cancelled_at_once(queue):
+def test_all_jobs_are_cancelled_at_once(queue):
     ids = [queue.submit(spec(f"wait {i}")) for i in range(3)]
     running(queue, ids[0])
     assert queue.cancel_all() == 3

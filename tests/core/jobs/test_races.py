@@ -51,7 +51,7 @@ def at_once(program, count):
     return [output for output, _ in ended]
 
 
-def test_a_run_that_is_submitted_by_several_processes_at_once_is_one_job():
+def test_concurrent_submissions_of_a_run_make_one_job():
     queue = Queue(Store())
     answers = at_once(SUBMITTER, 6)
     jobs = queue.jobs()
@@ -61,7 +61,7 @@ def test_a_run_that_is_submitted_by_several_processes_at_once_is_one_job():
     assert queue.submit(jobs[0].spec) == jobs[0].id + 1  # what has ended does not stand in the way
 
 
-def test_jobs_that_several_processes_move_at_once_keep_places_of_their_own():
+def test_concurrent_moves_keep_positions_unique():
     queue = Queue(Store())
     queue.submit_all([spec(f"run {number}") for number in range(6)])
     places = {job.created for job in queue.jobs()}
@@ -69,7 +69,7 @@ def test_jobs_that_several_processes_move_at_once_keep_places_of_their_own():
     assert {job.created for job in queue.jobs()} == places and len(places) == 6
 
 
-def test_jobs_have_places_of_their_own_though_the_clock_is_set_back():
+def test_positions_are_unique_if_the_clock_is_set_back():
     queue = Queue(Store())
     first = queue.submit(spec("first"))
     change(queue.store, first, created=queue.job(first).created + 3600)
