@@ -64,7 +64,7 @@ def reference():
 
 @pytest.mark.parametrize("mask", masks())
 @pytest.mark.parametrize("gram", [gram_of(), gram_of(dead=(3, 17)), gram_of(tokens=30)], ids=["full", "dead", "few"])
-def test_it_is_the_exact_solution(reference, mask, gram):
+def test_reconstruction_reaches_the_exact_solution(reference, mask, gram):
     zeros = masks()[mask]
     start = reference.masked_fill(zeros, 0)
     solved, used = reconstruct(start, reference, gram, zeros, 400, 1e-6)
@@ -81,7 +81,7 @@ def test_it_is_the_exact_solution(reference, mask, gram):
 @pytest.mark.parametrize("mask", masks())
 @pytest.mark.parametrize("iterations", [1, 2, 3, 10, 100])
 @pytest.mark.parametrize("tokens", [400, 10])
-def test_no_row_is_worse_than_its_start_and_more_iterations_are_no_worse(reference, mask, iterations, tokens):
+def test_no_row_gets_worse_and_iterations_never_hurt(reference, mask, iterations, tokens):
     zeros, gram = masks()[mask], gram_of(tokens, dead=(5,))
     start = reference.masked_fill(zeros, 0)
     before = losses(start, reference, gram)
@@ -94,7 +94,7 @@ def test_no_row_is_worse_than_its_start_and_more_iterations_are_no_worse(referen
     assert (found < before)[zeros.any(1) & ~zeros.all(1)].all()
 
 
-def test_what_is_solved_or_cannot_change_stays_bit_for_bit(reference):
+def test_solved_rows_are_bit_identical(reference):
     zeros, gram = masks()["uneven"], gram_of()
     start = reference.masked_fill(zeros, 0)
     solved, _ = reconstruct(start, reference, gram, zeros, 50, 1e-3)
@@ -103,13 +103,13 @@ def test_what_is_solved_or_cannot_change_stays_bit_for_bit(reference):
     assert used == 0 and torch.equal(same, start)
 
 
-def test_a_higher_tolerance_ends_sooner(reference):
+def test_a_higher_tolerance_stops_earlier(reference):
     zeros, gram = masks()["half"], gram_of()
     used = [reconstruct(reference.masked_fill(zeros, 0), reference, gram, zeros, 100, t)[1] for t in (0.3, 0.01, 1e-4)]
     assert 0 < used[0] < used[1] < used[2] < 100
 
 
-def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
+def test_reconstruction_continues_from_the_weights_of_sparsegpt(reference):
     gram = gram_of()
     statistics = Statistics(400, {"gram": gram})
     swept = SparseGPT().compress(reference.clone(), statistics, Target(0.5))
@@ -124,7 +124,7 @@ def test_it_goes_on_from_what_sparsegpt_has_updated(reference):
     assert done.zeros is None and done.note.endswith(" iterations")
 
 
-def test_its_cost_follows_its_iterations_and_its_memory_has_the_dense_model():
+def test_cost_scales_with_iterations_and_memory_includes_dense():
     facts = shape_from_config(tiny().config.to_dict())
     few, many = (AdaPrune(AdaPruneParameters(iterations=count)) for count in (10, 20))
     assert many.cost(facts, CALIBRATION) - few.cost(facts, CALIBRATION) == 10 * solving(facts)
@@ -133,7 +133,7 @@ def test_its_cost_follows_its_iterations_and_its_memory_has_the_dense_model():
     assert beside - walked == 2 * facts.parameters
 
 
-def test_statistics_that_are_not_finite_are_told(reference):
+def test_statistics_that_are_not_finite_are_reported(reference):
     zeros, gram = masks()["half"], gram_of()
     gram[0, 0] = torch.inf
     with pytest.raises(UserError, match="not finite"):
@@ -149,7 +149,7 @@ MASKS = {
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("mask", MASKS)
-def test_every_masked_linear_of_a_model_comes_closer_to_what_it_was(name, mask):
+def test_every_masked_linear_moves_closer_to_dense(name, mask):
     model = tiny(name)
     before = {report.name: report.error for report in compress(model, MASKS[mask], windows())}
     zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
@@ -164,7 +164,7 @@ def test_every_masked_linear_of_a_model_comes_closer_to_what_it_was(name, mask):
     assert all(report.error_kind == "output" and report.sparsity == pytest.approx(0.5, abs=0.02) for report in reports)
 
 
-def test_a_linear_without_a_mask_stays_and_says_so():
+def test_a_linear_without_a_mask_does_not_change_and_is_noted():
     model = tiny()
     compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
@@ -176,7 +176,7 @@ def test_a_linear_without_a_mask_stays_and_says_so():
 
 
 @pytest.mark.parametrize("layers", [None, "1:1"])
-def test_without_any_mask_it_is_refused_before_anything_runs(layers):
+def test_a_model_without_masks_is_rejected_before_the_run(layers):
     model = tiny()
     if layers:
         compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())

@@ -39,7 +39,7 @@ def of_blocks(model):
 @pytest.mark.matrix(method=str, allocation=str)
 @pytest.mark.parametrize(("method", "allocation"), product(METHODS, ("global", "owl", "sensitivity")))
 @pytest.mark.parametrize("ratio", [0.31, 0.7])
-def test_the_whole_loses_the_ratio_exactly(method, allocation, ratio):
+def test_allocation_meets_the_total_ratio_exactly(method, allocation, ratio):
     model, shares = pruned(method, ratio=ratio, allocation=allocation)
     sizes = {linear.name: linear.weight.numel() for linear in linears(model)}
     assert round(sum(shares[name] * size for name, size in sizes.items())) == round(ratio * sum(sizes.values()))
@@ -47,7 +47,7 @@ def test_the_whole_loses_the_ratio_exactly(method, allocation, ratio):
 
 
 @pytest.mark.parametrize("allocation", ["owl", "sensitivity"])
-def test_linears_of_a_block_lose_alike_and_blocks_differ_by_twice_the_spread(allocation):
+def test_linears_share_the_ratio_of_their_block_within_the_spread(allocation):
     model, shares = pruned("wanda", allocation=allocation, spread=0.05)
     for index, share in enumerate(of_blocks(model)):
         for linear in find_blocks(model).linears(index):
@@ -55,7 +55,7 @@ def test_linears_of_a_block_lose_alike_and_blocks_differ_by_twice_the_spread(all
     assert max(of_blocks(model)) - min(of_blocks(model)) == pytest.approx(0.1, abs=0.01)
 
 
-def test_owl_spares_the_block_with_more_outliers():
+def test_owl_prunes_blocks_with_outliers_less():
     model = tiny(num_hidden_layers=4)
     with torch.no_grad():
         for linear in find_blocks(model).linears(2):
@@ -65,7 +65,7 @@ def test_owl_spares_the_block_with_more_outliers():
     assert min(blocks) == blocks[2]
 
 
-def test_owl_counts_scores_above_a_multiple_of_their_blocks_mean():
+def test_owl_counts_scores_above_a_multiple_of_the_block_mean():
     model = tiny(num_hidden_layers=4)
     inputs = {}
     for linear in linears(model):
@@ -88,7 +88,7 @@ def test_owl_counts_scores_above_a_multiple_of_their_blocks_mean():
     assert got == pytest.approx([share + off for share in by_hand.values()], abs=1e-3)
 
 
-def test_global_sparsegpt_ranks_what_each_weight_alone_adds_to_the_error():
+def test_global_sparsegpt_ranks_the_error_of_each_single_weight():
     """w^2 / (H^-1)_jj is the rise of the error if a weight goes and the others of its row make up for that."""
     model = tiny(num_hidden_layers=4)
     inputs = {}
@@ -110,7 +110,7 @@ def test_global_sparsegpt_ranks_what_each_weight_alone_adds_to_the_error():
         assert shares[name] == pytest.approx(expected, abs=0.01), name
 
 
-def test_sensitivity_spares_the_block_that_hurts_most():
+def test_sensitivity_prunes_the_most_sensitive_block_least():
     model = tiny(num_hidden_layers=4)
     with torch.no_grad():
         for linear in find_blocks(model).linears(1):
@@ -121,30 +121,30 @@ def test_sensitivity_spares_the_block_that_hurts_most():
 
 
 @pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
-def test_a_pattern_leaves_nothing_to_allocate(allocation):
+def test_a_pattern_rejects_allocations(allocation):
     with pytest.raises(UserError, match="nothing to allocate"):
         build_stage("wanda", pattern="2:4", settings={"allocation": allocation}, calibration=TEXT)
 
 
-def test_a_scan_needs_a_window_to_read():
+def test_a_scan_needs_a_calibration_window():
     with pytest.raises(UserError, match="at least 2"):
         one = TEXT.model_copy(update={"windows": 1})
         build_stage("wanda", 0.5, settings={"allocation": "sensitivity"}, calibration=one)
 
 
-def test_only_what_is_allocated_by_a_text_reads_one():
+def test_only_some_allocations_need_calibration_data():
     assert build_stage("magnitude", 0.5, settings={"allocation": "global"}, calibration=TEXT).calibration is None
     assert build_stage("magnitude", 0.5, settings={"allocation": "owl"}, calibration=TEXT).calibration == TEXT
 
 
-def test_shares_lie_evenly_around_the_ratio():
+def test_shares_are_centred_on_the_ratio():
     assert spread_shares({0: 1.0, 1: 3.0, 2: 2.0}, 0.5, 0.1) == pytest.approx({0: 0.6, 1: 0.4, 2: 0.5})
     assert spread_shares({0: 1.0, 1: 1.0}, 0.5, 0.1) == {0: 0.5, 1: 0.5}
 
 
 @pytest.mark.matrix(seed=None)
 @pytest.mark.parametrize("seed", range(200))
-def test_moved_counts_are_exact_and_each_moves_alike(seed):
+def test_moved_counts_are_exact_and_move_equally(seed):
     draw = random.Random(seed)
     count = draw.randint(1, 20)
     sizes = [draw.randint(1, 4000) for _ in range(count)]

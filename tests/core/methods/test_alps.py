@@ -84,7 +84,7 @@ def written_out(weight, hessian, count, rho, iterations):
 @pytest.mark.parametrize("ratio", [0.05, 0.5, 0.9])
 @pytest.mark.parametrize("rho", [0.001, 0.1, 3.0, 300.0])
 @pytest.mark.parametrize("iterations", [1, 8, 300])
-def test_it_is_the_algorithm_written_out(weight, gram, ratio, rho, iterations):
+def test_alps_matches_the_algorithm_written_out(weight, gram, ratio, rho, iterations):
     scale = gram.diagonal().double().sqrt()
     hessian = gram.double() / scale / scale[:, None]
     wanted, gone = weight.double() * scale, round(ratio * weight.numel())
@@ -99,7 +99,7 @@ def test_it_is_the_algorithm_written_out(weight, gram, ratio, rho, iterations):
     assert torch.equal(pruned, mask) and 1 <= used <= iterations
 
 
-def test_every_rule_of_the_penalty_is_met_by_what_is_compared(gram):
+def test_comparison_covers_every_rule_of_the_penalty(gram):
     """So that the comparison says something of each of them."""
     scale = gram.diagonal().double().sqrt()
     hessian = gram.double() / scale / scale[:, None]
@@ -113,7 +113,7 @@ def test_every_rule_of_the_penalty_is_met_by_what_is_compared(gram):
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
-def test_with_white_inputs_nothing_is_updated_and_the_mask_is_magnitude_s_but_at_its_edge(weight, pattern):
+def test_white_inputs_give_nearly_the_magnitude_mask_and_no_update(weight, pattern):
     """Before the penalty moves it is magnitude's; after, weights near the edge may have changed places."""
     gram = 3 * torch.eye(COLUMNS)
     score = weight.abs()
@@ -128,7 +128,7 @@ def test_with_white_inputs_nothing_is_updated_and_the_mask_is_magnitude_s_but_at
 
 
 @pytest.mark.parametrize("ratio", [0.013, 0.5, 0.77, 1.0])
-def test_the_count_is_exact_over_the_matrix(weight, gram, ratio):
+def test_number_of_pruned_weights_is_exact(weight, gram, ratio):
     found = alps(weight, gram, Target(ratio))
     assert found.zeros.sum() == (found.weight == 0).sum() == round(ratio * weight.numel())
 
@@ -140,7 +140,7 @@ def test_a_pattern_is_exact(weight, gram, pattern):
 
 
 @pytest.mark.parametrize("target", [Target(0.5), Target(0.8), Target(0.5, (2, 4))])
-def test_conjugate_gradients_make_no_row_worse_and_all_better(weight, gram, target):
+def test_conjugate_gradients_improve_the_matrix_and_no_row_worsens(weight, gram, target):
     before, one, all_steps = (alps(weight, gram, target, refinements=count) for count in (0, 1, 10))
     assert torch.equal(before.zeros, all_steps.zeros)
     bare, first, solved = (losses(found.weight, weight, gram) for found in (before, one, all_steps))
@@ -148,7 +148,7 @@ def test_conjugate_gradients_make_no_row_worse_and_all_better(weight, gram, targ
     assert solved.sum() < bare.sum()
 
 
-def test_what_it_keeps_is_near_the_exact_masked_solution(weight, gram):
+def test_kept_weights_are_near_the_exact_masked_solution(weight, gram):
     found = alps(weight, gram, Target(0.7), refinements=100)
     hessian = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(COLUMNS)
     best = torch.zeros_like(weight, dtype=torch.float64)
@@ -162,7 +162,7 @@ def test_what_it_keeps_is_near_the_exact_masked_solution(weight, gram):
 
 @pytest.mark.parametrize("ratio", [0.5, 0.8])
 @pytest.mark.parametrize("seed", range(4))
-def test_it_loses_less_than_sparsegpt(gram, ratio, seed):
+def test_alps_has_a_smaller_error_than_sparsegpt(gram, ratio, seed):
     dense = drawn(ROWS, COLUMNS, seed=20 + seed)
     swept = SparseGPT().compress(dense.clone(), Statistics(400, {"gram": gram}), Target(ratio))
     found = alps(dense, gram, Target(ratio))
@@ -170,7 +170,7 @@ def test_it_loses_less_than_sparsegpt(gram, ratio, seed):
 
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
-def test_zeros_of_an_earlier_stage_stay_and_count(weight, gram, pattern):
+def test_earlier_zeros_are_preserved_and_count(weight, gram, pattern):
     zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(3)) < 0.3
     zeros[0] = True
     found = alps(weight.masked_fill(zeros, 0), gram, Target(0.7 if pattern is None else 0.5, pattern, zeros=zeros))
@@ -182,7 +182,7 @@ def test_zeros_of_an_earlier_stage_stay_and_count(weight, gram, pattern):
         assert torch.equal(found.zeros.unflatten(1, (-1, 4)).sum(2), expected)
 
 
-def test_where_nothing_more_goes_nothing_changes(weight, gram):
+def test_weights_do_not_change_if_no_more_are_pruned(weight, gram):
     assert torch.equal(alps(weight, gram, Target(0.0)).weight, weight)
     zeros = smallest_mask(weight.abs(), COLUMNS // 2)
     masked = weight.masked_fill(zeros, 0)
@@ -190,7 +190,7 @@ def test_where_nothing_more_goes_nothing_changes(weight, gram):
     assert torch.equal(found.weight, masked) and torch.equal(found.zeros, zeros)
 
 
-def test_linears_of_one_input_share_its_spectrum_and_lose_nothing_by_it(weight, gram, monkeypatch):
+def test_linears_of_one_input_share_one_spectrum(weight, gram, monkeypatch):
     made, eigh = [], torch.linalg.eigh
     monkeypatch.setattr(torch.linalg, "eigh", lambda matrix: made.append(matrix.dtype) or eigh(matrix))
     alone = [alps(dense, gram, Target(0.5)).weight for dense in (weight, weight.flip(0))]
@@ -200,7 +200,7 @@ def test_linears_of_one_input_share_its_spectrum_and_lose_nothing_by_it(weight, 
     assert made == [torch.float64] * 3
 
 
-def test_inputs_that_are_always_zero_or_not_finite(weight, gram):
+def test_inputs_that_are_zero_or_not_finite_are_handled(weight, gram):
     gram[5], gram[:, 5] = 0, 0
     assert alps(weight, gram, Target(0.5)).weight.isfinite().all()
     assert alps(weight, torch.zeros_like(gram), Target(0.5)).weight.isfinite().all()

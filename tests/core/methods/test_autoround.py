@@ -27,7 +27,7 @@ def rtn(bits="3bit", **settings):
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_without_iterations_it_is_rounding_to_nearest(symmetric):
+def test_zero_iterations_round_to_nearest(symmetric):
     one, other = tiny(), tiny()
     compress(one, autoround(iterations=0, symmetric=symmetric), windows())
     compress(other, rtn(symmetric=symmetric), None)
@@ -54,7 +54,7 @@ def block_losses(dense, rounded):
 
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2", "opt"])
-def test_blocks_come_closer_to_the_dense_model_s(name, symmetric):
+def test_block_outputs_move_closer_to_dense(name, symmetric):
     dense, learnt, nearest = tiny(name), tiny(name), tiny(name)
     compress(learnt, autoround("4bit", symmetric=symmetric, iterations=60), windows())
     compress(nearest, rtn("4bit", symmetric=symmetric), None)
@@ -63,7 +63,7 @@ def test_blocks_come_closer_to_the_dense_model_s(name, symmetric):
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_what_was_rounded_lies_on_its_grid_and_nothing_else_changes(name):
+def test_rounded_weights_are_on_their_grid_and_others_unchanged(name):
     model = tiny(name)
     before = copy.deepcopy(model)
     reports = compress(model, autoround(iterations=3), windows())
@@ -79,7 +79,7 @@ def test_what_was_rounded_lies_on_its_grid_and_nothing_else_changes(name):
     assert all(torch.equal(ours[key], value) for key, value in before.named_parameters() if key not in inside)
 
 
-def test_what_is_learnt_stays_within_half_a_step_and_zeros_stay():
+def test_learnt_offsets_stay_within_half_a_step_and_keep_zeros():
     model = tiny()
     linear = next(iter(find_blocks(model).all_linears()))
     linear.weight[:, ::2] = 0
@@ -90,7 +90,7 @@ def test_what_is_learnt_stays_within_half_a_step_and_zeros_stay():
     assert not learnt.settled(linear.weight)[0][:, ::2].any()
 
 
-def test_it_hears_between_iterations_that_it_is_to_stop():
+def test_autoround_can_be_cancelled_between_iterations():
     model, calls = tiny(), []
 
     def stop(*told):

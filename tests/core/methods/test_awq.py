@@ -48,7 +48,7 @@ def logits_off(model, stage):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_with_no_power_but_0_and_no_clipping_it_is_rounding_to_nearest(name, symmetric):
+def test_power_0_without_clipping_rounds_to_nearest(name, symmetric):
     one, other = tiny(name), tiny(name)
     compress(one, awq(steps=1, clip=False, symmetric=symmetric), windows())
     compress(other, rtn(symmetric=symmetric), None)
@@ -57,11 +57,11 @@ def test_with_no_power_but_0_and_no_clipping_it_is_rounding_to_nearest(name, sym
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
-def test_scales_change_the_outputs_less_than_none(model, bits):
+def test_scaling_reduces_the_output_error(model, bits):
     assert logits_off(model, awq(bits, clip=False)) < 0.9 * logits_off(model, rtn(bits))
 
 
-def test_what_is_scaled_is_told_and_what_was_rounded_lies_on_its_grid(model):
+def test_unscaled_linears_are_noted_and_weights_are_on_their_grid(model):
     reports = compress(model, awq(), windows())
     assert all(report.note is None for report in reports)
     for linear in find_blocks(model).all_linears():
@@ -71,13 +71,13 @@ def test_what_is_scaled_is_told_and_what_was_rounded_lies_on_its_grid(model):
     assert {report.role for report in reports if report.note == "not scaled"} == {"o"}
 
 
-def test_powers_of_sizes_are_around_1():
+def test_powers_are_centred_on_1():
     size = torch.tensor([0.01, 1.0, 4.0])
     assert torch.equal(powers(size, 0.0), torch.ones(3))
     torch.testing.assert_close(powers(size, 0.5), torch.tensor([0.1, 1.0, 2.0]) / 0.2**0.5)
 
 
-def test_clipping_rounds_with_less_error_of_the_outputs():
+def test_clipping_reduces_the_output_error():
     draw = torch.Generator().manual_seed(0)
     weight, inputs = torch.randn(24, 64, generator=draw), torch.randn(200, 64, generator=draw)
     weight[:, ::16] *= 3

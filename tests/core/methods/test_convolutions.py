@@ -55,7 +55,7 @@ EXACT = [
 
 
 @pytest.mark.parametrize(("kind", "settings", "form"), EXACT)
-def test_a_pair_of_which_nothing_is_cut_is_the_convolution(kind, settings, form):
+def test_an_untruncated_pair_equals_the_convolution(kind, settings, form):
     module = convolution(kind, **settings)
     pair = decomposed(module, FORMS[form])
     batch = images(module)
@@ -65,7 +65,7 @@ def test_a_pair_of_which_nothing_is_cut_is_the_convolution(kind, settings, form)
     assert pair.bias is module.bias and pair.weight.dtype == torch.float64
 
 
-def test_the_multiplier_is_the_kernel_s_size_at_most():
+def test_multiplier_is_at_most_the_kernel_size():
     pair = decomposed(convolution(nn.Conv2d), Separable(), 8)  # of 8 outputs and 9 positions
     depthwise, pointwise = pair
     assert depthwise.weight.shape == (32, 1, 3, 3) and depthwise.groups == 4
@@ -75,7 +75,7 @@ def test_the_multiplier_is_the_kernel_s_size_at_most():
 
 
 @pytest.mark.parametrize(("kind", "settings", "form"), EXACT)
-def test_what_is_lost_are_the_squared_singular_values_that_are_discarded(kind, settings, form):
+def test_kernel_error_is_the_sum_of_discarded_squared_values(kind, settings, form):
     module = convolution(kind, **settings)
     matrices = FORMS[form].matrices(module.weight.detach(), module.groups)
     values = spectrum(matrices)
@@ -87,7 +87,7 @@ def test_what_is_lost_are_the_squared_singular_values_that_are_discarded(kind, s
         assert lost == pytest.approx(values[rank:].sum().item(), abs=1e-12)
 
 
-def test_the_pair_s_own_kernel_misses_by_that_much():
+def test_kernel_of_the_pair_has_the_predicted_error():
     """The kernel of both together is what they make of a single one, position by position."""
     module = convolution(nn.Conv2d, bias=False)
     single = torch.zeros(4, 4, 5, 5, dtype=torch.float64)
@@ -99,7 +99,7 @@ def test_the_pair_s_own_kernel_misses_by_that_much():
 
 
 @pytest.mark.parametrize("method", [ConvLowRank(), DepthwiseSeparable()], ids=lambda method: method.name)
-def test_the_error_rises_with_the_amount_and_the_weights_are_counted_right(method):
+def test_error_rises_with_the_amount_and_weights_are_counted(method):
     kernels = {f"conv{place}": convolution(nn.Conv2d, groups=place).weight.detach() for place in (1, 2)}
     options = {name: method.options(kernel, 4 // kernel.shape[1]) for name, kernel in kernels.items()}
     errors, total = [], sum(kernel.numel() for kernel in kernels.values())
@@ -121,7 +121,7 @@ def test_the_error_rises_with_the_amount_and_the_weights_are_counted_right(metho
     assert errors == sorted(errors) and errors[0] < errors[-1]
 
 
-def test_each_convolution_gets_the_form_that_loses_less_at_its_size():
+def test_each_convolution_gets_the_form_with_the_smaller_error():
     torch.manual_seed(0)
     across, down = torch.randn(8, 3, dtype=torch.float64), torch.randn(4, 3, dtype=torch.float64)
     separable = torch.einsum("oy,ix->oixy", across, down)  # one pattern along each axis
@@ -134,7 +134,7 @@ def test_each_convolution_gets_the_form_that_loses_less_at_its_size():
     assert found.choices.losses[found.within(0.3)] == pytest.approx(0, abs=1e-12)
 
 
-def test_options_are_ordered_and_smaller_than_the_whole():
+def test_options_are_sorted_and_smaller_than_the_convolution():
     found = Options.of(convolution(nn.Conv2d).weight.detach(), 1, ConvLowRank.forms)
     assert (found.choices.weights.diff() > 0).all() and (found.choices.losses.diff() < 0).all()
     assert found.choices.weights[-1] == 8 * 4 * 9 and found.choices.losses[-1] == 0
@@ -150,13 +150,13 @@ def test_options_are_ordered_and_smaller_than_the_whole():
         ({"groups": 4}, ConvLowRank),
     ],
 )
-def test_what_would_be_no_smaller_as_two_has_no_other_form(settings, method):
+def test_convolutions_that_cannot_shrink_have_no_options(settings, method):
     module = nn.Conv1d(4, 4, **({"kernel_size": 3} | settings))
     assert Options.of(module.weight.detach(), module.groups, method.forms).cuts == ()
     assert Convolution("c", module).shape == (4, module.weight[0].numel())
 
 
-def test_what_cannot_get_smaller_leaves_its_share_to_the_others():
+def test_unshrinkable_convolutions_pass_their_share_to_others():
     kernels = {"small": torch.randn(4, 1, 3), "large": torch.randn(16, 16, 3)}
     options = {
         name: Options.of(kernel.double(), 4 if name == "small" else 1, ConvLowRank.forms)

@@ -58,7 +58,7 @@ def applied(model, name, factor="2x", **settings):
         *zip([(2,) * 10] * 7, [1, 2, 3, 4, 5, 6, 8], [20, 72, 140, 232, 320, 424, 680], strict=True),
     ],
 )
-def test_a_train_has_as_many_numbers_as_it_should(shape, cap, expected):
+def test_a_tensor_train_has_the_expected_size(shape, cap, expected):
     """Of rows of 576; of the 2^10 that the paper fills rows of 768 up to, 768 over them is 38.40, 10.67 ... 1.13."""
     assert numbers(shape, cap) == expected
     width = min(576, math.prod(shape))
@@ -67,12 +67,12 @@ def test_a_train_has_as_many_numbers_as_it_should(shape, cap, expected):
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 9), (4, 4, 4, 9), (24, 24), (9, 8, 8), (36, 4, 4), (2,) * 10])
-def test_full_ranks_give_rows_back(shape):
+def test_full_ranks_restore_the_rows(shape):
     rows = drawn(5, 576)
     assert torch.allclose(embedding(rows, shape, FULL).rows(slice(None)), rows, atol=1e-5)
 
 
-def test_an_entry_is_the_product_of_slices_its_first_index_the_fastest():
+def test_an_entry_is_the_product_of_its_core_slices():
     shape, own = (2, 3, 4), (1, 2, 3, 1)
     found = TensorTrainEmbedding(2, 24, shape, own)
     found.cores.data = drawn(2, found.cores.shape[1])
@@ -98,7 +98,7 @@ def test_rows_of_low_rank_are_exact(shape, own):
 
 
 @pytest.mark.parametrize(("left", "right"), [(12, 18), (18, 12)])
-def test_of_two_sizes_a_train_is_the_closest_matrix_of_its_rank(left, right):
+def test_a_train_of_two_cores_is_the_best_low_rank_matrix(left, right):
     rows = drawn(4, left * right)
     u, s, v = torch.linalg.svd(rows.view(4, right, left), full_matrices=False)
     closest = (u[..., :5] * s[:, None, :5]) @ v[:, :5]
@@ -121,7 +121,7 @@ def test_chunks_and_order_change_nothing(monkeypatch):
     assert torch.equal(parts(torch.tensor([[5, 90], [5, 0]])), parts.rows(slice(None))[[5, 90, 5, 0]].view(2, 2, 36))
 
 
-def test_the_shape_that_is_closest_on_a_sample_is_taken():
+def test_shape_with_the_smallest_sample_error_is_chosen():
     planted = TensorTrainEmbedding(64, 36, (2, 3, 6), (1, 2, 2, 1))
     planted.cores.data = drawn(64, planted.cores.shape[1])
     rows = planted.rows(slice(None)).detach()
@@ -137,14 +137,14 @@ def test_the_shape_that_is_closest_on_a_sample_is_taken():
     assert len(missed) > 5 and missed[found.shape] == min(missed.values())
 
 
-def test_shapes_are_all_factorisations_also_of_what_a_row_is_filled_up_to():
+def test_shapes_include_factorisations_of_padded_widths():
     assert set(candidates(12)) == {(2, 6), (3, 4), (2, 2, 3), (2, 8), (4, 4), (2, 2, 4), (2, 2, 2, 2)}
     assert {(16, 29), (8, 64)} <= set(candidates(461)) and (461,) not in candidates(461)  # a prime
     assert parse_shape("8x8x9") == (8, 8, 9)
 
 
 @pytest.mark.parametrize("text", ["576", "8x0", "1x8", "8 x 9", "8x", "wide", ""])
-def test_what_is_no_shape_is_told_before_there_is_a_model(text):
+def test_an_invalid_shape_is_rejected_before_loading(text):
     with pytest.raises(UserError, match="does not fit: give at least two sizes above 1, such as 8x8x9"):
         build_stage("tensor-train", pattern="2x", settings={"shape": text})
 
@@ -168,7 +168,7 @@ def test_errors_name_the_values_and_the_fix(settings, factor, says):
     assert says in str(told.value)
 
 
-def test_what_is_asked_for_is_made():
+def test_requested_shape_and_rank_are_used():
     found, said = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
     assert (found.shape, found.ranks, said) == ((8, 8, 9), (1, 5, 5, 1), "8x8x9 of ranks 5, 5, 285 numbers a token")
     found, _ = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9", "rank": "4"})).factored(
@@ -177,7 +177,7 @@ def test_what_is_asked_for_is_made():
     assert found.cores.shape[1] == 196
 
 
-def test_a_low_rank_table_is_the_closest_and_as_small_as_asked():
+def test_a_low_rank_embedding_is_optimal_at_the_requested_size():
     table = drawn(300, 40)
     found, said = EmbeddingLowRank().factored(table, 3, silent)
     u, s, v = torch.linalg.svd(table, full_matrices=False)
@@ -204,7 +204,7 @@ def written_out(model, name, tied, made, rebuilt):
 @pytest.mark.parametrize("method", ["tensor-train", "embedding-lowrank"])
 @pytest.mark.parametrize("name", PLAIN)
 @torch.no_grad()
-def test_a_model_computes_as_with_the_matrices_written_out_and_comes_back(name, method, tied, head, tmp_path):
+def test_a_factored_model_equals_its_dense_form_and_reloads(name, method, tied, head, tmp_path):
     model = applied(tiny(name, tie_word_embeddings=tied), method, head=head)
     plain = written_out(model, name, tied, model.get_input_embeddings().rows(slice(None)), head == "rebuilt")
     assert isinstance(model.get_output_embeddings(), FactoredHead) is (tied and head == "rebuilt")
@@ -219,7 +219,7 @@ def test_a_model_computes_as_with_the_matrices_written_out_and_comes_back(name, 
 @pytest.mark.parametrize("name", ["llama-gqa", "gemma3"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @torch.no_grad()
-def test_full_ranks_give_the_model_back(tied, name, monkeypatch):
+def test_full_ranks_restore_the_model(tied, name, monkeypatch):
     monkeypatch.setattr(TensorTrain, "_choose_shape", lambda *_: ((4, 8), FULL))
     dense = tiny(name, tie_word_embeddings=tied)
     model = applied(tiny(name, tie_word_embeddings=tied), "tensor-train")
@@ -229,7 +229,7 @@ def test_full_ranks_give_the_model_back(tied, name, monkeypatch):
     assert torch.allclose(model(windows()).logits, theirs, atol=1e-5 * theirs.abs().max())
 
 
-def test_what_is_saved_is_counted_of_the_embedding_and_of_the_model():
+def test_removed_share_is_counted_for_embedding_and_model():
     dense = tiny(tie_word_embeddings=True)
     total, tokens, width = sum(p.numel() for p in dense.parameters()), 97, 32
     blocks = sum(linear.weight.numel() for linear in find_blocks(dense).all_linears())
@@ -255,7 +255,7 @@ def test_what_is_saved_is_counted_of_the_embedding_and_of_the_model():
 
 
 @torch.no_grad()
-def test_tasks_are_scored_by_a_head_in_fp32_that_is_rebuilt():
+def test_tasks_are_scored_with_a_rebuilt_fp32_head():
     model = applied(tiny(tie_word_embeddings=True), "tensor-train").bfloat16()
     own, wide = model.get_output_embeddings(), wide_head(model)
     assert (dtype_of(own), dtype_of(wide)) == (
@@ -268,7 +268,7 @@ def test_tasks_are_scored_by_a_head_in_fp32_that_is_rebuilt():
     assert weights.shape == (97, 32)
 
 
-def test_what_is_trained_after_it_learns_through_the_rebuilt_head():
+def test_later_training_has_gradients_through_the_rebuilt_head():
     model = applied(tiny(tie_word_embeddings=True), "tensor-train").requires_grad_(False)
     learning = find_blocks(model).linears(0)[0].module.weight.requires_grad_()
     batch = collate([Example(row, 0) for row in windows()])
@@ -279,7 +279,7 @@ def test_what_is_trained_after_it_learns_through_the_rebuilt_head():
     assert ours.abs().max() > 0 and torch.allclose(ours, learning.grad, rtol=1e-3, atol=1e-4)
 
 
-def test_a_turned_embedding_stays_turned():
+def test_a_rotated_embedding_remains_rotated():
     dense, model = tiny(tie_word_embeddings=True), tiny(tie_word_embeddings=True)
     compress(model, build_stage("rotate"), None)
     applied(dense, "tensor-train"), applied(model, "tensor-train")
@@ -299,14 +299,14 @@ class Scaled(nn.Embedding):
 
 
 @pytest.mark.parametrize("kind", [Squared, Scaled])
-def test_an_embedding_that_does_more_than_look_up_is_refused(kind):
+def test_an_embedding_with_extra_computation_is_rejected(kind):
     model = tiny()
     model.set_input_embeddings(kind(97, 32))
     with pytest.raises(UserError, match=f"this model's {kind.__name__} or head differs"):
         applied(model, "tensor-train")
 
 
-def test_what_is_cancelled_leaves_the_model_as_it_was():
+def test_a_cancelled_factorisation_leaves_the_model_unchanged():
     def stop(stage, done, total, name):
         if done:
             raise CancelledError

@@ -18,11 +18,11 @@ from core.methods.unstructured.wanda import Wanda
         (r"\overline{\,\cdot\,}", []),
     ],
 )
-def test_signs_are_letters_and_no_words_or_commands(latex, expected):
+def test_symbols_are_letters_without_words_or_commands(latex, expected):
     assert signs(latex) == expected
 
 
-def test_a_legend_follows_the_formula_and_a_method_s_own_words_come_first(monkeypatch):
+def test_legend_follows_the_formula_and_prefers_own_descriptions(monkeypatch):
     assert list(legend(Wanda)) == ["S", r"i,\ j", "W", "X"]
     monkeypatch.setattr(Magnitude, "formulas", (r"Z = S \gamma",))
     monkeypatch.setattr(Magnitude, "symbols", {"S": "own words", r"\sum": "without a letter"})

@@ -15,7 +15,7 @@ from core.methods.groups import check_groups
         ((96, 160), "Groups of 64 do not divide the 96 inputs of down; choose 16, 32 or 0, the whole row."),
     ],
 )
-def test_the_sizes_that_fit_are_named(widths, said):
+def test_valid_group_sizes_are_named(widths, said):
     linears = [SimpleNamespace(name="down", shape=(4, width)) for width in widths]
     with pytest.raises(UserError) as told:
         check_groups(linears, 64)

@@ -28,7 +28,7 @@ def swept(method, weight, gram, target, **settings):
 @pytest.mark.parametrize("symmetric", [True, False])
 @pytest.mark.parametrize("settings", [{}, {"mask_block": 64}, {"group_size": 8, "block_size": 32}, {"group_size": 0}])
 @pytest.mark.parametrize("pattern", [None, (2, 4), (4, 8)])
-def test_zeros_and_grid_hold_together(weight, gram, pattern, settings, symmetric):
+def test_zeros_and_grid_are_both_exact(weight, gram, pattern, settings, symmetric):
     target = Target(0.5, pattern=pattern)
     found = swept(SparseGPT, weight, gram, target, bits=4, symmetric=symmetric, **settings)
     assert int(found.zeros.sum()) == weight.numel() // 2 and not found.weight[found.zeros].any()
@@ -37,7 +37,7 @@ def test_zeros_and_grid_hold_together(weight, gram, pattern, settings, symmetric
         assert (found.zeros.reshape(-1, pattern[1]).sum(1) == pattern[0]).all()
 
 
-def test_with_nothing_pruned_it_is_gptq(weight, gram):
+def test_without_pruning_it_equals_gptq(weight, gram):
     joint = swept(SparseGPT, weight, gram, Target(0.0), bits=4)
     alone = swept(GPTQ, weight, gram, Target(0.75, bits=4), order="none")
     torch.testing.assert_close(joint.weight, alone.weight)
@@ -45,14 +45,14 @@ def test_with_nothing_pruned_it_is_gptq(weight, gram):
 
 
 @pytest.mark.parametrize("bits", [3, 4])
-def test_one_sweep_changes_the_outputs_less_than_rounding_what_is_left(weight, gram, bits):
+def test_joint_sweep_beats_pruning_followed_by_rounding(weight, gram, bits):
     joint = swept(SparseGPT, weight, gram, Target(0.5), bits=bits)
     pruned = swept(SparseGPT, weight, gram, Target(0.5))
     after = joint.grid.nearest(pruned.weight)
     assert loss(gram, weight, joint.weight) < loss(gram, weight, after)
 
 
-def test_the_model_keeps_zeros_and_grids_and_its_footprint_counts_them():
+def test_model_keeps_zeros_and_grids_and_footprint_counts_them():
     plain, joint = tiny(), tiny()
     dense = sum(p.numel() for p in plain.parameters()), sum(one.weight.numel() for one in linears(plain))
     compress(plain, build_stage("sparsegpt", 0.5, calibration=TEXT), windows())
@@ -75,7 +75,7 @@ def test_the_model_keeps_zeros_and_grids_and_its_footprint_counts_them():
         ({"group_size": 2}, "2:4", "Groups of 2 inputs overlap the 4 columns"),
     ],
 )
-def test_groups_that_do_not_fit_are_refused(settings, pattern, message):
+def test_groups_that_do_not_fit_are_rejected(settings, pattern, message):
     stage = build_stage(
         "sparsegpt", None if pattern else 0.5, pattern, settings={"bits": 4, **settings}, calibration=TEXT
     )

@@ -30,7 +30,7 @@ def level(sizes, zeros, total):
 
 @pytest.mark.matrix(seed=None)
 @pytest.mark.parametrize("seed", range(300))
-def test_the_total_is_exact_and_every_part_is_at_the_level_or_keeps_what_it_has(seed):
+def test_total_is_exact_and_parts_reach_the_level_or_their_zeros(seed):
     sizes, zeros, total = drawn(seed)
     counts = level_counts(sizes, zeros, total)
     assert sum(counts) == total
@@ -52,5 +52,5 @@ def test_the_total_is_exact_and_every_part_is_at_the_level_or_keeps_what_it_has(
         ([10**10, 10**10], [10**10 - 1, 0], 10**10 + 1, [10**10 - 1, 2]),
     ],
 )
-def test_examples(sizes, zeros, total, counts):
+def test_level_examples(sizes, zeros, total, counts):
     assert level_counts(sizes, zeros, total) == counts

@@ -42,7 +42,7 @@ def made(outputs=12, inputs=20, tokens=64, seed=0):
 
 
 @pytest.mark.parametrize("shape", [(12, 20), (20, 12), (16, 16)])
-def test_the_output_error_is_the_sum_of_the_discarded_squared_singular_values(shape):
+def test_output_error_is_the_sum_of_discarded_squared_values(shape):
     weight, rows = made(*shape)
     scale, note = lower_factor(rows.T @ rows)
     assert note is None
@@ -72,7 +72,7 @@ def test_no_other_product_of_that_rank_has_a_smaller_output_error():
     torch.testing.assert_close(refit, left, rtol=1e-6, atol=1e-8)
 
 
-def test_inputs_that_are_not_independent_are_factored_with_a_ridge_and_a_note():
+def test_dependent_inputs_are_factored_with_a_ridge_and_a_note():
     weight, rows = made(tokens=8)  # fewer tokens than inputs
     rows[:, 3] = 0
     scale, note = lower_factor(rows.T @ rows)
@@ -94,7 +94,7 @@ def test_uniform_ranks_meet_the_ratio_for_grouped_heads_too(ratio):
     assert abs(ranks["7.k"] - (1 - ratio) * 192 * 576 / (192 + 576)) <= 4
 
 
-def test_global_ranks_lose_least_of_all_that_fit():
+def test_global_ranks_have_the_smallest_possible_error():
     shapes = {"a": (6, 6), "b": (5, 8), "c": (8, 4)}
     spectra = {name: spectrum(made(*shape, seed=seed)[0], None) for seed, (name, shape) in enumerate(shapes.items())}
     spectra["b"] = spectra["b"] * torch.tensor([100.0, 0.01, 0.01, 0.01, 0.01])  # all but of rank 1
@@ -122,7 +122,7 @@ def test_global_ranks_lose_least_of_all_that_fit():
 @pytest.mark.parametrize("ranks", ["uniform", "global"])
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("method", LOW_RANK, **OF)
-def test_factors_stand_in_for_the_linears_and_the_asked_share_goes(method, name, ranks):
+def test_factors_replace_linears_and_meet_the_ratio(method, name, ranks):
     model = tiny(name)
     dense = block_weights(model)
     reports = cut(model, method.name, ranks=ranks)
@@ -134,7 +134,7 @@ def test_factors_stand_in_for_the_linears_and_the_asked_share_goes(method, name,
     assert ranks == "global" or len(ranked) == len(reports)
 
 
-def test_the_layer_report_tells_what_the_singular_values_foretold():
+def test_reported_errors_match_the_singular_values():
     model = tiny()
     dense = copy.deepcopy(model)
     reports = {report.name: report for report in cut(model, "svd-llm", true_sequential=False)}
@@ -148,7 +148,7 @@ def test_the_layer_report_tells_what_the_singular_values_foretold():
     assert reports[linear.name].error == pytest.approx((values[rank:].sum() / values.sum()).item(), rel=1e-4)
 
 
-def test_truncation_aware_loses_less_than_plain_in_the_model():
+def test_truncation_aware_svd_has_a_smaller_error_than_plain_svd():
     losses = {}
     for method in ("svd", "asvd", "svd-llm"):
         model = tiny()
@@ -158,7 +158,7 @@ def test_truncation_aware_loses_less_than_plain_in_the_model():
     assert losses["svd-llm"] < losses["svd"]
 
 
-def test_asvd_without_a_power_is_the_plain_svd():
+def test_asvd_with_power_0_is_the_plain_svd():
     plain, scaled = tiny(), tiny()
     cut(plain, "svd")
     cut(scaled, "asvd", alpha=0.0)

@@ -10,7 +10,7 @@ from core.methods.unstructured.wanda import Wanda
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 20])
-def test_smallest_is_exact_under_ties(count):
+def test_smallest_mask_is_exact_with_ties(count):
     score = torch.randint(3, (6, 20)).float()
     pruned = smallest_mask(score, count)
     assert (pruned.sum(1) == count).all()
@@ -20,7 +20,7 @@ def test_smallest_is_exact_under_ties(count):
 
 
 @pytest.mark.parametrize(("kept", "group"), [(2, 4), (4, 8), (1, 5)])
-def test_every_group_keeps_exactly_n(kept, group):
+def test_every_group_keeps_exactly_n_weights(kept, group):
     score = torch.rand(9, 40)
     pruned = pattern_mask(score, kept, group).view(9, -1, group)
     assert (pruned.sum(-1) == group - kept).all()

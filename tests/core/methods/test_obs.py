@@ -82,7 +82,7 @@ def test_every_removal_is_the_best_one_by_brute_force(block):
             bare[list(places[place])] = True
 
 
-def test_settled_rows_are_the_exact_masked_solutions(weight, hessian):
+def test_rows_equal_the_exact_masked_solutions(weight, hessian):
     bare = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(5)) < torch.linspace(0, 1, ROWS)[:, None]
     bare[0], bare[-1] = False, True
     settled = settle(weight, torch.linalg.inv(hessian), bare)
@@ -92,7 +92,7 @@ def test_settled_rows_are_the_exact_masked_solutions(weight, hessian):
 
 
 @pytest.mark.parametrize("block", [1, 4])
-def test_the_losses_on_the_way_add_up_to_that_of_what_comes_out(weight, hessian, block):
+def test_step_losses_add_up_to_the_final_loss(weight, hessian, block):
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
     steps = COLUMNS // block // 2
     order, rises = remove(weight, inverse, none, steps, block)
@@ -116,7 +116,7 @@ def all_rows_to_the_end(weight, hessian, wanted):
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.5, 0.7, 0.95])
-def test_bounds_and_batches_change_nothing(weight, hessian, ratio):
+def test_bounds_and_batches_do_not_change_the_result(weight, hessian, ratio):
     expected = all_rows_to_the_end(weight, hessian, round(ratio * weight.numel()))
     assert expected.sum(1).max() > 1.2 * expected.sum(1).min()
     for first, work in itertools.product((0.3, 1.0, 1.25, 100.0), (1, 20_000, WORK_BYTES)):
@@ -126,19 +126,19 @@ def test_bounds_and_batches_change_nothing(weight, hessian, ratio):
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.013, 0.5, 0.77, 1.0])
-def test_the_count_is_exact_over_the_matrix(weight, hessian, ratio):
+def test_number_of_pruned_weights_is_exact(weight, hessian, ratio):
     made, bare = pruned(weight, hessian, ratio)
     assert bare.sum() == (made == 0).sum() == round(ratio * weight.numel())
     assert ratio or torch.equal(made, weight)
 
 
 @pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 3)])
-def test_a_pattern_is_full_in_every_group_and_no_more(weight, hessian, pattern):
+def test_a_pattern_is_exact_in_every_group(weight, hessian, pattern):
     _, bare = pruned(weight, hessian, 1 - pattern[0] / pattern[1], pattern=pattern)
     assert (bare.unflatten(1, (-1, pattern[1])).sum(2) == pattern[1] - pattern[0]).all()
 
 
-def test_under_a_pattern_the_cheapest_goes_whose_group_has_room(hessian, weight):
+def test_a_pattern_removes_the_cheapest_weight_of_open_groups(hessian, weight):
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
     order, rises = remove(weight, inverse, none, COLUMNS // 2 + 1, pattern=(2, 4))
     assert (order[:, -1] == COLUMNS).all() and rises[:, -1].isinf().all()  # every group is full by then
@@ -156,7 +156,7 @@ def test_under_a_pattern_the_cheapest_goes_whose_group_has_room(hessian, weight)
         assert float(rises[row, :-1].sum()) == pytest.approx(known)
 
 
-def test_blocks_go_whole_and_as_many_as_fit(weight, hessian):
+def test_as_many_whole_blocks_as_fit_are_removed(weight, hessian):
     _, bare = pruned(weight, hessian, 0.51, block=4)
     whole = bare.unflatten(1, (-1, 4)).sum(2)
     assert set(whole.unique().tolist()) == {0, 4}
@@ -164,7 +164,7 @@ def test_blocks_go_whole_and_as_many_as_fit(weight, hessian):
 
 
 @pytest.mark.parametrize("block", [1, 4])
-def test_it_goes_on_from_the_zeros_of_an_earlier_stage(weight, hessian, block):
+def test_removal_continues_from_earlier_zeros(weight, hessian, block):
     """Zeros in very different numbers a row, two rows full of them; blocks may be begun."""
     zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(6)) < 0.4
     zeros[0], zeros[1] = True, False
@@ -184,14 +184,14 @@ def test_it_goes_on_from_the_zeros_of_an_earlier_stage(weight, hessian, block):
     assert torch.equal(same, masked) and torch.equal(stay, zeros)
 
 
-def test_under_a_pattern_zeros_of_an_earlier_stage_count_and_stay(weight, hessian):
+def test_patterns_preserve_and_count_earlier_zeros(weight, hessian):
     zeros = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(7)) < 0.4
     made, bare = pruned(weight.masked_fill(zeros, 0), hessian, 0.5, zeros=zeros, pattern=(2, 4))
     assert bare[zeros].all() and not made[bare].any()
     assert torch.equal(bare.unflatten(1, (-1, 4)).sum(2), zeros.unflatten(1, (-1, 4)).sum(2).clamp_min(2))
 
 
-def test_zeros_before_leave_the_greedy_order_of_the_rest(weight, hessian):
+def test_earlier_zeros_do_not_change_the_greedy_order(weight, hessian):
     """A row that starts from its own first removals goes on as if it had never stopped."""
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
     order, rises = remove(weight, inverse, none, COLUMNS)
@@ -204,7 +204,7 @@ def test_zeros_before_leave_the_greedy_order_of_the_rest(weight, hessian):
 
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
 @pytest.mark.parametrize("seed", range(5))
-def test_it_loses_less_than_sparsegpt(weight, hessian, pattern, seed):
+def test_obs_has_a_smaller_error_than_sparsegpt(weight, hessian, pattern, seed):
     dense, ratio = drawn(ROWS, COLUMNS, seed=10 + seed), 0.5
     swept, _ = sweep(dense.clone(), factorise(hessian, 1e-9).upper, ratio, pattern)
     made, _ = pruned(dense, hessian, ratio, pattern=pattern)
@@ -213,7 +213,7 @@ def test_it_loses_less_than_sparsegpt(weight, hessian, pattern, seed):
 
 @pytest.mark.parametrize("tokens", [4, 20, 400])
 @pytest.mark.parametrize("damping", [1e-6, 0.01])
-def test_single_precision_chooses_as_double_does(tokens, damping):
+def test_single_and_double_precision_choose_the_same_weights(tokens, damping):
     """Inputs that do not suffice and a column a thousand times as large: the loss of what is chosen is the same."""
     inputs = drawn(tokens, 48) @ drawn(48, 48, seed=1)
     inputs[:, 7] *= 1000
@@ -235,14 +235,14 @@ def test_dead_inputs_are_zeroed_and_named(weight, hessian):
     assert result.zeros.sum() == 0.5 * weight.numel()
 
 
-def test_linears_of_one_input_share_the_inverse_and_lose_nothing_by_it(weight, hessian):
+def test_linears_of_one_input_share_one_inverse(weight, hessian):
     shared = Statistics(400, {"gram": hessian.float()})
     for dense in (weight, weight.flip(0)):
         alone = OBS().compress(dense.float(), Statistics(400, {"gram": hessian.float()}), Target(0.5)).weight
         assert torch.equal(OBS().compress(dense.float(), shared, Target(0.5)).weight, alone)
 
 
-def test_its_cost_is_about_an_hour_where_that_was_measured_and_follows_the_square_of_the_inputs():
+def test_cost_matches_the_measured_hour_and_is_quadratic_in_inputs():
     """116 s a block of 576 and 1536 inputs, on two cores."""
     sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
     config = {"model_type": "llama", "vocab_size": 49152, "num_key_value_heads": 3} | sizes
@@ -258,7 +258,7 @@ def test_its_cost_is_about_an_hour_where_that_was_measured_and_follows_the_squar
     assert 8**3.5 < seconds(wide) / seconds(config) < 8**4
 
 
-def test_blocks_that_do_not_divide_or_meet_a_pattern_are_told():
+def test_invalid_blocks_are_rejected():
     class Linear:
         name, shape = "model.layers.0.q_proj", (4, 24)
 

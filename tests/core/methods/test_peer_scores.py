@@ -38,7 +38,7 @@ def fluctuation(view, inputs, role, column):
     return inputs[role][:, column].var(correction=0) * view.weight(role)[:, column].square().sum()
 
 
-def test_flap_keeps_the_channels_that_fluctuate_most_and_adds_the_others_mean(inputs):
+def test_flap_keeps_fluctuating_channels_and_adds_the_mean_of_others(inputs):
     view = view_of(inputs)
     score = torch.stack([fluctuation(view, inputs, "down", column) for column in range(48)])
     choice = FLAP().channels(view, 20)
@@ -48,7 +48,7 @@ def test_flap_keeps_the_channels_that_fluctuate_most_and_adds_the_others_mean(in
     torch.testing.assert_close(choice.bias, (inputs["down"] @ weight.T - kept).mean(0), rtol=1e-4, atol=1e-5)
 
 
-def test_flap_keeps_the_heads_whose_squared_standardised_columns_are_largest(inputs):
+def test_flap_keeps_the_heads_with_the_largest_standardised_columns(inputs):
     view = view_of(inputs)  # 4 query heads in 2 groups
     score = torch.stack([fluctuation(view, inputs, "o", column) for column in range(32)]) ** 2
     score = (score - score.mean()) / score.std()
@@ -61,7 +61,7 @@ def test_flap_keeps_the_heads_whose_squared_standardised_columns_are_largest(inp
     torch.testing.assert_close(choice.bias, gone.mean(0), rtol=1e-4, atol=1e-5)
 
 
-def test_flap_takes_the_lowest_standardised_scores_from_whatever_block(inputs):
+def test_flap_removes_the_lowest_standardised_scores_of_all_blocks(inputs):
     quiet = {role: tokens * (0.1 if role == "down" else 1.0) for role, tokens in inputs.items()}
     views = [view_of(inputs, seed=1), view_of(quiet, seed=2)]
     for removed in FLAP().allocate(views, 0.3):
@@ -77,7 +77,7 @@ def test_flap_takes_the_lowest_standardised_scores_from_whatever_block(inputs):
     assert torch.cat(gone).max() <= torch.cat(stay).min()
 
 
-def test_loraps_channels_score_by_the_norms_of_their_weighed_rows_and_columns(inputs):
+def test_lorap_scores_channels_by_weighted_row_and_column_norms(inputs):
     view = view_of(inputs)
     before, after = inputs["up"].norm(dim=0), inputs["down"].norm(dim=0)
     for channel, score in enumerate(channel_scores(view)):
@@ -85,7 +85,7 @@ def test_loraps_channels_score_by_the_norms_of_their_weighed_rows_and_columns(in
         torch.testing.assert_close(score, rows + (view.weight("down")[:, channel] * after[channel]).norm())
 
 
-def test_lorap_spares_one_channel_in_a_hundred(inputs):
+def test_lorap_always_keeps_1_percent_of_the_channels(inputs):
     generator = torch.Generator().manual_seed(1)
     wide = inputs | {"down": torch.randn(200, 300, generator=generator)}
     view = view_of(wide, intermediate_size=300)
@@ -93,7 +93,7 @@ def test_lorap_spares_one_channel_in_a_hundred(inputs):
     assert LoRAP().channels(view, 100).channels.tolist() == sorted(order[:3] + order[103:])
 
 
-def test_loraprunes_scores_are_those_of_an_adapters_own_gradients():
+def test_loraprune_scores_match_the_gradients_of_an_adapter():
     model, tokens = tiny(), windows(3)
     view, method = StructuredBlockView(find_units(find_blocks(model), 1)), LoRAPrune(seed=4)
     watched = {linear: method.accumulator(view, role) for role, linear in view.units.linears.items()}

@@ -58,13 +58,13 @@ def test_a_weight_is_at_most_half_a_step_from_its_grid(weight, bits, symmetric, 
     assert not grid.nearest(torch.zeros_like(weight)).any()  # 0 is a code
 
 
-def test_scales_are_those_that_16_bits_hold(weight):
+def test_scales_are_representable_in_16_bits(weight):
     grid = find_grid(weight, 4, GROUP, symmetric=False)
     assert torch.equal(grid.scale, grid.scale.half().float()) and torch.equal(grid.zero, grid.zero.round())
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4, 8])
-def test_the_ends_of_a_symmetric_range_are_the_ends_of_the_codes(weight, bits):
+def test_a_symmetric_range_uses_the_full_code_range(weight, bits):
     """So that as many are rounded away from 0 as towards it, and the weights keep their size on the whole."""
     groups = weight.unflatten(1, (-1, GROUP))
     codes = find_grid(weight, bits, GROUP, rule="range").codes(weight).unflatten(1, (-1, GROUP))
@@ -85,7 +85,7 @@ def test_a_signed_scale_gives_the_largest_weight_the_lowest_code(weight, bits):
 
 
 @pytest.mark.parametrize(("bits", "most"), [(2, 0.7), (3, 0.85), (4, 0.92)])
-def test_a_signed_scale_loses_less_than_one_of_the_whole_range(weight, gram, bits, most):
+def test_a_signed_scale_has_a_smaller_error_than_a_range_scale(weight, gram, bits, most):
     """The same number of bits: on normal weights the squared error falls to about 0.60, 0.76 and 0.85."""
 
     def lost(made):
@@ -96,7 +96,7 @@ def test_a_signed_scale_loses_less_than_one_of_the_whole_range(weight, gram, bit
     assert loss(gram, weight, ours) < loss(gram, weight, other)
 
 
-def test_a_row_of_an_earlier_version_keeps_its_meaning():
+def test_rows_of_earlier_versions_keep_their_meaning():
     """Versions before signed scales had the rule `range`; asymmetric grids and plain SparseGPT are as they were."""
     text = TextWindows.parse("any:8x24")
     now = {
@@ -125,7 +125,7 @@ def test_a_row_of_an_earlier_version_keeps_its_meaning():
 
 
 @pytest.mark.parametrize("bits", [2, 3, 4])
-def test_a_narrower_range_rounds_with_less_error_where_that_is_sought(weight, bits):
+def test_clipping_reduces_the_rounding_error(weight, bits):
     def error(rounded):
         return float((rounded.weight - weight).abs().pow(2.4).sum())
 
@@ -136,7 +136,7 @@ def test_a_narrower_range_rounds_with_less_error_where_that_is_sought(weight, bi
 @pytest.mark.parametrize(
     "settings", [{}, {"symmetric": False}, {"order": "static"}, {"order": "groups"}, {"clip": True}]
 )
-def test_gptq_changes_the_outputs_less_than_rounding_to_nearest(weight, gram, bits, settings):
+def test_gptq_has_a_smaller_output_error_than_rounding_to_nearest(weight, gram, bits, settings):
     plain = {name: value for name, value in settings.items() if name != "order"}
     assert loss(gram, weight, gptq(weight, gram, bits, **settings).weight) < loss(
         gram, weight, rtn(weight, bits, **plain).weight
@@ -146,13 +146,13 @@ def test_gptq_changes_the_outputs_less_than_rounding_to_nearest(weight, gram, bi
 @pytest.mark.parametrize("order", ["none", "static", "groups"])
 @pytest.mark.parametrize("statistics", ["current", "block"])
 @pytest.mark.parametrize("symmetric", [True, False])
-def test_what_gptq_gives_lies_on_the_grid_that_it_tells(weight, gram, order, statistics, symmetric):
+def test_gptq_weights_are_on_the_reported_grid(weight, gram, order, statistics, symmetric):
     found = gptq(weight, gram, 3, order=order, statistics=statistics, symmetric=symmetric)
     torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
     assert found.grid.scale.shape == (ROWS, INPUTS // GROUP)
 
 
-def test_the_sweep_s_errors_add_up_to_the_loss(weight, gram):
+def test_errors_of_the_sweep_add_up_to_the_loss(weight, gram):
     """With H = X X^T + damping: sum of ((w - q) / U_jj)^2 over the sweep is tr((W - Q) H (W - Q)^T)."""
     damped = gram + 0.01 * gram.diagonal().mean() * torch.eye(INPUTS)
     upper = factorise(gram, 0.01).upper
@@ -169,20 +169,20 @@ def test_without_correlations_gptq_is_rounding_to_nearest(weight):
     torch.testing.assert_close(gptq(weight, torch.eye(INPUTS)).weight, rtn(weight).weight)
 
 
-def test_zeros_of_earlier_stages_stay(weight, gram):
+def test_earlier_zeros_are_preserved(weight, gram):
     zeros = torch.rand(ROWS, INPUTS, generator=torch.Generator().manual_seed(2)) < 0.5
     found = gptq(weight.masked_fill(zeros, 0), gram, 4, zeros=zeros)
     assert not found.weight[zeros].any()
     torch.testing.assert_close(found.grid.nearest(found.weight), found.weight)
 
 
-def test_groups_of_a_whole_row_are_one_scale_a_row(weight, gram):
+def test_row_wide_groups_have_one_scale_per_row(weight, gram):
     found = gptq(weight, gram, 4, group_size=0)
     assert found.grid.scale.shape == (ROWS, 1) and found.grid.group == INPUTS
 
 
 @pytest.mark.parametrize("bits", [3, 4])
-def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
+def test_hqq_returns_weights_on_a_grid_with_a_float_minimum(bits):
     draw = torch.Generator().manual_seed(3)
     codes = torch.randint(0, 2**bits, (ROWS, INPUTS), generator=draw).float().unflatten(1, (-1, GROUP))
     codes[..., 0], codes[..., 1] = 0, 2**bits - 1  # the whole range is used
@@ -199,12 +199,12 @@ def test_hqq_gives_back_weights_on_a_grid_with_a_float_minimum(bits):
     assert other.note is None
 
 
-def test_hqq_ends_no_further_from_the_weights_than_it_began(weight):
+def test_hqq_never_increases_the_weight_error(weight):
     start, end = (fitted(weight, 3, GROUP, 0.7, iterations) for iterations in (0, 20))
     assert (end.nearest(weight) - weight).abs().mean() < (start.nearest(weight) - weight).abs().mean()
 
 
-def test_packed_bits_are_codes_scales_and_zeros(weight):
+def test_packed_bits_count_codes_scales_and_zeros(weight):
     groups = ROWS * INPUTS // GROUP
     symmetric, other = (find_grid(weight, 4, GROUP, symmetric=one) for one in (True, False))
     dense = torch.ones_like(weight)
@@ -216,7 +216,7 @@ def test_packed_bits_are_codes_scales_and_zeros(weight):
     assert packed_bits(sparse, grid=symmetric) == 3 * dense.numel() + 16 * groups
 
 
-def test_nothing_follows_that_would_leave_the_grid():
+def test_stages_that_would_leave_the_grid_are_rejected():
     rounded = build_stage("rtn")
     for later in (
         build_stage("magnitude", 0.5),
@@ -246,7 +246,7 @@ def test_nothing_follows_that_would_leave_the_grid():
         check_stage_order((build_stage("magnitude", 0.5), build_stage("hqq")))
 
 
-def test_bits_are_asked_for_as_bits():
+def test_amounts_of_rtn_are_bits():
     assert (build_stage("rtn").pattern, build_stage("rtn").ratio) == ("4bit", 0.75)
     with pytest.raises(UserError, match="RTN takes no ratio; give bits per weight, such as rtn@4bit"):
         build_stage("rtn", 0.5)
@@ -255,7 +255,7 @@ def test_bits_are_asked_for_as_bits():
 
 
 @pytest.mark.parametrize("tied", [True, False])
-def test_the_embedding_on_a_grid_is_counted_and_comes_back(tied, tmp_path):
+def test_a_quantised_embedding_is_counted_and_reloads(tied, tmp_path):
     model = tiny(tie_word_embeddings=tied)
     dense = counts(model)
     before = footprint(model, *dense)
@@ -277,7 +277,7 @@ SIZES = {"a": 100, "b": 100, "c": 300}
 
 
 @pytest.mark.parametrize("mean", [2.3, 3.0, 3.5, 5.0, 7.9])
-def test_a_mean_of_bits_is_met_and_hardly_any_choice_loses_less(mean):
+def test_mean_bits_are_met_with_nearly_the_smallest_error(mean):
     total = sum(SIZES.values())
 
     def bits(choice):
@@ -292,11 +292,11 @@ def test_a_mean_of_bits_is_met_and_hardly_any_choice_loses_less(mean):
     assert bits(found) <= mean and lost(found) <= best + 0.02 * sum(losses[0] for losses in LOSSES.values())
 
 
-def test_more_bits_go_where_they_save_most():
+def test_bits_are_allocated_by_their_benefit():
     assert allocate_bits(LOSSES, SIZES, BITS, 3.0) == {"a": 4, "b": 4, "c": 2}
 
 
-def test_bits_are_chosen_by_the_empirical_fisher_form_of_what_rounding_changes(weight):
+def test_bits_are_chosen_by_the_empirical_fisher_error(weight):
     draw = torch.Generator().manual_seed(5)
     gradients = torch.randn(3, *weight.shape, generator=draw)
     losses = MixedGPTQ(GPTQ.parse_parameters({"group_size": GROUP})).accumulator()
@@ -308,7 +308,7 @@ def test_bits_are_chosen_by_the_empirical_fisher_form_of_what_rounding_changes(w
         assert found == pytest.approx(torch.einsum("ij,ijk,ik->", changed, fisher, changed).item(), rel=1e-5)
 
 
-def test_a_mean_of_bits_costs_the_gradients_besides():
+def test_mean_bits_add_the_cost_of_gradients():
     shape, text = load_shape(identify(DEFAULT_MODEL)), TextWindows.parse("c4-sample:16x2048")
     plain, mixed = (build_method(build_stage("gptq", None, bits, calibration=text)) for bits in ("3bit", "3.5bit"))
     assert type(plain) is GPTQ and type(mixed) is MixedGPTQ
@@ -317,7 +317,7 @@ def test_a_mean_of_bits_costs_the_gradients_besides():
 
 
 @pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
-def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
+def test_gptq_chooses_and_reports_bits_per_linear(mean):
     model = tiny()
     stage = build_stage("gptq", None, mean, {"group_size": 16}, TextWindows.parse("any:4x24"))
     reports = compress(model, stage, windows())
@@ -329,7 +329,7 @@ def test_gptq_chooses_bits_by_linear_and_tells_them(mean):
     assert asked - 0.5 <= reached <= asked  # the largest linear is an eighth of the weights
 
 
-def test_means_are_written_in_one_way_and_lie_between():
+def test_mean_bits_have_one_spelling_and_valid_bounds():
     for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
         with pytest.raises(UserError, match=r"is not an amount of gptq; give .*mean between them, such as 3.5bit"):
             build_stage("gptq", None, text, calibration=TextWindows.parse("any:4x24"))

@@ -35,7 +35,7 @@ def test_hadamard_matrices_have_orthogonal_rows_of_1_and_minus_1(order):
 
 
 @pytest.mark.parametrize("width", [8, 36, 52, 7])
-def test_rotations_are_orthogonal_and_follow_their_seed(width):
+def test_rotations_are_orthogonal_and_depend_on_the_seed(width):
     one, other = random_rotation(width, 0), random_rotation(width, 1)
     torch.testing.assert_close(one @ one.T, torch.eye(width, dtype=torch.float64))
     assert torch.equal(one, random_rotation(width, 0)) and not torch.equal(one, other)
@@ -59,7 +59,7 @@ def gained():
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("settings", [{}, {"heads": False}, {"draw": 3}], ids=str)
 @pytest.mark.parametrize("name", TURNED)
-def test_a_turned_model_computes_the_same_with_other_weights(name, settings, tied, gained, tmp_path):
+def test_a_rotated_model_gives_the_same_outputs_with_other_weights(name, settings, tied, gained, tmp_path):
     model, text = gained(name, tie_word_embeddings=tied), windows()
     dense = copy.deepcopy(model)
     compress(model, rotate(**settings), None)
@@ -84,7 +84,7 @@ def test_a_turned_model_computes_the_same_with_other_weights(name, settings, tie
 
 
 @pytest.mark.parametrize("name", OTHERS)
-def test_models_of_another_build_are_refused_and_stay(name):
+def test_unsupported_models_are_rejected_unchanged(name):
     model = tiny(name)
     before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
     with pytest.raises(UserError, match=r"needs (blocks|a plain|q, k)|Structured"):
@@ -92,7 +92,7 @@ def test_models_of_another_build_are_refused_and_stay(name):
     assert all(torch.equal(tensor, before[key]) for key, tensor in model.state_dict().items())
 
 
-def test_outliers_are_spread_so_that_rounding_changes_less():
+def test_rotation_reduces_the_rounding_error():
     model, text = tiny("llama-mha"), windows()
     with torch.no_grad():
         for name, parameter in model.named_parameters():
@@ -112,7 +112,7 @@ def test_outliers_are_spread_so_that_rounding_changes_less():
         assert off(rotate(), rtn) < 0.7 * off(rtn)
 
 
-def test_it_comes_first_and_hidden_states_stay_whole_after_it():
+def test_rotation_must_be_first_and_excludes_slicing():
     check_stage_order((rotate(), build_stage("gptq", calibration=TEXT)))
     check_stage_order((rotate(), build_stage("magnitude", 0.5)))
     with pytest.raises(UserError, match="Rotate would mix the weights that Magnitude compressed; put Rotate first"):
@@ -123,7 +123,7 @@ def test_it_comes_first_and_hidden_states_stay_whole_after_it():
         check_stage_order((rotate(), build_stage("slicegpt", 0.2, calibration=TEXT)))
 
 
-def test_what_leaves_a_model_as_it_computes_is_listed():
+def test_unchanged_lists_all_preparations():
     assert {"dense", *(stage.name for stage in PREPARATIONS)} == set(UNCHANGED)
     assert not any(issubclass(method, TransformMethod) for method in METHODS)
     assert not rotate().recovers

@@ -67,7 +67,7 @@ def test_sweep_equals_the_algorithm_column_by_column(gram, weight, pattern, mask
     torch.testing.assert_close(swept, reference_sweep(weight, upper, 0.4, mask_block, pattern))
 
 
-def test_loss_of_a_fixed_mask_is_the_papers_and_no_less_than_the_exact_solution(gram, weight):
+def test_loss_of_a_fixed_mask_matches_the_paper(gram, weight):
     upper, hessian = factorise(gram, 0.01).upper, damped(gram)
     mask = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(2)) < 0.5
     swept, _ = sweep(weight.clone(), upper, 0.5, mask=mask)
@@ -109,7 +109,7 @@ def test_white_input_gives_the_magnitude_mask_and_no_update(weight):
 
 
 @pytest.mark.parametrize("ratio", [0.0, 0.13, 0.5, 0.7, 0.999])
-def test_the_count_is_exact_over_the_matrix(gram, weight, ratio):
+def test_number_of_pruned_weights_is_exact(gram, weight, ratio):
     swept, _ = sweep(weight.clone(), factorise(gram, 0.01).upper, ratio, mask_block=7)
     assert (swept == 0).sum() == round(ratio * weight.numel())
 
@@ -123,7 +123,7 @@ def test_dead_inputs_are_zeroed_and_named(gram, weight):
     assert torch.isfinite(result.weight).all()
 
 
-def test_a_failed_factorisation_is_repeated_with_more_damping_and_says_so():
+def test_a_failed_factorisation_adds_damping_and_a_note():
     indefinite = torch.eye(4)
     indefinite[0, 1] = indefinite[1, 0] = 1.05
     factor = factorise(indefinite, 0.01)

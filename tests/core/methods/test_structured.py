@@ -41,7 +41,7 @@ def block_weights(model):
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("method", UNITS, ids=lambda method: method.name)
-def test_what_is_sliced_computes_what_the_mask_does(method, name, monkeypatch):
+def test_slicing_equals_masking(method, name, monkeypatch):
     sliced = tiny(name, num_hidden_layers=4).double()
     masked = copy.deepcopy(sliced)
     shrunk(sliced, method.name)
@@ -54,7 +54,7 @@ def test_what_is_sliced_computes_what_the_mask_does(method, name, monkeypatch):
 
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("method", UNITS, ids=lambda method: method.name)
-def test_the_asked_share_of_block_weights_goes(method, name):
+def test_requested_share_of_block_weights_is_removed(method, name):
     model = tiny(name, num_hidden_layers=4)
     dense = block_weights(model)
     reports = shrunk(model, method.name, 0.3)
@@ -66,7 +66,7 @@ def test_the_asked_share_of_block_weights_goes(method, name):
 
 
 @pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
-def test_blocks_that_differ_are_shrunk_again(method):
+def test_blocks_of_different_sizes_can_be_shrunk_again(method):
     model = tiny(num_hidden_layers=4)
     shrunk(model, "flap", 0.3)
     widths = {block.mlp.up_proj.out_features for block in model.model.layers}
@@ -88,7 +88,7 @@ def test_blocks_that_differ_are_shrunk_again(method):
     ],
     ids=["smollm2-135m", "llama-7b", "llama-3-8b", "opt-125m"],
 )
-def test_the_budget_is_met_to_a_channel_whatever_the_heads(shape, ratio):
+def test_budget_is_met_within_one_channel(shape, ratio):
     shapes = [shape] * 30
     for shares in (uniform(shapes, ratio), uniform(shapes, ratio, 4, 27), _rising(ratio)):
         removals = allocate(shapes, ratio, shares)
@@ -101,7 +101,7 @@ def _rising(ratio):
     return [ratio * 2 * (index + 0.5) / 30 for index in range(30)]
 
 
-def test_the_lowest_scored_units_of_all_blocks_go_by_their_weight():
+def test_lowest_scores_per_weight_are_removed_first():
     shapes = [Geometry(hidden=4, query_heads=2, kv_heads=2, head_dim=2, channels=20, ffn_matrices=3)] * 2
     removals = allocate_globally(shapes, 0.25, [[0.5], [9.0]], [[float(i) for i in range(20)], [100.0] * 20])
     removed = sum(r.steps * shapes[0].step_weights + r.channels * shapes[0].channel_weights for r in removals)
@@ -110,14 +110,14 @@ def test_the_lowest_scored_units_of_all_blocks_go_by_their_weight():
     assert abs(removed - 0.25 * 2 * shapes[0].weights) <= shapes[0].channel_weights / 2
 
 
-def test_what_a_step_takes_too_much_channels_give_back():
+def test_channels_compensate_for_an_overshooting_step():
     shape = Geometry(hidden=4, query_heads=2, kv_heads=2, head_dim=2, channels=20, ffn_matrices=3)
     assert (shape.step_weights, shape.channel_weights) == (32, 12)
     removals = allocate_globally([shape], 90 / shape.weights, [[9.0]], [[*range(6), *[10.0] * 14]])
     assert removals == [Removal(steps=1, channels=5)]  # 92 of 90 weights, not 6 channels and so 104
 
 
-def test_shortgpt_drops_the_blocks_that_change_least_and_the_cache_still_fits():
+def test_shortgpt_drops_the_least_changing_blocks_and_cache_works():
     model = tiny(num_hidden_layers=5)
     blocks = find_blocks(model)
     for index in (1, 3):  # next to nothing is added to the residual stream
@@ -148,7 +148,7 @@ def test_channel_wise_pruning_narrows_every_matrix(name, tmp_path):
     torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(windows()).logits, logits)
 
 
-def test_entries_of_the_hidden_states_that_nothing_uses_go_first():
+def test_unused_hidden_dimensions_are_removed_first():
     model = tiny(num_hidden_layers=2)
     blocks = find_blocks(model)
     idle = torch.tensor([3, 7, 8, 30])
@@ -164,7 +164,7 @@ def test_entries_of_the_hidden_states_that_nothing_uses_go_first():
 
 
 @pytest.mark.parametrize(("method", "settings"), [("shortgpt", {}), ("llm-pruner", {"granularity": "layer"})])
-def test_less_than_half_a_block_cannot_go(method, settings):
+def test_removing_less_than_half_a_block_is_rejected(method, settings):
     model = tiny(num_hidden_layers=5)
     with pytest.raises(UserError, match=r"less than half of one of the 5 blocks.*give 0\.2 or more"):
         shrunk(model, method, 0.05, **settings)
@@ -205,7 +205,7 @@ def test_slicegpt_counts_its_shortcuts(name, ratio):
     assert torch.isfinite(model(windows()).logits).all()
 
 
-def test_slicegpt_keeps_what_the_states_need():
+def test_slicegpt_keeps_the_needed_hidden_dimensions():
     """States that fill only half of the hidden space lose nothing when the other half is cut."""
     model = tiny(num_hidden_layers=2).double()
     half = torch.linalg.qr(torch.randn(32, 32, generator=torch.Generator().manual_seed(0), dtype=torch.float64))[0]
@@ -224,13 +224,13 @@ def test_slicegpt_keeps_what_the_states_need():
 
 
 @pytest.mark.parametrize("name", ["gemma2", "gemma3"])
-def test_slicegpt_refuses_blocks_with_other_norms(name):
+def test_slicegpt_rejects_blocks_with_other_norms(name):
     with pytest.raises(UserError, match="one plain norm before attention"):
         shrunk(tiny(name), "slicegpt")
 
 
 @pytest.mark.parametrize("method", ["neuron-magnitude", "flap"])
-def test_more_than_there_is_is_refused_before_anything_changes(method):
+def test_removing_too_much_is_rejected_unchanged(method):
     model = tiny()
     with pytest.raises(UserError, match="The ratio is too high"):
         shrunk(model, method, 0.9)
@@ -238,13 +238,13 @@ def test_more_than_there_is_is_refused_before_anything_changes(method):
 
 
 @pytest.mark.parametrize("name", ["gpt2", "phi3"])
-def test_fused_matrices_are_refused(name):
+def test_fused_matrices_are_rejected(name):
     with pytest.raises(UserError, match="as separate linears"):
         shrunk(tiny(name), "neuron-magnitude")
 
 
 @pytest.mark.parametrize(("queries", "keys", "mode"), [(9, 3, "even"), (32, 8, "groups"), (12, 12, "groups")])
-def test_groups_go_whole_where_there_are_many(queries, keys, mode):
+def test_whole_groups_are_removed_if_there_are_many(queries, keys, mode):
     assert choose_mode("auto", queries, keys) == mode
 
 
@@ -276,7 +276,7 @@ LLAMA_3_8B = {
     ],
     ids=["tinyllama", "llama-3-8b"],
 )
-def test_a_quarter_of_llm_pruners_layers_leaves_its_published_counts(config, first, last, before, after):
+def test_llm_pruner_at_a_quarter_matches_the_published_counts(config, first, last, before, after):
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.for_model("llama", **config))
     blocks = find_blocks(model)
@@ -299,7 +299,7 @@ def test_a_quarter_of_llm_pruners_layers_leaves_its_published_counts(config, fir
 
 @pytest.mark.gpu
 @pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
-def test_a_gpu_removes_what_the_cpu_does(method):
+def test_gpu_and_cpu_remove_the_same_units(method):
     on_cpu, on_gpu = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
     for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
         compress(model, build_stage(method.name, 0.3, None, {}, CALIBRATION), windows(), device, silent)
@@ -307,7 +307,7 @@ def test_a_gpu_removes_what_the_cpu_does(method):
     torch.testing.assert_close(on_gpu(windows()).logits, on_cpu(windows()).logits, atol=2e-2, rtol=2e-2)
 
 
-def test_heads_that_share_a_norm_are_refused_and_left_alone_by_lorap():
+def test_heads_with_a_shared_norm_are_rejected_or_kept_by_lorap():
     with pytest.raises(UserError, match="has a norm over all heads"):
         shrunk(tiny("olmo2"), "slimllm")
     model = tiny("olmo2")
@@ -325,13 +325,13 @@ def test_sixteen_bit_models_are_shrunk_like_others(method):
     assert logits.dtype == torch.bfloat16 and torch.isfinite(logits).all()
 
 
-def test_what_is_spared_is_at_most_half_of_what_stays():
+def test_protected_units_are_at_most_half_of_the_kept_ones():
     score = torch.arange(100.0)
     assert keep_largest(score, 50, 10).tolist() == [*range(10), *range(60, 100)]
     assert keep_largest(score, 92, 10).tolist() == [*range(4), *range(96, 100)]
 
 
-def test_no_more_heads_go_than_their_share_and_channels_make_up_for_them():
+def test_channels_compensate_for_the_limit_on_heads():
     model = tiny("llama-mha", num_hidden_layers=4)
     before = block_weights(model)
     shrunk(model, "slimllm", 0.4, layer_ratio="uniform")
@@ -351,7 +351,7 @@ def test_no_more_heads_go_than_their_share_and_channels_make_up_for_them():
         ("llm-pruner", 0.2, {"whole_last": 0.5}, 4, 16),
     ],
 )
-def test_the_papers_blocks_stay_whole(method, ratio, settings, first, last):
+def test_protected_blocks_of_the_papers_keep_their_size(method, ratio, settings, first, last):
     model = tiny("llama-mha", num_hidden_layers=32)
     shrunk(model, method, ratio, **settings)
     whole = [block.mlp.up_proj.out_features == model.config.intermediate_size for block in model.model.layers]

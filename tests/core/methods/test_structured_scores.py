@@ -48,7 +48,7 @@ def correlation(inputs, weight, kept, units):
 
 
 @pytest.mark.parametrize("kept", [[0], [1, 3], [0, 1, 2, 3], [0, 1, 2, 4, 5]])
-def test_the_correlation_is_that_of_the_outputs(layer, kept):
+def test_correlation_is_that_of_the_outputs(layer, kept):
     inputs, weight, covariance = layer
     parts = contributions(weight, covariance, 6)
     mask = torch.zeros(6, dtype=torch.bool)
@@ -79,7 +79,7 @@ def brute_force(inputs, weight, units, count, greedy):
 
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("greedy", [False, True])
-def test_the_heads_kept_are_those_of_the_search_on_stored_outputs(layer, seed, greedy):
+def test_kept_heads_match_the_search_on_stored_outputs(layer, seed, greedy):
     inputs, weight, covariance = layer
     weight = weight + torch.randn(weight.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
     parts = contributions(weight, covariance, 6)
@@ -88,7 +88,7 @@ def test_the_heads_kept_are_those_of_the_search_on_stored_outputs(layer, seed, g
         assert kept.tolist() == brute_force(inputs, weight, 6, count, greedy)
 
 
-def test_the_search_gains_and_swaps_inside_a_group_only(layer):
+def test_search_improves_and_swaps_only_within_a_group(layer):
     _, weight, covariance = layer
     gains = 0
     for seed in range(20):
@@ -104,7 +104,7 @@ def test_the_search_gains_and_swaps_inside_a_group_only(layer):
 
 
 @pytest.mark.parametrize("scaled", [True, False])
-def test_the_regression_is_least_squares_on_the_outputs(layer, scaled):
+def test_regression_is_least_squares_on_the_outputs(layer, scaled):
     inputs, weight, covariance = layer
     kept = torch.tensor([0, 1, 2, 3, 8, 9, 20])
     scale, bias = regress(weight, covariance, inputs.mean(0), kept, scaled)
@@ -119,7 +119,7 @@ def test_the_regression_is_least_squares_on_the_outputs(layer, scaled):
         torch.testing.assert_close(bias[c], b, rtol=1e-8, atol=1e-8)
 
 
-def test_constant_outputs_neither_divide_by_zero_nor_count():
+def test_constant_outputs_do_not_count():
     parts = contributions(torch.zeros(3, 4, dtype=torch.float64), torch.eye(4, dtype=torch.float64), 2)
     assert fidelity(parts, torch.tensor([True, False])) == 0
     scale, bias = regress(
@@ -137,7 +137,7 @@ def observed_view(inputs_by_role):
     return view
 
 
-def test_channel_scores_are_those_of_stored_activations():
+def test_channel_scores_match_stored_activations():
     generator = torch.Generator().manual_seed(2)
     normed, hidden = torch.randn(200, 32, generator=generator), torch.randn(200, 48, generator=generator) + 0.3
     view = observed_view({"up": normed, "down": hidden})
@@ -154,7 +154,7 @@ def test_channel_scores_are_those_of_stored_activations():
 
 
 @pytest.mark.parametrize(("ratio", "pruned"), [(0.2, 26), (0.5, 30)])
-def test_blocks_that_change_their_input_least_lose_most(ratio, pruned):
+def test_least_changing_blocks_are_pruned_most(ratio, pruned):
     cosines = [0.5 + index / 100 for index in range(32)]
     shares = SlimLLM()._shares(cosines, ratio)
     assert sum(shares) / 32 == pytest.approx(ratio)
@@ -164,14 +164,14 @@ def test_blocks_that_change_their_input_least_lose_most(ratio, pruned):
     assert uniform == [ratio] * 32
 
 
-def test_lorap_splits_ranks_as_its_code_does_for_llama():
+def test_lorap_splits_ranks_like_its_published_code():
     sizes = dict.fromkeys("qkvo", (4096, 4096))
     assert split_ranks(sizes, 0.8, 0.75) == {"q": 1228, "k": 1228}
     assert split_ranks(sizes, 0.7, 0.75) == {"q": 819, "k": 819}
     assert split_ranks(sizes, 0.5, 0.75) == {"q": 512, "k": 512, "v": 1536, "o": 1536}
 
 
-def test_a_weighted_decomposition_is_the_best_of_its_rank_where_inputs_count_by_norm():
+def test_a_weighted_decomposition_is_optimal_for_its_rank():
     generator = torch.Generator().manual_seed(3)
     weight, sqnorm = torch.randn(12, 20, generator=generator), torch.rand(20, generator=generator) * 9
     sqnorm[4] = 0
@@ -190,7 +190,7 @@ def gather(model, views, tokens):
         view.gradients = {role: accumulators[linear].tensors() for role, linear in view.units.linears.items()}
 
 
-def test_taylor_scores_are_those_of_each_windows_own_gradient():
+def test_taylor_scores_use_the_gradient_of_each_window():
     model, tokens = tiny(), windows(3)
     view = StructuredBlockView(find_units(find_blocks(model), 1))
     gather(model, [view], tokens)
@@ -223,7 +223,7 @@ def test_gradients_need_the_logits_of_a_few_tokens_only(name, monkeypatch):
     assert rows == 2 * [7, 7, 7, 2]
 
 
-def test_query_heads_are_folded_to_the_key_head_they_read_unless_asked_otherwise():
+def test_query_heads_are_folded_into_their_key_head():
     model = tiny()
     view = StructuredBlockView(find_units(find_blocks(model), 0, "groups"))
     view.gradients = {role: {"first": torch.ones_like(linear.weight)} for role, linear in view.units.linears.items()}
@@ -237,7 +237,7 @@ def test_query_heads_are_folded_to_the_key_head_they_read_unless_asked_otherwise
     torch.testing.assert_close(strided.view(2, 2).sum(1), torch.stack([rows[0] + rows[2], rows[1] + rows[3]]))
 
 
-def test_heads_go_by_group_or_evenly_from_every_group():
+def test_heads_are_removed_by_group_or_evenly():
     queries, keys = torch.tensor([5.0, 1, 2, 2, 0, 9]), torch.tensor([0.0, 0, 0])
     shape = {"hidden": 12, "query_heads": 6, "kv_heads": 3, "head_dim": 2, "channels": 16, "ffn_matrices": 3}
     groups = keep_heads(queries, keys, 1, Geometry(**shape, mode="groups"))
@@ -246,7 +246,7 @@ def test_heads_go_by_group_or_evenly_from_every_group():
     assert (even.query_heads.tolist(), even.kv_heads.tolist()) == ([0, 3, 5], [0, 1, 2])
 
 
-def test_the_least_important_channels_may_be_spared():
+def test_least_important_channels_can_be_protected():
     score = torch.tensor([3.0, 0, 1, 2, 4])
     assert keep_largest(score, 2).tolist() == [0, 3, 4]
     assert keep_largest(score, 2, spared=1).tolist() == [0, 1, 4]
@@ -263,7 +263,7 @@ def channel_total(view, taylor):
     return total(unit_scores(view, lambda w, m: element_scores(w, m, taylor))[1], ("gate", "up", "down"))
 
 
-def test_fixed_mixing_ends_at_the_weight_level_and_the_unit_level_scores():
+def test_fixed_mixing_interpolates_weight_and_unit_scores():
     views = hywia_views()
     fine = channel_total(views[1], "mix")
     coarse = channel_total(views[1], "vector").abs() + channel_total(views[1], "second") / 2
@@ -274,7 +274,7 @@ def test_fixed_mixing_ends_at_the_weight_level_and_the_unit_level_scores():
         torch.testing.assert_close(views[1].scores["channels"], expected, rtol=1e-4, atol=1e-4)
 
 
-def test_attention_mixes_between_the_two_and_favours_what_stands_out_in_its_block():
+def test_attention_mixing_favours_outstanding_scores():
     views = hywia_views()
     ends = []
     for share in (0.0, 1.0):
@@ -289,7 +289,7 @@ def test_attention_mixes_between_the_two_and_favours_what_stands_out_in_its_bloc
     assert not torch.allclose(score, (ends[0] + ends[1]) / 2, atol=1e-3)
 
 
-def test_global_ranking_meets_the_ratio_and_leaves_the_outer_blocks_whole():
+def test_global_ranking_meets_the_ratio_and_keeps_outer_blocks():
     views = hywia_views(8)
     removals = HyWIA(HyWIAParameters(ranking="global")).allocate(views, 0.3)
     shapes = [view.shape for view in views]
