@@ -44,7 +44,7 @@ def assert_kept(model, zeros):
 
 
 @pytest.mark.parametrize("shape", [(3, 5), (8, 8), (1, 1), (4, 6)])
-def test_a_mask_comes_back_from_its_bits(shape):
+def test_a_mask_is_restored_from_its_bits(shape):
     zeros = torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.5
     known = Constraint.of(zeros)
     assert torch.equal(known.zeros(CPU), zeros)
@@ -54,7 +54,7 @@ def test_a_mask_comes_back_from_its_bits(shape):
 @pytest.mark.parametrize("method", LINEAR_METHODS)
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("pattern", [None, "2:4"])
-def test_a_method_says_which_weights_it_removed(method, name, pattern):
+def test_a_method_records_the_removed_weights(method, name, pattern):
     model = cut(tiny(name), method, pattern=pattern)
     for linear in linears_of(model).values():
         known = constraint_of(linear.module)
@@ -63,14 +63,14 @@ def test_a_method_says_which_weights_it_removed(method, name, pattern):
 
 
 @pytest.mark.parametrize(("method", "ratio"), [("magnitude", 0.0), ("svd", 0.3)])
-def test_who_removes_no_weight_leaves_no_constraint(method, ratio):
+def test_methods_that_remove_no_weights_leave_no_constraint(method, ratio):
     model = cut(tiny(), method, ratio)
     assert not any(constraint_of(module) for module in model.modules())
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("ratio", [0.5, 0.0008])
-def test_training_moves_a_weight_that_happens_to_be_zero_and_none_that_was_removed(name, ratio):
+def test_training_changes_incidental_zeros_but_no_removed_weights(name, ratio):
     model = cut(tiny(name), "wanda" if ratio == 0.5 else "magnitude", ratio)
     zeros = zeros_of(model)
     assert any(where.any() for where in zeros.values())
@@ -109,7 +109,7 @@ def test_a_pattern_survives_training_saving_loading_and_training(name, tmp_path)
 
 
 @pytest.mark.parametrize("later", ["sparsegpt", "magnitude"])
-def test_a_later_pruning_keeps_what_an_earlier_one_removed(later):
+def test_a_later_pruning_preserves_earlier_zeros(later):
     model = cut(tiny(), "wanda", 0.7)  # more than two of some fours
     earlier = zeros_of(model)
     cut(model, later, pattern="2:4")
@@ -125,7 +125,7 @@ def test_a_later_pruning_keeps_what_an_earlier_one_removed(later):
     ("method", "settings"),
     [("neuron-magnitude", {}), ("slimllm", {}), ("llm-pruner", {"granularity": "channel"})],
 )
-def test_slicing_takes_the_constraint_along(method, settings):
+def test_slicing_slices_the_constraint(method, settings):
     model = cut(tiny("llama-mha", num_hidden_layers=4), "wanda", 0.4)
     shrunk(model, method, 0.6, **settings)  # a third of what is left
     smaller = 0
@@ -137,7 +137,7 @@ def test_slicing_takes_the_constraint_along(method, settings):
     assert smaller
 
 
-def test_a_pattern_stays_where_whole_groups_do():
+def test_a_pattern_survives_if_whole_groups_remain():
     model = cut(tiny(), "magnitude", pattern="2:4")
     module = find_blocks(model).linears(0)[0].module
     slice_linear(module, rows=torch.arange(1, 8), columns=torch.arange(4, 20))
@@ -148,7 +148,7 @@ def test_a_pattern_stays_where_whole_groups_do():
 
 
 @pytest.mark.parametrize("method", ["slicegpt", "lorap", "svd"])
-def test_what_mixes_weights_frees_them(method):
+def test_methods_that_mix_weights_clear_the_constraint(method):
     model = cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5)
     if method == "svd":
         cut(model, "svd", 0.3)
@@ -162,7 +162,7 @@ def test_what_mixes_weights_frees_them(method):
 
 
 @pytest.mark.parametrize("method", ["lorap", "svd-llm"])
-def test_factors_are_of_the_weights_alone(method):
+def test_factors_depend_only_on_the_weights(method):
     bound, free = (cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5) for _ in range(2))
     for module in free.modules():
         clear_constraint(module)
@@ -171,7 +171,7 @@ def test_factors_are_of_the_weights_alone(method):
     assert torch.equal(bound(windows()).logits, free(windows()).logits)
 
 
-def test_copies_and_other_precisions_have_it_and_the_state_dict_has_not():
+def test_copies_keep_the_constraint_and_the_state_dict_omits_it():
     model = cut(tiny(), "wanda", pattern="2:4")
     zeros = zeros_of(model)
     plain = tiny()
@@ -184,7 +184,7 @@ def test_copies_and_other_precisions_have_it_and_the_state_dict_has_not():
     assert_kept(model, zeros)
 
 
-def test_a_checkpoint_is_a_plain_one_and_brings_its_constraint_back(tmp_path):
+def test_a_plain_checkpoint_restores_its_constraint(tmp_path):
     model = cut(tiny(), "wanda", pattern="2:4")
     zeros = zeros_of(model)
     save_model(model, tmp_path)
@@ -199,14 +199,14 @@ def test_a_checkpoint_is_a_plain_one_and_brings_its_constraint_back(tmp_path):
     assert not any(constraint_of(module) for module in free.modules())
 
 
-def test_a_kept_variant_that_does_not_say_its_constraint_is_not_taken(tmp_path):
+def test_a_cached_variant_without_a_constraint_is_not_used(tmp_path):
     save_model(cut(tiny(), "wanda"), tmp_path)
     (tmp_path / FILE).unlink()
     with pytest.raises(UserError, match=FILE):
         load_model_folder(tmp_path, torch.float32)
 
 
-def test_a_constraint_that_is_another_models_is_refused(tmp_path):
+def test_a_constraint_of_another_model_is_rejected(tmp_path):
     save_model(cut(tiny(num_hidden_layers=3), "wanda"), tmp_path / "deeper")
     save_model(tiny(), tmp_path / "here")
     (tmp_path / "here" / FILE).write_bytes((tmp_path / "deeper" / FILE).read_bytes())

@@ -25,7 +25,7 @@ class Standardised(nn.Conv2d):
         return conv2d(images, self.weight - self.weight.mean(), self.bias)
 
 
-def test_only_what_computes_a_plain_convolution_is_one():
+def test_only_plain_convolutions_count():
     model = nn.ModuleDict(
         {
             "plain": nn.Conv1d(2, 4, 3),
@@ -50,7 +50,7 @@ def pair_of(module):
 
 
 @pytest.mark.parametrize("kind", [nn.Conv1d, nn.Conv2d])
-def test_a_pair_is_described_and_built_again(kind):
+def test_a_pair_is_rebuilt_from_its_description(kind):
     torch.manual_seed(0)
     module = kind(3, 6, 3, stride=2, padding=1, dilation=2, padding_mode="circular").eval()
     model = nn.ModuleDict({"conv": module})
@@ -63,14 +63,14 @@ def test_a_pair_is_described_and_built_again(kind):
     assert not pair.training and not pair[0].training
 
 
-def test_a_pair_has_the_type_of_its_convolution_and_learns_as_it_does():
+def test_a_pair_keeps_the_type_and_gradients_of_its_convolution():
     module = nn.Conv1d(3, 6, 3, bias=False).bfloat16().requires_grad_(False)
     pair = pair_of(module)
     assert {one.dtype for one in pair.parameters()} == {torch.bfloat16}
     assert not any(one.requires_grad for one in pair.parameters()) and pair.bias is None
 
 
-def test_a_model_s_shapes_name_its_pairs_only():
+def test_saved_shapes_list_only_the_pairs():
     model = encoder("wav2vec2")
     assert shapes_of(model)["convolutions"] == {}
     name = "encoder.pos_conv_embed.conv"  # under weight norm
@@ -83,7 +83,7 @@ def test_a_model_s_shapes_name_its_pairs_only():
     assert isinstance(copy.deepcopy(model).get_submodule(name), ConvolutionPair)
 
 
-def test_what_a_ratio_is_of_depends_on_the_kind_of_model():
+def test_ratio_refers_to_weights_of_the_model_kind():
     assert is_language_model(tiny()) and "model.layers.0.mlp.up_proj" in counted_sizes(tiny())
     model = encoder("whisper")
     assert not is_language_model(model)
@@ -91,14 +91,14 @@ def test_what_a_ratio_is_of_depends_on_the_kind_of_model():
 
 
 @pytest.mark.parametrize("name", ENCODERS)
-def test_kernels_are_told_from_the_files_alone(name, tmp_path):
+def test_kernels_are_identified_from_the_files(name, tmp_path):
     model = encoder(name)
     model.save_pretrained(tmp_path)
     found = convolution_shapes(weight_shapes(tmp_path))
     assert sorted(found) == sorted(tuple(one.kernel.shape) for one in convolutions_of(model))
 
 
-def test_a_model_of_the_hub_is_to_be_a_folder_first(tmp_path):
+def test_a_hub_encoder_must_be_downloaded_first(tmp_path):
     encoder().save_pretrained(tmp_path)
     source = ModelSource(id="org/resnet", revision="r", kind="hub", hub_id="org/resnet", folder=tmp_path)
     with pytest.raises(UserError, match=r"is a ResNetForImageClassification, .* must be a local folder: download it"):

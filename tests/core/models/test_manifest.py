@@ -31,7 +31,7 @@ print("same")
 
 @pytest.mark.matrix(name=None)
 @pytest.mark.parametrize("name", SHAPES)
-def test_every_method_s_model_is_saved_and_loaded(name, tmp_path):
+def test_models_of_every_method_are_saved_and_loaded(name, tmp_path):
     folders = []
     for method in STRUCTURED:
         model = tiny(name, num_hidden_layers=4)
@@ -72,7 +72,7 @@ def test_equal_blocks_make_a_plain_checkpoint(tmp_path):
         ("gpt-neo", "shortgpt", {}),
     ],
 )
-def test_what_a_configuration_says_of_width_and_blocks_stays_true(name, method, settings, tmp_path):
+def test_configuration_matches_the_shrunk_model(name, method, settings, tmp_path):
     model = tiny(name, **({} if name == "gpt-neo" else {"num_hidden_layers": 4}))
     shrunk(model, method, 0.3, **settings)
     logits = model(windows()).logits
@@ -92,7 +92,7 @@ def test_a_saved_model_can_be_saved_again(tmp_path):
 
 
 @pytest.mark.parametrize("method", ["magnitude", "slimllm"])
-def test_a_checkpoint_without_one_of_its_tensors_is_refused(method, tmp_path):
+def test_a_checkpoint_with_a_missing_tensor_is_rejected(method, tmp_path):
     model = tiny(num_hidden_layers=3)
     if method == "slimllm":
         shrunk(model, method, 0.4)

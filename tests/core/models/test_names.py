@@ -23,11 +23,11 @@ FROM_PAPERS, IMPORTED = ModelId("ckpt", PUBLISHED), ModelId("ckpt", UNKNOWN)
         ("r", "r"),
     ],
 )
-def test_a_revision_is_shortened_to_eight_digits_and_a_version_stays(revision, short):
+def test_a_revision_is_shortened_and_a_version_is_not(revision, short):
     assert short_revision(revision) == short
 
 
-def test_a_name_that_one_revision_has_is_shown_alone():
+def test_a_name_with_one_revision_is_shown_alone():
     assert display_names([W3, OTHER]) == {W3: "ckpt", OTHER: "other"}
 
 
@@ -36,7 +36,7 @@ def test_two_revisions_of_one_name_are_shown_with_their_digits():
     assert names == {W3: "ckpt@131c884a", W4: "ckpt@9f00aa11", OTHER: "other"}
 
 
-def test_rows_of_no_known_revision_belong_to_the_only_known_one():
+def test_rows_without_a_revision_belong_to_the_only_known_one():
     assert set(display_names([W3, FROM_PAPERS, IMPORTED]).values()) == {"ckpt"}
     assert set(display_names([FROM_PAPERS, IMPORTED]).values()) == {"ckpt"}
     names = display_names([W3, W4, FROM_PAPERS, IMPORTED])
@@ -50,7 +50,7 @@ def test_bundled_rows_of_a_model_have_one_revision_and_show_its_name_alone():
     assert len(models) == len(BUNDLED)
 
 
-def test_no_two_models_are_ever_shown_alike():
+def test_no_two_models_have_the_same_display_name():
     alike = ModelId("ckpt", "sha256:131c884a0000")  # the first eight digits of W3, too
     taken = ModelId("ckpt@9f00aa11", "sha256:555555555555")  # a folder that has the display name of W4
     names = display_names([W3, alike, W4, taken])
@@ -58,21 +58,21 @@ def test_no_two_models_are_ever_shown_alike():
     assert names[W3] == "ckpt@sha256:131c884a77d0" and names[taken] == "ckpt@9f00aa11"
 
 
-def test_one_checkpoint_is_told_from_another_by_its_revision():
+def test_checkpoints_are_distinguished_by_their_revision():
     assert same_model(W3, W3) and same_model(W3, IMPORTED) and same_model(FROM_PAPERS, W3)
     assert not same_model(W3, W4) and not same_model(W3, OTHER)
 
 
 @pytest.mark.parametrize("text", ["131c", "131c884a", "131c884a77d0", "sha256:131c884a77d0"])
-def test_a_revision_is_named_by_enough_of_its_digits(text):
+def test_enough_digits_identify_a_revision(text):
     assert has_revision(W3, text) and not has_revision(W4, text)
 
 
-def test_fewer_digits_or_others_name_no_revision():
+def test_too_few_or_wrong_digits_match_no_revision():
     assert not any(has_revision(W3, text) for text in ("", "131", "131d", "131c884a77d00"))
 
 
-def test_a_typed_name_means_one_model_or_is_refused():
+def test_a_typed_name_matches_one_model_or_is_rejected():
     names = display_names([W3, W4, OTHER])
     assert resolve_name("ckpt@131c", names) == resolve_name("ckpt@131c884a", names) == "ckpt@131c884a"
     assert resolve_name("other@131c884a", names) == "other"  # of a link from when there was another

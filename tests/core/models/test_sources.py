@@ -12,7 +12,7 @@ from tests.core.tiny import tiny
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-def test_a_folder_is_known_by_its_name_and_its_content(folder, tmp_path):
+def test_a_folder_is_identified_by_its_name_and_content(folder, tmp_path):
     source = identify(str(folder))
     assert (source.id, source.kind, source.folder) == ("my-llama", "folder", folder)
     assert source.revision.startswith("sha256:") and len(source.revision) == 19
@@ -27,7 +27,7 @@ def test_a_folder_is_known_by_its_name_and_its_content(folder, tmp_path):
     assert identify(str(copy)).revision != source.revision
 
 
-def test_a_folder_is_found_again_by_its_id_alone(folder):
+def test_a_folder_is_found_by_its_id(folder):
     source = identify(str(folder))
     assert identify("my-llama") == source
 
@@ -54,12 +54,12 @@ def test_a_folder_may_have_any_name(folder, name, tmp_path, monkeypatch):
     assert cache == tmp_path / "cache"
 
 
-def test_a_path_that_is_no_text_is_refused_with_a_sentence(folder):
+def test_a_path_that_is_no_text_is_rejected_with_a_sentence(folder):
     with pytest.raises(UserError, match=r"is not UTF-8"):
         identify(str(folder.rename(folder.with_name(os.fsdecode(b"\xff")))))
 
 
-def test_a_run_finds_its_own_folder_among_those_of_one_name(folder, tmp_path, monkeypatch):
+def test_a_run_finds_its_own_folder_among_equal_names(folder, tmp_path, monkeypatch):
     first = identify(str(folder))
     other = shutil.copytree(folder, tmp_path / "elsewhere" / "my-llama")
     tiny(vocab_size=257, seed=1).save_pretrained(other)
@@ -72,7 +72,7 @@ def test_a_run_finds_its_own_folder_among_those_of_one_name(folder, tmp_path, mo
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "x/" + "n" * 300, "~nouser/x", "/" + "n" * 300, "a\0b", "\ud800", ""])
-def test_a_name_that_cannot_be_a_path_is_refused_with_a_sentence(name):
+def test_a_name_that_cannot_be_a_path_is_rejected_with_a_sentence(name):
     with pytest.raises(UserError, match=r"There is no|Unknown model|has no public"):
         identify(name)
 
@@ -87,6 +87,6 @@ def test_a_name_that_cannot_be_a_path_is_refused_with_a_sentence(name):
         ("../../etc/passwd", "There is no folder"),
     ],
 )
-def test_an_unknown_model_is_refused_with_a_sentence(name, sentence):
+def test_an_unknown_model_is_rejected_with_a_sentence(name, sentence):
     with pytest.raises(UserError, match=sentence):
         identify(name)

@@ -17,7 +17,7 @@ PIPES = ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "genera
 
 
 @pytest.mark.parametrize("name", [*PIPES, "adapter_config.json", "additional_chat_templates/x.jinja"])
-def test_a_pipe_in_a_model_folder_is_refused(folder, name):
+def test_a_pipe_in_a_model_folder_is_rejected(folder, name):
     (folder / name).unlink(missing_ok=True)
     (folder / name).parent.mkdir(exist_ok=True)
     os.mkfifo(folder / name)
@@ -25,14 +25,14 @@ def test_a_pipe_in_a_model_folder_is_refused(folder, name):
         identify(str(folder))
 
 
-def test_a_link_to_a_device_in_a_model_folder_is_refused(folder):
+def test_a_link_to_a_device_in_a_model_folder_is_rejected(folder):
     (folder / "generation_config.json").unlink(missing_ok=True)
     (folder / "generation_config.json").symlink_to("/dev/zero")
     with pytest.raises(UserError, match="is a device, not a regular file"):
         identify(str(folder))
 
 
-def test_a_file_that_becomes_a_pipe_before_the_model_is_loaded_is_refused(folder):
+def test_a_file_that_becomes_a_pipe_before_loading_is_rejected(folder):
     source = identify(str(folder))
     (folder / "model.safetensors").unlink()
     os.mkfifo(folder / "model.safetensors")
@@ -72,7 +72,7 @@ INDEX = "model.safetensors.index.json"
         (lambda f: (f / INDEX).write_text('{"weight_map": {"a": "../b"}}'), "not a file in the same folder"),
     ],
 )
-def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
+def test_an_unusable_folder_is_rejected_with_a_sentence(folder, spoil, sentence):
     spoil(folder)
     with pytest.raises(UserError, match=sentence):
         identify(str(folder))
@@ -90,7 +90,7 @@ def test_an_unfit_folder_is_refused_with_a_sentence(folder, spoil, sentence):
         ({"model_type": [], "text_config": 5, "hidden_size": True}, "has hidden_size = True"),
     ],
 )
-def test_a_size_that_is_none_is_refused_with_a_sentence(folder, changes, sentence):
+def test_an_invalid_size_is_rejected_with_a_sentence(folder, changes, sentence):
     edit(folder, **changes)
     with pytest.raises(UserError, match=sentence):
         load_shape(identify(str(folder)))
