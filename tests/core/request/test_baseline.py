@@ -36,7 +36,7 @@ def computed(monkeypatch):
     return seen
 
 
-def test_the_dense_model_is_measured_in_the_same_way_and_only_once(computed):
+def test_dense_model_is_measured_the_same_way_and_only_once(computed):
     store, first = Store(), spec(latency=True)
     result = run(first, store)
     dense = store.get(baseline(first).variant.key)
@@ -68,7 +68,7 @@ def test_a_sweep_measures_the_same_baseline_first(computed):
     assert len(computed) == 3
 
 
-def test_what_measures_nothing_has_no_baseline(tmp_path, computed, capsys):
+def test_runs_without_measurements_have_no_baseline(tmp_path, computed, capsys):
     assert main(RUN) == 0
     assert "the dense baseline included" in capsys.readouterr().err
     found = next(one for one in Store().results() if one.variant.method == "sparsegpt")
@@ -76,7 +76,7 @@ def test_what_measures_nothing_has_no_baseline(tmp_path, computed, capsys):
     assert [part.variant.stages[0].method for part in computed] == ["sparsegpt", "dense", "sparsegpt"]
 
 
-def test_a_run_that_cannot_be_made_says_so_before_its_baseline_is_measured(tmp_path):
+def test_an_invalid_run_fails_before_its_baseline_is_measured(tmp_path):
     (tmp_path / "short.txt").write_text(" ".join(WORDS[:40]))
     store = Store()
     short = TextWindows(corpus=str(tmp_path / "short.txt"), windows=9, window=32)
@@ -86,7 +86,7 @@ def test_a_run_that_cannot_be_made_says_so_before_its_baseline_is_measured(tmp_p
     assert store.results() == []
 
 
-def test_a_run_that_is_stopped_in_its_baseline_keeps_its_own_numbers():
+def test_a_run_stopped_in_its_baseline_keeps_its_own_numbers():
     store, seen = Store(), []
 
     def stopping(stage, done, total, detail=""):
@@ -100,7 +100,7 @@ def test_a_run_that_is_stopped_in_its_baseline_keeps_its_own_numbers():
     assert seen[0] == ("load", "tiny") and ("load", "dense model, tiny") in seen
 
 
-def test_the_estimate_has_the_baseline_once_and_nothing_that_is_stored():
+def test_estimate_counts_the_baseline_once_and_no_stored_results():
     store, both = Store(), [spec(), spec("wanda")]
     dense = estimate(baseline(both[0])).seconds
     parts = [estimate(one).seconds for one in both]

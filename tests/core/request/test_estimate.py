@@ -79,7 +79,7 @@ def test_more_work_takes_longer():
     assert of().seconds < of(method="sparsegpt,allocation=sensitivity").seconds
 
 
-def test_some_layers_take_less_than_all_and_blocks_further_on_more():
+def test_estimate_scales_with_the_layers_and_their_depth():
     def seconds(layers):
         return of(f"obs{layers and ',layers=' + layers}").stages["compress"]
 
@@ -90,7 +90,7 @@ def test_some_layers_take_less_than_all_and_blocks_further_on_more():
     assert of("wanda,layers=0:14", scan="block").stages["scan"] < of("wanda", scan="block").stages["scan"]
 
 
-def test_tasks_in_another_precision_take_its_speed_where_that_is_known_and_its_weights():
+def test_tasks_in_another_precision_use_its_speed_and_weights():
     tasks = [Task(task="piqa", limit=100)]
     half, full = spec("dense", tasks=tasks, scoring="bfloat16"), spec("dense", tasks=tasks)
     assert estimate(half).bytes > estimate(full).bytes
@@ -113,7 +113,7 @@ def test_tasks_in_another_precision_take_its_speed_where_that_is_known_and_its_w
     assert estimate(full, known).stages["tasks"] == pytest.approx(100)
 
 
-def test_a_stored_variant_is_not_made_again_to_be_scanned():
+def test_scanning_a_stored_variant_excludes_its_compression():
     asked, store = spec(scan="block"), Store()
     wanted = asked.model_copy(update={"perplexity": ()})
     assert estimate_left([wanted], store).stages["compress"] > 0
@@ -132,14 +132,14 @@ def test_all_windows_of_a_text_take_longer_than_some(tmp_path):
     assert seconds(2) < seconds(8) < seconds(None)
 
 
-def test_memory_grows_with_the_model_its_dtype_and_the_calibration():
+def test_memory_grows_with_model_dtype_and_calibration_data():
     assert of("dense").bytes < of("sparsegpt").bytes
     assert of(windows=16).bytes < of(windows=64).bytes
     assert of(dtype="bfloat16").bytes < of(dtype="float32").bytes
     assert of().bytes > 4 * 134_515_008  # fp32 weights alone
 
 
-def test_a_saved_model_is_read_by_another_process_beside_this_one(tmp_path):
+def test_saving_includes_the_memory_of_the_export_check(tmp_path):
     plain = spec("magnitude")
     saved = plain.model_copy(update={"save": str(tmp_path / "saved")})
     weights = 4 * load_shape(identify(MODEL)).parameters
@@ -155,7 +155,7 @@ def test_a_stored_run_of_the_same_kind_is_the_estimate_of_its_repetition():
     assert twice.seconds == pytest.approx(overhead() + 130)
 
 
-def test_the_likest_rows_count_and_other_devices_do_not():
+def test_most_similar_rows_count_and_other_devices_do_not():
     rows = [
         result(spec("sparsegpt"), 90.0, 20.0),
         result(spec("wanda"), 10.0, 20.0),
@@ -180,7 +180,7 @@ def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:
     return sum(estimate(part, measured).seconds for part in remaining_run(wanted, store))
 
 
-def test_only_what_this_machine_measured_tells_its_speed():
+def test_only_local_measurements_predict_the_speed():
     mine, shipped = result(spec("wanda"), 10.0, 20.0), result(spec("sparsegpt"), 90.0, 20.0)
     append_shipped(shipped, paths.SHIPPED_MEASURED / "one.jsonl")
     older = mine.measurements[0].model_copy(
@@ -195,7 +195,7 @@ def test_only_what_this_machine_measured_tells_its_speed():
     assert in_all(wanted, store, [mine]) != pytest.approx(nothing)
 
 
-def test_rows_of_methods_and_parameters_that_are_gone_tell_no_speed():
+def test_removed_methods_and_parameters_predict_no_speed():
     again = spec()
     known = result(again, seconds=90.0, perplexity_seconds=20.0)
     rows = []
@@ -210,7 +210,7 @@ def renamed(one: Result, model: str, key: str) -> Result:
     return one.model_copy(update={"variant": one.variant.model_copy(update={"model": model, "key": key})})
 
 
-def test_what_is_left_takes_what_the_history_says_as_that_changes(monkeypatch):
+def test_remaining_time_follows_changes_of_the_history(monkeypatch):
     shape = load_shape(identify(MODEL))
     monkeypatch.setattr(speeds, "shape_of", lambda model, revision: None if model == "gone" else shape)
     store, wanted = Store(), spec("wanda", windows=8)
@@ -241,7 +241,7 @@ def test_what_is_left_takes_what_the_history_says_as_that_changes(monkeypatch):
     assert check() == seconds[0]
 
 
-def test_a_model_whose_files_come_back_tells_its_speed_again(monkeypatch):
+def test_a_restored_model_predicts_its_speed_again(monkeypatch):
     store, wanted = Store(), spec("wanda", windows=8)
     store.put(result(spec("wanda"), 70.0, 60.0))
     expected = estimate_left([wanted], store).seconds

@@ -10,14 +10,14 @@ from tests.core.factories import make
 CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 
 
-def test_a_grid_is_made_again_with_its_bits():
+def test_quantised_variants_are_reproduced_with_their_bits():
     stages = (build_stage("wanda", 0.5, calibration=CALIBRATION), build_stage("rtn", pattern="3bit"))
     assert variant_spec(make(stages=stages).variant).stages == stages
     with pytest.raises(UserError, match="RTN takes no ratio"):
         variant_spec(make(stages=(build_stage("rtn", pattern="3bit").model_copy(update={"ratio": 0.5}),)).variant)
 
 
-def test_a_chain_is_made_of_the_very_stages_it_was_made_of():
+def test_a_chain_is_reproduced_with_the_same_stages():
     stages = (
         build_stage("magnitude", 0.5),
         build_stage("wanda", 0.7, calibration=CALIBRATION, seed=3, layers="0:3"),
@@ -40,12 +40,12 @@ def test_a_chain_is_made_of_the_very_stages_it_was_made_of():
         (Stage(method="magnitude", ratio=1.0), "Ratio 1.0 is outside"),
     ],
 )
-def test_what_this_version_would_make_otherwise_is_refused_with_the_reason(stage, says):
+def test_changed_stages_are_rejected_with_the_reason(stage, says):
     with pytest.raises(UserError, match=says):
         variant_spec(make(stages=(build_stage("magnitude", 0.5), stage)).variant)
 
 
-def test_what_parameters_make_unread_is_not_in_the_key():
+def test_unused_calibration_data_and_seed_are_not_in_the_key():
     settings = {"granularity": "layer"}
     bare = build_stage("llm-pruner", 0.5, settings=settings)
     assert bare == build_stage("llm-pruner", 0.5, settings=settings, calibration=CALIBRATION, seed=7)
@@ -93,7 +93,7 @@ def chain(*stages):
     ],
     ids=", ".join,
 )
-def test_these_keep_what_came_before(stages):
+def test_compatible_stage_orders_are_accepted(stages):
     check_stage_order(chain(*stages))
 
 
@@ -143,7 +143,7 @@ def test_these_keep_what_came_before(stages):
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
 )
-def test_what_would_lose_what_came_before_is_refused(stages, says):
+def test_orders_that_undo_an_earlier_stage_are_rejected(stages, says):
     with pytest.raises(UserError) as refused:
         check_stage_order(chain(*stages))
     assert says in str(refused.value)
@@ -160,7 +160,7 @@ def test_what_would_lose_what_came_before_is_refused(stages, says):
         (("flap@0.2", "magnitude@0.5"), "2:4", 0.6),
     ],
 )
-def test_a_pattern_comes_on_top_of_what_is_no_longer_there(before, pattern, ratio):
+def test_a_pattern_adds_to_the_removed_share(before, pattern, ratio):
     stages = chain(*before)
     assert pattern_ratio(stages, pattern) == pytest.approx(ratio, abs=1e-6)
     whole = chain(*before, f"wanda@{pattern}")

@@ -20,13 +20,13 @@ TEXT = [Perplexity.parse("passages-eval@2048:2")]
         (("slimllm@0.2+tensor-train@",), {"patterns": ("2x", "2.5x")}, 3, 3),
     ],
 )
-def test_a_grid_is_counted_before_it_is_made(chains, more, most, made):
+def test_a_grid_is_counted_before_expansion(chains, more, most, made):
     grid = Grid(models=("smollm2-135m",), chains=chains, **more)
     assert count(grid) == most
     assert len(expand_grid(grid, perplexity=TEXT)[0]) == made
 
 
-def test_an_amount_is_a_ratio_a_pattern_bits_or_a_factor():
+def test_amounts_are_ratios_patterns_bits_or_factors():
     assert parse_amount("0.30") == (0.3, None) and parse_amount("2:4") == (None, "2:4")
     assert parse_amount("4bit") == (None, "4bit") and parse_amount("1.5x") == (None, "1.5x")
     for text in ("half", "4:2", "x", "02x", "1.50x"):
