@@ -49,7 +49,7 @@ def test_an_asymmetric_grid_loses_no_more_than_the_rounding_of_its_minimum(wante
     assert ((back - on).abs() <= 2**-11 * least + 1e-6).all()
 
 
-def test_what_no_block_holds_is_rounded_as_any_weight():
+def test_weights_without_an_exact_block_type_are_rounded():
     asymmetric = find_grid(WEIGHT, 8, 32, symmetric=False)
     narrow = find_grid(WEIGHT, 4, 16)
     assert exact_type(asymmetric, "Q8_0") is None and exact_type(narrow, "Q4_0") is None

@@ -25,7 +25,7 @@ from tests.core.tiny import tiny
 @given(
     bits=st.sampled_from([2, 3, 4, 8]), rows=st.integers(1, 5), inputs=st.integers(1, 100), seed=st.integers(0, 1000)
 )
-def test_words_are_bit_for_bit_the_packages(bits, rows, inputs, seed):
+def test_packed_words_match_the_package_bit_by_bit(bits, rows, inputs, seed):
     draw = torch.Generator().manual_seed(seed)
     codes = torch.randint(-(2 ** (bits - 1)), 2 ** (bits - 1), (rows, inputs), generator=draw).to(torch.int8)
     words = packed(codes.to(torch.int16), bits)
@@ -33,7 +33,7 @@ def test_words_are_bit_for_bit_the_packages(bits, rows, inputs, seed):
     assert torch.equal(unpack_from_int32(words, bits, codes.shape), codes)
 
 
-def test_a_variant_is_loaded_exactly_and_its_zeros_are_kept(tmp_path):
+def test_a_variant_is_loaded_exactly_with_its_zeros(tmp_path):
     model, result = made("magnitude@0.5+rtn@4bit,group_size=32")
     before = copy.deepcopy(model.state_dict())
     shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
@@ -52,7 +52,7 @@ def test_a_variant_is_loaded_exactly_and_its_zeros_are_kept(tmp_path):
     )
 
 
-def test_bits_and_groups_that_differ_are_groups_of_their_own(tmp_path):
+def test_different_bits_and_group_sizes_get_their_own_groups(tmp_path):
     model = tiny("llama-gqa", **LLAMA)
     linears = [one for one in find_blocks(model).all_linears() if one.role != "k"]
     for place, linear in enumerate(linears):
@@ -69,13 +69,13 @@ def test_bits_and_groups_that_differ_are_groups_of_their_own(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["quantization_config"]["ignore"] == told["ignore"]
 
 
-def test_blocks_of_their_own_shapes_bring_their_own_code(tmp_path):
+def test_blocks_of_different_shapes_export_their_code(tmp_path):
     model, result = made("neuron-magnitude@0.3+rtn@4bit,group_size=0")
     shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
     assert shown.reason is None and shown.difference < 1e-3
 
 
-def test_an_embedding_on_a_grid_is_written_whole(tmp_path):
+def test_a_quantised_embedding_is_written_unpacked(tmp_path):
     model, result = made("rtn@4bit,group_size=32,on=embedding+rtn@4bit,group_size=32", tie_word_embeddings=True)
     CompressedTensors().write(model, bpe(), result.variant, tmp_path, "float32", lambda *_: None)
     stored = load_file(tmp_path / "model.safetensors")
@@ -83,7 +83,7 @@ def test_an_embedding_on_a_grid_is_written_whole(tmp_path):
     assert not any("lm_head" in name for name in stored)
 
 
-def test_what_it_cannot_hold_is_refused(tmp_path):
+def test_unsupported_variants_are_rejected(tmp_path):
     model, result = made("magnitude@0.5")
     with pytest.raises(UserError, match="no stage of this variant quantises them; export it as huggingface or gguf"):
         exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")

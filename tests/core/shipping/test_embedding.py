@@ -15,7 +15,7 @@ CHAIN = "slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0"
 
 
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-def test_a_chain_keeps_all_that_its_stages_made(tied):
+def test_a_chain_preserves_the_result_of_each_stage(tied):
     alone, _ = made("slimllm@0.2", tie_word_embeddings=tied)
     model, result = made(CHAIN, tie_word_embeddings=tied)
     shapes = [[find_units(find_blocks(one), place).geometry for place in range(3)] for one in (alone, model)]
@@ -28,7 +28,7 @@ def test_a_chain_keeps_all_that_its_stages_made(tied):
 
 @pytest.mark.matrix(chain=None)
 @pytest.mark.parametrize("chain", [CHAIN, "rotate+tensor-train@2x,head=explicit", "embedding-lowrank@2x"])
-def test_plain_transformers_reads_what_is_saved(chain, tmp_path):
+def test_plain_transformers_reads_the_checkpoint(chain, tmp_path):
     model, result = made(chain, tie_word_embeddings=True)
     shown = exported(model, result, bpe(), tmp_path / "out", "huggingface", "fp32")
     assert shown.reason is None and shown.same_tokens and shown.difference < 1e-4
@@ -36,7 +36,7 @@ def test_plain_transformers_reads_what_is_saved(chain, tmp_path):
     assert "trust_remote_code" in card and "of the embedding" in card
 
 
-def test_codes_of_the_linears_are_packed_beside_the_factors(tmp_path):
+def test_linears_are_packed_while_factors_are_not(tmp_path):
     model, result = made("embedding-lowrank@2x+rtn@4bit,group_size=32", tie_word_embeddings=True)
     assert isinstance(model.get_input_embeddings(), LowRankEmbedding)
     shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")
@@ -45,7 +45,7 @@ def test_codes_of_the_linears_are_packed_beside_the_factors(tmp_path):
     assert weights < 2 * result.footprint.model_parameters
 
 
-def test_gguf_has_no_form_for_factors(monkeypatch):
+def test_gguf_rejects_factors(monkeypatch):
     monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
     monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "llama"})
     for chain, label in ((CHAIN, "Tensor train"), ("embedding-lowrank@2x", "Low-rank embedding")):

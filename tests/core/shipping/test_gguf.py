@@ -33,7 +33,7 @@ def fields(folder):
     return {name: field.contents() for name, field in GGUFReader(file).fields.items()}
 
 
-def test_equal_blocks_are_an_ordinary_llama_whose_weights_any_reader_finds(tmp_path):
+def test_equal_blocks_are_exported_as_a_plain_llama(tmp_path):
     model, result = made("dense", attention_bias=True)
     for name, bias in model.named_parameters():
         if name.endswith("bias"):
@@ -51,7 +51,7 @@ def test_equal_blocks_are_an_ordinary_llama_whose_weights_any_reader_finds(tmp_p
 
 @pytest.mark.parametrize("chain", ["slimllm@0.3", "flap@0.3", "neuron-magnitude@0.3+rtn@4bit,group_size=16"])
 @pytest.mark.parametrize("kind", ["F16", "Q8_0"])
-def test_blocks_of_their_own_shapes_are_read_by_llama_cpp(chain, kind, tmp_path):
+def test_llama_cpp_reads_blocks_of_different_shapes(chain, kind, tmp_path):
     model, result = made(chain)
     blocks = find_blocks(model)
     shapes = [find_units(blocks, index).geometry for index in range(len(blocks.holder))]
@@ -68,14 +68,14 @@ def test_blocks_of_their_own_shapes_are_read_by_llama_cpp(chain, kind, tmp_path)
     assert ("padded with zero channels" in card) == (widths != [shape.channels for shape in shapes])
 
 
-def test_blocks_that_are_gone_leave_no_number(tmp_path):
+def test_removed_blocks_leave_no_gap_in_the_numbering(tmp_path):
     model, result = made("shortgpt@0.3")
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
     assert fields(tmp_path / "out")["llama.block_count"] == 2 and shown.difference < CLOSE
 
 
 @pytest.mark.parametrize("settings", ["", ",symmetric=false"])
-def test_a_grid_keeps_its_codes(settings, tmp_path):
+def test_quantised_weights_keep_their_codes(settings, tmp_path):
     model, result = made(f"magnitude@0.5+rtn@4bit,group_size=32{settings}")
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", gguf.GGUF().default(result.variant))
     assert "21 matrices keep the codes and scales of their grid." in (tmp_path / "out" / "README.md").read_text()
@@ -103,7 +103,7 @@ def _kinds(folder):
     return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
 
 
-def test_an_embedding_on_a_grid_keeps_its_codes_and_linears_of_mixed_bits_theirs(tmp_path):
+def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     model, result = made("rtn@4bit,group_size=32,on=embedding+rtn@8bit,group_size=32", tie_word_embeddings=True)
     form = gguf.GGUF()
     assert form.default(result.variant) == "Q8_0"
@@ -133,7 +133,7 @@ def test_an_embedding_on_a_grid_keeps_its_codes_and_linears_of_mixed_bits_theirs
         },
     ],
 )
-def test_slower_rotations_are_read(rope, tmp_path):
+def test_llama_cpp_reads_scaled_rope(rope, tmp_path):
     model, result = made("dense", rope_parameters={"rope_theta": 10000.0, **rope})
     assert exported(model, result, bpe(), tmp_path / "out", "gguf", "F16").difference < CLOSE
 
@@ -147,7 +147,7 @@ ODD = (
 
 
 @pytest.mark.parametrize("split", SPLITS)
-def test_llama_cpp_splits_texts_as_transformers_does(split, tmp_path, monkeypatch):
+def test_llama_cpp_tokenises_like_transformers(split, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "PROMPTS", ODD)
     tokenizer = bpe(split)
     model, result = made("dense")
@@ -166,14 +166,14 @@ def test_llama_cpp_splits_texts_as_transformers_does(split, tmp_path, monkeypatc
         ("slicegpt@0.3", "rotated blocks of SliceGPT"),
     ],
 )
-def test_what_it_cannot_hold_is_refused_before_anything_is_written(chain, what, tmp_path):
+def test_unsupported_variants_are_rejected_before_writing(chain, what, tmp_path):
     model, result = made(chain)
     with pytest.raises(UserError, match=f"GGUF does not support .*{what}.*export it as huggingface"):
         exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16")
     assert not (tmp_path / "new").exists()
 
 
-def test_weights_that_no_plain_llama_has_are_refused_whatever_the_stages_say(tmp_path):
+def test_weights_unknown_to_llama_are_rejected_whatever_the_stages(tmp_path):
     model, result = made("dense")
     model.model.norm = torch.nn.Sequential(model.model.norm)
     with pytest.raises(UserError, match=r"GGUF does not support model\.norm\.0\.weight, which no plain Llama has"):
@@ -181,7 +181,7 @@ def test_weights_that_no_plain_llama_has_are_refused_whatever_the_stages_say(tmp
     assert not list(tmp_path.iterdir())
 
 
-def test_another_architecture_or_tokenizer_is_refused():
+def test_an_unsupported_architecture_or_tokenizer_is_rejected():
     with pytest.raises(UserError, match="supports Llama and Gemma 3 models, and this one is qwen3"):
         architecture_of(tiny("qwen3").config.to_dict())
     with pytest.raises(UserError, match="RoPE type 'yarn'"):
@@ -190,13 +190,13 @@ def test_another_architecture_or_tokenizer_is_refused():
         split_name({"model": {"type": "WordLevel"}, "pre_tokenizer": {"type": "Whitespace"}})
 
 
-def test_a_vocabulary_of_many_more_rows_is_filled_up(tmp_path):
+def test_a_vocabulary_with_extra_rows_is_padded(tmp_path):
     model, result = made("dense", vocab_size=LLAMA["vocab_size"] + 64, tie_word_embeddings=True)
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
     assert shown.same_tokens and shown.difference < CLOSE
 
 
-def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path, monkeypatch):
     def full(writer, tensor):
         raise OSError("186624 requested and 95712 written")  # numpy's words
 
@@ -208,7 +208,7 @@ def test_a_full_disk_is_said_and_leaves_nothing(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("stage", ["save", "prove"])
-def test_one_that_is_cancelled_leaves_nothing(stage, tmp_path):
+def test_a_cancelled_export_leaves_no_files(stage, tmp_path):
     def stop(at, *_):
         if at == stage:
             raise CancelledError

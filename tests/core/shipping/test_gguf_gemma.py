@@ -30,7 +30,7 @@ def gemma(chain, **changes):
 
 
 @pytest.mark.parametrize("kinds", [[S, F, S, F], [S, S, S, S]])
-def test_llama_cpp_reads_what_we_read(kinds, tmp_path, monkeypatch):
+def test_llama_cpp_gives_the_same_outputs(kinds, tmp_path, monkeypatch):
     monkeypatch.setattr(proof, "PROMPTS", ("It's 1984 again; we'll say so, they've said 12345 times.", *ODD))
     model, result = gemma("dense", layer_types=kinds)
     for name, weight in model.named_parameters():
@@ -44,7 +44,7 @@ def test_llama_cpp_reads_what_we_read(kinds, tmp_path, monkeypatch):
     assert told.get("gemma3.attention.sliding_window_pattern") == (2 if F in kinds else None)
 
 
-def test_any_reader_finds_the_weights(tmp_path):
+def test_gguf_readers_find_the_weights(tmp_path):
     model, result = gemma("dense", layer_types=[S] * 4)
     exported(model, result, pieces(), tmp_path / "out", "gguf", "F16")
     read = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model-F16.gguf", dtype=torch.float32)
@@ -64,7 +64,7 @@ def test_zeros_and_codes_are_read(chain, tmp_path):
     assert kinds["blk.0.attn_q.weight"] == kind and kinds["blk.0.post_ffw_norm.weight"] == "F32"
 
 
-def test_blocks_of_different_sizes_or_at_other_steps_are_refused(tmp_path):
+def test_different_block_sizes_or_window_patterns_are_rejected(tmp_path):
     with pytest.raises(UserError, match="does not support a Gemma 3 with blocks of different sizes; export it as hugg"):
         exported(*gemma("flap@0.3"), pieces(), tmp_path / "out", "gguf", "F16")
     with pytest.raises(UserError, match="without a regular period of full-attention blocks"):
@@ -72,7 +72,7 @@ def test_blocks_of_different_sizes_or_at_other_steps_are_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_what_llama_cpp_computes_otherwise_is_refused():
+def test_configurations_unlike_llama_cpp_are_rejected():
     plain = tiny("gemma3-mqa").config.to_dict()
     assert architecture_of(plain).label == "Gemma 3"
     for changed, said in (
@@ -85,6 +85,6 @@ def test_what_llama_cpp_computes_otherwise_is_refused():
             architecture_of(plain | changed)
 
 
-def test_steps_are_told_by_the_last_of_them():
+def test_window_pattern_period_ends_at_the_last_full_block():
     assert period([S] * 5 + [F]) == 6 and period([S, S, F] * 3) == 3 and period([F] * 3) == 1 and period([S] * 18) == 19
     assert of_pieces({"model": {"type": "BPE", "byte_fallback": True}, "normalizer": None}) is False

@@ -22,7 +22,7 @@ def told(ids=(1, 2), top=((0, -0.5), (1, -1.5))):
     return {"prompts": [{"ids": list(ids), "top": list(top)}], "tokens_per_second": 7.0, "versions": {"it": "1"}}
 
 
-def test_the_largest_difference_and_other_tokens_are_told():
+def test_largest_difference_and_different_tokens_are_reported():
     same = compared(told(), [([1, 2], OURS)])
     assert same.same_tokens and same.difference == 0 and same.same_first == 1
     assert same.words() == (
@@ -37,7 +37,7 @@ def test_the_largest_difference_and_other_tokens_are_told():
     assert "differ by at most 0.5 (a factor of 1.65 in probability)" in other.words()
 
 
-def test_usual_differences_are_given_for_measured_types_alone():
+def test_usual_differences_are_given_only_for_measured_types():
     huggingface, gguf, _ = FORMATS
     said = gguf.usual_words("Q8_0")
     assert said == "Log-probabilities in Q8_0 differed by 0.18 to 0.32 in four exports of the default model."
@@ -45,7 +45,7 @@ def test_usual_differences_are_given_for_measured_types_alone():
     assert huggingface.usual_words("float32") == ""
 
 
-def test_what_is_usual_is_what_the_documentation_measured():
+def test_usual_differences_match_the_documentation():
     table = [line.split("|")[1:-1] for line in (PROJECT / "docs" / "export.md").read_text().splitlines()]
     rows = [row for row in table if len(row) == 10 and row[0].strip().startswith("`")]
     for place, kind in ((3, "F16"), (6, "Q8_0"), (9, "Q4_0")):
@@ -58,13 +58,13 @@ def test_a_runtime_that_is_not_installed_is_named():
     assert found.words() == "Export not checked: install no-such-package (pip install 'slimscope[export]') to check it."
 
 
-def test_files_that_a_runtime_cannot_read_are_said(tmp_path):
+def test_files_that_a_runtime_cannot_read_are_reported(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF and no more")
     found = verify_export(Runtime("in_llama_cpp", ("xllamacpp",)), tmp_path / "model.gguf", [], 1, lambda: None)
     assert found.reason.startswith("xllamacpp could not read it (exit code 1): RuntimeError: ")
 
 
-def test_what_is_no_proof_is_none(tmp_path):
+def test_invalid_check_files_are_ignored(tmp_path):
     assert read_proof(tmp_path) is None
     (tmp_path / proof.FILE).write_text("{}x")
     assert read_proof(tmp_path) is None
@@ -84,7 +84,7 @@ def test_a_runtime_imports_nothing_of_this_project(script):
     assert imported and not names & {"core", "dashboard", "tests", "benchmarks"}
 
 
-def test_blocks_with_code_of_their_own_are_read_by_plain_transformers(tmp_path):
+def test_plain_transformers_reads_blocks_with_custom_code(tmp_path):
     model, result = made("slicegpt@0.3")
     shown = exported(model, result, bpe(), tmp_path / "out", "huggingface", "fp32")
     assert shown.same_tokens and shown.difference < 1e-3 and list(shown.versions) == ["transformers"]

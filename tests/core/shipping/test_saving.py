@@ -35,7 +35,7 @@ def on_disk(folder):
 
 
 @pytest.mark.parametrize("method", ["wanda", "slimllm"])
-def test_a_checkpoint_has_the_precision_and_the_size_that_were_told(method, larger, tmp_path, capsys):
+def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_path, capsys):
     measuring = ["--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"]
     assert main(["run", str(larger), method, "--ratio", "0.3", *measuring, "--json"]) == 0
     key = json.loads(capsys.readouterr().out)["variant"]["key"]
@@ -56,7 +56,7 @@ def test_a_checkpoint_has_the_precision_and_the_size_that_were_told(method, larg
     assert key in [result["variant"]["key"] for result in json.loads(capsys.readouterr().out)]
 
 
-def test_a_run_saves_beside_its_numbers_which_stay_those_of_its_own_precision(tmp_path, capsys):
+def test_saving_in_another_precision_does_not_change_the_numbers(tmp_path, capsys):
     assert main([*RUN, "--json"]) == 0
     plain = json.loads(capsys.readouterr().out)
     saved = tmp_path / "saved"
@@ -70,14 +70,14 @@ def test_a_run_saves_beside_its_numbers_which_stay_those_of_its_own_precision(tm
     assert f"{plain['measurements'][0]['value']:.4g}" in (saved / "README.md").read_text()  # the card has them already
 
 
-def test_by_default_it_is_saved_as_it_was_computed(tmp_path, capsys):
+def test_default_precision_is_the_computed_one(tmp_path, capsys):
     saved = tmp_path / "saved"
     assert main([*RUN, "--dtype", "bfloat16", "--save", str(saved)]) == 0
     assert "MB, bf16." in capsys.readouterr().err
     assert AutoModelForCausalLM.from_pretrained(saved).dtype == torch.bfloat16
 
 
-def test_a_weight_beyond_the_precision_is_refused_and_nothing_is_written(tmp_path):
+def test_a_weight_beyond_the_precision_is_rejected_before_writing(tmp_path):
     model = tiny(vocab_size=320)
     model.model.norm.weight.data[0] = 1e5
     with pytest.raises(UserError, match="A weight of 1e\\+05 exceeds the range of fp16"):
@@ -85,6 +85,6 @@ def test_a_weight_beyond_the_precision_is_refused_and_nothing_is_written(tmp_pat
     assert not (tmp_path / "out").exists() and model.dtype == torch.float32
 
 
-def test_a_folder_that_is_gone_is_said(tmp_path):
+def test_a_deleted_folder_is_reported(tmp_path):
     said = saved_words(str(tmp_path / "gone"), "fp32", "")
     assert said.endswith("as fp32, but the folder cannot be read: No such file or directory.")
