@@ -21,7 +21,7 @@ def isolated(results_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
 
 
-def test_a_number_stored_with_the_clock_set_back_is_seen(database, monkeypatch):
+def test_numbers_stored_with_the_clock_set_back_are_detected(database, monkeypatch):
     store = Store()
     known = RowCache(store, lambda result, own: result)
     store.put(make(perplexity(20.0)))
@@ -32,7 +32,7 @@ def test_a_number_stored_with_the_clock_set_back_is_seen(database, monkeypatch):
     assert known.of("m").values[KEY].measurements[0].value == 21.0
 
 
-def test_a_change_never_has_the_stamp_of_an_earlier_state(database):
+def test_every_change_has_a_new_stamp(database):
     store, seen = Store(), []
     for change in (
         lambda: store.put(make(perplexity(1.0))),
@@ -59,7 +59,7 @@ for i in range(20):
 """
 
 
-def test_each_of_many_changes_at_once_is_counted(database):
+def test_concurrent_changes_are_all_counted(database):
     Store()
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, name], cwd=paths.PROJECT, stderr=subprocess.PIPE, text=True)
@@ -73,7 +73,7 @@ def test_each_of_many_changes_at_once_is_counted(database):
     assert store.stamp()[0] == (1, 60)
 
 
-def test_the_clock_of_the_database_is_read(database):
+def test_database_clock_is_used(database):
     store = Store()
     with store.begin() as connection:
         first, second = (connection.execute(select(Now())).scalar() for _ in range(2))
@@ -82,7 +82,7 @@ def test_the_clock_of_the_database_is_read(database):
     assert first <= second
 
 
-def test_a_database_of_before_keeps_the_order_of_its_variants(results_dir):
+def test_an_older_database_keeps_the_order_of_its_variants(results_dir):
     from alembic import command
     from alembic.config import Config
 
@@ -106,7 +106,7 @@ def test_a_database_of_before_keeps_the_order_of_its_variants(results_dir):
         assert connection.execute(select(jobs.c.created, jobs.c.host)).one() == (5.0, None)
 
 
-def test_a_database_that_lost_its_counters_says_so():
+def test_a_database_without_counters_is_reported():
     store = Store()
     with store.begin() as connection:
         connection.execute(delete(counters))

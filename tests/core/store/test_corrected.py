@@ -17,7 +17,7 @@ def read(row):
     return corrected(make(row)).measurements[0]
 
 
-def test_the_windows_of_a_text_with_a_record_are_no_longer_independent(results_dir):
+def test_texts_with_a_record_have_correlated_windows(results_dir):
     store = Store()
     store.put(make(perplexity(20.0, stderr=0.5)))
     (row,) = store.get(KEY).measurements
@@ -27,7 +27,7 @@ def test_the_windows_of_a_text_with_a_record_are_no_longer_independent(results_d
     assert store.get(KEY).measurements == (row,)
 
 
-def test_a_row_that_an_earlier_record_widened_is_widened_by_this_one():
+def test_rows_widened_by_an_earlier_record_use_the_current_one():
     assert read(perplexity(20.0, stderr=1.0, inflation=4.0)).stderr == pytest.approx(0.5 * math.sqrt(LARGER))
 
 
@@ -39,5 +39,5 @@ def test_a_row_that_an_earlier_record_widened_is_widened_by_this_one():
         perplexity(20.0, window=512, stderr=0.5),
     ],
 )
-def test_all_other_rows_stay_as_they_are(row):
+def test_other_rows_do_not_change(row):
     assert read(row) == row

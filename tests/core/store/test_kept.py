@@ -38,7 +38,7 @@ def results(known):
     return {key: result for key, (result, _) in known.values.items()}
 
 
-def test_only_what_has_changed_is_made_again(kept):
+def test_only_changed_rows_are_rebuilt(kept):
     store, known, made = kept
     store.put(make(perplexity(20.0), layers=(LAYER,)))
     store.put(make(perplexity(5.0), key=OTHER))
@@ -51,7 +51,7 @@ def test_only_what_has_changed_is_made_again(kept):
     assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER, KEY]
 
 
-def test_shipped_numbers_are_among_them_and_told_from_the_users_own(kept, folder):
+def test_bundled_numbers_are_included_and_marked(kept, folder):
     store, known, _ = kept
     append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
     append_shipped(make(perplexity(5.0), key=OTHER), folder / "a.jsonl")
@@ -63,7 +63,7 @@ def test_shipped_numbers_are_among_them_and_told_from_the_users_own(kept, folder
     assert [row.value for row in results(known.of("m"))[KEY].measurements] == [21.0, 31.0]
 
 
-def test_rows_that_cannot_be_used_are_named_as_long_as_they_are_there(kept):
+def test_unusable_rows_are_named_until_they_are_removed(kept):
     store, known, made = kept
     store.put(make(perplexity(20.0)))
     store.put(make(perplexity(5.0), key=OTHER))
@@ -76,7 +76,7 @@ def test_rows_that_cannot_be_used_are_named_as_long_as_they_are_there(kept):
     assert known.of("m").warnings == () and results(known.of("m")) == without_layers(store)
 
 
-def test_models_lie_apart_and_few_are_kept(kept):
+def test_models_are_cached_separately_and_only_a_few(kept):
     store, known, made = kept
     for place in range(MOST + 1):
         one = make(perplexity(20.0), key=f"{place:064x}")
@@ -90,7 +90,7 @@ def test_models_lie_apart_and_few_are_kept(kept):
     assert known.of("none").values == {}
 
 
-def test_models_are_named_by_how_many_variants_they_have(folder):
+def test_models_are_sorted_by_their_number_of_variants(folder):
     store = Store()
     assert store.model_ids() == []
     append_shipped(make(perplexity(20.0)), folder / "a.jsonl")
@@ -101,7 +101,7 @@ def test_models_are_named_by_how_many_variants_they_have(folder):
     assert store.model_ids() == [ModelId("larger", "r"), ModelId("m", "r")]
 
 
-def test_some_are_what_is_read_of_them_but_for_their_layers(folder):
+def test_selected_results_are_read_without_layers(folder):
     store = Store()
     append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
     store.put(make(perplexity(21.0)))

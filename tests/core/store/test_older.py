@@ -68,7 +68,7 @@ def store_samples_next_to(file, result):
 
 
 @pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
-def test_a_database_of_any_schema_comes_in_and_stays_as_it_is(tmp_path, revision):
+def test_databases_of_any_schema_are_imported_unchanged(tmp_path, revision):
     one = make(perplexity(VALUE), perplexity(30.0, window=128))
     old = {"key": WANDA["key"], "model": WANDA["model"], "method": "wanda", "variant": json.dumps(WANDA)}
     old |= {"variant": json.dumps(WANDA, separators=(",", ":")), "footprint": FOOTPRINT, "layers": LAYERS}
@@ -97,7 +97,7 @@ def test_a_database_of_any_schema_comes_in_and_stays_as_it_is(tmp_path, revision
     assert again.words() == "Imported 0 numbers of 0 variants, 0 with samples; 3 existing numbers did not change."
 
 
-def test_numbers_that_are_there_are_kept(tmp_path):
+def test_existing_numbers_are_preserved(tmp_path):
     store = Store()
     store.put(make(perplexity(21.0), made=({"seconds": 2.0},)))
     store.put(make(perplexity(5.0), key=OTHER))
@@ -111,7 +111,7 @@ def test_numbers_that_are_there_are_kept(tmp_path):
     assert store.samples(KEY, mine.measurements[0]) is None
 
 
-def test_changes_that_lie_in_the_log_beside_come_in_and_stay_there(tmp_path):
+def test_changes_in_the_write_ahead_log_are_imported(tmp_path):
     file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)), revision="0003")
     connection = sqlite3.connect(file)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -127,7 +127,7 @@ def test_changes_that_lie_in_the_log_beside_come_in_and_stay_there(tmp_path):
     assert Store().get(KEY).measurements[0].value == 22.0
 
 
-def test_rows_that_cannot_be_read_are_named_and_the_others_come_in(tmp_path, capsys):
+def test_unreadable_rows_are_named_and_the_rest_is_imported(tmp_path, capsys):
     bad, _ = written(make(perplexity(5.0), key=OTHER))
     file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)), first=[(bad | {"footprint": "{}"}, [])])
     assert main(["results", "import", str(file)]) == 0
@@ -169,7 +169,7 @@ def foreign(file):
         (lambda file: (file.unlink(), file.mkdir()), "local.db cannot be read: Is a directory."),
     ],
 )
-def test_what_is_no_database_of_this_program_is_one_sentence(tmp_path, change, words, capsys):
+def test_a_foreign_database_gives_one_sentence(tmp_path, change, words, capsys):
     file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)))
     change(file)
     assert main(["results", "import", str(file)]) == 2
@@ -178,7 +178,7 @@ def test_what_is_no_database_of_this_program_is_one_sentence(tmp_path, change, w
     assert not Store().read().results
 
 
-def test_the_database_in_use_is_refused(results_dir):
+def test_database_in_use_is_rejected(results_dir):
     Store().put(make(perplexity(20.0)))
     with pytest.raises(UserError, match="is the database in use"):
         import_database(results_dir / "local.db", Store())

@@ -14,7 +14,7 @@ def frame():
     return tidy(paper_results().values())
 
 
-def test_every_value_of_a_known_task_or_text_is_there_once(frame):
+def test_every_published_value_appears_once(frame):
     rows = bundled.published()
     wanted = rows[rows["measure"] != ""]
     assert len(frame) == len(wanted) > 300
@@ -23,13 +23,13 @@ def test_every_value_of_a_known_task_or_text_is_there_once(frame):
     assert set(frame["origin"]) == {"published"} and frame["stderr"].isna().all()
 
 
-def test_models_are_those_of_the_catalogue_by_size():
+def test_published_models_are_in_the_catalogue_sorted_by_size():
     models = models_of(paper_results().values())
     assert models[0] == "opt-125m" and models[-1] == "opt-175b"
     assert {"llama-7b", "llama-2-7b"} < set(models)
 
 
-def test_a_value_is_under_its_own_name(frame):
+def test_a_published_value_has_its_series_and_protocol(frame):
     row = frame[
         (frame["model"] == "opt-13b") & (frame["pattern"] == "2:4") & (frame["dataset"] == "wikitext2")
     ].squeeze()
@@ -37,12 +37,12 @@ def test_a_value_is_under_its_own_name(frame):
     assert row["protocol"] == "window 2048, all windows, paper SparseGPT, table 1, unknown precision"
 
 
-def test_what_was_tuned_comes_of_what_was_not(frame):
+def test_tuned_series_have_the_untuned_parent(frame):
     rows = frame[(frame["model"] == "llama-7b") & (frame["series_label"] == "SlimLLM + LoRA (published)")]
     assert set(rows["parent_label"]) == {"SlimLLM (published)"} and set(rows["ratio"]) == {0.2, 0.5}
 
 
-def test_nothing_of_it_is_made_here():
+def test_published_results_cannot_be_reproduced():
     for result in paper_results().values():
         assert result.variant.is_external and result.footprint is None
     pruned = next(one for one in paper_results().values() if one.variant.method != "dense")

@@ -85,7 +85,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_a_shipped_line_that_no_page_could_show_is_named(kind, shipped_folder):
+def test_an_invalid_bundled_line_is_named(kind, shipped_folder):
     changes, told = ODD[kind]
     shipped_folder.mkdir()
     (shipped_folder / "a.jsonl").write_text(written(**changes) + "\n" + make(key=OTHER).model_dump_json())
@@ -96,13 +96,13 @@ def test_a_shipped_line_that_no_page_could_show_is_named(kind, shipped_folder):
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"schema_version":1,"variant":' + "[" * 100_000, "9" * 5000])
-def test_a_shipped_line_that_python_cannot_read_is_named(line, shipped_folder):
+def test_an_unparsable_bundled_line_is_named(line, shipped_folder):
     shipped_folder.mkdir()
     (shipped_folder / "a.jsonl").write_text(line)
     assert read_measured() == ({}, ("a.jsonl, line 1 is skipped: it is not JSON.",))
 
 
-def test_a_task_has_a_perplexity_of_its_own_without_windows(capsys):
+def test_task_perplexity_has_no_windows(capsys):
     protocol = {"limit": 8, "fewshot": 0, "version": 1.0, "dtype": "float32"}
     lambada = Measurement(metric="perplexity", dataset="lambada_openai", value=9.0, n=8, protocol=protocol)
     Store().put(make(perplexity(20.0), lambada))
@@ -112,7 +112,7 @@ def test_a_task_has_a_perplexity_of_its_own_without_windows(capsys):
     assert "lambada_openai:8" in capsys.readouterr().out
 
 
-def test_what_is_read_is_written_again_as_it_was(shipped_folder):
+def test_rows_survive_reading_and_writing(shipped_folder):
     details = {"created": "2025", "versions": {"torch": "2"}, "seconds": 3, "unknown": [1]}
     line = written(variant__made=[details], variant__details=details, measurements__0__details=details)
     assert json.loads(Result.model_validate_json(line).model_dump_json()) == json.loads(line)
@@ -129,7 +129,7 @@ VARIANTS = {
 
 
 @pytest.mark.parametrize("kind", VARIANTS)
-def test_a_stored_variant_that_cannot_be_read_is_named_and_made_again(kind, caplog):
+def test_an_unreadable_variant_is_named_and_recomputed(kind, caplog):
     values, told = VARIANTS[kind]
     store = Store()
     store.put(make(perplexity(20.0)))
@@ -146,7 +146,7 @@ def test_a_stored_variant_that_cannot_be_read_is_named_and_made_again(kind, capl
 @pytest.mark.parametrize(
     "data", ["{}", "null", '{"colour":1}', perplexity(1.0).model_dump_json().replace("2048", '"x"')]
 )
-def test_a_stored_number_that_cannot_be_read_is_named_and_measured_again(data):
+def test_an_unreadable_number_is_named_and_measured_again(data):
     store = Store()
     store.put(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)))
     damage(store, measurements, measurements.c.data.contains("2048"), data=data)
@@ -157,7 +157,7 @@ def test_a_stored_number_that_cannot_be_read_is_named_and_measured_again(data):
     assert [row.value for row in store.get(KEY).measurements] == [30.0, 21.0] and not store.read().warnings
 
 
-def test_layers_that_cannot_be_read_cost_no_number():
+def test_unreadable_layers_do_not_lose_the_numbers():
     store = Store()
     store.put(make(perplexity(20.0), layers=(LAYER,)))
     damage(store, variants, variants.c.key == KEY, layers="[1]")
@@ -165,7 +165,7 @@ def test_layers_that_cannot_be_read_cost_no_number():
     assert results[KEY] == make(perplexity(20.0)) and "layers" in warning
 
 
-def test_a_text_that_is_damaged_on_the_disk_is_named():
+def test_a_damaged_text_column_is_named():
     store = Store()
     store.put(make(perplexity(20.0)))
     store.put(make(perplexity(5.0), key=OTHER))
@@ -178,7 +178,7 @@ def test_a_text_that_is_damaged_on_the_disk_is_named():
     assert "unicode" in warning
 
 
-def test_a_method_that_this_version_lacks_ends_no_estimate():
+def test_unknown_methods_do_not_break_estimates():
     spec_ = RunSpec.model_validate_json(
         '{"variant":{"model":"smollm2-135m","revision":"1","stages":[{"method":"wanda","ratio":0.5,'
         '"calibration":{"corpus":"c4-sample","windows":16,"window":2048}}]}}'
@@ -200,7 +200,7 @@ def odd_job(store):
     return queue
 
 
-def test_a_job_that_cannot_be_read_is_named_and_deleted(odd_job):
+def test_an_unreadable_job_is_named_and_can_be_deleted(odd_job):
     assert [job.spec for job in odd_job.jobs()] == [spec("steps")]
     (odd,) = odd_job.unreadable()
     assert (odd.id, odd.active) == (1, False)
@@ -213,7 +213,7 @@ def test_a_job_that_cannot_be_read_is_named_and_deleted(odd_job):
 
 
 @pytest.mark.usefixtures("quick_supervisor")
-def test_a_waiting_job_that_cannot_be_read_fails_and_holds_up_no_other(odd_job, store, queue):
+def test_an_unreadable_queued_job_fails_and_blocks_no_other(odd_job, store, queue):
     damage(store, jobs, jobs.c.id == 1, state="queued")
     until(lambda: not odd_job.unreadable()[0].active)
     with store.begin() as connection:
@@ -224,7 +224,7 @@ def test_a_waiting_job_that_cannot_be_read_fails_and_holds_up_no_other(odd_job, 
 
 
 @pytest.mark.usefixtures("quick_supervisor")
-def test_a_running_row_of_nobody_holds_up_no_other(odd_job, store, queue):
+def test_a_running_job_without_a_supervisor_blocks_no_other(odd_job, store, queue):
     damage(store, jobs, jobs.c.id == 1, state="running", supervisor=None, started=None)
     until(lambda: not odd_job.unreadable()[0].active)
     assert ended(queue, 2).state == "done"
@@ -232,7 +232,7 @@ def test_a_running_row_of_nobody_holds_up_no_other(odd_job, store, queue):
 
 @pytest.mark.model
 @pytest.mark.usefixtures("machine")
-def test_the_command_line_survives_names_and_deletes(capsys, shipped_folder, tmp_path, monkeypatch):
+def test_command_line_names_and_deletes_damaged_rows(capsys, shipped_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))
     store = Store()
     store.put(make(perplexity(20.0), key=KEY))
@@ -254,7 +254,7 @@ def test_the_command_line_survives_names_and_deletes(capsys, shipped_folder, tmp
     assert KEY not in Store().local_keys()
 
 
-def test_an_imported_variant_that_is_damaged_is_named_and_not_said_to_be_made_again(caplog):
+def test_damaged_imports_are_named_with_the_advice_to_reimport(caplog):
     store = Store()
     store_imports(read_imports([sheet(PERPLEXITY, ACCURACY)], None, store), store)
     with store.begin() as connection:
@@ -265,7 +265,7 @@ def test_an_imported_variant_that_is_damaged_is_named_and_not_said_to_be_made_ag
     assert [row.metric for row in result.measurements] == ["perplexity"] and result.footprint is None
 
 
-def test_a_variant_that_was_made_here_needs_its_footprint():
+def test_measured_variants_need_a_footprint():
     store = Store()
     store.put(make(perplexity(20.0)))
     with store.begin() as connection:

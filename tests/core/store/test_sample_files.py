@@ -61,7 +61,7 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
 @pytest.mark.parametrize("shipped", [False, True], ids=["own", "shipped"])
-def test_a_damaged_file_counts_as_none_and_is_named(damage, shipped, caplog):
+def test_a_damaged_file_counts_as_missing_and_is_named(damage, shipped, caplog):
     store = Store()
     file = store.put_samples(KEY, TASK, FRAME)
     if shipped:
@@ -81,7 +81,7 @@ def test_a_damaged_file_counts_as_none_and_is_named(damage, shipped, caplog):
     assert bool(samples.damaged([KEY])) == shipped  # the shipped one still is
 
 
-def test_a_file_that_gives_another_number_is_named(caplog):
+def test_a_file_that_contradicts_the_number_is_named(caplog):
     store, other = Store(), TASK.model_copy(update={"value": 0.75})
     file = store.put_samples(KEY, TASK, FRAME)
     assert store.samples(KEY, other) is None and store.samples(KEY, other) is None
@@ -92,7 +92,7 @@ def test_a_file_that_gives_another_number_is_named(caplog):
     assert samples.damaged([KEY]) == [] and not samples.lost(KEY, other)
 
 
-def test_a_file_that_gives_the_number_again_is_not_named():
+def test_a_file_that_matches_the_number_is_not_named():
     store, other = Store(), TASK.model_copy(update={"value": 0.75})
     store.put_samples(KEY, TASK, FRAME)
     assert store.samples(KEY, other) is None and len(samples.damaged([KEY])) == 1
@@ -106,7 +106,7 @@ def test_a_file_without_the_metric_is_not_named():
     assert store.samples(KEY, norm) is None and samples.damaged([KEY]) == [] and not samples.lost(KEY, norm)
 
 
-def test_the_shipped_samples_stand_in_for_those_of_another_number():
+def test_bundled_samples_replace_those_of_another_number():
     store, other = Store(), TASK.model_copy(update={"value": 0.75})
     store.put_samples(KEY, other, FRAME.assign(acc=[1.0, 1.0, 1.0, 0.0] * 10))
     samples.ship_samples(make(other), paths.SHIPPED_MEASURED)
@@ -114,7 +114,7 @@ def test_the_shipped_samples_stand_in_for_those_of_another_number():
     assert len(store.samples(KEY, other)) == 40 and samples.damaged([KEY]) == []
 
 
-def test_the_shipped_samples_stand_in_for_damaged_ones():
+def test_bundled_samples_replace_damaged_ones():
     store = Store()
     file = store.put_samples(KEY, TASK, FRAME)
     samples.ship_samples(make(TASK), paths.SHIPPED_MEASURED)
@@ -125,7 +125,7 @@ def test_the_shipped_samples_stand_in_for_damaged_ones():
     assert samples.damaged([KEY]) == []
 
 
-def test_samples_are_on_the_disk_before_they_have_their_name(monkeypatch):
+def test_samples_are_synced_before_their_rename(monkeypatch):
     done = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: done.append(os.readlink(f"/proc/self/fd/{descriptor}")))
     rename = os.replace
@@ -134,7 +134,7 @@ def test_samples_are_on_the_disk_before_they_have_their_name(monkeypatch):
     assert done == [str(file.with_suffix(f".{os.getpid()}.part")), "renamed", str(file.parent)]
 
 
-def test_samples_that_cannot_be_written_leave_nothing(monkeypatch):
+def test_samples_that_cannot_be_written_leave_no_files(monkeypatch):
     monkeypatch.setattr(sample_files, "_sync", lambda path: (_ for _ in ()).throw(OSError(28, "No space left")))
     with pytest.raises(StorageError, match=r"cannot be written to .*: No space left"):
         Store().put_samples(KEY, TASK, FRAME)

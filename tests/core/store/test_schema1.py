@@ -83,7 +83,7 @@ def check(trained, wanda):
         assert written == [layer | {"stage": 0} for layer in json.loads(LAYERS)]
 
 
-def test_shipped_lines_are_read(folder):
+def test_bundled_lines_are_read(folder):
     (folder / "old.jsonl").write_bytes(line(TRAINED) + b"\n" + line(WANDA) + b"\n")
     found, warnings = read_measured()
     assert warnings == ()
@@ -92,7 +92,7 @@ def test_shipped_lines_are_read(folder):
     assert read_measured() == (found, ())
 
 
-def test_a_local_database_is_read_and_written_anew_with_the_next_number():
+def test_a_local_database_is_migrated_with_the_next_number():
     store = Store()
     with store.begin() as connection:
         for variant in (TRAINED, WANDA):
@@ -119,7 +119,7 @@ def test_a_local_database_is_read_and_written_anew_with_the_next_number():
     check(*Store().results())
 
 
-def test_the_version_is_the_one_that_gives_the_key(monkeypatch):
+def test_version_is_derived_from_the_key(monkeypatch):
     assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
     monkeypatch.setattr(get_stage("slimllm"), "version", 3)
     monkeypatch.setattr(get_stage("lora"), "version", 2)
@@ -136,7 +136,7 @@ def test_the_version_is_the_one_that_gives_the_key(monkeypatch):
         ({"method": "newer", "stages": [{"name": "newer", "parameters": {"a": 1}}]}, "uses 'newer', which"),
     ],
 )
-def test_what_no_version_gives_is_readable_and_not_made_again(change, says):
+def test_unknown_versions_are_readable_but_not_reproducible(change, says):
     result = parse_result(line(WANDA | change))
     assert [stage.version for stage in result.variant.stages] == [0]
     assert result.variant.stages[0].parameters == (WANDA | change)["stages"][0]["parameters"]
@@ -145,7 +145,7 @@ def test_what_no_version_gives_is_readable_and_not_made_again(change, says):
         variant_spec(result.variant)
 
 
-def test_layers_are_those_of_the_stage_that_changed_linears():
+def test_layers_belong_to_the_stage_that_changed_linears():
     stages = [{"name": "dense"}, {"name": "wanda", "parameters": {}}, TRAINED["stages"][1]]
     result = parse_result(line(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}))
     assert [layer.stage for layer in result.layers] == [1]

@@ -23,7 +23,7 @@ def values(result):
     return {(m.dataset, m.protocol["window"]): m.value for m in result.measurements}
 
 
-def test_lines_with_one_key_are_merged_across_files_and_the_last_wins(folder):
+def test_lines_of_one_key_are_merged_and_the_last_wins(folder):
     append_shipped(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)), folder / "a.jsonl")
     append_shipped(make(perplexity(5.0), key=OTHER), folder / "a.jsonl")
     append_shipped(make(perplexity(21.0), zeros=60), folder / "b.jsonl")
@@ -35,12 +35,12 @@ def test_lines_with_one_key_are_merged_across_files_and_the_last_wins(folder):
     assert warnings == ()
 
 
-def test_a_folder_that_is_not_there_is_empty():
+def test_a_missing_folder_counts_as_empty():
     assert read_measured() == ({}, ())
     assert Store().read().warnings == ()
 
 
-def test_damage_is_named_and_costs_nothing_else(folder, caplog):
+def test_damage_is_named_and_loses_no_other_lines(folder, caplog):
     folder.mkdir()
     good = make(perplexity(20.0)).model_dump_json()
     later = good.replace('"schema_version":2', '"schema_version":3')
@@ -63,7 +63,7 @@ def test_damage_is_named_and_costs_nothing_else(folder, caplog):
     assert len(Store().results()) == 2
 
 
-def test_a_line_that_was_cut_short_does_not_damage_the_next(folder):
+def test_a_truncated_line_does_not_damage_the_next(folder):
     file = folder / "a.jsonl"
     append_shipped(make(perplexity(20.0)), file)
     file.write_bytes(file.read_bytes() + b'{"schema_version":2,"vari')
@@ -73,7 +73,7 @@ def test_a_line_that_was_cut_short_does_not_damage_the_next(folder):
     assert len(warnings) == 1
 
 
-def test_files_are_read_once_until_they_change(folder):
+def test_files_are_read_again_only_after_a_change(folder):
     append_shipped(make(perplexity(20.0)), folder / "a.jsonl")
     first = read_measured()
     assert read_measured() is first
@@ -83,13 +83,13 @@ def test_files_are_read_once_until_they_change(folder):
     assert read_measured() == ({}, ())
 
 
-def test_a_line_that_cannot_be_written_is_said_in_a_sentence(tmp_path):
+def test_a_line_that_cannot_be_written_gives_a_sentence(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match=r"^The result cannot be written to .*\.$"):
         append_shipped(make(), tmp_path / "file" / "x.jsonl")
 
 
-def test_the_papers_tables_are_read_whole():
+def test_published_tables_are_read_completely():
     frame = published()
     assert frame.attrs["warnings"] == []
     assert list(frame.columns) == list(bundled.PUBLISHED_COLUMNS)
@@ -105,7 +105,7 @@ def test_the_papers_tables_are_read_whole():
     assert frame.url.str.startswith("https://arxiv.org/abs/").all()
 
 
-def test_the_seven_task_means_are_those_that_the_paper_prints():
+def test_means_of_seven_match_the_paper():
     rows = published().query("paper == 'SlimLLM' and model == 'LLaMA-7B' and metric == 'accuracy'")
     means = rows.groupby(["method", "tuned", "ratio"]).value.mean()
     assert means["Dense", False, 0.0] == pytest.approx(63.25, abs=0.006)

@@ -23,7 +23,7 @@ def isolated(results_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
 
 
-def test_what_is_put_comes_back_from_another_store():
+def test_another_store_reads_stored_results():
     result = make(perplexity(20.5, dataset="own.txt@12345678", stderr=0.25, details={"seconds": 3.0}), layers=(LAYER,))
     Store().put(result)
     assert Store().get(KEY) == result
@@ -31,7 +31,7 @@ def test_what_is_put_comes_back_from_another_store():
     assert Store().get(OTHER) is None
 
 
-def test_put_keeps_the_other_numbers_and_replaces_the_same():
+def test_put_replaces_equal_numbers_and_keeps_others():
     store = Store()
     store.put(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)))
     store.put(make(perplexity(21.0), perplexity(5.0, dataset="ptb"), zeros=60))
@@ -42,7 +42,7 @@ def test_put_keeps_the_other_numbers_and_replaces_the_same():
     assert found.layers == (LAYER,)  # kept, as the second result had none
 
 
-def test_the_source_of_a_text_is_not_part_of_the_identity():
+def test_source_of_a_text_is_not_part_of_the_identity():
     store = Store()
     elsewhere = perplexity(22.0)
     elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
@@ -59,7 +59,7 @@ def test_diverged_numbers_survive():
     assert math.isnan(found.stderr)
 
 
-def test_local_numbers_win_over_shipped_ones_and_deleting_brings_those_back():
+def test_local_numbers_override_bundled_ones_until_deleted():
     paths.SHIPPED_MEASURED.mkdir()
     shipped = make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,))
     (paths.SHIPPED_MEASURED / "one.jsonl").write_text(shipped.model_dump_json() + "\n")
@@ -76,7 +76,7 @@ def test_local_numbers_win_over_shipped_ones_and_deleting_brings_those_back():
         store.delete(KEY)
 
 
-def test_delete_takes_numbers_and_samples():
+def test_delete_removes_numbers_and_samples():
     store = Store()
     accuracy = Measurement(metric="acc", dataset="piqa", value=0.5, n=2, protocol={"limit": 2, "fewshot": 0})
     store.put(make(accuracy))
@@ -98,7 +98,7 @@ def answered(n, protocol, metric="acc", value=None, dataset="piqa"):
     return Measurement(metric=metric, dataset=dataset, value=value, n=n, protocol={"fewshot": 0} | protocol)
 
 
-def test_samples_of_two_protocols_lie_apart():
+def test_samples_of_two_protocols_are_stored_separately():
     store = Store()
     few, many = answered(1, {"limit": 1, "source": "hub"}), answered(4, {"limit": 4})
     frame = pandas.DataFrame({"doc_id": range(4), "loglikelihoods": [[-1.0, -2.0]] * 4, "acc": [1.0, 0, 0, 0]})
@@ -112,7 +112,7 @@ def test_samples_of_two_protocols_lie_apart():
     assert list(store.samples(KEY, many).loglikelihoods[0]) == [-1.0, -2.0]
 
 
-def test_samples_that_do_not_give_the_number_are_not_its_own():
+def test_samples_must_match_the_number():
     store, accuracy = Store(), answered(4, {"limit": 4})
     store.put_samples(KEY, accuracy, pandas.DataFrame({"doc_id": range(4), "acc": [1.0, 0, 0, 0]}))
     assert store.samples(KEY, accuracy) is not None
@@ -121,7 +121,7 @@ def test_samples_that_do_not_give_the_number_are_not_its_own():
     assert store.samples(OTHER, accuracy) is None
 
 
-def test_shipped_samples_are_those_of_every_number_of_the_row():
+def test_bundled_samples_serve_every_number_of_the_row():
     store, text = Store(), perplexity(math.exp(3.0))
     text = text.model_copy(update={"n": 2})
     words = answered(2, {"limit": 2}, "perplexity", math.exp(2.0), "lambada_openai")
@@ -148,7 +148,7 @@ def test_shipped_samples_are_those_of_every_number_of_the_row():
     assert store.samples(KEY, answered(2, {"limit": 3})) is None  # another protocol
 
 
-def test_shipped_samples_may_lie_in_any_order():
+def test_bundled_samples_can_have_any_order():
     store = Store()
     tasks = [answered(2, {"limit": 2}, dataset=dataset) for dataset in ("piqa", "boolq")]
     for task in tasks:
@@ -161,7 +161,7 @@ def test_shipped_samples_may_lie_in_any_order():
 
 
 @pytest.mark.parametrize(("key", "dataset"), [("../../etc", "piqa"), (KEY, "../piqa"), (KEY, "a/b"), ("A" * 64, "x")])
-def test_samples_refuse_what_is_no_key_or_task(key, dataset):
+def test_samples_reject_invalid_keys_and_tasks(key, dataset):
     wanted = Measurement(metric="acc", dataset=dataset, value=0.5, n=1, protocol={"fewshot": 0})
     with pytest.raises(UserError):
         Store().put_samples(key, wanted, pandas.DataFrame({"doc_id": [0]}))
@@ -183,7 +183,7 @@ def test_stamp_changes_with_every_change():
     assert store.stamp() == stamps[-1]
 
 
-def test_migrations_from_empty_give_the_declared_tables():
+def test_migrations_create_the_declared_tables():
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
 
@@ -194,7 +194,7 @@ def test_migrations_from_empty_give_the_declared_tables():
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
 
 
-def test_head_is_the_newest_revision():
+def test_head_is_the_latest_revision():
     from alembic.config import Config
     from alembic.script import ScriptDirectory
 
@@ -222,7 +222,7 @@ for i in range(25):
 """
 
 
-def test_two_processes_write_at_once_into_a_new_database():
+def test_two_processes_can_write_into_a_new_database():
     writers = [
         subprocess.Popen([sys.executable, "-c", WRITER, name], cwd=paths.PROJECT, stderr=subprocess.PIPE, text=True)
         for name in ("one", "two")
@@ -237,7 +237,7 @@ def test_two_processes_write_at_once_into_a_new_database():
     assert len(found.measurements) == 51
 
 
-def test_a_failing_put_leaves_the_store_as_it_was():
+def test_a_failed_put_leaves_the_store_unchanged():
     store = Store()
     store.put(make(perplexity(20.0)))
     with store.engine.begin() as connection:
@@ -250,7 +250,7 @@ def test_a_failing_put_leaves_the_store_as_it_was():
     assert store.get(KEY) == make(perplexity(20.0))
 
 
-def test_a_full_database_is_said_in_a_sentence():
+def test_a_full_database_gives_a_sentence():
     store = Store()
     with store.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
@@ -260,7 +260,7 @@ def test_a_full_database_is_said_in_a_sentence():
         store.put(make(*(perplexity(1.0, dataset=f"d{i}") for i in range(500))))
 
 
-def test_a_read_only_database_is_said_in_a_sentence(results_dir):
+def test_a_read_only_database_gives_a_sentence(results_dir):
     store = Store()
     with store.engine.connect() as connection:
         connection.exec_driver_sql("PRAGMA query_only=1")  # what SQLite answers on a read-only file, also to root
@@ -268,7 +268,7 @@ def test_a_read_only_database_is_said_in_a_sentence(results_dir):
         store.put(make(perplexity(1.0)))
 
 
-def test_a_file_that_is_no_database_is_left_alone(results_dir):
+def test_a_file_that_is_no_database_does_not_change(results_dir):
     results_dir.mkdir()
     (results_dir / "local.db").write_bytes(b"something else" * 100)
     with pytest.raises(UserError, match="not a database"):
@@ -276,7 +276,7 @@ def test_a_file_that_is_no_database_is_left_alone(results_dir):
     assert (results_dir / "local.db").read_bytes() == b"something else" * 100
 
 
-def test_a_database_of_a_newer_version_is_refused(results_dir):
+def test_a_database_of_a_newer_version_is_rejected(results_dir):
     Store()
     with sqlite3.connect(results_dir / "local.db") as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
@@ -294,7 +294,7 @@ def test_a_database_of_a_newer_version_is_refused(results_dir):
         ("sqlite:////proc/nowhere/local.db", "cannot be created"),
     ],
 )
-def test_a_bad_url_is_one_sentence_without_the_password(url, message, monkeypatch):
+def test_a_bad_url_gives_one_sentence_without_the_password(url, message, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_DB", url)
     with pytest.raises(UserError) as caught:
         Store()
@@ -302,7 +302,7 @@ def test_a_bad_url_is_one_sentence_without_the_password(url, message, monkeypatc
     assert "hunter2" not in str(caught.value)
 
 
-def test_the_default_is_a_private_file_in_the_results_folder(results_dir, monkeypatch):
+def test_default_is_a_private_file_in_the_results_folder(results_dir, monkeypatch):
     Store()
     assert (results_dir / "local.db").exists()
     elsewhere = results_dir.parent / "elsewhere.db"
@@ -339,7 +339,7 @@ def holder(results_dir):
         child.wait()
 
 
-def test_the_compute_lock_lets_one_process_in(holder):
+def test_compute_lock_admits_one_process(holder):
     child, waits = holder(), []
     assert child.stdout.readline() == "in\n"
 
@@ -355,7 +355,7 @@ def test_the_compute_lock_lets_one_process_in(holder):
     assert second.stdout.readline() == "in\n"
 
 
-def test_waiting_for_the_lock_can_be_given_up(holder):
+def test_waiting_for_the_lock_can_be_cancelled(holder):
     holder().stdout.readline()
 
     def give_up():
@@ -365,7 +365,7 @@ def test_waiting_for_the_lock_can_be_given_up(holder):
         pass
 
 
-def test_a_killed_process_lets_the_lock_go(holder):
+def test_a_killed_process_releases_the_lock(holder):
     child = holder()
     child.stdout.readline()
     child.kill()

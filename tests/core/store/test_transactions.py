@@ -29,7 +29,7 @@ class EndedError(Exception):
 
 
 @pytest.mark.parametrize(("sqlstate", "tries"), [("40P01", 2), ("40001", 2), ("23505", 1)])
-def test_what_the_server_ended_is_tried_a_second_time(sqlstate, tries):
+def test_transactions_ended_by_the_server_are_retried(sqlstate, tries):
     store, seen = Store(), []
 
     def work(connection):
@@ -41,7 +41,7 @@ def test_what_the_server_ended_is_tried_a_second_time(sqlstate, tries):
     assert seen == [1] * tries and "busy" not in str(caught.value)
 
 
-def test_a_lost_connection_is_tried_a_second_time():
+def test_a_lost_connection_is_retried():
     store, seen = Store(), []
 
     def work(connection):
@@ -53,7 +53,7 @@ def test_a_lost_connection_is_tried_a_second_time():
     assert store.transact(work) == "done" and len(seen) == 2
 
 
-def test_a_server_that_never_answers_is_given_up(monkeypatch):
+def test_an_unresponsive_server_times_out(monkeypatch):
     monkeypatch.setattr(transactions, "BUSY_SECONDS", 0.1)
     monkeypatch.setattr(transactions, "PAUSE_SECONDS", 0.01)
     tries = []
@@ -85,7 +85,7 @@ for number in range(3):
 
 
 @pytest.mark.postgres
-def test_a_run_outlasts_a_restart_of_the_server(monkeypatch):
+def test_a_run_survives_a_server_restart(monkeypatch):
     with postgres.server() as server:
         monkeypatch.setenv("SLIMSCOPE_DB", server.new_database())
         store = Store()
