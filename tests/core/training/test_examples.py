@@ -16,7 +16,7 @@ from core.training.examples import Batch, Example, Examples, collate, encode, re
 from tests.core.tiny import tiny
 
 
-def test_every_example_comes_once_an_epoch_and_held_out_ones_never():
+def test_each_epoch_has_every_example_once_and_no_held_out_one():
     data = Examples([Example(torch.full((2 + i % 5,), i)) for i in range(23)], batch=4, held_out=3, seed=1)
     held = {int(batch.ids[0, 0]) for batch in data.held_out}
     orders = []
@@ -30,14 +30,14 @@ def test_every_example_comes_once_an_epoch_and_held_out_ones_never():
     assert torch.equal(again.batch(7).ids, data.batch(7).ids)
 
 
-def test_padding_counts_nothing():
+def test_padding_does_not_count():
     batch = collate([Example(torch.tensor([5, 6, 7, 8]), 2), Example(torch.tensor([9, 9]))])
     assert batch.ids.tolist() == [[5, 6, 7, 8], [9, 9, 0, 0]]
     assert batch.counts.tolist() == [[False, True, True], [True, False, False]]
     assert [part.ids.shape for part in Batch(batch.ids, batch.counts).split(4)] == [(1, 4), (1, 4)]
 
 
-def test_instructions_are_read_with_and_without_input_and_from_prompts():
+def test_instructions_are_read_with_or_without_input_or_as_prompts():
     rows = [
         {"instruction": "Add.", "input": "1 2", "output": "3"},
         {"instruction": "Hi", "input": "", "output": "Hello"},
@@ -59,7 +59,7 @@ def test_instructions_are_read_with_and_without_input_and_from_prompts():
             read_pairs(deep, "x")
 
 
-def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeypatch):
+def test_instruction_examples_train_the_answer_and_its_end(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
 
     class Tokenizer:
@@ -79,7 +79,7 @@ def test_examples_of_instructions_learn_the_answer_and_the_end(tmp_path, monkeyp
         read_examples(TextWindows(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
 
 
-def test_a_token_across_prompt_and_answer_has_a_loss():
+def test_a_token_spanning_prompt_and_answer_has_a_loss():
     class Tokenizer:
         """Attach each space to the word after it, as byte-level BPE does."""
 
@@ -105,7 +105,7 @@ class Letters:
         return "".join(chr(ord("a") + int(i) - 1) if int(i) < 27 else "z" for i in ids if int(i))
 
 
-def test_a_teacher_s_answers_are_its_own_and_cached(tmp_path):
+def test_answers_of_a_teacher_are_generated_and_cached(tmp_path):
     model, file, calls = tiny(), tmp_path / "answers.jsonl", []
     teacher = SimpleNamespace(model=model, tokenizer=Letters())
     prompts = ["hello", "a", "wonder"]

@@ -16,7 +16,7 @@ from tests.core.tiny import tiny, windows
 from tests.core.trained import examples, trained
 
 
-def test_the_best_weights_are_kept_and_no_improvement_ends_it(monkeypatch):
+def test_best_weights_are_kept_and_stagnation_ends_the_training(monkeypatch):
     losses_told = iter([3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0])
     monkeypatch.setattr(training, "held_out_loss", lambda *_: next(losses_told))
     seen = []
@@ -179,7 +179,7 @@ def test_a_damaged_checkpoint_restarts_the_training(kind, tmp_path, caplog):
     assert "starts from the beginning" in caplog.text
 
 
-def test_a_changed_bit_of_a_weight_in_a_checkpoint_restarts_the_training(tmp_path):
+def test_a_changed_bit_in_a_checkpoint_restarts_the_training(tmp_path):
     file = tmp_path / "state"
     weight = interrupted(file, trained)["weights"][0].numpy().tobytes()
     content = bytearray(file.read_bytes())
@@ -219,7 +219,7 @@ def rates(budget, seconds):
     return found
 
 
-def test_the_learning_rate_rises_to_its_maximum_and_falls_to_0_however_the_budget_ends():
+def test_learning_rate_rises_and_falls_to_0_for_every_budget():
     for budget, steps in ((Budget(2000), 2000), (Budget(10_000, minutes=5), 300), (Budget(10_000, minutes=0.15), 9)):
         factors = rates(budget, 1.0)
         assert len(factors) == steps

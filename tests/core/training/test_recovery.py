@@ -23,7 +23,7 @@ from tests.core.trained import CALIBRATION, cut, patterned, trained
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gemma2"])
-def test_the_loss_through_the_head_in_chunks_is_the_models_own(name, monkeypatch):
+def test_chunked_loss_equals_the_loss_of_the_model(name, monkeypatch):
     monkeypatch.setattr(losses_module, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
     model = tiny(name).requires_grad_(False)
     batch = collate([Example(row, 5) for row in patterned(3, 20)])
