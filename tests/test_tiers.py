@@ -52,7 +52,7 @@ def test_a_product_needs_no_mark_and_an_argument_of_none_makes_one_class():
     assert first_of_each_class([item("seeds", {"seed": None}, seed=seed) for seed in range(3)]) == [1, 0, 0]
 
 
-def test_functions_do_not_share_classes_and_what_is_in_no_matrix_stays():
+def test_functions_do_not_share_classes_and_single_tests_remain():
     tens = {"case": lambda case: case // 10}
     items = [item("one", tens, case=1), item("other", tens, case=1), item("one", tens, case=2)]
     assert first_of_each_class([*items, item("alone", case=1), item("alone", case=2)]) == [1, 1, 0, 1, 1]
@@ -65,7 +65,7 @@ def collected(pytester, *arguments):
     return {line for line in result.outlines if "::" in line}
 
 
-def test_the_tiers_and_their_parts_divide_the_tests(pytester):
+def test_tiers_and_parts_partition_the_tests(pytester):
     everything = collected(pytester)
     test, full = collected(pytester, "--tier", "test"), collected(pytester, "--tier", "full")
     parts = [collected(pytester, "--tier", "full", "--part", f"{number}/3") for number in (1, 2, 3)]
@@ -76,12 +76,12 @@ def test_the_tiers_and_their_parts_divide_the_tests(pytester):
 
 
 @pytest.mark.parametrize("part", ["0/4", "5/4", "2", "a/b"])
-def test_a_part_that_is_none_is_refused(pytester, part):
+def test_an_invalid_part_is_rejected(pytester, part):
     pytester.makeconftest('pytest_plugins = ["tests.tiers"]')
     result = pytester.runpytest("--tier", "full", "--part", part)
     result.stderr.fnmatch_lines(["*--part is K/N with 1 <= K <= N*"])
 
 
-def test_the_files_of_the_quick_tier_are_there_and_in_order(pytestconfig):
+def test_files_of_the_quick_tier_exist_in_order(pytestconfig):
     files = quick_files()
     assert files == sorted(set(files)) and all((pytestconfig.rootpath / file).is_file() for file in files)

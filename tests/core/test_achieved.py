@@ -36,12 +36,12 @@ def made(method, ratio, zeros, layers=(), selected=None):
         ("dense", None, 0, (), None),
     ],
 )
-def test_a_difference_that_rounding_does_not_explain_is_told(method, ratio, zeros, layers, told):
+def test_gaps_beyond_rounding_are_reported(method, ratio, zeros, layers, told):
     found = describe_gap(made(method, ratio, zeros, layers))
     assert found is None if told is None else found.startswith(told)
 
 
-def test_what_is_gone_of_an_embedding_is_told_of_it_and_of_the_model():
+def test_removed_embedding_share_is_reported_for_embedding_and_model():
     stage = Stage(method="tensor-train", ratio=0.5, ratio_kind="embedding", pattern="2x")
     plain = make(zeros=0, stages=(stage,), made=({"note": "4x8 of ranks 1"},))
     assert embedding_words(plain) is None and describe_gap(plain) is None
@@ -54,13 +54,13 @@ def test_what_is_gone_of_an_embedding_is_told_of_it_and_of_the_model():
     assert told(210) == "Removed 62.5 % of the embedding (4x8 of ranks 1); the whole model is 5.0 % larger."
 
 
-def test_the_ratio_of_selected_layers_is_theirs():
+def test_ratio_of_selected_layers_refers_to_them():
     half = (layer(sparsity=0.5), layer("model.layers.0.k_proj", sparsity=0.5))
     assert describe_gap(made("magnitude", 0.5, 10, half, selected="0:0")) is None
     assert describe_gap(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("Removed 50.0 % of")
 
 
-def test_zeros_of_the_models_file_are_not_of_the_units_that_went():
+def test_original_zeros_do_not_count_as_removed_units():
     stages = (Stage(method="flap", ratio=0.2, ratio_kind="parameters"),)
     result = make(zeros=4, stages=stages)
     size = result.counted.model_copy(update={"block_weights": 80, "dense_block_weights": 100})
@@ -70,7 +70,7 @@ def test_zeros_of_the_models_file_are_not_of_the_units_that_went():
     assert counted_removed_fraction(result.model_copy(update={"variant": pruned})) == pytest.approx(0.24)
 
 
-def test_with_layers_all_that_is_gone_counts_whichever_stage_took_it():
+def test_removal_in_selected_layers_counts_all_stages():
     """Half of a linear's outputs, then two thirds of the rest; another one as two factors, then a quarter of those."""
     cut = layer("a.q_proj", shape=(32, 64), sparsity=0.5)
     gone = LayerReport(name="a.o_proj", block=0, role="o", shape=(64, 64), sparsity=0.5, note="rank 16; damped")
@@ -88,12 +88,12 @@ def test_with_layers_all_that_is_gone_counts_whichever_stage_took_it():
     assert describe_gap(result) is None
 
 
-def test_nothing_that_ships_missed_its_ratio():
+def test_bundled_results_met_their_ratio():
     assert len(read_measured().results) > 50
     assert [describe_gap(result) for result in read_measured().results.values() if describe_gap(result)] == []
 
 
-def test_no_share_is_rounded_up_to_all():
+def test_shares_are_never_rounded_up_to_100_percent():
     assert [format_percent(value) for value in (0, 0.12345, 0.9994, 0.99999, 1)] == [
         "0.0 %",
         "12.3 %",

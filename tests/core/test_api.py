@@ -23,13 +23,13 @@ def at_home(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def test_every_example_of_the_page_gives_what_stands_there(at_home, monkeypatch):
+def test_documented_examples_give_the_documented_results(at_home, monkeypatch):
     monkeypatch.setitem(sys.modules, "slimscope", api)  # the installed package is a copy of this module
     failed, tried = doctest.testfile(str(PROJECT / "docs" / "python.md"), module_relative=False)
     assert failed == 0 and tried > 10
 
 
-def test_it_shares_numbers_with_the_commands(at_home, capsys):
+def test_api_and_commands_share_results(at_home, capsys):
     from core.cli.app import main
 
     variant = api.compress("my-model", "magnitude@0.5")
@@ -51,12 +51,12 @@ def test_stored_numbers_do_not_wait_for_another_run(at_home, monkeypatch):
         api.evaluate(dense, perplexity="my-text.txt@32:2")
 
 
-def test_it_refuses_nothing_to_measure_and_names_what_is_there():
+def test_api_rejects_empty_runs_and_lists_the_options():
     with pytest.raises(api.UserError, match="No measurement is given"):
         api.evaluate(api.load("./tiny"))
 
 
-def test_another_package_named_core_is_named_in_a_sentence(tmp_path):
+def test_another_package_named_core_gives_a_sentence(tmp_path):
     (tmp_path / "core").mkdir()
     (tmp_path / "core" / "__init__.py").touch()
     known = os.environ | {"PYTHONPATH": str(tmp_path)}

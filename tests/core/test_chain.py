@@ -70,20 +70,20 @@ def stages(pick):
 
 @settings(max_examples=300)
 @given(stages())
-def test_what_is_written_of_a_stage_gives_the_stage(stage):
+def test_a_formatted_stage_parses_to_the_same_stage(stage):
     (one,) = parse(format_chain([stage]))
     assert resolve_stage(one, shared([stage])) == stage
 
 
 @given(draw.lists(stages(), min_size=2, max_size=4))
-def test_every_stage_of_a_chain_is_read_as_it_was_written(chain):
+def test_every_stage_of_a_chain_survives_formatting(chain):
     beside = shared(chain)
     for stage, one in zip(chain, parse(format_chain(chain)), strict=True):
         assert resolve_stage(one, beside) == stage
 
 
 @given(draw.text())
-def test_any_text_is_a_chain_or_a_sentence(text):
+def test_any_text_is_a_chain_or_gives_a_sentence(text):
     try:
         parse(text)
     except UserError as error:
@@ -96,7 +96,7 @@ def test_any_value_can_be_quoted(value):
     assert one.layers == value
 
 
-def test_what_all_share_stands_beside_and_what_differs_within():
+def test_common_settings_are_shared_and_others_inline():
     stages = [build_stage("wanda", 0.3, calibration=TEXT), build_stage("wanda", 0.5, calibration=TEXT)]
     lora = build_stage("lora", calibration=LESSON)
     assert (format_chain([*stages, lora]), shared([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
@@ -108,7 +108,7 @@ def test_what_all_share_stands_beside_and_what_differs_within():
     assert shared([build_stage("magnitude", 0.5)]) == ChainDefaults()
 
 
-def test_a_series_leaves_the_last_amount_open():
+def test_a_series_omits_the_last_amount():
     def of(chain):
         return series_chain(resolve_chain(parse(chain), BESIDE))
 
@@ -117,19 +117,19 @@ def test_a_series_leaves_the_last_amount_open():
     assert (of("lora"), of("dense")) == ("lora", "dense")
 
 
-def test_dense_is_not_written_before_what_trains_it():
+def test_dense_is_omitted_before_a_training():
     dense, lora = Stage(method="dense"), build_stage("lora", calibration=TEXT)
     assert (format_chain([dense, lora]), format_chain([dense])) == ("lora", "dense")
 
 
-def test_a_link_and_a_file_have_the_chain():
+def test_links_and_file_names_contain_the_chain():
     chain = 'wanda@2:4,layers="mlp.+"+lora,minutes=5'
     assert parse_qs(urlencode({"chain": chain}, quote_via=quote))["chain"] == [chain]
     assert file_name(resolve_chain(parse(chain), BESIDE)) == "wanda@2of4,layers=-mlp.+-+lora,minutes=5"
 
 
 @pytest.mark.parametrize("text", ["wanda@0.5 lora", " wanda@0.50 + lora ", "wanda@.5 +lora"])
-def test_a_plus_that_came_as_a_space_is_understood(text):
+def test_a_plus_decoded_as_a_space_is_parsed(text):
     assert format_chain(resolve_chain(parse(text), BESIDE)) == "wanda@0.5+lora"
 
 
@@ -175,13 +175,13 @@ BAD = {
 
 
 @pytest.mark.parametrize("chain", BAD)
-def test_a_mistake_is_told_with_its_place_and_what_is_allowed(chain):
+def test_errors_give_the_position_and_the_allowed_values(chain):
     with pytest.raises(ChainError) as caught:
         resolve_chain(parse(chain), BESIDE)
     assert str(caught.value).startswith(f"{chain!r}, {BAD[chain]}")
     assert str(caught.value) == f"{chain!r}, character {caught.value.position + 1}: {caught.value.message}"
 
 
-def test_no_method_has_a_parameter_that_every_stage_is_given():
+def test_no_method_parameter_shadows_a_stage_setting():
     taken = {name for method in STAGES for name in method.Parameters.model_fields}
     assert not taken & {"layers", "text", "seed"}

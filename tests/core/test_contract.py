@@ -49,41 +49,41 @@ def made(grounds):
 
 
 @pytest.mark.parametrize("method", STAGES, ids=lambda method: method.name)
-def test_the_declaration_is_complete(method, ground):
+def test_declaration_is_complete(method, ground):
     check_declared(method)
     check_key(method, ground)
 
 
-def test_everything_is_listed_once():
+def test_stage_names_are_unique():
     names = [method.name for method in STAGES]
     assert len(set(names)) == len(names)
 
 
 @pytest.mark.parametrize("case", [*CASES, *RECONSTRUCTED, *RECOVERED], ids=str)
-def test_every_setting_is_one_method_whose_cost_follows_the_text(case, grounds):
+def test_every_setting_declares_its_method_cost_and_memory(case, grounds):
     check_of(case, grounds(case))
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_the_asked_share_goes_and_what_is_saved_comes_back(case, made, tmp_path):
+def test_requested_share_is_removed_and_checkpoints_reload(case, made, tmp_path):
     check_share(made(case))
     check_saved(made(case), tmp_path)
 
 
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
-def test_the_share_goes_at_other_ratios(case, ratio, grounds):
+def test_requested_share_is_removed_at_other_ratios(case, ratio, grounds):
     check_share(grounds(case).make(case, ratio=ratio))
 
 
 @pytest.mark.parametrize("case", [case for case in PLAIN if case.method.selects_layers], ids=str)
-def test_layers_that_are_not_selected_stay(case, ground):
+def test_unselected_layers_do_not_change(case, ground):
     check_layers(ground, case)
 
 
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
-def test_patterns_are_exact_or_refused(case, pattern, made, grounds):
+def test_patterns_are_exact_or_rejected(case, pattern, made, grounds):
     if case.method.supports_nm:
         check_pattern(made(case, pattern=pattern).model, pattern)
     else:
@@ -103,18 +103,18 @@ def test_a_ratio_of_zero_changes_nothing(case, grounds):
 
 
 @pytest.mark.parametrize("case", PLAIN, ids=str)
-def test_one_seed_gives_one_result(case, made, grounds):
+def test_equal_seeds_give_equal_results(case, made, grounds):
     check_seeds(grounds(case), case, made(case))
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
 @pytest.mark.parametrize("case", one_a_class([case for case in LANGUAGE if not case.method.bit_choices]), ids=str)
-def test_a_recovery_keeps_what_the_method_made(case, recovery, made):
+def test_a_recovery_preserves_masks_and_grids(case, recovery, made):
     check_recovered(made(case), recovery)
 
 
 @pytest.mark.parametrize("recovery", RECOVERED, ids=str)
-def test_every_recovery_keeps_patterns(recovery, made):
+def test_every_recovery_preserves_patterns(recovery, made):
     cut = [case for case in PLAIN if case.method.supports_nm]
     for case in cut[:1] if recovery.settings else cut:
         check_recovered(made(case, pattern="2:4"), recovery)
@@ -122,7 +122,7 @@ def test_every_recovery_keeps_patterns(recovery, made):
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)
 @pytest.mark.parametrize("case", MASKING, ids=str)
-def test_a_reconstruction_comes_closer_under_the_mask_that_it_is_given(case, reconstruction, made, tmp_path):
+def test_a_reconstruction_moves_closer_to_dense_under_its_mask(case, reconstruction, made, tmp_path):
     check_reconstructed(made(case), reconstruction, tmp_path / "plain")
     if case.method.supports_nm:
         for pattern in PATTERNS:
@@ -130,7 +130,7 @@ def test_a_reconstruction_comes_closer_under_the_mask_that_it_is_given(case, rec
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)
-def test_a_reconstruction_follows_its_text_and_its_layers_and_needs_a_mask(reconstruction, made, ground):
+def test_a_reconstruction_uses_its_text_and_layers_and_needs_a_mask(reconstruction, made, ground):
     first = made(MASKING[0])
     check_reconstruction_seeds(first, reconstruction)
     check_reconstruction_layers(first, reconstruction)

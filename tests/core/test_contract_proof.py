@@ -38,7 +38,7 @@ class Impossible(MethodParameters):
 
 
 @pytest.mark.parametrize("case", [case for case in one_a_class(cases(METHODS)) if case.method is not Dense], ids=str)
-def test_a_method_that_does_nothing(case, grounds, monkeypatch):
+def test_contract_detects_a_method_without_effect(case, grounds, monkeypatch):
     ground = grounds(case)
     idle(monkeypatch, type(case.made))
     with pytest.raises(AssertionError):
@@ -52,7 +52,7 @@ def test_a_method_that_does_nothing(case, grounds, monkeypatch):
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS, ids=lambda reconstruction: reconstruction.name)
-def test_a_reconstruction_that_does_nothing(reconstruction, ground, monkeypatch, tmp_path):
+def test_contract_detects_a_reconstruction_without_effect(reconstruction, ground, monkeypatch, tmp_path):
     made = ground.make(MAGNITUDE)
     contract.check_reconstructed(made, Case(reconstruction), tmp_path)
     idle(monkeypatch, reconstruction)
@@ -67,7 +67,7 @@ def test_a_reconstruction_that_does_nothing(reconstruction, ground, monkeypatch,
         contract.check_unmasked_refused(ground, Case(reconstruction))
 
 
-def test_a_reconstruction_that_makes_it_worse_or_prunes_on(ground, monkeypatch, tmp_path):
+def test_contract_detects_a_reconstruction_that_worsens_or_prunes(ground, monkeypatch, tmp_path):
     made = ground.make(MAGNITUDE)
     for change in (lambda weight: 1.5 * weight, lambda weight: weight.clone().fill_diagonal_(0)):
         monkeypatch.setattr(AdaPrune, "compress", lambda self, weight, *_, change=change: Compressed(change(weight)))
@@ -76,25 +76,25 @@ def test_a_reconstruction_that_makes_it_worse_or_prunes_on(ground, monkeypatch, 
 
 
 @pytest.mark.parametrize("recovery", RECOVERIES, ids=lambda recovery: recovery.name)
-def test_a_recovery_that_does_nothing(recovery, ground, monkeypatch):
+def test_contract_detects_a_recovery_without_effect(recovery, ground, monkeypatch):
     idle(monkeypatch, recovery)
     with pytest.raises(AssertionError):
         contract.check_recovered(ground.make(MAGNITUDE), Case(recovery))
 
 
-def test_a_recovery_that_fills_zeros(ground, monkeypatch):
+def test_contract_detects_a_recovery_that_fills_zeros(ground, monkeypatch):
     monkeypatch.setattr(adapters, "constraint_of", lambda linear: None)
     with pytest.raises(AssertionError):
         contract.check_recovered(ground.make(MAGNITUDE), Case(LoRA))
 
 
-def test_a_change_at_ratio_zero(ground, monkeypatch):
+def test_contract_detects_a_change_at_ratio_zero(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * (1 + 1e-6)))
     with pytest.raises(AssertionError):
         contract.check_nothing(ground, MAGNITUDE)
 
 
-def test_text_that_is_not_read(ground, monkeypatch):
+def test_contract_detects_unread_calibration_data(ground, monkeypatch):
     monkeypatch.setattr(Wanda, "score", lambda self, weight, statistics: weight.abs())
     with pytest.raises(AssertionError):
         contract.check_seeds(ground, WANDA, ground.make(WANDA))
@@ -113,7 +113,7 @@ def drawn(self, weight, statistics):
     ],
     ids=["torch", "numpy", "random"],
 )
-def test_random_numbers_that_are_not_declared(score, ground, monkeypatch):
+def test_contract_detects_undeclared_random_numbers(score, ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "score", score)
     with pytest.raises(
         AssertionError, match="magnitude gives different results under one key: it draws random numbers"
@@ -121,14 +121,14 @@ def test_random_numbers_that_are_not_declared(score, ground, monkeypatch):
         contract.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
 
 
-def test_a_seed_that_is_declared_and_not_used(ground, monkeypatch):
+def test_contract_detects_an_unused_seed(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "draws", True)
     with pytest.raises(AssertionError, match="magnitude: its seed must matter only if it draws"):
         contract.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
 
 
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
-def test_a_score_that_declares_its_draws_holds_the_contract(allocation, ground, monkeypatch):
+def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground, monkeypatch):
     """Its seed is in the key, and each linear draws numbers of its own."""
     monkeypatch.setattr(Magnitude, "score", drawn)
     monkeypatch.setattr(Magnitude, "draws", True)
@@ -143,19 +143,19 @@ def test_a_score_that_declares_its_draws_holds_the_contract(allocation, ground, 
     assert query.shape == output.shape and not torch.equal(query, output)
 
 
-def test_assertions_of_the_contract_say_what_they_compare(ground, monkeypatch):
+def test_contract_assertions_report_the_compared_values(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * 0))
     with pytest.raises(AssertionError, match=r"where .* = abs\("):
         contract.check_share(ground.make(MAGNITUDE))
 
 
-def test_layers_that_are_not_heeded(ground, monkeypatch):
+def test_contract_detects_ignored_layers(ground, monkeypatch):
     monkeypatch.setattr("core.engine.by_linear.select", lambda linears, layers, blocks: linears)
     with pytest.raises(AssertionError):
         contract.check_layers(ground, MAGNITUDE)
 
 
-def test_another_model_that_comes_back(ground, monkeypatch, tmp_path):
+def test_contract_detects_a_wrong_reloaded_model(ground, monkeypatch, tmp_path):
     monkeypatch.setattr(contract, "load_model_folder", lambda folder, dtype: ground.dense)
     with pytest.raises(AssertionError):
         contract.check_saved(ground.make(MAGNITUDE), tmp_path)
@@ -185,19 +185,19 @@ def test_another_model_that_comes_back(ground, monkeypatch, tmp_path):
         ("Parameters", Undescribed),
     ],
 )
-def test_an_incomplete_declaration(name, value, monkeypatch):
+def test_contract_detects_an_incomplete_declaration(name, value, monkeypatch):
     monkeypatch.setattr(Magnitude, name, value)
     with pytest.raises(AssertionError):
         declared.check_declared(Magnitude)
 
 
-def test_a_default_that_is_not_allowed(monkeypatch):
+def test_contract_detects_an_invalid_default(monkeypatch):
     monkeypatch.setattr(Magnitude, "Parameters", Impossible)
     with pytest.raises(ValueError, match="less than or equal to 1"):
         declared.check_declared(Magnitude)
 
 
-def test_a_default_that_enters_the_key(ground, monkeypatch):
+def test_contract_detects_a_default_in_the_key(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "Parameters", Drawn)
     with pytest.raises(AssertionError):
         declared.check_key(Magnitude, ground)
@@ -213,7 +213,7 @@ def test_a_default_that_enters_the_key(ground, monkeypatch):
     ],
     ids=["version", "no cost", "cost without text", "memory without text"],
 )
-def test_classes_that_differ_and_costs_that_do_not_follow_the_text(case, kind, name, value, ground, monkeypatch):
+def test_contract_detects_wrong_classes_and_constant_costs(case, kind, name, value, ground, monkeypatch):
     monkeypatch.setattr(kind, name, value)
     with pytest.raises(AssertionError):
         declared.check_of(case, ground)

@@ -16,7 +16,7 @@ def records():
     return {(one.text, one.window, one.of): one.series for one in longest(read_measured().results)}
 
 
-def test_they_are_those_of_the_losses_that_ship(records):
+def test_records_match_the_bundled_losses(records):
     assert len(records) >= 6
     for place, series in records.items():
         known = record(*place)
@@ -26,7 +26,7 @@ def test_they_are_those_of_the_losses_that_ship(records):
 
 
 @pytest.mark.parametrize("text", ["wikitext2", "ptb-valid"])
-def test_intervals_hold_the_mean_of_the_record_in_92_to_98_of_100_sub_samples(records, text):
+def test_intervals_cover_the_mean_in_92_to_98_percent_of_subsamples(records, text):
     series = records[text, 128, "differences"]
     known = error_of(text, {"window": 128, "windows": SIZE}, "differences")
     used, before = ([judge(*sub_samples(one), error) for one in series] for error in (known, independent))
@@ -39,13 +39,13 @@ def sub_samples(series):
     return np.lib.stride_tricks.sliding_window_view(series, SIZE), series.mean(), series.std()
 
 
-def test_a_text_without_a_record_has_the_correlation_that_its_own_windows_show():
+def test_texts_without_a_record_use_their_own_correlation():
     values = np.random.default_rng(0).standard_normal(16).cumsum()
     assert correlation_of("own.txt@12345678", {"window": 128, "windows": 16}, "losses") is None
     assert error_of("own.txt@12345678", {"window": 128, "windows": 16}, "losses")(values) == consecutive(values)
 
 
-def test_windows_that_are_spread_over_a_text_correlate_as_those_so_far_apart():
+def test_spread_windows_correlate_by_their_distance():
     known, protocol = record("wikitext2", 128, "losses"), {"window": 128, "windows": 128, "spread": True}
     step = known.whole // 128
     assert step > 1

@@ -25,7 +25,7 @@ def told(countdown, now):
     return int(number) * (60 if unit == "min" else 1)
 
 
-def test_a_frozen_stage_falls_and_then_says_that_it_takes_longer():
+def test_a_frozen_stage_counts_down_and_then_reports_a_delay():
     countdown, seen = Countdown(), []
     countdown.update("compress", 0, 10, 100.0)
     countdown.update("compress", 2, 10, 110.0)
@@ -38,7 +38,7 @@ def test_a_frozen_stage_falls_and_then_says_that_it_takes_longer():
 
 @pytest.mark.parametrize("seconds", [[1.0] * 20, [1, 1, 1, 9, 9, 9, 30, 1, 1, 1], [9, 1, 5, 1, 2, 8, 1], [30, 30]])
 @pytest.mark.parametrize("expected", [{}, {"perplexity": 10.0}, {"perplexity": 300.0}])
-def test_the_number_never_rises_whatever_the_pace(seconds, expected):
+def test_remaining_time_never_rises(seconds, expected):
     countdown, now, numbers = Countdown(expected), 0.0, []
     for done, unit in enumerate(seconds):
         for _ in range(int(4 * unit)):
@@ -52,7 +52,7 @@ def test_the_number_never_rises_whatever_the_pace(seconds, expected):
     assert countdown.format(now) == ""  # all is done
 
 
-def test_a_steady_stage_is_told_as_it_is():
+def test_a_steady_stage_is_predicted_exactly():
     countdown = Countdown({"perplexity": 500.0})
     countdown.update("perplexity", 0, 100, 0.0)
     assert countdown.format(0.0) == "about 8 min left"  # as estimated
@@ -64,7 +64,7 @@ def test_a_steady_stage_is_told_as_it_is():
     assert told(countdown, 93.0) == 7
 
 
-def test_a_stage_that_slows_down_gives_its_number_up_until_it_is_true_again():
+def test_a_slower_stage_hides_its_time_until_it_is_valid_again():
     countdown = Countdown({"tasks": 20.0})
     countdown.update("tasks", 0, 10, 0.0)
     assert told(countdown, 8.0) == 12
@@ -73,7 +73,7 @@ def test_a_stage_that_slows_down_gives_its_number_up_until_it_is_true_again():
     assert told(countdown, 90.0) == 10
 
 
-def test_every_text_is_a_stage_of_its_own():
+def test_every_text_is_a_separate_stage():
     countdown = Countdown()
     countdown.update("perplexity", 16, 16, 100.0)
     countdown.update("perplexity", 0, 16, 100.0)
@@ -81,7 +81,7 @@ def test_every_text_is_a_stage_of_its_own():
     assert told(countdown, 104.0) == 12
 
 
-def test_what_a_stage_took_is_expected_of_the_next_one_like_it():
+def test_a_stage_predicts_the_next_one_of_its_kind():
     countdown = Countdown({"perplexity": 20.0})
     countdown.update("perplexity", 0, 2, 100.0)
     countdown.update("load", 0, 1, 150.0)
@@ -89,7 +89,7 @@ def test_what_a_stage_took_is_expected_of_the_next_one_like_it():
     assert told(countdown, 160.0) == 50
 
 
-def test_a_stage_that_started_again_is_another_though_nothing_was_seen_of_it():
+def test_a_restarted_stage_counts_as_a_new_one():
     countdown = Countdown({"perplexity": 20.0})
     countdown.update("perplexity", 0, 2, 120.0, started=100.0)
     assert countdown.format(120.0) == "longer than expected"
@@ -97,13 +97,13 @@ def test_a_stage_that_started_again_is_another_though_nothing_was_seen_of_it():
     assert told(countdown, 123.0) == 22
 
 
-def test_a_look_in_the_middle_of_a_stage_counts_from_its_start():
+def test_a_late_first_update_counts_from_the_start_of_the_stage():
     countdown = Countdown()
     countdown.update("train", 500, 1000, 160.0, started=100.0)
     assert told(countdown, 160.0) == 60
 
 
-def test_a_second_text_starts_the_stage_of_a_job_anew(store_with_job):
+def test_a_second_text_restarts_the_stage_of_a_job(store_with_job):
     store, job_id, queue = store_with_job
     mine = Worker(store, job_id)
     mine.take()
@@ -124,7 +124,7 @@ def store_with_job(quick_supervisor, store, make_queue):
     return store, job_id, queue
 
 
-def test_a_bar_of_the_command_line_counts_with_the_estimate(monkeypatch):
+def test_command_line_bars_use_the_estimate(monkeypatch):
     times = iter([0.0, 3.0])
     monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: next(times)))
     with console.bars() as bars:
@@ -136,7 +136,7 @@ def test_a_bar_of_the_command_line_counts_with_the_estimate(monkeypatch):
 
 @pytest.mark.model
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "slimllm", "llm-pruner", "slicegpt", "svd-llm", "shortgpt"])
-def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
+def test_every_stage_reports_its_start_and_is_estimated(machine, method):
     asked = complete(
         "./tiny",
         f"{method}@0.5",
@@ -153,7 +153,7 @@ def test_every_stage_says_that_it_begins_and_is_estimated(machine, method):
     assert {"observe", "gradients", "compress"} & set(first) & set(stages)
 
 
-def test_a_queue_takes_what_is_left_of_its_job_and_all_that_waits():
+def test_queue_time_adds_the_running_and_the_queued_jobs():
     def told(*numbers):
         return left_words(queue_left(*numbers))
 

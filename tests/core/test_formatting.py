@@ -23,7 +23,7 @@ from core.specs import Stage, TextWindows, VariantSpec
         (math.nan, math.nan, "nothing removed"),
     ],
 )
-def test_amounts(ratio, pattern, text):
+def test_amounts_are_formatted(ratio, pattern, text):
     assert formatting.format_amount(ratio, pattern) == text
 
 
@@ -37,7 +37,7 @@ def test_numbers_are_short(value, text):
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.2, "about 1 s"), (20, "about 20 s"), (372, "about 6 min"), (9000, "about 2.5 h")]
 )
-def test_durations(seconds, text):
+def test_durations_are_formatted(seconds, text):
     assert formatting.format_duration(seconds) == text
 
 
@@ -83,7 +83,7 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
         ),
     ],
 )
-def test_series_go_by_the_names_that_people_know(stages, name, parts):
+def test_series_use_common_method_names(stages, name, parts):
     assert formatting.series_name(stages) == name
     assert parts is None or "+".join(part.name for part in formatting.label_parts(stages)) == parts
 
@@ -93,6 +93,6 @@ def test_long_chains_are_clear():
     assert formatting.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
 
 
-def test_words_cost_no_large_import():
+def test_formatting_imports_no_large_package():
     code = "import sys, core.formatting; print({'torch', 'pandas', 'streamlit'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

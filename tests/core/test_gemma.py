@@ -26,23 +26,23 @@ def pruned(gemma):
 
 
 @pytest.mark.parametrize("case", [case for case in cases(METHODS) if case.method.name not in REFUSED], ids=str)
-def test_the_asked_share_goes_and_what_is_saved_comes_back(case, gemma, tmp_path):
+def test_requested_share_is_removed_and_checkpoints_reload(case, gemma, tmp_path):
     made = gemma.make(case)
     check_share(made)
     check_saved(made, tmp_path)
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_does_not_fit_its_blocks_says_why(name, gemma):
+def test_unsupported_methods_give_the_reason(name, gemma):
     with pytest.raises(UserError, match=REFUSED[name]):
         gemma.make(Case(get_stage(name)))
 
 
 @pytest.mark.parametrize("case", cases(RECONSTRUCTIONS), ids=str)
-def test_a_reconstruction_comes_closer(case, pruned, tmp_path):
+def test_a_reconstruction_moves_closer_to_dense(case, pruned, tmp_path):
     check_reconstructed(pruned, case, tmp_path)
 
 
 @pytest.mark.parametrize("case", cases(RECOVERIES), ids=str)
-def test_a_recovery_keeps_what_was_made(case, pruned):
+def test_a_recovery_preserves_masks_and_grids(case, pruned):
     check_recovered(pruned, case)

@@ -44,12 +44,12 @@ class TestCoverage:
     def test_without_a_record(self, rho, n):
         assert 0.92 <= held(ar1(np.random.default_rng(2), rho, RUNS, n), consecutive) <= 0.98
 
-    def test_as_independent_values_only_where_they_are(self, rho, n):
+    def test_independent_intervals_cover_only_independent_values(self, rho, n):
         share = held(ar1(np.random.default_rng(3), rho, RUNS, n), independent)
         assert 0.92 <= share <= 0.98 if rho == 0 else share < 0.9
 
 
-def test_a_record_finds_more_than_none():
+def test_a_record_detects_more_than_no_record():
     draw = np.random.default_rng(4)
     known = 0.3 ** np.arange(10)
     samples = ar1(draw, 0.3, 500, 16) + 1.0
@@ -58,7 +58,7 @@ def test_a_record_finds_more_than_none():
 
 
 class TestAutocorrelation:
-    def test_is_that_of_the_series_whose_own_means_are_taken_off(self):
+    def test_autocorrelation_is_corrected_for_estimated_means(self):
         series = ar1(np.random.default_rng(5), 0.5, 2000, 32)
         centred = series - series.mean(1, keepdims=True)
         naive = (centred[:, 1:] * centred[:, :-1]).sum() / (centred**2).sum()
@@ -66,23 +66,23 @@ class TestAutocorrelation:
         assert found[0] == 1
         assert naive < 0.44 < 0.46 < found[1] < 0.54
 
-    def test_ends_where_it_is_lost_in_the_noise(self):
+    def test_autocorrelation_ends_at_the_noise_level(self):
         assert len(autocorrelation(ar1(np.random.default_rng(6), 0.0, 4, 512))) < 30
 
 
 class TestConsecutive:
-    def test_of_known_correlation_the_error_is_unbiased(self):
+    def test_a_known_correlation_gives_an_unbiased_error(self):
         known = 0.5 ** np.arange(40)
         samples = ar1(np.random.default_rng(7), 0.5, 4000, 12)
         found = np.mean([consecutive(one, known).value ** 2 for one in samples])
         assert found == pytest.approx(samples.mean(1).var(), rel=0.06)
 
-    def test_without_correlation_it_is_the_error_of_independent_values(self):
+    def test_no_correlation_gives_the_error_of_independent_values(self):
         values = np.random.default_rng(8).standard_normal(20)
         assert consecutive(values, [1.0]) == pytest.approx(independent(values))
         assert inflation(20, [1.0]) == 1
 
-    def test_a_negative_correlation_does_not_make_it_smaller(self):
+    def test_a_negative_correlation_does_not_reduce_the_error(self):
         values = np.random.default_rng(9).standard_normal(20)
         assert consecutive(values, [1.0, -0.4]).value == pytest.approx(independent(values).value)
 
@@ -91,9 +91,9 @@ class TestConsecutive:
         assert consecutive(values) == pytest.approx(independent(values))
 
     @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.inf], [1.0, math.nan, 2.0]])
-    def test_nothing_shows_the_spread(self, values):
+    def test_too_few_or_infinite_values_have_no_error(self, values):
         assert consecutive(np.array(values)).value is None
         assert consecutive(np.array(values), [1.0, 0.3]).value is None
 
-    def test_values_that_are_all_the_same_have_none(self):
+    def test_constant_values_have_an_error_of_0(self):
         assert consecutive(np.full(5, 0.1)).value == consecutive(np.full(5, 0.1), [1.0, 0.3]).value == 0

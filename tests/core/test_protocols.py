@@ -11,17 +11,17 @@ from tests.core.factories import perplexity
 FIRST, SPREAD = Perplexity.parse("wikitext2@2048:16"), Perplexity.parse("wikitext2@2048:16:spread")
 
 
-def test_first_and_spread_windows_never_answer_for_each_other():
+def test_first_and_spread_windows_do_not_satisfy_each_other():
     for stored in (FIRST, SPREAD):
         row = perplexity(20.0).model_copy(update={"protocol": perplexity_protocol(stored, "float32")})
         assert [satisfies(row, wanted, "float32") for wanted in (FIRST, SPREAD)] == [stored == FIRST, stored == SPREAD]
 
 
-def test_the_protocol_of_first_windows_is_what_it_was():
+def test_protocol_of_first_windows_is_stable():
     assert perplexity_protocol(FIRST, "float32") == {"window": 2048, "windows": 16, "dtype": "float32"}
 
 
 @pytest.mark.parametrize("protocol", [{"windows": None, "spread": True}, {"windows": 16, "spread": "yes"}])
-def test_a_row_that_spreads_nothing_is_refused(protocol):
+def test_an_invalid_spread_is_rejected(protocol):
     with pytest.raises(ValidationError, match=r"protocol\.spread"):
         Measurement(metric="perplexity", dataset="a", value=2.0, n=16, protocol={"window": 128} | protocol)

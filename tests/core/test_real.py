@@ -65,14 +65,14 @@ def test_reference_form_agrees_with_an_independent_two_pass_computation(material
     assert ours == pytest.approx(independent, rel=0.01)
 
 
-def test_structured_methods_keep_the_papers_order(material):
+def test_structured_methods_rank_as_in_the_papers(material):
     slimllm, llm_pruner, magnitude = (
         pruned(material, method, 0.2) for method in ("slimllm", "llm-pruner", "neuron-magnitude")
     )
     assert slimllm < llm_pruner < magnitude
 
 
-def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
+def test_svd_llm_error_matches_the_discarded_singular_values(material):
     import torch
 
     from core.methods.hessian import lower_factor
@@ -109,7 +109,7 @@ def test_svd_llm_loses_what_the_discarded_singular_values_say(material):
     [("sparsegpt", {"ratio": 0.5}), ("sparsegpt", {"pattern": "2:4"}), ("svd-llm", {"ratio": 0.2})],
     ids=lambda value: value if isinstance(value, str) else str(*value.values()),
 )
-def test_what_compression_made_survives_each_recovery(material, method, target, monkeypatch):
+def test_each_recovery_preserves_masks_grids_and_factors(material, method, target, monkeypatch):
     import torch
 
     from core.context import Context, StageInput
@@ -148,7 +148,7 @@ def test_what_compression_made_survives_each_recovery(material, method, target, 
                 assert not weight[zeros].any() and not after[name][zeros].any(), name
 
 
-def test_an_export_says_in_llama_cpp_what_the_variant_says_here(material, tmp_path):
+def test_an_export_gives_the_same_outputs_in_llama_cpp(material, tmp_path):
     """FLAP leaves other heads, channels and biases in every block."""
     from core.engine.variants import describe
     from core.evaluation.footprint import footprint
@@ -170,7 +170,7 @@ def test_an_export_says_in_llama_cpp_what_the_variant_says_here(material, tmp_pa
     assert told.same_tokens and told.same_first == told.prompts and told.difference < 0.02
 
 
-def test_the_default_model_s_file_has_its_weights_on_the_grid_that_its_card_tells(material):
+def test_default_model_weights_are_on_the_documented_grid(material):
     """So that HQQ at those bits and groups loses nothing, and its results say why."""
     from core.methods.quantised.hqq import GIVEN_BACK
     from tests.core.applied import compress

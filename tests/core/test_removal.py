@@ -35,13 +35,13 @@ def of(*stages, layers=(), zeros=62, block_weights=100, dense=None, model_zeros=
 
 
 @pytest.mark.parametrize("stages", [(GPTQ,), (Stage(method="rotate"), GPTQ), (ON_TABLES,), (GPTQ, ON_TABLES)])
-def test_nothing_is_removed_where_stages_only_quantise(stages):
+def test_quantisation_alone_removes_nothing(stages):
     result = of(*stages)
     assert block_share(result) is None and model_share(result) is None and describe_gap(result) is None
     assert format_percent(block_share(result)) == ""
 
 
-def test_what_quantised_keeps_all_its_parameters():
+def test_quantised_weights_keep_all_their_parameters():
     assert parameters_left(of(GPTQ)) == 200 - 8  # zeros outside the blocks are of the model's file
     assert parameters_left(of(ON_TABLES, zeros=3)) == 200 - 3  # outside are codes, inside are not
     assert parameters_left(of(GPTQ, ON_TABLES)) == 200
@@ -59,7 +59,7 @@ def test_what_quantised_keeps_all_its_parameters():
         ((WANDA, ON_TABLES), reports(0, 0.5), 0.62),  # the blocks are not rounded
     ],
 )
-def test_the_share_that_a_mask_took_holds_no_codes(stages, layers, removed):
+def test_masked_weights_have_no_codes(stages, layers, removed):
     result = of(*stages, layers=layers)
     assert block_share(result) == pytest.approx(removed)
     others = 0 if ON_TABLES in stages else 8
@@ -67,7 +67,7 @@ def test_the_share_that_a_mask_took_holds_no_codes(stages, layers, removed):
     assert model_share(result) == pytest.approx((round(100 * removed) + others) / 200)
 
 
-def test_units_that_went_and_an_embedding_in_factors():
+def test_removed_units_and_factored_embeddings_are_counted():
     cut = {"block_weights": 80, "dense": 100, "zeros": 40}
     assert block_share(of(FLAP, GPTQ, **cut)) == pytest.approx(0.2)
     narrow = [one.model_copy(update={"shape": (8, 5)}) for one in reports(1, 0.9)]
@@ -77,18 +77,18 @@ def test_units_that_went_and_an_embedding_in_factors():
     assert block_share(embedding) is None and model_share(embedding) == pytest.approx(8 / 200)
 
 
-def test_bits_stand_where_no_share_does():
+def test_quantised_parts_report_bits_instead_of_a_share():
     assert bits_words(of(GPTQ)) == ["9.00 bits per block weight"]
     assert bits_words(of(GPTQ, ON_TABLES)) == ["9.00 bits per block weight", "4 bit per embedding weight"]
     assert bits_words(of(WANDA)) == []
 
 
-def test_no_ratio_is_missed_by_codes_of_a_stage_that_prunes_and_rounds():
+def test_joint_pruning_and_rounding_reports_no_gap():
     assert describe_gap(of(JOINT, layers=reports(0, 0.62))) is None
     assert describe_gap(of(JOINT.model_copy(update={"layers": "0"}), layers=(report(0, 0.62),))) is None
 
 
-def test_bundled_rows_that_only_quantise_have_bits_and_no_share():
+def test_bundled_quantised_rows_have_bits_and_no_share():
     results = read_measured().results.values()
     quantised = [one for one in results if any(map(quantises, one.variant.stages))]
     only = [one for one in quantised if not any(stage.prunes for stage in one.variant.stages)]

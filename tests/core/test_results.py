@@ -35,13 +35,13 @@ def of(*stages, made=()):
         ([LORA, SPARSEGPT], "sparsegpt", "lora", (0.7, "sparsity", None, None)),
     ],
 )
-def test_what_a_variant_is_follows_from_its_stages(stages, method, recovery, asked):
+def test_method_recovery_and_amount_follow_from_the_stages(stages, method, recovery, asked):
     variant = of(*stages)
     assert (variant.method, variant.recovery) == (method, recovery)
     assert (variant.ratio, variant.ratio_kind, variant.pattern, variant.layers) == asked
 
 
-def test_its_json_says_what_is_computed_and_reading_it_back_does_not_care():
+def test_json_contains_derived_fields_and_reading_ignores_them():
     variant = of(SPARSEGPT, LORA, made=({"seconds": 2.0}, {"seconds": 3.0}))
     written = json.loads(variant.model_dump_json())
     assert set(written) == {"key", "model", "revision", "dtype", "stages", "made", *COMPUTED}
@@ -58,32 +58,32 @@ def test_its_json_says_what_is_computed_and_reading_it_back_does_not_care():
 
 
 @pytest.mark.parametrize("stages", [[], 3, [3], [{"method": "wanda", "colour": "red"}]])
-def test_a_damaged_variant_is_refused(stages):
+def test_a_damaged_variant_is_rejected(stages):
     with pytest.raises(ValidationError):
         Variant(key=KEY, model="m", revision="r", dtype="float32", stages=stages)
 
 
-def test_losses_that_diverged_survive():
+def test_diverged_losses_survive():
     result = make(made=(trained(losses=[[1, math.inf], [2, math.nan]]),))
     (first, second) = Result.model_validate_json(result.model_dump_json()).variant.details["training"]["losses"]
     assert first == [1, math.inf] and math.isnan(second[1])
 
 
-def test_any_training_that_was_cancelled_cuts_a_variant_short():
+def test_a_cancelled_training_marks_the_variant_incomplete():
     assert not of(WANDA, LORA).cut_short
     assert not of(WANDA, LORA, made=({}, trained(ended="budget"))).cut_short
     assert of(WANDA, LORA, made=({}, trained(ended="cancelled"))).cut_short
     assert of(WANDA, LORA, SVD, made=({}, trained(ended="cancelled"), {})).cut_short
 
 
-def test_the_last_training_is_told_with_its_stage():
+def test_last_training_is_described_with_its_stage():
     assert of(WANDA, made=({"seconds": 1.0},)).training is None
     later = LORA.model_copy(update={"seed": 4})
     stage, training = of(LORA, later, SVD, made=(trained(steps=1), trained(steps=2), {})).training
     assert (stage, training["steps"]) == (later, 2)
 
 
-def test_layers_are_shown_of_the_last_stage_that_has_some():
+def test_layers_of_the_last_stage_with_layers_are_shown():
     assert make().last_layers == ()
     again = LAYER.model_copy(update={"stage": 2})
     assert make(layers=(LAYER, again)).last_layers == (again,)

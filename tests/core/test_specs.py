@@ -33,12 +33,12 @@ GOLDEN = {
 
 
 @pytest.mark.parametrize("name", GOLDEN)
-def test_keys_hold_still(name):
+def test_keys_are_stable(name):
     stage, start = GOLDEN[name]
     assert variant(stage).key[:8] == start
 
 
-def test_what_enters_a_key():
+def test_key_depends_on_the_relevant_settings():
     plain = variant(build_stage("magnitude", 0.5)).key
     assert variant(build_stage("magnitude", 0.5, seed=7)).key == plain
     assert variant(build_stage("magnitude", 0.5, settings={"allocation": "uniform"})).key == plain
@@ -49,7 +49,7 @@ def test_what_enters_a_key():
     assert variant(build_stage("wanda", 0.5, calibration=CALIBRATION, seed=1)).key != variant(wanda).key
 
 
-def test_a_seed_enters_the_key_of_a_method_that_draws(monkeypatch):
+def test_seed_enters_the_key_of_random_methods(monkeypatch):
     plain = variant(build_stage("magnitude", 0.5)).key
     with pytest.raises(UserError, match="no randomness; remove seed"):
         resolve_chain(parse("magnitude@0.5,seed=1"), ChainDefaults())
@@ -60,7 +60,7 @@ def test_a_seed_enters_the_key_of_a_method_that_draws(monkeypatch):
         resolve_chain(parse("magnitude@0.5,text=c4-sample:16x2048"), ChainDefaults())
 
 
-def test_a_prefix_of_the_stages_is_a_variant_and_dense_adds_nothing():
+def test_a_prefix_of_the_stages_is_a_variant():
     first, second = build_stage("magnitude", 0.5), build_stage("wanda", 0.5, calibration=CALIBRATION)
     assert len({variant(first).key, variant(first, second).key, variant(second, first).key}) == 3
     assert variant(build_stage("dense"), first).key == variant(first).key
@@ -108,28 +108,28 @@ def test_bad_stages_give_one_sentence(arguments, says):
         (Task.parse, "piqa:0"),
     ],
 )
-def test_malformed_texts(parse, text):
+def test_malformed_texts_are_rejected(parse, text):
     with pytest.raises(UserError, match="such as"):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["wikitext2@2048:16", "wikitext2@128", "my/file.txt@64:3", "wikitext2@2048:16:spread"])
-def test_perplexity_reads_what_it_writes(text):
+def test_perplexity_round_trips_through_text(text):
     assert str(Perplexity.parse(text)) == text
 
 
-def test_a_text_whose_windows_are_the_first_is_written_as_it_always_was():
+def test_first_windows_keep_their_earlier_spelling():
     assert Perplexity.parse("a@128:4").model_dump() == {"corpus": "a", "window": 128, "windows": 4}
 
 
-def test_parameters_may_be_text():
+def test_parameters_can_be_text():
     method = next(m for m in METHODS if m.name == "sparsegpt")
     parameters = method.parse_parameters({"damping": "0.05", "true_sequential": "false"})
     assert parameters.damping == 0.05
     assert parameters.true_sequential is False
 
 
-def test_unknown_dtype():
+def test_an_unknown_dtype_is_rejected():
     with pytest.raises(UserError, match="float32"):
         build_run("m", "r", [build_stage("dense")], dtype="int3")
 
