@@ -28,7 +28,7 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture
 def results_dir(tmp_path, monkeypatch):
-    """An empty folder for the user's own results, with no shipped rows beside it."""
+    """An empty folder for the user's own results, without bundled rows."""
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "results"))
     monkeypatch.delenv("SLIMSCOPE_DB", raising=False)
     return tmp_path / "results"

@@ -99,7 +99,7 @@ def grounds(ground, tmp_path_factory):
 
     place = tmp_path_factory.mktemp("convolutions")
     encoder(layer_type="basic").save_pretrained(place)
-    convolving = ground.beside(place)
+    convolving = ground.with_model(place)
     return lambda case: convolving if on_convolutions(case.method) else ground
 
 

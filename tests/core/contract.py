@@ -34,9 +34,9 @@ MIDDLE = f"1:{BLOCKS - 2}"  # layers
 
 
 def check_share(made: Made) -> None:
-    """The asked share of the selected linears' weights is gone, and the layer reports say so; or all are rounded.
+    """The requested share of the selected linears' weights is removed and reported, or all weights are rounded.
 
-    Of a method of convolutions it is the share of theirs; or the embedding is as much smaller as it should be.
+    Methods of convolutions remove a share of the kernels, and methods of embeddings shrink the embedding.
     """
     if isinstance(made.method, ConvMethod):
         check_convolutions(made)
@@ -59,14 +59,14 @@ def check_share(made: Made) -> None:
         return
     assert sorted(report.name for report in made.reports) == sorted(sizes)
     if not isinstance(made.method, SliceMethod):  # whose shortcuts count and are no linear's
-        told = sum(report.sparsity * sizes[report.name][0] * sizes[report.name][1] for report in made.reports)
-        assert told == pytest.approx(removed, abs=1e-3)
+        reported = sum(report.sparsity * sizes[report.name][0] * sizes[report.name][1] for report in made.reports)
+        assert reported == pytest.approx(removed, abs=1e-3)
     if made.stage.ratio_kind == "sparsity":
         check_even(made, sizes)
 
 
 def check_convolutions(made: Made) -> None:
-    """The asked share of the convolutions' weights is gone, to half a step of one of them, and the reports say so."""
+    """The requested share of the kernel weights is removed, within half a step of one kernel, and reported."""
     dense = {one.name: one for one in convolutions_of(made.ground.dense)}
     options = [made.method.options(one.kernel, one.module.groups).choices.weights for one in dense.values()]
     step = max(int(sizes.diff().max()) for sizes in options if len(sizes) > 1)
@@ -74,8 +74,8 @@ def check_convolutions(made: Made) -> None:
     removed = total - left(made.model)
     assert removed and abs(removed - made.stage.ratio * total) <= step / 2
     assert [report.name for report in made.reports] == list(dense)
-    told = sum(report.sparsity * dense[report.name].kernel.numel() for report in made.reports)
-    assert told == pytest.approx(removed)
+    reported = sum(report.sparsity * dense[report.name].kernel.numel() for report in made.reports)
+    assert reported == pytest.approx(removed)
     for report in made.reports:
         pair = isinstance(made.model.get_submodule(report.name), ConvolutionPair)
         assert report.error_kind == "weight" and report.note
@@ -83,7 +83,7 @@ def check_convolutions(made: Made) -> None:
 
 
 def check_rounded(made: Made) -> None:
-    """What is rounded has no more values in a group than its bits can count, and lies on the grid beside it."""
+    """Rounded groups have at most as many values as their bits allow, all on the stored grid."""
     bits = parse_bits(made.stage.pattern)
     on_tables = isinstance(made.method, TableQuantMethod)
     chosen = [] if on_tables else select(linears(made.model), made.stage.layers, BLOCKS)
@@ -101,15 +101,15 @@ def check_rounded(made: Made) -> None:
 
 
 def check_factored(made: Made) -> None:
-    """The embedding has at most the asked share of its numbers and gives rows as wide; the rest is as it was."""
+    """The embedding keeps at most the requested share of its numbers and its width; other weights do not change."""
     before, after = made.ground.dense.get_input_embeddings().weight, made.model.get_input_embeddings()
     stored = sum(parameter.numel() for parameter in after.parameters())
     assert 0 < stored <= before.numel() / parse_factor(made.stage.pattern)
     assert after(torch.arange(len(before))).shape == before.shape and not made.reports
     dense = made.ground.dense.state_dict()
     kept = {name: tensor for name, tensor in made.model.state_dict().items() if name in dense}
-    gone = dense.keys() - kept.keys()  # the table, and a head that shares it
-    assert "model.embed_tokens.weight" in gone and all(torch.equal(dense[name], before) for name in gone)
+    removed = dense.keys() - kept.keys()  # the table, and a head that shares it
+    assert "model.embed_tokens.weight" in removed and all(torch.equal(dense[name], before) for name in removed)
     assert all(torch.equal(tensor, dense[name]) for name, tensor in kept.items())
 
 
@@ -198,7 +198,7 @@ def check_recovered(made: Made, recovery: Case) -> None:
 
 
 def check_reconstructed(made: Made, reconstruction: Case, folder: Path) -> None:
-    """Each masked linear comes closer to its reference; zeros, patterns and footprint stay, and it can be saved."""
+    """Each masked linear moves closer to its reference and keeps zeros, pattern and footprint; it can be saved."""
     done, losses = _watched(made, reconstruction)
     assert modules(done.model) == modules(made.model)
     assert len(losses) == len(done.reports) == len(linears(made.model))
@@ -256,13 +256,13 @@ def check_reconstruction_seeds(made: Made, reconstruction: Case) -> None:
 
 
 def check_unmasked_refused(ground: Ground, reconstruction: Case) -> None:
-    """Where nothing is masked there is nothing to adjust, and that is told."""
+    """A model without masks has nothing to adjust, so an error reports it."""
     with pytest.raises(UserError, match="no weight is pruned"):
         ground.make(reconstruction)
 
 
 def check_pattern_refused(ground: Ground, case: Case) -> None:
-    """A method without patterns says so instead of leaving them out."""
+    """A method without patterns rejects them instead of ignoring them."""
     try:
         ground.make(case, pattern="2:4")
     except UserError as error:

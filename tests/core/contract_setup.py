@@ -49,7 +49,7 @@ QUICK = {
     "patience": 0,
     "every": 1,
     "answer_tokens": 8,
-    "temperature": 0.1,  # so that a teacher says the same again and again, which is learnt at once
+    "temperature": 0.1,  # so that a teacher repeats one answer, which a student learns at once
 }
 NARROW = {"group_size": 16}  # which divides the tiny model's widths
 
@@ -76,7 +76,7 @@ class Case:
 
 
 def instead(method: type[Method], ratio: float) -> str | None:
-    """Return the amount that stands for a ratio; None where that is asked for itself."""
+    """Return the amount that replaces a ratio, or None if the method takes the ratio."""
     return BITS.get(ratio) if method.bit_choices else FACTORS.get(ratio) if method.factor_choices else None
 
 
@@ -123,7 +123,7 @@ class Ground:
 
     @classmethod
     def at(cls, folder: Path) -> Ground:
-        """`folder` holds a model whose tokenizer knows `WORDS`; texts are written beside them."""
+        """`folder` holds a model whose tokenizer knows `WORDS`; the texts are written into it, too."""
         source = identify(str(folder))
         context = Context(torch.device("cpu"), dense=source, tokenizer=load_tokenizer(source))
         draw = random.Random(0)
@@ -138,32 +138,32 @@ class Ground:
             texts[name] = TextWindows(corpus=str(file), windows=WINDOWS, window=WINDOW)
         return cls(load_model(source, "float32"), **texts, context=context)
 
-    def beside(self, folder: Path) -> Ground:
+    def with_model(self, folder: Path) -> Ground:
         """Return one of the same texts, which its methods do not read; `folder` holds a model that has convolutions."""
         source = identify(str(folder))
         return Ground(load_model(source), self.text, self.lesson, Context(torch.device("cpu"), dense=source))
 
     @torch.no_grad()
     def outputs(self, model: PreTrainedModel) -> Tensor:
-        """Return what the dense model, or one made of it, says of what is always the same."""
+        """Return the outputs of the dense model, or of a variant, for a fixed input."""
         if self.context.tokenizer is None:
             return answer(model)
         return model(calibration_windows(self.text, self.context.tokenizer, 0)).logits
 
-    def make(self, case: Case, ratio: float = RATIO, **asked: Any) -> Made:
-        """Apply the case to a copy of the dense model. `asked` may hold a pattern, layers, a seed and another text."""
+    def make(self, case: Case, ratio: float = RATIO, **options: Any) -> Made:
+        """Apply the case to a copy of the dense model. `options`: pattern, layers, seed and text."""
         if pattern := instead(case.method, ratio):
-            asked = {"pattern": pattern} | asked
-        amount = ratio if case.method.takes_amount and not asked.get("pattern") else None
+            options = {"pattern": pattern} | options
+        amount = ratio if case.method.takes_amount and not options.get("pattern") else None
         defaults: dict[str, Any] = {"settings": case.all_settings, "calibration": self.text}
-        stage = build_stage(case.method.name, ratio=amount, **defaults | asked)
+        stage = build_stage(case.method.name, ratio=amount, **defaults | options)
         model = copy.deepcopy(self.dense)
         return Made(self, case, stage, model, self._apply(model, stage))
 
-    def reconstruct(self, made: Made, reconstruction: Case, **asked: Any) -> Made:
-        """Apply a reconstruction to a copy of what was made. `asked` may hold layers and a seed."""
+    def reconstruct(self, made: Made, reconstruction: Case, **options: Any) -> Made:
+        """Apply a reconstruction to a copy of the compressed model. `options`: layers and seed."""
         defaults: dict[str, Any] = {"settings": reconstruction.all_settings, "calibration": self.text}
-        stage = build_stage(reconstruction.method.name, **defaults | asked)
+        stage = build_stage(reconstruction.method.name, **defaults | options)
         model = copy.deepcopy(made.model)
         return Made(self, reconstruction, stage, model, self._apply(model, stage))
 

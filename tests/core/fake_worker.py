@@ -1,4 +1,4 @@
-"""A job's process whose run is a fake: the model's name says what happens. Started as `core.jobs.worker` is."""
+"""A job's process whose run is a fake: the model's name selects its behaviour. Started as `core.jobs.worker` is."""
 
 import os
 import signal

@@ -32,7 +32,7 @@ from core.training.losses import text_loss
 
 
 class NoPruning:
-    """A pruning during which nothing goes."""
+    """A pruning schedule that removes nothing."""
 
     def __init__(self, blocks: Blocks):
         self.blocks = blocks

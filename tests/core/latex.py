@@ -1,4 +1,4 @@
-"""Whether the LaTeX of a table holds together, as far as can be told without TeX."""
+"""Whether the LaTeX of a table is well formed, as far as a check without TeX can show."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""By how many weights a method may miss the asked share: what it removes are whole weights, ranks, channels, blocks."""
+"""The number of weights by which a method may miss the ratio: it removes whole weights, ranks, channels or blocks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is told where a variant lost another share than was asked for."""
+"""The report of a removed share that differs from the requested one."""
 
 import pytest
 
@@ -18,7 +18,7 @@ def made(method, ratio, zeros, layers=(), selected=None):
 
 
 @pytest.mark.parametrize(
-    ("method", "ratio", "zeros", "layers", "told"),
+    ("method", "ratio", "zeros", "layers", "expected"),
     [
         ("wanda", 0.5, 50, (), None),
         ("wanda", 0.5, 49, (), "Removed 49.0 % of the block weights; 50.0 % was requested."),
@@ -36,9 +36,9 @@ def made(method, ratio, zeros, layers=(), selected=None):
         ("dense", None, 0, (), None),
     ],
 )
-def test_gaps_beyond_rounding_are_reported(method, ratio, zeros, layers, told):
+def test_gaps_beyond_rounding_are_reported(method, ratio, zeros, layers, expected):
     found = describe_gap(made(method, ratio, zeros, layers))
-    assert found is None if told is None else found.startswith(told)
+    assert found is None if expected is None else found.startswith(expected)
 
 
 def test_removed_embedding_share_is_reported_for_embedding_and_model():
@@ -46,12 +46,12 @@ def test_removed_embedding_share_is_reported_for_embedding_and_model():
     plain = make(zeros=0, stages=(stage,), made=({"note": "4x8 of ranks 1"},))
     assert embedding_words(plain) is None and describe_gap(plain) is None
 
-    def told(parameters):
+    def described(parameters):
         size = {"model_parameters": parameters, "embedding_weights": 12, "whole_embedding_weights": 32}
         return embedding_words(plain.model_copy(update={"footprint": plain.footprint.model_copy(update=size)}))
 
-    assert told(150) == "Removed 62.5 % of the embedding (4x8 of ranks 1) and 25.0 % of the whole model."
-    assert told(210) == "Removed 62.5 % of the embedding (4x8 of ranks 1); the whole model is 5.0 % larger."
+    assert described(150) == "Removed 62.5 % of the embedding (4x8 of ranks 1) and 25.0 % of the whole model."
+    assert described(210) == "Removed 62.5 % of the embedding (4x8 of ranks 1); the whole model is 5.0 % larger."
 
 
 def test_ratio_of_selected_layers_refers_to_them():
@@ -73,7 +73,7 @@ def test_original_zeros_do_not_count_as_removed_units():
 def test_removal_in_selected_layers_counts_all_stages():
     """Half of a linear's outputs, then two thirds of the rest; another one as two factors, then a quarter of those."""
     cut = layer("a.q_proj", shape=(32, 64), sparsity=0.5)
-    gone = LayerReport(name="a.o_proj", block=0, role="o", shape=(64, 64), sparsity=0.5, note="rank 16; damped")
+    factored = LayerReport(name="a.o_proj", block=0, role="o", shape=(64, 64), sparsity=0.5, note="rank 16; damped")
     removed_block = LayerReport(name="a.q_proj", block=0, role="q", shape=(0, 0), sparsity=1.0)
     later = [
         layer("a.q_proj", shape=(32, 64), sparsity=0.75),
@@ -83,7 +83,7 @@ def test_removal_in_selected_layers_counts_all_stages():
     later = [one.model_copy(update={"stage": 1}) for one in later]
     other = layer("a.k_proj", sparsity=0.0).model_copy(update={"stage": 2})  # of a stage that removes nothing
     stages = (Stage(method="lorap", ratio=0.5, ratio_kind="parameters"), Stage(method="wanda", ratio=0.75, layers="a"))
-    result = make(layers=(removed_block, cut, gone, *later, other), stages=(*stages, Stage(method="lora")))
+    result = make(layers=(removed_block, cut, factored, *later, other), stages=(*stages, Stage(method="lora")))
     assert counted_removed_fraction(result) == 1 - (512 + 2 * 768) / (2 * 4096)
     assert describe_gap(result) is None
 

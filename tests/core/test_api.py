@@ -1,4 +1,4 @@
-"""The Python API: what its page says, and what it refuses."""
+"""The Python API: the examples of its page, and its errors."""
 
 import doctest
 import os

@@ -1,4 +1,4 @@
-"""Chains as people write them: read and written, inverse to each other; and what is said of one that is none."""
+"""Chain text: parsing and formatting are inverse, and invalid text gives an error."""
 
 from urllib.parse import parse_qs, quote, urlencode
 
@@ -46,7 +46,7 @@ def parameters(pick, method):
 
 @draw.composite
 def stages(pick):
-    """A stage that may be asked for, of any method."""
+    """A valid stage of any method."""
     method = pick(draw.sampled_from([found for found in STAGES if found.name != "dense"]))
     settings = pick(parameters(method))
     ratio = pattern = None
@@ -77,9 +77,9 @@ def test_a_formatted_stage_parses_to_the_same_stage(stage):
 
 @given(draw.lists(stages(), min_size=2, max_size=4))
 def test_every_stage_of_a_chain_survives_formatting(chain):
-    beside = shared(chain)
+    common = shared(chain)
     for stage, one in zip(chain, parse(format_chain(chain)), strict=True):
-        assert resolve_stage(one, beside) == stage
+        assert resolve_stage(one, common) == stage
 
 
 @given(draw.text())

@@ -30,7 +30,7 @@ LANGUAGE = [case for case in CASES if not on_convolutions(case.method)]  # whose
 RECONSTRUCTED = cases(RECONSTRUCTIONS)
 RECOVERED = cases(RECOVERIES)
 MASKING = [case for case in PLAIN if case.method.ratio_kind == "sparsity" and case.method.takes_amount]
-RATIOS = [0.2, 0.5]  # beside the one that all cases are made at
+RATIOS = [0.2, 0.5]  # in addition to the ratio of all cases
 PATTERNS = ["2:4", "4:8", "1:4"]
 
 

@@ -1,4 +1,4 @@
-"""The correlations of window losses that ship, and intervals with them on the losses that ship."""
+"""The bundled correlations of window losses, and intervals with them on the bundled losses."""
 
 import numpy as np
 import pytest

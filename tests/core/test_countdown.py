@@ -1,4 +1,4 @@
-"""Time left: it only falls, says when it takes longer, and moves where a run moves."""
+"""Remaining time: it only falls, reports a delay, and follows the progress of a run."""
 
 import re
 from types import SimpleNamespace
@@ -16,8 +16,8 @@ from tests.core.estimates import estimate
 from tests.core.queues import change, spec
 
 
-def told(countdown, now):
-    """Return the seconds that are told; None where it is said to take longer, or nothing is."""
+def seconds_left(countdown, now):
+    """Return the displayed seconds, or None if a delay or nothing is displayed."""
     words = countdown.format(now)
     if words in ("", "longer than expected"):
         return None
@@ -43,7 +43,7 @@ def test_remaining_time_never_rises(seconds, expected):
     for done, unit in enumerate(seconds):
         for _ in range(int(4 * unit)):
             countdown.update("perplexity", done, len(seconds), now)
-            numbers.append(told(countdown, now))
+            numbers.append(seconds_left(countdown, now))
             now += 0.25
     countdown.update("perplexity", len(seconds), len(seconds), now)
     shown = [number for number in numbers if number is not None]
@@ -61,16 +61,16 @@ def test_a_steady_stage_is_predicted_exactly():
     countdown.update("perplexity", 5, 100, 5.0)
     assert countdown.format(5.0) == "about 2 min left"
     countdown.update("perplexity", 90, 100, 90.0)
-    assert told(countdown, 93.0) == 7
+    assert seconds_left(countdown, 93.0) == 7
 
 
 def test_a_slower_stage_hides_its_time_until_it_is_valid_again():
     countdown = Countdown({"tasks": 20.0})
     countdown.update("tasks", 0, 10, 0.0)
-    assert told(countdown, 8.0) == 12
+    assert seconds_left(countdown, 8.0) == 12
     countdown.update("tasks", 1, 10, 10.0)  # so it takes 90 s more
     assert countdown.format(10.0) == countdown.format(60.0) == "longer than expected"
-    assert told(countdown, 90.0) == 10
+    assert seconds_left(countdown, 90.0) == 10
 
 
 def test_every_text_is_a_separate_stage():
@@ -78,7 +78,7 @@ def test_every_text_is_a_separate_stage():
     countdown.update("perplexity", 16, 16, 100.0)
     countdown.update("perplexity", 0, 16, 100.0)
     countdown.update("perplexity", 4, 16, 104.0)
-    assert told(countdown, 104.0) == 12
+    assert seconds_left(countdown, 104.0) == 12
 
 
 def test_a_stage_predicts_the_next_one_of_its_kind():
@@ -86,7 +86,7 @@ def test_a_stage_predicts_the_next_one_of_its_kind():
     countdown.update("perplexity", 0, 2, 100.0)
     countdown.update("load", 0, 1, 150.0)
     countdown.update("perplexity", 0, 2, 160.0)
-    assert told(countdown, 160.0) == 50
+    assert seconds_left(countdown, 160.0) == 50
 
 
 def test_a_restarted_stage_counts_as_a_new_one():
@@ -94,13 +94,13 @@ def test_a_restarted_stage_counts_as_a_new_one():
     countdown.update("perplexity", 0, 2, 120.0, started=100.0)
     assert countdown.format(120.0) == "longer than expected"
     countdown.update("perplexity", 0, 2, 123.0, started=122.0)
-    assert told(countdown, 123.0) == 22
+    assert seconds_left(countdown, 123.0) == 22
 
 
 def test_a_late_first_update_counts_from_the_start_of_the_stage():
     countdown = Countdown()
     countdown.update("train", 500, 1000, 160.0, started=100.0)
-    assert told(countdown, 160.0) == 60
+    assert seconds_left(countdown, 160.0) == 60
 
 
 def test_a_second_text_restarts_the_stage_of_a_job(store_with_job):
@@ -154,12 +154,12 @@ def test_every_stage_reports_its_start_and_is_estimated(machine, method):
 
 
 def test_queue_time_adds_the_running_and_the_queued_jobs():
-    def told(*numbers):
+    def left(*numbers):
         return left_words(queue_left(*numbers))
 
-    assert told(60.0, 20.0, None, 3600.0) == "about 61 min left"
-    assert told(60.0, 20.0, 5.0, 0.0) == "about 40 s left"
-    assert told(60.0, 20.0, 300.0, 0.0) == "about 5 min left"  # never less than the stage alone
-    assert told(60.0, 500.0, 0.0, 3600.0) == "about 60 min left"  # behind one that is longer than expected
-    assert told(60.0, 60.0, 0.0, 0.0) == "longer than expected"
+    assert left(60.0, 20.0, None, 3600.0) == "about 61 min left"
+    assert left(60.0, 20.0, 5.0, 0.0) == "about 40 s left"
+    assert left(60.0, 20.0, 300.0, 0.0) == "about 5 min left"  # never less than the stage alone
+    assert left(60.0, 500.0, 0.0, 3600.0) == "about 60 min left"  # behind one that is longer than expected
+    assert left(60.0, 60.0, 0.0, 0.0) == "longer than expected"
     assert left_words(None) == ""

@@ -47,8 +47,8 @@ def test_variants_are_named_by_all_their_stages():
     assert formatting.variant_name(recovered, "tiny") == "SparseGPT, 50 %, then LoRA, tiny, seed 3"
     dense = VariantSpec(model="tiny", revision="r", stages=(Stage(method="dense"),))
     assert formatting.variant_name(dense, "tiny@1") == "Dense, tiny@1"
-    gone = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
-    assert formatting.variant_name(gone, "tiny") == "gone, 2:4, tiny"
+    unknown = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
+    assert formatting.variant_name(unknown, "tiny") == "gone, 2:4, tiny"
 
 
 TEXT, OTHER = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")

@@ -1,4 +1,4 @@
-"""Every method on a Gemma 3, whose blocks, heads and embedding are not those of Llama: it works, or says why."""
+"""Every method on a Gemma 3, whose blocks, heads and embedding are not those of Llama: it works or gives the reason."""
 
 import pytest
 

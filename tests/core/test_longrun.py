@@ -1,4 +1,4 @@
-"""Standard errors of means of values in a row: that their intervals hold the truth as often as they say."""
+"""Standard errors of means of consecutive values: their intervals have the nominal coverage."""
 
 import math
 

@@ -166,12 +166,12 @@ def test_an_export_gives_the_same_outputs_in_llama_cpp(material, tmp_path):
     compress(model, stage, tokens)
     spec = VariantSpec(model=source.id, revision=source.revision, stages=(stage,))
     result = Result(variant=describe(spec), footprint=footprint(model, 134_515_008, 106_168_320))
-    told = exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16")
-    assert told.same_tokens and told.same_first == told.prompts and told.difference < 0.02
+    check = exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16")
+    assert check.same_tokens and check.same_first == check.prompts and check.difference < 0.02
 
 
 def test_default_model_weights_are_on_the_documented_grid(material):
-    """So that HQQ at those bits and groups loses nothing, and its results say why."""
+    """HQQ with those bits and groups therefore changes nothing, and its results give the reason."""
     from core.methods.quantised.hqq import GIVEN_BACK
     from tests.core.applied import compress
 

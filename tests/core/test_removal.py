@@ -51,9 +51,9 @@ def test_quantised_weights_keep_all_their_parameters():
     ("stages", "layers", "removed"),
     [
         ((WANDA,), reports(0, 0.5), 0.62),  # without rounding each zero counts, as it is in memory
-        ((WANDA, GPTQ), (*reports(0, 0.48), *reports(1, 0.62)), 0.48),  # as the reports of the pruning stage say
+        ((WANDA, GPTQ), (*reports(0, 0.48), *reports(1, 0.62)), 0.48),  # according to the reports of the pruning stage
         ((WANDA, Stage(method="adaprune"), GPTQ), (*reports(0, 0.48), *reports(2, 0.62)), 0.48),
-        ((WANDA, GPTQ), (), 0.5),  # as asked, without reports
+        ((WANDA, GPTQ), (), 0.5),  # the requested ratio, without reports
         ((JOINT,), reports(0, 0.62), 0.5),  # whose reports count codes that are 0
         ((WANDA.model_copy(update={"layers": "0"}), GPTQ), (report(0, 0.5), *reports(1, 0.62)), 0.25),
         ((WANDA, ON_TABLES), reports(0, 0.5), 0.62),  # the blocks are not rounded

@@ -67,7 +67,7 @@ def test_a_prefix_of_the_stages_is_a_variant():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         ({"method": "sparsegtp"}, "sparsegpt"),
         (
@@ -88,8 +88,8 @@ def test_a_prefix_of_the_stages_is_a_variant():
         ({"method": "dense", "settings": {"a": 1}}, "no parameters"),
     ],
 )
-def test_bad_stages_give_one_sentence(arguments, says):
-    with pytest.raises(UserError, match=says) as error:
+def test_bad_stages_give_one_sentence(arguments, message):
+    with pytest.raises(UserError, match=message) as error:
         build_stage(**arguments)
     assert "\n" not in str(error.value)
 

@@ -31,7 +31,7 @@ def loss(row, quality):
     return row[quality] if quality == PERPLEXITY else -row[quality]
 
 
-def told(row, quality):
+def is_known(row, quality):
     return math.isfinite(row["packed_mb"]) and math.isfinite(row[quality])
 
 
@@ -44,9 +44,9 @@ def dominates(one, other, quality):
 def test_front_has_exactly_the_points_that_no_other_dominates(rows, quality):
     on = pareto(rows, "packed_mb", quality)
     assert list(on.index) == list(rows.index)
-    every = [row for _, row in rows.iterrows() if told(row, quality)]
+    every = [row for _, row in rows.iterrows() if is_known(row, quality)]
     for (_, row), front in zip(rows.iterrows(), on, strict=True):
-        if not told(row, quality):
+        if not is_known(row, quality):
             assert not front
         else:
             assert front != any(dominates(other, row, quality) for other in every)

@@ -1,4 +1,4 @@
-"""What is said of two variants: figures where their outcomes are kept, and why not where they are not."""
+"""Paired differences of variants, or the reason if their answers were not stored."""
 
 import math
 
@@ -185,7 +185,7 @@ def test_tasks_and_their_mean_have_baselines():
     assert "version" not in found.loc[MEAN, "protocol"]
 
 
-def beside(*variants):
+def with_samples(*variants):
     """Return results of one model whose keys follow from their stages, and what they answered."""
     kept, results = {}, []
     for stages, numbers in variants:
@@ -197,34 +197,34 @@ def beside(*variants):
 
 def test_each_variant_is_compared_with_its_own_dense_model():
     dense, wanda = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50), answered("boolq", 50)])
-    found = differences_to_dense(*beside(dense, wanda))
+    found = differences_to_dense(*with_samples(dense, wanda))
     assert list(found["dataset"]) == ["piqa"] and list(found["verdict"]) == ["worse"]
-    assert differences_to_dense(*beside(wanda)).empty
+    assert differences_to_dense(*with_samples(wanda)).empty
 
 
 def test_tidy_table_has_differences_to_dense_or_a_reason():
     old = (answered("arc_easy", 50)[0], None)
     dense = (DENSE, [answered("piqa", 60), answered("arc_easy", 60)])
-    results, samples = beside(dense, ((WANDA,), [answered("piqa", 50), answered("boolq", 50), old]))
+    results, samples = with_samples(dense, ((WANDA,), [answered("piqa", 50), answered("boolq", 50), old]))
     frame = tidy_with_differences(results, samples)
     plain = tidy(results)
     assert list(frame.columns) == [*plain.columns, *DIFFERENCE_COLUMNS.values()]
     pandas.testing.assert_frame_equal(frame[plain.columns], plain)
-    told = frame.set_index(["method", "dataset"])
-    paired = told.loc[("wanda", "piqa")]
+    rows = frame.set_index(["method", "dataset"])
+    paired = rows.loc[("wanda", "piqa")]
     assert (paired["difference"], paired["verdict"]) == (pytest.approx(-0.1), "worse")
     assert paired["comparisons"] == 1 and paired["p_adjusted"] == paired["p"]
     assert pandas.isna(paired["unpaired_reason"])
     assert paired["difference_low"] < -0.1 < paired["difference_high"] < 0
-    assert told.loc[("wanda", "boolq"), "unpaired_reason"] == "cannot be paired: no dense result under this protocol"
-    assert told.loc[("wanda", "arc_easy"), "unpaired_reason"].endswith("answers were not stored")
-    assert told.loc["dense", ["difference", "p", "verdict", "unpaired_reason"]].isna().all(axis=None)
+    assert rows.loc[("wanda", "boolq"), "unpaired_reason"] == "cannot be paired: no dense result under this protocol"
+    assert rows.loc[("wanda", "arc_easy"), "unpaired_reason"].endswith("answers were not stored")
+    assert rows.loc["dense", ["difference", "p", "verdict", "unpaired_reason"]].isna().all(axis=None)
 
 
 def test_tidy_table_has_no_reasons_if_all_rows_are_paired():
     one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
-    assert tidy_with_differences(*beside(one, other))["unpaired_reason"].isna().all()
-    assert list(tidy_with_differences(*beside(other))["unpaired_reason"]) == [
+    assert tidy_with_differences(*with_samples(one, other))["unpaired_reason"].isna().all()
+    assert list(tidy_with_differences(*with_samples(other))["unpaired_reason"]) == [
         "cannot be paired: no dense result under this protocol"
     ]
     assert tidy_with_differences([], lambda *_: None).empty

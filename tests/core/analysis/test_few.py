@@ -6,8 +6,8 @@ from core.analysis.few import few_words
 
 
 def test_few_windows_and_documents_are_named_once():
-    said = few_words([("wikitext2", 7), ("wikitext2", 7), ("piqa", 49), ("ptb@12345678", 1)])
-    assert said == (
+    warning = few_words([("wikitext2", 7), ("wikitext2", 7), ("piqa", 49), ("ptb@12345678", 1)])
+    assert warning == (
         "Intervals of fewer than 8 windows or 50 documents are unreliable: wikitext2 has 7 windows, "
         "piqa has 49 documents and ptb@12345678 has 1 window."
     )

@@ -49,21 +49,21 @@ def test_each_prompt_is_compared_with_dense_and_with_zero_shot():
     assert len(found) == 2 * 3 * 3  # variants, prompts, two tasks and their mean
     for task, metric in TASKS.items():
         for how, place in (("0", (0, "")), ("4", (4, "")), ("4,selector=nearest", (4, "selector=nearest"))):
-            told = found.loc[(OTHER, task, *place)]
+            entry = found.loc[(OTHER, task, *place)]
             expected = difference(metric, *(samples(key, row(task, how, 0)) for key in (DENSE, OTHER)))
-            assert told[["difference", "low", "high", "p"]].tolist() == [
+            assert entry[["difference", "low", "high", "p"]].tolist() == [
                 *(expected.difference, expected.low, expected.high, expected.p)
             ]
             assert found.loc[(DENSE, task, *place)][["difference", "growth_difference"]].isna().all()
             lost = answers[OTHER, task, how] - answers[DENSE, task, how]
             before = answers[OTHER, task, "0"] - answers[DENSE, task, "0"]
             if how == "0":
-                assert np.isnan(told["growth_difference"])
+                assert np.isnan(entry["growth_difference"])
                 continue
             test = stats.ttest_rel(lost, before)
             ends = test.confidence_interval()
-            assert told["growth_difference"] == pytest.approx((lost - before).mean())
-            assert told[["growth_low", "growth_high", "growth_p"]].tolist() == pytest.approx(
+            assert entry["growth_difference"] == pytest.approx((lost - before).mean())
+            assert entry[["growth_low", "growth_high", "growth_p"]].tolist() == pytest.approx(
                 [ends.low, ends.high, test.pvalue]
             )
 
@@ -113,7 +113,7 @@ def test_values_remain_without_stored_answers():
 
 
 @pytest.mark.parametrize(
-    ("prompts", "said"),
+    ("prompts", "expected"),
     [
         ("", "drawn at random"),
         ("order=similar-last", "drawn at random, most similar last"),
@@ -121,8 +121,8 @@ def test_values_remain_without_stored_answers():
         ("template=reasoning", "with reasoning before the answer"),
     ],
 )
-def test_prompts_are_described(prompts, said):
-    assert describe_prompt(prompts) == said
+def test_prompts_are_described(prompts, expected):
+    assert describe_prompt(prompts) == expected
 
 
 def test_every_choice_has_a_description():

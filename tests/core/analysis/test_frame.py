@@ -236,6 +236,6 @@ def test_rows_agree_with_each_number_converted_alone():
     assert list(frame["protocol"]) == [protocol_sentence(row) for _, row in measured]
     assert len(set(frame["protocol_id"][1:4])) == 3 and len(set(frame["protocol"][1:4])) == 3
     for name in ("value", "stderr", "n"):
-        said = [getattr(row, name) for _, row in measured]
-        assert frame[name].to_numpy() == pytest.approx([math.nan if x is None else x for x in said], nan_ok=True)
+        values = [getattr(row, name) for _, row in measured]
+        assert frame[name].to_numpy() == pytest.approx([math.nan if x is None else x for x in values], nan_ok=True)
     assert list(frame["origin"]) == [row.origin for _, row in measured]

@@ -1,4 +1,4 @@
-"""Compression laws: planted exponents come back, what is left out is predicted as by hand, and no line goes too far."""
+"""Compression laws: recovered exponents, leave-one-out errors, and no extrapolation."""
 
 import math
 from dataclasses import replace
@@ -50,7 +50,7 @@ SEVERAL = tuple((f"m{size}", 4.5 - 0.3 * math.log(size), 100.0 * size) for size 
 
 
 def values(found):
-    return {name: told.value for name, told in found.exponents.items()}
+    return {name: exponent.value for name, exponent in found.exponents.items()}
 
 
 @pytest.mark.parametrize(
@@ -71,14 +71,14 @@ def test_fit_recovers_planted_exponents(form, made, planted):
 
 def test_dense_loss_exponent_is_fitted_across_models():
     assert values(fit(FIRST, group(lambda *of: first(*of, a=0.9), SEVERAL))) == pytest.approx({"a": 0.9, "b": 1.7})
-    assert "a" not in fit(FIRST, group(first)).exponents  # it cannot be told within one model
+    assert "a" not in fit(FIRST, group(first)).exponents  # one model does not determine it
 
 
 def test_accuracies_are_fitted_to_the_second_form_only():
     made = group(lambda dense, ratio, *_: dense * 0.97 * (1 - ratio) ** 0.6, (("m", 0.5, 1.0),), loss=False)
     by_name = {one.form: one for one in fits(made)}
     assert set(by_name) == {FIRST, SECOND}
-    assert values(by_name[SECOND]) == pytest.approx({"P0": 0.97, "a": 0.6}, rel=0.05)  # the dense point says P0 = 1
+    assert values(by_name[SECOND]) == pytest.approx({"P0": 0.97, "a": 0.6}, rel=0.05)  # the dense point gives P0 = 1
     assert best_of(fits(made)) is not None and best_of(fits(made)).form is SECOND
 
 

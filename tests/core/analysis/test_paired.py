@@ -115,7 +115,7 @@ class TestEdges:
         assert (found.difference, found.stderr, found.low, found.high, found.p) == (0.5, 0, 0.5, 0.5, 0)
 
     @pytest.mark.parametrize(
-        ("first", "second", "told", "said"),
+        ("first", "second", "estimates", "expected"),
         [
             ([-1, -2, -3], [-1, -math.inf, -3], (math.inf, math.inf), "worse"),
             ([-1, -math.inf, -3], [-1, -2, -3], (-math.inf, 0), "better"),
@@ -123,12 +123,12 @@ class TestEdges:
             ([-1, -2, -3], [-1, math.nan, -3], (math.nan, math.nan), "not significant"),
         ],
     )
-    def test_losses_are_not_finite(self, first, second, told, said):
+    def test_losses_are_not_finite(self, first, second, estimates, expected):
         found = difference("perplexity", windows(first), windows(second))
-        assert (found.difference, found.ratio) == pytest.approx(told, nan_ok=True)
+        assert (found.difference, found.ratio) == pytest.approx(estimates, nan_ok=True)
         assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
         assert (found.ratio_low, found.ratio_high) == (None, None)
-        assert verdict(found, found.p) == said
+        assert verdict(found, found.p) == expected
 
     def test_ratio_overflows(self):
         found = difference("perplexity", windows([-1.0, -2.0]), windows([-900.0, -905.0]))

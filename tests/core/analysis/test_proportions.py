@@ -22,7 +22,7 @@ def outcomes(n, differing, share):
 @pytest.mark.parametrize("differing", [0.05, 0.1, 0.3, 0.7])
 @pytest.mark.parametrize("share", [0.5, 0.6, 0.75, 0.95])
 def test_interval_covers_the_true_difference_over_all_outcomes(n, differing, share):
-    """At a share of 0.5, where there is no difference, it is the test that errs no more often than it says."""
+    """At a share of 0.5 the variants are equal, so the error rate of the test is at most its nominal rate."""
     gained, lost, chance = outcomes(n, differing, share)
     found = np.array([adjusted_mean([Counts(int(g), int(b), n)]) for g, b in zip(gained, lost, strict=True)], float)
     mean, stderr, freedom = found.T

@@ -43,9 +43,9 @@ def test_figures_are_formatted(given, written):
     assert format_difference(given) == written
 
 
-@pytest.mark.parametrize(("p", "said"), [(None, ""), (math.nan, ""), (1e-9, "< 0.001"), (0.214, "0.21"), (1.0, "1")])
-def test_p_values_are_short(p, said):
-    assert p_words(p) == said
+@pytest.mark.parametrize(("p", "short"), [(None, ""), (math.nan, ""), (1e-9, "< 0.001"), (0.214, "0.21"), (1.0, "1")])
+def test_p_values_are_short(p, short):
+    assert p_words(p) == short
 
 
 def test_unpaired_rows_give_the_reason():
@@ -66,7 +66,7 @@ WHY = "cannot be paired: answers were not stored"
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "told"),
+    ("verdicts", "expected"),
     [
         ([WORSE, WORSE, WORSE], "Wanda is worse than Dense in a, b and c."),
         (
@@ -83,7 +83,7 @@ WHY = "cannot be paired: answers were not stored"
         ([WHY, WHY, f"{WHY} again."], f"Of Wanda and Dense, a and b {WHY}; c {WHY} again."),
     ],
 )
-def test_sentence_summarises_the_verdicts(verdicts, told):
+def test_sentence_summarises_the_verdicts(verdicts, expected):
     rows = [
         row(
             "acc",
@@ -94,4 +94,4 @@ def test_sentence_summarises_the_verdicts(verdicts, told):
         )
         for one in verdicts
     ]
-    assert sentence(list(zip("abc", rows, strict=True)), "Wanda", "Dense") == told
+    assert sentence(list(zip("abc", rows, strict=True)), "Wanda", "Dense") == expected

@@ -1,4 +1,4 @@
-"""What is told of differences: at the rate that is stated, adjusted, in words; and what needs no model."""
+"""Verdicts of differences: error rates, Holm's adjustment, words, and baselines without a model."""
 
 import math
 
@@ -17,37 +17,37 @@ pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print an
 
 
 class TestRates:
-    """Of many simulated comparisons: what is planted is found, and what is not is told at the stated rate at most."""
+    """Simulated comparisons: planted differences are found, and false alarms keep to the nominal rate."""
 
     def test_a_planted_difference_is_found(self):
         rng = np.random.default_rng(7)
-        for metric, make, n, size, said in (
+        for metric, make, n, size, expected in (
             ("acc", answers, 400, 0.15, "better"),
             ("perplexity", losses, 16, 0.15, "worse"),
         ):
             found = [compared(metric, make(rng, n, size)) for _ in range(100)]
-            assert sum(verdict(one, one.p) == said for one in found) >= 90
+            assert sum(verdict(one, one.p) == expected for one in found) >= 90
 
     def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
         rng, right = np.random.default_rng(8), 0
         for _ in range(20):
             planted = (0.0, 0.15, 0.0)
             means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
-            said = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
-            right += said[1] == "better"
+            verdicts = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
+            right += verdicts[1] == "better"
         assert right >= 18
 
     @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
     def test_equal_variants_differ_at_the_nominal_rate_at_most(self, metric, make, n):
         rng, runs = np.random.default_rng(9), 500
-        told = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
-        assert sum(told) <= false_alarms(ALPHA, runs)
-        assert sum(told) >= runs * ALPHA / 4  # a test that never tells anything would hold the rate, too
+        significant = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
+        assert sum(significant) <= false_alarms(ALPHA, runs)
+        assert sum(significant) >= runs * ALPHA / 4  # a test that never rejects would keep the rate, too
 
     def test_equal_means_differ_at_the_nominal_rate_at_most(self):
         rng, runs, sizes = np.random.default_rng(10), 200, (60, 25, 11)
-        told = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
-        assert runs * ALPHA / 4 <= sum(told) <= false_alarms(ALPHA, runs)
+        found = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
+        assert runs * ALPHA / 4 <= sum(found) <= false_alarms(ALPHA, runs)
 
     def test_five_equal_methods_differ_at_the_nominal_rate_after_holm(self):
         rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
@@ -81,7 +81,7 @@ class TestHolm:
 
 
 @pytest.mark.parametrize(
-    ("found", "p", "said"),
+    ("found", "p", "expected"),
     [
         (Difference(n=9, difference=0.1, low=0.01, high=0.2), ALPHA, "better"),
         (Difference(n=9, difference=-0.1, low=-0.2, high=-0.01), 0.01, "worse"),
@@ -97,8 +97,8 @@ class TestHolm:
         (Difference(n=9, difference=math.nan, ratio=math.nan), None, "not significant"),
     ],
 )
-def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, said):
-    assert verdict(found, p) == said
+def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, expected):
+    assert verdict(found, p) == expected
 
 
 def test_significant_alone_verdict_counts_its_comparisons():
@@ -126,10 +126,10 @@ def test_no_verdict_contradicts_its_interval(tasks, texts):
             assert (one.p is None) == (one.low is None)
             assert outside == (one.p is not None and one.p <= ALPHA)
             assert (verdict(one, one.p) in SIGNIFICANT) == outside
-            said = verdict(one, adjusted)
-            assert (said != NOT_SIGNIFICANT) == outside
-            assert (said in SIGNIFICANT) == (outside and adjusted <= ALPHA)
-            assert said == NOT_SIGNIFICANT or said.startswith("better") == (
+            outcome = verdict(one, adjusted)
+            assert (outcome != NOT_SIGNIFICANT) == outside
+            assert (outcome in SIGNIFICANT) == (outside and adjusted <= ALPHA)
+            assert outcome == NOT_SIGNIFICANT or outcome.startswith("better") == (
                 (one.difference < 0) == (one.ratio is not None)
             )
 

@@ -20,7 +20,7 @@ COMMIT = "a" * 40
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    """A hub with the model `org/open` and a gated one, `org/gated`; the list of what is asked of it."""
+    """A hub with the model `org/open` and a gated one, `org/gated`; the list of its requests."""
     files = tmp_path / "files"
     tiny(vocab_size=257).save_pretrained(files)
     byte_tokenizer().save_pretrained(files)
@@ -96,22 +96,22 @@ def test_a_hub_model_is_downloaded_once_and_then_used_offline(server, monkeypatc
 
 
 def test_a_download_reports_its_bytes_and_can_be_cancelled(server):
-    told = []
+    updates = []
 
     def stop_in_the_weights(stage, done, total, detail=""):
-        told.append((stage, done, total))
-        if "model.safetensors" in detail and done > max(earlier for _, earlier, _ in told[:-1]):
+        updates.append((stage, done, total))
+        if "model.safetensors" in detail and done > max(earlier for _, earlier, _ in updates[:-1]):
             raise CancelledError
 
     with pytest.raises(CancelledError):
         hub.download_model("org/open", COMMIT, stop_in_the_weights)
     assert hub.cached_folder("org/open", COMMIT) is None  # the configuration comes last
 
-    told = []
-    folder = hub.download_model("org/open", COMMIT, lambda *report: told.append(report[:3]))
+    updates = []
+    folder = hub.download_model("org/open", COMMIT, lambda *report: updates.append(report[:3]))
     size = sum(file.stat().st_size for file in folder.iterdir())
-    assert {(stage, total) for stage, _, total in told} == {("download", size)}
-    counts = [done for _, done, _ in told]
+    assert {(stage, total) for stage, _, total in updates} == {("download", size)}
+    counts = [done for _, done, _ in updates]
     assert counts == sorted(counts) and counts[-1] == size and len(set(counts)) > 3
     assert hub.cached_revision("org/open") == COMMIT
 

@@ -1,4 +1,4 @@
-"""What the user cache keeps: what was not used for longest goes first, and what is too large is not kept."""
+"""The user cache evicts the least recently used folder first and does not keep folders that are too large."""
 
 import os
 

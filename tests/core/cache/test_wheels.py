@@ -45,9 +45,9 @@ def test_a_wheel_that_is_no_zip_is_reported_and_not_cached(index, tmp_path, cont
     (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(content)
     with pytest.raises(
         UserError, match=r"The download of files-only==1\.0 is not a zip archive and was deleted"
-    ) as told:
+    ) as error:
         build_once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
-    assert "network" not in str(told.value)
+    assert "network" not in str(error.value)
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
 
 

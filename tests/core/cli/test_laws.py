@@ -85,14 +85,14 @@ def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, capsys):
     for ratio, value in zip(RATIOS, (25.0, 2e4, 3e4, 4e4, 5e4), strict=True):
         put(value, (Stage(method="svd", ratio=ratio, ratio_kind="parameters"),), "n")
     assert main(["laws", "n", "--metric", "perplexity"]) == 2
-    said = (
+    message = (
         "Low rank (4 of 5 values dropped) and SVD (4 of 5 values dropped). Dropped: perplexities over 10,000, or over "
     )
     assert (
-        f"Too few ratios are left for a law of {said}500 times the dense model's. `sweep` measures smaller ratios."
+        f"Too few ratios are left for a law of {message}500 times the dense model's. `sweep` measures smaller ratios."
         in (" ".join(capsys.readouterr().err.split()))
     )
-    shown = printed(capsys, "--metric", "perplexity")  # beside laws of another model
+    shown = printed(capsys, "--metric", "perplexity")  # with the laws of another model
     assert "Too few ratios are left for a law of Low rank (4 of 5 values dropped)" in " ".join(shown.err.split())
     assert "Too few" not in printed(capsys, "m").err
 

@@ -1,4 +1,4 @@
-"""What the command line says of bad input and of failures: one sentence."""
+"""The command line reports bad input and failures in one sentence."""
 
 import errno
 import json
@@ -222,8 +222,8 @@ def test_estimate_follows_the_checks_and_warns_of_short_memory(capsys, monkeypat
     assert "Estimated" not in capsys.readouterr().err
     dense = ["run", "./tiny", "dense", "--perplexity", "text.txt@32:4"]
     assert main(dense) == 0
-    said = capsys.readouterr().err
-    assert "Estimated: about " in said and "of this machine" not in said
+    message = capsys.readouterr().err
+    assert "Estimated: about " in message and "of this machine" not in message
     monkeypatch.setattr(compute, "machine_bytes", lambda: 5 * 10**8)
     assert main([*dense, "--force"]) == 0
     assert " GB of memory, more than the 0.5 GB of this machine." in capsys.readouterr().err

@@ -85,8 +85,8 @@ def test_rows_are_sorted_and_limited(stored, capsys):
     assert chains(shown(capsys, "m", "--sort", "chain"))[0] == ("m", "dense")
     assert len(shown(capsys, "--limit", "2")) == 2
     assert main(["results", "--sort", "speed"]) == 2
-    said = "Order 'speed' is unknown; choose one of perplexity, accuracy, size, chain."
-    assert capsys.readouterr().err.strip() == said
+    message = "Order 'speed' is unknown; choose one of perplexity, accuracy, size, chain."
+    assert capsys.readouterr().err.strip() == message
 
 
 def test_own_hides_bundled_results(stored, capsys):
@@ -119,8 +119,8 @@ def test_table_has_few_columns_and_names_the_hidden_ones(stored, capsys, monkeyp
     assert main(["results"]) == 0
     out = capsys.readouterr().out
     assert "model" in out.partition("─")[0]
-    told = "Not shown: perplexity ptb@2048:16. `slimscope results KEY` shows one result in full; --tsv and --csv show"
-    assert told in " ".join(out.split())
+    note = "Not shown: perplexity ptb@2048:16. `slimscope results KEY` shows one result in full; --tsv and --csv show"
+    assert note in " ".join(out.split())
 
 
 def test_texts_seed_and_precision_are_shown_if_rows_differ_in_them(capsys):
@@ -168,8 +168,10 @@ def test_a_filtered_csv_still_pairs_with_dense(stored, capsys):
 
 def test_help_explains_the_list_and_the_import(capsys):
     assert main(["results", "--help"]) == 0
-    told = capsys.readouterr().out
-    assert "results [OPTIONS] [MODEL|KEY]" in told and "--sort" in told and "import" in told.partition("Commands:")[2]
+    shown = capsys.readouterr().out
+    assert (
+        "results [OPTIONS] [MODEL|KEY]" in shown and "--sort" in shown and "import" in shown.partition("Commands:")[2]
+    )
     assert main(["results", "import", "--help"]) == 0
     assert "OLD.db" in capsys.readouterr().out
 

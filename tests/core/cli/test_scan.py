@@ -1,4 +1,4 @@
-"""What matters in a model, asked for on the command line."""
+"""Layer sensitivity on the command line."""
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_each_block_is_measured_once_and_printed(capsys, monkeypatch):
     assert reproduce(result).endswith("--sensitivity=block")
     monkeypatch.setattr(sensitivity, "measure_sensitivity", lambda *_: pytest.fail("scanned again"))
     assert main([*RUN, "--sensitivity", "block"]) == 0
-    assert main([*RUN, "--json"]) == 0  # what it found is there, and nothing else is asked for
+    assert main([*RUN, "--json"]) == 0  # its results are stored, and no other part is requested
 
 
 def test_linears_are_scanned_like_blocks():
@@ -57,7 +57,7 @@ def test_an_allocation_by_sensitivity_uses_the_stored_scan(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("chain", "calibration", "said"),
+    ("chain", "calibration", "sentence"),
     [
         ("dense", "text.txt:8x32", "dense cannot be scanned by block"),
         ("wanda@0.5+adaprune", "text.txt:8x32", "cannot be scanned by block"),
@@ -66,7 +66,7 @@ def test_an_allocation_by_sensitivity_uses_the_stored_scan(monkeypatch):
         ("flap@0.5", "text.txt:8x32", "cannot be scanned by block"),
     ],
 )
-def test_unscannable_variants_are_rejected_before_the_run(chain, calibration, said, capsys):
+def test_unscannable_variants_are_rejected_before_the_run(chain, calibration, sentence, capsys):
     words = ["run", "./tiny", chain, "--calibration", calibration, "--sensitivity", "block"]
     assert main([*words, *(["--train", "text.txt:24x32"] if "lora" in chain else [])]) == 2
-    assert said in " ".join(capsys.readouterr().err.split())
+    assert sentence in " ".join(capsys.readouterr().err.split())

@@ -1,4 +1,4 @@
-"""Tasks after demonstrations, asked for on the command line."""
+"""Tasks with few-shot examples on the command line."""
 
 import json
 
@@ -40,7 +40,7 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(capsys, monkeypa
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "sentence"),
     [
         (["--fewshot", "4,selector=best"], "is not K[,selector=random|first|nearest|likely]"),
         (["--fewshot", "0,order=similar-last"], "has no examples to select or to order"),
@@ -48,10 +48,10 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(capsys, monkeypa
         (["--fewshot", "1,template=chat"], "has no chat template"),
     ],
 )
-def test_invalid_few_shot_settings_give_one_sentence(words, said, capsys):
+def test_invalid_few_shot_settings_give_one_sentence(words, sentence, capsys):
     assert main([*RUN, *words]) != 0
-    told = " ".join(capsys.readouterr().err.split())
-    assert said in told and "Traceback" not in told
+    message = " ".join(capsys.readouterr().err.split())
+    assert sentence in message and "Traceback" not in message
 
 
 def test_few_shot_examples_without_tasks_are_rejected(capsys):

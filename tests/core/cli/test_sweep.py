@@ -1,4 +1,4 @@
-"""Sweeps on the command line: every variant once, past failures, and what is asked of which point."""
+"""Sweeps on the command line: each variant once, despite failures, with the measurements of each point."""
 
 import json
 
@@ -76,8 +76,8 @@ def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys)
 def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, results_dir):
     (results_dir / "compute.lock").mkdir(parents=True)  # as of a folder that is read-only, also for root
     assert main([*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]) == 2
-    told = capsys.readouterr().err
-    assert "The sweep stopped at 1/5 Dense, tiny" in told and "The lock in" in told and "points failed" not in told
+    error = capsys.readouterr().err
+    assert "The sweep stopped at 1/5 Dense, tiny" in error and "The lock in" in error and "points failed" not in error
 
 
 def test_unstored_variants_of_a_sweep_are_not_recompressed(capsys, monkeypatch):

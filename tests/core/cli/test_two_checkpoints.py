@@ -81,10 +81,10 @@ def test_a_name_or_folder_filters_the_table(here, capsys, folder, tmp_path, monk
     assert len(printed(capsys, "results", "ckpt", "--tsv").splitlines()) == 13
     other = shutil.copytree(folder / "tiny", tmp_path / "other")
     tiny("llama-gqa", seed=9).save_pretrained(other)
-    said = "The model in ./other has no results; `slimscope run ./other dense` measures it."
+    message = "The model in ./other has no results; `slimscope run ./other dense` measures it."
     monkeypatch.chdir(tmp_path)
-    assert refused(capsys, "results", "./other") == said
-    assert refused(capsys, "laws", "./other") == said
+    assert refused(capsys, "results", "./other") == message
+    assert refused(capsys, "laws", "./other") == message
 
 
 def test_csv_lists_both_and_pairs_each_with_its_own_dense(here, capsys):
@@ -116,8 +116,8 @@ def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):
 
 
 def test_an_ambiguous_name_is_rejected_with_both_paths(here, capsys, measured):
-    said = refused(capsys, "run", "ckpt", "dense", *MEASURE)
-    assert all(f"{measured[0]}/{of}/ckpt" in said for of in ("w3", "w4")) and all(name in said for name in here)
+    message = refused(capsys, "run", "ckpt", "dense", *MEASURE)
+    assert all(f"{measured[0]}/{of}/ckpt" in message for of in ("w3", "w4")) and all(name in message for name in here)
     for name in here:
         assert name in printed(capsys, "run", name, "magnitude@0.5", *MEASURE)
     assert len(Store().results()) == 12  # all were there
@@ -146,8 +146,8 @@ def test_an_import_needs_an_unambiguous_checkpoint(here, capsys, tmp_path):
     rows = {of: f"{of},mine,0.5,perplexity,wikitext2,9,4,32,4" for of in ("ckpt", *here)}
     for of, row in rows.items():
         (tmp_path / f"{of}.csv").write_text(f"{header}\n{row}\n")
-    said = refused(capsys, "import", str(tmp_path / "ckpt.csv"))
-    assert said == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
+    message = refused(capsys, "import", str(tmp_path / "ckpt.csv"))
+    assert message == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
     for name in here:
         assert name in printed(capsys, "import", str(tmp_path / f"{name}.csv"))
     imported = [one.variant for one in Store().results() if one.variant.is_external]

@@ -51,8 +51,8 @@ def test_card_describes_every_stage():
     text = card(make(perplexity(20.0), stages=CHAIN), FORMATS[0], "float32", MADE, PROOF)
     assert "# m, Magnitude, 50 %, then LoRA, then SparseGPT, 2:4" in text
     assert "the chain `magnitude@0.5+lora+sparsegpt@2:4`, calibration data `passages-calibration:16x2048`, " in text
-    told = ("1. Magnitude: compressed, 50 %;", "2. LoRA: fine-tuned, on `", "3. SparseGPT: compressed, 2:4, on `")
-    assert [text.index(one) for one in told] == sorted(text.index(one) for one in told)
+    lines = ("1. Magnitude: compressed, 50 %;", "2. LoRA: fine-tuned, on `", "3. SparseGPT: compressed, 2:4, on `")
+    assert [text.index(one) for one in lines] == sorted(text.index(one) for one in lines)
     assert text.count("SparseGPT: Massive Language Models") == 1 and "LoRA: Low-Rank Adaptation" in text
     assert "slimscope run m magnitude@0.5+lora+sparsegpt@2:4 --calibration passages-calibration:16x2048" in text
     assert "--save FOLDER --format huggingface --type fp32\n" in text and "\nExport not checked: not read.\n" in text

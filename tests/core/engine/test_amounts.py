@@ -58,14 +58,14 @@ class Chain:
         return self
 
     @property
-    def gone(self):
+    def removed(self):
         return self.dense - left(self.model)
 
     @property
     def zeros(self):
         return {linear.name: linear.weight == 0 for linear in linears(self.model)}
 
-    def gone_of(self, layers):
+    def removed_of(self, layers):
         chosen = select(linears(self.model), layers, len(find_blocks(self.model).holder))
         return sum(int((linear.weight == 0).sum()) for linear in chosen), sum(self.sizes[one.name] for one in chosen)
 
@@ -76,7 +76,7 @@ def test_the_second_of_two_prunings_sets_the_ratio(first, second):
     chain = Chain().then(first[0], 0.3, **first[1])
     earlier = chain.zeros
     chain.then(second[0], 0.523, **second[1])
-    assert chain.gone == round(0.523 * chain.dense)
+    assert chain.removed == round(0.523 * chain.dense)
     assert not any((earlier[name] & ~zeros).any() for name, zeros in chain.zeros.items())
 
 
@@ -85,19 +85,19 @@ def test_three_stages_and_a_training_between_them_are_exact(name):
     chain = Chain(name).then("magnitude", 0.2)
     trained(chain.model)
     chain.then("wanda", 0.35)
-    assert chain.gone == round(0.35 * chain.dense)
+    assert chain.removed == round(0.35 * chain.dense)
     earlier = chain.zeros
     trained(chain.model)
     chain.then("sparsegpt", 0.613)
-    assert chain.gone == round(0.613 * chain.dense)
+    assert chain.removed == round(0.613 * chain.dense)
     assert not any((earlier[linear].logical_and(~zeros)).any() for linear, zeros in chain.zeros.items())
 
 
 @pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
 def test_a_linear_above_the_level_keeps_its_zeros_and_the_others_are_pruned_less(second):
     chain = Chain().then("magnitude", 0.7, layers="0:0").then(second[0], 0.5, **second[1])
-    assert chain.gone == round(0.5 * chain.dense)
-    (first, size), (last, same_size) = chain.gone_of("0:0"), chain.gone_of("1:1")
+    assert chain.removed == round(0.5 * chain.dense)
+    (first, size), (last, same_size) = chain.removed_of("0:0"), chain.removed_of("1:1")
     assert size == same_size and first >= round(0.7 * size) - 4 and last <= round(0.3 * size) + 4
 
 
@@ -105,8 +105,8 @@ def test_with_layers_the_ratio_refers_to_them():
     chain = Chain().then("magnitude", 0.3)
     before = chain.zeros
     chain.then("wanda", 0.6, layers="1:1")
-    gone, size = chain.gone_of("1:1")
-    assert gone == round(0.6 * size)
+    removed, size = chain.removed_of("1:1")
+    assert removed == round(0.6 * size)
     assert all(torch.equal(zeros, before[name]) for name, zeros in chain.zeros.items() if ".0." in name)
 
 
@@ -126,7 +126,7 @@ def test_with_layers_the_ratio_refers_to_them():
 )
 def test_zeros_add_to_removed_weights(first, second):
     chain = Chain(num_hidden_layers=4).then(first[0], 0.3, **first[1]).then(second[0], 0.5, **second[1])
-    assert chain.gone == round(0.5 * chain.dense)
+    assert chain.removed == round(0.5 * chain.dense)
 
 
 @pytest.mark.parametrize(
@@ -138,19 +138,19 @@ def test_zeros_add_to_removed_weights(first, second):
 )
 def test_two_removals_end_at_the_second_ratio(first, second):
     chain = Chain("llama-mha", num_hidden_layers=4, intermediate_size=96).then(first, 0.25).then(second, 0.5)
-    assert chain.gone == pytest.approx(0.5 * chain.dense, abs=3 * 32 + 1)  # a channel
+    assert chain.removed == pytest.approx(0.5 * chain.dense, abs=3 * 32 + 1)  # a channel
 
 
 @pytest.mark.parametrize("second", ["flap", "slimllm", "neuron-magnitude"])
 def test_removed_units_include_their_zeros(second):
     chain = Chain("llama-mha", num_hidden_layers=4).then("wanda", 0.3).then(second, 0.6)
-    assert chain.gone / chain.dense == pytest.approx(0.6, abs=0.02)  # 0.72 if zeros did not count
+    assert chain.removed / chain.dense == pytest.approx(0.6, abs=0.02)  # 0.72 if zeros did not count
 
 
 def test_hidden_states_can_be_reduced_twice():
     settings = {"granularity": "channel"}
     chain = Chain(num_hidden_layers=4).then("llm-pruner", 0.25, **settings).then("llm-pruner", 0.5, **settings)
-    assert chain.gone == chain.dense // 2
+    assert chain.removed == chain.dense // 2
     assert {p.shape[1] for p in chain.model.get_input_embeddings().parameters()} == {16}
 
 

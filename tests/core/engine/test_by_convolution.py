@@ -72,9 +72,9 @@ def test_errors_rise_with_the_amount_and_the_footprint_falls(method):
 
 
 def test_progress_is_reported_to_its_end():
-    told = []
-    decompose(encoder("whisper"), METHODS[0], 0.5, lambda stage, done, total, detail="": told.append((done, total)))
-    assert told == [(done, 4) for done in range(5)]
+    updates = []
+    decompose(encoder("whisper"), METHODS[0], 0.5, lambda stage, done, total, detail="": updates.append((done, total)))
+    assert updates == [(done, 4) for done in range(5)]
 
 
 def test_half_precision_is_preserved():

@@ -28,11 +28,11 @@ def chain(*names, model="./tiny"):
     text = TextWindows(corpus=corpus, windows=16, window=24)
     settings = {"lora": {"batch": 8, "epochs": 1, "rank": 2, "learning_rate": 0.01}, "svd": {}}
     amounts = {"neuron-magnitude": 0.3, "slimllm": 0.3, "shortgpt": 0.5, "magnitude": 0.5, "sparsegpt": 0.7}
-    stages, gone = [], 0.0
+    stages, removed = [], 0.0
     for name in names:
         ratio = amounts.get(name)
         if ratio is not None:
-            ratio = gone = max(ratio, round(1 - 0.6 * (1 - gone), 6)) if gone else ratio
+            ratio = removed = max(ratio, round(1 - 0.6 * (1 - removed), 6)) if removed else ratio
         stages.append(build_stage(name, ratio, None, settings.get(name, {}), text))
     return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
 
@@ -48,15 +48,15 @@ def prefix(spec, count):
 @pytest.fixture
 def targets(monkeypatch):
     """Return the reference of each linear, in order."""
-    told = []
+    updates = []
 
     def noted(module, weight, dense, resolve=by_linear.resolve_reference):
         wanted = resolve(module, weight, dense)
-        told.append(wanted.clone())
+        updates.append(wanted.clone())
         return wanted
 
     monkeypatch.setattr(by_linear, "resolve_reference", noted)
-    return told
+    return updates
 
 
 def weights_of(model):

@@ -64,14 +64,14 @@ def computed(monkeypatch):
     return counts
 
 
-def told(result):
+def reports_of(result):
     """Return the report of each linear, without its seconds."""
     return [layer.model_copy(update={"seconds": None}) for layer in result.layers]
 
 
 def check_same(one, other):
     (ours, mine), (theirs, other_result) = one, other
-    assert told(mine) == told(other_result)
+    assert reports_of(mine) == reports_of(other_result)
     for (name, tensor), expected in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
         assert torch.equal(tensor, expected), name
 

@@ -1,4 +1,4 @@
-"""Few-shot prompts: the harness' own where it has them, chosen as is said, from documents that are never scored."""
+"""Few-shot prompts: those of the harness if it has them, with selected examples that are never scored."""
 
 from types import SimpleNamespace
 
@@ -68,7 +68,7 @@ def dense_of(other, tokenizer=None):
 
 
 def run(task, how, lm=None, dense=None, tokenizer=None, **more):
-    """Return the outcome of a task after what `how` says."""
+    """Return the outcome of a task with the few-shot examples of `how`."""
     lm, tokenizer = lm or model(), tokenizer or byte_tokenizer()
     wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
     (outcome,) = evaluate(lm, tokenizer, [wanted], "float32", dense=dense or dense_of(lm, tokenizer), **more)
@@ -209,32 +209,32 @@ def test_chat_turns_use_the_template_of_the_tokenizer(monkeypatch):
 
 def test_an_instruction_is_first(monkeypatch):
     (pairs, *_), samples = prompts(monkeypatch, "piqa:4", "1,selector=first,template=instruction")
-    said = TASKS["piqa"].instruction
+    instruction = TASKS["piqa"].instruction
     assert pairs[0][0].startswith(
-        f"{said}\n\nQuestion: Feed the elk\nAnswer: Give the elk food.\n\nQuestion: Feed the ant"
+        f"{instruction}\n\nQuestion: Feed the elk\nAnswer: Give the elk food.\n\nQuestion: Feed the ant"
     )
-    assert set(samples["instruction"]) == {said}
+    assert set(samples["instruction"]) == {instruction}
     (pairs, *_), _ = prompts(monkeypatch, "piqa:4", "0,template=instruction")
-    assert pairs[0][0] == f"{said}\n\nQuestion: Feed the ant\nAnswer:"
+    assert pairs[0][0] == f"{instruction}\n\nQuestion: Feed the ant\nAnswer:"
 
 
 def test_best_proposed_instruction_has_the_likeliest_answers(monkeypatch):
     lm, asked = model(), []
     proposed = ["Say what helps.", "Give the elk paint.", "Eat", "", "Eat", "Sing now."]
     monkeypatch.setattr(words, "HELD_OUT", 3)
-    monkeypatch.setattr(DenseModel, "generate", lambda self, texts, tokens, told: asked.extend(texts) or proposed)
+    monkeypatch.setattr(DenseModel, "generate", lambda self, texts, tokens, progress: asked.extend(texts) or proposed)
     stays = set(run("piqa:4", "0,template=generated", lm=lm).samples["instruction"])
     assert len(set(asked)) > 1 and all(text.count("Question:") == 3 for text in asked)
     held_out = [row for row in TABLES["piqa_validation"][4:] if not any(row["goal"] in text for text in asked)]
     assert len(held_out) == 3
     scores = {}
-    for said in {one for one in proposed if one}:
+    for instruction in {one for one in proposed if one}:
         scorer = SharedPrefixLM(lm, byte_tokenizer())
         pairs = [
-            (f"{said}\n\nQuestion: {row['goal']}\nAnswer:", f" {row[('sol1', 'sol2')[row['label']]]}")
+            (f"{instruction}\n\nQuestion: {row['goal']}\nAnswer:", f" {row[('sol1', 'sol2')[row['label']]]}")
             for row in held_out
         ]
-        scores[said] = sum(score for score, _ in scorer.score([scorer.encode(*pair) for pair in pairs]))
+        scores[instruction] = sum(score for score, _ in scorer.score([scorer.encode(*pair) for pair in pairs]))
     assert stays == {max(scores, key=scores.get)}
     proposed[:] = [""] * 6
     with pytest.raises(UserError, match="proposes no instruction"):
@@ -246,21 +246,21 @@ def test_reasoning_is_generated_by_the_dense_model(monkeypatch):
     found, samples = prompts(
         monkeypatch, "piqa:3", "1,selector=first,template=reasoning", dense=dense_of(dense), lm=model()
     )
-    for pairs, said in zip(found, samples["reasoning"], strict=True):
+    for pairs, reasoning in zip(found, samples["reasoning"], strict=True):
         context, answer = pairs[0]
-        before, _, _ = context.rpartition(f" {said}")
-        assert context.endswith(f" {said}") and said.startswith(words.CUE) and said.endswith(words.THEN)
+        before, _, _ = context.rpartition(f" {reasoning}")
+        assert context.endswith(f" {reasoning}") and reasoning.startswith(words.CUE) and reasoning.endswith(words.THEN)
         assert answer.startswith(" Give")
         ids = torch.tensor([byte_tokenizer().encode(f"{before} {words.CUE}")])
         made = dense.generate(input_ids=ids, max_new_tokens=words.REASONING_TOKENS, do_sample=False, pad_token_id=256)
         alone = (
             byte_tokenizer().decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip().split("\n", 1)[0].strip()
         )
-        assert said == " ".join(filter(None, (words.CUE, alone, words.THEN)))
+        assert reasoning == " ".join(filter(None, (words.CUE, alone, words.THEN)))
 
 
 @pytest.mark.parametrize(
-    ("task", "how", "said"),
+    ("task", "how", "message"),
     [
         ("piqa", "4", "Scoring all documents of PIQA leaves none"),
         ("piqa:1836", "4", "PIQA has 2 unscored documents for few-shot examples"),
@@ -269,8 +269,8 @@ def test_reasoning_is_generated_by_the_dense_model(monkeypatch):
         ("piqa", "0,template=generated", "Scoring all documents of PIQA leaves none"),
     ],
 )
-def test_impossible_settings_are_rejected_before_data_are_read(task, how, said):
-    with pytest.raises(UserError, match=said):
+def test_impossible_settings_are_rejected_before_data_are_read(task, how, message):
+    with pytest.raises(UserError, match=message):
         identified_task(Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)}))
 
 
@@ -280,7 +280,7 @@ def test_too_small_a_pool_is_reported():
 
 
 def parts_of(task, how, place=0, tokenizer=None):
-    """Return what is read of a prompt beside the request that was scored."""
+    """Return the parts of a prompt and the request that was scored."""
     from core.evaluation.fewshot.prompts import Prompt, chat_of
     from core.evaluation.fewshot.read import load_scored_task, reading
 

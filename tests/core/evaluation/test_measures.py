@@ -32,7 +32,7 @@ def read(model, texts, progress=silent):
 
 
 def own_losses(model, tokens):
-    """Return what transformers says that each window loses."""
+    """Return the loss of each window according to Transformers."""
     with torch.no_grad():
         return [model(input_ids=window[None], labels=window[None]).loss.item() for window in tokens]
 
@@ -163,17 +163,17 @@ def test_texts_share_a_forward_pass_and_its_time(monkeypatch):
 
 def test_progress_names_the_text_and_a_stop_keeps_complete_texts(monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
-    told, done = [], []
+    updates, done = [], []
 
     def progress(stage, count, total, what):
-        told.append((what, count, total))
+        updates.append((what, count, total))
         if what == "short" and count == total:
             raise CancelledError
 
     with pytest.raises(CancelledError):
         for reading in perplexity(tiny(), TEXTS, progress):
             done.append(reading.text)
-    assert told == [("short", 0, 7), ("short", 5, 7), ("short", 7, 7)]
+    assert updates == [("short", 0, 7), ("short", 5, 7), ("short", 7, 7)]
     assert done == ["short"]
 
 

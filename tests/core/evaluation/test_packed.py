@@ -56,21 +56,21 @@ def test_packed_codes_of_8_bits_match_the_linear():
 def test_packing_preserves_outputs_and_unpacking_restores_them(bits, how, most):
     model = quantised(bits)
     own, held = logits(model), held_bytes(model)
-    with packed(model) as told:
-        assert told == how and held_bytes(model) < held
+    with packed(model) as kind:
+        assert kind == how and held_bytes(model) < held
         assert difference(own, logits(model)) < most
     assert torch.equal(own, logits(model)) and held_bytes(model) == held
 
 
 def test_weights_without_a_grid_are_not_packed():
-    with packed(tiny(**WIDE)) as told:
-        assert told is None
-    with packed(quantised(4, group=16)) as told:  # a group that the product does not have
-        assert told is None
+    with packed(tiny(**WIDE)) as kind:
+        assert kind is None
+    with packed(quantised(4, group=16)) as kind:  # a group that the product does not have
+        assert kind is None
     model = quantised(4, keep=("down",))
-    with packed(model) as told:
+    with packed(model) as kind:
         kinds = {type(linear.module).__name__ for linear in find_blocks(model).all_linears()}
-        assert told == FOUR and kinds == {"Linear"}
+        assert kind == FOUR and kinds == {"Linear"}
         assert sum(isinstance(module, Int4Linear) for module in model.modules()) == 6 * len(find_blocks(model).holder)
 
 

@@ -1,4 +1,4 @@
-"""What is imported lies in the store beside what was measured, and is never taken for it."""
+"""The store has imported results in addition to measured ones and never confuses them."""
 
 import pytest
 
@@ -62,8 +62,8 @@ def test_imported_answers_are_paired_with_measured_ones(store, imported):
         store.put_samples(DENSE.key, twin, store.samples(harness.variant.key, row))
     table = differences([harness], dense, store.samples)
     assert set(table["verdict"]) == {"not significant"} and len(table) == 5
-    beside = tidy_with_differences(store.results(), store.samples)
-    assert beside[(beside["key"] == harness.variant.key) & (beside["metric"] == "acc")]["difference"].eq(0).all()
+    tidied = tidy_with_differences(store.results(), store.samples)
+    assert tidied[(tidied["key"] == harness.variant.key) & (tidied["metric"] == "acc")]["difference"].eq(0).all()
 
 
 def test_imports_complete_no_run_and_predict_no_speed(store, imported):

@@ -1,4 +1,4 @@
-"""Results that lm_eval wrote: their numbers, their protocol beside ours, and what was answered."""
+"""Results of lm_eval: their numbers, their protocol and their answers."""
 
 import json
 
@@ -158,7 +158,7 @@ def test_a_complete_group_is_one_task():
 
 
 @pytest.mark.parametrize(
-    ("content", "told_why"),
+    ("content", "reason"),
     [
         (b"{", "Invalid JSON"),
         (b"[" * 100_000, "Invalid JSON: recursion limit exceeded"),
@@ -168,10 +168,10 @@ def test_a_complete_group_is_one_task():
         (b'{"results": {}, "n-samples": {}}', "results: Dictionary should have at least 1 item"),
     ],
 )
-def test_an_unknown_file_is_rejected_with_one_sentence(content, told_why):
+def test_an_unknown_file_is_rejected_with_one_sentence(content, reason):
     with pytest.raises(UserError) as error:
         read([Upload("results.json", content)])
-    assert told_why in str(error.value) and "\n" not in str(error.value)
+    assert reason in str(error.value) and "\n" not in str(error.value)
 
 
 @pytest.mark.parametrize("value", [1.5, -0.1])
@@ -243,7 +243,7 @@ def unnumbered(lines):
 
 
 @pytest.mark.parametrize(
-    ("change", "told_why"),
+    ("change", "reason"),
     [
         (flipped, "give files of one run"),
         (lambda lines: lines[:3], "over 3 documents, but the results have"),
@@ -253,8 +253,8 @@ def unnumbered(lines):
         (lambda lines: [lines[0], *({"doc_id": 1, "filtered_resps": [[0, 0]]},)], "has no acc in some of its lines"),
     ],
 )
-def test_samples_that_contradict_the_numbers_are_rejected(change, told_why):
-    with pytest.raises(UserError, match=told_why):
+def test_samples_that_contradict_the_numbers_are_rejected(change, reason):
+    with pytest.raises(UserError, match=reason):
         read(samples(change))
 
 

@@ -63,7 +63,7 @@ def test_optional_columns_can_be_omitted():
 
 
 @pytest.mark.parametrize(
-    ("row", "changes", "told"),
+    ("row", "changes", "message"),
     [
         (PERPLEXITY, {"ratio": "1.5"}, "row 2, column ratio: '1.5' is not a ratio"),
         (PERPLEXITY, {"ratio": "nan"}, "row 2, column ratio"),
@@ -93,17 +93,17 @@ def test_optional_columns_can_be_omitted():
         (ACCURACY, {"window": "2048"}, "row 2, column window: not allowed for the task piqa"),
     ],
 )
-def test_a_bad_row_gives_one_sentence_with_its_position(row, changes, told):
+def test_a_bad_row_gives_one_sentence_with_its_position(row, changes, message):
     sentence = refused(cells(row, **changes))
-    assert sentence.startswith(f"mine.csv, {told}") and "\n" not in sentence
+    assert sentence.startswith(f"mine.csv, {message}") and "\n" not in sentence
 
 
 def test_every_bad_row_is_named_and_nothing_is_imported():
     bad = cells(PERPLEXITY, n="x")
-    told = refused(bad, PERPLEXITY, bad, "", bad).splitlines()
-    assert [line.split(", column")[0] for line in told] == [f"mine.csv, row {number}" for number in (2, 4, 6)]
-    told = refused(*[bad] * 12).splitlines()
-    assert len(told) == 11 and told[-1] == "2 more rows cannot be read."
+    message = refused(bad, PERPLEXITY, bad, "", bad).splitlines()
+    assert [line.split(", column")[0] for line in message] == [f"mine.csv, row {number}" for number in (2, 4, 6)]
+    message = refused(*[bad] * 12).splitlines()
+    assert len(message) == 11 and message[-1] == "2 more rows cannot be read."
 
 
 def test_contradictory_rows_are_rejected():
@@ -113,7 +113,7 @@ def test_contradictory_rows_are_rejected():
 
 
 @pytest.mark.parametrize(
-    ("header", "told"),
+    ("header", "message"),
     [
         (HEADER.replace("ratio", "ration"), "mine.csv: Unknown column 'ration'; did you mean 'ratio'?"),
         (HEADER + ",n", "has the column n twice"),
@@ -121,8 +121,8 @@ def test_contradictory_rows_are_rejected():
         ("", "lacks the column model"),
     ],
 )
-def test_an_incomplete_header_names_the_missing_columns(header, told):
-    assert told in refused(PERPLEXITY, header=header)
+def test_an_incomplete_header_names_the_missing_columns(header, message):
+    assert message in refused(PERPLEXITY, header=header)
 
 
 def test_files_that_are_no_table_are_rejected():

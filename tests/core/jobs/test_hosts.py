@@ -95,9 +95,9 @@ def test_a_job_without_a_machine_can_run_anywhere(store, make_queue, other):
 def test_jobs_waiting_for_another_machine_do_not_block_the_queue(make_queue, store, other, machine):
     queue = make_queue()
     here = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
-    gone, fits = queue.submit(spec("a folder elsewhere")), queue.submit(here)
+    remote, fits = queue.submit(spec("a folder elsewhere")), queue.submit(here)
     other.step()
-    assert list(other.handles) == [fits] and queue.job(gone).state == "queued"
+    assert list(other.handles) == [fits] and queue.job(remote).state == "queued"
 
 
 def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):

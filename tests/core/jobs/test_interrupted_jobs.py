@@ -81,7 +81,7 @@ def test_a_job_that_died_with_its_supervisor_runs_again(dead_dashboard):
 
 @pytest.fixture
 def orphan(store, make_queue):
-    """A function that makes a running job of a supervisor that is gone, with the given columns."""
+    """A function that adds a running job of a dead supervisor, with the given columns."""
     queue = make_queue()
 
     def make(**values):

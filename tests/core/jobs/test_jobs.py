@@ -205,7 +205,7 @@ def test_only_one_of_two_supervisors_is_active(queue, make_queue):
     second.start()
     job_id = second.submit(spec("wait"))
     running(second, job_id)
-    until(lambda: queue._supervisor.handles or second._supervisor.handles)  # its child may tell before that
+    until(lambda: queue._supervisor.handles or second._supervisor.handles)  # its child may report earlier
     one, other = (queue, second) if queue._supervisor.handles else (second, queue)  # either thread may come first
     assert (list(one._supervisor.handles), other._supervisor.handles) == ([job_id], {})
     one.stop()

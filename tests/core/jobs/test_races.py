@@ -58,7 +58,7 @@ def test_concurrent_submissions_of_a_run_make_one_job():
     assert len(jobs) == 5 and len({job.spec.variant.key for job in jobs}) == 5
     assert len(set(answers)) == 1
     change(queue.store, jobs[0].id, state="done")
-    assert queue.submit(jobs[0].spec) == jobs[0].id + 1  # what has ended does not stand in the way
+    assert queue.submit(jobs[0].spec) == jobs[0].id + 1  # an ended job does not block a new one
 
 
 def test_concurrent_moves_keep_positions_unique():

@@ -128,9 +128,9 @@ def test_cost_scales_with_iterations_and_memory_includes_dense():
     facts = shape_from_config(tiny().config.to_dict())
     few, many = (AdaPrune(AdaPruneParameters(iterations=count)) for count in (10, 20))
     assert many.cost(facts, CALIBRATION) - few.cost(facts, CALIBRATION) == 10 * solving(facts)
-    beside = many.memory(facts, CALIBRATION, 4) - many.memory(facts, CALIBRATION, 2)
+    dense_bytes = many.memory(facts, CALIBRATION, 4) - many.memory(facts, CALIBRATION, 2)
     walked = SparseGPT().memory(facts, CALIBRATION, 4) - SparseGPT().memory(facts, CALIBRATION, 2)
-    assert beside - walked == 2 * facts.parameters
+    assert dense_bytes - walked == 2 * facts.parameters
 
 
 def test_statistics_that_are_not_finite_are_reported(reference):
@@ -181,9 +181,9 @@ def test_a_model_without_masks_is_rejected_before_the_run(layers):
     if layers:
         compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    told = []
+    updates = []
     with pytest.raises(UserError, match=r"no weight is pruned\. Prune first, such as magnitude@0\.5\+"):
         compress(
-            model, build_stage("adaprune", calibration=CALIBRATION, layers=layers), windows(), progress=told.append
+            model, build_stage("adaprune", calibration=CALIBRATION, layers=layers), windows(), progress=updates.append
         )
-    assert not told and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+    assert not updates and all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -1,4 +1,4 @@
-"""How much each linear loses where only the whole is asked to lose the ratio."""
+"""The pruning ratio of each linear if only the total ratio is requested."""
 
 import random
 from itertools import product
@@ -89,7 +89,7 @@ def test_owl_counts_scores_above_a_multiple_of_the_block_mean():
 
 
 def test_global_sparsegpt_ranks_the_error_of_each_single_weight():
-    """w^2 / (H^-1)_jj is the rise of the error if a weight goes and the others of its row make up for that."""
+    """w^2 / (H^-1)_jj is the rise of the error if a weight is removed and the others of its row compensate."""
     model = tiny(num_hidden_layers=4)
     inputs = {}
     for linear in linears(model):

@@ -87,11 +87,11 @@ def written_out(weight, hessian, count, rho, iterations):
 def test_alps_matches_the_algorithm_written_out(weight, gram, ratio, rho, iterations):
     scale = gram.diagonal().double().sqrt()
     hessian = gram.double() / scale / scale[:, None]
-    wanted, gone = weight.double() * scale, round(ratio * weight.numel())
-    expected, mask, _ = written_out(wanted, hessian, weight.numel() - gone, rho, iterations)
+    wanted, count = weight.double() * scale, round(ratio * weight.numel())
+    expected, mask, _ = written_out(wanted, hessian, weight.numel() - count, rho, iterations)
 
     def choose(score):
-        return smallest_mask(score.abs().flatten(), gone).view_as(score)
+        return smallest_mask(score.abs().flatten(), count).view_as(score)
 
     spectrum = tuple(torch.linalg.eigh(hessian))
     found, pruned, used = alternate(wanted, hessian, spectrum, choose, rho, iterations)
@@ -100,7 +100,7 @@ def test_alps_matches_the_algorithm_written_out(weight, gram, ratio, rho, iterat
 
 
 def test_comparison_covers_every_rule_of_the_penalty(gram):
-    """So that the comparison says something of each of them."""
+    """The comparison is meaningful only if each rule occurs in it."""
     scale = gram.diagonal().double().sqrt()
     hessian = gram.double() / scale / scale[:, None]
     met = set()

@@ -93,8 +93,8 @@ def test_learnt_offsets_stay_within_half_a_step_and_keep_zeros():
 def test_autoround_can_be_cancelled_between_iterations():
     model, calls = tiny(), []
 
-    def stop(*told):
-        calls.append(told)
+    def stop(*update):
+        calls.append(update)
         if len(calls) == 5:
             raise CancelledError
 

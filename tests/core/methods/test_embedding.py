@@ -111,7 +111,7 @@ def test_chunks_and_order_change_nothing(monkeypatch):
     monkeypatch.setattr(tensor_train, "CHUNK", 7)
     monkeypatch.setattr("core.models.modeling_slimscope.ROWS", 5)
     heard = []
-    parts, _ = TensorTrain().factored(table, 2, lambda *told: heard.append(told))
+    parts, _ = TensorTrain().factored(table, 2, lambda *update: heard.append(update))
     assert whole.settings == parts.settings and torch.allclose(
         whole.rows(slice(None)), parts.rows(slice(None)), atol=1e-5
     )
@@ -125,9 +125,9 @@ def test_shape_with_the_smallest_sample_error_is_chosen():
     planted = TensorTrainEmbedding(64, 36, (2, 3, 6), (1, 2, 2, 1))
     planted.cores.data = drawn(64, planted.cores.shape[1])
     rows = planted.rows(slice(None)).detach()
-    found, said = TensorTrain().factored(rows, 1.2, silent)
+    found, note = TensorTrain().factored(rows, 1.2, silent)
     assert (
-        torch.allclose(found.rows(slice(None)), rows, atol=1e-3) and f"{found.cores.shape[1]} numbers a token" in said
+        torch.allclose(found.rows(slice(None)), rows, atol=1e-3) and f"{found.cores.shape[1]} numbers a token" in note
     )
     missed = {
         shape: (embedding(rows, shape, cap).rows(slice(None)) - rows).norm()
@@ -150,7 +150,7 @@ def test_an_invalid_shape_is_rejected_before_loading(text):
 
 
 @pytest.mark.parametrize(
-    ("settings", "factor", "says"),
+    ("settings", "factor", "message"),
     [
         (
             {"shape": "8x8x9", "rank": 8},
@@ -162,15 +162,15 @@ def test_an_invalid_shape_is_rejected_before_loading(text):
         ({"shape": "8x8x8"}, 2, "the shape 8x8x8 has 512 entries, fewer than the 576 numbers of a row"),
     ],
 )
-def test_errors_name_the_values_and_the_fix(settings, factor, says):
-    with pytest.raises(UserError) as told:
+def test_errors_name_the_values_and_the_fix(settings, factor, message):
+    with pytest.raises(UserError) as error:
         TensorTrain(TensorTrain.parse_parameters(settings)).factored(drawn(4, 576), factor, silent)
-    assert says in str(told.value)
+    assert message in str(error.value)
 
 
 def test_requested_shape_and_rank_are_used():
-    found, said = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
-    assert (found.shape, found.ranks, said) == ((8, 8, 9), (1, 5, 5, 1), "8x8x9 of ranks 5, 5, 285 numbers a token")
+    found, note = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
+    assert (found.shape, found.ranks, note) == ((8, 8, 9), (1, 5, 5, 1), "8x8x9 of ranks 5, 5, 285 numbers a token")
     found, _ = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9", "rank": "4"})).factored(
         drawn(4, 576), 2, silent
     )
@@ -179,10 +179,10 @@ def test_requested_shape_and_rank_are_used():
 
 def test_a_low_rank_embedding_is_optimal_at_the_requested_size():
     table = drawn(300, 40)
-    found, said = EmbeddingLowRank().factored(table, 3, silent)
+    found, note = EmbeddingLowRank().factored(table, 3, silent)
     u, s, v = torch.linalg.svd(table, full_matrices=False)
     rank = len(found.right)
-    assert found.stored <= table.numel() / 3 < found.stored + 340 and f"rank {rank}" in said
+    assert found.stored <= table.numel() / 3 < found.stored + 340 and f"rank {rank}" in note
     assert torch.allclose(found.rows(slice(None)), (u[:, :rank] * s[:rank]) @ v[:rank], atol=1e-4)
     hidden = drawn(5, 40, seed=1)
     assert torch.allclose(found.logits(hidden), hidden @ found.rows(slice(None)).T, atol=1e-4)
@@ -191,7 +191,7 @@ def test_a_low_rank_embedding_is_optimal_at_the_requested_size():
 
 
 def written_out(model, name, tied, made, rebuilt):
-    """Return the same model with plain matrices: the embedding as `made`, the head as it is asked for."""
+    """Return the same model with plain matrices: the embedding `made`, and the head as requested."""
     plain = tiny(name, tie_word_embeddings=tied)
     head = plain.get_output_embeddings()
     head.weight = nn.Parameter((made if tied and rebuilt else head.weight).clone())

@@ -46,8 +46,8 @@ def test_total_is_exact_and_parts_reach_the_level_or_their_zeros(seed):
         ([4, 4, 4], [0, 0, 0], 6, [2, 2, 2]),
         ([4, 4, 4], [4, 0, 0], 6, [4, 1, 1]),
         ([4, 4, 4], [4, 2, 0], 7, [4, 2, 1]),
-        ([3, 3, 3, 3], [0, 0, 0, 0], 6, [2, 1, 2, 1]),  # what rounding leaves over goes to the next
-        ([4, 4], [3, 3], 5, [3, 3]),  # more is gone already
+        ([3, 3, 3, 3], [0, 0, 0, 0], 6, [2, 1, 2, 1]),  # the remainder of rounding is added to the next part
+        ([4, 4], [3, 3], 5, [3, 3]),  # more is already removed
         ([4, 4], [4, 4], 8, [4, 4]),
         ([10**10, 10**10], [10**10 - 1, 0], 10**10 + 1, [10**10 - 1, 2]),
     ],

@@ -1,4 +1,4 @@
-"""Low rank: the losses that the singular values tell, the ranks that meet the ratio, and factors in a model."""
+"""Low rank: the losses that the singular values predict, the ranks that meet the ratio, and factors in a model."""
 
 import copy
 import itertools

@@ -174,7 +174,7 @@ def test_removal_continues_from_earlier_zeros(weight, hessian, block):
     assert bare[zeros].all() and not made[bare].any()
     assert total - block < bare.sum() <= total
     kept = ~zeros
-    for row in range(1, ROWS):  # as where the inputs of what is gone had never been
+    for row in range(1, ROWS):  # as if the inputs of the removed weights had never existed
         best = torch.zeros_like(masked[row])
         free, still = kept[row], bare[row][kept[row]]
         inner = hessian[free][:, free]
@@ -192,7 +192,7 @@ def test_patterns_preserve_and_count_earlier_zeros(weight, hessian):
 
 
 def test_earlier_zeros_do_not_change_the_greedy_order(weight, hessian):
-    """A row that starts from its own first removals goes on as if it had never stopped."""
+    """A row that starts from its own first removals continues as if it had never stopped."""
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
     order, rises = remove(weight, inverse, none, COLUMNS)
     for first in (1, 9):

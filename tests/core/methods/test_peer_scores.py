@@ -57,8 +57,8 @@ def test_flap_keeps_the_heads_with_the_largest_standardised_columns(inputs):
     assert choice.query_heads.tolist() == [max((0, 1), key=heads.__getitem__), max((2, 3), key=heads.__getitem__)]
     weight = view.weight("o")
     columns = [8 * head + i for head in choice.query_heads.tolist() for i in range(8)]
-    gone = inputs["o"] @ weight.T - inputs["o"][:, columns] @ weight[:, columns].T
-    torch.testing.assert_close(choice.bias, gone.mean(0), rtol=1e-4, atol=1e-5)
+    lost = inputs["o"] @ weight.T - inputs["o"][:, columns] @ weight[:, columns].T
+    torch.testing.assert_close(choice.bias, lost.mean(0), rtol=1e-4, atol=1e-5)
 
 
 def test_flap_removes_the_lowest_standardised_scores_of_all_blocks(inputs):
@@ -72,9 +72,9 @@ def test_flap_removes_the_lowest_standardised_scores_of_all_blocks(inputs):
     ]
     z = [(score - score.mean()) / score.std() for score in scores]
     counts = [removal.channels for removal in FLAP().allocate(views, 0.3)]
-    gone = [own.sort().values[:count] for own, count in zip(z, counts, strict=True)]
+    lowest = [own.sort().values[:count] for own, count in zip(z, counts, strict=True)]
     stay = [own.sort().values[count:] for own, count in zip(z, counts, strict=True)]
-    assert torch.cat(gone).max() <= torch.cat(stay).min()
+    assert torch.cat(lowest).max() <= torch.cat(stay).min()
 
 
 def test_lorap_scores_channels_by_weighted_row_and_column_norms(inputs):

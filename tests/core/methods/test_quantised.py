@@ -265,7 +265,7 @@ def test_a_quantised_embedding_is_counted_and_reloads(tied, tmp_path):
     assert changed == {"model.embed_tokens.weight", "lm_head.weight"} and not reports
     numbers = model.model.embed_tokens.weight.numel() * (1 if tied else 2)
     after = footprint(model, *dense)
-    saved = (16 - 8) * numbers - 16 * numbers // 16  # bits, of which a scale for 16 weights goes again
+    saved = (16 - 8) * numbers - 16 * numbers // 16  # bits, less a scale for each 16 weights
     assert after.packed_bytes == before.packed_bytes - saved // 8
     assert after.bits_per_weight == before.bits_per_weight
     save_model(model, tmp_path)

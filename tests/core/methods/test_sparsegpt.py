@@ -74,7 +74,7 @@ def test_loss_of_a_fixed_mask_matches_the_paper(gram, weight):
     assert torch.equal(swept == 0, mask)
     gap = swept - weight
     loss = ((gap @ hessian) * gap).sum(1)
-    # The loss of the paper's equation 3, removal after removal: w_j^2 / U_jj^2 at the moment that j goes.
+    # The loss of the paper's equation 3, removal after removal: w_j^2 / U_jj^2 at the removal of j.
     partial, steps = weight.clone(), torch.zeros(ROWS, dtype=torch.float64)
     for j in range(COLUMNS):
         error = partial[:, j] * mask[:, j] / upper[j, j]

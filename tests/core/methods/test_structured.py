@@ -1,4 +1,4 @@
-"""Structured pruning: what is masked equals what is sliced, the asked share goes, and the model really shrinks."""
+"""Structured pruning: masking equals slicing, the requested share is removed, and the model shrinks."""
 
 import copy
 

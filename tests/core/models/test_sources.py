@@ -68,7 +68,7 @@ def test_a_run_finds_its_own_folder_among_equal_names(folder, tmp_path, monkeypa
     assert identify("my-llama") == second != first
     assert identify_again(first.id, first.revision) == first
     shutil.rmtree(folder)
-    assert identify_again(first.id, first.revision) == second  # which its revision tells
+    assert identify_again(first.id, first.revision) == second  # by its revision
 
 
 @pytest.mark.parametrize("name", ["n" * 300, "x/" + "n" * 300, "~nouser/x", "/" + "n" * 300, "a\0b", "\ud800", ""])

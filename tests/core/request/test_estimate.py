@@ -163,7 +163,7 @@ def test_most_similar_rows_count_and_other_devices_do_not():
     ]
     assert estimate(spec("sparsegpt"), rows).seconds == pytest.approx(overhead() + 110)
     assert estimate(spec("wanda"), rows).seconds == pytest.approx(overhead() + 30)
-    small = result(spec(windows=1, measured=1), 60.0, 60.0)  # a run of seconds says little beside one of minutes
+    small = result(spec(windows=1, measured=1), 60.0, 60.0)  # a run of seconds has little weight against one of minutes
     assert estimate(spec(), [*rows, small]).seconds < overhead() + 400
     assert estimate(spec("sparsegpt"), [result(spec("magnitude"), 1.0, 20.0)]).seconds > overhead() + 30
     assert estimate(spec(dtype="bfloat16"), rows).seconds == estimate(spec(dtype="bfloat16")).seconds
@@ -181,8 +181,8 @@ def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:
 
 
 def test_only_local_measurements_predict_the_speed():
-    mine, shipped = result(spec("wanda"), 10.0, 20.0), result(spec("sparsegpt"), 90.0, 20.0)
-    append_shipped(shipped, paths.SHIPPED_MEASURED / "one.jsonl")
+    mine, bundled = result(spec("wanda"), 10.0, 20.0), result(spec("sparsegpt"), 90.0, 20.0)
+    append_shipped(bundled, paths.SHIPPED_MEASURED / "one.jsonl")
     older = mine.measurements[0].model_copy(
         update={"dataset": "ptb", "details": {"created": "2025-01-01T00:00:00+00:00", "seconds": 1.0}}
     )

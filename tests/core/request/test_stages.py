@@ -28,7 +28,7 @@ def test_a_chain_is_reproduced_with_the_same_stages():
 
 
 @pytest.mark.parametrize(
-    ("stage", "says"),
+    ("stage", "message"),
     [
         (Stage(method="wand", ratio=0.5), "uses 'wand', which this version lacks"),
         (
@@ -40,8 +40,8 @@ def test_a_chain_is_reproduced_with_the_same_stages():
         (Stage(method="magnitude", ratio=1.0), "Ratio 1.0 is outside"),
     ],
 )
-def test_changed_stages_are_rejected_with_the_reason(stage, says):
-    with pytest.raises(UserError, match=says):
+def test_changed_stages_are_rejected_with_the_reason(stage, message):
+    with pytest.raises(UserError, match=message):
         variant_spec(make(stages=(build_stage("magnitude", 0.5), stage)).variant)
 
 
@@ -98,7 +98,7 @@ def test_compatible_stage_orders_are_accepted(stages):
 
 
 @pytest.mark.parametrize(
-    ("stages", "says"),
+    ("stages", "message"),
     [
         (("wanda@0.5", "svd@0.6"), "SVD would not preserve the zeros of Wanda; put SVD first or remove it."),
         (("wanda@0.5", "lora", "lorap@0.6"), "LoRAP would not preserve the zeros of Wanda"),
@@ -143,10 +143,10 @@ def test_compatible_stage_orders_are_accepted(stages):
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
 )
-def test_orders_that_undo_an_earlier_stage_are_rejected(stages, says):
+def test_orders_that_undo_an_earlier_stage_are_rejected(stages, message):
     with pytest.raises(UserError) as refused:
         check_stage_order(chain(*stages))
-    assert says in str(refused.value)
+    assert message in str(refused.value)
 
 
 @pytest.mark.parametrize(

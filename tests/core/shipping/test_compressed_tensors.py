@@ -59,14 +59,14 @@ def test_different_bits_and_group_sizes_get_their_own_groups(tmp_path):
         grid = find_grid(linear.weight, (2, 3, 4, 8)[place % 4], (16, 32)[place % 2])
         linear.set_weight(grid.nearest(linear.weight))
         set_grid(linear.module, grid)
-    told = described(model, grids_of(model))
-    assert len(told["config_groups"]) == 4
-    assert told["ignore"] == [*(f"model.layers.{i}.self_attn.k_proj" for i in range(3)), "lm_head"]
+    config = described(model, grids_of(model))
+    assert len(config["config_groups"]) == 4
+    assert config["ignore"] == [*(f"model.layers.{i}.self_attn.k_proj" for i in range(3)), "lm_head"]
     ids = torch.arange(20)[None]
     ours = model(ids).logits
     CompressedTensors().write(model, bpe(), make().variant, tmp_path, "float32", lambda *_: None)
     assert torch.equal(AutoModelForCausalLM.from_pretrained(tmp_path)(ids).logits, ours)
-    assert json.loads((tmp_path / "config.json").read_text())["quantization_config"]["ignore"] == told["ignore"]
+    assert json.loads((tmp_path / "config.json").read_text())["quantization_config"]["ignore"] == config["ignore"]
 
 
 def test_blocks_of_different_shapes_export_their_code(tmp_path):

@@ -40,8 +40,8 @@ def test_equal_blocks_are_exported_as_a_plain_llama(tmp_path):
             torch.nn.init.normal_(bias)
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", "F16")
     assert shown.same_tokens and shown.difference < CLOSE and shown.same_first == 4
-    told = fields(tmp_path / "out")
-    assert told["general.architecture"] == "llama" and told["llama.attention.head_count"] == 4
+    metadata = fields(tmp_path / "out")
+    assert metadata["general.architecture"] == "llama" and metadata["llama.attention.head_count"] == 4
     read = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model-F16.gguf", dtype=torch.float32)
     ours = model.state_dict()
     for name, weight in read.state_dict().items():
@@ -57,13 +57,13 @@ def test_llama_cpp_reads_blocks_of_different_shapes(chain, kind, tmp_path):
     shapes = [find_units(blocks, index).geometry for index in range(len(blocks.holder))]
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", kind)
     assert shown.reason is None and shown.same_tokens and shown.difference < (CLOSE if kind == "F16" else 1.5)
-    told = fields(tmp_path / "out")
+    metadata = fields(tmp_path / "out")
     if len({(shape.query_heads, shape.channels) for shape in shapes}) == 1:
-        assert told["general.architecture"] == "llama"
+        assert metadata["general.architecture"] == "llama"
         return
-    assert told["deci.attention.head_count"] == [shape.query_heads for shape in shapes]
+    assert metadata["deci.attention.head_count"] == [shape.query_heads for shape in shapes]
     widths = [shape.channels if kind == "F16" else -(-shape.channels // 32) * 32 for shape in shapes]
-    assert told["deci.feed_forward_length"] == widths
+    assert metadata["deci.feed_forward_length"] == widths
     card = (tmp_path / "out" / "README.md").read_text()
     assert ("padded with zero channels" in card) == (widths != [shape.channels for shape in shapes])
 
@@ -116,8 +116,8 @@ def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     for name in ("eight", "four"):
         (file,) = (tmp_path / name).glob("*.gguf")
         tensors = sum(int(tensor.n_bytes) for tensor in GGUFReader(file).tensors)
-        told = form.size(result.variant, result.footprint, {"eight": "Q8_0", "four": "Q4_0"}[name])
-        assert told == pytest.approx(tensors, rel=0.03)
+        size = form.size(result.variant, result.footprint, {"eight": "Q8_0", "four": "Q4_0"}[name])
+        assert size == pytest.approx(tensors, rel=0.03)
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,12 @@ def test_llama_cpp_tokenises_like_transformers(split, tmp_path, monkeypatch):
     tokenizer = bpe(split)
     model, result = made("dense")
     assert exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16").same_tokens
-    told = fields(tmp_path / "out")
-    assert told["tokenizer.ggml.pre"] == split
-    assert told["tokenizer.ggml.add_bos_token"] == (split == "llama-bpe")
-    assert told["tokenizer.ggml.eos_token_id"] == 1 and told["tokenizer.chat_template"] == tokenizer.chat_template
+    metadata = fields(tmp_path / "out")
+    assert metadata["tokenizer.ggml.pre"] == split
+    assert metadata["tokenizer.ggml.add_bos_token"] == (split == "llama-bpe")
+    assert (
+        metadata["tokenizer.ggml.eos_token_id"] == 1 and metadata["tokenizer.chat_template"] == tokenizer.chat_template
+    )
 
 
 @pytest.mark.parametrize(

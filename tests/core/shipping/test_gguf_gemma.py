@@ -38,10 +38,10 @@ def test_llama_cpp_gives_the_same_outputs(kinds, tmp_path, monkeypatch):
             torch.nn.init.normal_(weight, std=0.3)
     shown = exported(model, result, pieces(), tmp_path / "out", "gguf", "F16")
     assert shown.reason is None and shown.same_tokens and shown.difference < CLOSE and shown.same_first == 5
-    told = fields(tmp_path / "out")
-    assert told["general.architecture"] == "gemma3" and told["gemma3.attention.head_count_kv"] == 1
-    assert told["gemma3.attention.sliding_window"] == 8 and told["tokenizer.ggml.add_bos_token"]
-    assert told.get("gemma3.attention.sliding_window_pattern") == (2 if F in kinds else None)
+    metadata = fields(tmp_path / "out")
+    assert metadata["general.architecture"] == "gemma3" and metadata["gemma3.attention.head_count_kv"] == 1
+    assert metadata["gemma3.attention.sliding_window"] == 8 and metadata["tokenizer.ggml.add_bos_token"]
+    assert metadata.get("gemma3.attention.sliding_window_pattern") == (2 if F in kinds else None)
 
 
 def test_gguf_readers_find_the_weights(tmp_path):
@@ -75,13 +75,13 @@ def test_different_block_sizes_or_window_patterns_are_rejected(tmp_path):
 def test_configurations_unlike_llama_cpp_are_rejected():
     plain = tiny("gemma3-mqa").config.to_dict()
     assert architecture_of(plain).label == "Gemma 3"
-    for changed, said in (
+    for changed, message in (
         ({"query_pre_attn_scalar": 8}, "with query_pre_attn_scalar 8"),
         ({"hidden_activation": "silu"}, "with hidden_activation silu"),
         ({"final_logit_softcapping": 30.0}, "with final_logit_softcapping 30.0"),
         ({"rope_parameters": {F: {"rope_type": "linear"}, S: {"rope_type": "default"}}}, "RoPE type 'linear'"),
     ):
-        with pytest.raises(UserError, match=f"{said}; export it as huggingface"):
+        with pytest.raises(UserError, match=f"{message}; export it as huggingface"):
             architecture_of(plain | changed)
 
 

@@ -1,4 +1,4 @@
-"""The proof of an export: what is compared, what is said where there is none, and that it is made elsewhere."""
+"""The check of an export: its comparison, its reason if it is missing, and its separate process."""
 
 import ast
 import json
@@ -18,18 +18,18 @@ from tests.core.shipping.exported import bpe, exported, made
 OURS = torch.tensor([-0.5, -1.5, -3.0, -4.0, -5.0, -9.0])
 
 
-def told(ids=(1, 2), top=((0, -0.5), (1, -1.5))):
+def answers(ids=(1, 2), top=((0, -0.5), (1, -1.5))):
     return {"prompts": [{"ids": list(ids), "top": list(top)}], "tokens_per_second": 7.0, "versions": {"it": "1"}}
 
 
 def test_largest_difference_and_different_tokens_are_reported():
-    same = compared(told(), [([1, 2], OURS)])
+    same = compared(answers(), [([1, 2], OURS)])
     assert same.same_tokens and same.difference == 0 and same.same_first == 1
     assert same.words() == (
         "Checked with it 1: the likeliest next token is the same for 1 of 1 prompts. Log-probabilities of the five "
         "likeliest differ by at most 0 (a factor of 1 in probability). It decodes 7 tokens per second."
     )
-    other = compared(told((1, 3), ((1, -1.0), (5, -9.25))), [([1, 2], OURS)])
+    other = compared(answers((1, 3), ((1, -1.0), (5, -9.25))), [([1, 2], OURS)])
     assert other.difference == pytest.approx(0.5) and not other.same_tokens and other.same_first == 0
     assert other.words().startswith(
         "Checked with it 1, with other tokens: the likeliest next token is the same for 0 of"
@@ -39,8 +39,8 @@ def test_largest_difference_and_different_tokens_are_reported():
 
 def test_usual_differences_are_given_only_for_measured_types():
     huggingface, gguf, _ = FORMATS
-    said = gguf.usual_words("Q8_0")
-    assert said == "Log-probabilities in Q8_0 differed by 0.18 to 0.32 in four exports of the default model."
+    words = gguf.usual_words("Q8_0")
+    assert words == "Log-probabilities in Q8_0 differed by 0.18 to 0.32 in four exports of the default model."
     assert gguf.usual_words("Q5_1") == "No usual difference of log-probabilities was measured for Q5_1."
     assert huggingface.usual_words("float32") == ""
 

@@ -1,4 +1,4 @@
-"""Saved checkpoints: the size that is told is the size on disk, and the precision is the one asked for."""
+"""Saved checkpoints have the announced size on disk and the requested precision."""
 
 import json
 
@@ -43,12 +43,12 @@ def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_p
     for precision, dtype in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
         saved = tmp_path / precision
         assert main(["export", key, str(saved), "--type", precision]) == 0
-        told = checkpoint_bytes(footprint, dtype)
-        assert on_disk(saved) == pytest.approx(told, rel=0.04)
-        said = capsys.readouterr().err
-        assert f"The export needs about {told / 1e6:.2f} MB, {precision}." in said
+        announced = checkpoint_bytes(footprint, dtype)
+        assert on_disk(saved) == pytest.approx(announced, rel=0.04)
+        words = capsys.readouterr().err
+        assert f"The export needs about {announced / 1e6:.2f} MB, {precision}." in words
         size = f"{on_disk(saved) / 1e6:.2f} MB"
-        assert f"Saved to {saved}, {size}, {precision}. Export not checked: not read here. Its README.md" in said
+        assert f"Saved to {saved}, {size}, {precision}. Export not checked: not read here. Its README.md" in words
         loaded = AutoModelForCausalLM.from_pretrained(saved, trust_remote_code=method == "slimllm")
         assert {parameter.dtype for parameter in loaded.parameters()} == {getattr(torch, dtype)}
         assert f"are stored, in {precision}." in (saved / "README.md").read_text()
@@ -86,5 +86,5 @@ def test_a_weight_beyond_the_precision_is_rejected_before_writing(tmp_path):
 
 
 def test_a_deleted_folder_is_reported(tmp_path):
-    said = saved_words(str(tmp_path / "gone"), "fp32", "")
-    assert said.endswith("as fp32, but the folder cannot be read: No such file or directory.")
+    words = saved_words(str(tmp_path / "gone"), "fp32", "")
+    assert words.endswith("as fp32, but the folder cannot be read: No such file or directory.")

@@ -1,4 +1,4 @@
-"""What a store counts, on each kind of database: changes for the pages' caches, whatever the clocks say."""
+"""Change counters for the pages' caches, on each kind of database and independent of clocks."""
 
 import subprocess
 import sys

@@ -105,7 +105,7 @@ def test_selected_results_are_read_without_layers(folder):
     store = Store()
     append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
     store.put(make(perplexity(21.0)))
-    for place in range(600):  # more than are asked for at once
+    for place in range(600):  # more than one query requests
         store.put(make(perplexity(float(place)), key=f"{place:064x}"))
     keys = [KEY, *(f"{place:064x}" for place in range(599)), "f" * 64]
     found = without_layers(store)

@@ -58,7 +58,7 @@ def files_of(folder):
 
 
 def store_samples_next_to(file, result):
-    """Keep what was answered beside a database, as the store does beside its own."""
+    """Store answers next to a database, as the store does for its own."""
     row = result.measurements[0]
     here = Store().put_samples(result.variant.key, row, DOCUMENTS)
     there = file.parent / FOLDER / result.variant.key / here.name
@@ -131,9 +131,9 @@ def test_unreadable_rows_are_named_and_the_rest_is_imported(tmp_path, capsys):
     bad, _ = written(make(perplexity(5.0), key=OTHER))
     file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)), first=[(bad | {"footprint": "{}"}, [])])
     assert main(["results", "import", str(file)]) == 0
-    said = capsys.readouterr().err
-    assert f"The footprint of the stored variant {OTHER[:12]} is skipped" in said
-    assert said.endswith("Imported 1 numbers of 1 variants, 0 with samples.\n")
+    message = capsys.readouterr().err
+    assert f"The footprint of the stored variant {OTHER[:12]} is skipped" in message
+    assert message.endswith("Imported 1 numbers of 1 variants, 0 with samples.\n")
     assert list(Store().read().results) == [KEY]
 
 

@@ -28,7 +28,7 @@ from tests.core.queues import ended, spec, until
 
 
 @pytest.fixture(autouse=True)
-def shipped_folder(results_dir, tmp_path, monkeypatch):
+def bundled_folder(results_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
     return tmp_path / "measured"
 
@@ -85,20 +85,20 @@ ODD = {
 
 
 @pytest.mark.parametrize("kind", ODD)
-def test_an_invalid_bundled_line_is_named(kind, shipped_folder):
-    changes, told = ODD[kind]
-    shipped_folder.mkdir()
-    (shipped_folder / "a.jsonl").write_text(written(**changes) + "\n" + make(key=OTHER).model_dump_json())
+def test_an_invalid_bundled_line_is_named(kind, bundled_folder):
+    changes, message = ODD[kind]
+    bundled_folder.mkdir()
+    (bundled_folder / "a.jsonl").write_text(written(**changes) + "\n" + make(key=OTHER).model_dump_json())
     results, (warning,) = read_measured()
     assert list(results) == [OTHER]
-    assert warning.startswith("a.jsonl, line 1 is skipped: ") and told in warning and "\n" not in warning
+    assert warning.startswith("a.jsonl, line 1 is skipped: ") and message in warning and "\n" not in warning
     assert Store().read() == (results, (warning,))
 
 
 @pytest.mark.parametrize("line", ["[" * 100_000, '{"schema_version":1,"variant":' + "[" * 100_000, "9" * 5000])
-def test_an_unparsable_bundled_line_is_named(line, shipped_folder):
-    shipped_folder.mkdir()
-    (shipped_folder / "a.jsonl").write_text(line)
+def test_an_unparsable_bundled_line_is_named(line, bundled_folder):
+    bundled_folder.mkdir()
+    (bundled_folder / "a.jsonl").write_text(line)
     assert read_measured() == ({}, ("a.jsonl, line 1 is skipped: it is not JSON.",))
 
 
@@ -112,7 +112,7 @@ def test_task_perplexity_has_no_windows(capsys):
     assert "lambada_openai:8" in capsys.readouterr().out
 
 
-def test_rows_survive_reading_and_writing(shipped_folder):
+def test_rows_survive_reading_and_writing(bundled_folder):
     details = {"created": "2025", "versions": {"torch": "2"}, "seconds": 3, "unknown": [1]}
     line = written(variant__made=[details], variant__details=details, measurements__0__details=details)
     assert json.loads(Result.model_validate_json(line).model_dump_json()) == json.loads(line)
@@ -130,14 +130,14 @@ VARIANTS = {
 
 @pytest.mark.parametrize("kind", VARIANTS)
 def test_an_unreadable_variant_is_named_and_recomputed(kind, caplog):
-    values, told = VARIANTS[kind]
+    values, message = VARIANTS[kind]
     store = Store()
     store.put(make(perplexity(20.0)))
     store.put(make(perplexity(5.0), key=OTHER))
     damage(store, variants, variants.c.key == KEY, **values)
     results, (warning,) = store.read()
     assert list(results) == [OTHER] and store.results() == [store.get(OTHER)]
-    assert told in warning and KEY[:12] in warning and len(warning.splitlines()) == 1
+    assert message in warning and KEY[:12] in warning and len(warning.splitlines()) == 1
     assert [record.getMessage() for record in caplog.records] == [warning]  # once, however often it is read
     store.put(make(perplexity(20.0)))
     assert store.read().warnings == () and len(store.results()) == 2
@@ -232,21 +232,21 @@ def test_a_running_job_without_a_supervisor_blocks_no_other(odd_job, store, queu
 
 @pytest.mark.model
 @pytest.mark.usefixtures("machine")
-def test_command_line_names_and_deletes_damaged_rows(capsys, shipped_folder, tmp_path, monkeypatch):
+def test_command_line_names_and_deletes_damaged_rows(capsys, bundled_folder, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))
     store = Store()
     store.put(make(perplexity(20.0), key=KEY))
     damage(store, variants, variants.c.key == KEY, footprint="{}")
-    append_shipped(make(perplexity(5.0), key=OTHER), shipped_folder / "a.jsonl")
-    with open(shipped_folder / "a.jsonl", "a") as stream:
+    append_shipped(make(perplexity(5.0), key=OTHER), bundled_folder / "a.jsonl")
+    with open(bundled_folder / "a.jsonl", "a") as stream:
         stream.write(written(variant__stages=[]))
     code = "import sys; from pathlib import Path; from core import paths; from core.cli.app import main; "
     code += "paths.SHIPPED_MEASURED = Path(sys.argv[1]); main(['results', '--json'])"
-    listed = subprocess.run([sys.executable, "-c", code, shipped_folder], capture_output=True, text=True, timeout=100)
+    listed = subprocess.run([sys.executable, "-c", code, bundled_folder], capture_output=True, text=True, timeout=100)
     assert [result["variant"]["key"] for result in json.loads(listed.stdout)] == [OTHER]
-    told = " ".join(listed.stderr.split())
-    assert "a.jsonl, line 2 is skipped: variant.stages" in told
-    assert "The footprint of the stored variant aaaaaaaaaaaa is skipped" in told
+    message = " ".join(listed.stderr.split())
+    assert "a.jsonl, line 2 is skipped: variant.stages" in message
+    assert "The footprint of the stored variant aaaaaaaaaaaa is skipped" in message
     assert main(RUN) == 0
     assert main(["export", KEY, str(tmp_path / "out")]) == 2
     assert "The result aaaaaaaaaaaa cannot be read; run it again, or delete it." in capsys.readouterr().err

@@ -60,11 +60,11 @@ DAMAGE = {
 
 
 @pytest.mark.parametrize("damage", DAMAGE.values(), ids=DAMAGE)
-@pytest.mark.parametrize("shipped", [False, True], ids=["own", "shipped"])
-def test_a_damaged_file_counts_as_missing_and_is_named(damage, shipped, caplog):
+@pytest.mark.parametrize("bundled", [False, True], ids=["own", "shipped"])
+def test_a_damaged_file_counts_as_missing_and_is_named(damage, bundled, caplog):
     store = Store()
     file = store.put_samples(KEY, TASK, FRAME)
-    if shipped:
+    if bundled:
         file = samples.ship_samples(make(TASK), paths.SHIPPED_MEASURED)
         samples.delete_samples(KEY)
     assert len(store.samples(KEY, TASK)) == 40 and samples.damaged([KEY]) == []
@@ -78,7 +78,7 @@ def test_a_damaged_file_counts_as_missing_and_is_named(damage, shipped, caplog):
     assert samples.damaged(["b" * 64]) == []
     store.put_samples(KEY, TASK, FRAME)
     assert not samples.lost(KEY, TASK) and len(store.samples(KEY, TASK)) == 40
-    assert bool(samples.damaged([KEY])) == shipped  # the shipped one still is
+    assert bool(samples.damaged([KEY])) == bundled  # the bundled file still is damaged
 
 
 def test_a_file_that_contradicts_the_number_is_named(caplog):

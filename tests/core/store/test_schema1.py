@@ -1,4 +1,4 @@
-"""Results that schema 1 wrote: shipped lines, a user's database and kept variants open with all that they hold."""
+"""Results of schema 1: bundled lines, a user's database and cached variants open with all their content."""
 
 import json
 
@@ -129,19 +129,19 @@ def test_version_is_derived_from_the_key(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"key": "a" * 64}, "made by an unknown version of Wanda"),
         ({"stages": [{"name": "wanda", "parameters": {"colour": "red"}}]}, "an unknown version of Wanda"),
         ({"method": "newer", "stages": [{"name": "newer", "parameters": {"a": 1}}]}, "uses 'newer', which"),
     ],
 )
-def test_unknown_versions_are_readable_but_not_reproducible(change, says):
+def test_unknown_versions_are_readable_but_not_reproducible(change, message):
     result = parse_result(line(WANDA | change))
     assert [stage.version for stage in result.variant.stages] == [0]
     assert result.variant.stages[0].parameters == (WANDA | change)["stages"][0]["parameters"]
     assert (len(result.measurements), len(result.layers), result.variant.ratio) == (1, 1, 0.5)
-    with pytest.raises(UserError, match=says):
+    with pytest.raises(UserError, match=message):
         variant_spec(result.variant)
 
 

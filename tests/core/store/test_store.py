@@ -61,17 +61,17 @@ def test_diverged_numbers_survive():
 
 def test_local_numbers_override_bundled_ones_until_deleted():
     paths.SHIPPED_MEASURED.mkdir()
-    shipped = make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,))
-    (paths.SHIPPED_MEASURED / "one.jsonl").write_text(shipped.model_dump_json() + "\n")
+    bundled = make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,))
+    (paths.SHIPPED_MEASURED / "one.jsonl").write_text(bundled.model_dump_json() + "\n")
     store = Store()
-    assert store.results() == [shipped]
+    assert store.results() == [bundled]
     assert store.local_keys() == set()
     store.put(make(perplexity(21.0)))
     assert [m.value for m in store.get(KEY).measurements] == [21.0, 30.0]
     assert store.get(KEY).layers == (LAYER,)
     assert store.local_keys() == {KEY}
     store.delete(KEY)
-    assert store.results() == [shipped]
+    assert store.results() == [bundled]
     with pytest.raises(UserError, match="bundled with the project"):
         store.delete(KEY)
 
@@ -324,7 +324,7 @@ with compute_lock():
 
 @pytest.fixture
 def holder(results_dir):
-    """A function that starts a process that takes the compute lock, says `in`, and holds it until its input closes."""
+    """A function that starts a process that takes the compute lock, prints `in`, and keeps it until its input ends."""
     started = []
 
     def start():

@@ -113,22 +113,22 @@ def test_answers_of_a_teacher_are_generated_and_cached(tmp_path):
     def ask(wanted):
         return answers(teacher, wanted, 5, 0.0, 0, file, lambda *call: calls.append(call))
 
-    told = ask(prompts)
-    assert [prompt for prompt, _ in told] == prompts
-    for prompt, answer in told:  # the same as for this prompt alone, without padding
+    generated = ask(prompts)
+    assert [prompt for prompt, _ in generated] == prompts
+    for prompt, answer in generated:  # the same as for this prompt alone, without padding
         ids = torch.tensor([Letters()(prompt)["input_ids"]])
         alone = model.generate(ids, max_new_tokens=5, do_sample=False, pad_token_id=0)
         assert answer == Letters().decode(alone[0, ids.shape[1] :])
     file.write_text(file.read_text() + '["cut o')
     calls.clear()
-    assert ask(prompts) == told
+    assert ask(prompts) == generated
     assert not calls
     assert len(ask([*prompts, "new"])) == 4
     assert len(calls) == 1
-    file.write_text(file.read_text().replace(told[0][1], "other words"))
-    assert ask([*prompts, "new"])[:3] == told
+    file.write_text(file.read_text().replace(generated[0][1], "other words"))
+    assert ask([*prompts, "new"])[:3] == generated
     del teacher.model  # cached answers need no teacher
-    assert ask(prompts) == told
+    assert ask(prompts) == generated
 
 
 def test_sampled_answers_do_not_depend_on_the_cache(tmp_path):

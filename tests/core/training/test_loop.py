@@ -17,8 +17,8 @@ from tests.core.trained import examples, trained
 
 
 def test_best_weights_are_kept_and_stagnation_ends_the_training(monkeypatch):
-    losses_told = iter([3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0])
-    monkeypatch.setattr(training, "held_out_loss", lambda *_: next(losses_told))
+    held_out_losses = iter([3.0, 2.0, 5.0, 4.0, 6.0, 7.0, 8.0])
+    monkeypatch.setattr(training, "held_out_loss", lambda *_: next(held_out_losses))
     seen = []
     monkeypatch.setattr(
         training, "weights_of", lambda parameters: seen.append([p.detach().clone() for p in parameters]) or seen[-1]
@@ -37,21 +37,21 @@ def test_best_weights_are_kept_and_stagnation_ends_the_training(monkeypatch):
 
 
 def test_progress_details_appear_as_soon_as_they_are_known():
-    told = []
-    done = trained(tiny(), steps=2, progress=lambda *call: told.append(call[-1]))
-    told = list(dict.fromkeys(told))
-    assert told[0] == "step 0"
-    assert told[1] == f"step 0, held-out perplexity {math.exp(done.held_out[0][1]):.4g}"
-    assert told[2].startswith("step 1, loss ")
-    assert told[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
+    updates = []
+    done = trained(tiny(), steps=2, progress=lambda *call: updates.append(call[-1]))
+    updates = list(dict.fromkeys(updates))
+    assert updates[0] == "step 0"
+    assert updates[1] == f"step 0, held-out perplexity {math.exp(done.held_out[0][1]):.4g}"
+    assert updates[2].startswith("step 1, loss ")
+    assert updates[-1] == f"step 2, held-out perplexity {math.exp(done.held_out[-1][1]):.4g}"
 
 
 def test_a_long_step_reports_progress_by_part(monkeypatch):
     monkeypatch.setattr(training, "MICRO_TOKENS", 1)  # an example at a time
-    told = []
-    trained(tiny(), steps=1, progress=lambda *call: told.append(call[1]))
-    assert told == sorted(told)
-    assert 0 < told[len(told) // 2] < told[-1] == 1000
+    updates = []
+    trained(tiny(), steps=1, progress=lambda *call: updates.append(call[1]))
+    assert updates == sorted(updates)
+    assert 0 < updates[len(updates) // 2] < updates[-1] == 1000
 
 
 def test_a_cancelled_training_keeps_its_best_weights_and_reports_the_cancellation():
@@ -93,15 +93,15 @@ def test_a_killed_training_resumes(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(("step", "place"), [(13, "a step"), (14, "a held-out loss"), (20, "a held-out loss")])
 def test_a_cancelled_training_resumes(step, place, tmp_path, monkeypatch):
-    told, real = [""], training.held_out_loss
+    updates, real = [""], training.held_out_loss
 
     def stop(stage, done, total, detail=""):
-        told.append(detail)
+        updates.append(detail)
         if place == "a step" and detail.startswith(f"step {step},"):
             raise CancelledError
 
     def interrupted(*arguments):
-        if place == "a held-out loss" and told[-1].startswith(f"step {step},"):
+        if place == "a held-out loss" and updates[-1].startswith(f"step {step},"):
             raise KeyboardInterrupt
         return real(*arguments)
 

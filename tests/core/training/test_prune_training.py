@@ -82,8 +82,8 @@ def test_earlier_zeros_are_preserved_and_count_during_training(text, ratio):
         linear.set_weight(linear.weight.masked_fill(earlier[linear.name], 0))
         set_constraint(linear.module, earlier[linear.name], (2, 4))
     pruned(model, "magnitude-trained", ratio, rounds=2, epochs=2)
-    gone = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
-    assert gone == round(ratio * block_weights(model))
+    removed = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
+    assert removed == round(ratio * block_weights(model))
     for linear in find_blocks(model).all_linears():
         assert not linear.weight[earlier[linear.name]].any()
 
