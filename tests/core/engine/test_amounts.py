@@ -94,7 +94,7 @@ def test_three_stages_and_a_training_between_them_are_exact(name):
 
 
 @pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
-def test_a_linear_above_the_level_keeps_its_zeros_and_the_others_are_pruned_less(second):
+def test_a_linear_above_the_level_keeps_its_zeros_and_others_compensate(second):
     chain = Chain().then("magnitude", 0.7, layers="0:0").then(second[0], 0.5, **second[1])
     assert chain.removed == round(0.5 * chain.dense)
     (first, size), (last, same_size) = chain.removed_of("0:0"), chain.removed_of("1:1")

@@ -54,7 +54,7 @@ def test_a_long_step_reports_progress_by_part(monkeypatch):
     assert 0 < updates[len(updates) // 2] < updates[-1] == 1000
 
 
-def test_a_cancelled_training_keeps_its_best_weights_and_reports_the_cancellation():
+def test_a_cancelled_training_keeps_its_best_weights_and_is_reported():
     def stop(stage, done, total, detail=""):
         if "step 12," in detail:
             raise CancelledError
