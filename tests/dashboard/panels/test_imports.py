@@ -11,7 +11,7 @@ from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT, look
 from dashboard.exports import files as exports
 from dashboard.panels import imports
-from tests.core.imports.given import ACCURACY, HEADER, sheet, told, uploads
+from tests.core.imports.given import ACCURACY, HEADER, described, sheet, uploads
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import curve
 
@@ -100,9 +100,9 @@ def test_an_import_without_an_amount_has_the_amount_unknown(rows):
 
 
 def test_imports_without_a_pruning_ratio_appear_at_every_amount(filled):
-    store_imports(read_imports(uploads(), told(), filled), filled)
-    store_imports(read_imports(uploads(), told(label="some", ratio=None), filled), filled)
-    store_imports(read_imports(uploads(), told(label="third", ratio="0.3"), filled), filled)
+    store_imports(read_imports(uploads(), described(), filled), filled)
+    store_imports(read_imports(uploads(), described(label="some", ratio=None), filled), filled)
+    store_imports(read_imports(uploads(), described(label="third", ratio="0.3"), filled), filled)
     rows = zeroshot.headline(tidy(filled.results()))
     labels = {at: set(points.at_amount(rows, at)["series_label"]) for at in ("30 %", "50 %")}
     assert {"lm_eval (imported)", "some (imported)"} <= labels["30 %"] & labels["50 %"]
