@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,94 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import transformers
-from torch import nn
 
 from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.loading import class_of, from_folder, sentences
-from core.models.modeling_slimscope import (
-    ConvolutionPair,
-    FactoredEmbedding,
-    FactoredHead,
-    Factors,
-    RotatedEmbedding,
-    RotatedNorm,
-    SlicedBlock,
-    UnitNorm,
-    slimmed,
-)
+from core.models.modeling_slimscope import slimmed
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
-from core.models.parts.convolutions import described
 from core.models.parts.grids import load_grids, save_grids
 from core.models.parts.sizes import is_language_model
-from core.models.parts.units import KV_COUNTS, QUERY_COUNTS, find_units
+from core.models.parts.units import find_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 CODE = Path(modeling_slimscope.__file__)
-COUNTS = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
 
 
 def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
     """Return the shapes that `modeling_slimscope.reshape` needs to rebuild this model from a plain one."""
-    plain = dict(_plain(model).named_modules())
-    shapes: dict[str, Any] = {
-        kind: {}
-        for kind in ("blocks", "norms", "vectors", "embeddings", "tables", "heads", "linears", "factors", "counts")
-    }
-    shapes["turns"] = [
-        name for name, module in model.named_modules() if isinstance(module, (RotatedEmbedding, RotatedNorm))
-    ]
-    shapes["convolutions"] = {
-        name: described(module) for name, module in model.named_modules() if isinstance(module, ConvolutionPair)
-    }
-    inside = tuple(name + "." for name, module in model.named_modules() if isinstance(module, (Factors, SlicedBlock)))
-    for name, module in model.named_modules():
-        same = plain.get(name)
-        if name in shapes["turns"] or name in shapes["convolutions"]:
-            continue
-        if isinstance(module, FactoredEmbedding):
-            shapes["tables"][name] = module.settings
-        elif isinstance(module, FactoredHead):
-            shapes["heads"][name] = next(one for one, other in model.named_modules() if other is module.table)
-        elif isinstance(module, SlicedBlock):
-            sliced = module.attention_shortcut.in_features
-            shapes["blocks"][name] = {"parts": module.parts, "width": module.width, "sliced": sliced}
-        elif isinstance(module, Factors):
-            right, left = module
-            shapes["factors"][name] = [right.in_features, right.out_features, left.out_features, left.bias is not None]
-        elif isinstance(module, UnitNorm) and not name.startswith(inside):
-            shapes["norms"][name] = [module.width, module.eps]
-        elif same is not None and (size := _vector(module)) != _vector(same):
-            shapes["vectors"][name] = size
-        elif (
-            isinstance(same, nn.Embedding)
-            and isinstance(module, nn.Embedding)
-            and module.weight.shape != same.weight.shape
-        ):
-            shapes["embeddings"][name] = module.weight.shape[1]
-        elif isinstance(module, nn.Linear) and same is not None and _linear(module) != _linear(same):
-            shapes["linears"][name] = _linear(module)
-        elif counts := {
-            attribute: getattr(module, attribute)
-            for attribute in COUNTS
-            if same is not None and getattr(module, attribute, None) != getattr(same, attribute, None)
-        }:
-            shapes["counts"][name] = counts
-    return shapes
-
-
-def _vector(module: nn.Module) -> int | None:
-    """Return the length of a norm's parameters; None for a module with other parameters or none."""
-    own = [tuple(parameter.shape) for parameter in module.parameters(recurse=False)]
-    return own[0][0] if own and all(len(shape) == 1 for shape in own) else None
-
-
-def _linear(module: nn.Linear) -> list[Any]:
-    outputs, inputs = module.weight.shape
-    return [inputs, outputs, module.bias is not None]
+    return modeling_slimscope.describe(model, _plain(model))
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
@@ -133,18 +66,26 @@ def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
     if is_language_model(model):
         auto, own = "AutoModelForCausalLM", "SlimscopeForCausalLM"
     plain = _uniform_config(model)
+    shapes = shapes_of(model) if plain is None else {}
     try:
         model.config = plain or copy.deepcopy(original)
         if plain is None:
-            model.config.slimscope = shapes_of(model)
+            model.config.slimscope = shapes
             model.config.auto_map = {auto: f"{CODE.stem}.{own}"}
         yield plain is not None
     finally:
         model.config = original
     if plain is None:
         base = base_class(model).__name__
-        code = CODE.read_text() + f"\n\n{own} = slimmed(transformers.{base})\n"
-        (folder / CODE.name).write_text(code)
+        code = [CODE.read_text(), *_plugged_in(shapes), f"{own} = slimmed(transformers.{base})\n"]
+        (folder / CODE.name).write_text("\n\n".join(code))
+
+
+def _plugged_in(shapes: dict[str, Any]) -> Iterator[str]:
+    """Yield the code of the kinds in these shapes that another file than `modeling_slimscope.py` adds."""
+    for kind in modeling_slimscope.KINDS:
+        if shapes[kind.tag] and kind.__module__ != modeling_slimscope.__name__:
+            yield f"{inspect.getsource(kind)}\n\nKINDS.append({kind.__name__})\n"
 
 
 def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:

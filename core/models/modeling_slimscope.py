@@ -1,34 +1,84 @@
 """Models whose blocks, embeddings or convolutions have shapes that no plain configuration describes.
 
 This module needs torch and transformers only. It is copied beside the weights of every checkpoint of such a model.
-`config.slimscope` lists the differences from the architecture of `config`.
+`config.slimscope` lists the differences from the architecture of `config`, by the tags of `KINDS`.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import transformers
 from torch import Tensor, nn
 
 ROWS = 4096  # rows of a factored embedding that are computed at once if all are needed
+CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
+# Names that attention modules use for the counts of query heads and of key-value heads.
+QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
+KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
 
 
-class Factors(nn.Sequential):
+class Place(NamedTuple):
+    """A module of a model, and the module with this name in a new model of the same configuration."""
+
+    model: nn.Module
+    name: str
+    module: Any
+    plain: Any  # None if the new model has no module with this name
+
+
+class ModuleKind:
+    """One kind of reshaped module: how a checkpoint describes it, and how it is built again.
+
+    A module with a class of its own derives from this class too, and needs only a tag and its constructor's arguments
+    as the list `settings`. `KINDS` lists every kind.
+    """
+
+    tag: ClassVar[str]  # key of `config.slimscope`, which has the modules of this kind by name
+    names_only: ClassVar[bool] = False  # the checkpoint lists the names, without descriptions
+
+    @classmethod
+    def matches(cls, place: Place) -> bool:
+        """Return whether the module is of this kind."""
+        return isinstance(place.module, cls)
+
+    @classmethod
+    def describe(cls, place: Place) -> Any:
+        """Return the description from which `build` makes the module, ready for JSON."""
+        return place.module.settings
+
+    @classmethod
+    def build(cls, place: Place, description: Any) -> nn.Module:
+        """Return the module that replaces the one of a new model, or that module resized; no weight is set."""
+        module: Any = cls
+        return module(*description)
+
+
+class Factors(ModuleKind, nn.Sequential):
     """A linear stored as two thin factors: right (rank, in), then left (out, rank) with the bias."""
+
+    tag = "factors"
 
     def __init__(self, inputs: int, rank: int, outputs: int, bias: bool):
         super().__init__(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=bias))
 
+    @property
+    def settings(self) -> list[Any]:
+        """The arguments that build a module of the same shape."""
+        right, left = self
+        return [right.in_features, right.out_features, left.out_features, left.bias is not None]
 
-class ConvolutionPair(nn.Sequential):
+
+class ConvolutionPair(ModuleKind, nn.Sequential):
     """A convolution stored as two consecutive ones; the second has the bias.
 
     Models read the sizes and the type of some of their convolutions, so the pair has the same attributes.
     """
+
+    tag = "convolutions"
 
     def __init__(self, first: nn.Module, second: nn.Module):
         super().__init__(first, second)
@@ -46,9 +96,21 @@ class ConvolutionPair(nn.Sequential):
     def bias(self) -> Any:
         return self[1].bias
 
+    @property
+    def settings(self) -> list[dict[str, Any]]:
+        """The constructor arguments of both convolutions."""
+        return [{name: getattr(one, name) for name in CONVOLUTION} | {"bias": one.bias is not None} for one in self]
 
-class UnitNorm(nn.Module):
+    @classmethod
+    def build(cls, place: Place, description: list[dict[str, Any]]) -> nn.Module:
+        kind: Any = nn.Conv2d if isinstance(place.module, nn.Conv2d) else nn.Conv1d
+        return cls(*(kind(**one) for one in description))
+
+
+class UnitNorm(ModuleKind, nn.Module):
     """A norm that divides by the root mean square over the full width; its scale is in the next matrices."""
+
+    tag = "norms"
 
     def __init__(self, width: int, eps: float):
         super().__init__()
@@ -59,13 +121,25 @@ class UnitNorm(nn.Module):
         mean = wide.square().sum(-1, keepdim=True) / self.width
         return (wide * torch.rsqrt(mean + self.eps)).to(hidden.dtype)
 
+    @classmethod
+    def matches(cls, place: Place) -> bool:
+        parent = place.model.get_submodule(place.name.rpartition(".")[0])
+        return super().matches(place) and not isinstance(parent, SlicedBlock)  # which builds its own norms
 
-class SlicedBlock(nn.Module):
+    @property
+    def settings(self) -> list[Any]:
+        """The arguments that build an equal norm."""
+        return [self.width, self.eps]
+
+
+class SlicedBlock(ModuleKind, nn.Module):
     """A pre-norm block whose residuals change basis: SliceGPT (arXiv:2401.15024), section 3.
 
     Its modules have the names of the original block's. `parts` names attention, the norms of attention and FFN, and the
     modules of the FFN in order. `width` is the hidden size before slicing, `sliced` after.
     """
+
+    tag = "blocks"
 
     def __init__(self, block: nn.Module, parts: dict[str, Any], width: int, sliced: int):
         super().__init__()
@@ -93,6 +167,15 @@ class SlicedBlock(nn.Module):
     def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         hidden = self.attention_shortcut(hidden_states) + self.attend(hidden_states, *args, **kwargs)
         return self.ffn_shortcut(hidden) + self.feed(hidden)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The arguments that build a block of the same shape, without the original block."""
+        return {"parts": self.parts, "width": self.width, "sliced": self.attention_shortcut.in_features}
+
+    @classmethod
+    def build(cls, place: Place, description: dict[str, Any]) -> nn.Module:
+        return cls(place.module, **description)
 
 
 class RotatedEmbedding(nn.Embedding):
@@ -219,8 +302,24 @@ class LowRankEmbedding(FactoredEmbedding):
         return positions * (self.left.numel() + self.right.numel())
 
 
-class FactoredHead(nn.Module):
+class Tables(ModuleKind):
+    """The embeddings stored as factors."""
+
+    tag = "tables"
+
+    @classmethod
+    def matches(cls, place: Place) -> bool:
+        return isinstance(place.module, (TensorTrainEmbedding, LowRankEmbedding))
+
+    @classmethod
+    def build(cls, place: Place, description: dict[str, Any]) -> nn.Module:
+        return (TensorTrainEmbedding if "ranks" in description else LowRankEmbedding)(**description)
+
+
+class FactoredHead(ModuleKind, nn.Module):
     """An output head tied to a factored embedding, without weights of its own."""
+
+    tag = "heads"
 
     def __init__(self, table: FactoredEmbedding):
         super().__init__()
@@ -241,6 +340,16 @@ class FactoredHead(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         return self.table.logits(hidden)
 
+    @classmethod
+    def describe(cls, place: Place) -> str:
+        """Return the name of the embedding."""
+        return next(name for name, module in place.model.named_modules() if module is place.module.table)
+
+    @classmethod
+    def build(cls, place: Place, description: str) -> nn.Module:
+        table: Any = place.model.get_submodule(description)
+        return cls(table)
+
 
 class RotatedNorm(nn.Module):
     """A norm whose inputs are first rotated back."""
@@ -252,6 +361,143 @@ class RotatedNorm(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         return self.norm(self.turn(hidden))
+
+
+class Turns(ModuleKind):
+    """The embeddings and norms that rotate."""
+
+    tag = "turns"
+    names_only = True
+
+    @classmethod
+    def matches(cls, place: Place) -> bool:
+        return isinstance(place.module, (RotatedEmbedding, RotatedNorm))
+
+    @classmethod
+    def describe(cls, place: Place) -> None:
+        return None
+
+    @classmethod
+    def build(cls, place: Place, description: None) -> nn.Module:
+        return (RotatedEmbedding if isinstance(place.module, nn.Embedding) else RotatedNorm)(place.module)
+
+
+class Resized(ModuleKind):
+    """A module of the architecture's own class with other sizes."""
+
+    @classmethod
+    def matches(cls, place: Place) -> bool:
+        return type(place.module) is type(place.plain) and cls.sizes(place.module) != cls.sizes(place.plain)
+
+    @classmethod
+    def describe(cls, place: Place) -> Any:
+        return cls.sizes(place.module)
+
+    @classmethod
+    def sizes(cls, module: Any) -> Any:
+        """Return the sizes of a module, ready for JSON; None for a module without such sizes."""
+        raise NotImplementedError
+
+
+class Vectors(Resized):
+    """The norms of another width; those of a sliced block are listed too, without a width."""
+
+    tag = "vectors"
+
+    @classmethod
+    def matches(cls, place: Place) -> bool:
+        return isinstance(place.module, UnitNorm) or super().matches(place)
+
+    @classmethod
+    def sizes(cls, module: nn.Module) -> int | None:
+        own = [tuple(parameter.shape) for parameter in module.parameters(recurse=False)]
+        return own[0][0] if own and all(len(shape) == 1 for shape in own) else None
+
+    @classmethod
+    def build(cls, place: Place, description: int | None) -> nn.Module:
+        norm = place.module
+        if description is None:
+            return norm  # the sliced block has built it
+        for name, vector in list(norm.named_parameters(recurse=False)):
+            setattr(norm, name, nn.Parameter(vector.new_empty(description)))
+        if isinstance(norm, (nn.LayerNorm, nn.RMSNorm)):
+            norm.normalized_shape = (description,)
+        return norm
+
+
+class Embeddings(Resized):
+    """The embeddings of another width."""
+
+    tag = "embeddings"
+
+    @classmethod
+    def sizes(cls, module: nn.Module) -> int | None:
+        return module.weight.shape[1] if isinstance(module, nn.Embedding) else None
+
+    @classmethod
+    def build(cls, place: Place, description: int) -> nn.Module:
+        table = place.module
+        table.weight = nn.Parameter(table.weight.new_empty(len(table.weight), description))
+        table.embedding_dim = description
+        return table
+
+
+class Linears(Resized):
+    """The linears with another number of inputs or outputs."""
+
+    tag = "linears"
+
+    @classmethod
+    def sizes(cls, module: nn.Module) -> list[Any] | None:
+        if not isinstance(module, nn.Linear):
+            return None
+        outputs, inputs = module.weight.shape
+        return [inputs, outputs, module.bias is not None]
+
+    @classmethod
+    def build(cls, place: Place, description: list[Any]) -> nn.Module:
+        inputs, outputs, bias = description
+        return nn.Linear(inputs, outputs, bias=bias)
+
+
+class Counts(Resized):
+    """The modules that count other numbers of heads."""
+
+    tag = "counts"
+
+    @classmethod
+    def sizes(cls, module: nn.Module) -> dict[str, int]:
+        names = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
+        return {name: getattr(module, name) for name in names if hasattr(module, name)}
+
+    @classmethod
+    def describe(cls, place: Place) -> dict[str, int]:
+        """Return the numbers that differ."""
+        before = cls.sizes(place.plain)
+        return {name: count for name, count in cls.sizes(place.module).items() if count != before.get(name)}
+
+    @classmethod
+    def build(cls, place: Place, description: dict[str, int]) -> nn.Module:
+        for name, count in description.items():
+            setattr(place.module, name, count)
+        return place.module
+
+
+# In the order of building: blocks before the modules inside them, and heads after their embeddings. A module is of the
+# first kind that matches it.
+KINDS: list[type[ModuleKind]] = [
+    SlicedBlock,
+    UnitNorm,
+    Turns,
+    Vectors,
+    Embeddings,
+    Tables,
+    FactoredHead,
+    Linears,
+    Factors,
+    ConvolutionPair,
+    Counts,
+]
 
 
 def turning(like: Tensor, rotation: Tensor | None) -> nn.Linear:
@@ -277,41 +523,33 @@ def put(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), leaf, module)
 
 
-def reshape(model: nn.Module, shapes: dict[str, dict[str, Any]]) -> None:
-    """Give a newly built model the shapes of a compressed one; its weights are not set."""
-    for name, sliced in shapes["blocks"].items():
-        put(model, name, SlicedBlock(model.get_submodule(name), **sliced))
-    for name, (width, eps) in shapes["norms"].items():
-        put(model, name, UnitNorm(width, eps))
-    for name, size in shapes["vectors"].items():
-        norm = model.get_submodule(name)
-        for part, vector in list(norm.named_parameters(recurse=False)):
-            setattr(norm, part, nn.Parameter(vector.new_empty(size)))
-        if isinstance(norm, (nn.LayerNorm, nn.RMSNorm)):
-            norm.normalized_shape = (size,)
-    for name, dimension in shapes["embeddings"].items():
-        table = model.get_submodule(name)
-        old = table.get_parameter("weight")
-        table.weight = nn.Parameter(old.new_empty(old.shape[0], dimension))
-        table.embedding_dim = dimension
-    for name in shapes.get("turns", ()):  # checkpoints of earlier versions lack this key and others
-        module = model.get_submodule(name)
-        put(model, name, RotatedEmbedding(module) if isinstance(module, nn.Embedding) else RotatedNorm(module))
-    for name, sizes in shapes.get("tables", {}).items():
-        put(model, name, (TensorTrainEmbedding if "ranks" in sizes else LowRankEmbedding)(**sizes))
-    for name, table in shapes.get("heads", {}).items():
-        factored: Any = model.get_submodule(table)
-        put(model, name, FactoredHead(factored))
-    for name, (inputs, outputs, bias) in shapes["linears"].items():
-        put(model, name, nn.Linear(inputs, outputs, bias=bias))
-    for name, (inputs, rank, outputs, bias) in shapes["factors"].items():
-        put(model, name, Factors(inputs, rank, outputs, bias))
-    for name, pair in shapes.get("convolutions", {}).items():
-        kind: Any = nn.Conv2d if isinstance(model.get_submodule(name), nn.Conv2d) else nn.Conv1d
-        put(model, name, ConvolutionPair(*(kind(**one) for one in pair)))
-    for name, counts in shapes["counts"].items():
-        for attribute, value in counts.items():
-            setattr(model.get_submodule(name), attribute, value)
+def describe(model: nn.Module, plain: nn.Module) -> dict[str, Any]:
+    """Return the shapes that `reshape` needs to give a plain model those of this one."""
+    others = dict(plain.named_modules())
+    found: dict[str, dict[str, Any]] = {kind.tag: {} for kind in KINDS}
+    for name, module in model.named_modules():
+        place = Place(model, name, module, others.get(name))
+        for kind in KINDS:
+            if kind.matches(place):
+                found[kind.tag][name] = kind.describe(place)
+                break
+    return {kind.tag: list(found[kind.tag]) if kind.names_only else found[kind.tag] for kind in KINDS}
+
+
+def reshape(model: nn.Module, shapes: dict[str, Any]) -> None:
+    """Give a new model the shapes of a compressed one; its weights are not set.
+
+    Raises `ValueError` for modules of a kind that `KINDS` lacks.
+    """
+    if unknown := [tag for tag in shapes if shapes[tag] and tag not in {kind.tag for kind in KINDS}]:
+        raise ValueError(f"this program has no module kind {', '.join(unknown)}")
+    for kind in KINDS:
+        listed = shapes.get(kind.tag, {})  # checkpoints of earlier versions lack some tags
+        for name in listed:
+            module = model.get_submodule(name)
+            built = kind.build(Place(model, name, module, module), None if kind.names_only else listed[name])
+            if built is not module:
+                put(model, name, built)
 
 
 def slimmed(base: type[transformers.PreTrainedModel]) -> type[transformers.PreTrainedModel]:

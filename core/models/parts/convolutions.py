@@ -16,7 +16,6 @@ from torch.nn.utils.parametrize import type_before_parametrizations
 from core.models.modeling_slimscope import ConvolutionPair
 
 KINDS = (nn.Conv1d, nn.Conv2d)
-ARGUMENTS = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,3 @@ def _like(
     if bias is not None:
         found.bias = bias
     return found
-
-
-def described(pair: ConvolutionPair) -> list[dict[str, Any]]:
-    """Return the constructor arguments of both convolutions, ready for JSON."""
-    return [{name: getattr(one, name) for name in ARGUMENTS} | {"bias": one.bias is not None} for one in pair]

@@ -13,15 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.modeling_slimscope import Factors
+from core.models.modeling_slimscope import KV_COUNTS, QUERY_COUNTS, Factors
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.constraints import slice_constraint
 from core.models.parts.geometry import Geometry, Mode, choose_mode
 from core.models.parts.reference import slice_reference
-
-# Names that attention modules use for the counts of query heads and of key-value heads.
-QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
-KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from core.models.facts import load_shape
 from core.models.folders import convolution_shapes, weight_shapes
 from core.models.manifest import shapes_of
 from core.models.modeling_slimscope import ConvolutionPair, put, reshape
-from core.models.parts.convolutions import convolutions_of, described, pair_in_place_of
+from core.models.parts.convolutions import convolutions_of, pair_in_place_of
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import ModelSource
 from tests.core.encoders import ENCODERS, answer, encoder
@@ -55,8 +55,7 @@ def test_a_pair_is_rebuilt_from_its_description(kind):
     module = kind(3, 6, 3, stride=2, padding=1, dilation=2, padding_mode="circular").eval()
     model = nn.ModuleDict({"conv": module})
     pair = pair_of(module)
-    empty = {name: {} for name in ("blocks", "norms", "vectors", "embeddings", "linears", "factors", "counts")}
-    reshape(model, empty | {"convolutions": {"conv": described(pair)}})
+    reshape(model, {"convolutions": {"conv": pair.settings}})
     model["conv"].load_state_dict(pair.state_dict())
     batch = torch.randn(2, 3, *[9] * len(module.kernel_size))
     assert torch.equal(model["conv"](batch), pair(batch)) and torch.allclose(pair(batch), module(batch), atol=1e-6)
