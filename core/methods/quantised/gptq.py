@@ -3,30 +3,35 @@
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
 (arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded. Group-aware order:
 groups stay whole, sorted by their largest diagonal entry of the Hessian. Columns inside a group are sorted too. For a
-requested mean of bits, see `core.methods.quantised.mixed`.
+requested mean of bits, see `core.methods.quantised.rounding_losses`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from core.methods.base import Method
-from core.methods.cost import Sum, solving
+from core.methods.cost import Sum, differentiating, gradient_bytes, solving
 from core.methods.groups import SymmetricScales
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.inputs import Accumulator, Compressed, Statistics, Target
 from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
+from core.methods.quantised.rounding_losses import RoundingLosses
 from core.methods.terms import Citation
 from core.specs import parse_bits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
     from core.models.shape import ModelShape
     from core.specs import TextWindows
+
+SCORING = 20  # operations to round a weight and score the change
 
 
 class GPTQParameters(GridParameters, WalkerParameters):
@@ -88,8 +93,6 @@ class GPTQ(SymmetricScales, QuantisedMethod):
 
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
-        from core.methods.quantised.mixed import MixedGPTQ
-
         between = pattern is not None and parse_bits(pattern) not in cls.bit_choices
         return (MixedGPTQ if between else GPTQ)(parameters, seed)
 
@@ -151,3 +154,42 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         inside = diagonal.view(-1, group).sort(dim=1, descending=True, stable=True).indices  # (groups, group)
         whole = inside + group * torch.arange(len(inside), device=diagonal.device)[:, None]
         return whole[diagonal.view(-1, group).amax(1).argsort(descending=True, stable=True)].flatten()
+
+
+class MixedGPTQ(GPTQ):
+    """GPTQ for a requested mean of bits: each linear gets the bits that lower the model's loss most per bit."""
+
+    observes_gradients = True
+
+    @property
+    def observations(self) -> tuple[str, ...]:
+        how = self.parameters
+        signed = ", signed" if how.symmetric and how.grid == "signed" else ""
+        return (f"losses of rounding, groups {how.group_size}, symmetric {how.symmetric}, clip {how.clip}{signed}",)
+
+    @property
+    def first_progress_step(self) -> str:
+        return "gradients"
+
+    def accumulator(self) -> Accumulator:
+        return RoundingLosses(self.bit_choices, self.find)
+
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Return the bits of each linear by name."""
+        from core.methods.quantised.allocation import allocate_bits
+
+        super().plan(linears, target, observed)
+        sizes = {linear.name: linear.weight.numel() for linear in linears}
+        return dict(
+            allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits)
+        )
+
+    def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
+        if text is None:
+            return super().cost(shape, text)
+        rounding = SCORING * len(self.bit_choices) * text.windows * shape.block_weights
+        return super().cost(shape, text) + differentiating(shape, text) + rounding
+
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
+        walk = super().memory(shape, text, item)
+        return walk if text is None else max(walk, gradient_bytes(shape, text, copies=1))
