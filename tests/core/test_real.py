@@ -75,8 +75,8 @@ def test_structured_methods_rank_as_in_the_papers(material):
 def test_svd_llm_error_matches_the_discarded_singular_values(material):
     import torch
 
+    from core.methods.decompose import spectrum
     from core.methods.hessian import lower_factor
-    from core.methods.lowrank.decompose import spectrum
     from core.models.parts.blocks import find_blocks
     from tests.core.applied import compress
 

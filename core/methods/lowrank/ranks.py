@@ -8,10 +8,11 @@ al., SVD-LLM, 2024 (arXiv:2403.07378), section 3; the global allocation is this 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from core.methods.choices import Choices, spend
 
 Shapes = Mapping[str, tuple[int, int]]
 Ranks = dict[str, int | None]  # None: the matrix stays whole
@@ -40,7 +41,7 @@ def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) ->
     """
     if not ratio:
         return dict.fromkeys(shapes)
-    choices = [Choices.of(shapes[name], spectra[name]) for name in shapes]
+    choices = [_choices(shapes[name], spectra[name]) for name in shapes]
     budget = (1 - ratio) * sum(m * n for m, n in shapes.values())
     low, high = 0.0, 1.0  # at price 1, no weight is worth a loss below 1
     for _ in range(STEPS):
@@ -51,48 +52,21 @@ def global_ranks(shapes: Shapes, spectra: Mapping[str, Tensor], ratio: float) ->
             high = price
     picked = [choice.best(high) for choice in choices]
     spend(choices, picked, budget - sum(float(c.weights[p]) for c, p in zip(choices, picked, strict=True)))
-    return {name: choice.rank(p) for name, choice, p in zip(shapes, choices, picked, strict=True)}
+    return {
+        name: None if choice.is_whole(p) else p + 1 for name, choice, p in zip(shapes, choices, picked, strict=True)
+    }
 
 
-@dataclass(frozen=True)
-class Choices:
-    """Sizes of a matrix or a convolution to choose from, the smallest first and the whole last."""
-
-    weights: Tensor  # (choices,)
-    losses: Tensor  # (choices,) lost share of its squared output
-
-    @classmethod
-    def of(cls, shape: tuple[int, int], values: Tensor) -> Choices:
-        """Return the choices of a matrix: rank 1 to the highest that saves weights, then the whole."""
-        m, n = shape
-        ranks = torch.arange(1, _highest(m, n) + 1)
-        tail = values.double().flip(0).cumsum(0).flip(0)  # (k,) loss of the ranks 0, 1, ...
-        losses = (tail[ranks] / tail[0].clamp_min(1e-300)).cpu()
-        return cls(
-            torch.cat([ranks * (m + n), torch.tensor([m * n])]).double(),
-            torch.cat([losses, losses.new_zeros(1)]),
-        )
-
-    def best(self, price: float) -> int:
-        return int((self.losses + price * self.weights).argmin())
-
-    def rank(self, choice: int) -> int | None:
-        return None if choice == len(self.weights) - 1 else choice + 1
-
-
-def spend(choices: list[Choices], picked: list[int], left: float) -> None:
-    """Raise ranks in place within the budget `left`, each time where a weight lowers the loss most."""
-    while True:
-        gains = [
-            ((c.losses[p] - c.losses[p + 1]) / step, index, step)
-            for index, (c, p) in enumerate(zip(choices, picked, strict=True))
-            if p + 1 < len(c.weights) and 0 < (step := float(c.weights[p + 1] - c.weights[p])) <= left
-        ]
-        if not gains:
-            return
-        _, index, step = max(gains)
-        picked[index] += 1
-        left -= step
+def _choices(shape: tuple[int, int], values: Tensor) -> Choices:
+    """Return the choices of a matrix: rank 1 to the highest that saves weights, then the whole."""
+    m, n = shape
+    ranks = torch.arange(1, _highest(m, n) + 1)
+    tail = values.double().flip(0).cumsum(0).flip(0)  # (k,) loss of the ranks 0, 1, ...
+    losses = (tail[ranks] / tail[0].clamp_min(1e-300)).cpu()
+    return Choices(
+        torch.cat([ranks * (m + n), torch.tensor([m * n])]).double(),
+        torch.cat([losses, losses.new_zeros(1)]),
+    )
 
 
 def _highest(m: int, n: int) -> int:

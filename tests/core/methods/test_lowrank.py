@@ -6,8 +6,8 @@ import itertools
 import pytest
 import torch
 
+from core.methods.decompose import spectrum, truncate
 from core.methods.hessian import lower_factor
-from core.methods.lowrank.decompose import spectrum, truncate
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import Factors
