@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from core.achieved import embedding_words, format_percent
 from core.chain import format_chain
 from core.cli.console import output, say
-from core.cli.reproduce import reproduce
 from core.cli.tables import DenseDifferences, Names, column, facts, measured, print_table
 from core.errors import UserError
 from core.registry import data_requirement, quantises
+from core.request.reproduce import reproduce
 from core.results import SENSITIVITY, Measurement, Result
 
 if TYPE_CHECKING:

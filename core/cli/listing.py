@@ -4,21 +4,18 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from pydantic.fields import FieldInfo
 
 from core.analysis import latex as tex
 from core.cli.console import messages, output, say
 from core.cli.tables import SHORT_KEY, Row, print_table
 from core.errors import UserError, echo
-from core.methods.base import Method
-from core.methods.fields import AUTO, bounds, choices, type_of
+from core.methods.fields import parameter_rows
 from core.models.catalogue import MODELS
 from core.registry import STAGES, get_stage
 from core.results import Result
 from core.store.store import Store
 
 OF = ("model", "chain", "seed")  # columns of `summary` that identify a row
-TYPES = {bool: "boolean", int: "integer", float: "number"}
 
 
 def check_one_format(**formats: bool) -> None:
@@ -145,22 +142,3 @@ def methods(
             say(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}")
         print_table(parameter_rows(method))
         output.print()
-
-
-def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
-    """Return one row per parameter that the method declares."""
-    return [
-        {
-            "parameter": name,
-            "type": TYPES.get(type_of(field), "string"),
-            "allowed": allowed(field),
-            "default": AUTO if field.default is None else str(field.default),
-            "what it does": field.description or "",
-        }
-        for name, field in method.Parameters.model_fields.items()
-    ]
-
-
-def allowed(field: FieldInfo) -> str:
-    """Return the allowed values of a parameter, such as `> 0, <= 10`."""
-    return ", ".join(choices(field) or (f"{sign} {bound:g}" for sign, bound in bounds(field).items()))

@@ -1,12 +1,18 @@
 """Readers of parameter declarations, for the form and the list of methods."""
 
+from __future__ import annotations
+
 from types import NoneType, UnionType
-from typing import Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from pydantic import JsonValue
 from pydantic.fields import FieldInfo
 
+if TYPE_CHECKING:
+    from core.methods.base import Method
+
 AUTO = "auto"  # shown for an optional parameter that is not set
+TYPES = {bool: "boolean", int: "integer", float: "number"}
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
@@ -37,3 +43,22 @@ def choices(field: FieldInfo) -> tuple[str, ...]:
 def bounds(field: FieldInfo) -> dict[str, float]:
     """Return the bounds of a number by sign, such as {">": 0, "<=": 10}."""
     return {sign: getattr(rule, name) for rule in field.metadata for name, sign in SIGNS.items() if hasattr(rule, name)}
+
+
+def parameter_rows(method: type[Method]) -> list[dict[str, str]]:
+    """Return one row per parameter that the method declares."""
+    return [
+        {
+            "parameter": name,
+            "type": TYPES.get(type_of(field), "string"),
+            "allowed": _allowed(field),
+            "default": AUTO if field.default is None else str(field.default),
+            "what it does": field.description or "",
+        }
+        for name, field in method.Parameters.model_fields.items()
+    ]
+
+
+def _allowed(field: FieldInfo) -> str:
+    """Return the allowed values of a parameter, such as `> 0, <= 10`."""
+    return ", ".join(choices(field) or (f"{sign} {bound:g}" for sign, bound in bounds(field).items()))

@@ -10,13 +10,13 @@ import streamlit as st
 
 from core.achieved import describe_gap, embedding_words, format_percent
 from core.chain import DENSE, file_name, shared
-from core.cli.reproduce import reproduce
 from core.errors import UserError
 from core.formatting import capitalise, format_number, label
 from core.paths import typed_path
 from core.registry import RECONSTRUCTIONS, quantises
 from core.removal import bits_words, block_share
 from core.request.complete import check_save_folder
+from core.request.reproduce import reproduce
 from core.request.stages import variant_spec
 from core.results import Result
 from core.shipping.base import Format

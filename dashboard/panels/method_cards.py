@@ -9,9 +9,9 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.cli.listing import parameter_rows
 from core.formatting import format_amount
 from core.methods.base import Method
+from core.methods.fields import parameter_rows
 from core.methods.formulas import legend
 from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID

@@ -8,7 +8,7 @@ from typer.main import get_command
 from core.chain import ChainDefaults
 from core.cli.app import app
 from core.cli.options import long_form
-from core.cli.reproduce import reproduce
+from core.request.reproduce import reproduce
 from core.request.resolve import resolve_chain
 from core.specs import VariantSpec
 from core.store.bundled import read_measured

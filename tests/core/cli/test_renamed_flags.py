@@ -4,7 +4,7 @@ import pytest
 
 from core.cli.app import main
 from core.cli.options import RENAMED
-from core.cli.reproduce import reproduce
+from core.request.reproduce import reproduce
 from core.results import Result
 from core.store.store import Store
 from tests.core.imports.given import FILES

@@ -3,8 +3,8 @@
 import pytest
 
 from core.cli.app import main
-from core.cli.reproduce import reproduce
 from core.engine import execute, sensitivity
+from core.request.reproduce import reproduce
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("machine")

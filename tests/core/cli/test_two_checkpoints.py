@@ -124,7 +124,7 @@ def test_an_ambiguous_name_is_rejected_with_both_paths(here, capsys, measured):
 
 
 def test_reproduce_command_names_the_checkpoint(here, capsys):
-    from core.cli.reproduce import reproduce
+    from core.request.reproduce import reproduce
 
     found = {reproduce(one).split()[2] for one in Store().results()}
     assert found == set(here)

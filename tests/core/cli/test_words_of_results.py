@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.cli.description import describe_result
-from core.cli.reproduce import reproduce
 from core.cli.tables import summary
 from core.errors import UserError
+from core.request.reproduce import reproduce
 from core.request.stages import build_stage
 from core.shipping.base import WrittenExport
 from core.shipping.card import card

@@ -6,13 +6,13 @@ import torch
 from safetensors.torch import load_file
 
 from core.cli.app import main
-from core.cli.reproduce import reproduce
 from core.engine.runs import run
 from core.errors import UserError
 from core.models.parts.precision import in_precision
 from core.protocols import missing_part
 from core.request.baseline import baseline, remaining_run
 from core.request.complete import complete
+from core.request.reproduce import reproduce
 from core.specs import Perplexity, RunSpec, Task
 from core.store.store import Store
 from tests.core.tiny import tiny

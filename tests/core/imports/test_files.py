@@ -5,13 +5,13 @@ import pytest
 from core import paths
 from core.analysis.differences import differences, tidy_with_differences
 from core.analysis.frame import tidy
-from core.cli.reproduce import reproduce
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
 from core.protocols import missing_part
 from core.request.baseline import remaining_run
 from core.request.estimate import estimate_left
+from core.request.reproduce import reproduce
 from core.request.stages import variant_spec
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage, Task, VariantSpec

@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.cli.reproduce import reproduce
 from core.formatting import format_number
+from core.request.reproduce import reproduce
 from core.store import bundled
 from dashboard.panels.details import POINT
 from tests.dashboard.opened import open_app

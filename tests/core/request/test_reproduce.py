@@ -6,9 +6,9 @@ import pytest
 
 from core.cli import compute
 from core.cli.app import main
-from core.cli.reproduce import reproduce
 from core.engine.variants import describe
 from core.protocols import task_protocol
+from core.request.reproduce import reproduce
 from core.results import Measurement, Result
 from core.specs import RunSpec
 from tests.core.factories import make
