@@ -50,6 +50,18 @@ def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
     return mine.sort_values("k")
 
 
+def with_bars(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows with `low` and `high` around the accuracy: the paired interval, missing for the dense model."""
+    shift = rows["value"] - rows["difference"]
+    return rows.assign(low=rows["low"] + shift, high=rows["high"] + shift)
+
+
+def exported(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return rows of `with_bars` with the columns of `slimscope results --csv`."""
+    columns = ["series_label", "dataset", "prompts", "k", "value", "low", "high"]
+    return rows[columns].rename(columns={"k": "fewshot"})
+
+
 def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
     """Draw the accuracy on one task against k, the number of few-shot examples.
 

@@ -21,7 +21,7 @@ from dashboard.charts.style import SeriesStyle, Theme, look
 SCREEN = "screen"  # the `meta` of names and lines that prints place themselves, by their own widths
 PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
-NUMBERS = {"bits": ("d", "d"), "times dense": (".3~g", ".4f")}  # colour bar, hover text; others: shares
+NUMBERS = {"bits": ("d", "d"), "perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text; others: shares
 TICKS = (  # (highest over lowest value is below, steps in each decade)
     (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
     (8, (1, 1.5, 2, 3, 4, 5, 7)),
@@ -82,18 +82,18 @@ def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None
 
 
 def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
-    """Draw training losses by step, a line for each `series`; `rows`: series, step, loss (nats per token)."""
+    """Draw training losses by step, a line for each `split`; `rows`: split, step, loss (nats per token)."""
     drawing = Drawing(theme, 300)
     looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
-    for (series, part), (color, dash, symbol) in zip(rows.groupby("series_label", sort=False), looks, strict=False):
+    for (split, part), (color, dash, symbol) in zip(rows.groupby("split", sort=False), looks, strict=False):
         drawing.scatter(
             x=part["step"],
             y=part["loss"],
             mode="lines+markers",
-            name=str(series),
+            name=str(split),
             line={"color": color, "dash": dash, "width": 2},
             marker=marks.marker(SeriesStyle(color, dash, symbol), theme),
-            hovertemplate=f"<b>{series}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
+            hovertemplate=f"<b>{split}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
         )
     drawing.lay_out(
         xaxis={"title": {"text": "Training step"}}, title={"text": "Loss (nats per token, lower is better)"}
@@ -130,11 +130,11 @@ def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -
 def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme, corpus: str) -> go.Figure:
     """Draw a paper's perplexities by model, a line for each series.
 
-    `rows`: series, method, model, kind (`unstructured` or N:M), value.
+    `rows`: series, method, model, ratio_kind (`unstructured` or N:M), value.
     """
     drawing = Drawing(theme, 440)
     for series, part in rows.groupby("series_label", sort=False):
-        style, kind = look(part["method"].iloc[0], theme), part["kind"].iloc[0]
+        style, kind = look(part["method"].iloc[0], theme), part["ratio_kind"].iloc[0]
         part = part.set_index("model").reindex([model for model in models if model in set(part["model"])])
         drawing.scatter(
             x=list(part.index),

@@ -70,16 +70,22 @@ def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
 
 
 def points(fitted: Sequence[Fit]) -> pd.DataFrame:
-    """Return the points of a group with the value of each form at their ratios, as drawn."""
+    """Return the points of a group with the value of each form at their ratios, as `slimscope results --csv` does."""
     group = fitted[0].group
-    rows = group.rows[["series", "ratio"]].assign(measured=_measure(group, group.rows["value"].to_numpy()))
+    rows = group.rows[["series", "ratio"]].rename(columns={"series": "series_label"})
+    rows = rows.assign(value=_number(group, group.rows["value"].to_numpy()))
     ratios = group.rows["ratio"].to_numpy()
-    return rows.assign(**{one.form.name: _measure(group, one.curve(ratios)[0]) for one in fitted})
+    return rows.assign(**{one.form.name: _number(group, one.curve(ratios)[0]) for one in fitted})
+
+
+def _number(group: Group, values: np.ndarray) -> np.ndarray:
+    """Return L as perplexities, or as accuracies, which are shares."""
+    return np.exp(values) if group.loss else values
 
 
 def _measure(group: Group, values: np.ndarray) -> np.ndarray:
     """Return L in display units: perplexities, or accuracies in percent."""
-    return np.exp(values) if group.loss else 100 * values
+    return _number(group, values) * (1 if group.loss else 100)
 
 
 def _draw_points(drawing: Drawing, group: Group, theme: Theme) -> None:

@@ -125,6 +125,12 @@ def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Fig
     return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times dense (log scale)")
 
 
+def exported(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the points with the columns of `slimscope results --csv`."""
+    names = {"of": "series_label", "value": "perplexity_ratio", "perplexity": "value"}
+    return found[["model", "of", "amount_label", "value", "perplexity"]].rename(columns=names)
+
+
 @shared
 def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
     """Return the display table of the points; `means` as of `minus_dense`."""

@@ -25,7 +25,7 @@ from core.data.texts import called
 from core.formatting import capitalise, format_number
 from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
-from dashboard.charts.zeroshot import MEAN_LABEL
+from dashboard.charts.zeroshot import DATASETS, MEAN_LABEL, in_percent
 from dashboard.sharing import shared
 
 NOT_ALIKE = "no dense result under the same protocol"
@@ -42,8 +42,8 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         shown: Accuracies as of `zeroshot.with_mean`.
 
     Returns:
-        Rows with value, low and high in points; `significant` after Holm's correction; `hover_text`. Rows without a
-        pair have only `unpaired_reason`.
+        Rows with the difference in value, low and high, as shares; `significant` after Holm's correction; `hover_text`.
+        Rows without a pair have only `unpaired_reason`.
     """
     wanted = [
         "key",
@@ -61,7 +61,7 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
     rows["unpaired_reason"] = [_why(row) for row in rows.to_dict("records")]
-    rows[["value", "low", "high"]] = 100 * rows[["difference", "low", "high"]].astype(float)
+    rows[["value", "low", "high"]] = rows[["difference", "low", "high"]].astype(float)
     rows["significant"] = rows["verdict"].isin(SIGNIFICANT)
     texts = [_points(row) + _verdict(row) for row in rows.to_dict("records")]
     return rows.assign(hover_text=texts).drop(columns="difference")
@@ -93,24 +93,30 @@ def below_majority(lines: pd.DataFrame) -> str:
 def with_context_series(
     drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]
 ) -> pd.DataFrame:
-    """Return `of_tasks` with the other series of `both` as context: unpaired differences in points."""
+    """Return `of_tasks` with the other series of `both` as context: unpaired differences."""
     rest = both[~both["series_label"].isin(shown) & ~is_dense(both)]
-    value = 100 * rest["value"] - rest["task"].map(lines["dense"]).astype(float)
-    hover_text = [f"{points:+.1f} points" for points in value]
+    value = rest["value"] - rest["task"].map(lines["dense"]).astype(float) / 100
+    hover_text = [f"{100 * share:+.1f} points" for share in value]
     rest = rest.assign(value=value, low=math.nan, high=math.nan, significant=False, hover_text=hover_text)
     rest = rest[rest["value"].notna()].assign(highlighted=False)
     return pd.concat([drawn.assign(highlighted=True), rest], ignore_index=True)
 
 
 def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
-    """Return the accuracies of `both` in percent for `scores.score_chart`; the `shown` series are highlighted."""
+    """Return the accuracies of `both` for `scores.score_chart`; the `shown` series are highlighted."""
     rows = both[~is_dense(both)]
-    rows = rows.assign(**{name: 100 * rows[name] for name in ("value", "low", "high")})
     hover_text = [
         f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
-        for row in rows.to_dict("records")
+        for row in in_percent(rows).to_dict("records")
     ]
     return rows.assign(hover_text=hover_text, significant=True, highlighted=rows["series_label"].isin(shown))
+
+
+def exported(rows: pd.DataFrame, difference: bool) -> pd.DataFrame:
+    """Return the rows of `scores.score_chart` with the columns and units of `slimscope results --csv`."""
+    names = {"value": "difference", "low": "difference_low", "high": "difference_high"} if difference else {}
+    drawn = ["key", "spread", "task", "hover_text", "significant", "highlighted"]
+    return rows.assign(dataset=rows["task"].map(DATASETS)).drop(columns=drawn, errors="ignore").rename(columns=names)
 
 
 def unpaired(rows: pd.DataFrame) -> str:
@@ -219,7 +225,7 @@ def _why(row: Row) -> str | None:
 
 
 def _points(row: Row) -> str:
-    return f"{point_words(row['difference'])} points{_interval(row['low'] / 100, row['high'] / 100, point_words)}"
+    return f"{point_words(row['difference'])} points{_interval(row['low'], row['high'], point_words)}"
 
 
 def _ratio(row: Row) -> str:

@@ -88,7 +88,7 @@ def by_model(rows: pd.DataFrame) -> pd.DataFrame:
             "series_label": series,
             "method": rows["name"],
             "model": rows["model"],
-            "kind": rows["ratio_kind"],
+            "ratio_kind": rows["ratio_kind"],
             "value": rows["value"],
         }
     )
@@ -131,6 +131,7 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
             "parts": parts(rows),
             "method": rows["name"],
             "pattern": rows["ratio_kind"].where(rows["ratio_kind"].str.contains(":")),
+            "dataset": rows["dataset"],
             "task": rows["dataset"].map(TASK_LABELS),
             "chance": rows["dataset"].map(CHANCE),
             "metric": rows["measure"],
@@ -139,7 +140,8 @@ def by_task(rows: pd.DataFrame) -> pd.DataFrame:
     )
     same = dict.fromkeys(("parent_label", "recovery", "amount_label", "parts", "method", "pattern"), "first")
     mean = shown.groupby("series_label", sort=False).agg(same | {"value": "mean"}).reset_index()
-    mean = mean.assign(task=f"Mean of {shown['task'].nunique()} tasks", chance=float("nan"), metric="mean")
+    several = f"ean of {shown['task'].nunique()} tasks"
+    mean = mean.assign(dataset=f"m{several}", task=f"M{several}", chance=float("nan"), metric="mean")
     both = pd.concat([shown, mean], ignore_index=True)
     return both.assign(low=both["value"], high=both["value"], seeds=1, key="", spread="")
 

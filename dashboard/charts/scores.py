@@ -15,6 +15,7 @@ from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.labels import wrapped
 from dashboard.charts.style import SeriesStyle, Theme, faded, look
+from dashboard.charts.zeroshot import in_percent
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
@@ -29,13 +30,14 @@ def score_chart(
 
     Args:
         rows: Rows with task, series_label, parts, pattern, parent_label, key and `hover_text`; value, low and high in
-            percent or points; `significant`, False for faded rows; `highlighted`, False for context, which shares the
-            last row in grey.
+            shares, drawn in percent or points; `significant`, False for faded rows; `highlighted`, False for context,
+            which shares the last row in grey.
         lines: Accuracies `dense`, `chance` and `majority` in percent, if known, indexed by task.
         theme: Colours.
         tasks: Labels of the panels.
         difference: Whether values are differences to dense.
     """
+    rows = in_percent(rows)
     names = row_names(rows[rows["highlighted"]])
     heights = {series: len(names) - place for place, series in enumerate(names)}  # `OTHERS` is at 0
     labels = {len(names) - place: label for place, label in enumerate(names.values())}

@@ -20,16 +20,15 @@ from dashboard.charts.drawing import Drawing
 from dashboard.charts.figures import log_ticks
 from dashboard.charts.style import Theme, look
 
-FORMATS = {"times dense": "%.4f", "low": "%.4f", "high": "%.4f"}
 TITLE = "Perplexity, times dense (log scale)"
 
 
 def scans(result: Result) -> dict[str, pd.DataFrame]:
     """Return the last sensitivity scan of each kind, `block` or `linear`, with a row for each block or linear.
 
-    `times dense` is the perplexity as a multiple of the dense model's on the same windows. `low` and `high` are its
-    95 % interval by Student's t, missing for a single window. Windows count as independent, because their documents are
-    shuffled.
+    `perplexity_ratio` is the perplexity as a multiple of the dense model's on the same windows. The columns with `_low`
+    and `_high` are its 95 % interval by Student's t, missing for a single window. Windows count as independent, because
+    their documents are shuffled.
     """
     roles = {layer.name: layer.role for layer in result.layers}
     rows = [row for row in result.measurements if row.metric == SENSITIVITY]
@@ -45,9 +44,9 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
                     "part": (part := row.protocol["part"]),
                     "block": int(re.findall(r"\.(\d+)", part)[0]),
                     "role": roles.get(part, part.rpartition(".")[2]),
-                    "times dense": math.exp(row.value),
-                    "low": math.nan if low is None else math.exp(low),
-                    "high": math.nan if high is None else math.exp(high),
+                    "perplexity_ratio": math.exp(row.value),
+                    "perplexity_ratio_low": math.nan if low is None else math.exp(low),
+                    "perplexity_ratio_high": math.nan if high is None else math.exp(high),
                     "text": f"{called(row.dataset)}, {row.n} of {row.protocol['windows']} windows of "
                     f"{row.protocol['window']}",
                 }
@@ -58,9 +57,9 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
 
 
 def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
-    """Draw `times dense` of each block, with its interval, in the colour of the method; `rows` as of `scans`."""
+    """Draw `perplexity_ratio` of each block, with its interval, in the colour of the method; `rows` as of `scans`."""
     drawing, style = Drawing(theme, 320), look(method, theme)
-    low, value, high = rows["low"], rows["times dense"], rows["high"]
+    low, value, high = (rows[f"perplexity_ratio{end}"] for end in ("_low", "", "_high"))
     drawing.scatter(
         x=rows["block"],
         y=value,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.analysis.seven import mean_of, stderr_of
+from core.analysis.seven import MEAN, mean_of, stderr_of
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts.points import collapsed, is_dense, removals
 from dashboard.sharing import shared
 
 MEAN_LABEL = "Mean of seven"
+DATASETS = {card.label: name for name, card in TASKS.items()} | {MEAN_LABEL: MEAN}  # of the labels of tasks
 SHOTS = ["origin", "fewshot", "prompts"]  # identify measured zero-shot rows
 SCORED = ["key", "series_label", "limit", "fewshot"]  # equal for the seven tasks of a mean
 
@@ -80,6 +81,11 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     most = means.assign(n=n.sum(axis=1)).sort_values("n", ascending=False, kind="stable").drop_duplicates(SCORED[:2])
     shown = rows[SCORED[:2]].drop_duplicates()
     return shown.merge(most.drop(columns="n"), on=SCORED[:2])[list(means)]
+
+
+def in_percent(points: pd.DataFrame) -> pd.DataFrame:
+    """Convert the values of points from shares to percent."""
+    return points.assign(**{name: 100 * points[name].astype(float) for name in ("value", "low", "high")})
 
 
 def over_seeds(means: pd.DataFrame) -> tuple[float, float, float]:

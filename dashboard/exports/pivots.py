@@ -12,7 +12,7 @@ import pandas as pd
 
 from core.chain import DENSE
 from core.formatting import format_amount, format_number, label
-from dashboard.charts.zeroshot import over_seeds
+from dashboard.charts.zeroshot import in_percent, over_seeds
 
 DENSE_ROW = label(DENSE)
 DENSE_COLUMN = "0 %"  # the dense model's column in a table by amount
@@ -110,11 +110,6 @@ class Pivot:
         decimals = len(value.partition(".")[2])
         needed = decimals if round(cell.error, decimals) else -math.floor(math.log10(cell.error))
         return value, f"{cell.error:.{needed}f}"
-
-
-def in_percent(points: pd.DataFrame) -> pd.DataFrame:
-    """Convert the values of points from shares to percent."""
-    return points.assign(**{name: 100 * points[name].astype(float) for name in ("value", "low", "high")})
 
 
 def of_means(means: pd.DataFrame) -> pd.DataFrame:

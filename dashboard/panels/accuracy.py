@@ -18,7 +18,7 @@ from dashboard import data
 from dashboard.charts import missing, paired, points, scores, zeroshot
 from dashboard.charts.zeroshot import MEAN_LABEL
 from dashboard.exports.files import Item
-from dashboard.exports.pivots import Pivot, in_percent
+from dashboard.exports.pivots import Pivot
 from dashboard.panels import offers, widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.compare import differences_to_dense, significance_of_best
@@ -148,7 +148,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         "explore_accuracy",
         partial(scores.score_chart, _of_tasks(rows, tasks), lines, tasks=tasks, difference=difference),
         caption,
-        rows.drop(columns=["key", "hover_text", "significant", "highlighted"]),
+        paired.exported(rows, difference),
         file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
         pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
         alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
@@ -167,9 +167,17 @@ def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, differen
     test = significance_of_best(rows)
     if difference:
         return Pivot(
-            "Accuracy minus dense (points)", drawn, "task", False, form="+.1f", is_distinguishable=test, error_is=HALF
+            "Accuracy minus dense (points)",
+            zeroshot.in_percent(drawn),
+            "task",
+            False,
+            form="+.1f",
+            is_distinguishable=test,
+            error_is=HALF,
         )
-    return Pivot("Zero-shot accuracy (%)", in_percent(both), "task", False, form=".1f", is_distinguishable=test)
+    return Pivot(
+        "Zero-shot accuracy (%)", zeroshot.in_percent(both), "task", False, form=".1f", is_distinguishable=test
+    )
 
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
@@ -195,10 +203,8 @@ def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
     if rows.empty:
         return text
     best = rows.iloc[int(rows["value"].argmax())]
-    unit = "points" if difference else "%"
-    return (
-        f"{text} {task}: {best['series_label']} is highest with {best['value']:{'+' if difference else ''}.1f} {unit}."
-    )
+    highest = f"{100 * best['value']:+.1f} points" if difference else f"{100 * best['value']:.1f} %"
+    return f"{text} {task}: {best['series_label']} is highest with {highest}."
 
 
 def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:

@@ -18,8 +18,9 @@ from dashboard import data
 from dashboard.charts import choices, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.figures import Axis
+from dashboard.charts.zeroshot import in_percent
 from dashboard.exports.files import Item
-from dashboard.exports.pivots import Pivot, in_percent
+from dashboard.exports.pivots import Pivot
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.compare import numbers_of
@@ -200,7 +201,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
         CHART,
         partial(tradeoff.tradeoff, found, dense, cost, quality, query.budget),
         caption,
-        found.drop(columns=["key", "keys", "spread", "value"]),
+        found.drop(columns=["key", "keys", "spread", "value"]).rename(columns={"times_dense": "perplexity_ratio"}),
         file=chosen.file("trade-off"),
         pivots=_pivots(found, cost, quality),
         alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",

@@ -200,7 +200,7 @@ def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], 
     series = {"training": training["losses"], "held out": training["held_out"]}
     rows = pd.DataFrame(
         [(name, step, loss) for name, pairs in series.items() for step, loss in pairs],
-        columns=["series_label", "step", "loss"],
+        columns=["split", "step", "loss"],
     )
     caption = f"{point.name}: training and held-out losses on {stage.calibration}"
     caption += f", stage {place + 1}, {stages.stage_name(stage)}. " if several else ". "

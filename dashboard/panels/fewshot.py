@@ -11,6 +11,7 @@ from core.specs import DTYPES
 from dashboard import data
 from dashboard.charts import fewshot, points
 from dashboard.charts.naming import variant_names
+from dashboard.charts.zeroshot import in_percent
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.panels import widgets
@@ -52,17 +53,14 @@ def show_shots(model: str) -> list[Item]:
     caption = f"{model}, {names[dataset]}: {documents} of each task, {format_precision(scoring)}. Few-shot "
     caption += "examples are never scored documents. The dense model selects them once, so that all variants read "
     caption += f"the same prompts. Bars: {fewshot.INTERVALS} of the paired difference to dense with this prompt."
-    lines = rows.assign(
-        value=100 * rows["value"],
-        low=100 * (rows["value"] + rows["low"] - rows["difference"]),
-        high=100 * (rows["value"] + rows["high"] - rows["difference"]),
-    )
+    drawn = fewshot.with_bars(rows)
+    lines = in_percent(drawn)
     file = export_name(model_part(model), "fewshot", dataset.replace(" ", "-"))
     chart = widgets.show_chart(
         "explore_shots",
         lambda theme: fewshot.shots_chart(lines, theme, names[dataset]),
         caption,
-        lines[["series_label", "prompts", "k", "value", "low", "high"]],
+        fewshot.exported(drawn),
         alt=f"Accuracy of {model} against the number of few-shot examples, a panel for each selector.",
         file=file,
     )

@@ -103,7 +103,7 @@ def _chart_and_table(
         "explore_multiples",
         partial(draw, corpus=corpus),
         f"Amount: {at}. {caption}" if at else caption,
-        shown[["model", "of", "amount_label", "value", "perplexity"]],
+        multiples.exported(shown),
         file=file,
         pivots=[
             Pivot(

@@ -45,7 +45,7 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
     def draw(theme):
         if by == "block":
             return sensitivity.by_block(rows, method, theme)
-        return figures.layer_heatmap(rows, theme, "times dense", "Perplexity, times dense")
+        return figures.layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")
 
     return [
         widgets.show_chart(

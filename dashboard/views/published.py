@@ -10,9 +10,10 @@ import streamlit as st
 from core.data.texts import called
 from dashboard import data
 from dashboard.charts import curve, dots, figures, papers, points
+from dashboard.charts.zeroshot import in_percent
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
-from dashboard.exports.pivots import Pivot, in_percent
+from dashboard.exports.pivots import Pivot
 from dashboard.panels import widgets
 from dashboard.panels.binding import BOUND
 from dashboard.panels.curve_data import split_points, with_dense
@@ -38,7 +39,7 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
     caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the block weights. {cited(table)}"
-    pivots = [Pivot(f"Perplexity on {called(corpus)}", shown, "model", True, group="kind")]
+    pivots = [Pivot(f"Perplexity on {called(corpus)}", shown, "model", True, group="ratio_kind")]
     file = export_name(table.title, corpus, "perplexity")
     chart = widgets.show_chart(
         "published_sizes",
@@ -66,7 +67,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
         key,
         partial(dots.accuracy_dots, shown, order=order),
         caption,
-        shown[["series_label", "task", "metric", "value"]],
+        shown[["series_label", "dataset", "metric", "value"]],
         file=export_name(table.title, "accuracy"),
         pivots=[accuracies_of(shown)],
         alt="Zero-shot accuracy per task, a marker for each method",
@@ -183,7 +184,7 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
             "published_ours_by_task",
             partial(dots.accuracy_dots, shown, order=order),
             caption,
-            shown[["series_label", "task", "metric", "value"]],
+            shown[["series_label", "dataset", "metric", "value"]],
             file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
             pivots=[accuracies_of(shown)],
             alt="Zero-shot accuracy per task as measured here, a marker for each method",

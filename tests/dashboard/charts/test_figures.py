@@ -228,9 +228,7 @@ def test_accuracy_shows_chance_every_task_and_the_mean_of_seven(frame):
 
 
 def test_losses_are_drawn_by_step():
-    rows = pd.DataFrame(
-        {"series_label": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]}
-    )
+    rows = pd.DataFrame({"split": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
     figure = figures.loss_curve(rows, LIGHT)
     assert list(trace(figure, "held out").y) == [4.2, 3.9]
     assert list(trace(figure, "training").x) == [4]

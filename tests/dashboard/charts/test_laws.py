@@ -45,8 +45,8 @@ def test_points_are_the_measured_perplexities(groups):
     low, high = figure.layout.yaxis.range
     assert figure.layout.yaxis.type == "log" and 10**low < 20.1 and 10**high > 260
     table = points(fitted)
-    assert list(table["measured"])[1:] == pytest.approx([20.3, 20.9, 22.8, 26.5, 37.0, 75, 260])
-    assert list(table.columns) == ["series", "ratio", "measured", "1 + r", "1 - r", "P2"]
+    assert list(table["value"])[1:] == pytest.approx([20.3, 20.9, 22.8, 26.5, 37.0, 75, 260])
+    assert list(table.columns) == ["series_label", "ratio", "value", "1 + r", "1 - r", "P2"]
 
 
 def test_diverged_points_and_legend_entries_of_many_series_are_omitted(groups):

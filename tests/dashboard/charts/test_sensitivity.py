@@ -37,14 +37,14 @@ def test_a_scan_gives_ratios_to_dense_with_intervals():
     assert list(found) == ["block"]
     rows = found["block"]
     assert list(rows["block"]) == [0, 1, 2]
-    assert rows["times dense"].tolist() == pytest.approx([math.exp(rise) for rise in (0.5, 0.01, -0.001)])
-    assert rows["low"][1] == pytest.approx(math.exp(0.01 - 3.182446 * 0.002))
+    assert rows["perplexity_ratio"].tolist() == pytest.approx([math.exp(rise) for rise in (0.5, 0.01, -0.001)])
+    assert rows["perplexity_ratio_low"][1] == pytest.approx(math.exp(0.01 - 3.182446 * 0.002))
     assert rows["text"][0] == "c4-sample, 4 of 16 windows of 2048"
 
 
 def test_the_last_of_two_scans_is_shown():
     found = sensitivity.scans(with_rows(*scanned(), *scanned(rises=(0.3, 0.2, 0.1), windows=8)))
-    assert found["block"]["times dense"].tolist() == pytest.approx([math.exp(rise) for rise in (0.3, 0.2, 0.1)])
+    assert found["block"]["perplexity_ratio"].tolist() == pytest.approx([math.exp(rise) for rise in (0.3, 0.2, 0.1)])
 
 
 def test_a_variant_without_a_scan_has_no_rows():
@@ -55,21 +55,25 @@ def test_blocks_are_drawn_with_error_bars_on_a_log_axis():
     rows = sensitivity.scans(with_rows(*scanned()))["block"]
     figure = sensitivity.by_block(rows, "sparsegpt", LIGHT)
     (trace,) = figure.data
-    assert list(trace.y) == pytest.approx(rows["times dense"].tolist())
-    assert trace.error_y.array[0] == pytest.approx(rows["high"][0] - rows["times dense"][0])
+    assert list(trace.y) == pytest.approx(rows["perplexity_ratio"].tolist())
+    assert trace.error_y.array[0] == pytest.approx(rows["perplexity_ratio_high"][0] - rows["perplexity_ratio"][0])
     low, high = figure.layout.yaxis.range
-    assert figure.layout.yaxis.type == "log" and 10**low < rows["low"].min() and 10**high > rows["high"].max()
+    assert (
+        figure.layout.yaxis.type == "log"
+        and 10**low < rows["perplexity_ratio_low"].min()
+        and 10**high > rows["perplexity_ratio_high"].max()
+    )
     assert len(set(figure.layout.yaxis.ticktext)) == len(figure.layout.yaxis.ticktext) >= 3
 
 
 def test_one_window_has_no_interval():
     rows = sensitivity.scans(with_rows(*scanned(stderr=None)))["block"]
-    assert rows["low"].isna().all()
+    assert rows["perplexity_ratio_low"].isna().all()
     assert sensitivity.by_block(rows, "sparsegpt", LIGHT).data[0].y[0] == pytest.approx(math.exp(0.5))
 
 
 def test_linears_are_a_heat_map_of_blocks_and_roles():
     rows = sensitivity.scans(with_rows(*scanned("linear")))["linear"]
-    (trace,) = figures.layer_heatmap(rows, LIGHT, "times dense", sensitivity.TITLE).data
+    (trace,) = figures.layer_heatmap(rows, LIGHT, "perplexity_ratio", sensitivity.TITLE).data
     assert list(trace.x) == [0, 1, 2] and len(trace.y) == 1
-    assert trace.z[0].tolist() == pytest.approx(rows["times dense"].tolist())
+    assert trace.z[0].tolist() == pytest.approx(rows["perplexity_ratio"].tolist())

@@ -9,8 +9,9 @@ from dashboard.charts import dots, figures, papers, points, zeroshot
 from dashboard.charts.comparison import comparison
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.style import LIGHT
+from dashboard.charts.zeroshot import in_percent
 from dashboard.exports.files import Chart
-from dashboard.exports.pivots import Pivot, in_percent
+from dashboard.exports.pivots import Pivot
 from tests.dashboard.synthetic import curve
 
 CAPTION = "smollm2-135m, perplexity on passages-eval: window 2048, first 16 windows, float32. Bars: one standard error."

@@ -86,7 +86,8 @@ def test_the_table_and_its_exports_contain_verdicts(answers, monkeypatch):
     (points,) = [item for item in items if item.name.endswith("-points")]
     assert list(points.table.columns) == list(app.dataframe[0].value.columns)
     (differences,) = [item for item in items if item.name.endswith("-minus-dense")]
-    assert {"value", "low", "high", "p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
+    assert {"dataset", "difference", "difference_low", "difference_high"} <= set(differences.table)
+    assert {"p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series_label"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
     others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])

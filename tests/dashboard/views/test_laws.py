@@ -69,7 +69,7 @@ def test_the_page_export_contains_the_law(monkeypatch):
     monkeypatch.setattr(widgets, "export_page", lambda name, items: kept.append(items))
     open_law(law_of="Wanda")
     *_, chart, table = kept[-1]()
-    assert chart.name.endswith("-law") and list(chart.table["series"].unique()) == ["dense", "Wanda"]
+    assert chart.name.endswith("-law") and list(chart.table["series_label"].unique()) == ["dense", "Wanda"]
     assert table.name.endswith("-laws") and "accuracies include chance" in table.caption
 
 
