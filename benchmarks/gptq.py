@@ -20,6 +20,7 @@ from transformers import PreTrainedModel
 
 from benchmarks.peer import compress
 from benchmarks.smoke import run
+from core.amount import Amount
 from core.analysis.paired import difference
 from core.context import Context, StageInput
 from core.correlations import error_of
@@ -62,8 +63,7 @@ def main(
         reuse_freed_memory()  # as in every run of the engine
         stage = build_stage(
             "gptq",
-            None,
-            pattern=f"{amount}bit",
+            Amount.parse(f"{amount}bit"),
             settings={"grid": "range", "group_size": group_size} | settings,
             calibration=calibration,
         )

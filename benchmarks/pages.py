@@ -29,6 +29,7 @@ from rich.table import Table
 from sqlalchemy import insert
 
 from benchmarks.smoke import run
+from core.amount import Bits, Factor
 from core.chain import ChainDefaults, parse
 from core.data.cards import SEVEN, TASKS
 from core.paths import PROJECT, local_results_dir
@@ -65,7 +66,7 @@ def chains() -> list[str]:
     """Return the chains of variants: every method at each of its amounts, with and without recoveries."""
     found = []
     for method in (method for method in METHODS if method.takes_amount):
-        amounts = [f"{bits}bit" for bits in method.bit_choices] or [f"{factor:g}x" for factor in method.factor_choices]
+        amounts = [str(amount) for amount in (*map(Bits, method.bit_choices), *map(Factor, method.factor_choices))]
         amounts = amounts or [ratio for ratio in RATIOS if float(ratio) <= method.highest_offered]
         amounts += ["2:4", "4:8"] if method.supports_nm else []
         found += [f"{method.name}@{amount}{then}" for amount, then in product(amounts, FOLLOWED)]

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
+from core.amount import Ratio
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows, evaluation_windows
 from core.engine.stages import apply
@@ -64,7 +65,7 @@ def main(
             network = load_model(source, "float32")
             apply(
                 network,
-                StageInput(build_stage(method, ratio, None, settings, data), tokens),
+                StageInput(build_stage(method, Ratio(ratio), settings, data), tokens),
                 Context(torch.device("cpu")),
             )
             (losses,) = perplexity(network, {wanted: texts}, silent)

@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from benchmarks.peer import compress
 from benchmarks.smoke import run
 from benchmarks.two_pass import prune_two_pass
+from core.amount import Ratio
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.engine.stages import apply
@@ -48,7 +49,7 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     def engine(dtype: str, **settings: bool) -> tuple[float, PreTrainedModel]:
         model = load_model(source, dtype)
         reuse_freed_memory()  # as in every run of the engine
-        stage = build_stage("sparsegpt", RATIO, settings=settings, calibration=calibration)
+        stage = build_stage("sparsegpt", Ratio(RATIO), settings=settings, calibration=calibration)
         started = time.perf_counter()
         apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model

@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from core.amount import WHOLE, Amount, Bits, Factor, Pattern, Ratio, bits_or_factor, shortest
 from core.errors import ChainError, UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import data_requirement, get_stage, settings_of
-from core.specs import WHOLE, Stage, TextWindows, parse_bits, parse_factor, parse_pattern
+from core.specs import Stage, TextWindows
 
 DENSE = "dense"
 MOST_STAGES = 20  # per chain, as the checks of the stage order take time
@@ -36,8 +37,7 @@ class StageRequest:
     """A requested stage before defaults are filled in and checked."""
 
     name: str
-    ratio: float | None = None
-    pattern: str | None = None
+    amount: Amount | None = None
     open: bool = False  # whether the amount is missing and a sweep fills it in
     settings: Mapping[str, Any] = field(default_factory=dict)  # parameters; their values may be text
     layers: str | None = None
@@ -45,9 +45,9 @@ class StageRequest:
     seed: int | None = None
     written: ChainSource | None = None  # its position in the chain, for messages
 
-    def with_amount(self, ratio: float | None, pattern: str | None) -> StageRequest:
+    def with_amount(self, amount: Amount) -> StageRequest:
         """Return a copy of the stage with its open amount filled in."""
-        return replace(self, ratio=ratio, pattern=pattern, open=False)
+        return replace(self, amount=amount, open=False)
 
     @property
     def amount_place(self) -> int:
@@ -185,40 +185,43 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
         raise UserError(f"{method.name} removes nothing, so it takes no amount; write it without the @.")
     if text == "":
         return {"open": True}
-    if method.bit_choices:
-        bits_of(method, text)
-        return {"pattern": text}
-    if method.factor_choices:
-        factor_of(method, text)
-        return {"pattern": text}
+    if method.bit_choices or method.factor_choices:
+        exact = bits_of if method.bit_choices else factor_of
+        return {"amount": exact(method, bits_or_factor(text) or text)}
     allowed = "a ratio such as 0.5" + (" or N:M such as 2:4" if method.supports_nm else "")
     if ":" in text:
         if not method.supports_nm:
             raise UserError(f"{method.label} does not support N:M sparsity; give a ratio, such as {method.name}@0.5.")
-        parse_pattern(text)
-        return {"pattern": text}
+        return {"amount": Pattern.parse(text)}
     if not NUMBER.fullmatch(text):
         raise UserError(f"{echo(text)} is not an amount of {method.name}; give {allowed}.")
-    return {"ratio": float(text)}
+    return {"amount": Ratio(float(text))}
 
 
-def bits_of(method: type[Method], text: str) -> float:
-    """Parse an amount in bits per weight; a `UserError` if the method does not support it."""
-    found = parse_bits(text)
-    mixed = method.mixed_precision and found is not None and method.bit_choices[0] < found < method.bit_choices[-1]
-    if found is None or not (mixed or found in method.bit_choices):
-        *most, last = (f"{bits}bit" for bits in method.bit_choices)
-        between = ", or a mean between them, such as 3.5bit" if method.mixed_precision else ""
-        raise UserError(f"{echo(text)} is not an amount of {method.name}; give {', '.join(most)} or {last}{between}.")
-    return found
+def bits_of(method: type[Method], amount: Amount | str) -> Bits:
+    """Return an amount in bits per weight; a `UserError` if the method does not support it."""
+    *lower, highest = method.bit_choices
+    if isinstance(amount, Bits):
+        mixed = method.mixed_precision and method.bit_choices[0] < amount.bits < highest
+        if mixed or amount.bits in method.bit_choices:
+            return amount
+    between = ", or a mean between them, such as 3.5bit" if method.mixed_precision else ""
+    allowed = f"{', '.join(str(Bits(bits)) for bits in lower)} or {Bits(highest)}{between}"
+    raise UserError(f"{echo(str(amount))} is not an amount of {method.name}; give {allowed}.")
 
 
-def factor_of(method: type[Method], text: str) -> float:
-    """Parse an amount as the factor by which a method shrinks; a `UserError` if it is invalid."""
-    found = parse_factor(text)
-    if found is None or found <= 1:
-        raise UserError(f"{echo(text)} is not an amount of {method.name}; give a factor above 1, such as 2x or 1.5x.")
-    return found
+def factor_of(method: type[Method], amount: Amount | str) -> Factor:
+    """Return an amount as the factor by which a method shrinks; a `UserError` if it is invalid."""
+    if isinstance(amount, Factor) and amount.factor > 1:
+        return amount
+    raise UserError(
+        f"{echo(str(amount))} is not an amount of {method.name}; give a factor above 1, such as 2x or 1.5x."
+    )
+
+
+def last_amount(stages: Sequence[StageRequest]) -> Amount | None:
+    """Return the last amount of a chain; None without any."""
+    return next((stage.amount for stage in reversed(stages) if stage.amount is not None), None)
 
 
 def _given(method: type[Method], name: str, value: str) -> Any:
@@ -279,7 +282,7 @@ def file_name(stages: Sequence[Stage]) -> str:
 def _amount_of(stage: Stage) -> str:
     if not stage.removes:
         return ""
-    return f"@{stage.pattern}" if stage.pattern else f"@{_number(stage.required_ratio)}"
+    return f"@{stage.amount}"
 
 
 def _written(stage: Stage, amount: str, defaults: ChainDefaults) -> str:
@@ -297,13 +300,7 @@ def plain(value: Any) -> str:
     """Format a parameter's value for a chain, before quoting."""
     if isinstance(value, bool):
         return str(value).lower()
-    return _number(value) if isinstance(value, float) else str(value)
-
-
-def _number(value: float) -> str:
-    """Format a number with the fewest digits that restore it."""
-    short = f"{value:g}"
-    return short if float(short) == value else repr(value)
+    return shortest(value) if isinstance(value, float) else str(value)
 
 
 def quoted(value: str) -> str:

@@ -12,8 +12,9 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field, ValidationError
 from pydantic_core import PydanticCustomError
 
+from core import amount
 from core.errors import UserError
-from core.specs import IMPORTED, Fewshot, Stage, TextWindows, parse_bits, parse_factor, parse_pattern
+from core.specs import IMPORTED, Fewshot, Stage, TextWindows
 
 MOST = 2**63  # limit of integers in tables and databases
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # smallest numbers of a protocol
@@ -45,7 +46,7 @@ def _read_by(parse: Callable[[str], Any]) -> AfterValidator:
 
 
 Text = Annotated[str, _read_by(TextWindows.parse)]  # CORPUS:NxL
-Pattern = Annotated[str, _read_by(parse_pattern)]  # N:M
+Pattern = Annotated[str, _read_by(amount.Pattern.parse)]  # N:M
 Ratio = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -53,11 +54,6 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
     for stage in stages:
         if stage.ratio is not None and not 0 <= stage.ratio <= 1:
             raise _refuse("a ratio is outside [0, 1]")
-        if stage.pattern is not None and parse_bits(stage.pattern) is None and parse_factor(stage.pattern) is None:
-            try:
-                parse_pattern(stage.pattern)
-            except UserError as error:
-                raise _refuse(str(error).rstrip(".")) from None
         if stage.seed is not None and not _whole(stage.seed, 0):
             raise _refuse("a seed is not a whole number >= 0")
         if stage.is_external and not isinstance(stage.parameters.get("label"), str):

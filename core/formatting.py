@@ -4,10 +4,11 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from core.amount import Amount
 from core.chain import DENSE, ChainDefaults, shared
 from core.errors import UserError
 from core.registry import data_requirement, get_stage, settings_of
-from core.specs import EXTERNAL, Stage, VariantSpec, parse_bits
+from core.specs import EXTERNAL, Stage, VariantSpec
 
 # Pairs of stages that a paper treats as one method, named after the second; the first has default parameters.
 PAPERS = {("magnitude", "adaprune")}
@@ -25,12 +26,9 @@ class LabelPart(NamedTuple):
         return next((stage for stage in self.stages if stage.removes), None)
 
 
-def format_amount(ratio: float | None, pattern: str | None) -> str:
-    """Format an amount: `50 %`, `2:4`, `4 bit`, `2x` or `nothing removed`. Tables pass NaN for None."""
-    if isinstance(pattern, str):
-        bits = parse_bits(pattern)
-        return pattern if bits is None else f"{bits} bit"
-    return "nothing removed" if ratio is None or math.isnan(ratio) else f"{100 * ratio:g} %"
+def format_amount(amount: Amount | None) -> str:
+    """Format an amount: `50 %`, `2:4`, `4 bit`, `2x` or `nothing removed`."""
+    return amount.label if amount else "nothing removed"
 
 
 def format_number(value: float) -> str:
@@ -100,7 +98,7 @@ def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool
     for place, part in enumerate(found):
         name, removing = label(part.name), part.removing
         if removing and place != last:
-            name += f" {format_amount(removing.ratio, removing.pattern)}"
+            name += f" {format_amount(removing.amount)}"
         settings = _settings(part, defaults, trainings)
         names.append(_with(name, settings if place or dtype == "float32" else [*settings, dtype]))
     return " + ".join(names) + _source(stages)
@@ -119,7 +117,7 @@ def chain_name(stages: Sequence[Stage]) -> str:
         name = _with(label(part.name), _settings(part, defaults, trainings=True))
         phrases.append(f"then {name}" if place else name + _source(stages))
         if removing := part.removing:
-            phrases.append(format_amount(removing.ratio, removing.pattern))
+            phrases.append(format_amount(removing.amount))
     return ", ".join(phrases)
 
 

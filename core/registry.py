@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from core import plugins
+from core.amount import Bits
 from core.errors import UserError, unknown
 from core.methods.base import Method
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
@@ -48,7 +49,7 @@ from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.models.catalogue import BY_ID
-from core.specs import Stage, canonical_json, parse_bits
+from core.specs import Stage, canonical_json
 from core.training.base import Recovery
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
@@ -116,7 +117,7 @@ def build_method(stage: Stage) -> Method:
     """Build a stage's method with its parameters; a `UserError` names an invalid parameter."""
     found = get_stage(stage.method)
     return found.create(
-        found.parse_parameters(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.pattern
+        found.parse_parameters(found.settings_at(stage.version, stage.parameters)), stage.seed, stage.amount
     )
 
 
@@ -143,11 +144,12 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
     card = BY_ID.get(model)
     if card is None or card.grid is None or len(stages) > 1 or not quantises(stages[0]):
         return False
-    method, bits = _cached_method(stages[0]), parse_bits(stages[0].pattern or "")
+    method, amount = _cached_method(stages[0]), stages[0].amount
     return (
         isinstance(method, QuantisedMethod)
         and method.float_zero_point
-        and (bits, method.parameters.group_size) == card.grid
+        and isinstance(amount, Bits)
+        and (amount.bits, method.parameters.group_size) == card.grid
     )
 
 

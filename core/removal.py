@@ -78,6 +78,6 @@ def bits_words(result: Result) -> list[str]:
     """Describe the bits per weight of a quantised variant, one phrase for blocks and for embeddings."""
     stages = result.variant.stages
     blocks = any("linears" in quantises(stage) for stage in stages)
-    tables = [format_amount(None, stage.pattern) for stage in stages if "tables" in quantises(stage)]
+    tables = [format_amount(stage.amount) for stage in stages if "tables" in quantises(stage)]
     found = [f"{result.counted.bits_per_weight:.2f} bits per block weight"] if blocks else []
     return [*found, *(f"{bits} per embedding weight" for bits in tables)]

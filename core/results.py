@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
 
+from core.amount import Amount
 from core.fields import Count, Details, PositiveCount, Stages, check_origins, check_protocol
 from core.specs import PUBLISHED, Dtype, Frozen, ModelId, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
@@ -63,8 +64,13 @@ class Variant(Frozen):
         return self._last.ratio_kind
 
     @property
+    def amount(self) -> Amount | None:
+        """The amount of the last removing stage."""
+        return self._last.amount
+
+    @property
     def pattern(self) -> str | None:
-        return self._last.pattern
+        return None if self.amount is None else self.amount.pattern
 
     @property
     def layers(self) -> str | None:

@@ -10,8 +10,21 @@ import json
 import re
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    InstanceOf,
+    SerializationInfo,
+    SerializerFunctionWrapHandler,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+    model_serializer,
+)
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
+from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
@@ -27,7 +40,6 @@ UNKNOWN = "unknown"  # an unreported precision or revision
 UNCHANGED = ("dense", "rotate")  # stages that preserve the model's outputs
 EXTERNAL = (IMPORTED, PUBLISHED)  # stages of external variants, by their source
 MAX_FEWSHOT = 32  # few-shot examples before a question
-WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python rejects thousands of digits
 
 
 class Frozen(BaseModel):
@@ -193,41 +205,48 @@ class SensitivityScan(Frozen):
     seed: int = 0  # that samples the sequences
 
 
-def parse_pattern(text: str) -> tuple[int, int]:
-    """Parse `N:M` into (N kept, M)."""
-    match = re.fullmatch(f"{WHOLE}:{WHOLE}", text)
-    if not (match and 0 < int(match[1]) < int(match[2])):
-        raise UserError(f"{echo(text)} is not N:M with 0 < N < M (N kept of M), such as 2:4 or 4:8.")
-    return int(match[1]), int(match[2])
-
-
-def parse_bits(text: str) -> float | None:
-    """Parse bits per weight such as `4bit`, or a mean such as `3.5bit`; None for another notation."""
-    match = re.fullmatch(rf"{WHOLE}(\.[0-9]{{0,2}}[1-9])?bit", text)
-    if not match:
-        return None
-    return float(match[1] + match[2]) if match[2] else int(match[1])
-
-
-def parse_factor(text: str) -> float | None:
-    """Parse a factor such as `2x` or `1.5x`; None for another notation."""
-    match = re.fullmatch(r"([1-9][0-9]{0,5})(\.[0-9]{0,2}[1-9])?x", text)
-    return float(match[1] + (match[2] or "")) if match else None
-
-
 class Stage(Frozen):
     """One method, reconstruction or recovery; `parameters` has only the values that differ from defaults."""
 
     method: str
     version: int = 1
-    ratio: float | None = None  # requested share to remove; None for dense and recoveries
+    # Share to remove, which follows from the amount and, for N:M, from earlier stages; None for dense and recoveries.
+    ratio: float | None = None
     ratio_kind: RatioKind = "sparsity"
-    # The amount that determines the ratio: N:M such as 2:4, bits per weight such as 4bit, or a factor such as 2x.
-    pattern: str | None = None
+    # The request. In JSON, `pattern` has N:M, bits or a factor; a ratio is only in `ratio`.
+    amount: InstanceOf[Amount] | None = Field(
+        default=None, validate_default=True, validation_alias="pattern", serialization_alias="pattern"
+    )
     parameters: dict[str, Any] = {}
     calibration: TextWindows | None = None  # only if the method reads text
     seed: int | None = None  # only if the method draws random numbers or reads text
     layers: str | None = None  # first:last or a regular expression; None means every layer
+
+    @field_validator("amount", mode="before")
+    @classmethod
+    def _parse_amount(cls, stored: Any, info: ValidationInfo) -> Any:
+        ratio = info.data.get("ratio")
+        if isinstance(stored, Ratio) and stored.value != ratio:
+            raise ValueError("the amount is a ratio, and `ratio` differs from it")
+        if isinstance(stored, Amount):
+            return stored
+        if not isinstance(stored, str | None):
+            raise PydanticKnownError("string_type")
+        try:
+            return Amount.from_columns(ratio, stored)
+        except UserError as error:
+            raise PydanticCustomError("notation", "{reason}", {"reason": str(error)}) from None
+
+    @field_serializer("amount")
+    def _pattern(self, amount: Amount | None) -> str | None:
+        return None if amount is None else amount.pattern
+
+    @model_serializer(mode="wrap")
+    def _without_ratio(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
+        stored = write(self)
+        if info.exclude_none and isinstance(self.amount, Ratio):  # it is not None, but its `pattern` is
+            del stored["pattern"]
+        return stored
 
     @property
     def required_ratio(self) -> float:

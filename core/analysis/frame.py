@@ -260,7 +260,8 @@ def _stages(variant: Variant) -> list[dict[str, Any]]:
     for stage in variant.stages:
         stages.append({"name": stage.method, "parameters": all_parameters(stage)})
         if several and stage.removes:
-            stages[-1] |= {"ratio": stage.ratio, "pattern": stage.pattern, "layers": stage.layers}
+            pattern = None if stage.amount is None else stage.amount.pattern
+            stages[-1] |= {"ratio": stage.ratio, "pattern": pattern, "layers": stage.layers}
         if stage.calibration:
             stages[-1] |= {"text": str(stage.calibration), "seed": stage.seed}
     return stages

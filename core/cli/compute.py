@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from core.achieved import describe_gap
+from core.amount import Amount
 from core.chain import format_chain
 from core.cli import options
 from core.cli.console import WAITING, Bars, bars, messages
@@ -162,10 +163,9 @@ def sweep(
     grid = Grid(
         models=options.names(models, "Models"),
         chains=options.chains(methods, chain or ()),
-        ratios=options.parse_ratios(ratios) if ratios is not None else (),
-        patterns=options.names(patterns, "Patterns") if patterns is not None else (),
+        amounts=options.amounts(ratios, patterns),
         seeds=options.parse_seeds(seeds),
-        tasks_at=options.names(tasks_at, "Tasks at") if tasks_at is not None else None,
+        tasks_at=None if tasks_at is None else frozenset(map(Amount.parse, options.names(tasks_at, "Tasks at"))),
     )
     specs, unfit = expand_grid(
         grid,

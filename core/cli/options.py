@@ -10,12 +10,13 @@ from typing import Annotated, Any
 import typer
 
 from core import specs
+from core.amount import RATIO_PLACES, Amount, Ratio
 from core.chain import StageRequest, parse
 from core.cli.console import messages
 from core.errors import UserError, echo
 from core.registry import get_stage
 from core.request.resolve import parse_seed
-from core.request.stages import RATIO_PLACES
+from core.request.stages import check_agrees
 from core.shipping.formats import FORMATS
 from core.specs import ZERO_SHOT, Fewshot, Perplexity, ScanUnit, Task, TextWindows, parse_precision
 
@@ -188,7 +189,10 @@ def long_form(
         UserError: The chain has several stages, or already has the value of an option.
     """
     stages = parse(chain)
-    options = {"ratio": ratio, "pattern": pattern, "settings": settings or None, "layers": layers}
+    amount: Amount | None = None if ratio is None else Ratio(ratio)
+    if pattern is not None:
+        amount = Amount.parse_exact(pattern)
+    options = {"amount": amount, "settings": settings or None, "layers": layers}
     given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
     if given and len(stages) > 1:
         raise UserError(
@@ -196,11 +200,12 @@ def long_form(
             "wanda@0.5,layers=0:19+adaprune."
         )
     (*_, stage) = stages
-    amount = {"ratio", "pattern"} & given.keys()
-    twice = ["its amount"] if amount and (stage.open or stage.ratio is not None or stage.pattern) else []
+    twice = ["its amount"] if amount and (stage.open or stage.amount) else []
     twice += [name for name in settings if name in stage.settings] + ["its layers"] * bool(layers and stage.layers)
     if twice:
         raise UserError(f"{stage.name} has {twice[0]} both in the chain and as an option; remove one.")
+    if amount and ratio is not None:  # of both options, the ratio may only repeat that of the pattern
+        check_agrees(get_stage(stage.name), amount, ratio)
     if settings:
         given["settings"] = {**stage.settings, **settings}
     return (*stages[:-1], replace(stage, written=None, **given)) if given else stages
@@ -213,6 +218,13 @@ def chains(methods: str | None, written: Sequence[str]) -> tuple[str, ...]:
     if not every:
         raise UserError("A sweep needs --methods or --chain, such as --methods wanda or --chain wanda@+adaprune.")
     return tuple(dict.fromkeys(every))
+
+
+def amounts(ratios: str | None, patterns: str | None) -> tuple[Amount, ...]:
+    """Return the amounts of a sweep: ratios, then N:M, bits and factors."""
+    shares = () if ratios is None else parse_ratios(ratios)
+    others = () if patterns is None else names(patterns, "Patterns")
+    return (*map(Ratio, shares), *map(Amount.parse_exact, others))
 
 
 def parse_ratios(text: str) -> tuple[float, ...]:

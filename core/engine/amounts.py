@@ -1,16 +1,19 @@
-"""Conversion of a stage's pruning ratio into the share of the current weights to remove."""
+"""Conversion of a stage's amount into the share of the current weights to remove, and into a target."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from core.achieved import GAP_TOLERANCE, format_percent
+from core.amount import Bits, Pattern, Ratio
 from core.context import StageInput
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
+from core.methods.inputs import Target
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import size_before
+from core.specs import Stage
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -28,7 +31,9 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
         UserError: Earlier stages removed more than the ratio allows, beyond rounding.
     """
     stage = given.stage
-    if stage.pattern is not None or isinstance(method, ConvMethod):  # no other removal may precede a `ConvMethod`
+    if not isinstance(stage.amount, Ratio) or isinstance(
+        method, ConvMethod
+    ):  # no other removal may precede a `ConvMethod`
         return stage.required_ratio
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
@@ -52,3 +57,13 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
         # Units are removed only from linears of the dense model, so SliceGPT's shortcuts do not count.
         counted -= sum(linear.weight.numel() for linear in linears if not size_before([linear], given.dense_sizes))
     return max(0.0, to_remove / counted)
+
+
+def target_of(stage: Stage, share: float) -> Target:
+    """Return the target of each linear or table of a stage that removes `share` of the weights."""
+    match stage.amount:
+        case Pattern() as pattern:
+            return Target(share, pattern.pair)
+        case Bits(bits=bits):
+            return Target(share, bits=bits)
+    return Target(share)

@@ -11,15 +11,14 @@ import torch
 from torch import Tensor
 
 from core.context import Context, StageInput, StageResult
+from core.engine.amounts import target_of
 from core.engine.walk_modes import make_walker
 from core.evaluation.layers import relative_error, report
-from core.methods.inputs import Target
 from core.methods.quantised.blocks import BlockQuantMethod, BlockView
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import clear_reference
 from core.results import LayerReport
-from core.specs import parse_bits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,7 +33,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     """
     blocks = find_blocks(model)
     linears = list(blocks.all_linears())
-    target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
+    target = target_of(given.stage, given.share)
     method.plan(linears, target, {})
     walker = make_walker(model, blocks, given.windows, method.required_statistics, context.device, linears)
     reports: list[LayerReport] = []

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.chain import factor_of
+from core.amount import Factor
 from core.context import Context, StageInput, StageResult
 from core.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
@@ -49,7 +49,9 @@ def factor_embedding(
     def progress(done: int, total: int) -> None:
         context.progress("compress", done, total, names[id(table)])
 
-    factored, description = method.factored(weight, factor_of(type(method), given.stage.pattern or ""), progress)
+    if not isinstance(given.stage.amount, Factor):
+        raise TypeError(f"The amount of {method.name} is not a factor.")
+    factored, description = method.factored(weight, given.stage.amount.factor, progress)
     error = _error(weight, factored)
     for parameter in factored.parameters():
         parameter.data = parameter.data.to(own)  # its dtype and device

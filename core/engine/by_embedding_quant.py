@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from core.context import Context, StageInput, StageResult
-from core.methods.inputs import Target
+from core.engine.amounts import target_of
 from core.methods.tables import TableQuantMethod
 from core.models.parts.grids import set_grid
 from core.models.parts.tables import embedding_tables
-from core.specs import parse_bits
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -23,7 +22,7 @@ def quantise_tables(
 ) -> StageResult:
     """Quantise the model's embedding and head in place, tied ones once."""
     tables = embedding_tables(model)
-    target = Target(given.share, bits=parse_bits(given.stage.pattern or "") or 16)
+    target = target_of(given.stage, given.share)
     for done, (name, table) in enumerate(tables.items()):
         context.progress("compress", done, len(tables), name)
         weight = table.get_parameter("weight").data

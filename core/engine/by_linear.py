@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from core.amount import Pattern
 from core.cache.linears import Finished
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
+from core.engine.amounts import target_of
 from core.engine.collector import SumsOf
 from core.engine.dense import DenseWeights
 from core.engine.gradients import gather_gradients
@@ -35,7 +37,6 @@ from core.models.parts.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
 from core.results import LayerReport
-from core.specs import Stage, parse_bits, parse_pattern
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -52,9 +53,9 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     share = given.share if method.takes_amount else 0.0
     target = target_of(stage, share)
-    if target.pattern and stage.pattern:
+    if isinstance(stage.amount, Pattern):
         for linear in linears:
-            check_divides(stage.pattern, linear.weight.shape[1], linear.name)
+            check_divides(stage.amount, linear.weight.shape[1], linear.name)
 
     def walk(sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None) -> None:
         if any(sums(linear.role) for linear in linears):
@@ -92,12 +93,6 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             "calibration data, or select other layers."
         )
     return StageResult(work.reports, reused_seconds=work.reused_seconds)
-
-
-def target_of(stage: Stage, share: float) -> Target:
-    """Return the compression target of each linear of a stage that removes `share` of the weights."""
-    bits = parse_bits(stage.pattern) if stage.pattern else None
-    return Target(share, parse_pattern(stage.pattern) if stage.pattern and bits is None else None, bits or 16)
 
 
 def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:

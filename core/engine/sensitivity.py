@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
-from core.engine.by_linear import target_of
+from core.engine.amounts import target_of
 from core.engine.scan import measure_sensitivity
 from core.engine.variants import circumstances
 from core.models.parts.blocks import execution_device, find_blocks, select

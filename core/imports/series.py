@@ -11,11 +11,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from core.amount import Amount, Pattern, Ratio
 from core.errors import UserError, unknown
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.models.names import UNTOLD, display_names, meant_by, resolve_name
 from core.results import Measurement, Result, Variant
-from core.specs import DTYPES, IMPORTED, UNKNOWN, Dtype, ModelId, RatioKind, Stage, VariantSpec, parse_pattern
+from core.specs import DTYPES, IMPORTED, UNKNOWN, Dtype, ModelId, RatioKind, Stage, VariantSpec
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -34,17 +35,16 @@ class ImportedVariant:
 
     model: str
     label: str
-    ratio: float | None = None
-    pattern: str | None = None
+    amount: Amount | None = None
     kind: RatioKind = "sparsity"
     dtype: str = UNKNOWN  # of the computation
 
     def stage(self) -> Stage:
         return Stage(
             method=IMPORTED,
-            ratio=pattern_share(self.pattern) if self.pattern else self.ratio,
+            ratio=None if self.amount is None else self.amount.fraction,
             ratio_kind=self.kind,
-            pattern=self.pattern,
+            amount=self.amount,
             parameters={"label": self.label},
         )
 
@@ -94,13 +94,13 @@ def parse_series(model: str, label: str, ratio: str | None, pattern: str | None,
     """Return a variant from texts; raise `UserError` for an invalid one."""
     if ratio is not None and pattern is not None:
         raise UserError("A pattern sets the ratio; give only one of them.")
-    if pattern is not None:
-        parse_pattern(pattern)
+    amount: Amount | None = None if pattern is None else Pattern.parse(pattern)
     known = next((one for one in KINDS if one == kind), None)
     if known is None:
         raise unknown("kind", kind, KINDS)
-    share = None if ratio is None else parse_ratio(ratio)
-    return ImportedVariant(parse_model(model), parse_label(label), share, pattern, known)
+    if ratio is not None:
+        amount = parse_ratio(ratio)
+    return ImportedVariant(parse_model(model), parse_label(label), amount, known)
 
 
 def parse_model(text: str) -> str:
@@ -127,15 +127,9 @@ def parse_label(text: str) -> str:
     return label
 
 
-def parse_ratio(text: str) -> float:
-    """Return the removed share of weights."""
+def parse_ratio(text: str) -> Ratio:
+    """Parse the removed share of weights."""
     found = float(text) if re.fullmatch(r"\d*\.?\d+", text) else -1.0
     if not 0 <= found < 1:
         raise UserError(f"{text[:20]!r} is not a ratio; give the removed share of weights, in [0, 1), such as 0.5.")
-    return found
-
-
-def pattern_share(pattern: str) -> float:
-    """Return the share of weights that an N:M pattern removes."""
-    kept, group = parse_pattern(pattern)
-    return 1 - kept / group
+    return Ratio(found)

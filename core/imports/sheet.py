@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from core.amount import Pattern
 from core.data.cards import TASKS
 from core.errors import UserError, unknown
 from core.fields import fault
@@ -31,7 +32,7 @@ from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import perplexity_protocol, task_protocol
 from core.results import Measurement, Result
-from core.specs import DTYPES, UNKNOWN, Perplexity, Task, parse_pattern
+from core.specs import DTYPES, UNKNOWN, Perplexity, Task
 
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # characters of a cell
@@ -80,11 +81,6 @@ def _one_of(kind: str, allowed: Sequence[str]) -> Callable[[str], str]:
     return parse
 
 
-def _pattern(text: str) -> str:
-    parse_pattern(text)
-    return text
-
-
 def _dataset(text: str) -> str:
     if not re.fullmatch(r"[\w.@+-]{1,60}", text):
         raise UserError(
@@ -99,7 +95,7 @@ COLUMNS: dict[str, Column] = {
     "model": Column("dense model: smollm2-135m or another id, or org/name", parse_model, needed=True),
     "label": Column("name of the series; the same in all its rows", parse_label, needed=True),
     "ratio": Column("removed share of weights, from 0 to below 1", parse_ratio),
-    "pattern": Column("N kept of M, such as 2:4, instead of a ratio", _pattern),
+    "pattern": Column("N kept of M, such as 2:4, instead of a ratio", Pattern.parse),
     "kind": Column("sparsity (zeros; default) or parameters (removed)", _one_of("kind", KINDS)),
     "metric": Column("perplexity, acc or acc_norm", _one_of("metric", METRICS), needed=True),
     "dataset": Column("a dataset such as wikitext2, or a task such as piqa", _dataset, needed=True),
@@ -193,8 +189,7 @@ def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[
     series = ImportedVariant(
         model=read["model"],
         label=read["label"],
-        ratio=read["ratio"],
-        pattern=read["pattern"],
+        amount=read["ratio"] or read["pattern"],
         kind=read["kind"] or KINDS[0],
         dtype=read["dtype"] or UNKNOWN,
     )

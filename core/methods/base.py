@@ -19,6 +19,7 @@ from core.specs import RatioKind, TextWindows, sha256
 if TYPE_CHECKING:
     from torch import Generator
 
+    from core.amount import Amount, Pattern
     from core.models.shape import ModelShape
 
 
@@ -62,10 +63,10 @@ class Method:
         self.seed = seed or 0
 
     @classmethod
-    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
         """Return the method with its parameters.
 
-        The parameters or the `pattern` of the amount may select another class.
+        The parameters or the amount may select another class.
         """
         return cls(parameters, seed)
 
@@ -151,7 +152,7 @@ class Method:
     def check_amount(self, text: TextWindows) -> None:
         """Raise `UserError` for a number of sequences that the method cannot work with."""
 
-    def check_pattern(self, pattern: str) -> None:
+    def check_pattern(self, pattern: Pattern) -> None:
         """Raise `UserError` if the method cannot leave an N:M pattern with its parameters."""
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

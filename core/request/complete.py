@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from core.amount import Pattern
 from core.chain import ChainDefaults, StageRequest, parse
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
@@ -148,9 +149,9 @@ def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
             continue
         if stage.removes and stage.ratio_kind != "sparsity":
             return
-        if stage.pattern and stage.layers is None:
+        if isinstance(stage.amount, Pattern) and stage.layers is None:
             for width in shape.widths:
-                check_divides(stage.pattern, width, "a layer")
+                check_divides(stage.amount, width, "a layer")
 
 
 def default_text(training: bool, shape: ModelShape) -> TextWindows:

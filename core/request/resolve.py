@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from core.amount import WHOLE, Amount, Ratio
 from core.chain import ChainDefaults, StageRequest
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
-from core.specs import WHOLE, Stage, TextWindows
+from core.specs import Stage, TextWindows
 
 MOST_SEED = 2**31  # every random generator accepts it
 
@@ -70,8 +71,7 @@ def resolve_stage(one: StageRequest, defaults: ChainDefaults, before: Sequence[S
         if one.layers is not None and not _method(one).selects_layers:
             raise UserError(f"{get_stage(one.name).label} compresses the whole model; leave out `layers`.")
     with one.error_context("@"):
-        ratio = _ratio(one, before)
-        return build_stage(one.name, ratio, one.pattern, one.settings, text, seed, one.layers, before)
+        return build_stage(one.name, _amount(one, before), one.settings, text, seed, one.layers, before)
 
 
 def parse_seed(text: str) -> int:
@@ -90,13 +90,13 @@ def check_seed(seed: int) -> int:
     return seed
 
 
-def _ratio(one: StageRequest, before: Sequence[Stage]) -> float | None:
-    """Return the requested ratio; the first removing stage defaults to `DEFAULT_RATIO`."""
+def _amount(one: StageRequest, before: Sequence[Stage]) -> Amount | None:
+    """Return the requested amount; the first removing stage defaults to `DEFAULT_RATIO`."""
     usual = default_amount(get_stage(one.name))
     if one.open:
-        raise UserError(f"The amount of {one.name} is open; give one, such as {one.name}@{usual or DEFAULT_RATIO}.")
-    if one.ratio is not None or one.pattern or not get_stage(one.name).takes_amount:
-        return one.ratio
-    if usual is None and any(stage.removes for stage in before):
+        raise UserError(f"The amount of {one.name} is open; give one, such as {one.name}@{usual}.")
+    if one.amount is not None or not get_stage(one.name).takes_amount:
+        return one.amount
+    if isinstance(usual, Ratio) and any(stage.removes for stage in before):
         raise UserError(f"{one.name} follows another removing stage and needs a total ratio, such as {one.name}@0.7.")
-    return DEFAULT_RATIO
+    return Ratio(DEFAULT_RATIO)

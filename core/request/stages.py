@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_pattern
 from core.chain import bits_of, factor_of
 from core.errors import UserError, echo
 from core.methods.base import Method
@@ -25,43 +26,42 @@ from core.specs import (
     Task,
     TextWindows,
     VariantSpec,
-    parse_pattern,
 )
 from core.training.base import Recovery
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
-DEFAULT_BITS, WHOLE_BITS = "4bit", 16  # per quantised weight, and per unquantised one
-DEFAULT_FACTOR = "2x"  # by which an embedding shrinks
-RATIO_PLACES = 6  # as many as `:g` shows, so that different ratios look different
+DEFAULT_BITS = Bits(4)
+DEFAULT_FACTOR = Factor(2)
 DEFAULT_WINDOW = 2048
 DEFAULT_WINDOWS = 16
 DEFAULT_LIMIT = 500  # documents per task in the dashboard
 DEFAULT_EXAMPLES, DEFAULT_EXAMPLE = 512, 256  # sequences of training data, and tokens of each
 
 
-def check_divides(pattern: str, inputs: int, layer: str) -> None:
+def check_divides(pattern: Pattern, inputs: int, layer: str) -> None:
     """Raise `UserError` if the M of N:M does not divide the inputs of a layer."""
-    if inputs % parse_pattern(pattern)[1]:
+    if inputs % pattern.group:
         raise UserError(
             f"{pattern} does not divide the {inputs} inputs of {layer}; choose another N:M, or exclude such layers."
         )
 
 
-def pattern_ratio(before: Sequence[Stage], pattern: str) -> float:
+def pattern_ratio(before: Sequence[Stage], pattern: Pattern) -> float:
     """Compute the pruning ratio of N:M sparsity after earlier stages: 1 - present * N / M.
 
     `present` is the share of the dense weights that earlier stages on all layers did not remove as units, according to
     their ratios. Zeros of earlier stages count among those of N:M.
     """
-    kept, group = parse_pattern(pattern)
     present = nonzero = 1.0  # shares of the dense weights
     for stage in before:
         if stage.prunes and stage.layers is None:
             if stage.ratio_kind == "parameters":
                 present *= min(1.0, (1 - stage.required_ratio) / nonzero)
             nonzero = 1 - stage.required_ratio
-    return 1 - kept / group if present == 1 else round(1 - present * kept / group, RATIO_PLACES)
+    if present == 1:
+        return pattern.fraction
+    return round(1 - present * pattern.kept / pattern.group, RATIO_PLACES)
 
 
 def check_stage_order(stages: Sequence[Stage]) -> None:
@@ -95,10 +95,9 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
                     raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
             most = max((stage.required_ratio for stage in before if _comparable(stage, later)), default=0.0)
             if later.required_ratio < most:
-                amount = later.pattern or f"{later.required_ratio:g}"
                 raise UserError(
-                    f"{later.method}@{amount} is less than the {100 * most:g} % that earlier stages removed, which its "
-                    "ratio includes; raise it, or remove the stage."
+                    f"{later.method}@{later.amount} is less than the {100 * most:g} % that earlier stages removed, "
+                    "which its ratio includes; raise it, or remove the stage."
                 )
 
 
@@ -117,8 +116,8 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
         return f"has no code for the zeros of {first.label}"
     if isinstance(first, EmbeddingMethod) and "tables" in method.modifies:
         return f"needs a whole embedding, which {first.label} factored"
-    if earlier.pattern and earlier.ratio_kind == "sparsity" and method.preserves != "all":
-        return f"would not preserve the {earlier.pattern} sparsity of {first.label}"
+    if isinstance(earlier.amount, Pattern) and method.preserves != "all":
+        return f"would not preserve the {earlier.amount} sparsity of {first.label}"
     if earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
         return f"would not preserve the zeros of {first.label}"
     if isinstance(first, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
@@ -132,33 +131,42 @@ def _unfit(earlier: Stage, later: Stage) -> str | None:
     return None
 
 
-def _ratio(
-    method: type[Method], ratio: float | None, pattern: str | None, before: Sequence[Stage] = ()
-) -> float | None:
+def check_agrees(method: type[Method], amount: Amount, ratio: float, before: Sequence[Stage] = ()) -> None:
+    """Raise `UserError` if N:M, bits or a factor of a method have another ratio than the given one."""
+    if isinstance(amount, Ratio):
+        return
+    removed = _ratio(method, amount, before)
+    if removed is None or abs(ratio - removed) <= 1e-9:
+        return
+    if method.bit_choices or method.factor_choices:
+        raise _takes_no_ratio(method)
+    raise UserError(f"{amount} has a ratio of {removed:g}, not {ratio}; leave the ratio out.")
+
+
+def _ratio(method: type[Method], amount: Amount | None, before: Sequence[Stage] = ()) -> float | None:
+    """Return the ratio of an amount after earlier stages; a `UserError` if the method does not support the amount."""
     if not method.takes_amount:
-        if ratio or pattern:
+        if amount not in (None, Ratio(0.0)):
             raise UserError(f"{method.name} removes nothing; leave ratio and pattern out.")
         return None
-    if method.bit_choices:
-        removed = 1 - bits_of(method, pattern or DEFAULT_BITS) / WHOLE_BITS
-        if ratio is not None and (pattern is None or abs(ratio - removed) > 1e-9):
-            raise UserError(
-                f"{method.label} takes no ratio; give bits per weight, such as {method.name}@{DEFAULT_BITS}."
-            )
-        return removed
-    if method.factor_choices:
-        removed = round(1 - 1 / factor_of(method, pattern or DEFAULT_FACTOR), RATIO_PLACES)
-        if ratio is not None and (pattern is None or abs(ratio - removed) > 1e-9):
-            raise UserError(f"{method.label} takes no ratio; give a factor, such as {method.name}@{DEFAULT_FACTOR}.")
-        return removed
-    if pattern is not None:
-        if not method.supports_nm:
-            raise UserError(f"{method.label} does not support N:M sparsity; give a ratio.")
-        removed = pattern_ratio(before, pattern)
-        if ratio is not None and abs(ratio - removed) > 1e-9:
-            raise UserError(f"{pattern} has a ratio of {removed:g}, not {ratio}; leave the ratio out.")
-        return removed
-    return check_ratio(DEFAULT_RATIO if ratio is None else ratio)
+    amount = amount or default_amount(method)
+    if method.bit_choices or method.factor_choices:
+        if isinstance(amount, Ratio):
+            raise _takes_no_ratio(method)
+        exact = bits_of if method.bit_choices else factor_of
+        return exact(method, amount).fraction
+    if isinstance(amount, Ratio):
+        return check_ratio(amount.value)
+    if not method.supports_nm:
+        raise UserError(f"{method.label} does not support N:M sparsity; give a ratio.")
+    if not isinstance(amount, Pattern):
+        raise no_pattern(str(amount))
+    return pattern_ratio(before, amount)
+
+
+def _takes_no_ratio(method: type[Method]) -> UserError:
+    needed = "bits per weight" if method.bit_choices else "a factor"
+    return UserError(f"{method.label} takes no ratio; give {needed}, such as {method.name}@{default_amount(method)}.")
 
 
 def check_ratio(ratio: float) -> float:
@@ -172,17 +180,16 @@ def check_ratio(ratio: float) -> float:
     return round(ratio, RATIO_PLACES)
 
 
-def default_amount(method: type[Method]) -> str | None:
-    """Return the default amount of a method with bits or a factor; None for others."""
+def default_amount(method: type[Method]) -> Amount:
+    """Return the default bits, factor or ratio of a method."""
     if method.bit_choices:
         return DEFAULT_BITS
-    return DEFAULT_FACTOR if method.factor_choices else None
+    return DEFAULT_FACTOR if method.factor_choices else Ratio(DEFAULT_RATIO)
 
 
 def build_stage(
     method: str,
-    ratio: float | None = None,
-    pattern: str | None = None,
+    amount: Amount | None = None,
     settings: Mapping[str, Any] | None = None,
     calibration: TextWindows | None = None,
     seed: int = 0,
@@ -195,7 +202,7 @@ def build_stage(
     N:M depends on the stages `before`.
     """
     found = get_stage(method)
-    wanted = found.create(found.parse_parameters(settings or {}), seed, pattern)
+    wanted = found.create(found.parse_parameters(settings or {}), seed, amount)
     reads_text = wanted.data_requirement != "nothing"
     if reads_text:
         if calibration is None:
@@ -203,14 +210,15 @@ def build_stage(
                 f"{found.label} needs {wanted.data_requirement} data; give some, such as c4-sample:16x2048."
             )
         wanted.check_amount(calibration)
-    if pattern:
-        wanted.check_pattern(pattern)
+    if isinstance(amount, Pattern):
+        wanted.check_pattern(amount)
+    ratio, amount = _ratio(found, amount, before), amount or default_amount(found)
     return Stage(
         method=found.name,
         version=wanted.result_version,
-        ratio=_ratio(found, ratio, pattern, before),
+        ratio=ratio,
         ratio_kind=found.ratio_kind,
-        pattern=pattern or default_amount(found),
+        amount=None if isinstance(amount, Ratio) else amount,  # a ratio is rounded
         parameters=wanted.stored_parameters(),
         calibration=calibration if reads_text else None,
         seed=seed if wanted.seeded else None,
@@ -267,12 +275,13 @@ def variant_spec(variant: Variant) -> VariantSpec:
             )
         build_stage(
             found.name,
-            stage.ratio,
-            stage.pattern,
+            stage.amount,
             settings_of(stage),
             stage.calibration,
             stage.seed or 0,
             stage.layers,
             variant.stages[:place],
         )  # rejects invalid values of rows from others
+        if stage.amount and stage.ratio is not None:
+            check_agrees(found, stage.amount, stage.ratio, variant.stages[:place])
     return VariantSpec(model=variant.model, revision=variant.revision, dtype=variant.dtype, stages=variant.stages)

@@ -3,25 +3,25 @@
 from collections.abc import Sequence
 from typing import TypedDict, Unpack
 
-from core.chain import StageRequest, parse
+from pydantic import InstanceOf
+
+from core.amount import Amount
+from core.chain import StageRequest, last_amount, parse
 from core.errors import UserError, echo
 from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request.complete import complete
-from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows, parse_bits, parse_factor, parse_pattern
-
-Amount = tuple[float | None, str | None]  # a ratio, or another amount such as 2:4
+from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows
 
 
 class Grid(Frozen):
     """The models, chains, amounts and seeds of a sweep."""
 
     models: tuple[str, ...]
-    chains: tuple[str, ...]  # in the notation of `core.chain`; the grid fills open amounts
-    ratios: tuple[float, ...] = ()
-    patterns: tuple[str, ...] = ()
+    chains: tuple[str, ...]  # in the notation of `core.chain`
+    amounts: tuple[InstanceOf[Amount], ...] = ()  # that fill an open amount
     seeds: tuple[int, ...] = (0,)
-    tasks_at: tuple[str, ...] | None = None  # amounts at which tasks are evaluated; None means all
+    tasks_at: frozenset[InstanceOf[Amount]] | None = None  # amounts at which tasks are evaluated; None means all
 
 
 class Measuring(TypedDict, total=False):
@@ -43,14 +43,8 @@ def count(grid: Grid) -> int:
 
     The count is an upper bound: a chain without randomness runs once for all seeds, and repeated runs run once.
     """
-    amounts = open_amounts(grid)
-    chains = sum(len(amounts) if any(stage.open for stage in parse(chain)) else 1 for chain in grid.chains)
+    chains = sum(len(grid.amounts) if any(stage.open for stage in parse(chain)) else 1 for chain in grid.chains)
     return len(grid.models) * (1 + chains * len(grid.seeds))
-
-
-def open_amounts(grid: Grid) -> list[Amount]:
-    """Return the amounts that fill the open amount of a chain."""
-    return [*((ratio, None) for ratio in grid.ratios), *((None, pattern) for pattern in grid.patterns)]
 
 
 def expand_grid(
@@ -61,17 +55,14 @@ def expand_grid(
     Raises:
         UserError: Another part of the request is invalid, or all models are.
     """
-    amounts = open_amounts(grid)
     name = measuring.get("name")
     if name is not None and len(grid.models) > 1:
         raise UserError(
             f"The name {echo(name)} is for one model, but the sweep has {len(grid.models)}; give one model."
         )
-    filled = [one for chain in grid.chains for one in _filled(parse(chain), amounts)]
-    with_tasks = None if grid.tasks_at is None else {parse_amount(text) for text in grid.tasks_at}
-    if with_tasks is not None and (unknown := with_tasks - {_last(chain) for chain in filled}):
-        ratio, pattern = min(unknown, key=str)
-        raise UserError(f"Tasks are requested at {pattern or ratio}, which is not an amount of this sweep.")
+    filled = [one for chain in grid.chains for one in _filled(parse(chain), grid.amounts)]
+    if grid.tasks_at is not None and (unknown := grid.tasks_at - {last_amount(chain) for chain in filled}):
+        raise UserError(f"Tasks are requested at {min(unknown)}, which is not an amount of this sweep.")
     specs: dict[str, RunSpec] = {}  # by key, which is the same for all seeds without randomness
     unfit: dict[str, str] = {}
     for model in grid.models:
@@ -83,7 +74,7 @@ def expand_grid(
         dense = complete(model, "dense", tasks=tasks, **measuring)
         specs[dense.variant.key] = dense
         for chain in filled:
-            at = tasks if with_tasks is None or _last(chain) in with_tasks else ()
+            at = tasks if grid.tasks_at is None or last_amount(chain) in grid.tasks_at else ()
             for seed in grid.seeds:
                 spec = complete(model, chain, seed=seed, tasks=at, **measuring)
                 specs.setdefault(spec.variant.key, spec)
@@ -98,25 +89,4 @@ def _filled(chain: Sequence[StageRequest], amounts: Sequence[Amount]) -> list[tu
         return [tuple(chain)]
     if not amounts:
         raise UserError("A sweep needs --ratios or --patterns, such as --ratios 0.1:0.7:0.1 --patterns 2:4,4:8.")
-    return [tuple(stage.with_amount(*amount) if stage.open else stage for stage in chain) for amount in amounts]
-
-
-def _last(chain: Sequence[StageRequest]) -> Amount:
-    """Return the last amount of a chain."""
-    amounts = [(stage.ratio, stage.pattern) for stage in chain if stage.ratio is not None or stage.pattern]
-    return amounts[-1] if amounts else (None, None)
-
-
-def parse_amount(text: str) -> Amount:
-    """Parse a ratio, N:M, bits or a factor; a `UserError` for another notation."""
-    if parse_bits(text) is not None or parse_factor(text) is not None:
-        return None, text
-    if ":" in text:
-        parse_pattern(text)
-        return None, text
-    try:
-        return float(text), None
-    except ValueError:
-        raise UserError(
-            f"{echo(text)} is not an amount; give a ratio (0.5), N:M (2:4), bits (4bit) or a factor (2x)."
-        ) from None
+    return [tuple(stage.with_amount(amount) if stage.open else stage for stage in chain) for amount in amounts]

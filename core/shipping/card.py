@@ -86,7 +86,7 @@ def _stage_sentence(stage: Stage) -> str:
     if stage.method == DENSE:
         return f"{method.label}: uncompressed."
     if stage.removes:
-        done = f"compressed, {format_amount(stage.ratio, stage.pattern)}"
+        done = f"compressed, {format_amount(stage.amount)}"
     else:
         kinds = {Recovery: "fine-tuned", TransformMethod: "transformed"}
         done = next((verb for kind, verb in kinds.items() if issubclass(method, kind)), "reconstructed")

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from core.amount import Bits
 from core.methods.terms import Place
 from core.registry import build_method
 from core.results import Variant
-from core.specs import VariantSpec, parse_bits
+from core.specs import VariantSpec
 
 
 def last_grid(variant: Variant | VariantSpec, place: Place = "linears") -> tuple[float, int] | None:
@@ -18,7 +19,7 @@ def last_grid(variant: Variant | VariantSpec, place: Place = "linears") -> tuple
         if place not in method.quantised_places:
             continue
         settings = method.parameters
-        bits = parse_bits(stage.pattern or "") or getattr(settings, "bits", None)
+        bits = stage.amount.bits if isinstance(stage.amount, Bits) else getattr(settings, "bits", None)
         if bits and (group := getattr(settings, "group_size", None)) is not None:
             return bits, group
     return None

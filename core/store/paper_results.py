@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any
 
 from core import paths
+from core.amount import Pattern
 from core.chain import DENSE
 from core.data.cards import TASKS
 from core.models.catalogue import BY_ID
@@ -51,10 +52,10 @@ def _result(row: Mapping[Any, Any]) -> Result:
 def _stages(row: Mapping[Any, Any]) -> tuple[Stage, ...]:
     if row["method"].lower() == DENSE:
         return (Stage(method=DENSE),)
-    pattern = row["ratio_kind"] if ":" in row["ratio_kind"] else None
+    pattern = Pattern.parse(row["ratio_kind"]) if ":" in row["ratio_kind"] else None
     kind: RatioKind = "parameters" if row["ratio_kind"] == "structured" else "sparsity"
     label = {"label": row["method"]}
-    first = Stage(method=PUBLISHED, ratio=row["ratio"], ratio_kind=kind, pattern=pattern, parameters=label)
+    first = Stage(method=PUBLISHED, ratio=row["ratio"], ratio_kind=kind, amount=pattern, parameters=label)
     return (first, Stage(method=PUBLISHED, parameters={"label": TUNED})) if row["tuned"] else (first,)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from core import results
+from core.amount import Amount
 from core.errors import UserError
 from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
@@ -95,7 +96,8 @@ def _stages(old: Variant) -> tuple[Stage, ...]:
     """Return the stages in the method versions that give the key, or else as stored."""
     written = tuple(_stage(info.name, info.parameters, info.text, info.seed) for info in old.stages)
     first = _stage(old.method, old.stages[0].parameters, old.calibration, old.seed)
-    request = {"ratio": old.ratio, "ratio_kind": old.ratio_kind, "pattern": old.pattern, "layers": old.layers}
+    amount = Amount.from_columns(old.ratio, old.pattern)
+    request = {"ratio": old.ratio, "ratio_kind": old.ratio_kind, "amount": amount, "layers": old.layers}
     written = (first.model_copy(update=request), *written[1:])
     try:
         plain = [stage.model_copy(update={"parameters": _not_default(stage)}) for stage in written]

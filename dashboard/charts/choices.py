@@ -7,10 +7,10 @@ from collections.abc import Collection, Sequence
 
 import pandas as pd
 
+from core.amount import WHOLE_BITS
 from core.chain import DENSE
 from core.data.texts import called
 from core.registry import RECONSTRUCTIONS, RECOVERIES
-from core.request.stages import WHOLE_BITS
 from core.specs import EXTERNAL
 from dashboard.charts.figures import BITS, Axis
 from dashboard.charts.missing import is_training_free

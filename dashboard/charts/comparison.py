@@ -62,7 +62,7 @@ def comparison(
     table = pd.DataFrame(
         {
             "Method": rows["series_label"],
-            "Amount": rows["amount_label"].replace(format_amount(None, None), "0 %"),
+            "Amount": rows["amount_label"].replace(format_amount(None), "0 %"),
             "Perplexity": rows["value"],
             "Times dense": rows["value"] / base,
             RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),

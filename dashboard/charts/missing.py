@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.chain import parse
 from core.errors import UserError
 from core.registry import METHODS, get_stage
 from core.request.resolve import data_requirement_of
-from core.specs import parse_pattern
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to run
 
@@ -44,18 +44,18 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     if last is None:
         return []
     method = get_stage(stages[last].name)
-    removed = max((_share(stage.ratio, stage.pattern) for stage in stages[:last]), default=0.0)
+    before = [stage.amount for stage in stages[:last] if isinstance(stage.amount, Ratio | Pattern)]
+    removed = max((amount.fraction for amount in before), default=0.0)  # of the block weights
     there = points["ratio"][points["pattern"].isna()].dropna()
     ratios = sorted({*GRID, *(round(float(ratio), 6) for ratio in there)})
-    wanted = [(f"{ratio:g}", ratio) for ratio in ratios if ratio <= method.highest_offered]
-    if method.bit_choices:
-        wanted = [(f"{bits}bit", 1.0) for bits in method.bit_choices]  # quantisation may follow any pruning
-    if method.factor_choices:
-        wanted = [(f"{factor:g}x", 1.0) for factor in method.factor_choices]  # of the embedding, which pruning leaves
-    if method.supports_nm:
-        wanted += [(pattern, _share(None, pattern)) for pattern in patterns]
+    # Quantisation may follow any pruning, and so may the factors of an embedding, which pruning leaves.
+    wanted: list[Amount] = [*map(Bits, method.bit_choices), *map(Factor, method.factor_choices)]
+    if not wanted:
+        shares = [Ratio(ratio) for ratio in ratios if ratio <= method.highest_offered]
+        nm = map(Pattern.parse, patterns if method.supports_nm else ())
+        wanted = [amount for amount in (*shares, *nm) if amount.fraction > removed]
     start = stages[last].amount_place
-    chains = [f"{name[:start]}{text}{name[start:]}" for text, share in wanted if share > removed]
+    chains = [f"{name[:start]}{amount}{name[start:]}" for amount in wanted]
     have = set(points["chain"][points["series_chain"] == name])
     return [chain for chain in chains if chain not in have]
 
@@ -66,17 +66,3 @@ def is_training_free(chain: str) -> bool:
         return all(data_requirement_of(stage) != "training" for stage in parse(chain))
     except UserError:  # from a version with other methods
         return False
-
-
-def _share(ratio: float | None, pattern: str | None) -> float:
-    """Return the share of block weights that an amount removes."""
-    if pattern and ":" in pattern:
-        kept, group = parse_pattern(pattern)
-        return 1 - kept / group
-    return ratio or 0.0
-
-
-def chain_amount(chain: str) -> tuple[float | None, str | None]:
-    """Return the last amount of a chain as (ratio, pattern)."""
-    amounts = [(stage.ratio, stage.pattern) for stage in parse(chain) if stage.ratio is not None or stage.pattern]
-    return amounts[-1] if amounts else (None, None)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
+from core.amount import Amount
 from core.chain import DENSE
 from core.formatting import format_amount
 from core.specs import RunSpec
 from dashboard.charts.choices import text_name
-from dashboard.charts.points import is_dense
+from dashboard.charts.points import amounts_of, is_dense
 from dashboard.sharing import shared
 
 
@@ -29,7 +30,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
         where["explore_mode"] = "Trade-off"
     elif first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()
-        where["explore_at"] = format_amount(first["ratio"], first["pattern"])
+        where["explore_at"] = format_amount(Amount.from_columns(first["ratio"], first["pattern"]))
         labels = set(frame.loc[frame["model"] == first["model"], "series_label"])
         where["explore_series"] = [name for name in (first["parent_label"], first["series_label"]) if name in labels]
     return where
@@ -59,8 +60,8 @@ def variant_names(rows: pd.DataFrame) -> dict[str, str]:
     """Return the shortest unambiguous name of each variant by key, the dense model first: `SparseGPT, 2:4`."""
     first = rows.drop_duplicates("key")
     first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
-    removed = [format_amount(*of) for of in zip(first["ratio"], first["pattern"], strict=True)]
-    names = first["series_label"].str.cat([f", {one}" if one != format_amount(None, None) else "" for one in removed])
+    removed = [f", {amount.label}" if amount else "" for amount in amounts_of(first)]
+    names = first["series_label"].str.cat(removed)
     for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
         more = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
         names = names.mask(names.duplicated(keep=False), names.str.cat(more))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from core.amount import Ratio
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.formatting import format_amount
@@ -47,7 +48,7 @@ def rows_of(frame: pd.DataFrame, table: Table) -> pd.DataFrame:
     rows = frame[(frame["paper"] == table.paper) & frame["table"].isin(table.tables)]
     dense = rows["method"] == "Dense"
     patterned = rows["ratio_kind"].str.contains(":")
-    removed = rows["ratio_kind"].where(patterned, rows["ratio"].map(lambda ratio: format_amount(ratio, None)))
+    removed = rows["ratio_kind"].where(patterned, rows["ratio"].map(lambda ratio: Ratio(ratio).label))
     return rows.assign(name=rows["method"].str.lower(), removed=removed.mask(dense, "0 %"))
 
 
@@ -176,8 +177,7 @@ def measured(frame: pd.DataFrame, printed: pd.DataFrame) -> pd.DataFrame:
     names = tasks_here(printed)
     rows = choices.by_share(frame[(frame["metric"] == "acc") & frame["dataset"].isin(names)])
     rows = rows[points.is_dense(rows) | rows["parts"].isin(printed["name"])]
-    where = [format_amount(*one) for one in zip(rows["ratio"], rows["pattern"], strict=True)]
-    rows = rows.assign(removed=where)
+    rows = rows.assign(removed=list(map(format_amount, points.amounts_of(rows))))
     rows = rows[points.is_dense(rows) | rows["removed"].isin(printed["removed"])]
     if points.is_dense(rows).all():
         return rows[:0]

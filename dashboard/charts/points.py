@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
 
+from core.amount import Amount, Ratio
 from core.analysis.frame import COUNTED
 from core.analysis.reporting import listed
 from core.chain import DENSE
@@ -17,7 +17,7 @@ from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import IMPORTED
 from dashboard.sharing import shared
 
-USUAL = format_amount(DEFAULT_RATIO, None), format_amount(None, DEFAULT_BITS), format_amount(None, DEFAULT_FACTOR)
+USUAL = Ratio(DEFAULT_RATIO).label, DEFAULT_BITS.label, DEFAULT_FACTOR.label
 UNKNOWN_AMOUNT = "unknown amount"  # of imported variants without one
 POINT_COLUMNS = [
     "series_label",
@@ -126,9 +126,8 @@ def dense_key(rows: pd.DataFrame) -> str | None:
 
 def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:
     """Return the amount of a row's variant as `format_amount` writes it, or `UNKNOWN_AMOUNT`."""
-    if row["method"] == IMPORTED and pd.isna(row["ratio"]) and not isinstance(row["pattern"], str):
-        return UNKNOWN_AMOUNT
-    return format_amount(row["ratio"], row["pattern"])
+    amount = Amount.from_columns(row["ratio"], row["pattern"])
+    return UNKNOWN_AMOUNT if amount is None and row["method"] == IMPORTED else format_amount(amount)
 
 
 def removals(rows: pd.DataFrame) -> pd.Series:
@@ -142,10 +141,12 @@ def removals(rows: pd.DataFrame) -> pd.Series:
 @shared
 def amounts(points: pd.DataFrame) -> list[str]:
     """Return the amounts to choose from: the ratios of the points in ascending order, then other amounts."""
-    ratios = sorted(points.loc[points["pattern"].isna(), "ratio"].dropna().unique())
-    patterns = points["pattern"].dropna().unique()
-    ordered = sorted(patterns, key=lambda text: [int(part) for part in re.findall(r"\d+", text)], reverse=True)
-    return [format_amount(ratio, None) for ratio in ratios] + [format_amount(None, pattern) for pattern in ordered]
+    return [amount.label for amount in sorted({amount for amount in amounts_of(points) if amount})]
+
+
+def amounts_of(rows: pd.DataFrame) -> list[Amount | None]:
+    """Return the amount of every row."""
+    return [Amount.from_columns(*columns) for columns in zip(rows["ratio"], rows["pattern"], strict=True)]
 
 
 def amount_title(steps: Sequence[str]) -> str:
@@ -165,5 +166,5 @@ def at_amount(rows: pd.DataFrame, chosen: str) -> pd.DataFrame:
     Imported variants without an amount, or with ratio 0, belong to every amount.
     """
     there = removals(rows)
-    anywhere = (rows["method"] == IMPORTED) & there.isin((UNKNOWN_AMOUNT, format_amount(0, None)))
+    anywhere = (rows["method"] == IMPORTED) & there.isin((UNKNOWN_AMOUNT, Ratio(0).label))
     return rows[is_dense(rows) | anywhere | (there == chosen)]

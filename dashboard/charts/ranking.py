@@ -46,7 +46,7 @@ def name(row: pd.Series) -> str:
     """Return a point's name: `SparseGPT + LoRA, 50 %`."""
     return (
         str(row["series_label"])
-        if row["amount_label"] == format_amount(None, None)
+        if row["amount_label"] == format_amount(None)
         else f"{row['series_label']}, {row['amount_label']}"
     )
 
@@ -123,7 +123,7 @@ def ranking(
         {
             "#": range(1, len(found) + 1),
             "Method": found["series_label"],
-            "Amount": found["amount_label"].replace(format_amount(None, None), "0 %"),
+            "Amount": found["amount_label"].replace(format_amount(None), "0 %"),
             "Misses by": found["misses"],
             PACKED.title: found["packed_mb"],
             "Times dense": found["times_dense"],

@@ -46,7 +46,7 @@ def stage_table(result: Result) -> pd.DataFrame:
         rows.append(
             {
                 "Stage": stage_name(stage),
-                "Amount": format_amount(stage.ratio, stage.pattern) if stage.removes else "",
+                "Amount": format_amount(stage.amount) if stage.removes else "",
                 "Cumulative pruning ratio (%)": 100 * removed,
                 "Seconds": run.get("seconds", math.nan),
                 "Peak memory (MB)": run.get("peak_memory", math.nan) / 1e6,

@@ -139,4 +139,4 @@ def _three_digits(value: float) -> str:
 
 
 def _column(name: str) -> str:
-    return DENSE_COLUMN if name == format_amount(None, None) else name
+    return DENSE_COLUMN if name == format_amount(None) else name

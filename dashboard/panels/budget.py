@@ -9,15 +9,16 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.amount import Bits, Factor
 from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
 from core.analysis.seven import MEAN
 from core.data.texts import called
 from core.formatting import label
-from core.specs import parse_bits, parse_factor
 from dashboard import data
 from dashboard.charts import choices, points, ranking, tradeoff
 from dashboard.charts.candidates import candidates, of_documents
 from dashboard.charts.figures import Axis
+from dashboard.charts.points import amounts_of
 from dashboard.charts.zeroshot import in_percent
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
@@ -212,7 +213,8 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
 @shared
 def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
     """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
-    kinds = [found["pattern"].map(parse, na_action="ignore").notna() for parse in (parse_bits, parse_factor)]
+    given = pd.Series(amounts_of(found), found.index, dtype=object)
+    kinds = [given.map(lambda amount, kind=kind: isinstance(amount, kind)).astype(bool) for kind in (Bits, Factor)]
     name, pivots, dense = quality.column, [], points.is_dense(found)
     for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
         order, known = points.amounts(part), part[part[name].notna()]

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.chain import StageRequest, plain, quoted
 from core.errors import UserError
-from core.formatting import format_amount
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import get_stage
@@ -66,16 +66,17 @@ def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Any]:
         UserError: The form cannot represent a value.
     """
     method = get_stage(stage.name)
-    ratio = DEFAULT_RATIO if first and stage.ratio is None else stage.ratio
+    amount = stage.amount
+    ratio = amount.value if isinstance(amount, Ratio) else DEFAULT_RATIO if first else None
     with stage.error_context():
         fields = forms.fill_parameters(method, key(card, "of"), stage.settings)
     own = {
         "method": stage.name,
-        "kind": "pattern" if stage.pattern else "ratio",
+        "kind": "pattern" if isinstance(amount, Pattern) else "ratio",
         "ratio": ratio,
-        "pattern": stage.pattern or PATTERNS[0],
-        "bits": stage.pattern if method.bit_choices and stage.pattern else DEFAULT_BITS,
-        "factor": stage.pattern if method.factor_choices and stage.pattern else DEFAULT_FACTOR,
+        "pattern": str(amount) if isinstance(amount, Pattern) else PATTERNS[0],
+        "bits": str(amount if isinstance(amount, Bits) else DEFAULT_BITS),
+        "factor": str(amount if isinstance(amount, Factor) else DEFAULT_FACTOR),
         "layers": stage.layers or "",
         "text": str(stage.text) if stage.text else "",
         "seed": stage.seed,
@@ -104,8 +105,8 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
     if not method.takes_amount:
         return ""
     if method.bit_choices:
-        st.session_state.setdefault(key(card, "bits"), DEFAULT_BITS)
-        offered = [f"{bits}bit" for bits in method.bit_choices]
+        st.session_state.setdefault(key(card, "bits"), str(DEFAULT_BITS))
+        offered = [str(Bits(bits)) for bits in method.bit_choices]
         chosen = st.session_state[key(card, "bits")]
         mean = "; the chain field also accepts a mean such as 3.5bit" if method.mixed_precision else ""
         bits = st.segmented_control(
@@ -114,15 +115,15 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
             required=True,
             key=key(card, "bits"),
             **KEPT,
-            format_func=lambda bits: format_amount(None, bits),
+            format_func=lambda bits: Amount.parse(bits).label,
             help=f"Width of the codes of the block linears, without scales and zero points{mean}.",
         )
         return f"@{bits}"
     if method.factor_choices:
-        st.session_state.setdefault(key(card, "factor"), DEFAULT_FACTOR)
+        st.session_state.setdefault(key(card, "factor"), str(DEFAULT_FACTOR))
         factor = st.selectbox(
             "Compression factor",
-            [f"{factor:g}x" for factor in method.factor_choices],
+            [str(Factor(factor)) for factor in method.factor_choices],
             key=key(card, "factor"),
             accept_new_options=True,
             **KEPT,

@@ -9,13 +9,13 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from core.amount import Amount, Bits, Factor, Ratio
 from core.chain import StageRequest, parse
 from core.errors import UserError
 from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.resolve import data_requirement_of, parse_seed, seeded
 from core.request.stages import check_ratio
-from core.request.sweeps import Amount, parse_amount
 from dashboard.panels.binding import HELD
 from dashboard.panels.card import PATTERNS
 from dashboard.panels.form_errors import FormErrors
@@ -52,7 +52,7 @@ def opened(chain: str) -> str:
         stages = parse(chain)
     except UserError:
         return chain
-    last = next((stage for stage in reversed(stages) if stage.ratio is not None or stage.pattern), None)
+    last = next((stage for stage in reversed(stages) if stage.amount), None)
     if last is None:
         return chain
     place = last.amount_place
@@ -94,7 +94,7 @@ def _fixed(stages: Sequence[StageRequest]) -> list[str]:
     methods = [get_stage(stage.name) for stage in stages]
     bits = sorted({bits for method in methods for bits in method.bit_choices})
     factors = sorted({factor for method in methods for factor in method.factor_choices})
-    return [*(f"{one}bit" for one in bits), *(f"{one:g}x" for one in factors)]
+    return [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
 
 
 def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
@@ -110,9 +110,10 @@ def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
     with mistakes.catch():
         if not chosen:
             raise UserError("A chain has an open amount; choose at least one amount, such as 0.5 or 2:4.")
-        amounts = tuple(parse_amount(text.strip()) for text in chosen)
-        for ratio, _ in amounts:
-            check_ratio(ratio or 0.0)
+        amounts = tuple(Amount.parse(text.strip()) for text in chosen)
+        for amount in amounts:
+            if isinstance(amount, Ratio):
+                check_ratio(amount.value)
         return amounts
     return ()
 

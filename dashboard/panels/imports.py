@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
+from core.amount import Amount
 from core.analysis.frame import tidy
 from core.data.texts import called
 from core.errors import UserError
-from core.formatting import format_amount
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, ImportedVariant, ImportPreview, parse_series
@@ -144,8 +144,9 @@ def _show_last() -> None:
     first = rows.iloc[0]
     st.success(f"Imported: {len(rows)} numbers of {rows['key'].nunique()} variants.", icon=":material/check_circle:")
     where = {"explore_model": first["model"]}
-    if pd.notna(first["ratio"]) and first["ratio"] > 0:
-        where["explore_at"] = format_amount(first["ratio"], first["pattern"])
+    amount = Amount.from_columns(first["ratio"], first["pattern"])
+    if amount and amount.fraction > 0:
+        where["explore_at"] = amount.label
     st.page_link("views/explore.py", label="Show on Explore", icon=":material/show_chart:", query_params=where)
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
+from core.amount import Ratio
 from core.analysis.budget import PERPLEXITY
 from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
 from core.analysis.laws.report import NOTES, dropped, in_words, sentence
-from core.formatting import capitalise, format_amount
+from core.formatting import capitalise
 from dashboard import data
 from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.charts.tradeoff import quality_of
@@ -83,7 +84,7 @@ def _answer(fitted: list[Fit], keep: float) -> str:
 def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
     group, title = fitted[0].group, quality_of(quality, str(chosen.corpus)).title
     caption = f"{group.of}, {group.name}: {group.metric}. Lines: forms of the papers, fitted in logarithms, up to the"
-    caption += f" largest measured ratio, {format_amount(group.largest, None)}. Band: 95 % bootstrap interval. Points:"
+    caption += f" largest measured ratio, {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Points:"
     caption += " colours and marks of the methods."
     if group.left_out:
         caption += f" Excluded from the fit: {group.left_out} diverged."

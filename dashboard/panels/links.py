@@ -29,8 +29,8 @@ def run(method: type[Method]) -> Address:
     """
     if method.name == DENSE:
         return {CHAIN: DENSE}
-    if pattern := default_amount(method):
-        return {CHAIN: f"{method.name}@{pattern}"}
+    if method.bit_choices or method.factor_choices:
+        return {CHAIN: f"{method.name}@{default_amount(method)}"}
     if issubclass(method, TransformMethod):
         return {CHAIN: f"{method.name}+gptq@{DEFAULT_BITS}"}
     before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.formatting import format_amount
+from core.amount import Ratio
 from core.methods.base import Method
 from core.methods.fields import parameter_rows
 from core.methods.formulas import legend
@@ -117,7 +117,7 @@ def _amounts(method: type[Method]) -> str:
     if method.supports_nm:
         text += ", or keeps N of every M, such as 2:4"
     if method.highest_offered < 1:
-        text += f"; Explore offers up to {format_amount(method.highest_offered, None)}"
+        text += f"; Explore offers up to {Ratio(method.highest_offered).label}"
     return text + ("; can be limited to some layers" if method.selects_layers else "")
 
 

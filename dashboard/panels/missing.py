@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.chain import DENSE
+from core.chain import DENSE, last_amount, parse
 from core.formatting import format_amount, label
 from dashboard import data
 from dashboard.charts import missing
@@ -57,7 +57,7 @@ def _wanted(
 
 def _choose(series: str, chains: Sequence[str]) -> list[str]:
     """Show the missing amounts of a series; preselect all for a single method and none for a chain."""
-    by_amount = {format_amount(*missing.chain_amount(chain)): chain for chain in chains}
+    by_amount = {format_amount(last_amount(parse(chain))): chain for chain in chains}
     plain = not any("+" in chain for chain in chains)
     chosen = st.pills(
         series,

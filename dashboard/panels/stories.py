@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.amount import Amount, Ratio
 from core.chain import DENSE
 from core.data.texts import called
 from core.formatting import format_amount, format_number
@@ -89,7 +90,7 @@ def cliff(results: StoryData) -> Story | None:
     dense, magnitude, wanda, sparsegpt = map(format_number, (results.dense["value"], *values))
     text = f"At a pruning ratio of 50 %, magnitude pruning raises perplexity on {results.corpus} from {dense} to "
     text += f"{magnitude}. Wanda ({wanda}) and SparseGPT ({sparsegpt}) choose the weights with calibration data."
-    where = results.address(results.rows["parts"].isin(names), **{AT: format_amount(HALF, None)})
+    where = results.address(results.rows["parts"].isin(names), **{AT: Ratio(HALF).label})
     return Story("The cliff at 50 %", text, where)
 
 
@@ -102,7 +103,7 @@ def trained_back(results: StoryData) -> Story | None:
     dense, pruned, lora, white = map(format_number, (results.dense["value"], *values))
     text = f"SparseGPT, 50 % raises perplexity on {results.corpus} from {dense} to {pruned}. "
     text += f"Fine-tuning lowers it to {lora} with LoRA and to {white} with white-box distillation."
-    where = results.address(results.rows["parts"].isin(names), **{AT: format_amount(HALF, None)})
+    where = results.address(results.rows["parts"].isin(names), **{AT: Ratio(HALF).label})
     return Story("Recovery by fine-tuning", text, where)
 
 
@@ -115,9 +116,9 @@ def budget(results: StoryData) -> Story | None:
     if fits.empty:
         return None
     best = fits.iloc[0]
-    pattern = best["pattern"] if isinstance(best["pattern"], str) else None
+    amount = Amount.from_columns(best["ratio"], best["pattern"])
     text = f"The packed size of the dense model is {whole:.0f} MB. Among its variants of at most {most:.0f} MB, "
-    text += f"{_plain(best['series_label'])}, {format_amount(best['ratio'], pattern)} has the lowest perplexity "
+    text += f"{_plain(best['series_label'])}, {format_amount(amount)} has the lowest perplexity "
     text += f"on {results.corpus}: "
     text += f"{format_number(best['value'])}, compared with {format_number(results.dense['value'])} for dense."
     where: links.Address = {

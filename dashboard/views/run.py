@@ -112,8 +112,7 @@ def _grid(values: FormInput, series: Series) -> RunRequest:
     grid = Grid(
         models=(values.model,),
         chains=series.chains,
-        ratios=tuple(ratio for ratio, _ in series.amounts if ratio is not None),
-        patterns=tuple(pattern for _, pattern in series.amounts if pattern),
+        amounts=series.amounts,
         seeds=values.seeds,
     )
     runs = count(grid)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from core.amount import Pattern
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.convolution.base import ConvMethod
@@ -24,8 +25,6 @@ from core.models.parts.constraints import constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.tables import embedding_tables
-from core.request.stages import parse_pattern
-from core.specs import parse_bits, parse_factor
 from core.training.base import TrainPruneMethod
 from tests.core.contract_setup import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
 from tests.core.slack import slack
@@ -84,7 +83,7 @@ def check_convolutions(made: Made) -> None:
 
 def check_rounded(made: Made) -> None:
     """Rounded groups have at most as many values as their bits allow, all on the stored grid."""
-    bits = parse_bits(made.stage.pattern)
+    bits = made.stage.amount.bits
     on_tables = isinstance(made.method, TableQuantMethod)
     chosen = [] if on_tables else select(linears(made.model), made.stage.layers, BLOCKS)
     assert sorted(report.name for report in made.reports) == sorted(linear.name for linear in chosen)
@@ -104,7 +103,7 @@ def check_factored(made: Made) -> None:
     """The embedding keeps at most the requested share of its numbers and its width; other weights do not change."""
     before, after = made.ground.dense.get_input_embeddings().weight, made.model.get_input_embeddings()
     stored = sum(parameter.numel() for parameter in after.parameters())
-    assert 0 < stored <= before.numel() / parse_factor(made.stage.pattern)
+    assert 0 < stored <= before.numel() / made.stage.amount.factor
     assert after(torch.arange(len(before))).shape == before.shape and not made.reports
     dense = made.ground.dense.state_dict()
     kept = {name: tensor for name, tensor in made.model.state_dict().items() if name in dense}
@@ -133,11 +132,11 @@ def check_layers(ground: Ground, case: Case) -> None:
         assert name.startswith(chosen) or torch.equal(tensor, before[name]), name
 
 
-def check_pattern(model: nn.Module, pattern: str) -> None:
+def check_pattern(model: nn.Module, pattern: Pattern) -> None:
     """Exactly N of every M consecutive inputs are there."""
-    kept, group = parse_pattern(pattern)
     for linear in linears(model):
-        assert (linear.weight.reshape(-1, group).count_nonzero(dim=1) == kept).all(), linear.name
+        kept = linear.weight.reshape(-1, pattern.group).count_nonzero(dim=1)
+        assert (kept == pattern.kept).all(), linear.name
 
 
 def check_nothing(ground: Ground, case: Case) -> None:
@@ -191,8 +190,8 @@ def check_recovered(made: Made, recovery: Case) -> None:
         assert before.weight.shape == after.weight.shape
         assert torch.equal(before.weight == 0, after.weight == 0), before.name
         assert not torch.equal(before.weight, after.weight), before.name
-    if made.method.supports_nm and made.stage.pattern:
-        check_pattern(trained, made.stage.pattern)
+    if isinstance(made.stage.amount, Pattern):
+        check_pattern(trained, made.stage.amount)
     assert footprint(trained, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
     assert torch.isfinite(made.ground.outputs(trained)).all()
 
@@ -210,8 +209,8 @@ def check_reconstructed(made: Made, reconstruction: Case, folder: Path) -> None:
         assert best <= own * (1 + 1e-6), before.name
         # What a training has made is not to be undone.
         assert (best < own) is not isinstance(made.method, TrainPruneMethod), before.name
-    if made.stage.pattern:
-        check_pattern(done.model, made.stage.pattern)
+    if isinstance(made.stage.amount, Pattern):
+        check_pattern(done.model, made.stage.amount)
     assert footprint(done.model, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
     check_saved(done, folder)
 

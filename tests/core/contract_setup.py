@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from core.amount import Amount
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
@@ -152,11 +153,10 @@ class Ground:
 
     def make(self, case: Case, ratio: float = RATIO, **options: Any) -> Made:
         """Apply the case to a copy of the dense model. `options`: pattern, layers, seed and text."""
-        if pattern := instead(case.method, ratio):
-            options = {"pattern": pattern} | options
-        amount = ratio if case.method.takes_amount and not options.get("pattern") else None
+        pattern = options.pop("pattern", None) or instead(case.method, ratio)
+        amount = Amount.from_columns(ratio if case.method.takes_amount else None, pattern)
         defaults: dict[str, Any] = {"settings": case.all_settings, "calibration": self.text}
-        stage = build_stage(case.method.name, ratio=amount, **defaults | options)
+        stage = build_stage(case.method.name, amount, **defaults | options)
         model = copy.deepcopy(self.dense)
         return Made(self, case, stage, model, self._apply(model, stage))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import get_args
 
+from core.amount import Amount
 from core.engine.stages import runner_for
 from core.methods.base import Method
 from core.methods.formulas import legend, unexplained_symbols
@@ -106,7 +107,7 @@ def check_key(method: type[Method], ground: Ground) -> None:
         pattern = instead(method, ratio)
         amount = ratio if method.takes_amount and not pattern else None
         text = ground.text.model_copy(update={"windows": 64})  # more than are held out
-        stage = build_stage(method.name, amount, pattern, settings=settings, calibration=text)
+        stage = build_stage(method.name, Amount.from_columns(amount, pattern), settings=settings, calibration=text)
         return VariantSpec(model="m", revision="r", stages=(stage,)).key
 
     plain = key({})

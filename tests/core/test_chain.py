@@ -6,12 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as draw
 
+from core.amount import RATIO_PLACES, Bits, Factor, Pattern, Ratio
 from core.chain import ChainDefaults, file_name, format_chain, parse, quoted, series_chain, shared
 from core.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
 from core.registry import STAGES
 from core.request.resolve import resolve_chain, resolve_stage
-from core.request.stages import RATIO_PLACES, build_stage
+from core.request.stages import build_stage
 from core.specs import Stage, TextWindows
 
 TEXT, LESSON = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("c4-sample:512x256")
@@ -49,23 +50,23 @@ def stages(pick):
     """A valid stage of any method."""
     method = pick(draw.sampled_from([found for found in STAGES if found.name != "dense"]))
     settings = pick(parameters(method))
-    ratio = pattern = None
+    amount = None
     if method.takes_amount:
         if method.bit_choices:
-            pattern = f"{pick(draw.sampled_from(method.bit_choices))}bit"
+            amount = Bits(pick(draw.sampled_from(method.bit_choices)))
         elif method.factor_choices:
-            pattern = f"{pick(draw.integers(1001, 10**7)) / 1000:.12g}x"
+            amount = Factor(pick(draw.integers(1001, 10**7)) / 1000)
         elif method.supports_nm and pick(draw.booleans()):
             kept = pick(draw.integers(1, 20))
-            pattern = f"{kept}:{kept + pick(draw.integers(1, 20))}"
+            amount = Pattern(kept, kept + pick(draw.integers(1, 20)))
             settings.pop("allocation", None)  # a pattern leaves nothing to allocate
         else:
-            ratio = round(pick(draw.floats(0, 0.999999)), RATIO_PLACES)
+            amount = Ratio(round(pick(draw.floats(0, 0.999999)), RATIO_PLACES))
     text = TextWindows(
         corpus=pick(ODD), windows=pick(draw.integers(3001, 10**9 - 1)), window=pick(draw.integers(2, 99))
     )
     layers = pick(ODD) if method.selects_layers and pick(draw.booleans()) else None
-    return build_stage(method.name, ratio, pattern, settings, text, pick(draw.integers(0, 2**20)), layers)
+    return build_stage(method.name, amount, settings, text, pick(draw.integers(0, 2**20)), layers)
 
 
 @settings(max_examples=300)
@@ -97,15 +98,15 @@ def test_any_value_can_be_quoted(value):
 
 
 def test_common_settings_are_shared_and_others_inline():
-    stages = [build_stage("wanda", 0.3, calibration=TEXT), build_stage("wanda", 0.5, calibration=TEXT)]
+    stages = [build_stage("wanda", Ratio(0.3), calibration=TEXT), build_stage("wanda", Ratio(0.5), calibration=TEXT)]
     lora = build_stage("lora", calibration=LESSON)
     assert (format_chain([*stages, lora]), shared([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
-    other = build_stage("wanda", 0.5, calibration=TextWindows.parse("c4-sample:8x2048"), seed=3)
+    other = build_stage("wanda", Ratio(0.5), calibration=TextWindows.parse("c4-sample:8x2048"), seed=3)
     assert format_chain([stages[0], other, lora]) == (
         "wanda@0.3,text=c4-sample:16x2048,seed=0+wanda@0.5,text=c4-sample:8x2048,seed=3+lora,seed=0"
     )
     assert shared([stages[0], other, lora]) == ChainDefaults(None, LESSON, None)
-    assert shared([build_stage("magnitude", 0.5)]) == ChainDefaults()
+    assert shared([build_stage("magnitude", Ratio(0.5))]) == ChainDefaults()
 
 
 def test_a_series_omits_the_last_amount():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.amount import Pattern
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.request.compatibility import on_convolutions
 from core.training.base import TrainPruneMethod
@@ -85,7 +86,7 @@ def test_unselected_layers_do_not_change(case, ground):
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_patterns_are_exact_or_rejected(case, pattern, made, grounds):
     if case.method.supports_nm:
-        check_pattern(made(case, pattern=pattern).model, pattern)
+        check_pattern(made(case, pattern=pattern).model, Pattern.parse(pattern))
     else:
         check_pattern_refused(grounds(case), case)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from pydantic import Field
 
+from core.amount import Pattern
 from core.methods.dense import Dense
 from core.methods.inputs import Compressed
 from core.methods.parameters import MethodParameters
@@ -48,7 +49,7 @@ def test_contract_detects_a_method_without_effect(case, grounds, monkeypatch):
             contract.check_layers(ground, case)
     if case.method.supports_nm:
         with pytest.raises(AssertionError):
-            contract.check_pattern(ground.make(case, pattern="2:4").model, "2:4")
+            contract.check_pattern(ground.make(case, pattern="2:4").model, Pattern(2, 4))
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS, ids=lambda reconstruction: reconstruction.name)

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from core import formatting
+from core.amount import Amount
 from core.specs import Stage, TextWindows, VariantSpec
 
 
@@ -24,7 +25,7 @@ from core.specs import Stage, TextWindows, VariantSpec
     ],
 )
 def test_amounts_are_formatted(ratio, pattern, text):
-    assert formatting.format_amount(ratio, pattern) == text
+    assert formatting.format_amount(Amount.from_columns(ratio, pattern)) == text
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 
+from core.amount import Amount, Ratio
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.evaluation.perplexity import perplexity
 from core.models.catalogue import BY_ID
@@ -42,7 +43,9 @@ def pruned(material, method, ratio=None, layers=None, **settings):
 
     source, calibration, tokens, texts = material
     model = load_model(source)
-    stage = build_stage(method, ratio, settings=settings, calibration=calibration, layers=layers)
+    stage = build_stage(
+        method, Amount.from_columns(ratio, None), settings=settings, calibration=calibration, layers=layers
+    )
     compress(model, stage, tokens, "cpu", silent)
     return measured(model, texts)
 
@@ -94,7 +97,9 @@ def test_svd_llm_error_matches_the_discarded_singular_values(material):
             model(window[None])
     for hook in hooks:
         hook.remove()
-    stage = build_stage("svd-llm", 0.2, settings={"true_sequential": False}, calibration=calibration, layers="15:15")
+    stage = build_stage(
+        "svd-llm", Ratio(0.2), settings={"true_sequential": False}, calibration=calibration, layers="15:15"
+    )
     compress(model, stage, tokens, "cpu", silent)
     for name, weight in dense.items():
         rows = torch.cat(inputs[name])  # (tokens, in)
@@ -106,8 +111,7 @@ def test_svd_llm_error_matches_the_discarded_singular_values(material):
 
 @pytest.mark.parametrize(
     ("method", "target"),
-    [("sparsegpt", {"ratio": 0.5}), ("sparsegpt", {"pattern": "2:4"}), ("svd-llm", {"ratio": 0.2})],
-    ids=lambda value: value if isinstance(value, str) else str(*value.values()),
+    [("sparsegpt", "0.5"), ("sparsegpt", "2:4"), ("svd-llm", "0.2")],
 )
 def test_each_recovery_preserves_masks_grids_and_factors(material, method, target, monkeypatch):
     import torch
@@ -124,7 +128,7 @@ def test_each_recovery_preserves_masks_grids_and_factors(material, method, targe
     monkeypatch.setattr(training, "held_out_loss", lambda *_: float(next(falling)))
     source, calibration, tokens, _ = material
     model, tokenizer = load_model(source), load_tokenizer(source)
-    stage = build_stage(method, **target, calibration=calibration, layers="0:1")
+    stage = build_stage(method, Amount.parse(target), calibration=calibration, layers="0:1")
     compress(model, stage, tokens[:, :128], "cpu", silent)
     before = {linear.name: linear.weight for linear in find_blocks(model).all_linears()}
     kept = {linear.name: constraint_of(linear.module) for linear in find_blocks(model).all_linears()}
@@ -162,7 +166,7 @@ def test_an_export_gives_the_same_outputs_in_llama_cpp(material, tmp_path):
     source, calibration, tokens, _ = material
     model, tokenizer = load_model(source), load_tokenizer(source)
     mark_dense(find_blocks(model))
-    stage = build_stage("flap", 0.2, calibration=calibration)
+    stage = build_stage("flap", Ratio(0.2), calibration=calibration)
     compress(model, stage, tokens)
     spec = VariantSpec(model=source.id, revision=source.revision, stages=(stage,))
     result = Result(variant=describe(spec), footprint=footprint(model, 134_515_008, 106_168_320))
@@ -178,5 +182,5 @@ def test_default_model_weights_are_on_the_documented_grid(material):
     source, _, tokens, _ = material
     bits, group = BY_ID[DEFAULT_MODEL].grid
     for size, notes in ((group, {GIVEN_BACK}), (2 * group, {None})):
-        stage = build_stage("hqq", pattern=f"{bits}bit", settings={"group_size": size}, layers="0:1")
+        stage = build_stage("hqq", Amount.parse(f"{bits}bit"), settings={"group_size": size}, layers="0:1")
         assert {layer.note for layer in compress(load_model(source), stage, tokens)} == notes

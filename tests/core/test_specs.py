@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.chain import ChainDefaults, parse
 from core.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
@@ -22,11 +23,11 @@ def variant(*stages, **changes):
 
 GOLDEN = {
     "dense": (build_stage("dense"), "2833ae2f"),
-    "magnitude": (build_stage("magnitude", 0.5), "aad66647"),
-    "tensor-train": (build_stage("tensor-train", pattern="2x"), "fe903252"),
-    "wanda": (build_stage("wanda", pattern="2:4", calibration=CALIBRATION), "56708e58"),
+    "magnitude": (build_stage("magnitude", Ratio(0.5)), "aad66647"),
+    "tensor-train": (build_stage("tensor-train", Amount.parse("2x")), "fe903252"),
+    "wanda": (build_stage("wanda", Amount.parse("2:4"), calibration=CALIBRATION), "56708e58"),
     "sparsegpt": (
-        build_stage("sparsegpt", 0.3, settings={"damping": 0.1}, calibration=CALIBRATION, seed=1),
+        build_stage("sparsegpt", Ratio(0.3), settings={"damping": 0.1}, calibration=CALIBRATION, seed=1),
         "dffb526f",
     ),
 }
@@ -39,18 +40,18 @@ def test_keys_are_stable(name):
 
 
 def test_key_depends_on_the_relevant_settings():
-    plain = variant(build_stage("magnitude", 0.5)).key
-    assert variant(build_stage("magnitude", 0.5, seed=7)).key == plain
-    assert variant(build_stage("magnitude", 0.5, settings={"allocation": "uniform"})).key == plain
-    assert variant(build_stage("magnitude", 0.5, settings={"allocation": "global"})).key != plain
-    assert variant(build_stage("magnitude", 0.5, layers="0:3")).key != plain
-    assert variant(build_stage("magnitude", 0.5), dtype="bfloat16").key != plain
-    wanda = build_stage("wanda", 0.5, calibration=CALIBRATION)
-    assert variant(build_stage("wanda", 0.5, calibration=CALIBRATION, seed=1)).key != variant(wanda).key
+    plain = variant(build_stage("magnitude", Ratio(0.5))).key
+    assert variant(build_stage("magnitude", Ratio(0.5), seed=7)).key == plain
+    assert variant(build_stage("magnitude", Ratio(0.5), settings={"allocation": "uniform"})).key == plain
+    assert variant(build_stage("magnitude", Ratio(0.5), settings={"allocation": "global"})).key != plain
+    assert variant(build_stage("magnitude", Ratio(0.5), layers="0:3")).key != plain
+    assert variant(build_stage("magnitude", Ratio(0.5)), dtype="bfloat16").key != plain
+    wanda = build_stage("wanda", Ratio(0.5), calibration=CALIBRATION)
+    assert variant(build_stage("wanda", Ratio(0.5), calibration=CALIBRATION, seed=1)).key != variant(wanda).key
 
 
 def test_seed_enters_the_key_of_random_methods(monkeypatch):
-    plain = variant(build_stage("magnitude", 0.5)).key
+    plain = variant(build_stage("magnitude", Ratio(0.5))).key
     with pytest.raises(UserError, match="no randomness; remove seed"):
         resolve_chain(parse("magnitude@0.5,seed=1"), ChainDefaults())
     monkeypatch.setattr(Magnitude, "draws", True)
@@ -61,7 +62,7 @@ def test_seed_enters_the_key_of_random_methods(monkeypatch):
 
 
 def test_a_prefix_of_the_stages_is_a_variant():
-    first, second = build_stage("magnitude", 0.5), build_stage("wanda", 0.5, calibration=CALIBRATION)
+    first, second = build_stage("magnitude", Ratio(0.5)), build_stage("wanda", Ratio(0.5), calibration=CALIBRATION)
     assert len({variant(first).key, variant(first, second).key, variant(second, first).key}) == 3
     assert variant(build_stage("dense"), first).key == variant(first).key
 
@@ -71,17 +72,16 @@ def test_a_prefix_of_the_stages_is_a_variant():
     [
         ({"method": "sparsegtp"}, "sparsegpt"),
         (
-            {"method": "tensor-train", "ratio": 0.5},
+            {"method": "tensor-train", "amount": Ratio(0.5)},
             "takes no ratio; give a factor, such as tensor-train@2x.",
         ),
-        ({"method": "tensor-train", "pattern": "1x"}, "give a factor above 1"),
-        ({"method": "magnitude", "ratio": 1.0}, "outside"),
-        ({"method": "magnitude", "ratio": -0.1}, "outside"),
-        ({"method": "magnitude", "pattern": "4:2"}, "N:M"),
-        ({"method": "magnitude", "pattern": "half"}, "N:M"),
-        ({"method": "magnitude", "pattern": "2:4", "ratio": 0.3}, "leave the ratio out"),
-        ({"method": "dense", "ratio": 0.3}, "dense"),
-        ({"method": "wanda", "ratio": 0.3}, "calibration"),
+        ({"method": "tensor-train", "amount": Factor(1)}, "give a factor above 1"),
+        ({"method": "magnitude", "amount": Ratio(1.0)}, "outside"),
+        ({"method": "magnitude", "amount": Ratio(-0.1)}, "outside"),
+        ({"method": "magnitude", "amount": Bits(4)}, "'4bit' is not N:M"),
+        ({"method": "shortgpt", "amount": Pattern(2, 4), "calibration": CALIBRATION}, "does not support N:M sparsity"),
+        ({"method": "dense", "amount": Ratio(0.3)}, "dense"),
+        ({"method": "wanda", "amount": Ratio(0.3)}, "calibration"),
         ({"method": "magnitude", "settings": {"colour": "red"}}, "colour"),
         ({"method": "magnitude", "settings": {"allocation": "galaxy"}}, "allocation"),
         ({"method": "magnitude", "settings": {"cap": "much"}}, "cap"),
@@ -135,7 +135,7 @@ def test_an_unknown_dtype_is_rejected():
 
 
 def test_stages_round_trip_through_json():
-    stage = build_stage("sparsegpt", 0.3, settings={"damping": 0.1}, calibration=CALIBRATION)
+    stage = build_stage("sparsegpt", Ratio(0.3), settings={"damping": 0.1}, calibration=CALIBRATION)
     assert Stage.model_validate_json(stage.model_dump_json()) == stage
 
 

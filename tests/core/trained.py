@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import torch
 
+from core.amount import Amount
 from core.progress import silent
 from core.registry import get_stage
 from core.request.stages import build_stage
@@ -30,7 +31,11 @@ def examples(held_out=4, batch=4):
 
 def cut(model, method, ratio=0.5, pattern=None):
     compress(
-        model, build_stage(method, ratio if not pattern else None, pattern, {}, CALIBRATION), windows(), "cpu", silent
+        model,
+        build_stage(method, Amount.from_columns(ratio if not pattern else None, pattern), {}, CALIBRATION),
+        windows(),
+        "cpu",
+        silent,
     )
     return model
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
+from core.amount import Ratio
 from core.jobs.queue import Queue
 from core.registry import STAGES
 from core.request.stages import build_run, build_stage
@@ -258,7 +259,7 @@ def test_the_chain_and_its_cards_follow_each_other(page, address):
 @pytest.mark.full
 def test_a_job_that_is_tried_again_shows_how_it_ends(page, address, results):
     queue = Queue(Store(f"sqlite:///{results / 'local.db'}"))
-    first = queue.submit(build_run("toy", "gone", [build_stage("magnitude", 0.5)]))
+    first = queue.submit(build_run("toy", "gone", [build_stage("magnitude", Ratio(0.5))]))
     queue.cancel(first)
     settled(opened(page, f"{address}/run"))
     page.locator(f".st-key-run_job_{first}").get_by_role("button", name="Try again").click()

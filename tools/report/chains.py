@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from core.amount import Ratio
 from core.analysis.differences import Samples, differences
 from core.analysis.reporting import format_difference, judged
 from core.analysis.seven import MEAN
@@ -109,7 +110,7 @@ def _at(result: Result) -> bool:
     first, *after = result.variant.stages
     if any(stage.method != "adaprune" for stage in after) or first.parameters or first.layers or (first.seed or 0):
         return False
-    if first.pattern:
+    if not isinstance(first.amount, Ratio):
         return first.method == "alps"
     return first.method in (*SPARED, "alps") and first.ratio == AT
 

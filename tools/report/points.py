@@ -9,6 +9,7 @@ from typing import cast
 import pandas as pd
 
 from core import formatting
+from core.amount import Ratio
 from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN, mean, sevens
 from core.cli.tables import column
@@ -65,8 +66,9 @@ def point(variant: Variant) -> Point:
     names = []
     for place, part in enumerate(found):
         more = part.removing if place != last else None
-        names.append(part.name + (f" {formatting.format_amount(more.ratio, more.pattern)}" if more else ""))
-    removed = variant.pattern or ("nothing" if variant.ratio is None else f"{100 * variant.ratio:g} %")
+        names.append(part.name + (f" {formatting.format_amount(more.amount)}" if more else ""))
+    amount = variant.amount
+    removed = "nothing" if amount is None else amount.label if isinstance(amount, Ratio) else str(amount)
     name = "+".join(names)
     return (TRAINED_METHODS[name], name, removed) if name in TRAINED_METHODS else (name, after, removed)
 

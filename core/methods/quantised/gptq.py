@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
+from core.amount import Bits
 from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
 from core.methods.groups import SymmetricScales
@@ -21,11 +22,11 @@ from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.quantised.rounding_losses import RoundingLosses
 from core.methods.terms import Citation
-from core.specs import parse_bits
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.amount import Amount
     from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
     from core.models.shape import ModelShape
@@ -92,8 +93,8 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     Parameters = GPTQParameters
 
     @classmethod
-    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
-        between = pattern is not None and parse_bits(pattern) not in cls.bit_choices
+    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
+        between = isinstance(amount, Bits) and amount.bits not in cls.bit_choices
         return (MixedGPTQ if between else GPTQ)(parameters, seed)
 
     def find(self, weight: Tensor, bits: int) -> Grid:

@@ -21,6 +21,8 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.amount import Amount
+
 
 class RTNParameters(GridParameters):
     on: Literal["linears", "embedding"] = Field(
@@ -63,7 +65,7 @@ class RTN(SymmetricScales, QuantisedMethod):
     Parameters = RTNParameters
 
     @classmethod
-    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> Method:
+    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
         tables = isinstance(parameters, RTNParameters) and parameters.on == "embedding"
         return (RTNOfTables if tables else RTN)(parameters, seed)
 

@@ -31,6 +31,8 @@ from core.methods.terms import Citation
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.amount import Amount
+
 
 class LLMPrunerParameters(GradientParameters):
     granularity: Literal["block", "channel", "layer"] = Field(
@@ -89,7 +91,7 @@ class LLMPruner(_Declared, GradientUnitMethod):
     parameters: LLMPrunerParameters
 
     @classmethod
-    def create(cls, parameters: MethodParameters, seed: int | None, pattern: str | None = None) -> StructuredMethod:
+    def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> StructuredMethod:
         kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
         return kinds[cls(parameters).parameters.granularity](parameters, seed)
 

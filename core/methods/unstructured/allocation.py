@@ -26,6 +26,7 @@ from core.methods.parameters import MethodParameters
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
+    from core.amount import Pattern
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelShape
     from core.specs import TextWindows
@@ -116,7 +117,7 @@ class Allocated(LinearMethod):
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
         return statistics.sqnorm
 
-    def check_pattern(self, pattern: str) -> None:
+    def check_pattern(self, pattern: Pattern) -> None:
         if self.parameters.allocation != "uniform":
             raise UserError(
                 f"{self.label}: {pattern} keeps equally many weights in every group, so there is nothing to allocate. "

@@ -12,13 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from core.amount import Amount, Ratio
 from core.cli.options import long_form, names, parse_ratios, parse_seeds, parse_settings, parse_tasks
 from core.data.cards import TASKS
 from core.data.texts import BY_ID
 from core.errors import UserError
 from core.models.parts.selection import selects
 from core.request.complete import complete
-from core.request.sweeps import Grid, count, parse_amount
+from core.request.sweeps import Grid, count
 from core.specs import Fewshot, Perplexity, Task, TextWindows, parse_precision
 from tests.attacks.family import Family
 from tests.attacks.mutation import mutate, piece
@@ -61,16 +62,16 @@ def _ratios(text: str) -> None:
     ratios = parse_ratios(text)
     if not (0 < len(ratios) <= MOST_RATIOS and all(0 <= ratio < 1 for ratio in ratios)):
         raise ValueError(f"it gives {len(ratios)} ratios from {min(ratios)} to {max(ratios)}.")
-    count(Grid(models=("tiny",), chains=("wanda@",), ratios=ratios))
+    count(Grid(models=("tiny",), chains=("wanda@",), amounts=tuple(map(Ratio, ratios))))
 
 
 def _amounts(text: str) -> None:
     for part in names(text, "Patterns"):
-        ratio, pattern = parse_amount(part)
-        if ratio is None:
-            complete("./tiny", long_form("magnitude", None, pattern, {}, None))
+        amount = Amount.parse(part)
+        if isinstance(amount, Ratio):
+            complete("./tiny", long_form("magnitude", amount.value, None, {}, None))
         else:
-            complete("./tiny", long_form("magnitude", ratio, None, {}, None))
+            complete("./tiny", long_form("magnitude", None, part, {}, None))
 
 
 def _settings(text: str) -> None:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from transformers import ViTImageProcessor
 
+from core.amount import Ratio
 from core.cli.app import main
 from core.context import Context, StageInput
 from core.engine.stages import apply
@@ -65,7 +66,7 @@ def test_encoders_are_compressed_counted_saved_and_loaded(name, method, place, t
     assert reported == pytest.approx(size["block_weights"])
     assert all((one["error"] > 0) is (one["sparsity"] > 0) is ("whole" not in one["note"]) for one in reports)
     before = answer(dense, name)
-    apply(dense, StageInput(build_stage(method, 0.4)), Context(torch.device("cpu")))
+    apply(dense, StageInput(build_stage(method, Ratio(0.4))), Context(torch.device("cpu")))
     assert torch.equal(answer(again, name), answer(dense, name)) and not torch.equal(answer(again, name), before)
 
 

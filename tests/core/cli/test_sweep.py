@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from core.amount import Pattern, Ratio
 from core.cli import compute, options
 from core.cli.app import main
 from core.errors import UserError
@@ -20,7 +21,7 @@ def test_a_sweep_runs_each_variant_once_and_continues_after_failures(tmp_path, c
 
     def failing_on_patterns(spec, *rest):
         asked.append(spec)
-        if spec.variant.stages[0].pattern:
+        if isinstance(spec.variant.stages[0].amount, Pattern):
             raise RuntimeError("odd")
         return real(spec, *rest)
 
@@ -109,9 +110,8 @@ def test_tasks_at_selects_the_points_with_tasks():
     grid = Grid(
         models=("./tiny",),
         chains=("magnitude@",),
-        ratios=(0.3, 0.4),
-        patterns=("2:4",),
-        tasks_at=("0.30", "2:4"),
+        amounts=(Ratio(0.3), Ratio(0.4), Pattern(2, 4)),
+        tasks_at={Ratio(0.3), Pattern(2, 4)},
     )
     specs, _ = expand_grid(
         grid,

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from core.amount import Amount, Ratio
 from core.cli.description import describe_result
 from core.cli.tables import summary
 from core.errors import UserError
@@ -18,7 +19,10 @@ from tests.core.factories import LAYER, WANDA, make, perplexity
 
 TEXT = TextWindows.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
-MAGNITUDE, SPARSEGPT = build_stage("magnitude", 0.5), build_stage("sparsegpt", pattern="2:4", calibration=TEXT)
+MAGNITUDE, SPARSEGPT = (
+    build_stage("magnitude", Ratio(0.5)),
+    build_stage("sparsegpt", Amount.parse("2:4"), calibration=TEXT),
+)
 MADE, PROOF = WrittenExport(Path("folder"), "load()"), ExportCheck(reason="not read.")
 CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
 NAMES = {ModelId("m", "r"): "m"}

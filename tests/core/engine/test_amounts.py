@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from core.achieved import counted_removed_fraction
+from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.data.corpora import identify_corpus
 from core.engine.stages import apply
@@ -53,7 +54,7 @@ class Chain:
         self.dense = sum(self.sizes.values())
 
     def then(self, method, ratio=None, layers=None, pattern=None, **settings):
-        stage = build_stage(method, ratio, pattern, settings, TEXT, layers=layers)
+        stage = build_stage(method, Amount.from_columns(ratio, pattern), settings, TEXT, layers=layers)
         apply(self.model, StageInput(stage, windows(), dense_sizes=self.sizes), Context(torch.device("cpu")))
         return self
 
@@ -224,7 +225,10 @@ def test_a_cached_prefix_counts_from_the_dense_model_too(layers):
     source = identify("./tiny")
     assert dense_sizes(source) == linear_sizes(load_model(source))
     text = TextWindows(corpus=identify_corpus("text.txt").id, windows=4, window=32)
-    stages = (build_stage("flap", 0.3, calibration=text), build_stage("wanda", 0.6, calibration=text, layers=layers))
+    stages = (
+        build_stage("flap", Ratio(0.3), calibration=text),
+        build_stage("wanda", Ratio(0.6), calibration=text, layers=layers),
+    )
     spec = VariantSpec(model=source.id, revision=source.revision, stages=stages[:1])
     tokenizer = load_tokenizer(source)
     make_variant(spec, tokenizer, "cpu", silent)

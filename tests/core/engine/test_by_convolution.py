@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from core.amount import Amount
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import UserError
@@ -21,7 +22,7 @@ CPU = Context(torch.device("cpu"))
 def decompose(model, method, ratio, progress=None):
     """Apply a method in place and return its reports."""
     context = CPU if progress is None else Context(CPU.device, progress)
-    return apply(model, StageInput(build_stage(method, ratio)), context).reports
+    return apply(model, StageInput(build_stage(method, Amount.from_columns(ratio, None))), context).reports
 
 
 def test_a_report_describes_each_convolution_and_why_one_is_unchanged():

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.amount import Amount, Ratio
 from core.data.corpora import identify_corpus
 from core.engine.execute import execute
 from core.errors import CancelledError
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("machine")
 @pytest.fixture
 def run():
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
-    variant = VariantSpec(model=source.id, revision=source.revision, stages=(build_stage("magnitude", 0.5),))
+    variant = VariantSpec(model=source.id, revision=source.revision, stages=(build_stage("magnitude", Ratio(0.5)),))
     texts = tuple(Perplexity(corpus=corpus, window=window, windows=2) for window in (16, 24))
     return RunSpec(variant=variant, perplexity=texts)
 
@@ -43,7 +44,7 @@ def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
 
 
 def test_quantised_latency_comes_with_the_packed_perplexity(run, tmp_path):
-    stages = (build_stage("rtn", None, "4bit", {"group_size": 0}),)
+    stages = (build_stage("rtn", Amount.parse("4bit"), {"group_size": 0}),)
     variant = run.variant.model_copy(update={"stages": stages})
     asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})
     found = execute(asked, Store(f"sqlite:///{tmp_path}/packed.db"), silent)

@@ -4,6 +4,7 @@ import copy
 
 import pytest
 
+from core.amount import Ratio
 from core.context import StageInput
 from core.data.corpora import calibration_windows
 from core.engine.stages import apply
@@ -24,9 +25,9 @@ def followed(ground, first, case):
     """Return the model after `first` and a case, and its zeros before the case by name."""
     model = copy.deepcopy(first.model)
     zeros = {linear.name: linear.zeros for linear in linears(model)}
-    pattern = default_amount(case.method)
-    amount = (None, pattern) if pattern else (SHARE, None)
-    stage = build_stage(case.method.name, *amount, settings=case.all_settings, calibration=ground.text)
+    default = default_amount(case.method)
+    amount = Ratio(SHARE) if isinstance(default, Ratio) else default
+    stage = build_stage(case.method.name, amount, settings=case.all_settings, calibration=ground.text)
     tokens = None
     if case.made.data_requirement == "calibration":
         tokens = calibration_windows(ground.text, ground.context.tokenizer, 0)

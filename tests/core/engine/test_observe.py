@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.cache import observations as observed
 from core.engine.observe import ModelStatistics
 from core.progress import silent
@@ -29,7 +30,14 @@ def looks(monkeypatch):
 
 def shrunk(method, ratio, before, calibration=CALIBRATION, **settings):
     model = tiny(num_hidden_layers=4)
-    compress(model, build_stage(method, ratio, None, settings, calibration), windows(), "cpu", silent, before)
+    compress(
+        model,
+        build_stage(method, Amount.from_columns(ratio, None), settings, calibration),
+        windows(),
+        "cpu",
+        silent,
+        before,
+    )
     return model
 
 
@@ -70,7 +78,7 @@ def test_spectra_of_other_layers_are_observed_again():
     for layers in ("0:2", "2:4"):
         for before in ("dense", None):
             model = tiny(num_hidden_layers=4)
-            stage = build_stage("svd-llm", 0.3, None, {"ranks": "global"}, CALIBRATION, 0, layers)
+            stage = build_stage("svd-llm", Ratio(0.3), {"ranks": "global"}, CALIBRATION, 0, layers)
             compress(model, stage, windows(), "cpu", silent, before)
             found[layers, before] = model.state_dict()
         kept, fresh = found[layers, "dense"], found[layers, None]

@@ -5,6 +5,7 @@ import shutil
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.context import Context
 from core.data.corpora import calibration_windows, identify_corpus
 from core.engine import by_linear, variants
@@ -33,7 +34,7 @@ def chain(*names, model="./tiny"):
         ratio = amounts.get(name)
         if ratio is not None:
             ratio = removed = max(ratio, round(1 - 0.6 * (1 - removed), 6)) if removed else ratio
-        stages.append(build_stage(name, ratio, None, settings.get(name, {}), text))
+        stages.append(build_stage(name, Amount.from_columns(ratio, None), settings.get(name, {}), text))
     return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
 
 
@@ -133,7 +134,7 @@ def test_a_cached_prefix_gives_the_same_as_a_full_run(names, monkeypatch):
 
 def with_svd(names):
     spec = chain(*(name for name in names if name != "svd"))
-    return spec.model_copy(update={"stages": (build_stage("svd", 0.2, settings={}), *spec.stages)})
+    return spec.model_copy(update={"stages": (build_stage("svd", Ratio(0.2), settings={}), *spec.stages)})
 
 
 @pytest.mark.parametrize("damage", ["missing", "cut short"])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.cache.linears import ROOT
 from core.data.corpora import identify_corpus
 from core.engine.variants import make_variant
@@ -23,8 +24,8 @@ LINEARS, FIRST = 14, 5  # of the small model; finished before the interruption
 def spec_of(*names, ratio=0.5, **settings):
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
     text = TextWindows(corpus=corpus, windows=8, window=24)
-    stages = [build_stage("magnitude", 0.3)] if names[1:] else []
-    stages.append(build_stage(names[-1], ratio, None, settings, text))
+    stages = [build_stage("magnitude", Ratio(0.3))] if names[1:] else []
+    stages.append(build_stage(names[-1], Amount.from_columns(ratio, None), settings, text))
     return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
 
 

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from core.amount import Ratio
 from core.context import Context, StageInput
 from core.engine import scan as scanning
 from core.engine.scan import measure_sensitivity, split
@@ -24,7 +25,7 @@ TOKENS = windows(8)
 
 
 def stage_of(method, layers=None):
-    return build_stage(method, 0.5, calibration=READ, layers=layers)
+    return build_stage(method, Ratio(0.5), calibration=READ, layers=layers)
 
 
 def scanned(model, method, by="block", before=None, progress=None):

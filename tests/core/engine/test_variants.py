@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.amount import Ratio
 from core.data.corpora import identify_corpus
 from core.engine import variants
 from core.engine.execute import execute
@@ -21,10 +22,10 @@ pytestmark = pytest.mark.usefixtures("machine")
 def chain():
     """A chain: magnitude at 0.5, Wanda at 0.7, a training, and magnitude at 0.8."""
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
-    wanda = build_stage("wanda", 0.7, calibration=TextWindows(corpus=corpus, windows=4, window=32), seed=1)
+    wanda = build_stage("wanda", Ratio(0.7), calibration=TextWindows(corpus=corpus, windows=4, window=32), seed=1)
     text = TextWindows(corpus=corpus, windows=16, window=24)
     lora = build_stage("lora", settings={"batch": 8, "epochs": 1, "rank": 2}, calibration=text)
-    stages = (build_stage("magnitude", 0.5), wanda, lora, build_stage("magnitude", 0.8))
+    stages = (build_stage("magnitude", Ratio(0.5)), wanda, lora, build_stage("magnitude", Ratio(0.8)))
     return VariantSpec(model=source.id, revision=source.revision, stages=stages)
 
 

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.amount import Amount
 from core.engine import walk_modes
 from core.engine.collector import Collector, add_gram
 from core.engine.recorder import Recorder
@@ -20,7 +21,9 @@ CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 
 
 def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
-    return build_stage(method, None if pattern else ratio, pattern, settings, CALIBRATION, layers=layers)
+    return build_stage(
+        method, Amount.from_columns(None if pattern else ratio, pattern), settings, CALIBRATION, layers=layers
+    )
 
 
 def walked(name, form, batch=1, monkeypatch=None, **settings):

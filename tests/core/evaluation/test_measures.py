@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.errors import CancelledError, UserError
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
@@ -99,7 +100,7 @@ def test_footprint_counts_tensors():
     model = tiny(tie_word_embeddings=True)
     parameters = sum(p.numel() for p in model.parameters())
     weights = sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
-    compress(model, build_stage("magnitude", 0.5), None, "cpu", silent)
+    compress(model, build_stage("magnitude", Ratio(0.5)), None, "cpu", silent)
     counted = footprint(model, parameters, weights)
     assert counted.block_removed == pytest.approx(0.5, abs=1e-3)
     assert counted.block_weights == weights
@@ -182,7 +183,7 @@ def test_progress_names_the_text_and_a_stop_keeps_complete_texts(monkeypatch):
 def test_layer_report_has_the_relative_error(method, name):
     model = tiny(name)
     calibration = TextWindows(corpus="any", windows=4, window=24)
-    reports = compress(model, build_stage(method, 0.5, calibration=calibration), windows(), "cpu", silent)
+    reports = compress(model, build_stage(method, Ratio(0.5), calibration=calibration), windows(), "cpu", silent)
     linears = {linear.name: linear for linear in find_blocks(model).all_linears()}
     assert [report.name for report in reports] == list(linears)
     for report in reports:
@@ -216,7 +217,7 @@ def test_sparsegpt_beats_wanda_beats_magnitude_on_correlated_inputs():
 def test_a_pattern_that_does_not_divide_a_layer_is_rejected_unchanged():
     model, dense = tiny(), tiny()
     with pytest.raises(UserError, match=r"does not divide the 32 inputs of model\."):
-        compress(model, build_stage("magnitude", pattern="2:5"), None, "cpu", silent)
+        compress(model, build_stage("magnitude", Amount.parse("2:5")), None, "cpu", silent)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), dense.parameters(), strict=True))
 
 

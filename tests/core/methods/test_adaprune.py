@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.errors import UserError
 from core.methods.cost import solving
 from core.methods.inputs import Statistics, Target
@@ -142,7 +143,7 @@ def test_statistics_that_are_not_finite_are_reported(reference):
 
 ADAPRUNE = build_stage("adaprune", calibration=CALIBRATION)
 MASKS = {
-    (method, pattern): build_stage(method, None if pattern else 0.5, pattern, {}, CALIBRATION)
+    (method, pattern): build_stage(method, Amount.from_columns(None if pattern else 0.5, pattern), {}, CALIBRATION)
     for method, pattern in (("magnitude", None), ("sparsegpt", None), ("wanda", "2:4"))
 }
 
@@ -166,7 +167,7 @@ def test_every_masked_linear_moves_closer_to_dense(name, mask):
 
 def test_a_linear_without_a_mask_does_not_change_and_is_noted():
     model = tiny()
-    compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
+    compress(model, build_stage("magnitude", Ratio(0.5), layers="0:0"), windows())
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
     reports = {report.name: report for report in compress(model, ADAPRUNE, windows())}
     for linear in find_blocks(model).all_linears():
@@ -179,7 +180,7 @@ def test_a_linear_without_a_mask_does_not_change_and_is_noted():
 def test_a_model_without_masks_is_rejected_before_the_run(layers):
     model = tiny()
     if layers:
-        compress(model, build_stage("magnitude", 0.5, layers="0:0"), windows())
+        compress(model, build_stage("magnitude", Ratio(0.5), layers="0:0"), windows())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     updates = []
     with pytest.raises(UserError, match=r"no weight is pruned\. Prune first, such as magnitude@0\.5\+"):

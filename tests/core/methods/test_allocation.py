@@ -6,6 +6,7 @@ from itertools import product
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import UserError
@@ -24,7 +25,7 @@ METHODS = ("magnitude", "wanda", "ria", "sparsegpt", "obs", "alps")
 def pruned(method, model=None, ratio=0.6, **settings):
     """Return a pruned model of four blocks, and by name the share of zeros in each of its linears."""
     model = model or tiny(num_hidden_layers=4)
-    stage = build_stage(method, ratio, settings=settings, calibration=TEXT)
+    stage = build_stage(method, Amount.from_columns(ratio, None), settings=settings, calibration=TEXT)
     apply(model, StageInput(stage, windows()), Context(torch.device("cpu")))
     return model, {linear.name: (linear.weight == 0).double().mean().item() for linear in linears(model)}
 
@@ -123,18 +124,18 @@ def test_sensitivity_prunes_the_most_sensitive_block_least():
 @pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
 def test_a_pattern_rejects_allocations(allocation):
     with pytest.raises(UserError, match="nothing to allocate"):
-        build_stage("wanda", pattern="2:4", settings={"allocation": allocation}, calibration=TEXT)
+        build_stage("wanda", Amount.parse("2:4"), settings={"allocation": allocation}, calibration=TEXT)
 
 
 def test_a_scan_needs_a_calibration_window():
     with pytest.raises(UserError, match="at least 2"):
         one = TEXT.model_copy(update={"windows": 1})
-        build_stage("wanda", 0.5, settings={"allocation": "sensitivity"}, calibration=one)
+        build_stage("wanda", Ratio(0.5), settings={"allocation": "sensitivity"}, calibration=one)
 
 
 def test_only_some_allocations_need_calibration_data():
-    assert build_stage("magnitude", 0.5, settings={"allocation": "global"}, calibration=TEXT).calibration is None
-    assert build_stage("magnitude", 0.5, settings={"allocation": "owl"}, calibration=TEXT).calibration == TEXT
+    assert build_stage("magnitude", Ratio(0.5), settings={"allocation": "global"}, calibration=TEXT).calibration is None
+    assert build_stage("magnitude", Ratio(0.5), settings={"allocation": "owl"}, calibration=TEXT).calibration == TEXT
 
 
 def test_shares_are_centred_on_the_ratio():

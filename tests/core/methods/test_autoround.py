@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from core.amount import Amount
 from core.engine.walk_modes import make_walker
 from core.errors import CancelledError
 from core.methods.quantised.signed import MOST, LearnedRounding
@@ -19,11 +20,11 @@ TEXT = TextWindows.parse("any:4x24")
 
 
 def autoround(bits="3bit", **settings):
-    return build_stage("autoround", None, bits, {"group_size": 16, **settings}, TEXT)
+    return build_stage("autoround", Amount.from_columns(None, bits), {"group_size": 16, **settings}, TEXT)
 
 
 def rtn(bits="3bit", **settings):
-    return build_stage("rtn", None, bits, {"group_size": 16, **settings})
+    return build_stage("rtn", Amount.from_columns(None, bits), {"group_size": 16, **settings})
 
 
 @pytest.mark.parametrize("symmetric", [True, False])

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from core.amount import Amount
 from core.methods.find import find_grid
 from core.methods.quantised.scaling import clipped, powers
 from core.models.parts.blocks import find_blocks
@@ -18,11 +19,11 @@ TEXT = TextWindows.parse("any:4x24")
 
 
 def awq(bits="4bit", **settings):
-    return build_stage("awq", None, bits, {"group_size": 16, **settings}, TEXT)
+    return build_stage("awq", Amount.from_columns(None, bits), {"group_size": 16, **settings}, TEXT)
 
 
 def rtn(bits="4bit", **settings):
-    return build_stage("rtn", None, bits, {"group_size": 16, **settings})
+    return build_stage("rtn", Amount.from_columns(None, bits), {"group_size": 16, **settings})
 
 
 @pytest.fixture

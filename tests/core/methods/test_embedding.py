@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from core.amount import Amount
 from core.errors import CancelledError, UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
 from core.evaluation.perplexity import head_parts, window_losses
@@ -46,7 +47,7 @@ def embedding(rows, shape, cap):
 
 
 def applied(model, name, factor="2x", **settings):
-    compress(model, build_stage(name, pattern=factor, settings=settings), None)
+    compress(model, build_stage(name, Amount.from_columns(None, factor), settings=settings), None)
     return model
 
 
@@ -146,7 +147,7 @@ def test_shapes_include_factorisations_of_padded_widths():
 @pytest.mark.parametrize("text", ["576", "8x0", "1x8", "8 x 9", "8x", "wide", ""])
 def test_an_invalid_shape_is_rejected_before_loading(text):
     with pytest.raises(UserError, match="does not fit: give at least two sizes above 1, such as 8x8x9"):
-        build_stage("tensor-train", pattern="2x", settings={"shape": text})
+        build_stage("tensor-train", Amount.parse("2x"), settings={"shape": text})
 
 
 @pytest.mark.parametrize(
@@ -313,5 +314,5 @@ def test_a_cancelled_factorisation_leaves_the_model_unchanged():
 
     model, before = tiny(), tiny().state_dict()
     with pytest.raises(CancelledError):
-        compress(model, build_stage("tensor-train", pattern="2x"), None, progress=stop)
+        compress(model, build_stage("tensor-train", Amount.parse("2x")), None, progress=stop)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

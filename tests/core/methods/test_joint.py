@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.inputs import Statistics, Target
@@ -55,8 +56,10 @@ def test_joint_sweep_beats_pruning_followed_by_rounding(weight, gram, bits):
 def test_model_keeps_zeros_and_grids_and_footprint_counts_them():
     plain, joint = tiny(), tiny()
     dense = sum(p.numel() for p in plain.parameters()), sum(one.weight.numel() for one in linears(plain))
-    compress(plain, build_stage("sparsegpt", 0.5, calibration=TEXT), windows())
-    compress(joint, build_stage("sparsegpt", 0.5, settings={"bits": 4, "group_size": 16}, calibration=TEXT), windows())
+    compress(plain, build_stage("sparsegpt", Ratio(0.5), calibration=TEXT), windows())
+    compress(
+        joint, build_stage("sparsegpt", Ratio(0.5), settings={"bits": 4, "group_size": 16}, calibration=TEXT), windows()
+    )
     for linear in linears(joint):
         assert grid_of(linear.module).bits == 4 and constraint_of(linear.module)
         torch.testing.assert_close(grid_of(linear.module).nearest(linear.weight), linear.weight)
@@ -77,7 +80,10 @@ def test_model_keeps_zeros_and_grids_and_footprint_counts_them():
 )
 def test_groups_that_do_not_fit_are_rejected(settings, pattern, message):
     stage = build_stage(
-        "sparsegpt", None if pattern else 0.5, pattern, settings={"bits": 4, **settings}, calibration=TEXT
+        "sparsegpt",
+        Amount.from_columns(None if pattern else 0.5, pattern),
+        settings={"bits": 4, **settings},
+        calibration=TEXT,
     )
     with pytest.raises(UserError, match=message):
         compress(tiny(), stage, windows())

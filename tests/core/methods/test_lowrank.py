@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 
+from core.amount import Amount
 from core.methods.decompose import spectrum, truncate
 from core.methods.hessian import lower_factor
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
@@ -26,7 +27,9 @@ OF = {"ids": lambda method: method.name}
 
 
 def cut(model, method, ratio=0.4, **settings):
-    return compress(model, build_stage(method, ratio, None, settings, CALIBRATION), windows(), "cpu", silent)
+    return compress(
+        model, build_stage(method, Amount.from_columns(ratio, None), settings, CALIBRATION), windows(), "cpu", silent
+    )
 
 
 def block_weights(model):

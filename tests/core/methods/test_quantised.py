@@ -5,6 +5,7 @@ from itertools import product
 import pytest
 import torch
 
+from core.amount import Amount, Bits, Ratio
 from core.chain import format_chain
 from core.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
@@ -104,8 +105,8 @@ def test_rows_of_earlier_versions_keep_their_meaning():
         "gptq@4bit": build_stage("gptq", calibration=text),
         "awq@4bit": build_stage("awq", calibration=text),
         "autoround@4bit": build_stage("autoround", calibration=text),
-        "sparsegpt@0.5": build_stage("sparsegpt", 0.5, calibration=text),
-        "sparsegpt@0.5,bits=4": build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text),
+        "sparsegpt@0.5": build_stage("sparsegpt", Ratio(0.5), calibration=text),
+        "sparsegpt@0.5,bits=4": build_stage("sparsegpt", Ratio(0.5), settings={"bits": 4}, calibration=text),
     }
     assert [stage.version for stage in now.values()] == [3, 2, 4, 2, 2, 1, 2]
     assert [format_chain((stage,)) for stage in now.values()] == list(now)
@@ -218,39 +219,41 @@ def test_packed_bits_count_codes_scales_and_zeros(weight):
 def test_stages_that_would_leave_the_grid_are_rejected():
     rounded = build_stage("rtn")
     for later in (
-        build_stage("magnitude", 0.5),
-        build_stage("magnitude-trained", 0.5, calibration=TextWindows.parse("any:64x24")),
-        build_stage("rtn", None, "8bit"),
+        build_stage("magnitude", Ratio(0.5)),
+        build_stage("magnitude-trained", Ratio(0.5), calibration=TextWindows.parse("any:64x24")),
+        build_stage("rtn", Amount.parse("8bit")),
     ):
         with pytest.raises(UserError, match="would undo the quantisation by RTN"):
             check_stage_order((rounded, later))
     text = TextWindows.parse("any:8x24")
-    tables, coarser = (build_stage("rtn", None, bits, {"on": "embedding"}) for bits in ("8bit", "4bit"))
-    for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", 0.5), rounded)):
+    tables, coarser = (
+        build_stage("rtn", Amount.from_columns(None, bits), {"on": "embedding"}) for bits in ("8bit", "4bit")
+    )
+    for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", Ratio(0.5)), rounded)):
         check_stage_order(chain)
-    check_stage_order((rounded, build_stage("shortgpt", 0.2, calibration=text), tables))
+    check_stage_order((rounded, build_stage("shortgpt", Ratio(0.2), calibration=text), tables))
     check_stage_order((tables, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
-    for later in (coarser, build_stage("slicegpt", 0.2, calibration=text)):
+    for later in (coarser, build_stage("slicegpt", Ratio(0.2), calibration=text)):
         with pytest.raises(UserError, match="would undo the quantisation by RTN"):
             check_stage_order((tables, later))
     with pytest.raises(UserError, match="RTN would undo the quantisation by RTN"):
         check_stage_order((rounded, tables, rounded))
-    joint = build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=text)
+    joint = build_stage("sparsegpt", Ratio(0.5), settings={"bits": 4}, calibration=text)
     with pytest.raises(UserError, match="RTN would undo the quantisation by SparseGPT"):
         check_stage_order((joint, rounded))
-    check_stage_order((build_stage("sparsegpt", 0.5, calibration=text), rounded))
-    check_stage_order((build_stage("magnitude", 0.5), rounded))
+    check_stage_order((build_stage("sparsegpt", Ratio(0.5), calibration=text), rounded))
+    check_stage_order((build_stage("magnitude", Ratio(0.5)), rounded))
     check_stage_order((rounded, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
     with pytest.raises(UserError, match="HQQ has no code for the zeros of Magnitude"):
-        check_stage_order((build_stage("magnitude", 0.5), build_stage("hqq")))
+        check_stage_order((build_stage("magnitude", Ratio(0.5)), build_stage("hqq")))
 
 
 def test_amounts_of_rtn_are_bits():
-    assert (build_stage("rtn").pattern, build_stage("rtn").ratio) == ("4bit", 0.75)
+    assert (build_stage("rtn").amount, build_stage("rtn").ratio) == (Bits(4), 0.75)
     with pytest.raises(UserError, match="RTN takes no ratio; give bits per weight, such as rtn@4bit"):
-        build_stage("rtn", 0.5)
+        build_stage("rtn", Ratio(0.5))
     with pytest.raises(UserError, match="'5bit' is not an amount of rtn; give 2bit, 3bit, 4bit or 8bit"):
-        build_stage("rtn", None, "5bit")
+        build_stage("rtn", Amount.parse("5bit"))
 
 
 @pytest.mark.parametrize("tied", [True, False])
@@ -259,7 +262,7 @@ def test_a_quantised_embedding_is_counted_and_reloads(tied, tmp_path):
     dense = counts(model)
     before = footprint(model, *dense)
     kept = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    reports = compress(model, build_stage("rtn", None, "8bit", {"on": "embedding", "group_size": 16}), None)
+    reports = compress(model, build_stage("rtn", Amount.parse("8bit"), {"on": "embedding", "group_size": 16}), None)
     changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, kept[name])}
     assert changed == {"model.embed_tokens.weight", "lm_head.weight"} and not reports
     numbers = model.model.embed_tokens.weight.numel() * (1 if tied else 2)
@@ -309,7 +312,10 @@ def test_bits_are_chosen_by_the_empirical_fisher_error(weight):
 
 def test_mean_bits_add_the_cost_of_gradients():
     shape, text = load_shape(identify(DEFAULT_MODEL)), TextWindows.parse("c4-sample:16x2048")
-    plain, mixed = (build_method(build_stage("gptq", None, bits, calibration=text)) for bits in ("3bit", "3.5bit"))
+    plain, mixed = (
+        build_method(build_stage("gptq", Amount.from_columns(None, bits), calibration=text))
+        for bits in ("3bit", "3.5bit")
+    )
     assert type(plain) is GPTQ and type(mixed) is MixedGPTQ
     assert mixed.cost(shape, text) > plain.cost(shape, text) + 2 * shape.forward(16 * 2048, 2048)
     assert mixed.memory(shape, text, 4) > 4 * shape.block_weights
@@ -318,7 +324,7 @@ def test_mean_bits_add_the_cost_of_gradients():
 @pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
 def test_gptq_chooses_and_reports_bits_per_linear(mean):
     model = tiny()
-    stage = build_stage("gptq", None, mean, {"group_size": 16}, TextWindows.parse("any:4x24"))
+    stage = build_stage("gptq", Amount.from_columns(None, mean), {"group_size": 16}, TextWindows.parse("any:4x24"))
     reports = compress(model, stage, windows())
     grids = {linear.name: grid_of(linear.module).bits for linear in find_blocks(model).all_linears()}
     assert {report.name: report.bits for report in reports} == grids and len(set(grids.values())) > 1
@@ -331,6 +337,6 @@ def test_gptq_chooses_and_reports_bits_per_linear(mean):
 def test_mean_bits_have_one_spelling_and_valid_bounds():
     for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
         with pytest.raises(UserError, match=r"is not an amount of gptq; give .*mean between them, such as 3.5bit"):
-            build_stage("gptq", None, text, calibration=TextWindows.parse("any:4x24"))
+            build_stage("gptq", Amount.from_columns(None, text), calibration=TextWindows.parse("any:4x24"))
     with pytest.raises(UserError, match=r"'3.5bit' is not an amount of hqq"):
-        build_stage("hqq", None, "3.5bit")
+        build_stage("hqq", Amount.parse("3.5bit"))

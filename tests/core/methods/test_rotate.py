@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from core.amount import Amount, Ratio
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.preparation import TransformMethod
@@ -108,19 +109,19 @@ def test_rotation_reduces_the_rounding_error():
                 compress(rounded, stage, text)
             return float((rounded(text).logits - dense).norm())
 
-        rtn = build_stage("rtn", None, "4bit", {"group_size": 16})
+        rtn = build_stage("rtn", Amount.parse("4bit"), {"group_size": 16})
         assert off(rotate(), rtn) < 0.7 * off(rtn)
 
 
 def test_rotation_must_be_first_and_excludes_slicing():
     check_stage_order((rotate(), build_stage("gptq", calibration=TEXT)))
-    check_stage_order((rotate(), build_stage("magnitude", 0.5)))
+    check_stage_order((rotate(), build_stage("magnitude", Ratio(0.5))))
     with pytest.raises(UserError, match="Rotate would mix the weights that Magnitude compressed; put Rotate first"):
-        check_stage_order((build_stage("magnitude", 0.5), rotate()))
+        check_stage_order((build_stage("magnitude", Ratio(0.5)), rotate()))
     with pytest.raises(UserError, match="Rotate would undo the quantisation"):
         check_stage_order((build_stage("rtn"), rotate()))
     with pytest.raises(UserError, match="SliceGPT cannot cut the rotated hidden states of Rotate"):
-        check_stage_order((rotate(), build_stage("slicegpt", 0.2, calibration=TEXT)))
+        check_stage_order((rotate(), build_stage("slicegpt", Ratio(0.2), calibration=TEXT)))
 
 
 def test_unchanged_lists_all_preparations():

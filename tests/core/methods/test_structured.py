@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.engine.by_slicing import slice_model
 from core.errors import UserError
@@ -31,7 +32,7 @@ SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=153
 
 
 def shrunk(model, method, ratio=0.4, **settings):
-    stage = build_stage(method, ratio, None, settings, CALIBRATION)
+    stage = build_stage(method, Amount.from_columns(ratio, None), settings, CALIBRATION)
     return compress(model, stage, windows(), "cpu", silent)
 
 
@@ -302,7 +303,7 @@ def test_llm_pruner_at_a_quarter_matches_the_published_counts(config, first, las
 def test_gpu_and_cpu_remove_the_same_units(method):
     on_cpu, on_gpu = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
     for model, device in ((on_cpu, "cpu"), (on_gpu, "cuda")):
-        compress(model, build_stage(method.name, 0.3, None, {}, CALIBRATION), windows(), device, silent)
+        compress(model, build_stage(method.name, Ratio(0.3), {}, CALIBRATION), windows(), device, silent)
     assert {p.device.type for p in on_gpu.parameters()} == {"cpu"}
     torch.testing.assert_close(on_gpu(windows()).logits, on_cpu(windows()).logits, atol=2e-2, rtol=2e-2)
 

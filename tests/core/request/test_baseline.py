@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.amount import Ratio
 from core.cli.app import main
 from core.engine import execute
 from core.engine.runs import run
@@ -58,7 +59,7 @@ def test_forcing_a_run_does_not_force_its_baseline(computed):
 
 
 def test_a_sweep_measures_the_same_baseline_first(computed):
-    grid = Grid(models=("./tiny",), chains=("magnitude@", "wanda@"), ratios=(0.3,))
+    grid = Grid(models=("./tiny",), chains=("magnitude@", "wanda@"), amounts=(Ratio(0.3),))
     text = {"calibration": TextWindows.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
     (dense, *others), _ = expand_grid(grid, **text)
     assert [baseline(other) for other in others] == [dense, dense] and baseline(dense) is None

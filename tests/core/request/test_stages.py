@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.amount import Amount, Pattern, Ratio
 from core.errors import UserError
 from core.request.stages import build_stage, check_stage_order, pattern_ratio, variant_spec
 from core.specs import Stage, TextWindows
@@ -11,16 +12,16 @@ CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 
 
 def test_quantised_variants_are_reproduced_with_their_bits():
-    stages = (build_stage("wanda", 0.5, calibration=CALIBRATION), build_stage("rtn", pattern="3bit"))
+    stages = (build_stage("wanda", Ratio(0.5), calibration=CALIBRATION), build_stage("rtn", Amount.parse("3bit")))
     assert variant_spec(make(stages=stages).variant).stages == stages
     with pytest.raises(UserError, match="RTN takes no ratio"):
-        variant_spec(make(stages=(build_stage("rtn", pattern="3bit").model_copy(update={"ratio": 0.5}),)).variant)
+        variant_spec(make(stages=(build_stage("rtn", Amount.parse("3bit")).model_copy(update={"ratio": 0.5}),)).variant)
 
 
 def test_a_chain_is_reproduced_with_the_same_stages():
     stages = (
-        build_stage("magnitude", 0.5),
-        build_stage("wanda", 0.7, calibration=CALIBRATION, seed=3, layers="0:3"),
+        build_stage("magnitude", Ratio(0.5)),
+        build_stage("wanda", Ratio(0.7), calibration=CALIBRATION, seed=3, layers="0:3"),
         build_stage("lora", settings={"rank": 4}, calibration=CALIBRATION),
     )
     spec = variant_spec(make(stages=stages, dtype="bfloat16").variant)
@@ -42,16 +43,16 @@ def test_a_chain_is_reproduced_with_the_same_stages():
 )
 def test_changed_stages_are_rejected_with_the_reason(stage, message):
     with pytest.raises(UserError, match=message):
-        variant_spec(make(stages=(build_stage("magnitude", 0.5), stage)).variant)
+        variant_spec(make(stages=(build_stage("magnitude", Ratio(0.5)), stage)).variant)
 
 
 def test_unused_calibration_data_and_seed_are_not_in_the_key():
     settings = {"granularity": "layer"}
-    bare = build_stage("llm-pruner", 0.5, settings=settings)
-    assert bare == build_stage("llm-pruner", 0.5, settings=settings, calibration=CALIBRATION, seed=7)
+    bare = build_stage("llm-pruner", Ratio(0.5), settings=settings)
+    assert bare == build_stage("llm-pruner", Ratio(0.5), settings=settings, calibration=CALIBRATION, seed=7)
     assert (bare.calibration, bare.seed) == (None, None)
     with pytest.raises(UserError, match="needs calibration data"):
-        build_stage("llm-pruner", 0.5)
+        build_stage("llm-pruner", Ratio(0.5))
 
 
 def chain(*stages):
@@ -59,11 +60,13 @@ def chain(*stages):
     made = []
     for text in stages:
         method, amount, *settings = [*text.split("@"), ""][: 1 + max(1, text.count("@"))]
-        fixed = ":" in amount or amount.endswith(("x", "bit"))
-        ratio, pattern = (None, amount) if fixed else (float(amount) if amount else None, None)
         given = dict(one.split("=") for one in settings if one)
         layers = given.pop("layers", None)
-        made.append(build_stage(method, ratio, pattern, given, CALIBRATION, layers=layers, before=tuple(made)))
+        made.append(
+            build_stage(
+                method, Amount.parse(amount) if amount else None, given, CALIBRATION, layers=layers, before=tuple(made)
+            )
+        )
     return tuple(made)
 
 
@@ -162,9 +165,9 @@ def test_orders_that_undo_an_earlier_stage_are_rejected(stages, message):
 )
 def test_a_pattern_adds_to_the_removed_share(before, pattern, ratio):
     stages = chain(*before)
-    assert pattern_ratio(stages, pattern) == pytest.approx(ratio, abs=1e-6)
+    assert pattern_ratio(stages, Pattern.parse(pattern)) == pytest.approx(ratio, abs=1e-6)
     whole = chain(*before, f"wanda@{pattern}")
-    assert whole[-1].ratio == pattern_ratio(stages, pattern)
+    assert whole[-1].ratio == pattern_ratio(stages, Pattern.parse(pattern))
     assert variant_spec(make(stages=whole).variant).stages == whole
     other = whole[-1].model_copy(update={"ratio": ratio - 0.1})
     with pytest.raises(UserError, match=f"{pattern} has a ratio of"):

@@ -53,8 +53,8 @@ def written(**changes):
 ODD = {
     "an unknown field": ({"variant__colour": "red"}, "variant.colour"),
     "no stages": ({"variant__stages": []}, "variant.stages"),
-    "a pattern that is none": ({"variant__stages__0__pattern": "x"}, "variant.stages: 'x' is not"),
-    "a pattern that keeps all": ({"variant__stages__0__pattern": "4:2"}, "variant.stages: '4:2' is not"),
+    "a pattern that is none": ({"variant__stages__0__pattern": "x"}, "variant.stages.0.pattern: 'x' is not"),
+    "a pattern that keeps all": ({"variant__stages__0__pattern": "4:2"}, "variant.stages.0.pattern: '4:2' is not"),
     "a ratio beyond 1": ({"variant__stages__0__ratio": 1.5}, "variant.stages: a ratio is outside"),
     "a key that is a path": ({"variant__key": "../" * 20 + "etc"}, "variant.key"),
     "a dtype that is none": ({"variant__dtype": "float8"}, "variant.dtype"),

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.amount import Amount
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import CancelledError, UserError
@@ -30,7 +31,7 @@ def text(monkeypatch):
 
 
 def pruned(model, name, ratio=0.4, progress=silent, checkpoint=None, **settings):
-    stage = build_stage(name, ratio, None, SETTINGS | settings, CALIBRATION)
+    stage = build_stage(name, Amount.from_columns(ratio, None), SETTINGS | settings, CALIBRATION)
     given, context = StageInput(stage, checkpoint=checkpoint), Context(torch.device("cpu"), progress)
     done = apply(model, given, context)
     return done.reports, done.training

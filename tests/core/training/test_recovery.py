@@ -7,6 +7,7 @@ import torch
 from peft.tuners.lora import Linear as LoraLinear
 from torch.nn.functional import cross_entropy, log_softmax
 
+from core.amount import Amount
 from core.errors import UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
@@ -125,7 +126,7 @@ def test_quantised_weights_change_and_stay_on_their_grid(name, settings):
     model = cut(tiny(name), "sparsegpt")
     linears = list(find_blocks(model).all_linears())
     zeros = {linear.name: linear.weight == 0 for linear in linears}
-    compress(model, build_stage("rtn", None, "3bit", {"group_size": 0, **settings}), None)
+    compress(model, build_stage("rtn", Amount.parse("3bit"), {"group_size": 0, **settings}), None)
     before = {linear.name: (linear.weight.clone(), grid_of(linear.module)) for linear in linears}
     done = trained(model)
     assert min(loss for _, loss in done.held_out) < done.held_out[0][1] - 0.1
@@ -137,7 +138,7 @@ def test_quantised_weights_change_and_stay_on_their_grid(name, settings):
 
 def test_the_merged_quantised_model_equals_the_trained_one():
     model = tiny()
-    compress(model, build_stage("rtn", None, "3bit", {"group_size": 0}), None)
+    compress(model, build_stage("rtn", Amount.parse("3bit"), {"group_size": 0}), None)
     for parameter in add_adapters(model, 4, 16.0, 0.0, 0):
         torch.nn.init.normal_(parameter, std=0.2)
     expected = model(windows()).logits

@@ -14,7 +14,6 @@ def test_missing_points_of_chains_exceed_the_earlier_pruning_ratio():
     (wanted,) = missing.of_chains(points.collapse(rows), ["2:4"]).values()
     first = "magnitude@0.2+adaprune+magnitude@"
     assert wanted == [f"{first}{amount}+adaprune" for amount in ("0.3", "0.4", "0.6", "0.7", "2:4")]
-    assert missing.chain_amount(wanted[-1]) == (None, "2:4") and missing.chain_amount("dense") == (None, None)
 
 
 def test_missing_points_are_those_of_the_grid(perplexities):

@@ -5,6 +5,7 @@ import math
 import pandas as pd
 import pytest
 
+from core.amount import Amount
 from core.analysis.frame import tidy
 from core.analysis.seven import mean, sevens
 from core.formatting import format_amount
@@ -49,7 +50,7 @@ def imported(like: Result) -> list[Result]:
 def where(row: pd.Series) -> str:
     """Return the amount label of a row's variant."""
     unknown = row["method"] == IMPORTED and pd.isna(row["ratio"]) and pd.isna(row["pattern"])
-    return points.UNKNOWN_AMOUNT if unknown else format_amount(row["ratio"], row["pattern"])
+    return points.UNKNOWN_AMOUNT if unknown else format_amount(Amount.from_columns(row["ratio"], row["pattern"]))
 
 
 @pytest.fixture(scope="module")

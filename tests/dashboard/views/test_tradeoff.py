@@ -7,6 +7,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
+from core.amount import Amount
 from core.analysis.budget import DIVERGED
 from core.cli.app import main
 from core.formatting import format_amount
@@ -66,7 +67,7 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     first = by_hand.iloc[0]
-    removed = format_amount(first["ratio"], first["pattern"] if isinstance(first["pattern"], str) else None)
+    removed = format_amount(Amount.from_columns(first["ratio"], first["pattern"]))
     best = f"**{first['series_label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} times"
     assert f"At most 180 MB packed and 2 times dense: {best} dense" in read(by_page)
     assert f"{len(by_hand) - 1} others fit" in read(by_page)

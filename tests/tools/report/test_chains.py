@@ -1,5 +1,6 @@
 """Tables in which a variant is its chain."""
 
+from core.amount import Amount
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Stage, TextWindows
@@ -47,7 +48,7 @@ def test_allocations_are_listed_with_uniform_ratios_and_alps():
 
 def test_the_embedding_table_lists_chains_of_embeddings_only():
     factors = Stage(method="tensor-train", ratio=0.5, pattern="2x", ratio_kind="embedding")
-    codes = build_stage("rtn", None, "8bit", {"on": "embedding"})
+    codes = build_stage("rtn", Amount.parse("8bit"), {"on": "embedding"})
     narrow = Stage(method="slicegpt", ratio=0.2, ratio_kind="parameters")
     made = [DENSE, variant("b", (factors,), loss=3.4), variant("c", (codes,), loss=3.0), variant("d", (narrow,))]
     made.append(variant("e", (factors, zeroed("wanda")), loss=3.6))

@@ -1,5 +1,6 @@
 """The table of variants with few bits per weight."""
 
+from core.amount import Amount, Ratio
 from core.request.stages import build_stage
 from core.results import LayerReport
 from core.specs import Stage, TextWindows
@@ -11,7 +12,7 @@ OWN = {"b": {}, "c": {"group_size": 32}}  # the parameters of HQQ
 
 
 def bits(method, amount, **parameters):
-    return build_stage(method, None, f"{amount}bit", parameters)
+    return build_stage(method, Amount.parse(f"{amount}bit"), parameters)
 
 
 def test_each_chain_has_a_row_compared_with_dense():
@@ -19,7 +20,9 @@ def test_each_chain_has_a_row_compared_with_dense():
     plain = variant("b", (bits("rtn", 4),), right=20, loss=3.2)
     other = variant("c", (bits("rtn", 4, clip=True),), right=30, loss=3.1, answers=False)
     joint = variant(
-        "d", (build_stage("sparsegpt", 0.5, settings={"bits": 4}, calibration=TextWindows.parse("any:8x24")),), loss=3.3
+        "d",
+        (build_stage("sparsegpt", Ratio(0.5), settings={"bits": 4}, calibration=TextWindows.parse("any:8x24")),),
+        loss=3.3,
     )
     made = [dense, plain, other, joint, variant("e", pruned("wanda"))]
     results, kept = [result for result, _ in made], {result.variant.key: answers for result, answers in made}
