@@ -186,8 +186,7 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if text == "":
         return {"open": True}
     if method.bit_choices or method.factor_choices:
-        exact = bits_of if method.bit_choices else factor_of
-        return {"amount": exact(method, bits_or_factor(text) or text)}
+        return {"amount": exact_amount(method, text)}
     allowed = "a ratio such as 0.5" + (" or N:M such as 2:4" if method.supports_nm else "")
     if ":" in text:
         if not method.supports_nm:
@@ -196,6 +195,15 @@ def _amount(method: type[Method], text: str) -> dict[str, Any]:
     if not NUMBER.fullmatch(text):
         raise UserError(f"{echo(text)} is not an amount of {method.name}; give {allowed}.")
     return {"amount": Ratio(float(text))}
+
+
+def exact_amount(method: type[Method], text: str) -> Amount:
+    """Parse N:M, bits or a factor of a method; a `UserError` gives the notation that it needs."""
+    if method.bit_choices:
+        return bits_of(method, bits_or_factor(text) or text)
+    if method.factor_choices:
+        return factor_of(method, bits_or_factor(text) or text)
+    return Amount.parse_exact(text)
 
 
 def bits_of(method: type[Method], amount: Amount | str) -> Bits:

@@ -11,7 +11,7 @@ import typer
 
 from core import specs
 from core.amount import RATIO_PLACES, Amount, Ratio
-from core.chain import StageRequest, parse
+from core.chain import StageRequest, exact_amount, parse
 from core.cli.console import messages
 from core.errors import UserError, echo
 from core.registry import get_stage
@@ -189,26 +189,24 @@ def long_form(
         UserError: The chain has several stages, or already has the value of an option.
     """
     stages = parse(chain)
-    amount: Amount | None = None if ratio is None else Ratio(ratio)
-    if pattern is not None:
-        amount = Amount.parse_exact(pattern)
-    options = {"amount": amount, "settings": settings or None, "layers": layers}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    if given and len(stages) > 1:
+    if len(stages) > 1 and (settings or any(option is not None for option in (ratio, pattern, layers))):
         raise UserError(
             "--ratio, --pattern, --set and --layers need a single stage; write them into the chain, such as "
             "wanda@0.5,layers=0:19+adaprune."
         )
-    (*_, stage) = stages
+    stage = stages[-1]
+    amount: Amount | None = None if ratio is None else Ratio(ratio)
+    if pattern is not None:
+        amount = exact_amount(get_stage(stage.name), pattern)
     twice = ["its amount"] if amount and (stage.open or stage.amount) else []
     twice += [name for name in settings if name in stage.settings] + ["its layers"] * bool(layers and stage.layers)
     if twice:
         raise UserError(f"{stage.name} has {twice[0]} both in the chain and as an option; remove one.")
     if amount and ratio is not None:  # of both options, the ratio may only repeat that of the pattern
         check_agrees(get_stage(stage.name), amount, ratio)
-    if settings:
-        given["settings"] = {**stage.settings, **settings}
-    return (*stages[:-1], replace(stage, written=None, **given)) if given else stages
+    options = {"amount": amount, "settings": {**stage.settings, **settings} if settings else None, "layers": layers}
+    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+    return (replace(stage, written=None, **given),) if given else stages
 
 
 def chains(methods: str | None, written: Sequence[str]) -> tuple[str, ...]:

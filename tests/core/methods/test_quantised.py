@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.amount import Amount, Bits, Ratio
-from core.chain import format_chain
+from core.chain import format_chain, parse
 from core.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
 from core.formatting import series_name
@@ -337,6 +337,6 @@ def test_gptq_chooses_and_reports_bits_per_linear(mean):
 def test_mean_bits_have_one_spelling_and_valid_bounds():
     for text in ("3.50bit", "1.5bit", "8.5bit", "3.bit", "2.0bit"):
         with pytest.raises(UserError, match=r"is not an amount of gptq; give .*mean between them, such as 3.5bit"):
-            build_stage("gptq", Amount.from_columns(None, text), calibration=TextWindows.parse("any:4x24"))
+            parse(f"gptq@{text}")
     with pytest.raises(UserError, match=r"'3.5bit' is not an amount of hqq"):
         build_stage("hqq", Amount.parse("3.5bit"))
