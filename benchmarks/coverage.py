@@ -1,6 +1,6 @@
 """Coverage and power of the 95 % intervals of perplexities.
 
-    python -m benchmarks.coverage [--sizes 8,16,32,64] [--runs 4000] [--write]
+    python -m benchmarks.coverage [--sizes 4,8,16,32,64] [--runs 4000] [--write]
 
 A sub-sample of consecutive windows simulates a measurement, and the mean of its whole record is the true value. The
 benchmark compares the program's estimators, with and without a record, with independent windows, batch means and an
@@ -56,7 +56,7 @@ class Judged(NamedTuple):
     power: float
 
 
-def main(sizes: str = "8,16,32,64", runs: int = 4000, write: bool = False) -> None:
+def main(sizes: str = "4,8,16,32,64", runs: int = 4000, write: bool = False) -> None:
     found = list(longest(read_measured().results))
     if write:
         written = [estimated(one).model_dump() for one in found]

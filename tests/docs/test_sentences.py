@@ -34,12 +34,12 @@ PAIRS = [
     ("slimllm@0.5", "dense", MODEL, "boolq", "better"),
     *(("slimllm@0.5", "dense", MODEL, task, "worse") for task in ("piqa", "hellaswag", "arc_easy", "arc_challenge")),
     ("slimllm@0.5", "dense", MODEL, "lambada_openai", "worse"),
-    ("sparsegpt@0.5", "wanda@0.5", SECOND, "perplexity", "better"),
+    ("sparsegpt@0.5", "wanda@0.5", SECOND, "perplexity", "not significant"),
     ("magnitude@0.5", "wanda@0.5", SECOND, "perplexity", "worse"),
     ("sparsegpt@0.3", "wanda@0.3", SECOND, "perplexity", "not significant"),
     ("sparsegpt@0.5+adaprune", "sparsegpt@0.5", SECOND, "perplexity", "not significant"),
-    ("sparsegpt@0.7+adaprune", "sparsegpt@0.7", SECOND, "perplexity", "better"),
-    ("llm-pruner@0.2", "slimllm@0.2", SECOND, "perplexity", "better"),
+    ("sparsegpt@0.7+adaprune", "sparsegpt@0.7", SECOND, "perplexity", "not significant"),
+    ("llm-pruner@0.2", "slimllm@0.2", SECOND, "perplexity", "not significant"),
 ]
 # A table's row, as its first cell begins, and how the verdict on its mean of seven begins there.
 ROWS = [
