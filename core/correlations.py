@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from core import paths
+from core.fields import ProtocolFields
 from core.longrun import StandardError, consecutive
 from core.specs import Frozen
 
@@ -39,7 +40,7 @@ def record(text: str, window: int, of: Of) -> Record | None:
     return _records(paths.CORRELATIONS).get((text, window, of))
 
 
-def correlation_of(text: str, protocol: Mapping[str, Any], of: Of) -> tuple[float, ...] | None:
+def correlation_of(text: str, protocol: ProtocolFields, of: Of) -> tuple[float, ...] | None:
     """Return the autocorrelation of the windows of a perplexity protocol, or None if it is unknown.
 
     Windows spread over a text are several windows apart, so the result skips the lags between them.
@@ -51,7 +52,7 @@ def correlation_of(text: str, protocol: Mapping[str, Any], of: Of) -> tuple[floa
     return found.correlation[::step]
 
 
-def error_of(text: str, protocol: Mapping[str, Any], of: Of) -> ErrorOf:
+def error_of(text: str, protocol: ProtocolFields, of: Of) -> ErrorOf:
     """Return the function that computes the standard error of a mean of window values under a perplexity protocol."""
     return partial(consecutive, correlation=correlation_of(text, protocol, of))
 

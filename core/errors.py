@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
 
 MOST_ECHOED = 80  # characters of user input in a sentence
 MEMORY_RAN_OUT = "Memory ran out; choose a smaller model, or fewer or shorter sequences."
@@ -32,7 +35,7 @@ class StorageError(UserError):
 class CancelledError(Exception):
     """A running job was cancelled. `kept` is its partial result if that is worth storing, else None."""
 
-    def __init__(self, kept: Any = None):
+    def __init__(self, kept: Any = None):  # Any: a `Result`, of a higher floor
         super().__init__("cancelled")
         self.kept = kept
 
@@ -52,7 +55,7 @@ def short(text: str) -> str:
     return text if len(text) <= MOST_ECHOED else f"{text[:half]}...{text[-half:]}"
 
 
-def echo(value: Any) -> str:
+def echo(value: "JsonValue") -> str:
     """Quote and shorten user input for a message."""
     return short(repr(value))
 

@@ -7,9 +7,9 @@ import textwrap
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic_core import PydanticCustomError
 
 from core import amount
@@ -21,6 +21,7 @@ LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # sma
 PLAIN = (str, int, float, type(None))  # types of a protocol's values
 BATCHED = ("prefill", "decode", "memory")  # metrics of a batch
 
+ProtocolFields = dict[str, Any]  # Any: pydantic would convert the values to another type
 Count = Annotated[int, Field(ge=0, lt=MOST)]
 PositiveCount = Annotated[int, Field(ge=1, lt=MOST)]
 
@@ -34,7 +35,7 @@ def fault(error: ValidationError) -> str:
     return textwrap.shorten(printable.rstrip("."), 200, placeholder=" ...")
 
 
-def _read_by(parse: Callable[[str], Any]) -> AfterValidator:
+def _read_by(parse: Callable[[str], TextWindows | tuple[int, int]]) -> AfterValidator:
     def check(text: str) -> str:
         try:
             parse(text)
@@ -66,11 +67,11 @@ def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
 Stages = Annotated[tuple[Stage, ...], AfterValidator(_check_stages)]
 
 
-def _whole(value: Any, least: int) -> bool:
+def _whole(value: JsonValue, least: int) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and least <= value < MOST and value % 1 == 0
 
 
-def _number(value: Any) -> bool:
+def _number(value: JsonValue) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
@@ -78,7 +79,7 @@ def _refuse(sentence: str) -> PydanticCustomError:
     return PydanticCustomError("row", "{sentence}", {"sentence": sentence})
 
 
-def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
+def check_protocol(metric: str, protocol: ProtocolFields) -> None:
     """Raise if a protocol lacks a value by which charts and tables distinguish numbers."""
     for name, value in protocol.items():
         if not isinstance(value, PLAIN):
@@ -87,7 +88,7 @@ def check_protocol(metric: str, protocol: dict[str, Any]) -> None:
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
-def _check_plain(metric: str, *items: Any) -> None:
+def _check_plain(metric: str, *items: Any) -> None:  # Any: names and values alternate
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     for name, value in protocol.items():
         if name in ("dtype", "source") and not isinstance(value, str | None):
@@ -115,7 +116,7 @@ def check_origins(elsewhere: bool, counted: bool, origins: Sequence[str]) -> Non
         raise _refuse("the origin of a number differs from that of its variant")
 
 
-def _check_details(details: dict[str, Any]) -> dict[str, Any]:
+def _check_details(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
     for name in ("device", "created"):
         if not isinstance(details.get(name, ""), str):
             raise _refuse(f"{name} is not text")
@@ -128,7 +129,7 @@ def _check_details(details: dict[str, Any]) -> dict[str, Any]:
     return details
 
 
-def _check_training(training: Any) -> None:
+def _check_training(training: JsonValue) -> None:
     if not isinstance(training, dict) or not isinstance(training.get("ended"), str):
         raise _refuse("training.ended is missing or is not text")
     for name in ("steps", "tokens", "best_step"):
@@ -140,8 +141,9 @@ def _check_training(training: Any) -> None:
             raise _refuse(f"training.{name} is not a list of [step, loss] pairs")
 
 
-def _pair(pair: Any) -> bool:
+def _pair(pair: JsonValue) -> bool:
     return isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_number, pair))
 
 
+# Any: pydantic would convert the values to another type
 Details = Annotated[dict[str, Any], AfterValidator(_check_details)]

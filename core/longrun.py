@@ -83,7 +83,7 @@ def autocorrelation(series: np.ndarray) -> np.ndarray:
     centred = series - series.mean(1, keepdims=True)
     lags = range(n // 2)
     products = np.array([(centred[:, : n - lag] * centred[:, lag:]).mean(1) for lag in lags])  # (lags, m)
-    raw = (products / products[0]).mean(1)  # (lags,)
+    raw: np.ndarray = (products / products[0]).mean(1)  # (lags,)
     factor, found = 1.0, raw
     for _ in range(ROUNDS):
         found = _cut_off(raw * (1 - factor / n) + factor / n)
@@ -96,7 +96,8 @@ def _cut_off(correlation: np.ndarray) -> np.ndarray:
     sums = pairs.sum(1)
     kept = int(np.argmax(sums <= 0)) if (sums <= 0).any() else len(sums)
     lowest = np.minimum.accumulate(sums[:kept])
-    return (pairs[:kept] * (lowest / sums[:kept])[:, None]).ravel()
+    convex: np.ndarray = (pairs[:kept] * (lowest / sums[:kept])[:, None]).ravel()
+    return convex
 
 
 def _factor(n: int, correlation: np.ndarray) -> float:

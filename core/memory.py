@@ -30,7 +30,7 @@ def machine_bytes() -> int:
     """Return the memory of this machine in bytes."""
     import psutil
 
-    return psutil.virtual_memory().total
+    return int(psutil.virtual_memory().total)
 
 
 def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:

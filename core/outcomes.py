@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
 import numpy as np
 
@@ -17,6 +17,15 @@ METRICS = ("acc", "acc_norm", "perplexity")  # metrics of the harness that are s
 HIGHEST = 700.0  # nats: the exponential of more overflows a float
 
 
+class Summary(TypedDict):
+    """The fields of a measurement that follow from its outcomes."""
+
+    value: float
+    n: int
+    stderr: float | None
+    inflation: NotRequired[float]
+
+
 def value(metric: str, samples: DataFrame) -> float:
     """Compute the value of a metric's column, as `summary` does."""
     values = samples[metric].to_numpy(float)
@@ -25,9 +34,7 @@ def value(metric: str, samples: DataFrame) -> float:
     return math.exp(min(-mean, HIGHEST)) if metric == "perplexity" else mean
 
 
-def summary(
-    metric: str, samples: DataFrame, error: Callable[[np.ndarray], StandardError] = independent
-) -> dict[str, Any]:
+def summary(metric: str, samples: DataFrame, error: Callable[[np.ndarray], StandardError] = independent) -> Summary:
     """Compute value, standard error and n of a metric's column.
 
     The standard error of a perplexity follows by the delta method.
@@ -44,7 +51,7 @@ def summary(
     """
     values, found = samples[metric].to_numpy(float), value(metric, samples)
     stderr, plain = error(values).value, independent(values).value
-    summed: dict[str, Any] = {"value": found, "n": len(samples), "stderr": stderr}
+    summed: Summary = {"value": found, "n": len(samples), "stderr": stderr}
     if stderr is not None and metric == "perplexity":
         summed["stderr"] = stderr * found
     if error is not independent and stderr and plain:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from core.data.corpora import identify_corpus
 from core.data.tasks import identify_task
 from core.results import Measurement, Result
-from core.specs import Perplexity, RunSpec, SensitivityScan, Task
+from core.specs import Perplexity, RunSpec, Scalar, SensitivityScan, Task
 
 
 def missing_part(
@@ -56,19 +55,19 @@ def satisfies(row: Measurement, wanted: Perplexity | Task | SensitivityScan, dty
     return alike and row.dataset == identify_task(wanted.task).id
 
 
-def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Any]:
+def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Scalar]:
     """Return the protocol of a perplexity; `windows` None means all windows."""
-    protocol = {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
+    protocol: dict[str, Scalar] = {"window": wanted.window, "windows": wanted.windows, "dtype": dtype}
     return protocol | ({"spread": True} if wanted.spread else {})
 
 
-def scan_protocol(wanted: SensitivityScan, dtype: str) -> dict[str, Any]:
+def scan_protocol(wanted: SensitivityScan, dtype: str) -> dict[str, Scalar]:
     """Return the protocol of a sensitivity scan; `windows` counts both its calibration and its scored windows."""
     text = wanted.text
     return {"by": wanted.by, "window": text.window, "windows": text.windows, "seed": wanted.seed, "dtype": dtype}
 
 
-def task_protocol(wanted: Task, dtype: str) -> dict[str, Any]:
+def task_protocol(wanted: Task, dtype: str) -> dict[str, Scalar]:
     """Return the protocol of an accuracy; `limit` None means all documents.
 
     `dtype` is the precision of the evaluation, which can differ from the variant's own.

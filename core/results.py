@@ -5,10 +5,10 @@ from functools import lru_cache
 from itertools import chain
 from typing import Any, Literal, NamedTuple
 
-from pydantic import Field, SerializerFunctionWrapHandler, model_serializer, model_validator
+from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.amount import Amount
-from core.fields import Count, Details, PositiveCount, Stages, check_origins, check_protocol
+from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
 from core.specs import PUBLISHED, Dtype, Frozen, ModelId, RatioKind, Stage, VariantSpec, canonical_json, sha256
 
 SCHEMA = 2
@@ -83,12 +83,12 @@ class Variant(Frozen):
         return next((stage.method for stage in reversed(self.stages) if stage.recovers), None)
 
     @property
-    def details(self) -> dict[str, Any]:
+    def details(self) -> Details:
         """The circumstances of the last stage."""
         return self.stage_runs[-1] if self.stage_runs else {}
 
     @property
-    def training(self) -> tuple[Stage, dict[str, Any]] | None:
+    def training(self) -> tuple[Stage, Details] | None:
         """The last stage that trained, with its training record."""
         pairs = list(zip(self.stages, self.stage_runs, strict=False))
         return next(((stage, one["training"]) for stage, one in reversed(pairs) if "training" in one), None)
@@ -104,21 +104,21 @@ class Variant(Frozen):
 
     @model_validator(mode="before")
     @classmethod
-    def _without_computed(cls, data: Any) -> Any:
+    def _without_computed(cls, data: Any) -> Any:  # Any: unchecked input
         given = _without((*COMPUTED, *CHAIN_OPTIONS), data)
         if isinstance(given, dict) and isinstance(given.get("stages"), list | tuple):
             given["stages"] = [_without(COMPUTED_OF_STAGE, stage) for stage in given["stages"]]
         return given
 
     @model_serializer(mode="wrap")
-    def _with_computed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _with_computed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:  # Any: pydantic reads it
         written = write(self)
         for stage, fields in zip(self.stages, written["stages"], strict=True):
             fields |= {"name": stage.method, "text": str(stage.calibration) if stage.calibration else None}
-        return written | {name: getattr(self, name) for name in COMPUTED}
+        return {**written, **{name: getattr(self, name) for name in COMPUTED}}
 
 
-def _without(names: tuple[str, ...], data: Any) -> Any:
+def _without(names: tuple[str, ...], data: Any) -> Any:  # Any: unchecked input
     return {name: value for name, value in data.items() if name not in names} if isinstance(data, dict) else data
 
 
@@ -134,11 +134,11 @@ class Training:
     losses: list[list[float]] = field(default_factory=list)  # [step, mean training loss since the last entry]
     held_out: list[list[float]] = field(default_factory=list)  # [step, mean loss per token in nats]
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> dict[str, JsonValue]:
         return asdict(self)
 
 
-def _absent(value: Any) -> bool:
+def _absent(value: float | None) -> bool:
     return value is None
 
 
@@ -195,7 +195,7 @@ class Measurement(Frozen):
     # The square of `stderr` as a multiple of that of independent windows; absent for documents.
     inflation: float | None = Field(default=None, exclude_if=_absent)
     n: Count  # windows or documents; 0 if a paper does not report it
-    protocol: dict[str, Any]  # of window, windows, limit, fewshot, version, source, dtype
+    protocol: ProtocolFields  # of window, windows, limit, fewshot, version, source, dtype
     origin: Literal["measured", "published", "external"] = "measured"
     details: Details = {}  # seconds, tokens, peak_memory, device, threads, versions, created
 
@@ -221,7 +221,7 @@ class Measurement(Frozen):
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
-def _protocol_ids(*items: Any) -> tuple[str, str]:
+def _protocol_ids(*items: Any) -> tuple[str, str]:  # Any: names and values alternate
     """Return the protocol of `Measurement.identity` and its `protocol_id`, from alternating names and values."""
     pairs = zip(items[::2], items[1::2], strict=True)
     protocol = canonical_json({name: value for name, value in pairs if name != "source"})

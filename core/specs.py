@@ -28,6 +28,7 @@ from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Scalar = str | float | None  # a value of a parameter or a protocol; int and bool count as float
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as in options
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per number
@@ -69,7 +70,7 @@ def precision_name(dtype: Dtype) -> str:
     return next(name for name, known in PRECISIONS.items() if known == dtype)
 
 
-def canonical_json(value: Any) -> str:
+def canonical_json(value: Any) -> str:  # Any: JSON of any mappings and sequences
     """Format a value as canonical JSON: sorted keys, no spaces."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
@@ -217,7 +218,7 @@ class Stage(Frozen):
     amount: InstanceOf[Amount] | None = Field(
         default=None, validate_default=True, validation_alias="pattern", serialization_alias="pattern"
     )
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}  # Any: pydantic would convert the values to another type
     calibration: TextWindows | None = None  # only if the method reads text
     seed: int | None = None  # only if the method draws random numbers or reads text
     layers: str | None = None  # first:last or a regular expression; None means every layer
