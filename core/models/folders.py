@@ -8,14 +8,13 @@ import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from core.errors import UserError, echo
-from core.models.shape import check_depth
+from core.models.shape import Config, check_depth
 from core.regular_files import check_regular
 
 
-def read_json(path: Path, name: str) -> dict[str, Any]:
+def read_json(path: Path, name: str) -> Config:
     """Return the JSON object in a file of the model `name`; raise `UserError` if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -54,7 +53,7 @@ def check_config(folder: Path, name: str) -> None:
         raise UserError(f"{name} is already quantised; give the 16-bit or 32-bit model.")
 
 
-def encoder_of(config: Mapping[str, Any]) -> str | None:
+def encoder_of(config: Config) -> str | None:
     """Return the architecture of a model that is not a causal LM; None for a causal LM or an unnamed one."""
     kinds = config.get("architectures")
     if not isinstance(kinds, list) or not kinds or any(is_causal(str(kind)) for kind in kinds):

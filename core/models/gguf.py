@@ -2,7 +2,6 @@
 
 import errno
 from pathlib import Path
-from typing import Any
 
 # Fields of the file that name the tokenizer's special tokens.
 _SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token": "unknown_token_id"}
@@ -22,7 +21,7 @@ def convert(file: Path, folder: Path) -> None:
 
     disable_progress_bar()
     special = _special_ids(file)
-    source: dict[str, Any] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    source: dict[str, Path | str] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
     weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
     # transformers marks the loaded model as quantised and refuses to save it, so a plain model takes its tensors.
     with torch.device("meta"):
@@ -46,7 +45,7 @@ def convert(file: Path, folder: Path) -> None:
     tokenizer.save_pretrained(folder)
 
 
-def _special_ids(file: Path) -> dict[str, Any]:
+def _special_ids(file: Path) -> dict[str, int]:
     """Return the fields `tokenizer.ggml.*_token_id` of a GGUF file, without their prefix."""
     from gguf import GGUFReader
 

@@ -19,14 +19,20 @@ from core.errors import UserError, out_of_memory
 from core.models.folders import is_causal, weight_shapes
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 log = logging.getLogger(__name__)
 
 MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
-def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: Any) -> PreTrainedModel:
+def from_folder(
+    kind: Any,  # Any: transformers does not declare that `from_pretrained` can return a pair
+    folder: Path,
+    dtype: torch.dtype,
+    name: str,
+    config: PreTrainedConfig | None = None,
+) -> PreTrainedModel:
     """Return `kind.from_pretrained(folder)` in evaluation mode; raise `UserError` for incomplete weights.
 
     `name` is the model's name in the error. No code in the folder is run.
@@ -41,14 +47,15 @@ def from_folder(kind: Any, folder: Path, dtype: torch.dtype, name: str, **more: 
             trust_remote_code=False,
             weights_only=True,
             output_loading_info=True,
-            **more,
+            config=config,
         )
     if loading["missing_keys"]:
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is incomplete.")
-    return model.eval()
+    loaded: PreTrainedModel = model.eval()
+    return loaded
 
 
-def check_size(build: Callable[[Any], Any], folder: Path, name: str) -> None:
+def check_size(build: Callable[..., PreTrainedModel], folder: Path, name: str) -> None:
     """Raise `UserError` if a model needs far more parameters than its folder stores.
 
     The model is built without memory, because transformers would fill missing weights until memory runs out.
@@ -69,7 +76,7 @@ def check_size(build: Callable[[Any], Any], folder: Path, name: str) -> None:
         )
 
 
-def class_of(architecture: str, name: str) -> Any:
+def class_of(architecture: str, name: str) -> type[PreTrainedModel]:
     """Return the transformers class of an architecture; raise `UserError` if there is none."""
     with sentences(f"{name} could not be loaded as a {architecture}"):  # some classes need more packages
         found = getattr(transformers, architecture, None)

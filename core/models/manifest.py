@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
@@ -15,7 +15,7 @@ import transformers
 from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.loading import class_of, from_folder, sentences
-from core.models.modeling_slimscope import slimmed
+from core.models.modeling_slimscope import Shapes, slimmed
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
 from core.models.parts.grids import load_grids, save_grids
@@ -23,12 +23,12 @@ from core.models.parts.sizes import is_language_model
 from core.models.parts.units import find_units
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 CODE = Path(modeling_slimscope.__file__)
 
 
-def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
+def shapes_of(model: PreTrainedModel) -> Shapes:
     """Return the shapes that `modeling_slimscope.reshape` needs to rebuild this model from a plain one."""
     return modeling_slimscope.describe(model, _plain(model))
 
@@ -36,7 +36,8 @@ def shapes_of(model: PreTrainedModel) -> dict[str, Any]:
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
     """Return a model of the same configuration without memory for its weights."""
     with torch.device("meta"):
-        return base_class(model)(copy.deepcopy(model.config))
+        plain: PreTrainedModel = base_class(model)(copy.deepcopy(model.config))
+    return plain
 
 
 def base_class(model: PreTrainedModel) -> type:
@@ -81,7 +82,7 @@ def describing(model: PreTrainedModel, folder: Path) -> Iterator[bool]:
         (folder / CODE.name).write_text("\n\n".join(code))
 
 
-def _plugged_in(shapes: dict[str, Any]) -> Iterator[str]:
+def _plugged_in(shapes: Shapes) -> Iterator[str]:
     """Yield the code of the kinds in these shapes that another file than `modeling_slimscope.py` adds."""
     for kind in modeling_slimscope.KINDS:
         if shapes[kind.tag] and kind.__module__ != modeling_slimscope.__name__:
@@ -105,7 +106,7 @@ def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
     return model
 
 
-def _uniform_config(model: PreTrainedModel) -> Any:
+def _uniform_config(model: PreTrainedModel) -> PreTrainedConfig | None:
     """Return a configuration of the plain architecture with exactly this model's tensors; None if impossible."""
     config = copy.deepcopy(model.config)
     text = config.get_text_config()

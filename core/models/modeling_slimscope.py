@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypedDict
 
 import torch
 import transformers
 from torch import Tensor, nn
 
+Shapes = dict[str, Any]  # Any: each kind has descriptions of its own
+Settings = dict[str, Any]  # Any: arguments of a constructor
+Sizes = int | list[int] | dict[str, int] | None  # of a module of the architecture's own class
 ROWS = 4096  # rows of a factored embedding that are computed at once if all are needed
 CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding", "dilation", "groups", "padding_mode")
 # Names that attention modules use for the counts of query heads and of key-value heads.
@@ -21,13 +24,21 @@ QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
 KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
 
 
+class Parts(TypedDict):
+    """Names of the modules of a pre-norm block."""
+
+    attention: str
+    norms: list[str]  # of attention, then of the FFN
+    ffn: list[str]  # in order
+
+
 class Place(NamedTuple):
     """A module of a model, and the module with this name in a new model of the same configuration."""
 
     model: nn.Module
     name: str
-    module: Any
-    plain: Any  # None if the new model has no module with this name
+    module: Any  # Any: of any class
+    plain: Any  # Any: of any class; None if the new model has no module with this name
 
 
 class ModuleKind:
@@ -46,15 +57,16 @@ class ModuleKind:
         return isinstance(place.module, cls)
 
     @classmethod
-    def describe(cls, place: Place) -> Any:
+    def describe(cls, place: Place) -> Any:  # Any: as of each kind
         """Return the description from which `build` makes the module, ready for JSON."""
         return place.module.settings
 
     @classmethod
-    def build(cls, place: Place, description: Any) -> nn.Module:
+    def build(cls, place: Place, description: Any) -> nn.Module:  # Any: as of each kind
         """Return the module that replaces the one of a new model, or that module resized; no weight is set."""
-        module: Any = cls
-        return module(*description)
+        module: Any = cls  # Any: a subclass that is a module
+        built: nn.Module = module(*description)
+        return built
 
 
 class Factors(ModuleKind, nn.Sequential):
@@ -66,7 +78,7 @@ class Factors(ModuleKind, nn.Sequential):
         super().__init__(nn.Linear(inputs, rank, bias=False), nn.Linear(rank, outputs, bias=bias))
 
     @property
-    def settings(self) -> list[Any]:
+    def settings(self) -> list[Any]:  # Any: `nn.Sequential` hides the class of its modules
         """The arguments that build a module of the same shape."""
         right, left = self
         return [right.in_features, right.out_features, left.out_features, left.bias is not None]
@@ -88,22 +100,22 @@ class ConvolutionPair(ModuleKind, nn.Sequential):
             setattr(self, name, tuple(one * other for one, other in zip(near, far, strict=True)))
 
     @property
-    def weight(self) -> Any:
+    def weight(self) -> Tensor:
         """The weight of the second convolution; the full kernel is not stored."""
-        return self[1].weight
+        return self[1].get_parameter("weight")
 
     @property
-    def bias(self) -> Any:
+    def bias(self) -> Any:  # Any: as of a convolution
         return self[1].bias
 
     @property
-    def settings(self) -> list[dict[str, Any]]:
+    def settings(self) -> list[Settings]:
         """The constructor arguments of both convolutions."""
         return [{name: getattr(one, name) for name in CONVOLUTION} | {"bias": one.bias is not None} for one in self]
 
     @classmethod
-    def build(cls, place: Place, description: list[dict[str, Any]]) -> nn.Module:
-        kind: Any = nn.Conv2d if isinstance(place.module, nn.Conv2d) else nn.Conv1d
+    def build(cls, place: Place, description: list[Settings]) -> nn.Module:
+        kind: type[nn.Conv1d | nn.Conv2d] = nn.Conv2d if isinstance(place.module, nn.Conv2d) else nn.Conv1d
         return cls(*(kind(**one) for one in description))
 
 
@@ -127,7 +139,7 @@ class UnitNorm(ModuleKind, nn.Module):
         return super().matches(place) and not isinstance(parent, SlicedBlock)  # which builds its own norms
 
     @property
-    def settings(self) -> list[Any]:
+    def settings(self) -> list[float]:
         """The arguments that build an equal norm."""
         return [self.width, self.eps]
 
@@ -141,7 +153,7 @@ class SlicedBlock(ModuleKind, nn.Module):
 
     tag = "blocks"
 
-    def __init__(self, block: nn.Module, parts: dict[str, Any], width: int, sliced: int):
+    def __init__(self, block: nn.Module, parts: Parts, width: int, sliced: int):
         super().__init__()
         for name, child in block.named_children():
             self.add_module(name, child)
@@ -152,10 +164,11 @@ class SlicedBlock(ModuleKind, nn.Module):
         self.attention_shortcut = nn.Linear(sliced, sliced, bias=False)
         self.ffn_shortcut = nn.Linear(sliced, sliced, bias=False)
 
-    def attend(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def attend(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # Any: as of the block
         """Return the output of attention, which is added to the residual stream."""
         normed = getattr(self, self.parts["norms"][0])(hidden)
-        return getattr(self, self.parts["attention"])(*args, hidden_states=normed, **kwargs)[0]
+        added: Tensor = getattr(self, self.parts["attention"])(*args, hidden_states=normed, **kwargs)[0]
+        return added
 
     def feed(self, hidden: Tensor) -> Tensor:
         """Return the output of the FFN, which is added to the residual stream."""
@@ -164,17 +177,18 @@ class SlicedBlock(ModuleKind, nn.Module):
             hidden = getattr(self, name)(hidden)
         return hidden
 
-    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    def forward(self, hidden_states: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # Any: as of the block
         hidden = self.attention_shortcut(hidden_states) + self.attend(hidden_states, *args, **kwargs)
-        return self.ffn_shortcut(hidden) + self.feed(hidden)
+        added: Tensor = self.ffn_shortcut(hidden) + self.feed(hidden)
+        return added
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """The arguments that build a block of the same shape, without the original block."""
         return {"parts": self.parts, "width": self.width, "sliced": self.attention_shortcut.in_features}
 
     @classmethod
-    def build(cls, place: Place, description: dict[str, Any]) -> nn.Module:
+    def build(cls, place: Place, description: Settings) -> nn.Module:
         return cls(place.module, **description)
 
 
@@ -187,7 +201,8 @@ class RotatedEmbedding(nn.Embedding):
         self.turn = turning(table.weight, rotation)
 
     def forward(self, ids: Tensor) -> Tensor:
-        return self.turn(super().forward(ids))
+        turned: Tensor = self.turn(super().forward(ids))
+        return turned
 
 
 class FactoredEmbedding(nn.Module):
@@ -202,7 +217,7 @@ class FactoredEmbedding(nn.Module):
         self.turn = turning(torch.empty(0, width), None) if turned else None
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         """The arguments that build an embedding of the same shape."""
         scaled = {} if self.scale == 1 else {"scale": self.scale}
         return {"tokens": self.tokens, "width": self.width, "turned": self.turn is not None} | scaled
@@ -265,10 +280,11 @@ class TensorTrainEmbedding(FactoredEmbedding):
         made = cores[0].new_ones(len(cores[0]), 1, 1)  # (tokens, r_k, I_1 ... I_k); I_1 varies fastest
         for core, before, after in zip(cores, self.ranks, self.ranks[1:], strict=False):
             made = (core.reshape(len(core), -1, before) @ made).reshape(len(core), after, -1)
-        return made[:, 0, : self.width]
+        rows: Tensor = made[:, 0, : self.width]
+        return rows
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         return super().settings | {"shape": self.shape, "ranks": self.ranks}
 
     @property
@@ -291,7 +307,7 @@ class LowRankEmbedding(FactoredEmbedding):
         return nn.functional.linear(nn.functional.linear(hidden, self.right), self.left)
 
     @property
-    def settings(self) -> dict[str, Any]:
+    def settings(self) -> Settings:
         return super().settings | {"rank": len(self.right)}
 
     @property
@@ -312,7 +328,7 @@ class Tables(ModuleKind):
         return isinstance(place.module, (TensorTrainEmbedding, LowRankEmbedding))
 
     @classmethod
-    def build(cls, place: Place, description: dict[str, Any]) -> nn.Module:
+    def build(cls, place: Place, description: Settings) -> nn.Module:
         return (TensorTrainEmbedding if "ranks" in description else LowRankEmbedding)(**description)
 
 
@@ -343,11 +359,12 @@ class FactoredHead(ModuleKind, nn.Module):
     @classmethod
     def describe(cls, place: Place) -> str:
         """Return the name of the embedding."""
-        return next(name for name, module in place.model.named_modules() if module is place.module.table)
+        found: str = next(name for name, module in place.model.named_modules() if module is place.module.table)
+        return found
 
     @classmethod
     def build(cls, place: Place, description: str) -> nn.Module:
-        table: Any = place.model.get_submodule(description)
+        table: Any = place.model.get_submodule(description)  # Any: a factored embedding
         return cls(table)
 
 
@@ -360,7 +377,8 @@ class RotatedNorm(nn.Module):
         self.turn = turning(norm.get_parameter("weight"), rotation)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        return self.norm(self.turn(hidden))
+        normed: Tensor = self.norm(self.turn(hidden))
+        return normed
 
 
 class Turns(ModuleKind):
@@ -390,11 +408,11 @@ class Resized(ModuleKind):
         return type(place.module) is type(place.plain) and cls.sizes(place.module) != cls.sizes(place.plain)
 
     @classmethod
-    def describe(cls, place: Place) -> Any:
+    def describe(cls, place: Place) -> Sizes:
         return cls.sizes(place.module)
 
     @classmethod
-    def sizes(cls, module: Any) -> Any:
+    def sizes(cls, module: nn.Module) -> Sizes:
         """Return the sizes of a module, ready for JSON; None for a module without such sizes."""
         raise NotImplementedError
 
@@ -415,7 +433,7 @@ class Vectors(Resized):
 
     @classmethod
     def build(cls, place: Place, description: int | None) -> nn.Module:
-        norm = place.module
+        norm: nn.Module = place.module
         if description is None:
             return norm  # the sliced block has built it
         for name, vector in list(norm.named_parameters(recurse=False)):
@@ -436,7 +454,7 @@ class Embeddings(Resized):
 
     @classmethod
     def build(cls, place: Place, description: int) -> nn.Module:
-        table = place.module
+        table: nn.Embedding = place.module
         table.weight = nn.Parameter(table.weight.new_empty(len(table.weight), description))
         table.embedding_dim = description
         return table
@@ -448,16 +466,16 @@ class Linears(Resized):
     tag = "linears"
 
     @classmethod
-    def sizes(cls, module: nn.Module) -> list[Any] | None:
+    def sizes(cls, module: nn.Module) -> list[int] | None:
         if not isinstance(module, nn.Linear):
             return None
         outputs, inputs = module.weight.shape
         return [inputs, outputs, module.bias is not None]
 
     @classmethod
-    def build(cls, place: Place, description: list[Any]) -> nn.Module:
+    def build(cls, place: Place, description: list[int]) -> nn.Module:
         inputs, outputs, bias = description
-        return nn.Linear(inputs, outputs, bias=bias)
+        return nn.Linear(inputs, outputs, bias=bool(bias))
 
 
 class Counts(Resized):
@@ -478,9 +496,10 @@ class Counts(Resized):
 
     @classmethod
     def build(cls, place: Place, description: dict[str, int]) -> nn.Module:
+        module: nn.Module = place.module
         for name, count in description.items():
-            setattr(place.module, name, count)
-        return place.module
+            setattr(module, name, count)
+        return module
 
 
 # In the order of building: blocks before the modules inside them, and heads after their embeddings. A module is of the
@@ -523,10 +542,10 @@ def put(model: nn.Module, name: str, module: nn.Module) -> None:
     setattr(model.get_submodule(parent), leaf, module)
 
 
-def describe(model: nn.Module, plain: nn.Module) -> dict[str, Any]:
+def describe(model: nn.Module, plain: nn.Module) -> Shapes:
     """Return the shapes that `reshape` needs to give a plain model those of this one."""
     others = dict(plain.named_modules())
-    found: dict[str, dict[str, Any]] = {kind.tag: {} for kind in KINDS}
+    found: dict[str, Shapes] = {kind.tag: {} for kind in KINDS}
     for name, module in model.named_modules():
         place = Place(model, name, module, others.get(name))
         for kind in KINDS:
@@ -536,7 +555,7 @@ def describe(model: nn.Module, plain: nn.Module) -> dict[str, Any]:
     return {kind.tag: list(found[kind.tag]) if kind.names_only else found[kind.tag] for kind in KINDS}
 
 
-def reshape(model: nn.Module, shapes: dict[str, Any]) -> None:
+def reshape(model: nn.Module, shapes: Shapes) -> None:
     """Give a new model the shapes of a compressed one; its weights are not set.
 
     Raises `ValueError` for modules of a kind that `KINDS` lacks.
@@ -555,7 +574,12 @@ def reshape(model: nn.Module, shapes: dict[str, Any]) -> None:
 def slimmed(base: type[transformers.PreTrainedModel]) -> type[transformers.PreTrainedModel]:
     """Return a transformers architecture's class whose instances take the shapes of `config.slimscope`."""
 
-    def __init__(self, config, *args, **kwargs):
+    def __init__(
+        self: transformers.PreTrainedModel,
+        config: transformers.PreTrainedConfig,
+        *args: Any,  # Any: as of the class
+        **kwargs: Any,  # Any: as of the class
+    ) -> None:
         base.__init__(self, config, *args, **kwargs)
         reshape(self, config.slimscope)
 

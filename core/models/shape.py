@@ -2,13 +2,25 @@
 
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 from core.errors import UserError, echo
 from core.specs import Frozen
 
+Config = Mapping[str, Any]  # Any: JSON, in which each architecture has fields of its own
+
+
+class _Family(TypedDict, total=False):
+    """The arguments of `_gated` in which families differ."""
+
+    qkv_bias: bool
+    qk_norm: Literal["head", "all"]
+    norms: int
+    tied: bool
+
+
 # Families whose block has q, k, v, o and a gated FFN; the value names further parameters.
-_GATED: dict[str, dict[str, Any]] = {
+_GATED: dict[str, _Family] = {
     "llama": {},
     "mistral": {},
     "phi3": {},
@@ -80,7 +92,7 @@ class ModelShape(Frozen):
         return tokens * (2 * self.block_weights + attention + (2 * self.vocabulary * self.hidden if head else 0))
 
 
-def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
+def shape_from_config(config: Config) -> ModelShape:
     """Return the shape that a configuration describes; raise `UserError` for a missing or invalid size."""
     config = _text(config)
     family = str(config.get("model_type", ""))
@@ -98,7 +110,7 @@ def shape_from_config(config: Mapping[str, Any]) -> ModelShape:
         raise UserError(f"The configuration of this {family or 'unnamed'} model lacks {error}.") from None
 
 
-def check_depth(config: Mapping[str, Any]) -> None:
+def check_depth(config: Config) -> None:
     """Raise `UserError` if a configuration has more than `MOST_LAYERS` layers or experts."""
     for name, value in config.items():
         if isinstance(value, dict):
@@ -109,19 +121,19 @@ def check_depth(config: Mapping[str, Any]) -> None:
                 raise UserError(f"The configuration has {name} = {echo(value)}; at most {MOST_LAYERS} are allowed.")
 
 
-def begins_windows(config: Mapping[str, Any]) -> bool:
+def begins_windows(config: Config) -> bool:
     """Return whether a model of this configuration needs its begin token at the start of every sequence."""
     return _text(config).get("model_type") in _BEGIN
 
 
-def _text(config: Mapping[str, Any]) -> dict[str, Any]:
+def _text(config: Config) -> Config:
     """Return the configuration of the language part, without null entries."""
     inner = config.get("text_config")
     config = {**config, **(inner if isinstance(inner, dict) else {})}
     return {name: value for name, value in config.items() if value is not None}
 
 
-def _facts(config, family: str) -> ModelShape:
+def _facts(config: Config, family: str) -> ModelShape:
     if family == "opt":
         return _opt(config)
     if family in _GPT:
@@ -129,7 +141,14 @@ def _facts(config, family: str) -> ModelShape:
     return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
 
 
-def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=False) -> ModelShape:
+def _gated(
+    config: Config,
+    known: bool,
+    qkv_bias: bool = False,
+    qk_norm: Literal["head", "all"] | None = None,
+    norms: int = 2,
+    tied: bool = False,
+) -> ModelShape:
     hidden, blocks, ffn = config["hidden_size"], config["num_hidden_layers"], config["intermediate_size"]
     heads, vocabulary = config["num_attention_heads"], config["vocab_size"]
     head = config.get("head_dim") or hidden // heads
@@ -155,7 +174,7 @@ def _gated(config, known: bool, qkv_bias=False, qk_norm=None, norms=2, tied=Fals
     )
 
 
-def _opt(config) -> ModelShape:
+def _opt(config: Config) -> ModelShape:
     hidden, positions, vocabulary = config["hidden_size"], config["max_position_embeddings"], config["vocab_size"]
     word = config.get("word_embed_proj_dim") or hidden
     # The position table has two more rows than positions.
@@ -165,7 +184,7 @@ def _opt(config) -> ModelShape:
     return _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
 
 
-def _gpt(config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelShape:
+def _gpt(config: Config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelShape:
     hidden, blocks, positions = (config[name] for name in names[:3])
     vocabulary, ffn = config["vocab_size"], config.get(names[3]) or 4 * hidden
     outside = (vocabulary + positions) * hidden + 2 * hidden

@@ -10,7 +10,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from core.cache import checksums, hub
 from core.cache.checksums import file_sha256
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+Loaded = TypeVar("Loaded")
 log = logging.getLogger(__name__)
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
@@ -113,13 +114,15 @@ def load_model(
 
     from core.models.loading import check_numbers, check_size, class_of, from_folder, sentences
     from core.models.parts import constraints, grids
+    from core.models.parts.blocks import move
 
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
 
     def load(folder: Path) -> "PreTrainedModel":
         encoder = encoder_of(read_json(folder / "config.json", source.id))
-        kind = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
+        # Any: the classes have no common base
+        kind: Any = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
         if source.kind != "wheel":
             check_size(AutoModelForCausalLM.from_config if encoder is None else kind, folder, source.id)
         model = from_folder(kind, folder, getattr(torch, dtype), source.id)
@@ -131,7 +134,8 @@ def load_model(
 
     model = _opened(source, progress, load)
     check_numbers(model, source.id)
-    return model.to(device).requires_grad_(False)
+    move(model, torch.device(device))
+    return model.requires_grad_(False)
 
 
 def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrainedTokenizerBase":
@@ -142,7 +146,9 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
 
     def load(folder: Path) -> "PreTrainedTokenizerBase":
         with sentences(f"The tokenizer of {source.id} could not be loaded"):
-            tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+                folder, local_files_only=True, trust_remote_code=False
+            )
         if begins_windows(read_json(folder / "config.json", source.id)):
             begin_windows(tokenizer)
         return tokenizer
@@ -153,9 +159,9 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
 def _opened(
     source: ModelSource,
     progress: Progress,
-    load: Callable[[Path], Any],
+    load: Callable[[Path], Loaded],
     reads: Callable[[str], bool] = lambda name: True,
-) -> Any:
+) -> Loaded:
     """Return `load(folder)` of the model's files; a damaged conversion of a wheel is converted again.
 
     `reads` is whether `load` reads a file of this name.

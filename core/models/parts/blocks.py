@@ -20,8 +20,11 @@ from core.models.parts.constraints import apply_constraint, constraint_of
 from core.models.parts.selection import selects
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
+Args = tuple[Any, ...]  # Any: a module's arguments depend on the architecture
+Kwargs = dict[str, Any]  # Any: as of `Args`
+Output = Tensor | tuple[Tensor, ...]  # of a block; hidden states come first
 # (role, pattern of the linear's name inside the block); the first match applies.
 ROLES = (
     ("qkv", r"(c_attn|qkv_proj|query_key_value|Wqkv)$"),
@@ -154,12 +157,12 @@ def by_block(linears: Iterable[Linear]) -> dict[int, list[Linear]]:
     return found
 
 
-def first(output: Any) -> Tensor:
+def first(output: Output) -> Tensor:
     """Return the hidden states of a block's output, which is a tensor or a tuple."""
     return output if isinstance(output, Tensor) else output[0]
 
 
-def text_config(model: PreTrainedModel) -> Any:
+def text_config(model: PreTrainedModel) -> PreTrainedConfig:
     """Return the configuration of the model's language part; its fields depend on the architecture."""
     return model.config.get_text_config()
 

@@ -63,15 +63,15 @@ def _like(
 ) -> nn.Module:
     """Return a convolution that strides, pads and dilates as `module` does, but only along the axes of `moves`."""
 
-    def along(values: Sequence[int] | str, neutral: int) -> Any:
+    def along(values: Sequence[int] | str, neutral: int) -> Any:  # Any: text or a tuple, which torch types by dimension
         if isinstance(values, str):  # padding that follows from the kernel's size
             return values
         return tuple(value if moving else neutral for value, moving in zip(values, moves, strict=True))
 
     weight = module.weight
-    kind: Any = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Conv1d
+    kind: Any = nn.Conv2d if isinstance(module, nn.Conv2d) else nn.Conv1d  # Any: torch types sizes by dimension
     with torch.device("meta"):
-        found = kind(
+        found: nn.Module = kind(
             kernel.shape[1] * groups,
             kernel.shape[0],
             tuple(kernel.shape[2:]),

@@ -80,7 +80,7 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
         )
     block = blocks.holder[index]
     inside = linears["o"].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0]
-    attention: Any = block.get_submodule(inside)  # of the architecture's own class
+    attention: Any = block.get_submodule(inside)  # Any: of the architecture's own class
     head_dim = attention.head_dim
     (queries, hidden), keys = linears["q"].shape, linears["k"].shape[0]
     return Units(
