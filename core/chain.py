@@ -23,7 +23,7 @@ from core.errors import ChainError, UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.registry import data_requirement, get_stage, settings_of
-from core.specs import Stage, TextWindows
+from core.specs import Scalar, Stage, TextWindows
 
 DENSE = "dense"
 MOST_STAGES = 20  # per chain, as the checks of the stage order take time
@@ -39,7 +39,7 @@ class StageRequest:
     name: str
     amount: Amount | None = None
     open: bool = False  # whether the amount is missing and a sweep fills it in
-    settings: Mapping[str, Any] = field(default_factory=dict)  # parameters; their values may be text
+    settings: Mapping[str, Scalar] = field(default_factory=dict)  # parameters; their values may be text
     layers: str | None = None
     text: TextWindows | None = None  # None: that of `ChainDefaults`
     seed: int | None = None
@@ -159,9 +159,10 @@ def _stage(reader: _Reader) -> StageRequest:
     if reader.take("@"):
         places["@"] = reader.place
         with stage.error_context("@"):
-            stage = replace(stage, **_amount(known, reader.take(f"{PLAIN}*")))
-    settings: dict[str, Any] = {}
-    given: dict[str, Any] = {}
+            amount = _amount(known, reader.take(f"{PLAIN}*"))
+            stage = replace(stage, amount=amount, open=amount is None)
+    settings: dict[str, Scalar] = {}
+    given: dict[str, Any] = {}  # Any: fields of `StageRequest`
     while reader.take(r"\s*,\s*"):
         place = reader.place
         parameter = reader.take(rf"(?:(?![=]){PLAIN})+")
@@ -180,21 +181,22 @@ def _stage(reader: _Reader) -> StageRequest:
     return replace(stage, settings=settings, **given)
 
 
-def _amount(method: type[Method], text: str) -> dict[str, Any]:
+def _amount(method: type[Method], text: str) -> Amount | None:
+    """Parse an amount; None if it is open."""
     if not method.takes_amount:
         raise UserError(f"{method.name} removes nothing, so it takes no amount; write it without the @.")
     if text == "":
-        return {"open": True}
+        return None
     if method.bit_choices or method.factor_choices:
-        return {"amount": exact_amount(method, text)}
+        return exact_amount(method, text)
     allowed = "a ratio such as 0.5" + (" or N:M such as 2:4" if method.supports_nm else "")
     if ":" in text:
         if not method.supports_nm:
             raise UserError(f"{method.label} does not support N:M sparsity; give a ratio, such as {method.name}@0.5.")
-        return {"amount": Pattern.parse(text)}
+        return Pattern.parse(text)
     if not NUMBER.fullmatch(text):
         raise UserError(f"{echo(text)} is not an amount of {method.name}; give {allowed}.")
-    return {"amount": Ratio(float(text))}
+    return Ratio(float(text))
 
 
 def exact_amount(method: type[Method], text: str) -> Amount:
@@ -232,7 +234,7 @@ def last_amount(stages: Sequence[StageRequest]) -> Amount | None:
     return next((stage.amount for stage in reversed(stages) if stage.amount is not None), None)
 
 
-def _given(method: type[Method], name: str, value: str) -> Any:
+def _given(method: type[Method], name: str, value: str) -> str | int | TextWindows:
     if name == "layers":
         return value
     if method.name == DENSE:
@@ -304,7 +306,7 @@ def _written(stage: Stage, amount: str, defaults: ChainDefaults) -> str:
     return "".join([stage.method, amount, *(f",{name}={quoted(value)}" for name, value in parts.items())])
 
 
-def plain(value: Any) -> str:
+def plain(value: Scalar) -> str:
     """Format a parameter's value for a chain, before quoting."""
     if isinstance(value, bool):
         return str(value).lower()

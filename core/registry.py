@@ -6,9 +6,8 @@ To add a stage, write its file and add a line here, or declare an entry point in
 import json
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
 
-from pydantic import ValidationError
+from pydantic import JsonValue, ValidationError
 
 from core import plugins
 from core.amount import Bits
@@ -49,7 +48,7 @@ from core.methods.unstructured.ria import RIA
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.models.catalogue import BY_ID
-from core.specs import Stage, canonical_json
+from core.specs import Scalar, Stage, canonical_json
 from core.training.base import Recovery
 from core.training.methods.distill_black import DistillBlack
 from core.training.methods.distill_white import DistillWhite
@@ -163,7 +162,7 @@ def _method(method: str, version: int, parameters: str) -> Method:
     return build_method(Stage(method=method, version=version, parameters=json.loads(parameters)))
 
 
-def settings_of(stage: Stage) -> dict[str, Any]:
+def settings_of(stage: Stage) -> dict[str, Scalar]:
     """Translate a stage's parameters to the current version; unchanged if this version lacks the method."""
     try:
         return get_stage(stage.method).settings_at(stage.version, stage.parameters)
@@ -171,7 +170,7 @@ def settings_of(stage: Stage) -> dict[str, Any]:
         return stage.parameters
 
 
-def all_parameters(stage: Stage) -> dict[str, Any]:
+def all_parameters(stage: Stage) -> dict[str, JsonValue]:
     """Return a stage's parameters with defaults; only the stored ones if this version lacks the method."""
     try:
         return get_stage(stage.method).Parameters.model_validate(settings_of(stage)).model_dump()

@@ -7,14 +7,14 @@ at a time, with the statistics of that linear's input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
 from core.errors import UserError, echo
 from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.terms import Citation, Family, Keeps, Place, Reads
-from core.specs import RatioKind, TextWindows, sha256
+from core.specs import RatioKind, Scalar, TextWindows, sha256
 
 if TYPE_CHECKING:
     from torch import Generator
@@ -71,7 +71,7 @@ class Method:
         return cls(parameters, seed)
 
     @classmethod
-    def parse_parameters(cls, settings: Mapping[str, Any]) -> MethodParameters:
+    def parse_parameters(cls, settings: Mapping[str, Scalar]) -> MethodParameters:
         """Validate parameters, whose values may be text; a `UserError` names the first invalid one."""
         fields = cls.Parameters.model_fields
         for name in settings:
@@ -93,11 +93,11 @@ class Method:
         return self.version
 
     @classmethod
-    def settings_at(cls, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def settings_at(cls, version: int, parameters: Mapping[str, Scalar]) -> dict[str, Scalar]:
         """Return the parameters that mean now what `parameters` meant at `version`."""
         return dict(parameters)
 
-    def stored_parameters(self) -> dict[str, Any]:
+    def stored_parameters(self) -> dict[str, Scalar]:
         """Return the parameters to store: those neither at their default nor implied by the version."""
         return self.parameters.model_dump(exclude_defaults=True)
 

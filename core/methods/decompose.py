@@ -15,7 +15,8 @@ TINY = 1e-4  # replaces the scale of an input that is always zero
 
 def spectrum(weight: Tensor, scale: Tensor | None) -> Tensor:
     """Return the squared singular values of a weight (out, in) times its scale, largest first, fp64."""
-    return torch.linalg.svdvals(_scaled(weight, scale)).double().square()
+    squares: Tensor = torch.linalg.svdvals(_scaled(weight, scale)).double().square()
+    return squares
 
 
 def truncate(weight: Tensor, scale: Tensor | None, rank: int) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ TYPES = {bool: "boolean", int: "integer", float: "number"}
 SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
-def type_of(field: FieldInfo) -> Any:
+def type_of(field: FieldInfo) -> Any:  # Any: a class, or a form such as Literal
     """Return the type of a parameter's value, such as `int` for `int | None`."""
     if isinstance(field.annotation, UnionType):
         (kind,) = (part for part in get_args(field.annotation) if part is not NoneType)

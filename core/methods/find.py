@@ -70,10 +70,13 @@ def exact_scale(low: Tensor, high: Tensor, bits: int, symmetric: bool, rule: Sca
         Scales, (out, groups); those of `signed` are negative where the upper end is the larger one.
     """
     if not symmetric:
-        return (high - low) / (2**bits - 1)
+        spread: Tensor = (high - low) / (2**bits - 1)
+        return spread
     if rule == "range":
-        return 2 * torch.maximum(high, -low) / (2**bits - 1)
-    return -torch.where(high > -low, high, low) / 2 ** (bits - 1)
+        largest: Tensor = 2 * torch.maximum(high, -low) / (2**bits - 1)
+        return largest
+    signed: Tensor = -torch.where(high > -low, high, low) / 2 ** (bits - 1)
+    return signed
 
 
 def _rounded_down(scale: Tensor) -> Tensor:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
+from core.specs import Scalar
 
 if TYPE_CHECKING:
     from core.models.parts.blocks import Linear
@@ -45,11 +46,11 @@ class SymmetricScales(Method):
         return self.version + (self._symmetric and self.parameters.grid == "signed")
 
     @classmethod
-    def settings_at(cls, version: int, parameters: Mapping[str, Any]) -> dict[str, Any]:
+    def settings_at(cls, version: int, parameters: Mapping[str, Scalar]) -> dict[str, Scalar]:
         by_range = version <= cls.version and cls(cls.parse_parameters(parameters))._symmetric
         return {**parameters, "grid": "range"} if by_range else dict(parameters)
 
-    def stored_parameters(self) -> dict[str, Any]:
+    def stored_parameters(self) -> dict[str, Scalar]:
         return {name: value for name, value in super().stored_parameters().items() if name != "grid"}
 
     @property

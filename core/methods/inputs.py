@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from core.methods.cost import Sum
 
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
     from core.models.parts.grids import Grid
+
+Computed = TypeVar("Computed")
+Plan = Mapping[str, int | None]  # of each linear by name: its rank or its bits
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class Statistics:
     tokens: int
     sums: Mapping[Sum, Tensor]
     generator: Generator | None = None  # on the CPU, for one linear; None unless the method declares `draws`
-    _memo: dict[str, Any] = field(default_factory=dict)
+    _memo: dict[str, Any] = field(default_factory=dict)  # Any: each name has a type of its own
 
     @property
     def sqnorm(self) -> Tensor:
@@ -71,11 +74,12 @@ class Statistics:
         mean = self.mean.double()
         return self.gram.double() / self.tokens - mean[:, None] * mean
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
+    def once(self, name: str, compute: Callable[[], Computed]) -> Computed:
         """Return `compute()`, evaluated once for all linears that share this input."""
         if name not in self._memo:
             self._memo[name] = compute()
-        return self._memo[name]
+        found: Computed = self._memo[name]
+        return found
 
 
 @dataclass

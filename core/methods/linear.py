@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
-from core.methods.inputs import Accumulator, Compressed, Statistics, Target
+from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.terms import Keeps
 from core.specs import TextWindows
 
@@ -53,7 +53,7 @@ class LinearMethod(Method):
         """Return the accumulator of a dense linear's gradients, for one tensor; only with `observes_gradients`."""
         raise NotImplementedError
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Plan all linears before the first is compressed; return the `plan` of each by name.
 
         `observed` holds the observation of each dense linear by name.
@@ -69,7 +69,7 @@ class LinearMethod(Method):
         """
         return {}
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         """Compress one linear.
 
         Args:

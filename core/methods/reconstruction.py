@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.inputs import Target
+from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
 from core.specs import TextWindows
 
@@ -24,7 +24,7 @@ class Reconstruction(LinearMethod):
     takes_amount = False
     preserves = "all"
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if no linear is masked."""
         from core.models.parts.constraints import constraint_of
 

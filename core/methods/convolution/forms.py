@@ -114,7 +114,8 @@ def spectrum(matrices: Tensor) -> Tensor:
     """Return the squared singular values of matrices (batch, m, n), largest first, summed over the batch, fp64."""
     import torch
 
-    return torch.linalg.svdvals(matrices).double().square().sum(0)
+    squares: Tensor = torch.linalg.svdvals(matrices).double().square().sum(0)
+    return squares
 
 
 def truncate(matrices: Tensor, rank: int) -> tuple[Tensor, Tensor]:

@@ -88,7 +88,7 @@ class TensorTrain(EmbeddingMethod):
     Parameters = TensorTrainParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
-        return DECOMPOSITION * shape.vocabulary * shape.hidden**1.5
+        return float(DECOMPOSITION * shape.vocabulary * shape.hidden**1.5)
 
     def factored(
         self, table: Tensor, factor: float, progress: Callable[[int, int], None]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.parameters import MethodParameters
 
@@ -53,7 +53,7 @@ class LowRank(LinearMethod):
 
         return spectrum(weight, self._scale(statistics)[0])
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         from core.methods.lowrank.ranks import global_ranks, uniform_ranks
 
         shapes = {linear.name: linear.shape for linear in linears}
@@ -61,7 +61,7 @@ class LowRank(LinearMethod):
             return global_ranks(shapes, observed, target.ratio)
         return uniform_ranks(shapes, target.ratio)
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.decompose import truncate
 
         if plan is None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from core.methods.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
-from core.methods.inputs import Target
+from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Keeps, Place
@@ -52,7 +52,7 @@ class QuantisedMethod(LinearMethod):
         """Return the number of inputs that share a scale."""
         return self.parameters.group_size or inputs
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if the groups do not divide a linear's inputs."""
         check_groups(linears, self.parameters.group_size)
         return {}

@@ -9,7 +9,7 @@ requested mean of bits, see `core.methods.quantised.rounding_losses`.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ from core.amount import Bits
 from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
 from core.methods.groups import SymmetricScales
-from core.methods.inputs import Accumulator, Compressed, Statistics, Target
+from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.quantised.rounding_losses import RoundingLosses
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.amount import Amount
+    from core.methods.hessian import Factor
     from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
     from core.models.shape import ModelShape
@@ -110,7 +111,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         import torch
 
         from core.methods.hessian import factorise
@@ -123,7 +124,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         def find(part: Tensor) -> Grid:
             return self.find(part, bits)
 
-        def factored() -> tuple[Tensor, Any]:
+        def factored() -> tuple[Tensor, Factor]:
             order = self._order(statistics.gram.diagonal(), group)
             return order, factorise(statistics.gram[order][:, order], how.damping)
 
@@ -175,15 +176,13 @@ class MixedGPTQ(GPTQ):
     def accumulator(self) -> Accumulator:
         return RoundingLosses(self.bit_choices, self.find)
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Return the bits of each linear by name."""
         from core.methods.quantised.allocation import allocate_bits
 
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}
-        return dict(
-            allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits)
-        )
+        return allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits)
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None:

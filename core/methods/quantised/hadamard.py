@@ -15,9 +15,11 @@ def random_rotation(width: int, seed: int) -> Tensor:
     draw = torch.Generator().manual_seed(seed)
     plain = hadamard(width)
     if plain is None:
-        return torch.linalg.qr(torch.randn(width, width, generator=draw, dtype=torch.float64)).Q
+        drawn: Tensor = torch.linalg.qr(torch.randn(width, width, generator=draw, dtype=torch.float64)).Q
+        return drawn
     signs = 2.0 * torch.randint(2, (width,), generator=draw) - 1
-    return signs[:, None].double() * plain / width**0.5
+    rotation: Tensor = signs[:, None].double() * plain / width**0.5
+    return rotation
 
 
 def hadamard(order: int) -> Tensor | None:

@@ -7,7 +7,7 @@ shrinkage of the errors in an l_p norm with the mean that fits the rest.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
@@ -72,7 +72,7 @@ class HQQ(QuantisedMethod):
     parameters: HQQParameters
     Parameters = HQQParameters
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.quantised.half_quadratic import fitted
 
         grid = fitted(

@@ -6,7 +6,7 @@ section 2.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -69,7 +69,7 @@ class RTN(SymmetricScales, QuantisedMethod):
         tables = isinstance(parameters, RTNParameters) and parameters.on == "embedding"
         return (RTNOfTables if tables else RTN)(parameters, seed)
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         return self._rounded(weight, target)
 
     def _rounded(self, weight: Tensor, target: Target) -> Compressed:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.methods.quantised.blocks import BlockView
-from core.models.parts.blocks import first
+from core.models.parts.blocks import Args, Kwargs, Output, first
 from core.models.parts.folds import Fold
 
 LEAST = 1e-4  # smallest scale, before normalisation
@@ -24,7 +23,7 @@ Round = Callable[[Tensor], Tensor]  # rounds a weight (out, in) to its grid
 class Inspected:
     """Recorded calls of the modules whose outputs judge scales: arguments and outputs."""
 
-    calls: list[tuple[nn.Module, tuple[Any, ...], dict[str, Any], Tensor]] = field(default_factory=list)
+    calls: list[tuple[nn.Module, Args, Kwargs, Tensor]] = field(default_factory=list)
 
     def loss(self) -> float:
         """Return the sum of squared changes of the outputs with the current weights."""
@@ -38,7 +37,7 @@ def inspect(view: BlockView, modules: Sequence[nn.Module], parts: int) -> Inspec
     """Record the calls of a block's modules on the first micro-batches."""
     found = Inspected()
 
-    def look(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+    def look(module: nn.Module, args: Args, kwargs: Kwargs, output: Output) -> None:
         found.calls.append((module, args, kwargs, first(output)))
 
     with ExitStack() as stack:
@@ -78,7 +77,8 @@ def best_scales(fold: Fold, size: Tensor, judged: Inspected, round_to: Round, st
 def powers(size: Tensor, exponent: float) -> Tensor:
     """Return size^exponent, (in,), divided by the geometric mean of its extremes; all 1 for exponent 0."""
     scales = size.pow(exponent).clamp_min(LEAST)
-    return scales / (scales.max() * scales.min()).sqrt()
+    balanced: Tensor = scales / (scales.max() * scales.min()).sqrt()
+    return balanced
 
 
 def clipped(weight: Tensor, inputs: Tensor, group: int, round_to: Round) -> Tensor:
@@ -95,4 +95,5 @@ def clipped(weight: Tensor, inputs: Tensor, group: int, round_to: Round) -> Tens
         error = ((lost @ gram) * lost).sum(-1).T[..., None]  # (out, groups, 1)
         better = error < least
         best, least = torch.where(better, limit, best), torch.where(better, error, least)
-    return groups.clamp(-best, best).flatten(1)
+    narrowed: Tensor = groups.clamp(-best, best).flatten(1)
+    return narrowed

@@ -93,9 +93,10 @@ class LLMPruner(_Declared, GradientUnitMethod):
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> StructuredMethod:
         kinds = {"block": cls, "channel": LLMPrunerChannels, "layer": LLMPrunerLayers}
-        return kinds[cls(parameters).parameters.granularity](parameters, seed)
+        method: StructuredMethod = kinds[cls(parameters).parameters.granularity](parameters, seed)
+        return method
 
-    def _scores(self, view: StructuredBlockView):
+    def _scores(self, view: StructuredBlockView) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         from core.methods.structured.taylor import element_scores, unit_scores
 
         taylor = self.parameters.taylor

@@ -147,7 +147,7 @@ def split_ranks(sizes: Mapping[str, tuple[int, int]], kept: float, value_share: 
 def channel_scores(view: StructuredBlockView) -> Tensor:
     """Return the importance of each FFN channel, (channels,), equation 9: norms of |W| times its input norms."""
     inputs = view.inputs["up"].sqnorm.sqrt()
-    score = view.weight("down").norm(dim=0) * view.inputs["down"].sqnorm.sqrt()
+    score: Tensor = view.weight("down").norm(dim=0) * view.inputs["down"].sqnorm.sqrt()
     for role in view.ffn_roles:
         score = score + (view.weight(role) * inputs).norm(dim=1)
     return score

@@ -61,4 +61,5 @@ class SliceGPT(SliceMethod):
         """Return the first principal directions."""
         import torch
 
-        return torch.linalg.eigh(scatter).eigenvectors.flip(1)[:, :width]
+        directions: Tensor = torch.linalg.eigh(scatter).eigenvectors.flip(1)[:, :width]
+        return directions

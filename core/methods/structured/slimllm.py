@@ -186,7 +186,7 @@ def channel_scores(view: StructuredBlockView) -> Tensor:
     scatter = down @ statistics.covariance @ down.T * statistics.tokens  # (hidden, hidden)
     variances, directions = torch.linalg.eigh(scatter)
     weights = torch.sigmoid(variances.abs() / variances.abs().mean())  # (hidden,)
-    score = statistics.sqnorm.double().sqrt() * ((directions * weights).T @ down).norm(dim=0)
+    score: Tensor = statistics.sqnorm.double().sqrt() * ((directions * weights).T @ down).norm(dim=0)
     norms = view.inputs["up"].sqnorm.double().sqrt()  # (hidden,)
     for role in view.ffn_roles:
         score = score + (view.weight(role).double() * norms).norm(dim=1)

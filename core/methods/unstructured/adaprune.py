@@ -7,7 +7,7 @@ matrix of its inputs; the paper runs Adam on batches of inputs instead.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -84,7 +84,7 @@ class AdaPrune(Reconstruction):
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.hessian import check_finite
         from core.methods.unstructured.reconstruct import reconstruct
 

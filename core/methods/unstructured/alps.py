@@ -8,7 +8,7 @@ re-solved by `core.methods.unstructured.reconstruct`, whose preconditioner is th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -103,7 +103,7 @@ class ALPS(ByHessian):
         widest = max(shape.hidden, shape.ffn)
         return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn + 8 * 4 * widest**2
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.masks import pattern_mask, smallest_mask, zeros_lowest
         from core.methods.unstructured.admm import alternate
         from core.methods.unstructured.reconstruct import reconstruct

@@ -12,12 +12,12 @@ fp32 removed the same weights as fp64. Its costs were off by a share of less tha
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from core.errors import UserError
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
@@ -86,7 +86,7 @@ class OBS(ByHessian):
     parameters: OBSParameters
     Parameters = OBSParameters
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if blocks do not divide a linear's inputs or are combined with an N:M pattern."""
         block = self.parameters.block
         if target.pattern and block > 1:
@@ -109,7 +109,7 @@ class OBS(ByHessian):
         widest = max(shape.hidden, shape.ffn)
         return super().memory(shape, text, item) + 4 * max(WORK_BYTES, 4 * widest**2) + 8 * 4 * widest**2
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         import torch
 
         from core.methods.unstructured.surgeon import prune

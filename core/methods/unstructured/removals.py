@@ -95,7 +95,7 @@ def _cover(inverse: Tensor, held: Tensor, gone: Tensor, block: int) -> Tensor:
 
 def _closed(gone: Tensor, block: int, pattern: Groups | None) -> Tensor:
     """Return a mask (out, places) of the blocks that must not be removed."""
-    closed = gone.unflatten(1, (-1, block)).all(2)
+    closed: Tensor = gone.unflatten(1, (-1, block)).all(2)
     if pattern:
         kept, group = pattern
         full = gone.unflatten(1, (-1, group)).sum(2) >= group - kept
@@ -105,9 +105,11 @@ def _closed(gone: Tensor, block: int, pattern: Groups | None) -> Tensor:
 
 def _root(blocks: Tensor) -> Tensor:
     """Return the lower factor of each block (..., block, block)."""
-    return blocks.sqrt() if blocks.shape[-1] == 1 else torch.linalg.cholesky_ex(blocks).L
+    root: Tensor = blocks.sqrt() if blocks.shape[-1] == 1 else torch.linalg.cholesky_ex(blocks).L
+    return root
 
 
 def _divided(root: Tensor, right: Tensor) -> Tensor:
     """Return the inverse of each root (..., block, block) times `right` (..., block, n)."""
-    return right / root if root.shape[-1] == 1 else torch.linalg.solve_triangular(root, right, upper=False)
+    found: Tensor = right / root if root.shape[-1] == 1 else torch.linalg.solve_triangular(root, right, upper=False)
+    return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from core.methods.cost import Sum
 from core.methods.inputs import Compressed, Statistics, Target
@@ -36,7 +36,7 @@ class ScoreMethod(Allocated):
         known: dict[Sum, Tensor] = {} if observed is None else {"sqnorm": observed.to(weight.device)}
         return self.score(weight, Statistics(1, known, generator))
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
 
         score = zeros_lowest(self.score(weight, statistics), target.zeros)  # (out, in)

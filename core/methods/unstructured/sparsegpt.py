@@ -10,7 +10,7 @@ update direction of OBS.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -27,7 +27,7 @@ from core.methods.groups import (
     SymmetricScales,
     check_groups,
 )
-from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.terms import Citation, Place
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
@@ -105,7 +105,7 @@ class SparseGPT(SymmetricScales, ByHessian):
     def quantised_places(self) -> frozenset[Place]:
         return frozenset() if self.parameters.bits is None else self.modifies
 
-    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> dict[str, Any]:
+    def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if scale groups do not divide the inputs, or overlap columns that are masked together."""
         size = self.parameters.group_size
         if self.quantised_places and size:
@@ -121,7 +121,7 @@ class SparseGPT(SymmetricScales, ByHessian):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + solving(shape)
 
-    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: Any = None) -> Compressed:
+    def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.sweep import sweep
 
         rounding = self._rounding(weight.shape[1])
