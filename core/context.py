@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from core.models.sources import ModelSource
+    from core.models.source import ModelSource
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Context:
     device: torch.device
     progress: Progress = silent
     dense: ModelSource | None = None  # the uncompressed model
-    tokenizer: Any = None
+    tokenizer: Any = None  # Any: None for an encoder, whose stages read no text
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
 from pathlib import Path
+from typing import Any
 
 from core.cache.folders import put
 from core.errors import UserError, echo
@@ -122,8 +123,8 @@ def _reporter(report: Callable[[int], None]) -> type:
     from huggingface_hub.utils import tqdm
 
     class Reporter(tqdm):
-        def __init__(self, *args, **kwargs):
-            super().__init__(*args, **{**kwargs, "disable": True})
+        def __init__(self, *args: Any, **kwargs: Any):  # Any: as of tqdm
+            tqdm.__init__(self, *args, **{**kwargs, "disable": True})
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from safetensors.torch import load, save
 from torch import Tensor
@@ -20,6 +20,14 @@ from core.specs import Stage, canonical_json, sha256
 ROOT = "linears"
 
 
+class Facts(TypedDict):
+    """The facts about a finished linear."""
+
+    damping: float | None
+    note: str | None
+    seconds: float
+
+
 class Finished:
     """The finished linears of a stage on the variant with the key `before`; without a key nothing is cached."""
 
@@ -28,7 +36,7 @@ class Finished:
         if before is not None:
             self.folder = cache_dir() / ROOT / sha256(before, canonical_json(stage.model_dump(exclude_none=True)))
 
-    def read(self, name: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    def read(self, name: str) -> tuple[dict[str, Tensor], Facts] | None:
         """Return the tensors (on the CPU) and facts of a linear; None if they are not cached or damaged."""
         content = self.folder and read_small(self.folder / sha256(name))
         if not content:
@@ -36,7 +44,7 @@ class Finished:
         facts, _, tensors = content.partition(b"\n")
         return load(tensors), json.loads(facts)
 
-    def write(self, name: str, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def write(self, name: str, tensors: dict[str, Tensor], facts: Facts) -> None:
         """Cache the tensors and facts of a linear if the disk has room."""
         if self.folder is None:
             return

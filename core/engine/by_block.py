@@ -55,7 +55,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
             grid = quantised.after.grid
             if grid is not None:
                 set_grid(linear.module, grid)
-            bits, note = grid and grid.bits, quantised.after.note
+            bits, note = None if grid is None else grid.bits, quantised.after.note
             reports.append(report(linear, error=error, seconds=seconds, bits=bits, note=note))
             context.progress("compress", len(reports), len(linears), linear.name)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.context import Context, StageInput, StageResult
 from core.errors import UserError
+from core.evaluation.layers import ReportFields
 from core.methods.convolution.allocation import Cut, Options
 from core.methods.convolution.base import ConvMethod
 from core.models.modeling_slimscope import put
@@ -49,14 +50,17 @@ def decompose_convolutions(
     for done, one in enumerate(convolutions):
         context.progress("compress", total + done, 2 * total, one.name)
         cut = plan[one.name]
-        fields: dict[str, Any] = {"sparsity": 0.0, "error": 0.0, "error_kind": "weight"}
-        fields |= {"note": _note_whole(one, options[one.name])} if cut is None else _decompose(model, method, one, cut)
-        reports.append(LayerReport(name=one.name, block=done, role=CONVOLUTION, shape=one.shape, **fields))
+        fields: ReportFields = {"shape": one.shape, "sparsity": 0.0, "error": 0.0, "error_kind": "weight"}
+        if cut is None:
+            fields["note"] = _note_whole(one, options[one.name])
+        else:
+            fields |= _decompose(model, method, one, cut)
+        reports.append(LayerReport(name=one.name, block=done, role=CONVOLUTION, **fields))
     context.progress("compress", 2 * total, 2 * total, "")
     return StageResult(reports)
 
 
-def _decompose(model: PreTrainedModel, method: ConvMethod, one: Convolution, cut: Cut) -> dict[str, Any]:
+def _decompose(model: PreTrainedModel, method: ConvMethod, one: Convolution, cut: Cut) -> ReportFields:
     """Replace a convolution with two; return the fields of its report."""
     started, kernel = time.perf_counter(), one.kernel.float()
     pair, error = method.compress(kernel, one.module.groups, cut)

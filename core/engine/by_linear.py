@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -23,8 +23,8 @@ from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walk_modes import make_walker
 from core.engine.walker import Compress
 from core.errors import UserError
-from core.evaluation.layers import relative_error, report
-from core.methods.inputs import Compressed, Statistics, Target
+from core.evaluation.layers import ReportFields, relative_error, report
+from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.levels import level_shares
 from core.methods.linear import LinearMethod
 from core.methods.reconstruction import Reconstruction
@@ -143,7 +143,7 @@ class _Work:
     method: LinearMethod
     target: Target
     shares: Mapping[str, float]  # by linear name, where the ratio differs from the target's
-    plan: dict[str, Any]
+    plan: Plan
     dense: DenseWeights
     finished: Finished
     total: int
@@ -172,21 +172,18 @@ class _Work:
             set_constraint(linear.module, result.zeros, self.target.pattern)
         if result.grid is not None:
             set_grid(linear.module, result.grid)
-        more: dict[str, Any] = {"bits": result.grid.bits if result.grid else None}
+        fields: ReportFields = {
+            "error": error,
+            "error_kind": "weight" if sample is None else "output",
+            "bits": result.grid.bits if result.grid else None,
+            "damping": result.damping,
+            "note": result.note,
+        }
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))
-            more["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / before.numel()
-        self.reports.append(
-            report(
-                linear,
-                error=error,
-                error_kind="weight" if sample is None else "output",
-                damping=result.damping,
-                seconds=round(time.perf_counter() - started + reused_seconds, 4),
-                note=result.note,
-                **more,
-            )
-        )
+            fields["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / before.numel()
+        fields["seconds"] = round(time.perf_counter() - started + reused_seconds, 4)
+        self.reports.append(report(linear, **fields))
         self.progress("compress", len(self.reports), self.total, linear.name)
 
     def _result(self, linear: Linear, statistics: Statistics, target: Target) -> tuple[Compressed, float]:

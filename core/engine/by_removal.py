@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from core.context import Context, StageInput, StageResult
 from core.engine.observe import collect_block_views
-from core.evaluation.layers import unit_reports
+from core.evaluation.layers import ReportFields, unit_reports
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod
 from core.models.parts.blocks import find_blocks
 from core.models.parts.depth import keep_blocks, keep_hidden
@@ -24,7 +24,7 @@ def remove_blocks(
         return StageResult([])
     kept = method.keep_blocks(views, given.share)
     keep_blocks(model, find_blocks(model), kept)
-    removed = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
+    removed: ReportFields = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
     reports = []
     for view in views:
         more = {} if view.units.block in kept else dict.fromkeys(view.units.linears, removed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from core.context import Context, StageInput, StageResult
 from core.engine.observe import collect_block_views
 from core.engine.walk_modes import make_walker
-from core.evaluation.layers import relative_error, unit_reports
+from core.evaluation.layers import ReportFields, relative_error, unit_reports
 from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
 from core.methods.structured.budget import Removal
@@ -90,7 +90,7 @@ class _Work:
         self.reports: list[LayerReport] = []
         self.heads: dict[int, HeadChoice] = {}
         self.cut: dict[int, ChannelChoice] = {}
-        self.report_fields: dict[str, dict[str, Any]] = {}  # by linear name
+        self.report_fields: dict[str, ReportFields] = {}  # by linear name
         self.started = time.perf_counter()
         progress("compress", 0, len(views), "")
 
@@ -174,8 +174,10 @@ class _FactoringWork(_Work):
 
     method: FactoredUnitMethod
 
-    def __init__(self, *args: Any):
-        super().__init__(*args)
+    def __init__(
+        self, method: UnitMethod, views: Sequence[StructuredBlockView], removals: Sequence[Removal], progress: Progress
+    ):
+        super().__init__(method, views, removals, progress)
         self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by linear name
 
     @staticmethod

@@ -35,7 +35,7 @@ from core.window_start import start_protocol
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
@@ -46,6 +46,7 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     reuse_freed_memory()
     check_revision(spec.variant)
     source = identify_again(spec.variant.model, spec.variant.revision)
+    # Any: None for an encoder, which reads no text
     tokenizer: Any = None if encoder_of(config_of(source)) else load_tokenizer(source, progress)
     _check_identity(spec)
     result = store.get(spec.variant.key)
@@ -59,7 +60,9 @@ def execute(spec: RunSpec, store: Store, progress: Progress) -> Result:
     return stored
 
 
-def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
+def _measured(
+    spec: RunSpec, tokenizer: PreTrainedTokenizerBase, store: Store, progress: Progress
+) -> tuple[PreTrainedModel, Result]:
     """Create the variant, measure perplexity, tasks and latency, and return the model and its unmeasured result."""
     # Read all texts first, so that a short or missing one fails before any computation.
     texts = {p: evaluation_windows(p.corpus, tokenizer, p.window, p.windows, p.spread) for p in spec.perplexity}
@@ -78,7 +81,9 @@ def _measured(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -
     return model, result
 
 
-def make(spec: RunSpec, tokenizer: Any, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:
+def make(
+    spec: RunSpec, tokenizer: PreTrainedTokenizerBase | None, store: Store, progress: Progress
+) -> tuple[PreTrainedModel, Result]:
     """Create the variant or load it from the cache, store its result, and return the model, on the CPU, and the result.
 
     Raises:
@@ -107,7 +112,7 @@ def _check_identity(spec: RunSpec) -> None:
 
 def _perplexities(
     model: PreTrainedModel,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     texts: Mapping[Perplexity, Tensor],
     dtype: str,
     device: str,
@@ -129,7 +134,12 @@ def _perplexities(
 
 
 def _tasks(
-    model: PreTrainedModel, tokenizer: Any, spec: RunSpec, result: Result, store: Store, progress: Progress
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    spec: RunSpec,
+    result: Result,
+    store: Store,
+    progress: Progress,
 ) -> None:
     from core.evaluation.fewshot.dense import DenseModel
     from core.evaluation.zeroshot import evaluate

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.parts.blocks import Blocks, first, move
+from core.models.parts.blocks import Args, Blocks, Kwargs, Output, first, move
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 class Call:
     """Arguments of one block after the hidden states."""
 
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
+    args: Args
+    kwargs: Kwargs
 
     def to(self, device: torch.device) -> Call:
         return Call(_to(self.args, device), _to(self.kwargs, device))
@@ -40,7 +40,7 @@ class Recording:
     calls: list[Call]  # one per block
 
 
-def _to(value: Any, device: torch.device) -> Any:
+def _to(value: Any, device: torch.device) -> Any:  # Any: an argument of any type
     """Move the tensors in nested arguments to a device."""
     if isinstance(value, Tensor):
         return value.to(device)
@@ -60,19 +60,19 @@ class _Stub(nn.Module):
         self._calls = calls
         self._extras = extras
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> Any:  # Any: of the block
         try:
             return super().__getattr__(name)
         except AttributeError:
             return getattr(self._original[0], name)  # models read a block's attention type
 
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
+    def forward(self, *args: Any, **kwargs: Any) -> Tensor | tuple[Tensor | None, ...]:  # Any: the block's arguments
         hidden, call = split_hidden(args, kwargs)
         self._calls.append(call)
         return hidden if self._extras is None else (hidden, *[None] * self._extras)
 
 
-def split_hidden(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Tensor, Call]:
+def split_hidden(args: Args, kwargs: Kwargs) -> tuple[Tensor, Call]:
     """Split a block's arguments into the hidden states and the rest."""
     if args:
         return args[0], Call(args[1:], kwargs)
@@ -103,7 +103,7 @@ class Recorder:
     @torch.no_grad()
     def _output_form(self) -> int | None:
         """Return the number of values that a block returns after the hidden states; None for a bare tensor."""
-        outputs: list[Any] = []
+        outputs: list[Output] = []
         handle = self.blocks.holder[0].register_forward_hook(lambda module, args, output: outputs.append(output))
         try:
             tokens = torch.zeros(1, 2, dtype=torch.long, device=next(self.model.parameters()).device)
@@ -140,7 +140,7 @@ class Recorder:
     def entered(self, index: int, hidden: Tensor) -> Iterator[None]:
         """Make the model run only from block `index` on, with `hidden` (sequences, tokens, hidden) as its input."""
 
-        def enter(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        def enter(module: nn.Module, args: Args, kwargs: Kwargs) -> tuple[Args, Kwargs]:
             _, call = split_hidden(args, kwargs)
             return (hidden, *call.args), call.kwargs
 

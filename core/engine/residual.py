@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
 from core.engine.recorder import Recorder
 from core.errors import UserError
-from core.models.modeling_slimscope import norm_eps
+from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks, first
 from core.models.parts.units import Units
 
@@ -39,7 +39,7 @@ def like(weight: Tensor, value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.to(weight.dtype), weight.requires_grad)
 
 
-def block_submodules(block: nn.Module, unit: Units) -> dict[str, Any]:
+def block_submodules(block: nn.Module, unit: Units) -> Parts:
     """Return the names of a block's attention, of the norms before attention and FFN, and of the FFN's modules."""
     children = dict(block.named_children())
     attention = next(name for name, child in children.items() if child is unit.attention)
@@ -63,9 +63,7 @@ def block_submodules(block: nn.Module, unit: Units) -> dict[str, Any]:
     return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
 
 
-def check_blocks(
-    blocks: Blocks, parts: dict[str, Any], windows: Tensor, recorder: Recorder, device: torch.device
-) -> None:
+def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Recorder, device: torch.device) -> None:
     """Raise `UserError` unless the first block computes x + f(norm(x)) twice, with an RMS norm or a LayerNorm."""
     [recording] = recorder.record([windows[:1, :64]])
     block = blocks.holder[0].to(device)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from statistics import mean, stdev
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
@@ -20,11 +20,13 @@ from core.specs import SensitivityScan, VariantSpec
 from core.window_start import start_protocol
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from core.progress import Progress
 
 
 def sensitivities(
-    variant: VariantSpec, wanted: SensitivityScan, tokenizer: Any, device: str, progress: Progress
+    variant: VariantSpec, wanted: SensitivityScan, tokenizer: PreTrainedTokenizerBase, device: str, progress: Progress
 ) -> list[Measurement]:
     """Measure the sensitivity of each part in nats per token, with the standard error of the paired differences."""
     started = time.perf_counter()

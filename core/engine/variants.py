@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -28,6 +28,7 @@ from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.errors import CancelledError, UserError
 from core.evaluation.footprint import footprint
+from core.fields import Details
 from core.models.facts import dense_sizes
 from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
@@ -45,7 +46,7 @@ from core.training.apply import check_training
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ REPORT = "result.json"
 
 def make_variant(
     spec: VariantSpec,
-    tokenizer: Any,  # None if the model is no language model
+    tokenizer: PreTrainedTokenizerBase | None,  # None if the model is no language model
     device: str,
     progress: Progress,
     fresh: bool = False,
@@ -200,14 +201,14 @@ def _cache(model: PreTrainedModel, result: Result) -> None:
     keep(cached_variant(result.variant.key), size, write)
 
 
-def describe(spec: VariantSpec, made: tuple[dict[str, Any], ...] = ()) -> Variant:
+def describe(spec: VariantSpec, made: tuple[Details, ...] = ()) -> Variant:
     """Describe a variant for its results; `made` contains the circumstances of each stage."""
     return Variant(
         key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, stage_runs=made
     )
 
 
-def circumstances(seconds: float | None, device: str) -> dict[str, Any]:
+def circumstances(seconds: float | None, device: str) -> Details:
     """Return the circumstances of a computation: seconds, peak memory in bytes, device, versions and time."""
     if device.startswith("cuda"):
         peak, name = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_name(device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -13,16 +13,31 @@ from core.models.parts.units import Units
 from core.results import LayerReport
 
 
-def report(linear: Linear, **more: Any) -> LayerReport:
+class ReportFields(TypedDict, total=False):
+    """Fields of a report that follow from the stage."""
+
+    shape: tuple[int, int]
+    sparsity: float
+    error: float | None
+    error_kind: Literal["output", "weight"]
+    bits: int | None
+    damping: float | None
+    seconds: float
+    note: str | None
+
+
+def report(linear: Linear, **more: Unpack[ReportFields]) -> LayerReport:
     """Return the report of a linear with its sparsity; `more` adds or replaces fields."""
     if "sparsity" not in more:
         more["sparsity"] = (linear.weight == 0).sum().item() / linear.weight.numel()
-    known = {"name": linear.name, "block": linear.block, "role": linear.role, "shape": tuple(linear.weight.shape)}
-    return LayerReport(**{**known, **more})
+    if "shape" not in more:
+        outputs, inputs = linear.weight.shape
+        more["shape"] = outputs, inputs
+    return LayerReport(name=linear.name, block=linear.block, role=linear.role, **more)
 
 
 def unit_reports(
-    units: Units, before: Mapping[str, int], seconds: float = 0.0, more: Mapping[str, dict[str, Any]] | None = None
+    units: Units, before: Mapping[str, int], seconds: float = 0.0, more: Mapping[str, ReportFields] | None = None
 ) -> list[LayerReport]:
     """Return the reports of a block's linears after the removal of units.
 
@@ -33,17 +48,12 @@ def unit_reports(
         more: Fields to add or replace, by role.
     """
     each = round(seconds / len(before), 4)
-    return [
-        report(
-            linear,
-            **{
-                "sparsity": 1 - linear.weight.numel() / before[role],
-                "seconds": each,
-                **(more or {}).get(role, {}),
-            },
-        )
-        for role, linear in units.linears.items()
-    ]
+    reports = []
+    for role, linear in units.linears.items():
+        fields: ReportFields = {"sparsity": 1 - linear.weight.numel() / before[role], "seconds": each}
+        fields |= (more or {}).get(role, {})
+        reports.append(report(linear, **fields))
+    return reports
 
 
 def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None, bias: Tensor | None = None) -> float:
@@ -63,4 +73,4 @@ def relative_error(dense: Tensor, compressed: Tensor, sample: Tensor | None, bia
     if bias is not None:
         error -= bias.float()
     whole = torch.linalg.vector_norm(inputs @ dense.float().T)
-    return ((torch.linalg.vector_norm(error) / whole) ** 2).item()
+    return float(((torch.linalg.vector_norm(error) / whole) ** 2).item())
