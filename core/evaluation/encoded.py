@@ -19,6 +19,8 @@ from core.cache.folders import read_small, write_small
 from core.specs import sha256
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from core.evaluation.scorer import SharedPrefixLM
 
 
@@ -65,7 +67,7 @@ def encode(
     return encoded
 
 
-def tokenizer_hash(tokenizer) -> str:
+def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """Return the sha256 of everything that determines how a tokenizer splits a text."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     state = backend.to_str() if backend is not None else repr(sorted(tokenizer.get_vocab().items()))

@@ -126,7 +126,7 @@ def _tables_macs(model: PreTrainedModel) -> int:
     lookups = MAC_TOKENS * table.row_macs if isinstance(table, FactoredEmbedding) else 0
     if isinstance(head, FactoredHead):
         return lookups + head.table.head_macs(MAC_TOKENS)
-    return lookups + MAC_TOKENS * head.get_parameter("weight").numel()
+    return lookups + MAC_TOKENS * int(head.get_parameter("weight").numel())
 
 
 def _attention_macs(linears: list[Linear]) -> int:

@@ -20,7 +20,9 @@ from core.progress import Progress
 from core.results import Measurement
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from torch import Tensor
+    from transformers import Cache, PreTrainedModel
+    from transformers.modeling_outputs import CausalLMOutputWithPast
 
 PROMPT = 512  # tokens
 DECODED = 32  # tokens
@@ -42,19 +44,20 @@ def latency(model: PreTrainedModel, dtype: str, progress: Progress) -> list[Meas
     for index, batch in enumerate(BATCHES):
         prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
 
-        def prefill(prompt=prompt):
-            return model(input_ids=prompt, use_cache=True, logits_to_keep=1)
+        def prefill(prompt: Tensor = prompt) -> CausalLMOutputWithPast:
+            output: CausalLMOutputWithPast = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
+            return output
 
         read = prefill().past_key_values
 
-        def decode(prompt=prompt, read=read):
+        def decode(prompt: Tensor = prompt, read: Cache | None = read) -> float:
             past = copy.deepcopy(read)
             started = _now(device)
             for _ in range(DECODED):
                 past = model(input_ids=prompt[:, :1], past_key_values=past, use_cache=True).past_key_values
             return _now(device) - started
 
-        protocol = {"batch": batch, "prompt": PROMPT, "dtype": dtype}
+        protocol: dict[str, str | int] = {"batch": batch, "prompt": PROMPT, "dtype": dtype}
         times = _timed(prefill, device)
         rows.append(_measurement("prefill", [1000 * t / (batch * PROMPT) for t in times], protocol))
         if (growth := memory_growth(prefill, device)) is not None:
@@ -85,7 +88,7 @@ def _timed(work: Callable[[], object], device: torch.device) -> list[float]:
     return times
 
 
-def _measurement(metric: str, milliseconds: list[float], protocol: dict) -> Measurement:
+def _measurement(metric: str, milliseconds: list[float], protocol: dict[str, str | int]) -> Measurement:
     return Measurement(
         metric=metric,
         dataset="synthetic",

@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 from torch.overrides import TorchFunctionMode
 
+from core.models.parts.blocks import Args, Kwargs
+
+Result = TypeVar("Result")
+
 
 class QuickLinears(TorchFunctionMode):
     """A context in which `torch.nn.functional.linear` uses oneDNN where possible, without gradients."""
 
     def __torch_function__(
-        self, func: Callable, types: Sequence[type], args: tuple = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
+        self,
+        func: Callable[..., Result],
+        types: Sequence[type],
+        args: Args = (),
+        kwargs: Kwargs | None = None,
+    ) -> Result:
         if func is linear and not kwargs and _suits(*args):
-            return torch.ops.mkldnn._linear_pointwise(*args[:2], args[2] if len(args) > 2 else None, "none", [], "")
+            bias = args[2] if len(args) > 2 else None
+            product: Result = torch.ops.mkldnn._linear_pointwise(*args[:2], bias, "none", [], "")
+            return product
         return func(*args, **(kwargs or {}))
 
 

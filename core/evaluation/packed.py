@@ -53,7 +53,8 @@ class Int4Linear(nn.Module):
         rows = inputs.reshape(-1, inputs.shape[-1])  # (tokens, in)
         outputs = torch.ops.aten._weight_int4pack_mm_for_cpu(rows, self.codes, self.group, self.scales)
         outputs = outputs if self.bias is None else outputs + self.bias
-        return outputs.view(*inputs.shape[:-1], -1)
+        found: Tensor = outputs.view(*inputs.shape[:-1], -1)
+        return found
 
 
 class Int8Linear(nn.Module):
@@ -70,7 +71,8 @@ class Int8Linear(nn.Module):
         self.packed = torch.ops.quantized.linear_prepack(rounded, bias)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        return torch.ops.quantized.linear_dynamic(inputs, self.packed, True)
+        outputs: Tensor = torch.ops.quantized.linear_dynamic(inputs, self.packed, True)
+        return outputs
 
 
 @contextmanager
@@ -104,7 +106,7 @@ def packed(model: PreTrainedModel) -> Iterator[str | None]:
 
 def held_bytes(model: PreTrainedModel) -> int:
     """Return the bytes of a model's weights, including packed ones."""
-    return model.get_memory_footprint() + sum(one.held for one in model.modules() if isinstance(one, Int8Linear))
+    return int(model.get_memory_footprint()) + sum(one.held for one in model.modules() if isinstance(one, Int8Linear))
 
 
 def _suits(grid: Grid) -> bool:

@@ -26,7 +26,8 @@ from core.evaluation.trees import Request, Row, batches, grow, pack
 from core.models.modeling_slimscope import FactoredHead
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from lm_eval.api.instance import Instance
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -37,10 +38,10 @@ TOLERANCE = {torch.float32: 1e-4}  # difference between a tree and plain sequenc
 COARSE = 0.05  # the tolerance at 16 bits
 
 
-class SharedPrefixLM(TemplateLM):
+class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
     """A Hugging Face causal LM in memory, with the interface of lm-evaluation-harness; likelihoods only."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer, budget: int | None = None) -> None:
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, budget: int | None = None) -> None:
         """Score with `model` on its device, at most `budget` padded tokens per forward pass."""
         super().__init__()
         self.model, self.tokenizer = model.eval(), tokenizer
@@ -54,22 +55,25 @@ class SharedPrefixLM(TemplateLM):
 
     @property
     def eot_token_id(self) -> int:
-        return self.tokenizer.eos_token_id
+        eos: int = self.tokenizer.eos_token_id
+        return eos
 
     @property
     def prefix_token_id(self) -> int:
-        bos = self.tokenizer.bos_token_id
-        return self.tokenizer.eos_token_id if bos is None else bos
+        bos: int | None = self.tokenizer.bos_token_id
+        return self.eot_token_id if bos is None else bos
 
-    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs) -> list[int]:
+    def tok_encode(self, string: str, add_special_tokens: bool | None = None, **kwargs: bool) -> list[int]:
         if add_special_tokens is None and not has_bos_prefix(string, self.tokenizer.decode(self.prefix_token_id)):
-            return self.tokenizer.encode(string)
-        return self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens))
+            ids: list[int] = self.tokenizer.encode(string)
+        else:
+            ids = self.tokenizer.encode(string, add_special_tokens=bool(add_special_tokens))
+        return ids
 
     def encode(self, context: str, continuation: str) -> tuple[list[int], list[int]]:
         """Return the tokens of the context (never empty) and of the continuation, split as the harness does."""
         if context:
-            pair = self._encode_pair(context, continuation)
+            pair: tuple[list[int], list[int]] = self._encode_pair(context, continuation)
         else:
             tokens = self.tok_encode(continuation, add_special_tokens=False)
             pair = (
@@ -79,17 +83,19 @@ class SharedPrefixLM(TemplateLM):
             raise UserError(f"The continuation {continuation!r} adds no token to its context; give a longer one.")
         return pair
 
-    def loglikelihood(self, requests, disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
         """Return (log-likelihood, whether greedy decoding produces it) for each (context, continuation)."""
         return self.score([self.encode(*request.args) for request in requests])
 
-    def _loglikelihood_tokens(self, requests, **kwargs) -> list[tuple[float, bool]]:
+    def _loglikelihood_tokens(
+        self, requests: Sequence[tuple[tuple[str, str], list[int], list[int]]], **kwargs: bool
+    ) -> list[tuple[float, bool]]:
         return self.score([(context, continuation) for _, context, continuation in requests])
 
-    def loglikelihood_rolling(self, requests, disable_tqdm: bool = False) -> list[float]:
+    def loglikelihood_rolling(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[float]:
         raise UserError("Tasks that score whole documents are not supported; measure perplexity on a corpus.")
 
-    def generate_until(self, requests, disable_tqdm: bool = False) -> list[str]:
+    def generate_until(self, requests: Sequence[Instance], disable_tqdm: bool = False) -> list[str]:
         raise UserError("Tasks that generate text are not supported; choose one that scores given choices.")
 
     @torch.inference_mode()
@@ -192,12 +198,13 @@ class SharedPrefixLM(TemplateLM):
         index, node = torch.tensor(positions, device=self.device).T
         with head_at(self.model, self._head, index, node) as cut, QuickLinears():
             logits = self.model(**inputs, use_cache=False).logits  # (1, positions, vocabulary) if `cut`
-        return logits[0] if cut else logits[index, node]
+        chosen: Tensor = logits[0] if cut else logits[index, node]
+        return chosen
 
 
 def wide_head(model: PreTrainedModel) -> torch.nn.Module | None:
     """Return the output head, as an fp32 copy if it has 16 bits; None if the model's head is not a module."""
-    head = model.get_output_embeddings()
+    head: torch.nn.Module | None = model.get_output_embeddings()
     if not isinstance(head, torch.nn.Linear | FactoredHead) or dtype_of(head) not in (torch.bfloat16, torch.float16):
         return head
     wide = copy.deepcopy(head)
@@ -238,7 +245,7 @@ def head_at(model: PreTrainedModel, head: torch.nn.Module | None, row: Tensor, c
         handle.remove()
 
 
-def local_window(config) -> int:
+def local_window(config: PreTrainedConfig) -> int:
     """Return the maximum number of tokens at which every layer of the model still attends to the first token."""
     text = config.get_text_config()
     names = ("sliding_window", "attention_chunk_size", "window_size")

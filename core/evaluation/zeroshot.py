@@ -18,7 +18,7 @@ from lm_eval.utils import handle_non_serializable, hash_string
 from core.data.tasks import TaskSource, harness_tasks, identify_task
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.fewshot.build import build
-from core.evaluation.fewshot.prompts import Prompt, requests
+from core.evaluation.fewshot.prompts import Document, Documents, Prompt, requests
 from core.evaluation.scorer import SharedPrefixLM
 from core.outcomes import METRICS, summary
 from core.progress import Progress, silent
@@ -27,6 +27,8 @@ from core.results import Measurement
 from core.specs import ZERO_SHOT, Task
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
     from core.data.harness import LocalTask
     from core.evaluation.fewshot.dense import DenseModel
 
@@ -51,14 +53,14 @@ class Part:
     """A task of the harness, or one subject of a group of tasks, with its documents."""
 
     task: LocalTask
-    documents: list[dict]
+    documents: list[Document]
     encoded: Encoded
     prompts: tuple[Prompt, ...] | None  # of each document; None if zero-shot
 
 
 def evaluate(
-    model,
-    tokenizer,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
     tasks: Sequence[Task],
     dtype: str,
     progress: Progress = silent,
@@ -134,13 +136,13 @@ def prepare(
     return parts
 
 
-def _plain(task: LocalTask, documents: Sequence[dict], place: int) -> list[tuple[str, str]]:
+def _plain(task: LocalTask, documents: Documents, place: int) -> list[tuple[str, str]]:
     return requests(task, documents[place])
 
 
 def judge(parts: Sequence[Part], scores: Sequence[tuple[float, bool]]) -> pd.DataFrame:
     """Return the samples, the harness' metrics of the scores of each document."""
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = []  # Any: each column has a type of its own
     remaining = iter(scores)
     for part in parts:
         prompts = [one.model_dump(exclude={"dropped"}) for one in part.prompts or ()] or [{}] * len(part.documents)

@@ -32,7 +32,7 @@ NAME = "default"
 class SparseLora(LoraLinear):
     """LoRA layer that preserves the constraint of its weight."""
 
-    def __init__(self, *args, **kwargs):
+    def __init__(self, *args: Any, **kwargs: Any):  # Any: as of PEFT
         super().__init__(*args, **kwargs)
         base = self.inner
         known = constraint_of(base)
@@ -65,13 +65,14 @@ class SparseLora(LoraLinear):
         self.mask = added if self.mask is None else self.mask * added
         weight.data.mul_(self.mask)
 
-    def forward(self, x: Tensor, *args, **kwargs) -> Tensor:
+    def forward(self, x: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # Any: as of PEFT
         base, dropout = self.inner, self.lora_dropout[NAME]
         drops = self.training and isinstance(dropout, nn.Dropout)
         if self.mask is None and self.grid is None:
             rows = x.flatten(0, -2)  # (tokens, in)
             dropped = dropout(rows) if drops else None
-            y = _LowRankUpdate.apply(rows, dropped, self._rows(base.weight), base.bias, *self.pair, self.scaling[NAME])
+            weight = self._rows(base.weight)
+            y: Tensor = _LowRankUpdate.apply(rows, dropped, weight, base.bias, *self.pair, self.scaling[NAME])
             return y.view(*x.shape[:-1], -1)
         delta = self.get_delta_weight(NAME).to(base.weight.dtype)
         if drops:
@@ -107,7 +108,14 @@ class _LowRankUpdate(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, x: Tensor, dropped: Tensor | None, weight: Tensor, bias: Tensor | None, a: Tensor, b: Tensor, s: float
+        ctx: Any,  # Any: torch adds attributes
+        x: Tensor,
+        dropped: Tensor | None,
+        weight: Tensor,
+        bias: Tensor | None,
+        a: Tensor,
+        b: Tensor,
+        s: float,
     ) -> Tensor:
         read = (x if dropped is None else dropped).to(a.dtype)  # (tokens, in)
         low = read @ a.T  # (tokens, r)
@@ -118,7 +126,7 @@ class _LowRankUpdate(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor | None, ...]:  # Any: torch adds attributes
         read, low, weight, a, b = ctx.saved_tensors
         exact = upstream.to(a.dtype)  # (tokens, out)
         low_gradient = exact @ (ctx.scale * b)  # (tokens, r)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -18,6 +18,9 @@ from core.progress import Progress
 from core.specs import sha256
 from core.training.base import AT_ONCE
 from core.training.teacher import Teacher
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 @torch.inference_mode()
@@ -52,10 +55,10 @@ def answers(
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=device)
         with torch.random.fork_rng():
             torch.manual_seed(int(sha256(str(seed), *batch)[:15], 16))
-            sampling: dict[str, Any] = {"do_sample": False}
+            sampling: dict[str, float] = {"do_sample": False}
             if temperature:
                 sampling = {"do_sample": True, "temperature": temperature, "top_k": 0, "top_p": 1.0}
-            generate: Any = teacher.model.generate  # `PreTrainedModel` does not declare it, but causal LMs have it
+            generate: Any = teacher.model.generate  # Any: `PreTrainedModel` does not declare it, but causal LMs have it
             full = generate(
                 ids,
                 attention_mask=mask,
@@ -71,10 +74,10 @@ def answers(
     return [(prompt, known[prompt]) for prompt in prompts if known[prompt].strip()]
 
 
-def _text(tokenizer: Any, prompt: list[int], answer: list[int]) -> str:
+def _text(tokenizer: PreTrainedTokenizerBase, prompt: list[int], answer: list[int]) -> str:
     """Decode an answer after its prompt, as it would lose its first space if decoded alone."""
     before, whole = (
-        tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        str(tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False))
         for ids in (prompt, prompt + answer)
     )
     return whole[len(before) :]

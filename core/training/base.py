@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from core.specs import TextWindows
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from core.models.parts.blocks import Blocks
     from core.models.shape import ModelShape
@@ -224,13 +224,15 @@ class Recovery(TrainingMethod):
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
         return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
-    def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
+    def examples(
+        self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
+    ) -> list[Example]:
         """Return the training data, N examples of at most L tokens; raise `UserError` if there are fewer."""
         from core.training.examples import read_examples
 
         return read_examples(wanted, tokenizer, self.seed)
 
-    def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
+    def check_text(self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
         """Raise `UserError` if there is too little training data, or the teacher cannot read it."""
         from core.training.examples import read_examples
 

@@ -33,6 +33,7 @@ from core.training.losses import next_token, states, targets, through_head
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
+State = dict[str, Any]  # Any: each entry has a type of its own
 log = logging.getLogger(__name__)
 
 EVALUATIONS = 10  # of the held-out loss, evenly over the budget
@@ -227,7 +228,7 @@ class _Run:
             torch.save(self.state(), stream)
             end_with_digest(stream)  # PyTorch does not verify the archive's own checksums
 
-    def state(self) -> dict[str, Any]:
+    def state(self) -> State:
         """Return everything that the remaining training depends on."""
         return {
             "training": self.training.as_dict() | {"seconds": self.seconds},
@@ -264,7 +265,7 @@ class _Run:
             file.unlink()
             self.restore(before)
 
-    def restore(self, state: dict[str, Any]) -> None:
+    def restore(self, state: State) -> None:
         """Restore a state; the masks come last, as they cannot be undone."""
         self.training = Training(**state["training"])
         self.optimiser.load_state_dict(state["optimiser"])

@@ -35,7 +35,8 @@ RowLoss = Callable[[Tensor, slice], Tensor]
 def states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Compute the hidden states from which the head predicts the counted tokens, (counted tokens, hidden)."""
     hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
-    return hidden[:, :-1][batch.counts]
+    counted: Tensor = hidden[:, :-1][batch.counts]
+    return counted
 
 
 @contextmanager
@@ -75,7 +76,8 @@ def through_head(model: PreTrainedModel, hidden: Tensor, loss: RowLoss) -> Tenso
 
     The gradient of each chunk of rows is computed at once, so that memory contains the logits of one chunk only.
     """
-    return _ThroughHead.apply(hidden, model, loss)
+    total: Tensor = _ThroughHead.apply(hidden, model, loss)
+    return total
 
 
 def chunk_rows(head: nn.Linear | FactoredHead) -> int:
@@ -85,7 +87,12 @@ def chunk_rows(head: nn.Linear | FactoredHead) -> int:
 
 class _ThroughHead(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, model: PreTrainedModel, loss: RowLoss) -> Tensor:
+    def forward(
+        ctx: Any,  # Any: torch adds attributes
+        hidden: Tensor,
+        model: PreTrainedModel,
+        loss: RowLoss,
+    ) -> Tensor:
         head, scale = model.get_output_embeddings(), output_scale(model)
         rows = chunk_rows(head)
         total = hidden.new_zeros((), dtype=torch.float32)
@@ -102,7 +109,7 @@ class _ThroughHead(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None, None]:  # Any: torch adds attributes
         (gradient,) = ctx.saved_tensors
         return gradient * upstream.to(gradient.dtype), None, None
 
@@ -116,7 +123,7 @@ class _CrossEntropy(torch.autograd.Function):
     """The sum over rows of -log softmax(logits)[wanted]; its gradient, softmax minus one-hot, needs one buffer."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, wanted: Tensor) -> Tensor:  # Any: torch adds attributes
         wanted, most = wanted[:, None], logits.amax(-1, keepdim=True)  # (rows, 1)
         gradient = (logits - most).exp_()  # (rows, vocabulary)
         total = gradient.sum(-1, keepdim=True)
@@ -126,7 +133,7 @@ class _CrossEntropy(torch.autograd.Function):
         return (total.log() + most - logits.gather(1, wanted)).sum()
 
     @staticmethod
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:  # Any: torch adds attributes
         (gradient,) = ctx.saved_tensors
         return gradient * upstream, None
 

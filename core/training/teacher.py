@@ -5,18 +5,19 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from core.errors import UserError
 from core.models.facts import config_of, load_shape
 from core.models.folders import encoder_of
-from core.models.sources import ModelSource, identify, identify_again, load_model, load_tokenizer
+from core.models.source import ModelSource
+from core.models.sources import identify, identify_again, load_model, load_tokenizer
 from core.progress import Progress
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def identified_teacher(name: str) -> str:
@@ -77,5 +78,5 @@ class Teacher:
             return sys.maxsize
 
     @cached_property
-    def tokenizer(self) -> Any:
+    def tokenizer(self) -> PreTrainedTokenizerBase:
         return load_tokenizer(self.source, self.progress)

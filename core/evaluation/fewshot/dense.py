@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from core.evaluation.linears import QuickLinears
 from core.evaluation.scorer import SharedPrefixLM
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 READ = 512  # maximum tokens of a text in its embedding
 BATCH = 16  # texts per forward pass
@@ -22,7 +22,7 @@ BATCH = 16  # texts per forward pass
 class DenseModel:
     """The dense model, loaded at first use; `key` is the key of the variant without stages."""
 
-    def __init__(self, key: str, load: Callable[[], PreTrainedModel], tokenizer: Any):
+    def __init__(self, key: str, load: Callable[[], PreTrainedModel], tokenizer: PreTrainedTokenizerBase):
         self.key, self.load, self.tokenizer = key, load, tokenizer
 
     @cached_property
@@ -63,7 +63,7 @@ class DenseModel:
                 input_ids=ids, attention_mask=seen, max_new_tokens=tokens, do_sample=False, pad_token_id=ends
             )
             for place, line in zip(places, generated[:, ids.shape[1] :], strict=True):
-                text = self.tokenizer.decode(line, skip_special_tokens=True).strip()
+                text = str(self.tokenizer.decode(line, skip_special_tokens=True)).strip()
                 continuations[place] = text.split("\n", 1)[0].strip()
             done(len(places))
         return continuations

@@ -6,14 +6,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from pydantic import JsonValue
+
 from core.errors import UserError
 from core.specs import Frozen
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from core.data.harness import LocalTask
 
-Documents = Sequence[dict]
-Chat = Callable[..., str]  # messages to text, by the tokenizer's own template
+Document = dict[str, JsonValue]  # of a task
+Documents = Sequence[Document]
+Chat = Callable[..., Any]  # messages to text, by the tokenizer's own template; Any: transformers declares more forms
 
 
 class Prompt(Frozen):
@@ -34,12 +39,12 @@ class _Chosen:
     def __init__(self, documents: Documents):
         self.documents = documents
 
-    def sample(self, n: int, eval_doc: dict | None = None) -> Documents:
+    def sample(self, n: int, eval_doc: Document | None = None) -> Documents:
         return self.documents[:n]
 
 
 def requests(
-    task: LocalTask, document: dict, prompt: Prompt = NOTHING, pool: Documents = (), chat: Chat | None = None
+    task: LocalTask, document: Document, prompt: Prompt = NOTHING, pool: Documents = (), chat: Chat | None = None
 ) -> list[tuple[str, str]]:
     """Return the harness' requests for a document.
 
@@ -54,7 +59,7 @@ def requests(
         (context, continuation) of each request.
     """
     task.sampler = _Chosen([pool[place] for place in prompt.shots])
-    turns: dict[str, Any] = {"apply_chat_template": chat is not None}
+    turns: dict[str, bool] = {"apply_chat_template": chat is not None}
     context = task.fewshot_context(
         document,
         num_fewshot=len(prompt.shots),
@@ -73,25 +78,26 @@ def requests(
     return [instance.args for instance in built]
 
 
-def chat_of(tokenizer: Any) -> Chat:
+def chat_of(tokenizer: PreTrainedTokenizerBase) -> Chat:
     """Return a tokenizer's chat template; raise `UserError` if it has none."""
     if not tokenizer.chat_template:
         raise UserError("The model's tokenizer has no chat template; choose another one, such as plain.")
     return partial(tokenizer.apply_chat_template, tokenize=False)
 
 
-def question(task: LocalTask, document: dict) -> str:
+def question(task: LocalTask, document: Document) -> str:
     """Return a document's question without its answer; if choices fill a gap, the text with the first choice."""
-    return task.doc_to_choice(document)[0] if task.multiple_input else task.doc_to_text(document)
+    text: str = task.doc_to_choice(document)[0] if task.multiple_input else task.doc_to_text(document)
+    return text
 
 
-def shown(task: LocalTask, document: dict) -> str:
+def shown(task: LocalTask, document: Document) -> str:
     """Return a document as a few-shot example: the question and its correct answer."""
     context, answer = requests(task, document)[right(task, document)]
     return context + answer
 
 
-def right(task: LocalTask, document: dict) -> int:
+def right(task: LocalTask, document: Document) -> int:
     """Return the place of the correct answer among a document's requests."""
     if task.OUTPUT_TYPE != "multiple_choice":
         return 0

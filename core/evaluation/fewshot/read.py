@@ -5,13 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from core.data.tasks import harness_tasks
 from core.errors import UserError
 from core.evaluation.fewshot.build import pool_of
-from core.evaluation.fewshot.prompts import Documents, Prompt, chat_of, requests, right
+from core.evaluation.fewshot.prompts import Document, Documents, Prompt, chat_of, requests, right
 from core.specs import ZERO_SHOT, Task
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from core.data.harness import LocalTask
+
 
 Kind = Literal["", "instruction", "example", "question", "reasoning"]
 
@@ -29,7 +35,7 @@ class PromptView:
 class ScoredTask:
     """The scored documents of a task and its pool of few-shot examples."""
 
-    task: Any
+    task: LocalTask
     documents: Documents
     pool: Documents
 
@@ -43,7 +49,9 @@ def load_scored_task(task: Task) -> list[ScoredTask]:
     return scored
 
 
-def reading(parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: Any = None) -> PromptView:
+def reading(
+    parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None = None
+) -> PromptView:
     """Rebuild the prompt of a scored document.
 
     Args:
@@ -68,7 +76,7 @@ def reading(parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: Any 
     return PromptView(list(_parts(context, document, prompt, part)), choices, correct)
 
 
-def _parts(context: str, document: dict, prompt: Prompt, part: ScoredTask) -> Iterator[tuple[Kind, str]]:
+def _parts(context: str, document: Document, prompt: Prompt, part: ScoredTask) -> Iterator[tuple[Kind, str]]:
     wanted: list[tuple[Kind, list[str]]] = []
     if prompt.instruction:
         wanted.append(("instruction", [prompt.instruction]))

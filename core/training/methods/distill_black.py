@@ -6,7 +6,7 @@ References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ from core.training.base import AT_ONCE, TeacherParameters
 from core.training.methods.lora import LoRA
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from core.training.examples import Example
     from core.training.teacher import Teacher
 
@@ -70,7 +72,7 @@ class DistillBlack(LoRA):
     def answers(self, text: TextWindows) -> int:
         return self.parameters.answer_tokens * math.ceil(text.windows / AT_ONCE)
 
-    def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
+    def check_text(self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
         from core.training.examples import read_prompts
 
         prompts = read_prompts(wanted, tokenizer, self.seed)
@@ -81,7 +83,9 @@ class DistillBlack(LoRA):
                 f"{teacher.max_window} tokens of the teacher {teacher.source.id}; reduce answer_tokens."
             )
 
-    def examples(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher, progress: Progress) -> list[Example]:
+    def examples(
+        self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
+    ) -> list[Example]:
         from core.paths import cache_dir
         from core.training.answers import answers
         from core.training.examples import encode, read_prompts

@@ -6,7 +6,7 @@ References: Hinton et al., Distilling the Knowledge in a Neural Network, 2015 (a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -16,7 +16,7 @@ from core.training.base import Recovery, TeacherParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from core.specs import TextWindows
     from core.training.examples import Batch
@@ -79,7 +79,7 @@ class DistillWhite(Recovery):
     parameters: DistillWhiteParameters
     Parameters = DistillWhiteParameters
 
-    def check_text(self, wanted: TextWindows, tokenizer: Any, teacher: Teacher) -> None:
+    def check_text(self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
         if wanted.window > teacher.max_window:
             raise UserError(
                 f"Examples of {wanted.window} tokens exceed the {teacher.max_window} tokens of the teacher "
