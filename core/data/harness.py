@@ -17,16 +17,18 @@ from lm_eval.tasks._yaml_loader import load_yaml
 from core.data.cards import TaskCard
 from core.errors import UserError
 
+Config = dict[str, Any]  # Any: YAML of the harness
+
 datasets.disable_progress_bars()
 _DEFINITIONS = Path(lm_eval.__file__).parent / "tasks"
 # Entries for the registry, and for splits that are not scored.
 _UNUSED = ("tag", "training_split", "validation_split", "fewshot_split", "should_decontaminate")
 
 
-class LocalTask(ConfigurableTask):
+class LocalTask(ConfigurableTask):  # type: ignore[misc]  # the harness has no types
     """A task of the harness with only a given scored split and, optionally, a split of few-shot examples."""
 
-    def __init__(self, config: dict[str, Any], documents: datasets.Dataset, pool: datasets.Dataset | None = None):
+    def __init__(self, config: Config, documents: datasets.Dataset, pool: datasets.Dataset | None = None):
         config = {key: value for key, value in config.items() if key not in _UNUSED}
         # Processed once: the harness would repeat it at every access to the documents.
         process = config.pop("process_docs", None) or (lambda documents: documents)
@@ -34,7 +36,7 @@ class LocalTask(ConfigurableTask):
         self.pool = None if pool is None else process(pool)
         super().__init__(config={**config, "test_split": "given"})
 
-    def download(self, dataset_kwargs: dict[str, Any] | None = None, **kwargs: Any) -> None:
+    def download(self, dataset_kwargs: Config | None = None, **kwargs: Any) -> None:  # Any: as of the harness
         self.dataset = {"given": self._given}
 
 
@@ -59,13 +61,13 @@ def build(card: TaskCard, table: pa.Table, pool: pa.Table | None = None) -> dict
         log.setLevel(level)
 
 
-def subjects(card: TaskCard) -> dict[str, dict[str, Any]]:
+def subjects(card: TaskCard) -> dict[str, Config]:
     """Return the configurations of a group's subjects by task name, in alphabetical order."""
     configs = (load_yaml(path) for path in sorted((_DEFINITIONS / card.yaml).glob(f"{card.id}_*.yaml")))
     return {config["task"]: config for config in configs}
 
 
-def _of_subject(table: pa.Table, config: dict[str, Any]) -> pa.Table:
+def _of_subject(table: pa.Table, config: Config) -> pa.Table:
     return table.filter(pa.compute.equal(table["subject"], config["dataset_name"]))
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import JsonValue
+
 from core.errors import UserError
 
 SUFFIXES = (".json", ".jsonl")
@@ -40,7 +42,7 @@ def read_pairs(content: str, name: str) -> list[Pair]:
     return pairs_of(rows, name)
 
 
-def pairs_of(rows: Iterable[Any], name: str) -> list[Pair]:
+def pairs_of(rows: Iterable[JsonValue], name: str) -> list[Pair]:
     """Return (prompt, answer) of rows with `instruction` (and `input`) and `output`, or with `prompt` and an answer."""
     pairs = []
     for number, row in enumerate(rows, start=1):
@@ -54,7 +56,7 @@ def pairs_of(rows: Iterable[Any], name: str) -> list[Pair]:
     return pairs
 
 
-def _pair(row: Mapping[str, Any]) -> Pair | None:
+def _pair(row: Mapping[str, Any]) -> Pair | None:  # Any: JSON whose types are checked here
     if isinstance(row.get("instruction"), str) and isinstance(row.get("output"), str):
         template = PROMPT_WITH_INPUT if row.get("input") else PROMPT
         return template.format(instruction=row["instruction"], input=row.get("input")), row["output"]

@@ -36,4 +36,5 @@ def token_ids(text: str, tokenizer: "PreTrainedTokenizerBase") -> torch.Tensor:
 
 def _encode(text: str, tokenizer: "PreTrainedTokenizerBase") -> list[int]:
     # verbose=False: the text may exceed the model's context, because the caller cuts it into windows.
-    return tokenizer(text, verbose=False)["input_ids"]
+    ids: list[int] = tokenizer(text, verbose=False)["input_ids"]
+    return ids

@@ -25,7 +25,8 @@ class _Line(BaseModel):
     """The fields read from a line: document, right answer, log-likelihood of each choice, and metrics."""
 
     doc_id: int = Field(ge=0, lt=2**31)
-    target: Any = None
+    target: Any = None  # Any: JSON of the user
+    # Any: JSON of the user
     answers: list[tuple[Likelihood, Any]] = Field(alias="filtered_resps", min_length=1, max_length=MOST_CHOICES)
     filter: str = "none"
     acc: float | None = Field(default=None, ge=0, le=1)

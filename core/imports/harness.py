@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
 from core.data.cards import TASKS, TaskCard
@@ -33,6 +33,7 @@ from core.specs import DTYPES, UNKNOWN, Task, sha256
 PROMPTS = ("chat_template", "system_instruction")  # settings that change every prompt
 NAMES = 10  # tasks that a sentence names
 MOST_DOCUMENTS = 2**31
+Value = TypeVar("Value")
 
 
 class _Documents(BaseModel):
@@ -47,12 +48,12 @@ class _Documents(BaseModel):
 
 
 class _Config(BaseModel):
-    model_args: dict[str, Any] | str | None = None
+    model_args: dict[str, Any] | str | None = None  # Any: JSON of the user
     model_dtype: str | None = None
     limit: float | None = Field(default=None, gt=0, lt=MOST_DOCUMENTS)
 
 
-def _none_unless_finite(value: Any) -> Any:
+def _none_unless_finite(value: JsonValue) -> float | None:
     """Return None for values that the harness writes instead of a number, such as "N/A" or NaN."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
@@ -76,8 +77,8 @@ class _Scores(BaseModel):
 class _File(BaseModel):
     """The fields read from a results file; others are ignored."""
 
-    results: dict[str, dict[str, Any]] = Field(min_length=1)
-    versions: dict[str, Any] = {}
+    results: dict[str, dict[str, Any]] = Field(min_length=1)  # Any: JSON of the user
+    versions: dict[str, Any] = {}  # Any: JSON of the user
     shots: dict[str, Annotated[int, Field(ge=0, lt=MOST_DOCUMENTS)] | None] = Field(default={}, alias="n-shot")
     documents: dict[str, _Documents] = Field(alias="n-samples")
     config: _Config = _Config()
@@ -86,7 +87,7 @@ class _File(BaseModel):
     system_instruction: str | None = None
 
     @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self) -> Mapping[str, JsonValue]:
         """The arguments that loaded the model; earlier versions write them as one text."""
         given = self.config.model_args or {}
         return dict(re.findall(r"([\w.]+)=([^,]*)", given)) if isinstance(given, str) else given
@@ -115,8 +116,8 @@ class _Scored:
     """A known task in a results file."""
 
     card: TaskCard
-    numbers: Mapping[str, Any]
-    version: Any
+    numbers: Mapping[str, JsonValue]
+    version: JsonValue
     shots: int
     documents: int
     limit: int | None
@@ -184,7 +185,7 @@ def _renamed(file: _File, task_names: Mapping[str, str], name: str) -> _File:
         if new in file.results or list(task_names.values()).count(new) > 1:
             raise UserError(f"{name} would have two tasks {new}; map {echo(old)} to another one.")
 
-    def renamed(table: Mapping[str, Any]) -> dict[str, Any]:
+    def renamed(table: Mapping[str, Value]) -> dict[str, Value]:
         return {task_names.get(task, task): value for task, value in table.items()}
 
     parts = {part: renamed(getattr(file, part)) for part in ("results", "versions", "shots", "documents")}
@@ -215,7 +216,7 @@ def _tasks(file: _File, name: str) -> tuple[list[_Scored], tuple[str, ...]]:
     return scored, tuple(sentences)
 
 
-def _scored(file: _File, card: TaskCard, numbers: Mapping[str, Any], parts: Sequence[str]) -> _Scored:
+def _scored(file: _File, card: TaskCard, numbers: Mapping[str, JsonValue], parts: Sequence[str]) -> _Scored:
     """Return a task from its parts: itself, or the subjects of a group."""
     counts, limit = [file.documents[part] for part in parts], file.config.limit
     if limit is not None and limit < 1:  # a share of the documents
@@ -275,7 +276,7 @@ def _rows(task: _Scored, dtype: str, prompts: Mapping[str, str], name: str) -> l
     return rows
 
 
-def _version(version: Any) -> float | str | None:
+def _version(version: JsonValue) -> float | str | None:
     """Return a task's version as the harness has it in memory, as a number if it is one."""
     if isinstance(version, int | float) and not isinstance(version, bool):
         check_range("version", version)
@@ -296,7 +297,7 @@ def _check_agree(answers: Answers, rows: Sequence[Measurement]) -> None:
             )
 
 
-def _named(names: Sequence[str] | Mapping[str, Any]) -> str:
+def _named(names: Iterable[str]) -> str:
     """Return a list of names for a sentence, shortened to `NAMES` names."""
     listed = ["".join(sign if sign.isprintable() else "?" for sign in name)[:40] for name in names]
     more = f" and {len(listed) - NAMES} more" if len(listed) > NAMES else ""

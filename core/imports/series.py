@@ -9,10 +9,11 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.amount import Amount, Pattern, Ratio
 from core.errors import UserError, unknown
+from core.fields import Details
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.models.names import UNTOLD, display_names, meant_by, resolve_name
 from core.results import Measurement, Result, Variant
@@ -48,7 +49,7 @@ class ImportedVariant:
             parameters={"label": self.label},
         )
 
-    def variant(self, model_of: ModelOf, details: dict[str, Any]) -> Variant:
+    def variant(self, model_of: ModelOf, details: Details) -> Variant:
         """Return the variant; only imports have such a stage, so its key cannot equal that of a computed variant."""
         dtype: Dtype = next((known for known in DTYPES if known == self.dtype), "float32")
         (model, revision), stages = model_of(self.model), (self.stage(),)

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from core.amount import Pattern
+from core.amount import Amount, Pattern
 from core.data.cards import TASKS
 from core.errors import UserError, unknown
 from core.fields import fault
@@ -32,21 +32,21 @@ from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import perplexity_protocol, task_protocol
 from core.results import Measurement, Result
-from core.specs import DTYPES, UNKNOWN, Perplexity, Task
+from core.specs import DTYPES, Perplexity, Scalar, Task, UNKNOWN
 
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # characters of a cell
 MAX_ERRORS = 10  # bad rows that an error names
 SEPARATORS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of tables that are not comma-separated
 
-Cells = Mapping[str, Any]  # parsed values of a row; None for an empty cell
+Cells = dict[str, Any]  # parsed values of a row; None for an empty cell; Any: each column has its own type
 
 
 class Column(NamedTuple):
     """A column of the CSV: its description, and the parser of its cells."""
 
     description: str
-    parse: Callable[[str], Any]
+    parse: Callable[[str], Scalar | Amount]
     needed: bool = False  # required in every row
 
 
@@ -172,7 +172,7 @@ def _check_header(name: str, header: Sequence[str]) -> None:
 
 def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[str, float]]:
     """Return the variant, the number and the stated sizes of one row."""
-    read: dict[str, Any] = dict.fromkeys(COLUMNS)
+    read: Cells = dict.fromkeys(COLUMNS)
     for name, text in cells.items():
         if len(text) > MOST_SIGNS:
             raise UserError(f"column {name}: at most {MOST_SIGNS} characters are allowed.")
