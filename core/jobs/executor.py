@@ -118,7 +118,7 @@ class _Group(Handle):
 
 
 class _Child(_Group):
-    def __init__(self, process: subprocess.Popen):
+    def __init__(self, process: subprocess.Popen[bytes]):
         self.process = process
         self.pid = process.pid
         self.created = psutil.Process(process.pid).create_time()

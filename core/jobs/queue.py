@@ -9,10 +9,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, case, delete, func, insert, select, update
+from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
 from core.errors import UserError
 from core.fields import fault
@@ -189,7 +189,7 @@ class Queue:
 
     def _state(self, job_id: int) -> str:
         with self.store.begin() as connection:
-            state = connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar()
+            state: str | None = connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar()
         if state is None:
             raise UserError(f"There is no job {job_id}.")
         return state
@@ -198,7 +198,7 @@ class Queue:
         if (state := self._state(job_id)) in ACTIVE:
             raise UserError(f"Job {job_id} is {state}; {otherwise}.")
 
-    def _read(self, query: Any) -> tuple[list[Job], list[UnreadableJob]]:
+    def _read(self, query: Executable) -> tuple[list[Job], list[UnreadableJob]]:
         with self.store.begin() as connection:
             rows = connection.execute(query).mappings().all()
         found, unreadable = [], []
@@ -230,6 +230,7 @@ def _insert(connection: Connection, text: str) -> int:
     new = insert(jobs).values(spec=text, state="queued", created=created, host=socket.gethostname())
     key = connection.execute(new).inserted_primary_key
     assert key is not None  # one row was inserted
+    job_id: int = key[0]
     with suppress(OSError):
-        log_file(key[0]).unlink()  # log of an earlier database
-    return key[0]
+        log_file(job_id).unlink()  # log of an earlier database
+    return job_id

@@ -12,7 +12,7 @@ import os
 import socket
 import threading
 from time import monotonic
-from typing import Any
+from typing import TypeAlias
 
 from filelock import FileLock, Timeout
 from sqlalchemy import Row, or_, select, update
@@ -21,10 +21,13 @@ from core import paths
 from core.errors import UserError
 from core.jobs.executor import Executor, Handle, log_tail
 from core.jobs.here import runs_here
+from core.jobs.worker import Column
+from core.specs import Scalar
 from core.store.clock import Now
 from core.store.store import Store
 from core.store.tables import jobs
 
+JobRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of the table `jobs`
 log = logging.getLogger(__name__)
 
 SLOTS = 1  # parallel jobs: two computing processes would slow each other down
@@ -123,7 +126,7 @@ class Supervisor:
         while len(self.handles) < SLOTS and self._launch():
             pass
 
-    def _watch(self, row: Row) -> None:
+    def _watch(self, row: JobRow) -> None:
         handle = self.handles.get(row.id) or self._adopt(row)
         if handle is None:
             return
@@ -142,7 +145,7 @@ class Supervisor:
         last = log_tail(row.id, 1)
         self._end(row, f"The job's process {how}" + (f"; last output: {last}" if last else "."))
 
-    def _adopt(self, row: Row) -> Handle | None:
+    def _adopt(self, row: JobRow) -> Handle | None:
         """Return the process of a job that another supervisor launched; queue the job again if it has ended."""
         if row.supervisor.rpartition("/")[0] != self.host:
             ended = row.now - (row.heartbeat or row.started) > STALE_SECONDS
@@ -159,14 +162,14 @@ class Supervisor:
             self._interrupted(row)
         return None
 
-    def _interrupted(self, row: Row) -> None:
+    def _interrupted(self, row: JobRow) -> None:
         if row.cancel or row.attempts > RESTARTS:
             self._end(row, f"The job was interrupted {row.attempts} times when the program that started it ended.")
         else:
             log.warning("Job %d was interrupted and is queued again", row.id)
             self._set(row, state="queued", pid=None, process_created=None, heartbeat=None, stage="", detail="")
 
-    def _end(self, row: Row, error: str) -> None:
+    def _end(self, row: JobRow, error: str) -> None:
         """Set the end state of a job whose process has ended, unless the process wrote one itself."""
         state = {"state": "cancelled"} if row.cancel else {"state": "failed", "error": error}
         self._set(row, finished=Now(), **state)
@@ -208,7 +211,7 @@ class Supervisor:
         self._unfit[job_id] = monotonic()
         return False
 
-    def _set(self, row: Row, **values: Any) -> None:
+    def _set(self, row: JobRow, **values: Column) -> None:
         """Update a running job's row, unless its process or another supervisor has changed its state."""
         same = (jobs.c.id == row.id, jobs.c.state == "running", jobs.c.attempts == row.attempts)
         with self.store.begin() as connection:

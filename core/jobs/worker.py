@@ -11,16 +11,17 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from time import monotonic
-from typing import Any
+from types import FrameType
 
 import psutil
 from pydantic import ValidationError
-from sqlalchemy import select, update
+from sqlalchemy import Update, select, update
 
 from core.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.fields import fault
 from core.progress import Progress
-from core.specs import RunSpec
+from core.results import Result
+from core.specs import RunSpec, Scalar
 from core.store.clock import Now
 from core.store.store import Store, compute_lock
 from core.store.tables import jobs
@@ -30,7 +31,8 @@ log = logging.getLogger(__name__)
 HEARTBEAT_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5  # at least between two writes, except at a new stage
 
-Run = Callable[[RunSpec, Store, Progress], Any]
+Run = Callable[[RunSpec, Store, Progress], Result | None]
+Column = Scalar | Now  # a value of a row, or its expression
 
 
 class Worker:
@@ -79,7 +81,7 @@ class Worker:
         self._written = time
         self._write(stage=stage, done=done, total=total, detail=detail, **({"stage_started": Now()} if new else {}))
 
-    def terminated(self, *_: Any) -> None:
+    def terminated(self, *_: int | FrameType | None) -> None:
         """Handle SIGTERM: interrupt a cancelled run that reports no progress, once; end any other run."""
         if self._notified:
             return  # it is stopping and saves its partial result
@@ -101,11 +103,11 @@ class Worker:
         change = self._change(state=state, error=error, finished=Now())
         self.store.transact(lambda connection: connection.execute(change))
 
-    def _change(self, **values: Any) -> Any:
+    def _change(self, **values: Column) -> Update:
         mine = (jobs.c.id == self.job_id, jobs.c.state == "running", jobs.c.pid == os.getpid())
         return update(jobs).where(*mine).values(**values)
 
-    def _write(self, **values: Any) -> bool:
+    def _write(self, **values: Column) -> bool:
         """Update the row; return False if the job is cancelled or another process has the row.
 
         A failed write does not end the run.

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
 
@@ -21,6 +21,7 @@ from core import paths
 from core.errors import StorageError
 from core.fields import fault
 from core.results import SCHEMA, LoadedResults, Result
+from core.specs import Scalar
 from core.store import schema1
 from core.store.corrected import corrected
 
@@ -113,7 +114,7 @@ def append_shipped(result: Result, file: Path) -> None:
         raise StorageError(f"The result cannot be written to {file}: {error.strerror or error}.") from error
 
 
-def _last_byte(stream) -> bytes:
+def _last_byte(stream: BinaryIO) -> bytes:
     stream.seek(-1, os.SEEK_END)
     return stream.read(1)
 
@@ -130,7 +131,7 @@ def published(folder: Path | None = None) -> DataFrame:
 def _published(files: Stamp) -> DataFrame:
     import pandas
 
-    rows: list[dict] = []
+    rows: list[dict[str, Scalar]] = []
     warnings: list[str] = []
     for name, _, _ in files:
         try:
@@ -149,7 +150,7 @@ def _published(files: Stamp) -> DataFrame:
     return frame
 
 
-def _published_row(row: dict) -> dict:
+def _published_row(row: dict[str, str]) -> dict[str, Scalar]:
     if None in row or None in row.values() or set(row) != set(PUBLISHED_COLUMNS):
         raise ValueError("it does not have the columns of published results.")
     numbers = {"ratio": float(row["ratio"]), "value": float(row["value"])}

@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import Float
 from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 
 UNIX_EPOCH = 2440587.5  # as a Julian day
@@ -17,10 +18,10 @@ class Now(FunctionElement[float]):
 
 
 @compiles(Now)
-def _standard(element: Now, compiler: Any, **_: Any) -> str:
+def _standard(element: Now, compiler: SQLCompiler, **_: Any) -> str:  # Any: options of sqlalchemy
     return "CAST(extract(epoch FROM clock_timestamp()) AS double precision)"
 
 
 @compiles(Now, "sqlite")
-def _sqlite(element: Now, compiler: Any, **_: Any) -> str:
+def _sqlite(element: Now, compiler: SQLCompiler, **_: Any) -> str:  # Any: options of sqlalchemy
     return f"((julianday('now') - {UNIX_EPOCH}) * 86400.0)"

@@ -15,7 +15,7 @@ RESULTS, JOBS = "results", "jobs"  # raised by a change of a result; by submitti
 def raise_counter(connection: Connection, name: str) -> int:
     """Raise a counter and return its new value; call this before anything else in a transaction."""
     change = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
-    value = connection.execute(change.returning(counters.c.value)).scalar()
+    value: int | None = connection.execute(change.returning(counters.c.value)).scalar()
     if value is None:
         raise StorageError(f"The database has lost its counter {name!r}; move the database away to create a new one.")
     return value

@@ -16,6 +16,7 @@ from core.store.tables import HEAD
 
 if TYPE_CHECKING:
     from alembic.config import Config
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 BUSY_SECONDS = 30  # the wait of a writer for another one, and of all for a server that restarts
 
@@ -90,7 +91,7 @@ def _shown(url: URL) -> str:
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
-def _set_pragmas(connection, _record) -> None:
+def _set_pragmas(connection: sqlite3.Connection, _record: "ConnectionPoolEntry") -> None:
     connection.text_factory = _text
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")

@@ -6,7 +6,7 @@ Only the Published page shows accuracies on tasks that the catalogue lacks, or w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +20,7 @@ from core.specs import PUBLISHED, UNKNOWN, RatioKind, Stage, VariantSpec
 from core.store import bundled
 
 PERPLEXITY = "perplexity"
+Row = Mapping[Hashable, Any]  # Any: each column of the table has its own type
 TUNED = "LoRA"  # the papers' label of recovery
 
 
@@ -40,7 +41,7 @@ def _read(_files: bundled.Stamp) -> dict[str, Result]:
     return results
 
 
-def _result(row: Mapping[Any, Any]) -> Result:
+def _result(row: Row) -> Result:
     model, stages = row["model"].lower(), _stages(row)
     spec = VariantSpec(model=model, revision=PUBLISHED, stages=stages)
     source = {name: row[name] for name in ("paper", "table", "note", "url")}
@@ -49,7 +50,7 @@ def _result(row: Mapping[Any, Any]) -> Result:
     return Result(variant=variant, footprint=None, measurements=(_measurement(row),))
 
 
-def _stages(row: Mapping[Any, Any]) -> tuple[Stage, ...]:
+def _stages(row: Row) -> tuple[Stage, ...]:
     if row["method"].lower() == DENSE:
         return (Stage(method=DENSE),)
     pattern = Pattern.parse(row["ratio_kind"]) if ":" in row["ratio_kind"] else None
@@ -59,7 +60,7 @@ def _stages(row: Mapping[Any, Any]) -> tuple[Stage, ...]:
     return (first, Stage(method=PUBLISHED, parameters={"label": TUNED})) if row["tuned"] else (first,)
 
 
-def _measurement(row: Mapping[Any, Any]) -> Measurement:
+def _measurement(row: Row) -> Measurement:
     source = f"{row['paper']}, {row['table']}"
     if row["metric"] == PERPLEXITY:
         protocol = {"window": int(row["window"]), "windows": None, "dtype": UNKNOWN, "paper": source}

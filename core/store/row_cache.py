@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 
 from core.results import Result
 from core.store import bundled
-from core.store.store import Store
+from core.store.store import Store, StoreStamp
 
 MOST = 24  # models in the cache, which drops the least recently used
 Value = TypeVar("Value")
@@ -17,7 +17,7 @@ Value = TypeVar("Value")
 class CachedRows(NamedTuple, Generic[Value]):
     """The values computed from a model's results in one state of the store."""
 
-    stamp: tuple
+    stamp: StoreStamp
     values: dict[str, Value]  # by the variants' keys, in the order of `Store.results`
     warnings: tuple[str, ...]  # as of `Store.read`, except on layers, which are not read
 
@@ -49,7 +49,7 @@ class RowCache(Generic[Value]):
                 del self._known[oldest], self._entries[oldest]
             return before
 
-    def _read(self, model: str, stamp: tuple, before: CachedRows[Value] | None) -> CachedRows[Value]:
+    def _read(self, model: str, stamp: StoreStamp, before: CachedRows[Value] | None) -> CachedRows[Value]:
         results, warnings = bundled.read_measured()
         mine = {key: result for key, result in results.items() if result.variant.model == model}
         entries = self._entries.get(model, {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy import Row
@@ -15,12 +15,13 @@ from core.specs import sha256
 from core.store import schema1
 from core.store.corrected import corrected
 
+Columns: TypeAlias = "Row[str, str]"  # or more
 SHOWN = 12  # digits of a key
 Part = TypeVar("Part", bound=BaseModel)
 LAYERS = TypeAdapter(tuple[LayerReport, ...])
 
 
-def written(result: Result) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def written(result: Result) -> tuple[dict[str, str], list[dict[str, str]]]:
     """Return a result as a row of the table `variants` and its numbers as rows of `measurements`."""
     variant, key = result.variant, result.variant.key
     row = {
@@ -56,9 +57,9 @@ class ParsedRow(NamedTuple):
     warnings: tuple[str, ...]  # on its unusable parts
 
 
-def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[ParsedRow]:
+def read_each(variants: Iterable[Columns], measurements: Iterable[Columns]) -> Iterator[ParsedRow]:
     """Yield the results in rows of the tables `variants` and `measurements` (variant, data)."""
-    by_variant: dict[str, list[Any]] = {}
+    by_variant: dict[str, list[str]] = {}
     for key, data in measurements:
         by_variant.setdefault(key, []).append(data)
     for row in variants:
@@ -68,7 +69,7 @@ def read_each(variants: Iterable[Row], measurements: Iterable[Row]) -> Iterator[
         yield ParsedRow(row.key, corrected(result) if result else None, tuple(warnings))
 
 
-def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:
+def _at_once(row: Columns, numbers: Iterable[str]) -> Result | None:
     parse = schema1.read if schema1.wrote(row.variant) else Result.model_validate_json
     try:
         result = parse(
@@ -80,11 +81,11 @@ def _at_once(row: Row, numbers: Iterable[Any]) -> Result | None:
     return result if result.variant.key == row.key else None
 
 
-def _one_by_one(row: Row, numbers: Iterable[Any], warnings: list[str]) -> Result | None:
+def _one_by_one(row: Columns, numbers: Iterable[str], warnings: list[str]) -> Result | None:
     name = ascii(row.key[:SHOWN])[1:-1]  # printable on any terminal
     again = "a run that needs it computes it again"
 
-    def read(kind: str, model: type[Part], text: Any) -> Part | None:
+    def read(kind: str, model: type[Part], text: str) -> Part | None:
         try:
             return model.model_validate_json(text)
         except ValidationError as error:

@@ -155,21 +155,20 @@ def _check(table: Table, columns: Sequence[str]) -> None:
 def _number(kind: DataType) -> bool:
     from pyarrow import types
 
-    return types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)
+    return bool(types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind))
 
 
 def _numbers(kind: DataType) -> bool:
     from pyarrow import types
 
-    return (types.is_list(kind) or types.is_large_list(kind)) and (
-        _number(kind.value_type) or types.is_null(kind.value_type)
-    )
+    listed = types.is_list(kind) or types.is_large_list(kind)
+    return bool(listed and (_number(kind.value_type) or types.is_null(kind.value_type)))
 
 
 def _text(kind: DataType) -> bool:
     from pyarrow import types
 
-    return types.is_string(kind) or types.is_large_string(kind)
+    return bool(types.is_string(kind) or types.is_large_string(kind))
 
 
 def _sync(path: Path) -> None:

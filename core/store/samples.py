@@ -13,7 +13,7 @@ import shutil
 from collections.abc import Collection
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core import paths
 from core.errors import UserError, echo
@@ -22,7 +22,9 @@ from core.results import Measurement, Result
 from core.store import sample_files
 
 if TYPE_CHECKING:
-    from pandas import DataFrame, Index
+    from numpy import ndarray
+    from pandas import DataFrame, Index, Series
+    from pandas.arrays import ArrowExtensionArray
     from pyarrow import ChunkedArray, Table
 
 FOLDER = "samples"
@@ -174,14 +176,16 @@ def _names(names: tuple[str, ...]) -> Index:
     return pandas.Index(names)
 
 
-def _column(values: ChunkedArray) -> Any:
+def _column(values: ChunkedArray) -> ArrowExtensionArray | ndarray | Series:
     """Return a column for pandas: numbers in NumPy, lists in Arrow, as one object per document is slow."""
     from pandas.arrays import ArrowExtensionArray
     from pyarrow import types
 
     if types.is_list(values.type):
         return ArrowExtensionArray(values)
-    return values.to_numpy() if types.is_integer(values.type) or types.is_floating(values.type) else values.to_pandas()
+    number = types.is_integer(values.type) or types.is_floating(values.type)
+    column: ndarray | Series = values.to_numpy() if number else values.to_pandas()
+    return column
 
 
 @lru_cache(maxsize=128)

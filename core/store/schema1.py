@@ -15,7 +15,7 @@ from core.errors import UserError
 from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
 from core.results import Footprint, LayerReport, Measurement, Result
-from core.specs import Dtype, Frozen, RatioKind, Stage, TextWindows, VariantSpec
+from core.specs import Dtype, Frozen, RatioKind, Scalar, Stage, TextWindows, VariantSpec
 
 UNKNOWN = 0  # the version of a stage if no known version gives the variant's key
 UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages without layer reports
@@ -25,7 +25,7 @@ class StageInfo(Frozen):
     """A stage in schema 1."""
 
     name: str
-    parameters: dict[str, Any] = {}
+    parameters: dict[str, Any] = {}  # Any: pydantic would convert the values to another type
     text: Text | None = None
     seed: Count | None = None
 
@@ -113,10 +113,10 @@ def _stages(old: Variant) -> tuple[Stage, ...]:
     return written
 
 
-def _stage(method: str, parameters: dict[str, Any], text: str | None, seed: int | None) -> Stage:
+def _stage(method: str, parameters: dict[str, Scalar], text: str | None, seed: int | None) -> Stage:
     calibration = TextWindows.parse(text) if text else None
     return Stage(method=method, version=UNKNOWN, parameters=parameters, calibration=calibration, seed=seed)
 
 
-def _not_default(stage: Stage) -> dict[str, Any]:
-    return get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(exclude_defaults=True)
+def _not_default(stage: Stage) -> dict[str, Scalar]:
+    return dict(get_stage(stage.method).Parameters.model_validate(stage.parameters).model_dump(exclude_defaults=True))

@@ -29,6 +29,8 @@ from core.store.transactions import Answer, repeatable, transaction
 if TYPE_CHECKING:
     from pandas import DataFrame
 
+StoreStamp = tuple[tuple[int, int | None], bundled.Stamp]  # count and last change of the user's rows, bundled files
+
 log = logging.getLogger(__name__)
 
 MOST_NAMED = 500  # keys per query
@@ -114,14 +116,14 @@ class Store:
         with self.begin() as connection:
             return set(connection.execute(select(variants.c.key)).scalars())
 
-    def stamp(self, model: str | None = None) -> tuple:
+    def stamp(self, model: str | None = None) -> StoreStamp:
         """Return a value that changes with `results()`, or with those of one model; it is cheap, for caches."""
         rows = select(func.count(), func.max(variants.c.changed)).select_from(variants)
         if model is not None:
             rows = rows.where(variants.c.model == model)
         with self.begin() as connection:
             local = connection.execute(rows).one()
-        return tuple(local), bundled.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
+        return (local[0], local[1]), bundled.stamp(paths.SHIPPED_MEASURED, "*.jsonl")
 
     def model_ids(self) -> list[ModelId]:
         """Return the models that have variants, the one with most first."""
