@@ -101,7 +101,7 @@ def budget_words(budget: Budget) -> str:
     return ", ".join(f"{word} {listed(group)}" for word, group in groups if group)
 
 
-def meaningful(dense: Any) -> Any:
+def meaningful(dense: Any) -> Any:  # Any: NumPy declares an array for a Series
     """Return the highest perplexity of a model that has not diverged.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,7 +16,7 @@ from core.errors import UserError
 from core.longrun import independent
 from core.models.names import same_model
 from core.results import Measurement, Result
-from core.specs import sha256
+from core.specs import Scalar, sha256
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -162,12 +162,12 @@ def number_of(measurement: Measurement) -> tuple[str, str, str]:
     return measurement.dataset, measurement.metric, measurement.protocol_id
 
 
-def number_of_mean(protocol: tuple[Any, ...]) -> tuple[str, str, str]:
+def number_of_mean(protocol: tuple[Scalar, ...]) -> tuple[str, str, str]:
     """Return the values of `NUMBER` of the mean of seven under a protocol, a key of `sevens`."""
     return MEAN, "acc", sha256(repr(protocol))[:8]
 
 
-def _of_one(result: Result, reference: Result, of_reference: OfReference, samples: Samples) -> list[dict[str, Any]]:
+def _of_one(result: Result, reference: Result, of_reference: OfReference, samples: Samples) -> list[dict[str, Scalar]]:
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
@@ -227,9 +227,9 @@ def _row(
     values: tuple[float, float],
     found: Difference | str,
     guess: Baselines,
-) -> dict[str, Any]:
+) -> dict[str, Scalar]:
     reference, result = pair
-    row: dict[str, Any] = {
+    row: dict[str, Scalar] = {
         "key": result.variant.key,
         "reference_key": reference.variant.key,
         "metric": measurement.metric,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from core.data.cards import TASKS
 from core.errors import UserError
 from core.longrun import independent
 from core.results import Measurement, Result
-from core.specs import ZERO_SHOT, Fewshot
+from core.specs import ZERO_SHOT, Fewshot, Scalar
 
 MEAN = "mean of tasks"
 WORDS = {  # of `Fewshot.choices`
@@ -69,7 +69,7 @@ def fewshot_table(results: Sequence[Result], dense: Result | None, samples: Samp
         Rows with the dataset `MEAN` average the `tasks` that all these variants have with each of their prompts, if
         these are several.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Scalar]] = []
     if dense is None:
         return pd.DataFrame(rows, columns=COLUMNS)
     every = {one.variant.key: scored(one) for one in (dense, *results)}
@@ -163,15 +163,21 @@ def _growth(mean: float, stderr: float | None, n: int, freedom: float) -> Differ
     return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=t_test(mean, stderr, freedom))
 
 
-def _of_task(row: Measurement, to_dense: Difference | None, growth: Difference | None) -> dict[str, Any]:
-    value = {"dataset": row.dataset, "tasks": 1, "value": row.value, "stderr": row.stderr, "n": row.n}
+def _of_task(row: Measurement, to_dense: Difference | None, growth: Difference | None) -> dict[str, Scalar]:
+    value: dict[str, Scalar] = {
+        "dataset": row.dataset,
+        "tasks": 1,
+        "value": row.value,
+        "stderr": row.stderr,
+        "n": row.n,
+    }
     return value | _figures(to_dense, growth)
 
 
-def _of_mean(rows: Sequence[Measurement], pairs: Sequence[Pair]) -> dict[str, Any]:
+def _of_mean(rows: Sequence[Measurement], pairs: Sequence[Pair]) -> dict[str, Scalar]:
     value, stderr = mean(rows)
     n = sum(row.n for row in rows)
-    known = {"dataset": MEAN, "tasks": len(rows), "value": value, "stderr": stderr, "n": n}
+    known: dict[str, Scalar] = {"dataset": MEAN, "tasks": len(rows), "value": value, "stderr": stderr, "n": n}
     differences = [one for one, _ in pairs if one]
     growths = [growth for _, growth in pairs if growth]
     to_dense = mean_difference(differences) if len(differences) == len(rows) else None
@@ -183,6 +189,6 @@ def _of_mean(rows: Sequence[Measurement], pairs: Sequence[Pair]) -> dict[str, An
     return known | _figures(to_dense, growth)
 
 
-def _figures(to_dense: Difference | None, growth: Difference | None) -> dict[str, Any]:
+def _figures(to_dense: Difference | None, growth: Difference | None) -> dict[str, Scalar]:
     found = {name: getattr(to_dense, name) for name in FIGURES} if to_dense else {}
     return found | ({f"growth_{name}": getattr(growth, name) for name in FIGURES} if growth else {})

@@ -11,14 +11,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from pydantic import JsonValue
 
 from core.chain import DENSE, format_chain, series_chain, shared
+from core.fields import ProtocolFields
 from core.formatting import format_fewshot, label_parts, series_name
 from core.models.names import display_names
 from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
 from core.removal import block_share, model_share, parameters_left
 from core.results import Measurement, Result, Variant
-from core.specs import UNKNOWN, ModelId, Stage
+from core.specs import UNKNOWN, ModelId, Scalar, Stage
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
@@ -63,7 +65,7 @@ class _Protocol(NamedTuple):
     fewshot: float | None  # number of examples
     prompts: str  # non-default choices of few-shot examples
     scoring: str | None
-    version: Any
+    version: Scalar
     source: str | None
     protocol: str
     protocol_id: str
@@ -95,7 +97,7 @@ class VariantRows(NamedTuple):
     identity: Identity
     stages: tuple[Stage, ...]
     before: tuple[Identity, tuple[Stage, ...]] | None  # the variant before its recovery
-    known: dict[str, Any]  # columns with the same value in every row
+    known: dict[str, Scalar]  # columns with the same value in every row
     protocols: tuple[_Protocol, ...]  # of each row
     numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # `MEASURED` of each row
 
@@ -116,7 +118,7 @@ def variant_rows(result: Result) -> VariantRows:
         identity=identity,
         stages=variant.stages,
         before=(_identity(before), before.stages) if before else None,
-        known=_variant(variant) | {"own_grid": identity.own_grid} | _size(result) | _latency(result),
+        known={**_variant(variant), "own_grid": identity.own_grid, **_size(result), **_latency(result)},
         protocols=tuple(_protocol(row) for row in result.measurements),
         numbers=tuple(
             (row.metric, row.dataset, row.value, row.stderr, row.n, row.origin) for row in result.measurements
@@ -157,7 +159,7 @@ def protocol_sentence(measurement: Measurement) -> str:
     return _protocol(measurement).protocol
 
 
-def _sentence(protocol: dict[str, Any]) -> str:
+def _sentence(protocol: ProtocolFields) -> str:
     protocol = {name: value for name, value in protocol.items() if name != "source"}
     parts = []
     if (window := protocol.pop("window", None)) is not None:
@@ -184,7 +186,7 @@ def _place(variant: Variant) -> tuple[int, ...]:
     return *(ORDER.index(name) if name in ORDER else len(ORDER) for name in names), len(variant.stages)
 
 
-def _variant(variant: Variant) -> dict[str, Any]:
+def _variant(variant: Variant) -> dict[str, Scalar]:
     defaults = shared(variant.stages)
     method = KNOWN.get(variant.method)  # None for a result of a version with more methods
     return {
@@ -254,9 +256,9 @@ def _label(identity: Identity, stages: tuple[Stage, ...], trainings: bool = Fals
     return name + OWN_GRID * identity.own_grid + " (cancelled)" * identity.cut_short
 
 
-def _stages(variant: Variant) -> list[dict[str, Any]]:
+def _stages(variant: Variant) -> list[dict[str, JsonValue]]:
     several = sum(stage.removes for stage in variant.stages) > 1  # columns have the amount of a single stage
-    stages: list[dict[str, Any]] = []
+    stages: list[dict[str, JsonValue]] = []
     for stage in variant.stages:
         stages.append({"name": stage.method, "parameters": all_parameters(stage)})
         if several and stage.removes:
@@ -297,7 +299,7 @@ def _protocol(row: Measurement) -> _Protocol:
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers and few protocols
-def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
+def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:  # Any: names and values alternate
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     after = ("dtype", "version", "source")
     before = [protocol.get("window"), protocol.get("windows"), protocol.get("spread", False), protocol.get("limit")]
@@ -305,7 +307,7 @@ def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:
     return _Protocol._make([*values, _sentence(protocol), protocol_id])
 
 
-def _fewshot(written: Any) -> tuple[Any, str]:
+def _fewshot(written: str | int | None) -> tuple[int | None, str]:
     """Return the number of few-shot examples of a protocol and its non-default choices."""
     if not isinstance(written, str):
         return written, ""

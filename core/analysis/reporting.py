@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,12 +11,13 @@ from core import formatting
 from core.analysis import verdicts
 from core.analysis.verdicts import SIGNIFICANT
 
+TableRow = Mapping[Hashable, Any]  # Any: each column of a table has its own type
 UNADJUSTED = "unadjusted 95 %"  # name of an interval
 CLOSE = 0.1  # ratios within this distance of 1 have three decimals
 FEW = 10  # ratios below this have two decimals
 
 
-def format_difference(row: Mapping[Any, Any]) -> str:
+def format_difference(row: TableRow) -> str:
     """Write a row of `paired_differences` with its unadjusted interval; empty if it is unpaired.
 
     Accuracies are in points, `-3.1 [-4.6, -1.6]`. Perplexities are ratios, `x 1.93 [1.88, 1.98]`.
@@ -66,24 +67,24 @@ def p_words(p: float | None) -> str:
     return "" if p is None or pd.isna(p) else "< 0.001" if p < 0.001 else f"{p:.2g}"
 
 
-def adjusted_words(row: Mapping[Any, Any]) -> str:
+def adjusted_words(row: TableRow) -> str:
     """Write the adjusted p of a row as part of a sentence: `, adjusted p 0.21`; empty if it is unknown."""
     return f", adjusted p {p}" if (p := p_words(row["p_adjusted"])) else ""
 
 
-def judged(row: Mapping[Any, Any]) -> str:
+def judged(row: TableRow) -> str:
     """Write a row of `paired_differences` with adjusted p and verdict: `-3.1 [-4.6, -1.6], adjusted p 0.003: worse`."""
     return f"{format_difference(row)}{adjusted_words(row)}: {verdict_text(row)}"
 
 
-def verdict_text(row: Mapping[Any, Any]) -> str:
+def verdict_text(row: TableRow) -> str:
     """Write the verdict of a row, or the reason why it is unpaired."""
     return (
         row["unpaired_reason"] if pd.isna(row["verdict"]) else verdicts.verdict_text(row["verdict"], row["comparisons"])
     )
 
 
-def sentence(found: Sequence[tuple[str, Mapping[Any, Any]]], one: str, other: str) -> str:
+def sentence(found: Sequence[tuple[str, TableRow]], one: str, other: str) -> str:
     """Summarise in a sentence which numbers of `one` are better or worse than those of `other`.
 
     Args:

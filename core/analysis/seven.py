@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
+from core.specs import Scalar
 
 MEAN = "mean of seven"
 
@@ -27,20 +27,22 @@ def mean(rows: Sequence[Measurement]) -> tuple[float, float | None]:
 
 def mean_of(values: np.ndarray) -> np.ndarray:
     """Return the mean (variants,) of accuracies (variants, tasks)."""
-    return sum(values.T) / values.shape[1]
+    found: np.ndarray = sum(values.T) / values.shape[1]
+    return found
 
 
 def stderr_of(errors: np.ndarray) -> np.ndarray:
     """Return the standard errors (variants,) of `mean_of` from the tasks' (variants, tasks); NaN if one is NaN."""
-    return np.sqrt(sum(errors.T**2)) / errors.shape[1]
+    found: np.ndarray = np.sqrt(sum(errors.T**2)) / errors.shape[1]
+    return found
 
 
-def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Any, ...], list[Measurement]]:
+def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Scalar, ...], list[Measurement]]:
     """Return a variant's seven accuracies, in the order of `SEVEN`, by protocol; a protocol without all is left out.
 
     As in the papers, BoolQ, PIQA, WinoGrande and ARC-e use acc; HellaSwag, ARC-c and OpenBookQA use acc_norm.
     """
-    groups: dict[tuple[Any, ...], dict[str, Measurement]] = {}
+    groups: dict[tuple[Scalar, ...], dict[str, Measurement]] = {}
     for row in measurements:
         if row.dataset in SEVEN and row.metric == TASKS[row.dataset].metric:
             protocol = tuple(row.protocol.get(name) for name in ("limit", "fewshot", "dtype"))

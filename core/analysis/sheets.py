@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TypeVar
 
 import pandas as pd
 
+Cell = TypeVar("Cell")
 FORMULA = re.compile(r"[=+\-@\t\n＝＋－＠]")
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf", re.ASCII)
 
@@ -22,7 +23,7 @@ def csv_text(table: pd.DataFrame) -> str:
     return table.assign(**{name: texts[name].map(_cell) for name in texts.columns}).to_csv(index=False)
 
 
-def _cell(cell: Any) -> Any:
+def _cell(cell: Cell) -> Cell | str:
     return harmless(cell) if isinstance(cell, str) else cell
 
 

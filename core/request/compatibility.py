@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
 from core.models.folders import encoder_of
-from core.models.sources import ModelSource
+from core.models.source import ModelSource
 from core.registry import STAGES, get_stage
 
 # Examples from transformers; other models with convolutions work, too.

@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from core.amount import Pattern
 from core.chain import ChainDefaults, StageRequest, parse
@@ -113,10 +113,15 @@ def complete(
 def measuring(spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task]) -> RunSpec:
     """Return a checked run with other measurements of the same variant; a `UserError` if one is invalid."""
     shape = load_shape(identify_again(spec.variant.model, spec.variant.revision))
-    return spec.model_copy(update=_measured(perplexity, tasks, shape))
+    return spec.model_copy(update={**_measured(perplexity, tasks, shape)})
 
 
-def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelShape) -> dict[str, Any]:
+class _Measured(TypedDict):
+    perplexity: tuple[Perplexity, ...]
+    tasks: tuple[Task, ...]
+
+
+def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelShape) -> _Measured:
     """Return the measurement fields of a run, without repeats and with texts and tasks identified by content."""
     return {
         "perplexity": tuple(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
@@ -138,7 +143,7 @@ def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -
         from core.training.teacher import identified_teacher
 
         with one.error_context("teacher"):
-            settings = {**settings, "teacher": identified_teacher(settings["teacher"])}
+            settings = {**settings, "teacher": identified_teacher(str(settings["teacher"]))}
     return replace(one, text=text, settings=settings)
 
 

@@ -7,17 +7,18 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from itertools import accumulate, product
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from core.errors import UserError
+from core.fields import Details
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.sources import identify_again
 from core.request.cost import stage_work, task_work
 from core.results import Result
-from core.specs import Fewshot, ModelId, RunSpec, Stage, Task
+from core.specs import Fewshot, ModelId, RunSpec, Scalar, Stage, Task
 from core.store.row_cache import RowCache
-from core.store.store import Store
+from core.store.store import Store, StoreStamp
 
 # Operations per second if no run is stored.
 CPU_CORE, GPU, GPU_16_BIT = 30e9, 3e12, 15e12
@@ -39,7 +40,7 @@ class WorkSample(NamedTuple):
     kind: WorkKind
     work: float  # operations
     seconds: float
-    stage_runs: tuple[Any, ...] | None = None  # identity of a run of a stage; None for a measurement
+    stage_runs: tuple[Scalar, ...] | None = None  # identity of a run of a stage; None for a measurement
 
 
 class Done(NamedTuple):
@@ -63,7 +64,15 @@ def work_samples(result: Result, shape: ModelShape) -> list[WorkSample]:
     """Return the work behind a result, for a model of this shape."""
     variant, found = result.variant, []
 
-    def add(kind: str, dtype: str, method: str, reads: bool | None, work: float, how: dict, run: Any = None) -> None:
+    def add(
+        kind: str,
+        dtype: str,
+        method: str,
+        reads: bool | None,
+        work: float,
+        how: Details,
+        run: tuple[Scalar, ...] | None = None,
+    ) -> None:
         device = how.get("device", "").partition(" ")[0]
         found.append(WorkSample(WorkKind(device, kind, dtype, method, reads), work, how.get("seconds") or 0.0, run))
 
@@ -105,7 +114,7 @@ def sums(rows: Iterable[WorkSample]) -> dict[WorkKind, Done]:
 def _by_kind(rows: Iterable[WorkSample]) -> dict[WorkKind, list[Done]]:
     """Group work by kind; a run of a stage that several variants share counts once."""
     found: dict[WorkKind, list[Done]] = {}
-    counted: set[tuple[Any, ...]] = set()
+    counted: set[tuple[Scalar, ...]] = set()
     for row in rows:
         if row.stage_runs is not None:
             if row.stage_runs in counted:
@@ -128,7 +137,7 @@ class Speeds:
     """The speeds of work on one model, or on `others` if it has none."""
 
     def __init__(self, own: Sums, others: Callable[[], Sums]):
-        self.known = (lambda: own), others
+        self.known: tuple[Callable[[], Sums], ...] = (lambda: own), others
 
     def of(self, spec: RunSpec, kind: str, stage: Stage | None = None, dtype: str | None = None) -> float:
         """Return the operations per second of the most similar work.
@@ -175,7 +184,7 @@ class History:
         self.store = store
         self._cache = RowCache(store, self._work)
         self._shapes: dict[ModelId, ModelShape | None] = {}
-        self._sums: dict[ModelId, tuple[tuple, Sums]] = {}  # with the stamp of the model's name
+        self._sums: dict[ModelId, tuple[StoreStamp, Sums]] = {}  # with the stamp of the model's name
         self._lock = Lock()
 
     def speeds(self, model: ModelId) -> Speeds:

@@ -1,7 +1,6 @@
 """Validation of stages and runs; imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_pattern
 from core.chain import bits_of, factor_of
@@ -22,6 +21,7 @@ from core.specs import (
     Dtype,
     Perplexity,
     RunSpec,
+    Scalar,
     Stage,
     Task,
     TextWindows,
@@ -190,7 +190,7 @@ def default_amount(method: type[Method]) -> Amount:
 def build_stage(
     method: str,
     amount: Amount | None = None,
-    settings: Mapping[str, Any] | None = None,
+    settings: Mapping[str, Scalar] | None = None,
     calibration: TextWindows | None = None,
     seed: int = 0,
     layers: str | None = None,

@@ -87,10 +87,12 @@ class First(Form):
         return _log(values) - _given(rows, unknowns)
 
     def value(self, rows: pd.DataFrame, sums: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        return np.exp(sums + _given(rows, unknowns))
+        found: np.ndarray = np.exp(sums + _given(rows, unknowns))
+        return found
 
     def share(self, column: np.ndarray) -> np.ndarray:
-        return np.expm1(column)
+        found: np.ndarray = np.expm1(column)
+        return found
 
 
 class Second(Form):
@@ -112,14 +114,16 @@ class Second(Form):
         return np.column_stack([np.ones(len(rows)), np.log1p(-rows["ratio"])])
 
     def logarithm(self, rows: pd.DataFrame, values: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        kept = _log(values) - np.log(rows["dense"].to_numpy())
+        kept: np.ndarray = _log(values) - np.log(rows["dense"].to_numpy())
         return -kept if loss else kept
 
     def value(self, rows: pd.DataFrame, sums: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        return rows["dense"].to_numpy() * np.exp(-sums if loss else sums)
+        found: np.ndarray = rows["dense"].to_numpy() * np.exp(-sums if loss else sums)
+        return found
 
     def share(self, column: np.ndarray) -> np.ndarray:
-        return -np.expm1(column)
+        found: np.ndarray = -np.expm1(column)
+        return found
 
 
 class Third(Form):
@@ -153,10 +157,12 @@ class Third(Form):
         return _log(values - rows["dense"].to_numpy())
 
     def value(self, rows: pd.DataFrame, sums: np.ndarray, loss: bool, unknowns: tuple[str, ...]) -> np.ndarray:
-        return rows["dense"].to_numpy() + np.exp(sums)
+        found: np.ndarray = rows["dense"].to_numpy() + np.exp(sums)
+        return found
 
     def share(self, column: np.ndarray) -> np.ndarray:
-        return np.exp(-column)
+        found: np.ndarray = np.exp(-column)
+        return found
 
 
 FORMS: tuple[Form, ...] = (First(), Second(), Third())
@@ -167,7 +173,8 @@ def _given(rows: pd.DataFrame, unknowns: tuple[str, ...]) -> np.ndarray | float:
     return 0.0 if "a" in unknowns else np.log(rows["dense"].to_numpy())
 
 
-def _log(values) -> np.ndarray:
+def _log(values: np.ndarray | pd.Series) -> np.ndarray:
     """Return logarithms; NaN for values that are not above zero."""
     values = np.asarray(values, float)
-    return np.log(np.where(values > 0, values, np.nan))
+    found: np.ndarray = np.log(np.where(values > 0, values, np.nan))
+    return found

@@ -68,7 +68,8 @@ def points(rows: pd.DataFrame, loss: bool) -> pd.DataFrame:
 
 def broken(values: pd.Series, meaningful: float | pd.Series, loss: bool) -> pd.Series:
     """Return whether each value is not finite, a diverged perplexity (`loss`) or an accuracy without a logarithm."""
-    return ~np.isfinite(values) | ((values > meaningful) if loss else (values <= 0))
+    lost: pd.Series = ~np.isfinite(values) | ((values > meaningful) if loss else (values <= 0))
+    return lost
 
 
 def across(groups: Iterable[Group]) -> list[Group]:

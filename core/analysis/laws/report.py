@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import pandas as pd
 
@@ -14,6 +13,7 @@ from core.analysis.laws.groups import Group
 from core.analysis.laws.validation import HeldOut
 from core.analysis.reporting import listed
 from core.formatting import format_number
+from core.specs import Scalar
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")
 UNKNOWN = Ends(math.nan, math.nan, math.nan)
@@ -45,9 +45,9 @@ def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
     return pd.DataFrame([_row(one, one is best_of(fitted), keep) for fitted in groups for one in fitted])
 
 
-def _row(one: Fit, best: bool, keep: float) -> dict[str, Any]:
+def _row(one: Fit, best: bool, keep: float) -> dict[str, Scalar]:
     group, (critical, of) = one.group, one.critical(keep)
-    row: dict[str, Any] = {"of": group.of, "metric": group.metric, "fitted_to": group.name, "form": one.form.name}
+    row: dict[str, Scalar] = {"of": group.of, "metric": group.metric, "fitted_to": group.name, "form": one.form.name}
     row |= {"law": one.form.law, "paper": one.form.link, "points": one.points}
     row |= {"without_place": one.without_place, "diverged": group.left_out}
     for name in UNKNOWNS:
