@@ -10,8 +10,9 @@ import typer
 from core import chain
 from core.chain import DENSE
 from core.cli.console import messages, say
+from core.cli.layout import Row
 from core.cli.listing import check_one_format, find_result, to_latex
-from core.cli.tables import SHORT_KEY, Row, column, plain, print_table, print_tsv, usual, written
+from core.cli.tables import SHORT_KEY, column, plain, print_table, print_tsv, usual, written
 from core.errors import UserError
 from core.models.names import display_names
 from core.models.sources import typed_name

@@ -4,13 +4,14 @@ import importlib.metadata
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from core.cache import hub
 from core.data import embedded, files
 from core.data.cards import TASKS
-from core.data.corpora import CORPORA, default_corpora, identify_corpus
-from core.data.tasks import identify_task
+from core.data.corpora import CorpusSource, default_corpora, identify_corpus
+from core.data.tasks import TaskSource, identify_task
+from core.data.texts import CORPORA
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.sources import identify
@@ -120,7 +121,7 @@ def _tasks() -> Iterator[Check]:
         yield _data("task", task.id, task.file, identify_task)
 
 
-def _data(group: str, name: str, file: str, identify) -> Check:
+def _data(group: str, name: str, file: str, identify: Callable[[str], CorpusSource | TaskSource]) -> Check:
     here = files.find(file) is not None
     try:
         found = identify(name)

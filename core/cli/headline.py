@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeVar
 
 from core.cli.tables import column, with_rows
 from core.results import Measurement, Result
+from core.specs import Scalar
+
+One = TypeVar("One")
 
 
 class Headline(NamedTuple):
     """The perplexity and the mean of seven accuracies that a list shows."""
 
     text: str | None  # the name of the perplexity's column
-    protocol: tuple[Any, ...] | None  # of the seven tasks, a key of `core.analysis.seven.sevens`
+    protocol: tuple[Scalar, ...] | None  # of the seven tasks, a key of `core.analysis.seven.sevens`
 
     def perplexity(self, result: Result) -> Measurement | None:
         """Return the perplexity of a result, if possible in the precision of the variant."""
@@ -49,6 +52,6 @@ def headline_of(results: Sequence[Result]) -> Headline:
     return Headline(_commonest(texts), _commonest(protocols))
 
 
-def _commonest(groups: Iterable[Iterable[Any]]) -> Any:
+def _commonest(groups: Iterable[Iterable[One]]) -> One | None:
     counts = Counter(one for group in groups for one in group)
     return max(counts, key=counts.__getitem__, default=None)  # the first of several

@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -67,7 +67,7 @@ PerplexityOption = Annotated[
     ),
 ]
 TasksOption = Annotated[
-    list | None,  # of Task, but typer would repeat an option of type `list[Task]`
+    list | None,  # type: ignore[type-arg]  # of Task, but typer would repeat an option of type `list[Task]`
     typer.Option(
         "--tasks",
         metavar="T[:LIMIT],...",
@@ -204,9 +204,17 @@ def long_form(
         raise UserError(f"{stage.name} has {twice[0]} both in the chain and as an option; remove one.")
     if amount and ratio is not None:  # of both options, the ratio may only repeat that of the pattern
         check_agrees(get_stage(stage.name), amount, ratio)
-    options = {"amount": amount, "settings": {**stage.settings, **settings} if settings else None, "layers": layers}
-    given: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
-    return (replace(stage, written=None, **given),) if given else stages
+    if amount is None and not settings and layers is None:
+        return stages
+    return (
+        replace(
+            stage,
+            written=None,
+            amount=stage.amount if amount is None else amount,
+            settings={**stage.settings, **settings},
+            layers=stage.layers if layers is None else layers,
+        ),
+    )
 
 
 def chains(methods: str | None, written: Sequence[str]) -> tuple[str, ...]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from core import chain
 from core.cli.headline import Headline
-from core.cli.tables import SHORT_KEY, DenseDifferences, Names, Row, chain_words, column, packed_words, shown
+from core.cli.layout import Row
+from core.cli.tables import SHORT_KEY, DenseDifferences, Names, chain_words, column, packed_words, shown
 from core.results import Result
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from core.cli.console import messages
 from core.cli.description import describe_result
 from core.cli.groups import DEFAULT, DefaultGroup
 from core.cli.headline import Headline
+from core.cli.layout import Row
 from core.cli.listing import OF, check_one_format, find_result, to_latex
 from core.cli.naming import matching_names
 from core.cli.overview import circumstances, others_note, overview
@@ -21,7 +22,6 @@ from core.cli.tables import (
     SHORT_NOTE,
     SUMMARY_NOTE,
     Names,
-    Row,
     as_json,
     print_table,
     print_tsv,

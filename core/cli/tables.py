@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeVar
 
 import typer
 from rich import box
@@ -34,6 +34,8 @@ SHORT_NOTE = (
     "`slimscope compare` gives intervals and p."
 )
 
+Name = TypeVar("Name")
+Value = TypeVar("Value")
 Names = Mapping[ModelId, str]  # display names
 
 
@@ -232,7 +234,7 @@ def as_json(result: Result, indent: int | None = None) -> str:
     return json.dumps(written, indent=indent, ensure_ascii=False)
 
 
-def plain(row: Mapping[Any, Any]) -> dict[Any, Any]:
+def plain(row: Mapping[Name, Value]) -> dict[Name, Value | None]:
     """Return a row with None for NaN and infinity, which JSON lacks."""
     return {
         name: None if isinstance(value, float) and not math.isfinite(value) else value for name, value in row.items()

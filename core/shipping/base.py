@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from core.errors import unknown
 from core.results import Footprint, Variant
 from core.specs import FormatName, VariantSpec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ProgressFn = Callable[[int, int], None]  # receives the number of written parts, and of all
 
@@ -74,6 +74,12 @@ class Format(ABC):
 
     @abstractmethod
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        variant: Variant,
+        folder: Path,
+        kind: str,
+        progress: ProgressFn,
     ) -> WrittenExport:
         """Write model and tokenizer into an empty folder; this may change the precision of the model."""

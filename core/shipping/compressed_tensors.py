@@ -17,7 +17,7 @@ from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from core.models.parts.grids import Grid
 
@@ -48,7 +48,13 @@ class CompressedTensors(Format):
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        variant: Variant,
+        folder: Path,
+        kind: str,
+        progress: ProgressFn,
     ) -> WrittenExport:
         import torch
 
@@ -110,7 +116,7 @@ def packed_parts(weight: Tensor, grid: Grid) -> dict[str, Tensor]:
     }
 
 
-def described(model: PreTrainedModel, grids: Grids) -> dict[str, Any]:
+def described(model: PreTrainedModel, grids: Grids) -> dict[str, Any]:  # Any: JSON
     """Return the `quantization_config`: a group of linears for each kind of grid, and the linears without one."""
     from torch import nn
 

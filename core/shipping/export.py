@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -18,13 +18,19 @@ from core.shipping.card import card
 from core.shipping.proof import FILE, ExportCheck, expected, verify_export
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 NO_TEXT = ExportCheck(reason="the model reads no text, and the check needs prompts.")
 
 
 def export(
-    model: PreTrainedModel, tokenizer: Any, result: Result, folder: Path, form: Format, kind: str, progress: Progress
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    result: Result,
+    folder: Path,
+    form: Format,
+    kind: str,
+    progress: Progress,
 ) -> None:
     """Write a variant in a type of a format to a new or empty folder, with export check and card, or nothing.
 

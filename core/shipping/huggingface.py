@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
@@ -12,7 +12,7 @@ from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 OWN_CODE = "`modeling_slimscope.py` in the folder builds the modules that no plain configuration describes."
 
@@ -34,7 +34,13 @@ class HuggingFace(Format):
         return checkpoint_bytes(footprint, cast("Dtype", kind))
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase | None,
+        variant: Variant,
+        folder: Path,
+        kind: str,
+        progress: ProgressFn,
     ) -> WrittenExport:
         import torch
 

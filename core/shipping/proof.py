@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import ValidationError
 
@@ -26,7 +26,7 @@ from core.specs import Frozen
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,20 @@ class ExportCheck(Frozen):
         )
 
 
-def expected(model: PreTrainedModel, tokenizer: Any) -> list[Reading]:
+class _PromptOutput(TypedDict):
+    ids: list[int]
+    top: list[tuple[int, float]]  # likeliest next tokens with their log-probabilities
+
+
+class Outputs(TypedDict):
+    """The JSON that a runtime prints."""
+
+    prompts: list[_PromptOutput]
+    tokens_per_second: float
+    versions: dict[str, str]
+
+
+def expected(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Reading]:
     """Return token ids and next-token log-probabilities of the prompts from the variant itself."""
     import torch
 
@@ -139,7 +152,7 @@ def installed(package: str) -> bool:
     return True
 
 
-def compared(report: dict[str, Any], wanted: Sequence[Reading]) -> ExportCheck:
+def compared(report: Outputs, wanted: Sequence[Reading]) -> ExportCheck:
     """Return how the outputs of a runtime differ from the wanted ones."""
     pairs = list(zip(report["prompts"], wanted, strict=True))
     return ExportCheck(

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from itertools import chain
+from typing import TYPE_CHECKING, ClassVar
 
 from core.errors import UserError
+from core.models.shape import Config
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 ROTATIONS = ("default", "linear", "llama3")  # kinds that only divide frequencies
 PERIOD = 6  # of full-attention blocks, unless a file states another
@@ -27,7 +29,7 @@ class Architecture(ABC):
     turned: ClassVar[bool] = False  # whether rows of q and k are in another order
 
     @abstractmethod
-    def check(self, config: Mapping[str, Any]) -> None:
+    def check(self, config: Config) -> None:
         """Raise `UserError` for a configuration that GGUF cannot describe fully."""
 
     @abstractmethod
@@ -35,7 +37,7 @@ class Architecture(ABC):
         """Return llama.cpp's name, given whether all blocks have equal sizes; raise `UserError` if there is none."""
 
     @abstractmethod
-    def add_positions(self, writer: GGUFWriter, config: Any) -> None:
+    def add_positions(self, writer: GGUFWriter, config: PreTrainedConfig) -> None:
         """Write the position encoding and the attention windows."""
 
     def rope_factors(self, model: PreTrainedModel) -> Tensor | None:
@@ -50,7 +52,7 @@ class Llama(Architecture):
     norms: ClassVar = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm"}
     turned = True
 
-    def check(self, config: Mapping[str, Any]) -> None:
+    def check(self, config: Config) -> None:
         if (act := config.get("hidden_act", "silu")) != "silu":
             raise UserError(f"GGUF does not support Llama models with hidden_act {act}; export it as huggingface.")
         rope = config.get("rope_parameters") or config.get("rope_scaling") or {}
@@ -61,7 +63,7 @@ class Llama(Architecture):
     def name(self, alike: bool) -> str:
         return "llama" if alike else "deci"  # Llama with sizes per block
 
-    def add_positions(self, writer: GGUFWriter, config: Any) -> None:
+    def add_positions(self, writer: GGUFWriter, config: PreTrainedConfig) -> None:
         writer.add_rope_freq_base(config.rope_parameters["rope_theta"])
 
     def rope_factors(self, model: PreTrainedModel) -> Tensor | None:
@@ -87,7 +89,7 @@ class Gemma3(Architecture):
     }
     shift = 1.0
 
-    def check(self, config: Mapping[str, Any]) -> None:
+    def check(self, config: Config) -> None:
         plain = {
             "hidden_activation": ("gelu_pytorch_tanh", None),
             "query_pre_attn_scalar": (config.get("head_dim"), None),
@@ -115,7 +117,7 @@ class Gemma3(Architecture):
             "blocks alike."
         )
 
-    def add_positions(self, writer: GGUFWriter, config: Any) -> None:
+    def add_positions(self, writer: GGUFWriter, config: PreTrainedConfig) -> None:
         writer.add_sliding_window(config.sliding_window)
         if (every := period(config.layer_types)) != PERIOD:
             writer.add_sliding_window_pattern(every)
@@ -125,7 +127,7 @@ class Gemma3(Architecture):
 
 def period(kinds: list[str]) -> int:
     """Return the period of the full-attention blocks; raise `UserError` if they are not periodic."""
-    for every in (PERIOD, *range(1, len(kinds) + 2)):
+    for every in chain((PERIOD,), range(1, len(kinds) + 2)):
         if kinds == [SLIDING if (place + 1) % every else FULL for place in range(len(kinds))]:
             return every
     raise UserError(
@@ -137,7 +139,7 @@ def period(kinds: list[str]) -> int:
 ARCHITECTURES = {"llama": Llama(), "gemma3_text": Gemma3()}  # by transformers' type
 
 
-def architecture_of(config: Mapping[str, Any]) -> Architecture:
+def architecture_of(config: Config) -> Architecture:
     """Return the architecture of a configuration that GGUF describes fully; raise `UserError` otherwise."""
     found = ARCHITECTURES.get(config.get("model_type", ""))
     if found is None:

@@ -6,15 +6,13 @@ A linear's grid whose groups are whole blocks therefore becomes such blocks with
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from core.shipping.gguf.types import BITS, BLOCK, F16
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from core.models.parts.grids import Grid
 
 
@@ -32,7 +30,7 @@ def type_for(inputs: int, wanted: str) -> str:
     return F16 if inputs % BLOCK else wanted
 
 
-def encoded(weight: NDArray[Any], kind: str) -> NDArray[Any]:
+def encoded(weight: np.ndarray, kind: str) -> np.ndarray:
     """Return a matrix (out, in) fp32 in a type: fp16, or bytes with one row of blocks per output."""
     from gguf import GGMLQuantizationType
     from gguf.quants import quantize
@@ -40,7 +38,7 @@ def encoded(weight: NDArray[Any], kind: str) -> NDArray[Any]:
     return weight.astype(np.float16) if kind == F16 else quantize(weight, GGMLQuantizationType[kind])
 
 
-def on_grid(weight: NDArray[Any], grid: Grid, kind: str) -> NDArray[Any]:
+def on_grid(weight: np.ndarray, grid: Grid, kind: str) -> np.ndarray:
     """Return a matrix (out, in) on a grid as blocks of `exact_type`, bytes (out, blocks * bytes per block)."""
     import torch
 
@@ -55,12 +53,12 @@ def on_grid(weight: NDArray[Any], grid: Grid, kind: str) -> NDArray[Any]:
     return np.concatenate([*halves, *_packed(codes.reshape(len(codes), -1, BLOCK), bits)], -1).reshape(len(codes), -1)
 
 
-def _spread(values: NDArray[Any], group: int) -> NDArray[Any]:
+def _spread(values: np.ndarray, group: int) -> np.ndarray:
     """Repeat each group's value for each of its blocks."""
     return np.repeat(values, group // BLOCK, 1)
 
 
-def _packed(codes: NDArray[Any], bits: int) -> list[NDArray[Any]]:
+def _packed(codes: np.ndarray, bits: int) -> list[np.ndarray]:
     """Return codes (out, blocks, 32) as bytes: fifth bits, if any, then both halves of a block as nibbles."""
     if bits == 8:
         return [codes.astype(np.int8).view(np.uint8)]

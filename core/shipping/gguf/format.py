@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
@@ -21,7 +21,7 @@ from core.shipping.grids import last_grid
 from core.specs import VariantSpec
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 LOADING = """import xllamacpp
 
@@ -95,7 +95,13 @@ class GGUF(Format):
             )
 
     def write(
-        self, model: PreTrainedModel, tokenizer: Any, variant: Variant, folder: Path, kind: str, progress: ProgressFn
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        variant: Variant,
+        folder: Path,
+        kind: str,
+        progress: ProgressFn,
     ) -> WrittenExport:
         from core.models.parts.precision import check_holds
         from core.shipping.gguf.tensors import check_known

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import nn
@@ -23,7 +23,6 @@ from core.shipping.gguf.blocks import encoded, exact_type, on_grid, type_for
 from core.shipping.gguf.types import BITS, BLOCK, F16, Q8
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
     from torch import Tensor
     from transformers import PreTrainedModel
 
@@ -48,7 +47,7 @@ class Part:
     name: str
     kind: str  # a GGUF type
     shape: tuple[int, ...]
-    make: Callable[[], NDArray[Any]]
+    make: Callable[[], np.ndarray]
     exact: bool = False  # whether it has the codes of a grid
 
 
@@ -96,7 +95,7 @@ def _table(name: str, table: nn.Module, kind: str) -> Part:
     exact = exact_type(grid, kind) or (exact_type(grid, Q8) if kind in BITS else None)
     written = exact or type_for(weight.shape[1], F16 if kind == F16 else Q8)
 
-    def make() -> NDArray[Any]:
+    def make() -> np.ndarray:
         return on_grid(_numbers(weight), grid, exact) if exact and grid else encoded(_numbers(weight), written)
 
     return Part(name, written, tuple(weight.shape), make, exact is not None)
@@ -115,10 +114,10 @@ def _linear(name: str, linear: Linear, units: Units, kind: str, turned: bool) ->
     exact = exact_type(grid, kind) if width == inputs else None
     written = exact or type_for(width, kind)
 
-    def ordered(rows: NDArray[Any]) -> NDArray[Any]:
+    def ordered(rows: np.ndarray) -> np.ndarray:
         return _reordered(rows, linear.role, units) if turned else rows
 
-    def make() -> NDArray[Any]:
+    def make() -> np.ndarray:
         weight = _numbers(linear.weight)
         if exact and grid is not None:
             data = on_grid(weight, grid, exact)
@@ -131,7 +130,7 @@ def _linear(name: str, linear: Linear, units: Units, kind: str, turned: bool) ->
         yield Part(f"{name}.bias", F32, (rows + more,), lambda: np.pad(ordered(_numbers(bias)), (0, more)))
 
 
-def _reordered(rows: NDArray[Any], role: str, units: Units) -> NDArray[Any]:
+def _reordered(rows: np.ndarray, role: str, units: Units) -> np.ndarray:
     """Return the rows (out, ...) of a linear in llama.cpp's order: both halves of each q or k head interleaved."""
     shape = units.geometry
     heads = {"q": shape.query_heads, "k": shape.kv_heads}.get(role)
@@ -140,5 +139,5 @@ def _reordered(rows: NDArray[Any], role: str, units: Units) -> NDArray[Any]:
     return rows.reshape(heads, 2, shape.head_dim // 2, *rows.shape[1:]).swapaxes(1, 2).reshape(rows.shape)
 
 
-def _numbers(tensor: Tensor) -> NDArray[Any]:
+def _numbers(tensor: Tensor) -> np.ndarray:
     return np.ascontiguousarray(tensor.detach().float().cpu().numpy())

@@ -14,10 +14,12 @@ from core.errors import UserError
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
+    from transformers import PreTrainedTokenizerBase
 
+Spec = dict[str, Any]  # Any: JSON of `tokenizers`, in which each kind has fields of its own
 NORMAL, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 3, 4, 5, 6  # GGUF's kinds of tokens
 # llama.cpp's names of splits, and the pre-tokenizers that perform them.
-SPLITS: dict[str, list[dict[str, Any]]] = {
+SPLITS: dict[str, list[Spec]] = {
     "gpt-2": [{"type": "ByteLevel", "use_regex": True}],
     "smollm": [{"type": "Digits", "individual_digits": True}, {"type": "ByteLevel", "use_regex": True}],
     "llama-bpe": [
@@ -37,7 +39,7 @@ BYTES = "<0x[0-9A-F]{2}>"  # tokens of single bytes
 SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}  # transformers' names and GGUF's
 
 
-def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
+def add_tokenizer(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: int) -> None:
     """Write a tokenizer's fields for an embedding of `size` tokens, so that llama.cpp produces the same tokens.
 
     Raises `UserError` if llama.cpp has no equivalent tokenizer.
@@ -69,7 +71,7 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: Any, size: int) -> None:
         writer.add_chat_template(tokenizer.chat_template)
 
 
-def of_pieces(spec: dict[str, Any]) -> bool:
+def of_pieces(spec: Spec) -> bool:
     """Return whether a tokenizer, given as JSON of `tokenizers`, joins pieces with space marks, as Gemma's does.
 
     Its text is not split first, because its spaces are already replaced by marks.
@@ -81,7 +83,7 @@ def of_pieces(spec: dict[str, Any]) -> bool:
     return bool(plain and whole)
 
 
-def split_name(spec: dict[str, Any]) -> str:
+def split_name(spec: Spec) -> str:
     """Return llama.cpp's name of the split of a tokenizer, given as JSON of `tokenizers`."""
     model, before = spec.get("model") or {}, spec.get("pre_tokenizer") or {}
     parts = before.get("pretokenizers", [before])

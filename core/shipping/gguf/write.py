@@ -6,7 +6,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
@@ -19,13 +19,13 @@ from core.shipping.gguf.types import BITS, BLOCK, F16
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def write_gguf(
     model: PreTrainedModel,
     architecture: Architecture,
-    tokenizer: Any,
+    tokenizer: PreTrainedTokenizerBase,
     name: str,
     file: Path,
     kind: str,

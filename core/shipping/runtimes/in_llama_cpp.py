@@ -3,12 +3,13 @@
 import importlib.metadata
 import json
 import sys
+from typing import Any
 from urllib.request import Request, urlopen
 
 import xllamacpp
 
 
-def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict:
+def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict[str, Any]:  # Any: JSON
     """Return token ids and likeliest next tokens of the prompts, the decoding speed, and versions."""
     wanted = xllamacpp.CommonParams()
     wanted.model.path = path
@@ -22,12 +23,13 @@ def main(path: str, prompts: list[str], tokens: int, threads: int, packages: lis
         body = json.dumps({"content": text, "add_special": True}).encode()
         request = Request(f"{server.listening_address}/tokenize", body, {"Content-Type": "application/json"})
         with urlopen(request) as read:
-            return json.load(read)["tokens"]
+            tokens: list[int] = json.load(read)["tokens"]
+            return tokens
 
     # llama.cpp reports nothing for half a letter, so a bias selects a whole one. Log-probabilities exclude the bias.
     letter = [[tokenised("a")[-1], 100]]
 
-    def completed(prompt: str, count: int) -> dict:
+    def completed(prompt: str, count: int) -> Any:  # Any: JSON
         return server.handle_completions(
             {"prompt": prompt, "max_tokens": count, "logprobs": 5, "temperature": 0, "logit_bias": letter}
         )

@@ -5,13 +5,14 @@ import json
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import torch
 import transformers
 
 
 @torch.inference_mode()
-def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict:
+def main(path: str, prompts: list[str], tokens: int, threads: int, packages: list[str]) -> dict[str, Any]:  # Any: JSON
     """Return token ids and likeliest next tokens of the prompts, the decoding speed, and versions."""
     torch.set_num_threads(threads)
     own_code = "slimscope" in json.loads(Path(path, "config.json").read_text())
