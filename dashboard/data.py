@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -12,6 +12,7 @@ from core import paths
 from core.analysis.differences import COLUMNS, adjust_together, differences, number_of, over_seeds
 from core.analysis.fewshot import fewshot_table as after
 from core.analysis.frame import VariantRows, build_frame, variant_rows
+from core.analysis.reporting import TableRow
 from core.data.corpora import default_corpora
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
@@ -52,7 +53,7 @@ def _queue(url: URL) -> Queue:
     return jobs
 
 
-def stamp(model: str | None = None) -> tuple:
+def stamp(model: str | None = None) -> Hashable:
     """Return a cache key for the rows that pages show: of one model, by its stored name, or of all models."""
     return _renewal(store().url).stamp(model)
 
@@ -78,7 +79,7 @@ def names() -> Mapping[ModelId, str]:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _names(url: URL, stamp: tuple, of_papers: tuple) -> Mapping[ModelId, str]:
+def _names(url: URL, stamp: Hashable, of_papers: Hashable) -> Mapping[ModelId, str]:
     return _store(url).model_names(*(one.variant.model_id for one in paper_results().values()))
 
 
@@ -105,7 +106,7 @@ def models() -> list[str]:
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
-def _models(url: URL, stamp: tuple, of_papers: tuple) -> list[str]:
+def _models(url: URL, stamp: Hashable, of_papers: Hashable) -> list[str]:
     shown = _names(url, stamp, of_papers)
     return list(dict.fromkeys(shown[model] for model in _store(url).model_ids()))
 
@@ -128,7 +129,7 @@ def frame(model: str) -> SharedTable:
     return frames.get(shown, frames[""])
 
 
-def stamp_of(model: str) -> tuple:
+def stamp_of(model: str) -> Hashable:
     """Return a cache key for a model's results, by its display name."""
     return stamp(_meant(model, names())[1])
 
@@ -145,7 +146,7 @@ def _kept(url: URL) -> RowCache[VariantRows]:
 
 
 @st.cache_resource(max_entries=MOST, show_spinner=False)
-def _frames(url: URL, name: str, stamp: tuple, of_papers: tuple) -> dict[str, SharedTable]:
+def _frames(url: URL, name: str, stamp: Hashable, of_papers: Hashable) -> dict[str, SharedTable]:
     """Return the rows of each model with this stored name, by display name; the key "" has an empty table."""
     known, papers = _kept(url).of(name), [one for one in paper_results().values() if one.variant.model == name]
     tidied = build_frame([*known.values.values(), *map(variant_rows, papers)])
@@ -167,7 +168,7 @@ def rows(metric: str, datasets: Sequence[str]) -> SharedTable:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _rows(url: URL, stamp: tuple, metric: str, datasets: tuple[str, ...]) -> SharedTable:
+def _rows(url: URL, stamp: Hashable, metric: str, datasets: tuple[str, ...]) -> SharedTable:
     frames: list[pd.DataFrame] = [frame(model) for model in models()] or [build_frame([])]
     parts = [
         rows[(rows["metric"] == metric) & rows["dataset"].isin(datasets) & (rows["origin"] != PUBLISHED)]
@@ -198,16 +199,18 @@ def paired(
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has one reference per column
-def _pairs(url: URL, stamp: tuple, reference: str, numbers: tuple[Number, ...] | None) -> dict[tuple[str, ...], list]:
+def _pairs(
+    url: URL, stamp: Hashable, reference: str, numbers: tuple[Number, ...] | None
+) -> dict[tuple[str, ...], list[TableRow]]:
     """Return the cache of `paired`: rows by the variant's keys."""
     return {}
 
 
 def _paired(
     seeds: Sequence[tuple[str, ...]], reference: str, numbers: Sequence[Number] | None
-) -> dict[tuple[str, ...], list]:
+) -> dict[tuple[str, ...], list[TableRow]]:
     there = results([reference, *(key for keys in seeds for key in keys)])
-    rows: dict[tuple[str, ...], list] = {keys: [] for keys in seeds}
+    rows: dict[tuple[str, ...], list[TableRow]] = {keys: [] for keys in seeds}
     if reference not in there:
         return rows
     seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # the rest was deleted since; the next run shows that
@@ -226,7 +229,7 @@ def fewshot_table(model: str) -> pd.DataFrame:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _shots(url: URL, stamp: tuple, model: str) -> pd.DataFrame:
+def _shots(url: URL, stamp: Hashable, model: str) -> pd.DataFrame:
     rows = frame(model)
     rows = rows[rows["origin"] == "measured"]
     scored = rows[(rows["fewshot"] > 0) | (rows["prompts"] != "")]

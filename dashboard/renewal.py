@@ -12,20 +12,20 @@ from threading import Lock
 from time import monotonic
 from typing import NamedTuple
 
-PAUSE = 2.0  # seconds; how long pages may show old rows while newer ones arrive
+from core.store.store import StoreStamp
 
-Stamp = tuple[tuple, tuple]  # of `Store.stamp`: (count, last change) of the user's rows, and the bundled files
+PAUSE = 2.0  # seconds; how long pages may show old rows while newer ones arrive
 
 
 class _Shown(NamedTuple):
     number: int  # of changes shown so far; a stamp can recur after a row is deleted
-    stamp: Stamp
+    stamp: StoreStamp
 
 
 class Renewal:
     """The state of the store that all sessions show."""
 
-    def __init__(self, read: Callable[[str | None], Stamp], clock: Callable[[], float] = monotonic):
+    def __init__(self, read: Callable[[str | None], StoreStamp], clock: Callable[[], float] = monotonic):
         self._read, self._clock = read, clock
         self._lock = Lock()
         self._shown: dict[str | None, _Shown] = {}
@@ -54,6 +54,6 @@ class Renewal:
         return before if now == before.stamp else _Shown(before.number + 1, now)
 
 
-def _lost_rows(before: Stamp, now: Stamp) -> bool:
+def _lost_rows(before: StoreStamp, now: StoreStamp) -> bool:
     """Return whether rows were deleted or bundled files changed; pages show both without a pause."""
     return now[0][0] < before[0][0] or now[1] != before[1]

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from copy import copy
 from dataclasses import fields, is_dataclass
 from functools import partial, wraps
 from itertools import count
 from threading import Lock
 from types import FunctionType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, NoReturn, ParamSpec, TypeVar
 
 import numpy as np
 import pandas as pd
@@ -38,19 +39,19 @@ class SharedTable(pd.DataFrame):
     def _constructor(self) -> type[pd.DataFrame]:
         return pd.DataFrame
 
-    def _refuse(self, *args: Any, **kwargs: Any) -> Any:
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:  # Any: as of pandas
         raise TypeError("All sessions share this table, so it is read-only; change a copy of it.")
 
-    __setitem__ = __delitem__ = insert = isetitem = _refuse  # type: ignore[assignment, misc]
+    __setitem__ = __delitem__ = insert = isetitem = _refuse  # type: ignore[misc]
 
-    def __setattr__(self, name: str, value: Any) -> None:
+    def __setattr__(self, name: str, value: Any) -> None:  # Any: as of pandas
         self._refuse()
 
     # An assignment through one of these changes a temporary table; pandas warns that it has no effect.
-    loc = property(lambda self: pd.DataFrame(self).loc)  # type: ignore[assignment]
-    iloc = property(lambda self: pd.DataFrame(self).iloc)  # type: ignore[assignment]
-    at = property(lambda self: pd.DataFrame(self).at)  # type: ignore[assignment]
-    iat = property(lambda self: pd.DataFrame(self).iat)  # type: ignore[assignment]
+    loc = property(lambda self: pd.DataFrame(self).loc)
+    iloc = property(lambda self: pd.DataFrame(self).iloc)
+    at = property(lambda self: pd.DataFrame(self).at)
+    iat = property(lambda self: pd.DataFrame(self).iat)
 
 
 class _Entry:
@@ -60,7 +61,7 @@ class _Entry:
         self.lock = Lock()
         self.size = SMALL
         self.known = False
-        self.value: Any = None
+        self.value: Any = None  # Any: each function returns a type of its own
 
 
 class _Memory:
@@ -71,7 +72,7 @@ class _Memory:
         self.size = 0
         self.entries: OrderedDict[Hashable, _Entry] = OrderedDict()
 
-    def get(self, key: Hashable, compute: Callable[[], Any]) -> Any:
+    def get(self, key: Hashable, compute: Callable[[], Value]) -> Value:
         with self.lock:
             if key not in self.entries:
                 self.entries[key] = _Entry()
@@ -83,7 +84,8 @@ class _Memory:
                 entry.value = _shareable(compute())
                 entry.known = True
                 self._weigh(key, entry)
-        return entry.value.copy() if isinstance(entry.value, list | dict | set) else entry.value
+        found: Value = entry.value
+        return copy(found) if isinstance(found, list | dict | set) else found
 
     def _weigh(self, key: Hashable, entry: _Entry) -> None:
         with self.lock:
@@ -126,7 +128,7 @@ class _UnkeyedError(Exception):
     """An argument that cannot be part of a cache key."""
 
 
-def _key(value: Any) -> Hashable:
+def _key(value: Any) -> Hashable:  # Any: an argument of any type
     """Return the part of a cache key for a value: equal for equal values of the same type."""
     if isinstance(value, SharedTable):
         return SharedTable, value._number
@@ -149,7 +151,7 @@ def _key(value: Any) -> Hashable:
     return type(value), value
 
 
-def _shareable(value: Any) -> Any:
+def _shareable(value: Any) -> Any:  # Any: a result of any type
     if isinstance(value, pd.DataFrame) and not isinstance(value, SharedTable):
         return SharedTable(value)
     if isinstance(value, tuple):
@@ -158,7 +160,7 @@ def _shareable(value: Any) -> Any:
     return value
 
 
-def _size(value: Any) -> int:
+def _size(value: Any) -> int:  # Any: a result of any type
     if isinstance(value, pd.DataFrame):
         return SMALL + value.size * CELL
     if isinstance(value, tuple):

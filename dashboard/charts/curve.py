@@ -15,6 +15,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.budget import meaningful
+from core.analysis.reporting import TableRow
 from core.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts import labels, marks
@@ -153,7 +154,7 @@ def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], 
 def _draw_series(
     drawing: Drawing,
     series: str,
-    rows: Sequence[marks.Row],
+    rows: Sequence[TableRow],
     style: SeriesStyle,
     axis: Axis,
     theme: Theme,
@@ -202,15 +203,15 @@ def _draw_series(
         marks.entry(drawing, series, series, "lines+markers" if curve else "markers", mark, line)
 
 
-def _by_series(points: pd.DataFrame) -> dict[str, list[marks.Row]]:
+def _by_series(points: pd.DataFrame) -> dict[str, list[TableRow]]:
     """Group the points by series; faster than pandas for many series of few points."""
-    found: dict[str, list[marks.Row]] = {}
+    found: dict[str, list[TableRow]] = {}
     for row in points.to_dict("records"):
         found.setdefault(row["series_label"], []).append(row)
     return found
 
 
-def _ordered(rows: Sequence[marks.Row], axis: Axis) -> list[marks.Row]:
+def _ordered(rows: Sequence[TableRow], axis: Axis) -> list[TableRow]:
     """Return the points on the line of a series, in order along the axis."""
     return sorted((row for row in rows if not marks.is_hollow(row["pattern"])), key=itemgetter(axis.column))
 
@@ -275,7 +276,7 @@ def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None
 
 def _names(
     drawing: Drawing,
-    of_series: Mapping[str, Sequence[marks.Row]],
+    of_series: Mapping[str, Sequence[TableRow]],
     axis: Axis,
     styles: Mapping[str, SeriesStyle],
     theme: Theme,

@@ -5,12 +5,11 @@ A plotly figure validates all its data at every addition, which would dominate t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import plotly.graph_objects as go
 
-from dashboard.charts.style import Theme, layout
+from dashboard.charts.style import Properties, Theme, layout
 
 LOOKED_THROUGH = False  # whether plotly validates every property; it doubles the time of a chart, so that only tests do
 
@@ -19,28 +18,28 @@ class Drawing:
     """The traces and the layout of a chart, with plotly's property names."""
 
     def __init__(self, theme: Theme, height: int):
-        self.traces: list[dict[str, Any]] = []
-        self.layout: dict[str, Any] = layout(theme, height)
+        self.traces: list[Properties] = []
+        self.layout: Properties = layout(theme, height)
 
-    def scatter(self, **trace: Any) -> None:
+    def scatter(self, **trace: Any) -> None:  # Any: as of `Properties`
         """Add a scatter trace on top of the others."""
         self.trace("scatter", **trace)
 
-    def trace(self, kind: str, **trace: Any) -> None:
+    def trace(self, kind: str, **trace: Any) -> None:  # Any: as of `Properties`
         """Add a trace of any type on top of the others."""
         self.traces.append({"type": kind, **trace})
 
-    def lay_out(self, **more: Any) -> None:
+    def lay_out(self, **more: Any) -> None:  # Any: as of `Properties`
         """Update the layout; mappings are merged, other values replaced."""
         self.layout = _joined(self.layout, more)
 
-    def across(self, y: float, line: Mapping[str, Any], **more: Any) -> None:
+    def across(self, y: float, line: Properties, **more: Any) -> None:  # Any: as of `Properties`
         """Draw a horizontal line across the plot."""
         ends = {"x0": 0, "x1": 1, "xref": "x domain", "y0": y, "y1": y, "yref": "y"}
         shape = {"type": "line", **ends, "line": line, **more}
         self.lay_out(shapes=[*self.layout.get("shapes", ()), shape])
 
-    def write(self, **annotation: Any) -> None:
+    def write(self, **annotation: Any) -> None:  # Any: as of `Properties`
         """Add a text at any place of the figure."""
         self.lay_out(annotations=[*self.layout.get("annotations", ()), annotation])
 
@@ -49,10 +48,10 @@ class Drawing:
         return go.Figure(self.traces, self.layout, _validate=LOOKED_THROUGH)
 
 
-def _joined(before: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+def _joined(before: Properties, more: Properties) -> Properties:
     both = {
         name: _joined(before[name], value)
         for name, value in more.items()
-        if isinstance(value, Mapping) and isinstance(before.get(name), Mapping)
+        if isinstance(value, dict) and isinstance(before.get(name), dict)
     }
     return {**before, **more, **both}

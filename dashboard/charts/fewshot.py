@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from textwrap import wrap
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.fewshot import MEAN, describe_prompt, prompt_words, prompted
 from core.analysis.paired import Difference
-from core.analysis.reporting import UNADJUSTED, in_points, p_words
+from core.analysis.reporting import UNADJUSTED, TableRow, in_points, p_words
 from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
 from dashboard.charts import facets, marks
@@ -118,7 +117,7 @@ def _draw(
 ) -> None:
     if rows.empty:
         return
-    first: dict[Any, Any] = rows.iloc[0].to_dict()
+    first: TableRow = rows.iloc[0].to_dict()
     known = rows["low"].notna()
     drawing.scatter(
         x=list(x),
@@ -157,7 +156,7 @@ def table(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(cells)
 
 
-def cost_text(row: dict[Any, Any], p: float | None, comparisons: int) -> str:
+def cost_text(row: TableRow, p: float | None, comparisons: int) -> str:
     """Return the verdict on whether compression costs more or less with a prompt than zero-shot.
 
     Args:
@@ -187,7 +186,7 @@ def answer(shown: pd.DataFrame) -> str:
     return f"Compared with zero-shot, compression costs more in {more} of {len(judged)} rows and less in {less}{rest}."
 
 
-def _difference(row: dict[Any, Any], prefix: str) -> str:
+def _difference(row: TableRow, prefix: str) -> str:
     value = row[f"{prefix}difference"]
     if pd.isna(value):
         return ""

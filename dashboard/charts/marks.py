@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
+from core.analysis.reporting import TableRow
 from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import PATTERN_MARKS, SeriesStyle, Theme
+from dashboard.charts.style import PATTERN_MARKS, Properties, SeriesStyle, Theme
 
-Row = Mapping[Hashable, Any]
 Floats = Sequence[float] | np.ndarray | pd.Series
 
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # an invisible marker that keeps a text at a distance
 
 
-def marker(style: SeriesStyle, theme: Theme, pattern: str | None = None, **extra) -> dict:
+def marker(style: SeriesStyle, theme: Theme, pattern: str | None = None, **extra: float) -> Properties:
     """Return a marker: filled, or hollow in the style of its N:M amount; imported series are always hollow."""
     if style.symbol.endswith("-open"):
         return {"symbol": symbol(style, pattern), "size": 9, "color": style.color, "line": {"width": 2}} | extra
@@ -27,7 +26,7 @@ def marker(style: SeriesStyle, theme: Theme, pattern: str | None = None, **extra
     return {"symbol": symbol(style, pattern), "size": 9, "color": theme.paper, "line": edge} | extra
 
 
-def is_hollow(pattern: Any) -> bool:
+def is_hollow(pattern: str | float | None) -> bool:
     """Return whether an amount is N:M sparsity and not a ratio, bits per weight or a factor."""
     return isinstance(pattern, str) and ":" in pattern
 
@@ -37,14 +36,14 @@ def symbol(style: SeriesStyle, pattern: str | None) -> str:
     return style.symbol + PATTERN_MARKS.get(pattern or "", "")
 
 
-def entry(drawing: Drawing, name: str, group: str, mode: str, mark: dict, line: dict | None = None) -> None:
+def entry(drawing: Drawing, name: str, group: str, mode: str, mark: Properties, line: Properties | None = None) -> None:
     """Add an entry of the legend; a trace's own entry could show the mark of a diverged point."""
     drawing.scatter(
         x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=mark, line=line
     )
 
 
-def pairs(points: pd.DataFrame) -> list[tuple[Row, Row]]:
+def pairs(points: pd.DataFrame) -> list[tuple[TableRow, TableRow]]:
     """Return (origin, tuned) rows: each reconstructed or fine-tuned point with its origin, if that is shown."""
     every = points.to_dict("records")
     there = {(row["series_label"], row["amount_label"], row.get("task")): row for row in every}
@@ -74,7 +73,7 @@ def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float]
     )
 
 
-def bars(low: Floats, shown: Floats, high: Floats, finite: Sequence[bool] | pd.Series, color: str) -> dict:
+def bars(low: Floats, shown: Floats, high: Floats, finite: Sequence[bool] | pd.Series, color: str) -> Properties:
     """Return error bars from `low` to `high` around the `shown` values that are `finite`."""
     ends, middle = np.array([low, high], float), np.asarray(shown, float)
     ends[:, ~(np.asarray(finite) & (ends[1] > ends[0]))] = np.nan

@@ -10,6 +10,7 @@ import pandas as pd
 from core.analysis.differences import FIGURES
 from core.analysis.reporting import (
     UNADJUSTED,
+    TableRow,
     end_words,
     interval_words,
     listed,
@@ -23,7 +24,6 @@ from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.data.texts import called
 from core.formatting import capitalise, format_number
-from dashboard.charts.marks import Row
 from dashboard.charts.points import is_dense
 from dashboard.charts.zeroshot import DATASETS, MEAN_LABEL, in_percent
 from dashboard.sharing import shared
@@ -215,7 +215,7 @@ def task_labels(found: pd.DataFrame) -> pd.Series:
     return found["dataset"].map(_label)
 
 
-def _why(row: Row) -> str | None:
+def _why(row: TableRow) -> str | None:
     """Return the reason why a row of a chart has no pair; None if it has one."""
     if row["seeds"] > 1:
         return _seeds(row["seeds"])
@@ -224,11 +224,11 @@ def _why(row: Row) -> str | None:
     return NOT_ALIKE if pd.isna(row["verdict"]) else None
 
 
-def _points(row: Row) -> str:
+def _points(row: TableRow) -> str:
     return f"{point_words(row['difference'])} points{_interval(row['low'], row['high'], point_words)}"
 
 
-def _ratio(row: Row) -> str:
+def _ratio(row: TableRow) -> str:
     return f"<br>{ratio_words(row['ratio'])} times dense{_interval(row['ratio_low'], row['ratio_high'], ratio_words)}"
 
 
@@ -236,7 +236,7 @@ def _interval(low: float, high: float, written: Callable[[float], str]) -> str:
     return "" if pd.isna(low) else f"<br>{UNADJUSTED} from {written(low)} to {written(high)}"
 
 
-def _verdict(row: Row) -> str:
+def _verdict(row: TableRow) -> str:
     """Return the verdict with its adjusted p for a hover text; empty without a pair."""
     if pd.isna(row["verdict"]):
         return ""

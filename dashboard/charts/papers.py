@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.amount import Ratio
+from core.analysis.frame import COUNTED
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.formatting import format_amount
@@ -114,7 +115,7 @@ def by_ratio(rows: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
             "value": rows["value"],
             "stderr": None,
         }
-    ).assign(**dict.fromkeys(points.COUNTED))
+    ).assign(**dict.fromkeys(COUNTED))
     collapsed = points.collapse(shown)
     return collapsed[collapsed["method"] != "dense"], collapsed[collapsed["method"] == "dense"]
 

@@ -11,6 +11,7 @@ import numpy as np
 from dashboard.charts import labels
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.marks import UNSEEN
+from dashboard.charts.style import Properties
 
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
 STEPS = 24  # places along a line that texts must not cover
@@ -36,7 +37,7 @@ class Plot:
         """Return the places of several points."""
         return [self.place(*at) for at in zip(xs, heights, strict=True)]
 
-    def line(self, xs: Sequence[float], heights: Sequence[float], style: dict, group: str) -> None:
+    def line(self, xs: Sequence[float], heights: Sequence[float], style: Properties, group: str) -> None:
         """Draw a straight line between two points."""
         self.drawing.scatter(
             x=xs, y=heights, mode="lines", line=style, legendgroup=group, showlegend=False, hoverinfo="skip"

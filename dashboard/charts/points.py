@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import pandas as pd
 
 from core.amount import Amount, Ratio
 from core.analysis.frame import COUNTED
-from core.analysis.reporting import listed
+from core.analysis.reporting import TableRow, listed
 from core.chain import DENSE
 from core.formatting import format_amount
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
@@ -96,7 +95,7 @@ def _by_point(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     return rows.assign(point=place).sort_values(["point", "seed"])
 
 
-def _text(value: Any) -> str | None:
+def _text(value: str | float | None) -> str | None:
     return value if isinstance(value, str) else None
 
 
@@ -124,7 +123,7 @@ def dense_key(rows: pd.DataFrame) -> str | None:
     return None if keys.empty else str(keys.mode().iloc[0])
 
 
-def removed(row: Mapping[Hashable, Any] | pd.Series) -> str:
+def removed(row: TableRow | pd.Series) -> str:
     """Return the amount of a row's variant as `format_amount` writes it, or `UNKNOWN_AMOUNT`."""
     amount = Amount.from_columns(row["ratio"], row["pattern"])
     return UNKNOWN_AMOUNT if amount is None and row["method"] == IMPORTED else format_amount(amount)

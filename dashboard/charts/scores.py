@@ -5,12 +5,12 @@ A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.figu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Hashable, Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis.reporting import TableRow
 from dashboard.charts import facets, marks
 from dashboard.charts.drawing import Drawing
 from dashboard.charts.labels import wrapped
@@ -47,7 +47,7 @@ def score_chart(
     down = -(-len(tasks) // across)
     drawing = Drawing(theme, FRAME + down * (TITLE + ROW * len(labels)))
     ends = _ends(rows, lines, tasks, difference)
-    known: dict[Any, dict[Any, Any]] = lines.to_dict("index")
+    known: Mapping[Hashable, TableRow] = lines.to_dict("index")
     for place, task in enumerate(tasks):
         axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
         drawn = {"xaxis": axes[0], "yaxis": axes[1]}
@@ -108,7 +108,7 @@ def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], differe
 
 def _draw_lines(
     drawing: Drawing,
-    values: Mapping[str, float],
+    values: TableRow,
     ends: tuple[float, float],
     difference: bool,
     theme: Theme,

@@ -18,6 +18,7 @@ from core.methods.terms import NEUTRAL
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 
+Properties = dict[str, Any]  # Any: of a trace or a layout; plotly has no types
 FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"  # the first is the font of the pages
 FADED, SHADE = 0.42, 0.55  # share of its own colour in a faded mark, and in another shade
 LINES = ("solid", "dash", "dot", "dashdot", "longdash")
@@ -166,7 +167,7 @@ def _drawn(name: str) -> type[Method] | MarkStyle:
     return MarkStyle(colour, IMPORTED_MARK, IMPORTED_DASH)
 
 
-def layout(theme: Theme, height: int) -> dict[str, Any]:
+def layout(theme: Theme, height: int) -> Properties:
     """Return the common layout of charts: metric above, legend below, light grid."""
     axis = {
         "gridcolor": theme.grid,

@@ -27,7 +27,7 @@ from dashboard.charts.figures import (
     perplexity_title,
 )
 from dashboard.charts.plot import Plot
-from dashboard.charts.style import ADDED, MORE_MARKS, SeriesStyle, Theme, faded, look
+from dashboard.charts.style import ADDED, MORE_MARKS, Properties, SeriesStyle, Theme, faded, look
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 TOP_TIMES_DENSE = 30  # points with higher perplexities are drawn at the upper edge
@@ -228,7 +228,7 @@ def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
         marks.entry(drawing, name, name, "markers", mark)
         for (parts, _), some in part.groupby(["parts", "hollow"], sort=False):
             style = look(str(parts), theme)
-            mark = marks.marker(style, theme, some["pattern"].iloc[0], symbol=_symbols(some, theme))
+            mark = marks.marker(style, theme, some["pattern"].iloc[0]) | {"symbol": _symbols(some, theme)}
             seen = some["lies"] & some["front"]
             bars = marks.bars(some["low"], some["height"], some["high"], seen, style.color)
             drawing.scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
@@ -243,7 +243,7 @@ def _draw_rest(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
     marks.entry(drawing, "Outside budget", "rest", "markers", grey | {"symbol": "circle"})
 
 
-def _points(rows: pd.DataFrame) -> dict:
+def _points(rows: pd.DataFrame) -> Properties:
     return {
         "x": rows["x"],
         "y": rows["height"],

@@ -63,7 +63,8 @@ def html(item: Chart) -> bytes:
 
 def _page(item: Chart, figure: go.Figure, library: bool | str) -> bytes:
     config = {"displaylogo": False, "responsive": True}
-    page = go.Figure(figure).to_html(include_plotlyjs=library, full_html=True, default_height="80vh", config=config)
+    how = {"include_plotlyjs": library, "full_html": True, "default_height": "80vh", "config": config}
+    page: str = go.Figure(figure).to_html(**how)
     caption = _no_markup(plain(item.caption))
     style = "font: 14px Arial, sans-serif; max-width: 60em; color: #444; margin: 1em"
     title = f"<title>{_no_markup(figure.layout.title.text or item.name)}</title></head>"

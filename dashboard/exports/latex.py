@@ -114,7 +114,7 @@ def _with_error(value: str, error: str, bold: bool) -> str:
     return text + (rf"\,{{\tiny$\pm${error}}}" if error else "")
 
 
-def _cell(value, form: str | None, is_number: bool, longest: int) -> str:
+def _cell(value: str | float | None, form: str | None, is_number: bool, longest: int) -> str:
     if pd.isna(value):
         return "--"
     if not is_number:

@@ -35,7 +35,7 @@ LOWEST_PLOT = 1.2  # inches
 PRINTED_PIXEL = 0.0073  # inches per pixel of the height of a chart with rows
 SCREEN_REST = 135  # pixels of such a chart's height outside its rows
 SMALLEST_MARK = 0.6  # factor on the size of marks in dense rows
-STYLE: Any = {
+STYLE: Any = {  # Any: matplotlib types its keys, but not those of `dict.fromkeys`
     "pdf.fonttype": 42,  # TrueType, which publishers require
     "svg.fonttype": "path",  # outlines look the same everywhere
     "svg.hashsalt": "slimscope",  # the same figure gives the same file
@@ -109,7 +109,7 @@ def _rows(figure: go.Figure) -> bool:
 
 def _plot_height(figure: go.Figure, width: float) -> float:
     if _rows(figure):
-        return max(LOWEST_PLOT, PRINTED_PIXEL * (figure.layout.height - SCREEN_REST))
+        return float(max(LOWEST_PLOT, PRINTED_PIXEL * (figure.layout.height - SCREEN_REST)))
     return 0.5 * width + 0.35
 
 

@@ -55,14 +55,15 @@ def page_of(axes: Axes) -> Figure:
 
 def renderer(page: Figure) -> RendererAgg:
     """Return the renderer that measures letters."""
-    return cast(FigureCanvasAgg, page.canvas).get_renderer()
+    found: RendererAgg = cast(FigureCanvasAgg, page.canvas).get_renderer()
+    return found
 
 
 @lru_cache(maxsize=4096)
 def wide(text: str, size: float = FONT_SIZE) -> float:
     """Return the width of a line of text in inches."""
     font = FontProperties(family=FONTS, size=size)
-    return RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72
+    return float(RendererAgg(1, 1, 72).get_text_width_height_descent(text, font, False)[0] / 72)
 
 
 def lines(text: str, room: float, size: float = FONT_SIZE) -> str:
@@ -143,7 +144,7 @@ def _aside(axes: Axes) -> float:
     page, box = page_of(axes), axes.get_window_extent()
     page.draw_without_rendering()
     over = [text.get_window_extent(renderer(page)).x1 - box.x1 for text in axes.texts if text.get_text()]
-    return max([0.0, *over]) / page.dpi + ASIDE
+    return float(max([0.0, *over]) / page.dpi + ASIDE)
 
 
 def _ends(figure: go.Figure) -> dict[str, tuple[float, float]]:

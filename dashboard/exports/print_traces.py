@@ -5,8 +5,8 @@ It covers the trace types of the charts: scatter (lines, markers, error bars), t
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -95,7 +95,7 @@ def _arrow(axes: Axes, trace: go.Scatter) -> None:
     axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
 
 
-def _values(data) -> np.ndarray:
+def _values(data: Sequence[str] | Sequence[float | None] | np.ndarray) -> np.ndarray:
     if len(data) and isinstance(data[0], str):
         return np.array(data)
     return np.array([np.nan if value is None else value for value in data], dtype=float)
@@ -131,7 +131,7 @@ def _bars(axes: Axes, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
             axes.errorbar(x, y, yerr, xerr, "none", ecolor=error.color, elinewidth=0.7, capsize=1.5, zorder=LINES)
 
 
-def _look(symbol: str, marker, scale: float) -> dict:
+def _look(symbol: str, marker: go.scatter.Marker, scale: float) -> dict[str, Any]:  # Any: as of `Axes.plot`
     """Return a marker's style; matplotlib lacks markers with a dot inside, so these are half filled."""
     fill, edge = marker.color, marker.line.color or marker.color
     name = symbol.removesuffix("-dot").removesuffix("-open")

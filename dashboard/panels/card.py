@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -15,6 +15,7 @@ from core.methods.terms import Reads
 from core.registry import get_stage
 from core.request.resolve import data_requirement_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
+from core.specs import Scalar
 from dashboard.panels import forms, texts
 from dashboard.panels.binding import KEPT
 
@@ -59,7 +60,7 @@ def described(name: str) -> str:
     return f"{method.label} · {DOES.get(method.family, method.family)}"
 
 
-def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Any]:
+def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Scalar]:
     """Return the values of a card's fields by key; `first` is whether no earlier stage removes anything.
 
     Raises:

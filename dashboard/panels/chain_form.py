@@ -6,8 +6,8 @@ with its card. The text is written from the cards; a typed text, or one from the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -19,6 +19,7 @@ from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from core.request.baseline import keys_of, remaining_run
 from core.request.complete import complete
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
+from core.specs import Scalar
 from dashboard import data
 from dashboard.panels import card as cards
 from dashboard.panels.binding import KEPT
@@ -108,7 +109,7 @@ def read(text: str) -> None:
         ids = list(state.get(CARDS, ()))[: len(stages)]
         built = state.get(BUILT, 0)
         ids += range(built, built + len(stages) - len(ids))
-        fields: dict[str, Any] = {}
+        fields: dict[str, Scalar] = {}
         first = True
         for card, stage in zip(ids, stages, strict=True):
             fields |= cards.fill(card, stage, first)
@@ -183,7 +184,7 @@ def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:
         return cards.show_fields(card, not removed, not several), box
 
 
-def _button(label: str, icon: str, card: int, disabled: bool, act, args: tuple[int, ...]) -> None:
+def _button(label: str, icon: str, card: int, disabled: bool, act: Callable[..., None], args: tuple[int, ...]) -> None:
     st.button(
         "",
         key=cards.key(card, label),

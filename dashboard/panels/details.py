@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -11,6 +11,7 @@ import streamlit as st
 from core.achieved import describe_gap, embedding_words, format_percent
 from core.chain import DENSE, file_name, shared
 from core.errors import UserError
+from core.fields import Details
 from core.formatting import capitalise, format_number, label
 from core.paths import typed_path
 from core.registry import RECONSTRUCTIONS, quantises
@@ -196,7 +197,7 @@ def _trainings(point: Point) -> list[Item]:
     return [_training(point, *one, several=len(trained) > 1) for one in trained]
 
 
-def _training(point: Point, place: int, stage: Stage, training: dict[str, Any], several: bool) -> Item:
+def _training(point: Point, place: int, stage: Stage, training: Details, several: bool) -> Item:
     series = {"training": training["losses"], "held out": training["held_out"]}
     rows = pd.DataFrame(
         [(name, step, loss) for name, pairs in series.items() for step, loss in pairs],

@@ -113,4 +113,5 @@ def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:
         place = names.index(st.selectbox("Scored on", names, key="explore_shots_documents", **BOUND))
     one = options.iloc[place]
     matching = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]
-    return found[matching & (found["scoring"] == one["scoring"])]
+    shown: pd.DataFrame = found[matching & (found["scoring"] == one["scoring"])]
+    return shown

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import streamlit as st
 from pydantic.fields import FieldInfo
@@ -13,6 +12,7 @@ from core.chain import plain
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, goes_with, type_of
+from core.specs import Scalar
 from dashboard.panels.binding import KEPT
 
 ENDS = ((">=", ">"), ("<=", "<"))
@@ -41,7 +41,7 @@ def parameter_inputs(method: type[Method], prefix: str) -> dict[str, str]:
     return changed
 
 
-def fill_parameters(method: type[Method], prefix: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+def fill_parameters(method: type[Method], prefix: str, settings: Mapping[str, Scalar]) -> dict[str, Scalar]:
     """Return the values of the inputs by key.
 
     Raises:
@@ -58,7 +58,7 @@ def _key(prefix: str, method: type[Method], name: str) -> str:
     return f"{prefix}_{method.name}_{name}"
 
 
-def _input(key: str, name: str, field: FieldInfo) -> Any:
+def _input(key: str, name: str, field: FieldInfo) -> Scalar:
     """Show the input of a parameter and return its value; None leaves it to the method.
 
     The session holds the initial value, because a typed chain later sets it there too.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import pandas as pd
 import streamlit as st
@@ -77,7 +77,7 @@ def _show(uploads: Sequence[Upload]) -> None:
 
 
 @st.cache_data(max_entries=1, ttl=600, show_spinner="Reading ...")
-def _find(uploads: tuple[Upload, ...], variant: ImportedVariant | None, _url: URL, stamp: tuple) -> ImportPreview:
+def _find(uploads: tuple[Upload, ...], variant: ImportedVariant | None, _url: URL, stamp: Hashable) -> ImportPreview:
     return read_imports(uploads, variant, data.store())
 
 

@@ -7,8 +7,8 @@ ones.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal
 
 import streamlit as st
 from sqlalchemy import URL
@@ -163,7 +163,8 @@ def _replaced(key: str, shown: object) -> DeltaGenerator:
     second ^= before != shown
     st.session_state[key] = shown, second
     places = [st.empty if place != second else st.container for place in (False, True)]
-    return [place() for place in places][second]
+    shown_place: DeltaGenerator = [place() for place in places][second]
+    return shown_place
 
 
 def _current() -> Job | None:
@@ -226,7 +227,9 @@ def _show_saved(job: Job) -> None:
         st.caption(literal(saved_words(job.spec.save, form, usual_words(job.spec)) if done else planned))
 
 
-def _icon(label: str, icon: str, job: Job, disabled: bool, act: Callable, args: tuple) -> None:
+def _icon(
+    label: str, icon: str, job: Job, disabled: bool, act: Callable[..., None], args: tuple[Hashable, ...]
+) -> None:
     key = f"run_waits_{label}_{job.id}"  # differs from the key of the running job's button
     st.button(
         "", key=key, icon=f":material/{icon}:", type="tertiary", help=label, disabled=disabled, on_click=act, args=args
@@ -279,9 +282,9 @@ def _show(job: Job, others: Sequence[ModelId]) -> None:
             _actions(job)
 
 
-def _row(**more: Any) -> DeltaGenerator:
+def _row(key: str | None = None, gap: Literal["small", "xsmall"] = "small") -> DeltaGenerator:
     """Return a row whose text shrinks before its buttons."""
-    return st.container(horizontal=True, vertical_alignment="center", wrap=False, **more)
+    return st.container(horizontal=True, vertical_alignment="center", wrap=False, key=key, gap=gap)
 
 
 def _show_unreadable(job: UnreadableJob) -> None:

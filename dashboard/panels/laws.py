@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import pandas as pd
 import streamlit as st
 
@@ -43,7 +45,14 @@ def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]
 
 
 @st.fragment
-def _show(chosen: Chosen, quality: str, groups: dict[str, Group], of: tuple, items: list[Item], first: int) -> None:
+def _show(
+    chosen: Chosen,
+    quality: str,
+    groups: dict[str, Group],
+    of: tuple[Hashable, ...],
+    items: list[Item],
+    first: int,
+) -> None:
     """Show the law of one group and replace the items from index `first` on by its exports."""
     with st.container(horizontal=True):
         name = st.selectbox("Fitted to", list(groups), key="explore_law_of", width=WIDE, **BOUND)
@@ -56,7 +65,7 @@ def _show(chosen: Chosen, quality: str, groups: dict[str, Group], of: tuple, ite
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple) -> dict[str, Group]:
+def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple[Hashable, ...]) -> dict[str, Group]:
     """Return the groups with a single training each, by name; `of` identifies the rows in the cache."""
     if quality == PERPLEXITY:
         found = of_perplexities(_rows)
@@ -66,7 +75,7 @@ def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple) -> dic
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _fits(_group: Group, of: tuple) -> list[Fit]:
+def _fits(_group: Group, of: tuple[Hashable, ...]) -> list[Fit]:
     return fits(_group)
 
 

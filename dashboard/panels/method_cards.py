@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -150,7 +150,7 @@ def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def _known(url: str, stamp: tuple, names: tuple[str, ...]) -> dict[str, Known]:
+def _known(url: str, stamp: Hashable, names: tuple[str, ...]) -> dict[str, Known]:
     curves: dict[str, links.Address] = {}
     for model in dict.fromkeys((DEFAULT_MODEL, *data.models())):
         methods = [get_stage(name) for name in names if name not in curves]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import streamlit as st
@@ -36,7 +36,7 @@ def offer(
     perplexity: Sequence[str] = (),
     tasks: Sequence[str] = (),
     scoring: Dtype | None = None,
-    stamp: tuple = (),
+    stamp: Hashable = (),
 ) -> MissingRuns:
     """Build the runs of chains and their measurements, given in the notation of the command line."""
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -217,7 +218,7 @@ def _pick_axis() -> figures.Axis:
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _known(url: str, model: str, stamp: tuple, here: str) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
+def _known(url: str, model: str, stamp: Hashable, here: str) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
     """Return the texts to choose from, and the keys of variants with accuracies."""
     rows = data.frame(model)
     return choices.texts(rows, here), frozenset(zeroshot.scored(rows))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from core.analysis.fewshot import MEAN, describe_prompt, prompted, prompts_of
+from core.analysis.reporting import TableRow
 from core.data import files
 from core.data.cards import card
 from core.errors import UserError
@@ -20,6 +21,9 @@ from dashboard import data
 from dashboard.charts import fewshot
 from dashboard.panels.binding import BOUND
 from dashboard.panels.pickers import PROMPT
+
+if TYPE_CHECKING:
+    from core.evaluation.fewshot.read import ScoredTask
 
 SHADES = {  # backgrounds with enough contrast in both themes
     "instruction": "rgba(204, 121, 167, .22)",
@@ -88,7 +92,7 @@ def _lacking(dataset: str) -> str | None:
     return next((name for name in (known.file, known.pool) if name and files.find(name) is None), None)
 
 
-def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[str, Any]) -> None:
+def _show(model: str, dataset: str, row: Measurement, place: int, around: TableRow) -> None:
     from core.evaluation.fewshot.prompts import Prompt
     from core.evaluation.fewshot.read import reading
 
@@ -118,7 +122,7 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: dict[s
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _scored(dataset: str, limit: int | None, how: str) -> list[Any]:
+def _scored(dataset: str, limit: int | None, how: str) -> list[ScoredTask]:
     from core.evaluation.fewshot.read import load_scored_task
 
     return load_scored_task(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(how)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plotly.graph_objects as go
 import streamlit as st
 
 from core.errors import UserError
@@ -16,6 +17,7 @@ from core.results import Result
 from core.specs import RunSpec, ScanUnit
 from dashboard import data
 from dashboard.charts import figures, sensitivity
+from dashboard.charts.style import Theme
 from dashboard.exports.files import Item
 from dashboard.panels import widgets
 
@@ -42,7 +44,7 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
     caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
     caption += "a lower ratio. Bars: 95 % intervals of the differences by window."
 
-    def draw(theme):
+    def draw(theme: Theme) -> go.Figure:
         if by == "block":
             return sensitivity.by_block(rows, method, theme)
         return figures.layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -202,5 +202,5 @@ def _show(found: Sequence[Story]) -> None:
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def _cached(url: str, stamp: tuple) -> list[Story]:
+def _cached(url: str, stamp: Hashable) -> list[Story]:
     return stories(data.models(), data.frame)

@@ -66,7 +66,7 @@ def window_input(label: str, key: str, usual: int, help: str = "") -> int:
 
 def usual_window(usual: int) -> int:
     """Return the usual length in tokens, limited to the model's context length."""
-    return min(usual, st.session_state.get(LONGEST, usual))
+    return min(usual, int(st.session_state.get(LONGEST, usual)))
 
 
 def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors) -> TextWindows:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
-from dashboard.charts.style import LIGHT, Theme, theme_named
+from dashboard.charts.style import LIGHT, Properties, Theme, theme_named
 from dashboard.exports import files as exports
 from dashboard.exports.pivots import Pivot
 from dashboard.panels.export_menu import export_menu
@@ -73,12 +72,12 @@ def show_chart(
     return item
 
 
-class PlainFigure(BaseFigure):
+class PlainFigure(BaseFigure):  # type: ignore[misc]  # plotly has no types
     """A finished figure as plain data, which Streamlit sends without validating each property."""
 
     def __init__(self, figure: go.Figure):
         text = figure.to_json(validate=False)
-        self._plain = json.loads(text)
+        self._plain: Properties = json.loads(text)
         self._size = PLAIN * len(text)
 
     @property
@@ -86,7 +85,7 @@ class PlainFigure(BaseFigure):
         """The size in bytes."""
         return self._size
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> Properties:
         """Return the figure's JSON data."""
         return self._plain
 

@@ -33,6 +33,7 @@ class FormInput(NamedTuple):
     model: str
     what: Chain | Series
     seeds: tuple[int, ...]
+    # Any: each argument has a type of its own
     common: dict[str, Any]  # arguments of `complete` and `expand_grid`: texts, measurements, precision, device, name
 
 
@@ -82,7 +83,7 @@ def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=help, **HELD),)
 
 
-def _advanced(mistakes: FormErrors) -> dict[str, Any]:
+def _advanced(mistakes: FormErrors) -> dict[str, str]:
     """Show the fields that rarely change, unfolded if one is wrong."""
     try:
         check_device(st.session_state.get("run_device", "cpu") or "")
