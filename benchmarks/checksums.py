@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -64,7 +65,7 @@ def read_verified(folder: Path) -> float:
 
 
 def main(rounds: int = 3, blocks: int = BLOCKS) -> None:
-    settings = BY_ID[DEFAULT_MODEL].config | {"num_hidden_layers": blocks}
+    settings: dict[str, Any] = {**BY_ID[DEFAULT_MODEL].config, "num_hidden_layers": blocks}
     model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**settings))
     with tempfile.TemporaryDirectory() as place:
 

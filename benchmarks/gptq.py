@@ -64,7 +64,7 @@ def main(
         stage = build_stage(
             "gptq",
             Amount.parse(f"{amount}bit"),
-            settings={"grid": "range", "group_size": group_size} | settings,
+            settings={"grid": "range", "group_size": group_size, **settings},
             calibration=calibration,
         )
         started = time.perf_counter()

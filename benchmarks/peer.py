@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
-from core.models.sources import ModelSource, load_model, load_tokenizer
+from core.models.source import ModelSource
+from core.models.sources import load_model, load_tokenizer
 
 SIDE = Path(__file__).parent / "llmcompressor_side.py"
 

@@ -14,14 +14,14 @@ from pydantic_core import PydanticCustomError
 
 from core import amount
 from core.errors import UserError
-from core.specs import IMPORTED, Fewshot, Stage, TextWindows
+from core.specs import IMPORTED, Fewshot, Stage, TextWindows, Unchecked
 
 MOST = 2**63  # limit of integers in tables and databases
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # smallest numbers of a protocol
 PLAIN = (str, int, float, type(None))  # types of a protocol's values
 BATCHED = ("prefill", "decode", "memory")  # metrics of a batch
 
-ProtocolFields = dict[str, Any]  # Any: pydantic would convert the values to another type
+ProtocolFields = Unchecked
 Count = Annotated[int, Field(ge=0, lt=MOST)]
 PositiveCount = Annotated[int, Field(ge=1, lt=MOST)]
 
@@ -145,5 +145,4 @@ def _pair(pair: JsonValue) -> bool:
     return isinstance(pair, list | tuple) and len(pair) == 2 and all(map(_number, pair))
 
 
-# Any: pydantic would convert the values to another type
-Details = Annotated[dict[str, Any], AfterValidator(_check_details)]
+Details = Annotated[Unchecked, AfterValidator(_check_details)]

@@ -9,7 +9,18 @@ from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_seri
 
 from core.amount import Amount
 from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
-from core.specs import PUBLISHED, Dtype, Frozen, ModelId, RatioKind, Stage, VariantSpec, canonical_json, sha256
+from core.specs import (
+    PUBLISHED,
+    Dtype,
+    Frozen,
+    ModelId,
+    RatioKind,
+    Stage,
+    Unchecked,
+    VariantSpec,
+    canonical_json,
+    sha256,
+)
 
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # metric of a sensitivity scan
@@ -111,7 +122,7 @@ class Variant(Frozen):
         return given
 
     @model_serializer(mode="wrap")
-    def _with_computed(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:  # Any: pydantic reads it
+    def _with_computed(self, write: SerializerFunctionWrapHandler) -> Unchecked:
         written = write(self)
         for stage, fields in zip(self.stages, written["stages"], strict=True):
             fields |= {"name": stage.method, "text": str(stage.calibration) if stage.calibration else None}

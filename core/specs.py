@@ -15,6 +15,7 @@ from pydantic import (
     ConfigDict,
     Field,
     InstanceOf,
+    JsonValue,
     SerializationInfo,
     SerializerFunctionWrapHandler,
     ValidationInfo,
@@ -28,6 +29,7 @@ from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
+Unchecked = dict[str, Any]  # Any: pydantic would convert the values to another type
 Scalar = str | float | None  # a value of a parameter or a protocol; int and bool count as float
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as in options
@@ -218,14 +220,14 @@ class Stage(Frozen):
     amount: InstanceOf[Amount] | None = Field(
         default=None, validate_default=True, validation_alias="pattern", serialization_alias="pattern"
     )
-    parameters: dict[str, Any] = {}  # Any: pydantic would convert the values to another type
+    parameters: Unchecked = {}
     calibration: TextWindows | None = None  # only if the method reads text
     seed: int | None = None  # only if the method draws random numbers or reads text
     layers: str | None = None  # first:last or a regular expression; None means every layer
 
     @field_validator("amount", mode="before")
     @classmethod
-    def _parse_amount(cls, stored: Any, info: ValidationInfo) -> Any:
+    def _parse_amount(cls, stored: Amount | JsonValue, info: ValidationInfo) -> Amount | None:
         ratio = info.data.get("ratio")
         if isinstance(stored, Ratio) and stored.value != ratio:
             raise ValueError("the amount is a ratio, and `ratio` differs from it")
@@ -243,8 +245,8 @@ class Stage(Frozen):
         return None if amount is None else amount.pattern
 
     @model_serializer(mode="wrap")
-    def _without_ratio(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> dict[str, Any]:
-        stored = write(self)
+    def _without_ratio(self, write: SerializerFunctionWrapHandler, info: SerializationInfo) -> Unchecked:
+        stored: Unchecked = write(self)
         if info.exclude_none and isinstance(self.amount, Ratio):  # it is not None, but its `pattern` is
             del stored["pattern"]
         return stored

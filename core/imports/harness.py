@@ -13,7 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -28,7 +28,7 @@ from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import task_protocol
 from core.results import Measurement, Result
-from core.specs import DTYPES, UNKNOWN, Task, sha256
+from core.specs import DTYPES, UNKNOWN, Task, Unchecked, sha256
 
 PROMPTS = ("chat_template", "system_instruction")  # settings that change every prompt
 NAMES = 10  # tasks that a sentence names
@@ -48,7 +48,7 @@ class _Documents(BaseModel):
 
 
 class _Config(BaseModel):
-    model_args: dict[str, Any] | str | None = None  # Any: JSON of the user
+    model_args: Unchecked | str | None = None
     model_dtype: str | None = None
     limit: float | None = Field(default=None, gt=0, lt=MOST_DOCUMENTS)
 
@@ -77,8 +77,8 @@ class _Scores(BaseModel):
 class _File(BaseModel):
     """The fields read from a results file; others are ignored."""
 
-    results: dict[str, dict[str, Any]] = Field(min_length=1)  # Any: JSON of the user
-    versions: dict[str, Any] = {}  # Any: JSON of the user
+    results: dict[str, Unchecked] = Field(min_length=1)
+    versions: Unchecked = {}
     shots: dict[str, Annotated[int, Field(ge=0, lt=MOST_DOCUMENTS)] | None] = Field(default={}, alias="n-shot")
     documents: dict[str, _Documents] = Field(alias="n-samples")
     config: _Config = _Config()

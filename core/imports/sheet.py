@@ -32,7 +32,7 @@ from core.imports.uploads import Upload
 from core.outcomes import METRICS
 from core.protocols import perplexity_protocol, task_protocol
 from core.results import Measurement, Result
-from core.specs import DTYPES, Perplexity, Scalar, Task, UNKNOWN
+from core.specs import DTYPES, UNKNOWN, Perplexity, Scalar, Task
 
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # characters of a cell

@@ -5,7 +5,6 @@ key. Only the last stage has details.
 """
 
 from itertools import product
-from typing import Any
 
 from pydantic import Field, ValidationError
 
@@ -15,7 +14,7 @@ from core.errors import UserError
 from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
 from core.results import Footprint, LayerReport, Measurement, Result
-from core.specs import Dtype, Frozen, RatioKind, Scalar, Stage, TextWindows, VariantSpec
+from core.specs import Dtype, Frozen, RatioKind, Scalar, Stage, TextWindows, Unchecked, VariantSpec
 
 UNKNOWN = 0  # the version of a stage if no known version gives the variant's key
 UNTOUCHED = {"dense", *(recovery.name for recovery in RECOVERIES)}  # stages without layer reports
@@ -25,7 +24,7 @@ class StageInfo(Frozen):
     """A stage in schema 1."""
 
     name: str
-    parameters: dict[str, Any] = {}  # Any: pydantic would convert the values to another type
+    parameters: Unchecked = {}
     text: Text | None = None
     seed: Count | None = None
 

@@ -1,9 +1,10 @@
-"""The rules of docs/style.md that a program can check: words of public names, and the length of sentences."""
+"""The rules of docs/style.md that a program can check: words of public names, the length of sentences, and `Any`."""
 
 from __future__ import annotations
 
 import ast
 import re
+import tokenize
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ PRIVATE_WORDS = {
     *("beside", "made", "missed", "taken", "odd", "anew", "apart"),
 }
 LONGEST = 25  # words of a sentence
+MOST_ANY = 99  # uses of `Any`, which no checker of types checks
 
 MODULES = sorted(path for package in ("core", "dashboard") for path in (PROJECT / package).rglob("*.py"))
 MEASURED = {"results.md", "results.template.md"}  # sentences of many numbers, which other tests check
@@ -103,6 +105,23 @@ def test_sentences_of_the_pages_are_short():
         for sentence in long_sentences(text)
     ]
     assert not bad, "\n".join(bad)
+
+
+def uses_of_any(path: Path) -> Iterator[tuple[int, bool]]:
+    """Yield the line of each use of `Any`, and whether a comment there or on the line before gives the reason."""
+    with tokenize.open(path) as stream:
+        tokens = list(tokenize.generate_tokens(stream.readline))
+    reasons = {token.start[0] for token in tokens if token.type == tokenize.COMMENT and "Any: " in token.string}
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Name) and node.id == "Any":
+            yield node.lineno, not reasons.isdisjoint({node.lineno - 1, node.lineno})
+
+
+def test_each_any_has_a_reason_and_they_stay_few():
+    uses = [(path, line, reason) for path in MODULES for line, reason in uses_of_any(path)]
+    bare = [place(path, line, "give the reason in a comment `# Any: ...`") for path, line, reason in uses if not reason]
+    assert not bare, "\n".join(bare)
+    assert len(uses) <= MOST_ANY
 
 
 def test_the_checks_find_violations():
