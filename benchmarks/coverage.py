@@ -23,12 +23,12 @@ from rich.table import Table
 from benchmarks.smoke import run
 from core import paths
 from core.analysis.intervals import interval
-from core.correlations import ErrorOf, Of, Record, record
 from core.data.corpora import evaluation_windows
-from core.longrun import StandardError, autocorrelation, consecutive, independent
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result
+from core.statistics.correlations import ErrorOf, Of, Record, record
+from core.statistics.longrun import StandardError, autocorrelation, consecutive, independent
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 

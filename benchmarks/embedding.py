@@ -15,8 +15,8 @@ from rich.table import Table
 from torch.utils.benchmark import Timer
 
 from benchmarks.smoke import run
-from core.chain import ChainDefaults, parse
 from core.models.sources import identify, load_model
+from core.notation.chain import ChainDefaults, parse
 from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL

@@ -23,16 +23,16 @@ from benchmarks.smoke import run
 from core.amount import Amount
 from core.analysis.paired import difference
 from core.context import Context, StageInput
-from core.correlations import error_of
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.engine.stages import apply
+from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
-from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
+from core.statistics.correlations import error_of
 
 PEER = "llm-compressor"
 Windows = Annotated[int, typer.Option(min=2, help="Number of windows; an interval needs at least two.")]

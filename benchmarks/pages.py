@@ -30,8 +30,8 @@ from sqlalchemy import insert
 
 from benchmarks.smoke import run
 from core.amount import Bits, Factor
-from core.chain import ChainDefaults, parse
 from core.data.cards import SEVEN, TASKS
+from core.notation.chain import ChainDefaults, parse
 from core.paths import PROJECT, local_results_dir
 from core.registry import METHODS
 from core.request.complete import complete
@@ -305,7 +305,7 @@ def show(title: str, rows: list[Row]) -> None:
     Console().print(table)
 
 
-PAGES = {"Explore": None, "Run": "views/run.py", "Published": "views/published.py"}
+PAGES = {"Explore": None, "Run": "run/view.py", "Published": "published/view.py"}
 SMOKE = {"variants": 24, "pages": "Published", "servers": 0, "fresh": False}
 
 

@@ -19,11 +19,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core.chain import DENSE
 from core.engine.variants import make_variant
 from core.errors import UserError
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_tokenizer
+from core.notation.chain import DENSE
 from core.progress import silent
 from core.request.complete import complete
 from core.request.stages import DEFAULT_MODEL

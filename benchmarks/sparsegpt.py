@@ -20,10 +20,10 @@ from core.amount import Ratio
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
 from core.engine.stages import apply
+from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
-from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows

@@ -14,7 +14,7 @@ from rich.table import Table
 
 from benchmarks.smoke import run
 from core.data.corpora import calibration_windows, default_corpora
-from core.engine.walk_modes import make_walker
+from core.engine.walking.walk_modes import make_walker
 from core.memory import reuse_freed_memory
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.linear import LinearMethod

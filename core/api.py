@@ -63,7 +63,7 @@ class Variant:
     @property
     def chain(self) -> str:
         """The chain in its notation, such as `sparsegpt@0.5+adaprune`."""
-        from core.chain import format_chain
+        from core.notation.chain import format_chain
 
         return format_chain(self.spec.variant.stages)
 

@@ -23,7 +23,8 @@ logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.E
 
 from core.request.stages import DEFAULT_MODEL  # noqa: E402
 from dashboard import data  # noqa: E402
-from dashboard.panels import about, accuracy, answer, budget, details, missing, series  # noqa: E402, F401
+from dashboard.explore import accuracy, answer, budget, details, missing  # noqa: E402, F401
+from dashboard.shared import about, series  # noqa: E402, F401
 
 go.Figure(go.Scatter())  # plotly loads its modules on first use
 data.frame(DEFAULT_MODEL)

@@ -26,7 +26,7 @@ from core.paths import PROJECT
 from core.store.store import Store
 from dashboard.charts.papers import TABLES
 from dashboard.exports import files
-from dashboard.panels import widgets
+from dashboard.shared import widgets
 from tools.screenshots import STATES
 
 COLUMN, PAGE = files.WIDTHS.values()  # inches

@@ -11,7 +11,7 @@ import pandas as pd
 from pydantic import Field
 
 from core.analysis.reporting import listed
-from core.formatting import format_number
+from core.notation.formatting import format_number
 from core.specs import Frozen
 
 DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged

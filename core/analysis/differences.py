@@ -11,12 +11,12 @@ from core.analysis.frame import protocol_sentence, tidy
 from core.analysis.paired import Baselines, Difference, baselines, difference, mean_difference
 from core.analysis.seven import MEAN, mean, sevens
 from core.analysis.verdicts import holm, verdict
-from core.correlations import error_of
 from core.errors import UserError
-from core.longrun import independent
 from core.models.names import same_model
 from core.results import Measurement, Result
 from core.specs import Scalar, sha256
+from core.statistics.correlations import error_of
+from core.statistics.longrun import independent
 
 if TYPE_CHECKING:
     from pandas import DataFrame

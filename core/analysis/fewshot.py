@@ -13,9 +13,9 @@ from core.analysis.paired import Difference, difference, mean_difference
 from core.analysis.seven import mean
 from core.data.cards import TASKS
 from core.errors import UserError
-from core.longrun import independent
 from core.results import Measurement, Result
 from core.specs import ZERO_SHOT, Fewshot, Scalar
+from core.statistics.longrun import independent
 
 MEAN = "mean of tasks"
 WORDS = {  # of `Fewshot.choices`

@@ -13,12 +13,12 @@ import numpy as np
 import pandas as pd
 from pydantic import JsonValue
 
-from core.chain import DENSE, format_chain, series_chain, shared
 from core.fields import ProtocolFields
-from core.formatting import format_fewshot, label_parts, series_name
 from core.models.names import display_names
+from core.notation.chain import DENSE, format_chain, series_chain, shared
+from core.notation.formatting import format_fewshot, label_parts, series_name
+from core.notation.removal import block_share, model_share, parameters_left
 from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
-from core.removal import block_share, model_share, parameters_left
 from core.results import Measurement, Result, Variant
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
 

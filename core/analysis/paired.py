@@ -2,7 +2,7 @@
 
 Most of the variation between documents is common to both variants. Paired differences are therefore more precise than
 two means with separate errors (Miller, 2024, arXiv:2411.00640). Documents count as independent; consecutive windows of
-a text do not (`core.longrun`). One statistic gives both the interval and p: the adjusted one of
+a text do not (`core.statistics.longrun`). One statistic gives both the interval and p: the adjusted one of
 `core.analysis.proportions` for accuracies, that of the paired t test for log-losses.
 """
 
@@ -16,10 +16,10 @@ from pandas import ArrowDtype
 
 from core.analysis.intervals import interval, t_test
 from core.analysis.proportions import Counts, adjusted_mean
-from core.correlations import ErrorOf
 from core.errors import UserError, echo
-from core.longrun import independent
 from core.specs import Frozen
+from core.statistics.correlations import ErrorOf
+from core.statistics.longrun import independent
 
 if TYPE_CHECKING:
     from pandas import DataFrame, Series
@@ -69,8 +69,8 @@ def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf 
             perplexity is that of the mean log-losses.
         first: A row per document or window, with `doc_id`, the metric and, for a task, `target`.
         second: The same documents, answered by the second variant.
-        error: Gives the standard error and degrees of freedom of log-losses; `core.correlations.error_of` for the
-            windows of a text.
+        error: Gives the standard error and degrees of freedom of log-losses; for the windows of a text,
+            `core.statistics.correlations.error_of`.
 
     Raises:
         UserError: The documents differ, or the metric has no outcomes to compare.

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from core import formatting
 from core.analysis import verdicts
 from core.analysis.verdicts import SIGNIFICANT
+from core.notation import formatting
 
 TableRow = Mapping[Hashable, Any]  # Any: each column of a table has its own type
 UNADJUSTED = "unadjusted 95 %"  # name of an interval

@@ -11,8 +11,8 @@ from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
 from core.cli import compare, compute, dashboard, importing, laws, listing, options, results, upkeep
-from core.cli.console import messages
-from core.cli.failures import disk_full, sentence
+from core.cli.printing.console import messages
+from core.cli.printing.failures import disk_full, sentence
 from core.errors import CancelledError, UserError, out_of_memory, short
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core import chain
-from core.chain import DENSE
-from core.cli.console import messages, say
-from core.cli.layout import Row
 from core.cli.listing import check_one_format, find_result, to_latex
-from core.cli.tables import SHORT_KEY, column, plain, print_table, print_tsv, usual, written
+from core.cli.printing.console import messages, say
+from core.cli.printing.layout import Row
+from core.cli.printing.tables import SHORT_KEY, column, plain, print_table, print_tsv, usual, written
 from core.errors import UserError
 from core.models.names import display_names
 from core.models.sources import typed_name
+from core.notation import chain
+from core.notation.chain import DENSE
 from core.results import Result
 from core.store.store import Store
 

@@ -5,20 +5,20 @@ from typing import Annotated
 
 import typer
 
-from core.achieved import describe_gap
 from core.amount import Amount
-from core.chain import format_chain
 from core.cli import options
-from core.cli.console import WAITING, Bars, bars, messages
-from core.cli.description import describe_result
-from core.cli.failures import disk_full, sentence
 from core.cli.listing import find_result
-from core.cli.overview import short_rows
-from core.cli.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
+from core.cli.printing.console import WAITING, Bars, bars, messages
+from core.cli.printing.description import describe_result
+from core.cli.printing.failures import disk_full, sentence
+from core.cli.printing.overview import short_rows
+from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
 from core.errors import CancelledError, StorageError, UserError, short
-from core.formatting import format_duration, variant_name
 from core.memory import machine_bytes
+from core.notation.achieved import describe_gap
+from core.notation.chain import format_chain
+from core.notation.formatting import format_duration, variant_name
 from core.paths import typed_path
 from core.protocols import requested
 from core.registry import data_requirement

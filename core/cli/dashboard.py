@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from core.cli.console import messages
+from core.cli.printing.console import messages
 from core.paths import PROJECT
 
 SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration in its folder

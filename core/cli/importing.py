@@ -6,16 +6,16 @@ from typing import Annotated
 
 import typer
 
-from core.cli.console import messages
-from core.cli.tables import SHORT_KEY, column, measured, print_table
+from core.cli.printing.console import messages
+from core.cli.printing.tables import SHORT_KEY, column, measured, print_table
 from core.data.cards import TASKS
 from core.errors import UserError, echo, unknown
-from core.formatting import chain_name
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, parse_series
 from core.imports.sheet import COLUMNS
 from core.imports.uploads import read_files
+from core.notation.formatting import chain_name
 from core.store.store import Store
 
 HELP = (

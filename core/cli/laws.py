@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.cli.console import messages
-from core.cli.layout import Row
 from core.cli.listing import check_one_format, to_latex
 from core.cli.naming import matching_name
-from core.cli.tables import plain, print_table
+from core.cli.printing.console import messages
+from core.cli.printing.layout import Row
+from core.cli.printing.tables import plain, print_table
 from core.errors import UserError
 from core.specs import Perplexity
 from core.store import bundled

@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 
 from core.analysis import latex as tex
-from core.cli.console import messages, output, say
-from core.cli.layout import Row
-from core.cli.tables import SHORT_KEY, print_table
+from core.cli.printing.console import messages, output, say
+from core.cli.printing.layout import Row
+from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError, echo
 from core.methods.fields import parameter_rows
 from core.models.catalogue import MODELS

@@ -11,9 +11,9 @@ import typer
 
 from core import specs
 from core.amount import RATIO_PLACES, Amount, Ratio
-from core.chain import StageRequest, exact_amount, parse
-from core.cli.console import messages
+from core.cli.printing.console import messages
 from core.errors import UserError, echo
+from core.notation.chain import StageRequest, exact_amount, parse
 from core.registry import get_stage
 from core.request.resolve import parse_seed
 from core.request.stages import check_agrees

@@ -9,16 +9,15 @@ from typing import Annotated
 import typer
 
 from core.cli.collection import no_collection
-from core.cli.console import messages
-from core.cli.description import describe_result
 from core.cli.groups import DEFAULT, DefaultGroup
-from core.cli.headline import Headline
-from core.cli.layout import Row
 from core.cli.listing import OF, check_one_format, find_result, to_latex
 from core.cli.naming import matching_names
-from core.cli.overview import circumstances, others_note, overview
-from core.cli.selection import ORDERS, Selection
-from core.cli.tables import (
+from core.cli.printing.console import messages
+from core.cli.printing.description import describe_result
+from core.cli.printing.headline import Headline
+from core.cli.printing.layout import Row
+from core.cli.printing.overview import circumstances, others_note, overview
+from core.cli.printing.tables import (
     SHORT_NOTE,
     SUMMARY_NOTE,
     Names,
@@ -28,6 +27,7 @@ from core.cli.tables import (
     summary,
     warn_few,
 )
+from core.cli.selection import ORDERS, Selection
 from core.errors import UserError
 from core.models.names import resolve_name
 from core.paths import typed_path

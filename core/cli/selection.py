@@ -6,10 +6,10 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from core.chain import format_chain
-from core.cli.headline import Headline, headline_of
-from core.cli.tables import Names, packed_megabytes
+from core.cli.printing.headline import Headline, headline_of
+from core.cli.printing.tables import Names, packed_megabytes
 from core.errors import UserError, echo
+from core.notation.chain import format_chain
 from core.results import Result
 
 NUMBERED = ("perplexity", "accuracy")

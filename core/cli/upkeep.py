@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from core.cli.console import bars, output
-from core.cli.tables import print_table
+from core.cli.printing.console import bars, output
+from core.cli.printing.tables import print_table
 from core.errors import UserError
 from core.models import terms
 from core.models.sources import awaited_terms

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from core.achieved import GAP_TOLERANCE, format_percent
 from core.amount import Bits, Pattern, Ratio
 from core.context import StageInput
 from core.errors import UserError
@@ -13,6 +12,7 @@ from core.methods.convolution.base import ConvMethod
 from core.methods.inputs import Target
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import size_before
+from core.notation.achieved import GAP_TOLERANCE, format_percent
 from core.specs import Stage
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.correlations import error_of
 from core.data.corpora import evaluation_windows, identify_corpus
 from core.engine.sensitivity import sensitivities
 from core.engine.variants import check_revision, circumstances, make_variant
 from core.errors import CancelledError, UserError
 from core.evaluation.latency import latency
+from core.evaluation.outcomes import summary
 from core.evaluation.packed import packed
 from core.evaluation.perplexity import perplexity
 from core.memory import reuse_freed_memory
@@ -20,7 +20,6 @@ from core.models.folders import encoder_of
 from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
 from core.models.sources import identify_again, load_model, load_tokenizer
-from core.outcomes import summary
 from core.paths import cache_dir
 from core.progress import Progress
 from core.protocols import perplexity_protocol
@@ -29,6 +28,7 @@ from core.results import Measurement, Result
 from core.shipping.export import export
 from core.shipping.formats import requested_format
 from core.specs import Perplexity, RunSpec
+from core.statistics.correlations import error_of
 from core.store.store import Store
 from core.window_start import start_protocol
 

@@ -19,8 +19,8 @@ from torch import Tensor
 
 from core.cache.folders import read_small, write_small
 from core.context import Context, StageInput
-from core.engine.recorder import Recorder
-from core.engine.walk_modes import make_walker
+from core.engine.walking.recorder import Recorder
+from core.engine.walking.walk_modes import make_walker
 from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread

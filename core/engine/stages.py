@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
-from core.engine.by_block import round_blocks
-from core.engine.by_convolution import decompose_convolutions
-from core.engine.by_embedding_factors import factor_embedding
-from core.engine.by_embedding_quant import quantise_tables
-from core.engine.by_linear import compress_linears
-from core.engine.by_removal import remove_blocks, remove_hidden
-from core.engine.by_rotation import rotate_model
-from core.engine.by_slicing import slice_model
-from core.engine.by_units import factor_and_remove_units, remove_units, remove_units_walking
+from core.engine.runners.by_block import round_blocks
+from core.engine.runners.by_convolution import decompose_convolutions
+from core.engine.runners.by_embedding_factors import factor_embedding
+from core.engine.runners.by_embedding_quant import quantise_tables
+from core.engine.runners.by_linear import compress_linears
+from core.engine.runners.by_removal import remove_blocks, remove_hidden
+from core.engine.runners.by_rotation import rotate_model
+from core.engine.runners.by_slicing import slice_model
+from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense

@@ -34,7 +34,7 @@ Text = TypeVar("Text", bound=Hashable)
 
 @dataclass(frozen=True)
 class TextLosses(Generic[Text]):
-    """A model's losses on a text, of which `core.outcomes.summary` computes the perplexity.
+    """A model's losses on a text, of which `core.evaluation.outcomes.summary` computes the perplexity.
 
     `samples` has a row per window: doc_id, its place in the text, and perplexity, the mean log-likelihood in nats of
     its tokens after the first.

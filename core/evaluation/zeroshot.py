@@ -19,8 +19,8 @@ from core.data.tasks import TaskSource, harness_tasks, identify_task
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.fewshot.build import build
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, requests
+from core.evaluation.outcomes import METRICS, summary
 from core.evaluation.scorer import SharedPrefixLM
-from core.outcomes import METRICS, summary
 from core.progress import Progress, silent
 from core.protocols import task_protocol
 from core.results import Measurement

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from core.errors import UserError
+from core.evaluation.outcomes import METRICS, summary
 from core.fields import fault
 from core.imports.uploads import Upload
-from core.outcomes import METRICS, summary
 
 if TYPE_CHECKING:
     from pandas import DataFrame

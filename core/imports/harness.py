@@ -20,12 +20,12 @@ from pydantic_core import PydanticCustomError
 
 from core.data.cards import TASKS, TaskCard
 from core.errors import UserError, echo
+from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.answers import Answers, read_answers
 from core.imports.ranges import check_range
 from core.imports.series import ImportedVariant, ImportPreview, ModelOf, parse_model
 from core.imports.uploads import Upload
-from core.outcomes import METRICS
 from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import DTYPES, UNKNOWN, Task, Unchecked, sha256

@@ -17,6 +17,7 @@ from pydantic import ValidationError
 from core.amount import Amount, Pattern
 from core.data.cards import TASKS
 from core.errors import UserError, unknown
+from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.ranges import MOST, check_range
 from core.imports.series import (
@@ -29,7 +30,6 @@ from core.imports.series import (
     parse_ratio,
 )
 from core.imports.uploads import Upload
-from core.outcomes import METRICS
 from core.protocols import perplexity_protocol, task_protocol
 from core.results import Measurement, Result
 from core.specs import DTYPES, UNKNOWN, Perplexity, Scalar, Task

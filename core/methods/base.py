@@ -1,7 +1,7 @@
 """The declaration of a method: the form, the command line and the documentation are generated from it.
 
-A method never loops over layers and never names an architecture. The walker (`core.engine.walker`) passes it one linear
-at a time, with the statistics of that linear's input.
+A method never loops over layers and never names an architecture. The walker (`core.engine.walking.walker`) passes it
+one linear at a time, with the statistics of that linear's input.
 """
 
 from __future__ import annotations

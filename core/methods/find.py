@@ -13,7 +13,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from core.methods.groups import ScaleRule
+from core.methods.numerics.groups import ScaleRule
 from core.models.parts.grids import Grid
 
 # The search of GPTQ's reference: ranges shrunk by hundredths to about 0.2, with the error |err|^2.4.

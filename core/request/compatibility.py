@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.chain import DENSE, StageRequest
 from core.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
 from core.models.folders import encoder_of
 from core.models.source import ModelSource
+from core.notation.chain import DENSE, StageRequest
 from core.registry import STAGES, get_stage
 
 # Examples from transformers; other models with convolutions work, too.

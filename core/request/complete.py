@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TypedDict
 
 from core.amount import Pattern
-from core.chain import ChainDefaults, StageRequest, parse
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
@@ -19,6 +18,7 @@ from core.models.facts import load_shape
 from core.models.parts.selection import selects
 from core.models.shape import ModelShape
 from core.models.sources import check_here, identify, identify_again
+from core.notation.chain import ChainDefaults, StageRequest, parse
 from core.request.compatibility import check_model_type
 from core.request.fewshot import check_fewshot
 from core.request.resolve import check_seed, data_requirement_of, resolve_chain, resolve_text
@@ -60,7 +60,7 @@ def complete(
 
     Args:
         model: Catalogue id, folder or hub id.
-        chain: Chain in the notation of `core.chain`, or parsed.
+        chain: Chain in the notation of `core.notation.chain`, or parsed.
         calibration: Calibration data of the stages that name none.
         train: Training data of the stages that name none.
         seed: Seed of the stages that name none.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from core.chain import default_flags, format_chain, parse, shared
 from core.errors import UserError
 from core.models.sources import typed_name
+from core.notation.chain import default_flags, format_chain, parse, shared
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result

@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 
 from core.amount import WHOLE, Amount, Ratio
-from core.chain import ChainDefaults, StageRequest
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Reads
+from core.notation.chain import ChainDefaults, StageRequest
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
 from core.specs import Stage, TextWindows

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.chain import format_chain
 from core.errors import UserError
 from core.methods.linear import LinearMethod
 from core.methods.reconstruction import Reconstruction
+from core.notation.chain import format_chain
 from core.registry import build_method
 from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
 

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_pattern
-from core.chain import bits_of, factor_of
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.convolution.base import ConvMethod
@@ -12,6 +11,7 @@ from core.methods.lowrank.base import LowRank
 from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
 from core.methods.structured.base import BlockRemovalMethod, FactoredUnitMethod, HiddenSizeMethod, SliceMethod
+from core.notation.chain import bits_of, factor_of
 from core.registry import build_method, get_stage, settings_of
 from core.results import Variant
 from core.specs import (

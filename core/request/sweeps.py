@@ -6,10 +6,10 @@ from typing import TypedDict, Unpack
 from pydantic import InstanceOf
 
 from core.amount import Amount
-from core.chain import StageRequest, last_amount, parse
 from core.errors import UserError, echo
 from core.models.facts import load_shape
 from core.models.sources import identify
+from core.notation.chain import StageRequest, last_amount, parse
 from core.request.complete import complete
 from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows
 
@@ -18,7 +18,7 @@ class Grid(Frozen):
     """The models, chains, amounts and seeds of a sweep."""
 
     models: tuple[str, ...]
-    chains: tuple[str, ...]  # in the notation of `core.chain`
+    chains: tuple[str, ...]  # in the notation of `core.notation.chain`
     amounts: tuple[InstanceOf[Amount], ...] = ()  # that fill an open amount
     seeds: tuple[int, ...] = (0,)
     tasks_at: frozenset[InstanceOf[Amount]] | None = None  # amounts at which tasks are evaluated; None means all

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 
-from core.achieved import embedding_words
-from core.chain import DENSE, default_flags, format_chain, shared
-from core.formatting import chain_name, format_amount
 from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
 from core.models.sources import typed_name
+from core.notation.achieved import embedding_words
+from core.notation.chain import DENSE, default_flags, format_chain, shared
+from core.notation.formatting import chain_name, format_amount
+from core.notation.removal import bits_words, model_share
 from core.registry import all_parameters, get_stage
-from core.removal import bits_words, model_share
 from core.results import Measurement, Result
 from core.shipping.base import Format, WrittenExport
 from core.shipping.proof import ExportCheck

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from core.correlations import correlation_of
-from core.longrun import inflation
 from core.results import Measurement, Result
+from core.statistics.correlations import correlation_of
+from core.statistics.longrun import inflation
 
 
 def corrected(result: Result) -> Result:

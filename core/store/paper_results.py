@@ -12,9 +12,9 @@ from typing import Any
 
 from core import paths
 from core.amount import Pattern
-from core.chain import DENSE
 from core.data.cards import TASKS
 from core.models.catalogue import BY_ID
+from core.notation.chain import DENSE
 from core.results import Measurement, Result, Variant
 from core.specs import PUBLISHED, UNKNOWN, RatioKind, Stage, VariantSpec
 from core.store import bundled

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from core import paths
 from core.errors import UserError, echo
-from core.outcomes import value
+from core.evaluation.outcomes import value
 from core.results import Measurement, Result
 from core.store import sample_files
 

@@ -1,6 +1,6 @@
 """Chart of perplexity against the amount, a line for each series with its name at the end.
 
-A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
+A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ import plotly.graph_objects as go
 
 from core.analysis.budget import meaningful
 from core.analysis.reporting import TableRow
-from core.formatting import format_number
+from core.notation.formatting import format_number
 from core.specs import IMPORTED
-from dashboard.charts import labels, marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.figures import SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.points import describe_seeds
-from dashboard.charts.style import SeriesStyle, Theme, faded, look, looks
+from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look, looks
+from dashboard.charts.frames.points import describe_seeds
 
 HEIGHT = 440  # px
 PLOT = HEIGHT - 80
@@ -46,7 +46,7 @@ def perplexity_curve(
     Diverged points are in a separate band, labelled with their values and without lines.
 
     Args:
-        points: Rows of `dashboard.charts.points.collapse`.
+        points: Rows of `dashboard.charts.frames.points.collapse`.
         dense: The dense model's row, or none.
         axis: The x axis.
         theme: Colours.

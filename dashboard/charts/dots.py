@@ -1,6 +1,6 @@
 """Chart of accuracies: a row for each task and a marker for each series.
 
-A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.figures`.
+A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from dashboard.charts import marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import Theme, look
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import Theme, look
 
 HALF = 0.42  # of a task's row: the reach of a baseline up and down
 BASELINES = {"chance": ("chance", "dot"), "majority": ("majority class", "dash")}  # column: name and line

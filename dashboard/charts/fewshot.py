@@ -16,9 +16,9 @@ from core.analysis.paired import Difference
 from core.analysis.reporting import UNADJUSTED, TableRow, in_points, p_words
 from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
-from dashboard.charts import facets, marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.style import SeriesStyle, Theme, of_lines
+from dashboard.charts.elements import facets, marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import SeriesStyle, Theme, of_lines
 
 ACROSS = 2  # columns of panels; two are legible on a phone
 PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, around all panels, above each

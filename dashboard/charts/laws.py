@@ -11,12 +11,12 @@ import plotly.graph_objects as go
 from core.analysis.laws.fit import Fit, best_of
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
-from core.chain import DENSE
-from core.formatting import label
-from dashboard.charts import marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.figures import RATIO, log_axis
-from dashboard.charts.style import Theme, faded, look
+from core.notation.chain import DENSE
+from core.notation.formatting import label
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import RATIO, log_axis
+from dashboard.charts.elements.style import Theme, faded, look
 
 STEPS = 70  # points of a line
 DASHES = dict(zip([form.name for form in FORMS], ("dash", "dot", "dashdot"), strict=True))  # the shown fit is solid

@@ -16,11 +16,11 @@ import plotly.graph_objects as go
 from core.data.texts import called
 from core.models.catalogue import card_of
 from core.specs import PUBLISHED
-from dashboard.charts import choices, points, zeroshot
-from dashboard.charts.choices import MAX_HIGHLIGHTED
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.figures import Axis
-from dashboard.charts.style import Theme
+from dashboard.charts.elements.figures import Axis
+from dashboard.charts.elements.style import Theme
+from dashboard.charts.frames import choices, points, zeroshot
+from dashboard.charts.frames.choices import MAX_HIGHLIGHTED
 from dashboard.sharing import shared
 
 SIZE = Axis("size", "Parameters of the dense model")

@@ -11,8 +11,8 @@ from core.amount import Ratio
 from core.analysis.frame import COUNTED
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
-from core.formatting import format_amount
-from dashboard.charts import choices, points, zeroshot
+from core.notation.formatting import format_amount
+from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.sharing import shared
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
@@ -77,7 +77,7 @@ def _amounts(rows: pd.DataFrame) -> pd.Series:
 
 
 def parts(rows: pd.DataFrame) -> pd.Series:
-    """Return the parts of the published variants for `dashboard.charts.style.look`."""
+    """Return the parts of the published variants for `dashboard.charts.elements.style.look`."""
     return rows["name"] + rows["tuned"].map({True: "+lora", False: ""})
 
 

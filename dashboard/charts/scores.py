@@ -1,6 +1,6 @@
 """Chart of zero-shot accuracies: a row for each variant, and a panel for each task or one for their mean.
 
-A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.figures`.
+A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.elements.figures`.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.reporting import TableRow
-from dashboard.charts import facets, marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.labels import wrapped
-from dashboard.charts.style import SeriesStyle, Theme, faded, look
-from dashboard.charts.zeroshot import in_percent
+from dashboard.charts.elements import facets, marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.labels import wrapped
+from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look
+from dashboard.charts.frames.zeroshot import in_percent
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}

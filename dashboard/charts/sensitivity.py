@@ -13,12 +13,12 @@ import plotly.graph_objects as go
 
 from core.analysis.intervals import interval
 from core.data.texts import called
-from core.formatting import format_number
+from core.notation.formatting import format_number
 from core.results import SENSITIVITY, Result
-from dashboard.charts import marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.figures import log_ticks
-from dashboard.charts.style import Theme, look
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import log_ticks
+from dashboard.charts.elements.style import Theme, look
 
 TITLE = "Perplexity, times dense (log scale)"
 

@@ -10,12 +10,12 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, answers, limits, pareto
-from core.chain import DENSE
-from core.formatting import format_number
+from core.notation.chain import DENSE
+from core.notation.formatting import format_number
 from core.registry import METHODS, STAGES
-from dashboard.charts import labels, marks
-from dashboard.charts.drawing import Drawing
-from dashboard.charts.figures import (
+from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import (
     BITS,
     DECODE,
     MEMORY,
@@ -26,8 +26,8 @@ from dashboard.charts.figures import (
     log_axis,
     perplexity_title,
 )
-from dashboard.charts.plot import Plot
-from dashboard.charts.style import ADDED, MORE_MARKS, Properties, SeriesStyle, Theme, faded, look
+from dashboard.charts.elements.plot import Plot
+from dashboard.charts.elements.style import ADDED, MORE_MARKS, Properties, SeriesStyle, Theme, faded, look
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 TOP_TIMES_DENSE = 30  # points with higher perplexities are drawn at the upper edge
@@ -76,7 +76,7 @@ def tradeoff(
     the nearest misses are named. Labelled lines show the limits.
 
     Args:
-        rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.candidates`.
+        rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`.
         dense: Rows of the dense model.
         cost: The x axis.
         quality: The y axis.

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.chain import DENSE
-from core.formatting import format_amount, format_number, label
-from dashboard.charts.zeroshot import in_percent, over_seeds
+from core.notation.chain import DENSE
+from core.notation.formatting import format_amount, format_number, label
+from dashboard.charts.frames.zeroshot import in_percent, over_seeds
 
 DENSE_ROW = label(DENSE)
 DENSE_COLUMN = "0 %"  # the dense model's column in a table by amount
@@ -113,7 +113,7 @@ class Pivot:
 
 
 def of_means(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of `dashboard.charts.zeroshot.seven_means` in percent; several seeds become one point."""
+    """Return the points of `zeroshot.seven_means` in percent; several seeds become one point."""
     parts = means.groupby(["series_label", "amount_label"], sort=False)
     rows = [(*names, part["key"].iloc[0], *over_seeds(part)) for names, part in parts]
     return in_percent(pd.DataFrame(rows, columns=["series_label", "amount_label", "key", "value", "low", "high"]))

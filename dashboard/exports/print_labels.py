@@ -19,7 +19,7 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.legend import Legend
 from matplotlib.text import Annotation, Text
 
-from dashboard.charts.labels import spread
+from dashboard.charts.elements.labels import spread
 from dashboard.exports.print_traces import FONT_SIZE, FONTS, PATTERN, Entry
 
 EDGE, GAP = 0.03, 0.08  # inches: around the page, and between its parts

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from core import paths
-from core.cli.console import output
+from core.cli.printing.console import output
 from core.jobs import supervisor
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue

@@ -11,10 +11,10 @@ from core.methods.base import Method
 from core.methods.formulas import legend, unexplained_symbols
 from core.methods.terms import Family, Reads
 from core.models.facts import load_shape as facts_of
+from core.notation.taxonomy import leaf_of
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import VariantSpec
-from core.taxonomy import leaf_of
 from tests.core.contract_setup import RATIO, Case, Ground, instead
 
 

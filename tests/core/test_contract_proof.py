@@ -151,7 +151,7 @@ def test_contract_assertions_report_the_compared_values(ground, monkeypatch):
 
 
 def test_contract_detects_ignored_layers(ground, monkeypatch):
-    monkeypatch.setattr("core.engine.by_linear.select", lambda linears, layers, blocks: linears)
+    monkeypatch.setattr("core.engine.runners.by_linear.select", lambda linears, layers, blocks: linears)
     with pytest.raises(AssertionError):
         contract.check_layers(ground, MAGNITUDE)
 

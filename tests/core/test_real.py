@@ -7,10 +7,10 @@ import pytest
 
 from core.amount import Amount, Ratio
 from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
+from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
 from core.models.catalogue import BY_ID
 from core.models.sources import identify, load_model, load_tokenizer
-from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
@@ -78,8 +78,8 @@ def test_structured_methods_rank_as_in_the_papers(material):
 def test_svd_llm_error_matches_the_discarded_singular_values(material):
     import torch
 
-    from core.methods.decompose import spectrum
-    from core.methods.hessian import lower_factor
+    from core.methods.numerics.decompose import spectrum
+    from core.methods.numerics.hessian import lower_factor
     from core.models.parts.blocks import find_blocks
     from tests.core.applied import compress
 

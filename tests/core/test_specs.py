@@ -6,9 +6,9 @@ import sys
 import pytest
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
-from core.chain import ChainDefaults, parse
 from core.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
+from core.notation.chain import ChainDefaults, parse
 from core.registry import METHODS
 from core.request.resolve import resolve_chain
 from core.request.stages import build_run, build_stage

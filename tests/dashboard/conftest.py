@@ -11,7 +11,8 @@ from core.jobs.queue import Queue
 from core.store.database import database_url
 from core.store.store import Store
 from dashboard import data
-from dashboard.charts import drawing, points
+from dashboard.charts.elements import drawing
+from dashboard.charts.frames import points
 from tests.dashboard.synthetic import curve, result
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 
-from core.chain import ChainDefaults, parse
+from core.evaluation.outcomes import summary
 from core.models.catalogue import BY_ID
-from core.outcomes import summary
+from core.notation.chain import ChainDefaults, parse
 from core.registry import data_requirement
 from core.request.resolve import resolve_chain
 from core.results import Footprint, LayerReport, Measurement, Result, Variant

@@ -9,7 +9,7 @@ from core.analysis.intervals import ALPHA
 from core.analysis.reporting import verdict_text
 from core.analysis.seven import MEAN
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
-from core.chain import format_chain
+from core.notation.chain import format_chain
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from dashboard.charts.fewshot import COSTS, table

@@ -5,9 +5,9 @@ import shlex
 import pytest
 from typer.main import get_command
 
-from core.chain import ChainDefaults
 from core.cli.app import app
 from core.cli.options import long_form
+from core.notation.chain import ChainDefaults
 from core.request.reproduce import reproduce
 from core.request.resolve import resolve_chain
 from core.specs import VariantSpec

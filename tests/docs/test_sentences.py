@@ -6,7 +6,7 @@ import pytest
 
 from core.analysis.differences import differences
 from core.analysis.seven import MEAN
-from core.chain import format_chain
+from core.notation.chain import format_chain
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from tools.report.chains import of_page

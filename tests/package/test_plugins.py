@@ -18,7 +18,7 @@ from core.paths import PROJECT
 app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=60)
 app.query_params["chain"] = "random@0.25"
 app.run()
-app.switch_page("views/run.py").run()
+app.switch_page("run/view.py").run()
 assert not app.exception
 print([field.value for field in app.text_input if field.label == "Chain of stages"])
 print([field.value for field in app.selectbox if "Random" in str(field.options)])

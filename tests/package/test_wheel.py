@@ -70,7 +70,7 @@ def test_the_wheel_contains_only_the_program(installed):
 
 
 def test_the_pages_find_the_glossary(installed):
-    python = [str(installed.bin / "python"), "-c", "from dashboard.panels.glossary import term; print(term('chain'))"]
+    python = [str(installed.bin / "python"), "-c", "from dashboard.shared.glossary import term; print(term('chain'))"]
     read = subprocess.run(python, env=installed.env, cwd=installed.here, capture_output=True, text=True, timeout=200)
     assert "stages" in read.stdout, read.stderr
 

@@ -10,12 +10,12 @@ from core.amount import Ratio
 from core.analysis.differences import Samples, differences
 from core.analysis.reporting import format_difference, judged
 from core.analysis.seven import MEAN
-from core.chain import format_chain
-from core.cli.tables import column
+from core.cli.printing.tables import column
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.tables import TableQuantMethod
+from core.notation.chain import format_chain
+from core.notation.removal import model_share
 from core.registry import build_method
-from core.removal import model_share
 from core.results import Result
 from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
 from tools.report.significance import compared

@@ -10,7 +10,7 @@ import pandas as pd
 from core.analysis.differences import Samples
 from core.analysis.fewshot import MEAN, fewshot_table, prompt_words, prompted
 from core.analysis.reporting import in_points
-from core.chain import format_chain
+from core.notation.chain import format_chain
 from core.results import Result
 from tools.report.points import MODEL
 

@@ -8,11 +8,11 @@ from typing import cast
 
 import pandas as pd
 
-from core import formatting
 from core.amount import Ratio
 from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN, mean, sevens
-from core.cli.tables import column
+from core.cli.printing.tables import column
+from core.notation import formatting
 from core.registry import METHODS
 from core.results import Result, Variant
 from core.training.base import TrainPruneMethod

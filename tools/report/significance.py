@@ -11,7 +11,7 @@ from core.analysis.differences import Samples, paired_differences
 from core.analysis.paired import baselines
 from core.analysis.reporting import judged
 from core.analysis.seven import MEAN
-from core.cli.tables import column
+from core.cli.printing.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
 from tools.report.points import DENSE, LONG, MEANS, MODEL, RATIOS, TEXTS, TRAINED_METHODS, Point, number, point, seed

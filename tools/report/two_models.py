@@ -10,8 +10,8 @@ import pandas as pd
 from core.analysis.differences import Samples
 from core.analysis.reporting import ratio_words
 from core.analysis.seven import mean, sevens
-from core.chain import format_chain
-from core.cli.tables import column
+from core.cli.printing.tables import column
+from core.notation.chain import format_chain
 from core.registry import METHODS
 from core.results import Measurement, Result
 from tools.report.chains import beside_dense, of_page

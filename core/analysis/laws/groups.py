@@ -21,7 +21,7 @@ class Group:
 
     `rows` have `COLUMNS` and include the dense models. `value` is L and `dense` is L0, in nats for a `loss` and in
     [0, 1] for an accuracy. `ratio` is r in [0, 1). `parameters` are the dense model's in millions, NaN if unknown.
-    `tokens` are the training tokens in millions. `parts` are the stages (`core.formatting.label_parts`).
+    `tokens` are the training tokens in millions. `parts` are the stages (`core.notation.formatting.label_parts`).
     """
 
     of: str  # the model, or the paper's table

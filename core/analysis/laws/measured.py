@@ -14,9 +14,9 @@ import pandas as pd
 from core.analysis.budget import meaningful
 from core.analysis.laws.groups import MILLION, Group, broken, points, size_of
 from core.analysis.seven import MEAN
-from core.chain import DENSE
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
+from core.notation.chain import DENSE
 from core.specs import EXTERNAL, TextWindows
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense model's 0

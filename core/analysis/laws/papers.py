@@ -9,9 +9,9 @@ import pandas as pd
 from core.analysis.budget import meaningful
 from core.analysis.laws.groups import Group, broken, points, size_of
 from core.analysis.seven import MEAN
-from core.chain import DENSE
 from core.data.cards import SEVEN
 from core.data.texts import called
+from core.notation.chain import DENSE
 
 PERPLEXITY = "perplexity"
 TABLE = ["paper", "table", "metric", "dataset"]

@@ -12,7 +12,7 @@ from core.analysis.laws.fit import DRAWS, Ends, Fit, best_of
 from core.analysis.laws.groups import Group
 from core.analysis.laws.validation import HeldOut
 from core.analysis.reporting import listed
-from core.formatting import format_number
+from core.notation.formatting import format_number
 from core.specs import Scalar
 
 UNKNOWNS = ("a", "b", "c", "P0", "C", "g", "d")

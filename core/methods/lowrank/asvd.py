@@ -71,6 +71,6 @@ class ASVD(LowRank):
         return (kind,) if self.parameters.ranks == "global" else ()
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
-        from core.methods.decompose import nonzero
+        from core.methods.numerics.decompose import nonzero
 
         return nonzero((statistics.absolute / statistics.tokens) ** self.parameters.alpha), None

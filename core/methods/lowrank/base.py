@@ -49,7 +49,7 @@ class LowRank(LinearMethod):
         raise NotImplementedError
 
     def observe(self, weight: Tensor, statistics: Statistics) -> Tensor:
-        from core.methods.decompose import spectrum
+        from core.methods.numerics.decompose import spectrum
 
         return spectrum(weight, self._scale(statistics)[0])
 
@@ -62,7 +62,7 @@ class LowRank(LinearMethod):
         return uniform_ranks(shapes, target.ratio)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.decompose import truncate
+        from core.methods.numerics.decompose import truncate
 
         if plan is None:
             return Compressed(weight)

@@ -63,6 +63,6 @@ class SVDLLM(LowRank):
         return ("spectra of the outputs",) if self.parameters.ranks == "global" else ()
 
     def scale(self, statistics: Statistics) -> tuple[Tensor | None, str | None]:
-        from core.methods.hessian import lower_factor
+        from core.methods.numerics.hessian import lower_factor
 
         return lower_factor(statistics.gram)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from core.methods.cost import walking
-from core.methods.groups import SymmetricScales
 from core.methods.inputs import Compressed, Target
+from core.methods.numerics.groups import SymmetricScales
 from core.methods.quantised.base import GridParameters
 from core.methods.quantised.blocks import BlockQuantMethod, BlockView, QuantisedLinear
 from core.methods.terms import Citation

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from core.methods.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
+from core.methods.numerics.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 from core.methods.parameters import MethodParameters
 from core.methods.terms import Keeps, Place
 

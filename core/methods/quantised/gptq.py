@@ -1,9 +1,9 @@
 """GPTQ: rounds column by column and updates the columns that are not rounded yet to compensate.
 
 References: Frantar et al., GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers, 2022
-(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.sweep`) with every column rounded. Group-aware order:
-groups stay whole, sorted by their largest diagonal entry of the Hessian. Columns inside a group are sorted too. For a
-requested mean of bits, see `core.methods.quantised.rounding_losses`.
+(arXiv:2210.17323), algorithm 1: SparseGPT's sweep (`core.methods.numerics.sweep`) with every column rounded.
+Group-aware order: groups stay whole, sorted by their largest diagonal entry of the Hessian. Columns inside a group are
+sorted too. For a requested mean of bits, see `core.methods.quantised.rounding_losses`.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from pydantic import Field
 from core.amount import Bits
 from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
-from core.methods.groups import SymmetricScales
 from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
+from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.quantised.rounding_losses import RoundingLosses
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from core.amount import Amount
-    from core.methods.hessian import Factor
+    from core.methods.numerics.hessian import Factor
     from core.models.parts.blocks import Linear
     from core.models.parts.grids import Grid
     from core.models.shape import ModelShape
@@ -114,9 +114,9 @@ class GPTQ(SymmetricScales, QuantisedMethod):
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         import torch
 
-        from core.methods.hessian import factorise
-        from core.methods.rounding import DynamicGroups, StaticGroups
-        from core.methods.sweep import sweep
+        from core.methods.numerics.hessian import factorise
+        from core.methods.numerics.rounding import DynamicGroups, StaticGroups
+        from core.methods.numerics.sweep import sweep
         from core.models.parts.grids import Grid
 
         how, group, bits = self.parameters, self.group(weight.shape[1]), int(plan or target.bits)

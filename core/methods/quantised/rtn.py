@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from core.methods.base import Method
-from core.methods.groups import SymmetricScales
 from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.numerics.groups import SymmetricScales
 from core.methods.parameters import MethodParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.tables import TableQuantMethod

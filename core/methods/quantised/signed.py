@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from core.methods.find import exact_scale, grid_between
-from core.methods.groups import ScaleRule
+from core.methods.numerics.groups import ScaleRule
 from core.methods.quantised.blocks import BlockView
 from core.models.parts.blocks import Linear
 from core.models.parts.grids import Grid

@@ -1,9 +1,9 @@
 """Base of structured methods: scores of parts, and changes to the matrices that read them.
 
-The engine (`core.engine.by_units`) calls `heads` and `channels` block by block. For methods that use only weights or
-gradients, it does so at once. For sequential methods it does so inside the walk over calibration data, where a block
-sees the outputs of the shrunk blocks before it. Methods that remove other parts than heads and channels have base
-classes of their own.
+The engine (`core.engine.runners.by_units`) calls `heads` and `channels` block by block. For methods that use only
+weights or gradients, it does so at once. For sequential methods it does so inside the walk over calibration data, where
+a block sees the outputs of the shrunk blocks before it. Methods that remove other parts than heads and channels have
+base classes of their own.
 """
 
 from __future__ import annotations

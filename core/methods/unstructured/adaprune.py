@@ -85,7 +85,7 @@ class AdaPrune(Reconstruction):
         return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.hessian import check_finite
+        from core.methods.numerics.hessian import check_finite
         from core.methods.unstructured.reconstruct import reconstruct
 
         if target.zeros is None or target.reference is None:

@@ -19,8 +19,8 @@ from core.errors import UserError
 from core.methods.cost import Sum, scanning
 from core.methods.fields import only_with
 from core.methods.inputs import Statistics, Target
-from core.methods.levels import moved_counts
 from core.methods.linear import LinearMethod
+from core.methods.numerics.levels import moved_counts
 from core.methods.parameters import MethodParameters
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ class Allocated(LinearMethod):
         bound = {linear.name: linear.bound for linear in linears}
         cap = max(how.cap, target.ratio)  # so that the target can be met
         if how.allocation == "global":
-            from core.methods.masks import global_counts, zeros_lowest
+            from core.methods.numerics.masks import global_counts, zeros_lowest
 
             by_name = {linear.name: linear for linear in linears}
 

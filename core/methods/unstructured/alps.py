@@ -104,7 +104,7 @@ class ALPS(ByHessian):
         return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn + 8 * 4 * widest**2
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.masks import pattern_mask, smallest_mask, zeros_lowest
+        from core.methods.numerics.masks import pattern_mask, smallest_mask, zeros_lowest
         from core.methods.unstructured.admm import alternate
         from core.methods.unstructured.reconstruct import reconstruct
 
@@ -133,7 +133,7 @@ class ALPS(ByHessian):
         """
         import torch
 
-        from core.methods.hessian import check_finite
+        from core.methods.numerics.hessian import check_finite
 
         check_finite(gram)
         hessian = gram.double()

@@ -18,7 +18,7 @@ from core.methods.unstructured.allocation import Allocated, AllocatedParameters
 if TYPE_CHECKING:
     from torch import Generator, Tensor
 
-    from core.methods.hessian import Factor
+    from core.methods.numerics.hessian import Factor
 
 
 class ByHessianParameters(WalkerParameters, AllocatedParameters):
@@ -45,7 +45,7 @@ class ByHessian(Allocated):
 
     def factor(self, statistics: Statistics) -> Factor:
         """Return the factor of the damped Hessian, computed once for all linears that read one input."""
-        from core.methods.hessian import factorise
+        from core.methods.numerics.hessian import factorise
 
         return statistics.once("factor", lambda: factorise(statistics.gram, self.parameters.damping))
 

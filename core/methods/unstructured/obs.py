@@ -24,7 +24,7 @@ from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.methods.hessian import Factor
+    from core.methods.numerics.hessian import Factor
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelShape
     from core.specs import TextWindows
@@ -124,7 +124,7 @@ class OBS(ByHessian):
 
     def _inverse(self, gram: Tensor) -> tuple[Tensor, Factor]:
         """Return the inverse of the damped Gram matrix (in, in), fp32, and its factor."""
-        from core.methods.hessian import factorise
+        from core.methods.numerics.hessian import factorise
 
         factor = factorise(gram.double(), self.parameters.damping)
         return (factor.upper.T @ factor.upper).float(), factor

@@ -37,7 +37,7 @@ class ScoreMethod(Allocated):
         return self.score(weight, Statistics(1, known, generator))
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
+        from core.methods.numerics.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
 
         score = zeros_lowest(self.score(weight, statistics), target.zeros)  # (out, in)
         if target.pattern:

@@ -17,7 +17,8 @@ from pydantic import Field
 from core.errors import UserError
 from core.methods.cost import solving
 from core.methods.fields import only_with
-from core.methods.groups import (
+from core.methods.inputs import Compressed, Plan, Statistics, Target
+from core.methods.numerics.groups import (
     GROUP_SIZE,
     RULE,
     SHARED,
@@ -27,14 +28,13 @@ from core.methods.groups import (
     SymmetricScales,
     check_groups,
 )
-from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.terms import Citation, Place
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.methods.rounding import DynamicGroups
+    from core.methods.numerics.rounding import DynamicGroups
     from core.models.parts.blocks import Linear
     from core.models.shape import ModelShape
     from core.specs import TextWindows
@@ -122,7 +122,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         return super().cost(shape, text) + solving(shape)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
-        from core.methods.sweep import sweep
+        from core.methods.numerics.sweep import sweep
 
         rounding = self._rounding(weight.shape[1])
         factor = self.factor(statistics)
@@ -147,7 +147,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         if how.bits is None:
             return None
         from core.methods.find import find_grid
-        from core.methods.rounding import DynamicGroups
+        from core.methods.numerics.rounding import DynamicGroups
 
         bits, group = how.bits, how.group_size or inputs
         return DynamicGroups(

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from core.evaluation.layers import report
-from core.methods.levels import level_shares
-from core.methods.masks import smallest_mask, zeros_lowest
+from core.methods.numerics.levels import level_shares
+from core.methods.numerics.masks import smallest_mask, zeros_lowest
 from core.models.parts.blocks import Blocks
 from core.models.parts.constraints import constraint_of, set_constraint
 from core.results import LayerReport

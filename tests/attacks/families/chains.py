@@ -6,8 +6,8 @@ import os
 import random
 from pathlib import Path
 
-from core.chain import default_flags, format_chain, shared
 from core.errors import UserError
+from core.notation.chain import default_flags, format_chain, shared
 from core.registry import STAGES
 from core.request.complete import complete
 from core.specs import TextWindows

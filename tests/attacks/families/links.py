@@ -23,7 +23,7 @@ from tests.attacks.mutation import mutate, piece
 from tests.dashboard.opened import APP
 from tests.dashboard.synthetic import curve
 
-PAGES = (None, "views/run.py", "views/published.py", "views/methods.py")
+PAGES = (None, "run/view.py", "published/view.py", "methods/view.py")
 SECONDS = 50
 VALUES = (
     *("true", "false", "Grid", "Chain", "PIQA", "wikitext2", "0.5", "2:4", "4bit", "8", "2048", "float16", "cuda:1"),
@@ -34,9 +34,9 @@ VALUES = (
 
 PATHS = ("/etc/passwd", "../../etc", "~/x", "/dev/zero", "x" * 5_000, "\ud800", "\x00", "")
 CASES = (  # page, parameter and value
-    *product(["views/run.py"], ["run_model", "run_chains", "run_calibration", "run_perplexity", "run_tasks"], PATHS),
+    *product(["run/view.py"], ["run_model", "run_chains", "run_calibration", "run_perplexity", "run_tasks"], PATHS),
     *product([None], ["explore_model", "explore_at", "explore_mode", "explore_text", "explore_series"], PATHS),
-    *product(["views/methods.py"], ["chain"], (*PATHS, "magnitude@0.5+" * 400, "magnitude@²:4", "flap@0.9999999")),
+    *product(["methods/view.py"], ["chain"], (*PATHS, "magnitude@0.5+" * 400, "magnitude@²:4", "flap@0.9999999")),
 )
 
 
@@ -63,7 +63,7 @@ def value(draw: random.Random) -> str:
 def generated(names: tuple[str, ...], draw: random.Random) -> tuple[str | None, dict[str, list[str]]]:
     """Return a page and one to six parameters."""
     page = draw.choice(PAGES)
-    start = {None: "explore_", "views/run.py": "run_"}.get(page, "")
+    start = {None: "explore_", "run/view.py": "run_"}.get(page, "")
     mine = [name for name in names if name.startswith(start) or draw.random() < 0.1]
     chosen = draw.sample(mine, draw.randint(1, 6))
     return page, {name: [value(draw) for _ in range(draw.choice((1, 1, 1, 2, 5)))] for name in chosen}
@@ -83,7 +83,7 @@ def opens(
     app.run()
     if page:
         app.switch_page(page).run()
-    link = f"{page or 'views/explore.py'}?{urlencode(query, doseq=True)[:300]}"
+    link = f"{page or 'explore/view.py'}?{urlencode(query, doseq=True)[:300]}"
     if app.exception:
         return f"{link} shows {app.exception[0].message}"
     if jobs := data.queue().jobs():

@@ -18,11 +18,11 @@ from core.analysis.frame import tidy
 from core.analysis.paired import baselines, difference, mean_difference
 from core.analysis.seven import MEAN
 from core.analysis.verdicts import holm
-from core.correlations import correlation_of
 from core.data.cards import SEVEN, TASKS
-from core.longrun import inflation
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
+from core.statistics.correlations import correlation_of
+from core.statistics.longrun import inflation
 from tests.core.factories import KEY, OTHER, WANDA, make, perplexity
 
 THIRD = "c" * 64

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import COLUMNS, protocol_sentence, tidy
-from core.chain import ChainDefaults, parse
+from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement

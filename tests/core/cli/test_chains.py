@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 
 from core import paths
 from core.cli.app import main
-from core.engine import by_linear
+from core.engine.runners import by_linear
 from core.models.manifest import load_model_folder
 from core.models.parts.blocks import find_blocks
 from core.paths import cached_variant

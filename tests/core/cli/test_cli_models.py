@@ -6,9 +6,9 @@ import shutil
 
 import pytest
 
-from core.chain import quoted
 from core.cli.app import main
 from core.models import manifest
+from core.notation.chain import quoted
 from core.store.store import Store
 from tests.core.commands import RUN
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from core.cli.app import main
-from core.cli.tables import summary
+from core.cli.printing.tables import summary
 from core.models.names import display_names
 from core.paths import cache_dir
 from core.results import Result

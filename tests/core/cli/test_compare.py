@@ -8,8 +8,8 @@ import pandas
 import pytest
 
 from core.cli.app import main
-from core.cli.console import output
-from core.cli.description import describe_result
+from core.cli.printing.console import output
+from core.cli.printing.description import describe_result
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, VariantSpec

@@ -7,7 +7,7 @@ import pytest
 
 from core import paths
 from core.cli.app import main
-from core.cli.console import output
+from core.cli.printing.console import output
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, TextWindows, VariantSpec

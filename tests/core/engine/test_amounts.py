@@ -6,22 +6,22 @@ from itertools import product
 import pytest
 import torch
 
-from core.achieved import counted_removed_fraction
 from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.data.corpora import identify_corpus
 from core.engine.stages import apply
 from core.engine.variants import make_variant
 from core.errors import UserError
-from core.methods.hessian import factorise
 from core.methods.inputs import Statistics, Target
-from core.methods.masks import global_counts
-from core.methods.sweep import sweep
+from core.methods.numerics.hessian import factorise
+from core.methods.numerics.masks import global_counts
+from core.methods.numerics.sweep import sweep
 from core.methods.unstructured.wanda import Wanda
 from core.models.facts import dense_sizes
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model, load_tokenizer
+from core.notation.achieved import counted_removed_fraction
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows, VariantSpec

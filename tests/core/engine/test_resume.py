@@ -106,7 +106,7 @@ def test_a_damaged_linear_is_computed_again(computed):
 def test_the_time_of_linears_from_an_interrupted_run_counts(monkeypatch):
     spec, compress = spec_of("obs"), OBS.compress
     clock = [0.0]
-    monkeypatch.setattr("core.engine.by_linear.time.perf_counter", lambda: clock[0])
+    monkeypatch.setattr("core.engine.runners.by_linear.time.perf_counter", lambda: clock[0])
 
     def slow(self, *given):
         clock[0] += 100

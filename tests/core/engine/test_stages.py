@@ -5,7 +5,8 @@ import importlib
 import pytest
 
 from core import registry
-from core.engine import by_removal, by_units, stages
+from core.engine import stages
+from core.engine.runners import by_removal, by_units
 from core.methods.base import Method
 from core.methods.structured.llm_pruner import LLMPruner
 from core.methods.structured.lorap import LoRAP

@@ -12,6 +12,7 @@ from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
 from core.evaluation.layers import relative_error
+from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
 from core.memory import memory_growth
 from core.methods.inputs import Statistics, Target
@@ -19,7 +20,6 @@ from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.blocks import execution_device, find_blocks
-from core.outcomes import summary
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows

@@ -11,9 +11,9 @@ from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks, identify_task
 from core.errors import CancelledError, UserError
 from core.evaluation import zeroshot
+from core.evaluation.outcomes import summary
 from core.evaluation.zeroshot import evaluate
 from core.models.sources import identify, load_model, load_tokenizer
-from core.outcomes import summary
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Task

@@ -7,9 +7,9 @@ import pytest
 from core.analysis.differences import differences
 from core.data.cards import TASKS
 from core.errors import UserError
+from core.evaluation.outcomes import summary
 from core.imports.harness import model_of, read_harness
 from core.imports.uploads import Upload
-from core.outcomes import summary
 from core.protocols import task_protocol
 from core.results import Measurement, Result
 from core.specs import ModelId, Stage, Task, VariantSpec

@@ -7,7 +7,7 @@ from core.amount import Amount, Ratio
 from core.errors import UserError
 from core.methods.cost import solving
 from core.methods.inputs import Statistics, Target
-from core.methods.masks import pattern_mask, smallest_mask
+from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.adaprune import AdaPrune, AdaPruneParameters
 from core.methods.unstructured.reconstruct import reconstruct
 from core.methods.unstructured.sparsegpt import SparseGPT

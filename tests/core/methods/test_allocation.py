@@ -10,7 +10,7 @@ from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import UserError
-from core.methods.levels import moved_counts
+from core.methods.numerics.levels import moved_counts
 from core.methods.unstructured.allocation import OUTLIER, spread_shares
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage

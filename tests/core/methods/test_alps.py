@@ -5,7 +5,7 @@ import torch
 
 from core.errors import UserError
 from core.methods.inputs import Statistics, Target
-from core.methods.masks import pattern_mask, smallest_mask
+from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.admm import MOST_RHO, alternate
 from core.methods.unstructured.alps import ALPS, ALPSParameters
 from core.methods.unstructured.sparsegpt import SparseGPT

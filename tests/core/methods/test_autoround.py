@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.amount import Amount
-from core.engine.walk_modes import make_walker
+from core.engine.walking.walk_modes import make_walker
 from core.errors import CancelledError
 from core.methods.quantised.signed import MOST, LearnedRounding
 from core.models.parts.blocks import find_blocks

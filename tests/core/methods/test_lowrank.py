@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from core.amount import Amount
-from core.methods.decompose import spectrum, truncate
-from core.methods.hessian import lower_factor
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
+from core.methods.numerics.decompose import spectrum, truncate
+from core.methods.numerics.hessian import lower_factor
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import Factors
 from core.models.parts.blocks import find_blocks

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.engine.gradients import gather_gradients
+from core.engine.walking.gradients import gather_gradients
 from core.methods.inputs import Statistics
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.flap import FLAP

@@ -6,13 +6,11 @@ import pytest
 import torch
 
 from core.amount import Amount, Bits, Ratio
-from core.chain import format_chain, parse
 from core.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
-from core.formatting import series_name
 from core.methods.find import find_grid
-from core.methods.hessian import factorise
 from core.methods.inputs import Statistics, Target
+from core.methods.numerics.hessian import factorise
 from core.methods.quantised.allocation import allocate_bits
 from core.methods.quantised.base import BITS
 from core.methods.quantised.gptq import GPTQ, MixedGPTQ
@@ -24,6 +22,8 @@ from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.sources import identify
+from core.notation.chain import format_chain, parse
+from core.notation.formatting import series_name
 from core.registry import build_method
 from core.request.stages import DEFAULT_MODEL, build_stage, check_stage_order
 from core.specs import TextWindows

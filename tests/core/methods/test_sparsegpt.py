@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.methods.hessian import factorise
 from core.methods.inputs import Statistics, Target
-from core.methods.sweep import sweep
+from core.methods.numerics.hessian import factorise
+from core.methods.numerics.sweep import sweep
 from core.methods.unstructured.sparsegpt import SparseGPT, SparseGPTParameters
 
 COLUMNS, ROWS = 48, 12

@@ -8,7 +8,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.amount import Amount, Ratio
 from core.context import Context, StageInput
-from core.engine.by_slicing import slice_model
+from core.engine.runners.by_slicing import slice_model
 from core.errors import UserError
 from core.methods.structured.base import StructuredMethod, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform

@@ -5,9 +5,9 @@ from itertools import pairwise
 import pytest
 import torch
 
-from core.engine.gradients import gather_gradients
-from core.methods.decompose import nonzero, truncate
+from core.engine.walking.gradients import gather_gradients
 from core.methods.inputs import Statistics
+from core.methods.numerics.decompose import nonzero, truncate
 from core.methods.structured.base import StructuredBlockView, keep_heads, keep_largest
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
 from core.methods.structured.hywia import HyWIA, HyWIAParameters

@@ -2,7 +2,6 @@
 
 import torch
 
-from core.chain import ChainDefaults, parse
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.engine.variants import describe
@@ -10,6 +9,7 @@ from core.evaluation.footprint import footprint
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import mark_dense
 from core.models.parts.sizes import linear_sizes
+from core.notation.chain import ChainDefaults, parse
 from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.results import Result

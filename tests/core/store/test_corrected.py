@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from core.correlations import record
-from core.longrun import inflation
+from core.statistics.correlations import record
+from core.statistics.longrun import inflation
 from core.store.corrected import corrected
 from core.store.store import Store
 from tests.core.factories import KEY, make, perplexity

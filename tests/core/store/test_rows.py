@@ -10,7 +10,7 @@ from sqlalchemy import insert, update
 
 from core import paths
 from core.cli.app import main
-from core.cli.description import describe_result
+from core.cli.printing.description import describe_result
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
 from core.jobs.executor import log_file

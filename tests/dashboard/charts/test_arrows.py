@@ -2,9 +2,11 @@
 
 from core.analysis.frame import tidy
 from core.store import bundled
-from dashboard.charts import dots, figures, papers, points, zeroshot
+from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT, look
+from dashboard.charts.elements import figures
+from dashboard.charts.elements.style import LIGHT, look
+from dashboard.charts.frames import points, zeroshot
 from dashboard.exports.print_figures import draw
 from tests.dashboard.charts.drawn import arrows, trace
 from tests.dashboard.synthetic import chained, curve, result

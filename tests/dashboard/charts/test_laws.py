@@ -8,8 +8,8 @@ import pytest
 
 from core.analysis.laws.fit import best_of, fits
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
+from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.laws import law_chart, points
-from dashboard.charts.style import DARK, LIGHT
 from dashboard.exports import print_figures
 from tests.dashboard.charts.drawn import trace
 

@@ -6,9 +6,9 @@ import pytest
 from core.analysis.frame import tidy
 from core.store.paper_results import paper_results
 from dashboard.charts import multiples
-from dashboard.charts.answer import on_each
-from dashboard.charts.figures import RATIO
-from dashboard.charts.style import LIGHT
+from dashboard.charts.elements.figures import RATIO
+from dashboard.charts.elements.style import LIGHT
+from dashboard.charts.frames.answer import on_each
 from tests.dashboard.bundled import bundled_rows
 
 MODELS = ("smollm2-135m", "opt-125m", "opt-1.3b")

@@ -3,9 +3,10 @@
 import pytest
 
 from core.store import bundled
-from dashboard.charts import dots, figures, papers
+from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT
+from dashboard.charts.elements import figures
+from dashboard.charts.elements.style import LIGHT
 from tests.dashboard.charts.drawn import arrows
 
 

@@ -5,8 +5,9 @@ import math
 import pytest
 
 from core.results import Measurement
-from dashboard.charts import figures, sensitivity
-from dashboard.charts.style import LIGHT
+from dashboard.charts import sensitivity
+from dashboard.charts.elements import figures
+from dashboard.charts.elements.style import LIGHT
 from tests.dashboard.synthetic import result
 
 

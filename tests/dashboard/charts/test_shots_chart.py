@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dashboard.charts import fewshot
-from dashboard.charts.style import DARK, LIGHT
+from dashboard.charts.elements.style import DARK, LIGHT
 
 PROMPTS = ("", "selector=nearest,order=similar-last", "template=chat")
 

@@ -8,8 +8,9 @@ import pytest
 from core.analysis.frame import tidy
 from core.registry import METHODS, STAGES
 from core.store import bundled
-from dashboard.charts import choices, figures, points, zeroshot
-from dashboard.charts.style import DARK, LIGHT, SeriesStyle, looks
+from dashboard.charts.elements import figures
+from dashboard.charts.elements.style import DARK, LIGHT, SeriesStyle, looks
+from dashboard.charts.frames import choices, points, zeroshot
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]

@@ -11,11 +11,13 @@ from hypothesis import strategies as draw_from
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked
 from core.analysis.frame import tidy
 from core.store import bundled
-from dashboard.charts import labels, marks, points, ranking, tradeoff
-from dashboard.charts.candidates import candidates, of_documents
-from dashboard.charts.figures import PREFILL
-from dashboard.charts.paired import CANNOT
-from dashboard.charts.style import DARK, LIGHT, look
+from dashboard.charts import tradeoff
+from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements.figures import PREFILL
+from dashboard.charts.elements.style import DARK, LIGHT, look
+from dashboard.charts.frames import points, ranking
+from dashboard.charts.frames.candidates import candidates, of_documents
+from dashboard.charts.frames.paired import CANNOT
 from dashboard.exports.print_figures import draw
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.synthetic import curve, result

@@ -5,11 +5,13 @@ import pytest
 
 from core.analysis.differences import differences
 from core.store import bundled
-from dashboard.charts import dots, figures, papers, points, zeroshot
-from dashboard.charts.comparison import comparison
+from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT
-from dashboard.charts.zeroshot import in_percent
+from dashboard.charts.elements import figures
+from dashboard.charts.elements.style import LIGHT
+from dashboard.charts.frames import points, zeroshot
+from dashboard.charts.frames.comparison import comparison
+from dashboard.charts.frames.zeroshot import in_percent
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot
 from tests.dashboard.synthetic import curve

@@ -12,9 +12,10 @@ from matplotlib.transforms import Bbox
 from PIL import Image
 
 from core.registry import STAGES
-from dashboard.charts import dots, drawing, figures
+from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.style import LIGHT, layout, look
+from dashboard.charts.elements import drawing, figures
+from dashboard.charts.elements.style import LIGHT, layout, look
 from dashboard.exports import files, print_figures
 from dashboard.exports.print_traces import MARKERS
 from tests.dashboard.exports.conftest import CAPTION

@@ -1,0 +1,140 @@
+"""One result in full: chain, size, data, numbers compared with dense, and the command that reproduces it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from core.cli.printing.console import output, say
+from core.cli.printing.tables import DenseDifferences, Names, column, facts, measured, print_table
+from core.errors import UserError
+from core.notation.achieved import embedding_words, format_percent
+from core.notation.chain import format_chain
+from core.registry import data_requirement, quantises
+from core.request.reproduce import reproduce
+from core.results import SENSITIVITY, Measurement, Result
+
+if TYPE_CHECKING:
+    from core.analysis.differences import Samples
+
+MOST_PARTS = 10  # blocks or linears shown per sensitivity scan
+READERS = {"calibration": "calibrated on", "training": "trained on"}
+
+
+def describe_result(
+    result: Result,
+    dense: Result | None,
+    samples: Samples,
+    names: Names,
+    first: Sequence[Measurement] | None = None,
+    scans: bool = True,
+) -> None:
+    """Print one result: chain, size, data, numbers compared with dense, sensitivity, worst linears and command.
+
+    Args:
+        result: The result to print.
+        dense: The result of its dense model, if there is one.
+        samples: As `Store.samples`.
+        names: Display names of models.
+        first: The numbers to print; others are only counted. Default: all.
+        scans: Whether to print layer sensitivities.
+    """
+    from core.analysis.reporting import UNADJUSTED
+
+    print_table([facts(result, names)])
+    if embedding := embedding_words(result):
+        output.print(embedding, markup=False)
+    every = [row for row in result.measurements if row.metric != SENSITIVITY]
+    rows = every if first is None else first
+    if texts := text_words(result, rows):
+        say(texts)
+    pairs = DenseDifferences([result] if dense is None else [dense, result], samples)
+    print_table(
+        [
+            {
+                "metric": m.metric,
+                "on": column(m).partition(" ")[2],
+                "value": measured(m),
+                f"vs dense, {UNADJUSTED}": pairs.difference(result, m, verdict=True),
+                "n": str(m.n),
+            }
+            for m in rows
+        ]
+    )
+    if others := len(every) - len(rows):
+        some, them = ("number of this variant is", "it") if others == 1 else ("numbers of this variant are", "them")
+        say(f"{others} other {some} stored: `slimscope results {result.variant.key[:8]}` shows {them}.")
+    if scans:
+        _describe_scan(result)
+    _describe_layers(result)
+    print_command(
+        result.model_copy(update={"measurements": tuple(m for m in result.measurements if _printed(m, rows, scans))})
+    )
+
+
+def _printed(row: Measurement, rows: Sequence[Measurement], scans: bool) -> bool:
+    return scans if row.metric == SENSITIVITY else row in rows
+
+
+def text_words(result: Result, rows: Sequence[Measurement]) -> str:
+    """Name the data that a variant and some of its numbers come from; empty for external variants."""
+    variant, parts = result.variant, []
+    if variant.is_external:
+        return ""
+    for kind, verb in READERS.items():
+        texts = {
+            f"{stage.calibration}, seed {stage.seed}" if stage.seed is not None else str(stage.calibration): None
+            for stage in variant.stages
+            if stage.calibration and data_requirement(stage) == kind
+        }
+        parts += [f"{verb} {' and '.join(texts)}"] if texts else []
+    measured_on = dict.fromkeys(column(row).partition(" ")[2] for row in rows if "batch" not in row.protocol)
+    parts += [f"measured on {', '.join(measured_on)}"] if measured_on else []
+    return f"{format_chain(variant.stages)}: {'; '.join(parts)}." if parts else ""
+
+
+def print_command(result: Result) -> None:
+    """Print the command that reproduces a result, or why none does."""
+    try:
+        say(f"To reproduce it:\n{reproduce(result)}")
+    except UserError as error:
+        say(f"This variant cannot be reproduced: {error}")
+
+
+def _describe_layers(result: Result) -> None:
+    """Print the linears or convolutions with the highest errors of the last stage."""
+    layers = result.last_layers
+    errors = [(layer.error, layer) for layer in layers if layer.error is not None]
+    unit = "convolution" if result.of_convolutions else "linear"
+    quantised = any(quantises(result.variant.stages[layer.stage]) for layer in layers)  # zeros are codes there
+    worst = sorted(errors, key=lambda pair: -pair[0])[:5]
+    rows = [
+        {
+            unit: layer.name,
+            **({"bits": str(layer.bits)} if quantised else {"sparsity": format_percent(layer.sparsity)}),
+            f"relative {layer.error_kind} error": f"{error:.4f}",
+            "note": layer.note or "",
+        }
+        for error, layer in worst
+    ]
+    print_table(rows, f"Highest errors of {len(layers)} {unit}s")
+
+
+def _describe_scan(result: Result) -> None:
+    """Print the most sensitive blocks or linears of each scan."""
+    scans: dict[tuple[str, str], list[Measurement]] = {}
+    for row in result.measurements:
+        if row.metric == SENSITIVITY:
+            scans.setdefault((row.protocol["by"], row.dataset), []).append(row)
+    for (by, corpus), parts in scans.items():
+        most = sorted(parts, key=lambda row: -row.value)[:MOST_PARTS]
+        rows = [
+            {
+                by: row.protocol["part"],
+                "loss rises by": f"{row.value:.4f}" + ("" if row.stderr is None else f" ± {row.stderr:.4f}"),
+                "perplexity": f"x {math.exp(row.value):.4f}",
+            }
+            for row in most
+        ]
+        print_table(rows, f"Most sensitive of {len(parts)} {by}s, each compressed alone, on {corpus}")

@@ -1,0 +1,63 @@
+"""Block-wise quantisation: all linears of a block together, on the output of the quantised blocks before it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.context import Context, StageInput, StageResult
+from core.engine.amounts import target_of
+from core.engine.walking.walk_modes import make_walker
+from core.evaluation.layers import relative_error, report
+from core.methods.quantised.blocks import BlockQuantMethod, BlockView
+from core.models.parts.blocks import find_blocks
+from core.models.parts.grids import set_grid
+from core.models.parts.reference import clear_reference
+from core.results import LayerReport
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@torch.no_grad()
+def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageInput, context: Context) -> StageResult:
+    """Quantise every linear of the model in place.
+
+    Raises:
+        UserError: The stage does not fit the model, which stays unchanged.
+    """
+    blocks = find_blocks(model)
+    linears = list(blocks.all_linears())
+    target = target_of(given.stage, given.share)
+    method.plan(linears, target, {})
+    walker = make_walker(model, blocks, given.windows, method.required_statistics, context.device, linears)
+    reports: list[LayerReport] = []
+    context.progress("compress", 0, len(linears), "")
+
+    def quantise_block(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:
+        started = time.perf_counter()
+        members = blocks.linears(index)
+        name = f"{blocks.name}.{index}"
+        alive = partial(context.progress, "compress", len(reports), len(linears), name)
+        view = BlockView(name, blocks.holder[index], members, walker.n_micro_batches, run, dense, alive)
+        results = method.round_block(view, target)
+        seconds = round((time.perf_counter() - started) / len(members), 4)
+        for linear in members:
+            quantised = results[linear.name]
+            error = relative_error(quantised.before, quantised.after.weight, quantised.sample)
+            clear_reference(linear.module)  # it may not suit the changed inputs
+            linear.set_weight(quantised.after.weight)
+            grid = quantised.after.grid
+            if grid is not None:
+                set_grid(linear.module, grid)
+            bits, note = None if grid is None else grid.bits, quantised.after.note
+            reports.append(report(linear, error=error, seconds=seconds, bits=bits, note=note))
+            context.progress("compress", len(reports), len(linears), linear.name)
+
+    walker.change(quantise_block, method.follows_dense)
+    return StageResult(reports)

@@ -1,0 +1,220 @@
+"""Linear-by-linear compression of a model in memory: plan, run the blocks, compress each linear, report on it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.amount import Pattern
+from core.cache.linears import Finished
+from core.cache.observations import Tensors, observed
+from core.context import Context, StageInput, StageResult
+from core.engine.amounts import target_of
+from core.engine.dense import DenseWeights
+from core.engine.scan import group_linears, measure_sensitivity
+from core.engine.walking.collector import SumsOf
+from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import Compress
+from core.errors import UserError
+from core.evaluation.layers import ReportFields, relative_error, report
+from core.methods.inputs import Compressed, Plan, Statistics, Target
+from core.methods.linear import LinearMethod
+from core.methods.numerics.levels import level_shares
+from core.methods.reconstruction import Reconstruction
+from core.models.modeling_slimscope import put
+from core.models.parts.blocks import Linear, find_blocks, select
+from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
+from core.models.parts.grids import set_grid
+from core.models.parts.reference import resolve_reference, set_reference
+from core.models.parts.units import factors_of
+from core.progress import Progress
+from core.request.stages import check_divides
+from core.results import LayerReport
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageInput, context: Context) -> StageResult:
+    """Compress the selected linears of the model in place, one by one.
+
+    Raises:
+        UserError: The stage does not fit the model, which stays unchanged, or some linears received no input.
+    """
+    stage, progress = given.stage, context.progress
+    blocks = find_blocks(model)
+    linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
+    share = given.share if method.takes_amount else 0.0
+    target = target_of(stage, share)
+    if isinstance(stage.amount, Pattern):
+        for linear in linears:
+            check_divides(stage.amount, linear.weight.shape[1], linear.name)
+
+    def walk(sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None) -> None:
+        if any(sums(linear.role) for linear in linears):
+            walker = make_walker(model, blocks, given.windows, sums, context.device, linears, method.true_sequential)
+            walker.walk(linears, visit, after)
+            return
+        for linear in linears:
+            visit(linear, Statistics(0, {}), None)
+        if after:
+            for index in dict.fromkeys(linear.block for linear in linears):
+                after(index)
+
+    observations: Tensors = {}
+    if method.observations:
+        observe = partial(_observe, method, partial(walk, method.observed_sums), len(linears), progress)
+        if method.observes_gradients:
+            observe = partial(_differentiate, model, method, linears, given, context)
+        observations = observed(given.input_key, stage, method.observations, observe)
+    elif method.needs_sensitivity:
+        observations = _scan(model, method, target, linears, given, context)
+    plan = method.plan(linears, target, observations)
+    counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
+    chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
+    shares = method.layer_ratios(linears, target, observations)
+    if not shares and counts and chained:
+        shares = level_shares(linears, share)
+    dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
+    finished = Finished(given.input_key if method.resumes else None, stage)
+    work = _Work(model, method, target, shares, plan, dense, finished, len(linears), progress)
+    walk(method.required_statistics, work.compress, work.finish)
+    unused = {linear.name for linear in linears} - {done.name for done in work.reports}
+    if unused:
+        raise UserError(
+            f"{len(unused)} linears received no input and were not compressed, such as {min(unused)}; use more "
+            "calibration data, or select other layers."
+        )
+    return StageResult(work.reports, reused_seconds=work.reused_seconds)
+
+
+def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:
+    """Return the method's observation of each linear by name, before any linear is changed."""
+    observations: Tensors = {}
+
+    def observe(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
+        # Linears with the same input share their sums, but a file cannot store a shared tensor twice.
+        observations[linear.name] = method.observe(linear.weight.float(), statistics).cpu().clone()
+        progress("observe", len(observations), total, linear.name)
+
+    progress("observe", 0, total, "")
+    walk(observe)
+    return observations
+
+
+def _differentiate(
+    model: PreTrainedModel, method: LinearMethod, linears: Sequence[Linear], given: StageInput, context: Context
+) -> Tensors:
+    """Return the accumulated gradients of each linear by name, before any linear is changed."""
+    accumulators = {linear: method.accumulator() for linear in linears}
+    gather_gradients(model, accumulators, given.windows, context.device, context.progress)
+    return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
+
+
+def _scan(
+    model: PreTrainedModel,
+    method: LinearMethod,
+    target: Target,
+    linears: Sequence[Linear],
+    given: StageInput,
+    context: Context,
+) -> Tensors:
+    """Return the mean loss rise when each linear's block alone is compressed at a uniform ratio."""
+    rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
+    return {
+        linear.name: torch.tensor(rises[name]).mean()
+        for name, members in group_linears(linears, find_blocks(model), "block").items()
+        for linear in members
+    }
+
+
+@dataclass
+class _Work:
+    """Compression of linears one by one, with the layer report."""
+
+    model: PreTrainedModel
+    method: LinearMethod
+    target: Target
+    shares: Mapping[str, float]  # by linear name, where the ratio differs from the target's
+    plan: Plan
+    dense: DenseWeights
+    finished: Finished
+    total: int
+    progress: Progress
+
+    def __post_init__(self) -> None:
+        self.reports: list[LayerReport] = []
+        self.reused_seconds = 0.0  # that an interrupted run spent on its finished linears
+        self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
+        self.progress("compress", 0, self.total, "")
+
+    def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
+        started = time.perf_counter()
+        before = linear.weight.float()  # copies only if the model is not fp32
+        target = self._target(linear)
+        result, reused_seconds = self._result(linear, statistics, target)
+        self.reused_seconds += reused_seconds
+        if result.factors:
+            clear_constraint(linear.module)
+        reference = before if target.reference is None else target.reference
+        error = relative_error(reference, apply_constraint(linear.module, result.weight), sample)
+        if result.zeros is not None and result.zeros.any():
+            set_reference(linear.module, linear.weight)
+        linear.set_weight(result.weight)
+        if result.zeros is not None:
+            set_constraint(linear.module, result.zeros, self.target.pattern)
+        if result.grid is not None:
+            set_grid(linear.module, result.grid)
+        fields: ReportFields = {
+            "error": error,
+            "error_kind": "weight" if sample is None else "output",
+            "bits": result.grid.bits if result.grid else None,
+            "damping": result.damping,
+            "note": result.note,
+        }
+        if result.factors:
+            self.factors.setdefault(linear.block, []).append((linear, *result.factors))
+            fields["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / before.numel()
+        fields["seconds"] = round(time.perf_counter() - started + reused_seconds, 4)
+        self.reports.append(report(linear, **fields))
+        self.progress("compress", len(self.reports), self.total, linear.name)
+
+    def _result(self, linear: Linear, statistics: Statistics, target: Target) -> tuple[Compressed, float]:
+        """Compress a linear, or read it from an interrupted run; also return the seconds that the read saves."""
+        if cached := self.finished.read(linear.name):
+            tensors, facts = cached
+            here = {name: tensor.to(linear.weight.device) for name, tensor in tensors.items()}
+            return Compressed(here["weight"], here.get("zeros"), facts["damping"], facts["note"]), facts["seconds"]
+        started = time.perf_counter()
+        if self.method.draws:
+            statistics = replace(statistics, generator=self.method.generator(linear.name))
+        result = self.method.compress(
+            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
+        )
+        if self.method.resumes:
+            tensors = {"weight": result.weight} | ({} if result.zeros is None else {"zeros": result.zeros})
+            facts = {"damping": result.damping, "note": result.note, "seconds": time.perf_counter() - started}
+            self.finished.write(linear.name, tensors, facts)
+        return result, 0.0
+
+    def _target(self, linear: Linear) -> Target:
+        """Return the target of one linear, with the zeros and the reference from earlier stages."""
+        zeros, reference = linear.zeros, None
+        if zeros is None and self.shares:
+            zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
+        if zeros is not None and isinstance(self.method, Reconstruction):
+            reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
+        ratio = self.shares.get(linear.name, self.target.ratio)
+        return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
+
+    def finish(self, block: int) -> None:
+        """Replace the factored linears of a block that has run."""
+        for linear, left, right in self.factors.pop(block, ()):
+            put(self.model, linear.name, factors_of(linear, left, right))

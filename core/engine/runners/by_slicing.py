@@ -1,0 +1,161 @@
+"""Rotation and slicing of the hidden states, block by block, each on the output of the sliced blocks before it.
+
+States are stored in the sliced coordinates of the current basis Q (hidden, width). The matrices that read a norm
+absorb its scale. The matrices that write to the residual stream absorb a LayerNorm's centring.
+
+References: Ashkboos et al., SliceGPT, 2024 (arXiv:2401.15024), algorithm 1.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from core.context import Context, StageInput, StageResult
+from core.engine.walking.observe import collect_block_views
+from core.engine.walking.recorder import Call, Recorder
+from core.engine.walking.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
+from core.evaluation.layers import unit_reports
+from core.methods.structured.base import SliceMethod
+from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
+from core.models.parts.blocks import find_blocks, text_config
+from core.models.parts.constraints import clear_constraint
+from core.models.parts.reference import clear_reference
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+@torch.no_grad()
+def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, context: Context) -> StageResult:
+    """Slice the model in place to remove a share of its block-linear weights."""
+    units = [view.units for view in collect_block_views(model, method, given, context)]
+    ratio, device = given.share, context.device
+    if not ratio:
+        return StageResult([])
+    windows = given.windows
+    blocks = find_blocks(model)
+    shape = units[0].geometry
+    weights = sum(unit.geometry.weights for unit in units) / len(units)
+    width = method.width(shape.hidden, weights, ratio)
+
+    def basis_of(states: Sequence[Tensor]) -> Tensor:
+        """Compute the basis of states (1, tokens, hidden); (hidden, width), fp64."""
+        return method.basis(reduce(add, (state[0].double().T @ state[0].double() for state in states)), width)
+
+    parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
+    context.progress("compress", 0, len(units), "")
+    check_blocks(blocks, parts[0], windows, Recorder(model, blocks, device), device)
+    recordings = Recorder(model, blocks, device).record(windows.split(1))
+    centred = isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm)
+    embeddings = [m for m in model.base_model.modules() if isinstance(m, nn.Embedding)]
+    final = final_norm(model, blocks)
+    _untie(model)
+
+    states = [_centre(recording.hidden, centred) for recording in recordings]
+    basis = basis_of(states)
+    for table in embeddings:
+        table.weight = nn.Parameter(_cut(_centre(table.weight.data, centred), basis), table.weight.requires_grad)
+        table.embedding_dim = width
+    states = [_cut(state, basis) for state in states]
+    reports = []
+    for unit, names in zip(units, parts, strict=True):
+        started = time.perf_counter()
+        block = SlicedBlock(blocks.holder[unit.block].to(device), names, shape.hidden, width)
+        scales = [getattr(blocks.holder[unit.block], name) for name in names["norms"]]
+        calls = [recording.calls[unit.block].to(device) for recording in recordings]
+        before = unit.sizes
+
+        def attend(part: int, state: Tensor, block: SlicedBlock = block, calls: Sequence[Call] = calls) -> Tensor:
+            return block.attend(state, *calls[part].args, **calls[part].kwargs)
+
+        def feed(part: int, state: Tensor, block: SlicedBlock = block) -> Tensor:
+            return block.feed(state)
+
+        readers, writer = [unit.linears[role].plain for role in ("q", "k", "v")], unit.linears["o"].plain
+        states, basis, block.attention_shortcut = _sublayer(
+            states, basis, basis_of, readers, writer, scales[0], centred, attend
+        )
+        states, basis, block.ffn_shortcut = _sublayer(
+            states,
+            basis,
+            basis_of,
+            [up.plain for up in unit.ffn_inputs],
+            unit.linears["down"].plain,
+            scales[1],
+            centred,
+            feed,
+        )
+        for linear in unit.linears.values():
+            clear_constraint(linear.module)  # a rotation mixes zeros with the rest
+            clear_reference(linear.module)
+        blocks.holder[unit.block] = block.to(model.device)
+        reports += unit_reports(unit, before, time.perf_counter() - started)
+        context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
+    _finish(model, final, basis)
+    return StageResult(reports)
+
+
+def _sublayer(
+    states: Sequence[Tensor],
+    basis: Tensor,
+    basis_of: Callable[[Sequence[Tensor]], Tensor],
+    readers: Sequence[nn.Linear],
+    writer: nn.Linear,
+    norm: nn.Module,
+    centred: bool,
+    run: Callable[[int, Tensor], Tensor],
+) -> tuple[list[Tensor], Tensor, nn.Linear]:
+    """Slice one residual branch: its inputs to `basis`, its outputs to a new basis.
+
+    Returns:
+        The states after the branch, (1, tokens, width), the new basis, (hidden, width), and the shortcut that maps
+        the old basis to the new one.
+    """
+    for linear in readers:
+        fold_norm(linear, norm)
+        linear.weight = like(linear.weight, _cut(linear.weight.data, basis))
+        linear.in_features = basis.shape[1]
+    if centred:
+        write(writer, lambda rows: rows - rows.mean(0))
+    added = [run(part, state) for part, state in enumerate(states)]  # (1, tokens, hidden)
+    width = basis.shape[1]
+    full = [_cut(state, basis.T) + add for state, add in zip(states, added, strict=True)]
+    new_basis = basis_of(full)
+    write(writer, lambda rows: new_basis.T @ rows)
+    writer.out_features = width
+    shortcut = nn.Linear(width, width, bias=False, device="meta")
+    shortcut.weight = like(writer.weight, new_basis.T @ basis)
+    return [_cut(state, new_basis) for state in full], new_basis, shortcut
+
+
+def _cut(states: Tensor, basis: Tensor) -> Tensor:
+    """Project states (..., hidden) onto a basis (hidden, width)."""
+    return (states.double() @ basis.to(states.device)).to(states.dtype)
+
+
+def _centre(states: Tensor, centred: bool) -> Tensor:
+    return states - states.mean(-1, keepdim=True) if centred else states
+
+
+def _untie(model: PreTrainedModel) -> None:
+    """Give the head its own weight, as embedding and head end in different bases."""
+    head = model.get_output_embeddings()
+    head.weight = nn.Parameter(head.weight.data.clone(), head.weight.requires_grad)
+    text_config(model).tie_word_embeddings = False
+
+
+def _finish(model: PreTrainedModel, final: tuple[nn.Module, str], basis: Tensor) -> None:
+    """Replace the last norm and project the head onto the last basis."""
+    holder, name = final
+    norm, head = getattr(holder, name), model.get_output_embeddings()
+    fold_norm(head, norm)
+    head.weight = like(head.weight, _cut(head.weight.data, basis))
+    head.in_features = basis.shape[1]
+    setattr(holder, name, UnitNorm(basis.shape[0], norm_eps(norm)))

@@ -1,0 +1,1 @@
+"""The walk through a model's blocks, and the statistics that it collects."""

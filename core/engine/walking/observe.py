@@ -1,0 +1,130 @@
+"""Observation of the whole model for a structured method, before it plans."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.cache.observations import Tensors, observed
+from core.context import Context, StageInput
+from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.walk_modes import make_walker
+from core.engine.walking.walker import Walker
+from core.methods.cost import SUMS
+from core.methods.inputs import Statistics
+from core.methods.structured.base import StructuredBlockView, StructuredMethod
+from core.models.parts.blocks import Blocks, Linear, find_blocks
+from core.models.parts.geometry import Mode
+from core.models.parts.units import find_units
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def collect_block_views(
+    model: PreTrainedModel, method: StructuredMethod, given: StageInput, context: Context, mode: Mode = "auto"
+) -> list[StructuredBlockView]:
+    """Build a view of each block, with the method's observations if the stage removes anything.
+
+    Args:
+        model: The model before the stage.
+        method: The method, which names its observations.
+        given: The stage with its calibration data.
+        context: Device and progress of the run.
+        mode: How attention shrinks.
+
+    Raises:
+        UserError: The blocks are of a kind from which no units can be removed.
+    """
+    blocks = find_blocks(model)
+    views = [StructuredBlockView(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
+    if given.share and method.observations:
+        statistics = ModelStatistics(model, method, blocks, views, given.windows, context)
+        statistics.take(observed(given.input_key, given.stage, method.observations, statistics.tensors))
+    return views
+
+
+@dataclass
+class ModelStatistics:
+    """Observations of a model before the stage, and the block views that receive them."""
+
+    model: PreTrainedModel
+    method: StructuredMethod
+    blocks: Blocks
+    views: Sequence[StructuredBlockView]
+    windows: Tensor
+    context: Context
+
+    def tensors(self) -> Tensors:
+        """Observe the model and return tensors by name, on its device."""
+        if self.method.observes == "gradients":
+            return self._gradients()
+        return self._statistics() if self.method.observes == "statistics" else self._similarities()
+
+    def take(self, tensors: Tensors) -> None:
+        """Fill the views with observed tensors, new or cached."""
+        for index, view in enumerate(self.views):
+            if self.method.observes == "similarity":
+                view.similarity = tensors["similarity"][index].item()
+                continue
+            for role, linear in view.units.linears.items():
+                own = {
+                    name.rpartition(" ")[2]: tensor.to(linear.weight.device)
+                    for name, tensor in tensors.items()
+                    if name.startswith(f"{linear.name} ")
+                }
+                if self.method.observes == "gradients":
+                    view.gradients[role] = own
+                else:
+                    view.inputs[role] = Statistics(
+                        self.windows.numel(), {name: own[name] for name in SUMS if name in own}
+                    )
+
+    def _gradients(self) -> Tensors:
+        accumulators = {
+            linear: self.method.accumulator(view, role)
+            for view in self.views
+            for role, linear in view.units.linears.items()
+        }
+        gather_gradients(self.model, accumulators, self.windows, self.context.device, self.context.progress)
+        return {
+            f"{linear.name} {name}": tensor
+            for linear, accumulator in accumulators.items()
+            for name, tensor in accumulator.tensors().items()
+        }
+
+    def _statistics(self) -> Tensors:
+        tensors: Tensors = {}
+
+        def copy(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
+            for name, value in statistics.sums.items():
+                tensors[f"{linear.name} {name}"] = value.to(self.model.device, copy=True)  # q, k and v share theirs
+            self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
+
+        self.context.progress("observe", 0, len(self.views), "")
+        self._walker().walk(self._linears, copy)
+        return tensors
+
+    def _similarities(self) -> Tensors:
+        """Compute the mean cosine similarity over tokens of each block's input and output, (blocks,) fp64."""
+        totals = [0.0] * len(self.views)
+
+        def compare(index: int, inputs: Tensor, outputs: Tensor) -> None:
+            cosines = torch.nn.functional.cosine_similarity(inputs.float(), outputs.float(), dim=-1)
+            totals[index] += cosines.double().sum().item()
+            self.context.progress("observe", index + 1, len(totals), "")
+
+        self.context.progress("observe", 0, len(totals), "")
+        self._walker().observe(compare)
+        return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
+
+    def _walker(self) -> Walker:
+        return make_walker(self.model, self.blocks, self.windows, self.method.sums, self.context.device, self._linears)
+
+    @property
+    def _linears(self) -> list[Linear]:
+        return [linear for view in self.views for linear in view.units.linears.values()]

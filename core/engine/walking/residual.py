@@ -1,0 +1,103 @@
+"""The residual stream of a model whose blocks have two norms: shared code of rotation and slicing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from core.engine.walking.recorder import Recorder
+from core.errors import UserError
+from core.models.modeling_slimscope import Parts, norm_eps
+from core.models.parts.blocks import Blocks, first
+from core.models.parts.units import Units
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def fold_norm(linear: nn.Linear, norm: nn.Module) -> None:
+    """Fold a norm's scale, and its shift if it has one, into a linear that reads it."""
+    shift = getattr(norm, "bias", None)
+    if shift is not None:
+        bias = linear.weight.double() @ shift.double() + (0 if linear.bias is None else linear.bias.double())
+        linear.bias = like(linear.weight, bias)
+    linear.weight = like(linear.weight, linear.weight.double() * norm.get_parameter("weight").double())
+
+
+def write(linear: nn.Linear, change: Callable[[Tensor], Tensor]) -> None:
+    """Transform the outputs of a linear; `change` maps (out, n) to (new out, n)."""
+    if linear.bias is not None:
+        linear.bias = like(linear.weight, change(linear.bias.double()[:, None])[:, 0])
+    linear.weight = like(linear.weight, change(linear.weight.double()))
+
+
+def like(weight: Tensor, value: Tensor) -> nn.Parameter:
+    """Convert `value` to a parameter with the dtype and `requires_grad` of `weight`."""
+    return nn.Parameter(value.to(weight.dtype), weight.requires_grad)
+
+
+def block_submodules(block: nn.Module, unit: Units) -> Parts:
+    """Return the names of a block's attention, of the norms before attention and FFN, and of the FFN's modules."""
+    children = dict(block.named_children())
+    attention = next(name for name, child in children.items() if child is unit.attention)
+    norms = [
+        name
+        for name, child in children.items()
+        if [tuple(p.shape) for p in child.parameters(recurse=False)][:1] == [(unit.geometry.hidden,)]
+    ]
+    if len(norms) != 2:
+        raise _unfit()
+    down = unit.linears["down"].module
+    ffn = next(name for name, child in children.items() if any(module is down for module in child.modules()))
+    if children[ffn] is not down:
+        return {"attention": attention, "norms": norms, "ffn": [ffn]}
+    up = next(name for name, child in children.items() if child is unit.linears["up"].module)
+    plain = [
+        name
+        for name, child in children.items()
+        if not any(True for _ in child.parameters()) and not isinstance(child, nn.Dropout)
+    ]
+    return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
+
+
+def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Recorder, device: torch.device) -> None:
+    """Raise `UserError` unless the first block computes x + f(norm(x)) twice, with an RMS norm or a LayerNorm."""
+    [recording] = recorder.record([windows[:1, :64]])
+    block = blocks.holder[0].to(device)
+    call, states = recording.calls[0].to(device), recording.hidden
+    expected = first(block(states, *call.args, **call.kwargs))
+    norms = [getattr(block, name) for name in parts["norms"]]
+    normed = norms[0](states)
+    hidden = states + getattr(block, parts["attention"])(*call.args, hidden_states=normed, **call.kwargs)[0]
+    added = norms[1](hidden)
+    for name in parts["ffn"]:
+        added = getattr(block, name)(added)
+    mean_square = states.float().square().mean(-1, keepdim=True)
+    scaled = norms[0].get_parameter("weight").float() * states.float() * torch.rsqrt(mean_square + norm_eps(norms[0]))
+    near = 1e-3 if states.dtype == torch.float32 else 0.05
+    plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed.float(), scaled, rtol=near, atol=near)
+    if not (torch.allclose(hidden + added, expected, rtol=near, atol=near) and plain):
+        raise _unfit()
+
+
+def _unfit() -> UserError:
+    return UserError(
+        "Rotating hidden states needs blocks with one plain norm before attention and one before the FFN; this model's "
+        "blocks differ. Choose another method."
+    )
+
+
+def final_norm(model: PreTrainedModel, blocks: Blocks) -> tuple[nn.Module, str]:
+    """Return the module that contains the norm after the last block, and the norm's name in it."""
+    holder = model.get_submodule(blocks.name.rpartition(".")[0])
+    names = [
+        name
+        for name, child in holder.named_children()
+        if child is not blocks.holder and not isinstance(child, nn.Embedding) and any(True for _ in child.parameters())
+    ]
+    if len(names) != 1:
+        raise _unfit()
+    return holder, names[0]

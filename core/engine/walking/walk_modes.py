@@ -1,0 +1,63 @@
+"""Choice of the walker's mode by the available memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import psutil
+import torch
+from torch import Tensor
+
+from core.engine.walking.collector import SumsOf
+from core.engine.walking.walker import Walker, WalkMode
+from core.models.parts.blocks import Blocks, Linear, sliding_window, text_config
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+MEMORY_SHARE = 0.5  # of the free memory, for live activations
+
+
+def make_walker(
+    model: PreTrainedModel,
+    blocks: Blocks,
+    windows: Tensor,
+    sums: SumsOf,
+    device: torch.device,
+    linears: list[Linear],
+    true_sequential: bool = True,
+) -> Walker:
+    """Create a walker in a mode that fits in memory, and check that it gives the model's own output."""
+    form, batch = choose_walk_mode(model, linears, windows, device)
+    walker = Walker(model, blocks, windows, sums, device, form, batch, true_sequential)
+    walker.recorder.check(_check_window(model, windows))
+    return walker
+
+
+def _check_window(model: PreTrainedModel, windows: Tensor) -> Tensor:
+    """Return calibration tokens, (1, length), longer than the model's sliding window if its positions allow that."""
+    limit = getattr(text_config(model), "max_position_embeddings", windows.numel())
+    length = min(max(64, (sliding_window(model) or 0) + 8), limit, windows.numel())
+    return windows.flatten()[None, :length]
+
+
+def choose_walk_mode(
+    model: PreTrainedModel, linears: list[Linear], windows: Tensor, device: torch.device
+) -> tuple[WalkMode, int]:
+    """Choose the walker's mode and the sequences per micro-batch by the available memory.
+
+    On a CPU one sequence at a time is fastest, as its activations stay in the processor's cache. On a GPU a micro-batch
+    uses a sixteenth of the free memory. `micro` needs memory for one block's live activations of all sequences; if
+    they do not fit, the mode is `spill`.
+    """
+    width = sum(
+        linear.weight.shape[0] + linear.weight.shape[1] for linear in linears if linear.block == linears[0].block
+    )
+    item = next(model.parameters()).element_size()
+    needed = windows.numel() * width * item
+    if device.type == "cuda":
+        free = torch.cuda.mem_get_info(device)[0]
+        batch = max(1, min(len(windows), int(free / 16 / (windows.shape[1] * width * item))))
+    else:
+        free, batch = psutil.virtual_memory().available, 1
+    return ("micro" if needed < MEMORY_SHARE * free else "spill"), batch

@@ -1,0 +1,1 @@
+"""Tensor functions that method families share."""

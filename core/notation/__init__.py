@@ -1,0 +1,1 @@
+"""Chains as text, and the labels of variants."""

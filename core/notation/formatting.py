@@ -1,0 +1,160 @@
+"""Texts of amounts, numbers, durations and variants, for the command line and the dashboard."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from core.amount import Amount
+from core.errors import UserError
+from core.notation.chain import DENSE, ChainDefaults, shared
+from core.registry import data_requirement, get_stage, settings_of
+from core.specs import EXTERNAL, Stage, VariantSpec
+
+# Pairs of stages that a paper treats as one method, named after the second; the first has default parameters.
+PAPERS = {("magnitude", "adaprune")}
+
+
+class LabelPart(NamedTuple):
+    """One stage of a chain, or a pair of stages with one name."""
+
+    name: str  # of the stage that gives label and style, or of an external variant `imported:LABEL`
+    stages: tuple[Stage, ...]
+
+    @property
+    def removing(self) -> Stage | None:
+        """The first of its stages that removes weights, or None."""
+        return next((stage for stage in self.stages if stage.removes), None)
+
+
+def format_amount(amount: Amount | None) -> str:
+    """Format an amount: `50 %`, `2:4`, `4 bit`, `2x` or `nothing removed`."""
+    return amount.label if amount else "nothing removed"
+
+
+def format_number(value: float) -> str:
+    """Format a number with two or three digits: `20.1`, `134`, `1.2e5`."""
+    if not math.isfinite(value):
+        return "∞" if value > 0 else str(value)
+    if value >= 1e4:
+        mantissa, exponent = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(exponent)}"
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def format_fewshot(fewshot: str | float) -> str:
+    """Format a protocol's few-shot examples: `4-shot (selector=nearest)`."""
+    k, _, how = str(fewshot).partition(",")
+    return f"{k}-shot" + (f" ({how})" if how else "")
+
+
+def format_duration(seconds: float) -> str:
+    """Format a rough duration: `about 20 s`, `about 6 min`, `about 2.5 h`."""
+    if seconds < 90:
+        return f"about {max(1, round(seconds))} s"
+    return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+
+
+def capitalise(text: str) -> str:
+    """Return a text with a capital first letter; the other letters, such as those of names, stay."""
+    return text[:1].upper() + text[1:]
+
+
+def label(name: str) -> str:
+    """Return the display label of a chain's part; the name itself if this version lacks the stage."""
+    origin, _, external = name.partition(":")
+    if origin in EXTERNAL:
+        return external
+    try:
+        return get_stage(name).label
+    except UserError:
+        return name
+
+
+def label_parts(stages: Sequence[Stage]) -> list[LabelPart]:
+    """Split a chain into the parts of its name; a chain that removes nothing starts with the dense model."""
+    remaining = [stage for stage in stages if stage.method != DENSE]
+    if any(stage.is_external for stage in stages):
+        return [LabelPart(f"{stage.method}:{stage.parameters['label']}", (stage,)) for stage in stages]
+    found = [] if any(stage.removes for stage in remaining) else [LabelPart(DENSE, ())]
+    while remaining:
+        first, *after = remaining
+        plain = not non_default_parameters(first) and first.layers is None
+        pair = bool(after) and plain and (first.method, after[0].method) in PAPERS
+        part = tuple(remaining[: 1 + pair])
+        found.append(LabelPart(part[-1].method, part))
+        remaining = remaining[len(part) :]
+    return found
+
+
+def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool = False) -> str:
+    """Name a series, whose variants differ only in the last amount: `Wanda`, `AdaPrune 20 % + AdaPrune`.
+
+    Brackets contain the settings that differ from the defaults. Stages that remove nothing show theirs only with
+    `trainings`.
+    """
+    found, defaults = label_parts(stages), shared(stages)
+    last = max((place for place, part in enumerate(found) if part.removing), default=None)
+    names = []
+    for place, part in enumerate(found):
+        name, removing = label(part.name), part.removing
+        if removing and place != last:
+            name += f" {format_amount(removing.amount)}"
+        settings = _settings(part, defaults, trainings)
+        names.append(_with(name, settings if place or dtype == "float32" else [*settings, dtype]))
+    return " + ".join(names) + _source(stages)
+
+
+def variant_name(variant: VariantSpec, model: str) -> str:
+    """Name a variant and its model: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
+    seed = shared(variant.stages).seed
+    return ", ".join([chain_name(variant.stages), model, *([f"seed {seed}"] if seed else [])])
+
+
+def chain_name(stages: Sequence[Stage]) -> str:
+    """Name a chain: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
+    defaults, phrases = shared(stages), []
+    for place, part in enumerate(label_parts(stages)):
+        name = _with(label(part.name), _settings(part, defaults, trainings=True))
+        phrases.append(f"then {name}" if place else name + _source(stages))
+        if removing := part.removing:
+            phrases.append(format_amount(removing.amount))
+    return ", ".join(phrases)
+
+
+def non_default_parameters(stage: Stage) -> list[str]:
+    """Format the parameters that differ from their defaults; none of an external stage, whose name is its label."""
+    if stage.is_external:
+        return []
+    try:
+        fields = get_stage(stage.method).Parameters.model_fields
+    except UserError:
+        fields = {}
+    found = []
+    for name, value in settings_of(stage).items():
+        if name not in fields or value != fields[name].default:
+            shown = {True: "on", False: "off"}[value] if isinstance(value, bool) else value
+            found.append(f"{name.replace('_', ' ')} {shown}")
+    return found
+
+
+def _source(stages: Sequence[Stage]) -> str:
+    """Return the origin of an external chain in brackets; empty for others."""
+    return f" ({stages[0].method})" if stages[0].is_external else ""
+
+
+def _settings(part: LabelPart, defaults: ChainDefaults, trainings: bool) -> list[str]:
+    """Format the settings of a part: parameters, layers, and the text and seed that are not chain defaults."""
+    found = []
+    for stage in part.stages:
+        found += non_default_parameters(stage) if trainings or stage.removes else []
+        if stage.layers:
+            found.append(f"layers {stage.layers}")
+        if stage.calibration and defaults.text(data_requirement(stage)) is None:
+            found.append(str(stage.calibration))
+        if stage.seed is not None and defaults.seed is None:
+            found.append(f"seed {stage.seed}")
+    return found
+
+
+def _with(name: str, settings: Sequence[str]) -> str:
+    return f"{name} ({', '.join(settings)})" if settings else name

@@ -1,0 +1,1 @@
+"""The parts of every chart: axes, facets, labels, marks and the style of methods."""

@@ -1,0 +1,154 @@
+"""Charts: pure functions from a DataFrame to a plotly Figure. The same input gives the same figure.
+
+`dashboard.exports.print_figures` draws the same traces with matplotlib. The metric is written above the plot instead of
+along the y axis, and the legend below the plot, so that both fit a narrow screen.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.data.texts import called
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import SeriesStyle, Theme, look
+
+SCREEN = "screen"  # the `meta` of names and lines that prints place themselves, by their own widths
+PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
+
+NUMBERS = {"bits": ("d", "d"), "perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text; others: shares
+TICKS = (  # (highest over lowest value is below, steps in each decade)
+    (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
+    (8, (1, 1.5, 2, 3, 4, 5, 7)),
+    (150, (1, 2, 5)),
+    (3000, (1, 3)),
+    (math.inf, (1,)),
+)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """An axis of costs or amounts: a column of the points, with its title.
+
+    Variants with quantised weights or a factored embedding have a place on it only if it is `of_bits`.
+    """
+
+    column: str
+    title: str
+    percent: bool = False
+    of_bits: bool = False
+
+
+RATIO = Axis("ratio", "Requested pruning ratio (block weights)", percent=True)
+REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
+PARAMETERS = Axis("parameters", "Parameters (millions)")
+PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
+BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and zero points)", of_bits=True)
+PREFILL = Axis("prefill_ms", "Prefill latency (ms per token)", of_bits=True)
+DECODE = Axis("decode_ms", "Decode latency (ms per token)", of_bits=True)
+MEMORY = Axis("memory_mb", "Peak memory (MB)", of_bits=True)
+AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer steps for many decades."""
+    steps = next(steps for most, steps in TICKS if high / low < most)
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
+
+
+def perplexity_title(corpus: str) -> str:
+    """Return the title of a chart of perplexities."""
+    return f"Perplexity on {called(corpus)} (log scale, lower is better)"
+
+
+def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None) -> None:
+    """Make the y axis logarithmic from `low` to `high`, with ticks up to `top`, by default its end."""
+    ticks = log_ticks(low, top or high)
+    drawing.lay_out(
+        yaxis={
+            "type": "log",
+            "range": [math.log10(low), math.log10(high)],
+            "tickvals": ticks,
+            "ticktext": [f"{tick:,.0f}" if tick.is_integer() else f"{tick:g}" for tick in ticks],
+            "minor": {"dtick": "D1", "ticks": "outside", "ticklen": 2, "showgrid": False},
+        }
+    )
+
+
+def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
+    """Draw training losses by step, a line for each `split`; `rows`: split, step, loss (nats per token)."""
+    drawing = Drawing(theme, 300)
+    looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
+    for (split, part), (color, dash, symbol) in zip(rows.groupby("split", sort=False), looks, strict=False):
+        drawing.scatter(
+            x=part["step"],
+            y=part["loss"],
+            mode="lines+markers",
+            name=str(split),
+            line={"color": color, "dash": dash, "width": 2},
+            marker=marks.marker(SeriesStyle(color, dash, symbol), theme),
+            hovertemplate=f"<b>{split}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
+        )
+    drawing.lay_out(
+        xaxis={"title": {"text": "Training step"}}, title={"text": "Loss (nats per token, lower is better)"}
+    )
+    return drawing.figure()
+
+
+def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
+    """Draw a column of a layer report (sparsity, error, bits) or of a sensitivity scan, by block and role."""
+    roles = list(dict.fromkeys(layers["role"]))
+    grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
+    drawing = Drawing(theme, 130 + 28 * len(roles))
+    few, exact = NUMBERS.get(column, (".1%", ".2%"))
+    drawing.trace(
+        "heatmap",
+        z=grid.to_numpy(),
+        x=list(grid.columns),
+        y=roles,
+        colorscale=theme.scale,
+        xgap=1,
+        ygap=1,
+        colorbar={"tickformat": few, "thickness": 12, "outlinewidth": 0},
+        hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:{exact}}}<extra></extra>",
+    )
+    plain = {"showgrid": False, "showline": False}
+    drawing.lay_out(
+        xaxis={"title": {"text": "Block"}, "dtick": max(1, len(grid.columns) // 10), **plain},
+        yaxis={"autorange": "reversed", "ticks": "", **plain},
+        title={"text": title},
+    )
+    return drawing.figure()
+
+
+def perplexity_by_model(rows: pd.DataFrame, models: Sequence[str], theme: Theme, corpus: str) -> go.Figure:
+    """Draw a paper's perplexities by model, a line for each series.
+
+    `rows`: series, method, model, ratio_kind (`unstructured` or N:M), value.
+    """
+    drawing = Drawing(theme, 440)
+    for series, part in rows.groupby("series_label", sort=False):
+        style, kind = look(part["method"].iloc[0], theme), part["ratio_kind"].iloc[0]
+        part = part.set_index("model").reindex([model for model in models if model in set(part["model"])])
+        drawing.scatter(
+            x=list(part.index),
+            y=part["value"],
+            mode="lines+markers",
+            name=str(series),
+            line={"color": style.color, "dash": PATTERN_DASHES.get(kind, "solid"), "width": 2},
+            marker=marks.marker(style, theme, kind if ":" in kind else None),
+            hovertemplate=f"<b>{series}</b>, %{{x}}<br>perplexity %{{y:.4g}}<extra></extra>",
+        )
+    log_axis(drawing, rows["value"].min() * 0.8, rows["value"].max() * 1.3)
+    family, sizes = models[0].rpartition("-")[0], [model.rpartition("-")[2] for model in models]
+    ordered = {"categoryorder": "array", "categoryarray": list(models), "tickvals": list(models), "ticktext": sizes}
+    drawing.lay_out(
+        xaxis={"title": {"text": f"{family} model size"}, **ordered}, title={"text": perplexity_title(corpus)}
+    )
+    return drawing.figure()

@@ -1,0 +1,218 @@
+"""Styles of methods and pages: a method has the same colour, dash and marker on every chart.
+
+Colours are from Okabe and Ito, then three from Tol (safe for colour-blind readers), lightened for dark pages. A method
+declares its colour, its line and its marker, which shows the family.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from core.methods.base import Method
+from core.methods.terms import NEUTRAL
+from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
+from core.specs import IMPORTED, PUBLISHED, sha256
+
+Properties = dict[str, Any]  # Any: of a trace or a layout; plotly has no types
+FONT = "Source Sans, Arial, Liberation Sans, Helvetica, DejaVu Sans, sans-serif"  # the first is the font of the pages
+FADED, SHADE = 0.42, 0.55  # share of its own colour in a faded mark, and in another shade
+LINES = ("solid", "dash", "dot", "dashdot", "longdash")
+PATTERN_MARKS = {"4:8": "-dot"}  # suffixes of hollow markers by N:M amount
+
+
+@dataclass(frozen=True)
+class Theme:
+    """Colours of a page or a print."""
+
+    name: str
+    text: str
+    muted: str
+    grid: str
+    paper: str
+    palette: tuple[str, ...]
+    scale: str  # sequential colour scale of heat maps
+    band: str  # background of diverged points
+
+
+LIGHT = Theme(
+    "light",
+    "#1f2933",
+    "#5f6b76",
+    "#e3e7eb",
+    "#ffffff",
+    ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#882255", "#999933", "#332288"),
+    "Cividis",
+    "#f1f3f5",
+)
+DARK = Theme(
+    "dark",
+    "#e6e9ed",
+    "#a3adb8",
+    "#323a43",
+    "#14181d",
+    ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2", "#D9669C", "#C9C95A", "#9A8CF0"),
+    "Cividis",
+    "#1f252c",
+)
+
+
+@dataclass(frozen=True)
+class SeriesStyle:
+    """The style of a series: colour, dash of its line, plotly symbol of its marker."""
+
+    color: str
+    dash: str
+    symbol: str
+
+
+@dataclass(frozen=True)
+class MarkStyle:
+    """The style of a method that declares none."""
+
+    colour: int
+    marker: str
+    dash: str
+
+
+IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # not used by methods
+IMPORTED_COLOURS = (5, 6, 7, 8)  # the least used ones
+OTHER = MarkStyle(7, "circle-open", "dot")  # a method that this version lacks
+MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
+ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # stages that may follow others
+_KNOWN: dict[str, type[Method] | MarkStyle] = {found.name: found for found in STAGES}
+
+
+def theme_named(name: str | None) -> Theme:
+    """Return the theme of a page that reports itself as `light` or `dark`."""
+    return DARK if name == "dark" else LIGHT
+
+
+def look(parts: str, theme: Theme) -> SeriesStyle:
+    """Return the style of a variant with these parts (`core.notation.formatting.label_parts`), such as `slimllm+lora`.
+
+    It has the colour of the first part with one, and the marker and line of the last. With more parts, a special marker
+    shows their number.
+    """
+    names = [_method(name) for name in parts.split("+")]
+    known = [_drawn(name) for name in names]
+    colour = next((one.colour for one in known if one.colour != NEUTRAL), NEUTRAL)
+    trained = len(names) > 1 and names[-1] != names[0] and names[-1] in ADDED
+    more = len(names) - 1 - trained
+    mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].marker
+    return SeriesStyle(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
+
+
+def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[str, SeriesStyle]:
+    """Return the style of each series by its parts and its chain (None: unknown).
+
+    Chains with the same parts differ in parameters. The one with the shortest text has the plain style; each other one
+    has another line and another shade, towards the page and towards its text in turn.
+    """
+    chains: dict[SeriesStyle, list[str | None]] = {}
+    styles = {}
+    for series, (parts, chain) in sorted(made_of.items(), key=lambda one: len(one[1][1] or "")):
+        own = look(parts, theme)
+        alike = chains.setdefault(own, [])
+        if chain not in alike:
+            alike.append(chain)
+        styles[series] = _twin(own, alike.index(chain), theme)
+    return styles
+
+
+def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, SeriesStyle]:
+    """Return the style of each series by its parts, for charts of lines: no two share both colour and line.
+
+    Methods that share both differ by their markers on other charts, but markers are hard to distinguish along lines.
+    """
+    seen: Counter[tuple[str, str]] = Counter()
+    styles = {}
+    for series, parts in made_of.items():
+        own = look(parts, theme)
+        styles[series] = _twin(own, seen[own.color, own.dash], theme)
+        seen[own.color, own.dash] += 1
+    return styles
+
+
+def _twin(own: SeriesStyle, number: int, theme: Theme) -> SeriesStyle:
+    """Return a style, unchanged for number 0, else with another shade and line."""
+    if not number:
+        return own
+    color = _mixed(own.color, theme.paper if number % 2 else theme.text, SHADE)
+    return SeriesStyle(color, LINES[(LINES.index(own.dash) + number) % len(LINES)], own.symbol)
+
+
+def _method(name: str) -> str:
+    """Return the method of a part; a published part is drawn as the method that its label names."""
+    origin, _, label = name.partition(":")
+    return (_stage_labelled(label) or name) if origin == PUBLISHED else name
+
+
+def _stage_labelled(label: str) -> str | None:
+    """Return the name of the stage with this name or label."""
+    return next((one.name for one in STAGES if label.casefold() in (one.name, one.label.casefold())), None)
+
+
+def _drawn(name: str) -> type[Method] | MarkStyle:
+    """Return the style of a part; an imported one has the colour of the method that its label names, or a rare one."""
+    origin, _, label = name.partition(":")
+    if origin != IMPORTED:
+        return _KNOWN.get(name, OTHER)
+    alike, some = _stage_labelled(label), int(sha256(label.casefold()), 16) % len(IMPORTED_COLOURS)
+    colour = _KNOWN[alike].colour if alike else IMPORTED_COLOURS[some]
+    return MarkStyle(colour, IMPORTED_MARK, IMPORTED_DASH)
+
+
+def layout(theme: Theme, height: int) -> Properties:
+    """Return the common layout of charts: metric above, legend below, light grid."""
+    axis = {
+        "gridcolor": theme.grid,
+        "linecolor": theme.muted,
+        "tickcolor": theme.muted,
+        "ticks": "outside",
+        "ticklen": 4,
+        "showline": True,
+        "zeroline": False,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 13}},
+    }
+    return {
+        "height": height,
+        "font": {"family": FONT, "size": 13, "color": theme.text},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "margin": {"l": 8, "r": 12, "t": 34, "b": 8, "autoexpand": True},
+        "title": {"font": {"size": 13}, "x": 0, "xanchor": "left", "pad": {"l": 4, "t": 6}, "y": 1, "yanchor": "top"},
+        "legend": {
+            "orientation": "h",
+            "x": 0,
+            "xref": "container",
+            "y": 0,
+            "yref": "container",
+            "yanchor": "bottom",
+            "tracegroupgap": 0,
+            "itemsizing": "trace",
+            "font": {"size": 12},
+        },
+        "hoverlabel": {"font": {"family": FONT, "size": 12}, "align": "left"},
+        "hovermode": "closest",
+        "dragmode": False,
+        "xaxis": axis,
+        "yaxis": axis,
+        "template": go.layout.Template(),
+    }
+
+
+def faded(color: str, theme: Theme) -> str:
+    """Mix a colour `#rrggbb` with the page's, for less important marks; the result is opaque."""
+    return _mixed(color, theme.paper, FADED)
+
+
+def _mixed(color: str, other: str, share: float) -> str:
+    """Mix two colours; `share` is that of the first."""
+    parts = zip(*(bytes.fromhex(one[1:]) for one in (color, other)), strict=True)
+    return "#" + "".join(f"{round(share * own + (1 - share) * rest):02x}" for own, rest in parts)

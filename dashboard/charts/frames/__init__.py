@@ -1,0 +1,1 @@
+"""The rows behind charts: DataFrame in, DataFrame out."""

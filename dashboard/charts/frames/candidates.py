@@ -1,0 +1,79 @@
+"""From tidy rows to the candidates for a budget: one row per variant, with its qualities and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from core.analysis.budget import ACCURACY, PERPLEXITY
+from dashboard.charts.frames.missing import is_training_free
+from dashboard.charts.frames.points import by_seed, collapse, is_dense
+from dashboard.charts.frames.zeroshot import one_protocol, over_seeds, scored_on, seven_means
+
+TRAINED, UNTRAINED = "trained", "not trained"
+TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
+
+
+def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:
+    """Return the points (`collapse`) of all variants, with the columns that a budget needs.
+
+    Args:
+        measured: Perplexities of one model, text and protocol.
+        scored: Accuracies as of `of_documents`.
+        first: Calibration or training data; variants with other data come last.
+
+    Returns:
+        Points, dense first. Added columns: perplexity and mean_accuracy (of seven tasks, a share), each with `_low` and
+        `_high`; times_dense; accuracy_lost (mean_accuracy minus the dense model's); family; own_grid; training (TRAINED
+        or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is ambiguous otherwise.
+    """
+    parts, groups = [], list[tuple[str, ...]]()
+    for _, part in measured.groupby(TEXTS, dropna=False, sort=False):
+        parts.append(collapse(part).assign(**{name: part[name].iloc[0] for name in TEXTS}))
+        groups += by_seed(part)
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts, ignore_index=True)
+    rows["keys"] = rows["key"].map({keys[0]: keys for keys in groups})
+    of_key = measured.drop_duplicates("key").set_index("key").loc[rows["key"]]
+    rows["family"], rows["own_grid"] = of_key["family"].to_numpy(), of_key["own_grid"].to_numpy(bool)
+    rows["training"] = [UNTRAINED if is_training_free(chain) else TRAINED for chain in rows["chain"]]
+    rows = rows.rename(columns={"low": "perplexity_low", "high": "perplexity_high"}).assign(perplexity=rows["value"])
+    stand_for = {key: keys[0] for keys in groups for key in keys}
+    rows = rows.merge(_means(scored, stand_for), on="key", how="left")
+    mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
+    rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows))
+    rows = rows.sort_values(["compressed", "other"], kind="stable", ignore_index=True).drop(columns="other")
+    dense = rows[~rows["compressed"]]
+    base, accuracy = (dense[name].iloc[0] if len(dense) else float("nan") for name in (PERPLEXITY, ACCURACY))
+    rows["times_dense"] = rows[PERPLEXITY] / base
+    rows["accuracy_lost"] = rows[ACCURACY] - accuracy
+    alike = rows.duplicated(["series_label", "amount_label"], keep=False)
+    data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
+    rows["series_label"] = rows["series_label"].mask(alike, rows["series_label"].str.cat(data, sep=", "))
+    return rows.drop(columns="compressed")
+
+
+def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
+    """Return the headline accuracies by (documents per task, 0 for all; evaluation precision).
+
+    The first have most variants, then most documents.
+    """
+    found = scored_on(rows)
+    there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
+    parts = {one: found[(found["limit"] == one[0]) & (found["scoring"] == one[1])] for one in there}
+    most = sorted(parts, key=lambda one: (-parts[one]["key"].nunique(), -(one[0] or float("inf")), one[1]))
+    return {one: one_protocol(parts[one]) for one in most}
+
+
+def _means(scored: pd.DataFrame, stand_for: dict[str, str]) -> pd.DataFrame:
+    """Return key, mean_accuracy and its ends of each point whose variants have all seven tasks.
+
+    The ends are one standard error away, or the range over seeds.
+    """
+    means = seven_means(scored) if len(scored) else pd.DataFrame(columns=["key", "mean", "stderr"])
+    means = means.assign(key=means["key"].map(stand_for)).dropna(subset="key")
+    names = ["key", ACCURACY, f"{ACCURACY}_low", f"{ACCURACY}_high"]
+    rows = [(key, *over_seeds(part)) for key, part in means.groupby("key", sort=False)]
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], float))

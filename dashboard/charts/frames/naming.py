@@ -1,0 +1,68 @@
+"""Names of points and variants in links and pickers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.amount import Amount
+from core.notation.chain import DENSE
+from core.notation.formatting import format_amount
+from core.specs import RunSpec
+from dashboard.charts.frames.choices import text_name
+from dashboard.charts.frames.points import amounts_of, is_dense
+from dashboard.sharing import shared
+
+
+def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
+    """Return the link parameters of a run's variant on Explore: its series, amount and data."""
+    rows = frame[frame["key"] == spec.variant.key]
+    if rows.empty:
+        return {}
+    first = rows.iloc[0]
+    where: dict[str, str | list[str]] = {"explore_model": first["model"]}
+    if spec.perplexity:
+        text = spec.perplexity[0]
+        where["explore_text"] = text_name(text.corpus, text.window, text.windows, text.spread)
+    for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
+        if isinstance(text, str):
+            where[name] = text
+    if first["rounded"] or first["ratio_kind"] == "embedding":  # such variants have no place on a curve by ratio
+        where["explore_mode"] = "Trade-off"
+    elif first["method"] != DENSE:
+        where["explore_families"] = first["family"].capitalize()
+        where["explore_at"] = format_amount(Amount.from_columns(first["ratio"], first["pattern"]))
+        labels = set(frame.loc[frame["model"] == first["model"], "series_label"])
+        where["explore_series"] = [name for name in (first["parent_label"], first["series_label"]) if name in labels]
+    return where
+
+
+@shared
+def addresses(points: pd.DataFrame) -> dict[str, str]:
+    """Return each point's name in links, by key: its chain, with the series if several points share the chain."""
+    named, taken = {}, set[str]()
+    for key, chain, series in zip(points["key"], points["chain"], points["series_label"], strict=True):
+        named[key] = f"{chain} ({series})" if chain in taken else chain
+        taken.add(named[key])
+    return named
+
+
+def addressed(found: dict[str, str], asked: str) -> str | None:
+    """Return the key of the point that a link names, even if each `+` became a space."""
+    plain = _without_plus(asked)
+    return next((key for key, name in found.items() if _without_plus(name) == plain), None)
+
+
+def _without_plus(text: str) -> str:
+    return " ".join(text.replace("+", " ").split())
+
+
+def variant_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the shortest unambiguous name of each variant by key, the dense model first: `SparseGPT, 2:4`."""
+    first = rows.drop_duplicates("key")
+    first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
+    removed = [f", {amount.label}" if amount else "" for amount in amounts_of(first)]
+    names = first["series_label"].str.cat(removed)
+    for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
+        more = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
+        names = names.mask(names.duplicated(keep=False), names.str.cat(more))
+    return dict(zip(first["key"], names, strict=True))

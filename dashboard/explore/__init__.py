@@ -1,0 +1,1 @@
+"""The Explore page: its view, its fields and its parts."""

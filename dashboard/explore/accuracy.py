@@ -1,0 +1,225 @@
+"""Zero-shot accuracy on Explore: as paired differences to dense where per-document answers are stored, and absolute."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.differences import adjust_together
+from core.analysis.reporting import UNADJUSTED
+from core.analysis.seven import MEAN
+from core.data.cards import SEVEN
+from core.specs import DTYPES, Task
+from dashboard import data
+from dashboard.charts import scores
+from dashboard.charts.frames import missing, paired, points, zeroshot
+from dashboard.charts.frames.zeroshot import MEAN_LABEL
+from dashboard.explore import offers
+from dashboard.explore.compare import differences_to_dense, significance_of_best
+from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND
+from dashboard.shared.glossary import terms
+from dashboard.shared.pickers import Chosen
+from dashboard.sharing import shared
+
+MOST_NAMED = 3  # methods on a button
+HALF = f"half of the {UNADJUSTED} interval of the paired difference"
+DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
+TASKS = "Task by task"
+
+
+class Scored(NamedTuple):
+    """Mean accuracies at every amount, and the paired differences to dense of means and tasks."""
+
+    means: pd.DataFrame
+    differences: pd.DataFrame
+
+    @property
+    def mean_differences(self) -> pd.DataFrame:
+        """The differences of the means of seven tasks."""
+        return self.differences[self.differences["dataset"] == MEAN]
+
+
+@shared
+def score(chosen: Chosen, shown: Collection[str]) -> Scored:
+    """Compute the means and differences of the chosen accuracies; `shown` are the highlighted series."""
+    return Scored(zeroshot.seven_means(chosen.scores), differences_to_dense(chosen.scores, shown))
+
+
+class Compared(NamedTuple):
+    """The accuracies at one amount, and their differences to the dense model."""
+
+    both: pd.DataFrame  # accuracies of every variant and of the dense model
+    drawn: pd.DataFrame  # paired differences of the highlighted variants
+    lines: pd.DataFrame  # `paired.lines`
+    unpaired: str  # the variants without a paired difference, with reasons
+    reasons: str
+
+
+def show_accuracy(
+    chosen: Chosen, found: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str], others: bool
+) -> list[Item]:
+    """Show zero-shot accuracy at an amount, and offer to run the tasks of points without it.
+
+    `found` are the points of the curve and `shown` the highlighted series; `others` adds the context series in grey.
+    """
+    there = _scored_series(chosen.scores, at, shown)
+    lacking = _lacking(found, at, shown, there)
+    items = []
+    if there:
+        items = [_chart(chosen, _compared(chosen.scores, scored, at, shown, others), at, shown)]
+    if len(lacking):
+        whose = f" of {', '.join(lacking['series_label'])}" if there else ""
+        on = f" on the {chosen.documents}" if chosen.several_documents else ""
+        st.info(f"No zero-shot accuracy at {at} yet{whose}{on}.")
+        _offer_tasks(chosen, lacking, at)
+    return items
+
+
+@shared
+def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[str]:
+    """Return the highlighted series with accuracies at an amount."""
+    here = points.at_amount(scores, at)
+    return set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
+
+
+@shared
+def _lacking(found: pd.DataFrame, at: str, shown: Sequence[str], there: set[str]) -> pd.DataFrame:
+    """Return the highlighted points at an amount whose series are not in `there`."""
+    return found[(found["amount_label"] == at) & found["series_label"].isin(shown) & ~found["series_label"].isin(there)]
+
+
+@shared
+def _compared(scores: pd.DataFrame, scored: Scored, at: str, shown: Sequence[str], others: bool) -> Compared:
+    here = points.at_amount(scores, at)
+    here = here[points.is_dense(here) | here["series_label"].isin(shown) | others]
+    means = scored.means[scored.means["key"].isin(here["key"])]
+    both = zeroshot.with_mean(zeroshot.accuracies(here), means)
+    both = paired.with_baselines(both, scored.differences)
+    highlighted = both[both["series_label"].isin(shown) & ~points.is_dense(both)]
+    differences = paired.of_tasks(adjust_together(paired.of_shown(scored.differences, highlighted)), highlighted)
+    drawn = differences[differences["unpaired_reason"].isna()]
+    reasons = "; ".join(differences["unpaired_reason"].dropna().unique())
+    return Compared(both, drawn, paired.lines(both), paired.unpaired(differences), reasons)
+
+
+@shared
+def _rows(compared: Compared, shown: Sequence[str], difference: bool) -> pd.DataFrame:
+    """Return the rows for `scores.score_chart`: differences to the dense model, or accuracies."""
+    both, drawn, lines, *_ = compared
+    return paired.with_context_series(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
+
+
+@shared
+def _of_tasks(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    return rows[rows["task"].isin(tasks)]
+
+
+def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) -> Item:
+    """Show the chosen chart; it shows accuracies if no variant has a paired difference."""
+    both, drawn, lines, unpaired, reasons = compared
+    there = list(dict.fromkeys(both["task"]))
+    explained = terms(
+        ("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant", "significant alone")
+    )
+    with st.container(horizontal=True):
+        tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
+        if MEAN_LABEL in there:
+            choices = (MEAN_LABEL, TASKS)
+            title = st.segmented_control(
+                "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", help=explained, **BOUND
+            )
+        difference = False
+        if len(drawn):
+            choices = (DIFFERENCE, ACCURACY)
+            chosen_as = st.segmented_control(
+                "Shown as", choices, default=DIFFERENCE, required=True, key="explore_as", **BOUND
+            )
+            difference = chosen_as == DIFFERENCE
+    tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
+    rows = _rows(compared, shown, difference)
+    caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.data_caption}"
+    caption += _explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any()))
+    item = widgets.show_chart(
+        "explore_accuracy",
+        partial(scores.score_chart, _of_tasks(rows, tasks), lines, tasks=tasks, difference=difference),
+        caption,
+        paired.exported(rows, difference),
+        file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
+        pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
+        alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
+    )
+    if not len(drawn):
+        st.caption(f"Differences to dense are unavailable: {reasons}.")
+    elif unpaired:
+        st.caption(f"Not compared with dense: {unpaired}.")
+    if below := paired.below_majority(lines.drop(index=MEAN_LABEL, errors="ignore")):
+        st.caption(below)
+    return item
+
+
+def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
+    """Return the accuracies, or their differences to dense, in the layout of papers: variant by task."""
+    test = significance_of_best(rows)
+    if difference:
+        return Pivot(
+            "Accuracy minus dense (points)",
+            zeroshot.in_percent(drawn),
+            "task",
+            False,
+            form="+.1f",
+            is_distinguishable=test,
+            error_is=HALF,
+        )
+    return Pivot(
+        "Zero-shot accuracy (%)", zeroshot.in_percent(both), "task", False, form=".1f", is_distinguishable=test
+    )
+
+
+def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
+    if difference:
+        text = f" Each variant answered the same documents as the dense model. Bars: {UNADJUSTED} intervals of the"
+        text += " paired difference. Faded: not significant at 5 % after Holm's correction over the variants of a"
+        text += " panel, even if the bar excludes zero."
+    else:
+        text = " Bars: one standard error, or the range over seeds." if bars else ""
+    if lines["chance"].notna().any():
+        text += " Chance: a random choice among the answers."
+    if lines["majority"].notna().any():
+        text += " Majority class: always the answer that is correct most often in these documents."
+    return text + " HellaSwag, ARC-c and OBQA are length-normalised."
+
+
+@shared
+def _finding(rows: pd.DataFrame, task: str, at: str, difference: bool) -> str:
+    """Return the chart's alternative text, which names the best variant."""
+    rows = rows[rows["task"] == task]
+    minus = "minus the dense model's " if difference else ""
+    text = f"Zero-shot accuracy {minus}at {at}, a row for each variant."
+    if rows.empty:
+        return text
+    best = rows.iloc[int(rows["value"].argmax())]
+    highest = f"{100 * best['value']:+.1f} points" if difference else f"{100 * best['value']:.1f} %"
+    return f"{text} {task}: {best['series_label']} is highest with {highest}."
+
+
+def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
+    """Offer to run the seven tasks on the points that lack them at this amount, except fine-tuned ones."""
+    quick = lacking[lacking["chain"].map(missing.is_training_free).astype(bool)]
+    if len(quick):
+        documents = chosen.documents
+        tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]
+        scoring = next((known for known in DTYPES if known == documents.scoring), None)
+        with st.spinner("Estimating ..."):
+            offer = offers.offer(
+                *(chosen.model, list(quick["chain"]), chosen.calibration, chosen.training),
+                *([chosen.text], tasks, scoring, data.stamp()),
+            )
+        names = ", ".join(quick["series_label"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
+        offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")

@@ -1,0 +1,279 @@
+"""Trade-off view of Explore: quality against cost of every variant, limits, and the variants within them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.amount import Bits, Factor
+from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
+from core.analysis.seven import MEAN
+from core.data.texts import called
+from core.notation.formatting import label
+from dashboard import data
+from dashboard.charts import tradeoff
+from dashboard.charts.elements.figures import Axis
+from dashboard.charts.frames import choices, points, ranking
+from dashboard.charts.frames.candidates import candidates, of_documents
+from dashboard.charts.frames.points import amounts_of
+from dashboard.charts.frames.zeroshot import in_percent
+from dashboard.explore.compare import numbers_of
+from dashboard.explore.details import open_point, pick_point, show_details
+from dashboard.explore.laws import show_law
+from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND
+from dashboard.shared.literal import literal
+from dashboard.shared.pickers import COST, Chosen, Documents
+from dashboard.sharing import shared
+
+CHART, TABLE = "explore_tradeoff", "explore_ranked"  # keys
+QUALITIES = {"Perplexity": PERPLEXITY, "Mean accuracy": ACCURACY}
+COSTS = dict(
+    zip(
+        (
+            *("packed size", "bits per weight", "parameters"),
+            *("prefill latency", "decode latency", "peak memory"),
+        ),
+        tradeoff.COSTS,
+        strict=True,
+    )
+)
+COMPARED = 20  # variants within the budget that are tested against the best
+NO_TEXT = "no text"  # filter value of variants without calibration data
+LEAST, MOST = 0.001, 1e9  # range of a limit
+
+
+class Field(NamedTuple):
+    """An input field of a limit."""
+
+    label: str
+    help: str
+    step: float
+    most: float = MOST
+
+
+FIRST = {
+    "packed_mb": Field(
+        "Maximum packed size (MB)",
+        "Bytes with each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its grid.",
+        10.0,
+    ),
+    "times_dense": Field("Maximum perplexity (times dense)", "1 is the perplexity of the dense model.", 0.1),
+    "decode_ms": Field("Maximum decode latency (ms)", "Time per generated token at batch size 1.", 1.0),
+    ACCURACY: Field("Minimum accuracy (%)", "Mean of the seven tasks.", 1.0, 100.0),
+}
+MORE = {
+    "bits_per_weight": Field("Maximum bits per weight", "Counts the block linears with scales and zero points.", 0.5),
+    "parameters": Field("Maximum parameters (millions)", "Counts the whole model.", 10.0),
+    "prefill_ms": Field("Maximum prefill latency (ms)", "Time per prompt token at batch size 1.", 0.1),
+    "memory_mb": Field("Maximum memory (MB)", "Peak memory at batch size 1.", 10.0),
+}
+
+
+class BudgetQuery(NamedTuple):
+    """The shown quality and cost, and the budget."""
+
+    quality: str
+    cost: Axis
+    budget: Budget
+
+
+def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
+    """Show which variants of a model are within a budget, and the details of one.
+
+    `chosen` comes from `pickers.pick`, and `rows` are all tidy rows of the model. The view shows every variant with a
+    perplexity on the chosen text that the filters accept, with any method, calibration and training data.
+    """
+    measured = choices.on_text(rows, chosen.corpus, chosen.protocol)
+    if measured.empty:
+        st.info("This model has no perplexity yet. Run it, or choose another model or text in the sidebar.")
+        return []
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        quality = st.segmented_control(
+            "Quality", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
+        )
+        cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
+    scored = _scored(rows, chosen.documents)
+    every = _candidates(measured, scored, [text for text in (chosen.calibration, chosen.training) if text])
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        budget = _pick_budget()
+        accepted = _filtered(every)
+    if accepted.empty:
+        st.info("No variant passes the filters. Remove a filter.")
+        return []
+    query = BudgetQuery(QUALITIES[quality], COSTS[cost], budget)
+    found = _ranked(accepted, budget, query.cost.column, query.quality)
+    tests = _tests_to_best(found, scored if query.quality == ACCURACY else measured)
+    st.markdown(ranking.answer(found, budget, query.quality, literal, tests))
+    dense = _dense(every)
+    items = [_chart(chosen, found, dense, query, measured["protocol"].iloc[0])]
+    addresses = pick_point(every)
+    items.append(_table(chosen, found, query, tests))
+    show_law(chosen, scored if query.quality == ACCURACY else measured, query.quality, items)
+    show_details(every, addresses)
+    return items
+
+
+_candidates, _ranked = shared(candidates), shared(ranked)
+
+
+@shared
+def _scored(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
+    """Return the accuracies on these documents."""
+    return of_documents(rows).get((documents.limit, documents.scoring), rows.iloc[:0])
+
+
+@shared
+def _dense(every: pd.DataFrame) -> pd.DataFrame:
+    return every[points.is_dense(every)]
+
+
+def _pick_budget() -> Budget:
+    """Show the fields of the limits, the usual ones first; an empty field sets no limit."""
+    given = {column: _limit(column, field) for column, field in FIRST.items()}
+    with st.popover("Set more limits", icon=":material/tune:"):
+        given |= {column: _limit(column, field) for column, field in MORE.items()}
+    return Budget(**{name: limit / LIMITS[name].times for name, limit in given.items() if limit is not None})
+
+
+def _limit(column: str, field: Field) -> float | None:
+    return st.number_input(
+        field.label,
+        LEAST,
+        field.most,
+        None,
+        field.step,
+        "%g",
+        key=f"explore_limit_{column}",
+        help=field.help,
+        placeholder="no limit",
+        width=170,
+        **BOUND,
+    )
+
+
+def _filtered(every: pd.DataFrame) -> pd.DataFrame:
+    """Return the variants that pass the filters; an empty filter accepts all."""
+    chosen = {}
+    with st.popover("Filter variants", icon=":material/filter_alt:"):
+        for name, column, shown in (
+            ("Family", "family", str.capitalize),
+            ("Method", "method", label),
+            ("Training", "training", str.capitalize),
+            ("Calibrated on", "calibration", str),
+        ):
+            values = every[column].fillna(NO_TEXT)
+            key = f"explore_only_{name.split()[0].lower()}"
+            there = list(dict.fromkeys(values))
+            chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
+    return _accepted(every, chosen)
+
+
+@shared
+def _accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows with a chosen value in each column; a column without choices accepts all."""
+    accepted = pd.Series(True, every.index)
+    for column, values in chosen.items():
+        if values:
+            accepted &= every[column].fillna(NO_TEXT).isin(values)
+    return every[accepted]
+
+
+def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: BudgetQuery, protocol: str) -> Item:
+    cost, quality = query.cost, tradeoff.quality_of(query.quality, str(chosen.corpus))
+    caption = f"{chosen.model}, variants with any calibration or training data."
+    if quality.lower:
+        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge: above"
+        caption += f" {tradeoff.TOP_TIMES_DENSE} times dense."
+    else:
+        caption += f" Mean of the seven tasks, {chosen.documents}."
+    caption += " Pareto front: no other variant is as good at the same or lower cost. Its bars: one standard error, or"
+    caption += " the range over seeds. Hollow markers: N:M sparsity. Sizes are packed, at 16 bits per weight or the"
+    caption += " bits of the grid."
+    for column in (cost.column, query.quality):
+        if lacking := found[column].isna().sum():
+            caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
+    return widgets.show_chart(
+        CHART,
+        partial(tradeoff.tradeoff, found, dense, cost, quality, query.budget),
+        caption,
+        found.drop(columns=["key", "keys", "spread", "value"]).rename(columns={"times_dense": "perplexity_ratio"}),
+        file=chosen.file("trade-off"),
+        pivots=_pivots(found, cost, quality),
+        alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
+        on_select=open_point,
+    )
+
+
+@shared
+def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
+    """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
+    given = pd.Series(amounts_of(found), found.index, dtype=object)
+    kinds = [given.map(lambda amount, kind=kind: isinstance(amount, kind)).astype(bool) for kind in (Bits, Factor)]
+    name, pivots, dense = quality.column, [], points.is_dense(found)
+    for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
+        order, known = points.amounts(part), part[part[name].notna()]
+        good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
+        paid = part.assign(value=part[cost.column]).dropna(subset="value")
+        pivots += [
+            Pivot(quality.title, good, "amount_label", True, order=order)
+            if quality.lower
+            else Pivot(quality.title, in_percent(good), "amount_label", False, form=".1f", order=order),
+            Pivot(cost.title, paid, "amount_label", True, group="series_label", order=order),  # without a best value
+        ]
+    return pivots
+
+
+@shared  # the stored answers change only with the rows of the same variants
+def _tests_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Return paired differences to the best variant within the budget, by key; None if the best has none.
+
+    They are of the quality in `rows`, for the first `COMPARED` variants, with Holm's correction over these.
+    """
+    fitting = answers(found[found["fits"]]).head(COMPARED)
+    if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # several seeds have no single partner
+        return None
+    first = found["key"].iloc[0]
+    pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers_of(rows))
+    pairs = pairs[pairs["dataset"].eq(MEAN) | pairs["metric"].eq("perplexity")]
+    return None if pairs.empty else pairs.set_index("key")
+
+
+@shared
+def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table of variants within the budget, or nearest to it, and the keys of its rows."""
+    rows = answers(found)
+    keys = tuple(rows["key"])
+    stored = data.results(keys)
+    footprints = [stored[key].footprint if key in stored else None for key in keys]
+    return ranking.ranking(rows, query.budget, query.cost.column, footprints, tests), keys
+
+
+def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> Item:
+    table, keys = _rows(found, query, tests)
+    fit = found["fits"].any()
+    st.header("Variants within the budget" if fit else "Nearest variants outside the budget", anchor=False)
+
+    caption = f"{chosen.model}, numbered as on the chart; select a row to open its details."
+    caption += (
+        " First the Pareto front and the best of each family."
+        if fit
+        else " Nearest first: ordered by the largest excess as a share of its limit."
+    )
+    if tests is not None:
+        caption += f" Compared with the first: {query.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
+        caption += f" correction over the first {COMPARED}."
+    caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
+
+    return widgets.show_table(
+        *(TABLE, table, caption, ranking.FORMATS),
+        file=chosen.file("budget"),
+        widths=ranking.WIDTHS,
+        on_select=lambda row: open_point(keys[row]),
+    )

@@ -1,0 +1,88 @@
+"""Data of Explore's curve view, computed once for all sessions: points, differences and captions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from core.analysis.differences import adjust_together
+from core.analysis.few import few_words
+from core.data.texts import called
+from dashboard.charts import curve
+from dashboard.charts.frames import paired, points
+from dashboard.charts.frames.comparison import comparison
+from dashboard.explore.accuracy import Scored, score
+from dashboard.explore.compare import differences_to_dense
+from dashboard.exports.pivots import of_means
+from dashboard.shared.pickers import Chosen
+from dashboard.sharing import shared
+
+
+class Shown(NamedTuple):
+    """The data of all charts."""
+
+    chosen: Chosen
+    dense: pd.DataFrame  # the dense model's point
+    points: pd.DataFrame  # every point of the chosen methods
+    highlighted: pd.DataFrame  # points of the highlighted series
+    show_context: bool  # whether charts show the other series in grey
+    perplexities: pd.DataFrame  # paired differences to dense of the highlighted series
+    scored: Scored
+
+
+class Described(NamedTuple):
+    """The data of a chart or table, and its texts."""
+
+    drawn: pd.DataFrame
+    caption: str
+    table: pd.DataFrame  # for exports
+    alt: str = ""
+
+
+@shared  # the stored answers change only with the rows of the same variants
+def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names: list[str], others: bool) -> Shown:
+    """Return the data of the charts with these series highlighted."""
+    highlighted = found[found["series_label"].isin(names)]
+    differences = differences_to_dense(chosen.measured, names)
+    return Shown(chosen, dense, found, highlighted, others, differences, score(chosen, names))
+
+
+@shared
+def curve_data(shown: Shown) -> Described:
+    """Return the points of the curve with their hover texts, and the chart's caption, export and alternative text."""
+    chosen, highlighted = shown.chosen, shown.highlighted
+    protocol = chosen.measured["protocol"].iloc[0]
+    caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.data_caption}"
+    caption += curve.explained(highlighted, shown.dense)
+    best = highlighted.iloc[int(highlighted["value"].argmin())]
+    alt = f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of "
+    lowest = f"{best['series_label']}, {best['amount_label']} ({best['value']:.4g})"
+    alt += f"{', '.join(series_of(highlighted))}. Lowest: {lowest}."
+    drawn = paired.of_curve(shown.perplexities, shown.points if shown.show_context else highlighted)
+    return Described(drawn, caption, points.with_dense(shown.dense, highlighted), alt)
+
+
+@shared
+def series_of(rows: pd.DataFrame) -> list[str]:
+    """Return the names of the points' series in row order."""
+    return list(rows["series_label"].unique())
+
+
+@shared
+def points_data(shown: Shown) -> Described:
+    """Return the table of all points, with the mean accuracies for its export."""
+    accuracies = adjust_together(paired.of_shown(shown.scored.mean_differences, shown.highlighted))
+    table = comparison(shown.highlighted, shown.scored.means, shown.dense, shown.perplexities, accuracies)
+    protocol = shown.chosen.measured["protocol"].iloc[0]
+    caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.data_caption}"
+    caption += " Every point of the curve, compared with dense."
+    if shown.perplexities["unpaired_reason"].isna().any() or accuracies["unpaired_reason"].isna().any():
+        caption += " Intervals are of paired differences on the same windows or documents, without adjustment."
+        caption += " Better and worse: at 5 %, by paired tests with Holm's correction over all points of the column."
+    samples = pd.concat([shown.perplexities, accuracies])
+    caption = f"{caption} {few_words(zip(samples['dataset'], samples['n'], strict=True))}".rstrip()
+    means = shown.scored.means[
+        shown.scored.means["series_label"].isin([*shown.dense["series_label"], *shown.highlighted["series_label"]])
+    ]
+    return Described(table, caption, of_means(means))

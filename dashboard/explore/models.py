@@ -1,0 +1,163 @@
+"""Comparison of several models on Explore: perplexities relative to each model's own dense perplexity."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.texts import called
+from dashboard import data
+from dashboard.charts import multiples
+from dashboard.charts.elements.figures import RATIO, Axis
+from dashboard.charts.frames import choices, points
+from dashboard.charts.frames.answer import on_each
+from dashboard.exports.files import Item
+from dashboard.exports.names import export_name
+from dashboard.exports.pivots import Pivot
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND
+from dashboard.shared.pickers import AGAINST, MODELS, Chosen
+from dashboard.sharing import shared
+
+MOST = 3  # models of the first view
+AXES = {"pruning ratio": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
+
+
+def pick_against() -> Axis:
+    """Show the field of the x axis, which decides the methods with a place on the chart."""
+    name = st.segmented_control(
+        "Against",
+        list(AXES),
+        default=next(iter(AXES)),
+        required=True,
+        key=AGAINST,
+        help="Only the packed-size axis has quantised models and factored embeddings.",
+        **BOUND,
+    )
+    return AXES[name]
+
+
+def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
+    """Compare the chosen model with others that have perplexities on the same text and window length."""
+    if chosen.measured.empty:
+        st.info("This model has no perplexity yet. Choose another model or text in the sidebar.")
+        return []
+    corpus, window, axis = str(chosen.corpus), int(chosen.measured["window"].iloc[0]), chosen.axis
+    frames = {model: choices.shown(data.frame(model), chosen.methods) for model in models}
+    frames[chosen.model] = chosen.measured
+    comparable = {model: multiples.comparable_rows(frames[model], corpus, window, axis) for model in models}
+    points_of = {model: _placed(multiples.multiples(rows), axis) for model, rows in comparable.items() if len(rows)}
+    there = {model: found for model, found in points_of.items() if len(found)}
+    picked = _pick_models(chosen.model, list(there), corpus, window)
+    if not picked:
+        return []
+    found = _together([there[model] for model in picked])
+    shown = _of(found, _pick_series(found))
+    steps = points.amounts(shown)
+    if not steps:
+        st.info("Choose at least one series with a known amount.")
+        return []
+    means = _together([multiples.minus_dense(data.frame(model)) for model in picked])
+    on = shown.groupby("amount_label")["model"].nunique()
+    first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
+    at = None
+    if axis == multiples.SIZE:
+        at = st.segmented_control(
+            points.amount_title(steps), steps, default=first, required=True, key="explore_size_at", **BOUND
+        )
+        shown = points.rows_at(shown, at)
+    st.markdown(on_each(at or first, shown))
+    content = f"multiples-at-{at}" if at else "multiples"
+    return _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+
+
+@shared
+def _placed(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
+    """Return the points with a value on an axis."""
+    return rows.dropna(subset=axis.column)
+
+
+@shared
+def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    return pd.concat(tables, ignore_index=True)
+
+
+@shared
+def _of(rows: pd.DataFrame, series: list[str]) -> pd.DataFrame:
+    return rows[rows["of"].isin(series)]
+
+
+def _chart_and_table(
+    shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, file: str
+) -> list[Item]:
+    """Show the points against amounts, or against model sizes if all are `at` one amount."""
+    draw = partial(multiples.by_size, shown) if at else partial(multiples.by_amount, shown, axis)
+    caption = (
+        f"Perplexity on {called(corpus)} divided by that of the same model before compression. Each model has its "
+    )
+    caption += "own protocol; its curve shows protocol and errors. Published numbers are unchanged."
+    best = shown.iloc[int(shown["value"].argmin())]
+    chart = widgets.show_chart(
+        "explore_multiples",
+        partial(draw, corpus=corpus),
+        f"Amount: {at}. {caption}" if at else caption,
+        multiples.exported(shown),
+        file=file,
+        pivots=[
+            Pivot(
+                f"Times dense, {called(corpus)}",
+                shown,
+                "amount_label",
+                True,
+                group="model",
+                order=points.amounts(shown),
+            )
+        ],
+        alt="Perplexity as a multiple of dense, a line for each series and model. "
+        f"Lowest: {best['series_label']}, {best['amount_label']} ({best['value']:.3g}).",
+    )
+    caption += " Accuracy: the mean of seven tasks minus the dense model's, in points."
+    table = multiples.table(shown, means)
+    return [chart, widgets.show_table("explore_models", table, caption, multiples.FORMATS, file=f"{file}-table")]
+
+
+def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:
+    """Show the field of the models; preselect the sidebar's and others with own results, or else published ones."""
+    if model not in there:
+        st.info(
+            f"No compressed {model} fits this chart. Choose other methods or another text in the sidebar, or another "
+            "axis above."
+        )
+        return []
+    others = [one for one in there if one != model]
+    measured = [one for one in others if one in data.models()]
+    chosen = st.pills(
+        "Models",
+        [model, *others],
+        selection_mode="multi",
+        default=[model, *(measured or others)[: MOST - 1]],
+        key=MODELS,
+        help=f"Models with dense and compressed perplexities on {called(corpus)} in windows of {window} tokens.",
+        **BOUND,
+    )
+    if not chosen:
+        st.info("Choose at least one model.")
+    return [one for one in (model, *others) if one in chosen]
+
+
+def _pick_series(found: pd.DataFrame) -> list[str]:
+    """Show the field of the highlighted series, those of most models first."""
+    models = found.groupby("of", sort=False)["model"].nunique()
+    there = list(models.sort_values(ascending=False, kind="stable").index)
+    chosen = st.pills(
+        "Series",
+        there,
+        selection_mode="multi",
+        default=multiples.default_series(found),
+        key="explore_multiples_shown",
+        help="Chosen series are named, coloured, tabulated and exported.",
+        **BOUND,
+    )
+    return [name for name in there if name in chosen]

@@ -1,0 +1,100 @@
+"""Offers to run the missing points of a chart, with time estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import streamlit as st
+
+from core.cache import hub
+from core.data import files
+from core.data.texts import BY_ID, called
+from core.errors import UserError
+from core.notation.formatting import format_duration
+from core.request.complete import complete
+from core.request.estimate import estimate_left
+from core.specs import Dtype, Perplexity, RunSpec, Task, TextWindows
+from dashboard import data
+
+
+@dataclass(frozen=True)
+class MissingRuns:
+    """The runs of missing points."""
+
+    specs: tuple[RunSpec, ...]
+    seconds: float
+    error: str | None = None  # why this machine cannot run them
+
+
+@st.cache_data(max_entries=16, ttl=300, show_spinner=False)
+def offer(
+    model: str,
+    chains: Sequence[str],
+    calibration: str | None,
+    train: str | None,
+    perplexity: Sequence[str] = (),
+    tasks: Sequence[str] = (),
+    scoring: Dtype | None = None,
+    stamp: Hashable = (),
+) -> MissingRuns:
+    """Build the runs of chains and their measurements, given in the notation of the command line."""
+    try:
+        specs = tuple(
+            complete(
+                data.model_to_run(model),
+                chain,
+                calibration=TextWindows.parse(calibration) if calibration else None,
+                train=TextWindows.parse(train) if train else None,
+                perplexity=[Perplexity.parse(text) for text in perplexity],
+                tasks=[Task.parse(text) for text in tasks],
+                scoring=scoring,
+            )
+            for chain in chains
+        )
+        for spec in specs:
+            _check_texts(spec)
+        return MissingRuns(specs, estimate_left(specs, data.store()).seconds)
+    except UserError as error:
+        return MissingRuns((), 0.0, str(error))
+
+
+def _check_texts(spec: RunSpec) -> None:
+    """Raise `UserError` for a text that is neither on this machine nor available for download."""
+    names = [stage.calibration.corpus for stage in spec.variant.stages if stage.calibration]
+    for name in (*names, *(wanted.corpus for wanted in spec.perplexity)):
+        corpus = BY_ID.get(name)
+        if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):
+            raise UserError(
+                f"{called(corpus.id)} is not on this machine and cannot be downloaded; choose another text in the "
+                "sidebar."
+            )
+
+
+def show_offer(key: str, found: MissingRuns, label: str) -> None:
+    """Show the button that queues the runs, with its time estimate, or the reason that prevents them."""
+    if found.error:
+        st.caption(f"This machine cannot run the missing points: {found.error}")
+        return
+    active = [job.spec for job in data.active_jobs()]
+    queued = [spec for spec in found.specs if spec in active]
+    new = [spec for spec in found.specs if spec not in active]
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if queued:
+            st.caption(f":material/hourglass_top: {len(queued)} of them queued or running")
+            st.page_link("run/view.py", label="Show progress", icon=":material/play_circle:")
+        if new:
+            share = found.seconds * len(new) / len(found.specs)
+            st.button(
+                f"{label.format(len(new))} ({format_duration(share)})",
+                key=key,
+                icon=":material/add_chart:",
+                on_click=_queue,
+                args=(new,),
+            )
+
+
+def _queue(specs: list[RunSpec]) -> None:
+    for spec in specs:
+        data.queue().submit(spec)
+    st.toast(f"Queued {len(specs)} {'run' if len(specs) == 1 else 'runs'}; results appear here.")

@@ -1,0 +1,91 @@
+"""Layer sensitivity of a variant: the stored result, or the button that measures it."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.errors import UserError
+from core.models.facts import load_shape
+from core.models.sources import identify_again
+from core.notation.formatting import format_duration
+from core.request.complete import default_text
+from core.request.estimate import estimate_left
+from core.request.sensitivity import build_scan, scan_method
+from core.request.stages import variant_spec
+from core.results import Result
+from core.specs import RunSpec, ScanUnit
+from dashboard import data
+from dashboard.charts import sensitivity
+from dashboard.charts.elements import figures
+from dashboard.charts.elements.style import Theme
+from dashboard.exports.files import Item
+from dashboard.shared import widgets
+
+UNITS: dict[ScanUnit, str] = {"block": "Blocks", "linear": "Linear layers"}
+
+
+def show_scan(result: Result, name: str, file: str) -> list[Item]:
+    """Show the layer sensitivity of a variant; `name` is its name in captions and `file` the name of the exports."""
+    found = sensitivity.scans(result)
+    if not found:
+        return []
+    by = next(iter(found))
+    if len(found) > 1:
+        by = st.segmented_control(
+            "Sensitivity of",
+            list(found),
+            default=by,
+            required=True,
+            format_func=UNITS.__getitem__,
+            key="explore_scanned",
+        )
+    rows, method = found[by], result.variant.method
+    caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
+    caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
+    caption += "a lower ratio. Bars: 95 % intervals of the differences by window."
+
+    def draw(theme: Theme) -> go.Figure:
+        if by == "block":
+            return sensitivity.by_block(rows, method, theme)
+        return figures.layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")
+
+    return [
+        widgets.show_chart(
+            "explore_scan", draw, caption, rows.drop(columns="text"), alt=f"Layer sensitivity by {by}", file=file
+        )
+    ]
+
+
+def offer_scan(result: Result) -> None:
+    """Show the form that queues a measurement of layer sensitivity, if the variant allows it."""
+    variant = result.variant
+    if variant.is_external or scan_method(variant.stages) is None:
+        return
+    with st.popover("Measure layer sensitivity", icon=":material/stacked_line_chart:"):
+        st.caption("The perplexity of the dense model with a single block or layer compressed.")
+        by = st.segmented_control(
+            "Compress one at a time",
+            list(UNITS),
+            default="block",
+            required=True,
+            format_func=UNITS.__getitem__,
+            key=f"explore_scan_by_{variant.key[:8]}",
+        )
+        try:
+            spec = _spec(result, by)
+            took = format_duration(estimate_left([spec], data.store()).seconds)
+        except UserError as error:
+            st.warning(str(error))
+            return
+        if spec in [job.spec for job in data.active_jobs()]:
+            st.caption(":material/hourglass_top: Queued or running; the Run page shows its progress.")
+        elif st.button(f"Measure ({took})", type="primary", key="explore_scan_start"):
+            data.queue().submit(spec)
+            st.toast("Queued; the Run page shows its progress. The result appears here.")
+
+
+def _spec(result: Result, by: ScanUnit) -> RunSpec:
+    variant = variant_spec(result.variant)
+    text = default_text(False, load_shape(identify_again(variant.model, variant.revision)))
+    return RunSpec(variant=variant, scan=build_scan(variant.stages, by, text, 0))

@@ -1,0 +1,238 @@
+"""Explore page: quality and size of a model's variants at every amount of compression."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.texts import called
+from dashboard import data
+from dashboard.charts import curve
+from dashboard.charts.elements import figures
+from dashboard.charts.frames import points
+from dashboard.charts.frames.comparison import FORMATS, WIDTHS
+from dashboard.explore import details
+from dashboard.explore.accuracy import score, show_accuracy
+from dashboard.explore.answer import show_answer
+from dashboard.explore.budget import show_tradeoff
+from dashboard.explore.compare import significance_of_best
+from dashboard.explore.curve_data import (
+    Shown,
+    curve_data,
+    points_data,
+    series_of,
+    shown_series,
+)
+from dashboard.explore.fewshot import show_shots
+from dashboard.explore.missing import offer_points
+from dashboard.explore.models import pick_against, show_models
+from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot
+from dashboard.shared import stories, widgets
+from dashboard.shared.binding import BOUND, arrive
+from dashboard.shared.glossary import terms
+from dashboard.shared.pickers import Chosen, pick, pick_model, rename_values
+from dashboard.shared.series import pick_series
+from dashboard.shared.terms import show_download_hint
+
+CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
+AT = "explore_at"  # key of the chosen amount
+SIDE = 500  # minimum width in px of two charts in a row
+
+
+def show_curve(shown: Shown) -> list[Item]:
+    """Show the perplexity curve; it does not depend on the chosen amount, so that the browser need not redraw it."""
+    chosen = shown.chosen
+    if shown.highlighted[chosen.axis.column].isna().all():
+        st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
+        return []
+    drawn, caption, table, alt = curve_data(shown)
+    names = series_of(shown.highlighted)
+    item = widgets.show_chart(
+        "explore_curve",
+        partial(curve.perplexity_curve, drawn, shown.dense, chosen.axis, corpus=str(chosen.corpus), bright=names),
+        caption,
+        table.drop(columns=["key", "spread"]),
+        file=chosen.file("perplexity"),
+        pivots=[perplexities_of(shown)],
+        alt=alt,
+        on_select=lambda key: clicked(key, shown.points),
+    )
+    return [item]
+
+
+def perplexities_of(shown: Shown) -> Pivot:
+    """Return the perplexities in the layout of papers: method by amount."""
+    rows, order = points.with_dense(shown.dense, shown.highlighted), points.amounts(shown.highlighted)
+    test = significance_of_best(shown.chosen.measured)
+    return Pivot(
+        f"Perplexity on {called(str(shown.chosen.corpus))}",
+        rows,
+        "amount_label",
+        True,
+        order=order,
+        is_distinguishable=test,
+    )
+
+
+def clicked(key: str, found: pd.DataFrame) -> None:
+    """Choose the amount of a clicked point, and open its details."""
+    details.open_point(key)
+    where = found.loc[found["key"] == key, "amount_label"]
+    if len(where):
+        st.session_state[AT] = where.iloc[0]
+
+
+def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
+    """Show the accuracies of methods without a perplexity in `found`, such as imported ones."""
+    scored = chosen.scores[~points.is_dense(chosen.scores)]
+    if scored.empty:
+        return []
+    steps = points.amounts(scored) or [points.UNKNOWN_AMOUNT]
+    at = pick_amount(steps, steps[-1])
+    names = list(scored["series_label"].unique())
+    return show_accuracy(chosen, found, score(chosen, names), at, names, False)
+
+
+def pick_amount(steps: list[str], start: str) -> str:
+    """Show the field of the amounts if there are several, and return the chosen one."""
+    if len(steps) < 2:
+        return start
+    title = points.amount_title(steps)
+    return st.segmented_control(title, steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+
+
+def all_points(shown: Shown) -> Item:
+    """Show a table of every point of the curve, with paired differences to the dense model."""
+    explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
+    st.header("All points", anchor=False, help=f"Select a row to open its details.\n\n{explained}")
+    table, caption, means, _ = points_data(shown)
+    accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "amount_label", False, form=".1f")
+    return widgets.show_table(
+        "explore_points",
+        table,
+        caption,
+        FORMATS,
+        file=shown.chosen.file("points"),
+        pivots=[perplexities_of(shown), *([accuracy] if len(means) else [])],
+        widths=WIDTHS,
+        on_select=lambda row: details.open_point(table.index[row]),
+    )
+
+
+@st.fragment
+def charts(shown: Shown, items: list[Item]) -> None:
+    """Show the answer and both charts at the chosen amount, and store their exports in `items`.
+
+    Only these depend on the amount, hence the fragment.
+    """
+    steps = points.amounts(shown.highlighted)
+    start = points.first_amount(steps)
+    above = st.container()
+    with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
+        with grid.cell():
+            drawn = show_curve(shown)  # first, because the browser takes longest to draw it
+            at = pick_amount(steps, start)
+            every = points.with_dense(shown.dense, shown.points)
+            addresses = details.pick_point(every)
+        with grid.cell():
+            names = series_of(shown.highlighted)
+            accuracy = show_accuracy(shown.chosen, shown.points, shown.scored, at, names, shown.show_context)
+    items[:] = [*drawn, *accuracy]
+    with above:
+        here = points.rows_at(shown.highlighted, at)
+        show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
+    details.show_details(every, addresses)
+
+
+def page() -> None:
+    """Show the page."""
+    arrive("explore_")
+    rename_values()
+    st.title("Explore", anchor=False)
+    measured = data.models()
+    if not measured:
+        st.info("There are no results yet. Run the default model first.")
+        st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+        return
+    stories.show_first()
+    models = [*measured, *(model for model in data.printed_models() if model not in measured)]
+    above = st.container()
+    mode = st.segmented_control(
+        "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
+    )
+    if mode == FEW_SHOT:
+        model = pick_model(models)
+        with above:
+            show_download_hint(model)
+        if shown := show_shots(model):
+            widgets.export_page("slimscope-fewshot", lambda: shown)
+        with above:
+            widgets.show_skipped(data.unread(model))
+        refresh_when_done()
+        return
+    axis = None if mode == CURVE else pick_against() if mode == MODELS else figures.RATIO
+    chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
+    frame = data.frame(chosen.model)
+    with above:
+        show_download_hint(chosen.model)
+        skipped = st.container()
+    if mode == CURVE:
+        show_curves(chosen)
+    elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):
+        name = "tradeoff" if mode == TRADE_OFF else "models"
+        widgets.export_page(f"slimscope-{name}", lambda: items)
+    with skipped:  # last, because the charts read samples and add warnings
+        widgets.show_skipped(data.unread(chosen.model))
+    refresh_when_done()
+
+
+def show_curves(chosen: Chosen) -> None:
+    """Show the curve view of the chosen methods."""
+    measured = chosen.measured
+    dense, found = points.split_points(measured)
+    if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
+        st.info("Choose at least one method in the sidebar.")
+        return
+    if found.empty:
+        if scored := show_scores(chosen, found):
+            widgets.export_page("slimscope-explore", lambda: scored)
+        st.info("These methods have no perplexity yet. Run one, or choose another model or text in the sidebar.")
+        if len(measured):
+            offer_points(chosen, dense, found, [])
+        return
+    above = st.container()
+    names, others = pick_series(found)
+    if not names:
+        above.info("Choose at least one series.")
+        return
+    items: list[Item] = []  # filled by the fragment, for the export of the page
+    with above:
+        with st.skeleton(SIDE):  # the first run reads the answers of every document
+            shown = shown_series(chosen, dense, found, names, others)
+        charts(shown, items)
+    offer_points(chosen, dense, found, names)
+    table = all_points(shown)
+    widgets.export_page("slimscope-explore", lambda: [*items, table])
+
+
+def refresh_when_done() -> None:
+    """Check every two seconds for new results while jobs are active, and show them."""
+    if not data.active_jobs():
+        return
+    stamp, jobs = data.stamp(), {job.id for job in data.active_jobs()}
+
+    @st.fragment(run_every=2)
+    def watch() -> None:
+        ended = not jobs <= {job.id for job in data.active_jobs()}
+        if ended:
+            data.show_now()
+        if ended or data.stamp() != stamp:
+            st.rerun()
+
+    watch()
+
+
+page()

@@ -1,0 +1,1 @@
+"""The Published page."""

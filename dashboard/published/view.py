@@ -1,0 +1,233 @@
+"""Published page: tables of the papers and comparable results measured here; each chart has a single protocol."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.data.texts import called
+from dashboard import data
+from dashboard.charts import curve, dots, papers
+from dashboard.charts.elements import figures
+from dashboard.charts.frames import points
+from dashboard.charts.frames.zeroshot import in_percent
+from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
+from dashboard.exports.pivots import Pivot
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND
+from dashboard.shared.glossary import terms
+
+PARAMETERS = figures.Axis("ratio", "Pruning ratio (parameters)", percent=True)
+TUNING = {"as pruned": (False,), "after LoRA tuning": (True,), "both": (False, True)}
+SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
+
+
+def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
+    """Show perplexity by model on one text."""
+    corpus = st.segmented_control(
+        "Text",
+        list(dict.fromkeys(rows["dataset"])),
+        default="wikitext2",
+        format_func=called,
+        key="published_text",
+        required=True,
+        **BOUND,
+    )
+    rows = papers.on_text(rows, corpus)
+    shown = papers.by_model(rows)
+    models = list(dict.fromkeys(rows["model"]))
+    caption = f"Perplexity on {papers.protocol(rows)}. Amounts are of the block weights. {cited(table)}"
+    pivots = [Pivot(f"Perplexity on {called(corpus)}", shown, "model", True, group="ratio_kind")]
+    file = export_name(table.title, corpus, "perplexity")
+    chart = widgets.show_chart(
+        "published_sizes",
+        partial(figures.perplexity_by_model, shown, models, corpus=corpus),
+        caption,
+        shown,
+        file=file,
+        pivots=pivots,
+        alt=f"Perplexity on {called(corpus)} by model, a line for each method",
+    )
+    wide = papers.wide(rows, "model")
+    printed = widgets.show_table(
+        "published_sizes_table", wide, caption, {}, file=f"{file}-table", pivots=pivots, captioned=False
+    )
+    return [chart, printed, *ours(rows, corpus, (False,))]
+
+
+def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
+    """Show accuracy by task."""
+    shown = papers.by_task(rows)
+    order = list(dict.fromkeys(shown["task"]))
+    amount = f" Pruning ratio: {rows['removed'].iloc[-1]}." if table.by == "ratio" else ""
+    caption = f"{papers.protocol(rows)}.{amount} Dotted: chance. {cited(table)}"
+    chart = widgets.show_chart(
+        key,
+        partial(dots.accuracy_dots, shown, order=order),
+        caption,
+        shown[["series_label", "dataset", "metric", "value"]],
+        file=export_name(table.title, "accuracy"),
+        pivots=[accuracies_of(shown)],
+        alt="Zero-shot accuracy per task, a marker for each method",
+    )
+    return [chart]
+
+
+def accuracies_of(shown: pd.DataFrame) -> Pivot:
+    """Return accuracies in the layout of papers: method by task, with the best of each amount."""
+    return Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="amount_label")
+
+
+def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
+    """Show perplexity by ratio, then accuracy at one ratio, before or after fine-tuning."""
+    with st.container(horizontal=True):
+        tuned = st.segmented_control(
+            "Weights",
+            list(TUNING),
+            default="as pruned",
+            key="published_tuned",
+            required=True,
+            **BOUND,
+        )
+        corpus = st.segmented_control(
+            "Text",
+            ["wikitext2", "ptb-valid"],
+            default="wikitext2",
+            format_func=called,
+            key="published_corpus",
+            required=True,
+            **BOUND,
+        )
+        steps = [step for step in dict.fromkeys(rows["removed"]) if step != "0 %"]
+        step = steps[0]
+        if len(steps) > 1:
+            step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", required=True, **BOUND)
+    state = "as pruned, with arrows to after LoRA tuning" if tuned == "both" else tuned
+    mine = papers.with_tuning(rows, TUNING[tuned])
+    read = papers.on_text(mine, corpus)
+    found, dense = papers.by_ratio(read)
+    model = rows["model"].iloc[0]
+    drawn = widgets.show_chart(
+        "published_ratios",
+        partial(curve.perplexity_curve, found, dense, PARAMETERS, corpus=corpus),
+        f"{model}, {state}; perplexity on {papers.protocol(read)}. {cited(table)}",
+        found[["series_label", "ratio", "value"]],
+        file=export_name(table.title, corpus, "perplexity"),
+        pivots=[Pivot(f"Perplexity on {called(corpus)}", pd.concat([dense, found]), "amount_label", True)],
+        alt=f"Perplexity of {model} by pruning ratio, a line for each method",
+    )
+    scored = papers.accuracies_at(mine, step)
+    items = [drawn, *tasks(scored, table, "published_tasks")]
+    caption = (
+        f"{model}: perplexity in windows of {int(read['window'].iloc[0])} tokens, accuracy in percent. {cited(table)}"
+    )
+    file = export_name(table.title, "table")
+    items.append(widgets.show_table("published_table", papers.wide(rows, "dataset"), caption, SHARES, file=file))
+    return items + ours(read, corpus, TUNING[tuned])
+
+
+def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[Item]:
+    """Show the results of the printed methods measured here, on the same text and window length.
+
+    They have a separate chart because their model differs.
+    """
+    begin_ours()
+    read, window = data.rows("perplexity", [corpus]), printed["window"].iloc[0]
+    wanted = {name + ("+lora" if state else "") for name in printed["name"] for state in tuned}
+    rows = papers.measured_curve(read, window, wanted)
+    if rows.empty:
+        st.caption(f"These methods have no own results on {called(corpus)} in windows of {int(window)} tokens yet.")
+        return []
+    model = rows["model"].iloc[0]
+    dense, found = points.split_points(rows)
+    both = points.with_dense(dense, found)
+    caption = (
+        f"Measured by Slimscope on {model}, not on the paper's model: compare the shapes of the curves, not the "
+        f"numbers. {called(corpus)}: {rows['protocol'].iloc[0]}.{curve.explained(found, dense)}"
+    )
+    return [
+        widgets.show_chart(
+            "published_ours",
+            partial(curve.perplexity_curve, found, dense, figures.RATIO, corpus=corpus),
+            caption,
+            found[["series_label", "amount_label", "value", "low", "high", "seeds"]],
+            file=export_name(model_part(model), corpus, "perplexity-as-published"),
+            pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "amount_label", True, order=points.amounts(found))],
+            alt=f"Perplexity of {model} on {called(corpus)} as measured here",
+        )
+    ]
+
+
+def begin_ours() -> None:
+    """Show the heading of the results measured here."""
+    st.header("Measured here", anchor=False)
+    st.caption("Results of Slimscope only; Explore shows imported results.")
+
+
+def ours_by_task(printed: pd.DataFrame) -> list[Item]:
+    """Show the accuracies measured here on the printed tasks at the printed amounts."""
+    begin_ours()
+    rows = papers.measured(data.rows("acc", tuple(papers.tasks_here(printed))), printed)
+    if rows.empty:
+        st.caption("These methods have no own results on these tasks yet.")
+        return []
+    shown = papers.by_task(rows)
+    order = list(dict.fromkeys(shown["task"]))
+    caption = f"Measured by Slimscope on {rows['model'].iloc[0]}, accuracy: {rows['protocol'].iloc[0]}. The model "
+    caption += "differs from the paper's: compare the order of the methods, not the numbers. Dotted: chance."
+    if (printed["dataset"] == "storycloze").any():
+        caption += " StoryCloze is not freely available and therefore not measured."
+    return [
+        widgets.show_chart(
+            "published_ours_by_task",
+            partial(dots.accuracy_dots, shown, order=order),
+            caption,
+            shown[["series_label", "dataset", "metric", "value"]],
+            file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
+            pivots=[accuracies_of(shown)],
+            alt="Zero-shot accuracy per task as measured here, a marker for each method",
+        )
+    ]
+
+
+def cited(table: papers.Table) -> str:
+    """Return the citation of a table."""
+    return f"{table.citation} ({', '.join(table.tables)})."
+
+
+def page() -> None:
+    """Show the page."""
+    st.title("Published", anchor=False, help=terms(("perplexity", "window", "zero-shot accuracy")))
+    st.markdown("Results as published. Each chart has a single protocol, which its caption describes.")
+    frame = data.published()
+    widgets.show_skipped(frame.attrs["warnings"])
+    tables = {table.title: table for table in papers.TABLES if len(papers.rows_of(frame, table))}
+    if not tables:
+        st.info("The folder cached_results/published has no tables of papers.")
+        return
+    table = tables[st.selectbox("Table", list(tables), key="published_table_name", **BOUND)]
+    rows = papers.rows_of(frame, table)
+    st.markdown(f"[{table.citation}]({rows['url'].iloc[0]})")
+    if table.by == "model":
+        items = sizes(rows, table)
+    elif table.by == "ratio":
+        items = ratios(rows, table)
+    else:
+        items = tasks(rows, table, "published_zeroshot")
+        printed = widgets.show_table(
+            "published_zeroshot_table",
+            papers.wide(rows, "dataset"),
+            items[0].caption,
+            SHARES,
+            file=f"{items[0].name}-table",
+            pivots=items[0].pivots,
+            captioned=False,
+        )
+        items += [printed, *ours_by_task(rows)]
+    widgets.export_page("slimscope-published", lambda: items)
+
+
+page()

@@ -1,0 +1,1 @@
+"""The Run page: its view, its forms and its jobs."""

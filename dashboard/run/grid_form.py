@@ -1,0 +1,155 @@
+"""The form of a grid: chains x amounts x seeds, expanded like a sweep on the command line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from core.amount import Amount, Bits, Factor, Ratio
+from core.errors import UserError
+from core.methods.terms import Reads
+from core.notation.chain import StageRequest, parse
+from core.registry import get_stage
+from core.request.resolve import data_requirement_of, parse_seed, seeded
+from core.request.stages import check_ratio
+from dashboard.run.card import PATTERNS
+from dashboard.shared.binding import HELD
+from dashboard.shared.form_errors import FormErrors
+
+CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
+PREFILLED = "run_chains_prefilled"  # chains that the form itself entered
+RATIOS = tuple(f"{place / 10:g}" for place in range(1, 10))
+FIRST_AMOUNTS = ["0.3", "0.5", "0.7"]
+MOST_RUNS = 200  # of one grid
+
+
+class Series(NamedTuple):
+    """The chains and amounts of a grid."""
+
+    chains: tuple[str, ...]
+    amounts: tuple[Amount, ...]
+    stages: tuple[StageRequest, ...]  # of all valid chains
+    box: DeltaGenerator  # container for errors of the chains
+
+    @property
+    def reads(self) -> set[Reads]:
+        """The data requirements of stages without an own text."""
+        return {_reads(stage) for stage in self.stages if stage.text is None}
+
+    @property
+    def uses_seed(self) -> bool:
+        """Whether a stage depends on the seeds of the grid."""
+        return any(stage.seed is None and _seeded(stage) for stage in self.stages)
+
+
+def opened(chain: str) -> str:
+    """Return a chain with its last amount removed; unchanged if it has none or is invalid."""
+    try:
+        stages = parse(chain)
+    except UserError:
+        return chain
+    last = next((stage for stage in reversed(stages) if stage.amount), None)
+    if last is None:
+        return chain
+    place = last.amount_place
+    return chain[:place] + re.sub(r"^[^+,\s]*", "", chain[place:])
+
+
+def prefill(present: str) -> None:
+    """Copy the chain of the single run into the grid's field, unless the user entered another."""
+    state = st.session_state
+    if state.get(CHAINS, "") in ("", state.get(PREFILLED)):
+        state[CHAINS] = state[PREFILLED] = opened(present)
+
+
+def series_input(present: str, mistakes: FormErrors) -> Series:
+    """Show the fields of chains and amounts; `present` is the chain of the single run."""
+    usual = opened(present)
+    text = st.text_area(
+        "Chains, one per line",
+        key=CHAINS,
+        placeholder=usual,
+        height=100,
+        help="Chains in the notation of the command line; an open amount, as in `wanda@+adaprune`, takes each amount "
+        f"below, and an empty field means `{usual}`.",
+        **HELD,
+    )
+    chains = tuple(dict.fromkeys(line.strip() for line in (text or usual).splitlines() if line.strip()))
+    stages: list[StageRequest] = []
+    box = st.container()
+    with box, mistakes.catch():
+        for chain in chains:
+            stages += parse(chain)
+    open_ones = [stage for stage in stages if stage.open]
+    amounts = _amounts(mistakes, _fixed(open_ones)) if open_ones else ()
+    return Series(chains, amounts, tuple(stages), box)
+
+
+def _fixed(stages: Sequence[StageRequest]) -> list[str]:
+    """Return the bits and factors that any of the stages offers."""
+    methods = [get_stage(stage.name) for stage in stages]
+    bits = sorted({bits for method in methods for bits in method.bit_choices})
+    factors = sorted({factor for method in methods for factor in method.factor_choices})
+    return [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
+
+
+def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
+    chosen = st.multiselect(
+        "Amounts",
+        [*RATIOS, *PATTERNS, *fixed],
+        default=FIRST_AMOUNTS,
+        key=AMOUNTS,
+        accept_new_options=True,
+        help="Pruning ratio (0.35), N:M (2:4), bits per weight (4bit) or factor (2x).",
+        **HELD,
+    )
+    with mistakes.catch():
+        if not chosen:
+            raise UserError("A chain has an open amount; choose at least one amount, such as 0.5 or 2:4.")
+        amounts = tuple(Amount.parse(text.strip()) for text in chosen)
+        for amount in amounts:
+            if isinstance(amount, Ratio):
+                check_ratio(amount.value)
+        return amounts
+    return ()
+
+
+def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
+    """Show the field of the grid's seeds."""
+    chosen = st.multiselect(
+        "Seeds",
+        [str(seed) for seed in range(5)],
+        default=["0"],
+        key=SEEDS,
+        accept_new_options=True,
+        help="Each seed resamples the data; deterministic methods run once.",
+        **HELD,
+    )
+    with mistakes.catch():
+        if not chosen:
+            raise UserError("The grid has no seed; choose at least one, such as 0.")
+        return tuple(map(parse_seed, chosen))
+    return ()
+
+
+def several(names: Sequence[str]) -> str:
+    """Return the first name and the number of the others."""
+    return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
+
+
+def _seeded(stage: StageRequest) -> bool:
+    try:
+        return seeded(stage)
+    except UserError:  # as in `_reads`
+        return False
+
+
+def _reads(stage: StageRequest) -> Reads:
+    try:
+        return data_requirement_of(stage)
+    except UserError:  # the parameters conflict, which the resolution of the chain reports
+        return "nothing"

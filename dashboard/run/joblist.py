@@ -1,0 +1,339 @@
+"""The jobs of this machine: progress of running jobs, errors of failed ones, links to the points of finished ones.
+
+The running job, or else the one that ended last, has its own place. Below it are the queued jobs and, folded, the ended
+ones.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal
+
+import streamlit as st
+from sqlalchemy import URL
+from streamlit.delta_generator import DeltaGenerator
+
+from core.errors import UserError
+from core.jobs.countdown import Countdown, left_words, queue_left
+from core.jobs.here import lacking_here
+from core.jobs.queue import Job, UnreadableJob
+from core.jobs.supervisor import FETCH_SECONDS
+from core.models.facts import load_shape
+from core.models.sources import identify_again
+from core.notation.achieved import describe_gap
+from core.notation.formatting import variant_name
+from core.request.estimate import estimate_left
+from core.shipping.formats import type_words, usual_words
+from core.shipping.saving import saved_words
+from core.specs import ModelId, RunSpec
+from dashboard import data
+from dashboard.charts.frames import naming
+from dashboard.shared.binding import ALONE
+from dashboard.shared.literal import literal
+
+SHOWN = 12  # queued jobs, and ended jobs
+ENDED = "run_ended"  # key of the expander of ended jobs
+STATES = {  # icon and word; a running job has a progress bar instead
+    "running": (":material/autorenew:", ""),
+    "done": (":material/check_circle:", "done"),
+    "failed": (":material/error:", "failed"),
+    "cancelled": (":material/cancel:", "cancelled"),
+}
+STAGES = {
+    "waiting": "Waiting for another run on this machine",
+    "load": "Loading the model",
+    "download": "Downloading",
+    "convert": "Converting the model, once",
+    "observe": "Collecting statistics of the calibration data",
+    "gradients": "Computing gradients",
+    "scan": "Measuring layer sensitivity",
+    "compress": "Compressing",
+    "answers": "Generating the teacher's answers",
+    "train": "Training",
+    "perplexity": "Measuring perplexity",
+    "requests": "Preparing the tasks",
+    "prompts": "Writing the few-shot prompts",
+    "tasks": "Scoring the tasks",
+    "latency": "Measuring latency",
+    "keep": "Caching the model for later runs",
+    "save": "Saving the model",
+    "prove": "Verifying the export",
+}
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _countdown(url: URL, job_id: int, attempt: int, _spec: RunSpec) -> Countdown:
+    """Return the countdown of a running job, shared by all sessions."""
+    try:
+        return Countdown(estimate_left([_spec], data.store()).stages)
+    except UserError:  # its model or text is missing, which the job reports
+        return Countdown()
+
+
+def time_left(job: Job, now: float) -> float | None:
+    """Return the remaining seconds of the current stage; None if unknown."""
+    countdown = _countdown(data.store().url, job.id, job.attempts, job.spec)
+    countdown.update(job.stage, job.done, job.total, now, job.stage_started if job.stage else job.started)
+    return countdown.seconds_left(now)
+
+
+def all_left(active: Sequence[Job], now: float) -> float | None:
+    """Return the remaining seconds of all active jobs; None without jobs or without an estimate."""
+    running = [job for job in active if job.state == "running"]
+    whole, own = _expected(active), _expected(running)
+    if not whole:
+        return None
+    since = min((job.started or now for job in running), default=now)
+    stage = sum(time_left(job, now) or 0.0 for job in running)
+    return queue_left(own, now - since, stage, max(0.0, whole - own))
+
+
+def _expected(jobs: Sequence[Job]) -> float:
+    """Return the estimated seconds of jobs, computed again only if the set of jobs changes."""
+    ordered = sorted(jobs, key=lambda job: job.id)
+    return _seconds(data.store().url, tuple(job.id for job in ordered), [job.spec for job in ordered])
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _seconds(url: URL, ids: tuple[int, ...], _specs: Sequence[RunSpec]) -> float:
+    models = {(spec.variant.model, spec.variant.revision) for spec in _specs}
+    here = {model for model in models if _is_here(*model)}
+    specs = [spec for spec in _specs if (spec.variant.model, spec.variant.revision) in here]
+    try:
+        return estimate_left(specs, data.store()).seconds
+    except UserError:  # a text or a method is missing, which the job reports
+        return 0.0
+
+
+def _is_here(model: str, revision: str) -> bool:
+    try:
+        load_shape(identify_again(model, revision))
+    except UserError:
+        return False
+    return True
+
+
+def explore_link(spec: RunSpec) -> None:
+    """Show a link to a run's point on Explore."""
+    st.page_link(
+        "explore/view.py",
+        label="Show on Explore",
+        icon=":material/show_chart:",
+        query_params={ALONE: "true", **naming.link(data.frame(data.called(spec.variant)), spec)},
+    )
+
+
+def _ids() -> list[int]:
+    return [job.id for job in data.active_jobs()]
+
+
+def _models(jobs: Sequence[Job]) -> list[ModelId]:
+    """Return the models of jobs, which may have no results yet."""
+    return [job.spec.variant.model_id for job in jobs]
+
+
+def show_current() -> None:
+    """Show the running job, or else the one that ended last; refresh every second while a job is active."""
+    active = sorted(_ids())
+
+    @st.fragment(run_every=1 if active else None)
+    def renewed() -> None:
+        job, others = _current(), _models(data.active_jobs())
+        with _replaced("run_shown_job", job and (job.id, job.state, job.cancel)):
+            if job is None:
+                st.caption("No job is running. Jobs continue after you close this page.")
+            else:
+                with st.container(key=f"run_job_{job.id}", gap="small"):
+                    _show(job, others)
+        if sorted(_ids()) != active:
+            data.show_now()
+            st.rerun()  # the whole page, whose estimate and refresh interval depend on the active jobs
+
+    renewed()
+
+
+def _replaced(key: str, shown: object) -> DeltaGenerator:
+    """Return a container whose previous content disappears at once if `shown` differs from the last run.
+
+    Streamlit removes outdated elements, such as a cancel button, only at the end of a script run. Two containers
+    alternate instead: each change uses the other one and empties the previous one.
+    """
+    before, second = st.session_state.get(key, (shown, False))
+    second ^= before != shown
+    st.session_state[key] = shown, second
+    places = [st.empty if place != second else st.container for place in (False, True)]
+    shown_place: DeltaGenerator = [place() for place in places][second]
+    return shown_place
+
+
+def _current() -> Job | None:
+    running = [job for job in data.active_jobs() if job.state == "running"]
+    return next(iter(running or data.queue().ended(1)), None)
+
+
+def show_queue() -> None:
+    """Show the queued jobs in order and the ended jobs, folded; refresh every second while a job is active."""
+    active = bool(data.active_jobs())
+
+    @st.fragment(run_every=1 if active else None)
+    def renewed() -> None:
+        jobs = data.active_jobs()
+        waiting = [job for job in jobs if job.state == "queued"]
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.header("Queue", anchor=False)
+            if jobs:
+                st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
+        if problem := data.queue().problem:
+            st.error(literal(problem))
+        counts = f"{len(waiting)} {'job' if len(waiting) == 1 else 'jobs'} queued" if waiting else "No job is queued"
+        parts = [counts, left_words(all_left(jobs, jobs[0].read) if jobs else None)]
+        st.caption(" · ".join(part for part in parts if part))
+        with _replaced("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
+            for place, job in enumerate(waiting[:SHOWN]):
+                _show_waiting(job, place, len(waiting), _models(jobs))
+        if len(waiting) > SHOWN:
+            st.caption(f"{len(waiting) - SHOWN} more jobs are queued.")
+        for lost in data.queue().unreadable(SHOWN):
+            with st.container(border=True, key=f"run_job_{lost.id}"):
+                _show_unreadable(lost)
+        _show_ended(_models(jobs))
+
+    renewed()
+
+
+def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId]) -> None:
+    with _row(key=f"run_waits_{job.id}", gap="xsmall"):
+        st.markdown(f"{place + 1}. {_name(job, others)}", width="stretch")
+        _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
+        _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
+        _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
+    if job.host not in (None, socket.gethostname()) and (reason := _lacking(job.spec.model_dump_json())):
+        st.caption(literal(f"Waiting for machine {job.host}: {reason}."))
+    _show_saved(job)
+
+
+@st.cache_data(max_entries=1000, ttl=FETCH_SECONDS, show_spinner=False)
+def _lacking(spec: str) -> str | None:
+    return lacking_here(RunSpec.model_validate_json(spec))
+
+
+def _show_saved(job: Job) -> None:
+    """Show the folder of a job that exports its model."""
+    if job.spec.save:
+        form = type_words(job.spec)
+        planned = f"Exports to {job.spec.save} as {form}"
+        done = job.state == "done"
+        st.caption(literal(saved_words(job.spec.save, form, usual_words(job.spec)) if done else planned))
+
+
+def _icon(
+    label: str, icon: str, job: Job, disabled: bool, act: Callable[..., None], args: tuple[Hashable, ...]
+) -> None:
+    key = f"run_waits_{label}_{job.id}"  # differs from the key of the running job's button
+    st.button(
+        "", key=key, icon=f":material/{icon}:", type="tertiary", help=label, disabled=disabled, on_click=act, args=args
+    )
+
+
+def _show_ended(others: Sequence[ModelId]) -> None:
+    """Show the jobs that ended last, except the one of `show_current`."""
+    current = _current()
+    ended = [job for job in data.queue().ended(SHOWN + 1) if current is None or job.id != current.id][:SHOWN]
+    if not ended:
+        return
+    failed = sum(job.state == "failed" for job in ended)
+    label = "Ended jobs" + (f", {failed} failed" if failed else "")
+    folded = st.expander(label, key=ENDED, on_change="rerun")
+    if folded.open:  # each job reads its log file
+        with folded:
+            for job in ended:
+                with st.container(border=True, key=f"run_job_{job.id}", gap="small"):
+                    _show(job, others)
+
+
+def _name(job: Job, others: Sequence[ModelId]) -> str:
+    """Return the name of a job's variant; `others` are models whose display names must differ."""
+    return literal(variant_name(job.spec.variant, data.called(job.spec.variant, *others)))
+
+
+def _show(job: Job, others: Sequence[ModelId]) -> None:
+    icon, state = STATES[job.state]
+    if job.active and job.cancel:
+        state = "stopping"
+    name = f"{icon} **{_name(job, others)}**"
+    with _row():
+        st.markdown(f"{name} · {state}" if state else name, width="stretch")
+        if job.active:
+            _actions(job)
+    if job.state == "running":
+        share = job.done / job.total if job.total else 0.0
+        doing = STAGES.get(job.stage, job.stage.capitalize() or "Starting")
+        parts = [doing, "" if job.stage == "waiting" else job.detail, left_words(time_left(job, job.read))]
+        st.progress(min(share, 1.0), " · ".join(part for part in parts if part))
+    if job.state != "failed":
+        _show_saved(job)
+    if job.state == "failed":
+        st.error(job.error or "The job recorded no error message; see its log.")
+    if job.state == "done" and (result := data.result(job.spec.variant.key)) and (gap := describe_gap(result)):
+        st.caption(gap)
+    if not job.active:
+        with st.container(horizontal=True, vertical_alignment="center"):
+            _actions(job)
+
+
+def _row(key: str | None = None, gap: Literal["small", "xsmall"] = "small") -> DeltaGenerator:
+    """Return a row whose text shrinks before its buttons."""
+    return st.container(horizontal=True, vertical_alignment="center", wrap=False, key=key, gap=gap)
+
+
+def _show_unreadable(job: UnreadableJob) -> None:
+    st.text(job.reason)
+    if job.active:
+        _button("Cancel", job, data.queue().cancel)
+    else:
+        _button("Remove", job, data.queue().delete)
+
+
+def _actions(job: Job) -> None:
+    queue = data.queue()
+    if job.state == "done":
+        explore_link(job.spec)
+    if job.active and not job.cancel:
+        _button("Cancel", job, queue.cancel)
+    if job.state == "cancelled" and _cut_short(job):
+        _button("Evaluate the partly trained model", job, queue.retry)
+        _button("Resume training", job, queue.resume)
+    elif job.state in ("failed", "cancelled"):
+        _button("Try again", job, queue.retry)
+    if not job.active:
+        _button("Remove", job, queue.delete)
+    if job.started:
+        with st.popover("Show log", key=f"run_log_{job.id}"):
+            st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
+
+
+def _cut_short(job: Job) -> bool:
+    """Return whether a cancelled training stored its best weights as the variant."""
+    result = data.result(job.spec.variant.key)
+    return result is not None and result.variant.cut_short
+
+
+def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object]) -> None:
+    st.button(label, key=f"run_{action.__name__}_{job.id}", on_click=_act, args=(action, job.id))
+
+
+def _act(action: Callable[[int], object], job_id: int) -> None:
+    try:
+        action(job_id)
+    except UserError as error:
+        st.toast(str(error))
+
+
+def _move(job_id: int, later: bool) -> None:
+    _act(lambda moved: data.queue().move(moved, later), job_id)
+
+
+def _cancel_all() -> None:
+    count = data.queue().cancel_all()
+    st.toast(f"Cancelled {count} {'job' if count == 1 else 'jobs'}.")

@@ -1,0 +1,105 @@
+"""The card that estimates the runs of the form and queues them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.errors import UserError
+from core.notation.formatting import format_duration, variant_name
+from core.request.baseline import keys_of, remaining_run
+from core.request.estimate import Estimate, cached_stages, estimate_left
+from core.specs import RunSpec
+from dashboard import data
+from dashboard.run.joblist import explore_link
+from dashboard.shared.literal import literal
+
+MESSAGE = "run_told"  # session key of the message to show after the rerun
+
+
+class RunRequest(NamedTuple):
+    """The runs of the form, or the reason that there are none."""
+
+    specs: Sequence[RunSpec] = ()  # in queue order
+    name: str = ""  # of all of them
+    problem: str | None = None  # an error that no field shows
+    where: str = "Correct the marked fields."  # points to the field that shows the error
+    grid: bool = False
+
+
+def show_start(wanted: RunRequest) -> None:
+    """Show the estimate of the runs, or the link to their results, and the button that queues the new ones."""
+    if message := st.session_state.pop(MESSAGE, None):
+        st.toast(message, icon=":material/playlist_add_check:")
+    active = [job.spec for job in data.active_jobs() if not job.cancel]
+    stored = data.results(keys_of(wanted.specs))
+    unmeasured = [spec for spec in wanted.specs if remaining_run(spec, stored)]
+    new = [spec for spec in unmeasured if spec not in active]
+    with st.container(horizontal=True, vertical_alignment="center", wrap=False):
+        # Not a callback, which would miss a value typed just before the click.
+        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not new, key="run_start")
+        if wanted.specs:
+            st.markdown(_headline(wanted, unmeasured, new), width="stretch")
+    if wanted.problem:
+        st.error(wanted.problem)
+    elif not wanted.specs:
+        st.caption(wanted.where)
+    for sentence in _more(wanted, unmeasured, new):
+        st.caption(sentence)
+    if wanted.specs and not unmeasured:
+        explore_link(wanted.specs[-1])
+    if pressed and new:
+        data.queue().submit_all(new)
+        st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
+        st.rerun()
+
+
+def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:
+    if wanted.grid:
+        return f"{len(new)} runs of {wanted.name}"
+    variant = new[0].variant
+    return variant_name(variant, data.called(variant))
+
+
+def _headline(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> str:
+    """Return the time and memory of the new runs, or the reason that there are none."""
+    if not unmeasured:
+        return "All results are stored already."
+    if not new:
+        return "All runs without results are in the queue." if wanted.grid else "This run is in the queue."
+    expected = _estimate(new)
+    if expected is None:
+        return "No time estimate is available."
+    return f"Takes **{format_duration(expected.seconds)}** and {expected.bytes / 1e9:.1f} GB of memory"
+
+
+def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:
+    try:
+        return estimate_left(specs, data.store())
+    except UserError:
+        return None
+
+
+def _more(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> list[str]:
+    """Return further information on the runs."""
+    if wanted.grid and wanted.specs:
+        counts = {
+            "already measured": len(wanted.specs) - len(unmeasured),
+            "in the queue": len(unmeasured) - len(new),
+            "to start": len(new),
+        }
+        states = "; ".join(f"{number} {state}" for state, number in counts.items() if number)
+        return [f"{len(wanted.specs)} runs including the dense model: {states}."]
+    if not new:
+        return []
+    (spec,), notes = new, []
+    parts = remaining_run(spec, data.results(keys_of(new)))
+    if parts[-1].variant != spec.variant:
+        notes.append("The run also measures the dense model under the same protocol.")
+    if data.result(spec.variant.key):
+        notes.append("This variant has results: the run measures only the missing numbers.")
+    if cached := cached_stages(spec.variant):
+        notes.append(f"The run starts from a cached variant with {cached} of {len(spec.variant.stages)} stages.")
+    return [" ".join(notes)] if notes else []

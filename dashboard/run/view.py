@@ -1,0 +1,146 @@
+"""Run page: compress a model by a chain of stages and measure it, or run a grid of chains."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from core.errors import UserError
+from core.request.complete import check_device, complete
+from core.request.resolve import MOST_SEED
+from core.request.sweeps import Grid, count, expand_grid
+from core.specs import DTYPES
+from dashboard.run.chain_form import Chain, chain_input, present_chain
+from dashboard.run.grid_form import MOST_RUNS, Series, prefill, seeds_input, series_input, several
+from dashboard.run.imports import show_imports
+from dashboard.run.joblist import show_current, show_queue
+from dashboard.run.layout import card, group, two_sides
+from dashboard.run.measuring import measuring_inputs
+from dashboard.run.model_field import model_input
+from dashboard.run.start import RunRequest, show_start
+from dashboard.shared import texts
+from dashboard.shared.binding import HELD
+from dashboard.shared.form_errors import FormErrors
+
+ONE, GRID = "One run", "Grid"
+MODE = "run_mode"
+
+
+class FormInput(NamedTuple):
+    """The values of the form."""
+
+    model: str
+    what: Chain | Series
+    seeds: tuple[int, ...]
+    # Any: each argument has a type of its own
+    common: dict[str, Any]  # arguments of `complete` and `expand_grid`: texts, measurements, precision, device, name
+
+
+def form() -> RunRequest:
+    """Show the form and return its runs; none if a field is wrong or waits for a permission."""
+    mistakes = FormErrors()
+    with group("Model and compression"):
+        model = model_input(mistakes)
+        mode = st.segmented_control(
+            "Runs", [ONE, GRID], default=ONE, required=True, key=MODE, on_change=_switched, **HELD
+        )
+        chains = series_input(present_chain(), mistakes) if mode == GRID else chain_input()
+    if isinstance(chains, Chain) and not chains.readable:
+        mistakes.found = True  # the field shows the error
+    with group("Data"):
+        purposes = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
+        read = {
+            name: texts.text_input(purpose, model.shape, mistakes)
+            for reads, purpose, name in purposes
+            if reads in chains.reads
+        }
+        seeds = _seeds(chains, mistakes)
+        if not (read or chains.uses_seed):
+            st.caption("This chain needs no data and no seed.")
+    with group("Measurements"):
+        measured = dict(measuring_inputs(model.shape, mistakes)) if model.reads_text else {}
+    advanced = _advanced(mistakes)
+    if mistakes.found:
+        return RunRequest(grid=mode == GRID)
+    if mistakes.waits:
+        return RunRequest(where="Confirm in the form that Slimscope may read the linked files.", grid=mode == GRID)
+    values = FormInput(model.name, chains, seeds, {**read, **measured, **advanced, "name": model.given})
+    return _grid(values, chains) if isinstance(chains, Series) else _one(values, chains)
+
+
+def _switched() -> None:
+    if st.session_state[MODE] == GRID:
+        prefill(present_chain())
+
+
+def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
+    if not chains.uses_seed:
+        return (0,)
+    if isinstance(chains, Series):
+        return seeds_input(mistakes)
+    help = "Fixes the sampling of data and the randomness of training."
+    return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=help, **HELD),)
+
+
+def _advanced(mistakes: FormErrors) -> dict[str, str]:
+    """Show the fields that rarely change, unfolded if one is wrong."""
+    try:
+        check_device(st.session_state.get("run_device", "cpu") or "")
+    except UserError:
+        wrong = True
+    else:
+        wrong = False
+    with st.expander("Advanced: precision, device", expanded=wrong):
+        dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
+        device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
+        with mistakes.catch():
+            check_device(device or "")
+    return {"dtype": dtype, "device": device}
+
+
+def _one(values: FormInput, chain: Chain) -> RunRequest:
+    try:
+        return RunRequest([complete(values.model, chain.text, seed=values.seeds[0], **values.common)])
+    except UserError as error:
+        blamed = chain.blame(error)
+        if blamed is None:
+            return RunRequest(problem=str(error))
+        return RunRequest(where=f"Correct stage {blamed + 1} of the chain; its card shows the error.")
+
+
+def _grid(values: FormInput, series: Series) -> RunRequest:
+    grid = Grid(
+        models=(values.model,),
+        chains=series.chains,
+        amounts=series.amounts,
+        seeds=values.seeds,
+    )
+    runs = count(grid)
+    if runs > MOST_RUNS:
+        problem = f"The grid has {runs:,} runs; the maximum is {MOST_RUNS}. Remove chains, amounts or seeds."
+        return RunRequest(problem=problem, grid=True)
+    try:
+        specs, _ = expand_grid(grid, **values.common)
+    except UserError as error:
+        series.box.error(str(error))
+        return RunRequest(where="Correct the chains; their field shows the error.", grid=True)
+    return RunRequest(specs, several(series.chains), grid=True)
+
+
+def page() -> None:
+    """Show the page."""
+    st.title("Run", anchor=False)
+    st.markdown("Compress a model on this machine and measure its quality, size and speed.")
+    left, right = two_sides()
+    with left:
+        wanted = form()
+    with right:
+        with card():
+            show_start(wanted)
+            show_current()
+        show_queue()
+    show_imports()
+
+
+page()

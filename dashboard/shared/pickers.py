@@ -1,0 +1,289 @@
+"""The fields in Explore's sidebar, whose values are in the address."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.frame import format_precision
+from core.registry import METHODS
+from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
+from core.specs import DTYPES, PUBLISHED, Perplexity
+from dashboard import data
+from dashboard.charts.elements import figures
+from dashboard.charts.frames import choices, points, zeroshot
+from dashboard.exports.names import export_name, model_part, text_part
+from dashboard.shared.binding import BOUND, HELD
+from dashboard.sharing import shared
+
+FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
+MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
+COST, AGAINST, PROMPT = "explore_cost", "explore_against", "explore_prompt_kind"  # keys
+OF_PAPERS = "First the models measured here, then those of published results."
+BY_SIZE, BY_BITS = "packed size", "bits per weight"
+AXES = dict(
+    zip(
+        (
+            *("pruning ratio", "share of the model removed", "parameters", BY_SIZE, BY_BITS),
+            *("prefill latency", "decode latency"),
+        ),
+        figures.AXES,
+        strict=True,
+    )
+)
+FORMER_AXES = {
+    "what was removed": "pruning ratio",
+    "ratio asked for": "pruning ratio",
+    "model share removed": "share of the model removed",
+    "parameters left": "parameters",
+    "time to read a token": "prefill latency",
+    "time to write a token": "decode latency",
+}
+
+
+class Documents(NamedTuple):
+    """The number of scored documents of each task, 0 for all, and the evaluation precision."""
+
+    limit: float
+    scoring: str
+
+    def __str__(self) -> str:
+        documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
+        return f"{documents} of each task, {format_precision(self.scoring)}"
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The choices in the sidebar and their rows of `core.analysis.frame.tidy`."""
+
+    model: str
+    methods: list[str]
+    corpus: str | None
+    protocol: str | None  # id of the perplexity protocol
+    calibration: str | None
+    training: str | None
+    axis: figures.Axis
+    measured: pd.DataFrame  # perplexities on the chosen corpus
+    documents: Documents
+    several_documents: bool  # whether the model has other documents too
+    scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
+
+    @property
+    def data_caption(self) -> str:
+        """The sentences of a caption on calibration and training data."""
+        calibration = f" Calibration data: {self.calibration}." if self.calibration else ""
+        return calibration + (f" Training data: {self.training}." if self.training else "")
+
+    @property
+    def text(self) -> str:
+        """The perplexity in the notation of the command line."""
+        return str(self._text)
+
+    def file(self, content: str) -> str:
+        """Return the name of an export file, without extension."""
+        text = None if self.measured.empty else self._text
+        read = [] if text is None else [text_part(text.corpus, text.window, text.windows, text.spread)]
+        return export_name(model_part(self.model), *read, content)
+
+    @property
+    def _text(self) -> Perplexity:
+        row = self.measured.iloc[0]
+        windows = None if pd.isna(row["windows"]) else int(row["windows"])
+        spread = bool(row["spread_windows"])
+        return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows, spread=spread)
+
+
+def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = None, scored: bool = True) -> Chosen:
+    """Show the fields of the sidebar and return the choices.
+
+    Args:
+        models: Display names to choose from.
+        by_method: Whether to choose methods and their data; otherwise the view shows every variant and has filters.
+        axis: Axis of the view; None shows a field.
+        scored: Whether the view shows accuracies and needs a choice of documents.
+    """
+    model = pick_model(models)
+    with st.sidebar:
+        rows = data.frame(model)
+        if (rows["origin"] == PUBLISHED).all():
+            st.caption("This model has published results only.")
+        others, below = st.container(), st.container()
+    with below:
+        axis = axis or _pick_axis()  # first, because it decides which methods have a curve
+    with others:
+        curved = choices.curved(rows, axis) if by_method else rows
+        methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
+        texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
+        text = st.selectbox(
+            "Perplexity on",
+            list(texts),
+            key=TEXT,
+            **BOUND,
+            help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
+        )
+        corpus, protocol = texts.get(text, (None, None))
+        shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
+        offered = None if by_method else 1  # the first is the default
+        calibration = _pick_text(
+            "Calibrated on",
+            choices.calibrations(shown, known)[:offered],
+            "explore_calibration",
+            "Calibration data: corpus, sequences x tokens.",
+        )
+        training = _pick_text(
+            "Trained on",
+            choices.trainings(shown, known)[:offered],
+            "explore_training",
+            "Training data: corpus, examples x tokens.",
+        )
+        documents, several, scores = _pick_documents(
+            choices.filter_by_text(choices.shown(curved, methods), calibration, training), scored
+        )
+    return Chosen(
+        model=model,
+        methods=methods,
+        corpus=corpus,
+        protocol=protocol,
+        calibration=calibration,
+        training=training,
+        axis=axis,
+        measured=choices.filter_by_text(shown, calibration, training),
+        documents=documents,
+        several_documents=several,
+        scores=scores,
+    )
+
+
+def pick_model(models: list[str]) -> str:
+    """Show the sidebar's field of the model and return the chosen one."""
+    default = data.model_named(DEFAULT_MODEL)
+    start = models.index(default) if default in models else 0
+    with st.sidebar:
+        model = st.selectbox("Model", models, index=start, key=MODEL, help=OF_PAPERS, **BOUND)
+    return model
+
+
+def rename_values() -> None:
+    """Replace values in the address by their current names: of models, and of links from version 0.2.0."""
+    renamings = {
+        MODEL: data.model_named,
+        MODELS: data.model_named,
+        TEXT: choices.current_text_name,
+        PROMPT: _current_prompt,
+        **dict.fromkeys((AXIS, COST, AGAINST), _current_axis),
+    }
+    for key, rename in renamings.items():
+        typed = st.query_params.get_all(key)
+        if typed != (meant := [rename(name) for name in typed]):
+            st.query_params[key] = meant
+            st.rerun()  # must precede the field, which reads the address once
+    for key in (MODEL, MODELS):
+        chosen = st.session_state.get(key)
+        if isinstance(chosen, str):
+            st.session_state[key] = data.model_named(chosen)
+        elif chosen:
+            st.session_state[key] = [data.model_named(name) for name in chosen]
+
+
+def _current_prompt(name: str) -> str:
+    return name.replace(" demonstration", " example")
+
+
+def _current_axis(name: str) -> str:
+    return FORMER_AXES.get(name, name)
+
+
+def _pick_methods(rows: pd.DataFrame) -> list[str]:
+    labels = {method.name: method.label for method in METHODS}
+    there = _methods_there(rows)
+    if not there:
+        return []
+    default = None if SHOWN in st.session_state else there
+    return st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
+
+
+def _pick_axis() -> figures.Axis:
+    name = st.selectbox(
+        "Compare by",
+        list(AXES),
+        key=AXIS,
+        **HELD,
+        help="To compare quantised with pruned models, choose packed size, bits per weight or latency.",
+    )
+    return AXES[name]
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _known(url: str, model: str, stamp: Hashable, here: str) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
+    """Return the texts to choose from, and the keys of variants with accuracies."""
+    rows = data.frame(model)
+    return choices.texts(rows, here), frozenset(zeroshot.scored(rows))
+
+
+def _methods_there(rows: pd.DataFrame) -> list[str]:
+    """Return the methods with results in the chosen families; the default is one family to limit the chart."""
+    there = _names_of_methods(rows)
+    found = [method for method in METHODS if method.takes_amount and method.name in there]
+    families = list(dict.fromkeys(method.family for method in found))
+    chosen = families
+
+    def show_all() -> None:
+        st.session_state[SHOWN] = [method.name for method in found if method.family in st.session_state[FAMILIES]]
+
+    if len(families) > 1:
+        chosen = st.pills(
+            "Families",
+            families,
+            selection_mode="multi",
+            default=families[:1],
+            format_func=str.capitalize,
+            key=FAMILIES,
+            on_change=show_all,
+            **HELD,
+        )
+    return [method.name for method in found if method.family in chosen]
+
+
+@shared
+def _names_of_methods(rows: pd.DataFrame) -> set[str]:
+    return set(rows["method"].unique())
+
+
+def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
+    """Show the field of the texts if there are several; the first is the default."""
+    if len(texts) < 2:
+        return next(iter(texts), None)
+    return st.selectbox(label, texts, key=key, help=help, **BOUND)
+
+
+def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.DataFrame]:
+    """Return the chosen documents, by default the most in fp32, whether there are others, and their rows."""
+    rows = zeroshot.scored_on(rows)
+    choices = _documents_of(rows)
+    scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
+    if ask and len(choices) > 1:
+        names = {str(one).capitalize(): one for one in choices}
+        help = "Documents of each task and evaluation precision; charts never mix different ones."
+        chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
+        scored = names.get(chosen, scored)
+    return scored, len(choices) > 1, _scored_on(rows, scored)
+
+
+@shared
+def _documents_of(rows: pd.DataFrame) -> list[Documents]:
+    """Return the documents of compressed variants, or else of all, sorted by number and precision, fp32 first."""
+    compressed = rows[~points.is_dense(rows)]
+    there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
+    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
+    return sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
+
+
+@shared
+def _scored_on(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
+    """Return the rows of `zeroshot.scored_on` on these documents, with one protocol per data set."""
+    return zeroshot.one_protocol(rows[(rows["limit"] == documents.limit) & (rows["scoring"] == documents.scoring)])

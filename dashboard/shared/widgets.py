@@ -1,0 +1,186 @@
+"""Elements that every page uses: charts and tables with their caption and Export menu."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+from plotly.basedatatypes import BaseFigure
+
+from dashboard.charts.elements.style import LIGHT, Properties, Theme, theme_named
+from dashboard.exports import files as exports
+from dashboard.exports.pivots import Pivot
+from dashboard.shared.export_menu import export_menu
+from dashboard.sharing import shared
+
+Draw = Callable[[Theme], go.Figure]
+FEW = 3  # warnings that are shown unfolded
+LONG = 240  # characters; a longer caption is folded after its first sentence
+PLAIN = 8  # bytes of a figure in memory per character of its JSON
+CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
+
+
+def page_theme() -> Theme:
+    """Return the visitor's theme."""
+    return theme_named(st.context.theme.type)
+
+
+def show_chart(
+    name: str,
+    draw: Draw,
+    caption: str,
+    table: pd.DataFrame,
+    alt: str,
+    *,
+    file: str,
+    pivots: Sequence[Pivot] = (),
+    on_select: Callable[[str], None] | None = None,
+) -> exports.Item:
+    """Show a chart with its caption and Export menu.
+
+    Args:
+        name: Key of the chart.
+        draw: Function that draws the figure in a theme.
+        caption: Caption of the page and of exports.
+        table: Data for exports.
+        alt: Alternative text.
+        file: Name of the exports, from `dashboard.exports.names`.
+        pivots: Tables in the layout of papers.
+        on_select: Callback with the key of a clicked point.
+    """
+
+    def clicked() -> None:
+        selected = st.session_state[name].selection.points
+        if on_select and selected and selected[0].get("customdata"):
+            on_select(selected[0]["customdata"][0])
+
+    st.plotly_chart(
+        _plain(draw, page_theme()),
+        key=name,
+        theme=None,
+        config=CONFIG,
+        alt=alt,
+        on_select=clicked if on_select else "ignore",
+        selection_mode="points",
+    )
+    item = exports.Chart(name=file, caption=caption, table=table, pivots=pivots, build=partial(draw, LIGHT))
+    _underneath(name, item)
+    return item
+
+
+class PlainFigure(BaseFigure):  # type: ignore[misc]  # plotly has no types
+    """A finished figure as plain data, which Streamlit sends without validating each property."""
+
+    def __init__(self, figure: go.Figure):
+        text = figure.to_json(validate=False)
+        self._plain: Properties = json.loads(text)
+        self._size = PLAIN * len(text)
+
+    @property
+    def size(self) -> int:
+        """The size in bytes."""
+        return self._size
+
+    def to_dict(self) -> Properties:
+        """Return the figure's JSON data."""
+        return self._plain
+
+
+@shared
+def _plain(draw: Draw, theme: Theme) -> PlainFigure:
+    return PlainFigure(_clickable(draw(theme)))
+
+
+def _clickable(figure: go.Figure) -> go.Figure:
+    """Make a click enlarge its point instead of fading all others, plotly's default."""
+    for trace in figure.data:
+        if trace.type == "scatter":
+            trace.selected = {"marker": {"size": 14}} if trace.customdata is not None else None
+            trace.unselected = {"marker": {"opacity": 1}, "textfont": {"color": trace.textfont.color}}
+    return figure
+
+
+def show_table(
+    name: str,
+    table: pd.DataFrame,
+    caption: str,
+    formats: dict[str, str],
+    *,
+    file: str,
+    pivots: Sequence[Pivot] = (),
+    captioned: bool = True,
+    widths: dict[str, int] | None = None,
+    on_select: Callable[[int], None] | None = None,
+) -> exports.Item:
+    """Show a table with its caption and Export menu.
+
+    Args:
+        name: Key of the table.
+        table: Rows to show.
+        caption: Caption of the page and of exports.
+        formats: printf formats of number columns.
+        file: Name of the exports.
+        pivots: Tables in the layout of papers.
+        captioned: Whether the page shows the caption; False if a chart above already does.
+        widths: Widths in px of text columns with many empty cells, which browsers make too narrow.
+        on_select: Callback with the index of a chosen row.
+    """
+    columns = {
+        column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
+    } | {column: st.column_config.TextColumn(width=width) for column, width in (widths or {}).items()}
+
+    def selected() -> None:
+        if on_select and (rows := st.session_state[name].selection.rows):
+            on_select(rows[0])
+
+    st.dataframe(
+        table,
+        hide_index=True,
+        column_config=columns,
+        alt=caption,
+        placeholder="–",
+        key=name,
+        on_select=selected if on_select else "ignore",
+        selection_mode="single-row",
+    )
+    item = exports.Item(name=file, caption=caption, table=table, pivots=pivots, formats=formats)
+    _underneath(name, item, captioned)
+    return item
+
+
+def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
+    """Show the caption and the Export menu; fold a long caption after its first sentence, the protocol."""
+    first, stop, rest = item.caption, "", ""
+    if len(first) > LONG:
+        first, stop, rest = item.caption.partition(". ")
+    if captioned:
+        st.caption(first + stop.strip())
+    with st.container(horizontal=True):
+        export_menu(name, item)
+        if captioned and rest:
+            with st.popover("Read the notes", icon=":material/info:", key=f"{name}_notes"):
+                st.caption(rest)
+
+
+def show_skipped(warnings: Sequence[str]) -> None:
+    """Show warnings of unreadable rows as plain text."""
+    if warnings:
+        with st.expander(f"{len(warnings)} unreadable", expanded=len(warnings) <= FEW, icon=":material/warning:"):
+            st.text("\n".join(warnings))
+
+
+def export_page(name: str, items: Callable[[], Sequence[exports.Item]]) -> None:
+    """Show the button that exports the page as a ZIP with figures of the largest width; a click calls `items`."""
+    st.download_button(
+        "Export everything on this page (ZIP)",
+        lambda: exports.bundle(items(), max(exports.WIDTHS.values())),
+        f"{name}.zip",
+        "application/zip",
+        key=f"{name}_zip",
+        on_click="ignore",
+        icon=":material/folder_zip:",
+    )

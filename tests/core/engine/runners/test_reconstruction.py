@@ -1,0 +1,175 @@
+"""AdaPrune after other stages: its references, with and without the cache."""
+
+import shutil
+
+import pytest
+import torch
+
+from core.amount import Amount, Ratio
+from core.context import Context
+from core.data.corpora import calibration_windows, identify_corpus
+from core.engine import variants
+from core.engine.dense import DenseWeights
+from core.engine.runners import by_linear
+from core.engine.variants import make_variant
+from core.models.parts.blocks import find_blocks
+from core.models.parts.reference import FILE
+from core.models.sources import identify, load_model, load_tokenizer
+from core.paths import cached_variant
+from core.progress import silent
+from core.registry import build_method as method_of
+from core.request.stages import build_stage
+from core.specs import TextWindows, VariantSpec
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+def chain(*names, model="./tiny"):
+    """Build the stages of these names; each amount exceeds the one before."""
+    source, corpus = identify(model), identify_corpus("text.txt").id
+    text = TextWindows(corpus=corpus, windows=16, window=24)
+    settings = {"lora": {"batch": 8, "epochs": 1, "rank": 2, "learning_rate": 0.01}, "svd": {}}
+    amounts = {"neuron-magnitude": 0.3, "slimllm": 0.3, "shortgpt": 0.5, "magnitude": 0.5, "sparsegpt": 0.7}
+    stages, removed = [], 0.0
+    for name in names:
+        ratio = amounts.get(name)
+        if ratio is not None:
+            ratio = removed = max(ratio, round(1 - 0.6 * (1 - removed), 6)) if removed else ratio
+        stages.append(build_stage(name, Amount.from_columns(ratio, None), settings.get(name, {}), text))
+    return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
+
+
+def made(spec, fresh=False):
+    return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", silent, fresh)
+
+
+def prefix(spec, count):
+    return spec.model_copy(update={"stages": spec.stages[:count]})
+
+
+@pytest.fixture
+def targets(monkeypatch):
+    """Return the reference of each linear, in order."""
+    updates = []
+
+    def noted(module, weight, dense, resolve=by_linear.resolve_reference):
+        wanted = resolve(module, weight, dense)
+        updates.append(wanted.clone())
+        return wanted
+
+    monkeypatch.setattr(by_linear, "resolve_reference", noted)
+    return updates
+
+
+def weights_of(model):
+    return [linear.weight for linear in find_blocks(model).all_linears()]
+
+
+def all_equal(found, expected):
+    return len(found) == len(expected) and all(torch.equal(*pair) for pair in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("earlier", [["magnitude"], ["magnitude", "adaprune"], ["magnitude", "adaprune", "sparsegpt"]])
+def test_masked_weights_are_reconstructed_to_the_dense_model(earlier, targets):
+    made(chain(*earlier))
+    targets.clear()
+    _, result = made(chain(*earlier, "adaprune"))
+    assert all_equal(targets, weights_of(load_model(identify("./tiny"))))
+    assert all(layer.error > 0 for layer in result.last_layers)
+
+
+def test_trained_weights_are_reconstructed_to_the_trained_model(targets):
+    learnt = weights_of(made(chain("magnitude", "lora"))[0])
+    model, result = made(chain("magnitude", "lora", "adaprune"))
+    assert all_equal(targets, learnt) and all_equal(weights_of(model), learnt)
+    assert all(layer.error == 0 for layer in result.last_layers)
+    targets.clear()
+    model, _ = made(chain("magnitude", "lora", "sparsegpt", "adaprune"))
+    assert all_equal(targets, learnt) and not all_equal(weights_of(model), learnt)
+
+
+@pytest.mark.parametrize("method", ["neuron-magnitude", "slimllm"])
+def test_sliced_weights_are_reconstructed_to_the_remaining_dense_weights(method, targets):
+    smaller = weights_of(made(chain(method))[0])
+    dense = weights_of(load_model(identify("./tiny")))
+    assert any(own.shape != whole.shape for own, whole in zip(smaller, dense, strict=True))
+    made(chain(method, "magnitude", "adaprune"))
+    assert all_equal(targets, smaller)
+
+
+def test_remaining_blocks_are_reconstructed_to_themselves(targets):
+    smaller = weights_of(made(chain("shortgpt"))[0])
+    dense = weights_of(load_model(identify("./tiny")))
+    assert len(smaller) == len(dense) / 2
+    made(chain("shortgpt", "magnitude", "adaprune"))
+    assert all_equal(targets, smaller)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["magnitude", "adaprune"],
+        ["sparsegpt", "adaprune", "magnitude", "adaprune"],
+        ["slimllm", "magnitude", "adaprune"],
+        ["magnitude", "lora", "sparsegpt", "adaprune"],
+        ["shortgpt", "magnitude", "adaprune"],
+        ["svd", "magnitude", "adaprune"],
+    ],
+    ids="+".join,
+)
+def test_a_cached_prefix_gives_the_same_as_a_full_run(names, monkeypatch):
+    spec = chain(*names) if "svd" not in names else with_svd(names)
+    through, result = made(spec, fresh=True)
+    shutil.rmtree(cached_variant(spec.key).parent)
+    for count in range(1, len(names)):
+        made(prefix(spec, count))
+    done = []
+    apply = variants.apply
+    monkeypatch.setattr(variants, "apply", lambda *given: done.append(given[1].stage.method) or apply(*given))
+    again, known = made(spec)
+    assert done == names[-1:]
+    ours, theirs = through.state_dict(), again.state_dict()
+    assert ours.keys() == theirs.keys() and all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert [layer.error for layer in known.layers] == [layer.error for layer in result.layers]
+
+
+def with_svd(names):
+    spec = chain(*(name for name in names if name != "svd"))
+    return spec.model_copy(update={"stages": (build_stage("svd", Ratio(0.2), settings={}), *spec.stages)})
+
+
+@pytest.mark.parametrize("damage", ["missing", "cut short"])
+def test_a_cached_variant_without_its_references_is_created_again(damage, monkeypatch):
+    spec = chain("magnitude", "adaprune")
+    file = cached_variant(prefix(spec, 1).key) / FILE
+    expected, _ = made(spec)
+    shutil.rmtree(cached_variant(spec.key))
+    assert file.is_file()
+    file.unlink() if damage == "missing" else file.write_bytes(file.read_bytes()[:5])
+    model, _ = made(spec)
+    assert all_equal(weights_of(model), weights_of(expected))
+    assert file.is_file()
+
+
+def test_the_dense_model_is_loaded_once_and_only_as_a_reference(monkeypatch):
+    loaded = []
+    load = load_model
+    monkeypatch.setattr("core.engine.dense.load_model", lambda *given, **more: loaded.append(1) or load(*given, **more))
+    made(chain("magnitude", "sparsegpt"))
+    assert not loaded
+    made(chain("magnitude", "adaprune"))
+    assert len(loaded) == 1
+    made(chain("magnitude", "lora", "adaprune"))  # its reference is the trained model
+    assert len(loaded) == 1
+
+
+def test_accessing_a_missing_dense_model_fails():
+    with pytest.raises(TypeError, match="no dense model"):
+        DenseWeights(Context(torch.device("cpu")), "float32").weight("any")
+
+
+def test_the_calibration_data_depend_on_the_seed():
+    spec = chain("magnitude", "adaprune")
+    stage = spec.stages[1]
+    assert method_of(stage).data_requirement == "calibration" and stage.seed == 0
+    assert len(calibration_windows(stage.calibration, load_tokenizer(identify("./tiny")), 0)) == 16

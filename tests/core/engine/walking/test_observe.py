@@ -1,0 +1,86 @@
+"""Observations of a dense model serve every ratio and do not change the result."""
+
+import pytest
+import torch
+
+from core.amount import Amount, Ratio
+from core.cache import observations as observed
+from core.engine.walking.observe import ModelStatistics
+from core.progress import silent
+from core.request.stages import build_stage
+from core.specs import TextWindows
+from tests.core.applied import compress
+from tests.core.tiny import tiny, windows
+
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def looks(monkeypatch):
+    """Return the methods that observed the model, in order."""
+    seen, look = [], ModelStatistics.tensors
+    monkeypatch.setattr(ModelStatistics, "tensors", lambda self: seen.append(self.method.name) or look(self))
+    return seen
+
+
+def shrunk(method, ratio, before, calibration=CALIBRATION, **settings):
+    model = tiny(num_hidden_layers=4)
+    compress(
+        model,
+        build_stage(method, Amount.from_columns(ratio, None), settings, calibration),
+        windows(),
+        "cpu",
+        silent,
+        before,
+    )
+    return model
+
+
+@pytest.mark.parametrize("method", ["llm-pruner", "loraprune", "hywia", "flap", "shortgpt", "slimllm"])
+def test_a_second_ratio_observes_nothing_and_gives_the_same_model(method, looks):
+    shrunk(method, 0.25, "dense")
+    assert looks == [method]
+    kept = shrunk(method, 0.5, "dense")
+    assert looks == [method]
+    fresh = shrunk(method, 0.5, None)
+    assert looks == [method, method]
+    for (name, ours), (_, theirs) in zip(kept.state_dict().items(), fresh.state_dict().items(), strict=True):
+        assert torch.equal(ours, theirs), name
+
+
+def test_observations_depend_on_model_text_and_kind_and_are_shared(looks):
+    shrunk("llm-pruner", 0.3, "dense", taylor="first")
+    shrunk("hywia", 0.3, "dense")  # needs the squares, too
+    assert looks == ["llm-pruner", "hywia"]
+    shrunk("llm-pruner", 0.3, "dense", taylor="mix")
+    shrunk("hywia", 0.3, "another model")
+    shrunk("llm-pruner", 0.3, "another model", taylor="first")
+    assert looks == ["llm-pruner", "hywia", "hywia"]
+    shrunk("hywia", 0.3, "dense", CALIBRATION.model_copy(update={"corpus": "another"}))
+    assert looks == ["llm-pruner", "hywia", "hywia", "hywia"]
+
+
+def test_a_damaged_file_is_observed_again(tmp_path, looks):
+    shrunk("shortgpt", 0.3, "dense")
+    (file,) = tmp_path.glob(f"observed/*/{observed.FILE}")
+    file.write_bytes(b"no tensors")
+    shrunk("shortgpt", 0.5, "dense")
+    assert looks == ["shortgpt", "shortgpt"]
+
+
+def test_spectra_of_other_layers_are_observed_again():
+    found = {}
+    for layers in ("0:2", "2:4"):
+        for before in ("dense", None):
+            model = tiny(num_hidden_layers=4)
+            stage = build_stage("svd-llm", Ratio(0.3), {"ranks": "global"}, CALIBRATION, 0, layers)
+            compress(model, stage, windows(), "cpu", silent, before)
+            found[layers, before] = model.state_dict()
+        kept, fresh = found[layers, "dense"], found[layers, None]
+        assert list(kept) == list(fresh) and all(torch.equal(kept[name], fresh[name]) for name in fresh)
+    assert list(found["0:2", None]) != list(found["2:4", None])

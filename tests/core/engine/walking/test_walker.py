@@ -1,0 +1,193 @@
+"""The block walker: on every architecture, its three modes agree with the model's own output."""
+
+import pytest
+import torch
+
+from core.amount import Amount
+from core.engine.walking import walk_modes
+from core.engine.walking.collector import Collector, add_gram
+from core.engine.walking.recorder import Recorder
+from core.engine.walking.walker import Walker
+from core.errors import CancelledError, UserError
+from core.models.parts.blocks import find_blocks, select
+from core.progress import silent
+from core.request.stages import build_stage
+from core.specs import TextWindows
+from tests.core.applied import compress
+from tests.core.tiny import ARCHITECTURES, tiny, windows
+
+CPU = torch.device("cpu")
+CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
+
+
+def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
+    return build_stage(
+        method, Amount.from_columns(None if pattern else ratio, pattern), settings, CALIBRATION, layers=layers
+    )
+
+
+def walked(name, form, batch=1, monkeypatch=None, **settings):
+    model = tiny(name)
+    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (form, batch))
+    reports = compress(model, stage(**settings), windows(), "cpu", silent)
+    return model, reports
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_blocks_run_one_by_one_give_the_model_s_output(name):
+    model = tiny(name)
+    Recorder(model, find_blocks(model), CPU).check(windows(1, 40))
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 0.0])
+def test_hidden_states_that_are_not_finite_or_all_zero_are_rejected(value):
+    model = tiny()
+    with torch.no_grad():
+        model.get_input_embeddings().weight.fill_(value)
+    with pytest.raises(UserError, match="contain NaN or infinity, or are all zero, in float32"):
+        compress(model, stage("wanda"), windows(), "cpu", silent)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_walking_forms_agree(name, monkeypatch):
+    reference, _ = walked(name, "batch", monkeypatch=monkeypatch)
+    for form, batch in (("micro", 1), ("micro", 3), ("spill", 2)):
+        model, _ = walked(name, form, batch, monkeypatch=monkeypatch)
+        for (key, mine), theirs in zip(model.state_dict().items(), reference.state_dict().values(), strict=True):
+            torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3, msg=f"{form} {key}")
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3"])
+def test_every_linear_sees_the_compressed_ones_before_it(name):
+    """Statistics equal those of each linear's inputs in the finished model."""
+    model, tokens = tiny(name), windows()
+    blocks = find_blocks(model)
+    seen = {}
+
+    def prune(linear, statistics, sample):
+        seen[linear.name] = statistics.gram.clone()
+        linear.set_weight(linear.weight * (linear.weight.abs() > 0.2))
+
+    Walker(model, blocks, tokens, lambda role: "gram", CPU).walk(list(blocks.all_linears()), prune)
+    inputs = {}
+    handles = [
+        linear.module.register_forward_pre_hook(lambda m, args, n=linear.name: inputs.__setitem__(n, args[0]))
+        for linear in blocks.all_linears()
+    ]
+    with torch.no_grad():
+        model(input_ids=tokens)
+    for handle in handles:
+        handle.remove()
+    assert set(seen) == set(inputs)
+    for linear, rows in inputs.items():
+        rows = rows.flatten(0, -2)
+        torch.testing.assert_close(seen[linear], rows.T @ rows, atol=1e-3, rtol=1e-3, msg=linear)
+
+
+def test_paper_form_collects_statistics_on_the_dense_block():
+    model, tokens = tiny(), windows()
+    blocks = find_blocks(model)
+    dense_inputs, seen = {}, {}
+    handles = [
+        linear.module.register_forward_pre_hook(lambda m, args, n=linear.name: dense_inputs.__setitem__(n, args[0]))
+        for linear in blocks.linears(0)
+    ]
+    with torch.no_grad():
+        model(input_ids=tokens)
+    for handle in handles:
+        handle.remove()
+
+    def prune(linear, statistics, sample):
+        seen[linear.name] = statistics.gram.clone()
+        linear.set_weight(linear.weight * 0.5)
+
+    Walker(model, blocks, tokens, lambda role: "gram", CPU, true_sequential=False).walk(
+        list(blocks.all_linears()), prune
+    )
+    for linear in blocks.linears(0):
+        rows = dense_inputs[linear.name].flatten(0, -2)
+        torch.testing.assert_close(seen[linear.name], rows.T @ rows, atol=1e-3, rtol=1e-3)
+    assert len(seen) == 14
+
+
+def test_linears_that_share_an_input_share_one_statistic():
+    model = tiny()
+    blocks = find_blocks(model)
+    statistics = {}
+    Walker(model, blocks, windows(), lambda role: "gram", CPU).walk(
+        list(blocks.all_linears()), lambda linear, stats, sample: statistics.__setitem__(linear.name, stats)
+    )
+    first = {linear.role: statistics[linear.name] for linear in blocks.linears(0)}
+    assert first["q"] is first["k"] is first["v"]
+    assert first["gate"] is first["up"]
+    assert len({id(s) for s in first.values()}) == 4
+
+
+def test_gram_over_parts_equals_the_whole():
+    rows = torch.randn(2, 30, 300)
+    collector = Collector(frozenset({"gram"}), stride=7)
+    for part in rows.split(1):
+        collector.add(part)
+    statistics, sample = collector.finish()
+    flat = rows.flatten(0, 1)
+    torch.testing.assert_close(statistics.gram, flat.T @ flat, atol=1e-3, rtol=1e-4)
+    torch.testing.assert_close(statistics.sqnorm, flat.square().sum(0))
+    torch.testing.assert_close(sample, flat[::7])
+    upper = torch.zeros(300, 300)
+    add_gram(upper, flat)
+    torch.testing.assert_close(upper.triu(), (flat.T @ flat).triu(), atol=1e-3, rtol=1e-4)
+
+
+def test_only_the_selected_layers_change():
+    model, dense = tiny(), tiny()
+    reports = compress(model, stage(layers="1:1"), windows(), "cpu", silent)
+    assert {report.block for report in reports} == {1}
+    for linear, other in zip(find_blocks(model).all_linears(), find_blocks(dense).all_linears(), strict=True):
+        assert torch.equal(linear.weight, other.weight) == (linear.block == 0)
+
+
+def test_layer_selection_by_name_and_its_errors():
+    linears = list(find_blocks(tiny()).all_linears())
+    assert {linear.role for linear in select(linears, r"mlp\.", 2)} == {"gate", "up", "down"}
+    for wrong in ("7:9", "nothing_like_this", "["):
+        with pytest.raises(UserError, match="Layers"):
+            select(linears, wrong, 2)
+
+
+def test_cancellation_removes_all_hooks():
+    model = tiny()
+
+    def stop_at_three(stage, done, total, detail=""):
+        if done == 3:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        compress(model, stage(), windows(), "cpu", stop_at_three)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+
+
+def test_a_mixture_of_fused_experts_is_rejected():
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.for_model(
+        "mixtral",
+        vocab_size=97,
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        num_local_experts=2,
+    )
+    with pytest.raises(UserError, match="experts"):
+        find_blocks(AutoModelForCausalLM.from_config(config))
+
+
+@pytest.mark.gpu
+def test_one_block_at_a_time_on_the_device():
+    on_cpu, on_gpu = tiny(), tiny()
+    compress(on_cpu, stage(), windows(), "cpu", silent)
+    compress(on_gpu, stage(), windows(), "cuda", silent)
+    for mine, theirs in zip(on_gpu.parameters(), on_cpu.parameters(), strict=True):
+        assert mine.device.type == "cpu"
+        torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3)

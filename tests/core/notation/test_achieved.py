@@ -1,0 +1,103 @@
+"""The report of a removed share that differs from the requested one."""
+
+import pytest
+
+from core.notation.achieved import counted_removed_fraction, describe_gap, embedding_words, format_percent
+from core.results import LayerReport
+from core.specs import Stage
+from core.store.bundled import read_measured
+from tests.core.factories import make
+
+
+def layer(name="model.layers.0.q_proj", block=0, shape=(64, 64), sparsity=0.5):
+    return LayerReport(name=name, block=block, role="q", shape=shape, sparsity=sparsity)
+
+
+def made(method, ratio, zeros, layers=(), selected=None):
+    return make(zeros=zeros, layers=layers, stages=(Stage(method=method, ratio=ratio, layers=selected),))
+
+
+@pytest.mark.parametrize(
+    ("method", "ratio", "zeros", "layers", "expected"),
+    [
+        ("wanda", 0.5, 50, (), None),
+        ("wanda", 0.5, 49, (), "Removed 49.0 % of the block weights; 50.0 % was requested."),
+        ("wanda", 0.5, 49, (layer(shape=(64, 32)),), None),  # half an input of 32
+        ("svd", 0.999, 97, (layer(),), "Removed 97.0 % of the block weights; 99.9 % was requested."),
+        (
+            "shortgpt",
+            0.9,
+            50,
+            (layer(block=0), layer(block=1)),
+            "Removed 50.0 % of the block weights; 90.0 %",
+        ),
+        ("shortgpt", 0.3, 50, (layer(block=0), layer(block=1)), None),  # half a block of two
+        ("of another version", 0.5, 30, (), "Removed 30.0 % of the block weights"),
+        ("dense", None, 0, (), None),
+    ],
+)
+def test_gaps_beyond_rounding_are_reported(method, ratio, zeros, layers, expected):
+    found = describe_gap(made(method, ratio, zeros, layers))
+    assert found is None if expected is None else found.startswith(expected)
+
+
+def test_removed_embedding_share_is_reported_for_embedding_and_model():
+    stage = Stage(method="tensor-train", ratio=0.5, ratio_kind="embedding", pattern="2x")
+    plain = make(zeros=0, stages=(stage,), made=({"note": "4x8 of ranks 1"},))
+    assert embedding_words(plain) is None and describe_gap(plain) is None
+
+    def described(parameters):
+        size = {"model_parameters": parameters, "embedding_weights": 12, "whole_embedding_weights": 32}
+        return embedding_words(plain.model_copy(update={"footprint": plain.footprint.model_copy(update=size)}))
+
+    assert described(150) == "Removed 62.5 % of the embedding (4x8 of ranks 1) and 25.0 % of the whole model."
+    assert described(210) == "Removed 62.5 % of the embedding (4x8 of ranks 1); the whole model is 5.0 % larger."
+
+
+def test_ratio_of_selected_layers_refers_to_them():
+    half = (layer(sparsity=0.5), layer("model.layers.0.k_proj", sparsity=0.5))
+    assert describe_gap(made("magnitude", 0.5, 10, half, selected="0:0")) is None
+    assert describe_gap(made("magnitude", 0.7, 10, half, selected="0:0")).startswith("Removed 50.0 % of")
+
+
+def test_original_zeros_do_not_count_as_removed_units():
+    stages = (Stage(method="flap", ratio=0.2, ratio_kind="parameters"),)
+    result = make(zeros=4, stages=stages)
+    size = result.counted.model_copy(update={"block_weights": 80, "dense_block_weights": 100})
+    result = result.model_copy(update={"footprint": size})
+    assert counted_removed_fraction(result) == pytest.approx(0.2) and describe_gap(result) is None
+    pruned = result.variant.model_copy(update={"stages": (Stage(method="wanda", ratio=0.2), *stages)})
+    assert counted_removed_fraction(result.model_copy(update={"variant": pruned})) == pytest.approx(0.24)
+
+
+def test_removal_in_selected_layers_counts_all_stages():
+    """Half of a linear's outputs, then two thirds of the rest; another one as two factors, then a quarter of those."""
+    cut = layer("a.q_proj", shape=(32, 64), sparsity=0.5)
+    factored = LayerReport(name="a.o_proj", block=0, role="o", shape=(64, 64), sparsity=0.5, note="rank 16; damped")
+    removed_block = LayerReport(name="a.q_proj", block=0, role="q", shape=(0, 0), sparsity=1.0)
+    later = [
+        layer("a.q_proj", shape=(32, 64), sparsity=0.75),
+        layer("a.o_proj.0", shape=(16, 64), sparsity=0.25),
+        layer("a.o_proj.1", shape=(64, 16), sparsity=0.25),
+    ]
+    later = [one.model_copy(update={"stage": 1}) for one in later]
+    other = layer("a.k_proj", sparsity=0.0).model_copy(update={"stage": 2})  # of a stage that removes nothing
+    stages = (Stage(method="lorap", ratio=0.5, ratio_kind="parameters"), Stage(method="wanda", ratio=0.75, layers="a"))
+    result = make(layers=(removed_block, cut, factored, *later, other), stages=(*stages, Stage(method="lora")))
+    assert counted_removed_fraction(result) == 1 - (512 + 2 * 768) / (2 * 4096)
+    assert describe_gap(result) is None
+
+
+def test_bundled_results_met_their_ratio():
+    assert len(read_measured().results) > 50
+    assert [describe_gap(result) for result in read_measured().results.values() if describe_gap(result)] == []
+
+
+def test_shares_are_never_rounded_up_to_100_percent():
+    assert [format_percent(value) for value in (0, 0.12345, 0.9994, 0.99999, 1)] == [
+        "0.0 %",
+        "12.3 %",
+        "99.9 %",
+        "99.9 %",
+        "100.0 %",
+    ]

@@ -1,0 +1,99 @@
+"""Amounts, numbers, times and variants in words."""
+
+import math
+import subprocess
+import sys
+
+import pytest
+
+from core.amount import Amount
+from core.notation import formatting
+from core.specs import Stage, TextWindows, VariantSpec
+
+
+@pytest.mark.parametrize(
+    ("ratio", "pattern", "text"),
+    [
+        (0.5, None, "50 %"),
+        (0.125, math.nan, "12.5 %"),
+        (0.5, "2:4", "2:4"),
+        (0.75, "4bit", "4 bit"),
+        (0.5, "2x", "2x"),
+        (0.0, None, "0 %"),
+        (None, None, "nothing removed"),
+        (math.nan, math.nan, "nothing removed"),
+    ],
+)
+def test_amounts_are_formatted(ratio, pattern, text):
+    assert formatting.format_amount(Amount.from_columns(ratio, pattern)) == text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(20.123, "20.1"), (1234.5, "1,234"), (3.4e5, "3.4e5"), (math.inf, "∞"), (math.nan, "nan")]
+)
+def test_numbers_are_short(value, text):
+    assert formatting.format_number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.2, "about 1 s"), (20, "about 20 s"), (372, "about 6 min"), (9000, "about 2.5 h")]
+)
+def test_durations_are_formatted(seconds, text):
+    assert formatting.format_duration(seconds) == text
+
+
+def test_variants_are_named_by_all_their_stages():
+    first = Stage(method="sparsegpt", ratio=0.5, seed=3)
+    recovered = VariantSpec(model="tiny", revision="r", stages=(first, Stage(method="lora", seed=3)))
+    assert formatting.variant_name(recovered, "tiny") == "SparseGPT, 50 %, then LoRA, tiny, seed 3"
+    dense = VariantSpec(model="tiny", revision="r", stages=(Stage(method="dense"),))
+    assert formatting.variant_name(dense, "tiny@1") == "Dense, tiny@1"
+    unknown = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
+    assert formatting.variant_name(unknown, "tiny") == "gone, 2:4, tiny"
+
+
+TEXT, OTHER = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
+MAGNITUDE, MORE = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
+ADAPRUNE = Stage(method="adaprune", calibration=TEXT, seed=0)
+WANDA = Stage(method="wanda", ratio=0.5, pattern="2:4", calibration=TEXT, seed=0)
+LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0})
+
+
+@pytest.mark.parametrize(
+    ("stages", "name", "parts"),
+    [
+        ([WANDA], "Wanda", "wanda"),
+        ([WANDA, ADAPRUNE], "Wanda + AdaPrune", "wanda+adaprune"),
+        ([MORE, ADAPRUNE], "AdaPrune", "adaprune"),
+        ([MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE], "AdaPrune 20 % + AdaPrune", "adaprune+adaprune"),
+        ([MORE, ADAPRUNE, LORA], "AdaPrune + LoRA", "adaprune+lora"),
+        ([MORE, LORA, ADAPRUNE], "Magnitude + LoRA + AdaPrune", "magnitude+lora+adaprune"),
+        ([MORE.model_copy(update={"layers": "0:3"}), ADAPRUNE], "Magnitude (layers 0:3) + AdaPrune", None),
+        (
+            [MORE.model_copy(update={"parameters": {"allocation": "global"}}), ADAPRUNE],
+            "Magnitude (allocation global) + AdaPrune",
+            None,
+        ),
+        ([WANDA, MORE], "Wanda 2:4 + Magnitude", "wanda+magnitude"),
+        ([LORA], "Dense + LoRA", "dense+lora"),
+        ([Stage(method="dense"), LORA], "Dense + LoRA", "dense+lora"),
+        (
+            [WANDA, ADAPRUNE.model_copy(update={"calibration": OTHER, "seed": 1})],
+            "Wanda (c4-sample:16x2048, seed 0) + AdaPrune (alpaca:64x256, seed 1)",
+            "wanda+adaprune",
+        ),
+    ],
+)
+def test_series_use_common_method_names(stages, name, parts):
+    assert formatting.series_name(stages) == name
+    assert parts is None or "+".join(part.name for part in formatting.label_parts(stages)) == parts
+
+
+def test_long_chains_are_clear():
+    spec = VariantSpec(model="tiny", revision="r", stages=(MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE, LORA))
+    assert formatting.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
+
+
+def test_formatting_imports_no_large_package():
+    code = "import sys, core.notation.formatting; print({'torch', 'pandas', 'streamlit'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "set()"

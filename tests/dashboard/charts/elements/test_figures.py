@@ -1,0 +1,295 @@
+"""The content of the charts, read from their figures."""
+
+import itertools
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from core.analysis.budget import DIVERGED
+from core.analysis.differences import differences
+from core.analysis.frame import tidy
+from dashboard.charts import dots
+from dashboard.charts.curve import explained, perplexity_curve
+from dashboard.charts.elements import figures, labels
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.elements.style import DARK, LIGHT, look
+from dashboard.charts.frames import choices, points, zeroshot
+from dashboard.charts.frames.comparison import comparison
+from tests.dashboard.bundled import bundled_rows
+from tests.dashboard.charts.drawn import trace
+from tests.dashboard.synthetic import curve, result
+
+UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
+
+
+@pytest.fixture
+def chart(perplexities):
+    return perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval")
+
+
+def texts(figure):
+    return [text for found in figure.data if "text" in found.mode for text in found.text]
+
+
+def test_lines_connect_ratios_but_not_patterns(chart):
+    line = trace(chart, "SparseGPT")
+    assert list(line.x) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
+    hollow = [found for found in chart.data if found.name == "SparseGPT" and found.mode == "markers"]
+    assert [list(found.marker.symbol) for found in hollow] == [["circle-dot", "circle"]]  # 4:8, then 2:4
+    assert [sorted(found.y) for found in hollow] == [pytest.approx([37.0 * 1.6, 37.0 * 3])]
+    assert hollow[0].marker.color == LIGHT.paper
+
+
+def test_seeds_collapse_to_mean_and_range(chart, perplexities):
+    description = points.describe_seeds(perplexities[0])
+    assert description == " Wanda at 50 %: mean and range of 3 seeds."
+    assert points.describe_seeds(perplexities[0][perplexities[0]["series_label"] != "Wanda"]) == ""
+    wanda = trace(chart, "Wanda")
+    middle = list(wanda.x).index(0.5)
+    mean = (44.0 + 46.0 + 41.0) / 3
+    assert wanda.y[middle] == pytest.approx(mean)
+    assert wanda.error_y.array[middle] == pytest.approx(46 - mean)
+    assert wanda.error_y.arrayminus[middle] == pytest.approx(mean - 41)
+
+
+def test_the_caption_explains_only_the_drawn_markers(perplexities):
+    found, dense = perplexities
+    caption = explained(found, dense)
+    assert caption.startswith(" Bars: one standard error. Wanda at 50 %: mean and range of 3 seeds.")
+    assert caption.endswith(" Hollow markers: N:M sparsity. Grey band: diverged models.") and "Arrow" not in caption
+    plain = found[found["pattern"].isna() & (found["value"] < 100) & (found["seeds"] == 1)]
+    assert explained(plain, dense) == " Bars: one standard error."
+    assert explained(plain.assign(low=plain["value"], high=plain["value"]), dense) == ""
+    wanda = plain[plain["series_label"] == plain["series_label"].iloc[0]]
+    tuned = wanda.assign(series_label="Tuned", parent_label=wanda["series_label"])
+    assert explained(pd.concat([plain, tuned]), dense).endswith(
+        "Arrows connect a pruned model to its reconstructed or fine-tuned version."
+    )
+
+
+def test_error_bars_are_the_standard_error(chart):
+    line = trace(chart, "SparseGPT")
+    assert line.error_y.array[0] == pytest.approx(20.3 * 0.02)
+
+
+def test_diverged_points_are_labelled_in_a_band_without_a_line(chart):
+    mine = [found for found in chart.data if found.name == "Magnitude" and found.customdata is not None]
+    (line,) = (found for found in mine if len(found.x) == 7)
+    (diverged,) = (found for found in mine if "triangle-up" in found.marker.symbol and len(found.x) < 7)
+    assert math.isnan(line.y[-1]) and not any(math.isnan(y) for y in line.y[:-1])
+    assert list(diverged.marker.symbol) == ["triangle-up"] and diverged.mode == "markers"
+    assert diverged.customdata[0][2] == pytest.approx(3.4e5)
+    assert "3.4e5" in texts(chart)
+    axis = chart.layout.yaxis
+    assert axis.ticktext[-1] == "diverged" and axis.tickvals[-1] == pytest.approx(diverged.y[0])
+    assert max(y for y in line.y[:-1]) < axis.tickvals[-1] < 10 ** axis.range[1] < DIVERGED * 100
+
+
+def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
+    rows = frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")].copy()
+    rows.loc[rows["ratio"] == 0.7, "value"] = math.inf
+    rows.loc[rows["ratio"] == 0.6, "value"] = math.nan
+    broken = perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
+    assert texts(broken).count("∞") == 2
+    (diverged,) = [found for found in broken.data if found.marker.symbol == ("triangle-up", "triangle-up")]
+    assert all(math.isfinite(value) for value in diverged.y)
+
+
+def test_series_names_at_line_ends_do_not_overlap(chart):
+    names = {found.text[0]: found for found in chart.data if found.meta == SCREEN and found.text}
+    assert set(names) == {"Magnitude", "Wanda", "SparseGPT"}
+    right, (low, high) = chart.layout.xaxis.range[1], chart.layout.yaxis.range
+    assert {found.x[0] for found in names.values()} == {right}
+    places = sorted((math.log10(found.y[0]) - low) / (high - low) * PHONE[1] for found in names.values())
+    assert places[0] > 0 and places[-1] < PHONE[1] and min(np.diff(places)) > 13
+    ends = [found for found in chart.data if found.mode == "lines" and found.x[-1] == right and len(found.x) == 2]
+    assert {found.y[1] for found in ends} >= {found.y[0] for found in names.values()}
+
+
+def test_context_series_are_grey_and_unlabelled(perplexities):
+    found, dense = perplexities
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["SparseGPT"])
+    assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
+    assert "3.4e5" not in texts(figure) and texts(figure).count("2:4") == 1
+    grey = trace(figure, "Magnitude").line
+    assert grey.color == trace(figure, "Wanda").line.color != LIGHT.palette[0]
+    assert grey.width < trace(figure, "SparseGPT").line.width
+    assert trace(figure, "Magnitude").customdata[0][0]  # has a hover and can be clicked
+    assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as if highlighted
+
+
+def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
+    (line,) = [found for found in chart.data if found.mode == "lines" and found.line.dash == "dot"]
+    assert set(line.y) == {20.1} and tuple(line.x) == tuple(chart.layout.xaxis.range)
+    assert "dense 20.1" in texts(chart)
+    assert trace(chart, "Dense").x == (0.0,)
+
+
+def test_the_same_input_gives_the_same_figure(perplexities):
+    one, two = (perplexity_curve(*perplexities, figures.PACKED, DARK, "x").to_json() for _ in range(2))
+    assert one == two
+
+
+def test_every_axis_draws_a_curve(perplexities):
+    for axis in (figures.RATIO, figures.REMOVED, figures.PACKED):
+        figure = perplexity_curve(*perplexities, axis, LIGHT, "x")
+        assert len(trace(figure, "Magnitude").x) == 7
+
+
+def test_no_points_give_an_empty_chart(perplexities):
+    nothing = perplexities[0].iloc[:0]
+    assert not perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
+
+
+PHONE = (290, 250)  # px of the plot
+
+
+def boxes(figure):
+    """Left, bottom, right, top in px of each label next to or over a marker, on a phone."""
+    ends = figure.layout.xaxis.range, figure.layout.yaxis.range
+    found = []
+    for one in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
+        if one.text[0].startswith("dense"):
+            continue
+        for x, y, text, side in zip(one.x, one.y, one.text, np.broadcast_to(one.textposition, len(one.x)), strict=True):
+            places = zip((x, math.log10(y)), ends, PHONE, strict=True)
+            across, up = ((value - low) / (high - low) * pixels for value, (low, high), pixels in places)
+            words, *below = text.split("<br>")
+            wide, high = 7 * len(words), 13
+            (vertical, horizontal) = side.split()
+            left = across + {"left": -7 - wide, "center": -wide / 2, "right": 7}[horizontal]
+            bottom = up + {"bottom": -7 - high, "middle": -high / 2, "top": 7 + high * len(below)}[vertical]
+            found.append((left, bottom, left + wide, bottom + high))
+    return found
+
+
+def overlapping(found):
+    pairs = itertools.combinations(found, 2)
+    return [(a, b) for a, b in pairs if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
+
+
+@pytest.mark.parametrize("axis", [figures.RATIO, figures.REMOVED, figures.PACKED, figures.PREFILL])
+def test_labels_do_not_overlap(perplexities, axis):
+    found, dense = perplexities
+    nudge = found["method"].map({"magnitude": 0.0, "wanda": 0.4, "sparsegpt": 1.3})  # as packed sizes differ a little
+    found = found.assign(packed_mb=found["packed_mb"] + nudge, prefill_ms=40 - 10 * found["ratio"] + nudge / 10)
+    broken = found["ratio"] == 0.7
+    found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
+    figure = perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
+    assert len(boxes(figure)) == 9  # three diverged, six patterns
+    assert overlapping(boxes(figure)) == []
+    assert max(top for *_, top in boxes(figure)) <= PHONE[1]
+
+
+def test_labels_without_room_are_omitted():
+    frame = bundled_rows()
+    rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
+    rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
+    rows = rows[rows["family"].isin(["dense", "unstructured"])]
+    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    highlighted = choices.default_series(found)
+    assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(highlighted)
+    assert len(highlighted) <= choices.MAX_HIGHLIGHTED
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=highlighted)
+    found = found[found["series_label"].isin(highlighted)]
+    patterns = found["pattern"].notna().sum()
+    assert 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
+    assert overlapping(boxes(figure)) == []
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"), [(15, 120, [20, 50, 100]), (18, 4000, [30, 100, 300, 1000, 3000]), (9, 1e5, None)]
+)
+def test_log_ticks_are_few_and_inside(low, high, expected):
+    ticks = figures.log_ticks(low, high)
+    assert ticks == (expected or [10, 100, 1000, 10_000, 100_000])
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.9, 2.4), (0.2, 3.0), (800.0, 40000.0)])
+def test_a_log_axis_labels_ticks_with_their_values(low, high):
+    drawing = Drawing(LIGHT, 400)
+    figures.log_axis(drawing, low, high)
+    axis = drawing.figure().layout.yaxis
+    assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
+
+
+def test_accuracy_shows_chance_every_task_and_the_mean_of_seven(frame):
+    rows = points.at_amount(zeroshot.headline(frame), "50 %")
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
+    order = list(dict.fromkeys(shown["task"]))
+    figure = dots.accuracy_dots(shown, LIGHT, order)
+    assert len(order) == 8 and order[-1] == "Mean of seven"
+    assert sorted({x for x in trace(figure, "chance").x if x is not None}) == [0.25, 0.5]
+    dense = trace(figure, "Dense")
+    assert len(dense.x) == 8
+    assert dense.x[-1] == pytest.approx((0.60 + 0.68 + 0.43 + 0.53 + 0.55 + 0.29 + 0.33) / 7)
+    assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(7))
+
+
+def test_losses_are_drawn_by_step():
+    rows = pd.DataFrame({"split": ["training", "held out", "held out"], "step": [4, 0, 4], "loss": [4.0, 4.2, 3.9]})
+    figure = figures.loss_curve(rows, LIGHT)
+    assert list(trace(figure, "held out").y) == [4.2, 3.9]
+    assert list(trace(figure, "training").x) == [4]
+
+
+def test_the_layer_heat_map_has_blocks_and_roles():
+    layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
+    heat = figures.layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
+    assert heat.y[0] == "q" and len(heat.x) == 4
+    assert heat.z[0][3] == pytest.approx(0.08)
+
+
+def test_a_fine_tuned_dense_model_is_not_the_dense_model():
+    frame = tidy([result("dense", 19.0, recovery="lora"), result("dense", 20.1), result("magnitude", 24.0, 0.3)])
+    frame = frame[frame["metric"] == "perplexity"]
+    assert list(frame.loc[points.is_dense(frame), "value"]) == [20.1]
+    assert list(points.at_amount(frame, "30 %")["value"]) == [20.1, 24.0]
+
+
+def test_dense_alone_is_drawn_on_every_axis(perplexities):
+    found, dense = perplexities
+    for axis in figures.AXES:
+        figure = perplexity_curve(found.iloc[:0], dense, axis, LIGHT, "x")
+        assert "dense 20.1" in texts(figure)
+
+
+@pytest.mark.parametrize(("bits", "drawn"), [(16.0, False), (4.3, True)])
+def test_dense_has_no_marker_far_from_the_other_points(perplexities, bits, drawn):
+    found, dense = perplexities
+    found = found.assign(bits_per_weight=4 - found["ratio"])
+    figure = perplexity_curve(found, dense.assign(bits_per_weight=bits), figures.BITS, LIGHT, "x")
+    assert ("Dense" in {trace.name for trace in figure.data}) == drawn and "dense 20.1" in texts(figure)
+    assert (figure.layout.xaxis.range[1] > bits) == drawn
+
+
+def test_the_table_averages_accuracy_over_scored_seeds(frame):
+    found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
+    means = zeroshot.seven_means(zeroshot.headline(frame))
+    seeds = means[(means["series_label"] == "Wanda") & (means["amount_label"] == "50 %")]["mean"]
+    assert len(seeds) == 3
+    dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
+    table = comparison(found, dropped, found.iloc[:0], UNPAIRED, UNPAIRED)
+    row = table[table["Amount"] == "50 %"].iloc[0]
+    assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
+
+
+def test_the_comparison_has_dense_as_baseline(perplexities, frame):
+    found, dense = perplexities
+    means = zeroshot.seven_means(zeroshot.headline(frame))
+    table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
+    assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Times dense"] == 1
+    row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]
+    assert row["Times dense"] == pytest.approx(22.8 / 20.1)
+    assert row["Accuracy vs dense"] < 0 and row["Packed size (MB)"] < table.iloc[0]["Packed size (MB)"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [([0.5, 0.54, 0.8], [0.47, 0.57, 0.8]), ([0.3] * 3, [0.2, 0.3, 0.4]), ([0.4, 0.1], [0.4, 0.1]), ([0], [0.05])],
+)
+def test_labels_are_spread_with_minimal_moves(wanted, places):
+    assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)

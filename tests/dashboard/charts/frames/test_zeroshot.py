@@ -1,0 +1,20 @@
+"""Accuracies of tasks and their mean."""
+
+from core.analysis.differences import differences
+from dashboard.charts.frames import zeroshot
+from tests.dashboard.synthetic import result
+
+UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
+
+
+def test_the_mean_needs_all_seven_tasks(frame):
+    rows = zeroshot.headline(frame)
+    assert zeroshot.seven_means(rows[rows["dataset"] != "boolq"]).empty
+
+
+def test_two_protocols_never_share_an_axis(frame):
+    rows = zeroshot.headline(frame)
+    other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
+    mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
+    kept = zeroshot.one_protocol(mixed)
+    assert set(kept["protocol_id"]) == set(rows["protocol_id"]) and len(kept) == len(rows) - other.sum()

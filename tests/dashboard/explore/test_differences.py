@@ -1,0 +1,222 @@
+"""Paired differences to the dense model on Explore, on a store of made-up outcomes."""
+
+import json
+
+import pytest
+
+from core import paths
+from core.request.stages import DEFAULT_LIMIT
+from dashboard import data
+from dashboard.shared import widgets
+from tests.dashboard.opened import charts, open_app
+from tests.dashboard.synthetic import curve, put_answered, result
+
+DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
+NOT_KEPT = "per-document answers were not stored"
+
+
+@pytest.fixture
+def answers(store):
+    """Dense and two methods with outcomes, at 50 %, and one without."""
+    results = [result("dense", 20.0), result("magnitude", 400.0, 0.5), result("wanda", 44.0, 0.5)]
+    for seed, one in enumerate(results):
+        put_answered(store, one, seed)
+    store.put(result("sparsegpt", 37.0, 0.5))
+    return store
+
+
+def captions(app) -> str:
+    return " ".join(caption.value for caption in app.caption)
+
+
+def titles(app) -> str:
+    return " ".join(one.proto.spec for one in charts(app))
+
+
+def control(app, key):
+    (found,) = (group for group in app.get("button_group") if group.key == key)
+    return found
+
+
+def test_explore_shows_paired_differences_or_accuracies(answers):
+    app = open_app()
+    assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
+    assert "Magnitude" in titles(app) and "Bars: unadjusted 95 % intervals" in captions(app)
+    control(app, "explore_as").set_value("Accuracy").run()
+    assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
+    assert "majority class" in titles(app)
+    assert "Chance: a random choice" in captions(app) and "Majority class: always" in captions(app)
+    assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
+
+
+def test_a_variant_without_stored_answers_is_named(answers):
+    app = open_app()
+    assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in captions(app)
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "SparseGPT" not in chart
+
+
+def test_without_pairs_explore_shows_accuracies_and_the_reason(filled):
+    app = open_app()
+    assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
+    assert f"Differences to dense are unavailable: {NOT_KEPT}." in captions(app)
+    assert "explore_as" not in {group.key for group in app.get("button_group")}
+    control(app, "explore_tasks").set_value("Task by task").run()
+    assert "Chance: a random choice" in captions(app) and "Majority" not in captions(app)
+    assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}
+    assert "Holm" not in captions(app) and not app.exception
+
+
+def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
+    monkeypatch.setattr("core.analysis.differences.difference", lambda *_: pytest.fail("paired"))
+    assert not open_app().exception
+
+
+def test_the_table_and_its_exports_contain_verdicts(answers, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
+    app = open_app()
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Magnitude", "Perplexity is"] == "worse" and table.loc["Magnitude", "Accuracy is"] == "worse"
+    low, high = json.loads(table.loc["Magnitude", "Accuracy, unadjusted 95 %"].replace("+", ""))
+    assert low < table.loc["Magnitude", "Accuracy vs dense"] < high
+    low, high = json.loads(table.loc["Magnitude", "Times dense, unadjusted 95 %"])
+    assert low <= table.loc["Magnitude", "Times dense"] * 1.01 and low > 1
+    assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
+    (points,) = [item for item in items if item.name.endswith("-points")]
+    assert list(points.table.columns) == list(app.dataframe[0].value.columns)
+    (differences,) = [item for item in items if item.name.endswith("-minus-dense")]
+    assert {"dataset", "difference", "difference_low", "difference_high"} <= set(differences.table)
+    assert {"p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
+    assert {"Magnitude", "Wanda"} == set(differences.table["series_label"])
+    keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
+    others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(others) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
+        "50 %", keys["Wanda"], list(others)
+    ) == {keys["Magnitude"]: True}
+    keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
+    others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    assert list(others) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
+        "50 %", keys["Wanda"], list(others)
+    ) == {keys["Magnitude"]: True}
+
+
+def test_a_point_is_compared_with_dense_or_another_variant(answers):
+    app = open_app(explore_point="magnitude@0.5")
+    picker = next(field for field in app.selectbox if field.label == "Compare with")
+    assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
+    table = comparison(app)
+    assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
+    assert set(table["This is"]) <= {"worse", "better", "not significant"}
+    assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
+    assert "compared with Dense." in captions(app) and "paired test of each number" in captions(app)
+    picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
+    wanda = comparison(app)
+    assert list(wanda["This"]) == list(table["This"]) and list(wanda["Other"]) != list(table["Other"])
+    next(field for field in app.selectbox if field.label == "Compare with").set_value(
+        result("sparsegpt", 37.0, 0.5).variant.key
+    ).run()
+    assert set(comparison(app)["This is"]) == {"cannot be paired"}
+    assert f"Cannot be paired: {NOT_KEPT}." in captions(app) and not app.exception
+
+
+def comparison(app):
+    (table,) = (one.value for one in app.dataframe if "This is" in one.value)
+    return table
+
+
+def at_limit(one, limit):
+    """Return the result with accuracies on `limit` documents."""
+    numbers = [
+        number.model_copy(update={"n": limit, "protocol": number.protocol | {"limit": limit}})
+        for number in one.measurements
+        if number.metric != "perplexity"
+    ]
+    return one.model_copy(update={"measurements": (*numbers, one.measurements[0])})
+
+
+def test_the_largest_document_limit_is_shown_and_limits_are_never_mixed(filled):
+    for seed, one in enumerate(one for one in curve() if one.variant.method in ("dense", "wanda")):
+        put_answered(filled, at_limit(one, 200), seed)
+    app = open_app()
+    limits = app.selectbox(key="explore_documents")
+    assert limits.value == "First 200 documents of each task, float32"
+    assert "first 200 documents of each task" in captions(app)
+    assert "No zero-shot accuracy at 50 % yet of Magnitude, SparseGPT on the first 200" in app.info[0].value
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "SparseGPT" not in chart
+    table = app.dataframe[0].value
+    assert set(table.loc[table["Mean accuracy (%)"].notna(), "Method"]) == {"Dense", "Wanda"}
+    app.button(key="explore_run_tasks").click().run()
+    assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
+    limits.set_value("First 100 documents of each task, float32").run()
+    assert "SparseGPT" in titles(app) and "first 100 documents of each task" in captions(app) and not app.exception
+
+
+def test_accuracies_in_two_precisions_are_never_mixed(store):
+    def scored_in(one, dtype):
+        numbers = [
+            row.model_copy(update={"protocol": row.protocol | {"dtype": dtype}})
+            for row in one.measurements
+            if row.metric != "perplexity"
+        ]
+        return one.model_copy(update={"measurements": tuple(numbers)})
+
+    dense, wanda, magnitude = result("dense", 20.0), result("wanda", 44.0, 0.5), result("magnitude", 400.0, 0.5)
+    for seed, one in enumerate((dense, wanda, scored_in(dense, "bfloat16"), scored_in(wanda, "bfloat16"), magnitude)):
+        put_answered(store, one, seed)
+    app = open_app()
+    choice = app.selectbox(key="explore_documents")
+    assert choice.value == "First 100 documents of each task, float32"
+    assert "first 100 documents of each task, float32" in captions(app) and "Magnitude" in titles(app)
+    choice.set_value("First 100 documents of each task, bfloat16").run()
+    assert "first 100 documents of each task, bfloat16" in captions(app) and not app.exception
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "Magnitude" not in chart
+    app.button(key="explore_run_tasks").click().run()
+    assert {job.spec.scoring for job in data.queue().jobs()} == {"bfloat16"}
+
+
+def test_unscored_models_are_offered_the_default_document_limit(store):
+    store.put(result("dense", 20.0, scored=False))
+    store.put(result("wanda", 44.0, 0.5, scored=False))
+    app = open_app()
+    app.button(key="explore_run_tasks").click().run()
+    (job,) = data.queue().jobs()
+    assert {task.limit for task in job.spec.tasks} == {DEFAULT_LIMIT}
+
+
+def test_several_seeds_are_paired_by_mean_loss_only(answers):
+    put_answered(answers, result("wanda", 46.0, 0.5, seed=1), 7)
+    app = open_app()
+    assert "Wanda (a mean of 2 seeds)" in captions(app)
+    table = app.dataframe[0].value.set_index("Method")
+    assert table.loc["Wanda", "Accuracy is"] == "a mean of 2 seeds"
+    assert table.loc["Wanda", "Perplexity is"] == "worse"
+    assert table.loc["Wanda", "Accuracy vs dense"] != 0 and table.loc["Wanda", "Seeds"] == 2
+
+
+def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypatch):
+    dense, *others = (one.variant.key for one in answers.results())
+    alone = data.paired([(others[0],)], dense)
+    read = []
+    monkeypatch.setattr(data, "_paired", lambda seeds, *of, made=data._paired: read.append(seeds) or made(seeds, *of))
+    both = data.paired([(key,) for key in others[:2]], dense)
+    assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
+    adjusted = both.loc[both["key"] == others[0], "p_adjusted"]
+    assert (adjusted.to_numpy() >= alone["p_adjusted"].to_numpy()).all()  # by Holm over two
+    columns = both.columns.drop(["p_adjusted", "comparisons", "verdict"])
+    again = both.loc[both["key"] == others[0], columns].reset_index(drop=True)
+    assert again.astype(object).equals(alone[columns].astype(object))
+
+
+def test_explore_opens_with_damaged_samples_and_names_the_file(answers):
+    (file, *_) = sorted((paths.local_results_dir() / "samples").glob(f"{result('wanda', 44.0, 0.5).variant.key}/*"))
+    for damaged in file.parent.iterdir():
+        damaged.write_bytes(damaged.read_bytes()[:-9])
+    app = open_app()
+    assert not app.exception and "SparseGPT" in captions(app)
+    (message,) = (text.value for text in app.text)
+    assert f"The samples in {file} are skipped (" in message
+    put_answered(answers, result("wanda", 44.0, 0.5), 2)
+    assert not open_app().text

@@ -1,0 +1,146 @@
+"""One point on Explore: its reached pruning ratio, its exports and its sensitivity scan."""
+
+import pytest
+from sqlalchemy import update
+
+from core.engine.variants import describe
+from core.request.complete import complete
+from core.specs import Perplexity, RunSpec
+from core.store.tables import jobs
+from dashboard import data
+from tests.core.factories import make, perplexity
+from tests.dashboard.opened import open_app
+
+
+def test_the_reached_pruning_ratio_appears_on_the_point_and_its_job(store):
+    spec = complete("smollm2-135m", "magnitude@0.9", perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    reached = make(perplexity(30.0, "passages-eval"), zeros=80)
+    store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
+    message = "Removed 80.0 % of the block weights; 90.0 % was requested."
+    assert message in [caption.value for caption in open_app(explore_point="magnitude@0.9").caption]
+    with store.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == data.queue().submit(spec)).values(state="done"))
+    assert message in [caption.value for caption in open_app("run/view.py").caption]
+
+
+@pytest.fixture
+def two_points(store):
+    """The specs of two reproducible points; the store has results of them and of the dense model."""
+    text = [Perplexity.parse("passages-eval@2048:16")]
+    dense, *specs = (
+        complete("smollm2-135m", chain, perplexity=text) for chain in ("dense", "magnitude@0.5", "svd@0.3")
+    )
+    for spec in (dense, *specs):
+        made = make(perplexity(30.0, "passages-eval"))
+        footprint = made.footprint.model_copy(update={"model_parameters": 134_500_000})
+        store.put(made.model_copy(update={"variant": describe(spec.variant), "footprint": footprint}))
+    return specs
+
+
+def save_inputs(app, spec, form="huggingface"):
+    """Return the fields for folder and type of a format, and the button."""
+    own = f"{form}_{spec.variant.key[:8]}"
+    return (
+        app.text_input(key=f"explore_folder_{own}"),
+        app.selectbox(key=f"explore_precision_{own}"),
+        app.button(key="explore_save"),
+    )
+
+
+def choose_format(app, spec, name):
+    app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
+
+
+def test_a_model_is_saved_to_the_typed_folder(two_points, tmp_path):
+    spec = two_points[0]
+    app = open_app(explore_point="magnitude@0.5")
+    folder, kind, save = save_inputs(app, spec)
+    assert kind.options == ["538 MB, fp32", "269 MB, fp16", "269 MB, bf16"] and kind.value == "float32"
+    folder.set_value("model")
+    save.click().run()
+    assert not data.queue().jobs() and "is not an absolute path" in app.toast[0].value
+    folder, kind, save = save_inputs(app, spec)
+    folder.set_value(str(tmp_path / "model"))  # no rerun between these and the click
+    kind.set_value("float16")
+    save.click().run()
+    (job,) = data.queue().jobs()
+    assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
+    assert job.spec.variant == spec.variant and not job.spec.perplexity
+    assert f"It writes {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
+
+
+def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
+    spec = two_points[0]
+    app = open_app(explore_point="magnitude@0.5")
+    choose_format(app, spec, "gguf")
+    folder, kind, save = save_inputs(app, spec, "gguf")
+    assert kind.options[:2] == ["269 MB, GGUF F16", "143 MB, GGUF Q8_0"] and kind.value == "F16"
+    folder.set_value(str(tmp_path / "model"))
+    kind.set_value("Q4_0")
+    save.click().run()
+    (job,) = data.queue().jobs()
+    assert (job.spec.format, job.spec.precision) == ("gguf", "Q4_0")
+    captions = " ".join(caption.value.replace("\\", "") for caption in open_app("run/view.py").caption)
+    assert f"Exports to {tmp_path / 'model'} as GGUF Q4_0" in captions
+    data.queue().cancel(job.id)
+    assert data.queue().jobs()[0].state == "cancelled"
+
+
+@pytest.mark.parametrize(
+    ("chain", "form", "why"),
+    [
+        ("svd@0.3", "gguf", "GGUF does not support the low-rank factors of SVD"),
+        ("magnitude@0.5", "compressed-tensors", "no stage of this variant quantises them"),
+    ],
+)
+def test_an_unsupported_format_shows_the_reason(two_points, chain, form, why):
+    spec = two_points[chain == "svd@0.3"]
+    app = open_app(explore_point=chain, explore_families=["Unstructured", "Low rank"])
+    choose_format(app, spec, form)
+    assert any(why in warning.value for warning in app.warning)
+    assert "explore_save" not in [button.key for button in app.button]
+
+
+def test_the_proposed_folder_differs_by_point(two_points):
+    app = open_app(explore_point="magnitude@0.5", explore_families=["Unstructured", "Low rank"])
+    first = save_inputs(app, two_points[0])[0].value
+    app.selectbox(key="explore_point").set_value(two_points[1].variant.key).run()
+    second = save_inputs(app, two_points[1])[0].value
+    assert first.endswith(f"smollm2-135m-magnitude@0.5-{two_points[0].variant.key[:8]}")
+    assert second.endswith(f"smollm2-135m-svd@0.3-{two_points[1].variant.key[:8]}")
+
+
+def test_the_card_of_an_export_names_folder_type_and_size(two_points, store, tmp_path):
+    folder = tmp_path / "_my_model"
+    app = open_app("run/view.py")
+    data.queue().submit(RunSpec(variant=two_points[0].variant, save=str(folder), precision="bfloat16"))
+
+    def captions():
+        return " ".join(caption.value.replace("\\", "") for caption in app.run().caption)
+
+    assert f"Exports to {folder} as bf16" in captions()
+    folder.mkdir()
+    (folder / "model.safetensors").write_bytes(b"0" * 12_345_678)
+    with store.begin() as connection:
+        connection.execute(update(jobs).values(state="done", finished=2.0))
+    assert f"Saved to {folder}, 12 MB, bf16" in captions() and not app.exception
+
+
+def test_a_sensitivity_scan_runs_as_a_job(two_points):
+    app = open_app(explore_point="magnitude@0.5")
+    app.button(key="explore_scan_start").click().run()
+    (job,) = data.queue().jobs()
+    assert job.spec.variant == two_points[0].variant and not job.spec.perplexity
+    assert (job.spec.scan.by, job.spec.scan.text.windows) == ("block", 16)
+    assert "Queued" in app.toast[0].value
+    assert "explore_scan_start" not in [one.key for one in open_app(explore_point="magnitude@0.5").button]
+
+
+def test_sensitivity_scans_are_offered_for_single_methods_only(store):
+    text = [Perplexity.parse("passages-eval@2048:16")]
+    for chain in ("dense", "magnitude@0.5+adaprune"):
+        spec = complete("smollm2-135m", chain, perplexity=text)
+        made = make(perplexity(30.0, "passages-eval"))
+        store.put(made.model_copy(update={"variant": describe(spec.variant)}))
+    app = open_app(explore_point="magnitude@0.5+adaprune")
+    assert "explore_scan_start" not in [one.key for one in app.button]

@@ -1,0 +1,126 @@
+"""Few-shot on Explore: on a store of made-up outcomes, and the prompts of real documents made in the test."""
+
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+
+from core.results import Measurement
+from dashboard import data
+from dashboard.explore import prompt_viewer
+from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.synthetic import answered, result
+
+HOWS = (0, 4, "4,selector=nearest", "4,template=instruction")
+DOCUMENTS = 12
+
+
+def with_few_shot_accuracies(one, seed, fall=0.0):
+    """Return a result with accuracies of two tasks for each prompt, and their outcomes."""
+    numbers = [
+        Measurement(
+            metric=metric,
+            dataset=task,
+            value=0.7 - (fall if how else 0.0),
+            n=DOCUMENTS,
+            protocol={"limit": DOCUMENTS, "fewshot": how, "version": 1, "source": "a test", "dtype": "float32"},
+        )
+        for task, metric in (("piqa", "acc"), ("arc_easy", "acc"))
+        for how in HOWS
+    ]
+    made, kept = answered(one.model_copy(update={"measurements": tuple(numbers)}), seed)
+    for samples in kept.values():
+        samples["shots"], samples["instruction"], samples["reasoning"] = [(1, 0, 2, 3)] * DOCUMENTS, "", ""
+    return made, kept
+
+
+@pytest.fixture
+def shown(store):
+    """Dense and one method, with perplexities and few-shot accuracies."""
+    for seed, (one, fall) in enumerate([(result("dense", 20.0), 0.0), (result("wanda", 44.0, 0.5), 0.65)]):
+        store.put(one)
+        made, kept = with_few_shot_accuracies(one, seed, fall)
+        for number in made.measurements:
+            store.put_samples(made.variant.key, number, kept[number.identity])
+        store.put(made)
+    return store
+
+
+@pytest.fixture
+def documents(tmp_path, monkeypatch):
+    folder = tmp_path / "data" / "tasks"
+    folder.mkdir(parents=True)
+    pd.DataFrame(
+        [{"goal": f"Feed cat {i}", "sol1": f"Give <b>food</b> {i}", "sol2": "Paint", "label": 0} for i in range(20)]
+    ).to_parquet(folder / "piqa_validation.parquet")
+    monkeypatch.setenv("SLIMSCOPE_DATA", str(folder.parent))
+
+
+def control(app, key):
+    (found,) = (one for one in (*app.get("button_group"), *app.selectbox, *app.toggle) if one.key == key)
+    return found
+
+
+def table(app):
+    (found,) = (one.value for one in app.dataframe if "Change from zero-shot" in one.value)
+    return found
+
+
+def test_few_shot_without_results_shows_a_message(filled):
+    app = open_app(explore_mode="Few-shot")
+    assert "No task has few-shot results yet" in app.info[0].value and not charts(app)
+
+
+def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
+    app = open_app(explore_mode="Few-shot")
+    (chart,) = [one.proto.spec for one in charts(app)]
+    for text in ("Mean of 2 tasks", "Drawn at random", "Most like the question", "After an instruction", "Wanda, 50 %"):
+        assert text in chart
+    rows = table(app)
+    assert rows["Prompt"].tolist() == ["zero-shot", "drawn at random", "most like the question", "after an instruction"]
+    assert set(rows["Compression"][1:]) == {"costs more"} and rows["Compression"][0] == ""
+    assert "Compared with zero-shot, compression costs more in 3 of 3 rows and less in 0." in read(app)
+    control(app, "explore_shots_task").set_value("arc_easy").run()
+    assert "ARC-e, accuracy" in charts(app)[0].proto.spec and not app.exception
+
+
+def test_each_seed_has_its_own_line(shown):
+    one = result("wanda", 46.0, 0.5, seed=1)
+    shown.put(one)
+    made, kept = with_few_shot_accuracies(one, 7, 0.3)
+    for number in made.measurements:
+        shown.put_samples(made.variant.key, number, kept[number.identity])
+    shown.put(made)
+    app = open_app(explore_mode="Few-shot")
+    assert len(set(table(app)["Variant"])) == 2 and len(table(app)) == 2 * len(HOWS) and not app.exception
+
+
+def test_zero_shot_charts_exclude_few_shot_results(shown):
+    rows = data.frame("smollm2-135m")
+    assert set(rows["prompts"][rows["metric"] == "acc"]) == {"", "selector=nearest", "template=instruction"}
+    app = open_app()
+    assert "4-shot" not in " ".join(one.proto.spec for one in charts(app)) and not app.exception
+
+
+def test_the_prompt_marks_its_few_shot_examples(shown, documents):
+    app = open_app(explore_mode="Few-shot", explore_prompt_task="piqa")
+    control(app, "explore_prompt_shown").set_value(True).run()
+    written = [one.proto.body for one in app.get("html")]
+    (prompt,), (choices,) = ([one for one in written if sign in one] for sign in ("pre-wrap", "<li>"))
+    order = [prompt.index(f"Feed cat {DOCUMENTS + shot}\n") for shot in (1, 0, 2, 3)] + [prompt.index("Feed cat 0\n")]
+    assert order == sorted(order) and prompt.count('title="example"') == 4
+    assert "&lt;b&gt;food" in prompt and "<b>food" not in prompt
+    assert choices.index("Give &lt;b&gt;food&lt;/b&gt; 0") < choices.index("Paint") and not app.exception
+
+
+def test_a_prompt_without_its_documents_shows_a_message(shown, monkeypatch, tmp_path):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "nothing"))
+    app = open_app(explore_mode="Few-shot")
+    control(app, "explore_prompt_shown").set_value(True).run()
+    assert any("are not on this machine" in one.value for one in app.caption) and not app.exception
+
+
+def test_a_deleted_result_shows_no_prompt(shown, monkeypatch):
+    monkeypatch.setattr(prompt_viewer, "data", SimpleNamespace(results=lambda keys: {}))
+    app = open_app(explore_mode="Few-shot")
+    assert any("This result was deleted" in one.value for one in app.caption) and not app.exception

@@ -1,0 +1,260 @@
+"""The trade-off on Explore: its ranking, compared with one computed from `results --csv`, and its links."""
+
+import io
+from types import SimpleNamespace
+
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from core.amount import Amount
+from core.analysis.budget import DIVERGED
+from core.cli.app import main
+from core.notation.formatting import format_amount
+from core.request.stages import DEFAULT_MODEL
+from dashboard.charts.elements.style import LIGHT
+from dashboard.explore import budget
+from dashboard.explore.details import POINT, open_point
+from dashboard.shared import widgets
+from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.synthetic import curve, result
+
+SEVEN = {  # as the pruning papers take them
+    "boolq": "acc",
+    "piqa": "acc",
+    "hellaswag": "acc_norm",
+    "winogrande": "acc",
+    "arc_easy": "acc",
+    "arc_challenge": "acc_norm",
+    "openbookqa": "acc_norm",
+}
+
+
+def open_tradeoff(**query):
+    return open_app(explore_mode="Trade-off", **{f"explore_{name}": str(value) for name, value in query.items()})
+
+
+def table(app) -> pd.DataFrame:
+    return app.dataframe[0].value
+
+
+@pytest.fixture
+def variants(fresh, capsys):
+    """Bundled variants of the default model from `results --csv`, one row each, with the mean over seeds."""
+    assert main(["results", "--csv"]) == 0
+    rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    rows = rows[rows["model"] == DEFAULT_MODEL]
+    read_on = (rows["metric"] == "perplexity") & (rows["dataset"] == "wikitext2") & (rows["window"] == 2048)
+    found = rows[read_on].sort_values("seed", kind="stable").set_index("key")
+    found["value"] = found.groupby(["chain", "calibration", "train"], dropna=False)["value"].transform("mean")
+    found = found[~found.duplicated(["chain", "calibration", "train"])]
+    dense = found.loc[found["method"] == "dense", "value"].item()
+    scored = rows[(rows["limit"] == 100) & (rows["fewshot"] == 0)]
+    counted = [
+        scored[(scored["dataset"] == task) & (scored["metric"] == metric)].set_index("key")["value"]
+        for task, metric in SEVEN.items()
+    ]
+    accuracy = pd.concat(counted, axis=1).mean(axis=1, skipna=False)
+    return found.assign(times=found["value"] / dense, accuracy=100 * accuracy.reindex(found.index))
+
+
+def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
+    mb, times, accuracy, ms = (variants[name] for name in ("packed_mb", "times", "accuracy", "decode_ms"))
+
+    # A variant on the grid of its model's file measures no method, so it is last.
+    by_hand = variants[(mb <= 180) & (times <= 2)].sort_values(["own_grid", "value"])
+    assert by_hand["own_grid"].iloc[-1] and not by_hand["own_grid"].iloc[0]
+    by_page = open_tradeoff(limit_packed_mb=180, limit_times_dense=2)
+    assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
+    assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
+    first = by_hand.iloc[0]
+    removed = format_amount(Amount.from_columns(first["ratio"], first["pattern"]))
+    best = f"**{first['series_label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} times"
+    assert f"At most 180 MB packed and 2 times dense: {best} dense" in read(by_page)
+    assert f"{len(by_hand) - 1} others fit" in read(by_page)
+
+    fitting = variants[(mb <= 230) & (accuracy >= 42)]
+    by_hand = fitting.sort_values("accuracy", ascending=False)
+    documents = "First 100 documents of each task, float32"
+    asked = {"limit_packed_mb": 230, "limit_mean_accuracy": 42, "documents": documents}
+    by_page = open_tradeoff(quality="Mean accuracy", **asked)
+    assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
+    assert table(by_page)["Mean accuracy (%)"].iloc[0] == pytest.approx(by_hand["accuracy"].iloc[0])
+    assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
+    best = by_hand.groupby("family")["chain"].first()
+    listed = table(by_page).set_index("Chain")["Listed as"]
+    assert {family: listed[chain].endswith(f"best {family}") for family, chain in best.items()} == dict.fromkeys(
+        best.index, True
+    )
+
+    least = int(mb.min()) - 10
+    over = pd.concat([mb / least - 1, times / 1.5 - 1], axis=1).max(axis=1)
+    by_hand = variants.assign(over=over).sort_values(["over", "own_grid", "value"]).head(10)
+    by_page = open_tradeoff(limit_packed_mb=least, limit_times_dense=1.5)
+    assert list(by_hand["chain"]) == list(table(by_page)["Chain"])
+    assert f"No variant fits the budget: at most {least} MB packed and 1.5 times dense. Nearest:" in read(by_page)
+    first = by_hand.iloc[0]
+    excess = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
+    assert table(by_page)["Misses by"].iloc[0].startswith(excess)
+
+    by_hand = variants[(ms <= 40) & (times <= 2)].sort_values("value")
+    by_page = open_tradeoff(limit_decode_ms=40, limit_times_dense=2)
+    assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
+    assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
+
+
+def test_fitting_variants_have_paired_tests_against_the_best(fresh):
+    by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
+    verdicts = table(by_page)["Compared with the first"]
+    compared = verdicts.iloc[1 : budget.COMPARED]
+    assert pd.isna(verdicts.iloc[0]) and compared.notna().all() and compared.str.startswith("worse, adjusted p").any()
+    assert verdicts.iloc[budget.COMPARED :].isna().all()
+    assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
+    assert "Compared with the first" not in table(open_tradeoff(limit_packed_mb=1))
+
+
+def test_the_page_has_the_pareto_front_computed_from_the_csv(variants):
+    better = DIVERGED  # diverged variants are on no front
+    by_hand = []
+    rows = variants[~variants["own_grid"]].sort_values(["packed_mb", "value"])
+    for chain, value in rows[["chain", "value"]].itertuples(index=False):
+        if value < better:
+            better = value
+            by_hand.append(chain)
+    shown = table(open_tradeoff())
+    assert set(by_hand) == set(shown.loc[shown["Listed as"].str.contains("front"), "Chain"])
+
+
+def test_the_table_lists_checkpoint_sizes_by_precision(filled):
+    shown = table(open_tradeoff(limit_packed_mb=200)).set_index("Chain")
+    row = shown.loc["sparsegpt@0.5"]
+    assert row["fp32 MB"] == pytest.approx((4 * 134_500_000 + 106_000_000 // 8) / 1e6)
+    assert row["fp16 MB"] == pytest.approx((2 * 134_500_000 + 106_000_000 // 8) / 1e6)
+
+
+def test_invalid_values_in_a_link_fall_back_to_defaults(filled):
+    app = open_tradeoff(limit_packed_mb="much", limit_times_dense=-3, limit_mean_accuracy=200, quality="x", cost="y")
+    assert [field.value for field in app.number_input] == [None] * len(app.number_input)
+    assert app.selectbox(key="explore_cost").value == "packed size"
+    assert len(table(app)) == len(curve())
+    assert "Set a limit to find the best variant within it." in read(app)
+    app = open_tradeoff(limit_packed_mb="nan", limit_memory_mb="inf", only_family="nonsense", only_method="Wanda")
+    assert set(table(app)["Method"]) == {"Wanda"} and not app.exception
+
+
+def test_an_unknown_mode_shows_the_curve(filled):
+    app = open_app(explore_mode="nonsense")
+    assert {"explore_at", "explore_series"} < {group.key for group in app.get("button_group")} and len(charts(app)) == 2
+
+
+def test_unmeasured_variants_miss_the_limit_and_are_counted(filled):
+    app = open_tradeoff(limit_decode_ms=40)
+    assert set(table(app)["Misses by"]) == {"latency not measured"}
+    app = open_tradeoff(cost="decode latency")
+    assert f"Not drawn: {len(curve())} (latency not measured)." in " ".join(one.value for one in app.caption)
+    assert not app.exception
+
+
+@pytest.fixture
+def mixed(filled):
+    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
+    filled.put(result("slimllm", 60.0, 0.5))
+    filled.put(result("wanda", 43.0, 0.5, calibration="c4-sample:16x2048"))
+    return filled
+
+
+@pytest.mark.parametrize(
+    ("field", "choice", "left"),
+    [
+        ("family", ["structured"], {"slimllm@0.5"}),
+        ("training", ["trained"], {"sparsegpt@0.5+lora"}),
+        ("calibrated", ["c4-sample:16x2048"], {"wanda@0.5"}),
+        ("method", ["slimllm", "dense"], {"slimllm@0.5", "dense"}),
+    ],
+)
+def test_filters_keep_matching_variants(mixed, field, choice, left):
+    app = open_tradeoff()
+    app.multiselect(key=f"explore_only_{field}").set_value(choice).run()
+    assert set(table(app)["Chain"]) == left and not app.exception
+    assert '"Dense"' in charts(app)[0].proto.spec  # the baseline is always drawn
+
+
+def test_filters_without_matches_show_a_message(mixed):
+    app = open_tradeoff(only_family="Structured", only_training="Trained")
+    assert [info.value for info in app.info] == ["No variant passes the filters. Remove a filter."]
+
+
+def test_labels_distinguish_variants_by_calibration_data(mixed):
+    shown = table(open_tradeoff(only_method="Wanda"))
+    twins = shown[shown["Chain"] == "wanda@0.5"].set_index("Method")
+    assert set(twins.index) == {"Wanda, passages-calibration:16x2048", "Wanda, c4-sample:16x2048"}
+    assert sorted(twins["Perplexity"]) == [43.0, 44.0]
+
+
+def test_seeds_are_averaged_to_one_point(filled):
+    filled.put(result("wanda", 46.0, 0.5, seed=1))
+    shown = table(open_tradeoff(only_method="Wanda")).set_index("Amount")
+    assert shown.loc["50 %", "Perplexity"] == 45.0
+
+
+def test_selected_rows_and_markers_open_their_point(monkeypatch):
+    state = {}
+    monkeypatch.setattr(widgets.st, "session_state", state)
+    monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
+    monkeypatch.setattr(widgets, "page_theme", lambda: LIGHT)
+    monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, on_select, **__: on_select())
+    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "text"]}]))
+    shown = {"file": "x", "alt": "", "on_select": open_point}
+    widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
+    assert state[POINT] == "third"
+    opened = []
+    monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
+    state[budget.TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
+    widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
+    assert opened == [1]
+
+
+def test_an_open_point_shows_its_command_and_can_be_saved(filled):
+    app = open_tradeoff(limit_packed_mb=200, point="sparsegpt@0.5")
+    assert "run smollm2-135m sparsegpt@0.5" in app.code[0].value
+    assert any(button.key == "explore_save" for button in app.button) and not app.exception
+
+
+def test_a_model_without_perplexities_shows_a_message(filled):
+    one = result("wanda", 43.0, 0.5, model="other")
+    filled.put(one.model_copy(update={"measurements": one.measurements[1:]}))
+    app = open_tradeoff(model="other")
+    assert "This model has no perplexity yet" in app.info[0].value and not app.exception
+
+
+def test_without_dense_results_the_ratio_to_dense_is_unknown(store):
+    store.put(result("wanda", float("inf"), 0.5, scored=False))
+    store.put(result("magnitude", float("nan"), 0.7, scored=False))
+    app = open_tradeoff()
+    assert len(table(app)) == 2 and len(charts(app)) == 1
+    app = open_tradeoff(limit_times_dense=2)
+    assert set(table(app)["Misses by"]) == {"unknown ratio to dense"} and not app.exception
+    app = open_tradeoff(limit_packed_mb=250)
+    assert "At most 250 MB packed: 2 variants fit, but perplexity diverged." in read(app)
+    app = open_tradeoff(quality="Mean accuracy")
+    assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
+    assert not app.exception
+
+
+def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
+    filled.put(result("slimllm", 60.0, 0.5))  # another family
+    app = open_app(explore_methods="Wanda", explore_x="packed size")
+
+    def asked() -> set[str]:
+        return {field.key for kind in ("multiselect", "selectbox", "button_group") for field in app.get(kind)}
+
+    def turn(to: str) -> None:
+        next(group for group in app.get("button_group") if group.key == "explore_mode").set_value(to).run()
+
+    of_curve = {"explore_families", "explore_methods", "explore_x"}
+    assert of_curve <= asked()
+    turn("Trade-off")
+    assert of_curve.isdisjoint(asked()) and len(table(app)) > len(curve())  # the curve's methods do not filter it
+    turn("Curve")
+    assert app.multiselect(key="explore_methods").value == ["wanda"]
+    assert app.selectbox(key="explore_x").value == "packed size" and not app.exception

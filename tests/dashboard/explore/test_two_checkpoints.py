@@ -1,0 +1,170 @@
+"""Two checkpoints of one name are two models on every chart of Explore, and links open the one that they name."""
+
+import pytest
+
+from core.models.sources import identify
+from core.results import Result
+from core.specs import UNKNOWN, RunSpec, VariantSpec
+from core.store.store import Store
+from dashboard import data
+from dashboard.run.imports import preview
+from tests.core.imports.given import sheet
+from tests.core.tiny import tiny
+from tests.dashboard.opened import open_app, read
+from tests.dashboard.synthetic import curve
+
+FIRST, SECOND = "sha256:131c884a77d0", "sha256:9f00aa112233"
+TIMES = {FIRST: 1.0, SECOND: 2.0}  # factors of the made-up perplexities
+NAMES = ["ckpt@131c884a", "ckpt@9f00aa11"]
+
+
+def of_checkpoint(one: Result, revision: str, times: float = 1.0) -> Result:
+    """Return a made-up result as one of the checkpoint `ckpt` of a revision."""
+    key = VariantSpec(model="ckpt", revision=revision, stages=one.variant.stages).key
+    variant = one.variant.model_copy(update={"key": key, "model": "ckpt", "revision": revision})
+    rows = [row if row.metric != "perplexity" else _times(row, times) for row in one.measurements]
+    return one.model_copy(update={"variant": variant, "measurements": tuple(rows)})
+
+
+def _times(row, times):
+    return row.model_copy(update={"value": row.value * times, "stderr": row.stderr * times})
+
+
+@pytest.fixture
+def both(store, tmp_path, monkeypatch):
+    """Two checkpoints with the variants of the curve; the second lacks the last one."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    every = curve()
+    for revision, times in TIMES.items():
+        for one in every[: -1 if times > 1 else None]:
+            store.put(of_checkpoint(one, revision, times))
+    return store
+
+
+def test_the_model_menu_offers_both_and_a_curve_shows_one(both):
+    for name, dense, value in zip(NAMES, (20.1, 40.2), (44.0, 88.0), strict=True):
+        app = open_app(explore_model=name)
+        assert app.selectbox(key="explore_model").options[:2] == NAMES
+        drawn = app.dataframe[-1].value
+        wanda = drawn[(drawn["Method"] == "Wanda") & (drawn["Amount"] == "50 %")]
+        assert list(wanda["Perplexity"]) == [value]
+        assert list(drawn.loc[drawn["Method"] == "Dense", "Perplexity"]) == [dense]
+        assert any(caption.value.startswith(f"{name}, perplexity on") for caption in app.caption)
+
+
+@pytest.mark.parametrize("mode", ["Trade-off", "Several models"])
+def test_charts_distinguish_the_two_checkpoints(both, mode):
+    app = open_app(explore_model=NAMES[1], explore_mode=mode)
+    if mode == "Trade-off":
+        values = set(app.dataframe[0].value["Perplexity"])
+        assert 44.0 not in values and 88.0 in values
+        assert any(caption.value.startswith(f"{NAMES[1]}, numbered") for caption in app.caption)
+    else:
+        table = app.dataframe[0].value
+        assert set(table["Model"]) == set(NAMES) == set(app.pills(key="explore_models_shown").options)
+        pairs = table[(table["Method"] == "Wanda") & (table["Amount"] == "50 %")]
+        assert len(pairs) == 2 and pairs["Times dense"].nunique() == 1 and pairs["Perplexity"].nunique() == 2
+
+
+def test_a_law_is_fitted_to_one_checkpoint(both):
+    app = open_app(explore_model=NAMES[0], explore_mode="Trade-off", explore_law_of="Wanda")
+    assert any(caption.value.startswith(f"{NAMES[0]}, Wanda: perplexity") for caption in app.caption)
+    alone = read(app)
+    for one in Store().results():
+        if one.variant.revision == SECOND:
+            both.delete(one.variant.key)
+    assert data.models() == ["ckpt"]
+    assert read(open_app(explore_model="ckpt", explore_mode="Trade-off", explore_law_of="Wanda")) == alone
+
+
+def test_links_by_name_or_revision_keep_working(both):
+    assert open_app(explore_model="ckpt").selectbox(key="explore_model").value == NAMES[0]  # which has most variants
+    assert open_app(explore_model="ckpt@9f00").selectbox(key="explore_model").value == NAMES[1]
+    app = open_app(explore_mode="Several models", explore_model=NAMES[1], explore_models_shown=["ckpt@9f00"])
+    assert app.pills(key="explore_models_shown").value == [NAMES[1]]
+    for one in Store().results():
+        if one.variant.revision == FIRST:
+            both.delete(one.variant.key)
+    assert open_app(explore_model=NAMES[1]).selectbox(key="explore_model").value == "ckpt"
+
+
+def test_a_second_checkpoint_renames_the_selected_model(store):
+    for one in curve():
+        store.put(of_checkpoint(one, FIRST))
+    app = open_app(explore_model="ckpt")
+    assert app.selectbox(key="explore_model").value == "ckpt"
+    store.put(of_checkpoint(curve()[0], SECOND))
+    app.run()
+    assert not app.exception and app.selectbox(key="explore_model").value == NAMES[0]
+
+
+def test_a_point_is_compared_within_its_checkpoint(both):
+    first, second = (of_checkpoint(curve()[1], revision).variant.key for revision in TIMES)
+    app = open_app(explore_model=NAMES[1])
+    app.selectbox(key="explore_point").set_value(second).run()
+    (other,) = [field for field in app.selectbox if field.label == "Compare with"]
+    assert first not in other.options and not app.exception
+    assert NAMES[1] in " ".join(caption.value for caption in app.caption)
+
+
+def test_jobs_and_their_links_name_the_checkpoint(both):
+    spec = RunSpec(variant=VariantSpec(model="ckpt", revision="sha256:777777777777", stages=curve()[1].variant.stages))
+    data.queue().submit(spec)
+    (job,) = data.active_jobs()
+    app = open_app("run/view.py")
+    assert "ckpt@77777777" in read(app)
+    assert data.called(job.spec.variant) == "ckpt@77777777" and data.models() == NAMES
+
+
+def test_a_page_runs_the_shown_checkpoint(both, tmp_path):
+    found = []
+    for seed, place in enumerate(("w3", "w4")):
+        tiny(seed=seed).save_pretrained(tmp_path / place / "ckpt")
+        found.append(identify(str(tmp_path / place / "ckpt")))
+    for source in found:
+        both.put(of_checkpoint(curve()[0], source.revision))
+        shown = data.model_named(f"ckpt@{source.revision}")
+        assert identify(data.model_to_run(shown)) == source
+
+
+def test_results_without_a_revision_join_a_single_checkpoint_only(both):
+    imported = of_checkpoint(curve()[1], UNKNOWN)
+    both.put(imported)
+    assert set(data.models()) == {*NAMES, "ckpt@unknown"}
+    for one in Store().results():
+        if one.variant.revision == SECOND:
+            both.delete(one.variant.key)
+    assert data.models() == ["ckpt"] and imported.variant.key in set(data.frame("ckpt")["key"])
+
+
+def test_published_results_join_the_only_revision_of_their_model(store):
+    made = curve(model="llama-7b")
+    for one in made:
+        store.put(one)
+    assert data.models() == ["llama-7b"] and "llama-7b" in data.printed_models()
+    frame = data.frame("llama-7b")
+    assert {"published", "measured"} <= set(frame["origin"]) and set(frame["model"]) == {"llama-7b"}
+
+
+def test_the_run_page_has_a_field_for_the_name_of_a_folder(store, tmp_path, monkeypatch, typing):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    tiny().save_pretrained(tmp_path / "ckpt")
+    app = open_app("run/view.py")
+    assert "run_name" not in [field.key for field in app.text_input]
+    app.selectbox(key="run_model").set_value(str(tmp_path / "ckpt")).run()
+    app.text_input(key="run_name").set_value("four").run()
+    app.button(key="run_start").click().run()
+    (job,) = data.active_jobs()
+    assert job.spec.variant.model == "four" and "four" in read(app)
+    app.text_input(key="run_name").set_value("opt-125m").run()
+    (error,) = app.error
+    assert error.value == "opt-125m is the name of a catalogue model; choose another."
+    assert app.button(key="run_start").disabled
+
+
+def test_an_import_is_shown_under_the_name_of_its_checkpoint(both):
+    from core.imports.files import read_imports
+
+    header = "model,label,ratio,metric,dataset,value,n,window,windows"
+    row = f"{NAMES[1]},mine,0.5,perplexity,wikitext2,9,4,32,4"
+    assert list(preview(read_imports([sheet(row, header=header)], None, both))["Model"]) == [NAMES[1]]

@@ -1,0 +1,92 @@
+"""Links copied from the pages of version 0.2.0, before names and texts were rewritten: they open the same views."""
+
+from urllib.parse import parse_qs
+
+import pytest
+
+from core.registry import STAGES
+from tests.dashboard.opened import charts, open_app
+
+UNSTRUCTURED = ["Magnitude", "Wanda", "RIA", "SparseGPT", "ALPS", "Magnitude+while+training"]
+STRUCTURED = [
+    "Neuron+magnitude",
+    "LLM-Pruner",
+    "LoRAPrune",
+    "LoRAP",
+    "SlimLLM",
+    "HyWIA-style",
+    "FLAP",
+    "ShortGPT",
+    "SliceGPT",
+]
+OTHERS = [*STRUCTURED, "LoRAPrune+while+training"]
+
+
+def several(key: str, values: list[str]) -> str:
+    return "&".join(f"{key}={value}" for value in values)
+
+
+LINKS = [
+    ("", "explore_at=2%3A4"),
+    (
+        "",
+        f"explore_families=Unstructured&explore_families=Structured&{several('explore_methods', UNSTRUCTURED + OTHERS)}"
+        "&explore_series=Wanda&explore_series=RIA&explore_series=SparseGPT&explore_series=ALPS&explore_series=LoRAP"
+        "&explore_series=SlimLLM&explore_tasks=Task+by+task",
+    ),
+    ("", "explore_families=Quantisation&explore_x=bits+per+weight"),
+    (
+        "",
+        "explore_families=Unstructured&explore_families=Low+rank"
+        f"&{several('explore_methods', [*UNSTRUCTURED, 'SVD', 'ASVD', 'SVD-LLM'])}"
+        "&explore_series=Magnitude&explore_series=Wanda&explore_series=RIA&explore_series=SparseGPT&explore_series=ALPS"
+        "&explore_series=SVD&explore_x=packed+size",
+    ),
+    ("", "explore_as=Accuracy&explore_tasks=Task+by+task"),
+    ("", "explore_mode=Trade-off&explore_limit_packed_mb=180"),
+    (
+        "",
+        "explore_methods=Magnitude&explore_methods=Wanda&explore_methods=SparseGPT&explore_series=Magnitude"
+        "&explore_series=Wanda&explore_series=Wanda+%28allocation+owl%29"
+        "&explore_series=Wanda+%28allocation+sensitivity%29&explore_series=SparseGPT+%28allocation+owl%29"
+        "&explore_series=SparseGPT&explore_series=SparseGPT+%28allocation+sensitivity%29"
+        "&explore_calibration=c4-sample%3A16x2048",
+    ),
+    ("", "explore_against=packed+size&explore_mode=Several+models"),
+    ("", "explore_mode=Few-shot"),
+    ("", "explore_point=sparsegpt%400.5"),
+    ("run/view.py", "chain=wanda%400.45&run_mode=Grid"),
+    ("run/view.py", "chain=slimllm%400.25%2Blora%2Cminutes%3D5&run_tasks=PIQA"),
+    ("published/view.py", "published_table_name=SparseGPT%3A+OPT-175B%2C+zero-shot"),
+]
+
+
+@pytest.mark.parametrize(("page", "link"), LINKS)
+def test_a_copied_link_opens_its_view(page, link, fresh):
+    query = parse_qs(link, strict_parsing=True)
+    app = open_app(page or None, **query)
+    names = {stage.label: stage.name for stage in STAGES}
+    for key, values in query.items():  # an address has no value that is the default
+        kept = app.query_params.get(key) or app.session_state[key]
+        kept = kept if isinstance(kept, list) else [kept]
+        assert {names.get(value, value) for value in kept} == {names.get(value, value) for value in values}, key
+    assert page == "run/view.py" or charts(app) or app.dataframe
+
+
+@pytest.mark.parametrize(
+    ("link", "now"),
+    [
+        ("explore_x=time+to+read+a+token", ("explore_x", "prefill latency")),
+        ("explore_mode=Trade-off&explore_cost=parameters+left", ("explore_cost", "parameters")),
+        ("explore_text=wikitext2%2C+128+x+128+tokens", ("explore_text", "WikiText-2, 128 x 128 tokens")),
+    ],
+)
+def test_a_copied_link_with_a_former_name_opens_its_view(link, now, fresh):
+    app = open_app(**parse_qs(link))
+    key, value = now
+    assert app.selectbox(key=key).value == value
+
+
+def test_invalid_values_are_removed_from_the_address(fresh):
+    app = open_app(explore_families=["Structured"], explore_x="no such axis")
+    assert "explore_x" not in app.query_params and app.query_params["explore_families"] == "Structured"

@@ -1,0 +1,99 @@
+"""Sessions reuse the points and charts of another session, and all of them show new rows."""
+
+import json
+
+import pytest
+
+from dashboard import renewal
+from dashboard.charts.frames import points
+from dashboard.shared import widgets
+from tests.dashboard.opened import charts, open_app
+from tests.dashboard.synthetic import result
+
+
+@pytest.fixture
+def computed(monkeypatch):
+    """The names of called functions that compute points or charts."""
+    found = []
+    for module, name in ((points, "collapsed"), (widgets, "_clickable")):
+        monkeypatch.setattr(module, name, _counting(getattr(module, name), found))
+    return found
+
+
+@pytest.fixture
+def paused(filled, monkeypatch):
+    """The shown perplexities after one change, during the pause for further changes."""
+    open_app()
+    monkeypatch.setattr(renewal, "PAUSE", 1000.0)
+    filled.put(result("wanda", 777.25, 0.65))
+    return _values(open_app())
+
+
+def _counting(function, found):
+    def counting(*args, **kwargs):
+        found.append(function.__name__)
+        return function(*args, **kwargs)
+
+    return counting
+
+
+def test_a_second_session_recomputes_no_points_or_charts(filled, computed):
+    first = open_app()
+    once = list(computed)
+    assert {"collapsed", "_clickable"} == set(once)
+    second = open_app()
+    assert computed == once
+    assert [chart.proto.spec for chart in charts(first)] == [chart.proto.spec for chart in charts(second)]
+
+
+def test_a_new_row_appears_in_all_sessions(filled):
+    first = open_app()
+    before = _values(first)
+    filled.put(result("wanda", 777.25, 0.65))
+    assert _values(open_app()) - before == {777.25}
+    assert _values(first.run()) - before == {777.25}
+
+
+def test_a_changed_number_replaces_the_old_one_in_a_second_session(filled):
+    filled.put(result("wanda", 777.25, 0.65))
+    before = _values(open_app())
+    filled.put(result("wanda", 666.5, 0.65))
+    after = _values(open_app())
+    assert (before - after, after - before) == ({777.25}, {666.5})
+
+
+def test_a_deleted_row_disappears_from_a_second_session(filled):
+    added = result("wanda", 777.25, 0.65)
+    filled.put(added)
+    before = _values(open_app())
+    filled.delete(added.variant.key)
+    assert before - _values(open_app()) == {777.25}
+
+
+def test_continuous_changes_appear_together_after_the_pause(filled, paused, monkeypatch):
+    filled.put(result("wanda", 666.5, 0.75))
+    assert 777.25 in paused and _values(open_app()) == paused
+    monkeypatch.setattr(renewal, "PAUSE", 0.0)
+    assert _values(open_app()) - paused == {666.5}
+
+
+def test_a_row_replaced_during_the_pause_raises_no_error(filled, paused):
+    filled.put(result("wanda", 666.5, 0.75))
+    filled.delete(result("wanda", 777.25, 0.65).variant.key)  # as many rows as before
+    assert _values(open_app()) == paused
+    app = open_app(explore_mode="Trade-off")
+    assert charts(app) and not app.exception
+
+
+def test_a_point_deleted_on_the_page_disappears_at_once(filled, paused):
+    filled.put(result("wanda", 666.5, 0.75))
+    filled.put(result("wanda", 555.5, 0.85))
+    app = open_app(explore_point="wanda@0.65")
+    app.button(key="explore_delete").click().run()
+    assert (paused - _values(app), _values(app) - paused) == ({777.25}, {666.5, 555.5})
+
+
+def _values(app):
+    """Return the perplexities of the points on the curve."""
+    spec = json.loads(charts(app)[0].proto.spec)
+    return {point[2] for trace in spec["data"] for point in trace.get("customdata", ())}
