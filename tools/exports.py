@@ -56,7 +56,7 @@ def exported(state: str) -> list[files.Item]:
     app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=LONGEST)
     app.query_params.update(query)
     if page:
-        app.switch_page(f"views/{page}.py")
+        app.switch_page(f"{page}/view.py")
     with patch.object(widgets, "export_menu", lambda name, item: items.append(item)):
         app.run()
     if app.exception:

@@ -35,5 +35,5 @@ def test_an_example_derives_from_its_base_class(name, example):
 def test_each_named_file_and_folder_exists():
     named = FILE.findall(PAGE.read_text(encoding="utf-8"))
     patterns = {name for name in named if "NAME" in name}
-    assert len(named) > 5 and patterns == {"dashboard/views/NAME.py"}
+    assert len(named) > 5 and patterns == {"dashboard/NAME/view.py", "tests/dashboard/NAME/"}
     assert [name for name in named if name not in patterns and not (PROJECT / name).exists()] == []

@@ -44,7 +44,8 @@ def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_p
         saved = tmp_path / precision
         assert main(["export", key, str(saved), "--type", precision]) == 0
         announced = checkpoint_bytes(footprint, dtype)
-        assert on_disk(saved) == pytest.approx(announced, rel=0.04)
+        code = sum(file.stat().st_size for file in saved.glob("*.py"))  # as large as this tiny model's norms
+        assert on_disk(saved) - code == pytest.approx(announced, rel=0.04)
         words = capsys.readouterr().err
         assert f"The export needs about {announced / 1e6:.2f} MB, {precision}." in words
         size = f"{on_disk(saved) / 1e6:.2f} MB"

@@ -45,7 +45,7 @@ def variants(fresh, capsys):
     rows = pd.read_csv(io.StringIO(capsys.readouterr().out))
     rows = rows[rows["model"] == DEFAULT_MODEL]
     read_on = (rows["metric"] == "perplexity") & (rows["dataset"] == "wikitext2") & (rows["window"] == 2048)
-    found = rows[read_on].sort_values("seed", kind="stable").set_index("key")
+    found = rows[read_on & (rows["n"] == 16)].sort_values("seed", kind="stable").set_index("key")
     found["value"] = found.groupby(["chain", "calibration", "train"], dropna=False)["value"].transform("mean")
     found = found[~found.duplicated(["chain", "calibration", "train"])]
     dense = found.loc[found["method"] == "dense", "value"].item()
