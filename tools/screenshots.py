@@ -17,12 +17,13 @@ import typer
 from tests.e2e.browser import chromium, dashboard
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, Page
 
 Scheme = Literal["light", "dark"]
 WIDTHS = (1280, 400, 1920)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 HIGH, TALLEST = 900, 6000  # pixels: height of the window, and maximum height of a whole page
+STILL = 3  # seconds
 BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
 STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
     "explore": ("", {}),
@@ -58,13 +59,25 @@ def picture(browser: Browser, address: str, file: Path, width: int, scheme: Sche
     tab.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     if tab.locator("[data-testid=stPlotlyChart]").count():
         tab.locator(".js-plotly-plot .main-svg").first.wait_for()
-    tab.wait_for_timeout(1500)  # charts still move after they appear
+    high = settled_height(tab)
     if whole:
-        high = tab.locator("[data-testid=stMain]").evaluate("page => page.scrollHeight")
-        tab.set_viewport_size({"width": width, "height": min(int(high) + 60, TALLEST)})
+        tab.set_viewport_size({"width": width, "height": min(high + 60, TALLEST)})
         tab.wait_for_timeout(1000)
     tab.screenshot(path=file)
     context.close()
+
+
+def settled_height(tab: Page) -> int:
+    """Wait until the page keeps its height for `STILL` seconds, and return that height in pixels.
+
+    The last tables and charts appear after the script has ended.
+    """
+    same = high = 0
+    while same < STILL:
+        tab.wait_for_timeout(1000)
+        before, high = high, int(tab.locator("[data-testid=stMain]").evaluate("page => page.scrollHeight"))
+        same = same + 1 if high == before else 0
+    return high
 
 
 def main(
