@@ -7,6 +7,7 @@ import random
 from pathlib import Path
 
 from core.errors import UserError
+from core.methods.base import Method
 from core.notation.chain import default_flags, format_chain, shared
 from core.registry import STAGES
 from core.request.complete import complete
@@ -36,18 +37,18 @@ CASES = (
 TEXTS = ("text.txt:4x32", "text.txt:2x64", "text.txt:1x2")
 
 
-def amount(draw: random.Random, stage: type) -> str:
+def amount(draw: random.Random, stage: type[Method]) -> str:
     """Return an amount that the stage takes, or sometimes one that another takes."""
     if not stage.takes_amount and draw.random() < 0.95:
         return ""
-    if stage.bits and draw.random() < 0.95:
-        return f"@{draw.choice(stage.bits)}bit"
-    if stage.factors and draw.random() < 0.95:
-        return f"@{draw.choice(stage.factors)}x"
+    if stage.bit_choices and draw.random() < 0.95:
+        return f"@{draw.choice(stage.bit_choices)}bit"
+    if stage.factor_choices and draw.random() < 0.95:
+        return f"@{draw.choice(stage.factor_choices)}x"
     return f"@{draw.choice(('0.5', '0.25', '0.1', '.7', '2:4', '4:8', '4bit', '2x', '0', '1e-3', ''))}"
 
 
-def parameter(draw: random.Random, stage: type) -> str:
+def parameter(draw: random.Random, stage: type[Method]) -> str:
     """Return a parameter of the stage with one of its values, or with a number."""
     fields = stage.Parameters.model_fields
     name = draw.choice([*fields, "layers", "text", "seed"])
