@@ -66,9 +66,9 @@ class Amount(ABC):
         """The share that it removes of the weights, bits or embedding, without earlier stages."""
 
     @property
-    @abstractmethod
     def label(self) -> str:
         """The text in tables, menus and charts."""
+        return str(self)
 
     @property
     @abstractmethod
@@ -139,10 +139,6 @@ class Pattern(Amount):
         return 1 - self.kept / self.group
 
     @property
-    def label(self) -> str:
-        return str(self)
-
-    @property
     def _place(self) -> tuple[float, ...]:
         return -self.kept, -self.group
 
@@ -183,10 +179,6 @@ class Factor(Amount):
     @property
     def fraction(self) -> float:
         return round(1 - 1 / self.factor, RATIO_PLACES)
-
-    @property
-    def label(self) -> str:
-        return str(self)
 
     @property
     def _place(self) -> tuple[float, ...]:

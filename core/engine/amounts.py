@@ -31,9 +31,8 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
         UserError: Earlier stages removed more than the ratio allows, beyond rounding.
     """
     stage = given.stage
-    if not isinstance(stage.amount, Ratio) or isinstance(
-        method, ConvMethod
-    ):  # no other removal may precede a `ConvMethod`
+    alone = isinstance(method, ConvMethod)  # no other removal may precede it
+    if alone or not isinstance(stage.amount, Ratio):
         return stage.required_ratio
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
