@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 from importlib.metadata import entry_points
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 from core.errors import echo
 from core.methods.base import Method
+from core.methods.terms import Kind
 
 log = logging.getLogger(__name__)
 
@@ -45,9 +46,11 @@ def load(built_in: Collection[str]) -> PlugIns:
 
 
 def _checked(found: object, used: Collection[str]) -> type[Method]:
-    """Return a method's class; raise `ValueError` if it is no method or its name is in use."""
+    """Return a method's class; raise `ValueError` if it is no method, of no kind, or its name is in use."""
     if not (isinstance(found, type) and issubclass(found, Method)):
         raise ValueError(f"{echo(str(found))} is not a subclass of core.methods.base.Method")
+    if getattr(found, "kind", None) not in get_args(Kind):
+        raise ValueError(f"{found.__name__} derives from no base class that the engine runs, such as ScoreMethod")
     if found.name in used:
         raise ValueError(f"the name {found.name} is already in use")
     return found

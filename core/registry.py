@@ -10,7 +10,7 @@ from functools import lru_cache
 from pydantic import JsonValue, ValidationError
 
 from core import plugins
-from core.amount import Bits
+from core.amount import Bits, Pattern
 from core.errors import UserError, unknown
 from core.methods.base import Method
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
@@ -39,7 +39,8 @@ from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
-from core.methods.terms import Place, Reads
+from core.methods.terms import Reads
+from core.methods.traits import GRIDS, Trait
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.magnitude import Magnitude
@@ -130,12 +131,23 @@ def data_requirement(stage: Stage) -> Reads:
         return "training" if stage.recovers else "calibration"
 
 
-def quantises(stage: Stage) -> frozenset[Place]:
-    """Return the weights that a stage quantises; none if this version lacks the stage."""
+def leaves(stage: Stage) -> frozenset[Trait]:
+    """Return the traits that a stage leaves in the model; none if this version lacks the stage.
+
+    A ratio of 0 removes nothing, so only a grid is left.
+    """
     try:
-        return _cached_method(stage).quantised_places
+        own = _cached_method(stage).leaves
     except UserError:
         return frozenset()
+    if stage.ratio == 0:
+        return own & GRIDS
+    return own | {"pattern"} if isinstance(stage.amount, Pattern) else own
+
+
+def quantises(stage: Stage) -> bool:
+    """Return whether a stage quantises weights."""
+    return bool(leaves(stage) & GRIDS)
 
 
 def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:

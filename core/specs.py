@@ -34,10 +34,10 @@ Scalar = str | float | None  # a value of a parameter or a protocol; int and boo
 DTYPES: tuple[Dtype, ...] = get_args(Dtype)
 PRECISIONS: dict[str, Dtype] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}  # as in options
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}  # per number
-FormatName = Literal["huggingface", "gguf", "compressed-tensors"]  # in `core.shipping.formats`
 ScanUnit = Literal["block", "linear"]  # part of a model that a scan compresses alone
-RatioKind = Literal["sparsity", "parameters", "bits", "embedding"]
+RatioKind = Literal["sparsity", "parameters", "bits", "embedding", "runtime"]
 COUNTED: tuple[RatioKind, ...] = ("sparsity", "parameters")  # ratios that are shares of block-linear weights
+OUTSIDE_BLOCKS: tuple[RatioKind, ...] = ("embedding", "runtime")  # ratios of other numbers than block weights
 IMPORTED, PUBLISHED = "imported", "published"
 UNKNOWN = "unknown"  # an unreported precision or revision
 UNCHANGED = ("dense", "rotate")  # stages that preserve the model's outputs
@@ -278,7 +278,7 @@ class Stage(Frozen):
     @property
     def recovers(self) -> bool:
         """Whether it improves a compressed model without removing weights."""
-        return not self.removes and self.method not in (*UNCHANGED, IMPORTED)
+        return not self.removes and self.ratio_kind != "runtime" and self.method not in (*UNCHANGED, IMPORTED)
 
     @property
     def is_external(self) -> bool:
@@ -329,7 +329,7 @@ class RunSpec(Frozen):
     scan: SensitivityScan | None = None
     scoring: Dtype | None = None  # evaluation precision of tasks; None: the variant's
     save: str | None = None  # a new folder in which the variant is saved
-    format: FormatName = "huggingface"  # of the saved variant
+    format: str = "huggingface"  # of the saved variant, a name in `core.shipping.formats`
     precision: str | None = None  # type of the saved weights; None: the format's most precise
     device: str = "cpu"
     force: bool = False

@@ -8,7 +8,6 @@ from core.amount import Bits, Pattern, Ratio
 from core.context import StageInput
 from core.errors import UserError
 from core.methods.base import Method
-from core.methods.convolution.base import ConvMethod
 from core.methods.inputs import Target
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import size_before
@@ -31,13 +30,13 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
         UserError: Earlier stages removed more than the ratio allows, beyond rounding.
     """
     stage = given.stage
-    alone = isinstance(method, ConvMethod)  # no other removal may precede it
+    alone = "convolutions" in method.modifies  # no other removal may precede it
     if alone or not isinstance(stage.amount, Ratio):
         return stage.required_ratio
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     present = sum(linear.weight.numel() for linear in linears)
-    remaining = present - (0 if method.preserves == "nothing" else sum(linear.bound for linear in linears))
+    remaining = present - (0 if "zeros" not in method.accepts else sum(linear.bound for linear in linears))
     dense = present if given.dense_sizes is None else size_before(linears, given.dense_sizes)
     if given.dense_sizes is not None and stage.layers is None:
         dense = sum(given.dense_sizes.values())  # includes removed blocks

@@ -15,82 +15,49 @@ from core.engine.runners.by_embedding_quant import quantise_tables
 from core.engine.runners.by_linear import compress_linears
 from core.engine.runners.by_removal import remove_blocks, remove_hidden
 from core.engine.runners.by_rotation import rotate_model
+from core.engine.runners.by_runtime import install_hooks
 from core.engine.runners.by_slicing import slice_model
 from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
 from core.methods.base import Method
-from core.methods.convolution.base import ConvMethod
 from core.methods.dense import Dense
-from core.methods.embedding.base import EmbeddingMethod
-from core.methods.linear import LinearMethod
-from core.methods.preparation import TransformMethod
-from core.methods.quantised.blocks import BlockQuantMethod
-from core.methods.structured.base import (
-    BlockRemovalMethod,
-    FactoredUnitMethod,
-    HiddenSizeMethod,
-    SequentialUnitMethod,
-    SliceMethod,
-    UnitMethod,
-)
-from core.methods.tables import TableQuantMethod
-from core.registry import STAGES, build_method
+from core.methods.terms import Kind
+from core.registry import build_method
 from core.training.apply import prune_while_training, recover
-from core.training.base import Recovery, TrainPruneMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     Runner = Callable[[PreTrainedModel, Method, StageInput, Context], StageResult]
 
-Kind = TypeVar("Kind", bound=Method)
+Kinds = TypeVar("Kinds", bound=Method)
 
 
-def _by(
-    kind: type[Kind], runner: Callable[[PreTrainedModel, Kind, StageInput, Context], StageResult]
-) -> tuple[type[Method], Runner]:
-    """Pair a kind of method with its runner."""
-    return kind, cast("Runner", runner)  # `runner_for` selects by class, so a runner gets only its own kind
+def _runner(function: Callable[[PreTrainedModel, Kinds, StageInput, Context], StageResult]) -> Runner:
+    return cast("Runner", function)  # a runner gets only methods of its own kind
 
 
-def _nothing(model: PreTrainedModel, method: Method, given: StageInput, context: Context) -> StageResult:
+def _nothing(model: PreTrainedModel, method: Dense, given: StageInput, context: Context) -> StageResult:
     return StageResult([])
 
 
-RUNNERS = dict(
-    [
-        _by(Dense, _nothing),
-        _by(LinearMethod, compress_linears),
-        _by(BlockQuantMethod, round_blocks),
-        _by(TableQuantMethod, quantise_tables),
-        _by(ConvMethod, decompose_convolutions),
-        _by(EmbeddingMethod, factor_embedding),
-        _by(UnitMethod, remove_units),
-        _by(SequentialUnitMethod, remove_units_walking),
-        _by(FactoredUnitMethod, factor_and_remove_units),
-        _by(BlockRemovalMethod, remove_blocks),
-        _by(HiddenSizeMethod, remove_hidden),
-        _by(SliceMethod, slice_model),
-        _by(TransformMethod, rotate_model),
-        _by(TrainPruneMethod, prune_while_training),
-        _by(Recovery, recover),
-    ]
-)
-
-
-def runner_for(kind: type[Method]) -> Runner:
-    """Return the function that runs methods of a class.
-
-    Raises:
-        TypeError: No base class has a runner.
-    """
-    for base in kind.__mro__:
-        if base in RUNNERS:
-            return RUNNERS[base]
-    raise TypeError(f"{kind.__name__} has no runner in core.engine.stages; derive it from a class in RUNNERS.")
-
-
-for _method in STAGES:
-    runner_for(_method)  # a method without a runner fails at the start of the program, not in a run
+RUNNERS: dict[Kind, Runner] = {
+    "dense": _runner(_nothing),
+    "linears": _runner(compress_linears),
+    "blocks of linears": _runner(round_blocks),
+    "tables": _runner(quantise_tables),
+    "convolutions": _runner(decompose_convolutions),
+    "embedding": _runner(factor_embedding),
+    "units": _runner(remove_units),
+    "units in sequence": _runner(remove_units_walking),
+    "factored units": _runner(factor_and_remove_units),
+    "blocks": _runner(remove_blocks),
+    "hidden size": _runner(remove_hidden),
+    "slices": _runner(slice_model),
+    "rotation": _runner(rotate_model),
+    "pruning in training": _runner(prune_while_training),
+    "recovery": _runner(recover),
+    "runtime": _runner(install_hooks),
+}
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
@@ -100,6 +67,6 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
         UserError: The stage does not fit the model.
     """
     method = build_method(given.stage)
-    if given.stage.removes:
+    if given.stage.prunes:
         given = replace(given, fraction_to_remove=fraction_to_remove(model, method, given))
-    return runner_for(type(method))(model, method, given, context)
+    return RUNNERS[method.kind](model, method, given, context)

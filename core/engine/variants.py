@@ -25,6 +25,7 @@ from core.cache.folders import keep
 from core.cache.linears import Finished
 from core.context import Context, StageInput
 from core.data.corpora import calibration_windows
+from core.engine.runners.by_runtime import reinstall_hooks
 from core.engine.stages import apply
 from core.errors import CancelledError, UserError
 from core.evaluation.footprint import footprint
@@ -180,6 +181,7 @@ def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
         model = load_model_folder(folder, getattr(torch, spec.dtype))
         with sentences("The references of its weights could not be loaded"):
             load_references(model, folder)
+        reinstall_hooks(model, spec.stages)
         os.utime(folder)
     except (OSError, ValueError, UserError) as error:
         if folder.is_dir():

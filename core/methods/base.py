@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from core.errors import UserError, echo
 from core.methods.parameters import MethodParameters, WalkerParameters
-from core.methods.terms import Citation, Family, Keeps, Place, Reads
+from core.methods.terms import Citation, Family, Kind, Place, Reads
+from core.methods.traits import STORED, Trait
 from core.specs import RatioKind, Scalar, TextWindows, sha256
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
 
 class Method:
-    """A compression method. Its subclass decides how the engine runs it.
+    """A compression method. Its `kind` decides how the engine runs it.
 
-    Parameters can change `data_requirement`, so an instance may override that of its class.
+    Parameters can change `data_requirement` and `leaves`, so an instance may override those of its class.
     """
 
+    kind: ClassVar[Kind]  # declared by the base class of a kind
     name: ClassVar[str]
     label: ClassVar[str]
     family: ClassVar[Family]  # heading on pages and in documents
@@ -48,8 +50,12 @@ class Method:
     factor_choices: ClassVar[tuple[float, ...]] = ()  # compression factors that a form offers instead of a ratio
     mixed_precision: ClassVar[bool] = False  # whether bits may differ between linears, for a requested mean
     ratio_kind: ClassVar[RatioKind] = "sparsity"
-    preserves: ClassVar[Keeps] = "all"
     modifies: ClassVar[frozenset[Place]] = frozenset({"linears"})  # places whose weights may change
+    leaves: frozenset[Trait] = frozenset()  # traits of the model afterwards, besides the pattern of an N:M amount
+    needs: ClassVar[frozenset[Trait]] = frozenset()  # traits that earlier stages must have left
+    accepts: ClassVar[frozenset[Trait]] = STORED  # traits of earlier stages that it preserves
+    refusals: ClassVar[Mapping[Trait, str]] = {}  # reasons that replace those of `core.methods.traits`
+    effect: ClassVar[str] = "compressed"  # what it does to the model, as a participle
     highest_offered: ClassVar[float] = 1.0  # highest ratio at which charts offer to add points
     # Palette index, marker and line style on charts; no other method has the same three.
     colour: ClassVar[int]
@@ -135,11 +141,6 @@ class Method:
         return ()
 
     @property
-    def quantised_places(self) -> frozenset[Place]:
-        """Places whose weights are on a grid afterwards; a later stage must not change them."""
-        return frozenset()
-
-    @property
     def first_progress_step(self) -> str:
         """Step of the first progress report: the longest, or the one that reveals the pace soonest."""
         return "observe" if self.observations else "compress"
@@ -148,6 +149,10 @@ class Method:
     def true_sequential(self) -> bool:
         """Whether each linear's statistics include the compression of the linears before it in its block."""
         return self.parameters.true_sequential if isinstance(self.parameters, WalkerParameters) else True
+
+    def unmet(self) -> UserError:
+        """Return the error for a chain without the traits that the method `needs`."""
+        raise NotImplementedError
 
     def check_amount(self, text: TextWindows) -> None:
         """Raise `UserError` for a number of sequences that the method cannot work with."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 class Dense(Method):
+    kind = "dense"
     name = "dense"
     label = "Dense"
     family = "dense"

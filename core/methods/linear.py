@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, ClassVar
 from core.methods.base import Method
 from core.methods.cost import SELECTION, Sum, gram_bytes, walking
 from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
-from core.methods.terms import Keeps
+from core.methods.terms import Kind
+from core.methods.traits import STORED
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 class LinearMethod(Method):
     """A method that compresses one linear after another, each on its own. Subclasses override `compress`."""
 
+    kind: ClassVar[Kind] = "linears"
     selects_layers = True
-    preserves: ClassVar[Keeps] = "zeros"  # a ratio removes unevenly from the groups of an N:M pattern
+    leaves = frozenset({"zeros"})
+    accepts = STORED - {"pattern", "grid", "convolutions"}  # a ratio removes unevenly from the groups of N:M
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
     # Whether finished linears are stored, so that an interrupted stage resumes; each must be a weight and its zeros.
     resumes: ClassVar[bool] = False

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.base import Method
+from core.methods.traits import STORED, Trait
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -13,8 +15,14 @@ if TYPE_CHECKING:
 class TransformMethod(Method):
     """A method that rewrites the model for later stages without changing its outputs; it removes nothing."""
 
+    kind = "rotation"
     takes_amount = False
-    preserves = "nothing"  # a rotation mixes zeros with the rest
+    leaves = frozenset({"rotation"})
+    accepts = frozenset({"rotation"})  # a rotation mixes zeros with the rest
+    refusals: ClassVar[Mapping[Trait, str]] = dict.fromkeys(
+        STORED - {"grid"}, "would mix the weights that {label} compressed"
+    )
+    effect = "transformed"
 
     def rotation(self, width: int) -> Tensor:
         """Return the orthogonal matrix (width, width), fp64, that rotates the hidden states."""

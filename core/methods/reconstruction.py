@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
+from core.methods.traits import STORED, Trait
 from core.specs import TextWindows
 
 if TYPE_CHECKING:
@@ -22,17 +23,20 @@ class Reconstruction(LinearMethod):
 
     family = "reconstruction"
     takes_amount = False
-    preserves = "all"
+    leaves: frozenset[Trait] = frozenset()
+    needs = frozenset({"zeros"})
+    accepts = STORED - {"grid"}
+    effect = "reconstructed"
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if no linear is masked."""
         from core.models.parts.constraints import constraint_of
 
         if not any(constraint_of(linear.module) for linear in linears):
-            raise self.unmasked()
+            raise self.unmet()
         return {}
 
-    def unmasked(self) -> UserError:
+    def unmet(self) -> UserError:
         """Return the error for a model without any mask."""
         return UserError(
             f"{self.label} re-solves the kept weights of a pruned model, but no weight is pruned. Prune first, such as "

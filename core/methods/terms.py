@@ -1,4 +1,4 @@
-"""Terms of a method's declaration: family, citation, data requirement, and effect on earlier stages."""
+"""Terms of a method's declaration: family, citation, data requirement, and places of weights."""
 
 from typing import Literal
 
@@ -14,10 +14,28 @@ Family = Literal[
     "embedding",
     "reconstruction",
     "recovery",
+    "runtime",
+]
+# What a method decides about; the engine has a runner for each kind. A base class of methods declares its kind.
+Kind = Literal[
+    "dense",
+    "linears",
+    "blocks of linears",
+    "tables",
+    "convolutions",
+    "embedding",
+    "units",
+    "units in sequence",
+    "factored units",
+    "blocks",
+    "hidden size",
+    "slices",
+    "rotation",
+    "pruning in training",
+    "recovery",
+    "runtime",
 ]
 Reads = Literal["nothing", "calibration", "training"]
-# Earlier stages' zeros that survive a stage: none, those of the remaining weights, or also their N:M pattern.
-Keeps = Literal["nothing", "zeros", "all"]
 # Places of weights: linears in blocks; the embedding and the head; convolutions, which no language model has.
 Place = Literal["linears", "tables", "convolutions"]
 

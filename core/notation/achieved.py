@@ -10,6 +10,7 @@ from core.errors import UserError
 from core.notation.removal import block_share, model_share, weights
 from core.registry import build_method, quantises
 from core.results import LayerReport, Result
+from core.specs import COUNTED
 
 GAP_TOLERANCE = 0.005  # differences below it vanish in whole percents
 
@@ -51,7 +52,7 @@ def describe_gap(result: Result) -> str | None:
     """Describe the gap to the requested ratio; None if rounding to whole units explains it."""
     if (requested := result.variant.ratio) is None or result.variant.is_external:
         return None
-    if result.variant.ratio_kind in ("bits", "embedding"):  # no shares of block weights, and never below the request
+    if result.variant.ratio_kind not in COUNTED:  # never below the request
         return None
     if (achieved := counted_removed_fraction(result)) is None or abs(achieved - requested) <= max(
         GAP_TOLERANCE, _half_a_unit(result)

@@ -7,7 +7,7 @@ prune and quantise, the layer reports of the pruning stage determine the removed
 from collections.abc import Sequence
 
 from core.notation.formatting import format_amount
-from core.registry import quantises
+from core.registry import leaves, quantises
 from core.results import LayerReport, Result
 from core.specs import Stage
 
@@ -30,7 +30,8 @@ def block_share(result: Result) -> float | None:
 def model_share(result: Result) -> float | None:
     """Return the removed share of the dense model's parameters; None if stages only quantise."""
     stages = result.variant.stages
-    only_quantised = any(map(quantises, stages)) and all(one.ratio_kind == "bits" for one in stages if one.removes)
+    kinds = {stage.ratio_kind for stage in stages if stage.removes}
+    only_quantised = any(map(quantises, stages)) and kinds <= {"bits", "runtime"}
     remaining = parameters_left(result)
     return None if only_quantised or remaining is None else 1 - remaining / result.counted.dense_parameters
 
@@ -39,7 +40,7 @@ def parameters_left(result: Result) -> int | None:
     """Return the number of parameters that are stored and not removed; None if the removed ones are unknown."""
     size, stages = result.counted, result.variant.stages
     blocks = _block_zeros(result)
-    others = 0 if any("tables" in quantises(stage) for stage in stages) else size.model_zeros - size.block_zeros
+    others = 0 if any("table grid" in leaves(stage) for stage in stages) else size.model_zeros - size.block_zeros
     return None if blocks is None else size.model_parameters - blocks - others
 
 
@@ -59,7 +60,7 @@ def weights(layer: LayerReport) -> int:
 def _block_zeros(result: Result) -> int | None:
     """Return the zeros among block weights that are not codes; None if they cannot be counted."""
     size, stages = result.counted, result.variant.stages
-    if not any("linears" in quantises(stage) for stage in stages):
+    if not any("grid" in leaves(stage) for stage in stages):
         return size.block_zeros
     present = size.block_weights / (size.dense_block_weights or size.block_weights)
     zeros: dict[str, float] = {}  # by linear
@@ -77,7 +78,7 @@ def _block_zeros(result: Result) -> int | None:
 def bits_words(result: Result) -> list[str]:
     """Describe the bits per weight of a quantised variant, one phrase for blocks and for embeddings."""
     stages = result.variant.stages
-    blocks = any("linears" in quantises(stage) for stage in stages)
-    tables = [format_amount(stage.amount) for stage in stages if "tables" in quantises(stage)]
+    blocks = any("grid" in leaves(stage) for stage in stages)
+    tables = [format_amount(stage.amount) for stage in stages if "table grid" in leaves(stage)]
     found = [f"{result.counted.bits_per_weight:.2f} bits per block weight"] if blocks else []
     return [*found, *(f"{bits} per embedding weight" for bits in tables)]

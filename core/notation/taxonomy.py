@@ -44,12 +44,13 @@ QUANTISATION = Leaf("Quantisation", "Stores weights as integers of a few bits, w
 WHITE_BOX = Leaf("White box", "The compressed model learns from the teacher's prediction of every token.")
 BLACK_BOX = Leaf("Black box", "The compressed model learns from the text of the teacher's answers.")
 RECONSTRUCTION = Leaf("Reconstruction", "Re-solves the weights that a mask keeps, without training.")
+RUNTIME = Leaf("Runtime", "Changes how the model computes; the weights stay the same.")
 FINE_TUNING = Leaf("Fine-tuning", "Trains the compressed model on text.")
 
 BRANCHES = (
     Branch("Pruning", "Removes parts of the model.", (WEIGHTS, NEURONS)),
     Branch("Decomposition", "Replaces matrices by products of smaller ones.", (LOW_RANK, EMBEDDINGS, CONVOLUTIONS)),
-    Branch("Parameter type", "Stores numbers with fewer bits.", (QUANTISATION,)),
+    Branch("Parameter type", "Stores numbers with fewer bits.", (QUANTISATION, RUNTIME)),
     Branch("Distillation", "A compressed model learns from a teacher.", (WHITE_BOX, BLACK_BOX)),
     Branch("Repair", "Improves a compressed model without a teacher.", (RECONSTRUCTION, FINE_TUNING)),
 )
@@ -60,6 +61,7 @@ OF_FAMILY: dict[Family, Leaf] = {
     "embedding": EMBEDDINGS,
     "convolution": CONVOLUTIONS,
     "quantisation": QUANTISATION,
+    "runtime": RUNTIME,
     "reconstruction": RECONSTRUCTION,
 }
 

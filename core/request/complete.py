@@ -19,6 +19,7 @@ from core.models.parts.selection import selects
 from core.models.shape import ModelShape
 from core.models.sources import check_here, identify, identify_again
 from core.notation.chain import ChainDefaults, StageRequest, parse
+from core.registry import leaves
 from core.request.compatibility import check_model_type
 from core.request.fewshot import check_fewshot
 from core.request.resolve import check_seed, data_requirement_of, resolve_chain, resolve_text
@@ -150,9 +151,7 @@ def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -
 def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
     """Raise `UserError` if N:M does not divide the layers that still have their dense shape."""
     for stage in stages:
-        if stage.ratio_kind in ("bits", "embedding"):  # preserve the shapes of layers
-            continue
-        if stage.removes and stage.ratio_kind != "sparsity":
+        if leaves(stage) & {"shapes", "factors"}:
             return
         if isinstance(stage.amount, Pattern) and stage.layers is None:
             for width in shape.widths:

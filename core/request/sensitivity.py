@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from core.errors import UserError
 from core.methods.linear import LinearMethod
-from core.methods.reconstruction import Reconstruction
 from core.notation.chain import format_chain
 from core.registry import build_method
 from core.specs import ScanUnit, SensitivityScan, Stage, TextWindows
@@ -17,7 +16,7 @@ def scan_method(stages: Sequence[Stage]) -> LinearMethod | None:
     if len(stages) != 1 or not stages[0].removes or stages[0].is_external:
         return None
     method = build_method(stages[0])
-    if not isinstance(method, LinearMethod) or isinstance(method, Reconstruction) or method.uniform.observations:
+    if not isinstance(method, LinearMethod) or method.uniform.observations:
         return None
     return method.uniform
 

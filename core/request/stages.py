@@ -5,19 +5,13 @@ from collections.abc import Mapping, Sequence
 from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_pattern
 from core.errors import UserError, echo
 from core.methods.base import Method
-from core.methods.convolution.base import ConvMethod
-from core.methods.embedding.base import EmbeddingMethod
-from core.methods.lowrank.base import LowRank
-from core.methods.preparation import TransformMethod
-from core.methods.reconstruction import Reconstruction
-from core.methods.structured.base import BlockRemovalMethod, FactoredUnitMethod, HiddenSizeMethod, SliceMethod
+from core.methods.traits import REASONS
 from core.notation.chain import bits_of, factor_of
-from core.registry import build_method, get_stage, settings_of
+from core.registry import build_method, get_stage, leaves, settings_of
 from core.results import Variant
 from core.specs import (
     COUNTED,
     DTYPES,
-    UNCHANGED,
     Dtype,
     Perplexity,
     RunSpec,
@@ -27,7 +21,6 @@ from core.specs import (
     TextWindows,
     VariantSpec,
 )
-from core.training.base import Recovery
 
 DEFAULT_MODEL = "smollm2-135m"
 DEFAULT_RATIO = 0.5
@@ -67,68 +60,37 @@ def pattern_ratio(before: Sequence[Stage], pattern: Pattern) -> float:
 def check_stage_order(stages: Sequence[Stage]) -> None:
     """Raise `UserError` if a stage cannot follow those before it.
 
-    A reconstruction needs a mask. A removing stage must preserve the constraints of earlier stages, apply to their
-    results, and request at least their ratio. The run itself checks conditions that depend on the model.
+    A stage needs traits of earlier stages or must accept them (`core.methods.traits`). A removing stage must request at
+    least the ratio of earlier ones. The run itself checks conditions that depend on the model.
     """
     for place, later in enumerate(stages):
-        prepared = [stage for stage in stages[:place] if stage.method in UNCHANGED]
-        before = [stage for stage in stages[:place] if stage.removes and stage.ratio]
-        method = build_method(later)
-        if isinstance(method, Reconstruction) and not any(stage.ratio_kind == "sparsity" for stage in before):
-            raise method.unmasked()
-        quantiser = next(
-            (one for stage in before if (one := build_method(stage)).quantised_places & method.modifies), None
-        )
-        if quantiser and not isinstance(method, Recovery):  # a recovery quantises again in every step
-            raise UserError(
-                f"{method.label} would undo the quantisation by {quantiser.label}; "
-                f"put {method.label} first or remove it."
-            )
-        if isinstance(method, TransformMethod) and before:
-            raise UserError(
-                f"{method.label} would mix the weights that {build_method(before[-1]).label} compressed; "
-                f"put {method.label} first or remove it."
-            )
+        method, before = build_method(later), stages[:place]
+        if method.needs - frozenset().union(*map(leaves, before)):
+            raise method.unmet()
+        if reason := _refusal(method, before):
+            raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
         if later.removes:
-            for earlier in (*prepared, *before):
-                if reason := _unfit(earlier, later):
-                    raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
-            most = max((stage.required_ratio for stage in before if _comparable(stage, later)), default=0.0)
-            if later.required_ratio < most:
+            earlier = (stage.required_ratio for stage in before if stage.removes and _comparable(stage, later))
+            if later.required_ratio < (most := max(earlier, default=0.0)):
                 raise UserError(
                     f"{later.method}@{later.amount} is less than the {100 * most:g} % that earlier stages removed, "
                     "which its ratio includes; raise it, or remove the stage."
                 )
 
 
+def _refusal(method: Method, before: Sequence[Stage]) -> str | None:
+    """Return why a method cannot follow some stages, to continue its label, or None."""
+    reasons = {**REASONS, **method.refusals}
+    for trait in REASONS:
+        for stage in before:
+            if trait in leaves(stage) - method.accepts:
+                return reasons[trait].format(label=get_stage(stage.method).label, amount=stage.amount)
+    return None
+
+
 def _comparable(earlier: Stage, later: Stage) -> bool:
     """Return whether two ratios count the same weights."""
     return earlier.layers == later.layers and {earlier.ratio_kind, later.ratio_kind} <= set(COUNTED)
-
-
-def _unfit(earlier: Stage, later: Stage) -> str | None:
-    """Return why a stage cannot follow an earlier one, to continue its label, or None."""
-    first, method = build_method(earlier), build_method(later)
-    if isinstance(first, TransformMethod):
-        cuts = isinstance(method, HiddenSizeMethod | SliceMethod)
-        return f"cannot cut the rotated hidden states of {first.label}" if cuts else None
-    if method.bit_choices and earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
-        return f"has no code for the zeros of {first.label}"
-    if isinstance(first, EmbeddingMethod) and "tables" in method.modifies:
-        return f"needs a whole embedding, which {first.label} factored"
-    if isinstance(earlier.amount, Pattern) and method.preserves != "all":
-        return f"would not preserve the {earlier.amount} sparsity of {first.label}"
-    if earlier.ratio_kind == "sparsity" and method.preserves == "nothing":
-        return f"would not preserve the zeros of {first.label}"
-    if isinstance(first, LowRank | FactoredUnitMethod) and later.ratio_kind == "parameters":
-        return f"needs whole matrices, which {first.label} factored"
-    if isinstance(first, ConvMethod):
-        return f"needs whole convolutions, which {first.label} factored"
-    if isinstance(first, SliceMethod) and isinstance(method, LowRank):
-        return f"cannot factor the shortcut matrices that {first.label} inserted"
-    if isinstance(first, SliceMethod) and isinstance(method, BlockRemovalMethod | HiddenSizeMethod | SliceMethod):
-        return f"needs the same hidden basis in every block, and {first.label} rotated each block differently"
-    return None
 
 
 def check_agrees(method: type[Method], amount: Amount, ratio: float, before: Sequence[Stage] = ()) -> None:

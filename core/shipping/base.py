@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from core.errors import unknown
+from core.errors import UserError, unknown
+from core.methods.traits import NOUNS, STORED, Trait
+from core.registry import get_stage, leaves
 from core.results import Footprint, Variant
-from core.specs import FormatName, VariantSpec
+from core.specs import VariantSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -38,12 +40,14 @@ class WrittenExport:
 class Format(ABC):
     """An export format. Only `write` imports torch."""
 
-    name: ClassVar[FormatName]
+    name: ClassVar[str]
     label: ClassVar[str]
     purpose: ClassVar[str]  # one or two sentences
     library: ClassVar[str]  # named on the model card
     runtime: ClassVar[Runtime]
     types: ClassVar[Mapping[str, str]]  # of saved weights: as users write it, as it is stored
+    accepts: ClassVar[frozenset[Trait]] = STORED  # traits of stages that it can represent
+    remedies: ClassVar[Mapping[Trait, str]] = {}  # advice to users about the traits that it refuses
 
     def parse(self, text: str) -> str:
         """Return the stored type that users write as `text`; raise `UserError` for an unknown type."""
@@ -68,9 +72,14 @@ class Format(ABC):
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
         """Return the approximate bytes of a variant on disk."""
 
-    @abstractmethod
     def check(self, variant: Variant | VariantSpec) -> None:
         """Raise `UserError` if the format cannot represent the variant or its model."""
+        for stage in variant.stages:
+            for trait in sorted(leaves(stage) - self.accepts):
+                remedy = self.remedies.get(trait, "leave this stage out")
+                raise UserError(
+                    f"{self.label} does not support the {NOUNS[trait]} of {get_stage(stage.method).label}; {remedy}."
+                )
 
     @abstractmethod
     def write(

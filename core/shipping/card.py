@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import shlex
 
-from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
-from core.models.sources import typed_name
 from core.notation.achieved import embedding_words
-from core.notation.chain import DENSE, default_flags, format_chain, shared
+from core.notation.chain import DENSE, format_chain, shared
+from core.notation.command import run_command
 from core.notation.formatting import chain_name, format_amount
 from core.notation.removal import bits_words, model_share
 from core.registry import all_parameters, get_stage
@@ -16,7 +15,6 @@ from core.results import Measurement, Result
 from core.shipping.base import Format, WrittenExport
 from core.shipping.proof import ExportCheck
 from core.specs import Stage
-from core.training.base import Recovery
 
 
 def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
@@ -28,9 +26,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     texts = [f"calibration data `{defaults.calibration}`" if defaults.calibration else None]
     texts += [f"training data `{defaults.train}`" if defaults.train else None]
     texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]
-    model = typed_name(variant.model_id)
-    command = ["slimscope", "run", model, format_chain(variant.stages), *default_flags(defaults)]
-    command += ["--dtype", variant.dtype, "--save", "FOLDER", "--format", form.name, "--type", form.type_name(kind)]
+    command = [*run_command(variant), "--save", "FOLDER", "--format", form.name, "--type", form.type_name(kind)]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
@@ -85,12 +81,9 @@ def _stage_sentence(stage: Stage) -> str:
     method = get_stage(stage.method)
     if stage.method == DENSE:
         return f"{method.label}: uncompressed."
+    parts = [f"{method.label}: {method.effect}"]
     if stage.removes:
-        done = f"compressed, {format_amount(stage.amount)}"
-    else:
-        kinds = {Recovery: "fine-tuned", TransformMethod: "transformed"}
-        done = next((verb for kind, verb in kinds.items() if issubclass(method, kind)), "reconstructed")
-    parts = [f"{method.label}: {done}"]
+        parts.append(format_amount(stage.amount))
     if stage.layers:
         parts.append(f"layers {stage.layers}")
     if stage.calibration:

@@ -44,6 +44,7 @@ class CompressedTensors(Format):
         return packed + BYTES[kind] * (footprint.model_parameters - footprint.block_weights)
 
     def check(self, variant: Variant | VariantSpec) -> None:
+        super().check(variant)
         if last_grid(variant) is None:
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.saving import checkpoint_bytes
-from core.specs import PRECISIONS, Dtype, VariantSpec
+from core.specs import PRECISIONS, Dtype
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -26,9 +26,6 @@ class HuggingFace(Format):
     library = "transformers"
     runtime = Runtime("in_transformers", ("transformers",))
     types = PRECISIONS
-
-    def check(self, variant: Variant | VariantSpec) -> None:
-        """Accept every variant."""
 
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
         return checkpoint_bytes(footprint, cast("Dtype", kind))

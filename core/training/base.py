@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
 from core.methods.terms import NEUTRAL
+from core.methods.traits import STORED
 from core.progress import Progress
 from core.specs import TextWindows
 
@@ -194,7 +195,8 @@ class TrainPruneMethod(TrainingMethod):
     Charts draw it in the style of its pruning criterion followed by a recovery.
     """
 
-    preserves = "zeros"
+    kind = "pruning in training"
+    accepts = STORED - {"pattern", "grid", "convolutions"}
 
     marker = "cross"
     dash = TRAINED_DASH
@@ -210,11 +212,13 @@ class Recovery(TrainingMethod):
     Charts draw its marker in the colour of the method before it.
     """
 
+    kind = "recovery"
     colour = NEUTRAL
     dash = TRAINED_DASH
 
     family = "recovery"
     takes_amount = False
+    effect = "fine-tuned"
     has_teacher: ClassVar[bool] = False  # whether it uses a teacher, by default the dense model
     compares: ClassVar[bool] = False  # whether every step uses the teacher
 

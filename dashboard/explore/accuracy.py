@@ -92,7 +92,8 @@ def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[s
 @shared
 def _lacking(found: pd.DataFrame, at: str, shown: Sequence[str], there: set[str]) -> pd.DataFrame:
     """Return the highlighted points at an amount whose series are not in `there`."""
-    return found[(found["amount_label"] == at) & found["series_label"].isin(shown) & ~found["series_label"].isin(there)]
+    here = points.rows_at(found, at)
+    return here[here["series_label"].isin(shown) & ~here["series_label"].isin(there)]
 
 
 @shared

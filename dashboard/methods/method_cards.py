@@ -104,6 +104,8 @@ def _amounts(method: type[Method]) -> str:
         return "Removes nothing; runs first and preserves the model's outputs"
     if not method.takes_amount:
         return "Removes nothing; runs on the output of an earlier stage"
+    if "runtime" in method.leaves:
+        return "Changes no weight, but how the model computes; runs last"
     if method.bit_choices:
         *most, last = map(str, method.bit_choices)
         return f"Quantises every block weight to {', '.join(most)} or {last} bits"

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from core.amount import Pattern
+from core.engine.runners.by_runtime import reinstall_hooks
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.convolution.base import ConvMethod
@@ -39,6 +40,9 @@ def check_share(made: Made) -> None:
     """
     if isinstance(made.method, ConvMethod):
         check_convolutions(made)
+        return
+    if "runtime" in made.method.leaves:
+        check_hooked(made)
         return
     if made.method.bit_choices:
         check_rounded(made)
@@ -97,6 +101,12 @@ def check_rounded(made: Made) -> None:
         assert torch.allclose(grid.nearest(weight), weight, atol=1e-6)
         for row in weight.reshape(-1, grid.group)[:20]:
             assert len(row.unique()) <= 2**bits
+
+
+def check_hooked(made: Made) -> None:
+    """Outputs change, and no weight and no module does."""
+    assert same(made.model, made.ground.dense) and not made.reports
+    assert not torch.equal(made.ground.outputs(made.model), made.ground.outputs(made.ground.dense))
 
 
 def check_factored(made: Made) -> None:
@@ -178,6 +188,7 @@ def check_saved(made: Made, folder: Path) -> None:
     """What is saved comes back with equal outputs and an equal footprint."""
     save_model(made.model, folder)
     again = load_model_folder(folder, torch.float32)
+    reinstall_hooks(again, [made.stage])
     assert torch.equal(made.ground.outputs(again), made.ground.outputs(made.model))
     assert footprint(again, *counts(made.ground.dense)) == footprint(made.model, *counts(made.ground.dense))
 

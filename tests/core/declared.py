@@ -6,7 +6,7 @@ import re
 from typing import get_args
 
 from core.amount import Amount
-from core.engine.stages import runner_for
+from core.engine.stages import RUNNERS
 from core.methods.base import Method
 from core.methods.formulas import legend, unexplained_symbols
 from core.methods.terms import Family, Reads
@@ -84,7 +84,7 @@ def check_of(case: Case, ground: Ground) -> None:
         assert getattr(method, name) == getattr(case.method, name), name
     for name in ("takes_amount", "ratio_kind", "supports_nm", "Parameters"):
         assert getattr(method, name) == getattr(case.method, name), name
-    assert runner_for(type(method))
+    assert method.kind in RUNNERS
     assert method.data_requirement in get_args(Reads)
     if method.data_requirement == "nothing":
         cost, memory = method.cost(facts, None), method.memory(facts, None, 4)

@@ -3,7 +3,7 @@
 import pytest
 
 from core.amount import Pattern
-from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, STAGES
+from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
 from core.request.compatibility import on_convolutions
 from core.training.base import TrainPruneMethod
 from tests.core.contract import (
@@ -22,6 +22,7 @@ from tests.core.contract import (
 )
 from tests.core.contract_setup import Case, cases, class_of, one_a_class
 from tests.core.declared import check_declared, check_key, check_of
+from tests.core.observed_traits import observed_traits
 
 pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery=class_of)
 
@@ -71,6 +72,11 @@ def test_requested_share_is_removed_and_checkpoints_reload(case, made, tmp_path)
     check_saved(made(case), tmp_path)
 
 
+@pytest.mark.parametrize("case", [*CASES, *cases(PREPARATIONS)], ids=str)
+def test_a_stage_leaves_the_traits_that_it_declares(case, made):
+    assert observed_traits(made(case)) == leaves(made(case).stage)
+
+
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_requested_share_is_removed_at_other_ratios(case, ratio, grounds):
@@ -87,6 +93,7 @@ def test_unselected_layers_do_not_change(case, ground):
 def test_patterns_are_exact_or_rejected(case, pattern, made, grounds):
     if case.method.supports_nm:
         check_pattern(made(case, pattern=pattern).model, Pattern.parse(pattern))
+        assert observed_traits(made(case, pattern=pattern)) == leaves(made(case, pattern=pattern).stage)
     else:
         check_pattern_refused(grounds(case), case)
 

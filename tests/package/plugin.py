@@ -5,6 +5,7 @@ from pathlib import Path
 MODULE = """
 import torch
 
+from core.methods.base import Method
 from core.methods.terms import NEUTRAL
 from core.methods.unstructured.scored import ScoreMethod
 
@@ -20,16 +21,21 @@ class RandomPruning(ScoreMethod):
 
     def score(self, weight, statistics):
         return torch.rand(weight.shape, generator=statistics.generator)
+
+
+class Kindless(Method):
+    name = "kindless"
 """
 ENTRIES = """[slimscope.methods]
 random = random_pruning:RandomPruning
 broken = random_pruning.absent:Nothing
+kindless = random_pruning:Kindless
 taken = core.methods.unstructured.wanda:Wanda
 """
 
 
 def write_plugin(place: Path) -> Path:
-    """Write a package with a method that works, one that fails to import and one whose name is taken."""
+    """Write a package with a method that works, and three that fail to import, are of no kind and have a taken name."""
     (place / "random_pruning.py").write_text(MODULE)
     known = place / "random_pruning-1.0.dist-info"
     known.mkdir()

@@ -17,7 +17,7 @@ from core.analysis.seven import MEAN
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
 from core.notation.chain import DENSE
-from core.specs import EXTERNAL, TextWindows
+from core.specs import EXTERNAL, OUTSIDE_BLOCKS, TextWindows
 
 LEAST_OF_SERIES, LEAST_OF_FAMILY = 4, 3  # distinct ratios, including the dense model's 0
 TRAINED = " and trained"
@@ -83,7 +83,7 @@ def _named(rows: pd.DataFrame) -> Iterator[tuple[str, pd.Series, int]]:
 
 def _points(rows: pd.DataFrame) -> pd.DataFrame:
     """Return family, series, parts, ratio, tokens and value of each point with a pruning ratio of all blocks."""
-    whole = ~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()
+    whole = ~rows["rounded"].astype(bool) & ~rows["ratio_kind"].isin(OUTSIDE_BLOCKS) & rows["layers"].isna()
     rows = rows[whole & rows["pattern"].isna() & (rows["ratio"] > 0)]
     texts = [", ".join(filter(pd.notna, both)) for both in zip(rows["calibration"], rows["train"], strict=True)]
     rows = rows.assign(texts=texts, tokens=rows["train"].map(_tokens).astype(float))

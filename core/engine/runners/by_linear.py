@@ -27,7 +27,6 @@ from core.evaluation.layers import ReportFields, relative_error, report
 from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import level_shares
-from core.methods.reconstruction import Reconstruction
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear, find_blocks, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
@@ -209,7 +208,7 @@ class _Work:
         zeros, reference = linear.zeros, None
         if zeros is None and self.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
-        if zeros is not None and isinstance(self.method, Reconstruction):
+        if zeros is not None and "zeros" in self.method.needs:
             reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
         ratio = self.shares.get(linear.name, self.target.ratio)
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)

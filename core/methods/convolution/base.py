@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.base import Method
 from core.methods.convolution.forms import Form, Pair, truncate
+from core.methods.traits import STORED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,10 +23,12 @@ DECOMPOSITION = 20  # operations of an SVD, divided by the matrix size times its
 class ConvMethod(Method):
     """A method whose subclasses list the `forms` of a convolution; at equal size, the form with less loss wins."""
 
+    kind = "convolutions"
     family = "convolution"
     ratio_kind = "parameters"
-    preserves = "nothing"
     modifies = frozenset({"convolutions"})
+    leaves = frozenset({"convolutions"})
+    accepts = STORED - {"zeros", "pattern", "factors", "convolutions"}
     marker = "pentagon"
     forms: ClassVar[tuple[Form, ...]]
 

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
+from core.methods.traits import STORED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,10 +35,13 @@ class EmbeddingParameters(MethodParameters):
 class EmbeddingMethod(Method):
     """A method that stores the embedding in factors. Subclasses override `factored`."""
 
+    kind = "embedding"
     family = "embedding"
     ratio_kind = "embedding"
     factor_choices = (1.5, 2, 3, 4)
     modifies = frozenset({"tables"})
+    leaves = frozenset({"embedding"})
+    accepts = STORED - {"table grid", "embedding", "convolutions"}
     marker = "star-diamond"
     parameters: EmbeddingParameters
     Parameters = EmbeddingParameters

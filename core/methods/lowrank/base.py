@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
 from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.parameters import MethodParameters
+from core.methods.traits import STORED, Trait
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,7 +36,9 @@ class LowRank(LinearMethod):
 
     family = "low rank"
     ratio_kind = "parameters"
-    preserves = "nothing"
+    leaves = frozenset({"factors"})
+    accepts = STORED - {"zeros", "pattern", "grid", "factors", "convolutions", "basis"}
+    refusals: ClassVar[Mapping[Trait, str]] = {"basis": "cannot factor the shortcut matrices that {label} inserted"}
     marker = "diamond"
     parameters: LowRankParameters
     Parameters = LowRankParameters

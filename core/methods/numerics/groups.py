@@ -10,6 +10,7 @@ from pydantic import Field
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
+from core.methods.traits import GRIDS
 from core.specs import Scalar
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class SymmetricScales(Method):
 
     @property
     def _symmetric(self) -> bool:
-        return bool(self.quantised_places) and self.parameters.symmetric
+        return bool(self.leaves & GRIDS) and self.parameters.symmetric
 
 
 def check_groups(linears: Sequence[Linear], size: int) -> None:

@@ -11,7 +11,7 @@ from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.groups import GROUP_SIZE, SHARED, ScaleParameters, check_groups
 from core.methods.parameters import MethodParameters
-from core.methods.terms import Keeps, Place
+from core.methods.traits import STORED
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,15 +38,12 @@ class QuantisedMethod(LinearMethod):
     family = "quantisation"
     ratio_kind = "bits"
     bit_choices = BITS
-    preserves: ClassVar[Keeps] = "all"
+    leaves = frozenset({"grid"})
+    accepts = STORED - {"grid", "convolutions"}
     marker = "hexagon"
     float_zero_point: ClassVar[bool] = False  # whether zero points are real numbers instead of integers
     parameters: GroupParameters
     Parameters = GroupParameters
-
-    @property
-    def quantised_places(self) -> frozenset[Place]:
-        return self.modifies
 
     def group(self, inputs: int) -> int:
         """Return the number of inputs that share a scale."""

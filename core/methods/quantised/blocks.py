@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.inputs import Compressed, Target
 from core.methods.quantised.base import QuantisedMethod
+from core.methods.terms import Kind
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -40,6 +41,7 @@ class QuantisedLinear:
 class BlockQuantMethod(QuantisedMethod):
     """A method that rounds all linears of a block together, on the outputs of the rounded blocks before it."""
 
+    kind: ClassVar[Kind] = "blocks of linears"
     selects_layers: ClassVar[bool] = False  # the block changes as a whole
     follows_dense: ClassVar[bool] = False  # whether it compares with the dense block's outputs
     data_requirement = "calibration"

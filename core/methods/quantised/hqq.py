@@ -7,13 +7,15 @@ shrinkage of the errors in an l_p norm with the mean that fits the rest.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.quantised.base import GroupParameters, QuantisedMethod
-from core.methods.terms import Citation, Keeps
+from core.methods.terms import Citation
+from core.methods.traits import Trait
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,7 +67,11 @@ class HQQ(QuantisedMethod):
         "p": "exponent of the norm, at most 1",
         "n": "inputs of the group",
     }
-    preserves: ClassVar[Keeps] = "nothing"  # a zero point that is no integer has no code for a weight of 0
+    accepts = QuantisedMethod.accepts - {"zeros", "pattern"}  # a zero point that is no integer has no code for 0
+    refusals: ClassVar[Mapping[Trait, str]] = {
+        "zeros": "has no code for the zeros of {label}",
+        "pattern": "has no code for the zeros of {label}",
+    }
     colour = 4
     dash = "dash"
     float_zero_point = True

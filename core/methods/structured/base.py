@@ -19,7 +19,8 @@ from core.methods.cost import SELECTION, Sum, gram_bytes, walking
 from core.methods.inputs import Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
-from core.methods.terms import Keeps
+from core.methods.terms import Kind
+from core.methods.traits import STORED
 from core.models.parts.geometry import Geometry, Mode
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class StructuredMethod(Method):
 
     family = "structured"
     ratio_kind = "parameters"
-    preserves: ClassVar[Keeps] = "zeros"  # a removed column shifts the groups of an N:M pattern
+    leaves = frozenset({"shapes"})
+    accepts = STORED - {"pattern", "grid", "factors", "convolutions"}  # a removed column shifts the groups of N:M
     highest_offered = 0.6
     marker = "square"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
@@ -115,6 +117,7 @@ class StructuredMethod(Method):
 class UnitMethod(StructuredMethod):
     """A method that removes heads and FFN channels. Subclasses score them in `heads` and `channels`, at once."""
 
+    kind: ClassVar[Kind] = "units"
     parameters: StructuredParameters
     Parameters = StructuredParameters
 
@@ -135,6 +138,7 @@ class UnitMethod(StructuredMethod):
 class SequentialUnitMethod(UnitMethod):
     """A method that decides each block from the outputs of the shrunk blocks before it."""
 
+    kind: ClassVar[Kind] = "units in sequence"
     data_requirement = "calibration"
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
@@ -148,7 +152,9 @@ class SequentialUnitMethod(UnitMethod):
 class FactoredUnitMethod(SequentialUnitMethod):
     """A method that lowers the rank of attention matrices to `Removal.ranks` and removes FFN channels."""
 
-    preserves = "nothing"
+    kind = "factored units"
+    leaves = frozenset({"shapes", "factors"})
+    accepts = StructuredMethod.accepts - {"zeros"}
 
     def factor(self, view: StructuredBlockView, role: str, rank: int) -> tuple[Tensor, Tensor]:
         """Return (left (out, rank), right (rank, in)) of an attention matrix."""
@@ -158,8 +164,9 @@ class FactoredUnitMethod(SequentialUnitMethod):
 class BlockRemovalMethod(StructuredMethod):
     """A method that removes whole blocks."""
 
+    kind = "blocks"
     modifies = frozenset()  # the remaining blocks stay unchanged
-    preserves = "all"
+    accepts = STORED - {"factors", "convolutions", "basis"}
 
     def ratio_tolerance(self, blocks: int, inputs: int) -> float:
         return 0.5 / blocks
@@ -172,7 +179,9 @@ class BlockRemovalMethod(StructuredMethod):
 class HiddenSizeMethod(StructuredMethod):
     """A method that removes entries of the hidden states from every matrix."""
 
+    kind = "hidden size"
     modifies = frozenset({"linears", "tables"})
+    accepts = StructuredMethod.accepts - {"table grid", "embedding", "rotation", "basis"}
 
     def keep_hidden(self, views: Sequence[StructuredBlockView], ratio: float) -> Tensor:
         """Return the kept entries of the hidden states in ascending order."""
@@ -182,9 +191,10 @@ class HiddenSizeMethod(StructuredMethod):
 class SliceMethod(StructuredMethod):
     """A method that rotates the hidden states to another basis, block by block, and keeps its first directions."""
 
+    kind = "slices"
     modifies = frozenset({"linears", "tables"})
-    preserves = "nothing"
-
+    leaves = frozenset({"shapes", "basis"})
+    accepts = HiddenSizeMethod.accepts - {"zeros"}
     data_requirement = "calibration"
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:

@@ -28,7 +28,8 @@ from core.methods.numerics.groups import (
     SymmetricScales,
     check_groups,
 )
-from core.methods.terms import Citation, Place
+from core.methods.parameters import MethodParameters
+from core.methods.terms import Citation
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters
 
 if TYPE_CHECKING:
@@ -101,14 +102,15 @@ class SparseGPT(SymmetricScales, ByHessian):
     parameters: SparseGPTParameters
     Parameters = SparseGPTParameters
 
-    @property
-    def quantised_places(self) -> frozenset[Place]:
-        return frozenset() if self.parameters.bits is None else self.modifies
+    def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
+        super().__init__(parameters, seed)
+        if self.parameters.bits is not None:
+            self.leaves = self.leaves | {"grid"}
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if scale groups do not divide the inputs, or overlap columns that are masked together."""
         size = self.parameters.group_size
-        if self.quantised_places and size:
+        if self.parameters.bits and size:
             check_groups(linears, size)
             masked = target.pattern[1] if target.pattern else self.parameters.mask_block
             if size % masked and (target.pattern or masked % size):

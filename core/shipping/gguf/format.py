@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.errors import UserError
-from core.methods.embedding.base import EmbeddingMethod
-from core.methods.lowrank.base import LowRank
-from core.methods.quantised.rotate import Rotate
-from core.methods.structured.base import FactoredUnitMethod, SliceMethod
+from core.methods.traits import Trait
 from core.models.facts import config_of
 from core.models.sources import identify_again
-from core.registry import get_stage
+from core.registry import get_stage, leaves
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.gguf.architectures import architecture_of
@@ -34,6 +32,14 @@ answer = xllamacpp.Server(wanted).handle_completions(request)"""
 # The smallest and largest difference of export checks, over the chains of the default model in docs/export.md.
 USUAL = {F16: (0.0058, 0.011), Q8: (0.18, 0.32), "Q4_0": (0.33, 5.7)}
 
+OTHER = "export it as huggingface, or use a method that removes heads and channels or quantises weights"
+REMEDIES: Mapping[Trait, str] = {
+    "factors": OTHER,
+    "basis": OTHER,
+    "embedding": "export it as huggingface, or quantise the embedding, as rtn@8bit,on=embedding does",
+    "convolutions": "export it as huggingface",
+}
+
 
 class GGUF(Format):
     """The file format of llama.cpp."""
@@ -47,6 +53,8 @@ class GGUF(Format):
     library = "gguf"
     runtime = Runtime("in_llama_cpp", ("xllamacpp",))
     types = {kind: kind for kind in TYPES}
+    accepts = Format.accepts - REMEDIES.keys()
+    remedies = REMEDIES
 
     def usual_words(self, kind: str) -> str:
         if kind not in USUAL:
@@ -62,36 +70,21 @@ class GGUF(Format):
         return "Q4_0" if bits in range(BITS["Q4_0"] + 1) else Q8  # some may exceed a mean
 
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        bits, group = last_grid(variant, "tables") or (16, 0)
+        bits, group = last_grid(variant, "table grid") or (16, 0)
         own = kind in BITS and bits <= BITS[kind] and group and not group % BLOCK
         outside = bits_per_weight(kind if own or kind == F16 else Q8)
         others = footprint.model_parameters - footprint.block_weights
         return (outside * others + bits_per_weight(kind) * footprint.block_weights) / 8
 
     def check(self, variant: Variant | VariantSpec) -> None:
-        for stage in variant.stages:
-            method = get_stage(stage.method)
-            if issubclass(method, (LowRank, FactoredUnitMethod)):
-                raise UserError(
-                    f"GGUF does not support the low-rank factors of {method.label}; export it as huggingface, or use a "
-                    "method that removes heads and channels or quantises weights."
-                )
-            if issubclass(method, EmbeddingMethod):
-                raise UserError(
-                    f"GGUF does not support the embedding factors of {method.label}; export it as huggingface, or "
-                    "quantise the embedding, as rtn@8bit,on=embedding does."
-                )
-            if issubclass(method, SliceMethod):
-                raise UserError(
-                    f"GGUF does not support the rotated blocks of {method.label}; export it as huggingface, or use a "
-                    "method that removes heads and channels or quantises weights."
-                )
+        super().check(variant)
         config = config_of(identify_again(variant.model, variant.revision))
         architecture_of(config)
-        if config.get("tie_word_embeddings") and any(stage.method == Rotate.name for stage in variant.stages):
+        rotations = [stage for stage in variant.stages if "rotation" in leaves(stage)]
+        if rotations and config.get("tie_word_embeddings"):
             raise UserError(
-                f"GGUF does not support {Rotate.label} on a model whose embedding is tied to the head; export it as "
-                "huggingface."
+                f"GGUF does not support {get_stage(rotations[0].method).label} on a model whose embedding is tied to "
+                "the head; export it as huggingface."
             )
 
     def write(

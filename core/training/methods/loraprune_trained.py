@@ -48,6 +48,8 @@ class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     family = "structured"
     version = 2
     ratio_kind = "parameters"
+    leaves = frozenset({"shapes"})
+    accepts = TrainPruneMethod.accepts - {"factors"}
     citation = LoRAPrune.citation.model_copy(update={"part": "sections 3.2 and 3.3, equations 9 and 11"})
     summary = "Removes heads and channels gradually during the training of low-rank adapters, by their gradients."
     idea = (

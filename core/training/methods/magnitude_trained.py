@@ -33,6 +33,7 @@ class MagnitudeTrained(TrainPruneMethod):
     name = "magnitude-trained"
     label = "Magnitude while training"
     family = "unstructured"
+    leaves = frozenset({"zeros"})
     citation = Citation(
         title="Learning both Weights and Connections for Efficient Neural Networks",
         authors="Han et al.",

@@ -11,7 +11,7 @@ from core.amount import WHOLE_BITS
 from core.data.texts import called
 from core.notation.chain import DENSE
 from core.registry import RECONSTRUCTIONS, RECOVERIES
-from core.specs import EXTERNAL
+from core.specs import EXTERNAL, OUTSIDE_BLOCKS
 from dashboard.charts.elements.figures import BITS, Axis
 from dashboard.charts.frames.missing import is_training_free
 from dashboard.charts.frames.zeroshot import scored
@@ -103,7 +103,7 @@ def by_share(rows: pd.DataFrame) -> pd.DataFrame:
 
     Bits per weight, factors of the embedding and ratios of some layers only do not share its axis.
     """
-    return rows[~rows["rounded"].astype(bool) & (rows["ratio_kind"] != "embedding") & rows["layers"].isna()]
+    return rows[~rows["rounded"].astype(bool) & ~rows["ratio_kind"].isin(OUTSIDE_BLOCKS) & rows["layers"].isna()]
 
 
 def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
@@ -115,15 +115,14 @@ def of_methods(rows: pd.DataFrame) -> pd.DataFrame:
 def curved(rows: pd.DataFrame, axis: Axis) -> pd.DataFrame:
     """Return the rows of variants that have a place on an axis; if it is `of_bits`, also those not `by_share`.
 
-    On the axis of bits per block weight, variants with only a compressed embedding have no place.
+    On the axis of bits per block weight, variants that compress no block weights have no place.
     """
     if not axis.of_bits:
         return by_share(rows)
     found = of_methods(rows)
-    of_embedding = (found["rounded"].astype(bool) | (found["ratio_kind"] == "embedding")) & (
-        found["bits_per_weight"] == WHOLE_BITS
-    )
-    return found[~of_embedding] if axis == BITS else found
+    whole = found["bits_per_weight"] == WHOLE_BITS
+    outside = whole & (found["rounded"].astype(bool) | found["ratio_kind"].isin(OUTSIDE_BLOCKS))
+    return found[~outside] if axis == BITS else found
 
 
 @shared

@@ -7,7 +7,7 @@ import pandas as pd
 from core.amount import Amount
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount
-from core.specs import RunSpec
+from core.specs import OUTSIDE_BLOCKS, RunSpec
 from dashboard.charts.frames.choices import text_name
 from dashboard.charts.frames.points import amounts_of, is_dense
 from dashboard.sharing import shared
@@ -26,7 +26,7 @@ def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
     for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
         if isinstance(text, str):
             where[name] = text
-    if first["rounded"] or first["ratio_kind"] == "embedding":  # such variants have no place on a curve by ratio
+    if first["rounded"] or first["ratio_kind"] in OUTSIDE_BLOCKS:  # such variants have no place on a curve by ratio
         where["explore_mode"] = "Trade-off"
     elif first["method"] != DENSE:
         where["explore_families"] = first["family"].capitalize()

@@ -1,35 +1,30 @@
 """The table from a kind of method to its runner."""
 
-import importlib
+from typing import get_args
 
 import pytest
 
-from core import registry
-from core.engine import stages
 from core.engine.runners import by_removal, by_units
-from core.methods.base import Method
+from core.engine.stages import RUNNERS
 from core.methods.structured.llm_pruner import LLMPruner
 from core.methods.structured.lorap import LoRAP
 from core.methods.structured.slimllm import SlimLLM
+from core.methods.terms import Kind
+from core.registry import STAGES
 
 
-class OfNoKind(Method):
-    name = "of-no-kind"
+def test_each_kind_has_a_runner():
+    assert RUNNERS.keys() == set(get_args(Kind))
 
 
-def test_a_method_without_a_runner_fails_at_import(monkeypatch):
-    with pytest.raises(TypeError, match="OfNoKind has no runner"):
-        stages.runner_for(OfNoKind)
-    with monkeypatch.context() as patched:
-        patched.setattr(registry, "STAGES", (*registry.STAGES, OfNoKind))
-        with pytest.raises(TypeError, match="OfNoKind has no runner"):
-            importlib.reload(stages)
-    importlib.reload(stages)
+@pytest.mark.parametrize("method", STAGES, ids=lambda method: method.name)
+def test_each_stage_has_a_kind(method):
+    assert method.kind in RUNNERS
 
 
-def test_nearest_base_class_selects_the_runner():
-    assert stages.runner_for(SlimLLM) is by_units.remove_units_walking
-    assert stages.runner_for(LoRAP) is by_units.factor_and_remove_units
+def test_the_nearest_base_class_selects_the_runner():
+    assert RUNNERS[SlimLLM.kind] is by_units.remove_units_walking
+    assert RUNNERS[LoRAP.kind] is by_units.factor_and_remove_units
 
 
 @pytest.mark.parametrize(
@@ -42,4 +37,4 @@ def test_nearest_base_class_selects_the_runner():
 )
 def test_parameters_can_select_the_kind_and_the_data(granularity, reads, how):
     method = LLMPruner.create(LLMPruner.parse_parameters({"granularity": granularity}), 0)
-    assert method.data_requirement == reads and stages.runner_for(type(method)) is how
+    assert method.data_requirement == reads and RUNNERS[method.kind] is how

@@ -1,0 +1,1 @@
+"""Extensions from outside the project: each is one class and one registration."""

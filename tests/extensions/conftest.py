@@ -1,0 +1,35 @@
+"""A process in which the extensions are registered."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from core.paths import PROJECT
+from tests.core.conftest import folder, machine
+
+__all__ = ["folder", "machine"]
+
+ENTRIES = """[slimscope.methods]
+row-magnitude = tests.extensions.score:RowMagnitude
+rounded-inputs = tests.extensions.runtime:RoundedInputs
+"""
+
+
+@pytest.fixture
+def run(machine, folder, tmp_path):
+    """Return a function that runs Python code with the extensions registered, in the folder of the tiny model."""
+    known = tmp_path / "extensions-1.0.dist-info"
+    known.mkdir()
+    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: extensions\nVersion: 1.0\n")
+    (known / "entry_points.txt").write_text(ENTRIES)
+    environment = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{tmp_path}"}
+
+    def run(code: str) -> str:
+        command = [sys.executable, "-m", "tests.extensions.registered", code]
+        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run

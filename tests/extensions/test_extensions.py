@@ -1,0 +1,92 @@
+"""A new score, runtime stage and export format appear wherever the project's own do.
+
+A new module kind is tested in `tests/core/models/test_module_kinds.py`.
+"""
+
+import json
+import re
+
+from safetensors import safe_open
+
+COMMANDS = """
+from core.cli.app import main
+for arguments in {commands!r}:
+    print("rc", main(arguments))
+"""
+PAGES = """
+from streamlit.testing.v1 import AppTest
+from core.paths import PROJECT
+
+def texts(app):
+    return "\\n".join(str(one.value) for one in (*app.markdown, *app.caption, *app.subheader))
+
+app = AppTest.from_file(str(PROJECT / "dashboard" / "app.py"), default_timeout=100)
+app.query_params["chain"] = "row-magnitude@0.25+rounded-inputs@8bit"
+app.run()
+app.switch_page("run/view.py").run()
+assert not app.exception, app.exception
+print([field.value for field in app.text_input if field.label == "Chain of stages"])
+print([field.value for field in app.selectbox if "Row magnitude" in str(field.options)])
+app.switch_page("methods/view.py").run()
+assert not app.exception, app.exception
+print("Row magnitude" in texts(app), "Rounded inputs" in texts(app))
+"""
+CONTRACT = """
+import pytest, sys
+from core.paths import PROJECT
+sys.exit(pytest.main([
+    "--rootdir", str(PROJECT), "-c", str(PROJECT / "pyproject.toml"), "-p", "no:cacheprovider", "--tier", "full",
+    str(PROJECT / "tests/core/test_contract.py"), "-k", "row-magnitude or rounded-inputs",
+]))
+"""
+
+
+def commands(run, *commands):
+    """Return exit status and output of each command, all in one process."""
+    parts = run(COMMANDS.format(commands=[list(one) for one in commands])).split("rc ")
+    statuses = [int(part.split("\n", 1)[0]) for part in parts[1:]]
+    outputs = [parts[0], *(part.split("\n", 1)[1] for part in parts[1:-1])]
+    return list(zip(statuses, outputs, strict=True))
+
+
+def test_the_command_line_runs_a_new_score_and_a_new_runtime_stage(run):
+    chains = [f"row-magnitude@0.5{runtime}" for runtime in ("", "+rounded-inputs@4bit", "+rounded-inputs@8bit")]
+    asked = [("run", "./tiny", chain, "--perplexity", "text.txt@32:4", "--json") for chain in chains]
+    # The same number of the cached variant, which has the hooks again, and of a new one.
+    other = ("run", "./tiny", chains[1], "--perplexity", "text.txt@16:4", "--json")
+    *done, listed = commands(run, *asked, other, (*other, "--force"), ("methods",))
+    assert [status for status, _ in (*done, listed)] == [0] * 6
+    *first, cached, fresh = [json.loads(out)["measurements"] for _, out in done]
+    assert len({row["value"] for [row] in first}) == 3
+    assert [row["value"] for row in cached] == [row["value"] for row in fresh]
+    assert "row-magnitude" in listed[1] and "rounded-inputs" in listed[1]
+
+
+def test_a_new_format_saves_and_refuses_a_runtime_stage(run, tmp_path):
+    folders = [str(tmp_path / name) for name in ("saved", "refused", "never")]
+    options = [("--save", folder, "--format", "small-files") for folder in folders]
+    done = commands(
+        run,
+        ("run", "./tiny", "row-magnitude@0.5", *options[0]),
+        ("run", "./tiny", "rounded-inputs@8bit", *options[1]),
+        ("run", "./tiny", "rounded-inputs@8bit+row-magnitude@0.5", *options[2]),
+    )
+    assert [status for status, _ in done] == [0, 2, 2]
+    files = sorted((tmp_path / "saved").glob("*.safetensors"))
+    assert len(files) > 1 and all(safe_open(file, "pt").keys() for file in files)
+    proof = json.loads((tmp_path / "saved" / "proof.json").read_text())
+    assert proof["same_tokens"] and proof["difference"] < 1e-4
+    assert not (tmp_path / "refused").exists()
+
+
+def test_the_pages_offer_the_new_methods(run):
+    assert run(PAGES).splitlines()[-3:] == [
+        "['row-magnitude@0.25+rounded-inputs@8bit']",
+        "['row-magnitude', 'rounded-inputs']",
+        "True True",
+    ]
+
+
+def test_the_contract_tests_check_the_new_methods(run):
+    out = run(CONTRACT)
+    assert re.match(r"\d{2} passed, \d+ deselected", out.splitlines()[-1])
