@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from core.errors import UserError
-from core.models.sources import typed_name
-from core.notation.chain import default_flags, format_chain, parse, shared
+from core.notation.chain import format_chain, parse, shared
+from core.notation.command import run_command
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
 from core.results import SENSITIVITY, Result
@@ -23,13 +23,11 @@ def reproduce(result: Result) -> str:
         UserError: This version computes another variant from the chain.
     """
     variant = variant_spec(result.variant)
-    chain, options = format_chain(variant.stages), shared(variant.stages)
-    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), options)})
+    chain = format_chain(variant.stages)
+    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), shared(variant.stages))})
     if again.key != result.variant.key:
         raise UserError(f"This version computes another variant from its chain, {chain}.")
-    words = ["slimscope", "run", typed_name(variant.model_id), chain, *default_flags(options)]
-    if variant.dtype != "float32":
-        words += ["--dtype", variant.dtype]
+    words = run_command(variant)
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by precision and prompt
     for row in result.measurements:
         if row.of_text:
