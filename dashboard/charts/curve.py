@@ -20,7 +20,7 @@ from core.notation.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.elements.figures import PERCENT, SCREEN, Axis, log_axis, perplexity_title
 from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look, looks
 from dashboard.charts.frames.points import describe_seeds
 
@@ -60,7 +60,7 @@ def perplexity_curve(
     drawing.lay_out(
         showlegend=False,  # names are at the ends of lines
         title={"text": perplexity_title(corpus)},
-        xaxis={"title": {"text": axis.title}, "tickformat": ".0%" if axis.percent else None},
+        xaxis={"title": {"text": axis.title}, **(PERCENT if axis.percent else {})},
     )
     cap = _cap(dense)
     if points.empty and dense.empty:

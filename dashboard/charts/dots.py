@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import PERCENT
 from dashboard.charts.elements.style import Theme, look
 
 HALF = 0.42  # of a task's row: the reach of a baseline up and down
@@ -86,7 +87,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     low = min(rows[column].min() for column in ("low", *there))
     high = max(rows[column].max() for column in ("high", *there))
     drawing.lay_out(
-        xaxis={"tickformat": ".0%", "range": [low - 0.02, high + 0.02]},
+        xaxis={**PERCENT, "range": [low - 0.02, high + 0.02]},
         title={"text": "Zero-shot accuracy (higher is better)"},
     )
     return drawing.figure()

@@ -15,7 +15,7 @@ from core.notation.chain import DENSE
 from core.notation.formatting import label
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import RATIO, log_axis
+from dashboard.charts.elements.figures import PERCENT, RATIO, log_axis
 from dashboard.charts.elements.style import Theme, faded, look
 
 STEPS = 70  # points of a line
@@ -36,7 +36,7 @@ def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
     """
     drawing, shown = Drawing(theme, 400), shown_of(fitted)
     group = shown.group
-    drawing.lay_out(title={"text": title}, xaxis={"title": {"text": RATIO.title}, "tickformat": ".0%"})
+    drawing.lay_out(title={"text": title}, xaxis={"title": {"text": RATIO.title}, **PERCENT})
     ratios = np.linspace(0, group.largest, STEPS)
     _, low, high = (_measure(group, one) for one in shown.curve(ratios))
     drawing.scatter(

@@ -176,7 +176,7 @@ def _name_axes(figure: go.Figure, axes: Axes, across: float, up: float) -> None:
 def _finish_axes(figure: go.Figure, axes: Axes) -> None:
     horizontal, vertical = figure.layout.xaxis, figure.layout.yaxis
     if horizontal.tickformat == ".0%":
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     if horizontal.ticktext is not None:
         axes.set_xticks(range(len(horizontal.ticktext)), horizontal.ticktext)
     if horizontal.range:

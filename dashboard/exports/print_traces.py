@@ -13,7 +13,7 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import FuncFormatter
 
 FONTS = ["DejaVu Sans"]  # included in matplotlib
 FONT_SIZE, TEXT_SIZE = 8.0, 7.0  # points, in print: of a chart, and of texts inside its plot
@@ -151,6 +151,6 @@ def _heatmap(axes: Axes, trace: go.Heatmap) -> None:
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.03, 1)))
-    bar.formatter = PercentFormatter(1, decimals=1)
+    bar.formatter = FuncFormatter(lambda value, place: f"{value:g}{trace.colorbar.ticksuffix}")
     bar.outline.set_visible(False)
     axes.child_axes[0].tick_params(width=0.6)

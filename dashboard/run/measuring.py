@@ -7,7 +7,7 @@ from typing import TypedDict
 import streamlit as st
 
 from core.data.cards import SEVEN, TASKS
-from core.data.texts import CORPORA
+from core.data.texts import CORPORA, called
 from core.models.shape import ModelShape
 from core.request.complete import identified_perplexity, identified_task
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
@@ -52,6 +52,7 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
         "Perplexity on",
         [corpus.id for corpus in CORPORA if not corpus.calibration_only],
         default=[data.corpora_here()[0]],
+        format_func=called,
         key=TEXTS,
         accept_new_options=True,
         placeholder="None",

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.data.texts import CORPORA
+from core.data.texts import CORPORA, called
 from core.methods.fields import AUTO
 from core.models.shape import ModelShape
 from core.request.complete import identified_calibration
@@ -78,6 +78,7 @@ def text_input(purpose: Purpose, shape: ModelShape | None, mistakes: FormErrors)
             purpose.label,
             names,
             index=names.index(data.corpora_here()[1]),
+            format_func=called,
             key=key,
             accept_new_options=True,
             help=purpose.help,

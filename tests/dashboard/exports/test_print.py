@@ -99,7 +99,7 @@ def test_the_print_has_the_texts_of_the_screen(charts):
     for text in ("dense 20.1", "3.4e5", "Wanda", "2:4 sparsity", "Magnitude"):
         assert text in written
     assert "Perplexity on passages-eval (log scale, lower is better)" in written
-    assert "70%" in written
+    assert "70 %" in written
 
 
 def test_the_axis_title_names_the_metric(charts):
@@ -110,6 +110,15 @@ def test_the_axis_title_names_the_metric(charts):
     assert axes("tasks").get_xlabel() == "Zero-shot accuracy (higher is better)" and not axes("tasks").get_ylabel()
     layers = axes("layers")
     assert layers.get_xlabel() == "Block" and layers.child_axes[0].get_ylabel() == "Output error"
+
+
+@pytest.mark.parametrize(("column", "tick"), [("bits", "0.4"), ("perplexity_ratio", "0.4"), ("sparsity", "40 %")])
+def test_the_colour_bar_has_the_unit_of_its_column(column, tick):
+    layers = pd.DataFrame({"block": [0, 1], "role": ["q", "q"], column: [0.25, 0.75]})
+    printed = print_figures.draw(figures.layer_heatmap(layers, LIGHT, column, column), 3.25)
+    printed.canvas.draw()
+    labels = [label.get_text() for label in printed.axes[0].child_axes[0].get_yticklabels()]
+    assert tick in labels
 
 
 def many(count: int, more: str = "") -> go.Figure:

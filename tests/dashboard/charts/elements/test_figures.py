@@ -240,7 +240,7 @@ def test_the_layer_heat_map_has_blocks_and_roles():
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     heat = figures.layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
     assert heat.y[0] == "q" and len(heat.x) == 4
-    assert heat.z[0][3] == pytest.approx(0.08)
+    assert heat.z[0][3] == pytest.approx(8) and heat.colorbar.ticksuffix == " %"
 
 
 def test_a_fine_tuned_dense_model_is_not_the_dense_model():
