@@ -19,7 +19,7 @@ LINK = {
     "run_train_windows": "64",
     "run_train_window": "128",
     "run_seed": "3",
-    "run_perplexity": ["wikitext2", "ptb"],
+    "run_perplexity": ["WikiText-2", "PTB (test)"],
     "run_window": "512",
     "run_windows": "0",
     "run_tasks": ["PIQA", "BoolQ"],
@@ -41,9 +41,10 @@ def address(app):
     return {name: values if len(values) > 1 else values[0] for name, values in app.query_params.items()}
 
 
-def test_a_link_restores_the_whole_form(monkeypatch, typing):
+@pytest.mark.parametrize("texts", [LINK["run_perplexity"], ["wikitext2", "ptb"]], ids=["names", "ids of older links"])
+def test_a_link_restores_the_whole_form(texts, monkeypatch, typing):
     monkeypatch.setattr(hub, "revision", lambda *_: 40 * "0")
-    app = open_app("run/view.py", **LINK)
+    app = open_app("run/view.py", **LINK | {"run_perplexity": texts})
     assert not app.error
     app.button(key="run_start").click().run()
     (job,) = data.queue().active()
