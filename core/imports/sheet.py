@@ -9,7 +9,7 @@ import csv
 import io
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
@@ -36,7 +36,7 @@ from core.specs import DTYPES, UNKNOWN, Perplexity, Scalar, Task
 
 MOST_ROWS = 10_000
 MOST_SIGNS = 200  # characters of a cell
-MAX_ERRORS = 10  # bad rows that an error names
+MAX_FAULTS = 100  # that one error names
 SEPARATORS = {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}  # of tables that are not comma-separated
 
 Cells = dict[str, Any]  # parsed values of a row; None for an empty cell; Any: each column has its own type
@@ -115,20 +115,25 @@ STATED = ("packed_mb", "parameters")  # sizes of a variant, equal in all rows th
 
 
 def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
-    """Return the variants of a CSV; raise `UserError` with a sentence for each bad row: its place and the fix."""
+    """Return the variants of a CSV; raise `UserError` with a sentence for each fault: row, column and fix."""
+    header, lines = _lines(upload)
+    _raise(_header_faults(upload.shown, header))
     rows, faults = [], []
-    for number, cells in _rows(upload):
-        try:
-            rows.append((number, *_read(cells)))
-        except UserError as error:
-            faults.append(f"{upload.shown}, row {number}, {error}")
+    for number, line in lines:
+        place = f"{upload.shown}, row {number}"
+        if len(line) != len(header):
+            faults.append(f"{place} has {len(line)} cells, the header {len(header)}.")
+            continue
+        read, wrong = _read(dict(zip(header, line, strict=True)))
+        faults += [f"{place}, {fault}" for fault in wrong]
+        if not wrong:
+            try:
+                rows.append((number, _variant(read), _measurement(read), _sizes(read)))
+            except ValidationError as error:
+                faults.append(f"{place}, {fault(error)}.")
     if not faults and not rows:
         faults.append(f"{upload.shown} has a header but no rows.")
-    if not faults:
-        faults = _clashes(upload.shown, rows)
-    if faults:
-        more = len(faults) - MAX_ERRORS
-        raise UserError("\n".join([*faults[:MAX_ERRORS], *([f"{more} more rows cannot be read."] if more > 0 else [])]))
+    _raise(faults or _clashes(upload.shown, rows))
     groups: dict[ImportedVariant, list[tuple[Measurement, dict[str, float]]]] = {}
     for _, series, row, stated in rows:
         groups.setdefault(series, []).append((row, stated))
@@ -140,97 +145,116 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
     return ImportPreview(tuple(results))
 
 
-def _rows(upload: Upload) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the cells of each row by column, with the row's number; the header is row 1."""
+def _raise(faults: Sequence[str]) -> None:
+    """Raise `UserError` with all faults, if there are any; after `MAX_FAULTS` only their number."""
+    if faults:
+        more = len(faults) - MAX_FAULTS
+        raise UserError("\n".join([*faults[:MAX_FAULTS], *([f"{more} more faults follow."] if more > 0 else [])]))
+
+
+def _lines(upload: Upload) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """Return the header, and the cells of each row that is not empty, with its number; the header is row 1."""
     reader = csv.reader(io.StringIO(upload.text, newline=""), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        _check_header(upload.shown, header)
-        for number, row in enumerate(reader, start=2):
-            if number > MOST_ROWS + 1:
-                raise UserError(f"{upload.shown} has more than {MOST_ROWS} rows, the maximum.")
-            if any(cell.strip() for cell in row):
-                if len(row) != len(header):
-                    raise UserError(f"{upload.shown}, row {number} has {len(row)} cells, the header {len(header)}.")
-                yield number, dict(zip(header, (cell.strip() for cell in row), strict=True))
+        header, *rows = [[cell.strip() for cell in row] for row in reader] or [[]]
     except csv.Error as error:
         raise UserError(f"{upload.shown}, line {reader.line_num} is not valid CSV: {error}.") from None
+    if len(rows) > MOST_ROWS:
+        raise UserError(f"{upload.shown} has more than {MOST_ROWS} rows, the maximum.")
+    return header, [(number, row) for number, row in enumerate(rows, start=2) if any(row)]
 
 
-def _check_header(name: str, header: Sequence[str]) -> None:
+def _header_faults(name: str, header: Sequence[str]) -> list[str]:
     for separator, shown in SEPARATORS.items():
         if any(separator in column and column.split(separator)[0].strip() in COLUMNS for column in header):
-            raise UserError(f"{name} separates its columns by {shown}; save it with commas.")
-    for column in header:
-        if column not in COLUMNS:
-            raise UserError(f"{name}: {unknown('column', column[:40], COLUMNS)}")
-    if twice := next((column for column in header if header.count(column) > 1), None):
-        raise UserError(f"{name} has the column {twice} twice.")
-    if missing := [column for column, known in COLUMNS.items() if known.needed and column not in header]:
-        raise UserError(f"{name} lacks the column {missing[0]}; add it to the header. Known: {', '.join(COLUMNS)}.")
+            return [f"{name} separates its columns by {shown}; save it with commas."]
+    columns = dict.fromkeys(header)
+    faults = [f"{name}: {unknown('column', column[:40], COLUMNS)}" for column in columns if column not in COLUMNS]
+    faults += [f"{name} has the column {column} twice." for column in columns if header.count(column) > 1]
+    known = f"Known: {', '.join(COLUMNS)}."
+    return faults + [
+        f"{name} lacks the column {column}; add it to the header. {known}"
+        for column, one in COLUMNS.items()
+        if one.needed and column not in header
+    ]
 
 
-def _read(cells: Mapping[str, str]) -> tuple[ImportedVariant, Measurement, dict[str, float]]:
-    """Return the variant, the number and the stated sizes of one row."""
+def _read(cells: Mapping[str, str]) -> tuple[Cells, list[str]]:
+    """Return the parsed cells of one row, and a sentence for each fault."""
     read: Cells = dict.fromkeys(COLUMNS)
+    faults = []
     for name, text in cells.items():
         if len(text) > MOST_SIGNS:
-            raise UserError(f"column {name}: at most {MOST_SIGNS} characters are allowed.")
-        if text:
+            faults.append(f"column {name}: at most {MOST_SIGNS} characters are allowed.")
+        elif text:
             try:
                 read[name] = COLUMNS[name].parse(text)
             except UserError as error:
-                raise UserError(f"column {name}: {error}") from None
-    for name, column in COLUMNS.items():
-        if column.needed and read[name] is None:
-            raise UserError(f"column {name} is empty: {column.description}.")
-    if read["ratio"] is not None and read["pattern"]:
-        raise UserError("column pattern: the row also has a ratio; leave one of them empty.")
-    series = ImportedVariant(
+                faults.append(f"column {name}: {error}")
+    faults += [_empty(name) for name, column in COLUMNS.items() if column.needed and not cells[name]]
+    if cells.get("ratio") and cells.get("pattern"):
+        faults.append("column pattern: the row also has a ratio; leave one of them empty.")
+    if read["metric"] and read["dataset"]:
+        faults += _protocol_faults(cells, read)
+    return read, faults
+
+
+def _empty(column: str) -> str:
+    return f"column {column} is empty: {COLUMNS[column].description}."
+
+
+def _protocol_faults(cells: Mapping[str, str], read: Cells) -> list[str]:
+    """Return a sentence for each cell that does not fit the metric and the dataset of its row."""
+    metric, dataset = read["metric"], read["dataset"]
+    task = TASKS.get(dataset.partition("@")[0])
+    if metric != "perplexity" and task is None:
+        return [f"column dataset: {unknown('task', dataset, TASKS)}"]
+    faults = []
+    if read["value"] is not None:
+        try:
+            check_range(metric, read["value"])
+        except UserError as error:
+            faults.append(f"column value: {error}")
+    needed, foreign = ("fewshot", ("window", "windows")) if task else ("window", ("limit", "fewshot", "version"))
+    if not cells.get(needed):
+        faults.append(_empty(needed))
+    kind = "task" if task else "dataset"
+    return faults + [
+        f"column {name}: not allowed for the {kind} {dataset}; leave it empty." for name in foreign if cells.get(name)
+    ]
+
+
+def _variant(read: Cells) -> ImportedVariant:
+    return ImportedVariant(
         model=read["model"],
         label=read["label"],
         amount=read["ratio"] or read["pattern"],
         kind=read["kind"] or KINDS[0],
         dtype=read["dtype"] or UNKNOWN,
     )
-    return series, _measurement(read), {name: read[name] for name in STATED if read[name] is not None}
+
+
+def _sizes(read: Cells) -> dict[str, float]:
+    return {name: read[name] for name in STATED if read[name] is not None}
 
 
 def _measurement(read: Cells) -> Measurement:
-    metric, dataset = read["metric"], read["dataset"]
-    task = TASKS.get(dataset.partition("@")[0])
-    if metric != "perplexity" and task is None:
-        raise UserError(f"column dataset: {unknown('task', dataset, TASKS)}")
-    try:
-        check_range(metric, read["value"])
-    except UserError as error:
-        raise UserError(f"column value: {error}") from None
-    dtype = read["dtype"] or UNKNOWN
-    needed, foreign = ("fewshot", ("window", "windows")) if task else ("window", ("limit", "fewshot", "version"))
-    if read[needed] is None:
-        raise UserError(f"column {needed} is empty: {COLUMNS[needed].description}.")
-    if given := [name for name in foreign if read[name] is not None]:
-        raise UserError(
-            f"column {given[0]}: not allowed for the {'task' if task else 'dataset'} {dataset}; leave it empty."
-        )
-    if task:
+    dataset, dtype = read["dataset"], read["dtype"] or UNKNOWN
+    if dataset.partition("@")[0] in TASKS:
         protocol = task_protocol(Task(task=dataset, limit=read["limit"]), dtype)
         protocol |= {"fewshot": read["fewshot"], "version": read["version"]}
     else:
         wanted = Perplexity(corpus=dataset, window=read["window"], windows=read["windows"])
         protocol = perplexity_protocol(wanted, dtype)
-    try:
-        return Measurement(
-            metric=metric,
-            dataset=dataset,
-            value=read["value"],
-            stderr=read["stderr"],
-            n=read["n"],
-            protocol=protocol | {"source": "imported"},
-            origin="external",
-        )
-    except ValidationError as error:
-        raise UserError(f"{fault(error)}.") from None
+    return Measurement(
+        metric=read["metric"],
+        dataset=dataset,
+        value=read["value"],
+        stderr=read["stderr"],
+        n=read["n"],
+        protocol=protocol | {"source": "imported"},
+        origin="external",
+    )
 
 
 def _clashes(name: str, rows: Sequence[tuple[int, ImportedVariant, Measurement, dict[str, float]]]) -> list[str]:

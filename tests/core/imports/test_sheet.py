@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.imports.sheet import COLUMNS, MOST_ROWS, read_sheet
+from core.imports.sheet import COLUMNS, MAX_FAULTS, MOST_ROWS, read_sheet
 from core.imports.uploads import Upload
 from core.protocols import perplexity_protocol
 from core.results import Measurement
@@ -102,8 +102,22 @@ def test_every_bad_row_is_named_and_nothing_is_imported():
     bad = cells(PERPLEXITY, n="x")
     message = refused(bad, PERPLEXITY, bad, "", bad).splitlines()
     assert [line.split(", column")[0] for line in message] == [f"mine.csv, row {number}" for number in (2, 4, 6)]
-    message = refused(*[bad] * 12).splitlines()
-    assert len(message) == 11 and message[-1] == "2 more rows cannot be read."
+    message = refused(*[bad] * (MAX_FAULTS + 2)).splitlines()
+    assert len(message) == MAX_FAULTS + 1 and message[-1] == "2 more faults follow."
+
+
+def test_all_faults_of_a_row_and_of_a_header_are_named_at_once():
+    row = cells(PERPLEXITY, ratio="1.5", label="", value="inf", n="0", window="", limit="10")
+    columns = [line.split("column ")[1].split(":")[0].split(" ")[0] for line in refused(row, "x").splitlines()[:-1]]
+    assert columns == ["ratio", "value", "n", "label", "window", "limit"]
+    assert refused(row, "x").splitlines()[-1] == "mine.csv, row 3 has 1 cells, the header 16."
+    header = refused(PERPLEXITY, header=HEADER.replace("ratio", "ration").replace("metric,", "") + ",n").splitlines()
+    starts = (
+        "mine.csv: Unknown column 'ration'",
+        "mine.csv has the column n twice",
+        "mine.csv lacks the column metric",
+    )
+    assert all(line.startswith(start) for line, start in zip(header, starts, strict=True))
 
 
 def test_contradictory_rows_are_rejected():
