@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from core.errors import UserError, short
 from core.models.catalogue import BY_HUB_ID
-from core.models.folder_sources import folder_revision
+from core.models.folder_sources import read_folder
 from core.models.names import meant_by, resolve_name
 from core.models.sources import named_folder
 from core.specs import ModelId
@@ -23,7 +23,7 @@ def matching_names(typed: str, names: Mapping[ModelId, str]) -> list[str]:
         UserError: The model in the folder has no results.
     """
     if folder := named_folder(typed):
-        revision = folder_revision(folder)
+        revision, _ = read_folder(folder)
         matches = [shown for model, shown in names.items() if model.revision == revision]
         if not matches:
             raise UserError(

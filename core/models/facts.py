@@ -56,8 +56,10 @@ def dense_sizes(source: ModelSource) -> dict[str, int]:
 
 
 def config_of(source: ModelSource) -> Config:
-    """Return the configuration: the catalogue's for wheels and absent catalogue models, else `config.json`."""
-    if source.id in BY_ID and (source.kind == "wheel" or source.folder is None):
+    """Return the configuration of a source, or that of the catalogue or of the hub for a model that is not here."""
+    if source.config is not None:
+        return source.config
+    if source.id in BY_ID and source.folder is None:
         return BY_ID[source.id].config
     path = source.folder / "config.json" if source.folder else hub.download_config(source.hub_name, source.revision)
     return read_json(path, source.id)

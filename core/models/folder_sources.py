@@ -14,8 +14,9 @@ from pathlib import Path
 from core.cache.folders import cached_text, read_small, write_small
 from core.errors import UserError
 from core.models.catalogue import BY_ID
-from core.models.folders import check_config, weight_files
+from core.models.folders import read_config, weight_files
 from core.models.names import short_revision
+from core.models.shape import Config
 from core.models.source import ModelSource
 from core.paths import cache_dir
 
@@ -29,7 +30,7 @@ def folder_sources(folders: Sequence[Path], name: str) -> list[ModelSource]:
     found = []
     for folder in folders:
         with suppress(UserError):
-            found.append(folder_source(folder, name))
+            found.append(_described(folder, name))
     return found
 
 
@@ -38,21 +39,33 @@ def folder_source(folder: Path, name: str | None = None) -> ModelSource:
 
     The default name is the last part of the path.
     """
-    revision = folder_revision(folder)
     # A catalogue id always names the catalogue's model.
-    id = name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name)
-    for known in (id, f"{id}@{revision}"):
-        remember_folder(known, folder)
-    return ModelSource(id=id, revision=revision, kind="folder", folder=folder)
+    return remember(_described(folder, name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name)))
 
 
-def folder_revision(folder: Path) -> str:
-    """Return a digest of a model's files; raise `UserError` if files are missing or unreadable."""
+def _described(folder: Path, id: str) -> ModelSource:
+    revision, config = read_folder(folder)
+    return ModelSource(id=id, revision=revision, kind="folder", folder=folder, config=config)
+
+
+def remember(source: ModelSource) -> ModelSource:
+    """Store the folder of a source under its id, and under the id with the revision, and return the source."""
+    for known in (source.id, f"{source.id}@{source.revision}"):
+        _remember_folder(known, source.files)
+    return source
+
+
+def read_folder(folder: Path) -> tuple[str, Config]:
+    """Return the revision of a model, a digest of its files, and its configuration.
+
+    Raises:
+        UserError: Files are missing or unreadable.
+    """
     try:
         str(folder).encode()
     except UnicodeEncodeError:
         raise UserError(f"The path {str(folder)!r} is not UTF-8, which tokenizers need; rename it.") from None
-    check_config(folder, folder.name)
+    config = read_config(folder, folder.name)
     files = weight_files(folder)
     if not files:
         raise UserError(f"{folder} has no complete set of weights (model*.safetensors or pytorch_model*.bin).")
@@ -62,17 +75,16 @@ def folder_revision(folder: Path) -> str:
         digest = cached_text("model", files, lambda: _digest(files))
     except OSError as error:
         raise UserError(f"{error.filename or folder} cannot be read: {error.strerror}.") from None
-    return f"sha256:{digest[:12]}"
+    return f"sha256:{digest[:12]}", config
 
 
-def only_source(name: str) -> ModelSource:
-    """Return the source of the one model of this name; raise `UserError` with the paths of several."""
-    folders = remembered(name)
+def only_source(name: str, folders: Sequence[Path]) -> ModelSource:
+    """Return the source of the one model in the folders of a name; raise `UserError` with the paths of several."""
     found = {source.revision: source for source in folder_sources(folders, name)}
     if len(found) > 1:
         paths = " or ".join(f"{one.folder} ({name}@{short_revision(one.revision)})" for one in found.values())
         raise UserError(f"{name} is ambiguous: {paths}; give the path, or the name with its revision.")
-    return next(iter(found.values()), None) or folder_source(folders[-1], name)  # raises the reason
+    return remember(next(iter(found.values()), None) or _described(folders[-1], name))  # the latter raises the reason
 
 
 def _digest(files: list[Path]) -> str:
@@ -84,7 +96,7 @@ def _digest(files: list[Path]) -> str:
     return total.hexdigest()
 
 
-def remember_folder(name: str, folder: Path) -> None:
+def _remember_folder(name: str, folder: Path) -> None:
     """Store that a folder contains a model of this name, in addition to other folders."""
     file, path = _file(name), str(folder).encode()
     known = (read_small(file) or b"").split(BETWEEN)

@@ -27,12 +27,21 @@ def read_json(path: Path, name: str) -> Config:
     return content
 
 
-def check_config(folder: Path, name: str) -> None:
-    """Raise `UserError` unless `config.json` describes a full-precision causal LM or model with convolutions."""
-    path = folder / "config.json"
+def check_files(folder: Path) -> None:
+    """Raise `UserError` if a file of a model is a pipe or a device, which a loader would read without end."""
     # Which of these files a loader reads depends on the model.
     for file in (*folder.glob("*"), *folder.glob("additional_chat_templates/*")):
         check_regular(file)
+
+
+def read_config(folder: Path, name: str) -> Config:
+    """Return the configuration of a full-precision causal LM or model with convolutions.
+
+    Raises:
+        UserError: The folder has no such model.
+    """
+    check_files(folder)
+    path = folder / "config.json"
     if not os.path.isfile(path):
         raise UserError(f"{name}: {folder} has no config.json, so it is not a Hugging Face model folder.")
     config = read_json(path, name)
@@ -51,6 +60,7 @@ def check_config(folder: Path, name: str) -> None:
         )
     if "quantization_config" in config:
         raise UserError(f"{name} is already quantised; give the 16-bit or 32-bit model.")
+    return config
 
 
 def encoder_of(config: Config) -> str | None:

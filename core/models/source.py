@@ -3,17 +3,35 @@
 from pathlib import Path
 from typing import Literal
 
+from pydantic import Field
+
+from core.models.shape import Config
 from core.specs import Frozen
 
 
 class ModelSource(Frozen):
-    """A model's id and revision, and the place of its files."""
+    """A model's id and revision, and the place and configuration of its files."""
 
     id: str
     revision: str  # `name==version` of a wheel, commit of a hub model, `sha256:` + 12 digits of a folder
     kind: Literal["wheel", "folder", "hub"]
     folder: Path | None = None  # of the files, if they are on this machine
     hub_id: str | None = None
+    config: Config | None = Field(default=None, repr=False)  # None: of a hub model that was not fetched yet
+
+    @property
+    def files(self) -> Path:
+        """The folder of the files; a `TypeError` for a model that was not fetched."""
+        if self.folder is None:
+            raise TypeError(f"{self.id} was not fetched.")
+        return self.folder
+
+    @property
+    def required_config(self) -> Config:
+        """The configuration; a `TypeError` for a hub model that was not fetched."""
+        if self.config is None:
+            raise TypeError(f"{self.id} was not fetched.")
+        return self.config
 
     @property
     def hub_name(self) -> str:

