@@ -23,7 +23,8 @@ from rich.table import Table
 from benchmarks.smoke import run
 from core import paths
 from core.analysis.intervals import interval
-from core.data.corpora import evaluation_windows
+from core.data.corpora import open_corpus
+from core.data.windows import evaluation_windows
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result
@@ -95,7 +96,7 @@ def estimated(found: Long) -> Record:
     """Estimate the record of a text."""
     variants, windows = found.series.shape
     correlation = tuple(round(float(rho), 4) for rho in autocorrelation(found.series))
-    whole = len(evaluation_windows(found.text, load_tokenizer(identify(DEFAULT_MODEL)), found.window))
+    whole = len(evaluation_windows(open_corpus(found.text), load_tokenizer(identify(DEFAULT_MODEL)), found.window))
     return Record(
         text=found.text,
         window=found.window,

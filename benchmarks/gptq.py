@@ -23,7 +23,8 @@ from benchmarks.smoke import run
 from core.amount import Amount
 from core.analysis.paired import difference
 from core.context import Context, StageInput
-from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
+from core.data.corpora import default_corpora, open_corpus
+from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.engine.stages import apply
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
@@ -52,8 +53,8 @@ def main(
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
     calibration = TextWindows(corpus=corpus, windows=windows, window=window)
-    tokens = calibration_windows(calibration, tokenizer, 0)  # (windows, window)
-    texts = evaluation_windows(evaluation, tokenizer, window, windows)
+    tokens = calibration_windows(read_data(calibration), tokenizer, 0)  # (windows, window)
+    texts = evaluation_windows(open_corpus(evaluation), tokenizer, window, windows)
     table = Table(title=f"GPTQ, {source.id}, {windows} windows of {window}, {torch.get_num_threads()} threads")
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "side" else "right")

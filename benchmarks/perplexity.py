@@ -18,7 +18,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
-from core.data.corpora import evaluation_windows
+from core.data.corpora import open_corpus
+from core.data.windows import evaluation_windows
 from core.evaluation.perplexity import TOKENS, perplexity
 from core.memory import memory_growth, reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
@@ -51,7 +52,7 @@ def main(texts: str = TEXTS, model: str = DEFAULT_MODEL, dtype: str = "float32",
     network, tokenizer = load_model(source, dtype), load_tokenizer(source)
     move(network, where)
     wanted = [Perplexity.parse(text) for text in texts.split(",")]
-    windows = [evaluation_windows(p.corpus, tokenizer, p.window, p.windows).to(where) for p in wanted]
+    windows = [evaluation_windows(open_corpus(p.corpus), tokenizer, p.window, p.windows).to(where) for p in wanted]
 
     table = Table(title=f"{source.id}, {dtype}, {torch.get_num_threads()} threads: seconds")
     for column in ("text", *SIDES, "faster", "difference", *(f"{side}, MB" for side in SIDES)):

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
+from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.errors import UserError
 from core.memory import reuse_freed_memory
@@ -30,7 +31,7 @@ from core.request.stages import DEFAULT_MODEL
 from core.shipping.base import Runtime
 from core.shipping.formats import find_format
 from core.shipping.proof import ExportCheck, expected, verify_export
-from core.specs import TextWindows
+from core.specs import RunSpec, TextWindows
 
 CHAINS = "slimllm@0.2;flap@0.2;sparsegpt@0.5+gptq@4bit,group_size=32"
 # Hugging Face is last, since it may change the precision of the model.
@@ -58,7 +59,9 @@ class Export(NamedTuple):
 def written(model: str, chain: str, types: str, calibration: TextWindows, tokenizer, place: Path) -> list[Export]:
     """Compute a variant and write its exports into a folder, without the formats that do not support it."""
     spec = complete(model, chain, calibration=calibration).variant
-    network, result = make_variant(spec, tokenizer, "cpu", silent)
+    session = Session([RunSpec(variant=spec)])
+    network, result = make_variant(spec, session, silent)
+    tokenizer = session.tokenizer
     wanted, exports = expected(network, tokenizer), []
     for requested in types.split(","):
         name, _, kind = requested.partition(":")

@@ -15,7 +15,8 @@ from rich.table import Table
 from benchmarks.smoke import run
 from core.amount import Ratio
 from core.context import Context, StageInput
-from core.data.corpora import calibration_windows, evaluation_windows
+from core.data.corpora import open_corpus
+from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.engine.stages import apply
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
@@ -52,8 +53,8 @@ def main(
     source = identify(model)
     tokenizer = load_tokenizer(source)
     wanted, data = Perplexity.parse(on), TextWindows.parse(calibration)
-    tokens = calibration_windows(data, tokenizer, 0)
-    texts = evaluation_windows(wanted.corpus, tokenizer, wanted.window, wanted.windows)
+    tokens = calibration_windows(read_data(data), tokenizer, 0)
+    texts = evaluation_windows(open_corpus(wanted.corpus), tokenizer, wanted.window, wanted.windows)
     shares = [float(ratio) for ratio in ratios.split(",")]
     table = Table(title=f"{source.id}, {on}, calibrated on {calibration}")
     table.add_column("setting")

@@ -18,7 +18,8 @@ from benchmarks.smoke import run
 from benchmarks.two_pass import prune_two_pass
 from core.amount import Ratio
 from core.context import Context, StageInput
-from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
+from core.data.corpora import default_corpora, open_corpus
+from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.engine.stages import apply
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
@@ -37,8 +38,8 @@ def main(windows: int = 16, window: int = 2048, llmcompressor: Path | None = Non
     tokenizer = load_tokenizer(source)
     evaluation, corpus = default_corpora()
     calibration = TextWindows(corpus=corpus, windows=windows, window=window)
-    tokens = calibration_windows(calibration, tokenizer, 0)
-    texts = evaluation_windows(evaluation, tokenizer, window, windows)
+    tokens = calibration_windows(read_data(calibration), tokenizer, 0)
+    texts = evaluation_windows(open_corpus(evaluation), tokenizer, window, windows)
     rows: list[tuple[str, float, float]] = []
 
     def measured(side: str, seconds: float, model: PreTrainedModel) -> None:

@@ -13,7 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core.data.corpora import calibration_windows, default_corpora
+from core.data.corpora import default_corpora
+from core.data.windows import calibration_windows, read_data
 from core.engine.walking.walk_modes import make_walker
 from core.memory import reuse_freed_memory
 from core.methods.inputs import Compressed, Statistics, Target
@@ -36,7 +37,7 @@ SMOKE = {"windows": 2, "window": 24, "blocks": "0"}
 def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: str = DEFAULT_MODEL) -> None:
     source = identify(model)
     text = TextWindows(corpus=default_corpora()[1], windows=windows, window=window)
-    tokens = calibration_windows(text, load_tokenizer(source), 0)
+    tokens = calibration_windows(read_data(text), load_tokenizer(source), 0)
     network = load_model(source, "float32")
     reuse_freed_memory()
     found, wanted = find_blocks(network), [int(index) for index in blocks.split(",")]

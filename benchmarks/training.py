@@ -21,7 +21,8 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from benchmarks.smoke import run
-from core.data.corpora import calibration_windows, default_corpora
+from core.data.corpora import default_corpora
+from core.data.windows import calibration_windows, read_data
 from core.memory import reuse_freed_memory
 from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
@@ -86,7 +87,7 @@ def main(
     source = identify(model)
     corpus = default_corpora()[1]
     wanted = TextWindows(corpus=corpus, windows=steps * batch + 1, window=length)
-    windows = calibration_windows(wanted, load_tokenizer(source), 0)
+    windows = calibration_windows(read_data(wanted), load_tokenizer(source), 0)
     work: dict[str, Any] = {"windows": windows, "steps": steps, "batch": batch, "rank": rank}
     sides: dict[str, Callable[..., tuple[float, float]]] = {
         f"Trainer + PEFT, {micro} at once": partial(peer, **work, micro=micro)

@@ -187,17 +187,17 @@ def _make(
     dtype: str,
 ) -> Variant:
     from core.engine.execute import make
-    from core.models.sources import identify_again, load_tokenizer
+    from core.engine.session import Session
     from core.progress import silent
     from core.request.complete import complete
     from core.store.store import Store, compute_lock
 
     texts, examples = (TextWindows.parse(text) if text else None for text in (calibration, train))
     spec = complete(model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype)
-    tokenizer = load_tokenizer(identify_again(spec.variant.model, spec.variant.revision))
     with compute_lock():
-        network, _ = make(spec, tokenizer, Store(), silent)
-    return Variant(spec, network.eval(), tokenizer)
+        session = Session([spec.model_copy(update={"perplexity": ()})])
+        network, _ = make(spec, session, Store(), silent)
+    return Variant(spec, network.eval(), session.tokenizer)
 
 
 def _each(names: str | Sequence[str]) -> Sequence[str]:

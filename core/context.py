@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from core.data.windows import TextData
+    from core.models.parts.blocks import Blocks
     from core.models.source import ModelSource
 
 
@@ -37,6 +39,8 @@ class StageInput:
     input_key: str | None = None  # key of the variant before the stage, under which its statistics are cached
     checkpoint: Path | None = None  # from which an interrupted training run resumes
     dense_sizes: Mapping[str, int] | None = None  # weights per block linear of the dense model; None: input is dense
+    training_data: TextData | None = None  # if the stage trains
+    decoder: Blocks | None = None  # the model's blocks at the start of the stage; None: of an encoder
     fraction_to_remove: float | None = None  # share of the present weights to remove; None: the stage's ratio
 
     @property
@@ -45,11 +49,25 @@ class StageInput:
         return self.stage.required_ratio if self.fraction_to_remove is None else self.fraction_to_remove
 
     @property
+    def blocks(self) -> Blocks:
+        """Blocks of the model at the start of the stage."""
+        if self.decoder is None:
+            raise TypeError(f"{self.stage.method} needs a model with decoder blocks.")
+        return self.decoder
+
+    @property
     def windows(self) -> Tensor:
         """Calibration data of the stage, (N, L)."""
         if self.tokens is None:
             raise TypeError(f"{self.stage.method} needs calibration data, but got none.")
         return self.tokens
+
+    @property
+    def examples(self) -> TextData:
+        """Training data of the stage."""
+        if self.training_data is None:
+            raise TypeError(f"{self.stage.method} needs training data, but got none.")
+        return self.training_data
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from core.data.corpora import identify_corpus
-from core.data.tasks import identify_task
 from core.results import Measurement, Result
 from core.specs import Perplexity, RunSpec, Scalar, SensitivityScan, Task
 
@@ -43,16 +41,18 @@ def requested(spec: RunSpec, rows: Sequence[Measurement]) -> tuple[Measurement, 
 
 
 def satisfies(row: Measurement, wanted: Perplexity | Task | SensitivityScan, dtype: str) -> bool:
-    """Return whether a stored row is the requested number in the precision `dtype`."""
-    # The protocol is compared first, as identifying a text reads files.
+    """Return whether a stored row is the requested number in the precision `dtype`.
+
+    The names of the requested texts and tasks are their ids, as `core.request.complete` identifies them.
+    """
     if isinstance(wanted, Perplexity):
         alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
         alike = alike and wanted.spread == row.protocol.get("spread", False)
-        return alike and row.dataset == identify_corpus(wanted.corpus).id
+        return alike and row.dataset == wanted.corpus
     if isinstance(wanted, SensitivityScan):
         return scan_protocol(wanted, dtype).items() <= row.protocol.items() and row.dataset == wanted.text.corpus
     alike = task_protocol(wanted, dtype).items() <= row.protocol.items()
-    return alike and row.dataset == identify_task(wanted.task).id
+    return alike and row.dataset == wanted.task
 
 
 def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Scalar]:

@@ -37,5 +37,5 @@ def fetch(progress: Progress = silent) -> list[Fetched]:
         try:
             fetched.append(Fetched(name=corpus.id, source=files.get(corpus.file, progress).source))
         except UserError as error:
-            fetched.append(Fetched(name=corpus.id, source=files.source_of(corpus.file), problem=str(error)))
+            fetched.append(Fetched(name=corpus.id, source=files.origin(corpus.file), problem=str(error)))
     return fetched

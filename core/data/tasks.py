@@ -5,7 +5,10 @@ catalogue's, the id becomes `task@sha8`. Identification does not import the harn
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.cache.folders import cached_text
@@ -13,9 +16,11 @@ from core.data import files
 from core.data.cards import TaskCard, card
 from core.errors import UserError
 from core.progress import Progress, silent
-from core.specs import Frozen, canonical_json
+from core.specs import ZERO_SHOT, Frozen, Task, canonical_json
 
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from core.data.harness import LocalTask
 
 
@@ -29,6 +34,14 @@ class TaskSource(Frozen):
     metric: str
 
 
+@dataclass(frozen=True)
+class OpenTask:
+    """A task that was read: its identity and the harness' objects, by name, as `parts` lists them."""
+
+    source: TaskSource
+    parts: "dict[str, LocalTask]"
+
+
 def identify_task(name: str) -> TaskSource:
     """Return the id and the source of a task.
 
@@ -36,11 +49,32 @@ def identify_task(name: str) -> TaskSource:
     """
     task = card(name)
     local = files.find(task.file)
-    id, source = task.id, files.source_of(task.file)
-    if local is not None:
-        digest = cached_text(f"task {task.id}", [local.path], lambda: _digest(task, local))
-        id = task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}"
-    return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
+    if local is None:
+        return _source(task, task.id, files.origin(task.file))
+    return _identity(task, local, files.table)
+
+
+def open_tasks(tasks: Iterable[Task], progress: Progress = silent) -> dict[Task, OpenTask]:
+    """Read tasks, each file once, and fetch missing files; few-shot tasks with the split of their examples.
+
+    Raises:
+        UserError: There is no such task, or other documents have its id on this machine.
+    """
+    read = cache(files.table)
+    return {task: _open(task.task, progress, task.fewshot != ZERO_SHOT, read) for task in tasks}
+
+
+def _open(name: str, progress: Progress, with_pool: bool, read: "Callable[[Path], pa.Table]") -> OpenTask:
+    from core.data import harness
+
+    task = card(name)
+    local = files.get(task.file, progress)
+    source = _identity(task, local, read)
+    if "@" in name and source.id != name:
+        raise UserError(f"The documents of {name} are not on this machine, which has those of {source.id}.")
+    pool = read(files.get(task.pool, progress).path) if with_pool and task.pool else None
+    built = harness.build(task, read(local.path), pool)
+    return OpenTask(source, built if len(built) > 1 else {name: built[task.id]})
 
 
 def harness_tasks(names: Sequence[str], progress: Progress = silent, with_pool: bool = False) -> "dict[str, LocalTask]":
@@ -49,18 +83,7 @@ def harness_tasks(names: Sequence[str], progress: Progress = silent, with_pool: 
     A group (`mmlu`) becomes its subjects, each under its own name (`mmlu_anatomy`), as `parts` lists them. `with_pool`
     also loads the split of few-shot examples, if there is one.
     """
-    from core.data import harness
-
-    tasks: dict[str, LocalTask] = {}
-    for name in names:
-        task = card(name)
-        local = files.get(task.file, progress)
-        if "@" in name and (current := identify_task(name).id) != name:
-            raise UserError(f"The documents of {name} are not on this machine, which has those of {current}.")
-        pool = files.table(files.get(task.pool, progress).path) if with_pool and task.pool else None
-        built = harness.build(task, files.table(local.path), pool)
-        tasks |= built if len(built) > 1 else {name: built[task.id]}
-    return tasks
+    return {part: task for name in names for part, task in _open(name, progress, with_pool, files.table).parts.items()}
 
 
 def parts(name: str) -> tuple[str, ...]:
@@ -73,10 +96,19 @@ def parts(name: str) -> tuple[str, ...]:
     return tuple(harness.subjects(task))
 
 
-def _digest(task: TaskCard, file: files.DataFile) -> str:
-    table = files.table(file.path)
+def _source(task: TaskCard, id: str, source: str) -> TaskSource:
+    return TaskSource(id=id, source=source, label=task.label, chance=task.chance, metric=task.metric)
+
+
+def _identity(task: TaskCard, file: files.DataFile, read: "Callable[[Path], pa.Table]") -> TaskSource:
+    """Return the identity of a task on this machine; `read` reads its file if the digest of this file is not cached."""
+    digest = cached_text(f"task {task.id}", [file.path], lambda: _digest(task, file.path, read(file.path)))
+    return _source(task, task.id if digest == task.sha256 else f"{task.id}@{digest[:8]}", file.source)
+
+
+def _digest(task: TaskCard, path: Path, table: "pa.Table") -> str:
     if absent := set(task.columns) - set(table.column_names):
-        raise UserError(f"The data file {file.path} has no column {min(absent)!r}, which {task.id} needs.")
+        raise UserError(f"The data file {path} has no column {min(absent)!r}, which {task.id} needs.")
     digest = hashlib.sha256()
     for row in table.select(list(task.columns)).to_pylist():
         digest.update(f"{canonical_json(row)}\n".encode())

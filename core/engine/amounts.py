@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from core.amount import Bits, Pattern, Ratio
 from core.context import StageInput
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.inputs import Target
-from core.models.parts.blocks import find_blocks, select
+from core.models.parts.blocks import select
 from core.models.parts.sizes import size_before
 from core.notation.achieved import GAP_TOLERANCE, format_percent
 from core.specs import Stage
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedModel
 
-
-def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput) -> float:
+def fraction_to_remove(method: Method, given: StageInput) -> float:
     """Compute the share of the current weights that a stage must remove to reach its pruning ratio.
 
     The ratio refers to the dense model's block-linear weights, or to the selected ones with `layers`. It counts
@@ -33,7 +28,7 @@ def fraction_to_remove(model: PreTrainedModel, method: Method, given: StageInput
     alone = "convolutions" in method.modifies  # no other removal may precede it
     if alone or not isinstance(stage.amount, Ratio):
         return stage.required_ratio
-    blocks = find_blocks(model)
+    blocks = given.blocks
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     present = sum(linear.weight.numel() for linear in linears)
     remaining = present - (0 if "zeros" not in method.accepts else sum(linear.bound for linear in linears))

@@ -23,10 +23,14 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
     Raises:
         UserError: The run is impossible.
     """
-    for part in remaining_run(spec, store):
+    if parts := remaining_run(spec, store):
         from core.engine.execute import execute
+        from core.engine.session import Session
 
-        execute(part, store, progress if part.variant == spec.variant else partial(_of_dense, progress))
+        report = [progress if part.variant == spec.variant else partial(_of_dense, progress) for part in parts]
+        session = Session(parts, report[0])
+        for part, its_progress in zip(parts, report, strict=True):
+            execute(part, session, store, its_progress)
     return store.stored(spec.variant.key)
 
 

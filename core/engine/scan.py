@@ -26,7 +26,7 @@ from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread
 from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
-from core.models.parts.blocks import Blocks, Linear, by_block, find_blocks, first, move
+from core.models.parts.blocks import Blocks, Linear, by_block, first, move
 from core.paths import cache_dir
 from core.specs import ScanUnit, canonical_json, sha256
 
@@ -75,7 +75,7 @@ def measure_sensitivity(
     Returns:
         The loss rise on each sequence not used for calibration, in nats per token, by name of the part.
     """
-    blocks = find_blocks(model)
+    blocks = given.blocks
     groups = group_linears(linears, blocks, by)
     cache = _LossCache(given, method, target)
     known = {name: losses for name in (WHOLE, *groups) if (losses := cache.read(name)) is not None}
@@ -95,7 +95,8 @@ def measure_sensitivity(
         own = replace(target, zeros=linear.zeros)
         if method.draws:
             statistics = replace(statistics, generator=method.generator(linear.name))
-        linear.set_weight(method.compress(linear.weight.to(torch.float32, copy=True), statistics, own).weight)
+        compressed = method.compress(linear.weight.to(torch.float32, copy=True), statistics, own)
+        linear.set_weight(compressed.weight)
 
     def measure(index: int) -> None:
         name = missing[index]

@@ -21,6 +21,8 @@ from core.engine.runners.by_units import factor_and_remove_units, remove_units, 
 from core.methods.base import Method
 from core.methods.dense import Dense
 from core.methods.terms import Kind
+from core.models.parts.blocks import find_blocks
+from core.models.parts.sizes import is_language_model
 from core.registry import build_method
 from core.training.apply import prune_while_training, recover
 
@@ -67,6 +69,8 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
         UserError: The stage does not fit the model.
     """
     method = build_method(given.stage)
+    if is_language_model(model):
+        given = replace(given, decoder=find_blocks(model))
     if given.stage.prunes:
-        given = replace(given, fraction_to_remove=fraction_to_remove(model, method, given))
+        given = replace(given, fraction_to_remove=fraction_to_remove(method, given))
     return RUNNERS[method.kind](model, method, given, context)

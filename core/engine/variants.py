@@ -6,15 +6,12 @@ compression. The cache has a size limit and deletes the least recently used vari
 
 from __future__ import annotations
 
-import importlib.metadata
 import logging
 import os
-import platform
-import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,8 +21,10 @@ from core.cache.checksums import intact
 from core.cache.folders import keep
 from core.cache.linears import Finished
 from core.context import Context, StageInput
-from core.data.corpora import calibration_windows
+from core.data.windows import calibration_windows
+from core.engine.circumstances import circumstances
 from core.engine.runners.by_runtime import reinstall_hooks
+from core.engine.session import Session
 from core.engine.stages import apply
 from core.errors import CancelledError, UserError
 from core.evaluation.footprint import footprint
@@ -33,10 +32,10 @@ from core.fields import Details
 from core.models.facts import dense_sizes
 from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
-from core.models.parts.blocks import execution_device, find_blocks
+from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.parts.sizes import counted_sizes, is_language_model
-from core.models.sources import identify_again, load_model
+from core.models.sources import load_model
 from core.paths import cache_dir, cached_variant
 from core.progress import Progress
 from core.registry import build_method
@@ -47,18 +46,16 @@ from core.training.apply import check_training
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
-PACKAGES = ("torch", "transformers", "lm_eval")
 REPORT = "result.json"
 
 
 def make_variant(
     spec: VariantSpec,
-    tokenizer: PreTrainedTokenizerBase | None,  # None if the model is no language model
-    device: str,
+    session: Session,
     progress: Progress,
     fresh: bool = False,
     on_stage: Callable[[Result], None] = lambda result: None,
@@ -78,26 +75,26 @@ def make_variant(
     ready, cached = (0, None) if fresh else _longest_cached(prefixes)
     if cached and ready == len(spec.stages):
         return cached
-    source = identify_again(spec.model, spec.revision)
-    context = Context(execution_device(device), progress, source, tokenizer)
+    context = Context(session.device, progress, session.source, session.tokenizer)
     # Read all texts first, so that a short or missing one fails before any computation.
-    texts = [_windows(stage, spec.dtype, context) for stage in spec.stages]
+    inputs = [_read(stage, spec.dtype, session, context) for stage in spec.stages]
     result: Result | None
     if cached:
         model, result = cached
         size = result.counted
         dense = size.dense_parameters, size.dense_block_weights or size.block_weights
-        sizes = dense_sizes(source)
+        sizes = dense_sizes(session.source)
     else:
-        progress("load", 0, 1, source.id)
-        model, result = load_model(source, spec.dtype), None
-        progress("load", 1, 1, source.id)
+        progress("load", 0, 1, spec.model)
+        model, result = load_model(session.source, spec.dtype), None
+        progress("load", 1, 1, spec.model)
         if is_language_model(model):
             mark_dense(find_blocks(model))
         sizes = counted_sizes(model)
         dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
-    for stage, tokens, before, whole in list(zip(spec.stages, texts, prefixes, prefixes[1:], strict=False))[ready:]:
-        given = StageInput(stage, tokens, None if fresh else before.key, _checkpoint(whole), sizes)
+    for given, before, whole in list(zip(inputs, prefixes, prefixes[1:], strict=False))[ready:]:
+        known = None if fresh else before.key
+        given = replace(given, input_key=known, checkpoint=_checkpoint(whole), dense_sizes=sizes)
         result = _apply_stage(model, whole, given, context, dense, result)
         on_stage(result)
     assert result is not None  # a variant has a stage
@@ -157,14 +154,17 @@ def _apply_stage(
     return result
 
 
-def _windows(stage: Stage, dtype: str, context: Context) -> torch.Tensor | None:
-    """Read the calibration data of a stage, (N, L), or only check its training data."""
+def _read(stage: Stage, dtype: str, session: Session, context: Context) -> StageInput:
+    """Read the data of a stage; a `UserError` if they do not suffice."""
     method = build_method(stage)
     if method.data_requirement == "calibration":
-        return calibration_windows(stage.required_text, context.tokenizer, stage.seed or 0)
+        data = session.texts.data(stage.required_text)
+        return StageInput(stage, calibration_windows(data, context.tokenizer, stage.seed or 0))
     if isinstance(method, TrainingMethod):
-        check_training(stage, method, dtype, context)
-    return None
+        data = session.texts.data(stage.required_text)
+        check_training(data, method, dtype, context)
+        return StageInput(stage, training_data=data)
+    return StageInput(stage)
 
 
 def _checkpoint(spec: VariantSpec) -> Path:
@@ -208,28 +208,3 @@ def describe(spec: VariantSpec, made: tuple[Details, ...] = ()) -> Variant:
     return Variant(
         key=spec.key, model=spec.model, revision=spec.revision, dtype=spec.dtype, stages=spec.stages, stage_runs=made
     )
-
-
-def circumstances(seconds: float | None, device: str) -> Details:
-    """Return the circumstances of a computation: seconds, peak memory in bytes, device, versions and time."""
-    if device.startswith("cuda"):
-        peak, name = torch.cuda.max_memory_allocated(device), torch.cuda.get_device_name(device)
-    else:
-        peak, name = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, platform.machine()
-    return {
-        "seconds": None if seconds is None else round(seconds, 3),
-        "peak_memory": peak,
-        "device": f"{device} ({name})",
-        "threads": torch.get_num_threads(),
-        "versions": {package: importlib.metadata.version(package) for package in PACKAGES},
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-
-
-def check_revision(spec: VariantSpec) -> None:
-    """Raise `UserError` if the model on this machine is not the revision that the key names."""
-    source = identify_again(spec.model, spec.revision)
-    if source.revision != spec.revision:
-        raise UserError(
-            f"Model {source.id} is now at revision {source.revision}, not {spec.revision}; start the run again."
-        )

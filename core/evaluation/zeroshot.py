@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import islice
@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from lm_eval.utils import handle_non_serializable, hash_string
 
-from core.data.tasks import TaskSource, harness_tasks, identify_task
+from core.data.tasks import OpenTask
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.fewshot.build import build
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, requests
@@ -61,7 +61,7 @@ class Part:
 def evaluate(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    tasks: Sequence[Task],
+    tasks: Mapping[Task, OpenTask],
     dtype: str,
     progress: Progress = silent,
     cache: Path | None = None,
@@ -72,7 +72,7 @@ def evaluate(
     Args:
         model: The model.
         tokenizer: Its tokenizer.
-        tasks: The tasks; the limit of a group of tasks (mmlu) is per subject.
+        tasks: The tasks, and what was read of each; the limit of a group of tasks (mmlu) is per subject.
         dtype: Precision of the evaluation, for the protocol.
         progress: Called during preparation and after each forward pass.
         cache: Folder for tokenised requests and prompts; None for no cache.
@@ -82,17 +82,16 @@ def evaluate(
         The outcome of each task as soon as it is complete.
     """
     lm = SharedPrefixLM(model, tokenizer)
-    sources = [identify_task(task.task) for task in tasks]
     prepared = []
-    for index, (task, source) in enumerate(zip(tasks, sources, strict=True)):
-        prepared.append(prepare(lm, task, source, cache, dense, progress))
+    for index, (task, read) in enumerate(tasks.items()):
+        prepared.append(prepare(lm, task, read, cache, dense, progress))
         progress("requests", index + 1, len(tasks), task.task)
     if dense:
         dense.free()
     total = sum(len(part.encoded.pairs) for parts in prepared for part in parts)
     finished = 0
-    progress("tasks", 0, total, tasks[0].task)
-    for task, source, parts in zip(tasks, sources, prepared, strict=True):
+    progress("tasks", 0, total, next(iter(tasks)).task)
+    for (task, read), parts in zip(tasks.items(), prepared, strict=True):
 
         def done(requests: int, name: str = task.task) -> None:
             nonlocal finished
@@ -105,32 +104,32 @@ def evaluate(
         if dropped := sum(prompt.dropped for part in parts for prompt in part.prompts or ()):
             details["dropped"] = dropped
         samples = judge(parts, scores)
-        protocol = task_protocol(task, dtype) | {"version": parts[0].task.VERSION, "source": source.source}
+        values = {metric: summary(metric, samples) for metric in METRICS if metric in samples}
+        protocol = task_protocol(task, dtype) | {"version": parts[0].task.VERSION, "source": read.source.source}
         measurements = [
-            Measurement(
-                metric=metric, dataset=source.id, protocol=protocol, details=details, **summary(metric, samples)
-            )
-            for metric in METRICS
-            if metric in samples
+            Measurement(metric=metric, dataset=read.source.id, protocol=protocol, details=details, **fields)
+            for metric, fields in values.items()
         ]
         yield TaskOutcome(task, measurements, samples)
 
 
 def prepare(
-    lm: SharedPrefixLM, task: Task, source: TaskSource, cache: Path | None, dense: DenseModel | None, progress: Progress
+    lm: SharedPrefixLM, task: Task, read: OpenTask, cache: Path | None, dense: DenseModel | None, progress: Progress
 ) -> list[Part]:
     """Return the parts of a task with their tokenised requests."""
     parts = []
-    for name, part in harness_tasks((task.task,), progress, with_pool=task.fewshot != ZERO_SHOT).items():
+    for name, part in read.parts.items():
         documents = list(islice(part.eval_docs, task.limit))
         folder = cache / "requests" if cache else None
         if task.fewshot == ZERO_SHOT:
             zero = partial(_plain, part, documents)
-            parts.append(Part(part, documents, encode(lm, zero, f"{source.id} {name}", len(documents), folder), None))
+            parts.append(
+                Part(part, documents, encode(lm, zero, f"{read.source.id} {name}", len(documents), folder), None)
+            )
             continue
         if dense is None:
             raise TypeError("Few-shot prompts need the dense model; pass `dense`.")
-        built = build(task, f"{source.id} {name}", part, documents, lm, dense, cache, progress)
+        built = build(task, f"{read.source.id} {name}", part, documents, lm, dense, cache, progress)
         encoded = encode(lm, built.requests, built.name, len(documents), folder)
         parts.append(Part(part, documents, encoded, built.prompts))
     return parts

@@ -4,7 +4,7 @@ from itertools import compress
 
 from core.data import files
 from core.data.cards import POOL, card
-from core.data.corpora import text
+from core.data.corpora import open_corpus
 from core.data.texts import BY_ID
 from core.methods.cost import scanning
 from core.models.parts.selection import selects
@@ -26,7 +26,7 @@ def perplexity_work(shape: ModelShape, wanted: Perplexity) -> float:
 def corpus_tokens(name: str) -> float:
     """Estimate the tokens of a corpus; a high value if it is not on this machine."""
     known = BY_ID.get(name.partition("@")[0])
-    return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(text(name)) / CHARACTERS
+    return UNKNOWN_TOKENS if known and files.find(known.file) is None else len(open_corpus(name).text) / CHARACTERS
 
 
 def stage_work(shape: ModelShape, stage: Stage) -> float:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from core.context import Context, StageInput, StageResult
+from core.data.windows import TextData
 from core.errors import UserError
-from core.models.parts.blocks import find_blocks, move
+from core.models.parts.blocks import move
 from core.results import Training
-from core.specs import Stage
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
 from core.training.base import (
     Pruning,
@@ -39,7 +39,7 @@ def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context
     """
     teacher = teacher_of(method, str(model.dtype).removeprefix("torch."), context)
     method.check(model, teacher)
-    examples = method.examples(given.stage.required_text, context.tokenizer, teacher, context.progress)
+    examples = method.examples(given.examples, context.tokenizer, teacher, context.progress)
     if not method.compares:
         teacher.unload()  # frees memory for the training
 
@@ -58,8 +58,8 @@ def prune_while_training(
         UserError: The ratio is not reachable or there is too little training data, and the model stays unchanged, or
             the loss is not a number.
     """
-    examples = read_examples(given.stage.required_text, context.tokenizer, method.seed)
-    pruning = method.pruning(find_blocks(model), given.share)
+    examples = read_examples(given.examples, context.tokenizer, method.seed)
+    pruning = method.pruning(given.blocks, given.share)
 
     def loss(batch: Batch) -> Tensor:
         return text_loss(model, batch)
@@ -68,12 +68,12 @@ def prune_while_training(
     return StageResult(pruning.finish(), done)
 
 
-def check_training(stage: Stage, method: TrainingMethod, dtype: str, context: Context) -> None:
-    """Raise `UserError` if a stage has too little training data or an unsuitable teacher."""
+def check_training(data: TextData, method: TrainingMethod, dtype: str, context: Context) -> None:
+    """Raise `UserError` if there is too little training data, or an unsuitable teacher."""
     if isinstance(method, Recovery):
-        method.check_text(stage.required_text, context.tokenizer, teacher_of(method, dtype, context))
+        method.check_text(data, context.tokenizer, teacher_of(method, dtype, context))
     else:
-        read_examples(stage.required_text, context.tokenizer, method.seed)
+        read_examples(data, context.tokenizer, method.seed)
 
 
 def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from core.data.windows import TextData
     from core.models.parts.blocks import Blocks
     from core.models.shape import ModelShape
     from core.results import LayerReport
@@ -229,18 +230,18 @@ class Recovery(TrainingMethod):
         return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
 
     def examples(
-        self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
+        self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
     ) -> list[Example]:
         """Return the training data, N examples of at most L tokens; raise `UserError` if there are fewer."""
         from core.training.examples import read_examples
 
-        return read_examples(wanted, tokenizer, self.seed)
+        return read_examples(data, tokenizer, self.seed)
 
-    def check_text(self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
+    def check_text(self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
         """Raise `UserError` if there is too little training data, or the teacher cannot read it."""
         from core.training.examples import read_examples
 
-        read_examples(wanted, tokenizer, self.seed)
+        read_examples(data, tokenizer, self.seed)
 
     def check(self, student: PreTrainedModel, teacher: Teacher) -> None:
         """Raise `UserError` if student and teacher are incompatible."""

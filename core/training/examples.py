@@ -11,10 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from core.data.corpora import calibration_windows, instructions
 from core.data.instructions import Pair
+from core.data.windows import TextData, calibration_windows
 from core.errors import UserError
-from core.specs import TextWindows
 
 SORTED_BATCHES = 8  # batches whose examples are sorted together by length, to reduce padding
 
@@ -43,27 +42,27 @@ class Batch:
         return [Batch(ids, counts) for ids, counts in zip(self.ids.split(rows), self.counts.split(rows), strict=True)]
 
 
-def read_examples(wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Example]:
+def read_examples(data: TextData, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Example]:
     """Read N examples of at most L tokens: sequences of a text, or instructions with a loss on their answers.
 
     Raises:
         UserError: The corpus has fewer examples.
     """
-    pairs = instructions(wanted.corpus)
+    pairs = data.corpus.pairs
     if pairs is None:
-        return [Example(ids) for ids in calibration_windows(wanted, tokenizer, seed)]
-    fitting = _fitting([pair for pair in pairs if pair[1].strip()], wanted, tokenizer, seed)
-    return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in fitting]
+        return [Example(ids) for ids in calibration_windows(data, tokenizer, seed)]
+    fitting = _fitting([pair for pair in pairs if pair[1].strip()], data, tokenizer, seed)
+    return [encode(prompt, answer, tokenizer, data.wanted.window) for prompt, answer in fitting]
 
 
-def read_prompts(wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[str]:
+def read_prompts(data: TextData, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[str]:
     """Read N prompts of less than L tokens: of instructions, or the first halves of sequences of a text."""
-    pairs = instructions(wanted.corpus)
+    pairs = data.corpus.pairs
     if pairs is None:
-        windows = calibration_windows(wanted, tokenizer, seed)
+        windows = calibration_windows(data, tokenizer, seed)
         # The tokenizer adds the begin token again when it encodes the prompt.
-        return [str(tokenizer.decode(ids[: wanted.window // 2], skip_special_tokens=True)) for ids in windows]
-    return [prompt for prompt, _ in _fitting(pairs, wanted, tokenizer, seed)]
+        return [str(tokenizer.decode(ids[: data.wanted.window // 2], skip_special_tokens=True)) for ids in windows]
+    return [prompt for prompt, _ in _fitting(pairs, data, tokenizer, seed)]
 
 
 def encode(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase, longest: int) -> Example:
@@ -77,10 +76,11 @@ def encode(prompt: str, answer: str, tokenizer: PreTrainedTokenizerBase, longest
     return Example(torch.tensor(ids), sum(1 for _ in common))
 
 
-def _fitting(pairs: list[Pair], wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Pair]:
+def _fitting(pairs: list[Pair], data: TextData, tokenizer: PreTrainedTokenizerBase, seed: int) -> list[Pair]:
     """Shuffle pairs by the seed, and return the first N whose prompts have less than L tokens."""
     random.Random(seed).shuffle(pairs)
     fitting: list[Pair] = []
+    wanted = data.wanted
     for pair in pairs:
         if len(tokenizer(pair[0])["input_ids"]) < wanted.window:
             fitting.append(pair)

@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 
 from core.amount import Amount
 from core.context import Context, StageInput
-from core.data.corpora import calibration_windows
+from core.data.windows import calibration_windows, read_data
 from core.engine.stages import apply
 from core.methods.base import Method
 from core.models.parts.blocks import Linear, find_blocks
@@ -149,7 +149,7 @@ class Ground:
         """Return the outputs of the dense model, or of a variant, for a fixed input."""
         if self.context.tokenizer is None:
             return answer(model)
-        return model(calibration_windows(self.text, self.context.tokenizer, 0)).logits
+        return model(calibration_windows(read_data(self.text), self.context.tokenizer, 0)).logits
 
     def make(self, case: Case, ratio: float = RATIO, **options: Any) -> Made:
         """Apply the case to a copy of the dense model. `options`: pattern, layers, seed and text."""
@@ -175,10 +175,16 @@ class Ground:
         return model
 
     def _apply(self, model: PreTrainedModel, stage: Stage) -> list[LayerReport]:
-        windows = None
-        if stage.calibration is not None and method_of(stage).data_requirement == "calibration":
-            windows = calibration_windows(stage.calibration, self.context.tokenizer, stage.seed or 0)
-        return apply(model, StageInput(stage, windows), self.context).reports
+        return apply(model, self.given(stage), self.context).reports
+
+    def given(self, stage: Stage) -> StageInput:
+        """Return a stage with the data that it reads."""
+        if stage.calibration is None:
+            return StageInput(stage)
+        data = read_data(stage.calibration)
+        if method_of(stage).data_requirement == "training":
+            return StageInput(stage, training_data=data)
+        return StageInput(stage, calibration_windows(data, self.context.tokenizer, stage.seed or 0))
 
 
 @dataclass(frozen=True)

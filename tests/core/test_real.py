@@ -6,7 +6,8 @@ import itertools
 import pytest
 
 from core.amount import Amount, Ratio
-from core.data.corpora import calibration_windows, default_corpora, evaluation_windows
+from core.data.corpora import default_corpora, open_corpus
+from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
 from core.models.catalogue import BY_ID
@@ -28,8 +29,8 @@ def material():
     return (
         source,
         calibration,
-        calibration_windows(calibration, tokenizer, 0),
-        evaluation_windows(evaluation, tokenizer, WINDOW, WINDOWS),
+        calibration_windows(read_data(calibration), tokenizer, 0),
+        evaluation_windows(open_corpus(evaluation), tokenizer, WINDOW, WINDOWS),
     )
 
 
@@ -141,7 +142,7 @@ def test_each_recovery_preserves_masks_grids_and_factors(material, method, targe
         stage = build_stage(recovery.name, settings=settings, calibration=text)
         student = copy.deepcopy(model)
         context = Context(torch.device("cpu"), dense=source, tokenizer=tokenizer)
-        assert apply(student, StageInput(stage), context).training.best_step
+        assert apply(student, StageInput(stage, training_data=read_data(text)), context).training.best_step
         after = {linear.name: linear.weight for linear in find_blocks(student).all_linears()}
         assert before.keys() == after.keys()
         for name, weight in before.items():

@@ -15,7 +15,6 @@ from core.engine.amounts import target_of
 from core.engine.walking.walk_modes import make_walker
 from core.evaluation.layers import relative_error, report
 from core.methods.quantised.blocks import BlockQuantMethod, BlockView
-from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import clear_reference
 from core.results import LayerReport
@@ -31,7 +30,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     Raises:
         UserError: The stage does not fit the model, which stays unchanged.
     """
-    blocks = find_blocks(model)
+    blocks = given.blocks
     linears = list(blocks.all_linears())
     target = target_of(given.stage, given.share)
     method.plan(linears, target, {})

@@ -28,7 +28,7 @@ from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import level_shares
 from core.models.modeling_slimscope import put
-from core.models.parts.blocks import Linear, find_blocks, select
+from core.models.parts.blocks import Linear, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
@@ -48,7 +48,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         UserError: The stage does not fit the model, which stays unchanged, or some linears received no input.
     """
     stage, progress = given.stage, context.progress
-    blocks = find_blocks(model)
+    blocks = given.blocks
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     share = given.share if method.takes_amount else 0.0
     target = target_of(stage, share)
@@ -129,7 +129,7 @@ def _scan(
     rises = measure_sensitivity(model, method.uniform, target, linears, given, context)
     return {
         linear.name: torch.tensor(rises[name]).mean()
-        for name, members in group_linears(linears, find_blocks(model), "block").items()
+        for name, members in group_linears(linears, given.blocks, "block").items()
         for linear in members
     }
 

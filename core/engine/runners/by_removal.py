@@ -8,7 +8,6 @@ from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
 from core.evaluation.layers import ReportFields, unit_reports
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod
-from core.models.parts.blocks import find_blocks
 from core.models.parts.depth import keep_blocks, keep_hidden
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ def remove_blocks(
     if not given.share:
         return StageResult([])
     kept = method.keep_blocks(views, given.share)
-    keep_blocks(model, find_blocks(model), kept)
+    keep_blocks(model, given.blocks, kept)
     removed: ReportFields = {"shape": (0, 0), "sparsity": 1.0, "note": "block removed"}
     reports = []
     for view in views:
@@ -38,7 +37,7 @@ def remove_hidden(model: PreTrainedModel, method: HiddenSizeMethod, given: Stage
     if not given.share:
         return StageResult([])
     before = [view.units.sizes for view in views]
-    keep_hidden(model, find_blocks(model), method.keep_hidden(views, given.share))
+    keep_hidden(model, given.blocks, method.keep_hidden(views, given.share))
     return StageResult(
         [done for view, sizes in zip(views, before, strict=True) for done in unit_reports(view.units, sizes)]
     )

@@ -18,7 +18,6 @@ from core.engine.walking.residual import block_submodules, check_blocks, final_n
 from core.errors import UserError
 from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
-from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import clear_reference
 from core.models.parts.units import Units, find_units
 
@@ -37,7 +36,7 @@ def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageIn
     Raises:
         UserError: The model cannot be rotated and stays unchanged, or the rotation changed its output.
     """
-    blocks = find_blocks(model)
+    blocks = given.blocks
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
     parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
     table = model.get_input_embeddings()

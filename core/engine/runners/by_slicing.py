@@ -24,7 +24,7 @@ from core.engine.walking.residual import block_submodules, check_blocks, final_n
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import SliceMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
-from core.models.parts.blocks import find_blocks, text_config
+from core.models.parts.blocks import text_config
 from core.models.parts.constraints import clear_constraint
 from core.models.parts.reference import clear_reference
 
@@ -40,7 +40,7 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
     if not ratio:
         return StageResult([])
     windows = given.windows
-    blocks = find_blocks(model)
+    blocks = given.blocks
     shape = units[0].geometry
     weights = sum(unit.geometry.weights for unit in units) / len(units)
     width = method.width(shape.hidden, weights, ratio)

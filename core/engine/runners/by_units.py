@@ -21,7 +21,7 @@ from core.evaluation.layers import ReportFields, relative_error, unit_reports
 from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
 from core.methods.structured.budget import Removal
-from core.models.parts.blocks import Linear, find_blocks
+from core.models.parts.blocks import Linear
 from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
 from core.models.parts.units import KeptUnits, check_heads, factors_of, spread
@@ -74,7 +74,7 @@ def _walk(
     work = kind(method, views, method.allocate(views, given.share), context.progress)
     linears = [linear for view in views for linear in view.units.linears.values()]
     walker = make_walker(
-        model, find_blocks(model), given.windows, method.sums, context.device, linears, method.true_sequential
+        model, given.blocks, given.windows, method.sums, context.device, linears, method.true_sequential
     )
     walker.walk(linears, work.compress, work.finish)
     return StageResult(work.reports)

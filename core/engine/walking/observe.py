@@ -17,7 +17,7 @@ from core.engine.walking.walker import Walker
 from core.methods.cost import SUMS
 from core.methods.inputs import Statistics
 from core.methods.structured.base import StructuredBlockView, StructuredMethod
-from core.models.parts.blocks import Blocks, Linear, find_blocks
+from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.geometry import Mode
 from core.models.parts.units import find_units
 
@@ -40,7 +40,7 @@ def collect_block_views(
     Raises:
         UserError: The blocks are of a kind from which no units can be removed.
     """
-    blocks = find_blocks(model)
+    blocks = given.blocks
     views = [StructuredBlockView(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
     if given.share and method.observations:
         statistics = ModelStatistics(model, method, blocks, views, given.windows, context)

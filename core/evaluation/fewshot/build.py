@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from core.cache.folders import read_small, write_small
-from core.data.cards import POOL, card
+from core.data.cards import POOL
 from core.errors import UserError
 from core.evaluation.fewshot.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
 from core.evaluation.fewshot.select import select_examples
@@ -41,7 +41,7 @@ def pool_of(task: Task, part: LocalTask, documents: Documents) -> Documents:
     pool = [one for one in candidates if question(part, one) not in scored]
     if len(pool) < task.fewshot.k:
         raise UserError(
-            f"{card(task.task).label} has {len(pool)} few-shot examples here, fewer than the requested "
+            f"{part.card.label} has {len(pool)} few-shot examples here, fewer than the requested "
             f"{task.fewshot.k}; request fewer, or score fewer documents."
         )
     return pool
@@ -115,7 +115,7 @@ def _compute(
     progress("prompts", 0, total, task.task)
     instruction = ""
     if how.template == "instruction":
-        instruction = card(task.task).instruction
+        instruction = part.card.instruction
     elif how.template == "generated":
         instruction = find_instruction(part, pool, dense, done)
     room = lm.max_length - (REASONING_TOKENS if how.template == "reasoning" else 0)

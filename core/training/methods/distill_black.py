@@ -20,6 +20,7 @@ from core.training.methods.lora import LoRA
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+    from core.data.windows import TextData
     from core.training.examples import Example
     from core.training.teacher import Teacher
 
@@ -72,10 +73,10 @@ class DistillBlack(LoRA):
     def answers(self, text: TextWindows) -> int:
         return self.parameters.answer_tokens * math.ceil(text.windows / AT_ONCE)
 
-    def check_text(self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
+    def check_text(self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
         from core.training.examples import read_prompts
 
-        prompts = read_prompts(wanted, tokenizer, self.seed)
+        prompts = read_prompts(data, tokenizer, self.seed)
         longest = max(len(teacher.tokenizer(prompt)["input_ids"]) for prompt in prompts)
         if longest + self.parameters.answer_tokens > teacher.max_window:
             raise UserError(
@@ -84,13 +85,13 @@ class DistillBlack(LoRA):
             )
 
     def examples(
-        self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
+        self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
     ) -> list[Example]:
         from core.paths import cache_dir
         from core.training.answers import answers
         from core.training.examples import encode, read_prompts
 
-        prompts = read_prompts(wanted, tokenizer, self.seed)
+        prompts = read_prompts(data, tokenizer, self.seed)
         longest, temperature = self.parameters.answer_tokens, self.parameters.temperature
         source = teacher.source
         key = [source.id, source.revision, teacher.dtype, longest, temperature, self.seed, prompts]
@@ -98,6 +99,7 @@ class DistillBlack(LoRA):
         pairs = answers(teacher, prompts, longest, temperature, self.seed, file, progress)
         if not pairs:
             raise UserError(
-                f"The teacher {source.id} gave only empty answers to the prompts of {wanted.corpus}; choose another."
+                f"The teacher {source.id} gave only empty answers to the prompts of {data.wanted.corpus}; "
+                "choose another."
             )
-        return [encode(prompt, answer, tokenizer, wanted.window) for prompt, answer in pairs]
+        return [encode(prompt, answer, tokenizer, data.wanted.window) for prompt, answer in pairs]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from core.specs import TextWindows
+    from core.data.windows import TextData
     from core.training.examples import Batch
     from core.training.teacher import Teacher
 
@@ -79,10 +79,10 @@ class DistillWhite(Recovery):
     parameters: DistillWhiteParameters
     Parameters = DistillWhiteParameters
 
-    def check_text(self, wanted: TextWindows, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
-        if wanted.window > teacher.max_window:
+    def check_text(self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:
+        if data.wanted.window > teacher.max_window:
             raise UserError(
-                f"Examples of {wanted.window} tokens exceed the {teacher.max_window} tokens of the teacher "
+                f"Examples of {data.wanted.window} tokens exceed the {teacher.max_window} tokens of the teacher "
                 f"{teacher.source.id}; use shorter examples."
             )
         if self.parameters.teacher and teacher.tokenizer.get_vocab() != tokenizer.get_vocab():
@@ -90,7 +90,7 @@ class DistillWhite(Recovery):
                 f"The teacher {teacher.source.id} has another tokenizer than the student; use distill-black, or choose "
                 "another teacher."
             )
-        super().check_text(wanted, tokenizer, teacher)
+        super().check_text(data, tokenizer, teacher)
 
     def check(self, student: PreTrainedModel, teacher: Teacher) -> None:
         if self.parameters.hidden_weight:

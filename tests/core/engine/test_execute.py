@@ -5,6 +5,7 @@ import pytest
 from core.amount import Amount, Ratio
 from core.data.corpora import identify_corpus
 from core.engine.execute import execute
+from core.engine.session import Session
 from core.errors import CancelledError
 from core.evaluation.packed import FOUR
 from core.models.sources import identify
@@ -36,9 +37,9 @@ def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
 
     store = Store(f"sqlite:///{tmp_path}/stopped.db")
     with pytest.raises(CancelledError):
-        execute(run, store, stop)
+        execute(run, Session([run]), store, stop)
     kept = numbers(store.stored(run.variant.key))
-    whole = numbers(execute(run, Store(f"sqlite:///{tmp_path}/whole.db"), silent))
+    whole = numbers(execute(run, Session([run]), Store(f"sqlite:///{tmp_path}/whole.db"), silent))
     assert kept == {16: whole[16]}
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
 
@@ -47,7 +48,7 @@ def test_quantised_latency_comes_with_the_packed_perplexity(run, tmp_path):
     stages = (build_stage("rtn", Amount.parse("4bit"), {"group_size": 0}),)
     variant = run.variant.model_copy(update={"stages": stages})
     asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})
-    found = execute(asked, Store(f"sqlite:///{tmp_path}/packed.db"), silent)
+    found = execute(asked, Session([asked]), Store(f"sqlite:///{tmp_path}/packed.db"), silent)
     rows = {metric: [row for row in found.measurements if row.metric == metric] for metric in ("perplexity", "decode")}
     assert {row.protocol["dtype"] for row in rows["perplexity"]} == {"float32", FOUR}
     assert {row.protocol["dtype"] for row in rows["decode"]} == {FOUR}

@@ -5,8 +5,6 @@ import copy
 import pytest
 
 from core.amount import Ratio
-from core.context import StageInput
-from core.data.corpora import calibration_windows
 from core.engine.stages import apply
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.constraints import constraint_of
@@ -28,10 +26,7 @@ def followed(ground, first, case):
     default = default_amount(case.method)
     amount = Ratio(SHARE) if isinstance(default, Ratio) else default
     stage = build_stage(case.method.name, amount, settings=case.all_settings, calibration=ground.text)
-    tokens = None
-    if case.made.data_requirement == "calibration":
-        tokens = calibration_windows(ground.text, ground.context.tokenizer, 0)
-    apply(model, StageInput(stage, tokens), ground.context)
+    apply(model, ground.given(stage), ground.context)
     return model, zeros
 
 

@@ -6,15 +6,16 @@ import torch
 from core.amount import Amount, Ratio
 from core.cache.linears import ROOT
 from core.data.corpora import identify_corpus
+from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.errors import CancelledError
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
-from core.models.sources import identify, load_tokenizer
+from core.models.sources import identify
 from core.paths import cache_dir
 from core.progress import silent
 from core.request.stages import build_stage
-from core.specs import TextWindows, VariantSpec
+from core.specs import RunSpec, TextWindows, VariantSpec
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -30,7 +31,7 @@ def spec_of(*names, ratio=0.5, **settings):
 
 
 def made(spec, progress=silent, fresh=False):
-    return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", progress, fresh)
+    return make_variant(spec, Session([RunSpec(variant=spec)]), progress, fresh)
 
 
 def stopping(error, after=FIRST, stage=1):

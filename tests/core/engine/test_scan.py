@@ -31,9 +31,8 @@ def stage_of(method, layers=None):
 def scanned(model, method, by="block", before=None, progress=None):
     stage = stage_of(method)
     context = Context(torch.device("cpu"), *[progress] if progress else [])
-    return measure_sensitivity(
-        model, build_method(stage), Target(0.5), list(linears(model)), StageInput(stage, TOKENS, before), context, by
-    )
+    given = StageInput(stage, TOKENS, before, decoder=find_blocks(model))
+    return measure_sensitivity(model, build_method(stage), Target(0.5), list(linears(model)), given, context, by)
 
 
 def risen(losses, whole):
@@ -96,8 +95,8 @@ def test_a_scan_depends_on_text_amount_and_model():
     first = scanned(tiny(), "wanda", before="key")
     assert scanned(tiny(seed=1), "wanda", before="other") != first
     stage = stage_of("wanda")
-    other = StageInput(stage, windows(8, seed=5), "key")
-    more = measure_sensitivity(
-        tiny(), build_method(stage), Target(0.5), linears(tiny()), other, Context(torch.device("cpu"))
-    )
+    model = tiny()
+    other = StageInput(stage, windows(8, seed=5), "key", decoder=find_blocks(model))
+    context = Context(torch.device("cpu"))
+    more = measure_sensitivity(model, build_method(stage), Target(0.5), linears(model), other, context)
     assert more != first

@@ -5,9 +5,10 @@ import pytest
 from core.amount import Ratio
 from core.data.corpora import identify_corpus
 from core.engine import variants
-from core.engine.execute import execute
+from core.engine.runs import run
+from core.engine.session import Session
 from core.engine.variants import make_variant
-from core.models.sources import identify, load_tokenizer
+from core.models.sources import identify
 from core.progress import silent
 from core.request.estimate import estimate
 from core.request.speeds import history_of
@@ -30,7 +31,7 @@ def chain():
 
 
 def made(spec, fresh=False):
-    return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", silent, fresh)[1]
+    return make_variant(spec, Session([RunSpec(variant=spec)]), silent, fresh)[1]
 
 
 def test_every_stage_reports_layers_details_and_training(chain):
@@ -62,7 +63,7 @@ def test_a_longer_chain_continues_from_a_shorter_one_with_its_result(chain, monk
 
 def test_a_chain_is_stored_and_its_stages_set_the_speed_of_the_next_one(chain):
     store = Store()
-    execute(RunSpec(variant=chain), store, silent)
+    run(RunSpec(variant=chain), store)
     stored = store.get(chain.key)
     assert stored.variant.stages == chain.stages and len(stored.variant.stage_runs) == 4
     for prefix in chain.prefixes[1:]:

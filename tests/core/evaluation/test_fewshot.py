@@ -10,6 +10,7 @@ from lm_eval.tasks._yaml_loader import load_yaml
 
 from core.data.cards import TASKS
 from core.data.harness import _DEFINITIONS, _UNUSED
+from core.data.tasks import open_tasks
 from core.errors import UserError
 from core.evaluation.fewshot import words
 from core.evaluation.fewshot.dense import DenseModel
@@ -71,7 +72,9 @@ def run(task, how, lm=None, dense=None, tokenizer=None, **more):
     """Return the outcome of a task with the few-shot examples of `how`."""
     lm, tokenizer = lm or model(), tokenizer or byte_tokenizer()
     wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
-    (outcome,) = evaluate(lm, tokenizer, [wanted], "float32", dense=dense or dense_of(lm, tokenizer), **more)
+    (outcome,) = evaluate(
+        lm, tokenizer, open_tasks([wanted]), "float32", dense=dense or dense_of(lm, tokenizer), **more
+    )
     return outcome
 
 

@@ -8,7 +8,7 @@ from lm_eval.models.huggingface import HFLM
 
 from core.analysis.seven import mean, sevens
 from core.data.cards import SEVEN, TASKS
-from core.data.tasks import harness_tasks, identify_task
+from core.data.tasks import harness_tasks, identify_task, open_tasks
 from core.errors import CancelledError, UserError
 from core.evaluation import zeroshot
 from core.evaluation.outcomes import summary
@@ -68,7 +68,7 @@ def by_harness(model, tokenizer, names, limit):
 
 
 def run(model, tokenizer, *tasks, **more):
-    return list(evaluate(model, tokenizer, [Task.parse(task) for task in tasks], "float32", **more))
+    return list(evaluate(model, tokenizer, open_tasks(Task.parse(task) for task in tasks), "float32", **more))
 
 
 def test_numbers_and_samples_match_the_harness(local):
@@ -189,7 +189,7 @@ def test_default_model_scores_the_seven_tasks_as_hflm_does():
     model, tokenizer = load_model(source), load_tokenizer(source)
     harness = harness_tasks(SEVEN)
     theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
-    for outcome in evaluate(model, tokenizer, [Task(task=name, limit=4) for name in SEVEN], "float32"):
+    for outcome in evaluate(model, tokenizer, open_tasks(Task(task=name, limit=4) for name in SEVEN), "float32"):
         task = harness[outcome.task.task]
         task.build_all_requests(limit=4)
         expected = iter(theirs.loglikelihood(task.instances, disable_tqdm=True))

@@ -78,12 +78,13 @@ def test_samples_have_the_format_of_measured_ones():
 @pytest.mark.real
 def test_imported_values_match_measured_ones():
     """The default model on the same documents, by our own scorer: nothing differs but rounding."""
+    from core.data.tasks import open_tasks
     from core.evaluation.zeroshot import evaluate
     from core.models.sources import identify, load_model, load_tokenizer
 
     source = identify("smollm2-135m")
     tasks = [Task(task=name, limit=4) for name in ("piqa", "winogrande")]
-    outcomes = list(evaluate(load_model(source), load_tokenizer(source), tasks, "float32"))
+    outcomes = list(evaluate(load_model(source), load_tokenizer(source), open_tasks(tasks), "float32"))
     ours = make(*(row for outcome in outcomes for row in outcome.measurements), stages=DENSE)
     found = read(uploads())
     samples = {(key, row.dataset): frame for key, row, frame in found.samples}

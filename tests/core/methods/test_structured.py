@@ -187,7 +187,8 @@ def test_a_rotation_that_cuts_nothing_changes_nothing(name):
     tokens = windows()
     dense = model(tokens).logits
     as_wide = Stage(method="slicegpt", ratio=-0.5)  # as it was, with shortcuts
-    slice_model(model, SliceGPT(), StageInput(as_wide, tokens), Context(torch.device("cpu")))
+    given = StageInput(as_wide, tokens, decoder=find_blocks(model))
+    slice_model(model, SliceGPT(), given, Context(torch.device("cpu")))
     # Llama's own norms compute in fp32.
     torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
     prefix = model(tokens[:, :-1], use_cache=True)

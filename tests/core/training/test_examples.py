@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.data.instructions import PROMPT, PROMPT_WITH_INPUT, read_pairs
+from core.data.windows import read_data
 from core.errors import UserError
 from core.progress import silent
 from core.specs import TextWindows
@@ -70,13 +71,13 @@ def test_instruction_examples_train_the_answer_and_its_end(tmp_path, monkeypatch
 
     file = tmp_path / "mine.jsonl"
     file.write_text("\n".join(json.dumps({"prompt": "ask" * n, "response": "yes"}) for n in (1, 2, 9)))
-    found = read_examples(TextWindows(corpus=str(file), windows=2, window=8), Tokenizer(), 0)
+    found = read_examples(read_data(TextWindows(corpus=str(file), windows=2, window=8)), Tokenizer(), 0)
     assert sorted((len(example.ids), example.prompt) for example in found) == [(7, 3), (8, 6)]
     assert next(example for example in found if example.prompt == 3).ids[-1] == 1
     with file.open("a") as lines:
         lines.write('\n{"prompt": "a\u2028b", "response": " "}')  # an empty answer
     with pytest.raises(UserError, match="it has 2 instructions whose prompts fit 8 tokens, not 3"):
-        read_examples(TextWindows(corpus=str(file), windows=3, window=8), Tokenizer(), 0)
+        read_examples(read_data(TextWindows(corpus=str(file), windows=3, window=8)), Tokenizer(), 0)
 
 
 def test_a_token_spanning_prompt_and_answer_has_a_loss():

@@ -7,10 +7,12 @@ import torch
 
 from core.amount import Amount, Ratio
 from core.context import Context
-from core.data.corpora import calibration_windows, identify_corpus
+from core.data.corpora import identify_corpus
+from core.data.windows import calibration_windows, read_data
 from core.engine import variants
 from core.engine.dense import DenseWeights
 from core.engine.runners import by_linear
+from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import FILE
@@ -19,7 +21,7 @@ from core.paths import cached_variant
 from core.progress import silent
 from core.registry import build_method as method_of
 from core.request.stages import build_stage
-from core.specs import TextWindows, VariantSpec
+from core.specs import RunSpec, TextWindows, VariantSpec
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -40,7 +42,7 @@ def chain(*names, model="./tiny"):
 
 
 def made(spec, fresh=False):
-    return make_variant(spec, load_tokenizer(identify("./tiny")), "cpu", silent, fresh)
+    return make_variant(spec, Session([RunSpec(variant=spec)]), silent, fresh)
 
 
 def prefix(spec, count):
@@ -172,4 +174,4 @@ def test_the_calibration_data_depend_on_the_seed():
     spec = chain("magnitude", "adaprune")
     stage = spec.stages[1]
     assert method_of(stage).data_requirement == "calibration" and stage.seed == 0
-    assert len(calibration_windows(stage.calibration, load_tokenizer(identify("./tiny")), 0)) == 16
+    assert len(calibration_windows(read_data(stage.calibration), load_tokenizer(identify("./tiny")), 0)) == 16

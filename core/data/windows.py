@@ -1,0 +1,114 @@
+"""Token windows cut from the text of a corpus."""
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from core.data.corpora import CorpusText, open_corpus
+from core.data.texts import CORPORA
+from core.errors import UserError
+from core.specs import TextWindows
+from core.window_start import window_start
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+
+@dataclass(frozen=True)
+class TextData:
+    """A corpus that was read, and the number and length of the sequences to take from it."""
+
+    corpus: CorpusText
+    wanted: TextWindows
+
+
+def read_data(wanted: TextWindows) -> TextData:
+    """Read the corpus of calibration or training data."""
+    return TextData(open_corpus(wanted.corpus), wanted)
+
+
+class Texts:
+    """The texts of a run by their ids, each read at its first access."""
+
+    def __init__(self) -> None:
+        self._read: dict[str, CorpusText] = {}
+
+    def corpus(self, id: str) -> CorpusText:
+        """Return the text of an id; a `UserError` if it is not on this machine, or another one has its id."""
+        if id not in self._read:
+            self._read[id] = read = open_corpus(id)
+            if read.identity.id != id:
+                raise UserError(
+                    f"The text of {id} on this machine differs from the catalogue's; use its id, {read.identity.id}, "
+                    "instead."
+                )
+        return self._read[id]
+
+    def data(self, wanted: TextWindows) -> TextData:
+        """Return calibration or training data; a `UserError` as of `corpus`."""
+        return TextData(self.corpus(wanted.corpus), wanted)
+
+
+def evaluation_windows(
+    corpus: CorpusText,
+    tokenizer: "PreTrainedTokenizerBase",
+    window: int,
+    windows: int | None = None,
+    spread: bool = False,
+) -> "Tensor":
+    """Cut a corpus' text into windows without overlap, and drop the tail.
+
+    The text is tokenised once. Every window starts with a begin token if the model needs it there. Otherwise only the
+    first window may have one.
+
+    Args:
+        corpus: The corpus.
+        tokenizer: The tokenizer of the model.
+        window: Tokens per window.
+        windows: The number of windows; None means all.
+        spread: Spread the windows evenly over the text instead of taking the first ones.
+
+    Returns:
+        Token ids, (windows, window) int64.
+
+    Raises:
+        UserError: The corpus is too short, or only for calibration.
+    """
+    card = corpus.card
+    if card and card.calibration_only:
+        raise UserError(
+            f"{card.id} is only for calibration; measure perplexity on one of "
+            f"{', '.join(c.id for c in CORPORA if not c.calibration_only)}, or on a text file."
+        )
+    every = _cut(corpus.name, corpus.text, tokenizer, window, windows or 1)
+    if windows is None:
+        return every[: card.most_windows] if card else every
+    return every[[place * len(every) // windows for place in range(windows)]] if spread else every[:windows].clone()
+
+
+def calibration_windows(data: TextData, tokenizer: "PreTrainedTokenizerBase", seed: int) -> "Tensor":
+    """Return N sequences of L tokens, (N, L) int64, from documents shuffled by `seed` and joined by two newlines."""
+    shuffled = data.corpus.documents
+    random.Random(seed).shuffle(shuffled)
+    wanted = data.wanted
+    every = _cut(data.corpus.name, "\n\n".join(shuffled), tokenizer, wanted.window, wanted.windows)
+    return every[: wanted.windows].clone()
+
+
+def _cut(name: str, content: str, tokenizer: "PreTrainedTokenizerBase", window: int, least: int) -> "Tensor":
+    """Return every whole window of a text, (windows, window) int64; a `UserError` if there are fewer than `least`."""
+    import torch
+
+    from core.data.tokens import token_ids
+
+    ids, start = token_ids(content, tokenizer), torch.tensor(window_start(tokenizer), dtype=torch.int64)
+    if len(start) and torch.equal(ids[: len(start)], start):
+        ids = ids[len(start) :]  # drop the tokens that the tokenizer added
+    width = window - len(start)  # of the text
+    have = len(ids) // width
+    if have < least:
+        raise UserError(
+            f"{name} is too short: with this tokenizer it has {have} windows of {window} tokens, not {least}."
+        )
+    return torch.cat([start.expand(have, -1), ids[: have * width].view(have, width)], 1)

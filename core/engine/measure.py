@@ -1,0 +1,77 @@
+"""Measurement of a variant: perplexity, tasks and latency, each number as soon as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+from core.evaluation.fewshot.dense import DenseModel
+from core.evaluation.latency import latency
+from core.evaluation.outcomes import summary
+from core.evaluation.packed import packed
+from core.evaluation.perplexity import perplexity
+from core.models.parts.precision import in_precision
+from core.models.sources import load_model
+from core.paths import cache_dir
+from core.progress import Progress
+from core.protocols import perplexity_protocol
+from core.results import Measurement
+from core.specs import RunSpec
+from core.statistics.correlations import error_of
+from core.window_start import start_protocol
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from transformers import PreTrainedModel
+
+    from core.engine.session import Session
+
+
+class Outcome(NamedTuple):
+    """Measurements that belong together, and the samples of the first one, if it has any."""
+
+    rows: list[Measurement]
+    samples: pd.DataFrame | None = None
+
+
+def measure(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Progress) -> Iterator[Outcome]:
+    """Measure what a run requests of its variant, which is on the device of the session."""
+    yield from _perplexities(model, spec, spec.variant.dtype, session, progress)
+    if spec.tasks:
+        yield from _tasks(model, spec, session, progress)
+    if spec.latency:
+        with packed(model) as precision:
+            if precision:  # packed weights are faster, but may have another perplexity
+                yield from _perplexities(model, spec, precision, session, progress)
+            for row in latency(model, precision or spec.variant.dtype, progress):
+                yield Outcome([row])
+
+
+def _perplexities(
+    model: PreTrainedModel, spec: RunSpec, dtype: str, session: Session, progress: Progress
+) -> Iterator[Outcome]:
+    windows = {text: session.scored[text].windows for text in spec.perplexity}
+    for reading in perplexity(model, windows, progress):
+        corpus = session.scored[reading.text].corpus
+        start = start_protocol(session.tokenizer)
+        protocol = perplexity_protocol(reading.text, dtype) | start | {"source": corpus.source}
+        row = Measurement(
+            metric="perplexity",
+            dataset=corpus.id,
+            protocol=protocol,
+            details={"seconds": round(reading.seconds, 3), "tokens": windows[reading.text].numel()},
+            **summary("perplexity", reading.samples, error_of(corpus.id, protocol, "losses")),
+        )
+        yield Outcome([row], reading.samples)
+
+
+def _tasks(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Progress) -> Iterator[Outcome]:
+    from core.evaluation.zeroshot import evaluate
+
+    load = partial(load_model, session.source, "float32", session.device, progress)
+    dense = DenseModel(spec.variant.prefixes[0].key, load, session.tokenizer)
+    with in_precision(model, spec.scoring_dtype):
+        tasks = {task: session.tasks[task] for task in spec.tasks}
+        for outcome in evaluate(model, session.tokenizer, tasks, spec.scoring_dtype, progress, cache_dir(), dense):
+            yield Outcome(outcome.measurements, outcome.samples)

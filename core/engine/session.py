@@ -1,0 +1,97 @@
+"""The inputs of a run, each resolved once and shared by the variant and its dense baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from core.data.corpora import CorpusSource
+from core.data.tasks import open_tasks
+from core.data.windows import Texts, calibration_windows, evaluation_windows
+from core.errors import UserError
+from core.models.folders import encoder_of
+from core.models.parts.blocks import execution_device
+from core.models.sources import fetch_model, identify_again, load_tokenizer
+from core.progress import Progress, silent
+from core.request.complete import check_save_folder
+from core.shipping.base import Format
+from core.shipping.formats import requested_format
+from core.specs import Perplexity, RunSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class ScoredText(NamedTuple):
+    """The windows of a perplexity, (N, L), and the corpus that they are from."""
+
+    windows: Tensor
+    corpus: CorpusSource
+
+
+class ExportTarget(NamedTuple):
+    """The folder, the format and its type in which a run saves its variant."""
+
+    folder: Path
+    form: Format
+    kind: str
+
+
+class Session:
+    """The dense model of a run with its tokenizer, the device, and the texts.
+
+    Attributes:
+        source: The dense model, with its files on this machine.
+        export: Where and how the variant is saved, if it is.
+        device: The device to compute on.
+        tokenizer: The model's tokenizer; None for an encoder, which reads no text.
+        texts: The texts that were read so far.
+        scored: The windows of each perplexity.
+        tasks: The documents of each task.
+        scanned: The sequences of the sensitivity scan, (N, L), if the run has one.
+    """
+
+    def __init__(self, parts: Sequence[RunSpec], progress: Progress = silent):
+        """Resolve the model of a run, and read all texts that its numbers need, so that it fails at once if one lacks.
+
+        The parts of the run are of one model and one device.
+
+        Raises:
+            UserError: The model on this machine is not the revision that the run names, it cannot be read, a text is
+                too short or missing, or the device is missing.
+        """
+        self.export = _export_target(parts[0])
+        wanted = parts[0].variant
+        found = identify_again(wanted.model, wanted.revision)
+        if found.revision != wanted.revision:
+            raise UserError(
+                f"Model {found.id} is now at revision {found.revision}, not {wanted.revision}; start the run again."
+            )
+        self.source = fetch_model(found, progress)
+        self.device = execution_device(parts[0].device)
+        # Any: an encoder has None, and its stages and measurements read no text
+        self.tokenizer: Any = None
+        if encoder_of(self.source.required_config) is None:
+            self.tokenizer = load_tokenizer(self.source, progress)
+        self.texts = Texts()
+        self.scored: dict[Perplexity, ScoredText] = {}
+        for text in dict.fromkeys(text for part in parts for text in part.perplexity):
+            corpus = self.texts.corpus(text.corpus)
+            windows = evaluation_windows(corpus, self.tokenizer, text.window, text.windows, text.spread)
+            self.scored[text] = ScoredText(windows, corpus.identity)
+        self.tasks = open_tasks(dict.fromkeys(task for part in parts for task in part.tasks), progress)
+        self.scanned: Tensor | None = None
+        if scan := parts[0].scan:
+            self.scanned = calibration_windows(self.texts.data(scan.text), self.tokenizer, scan.seed)
+
+
+def _export_target(spec: RunSpec) -> ExportTarget | None:
+    """Return where and how a run saves its variant; a `UserError` if it cannot be saved there or so."""
+    if spec.save is None:
+        return None
+    folder = Path(spec.save)
+    check_save_folder(folder)
+    form, kind = requested_format(spec)
+    form.check(spec.variant)
+    return ExportTarget(folder, form, kind)
