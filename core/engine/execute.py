@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -> Result:
-    """Create the variant, measure everything in `spec`, and return the stored result."""
+def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -> None:
+    """Create the variant, and measure and store everything in `spec`."""
     reuse_freed_memory()
     result = store.get(spec.variant.key)
     outcomes: list[Iterable[Outcome]] = []
@@ -40,12 +40,9 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
         if samples is not None:  # before the numbers, as paired differences need them
             store.put_samples(spec.variant.key, known[0], samples)
         store.put(result.model_copy(update={"measurements": tuple(known)}))
-    stored = store.stored(spec.variant.key)
-    if (
-        spec.save and session.export
-    ):  # last: the card needs all numbers, and an export in another precision changes the model
-        export(model, session.tokenizer, stored, *session.export, progress)
-    return stored
+    if spec.save and session.export:
+        # Last, as the card needs all numbers, and an export in another precision changes the model.
+        export(model, session.tokenizer, store.stored(spec.variant.key), *session.export, progress)
 
 
 def make(spec: RunSpec, session: Session, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:

@@ -40,7 +40,9 @@ def folder_source(folder: Path, name: str | None = None) -> ModelSource:
     The default name is the last part of the path.
     """
     # A catalogue id always names the catalogue's model.
-    return remember(_described(folder, name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name)))
+    source = _described(folder, name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name))
+    remember(source)
+    return source
 
 
 def _described(folder: Path, id: str) -> ModelSource:
@@ -48,11 +50,14 @@ def _described(folder: Path, id: str) -> ModelSource:
     return ModelSource(id=id, revision=revision, kind="folder", folder=folder, config=config)
 
 
-def remember(source: ModelSource) -> ModelSource:
-    """Store the folder of a source under its id, and under the id with the revision, and return the source."""
-    for known in (source.id, f"{source.id}@{source.revision}"):
-        _remember_folder(known, source.files)
-    return source
+def remember(source: ModelSource) -> None:
+    """Store the folder of a source under its id, and under the id with the revision, in addition to other folders."""
+    path = str(source.files).encode()
+    for name in (source.id, f"{source.id}@{source.revision}"):
+        file = _file(name)
+        known = (read_small(file) or b"").split(BETWEEN)
+        if path not in known:
+            write_small(file, BETWEEN.join([*filter(None, known), path]))
 
 
 def read_folder(folder: Path) -> tuple[str, Config]:
@@ -84,7 +89,9 @@ def only_source(name: str, folders: Sequence[Path]) -> ModelSource:
     if len(found) > 1:
         paths = " or ".join(f"{one.folder} ({name}@{short_revision(one.revision)})" for one in found.values())
         raise UserError(f"{name} is ambiguous: {paths}; give the path, or the name with its revision.")
-    return remember(next(iter(found.values()), None) or _described(folders[-1], name))  # the latter raises the reason
+    source = next(iter(found.values()), None) or _described(folders[-1], name)  # raises the reason
+    remember(source)
+    return source
 
 
 def _digest(files: list[Path]) -> str:
@@ -94,14 +101,6 @@ def _digest(files: list[Path]) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
-
-
-def _remember_folder(name: str, folder: Path) -> None:
-    """Store that a folder contains a model of this name, in addition to other folders."""
-    file, path = _file(name), str(folder).encode()
-    known = (read_small(file) or b"").split(BETWEEN)
-    if path not in known:
-        write_small(file, BETWEEN.join([*filter(None, known), path]))
 
 
 def remembered(name: str) -> list[Path]:

@@ -260,7 +260,9 @@ def _at_revision(model: str) -> ModelSource | None:
         found = [_found(name)]
     for source in found:
         if has_revision(ModelId(name, source.revision), revision):
-            return remember(source) if source.kind == "folder" else source
+            if source.kind == "folder":
+                remember(source)
+            return source
     here = " or ".join(sorted({short_revision(source.revision) for source in found}))
     raise UserError(f"{name} is at revision {here} on this machine, not at {revision}; give an existing revision.")
 

@@ -25,7 +25,7 @@ from core.training.base import (
 from core.training.examples import Batch, Example, Examples, read_examples
 from core.training.loop import Budget, Loss, train
 from core.training.losses import text_loss
-from core.training.teacher import Teacher
+from core.training.teacher import Teacher, identify_teacher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -80,7 +80,9 @@ def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
     """Return the teacher of a recovery, which is loaded at its first use."""
     own = method.parameters
     name = own.teacher if isinstance(own, TeacherParameters) else None
-    return Teacher.of(name, context.dense, dtype, context.device, context.progress)
+    if name is None:
+        return Teacher(context.dense, dtype, context.device, context.progress, context.tokenizer)
+    return Teacher(identify_teacher(name), dtype, context.device, context.progress)
 
 
 def _train(

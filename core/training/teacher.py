@@ -33,27 +33,24 @@ def identified_teacher(name: str) -> str:
     return f"{source.id}@{source.revision}"
 
 
+def identify_teacher(name: str) -> ModelSource:
+    """Return the source of a teacher from its `id@revision`; a `UserError` if the model has changed since."""
+    id, _, revision = name.rpartition("@")
+    source = identify_again(id, revision)
+    if source.revision != revision:
+        raise UserError(f"The teacher {id} is now at revision {source.revision}, not {revision}; start again.")
+    return source
+
+
 @dataclass
 class Teacher:
-    """Teacher whose model and tokenizer are loaded at the first access; `dtype` names the student's precision."""
+    """Teacher whose model is loaded at the first access; `dtype` names the student's precision."""
 
     named: ModelSource | None
     dtype: str
     device: torch.device
     progress: Progress
-
-    @classmethod
-    def of(
-        cls, name: str | None, dense: ModelSource | None, dtype: str, device: torch.device, progress: Progress
-    ) -> Teacher:
-        """Create the teacher with the `id@revision` in `name`; without a name, the teacher is `dense`."""
-        if name is None:
-            return cls(dense, dtype, device, progress)
-        id, _, revision = name.rpartition("@")
-        source = identify_again(id, revision)
-        if source.revision != revision:
-            raise UserError(f"The teacher {id} is now at revision {source.revision}, not {revision}; start again.")
-        return cls(source, dtype, device, progress)
+    known_tokenizer: PreTrainedTokenizerBase | None = None  # None: loaded at the first access
 
     @property
     def source(self) -> ModelSource:
@@ -79,4 +76,4 @@ class Teacher:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase:
-        return load_tokenizer(self.source, self.progress)
+        return self.known_tokenizer or load_tokenizer(self.source, self.progress)

@@ -5,6 +5,8 @@ from types import SimpleNamespace
 import torch
 
 from core.amount import Amount
+from core.data.corpora import CorpusSource, CorpusText
+from core.data.windows import TextData
 from core.progress import silent
 from core.registry import get_stage
 from core.request.stages import build_stage
@@ -17,6 +19,11 @@ from tests.core.tiny import tiny, windows
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0}
+
+
+def data_of(wanted):
+    """Training data of an empty text, whose examples a test provides."""
+    return TextData(CorpusText(wanted.corpus, CorpusSource(id=wanted.corpus, source="file"), ""), wanted)
 
 
 def patterned(count=24, length=24):

@@ -26,6 +26,11 @@ def run():
     return RunSpec(variant=variant, perplexity=texts)
 
 
+def executed(spec, store):
+    execute(spec, Session([spec]), store, silent)
+    return store.stored(spec.variant.key)
+
+
 def numbers(result):
     return {row.protocol["window"]: (row.value, row.details["tokens"]) for row in result.measurements}
 
@@ -39,7 +44,7 @@ def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
     with pytest.raises(CancelledError):
         execute(run, Session([run]), store, stop)
     kept = numbers(store.stored(run.variant.key))
-    whole = numbers(execute(run, Session([run]), Store(f"sqlite:///{tmp_path}/whole.db"), silent))
+    whole = numbers(executed(run, Store(f"sqlite:///{tmp_path}/whole.db")))
     assert kept == {16: whole[16]}
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
 
@@ -48,7 +53,7 @@ def test_quantised_latency_comes_with_the_packed_perplexity(run, tmp_path):
     stages = (build_stage("rtn", Amount.parse("4bit"), {"group_size": 0}),)
     variant = run.variant.model_copy(update={"stages": stages})
     asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})
-    found = execute(asked, Session([asked]), Store(f"sqlite:///{tmp_path}/packed.db"), silent)
+    found = executed(asked, Store(f"sqlite:///{tmp_path}/packed.db"))
     rows = {metric: [row for row in found.measurements if row.metric == metric] for metric in ("perplexity", "decode")}
     assert {row.protocol["dtype"] for row in rows["perplexity"]} == {"float32", FOUR}
     assert {row.protocol["dtype"] for row in rows["decode"]} == {FOUR}

@@ -1,5 +1,6 @@
 """What a run resolves: model, tokenizer, texts and tasks, each once for the variant and its dense baseline."""
 
+import shutil
 from collections import Counter
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import transformers
 from core.data import files
 from core.engine.runs import run
 from core.errors import UserError
-from core.models.sources import fetch_model, identify
 from core.request.complete import complete
 from core.specs import Perplexity, Task, TextWindows
 from core.store.store import Store
@@ -22,6 +22,7 @@ CHAINS = {
     "calibrated": "sparsegpt@0.5",
     "trained": "magnitude@0.5+lora,batch=4,steps=1,rank=2,held_out=1",
     "distilled": "magnitude@0.5+distill-white,batch=4,steps=1,rank=2,held_out=1",
+    "taught": "magnitude@0.5+distill-black,batch=4,steps=1,rank=2,held_out=1,answer_tokens=4",
 }
 
 
@@ -97,10 +98,84 @@ def test_a_run_reads_each_file_once(kind, reads, tmp_path, monkeypatch):
     assert set(tables.values()) == {1}
     assert tokenizers == {model: 1}
     # Compression is in place, so the baseline reads the weights again, and so does a teacher.
-    assert weights == {model: 3 if kind == "distilled" else 2}
+    assert weights == {model: 3 if kind in ("distilled", "taught") else 2}
 
 
-def test_a_changed_model_is_rejected_before_any_computation(tmp_path, monkeypatch):
-    spec = requested("magnitude@0.5")
-    place = Path("tiny").resolve()
-    print(identify(str(place)), fetch_model, UserError, spec)
+@pytest.fixture
+def model(tmp_path):
+    """A copy of the small model, which a test may change."""
+    return shutil.copytree("tiny", tmp_path / "own")
+
+
+SPOILT = {
+    "changed": (lambda file: file.write_text(file.read_text() + " "), "is now at revision .*; start the run again"),
+    "no JSON": (lambda file: file.write_text("{"), "is not readable JSON"),
+    "absent": (lambda file: file.unlink(), "has no config.json"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_another_model_than_requested_is_rejected_before_any_computation(spoil, model):
+    spec, store = complete(str(model), "magnitude@0.5"), Store()
+    change, sentence = SPOILT[spoil]
+    change(model / "config.json")
+    with pytest.raises(UserError, match=sentence):
+        run(spec, store, lambda *step: pytest.fail(f"started {step}"))
+    assert store.results() == []
+
+
+@pytest.fixture
+def hub(model, monkeypatch):
+    """A hub with the small model, which is not on this machine before its download; the calls of its functions."""
+    calls = Counter()
+
+    def revision(repo, gated=False):
+        calls["revision"] += 1
+        return "c" * 40 if not calls["changed"] else "d" * 40
+
+    def download(repo, commit, progress=None):
+        calls["download"] += 1
+        return model
+
+    monkeypatch.setattr("core.cache.hub.revision", revision)
+    monkeypatch.setattr("core.cache.hub.cached_folder", lambda *_: model if calls["download"] else None)
+    monkeypatch.setattr("core.cache.hub.download_config", lambda *_: model / "config.json")
+    monkeypatch.setattr("core.cache.hub.download_model", download)
+    return calls
+
+
+def test_a_model_of_the_hub_is_resolved_and_downloaded_once(hub, model, reads):
+    spec = complete("org/small", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
+    hub.clear()
+    reads.clear()
+    result = run(spec, Store())
+    assert hub == {"revision": 1, "download": 1} and reads[model / "config.json"] == 1
+    assert (result.variant.model, result.variant.revision) == ("org/small", "c" * 40)
+
+
+def test_another_commit_of_the_hub_is_rejected(hub):
+    spec = complete("org/small", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
+    hub["changed"] = 1
+    with pytest.raises(UserError, match=r"org/small is now at revision dddd.*, not cccc.*; start the run again"):
+        run(spec, Store())
+    assert not hub["download"]
+
+
+OWN, OTHER = TextWindows.parse("text.txt:4x32"), "differs from the catalogue's; use its id, {}@.*, instead"
+CATALOGUED = {
+    "wikitext2": {"perplexity": [Perplexity.parse("wikitext2@32:4")]},
+    "c4-sample": {
+        "calibration": TextWindows.parse("c4-sample:4x32"),
+        "perplexity": [Perplexity.parse("text.txt@32:4")],
+    },
+}
+
+
+@pytest.mark.parametrize("name", CATALOGUED)
+def test_another_text_than_that_of_its_id_is_rejected(name, request):
+    spec = complete("./tiny", "wanda@0.5", **{"calibration": OWN, **CATALOGUED[name]})
+    request.getfixturevalue("data")  # now there are texts, but not those of the catalogue
+    with pytest.raises(
+        UserError, match=r"differs from the catalogue's; use its id, (wikitext2|c4-sample)@\w{8}, instead"
+    ):
+        run(spec, Store())

@@ -5,8 +5,6 @@ import torch
 
 from core.amount import Amount
 from core.context import Context, StageInput
-from core.data.corpora import CorpusSource, CorpusText
-from core.data.windows import TextData
 from core.engine.stages import apply
 from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks
@@ -21,9 +19,9 @@ from core.training.examples import Example
 from core.training.methods.unit_masks import UnitMasks
 from core.training.methods.weight_masks import WeightMasks
 from tests.core.tiny import tiny
+from tests.core.trained import data_of
 from tests.core.training.test_recovery import patterned
 
-ANY = CorpusSource(id="any", source="file")
 CALIBRATION = TextWindows(corpus="any", windows=24, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0, "epochs": 6, "patience": 0, "held_out": 4}
 
@@ -35,7 +33,7 @@ def text(monkeypatch):
 
 def pruned(model, name, ratio=0.4, progress=silent, checkpoint=None, **settings):
     stage = build_stage(name, Amount.from_columns(ratio, None), SETTINGS | settings, CALIBRATION)
-    given = StageInput(stage, checkpoint=checkpoint, training_data=TextData(CorpusText("any", ANY, ""), CALIBRATION))
+    given = StageInput(stage, checkpoint=checkpoint, training_data=data_of(CALIBRATION))
     done = apply(model, given, Context(torch.device("cpu"), progress))
     return done.reports, done.training
 

@@ -20,7 +20,7 @@ from core.training.examples import Example, collate
 from core.training.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
-from tests.core.trained import CALIBRATION, cut, patterned, trained
+from tests.core.trained import CALIBRATION, cut, data_of, patterned, trained
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gemma2"])
@@ -185,9 +185,9 @@ def test_a_teacher_with_another_tokenizer_is_rejected(monkeypatch):
     found = get_stage("distill-white")
     teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
     method = found(found.parse_parameters({"teacher": "big@1"}))
-    method.check_text(CALIBRATION, Vocabulary(["a", "b"]), teacher)
+    method.check_text(data_of(CALIBRATION), Vocabulary(["a", "b"]), teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
-        method.check_text(CALIBRATION, Vocabulary(["a", "c"]), teacher)
+        method.check_text(data_of(CALIBRATION), Vocabulary(["a", "c"]), teacher)
 
 
 def test_a_teacher_with_a_shorter_window_is_rejected(monkeypatch):
@@ -199,12 +199,12 @@ def test_a_teacher_with_a_shorter_window_is_rejected(monkeypatch):
     teacher = SimpleNamespace(source=SimpleNamespace(id="old"), tokenizer=tokenizer, max_window=23)
     white, black = get_stage("distill-white"), get_stage("distill-black")
     with pytest.raises(UserError, match="Examples of 24 tokens exceed the 23 tokens of the teacher old"):
-        white(white.parse_parameters({})).check_text(CALIBRATION, tokenizer, teacher)
-    black(black.parse_parameters({"answer_tokens": 18})).check_text(CALIBRATION, tokenizer, teacher)
+        white(white.parse_parameters({})).check_text(data_of(CALIBRATION), tokenizer, teacher)
+    black(black.parse_parameters({"answer_tokens": 18})).check_text(data_of(CALIBRATION), tokenizer, teacher)
     with pytest.raises(
         UserError, match="Prompts of up to 5 tokens and answers of 19 exceed the 23 tokens of the teacher old"
     ):
-        black(black.parse_parameters({"answer_tokens": 19})).check_text(CALIBRATION, tokenizer, teacher)
+        black(black.parse_parameters({"answer_tokens": 19})).check_text(data_of(CALIBRATION), tokenizer, teacher)
 
 
 def test_the_teacher_and_the_text_share_the_loss():
