@@ -1,5 +1,6 @@
 """Large single files of the cache, each with the digest of its content in a small file beside it."""
 
+import hashlib
 import logging
 from functools import cache
 from pathlib import Path
@@ -13,7 +14,7 @@ log = logging.getLogger(__name__)
 def put_single(path: Path, content: bytes) -> None:
     """Write a file and its digest."""
     put(path, content)
-    put(digest_file(path), file_sha256(path).encode())
+    put(digest_file(path), hashlib.sha256(content).hexdigest().encode())
 
 
 @cache  # pages search for the same files repeatedly

@@ -75,6 +75,12 @@ class Session:
         if encoder_of(self.source.required_config) is None:
             self.tokenizer = load_tokenizer(self.source, progress)
         self.tasks = open_tasks(dict.fromkeys(task for part in parts for task in part.tasks), progress)
+        for task, read in self.tasks.items():
+            if read.source.id != task.task:
+                raise UserError(
+                    f"The documents of {task.task} on this machine differ from the catalogue's; use their id, "
+                    f"{read.source.id}, instead."
+                )
         self.texts = Texts()
         self.scored: dict[Perplexity, ScoredText] = {}
         for text in dict.fromkeys(text for part in parts for text in part.perplexity):

@@ -161,8 +161,9 @@ def test_another_commit_of_the_hub_is_rejected(hub):
     assert not hub["download"]
 
 
-OWN, OTHER = TextWindows.parse("text.txt:4x32"), "differs from the catalogue's; use its id, {}@.*, instead"
+OWN, OTHER = TextWindows.parse("text.txt:4x32"), "differs? from the catalogue's; use (its|their) id, {}@.*, instead"
 CATALOGUED = {
+    "piqa": {"tasks": [Task.parse("piqa:4")], "perplexity": [Perplexity.parse("text.txt@32:4")]},
     "wikitext2": {"perplexity": [Perplexity.parse("wikitext2@32:4")]},
     "c4-sample": {
         "calibration": TextWindows.parse("c4-sample:4x32"),
@@ -175,7 +176,5 @@ CATALOGUED = {
 def test_another_text_than_that_of_its_id_is_rejected(name, request):
     spec = complete("./tiny", "wanda@0.5", **{"calibration": OWN, **CATALOGUED[name]})
     request.getfixturevalue("data")  # now there are texts, but not those of the catalogue
-    with pytest.raises(
-        UserError, match=r"differs from the catalogue's; use its id, (wikitext2|c4-sample)@\w{8}, instead"
-    ):
+    with pytest.raises(UserError, match=OTHER.format(name)):
         run(spec, Store())
