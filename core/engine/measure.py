@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -16,6 +17,7 @@ from core.models.sources import load_model
 from core.paths import cache_dir
 from core.progress import Progress
 from core.protocols import perplexity_protocol
+from core.registry import leaves
 from core.results import Measurement
 from core.specs import RunSpec
 from core.statistics.correlations import error_of
@@ -41,7 +43,8 @@ def measure(model: PreTrainedModel, spec: RunSpec, session: Session, progress: P
     if spec.tasks:
         yield from _tasks(model, spec, session, progress)
     if spec.latency:
-        with packed(model) as precision:
+        hooked = any("runtime" in leaves(stage) for stage in spec.variant.stages)
+        with nullcontext() if hooked else packed(model) as precision:  # packing replaces modules, and so their hooks
             if precision:  # packed weights are faster, but may have another perplexity
                 yield from _perplexities(model, spec, precision, session, progress)
             for row in latency(model, precision or spec.variant.dtype, progress):

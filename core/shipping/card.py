@@ -19,6 +19,8 @@ from core.specs import Stage
 
 def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
     """Return the model card of an export, in a type of a format."""
+    name = form.type_name(kind)
+    checked = [proof.words(), form.usual_words(kind) if proof.reason is None else ""]
     variant, known = result.variant, BY_ID.get(result.variant.model)
     methods = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
     papers = dict.fromkeys(method.citation for method in methods.values() if method.citation)
@@ -26,7 +28,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     texts = [f"calibration data `{defaults.calibration}`" if defaults.calibration else None]
     texts += [f"training data `{defaults.train}`" if defaults.train else None]
     texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]
-    command = [*run_command(variant), "--save", "FOLDER", "--format", form.name, "--type", form.type_name(kind)]
+    command = [*run_command(variant), "--save", "FOLDER", "--format", form.name, "--type", name]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",
@@ -41,7 +43,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         "",
         *(f"{place}. {_stage_sentence(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
-        f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {form.type_name(kind)}.",
+        f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {name}.",
         *filter(None, [embedding_words(result)]),
         "",
         *made.notes,
@@ -58,7 +60,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         shlex.join(command),
         "```",
         "",
-        " ".join(filter(None, [proof.words(), form.usual_words(kind) if proof.reason is None else ""])),
+        " ".join(filter(None, checked)),
         "",
         "| metric | data | protocol | value |",
         "| --- | --- | --- | --- |",

@@ -12,19 +12,19 @@ from core.shipping.saving import size_words
 from core.specs import RunSpec
 
 FORMATS: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
-BY_NAME = {form.name: form for form in FORMATS}
 
 
 def find_format(name: str) -> Format:
     """Return the format of that name; raise `UserError` with the nearest name otherwise."""
-    if name not in BY_NAME:
-        raise unknown("format", name, BY_NAME)
-    return BY_NAME[name]
+    for one in FORMATS:
+        if one.name == name:
+            return one
+    raise unknown("format", name, [one.name for one in FORMATS])
 
 
 def requested_format(spec: RunSpec) -> tuple[Format, str]:
     """Return the format and type in which a run saves its model."""
-    form = BY_NAME[spec.format]
+    form = find_format(spec.format)
     return form, spec.precision or form.default(spec.variant)
 
 

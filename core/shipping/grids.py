@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from core.amount import Bits
 from core.methods.traits import Trait
-from core.registry import build_method, leaves
+from core.registry import build_method
 from core.results import Variant
 from core.specs import VariantSpec
 
@@ -15,9 +15,10 @@ def last_grid(variant: Variant | VariantSpec, grid: Trait = "grid") -> tuple[flo
     Bits may be a mean; a group size of 0 is the whole row.
     """
     for stage in reversed(variant.stages):
-        if grid not in leaves(stage):
+        method = build_method(stage)
+        if grid not in method.leaves:
             continue
-        settings = build_method(stage).parameters
+        settings = method.parameters
         bits = stage.amount.bits if isinstance(stage.amount, Bits) else getattr(settings, "bits", None)
         if bits and (group := getattr(settings, "group_size", None)) is not None:
             return bits, group

@@ -11,6 +11,7 @@ from core.evaluation.packed import FOUR
 from core.models.sources import identify
 from core.progress import silent
 from core.protocols import missing_part
+from core.registry import leaves
 from core.request.stages import build_stage
 from core.specs import Perplexity, RunSpec, VariantSpec
 from core.store.store import Store
@@ -49,14 +50,26 @@ def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
 
 
-def test_quantised_latency_comes_with_the_packed_perplexity(run, tmp_path):
+@pytest.fixture
+def quantised(run):
     stages = (build_stage("rtn", Amount.parse("4bit"), {"group_size": 0}),)
     variant = run.variant.model_copy(update={"stages": stages})
-    asked = run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})
-    found = executed(asked, Store(f"sqlite:///{tmp_path}/packed.db"))
+    return run.model_copy(update={"variant": variant, "perplexity": run.perplexity[:1], "latency": True})
+
+
+def test_modules_with_hooks_are_not_packed(quantised, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.engine.measure.leaves", lambda stage: leaves(stage) | {"runtime"})
+    found = executed(quantised, Store(f"sqlite:///{tmp_path}/hooks.db"))
+    assert {row.protocol["dtype"] for row in found.measurements if row.metric in ("perplexity", "decode")} == {
+        "float32"
+    }
+
+
+def test_quantised_latency_comes_with_the_packed_perplexity(quantised, tmp_path):
+    found = executed(quantised, Store(f"sqlite:///{tmp_path}/packed.db"))
     rows = {metric: [row for row in found.measurements if row.metric == metric] for metric in ("perplexity", "decode")}
     assert {row.protocol["dtype"] for row in rows["perplexity"]} == {"float32", FOUR}
     assert {row.protocol["dtype"] for row in rows["decode"]} == {FOUR}
-    assert missing_part(asked, found) is None
+    assert missing_part(quantised, found) is None
     alone = found.model_copy(update={"measurements": tuple(rows["perplexity"])})
-    assert missing_part(asked, alone).perplexity == asked.perplexity
+    assert missing_part(quantised, alone).perplexity == quantised.perplexity
