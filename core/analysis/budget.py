@@ -16,6 +16,7 @@ from core.specs import Frozen
 
 DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged
 DIVERGED_TIMES_DENSE = 500
+USABLE_TIMES_DENSE = 5.0  # multiple of the dense perplexity above which a model is hardly usable
 ROUNDED = 1e-9  # share of a limit that floating-point rounding may cause
 PERPLEXITY, ACCURACY = "perplexity", "mean_accuracy"  # columns; lower perplexity and higher accuracy are better
 
@@ -137,57 +138,64 @@ def fits(rows: pd.DataFrame, budget: Budget) -> pd.DataFrame:
     Returns:
         A frame with the index of `rows`.
         `fits` is whether every limited quantity is known and within its limit.
+        `undecided` is whether a limited quantity is unknown, and all known ones are within their limits.
         `excess` is the largest excess as a share of its limit, 0 if the row fits, NaN if a quantity is unknown.
         `misses` describes the excess, "" if the row fits.
     """
     excess, misses = pd.Series(0.0, rows.index), pd.Series("", rows.index)
+    exceeded = pd.Series(False, rows.index)
     for name, most in limits(budget).items():
         limit, values = LIMITS[name], rows[name].astype(float)
         over = limit.excess(values, most)
         over = over.mask(over <= ROUNDED, 0.0)
+        exceeded |= over > 0
         excess = excess.where(excess >= over, over).mask(excess.isna())
         texts = pd.Series([limit.miss(value, most) for value in values], rows.index).where(over != 0, "")
         misses = misses.str.cat(texts, sep=", ").str.strip(", ")
-    return pd.DataFrame({"fits": excess == 0, "excess": excess, "misses": misses}, index=rows.index)
+    found = {"fits": excess == 0, "undecided": excess.isna() & ~exceeded, "excess": excess, "misses": misses}
+    return pd.DataFrame(found, index=rows.index)
 
 
 def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.DataFrame:
     """Rank rows by how well they fit a budget.
 
-    Rows that fit come first, by quality, then by cost. Unchanged checkpoints (`own_grid`) and rows without this
-    quality come last among them. The other rows follow by `excess`, then by quality; those with unknown quantities
-    come last.
+    Rows that fit come first, by quality, then by cost. Unchanged checkpoints (`own_grid`) follow them, so that they
+    never win, and rows without this quality come last among them. The other rows follow by `excess`, then by quality,
+    first those that are no unchanged checkpoints; those with unknown quantities come last.
 
     Args:
-        rows: Rows with key (unique), family, own_grid, `cost`, perplexity, times_dense, mean_accuracy and the limited
-            columns.
+        rows: Rows with key (unique), own_grid, `cost`, perplexity, times_dense, mean_accuracy and the limited columns.
         budget: The limits.
         cost: A column; lower is better.
         quality: PERPLEXITY or ACCURACY.
 
     Returns:
-        The rows with the columns of `fits`, `front` (`pareto` among the rows that fit) and `best` (the best of its
-        family among them).
+        The rows with the columns of `fits`, `scored` (the quality is measured; diverged models count) and `front`
+        (`pareto` among the rows that fit).
     """
     found = fits(rows, budget)
-    loss = _loss(rows, quality)
+    values = rows[quality].astype(float)
+    scored, own = values.notna(), rows["own_grid"].astype(bool)
+    tier = pd.Series(0, rows.index).mask(own, 1).mask(~scored, 2)
+    tier = tier.mask(~found["fits"], 3 + own.astype(int)).mask(found["excess"].isna(), 5)
     order = (
-        rows.assign(**found, loss=loss)
-        .sort_values(["excess", "own_grid", "loss", cost, "key"], na_position="last", kind="stable")
+        rows.assign(tier=tier, excess=found["excess"], loss=-values if quality == ACCURACY else values)
+        .sort_values(["tier", "excess", "loss", cost, "key"], na_position="last", kind="stable")
         .index
     )
-    found = pd.concat([rows, found], axis=1).loc[order]
-    candidates = found["fits"] & loss.loc[order].notna() & ~found["own_grid"]
-    front = pareto(found[found["fits"]], cost, quality).reindex(order, fill_value=False)
-    return found.assign(front=front, best=candidates & ~found["family"].where(candidates).duplicated())
+    found = pd.concat([rows, found.assign(scored=scored)], axis=1).loc[order]
+    return found.assign(front=pareto(found[found["fits"]], cost, quality).reindex(order, fill_value=False))
+
+
+def winner(found: pd.DataFrame) -> pd.Series | None:
+    """Return the best row of `ranked` within the budget; None if no row that could win fits."""
+    first = found.iloc[0] if len(found) else None
+    return None if first is None or not first["fits"] or not first["scored"] or first["own_grid"] else first
 
 
 def answers(found: pd.DataFrame, nearest: int = 10) -> pd.DataFrame:
-    """Return the rows of `ranked` that fit, front and family bests first; if none fits, the `nearest` misses."""
-    if not found["fits"].any():
-        return found.head(nearest)
-    first, fitting = found["front"] | found["best"], found["fits"]
-    return pd.concat([found[first], found[fitting & ~first]])
+    """Return the rows of `ranked` that fit, the best first; if none fits, the `nearest` misses."""
+    return found[found["fits"]] if found["fits"].any() else found.head(nearest)
 
 
 def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
@@ -195,9 +203,15 @@ def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     if quality == ACCURACY:
         values = -rows[ACCURACY].astype(float)
     else:
-        values = rows[PERPLEXITY].astype(float)
-        values = values.mask(values > meaningful(values / rows["times_dense"]))
+        values = rows[PERPLEXITY].astype(float).mask(diverged(rows))
     return values.where(values.map(math.isfinite))
+
+
+def diverged(rows: pd.DataFrame) -> pd.Series:
+    """Return whether each row's perplexity, with its times_dense, is that of a diverged model."""
+    values = rows[PERPLEXITY].astype(float)
+    most: pd.Series = meaningful(values / rows["times_dense"].astype(float))
+    return values > most
 
 
 def _share(share: float) -> str:

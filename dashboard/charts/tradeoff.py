@@ -1,18 +1,23 @@
-"""Chart of the trade-off between quality and cost, with Pareto fronts and the limits of a budget."""
+"""Chart of the trade-off between quality and cost, with Pareto fronts and the limits of a budget.
+
+Perplexities are drawn as multiples of the dense model's. Multiples above the axis are in a band at the upper edge.
+"""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.budget import DIVERGED, LIMITS, PERPLEXITY, Budget, answers, limits, pareto
+from core.analysis.budget import LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, Budget, limits, pareto, winner
+from core.analysis.reporting import UNADJUSTED, TableRow
+from core.data.texts import called
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
-from core.registry import METHODS, STAGES
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import (
@@ -27,56 +32,82 @@ from dashboard.charts.elements.figures import (
     perplexity_title,
 )
 from dashboard.charts.elements.plot import Plot
-from dashboard.charts.elements.style import ADDED, MORE_MARKS, Properties, SeriesStyle, Theme, faded, look
+from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
+from dashboard.charts.frames.ranking import interval_of
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
-TOP_TIMES_DENSE = 30  # points with higher perplexities are drawn at the upper edge
 NEAREST = 3  # misses that are named if nothing fits
-KINDS = (  # of marks, in the legend's order
-    *dict.fromkeys(method.family.capitalize() for method in METHODS),
-    *(f"+ {stage.label}" for stage in STAGES if stage.name in ADDED),
-    SEVERAL := "Several stages",
-)
-
-
-EMPTY_SIDES = {  # by whether the y axis is logarithmic; first the sides beyond the front, where no points are
-    True: ("bottom left", "middle left", "bottom right", "bottom center", "top right", "middle right"),
-    False: ("top left", "middle left", "top right", "top center", "bottom right", "middle right"),
+RING = 17  # px
+HEADROOM = 0.28  # above the highest accuracy, as a share of their range; a name fits there
+BAND = 0.13  # share of the plot's height
+LOWEST = 0.8  # lower end of the axis of multiples; no variant is far below 1
+BEYOND = 1.5  # multiple of the cost's limit up to which variants outside the budget are in view
+CLOSE = 0.2  # share of the width within which the line of a limit could cross a label
+LONGEST = 24  # letters per line of a name
+SIDES = {  # by whether low values are good; first the sides beyond the front, where no points are
+    True: ("bottom left", "middle left", "bottom right", "bottom center", "top right", "middle right", "top left"),
+    False: ("top left", "middle left", "top right", "top center", "bottom right", "middle right", "bottom left"),
 }
 
 
 @dataclass(frozen=True)
 class Quality:
-    """The y axis: a column of the rows, its title, and the factor to its display unit."""
+    """A quality: its column, its title, and the factor to its display unit."""
 
     column: str
     title: str
+    corpus: str
     times: float = 1.0
 
     @property
     def lower(self) -> bool:
-        """Whether lower is better; such an axis is logarithmic."""
+        """Whether lower is better; such a quality is drawn as multiples of the dense model's, on a log axis."""
         return self.column == PERPLEXITY
+
+    @property
+    def drawn(self) -> str:
+        """The column that the chart shows."""
+        return "times_dense" if self.lower else self.column
+
+    @property
+    def drawn_title(self) -> str:
+        """The title of the y axis."""
+        times = f"Perplexity on {called(self.corpus)}, times dense (log scale, lower is better)"
+        return times if self.lower else self.title
+
+
+class Heights(NamedTuple):
+    """Heights of the plot: its lower end, the end of its axis, and its upper end, above which nothing is drawn."""
+
+    low: float
+    top: float
+    high: float
+
+    @property
+    def band(self) -> float:
+        """The height of points above the axis."""
+        return math.sqrt(self.top * self.high)
 
 
 def quality_of(column: str, corpus: str) -> Quality:
-    """Return the y axis for PERPLEXITY, on a corpus, or ACCURACY."""
+    """Return the quality of PERPLEXITY, on a corpus, or ACCURACY."""
     if column == PERPLEXITY:
-        return Quality(column, perplexity_title(corpus))
-    return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", 100.0)
+        return Quality(column, perplexity_title(corpus), corpus)
+    return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", corpus, 100.0)
 
 
 def tradeoff(
     rows: pd.DataFrame, dense: pd.DataFrame, cost: Axis, quality: Quality, budget: Budget, theme: Theme
 ) -> go.Figure:
-    """Draw a quality against a cost, a mark for each variant in the style of its method.
+    """Draw a quality against a cost, a mark for each variant in the style of its family.
 
     Variants outside the budget are grey. Lines show the Pareto front within the budget and, dotted, that of all
-    variants. The front's points are named or, without room, numbered by their place in `answers`. If no variant fits,
-    the nearest misses are named. Labelled lines show the limits.
+    variants. The points of the front are named where there is room, the best one first; it has a ring. If no variant
+    fits, the nearest misses are named. Labelled lines show the limits.
 
     Args:
-        rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`.
+        rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`, with the columns of
+            `dashboard.charts.frames.ranking.with_intervals`.
         dense: Rows of the dense model.
         cost: The x axis.
         quality: The y axis.
@@ -84,96 +115,133 @@ def tradeoff(
         theme: Colours.
     """
     drawing = Drawing(theme, 480)
-    drawing.lay_out(xaxis={"title": {"text": cost.title}}, title={"text": quality.title})
-    places = {key: place for place, key in enumerate(answers(rows)["key"], 1)}
-    rows = rows.assign(place=rows["key"].map(places)).dropna(subset=[cost.column, quality.column])
-    dense = dense.dropna(subset=[cost.column, quality.column])
+    drawing.lay_out(xaxis={"title": {"text": cost.title}}, title={"text": quality.drawn_title})
+    best = winner(rows)
+    rows, dense = (part.dropna(subset=[cost.column, quality.drawn]) for part in (rows, dense))
     if rows.empty and dense.empty:
         return drawing.figure()
-    limit = limits(budget).get(cost.column), _quality_limit(budget, dense, quality)
-    cap = _cap(dense, quality, limit[1])
-    rows, dense = (_drawn(part, cost, quality, cap) for part in (rows, dense))
-    plot = Plot(drawing, *_ends(pd.concat([rows, dense]), quality, limit), log=quality.lower)
-    steps = _draw_fronts(plot, rows, quality, limit[0], theme)
+    limit = limits(budget).get(cost.column), _quality_limit(budget, quality)
+    rows, dense = (_measured(part, cost, quality) for part in (rows, dense))
+    up = _heights(pd.concat([rows, dense]), quality, limit[1])
+    rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
     others = rows[~rows["key"].isin(dense["key"])]
+    named = others[others["front"]] if rows["fits"].any() else others.head(NEAREST)
+    plot = Plot(drawing, _across(rows, dense, named, limit[0]), (up.low, up.high), log=quality.lower)
+    if up.high > up.top:
+        _draw_band(drawing, plot.across, up, theme)
+    steps = _draw_fronts(plot, rows, quality, limit[0], theme)
     _draw_rest(drawing, others[~others["fits"]], theme)
     _draw_fitting(drawing, others[others["fits"]], theme)
-    _draw_limits(plot, limit, _limit_words(budget, cost, quality), theme)
-    _draw_dense(plot, dense, quality, theme)
-    _name(plot, others, steps, theme)
+    if best is not None:
+        _draw_ring(drawing, rows[rows["key"] == best["key"]], theme)
+    _draw_limits(plot, limit, _limit_words(budget, cost, quality), up, theme)
+    _draw_dense(plot, dense, quality, limit[0], theme)
+    _name(plot, named, others.drop(named.index), quality, steps, theme)
+    drawing.lay_out(xaxis={"range": plot.across}, yaxis={"range": plot.up})
     if quality.lower:
-        log_axis(drawing, *plot.up)
-    else:
-        drawing.lay_out(yaxis={"range": plot.up})
-    drawing.lay_out(xaxis={"range": plot.across})
+        _multiples_axis(drawing, up)
     return drawing.figure()
 
 
-def _quality_limit(budget: Budget, dense: pd.DataFrame, quality: Quality) -> float | None:
+def _multiples_axis(drawing: Drawing, up: Heights) -> None:
+    """Make the y axis logarithmic, with a tick for the band."""
+    log_axis(drawing, up.low, up.high, up.top)
+    drawing.lay_out(yaxis={"minor": {"ticks": ""}})
+    if up.high > up.top:
+        ticks, worse = drawing.layout["yaxis"], f"over {up.top:g}"
+        drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], up.band], "ticktext": [*ticks["ticktext"], worse]})
+
+
+def _quality_limit(budget: Budget, quality: Quality) -> float | None:
     """Return the height of the budget's limit on the quality."""
-    if not quality.lower:
-        return None if budget.mean_accuracy is None else quality.times * budget.mean_accuracy
-    if budget.times_dense is None or dense.empty:
-        return None
-    return budget.times_dense * float(dense[PERPLEXITY].iloc[0])
+    limit = limits(budget).get(quality.drawn)
+    return None if limit is None else quality.times * limit
 
 
 def _limit_words(budget: Budget, cost: Axis, quality: Quality) -> tuple[str, str]:
     """Return the labels of the limits on cost and quality; empty without a limit."""
-    known, column = limits(budget), "times_dense" if quality.lower else quality.column
-    most, best = (LIMITS[name].format(known[name]) if name in known else "" for name in (cost.column, column))
+    known = limits(budget)
+    most, best = (LIMITS[name].format(known[name]) if name in known else "" for name in (cost.column, quality.drawn))
     return most, best
 
 
-def _cap(dense: pd.DataFrame, quality: Quality, limit: float | None) -> float:
-    """Return the height above which points are drawn at the upper edge."""
+def _measured(rows: pd.DataFrame, cost: Axis, quality: Quality) -> pd.DataFrame:
+    """Return rows with `x`, `y` and the ends `low` and `high` of their bars, in the units of the axes."""
+    value, nothing = quality.times * rows[quality.drawn].astype(float), pd.Series(math.nan, rows.index)
+    low, high = (quality.times * rows.get(f"interval_{end}", nothing).astype(float) for end in ("low", "high"))
+    if not quality.lower:  # their intervals are relative to dense
+        base = value - quality.times * rows["accuracy_lost"].astype(float)
+        low, high = base + low, base + high
+    return rows.assign(x=rows[cost.column].astype(float), y=value, low=low, high=high)
+
+
+def _heights(rows: pd.DataFrame, quality: Quality, limit: float | None) -> Heights:
+    """Return the heights of the plot: multiples from 1 to `USABLE_TIMES_DENSE` or the limit, or all accuracies."""
     if not quality.lower:
-        return math.inf
-    top = DIVERGED if dense.empty else TOP_TIMES_DENSE * float(dense[PERPLEXITY].iloc[0])
-    return min(DIVERGED, max(top, 1.5 * (limit or 0.0)))
+        bars = rows[rows.get("front", pd.Series(False, rows.index)).eq(True)]
+        ends = pd.Series([*rows["y"], *bars["low"], *bars["high"], *([limit] if limit is not None else [])]).dropna()
+        high = ends.max() - ends.min() or 1.0
+        top = ends.max() + HEADROOM * high
+        return Heights(ends.min() - 0.1 * high, top, top)
+    low, top = min(LOWEST, 0.97 * rows["y"].min()), max(USABLE_TIMES_DENSE, limit or 0.0)
+    share = BAND if (rows["y"] > top).any() else 0.0
+    return Heights(low, top, low * (top / low) ** (1 / (1 - share)))
 
 
-def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, cap: float) -> pd.DataFrame:
-    """Return rows with `x`, `height`, the ends `low` and `high` of their bars, and the hover text `hover_text`.
+def _across(rows: pd.DataFrame, dense: pd.DataFrame, named: pd.DataFrame, limit: float | None) -> labels.Place:
+    """Return the ends of the x axis.
 
-    `lies` is False for points above the cap, which are drawn at the upper edge.
+    It shows every variant or, with a limit of the cost, those up to `BEYOND` times the limit, so that the variants
+    within the budget have room.
     """
-    value, low, high = (quality.times * rows[f"{quality.column}{end}"].astype(float) for end in ("", "_low", "_high"))
-    texts = [_hover_text(row, cost, quality) for _, row in rows.iterrows()]
-    rows = rows.assign(x=rows[cost.column], height=value.clip(upper=cap), lies=value <= cap)
-    return rows.assign(low=low, high=high, hover_text=texts)
+    xs = pd.concat([rows["x"], dense["x"]])
+    least, most = xs.min(), xs.max()
+    if limit is not None:
+        least, most = min(least, limit), max(limit, min(most, max(BEYOND * limit, named["x"].max())))
+    wide = most - least or abs(most) or 1.0
+    return least - 0.08 * wide, most + 0.08 * wide
 
 
-def _hover_text(row: pd.Series, cost: Axis, quality: Quality) -> str:
+def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, up: Heights) -> pd.DataFrame:
+    """Return rows of `_measured` with `height` and the hover text `hover_text`.
+
+    `lies` is False for points above the axis, which are drawn in the band.
+    """
+    lies = (rows["y"] <= up.top) | (not quality.lower)
+    texts = [_hover_text(row, cost, quality) for row in rows.to_dict("records")]
+    height, high = rows["y"].where(lies, up.band), rows["high"].clip(upper=up.high)
+    return rows.assign(height=height, lies=lies, high=high, hover_text=texts)
+
+
+def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
     """Return the hover text: method, amount, quality, cost, packed size, and the missed limits."""
+    interval = interval_of(row, quality.column)
+    bounds = f"<br>{UNADJUSTED} {interval}" if interval else ""
     if quality.lower:
-        text = f"perplexity {row[PERPLEXITY]:.4g}{row['spread']}"
-        text += f", {format_number(row['times_dense'])} times dense" if pd.notna(row["times_dense"]) else ""
+        text = f"{format_number(row['times_dense'])} times dense{bounds}<br>perplexity {row[PERPLEXITY]:.4g}"
     else:
         text = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
+        text += f"<br>relative to dense: {UNADJUSTED} {interval} points" if interval else ""
     costs = dict.fromkeys((cost.column, PACKED.column))
-    paid = [f"{format_number(row[column])} {LIMITS[column].quantity}" for column in costs]
+    paid = [f"{format_number(row[column])} {LIMITS[column].quantity}" for column in costs if pd.notna(row[column])]
     misses = row.get("misses")
     return "<br>".join(
         [f"<b>{row['series_label']}</b>, {row['amount_label']}", text, *paid, *([misses] if misses else [])]
     )
 
 
-def _ends(
-    rows: pd.DataFrame, quality: Quality, limit: tuple[float | None, float | None]
-) -> tuple[labels.Place, labels.Place]:
-    """Return the ends of both axes, with some room around all rows and limits."""
-    xs, heights = (
-        [*values, *([one] if one is not None else [])]
-        for values, one in zip((rows["x"], rows["height"]), limit, strict=True)
+def _draw_band(drawing: Drawing, across: labels.Place, up: Heights, theme: Theme) -> None:
+    """Draw the band of points above the axis."""
+    drawing.scatter(
+        x=[across[0], across[1], across[1], across[0]],
+        y=[up.top, up.top, up.high, up.high],
+        fill="toself",
+        fillcolor=theme.band,
+        mode="lines",
+        line={"width": 0},
+        hoverinfo="skip",
+        showlegend=False,
     )
-    wide = max(xs) - min(xs) or abs(max(xs)) or 1.0
-    across = min(xs) - 0.08 * wide, max(xs) + 0.08 * wide
-    if quality.lower:
-        reach = max(max(heights) / min(heights), 1.5)
-        return across, (min(heights) / reach**0.12, max(heights) * reach**0.08)
-    high = max(heights) - min(heights) or 1.0
-    return across, (min(heights) - 0.1 * high, max(heights) + 0.12 * high)
 
 
 def _draw_fronts(
@@ -196,6 +264,7 @@ def _draw_fronts(
 def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, str, str]) -> list[tuple[float, float]]:
     """Draw the best quality at each cost up to `end` as steps; return the corners."""
     front = front.drop_duplicates(["x", "height"]).sort_values("x")
+    front = front[front["x"] <= end]
     if front.empty:
         return []
     name, color, dash = style
@@ -208,39 +277,40 @@ def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, 
     return corners
 
 
-def kind(parts: str, family: str, theme: Theme) -> str:
-    """Return the kind of a variant's mark, one of `KINDS`: its family, or its last added stage."""
-    last = parts.split("+")[-1]
-    if look(parts, theme).symbol in MORE_MARKS:
-        return SEVERAL
-    stage = next((stage for stage in STAGES if stage.name == last and last in ADDED), None)
-    return f"+ {stage.label}" if stage and "+" in parts else family.capitalize()
+def _draw_fitting(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
+    """Draw the variants within the budget: a trace and a legend entry per family, with error bars on the front."""
+    known = {name: place for place, name in enumerate(OF_FAMILIES)}
+    for name in sorted(rows["family"].unique(), key=lambda name: (known.get(name, len(known)), name)):
+        part, style = rows[rows["family"] == name], family_look(name, theme)
+        mark = marks.marker(style, theme)
+        marks.entry(drawing, name.capitalize(), name, "markers", mark)
+        bars = marks.bars(part["low"], part["height"], part["high"], part["lies"] & part["front"], style.color)
+        drawing.scatter(
+            **_points(part), legendgroup=name, marker=mark | {"symbol": _symbols(part, theme)}, error_y=bars
+        )
 
 
-def _draw_fitting(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
-    """Draw the variants within the budget: a legend entry per kind, hollow N:M marks, error bars on the front."""
-    kinds = [kind(*of, theme) for of in zip(rows["parts"], rows["family"], strict=True)]
-    rows = rows.assign(kind=kinds, hollow=rows["pattern"].map(marks.is_hollow).astype(bool))
-    known = {name: place for place, name in enumerate(KINDS)}
-    for name in sorted(set(kinds), key=lambda name: (known.get(name, len(known)), name)):
-        part = rows[rows["kind"] == name]
-        mark = marks.marker(SeriesStyle(theme.muted, "solid", look(part["parts"].iloc[0], theme).symbol), theme)
-        marks.entry(drawing, name, name, "markers", mark)
-        for (parts, _), some in part.groupby(["parts", "hollow"], sort=False):
-            style = look(str(parts), theme)
-            mark = marks.marker(style, theme, some["pattern"].iloc[0]) | {"symbol": _symbols(some, theme)}
-            seen = some["lies"] & some["front"]
-            bars = marks.bars(some["low"], some["height"], some["high"], seen, style.color)
-            drawing.scatter(**_points(some), legendgroup=name, marker=mark, error_y=bars)
-
-
-def _draw_rest(drawing: go.Figure, rows: pd.DataFrame, theme: Theme) -> None:
+def _draw_rest(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
     """Draw the variants outside the budget as one trace."""
     if rows.empty:
         return
     grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
     drawing.scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
     marks.entry(drawing, "Outside budget", "rest", "markers", grey | {"symbol": "circle"})
+
+
+def _draw_ring(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
+    """Draw a ring around the best variant within the budget."""
+    ring = {"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}}
+    drawing.scatter(
+        x=rows["x"],
+        y=rows["height"],
+        mode="markers",
+        name="Best within budget",
+        legendgroup="best",
+        marker=ring,
+        hoverinfo="skip",
+    )
 
 
 def _points(rows: pd.DataFrame) -> Properties:
@@ -255,45 +325,71 @@ def _points(rows: pd.DataFrame) -> Properties:
 
 
 def _symbols(rows: pd.DataFrame, theme: Theme) -> list[str]:
-    there = zip(rows["parts"], rows["pattern"], rows["lies"], strict=True)
-    return [marks.symbol(look(parts, theme), pattern) if lies else "triangle-up" for parts, pattern, lies in there]
+    there = zip(rows["family"], rows["lies"], strict=True)
+    return [family_look(family, theme).symbol if lies else "triangle-up" for family, lies in there]
 
 
-def _draw_limits(plot: Plot, limit: tuple[float | None, float | None], texts: tuple[str, str], theme: Theme) -> None:
+def _draw_limits(
+    plot: Plot, limit: tuple[float | None, float | None], texts: tuple[str, str], up: Heights, theme: Theme
+) -> None:
     """Draw the limits of both axes with their labels."""
     style = {"color": theme.text, "dash": "dash", "width": 1.4}
     most, best = limit
     if most is not None:
         plot.line((most, most), plot.up, style, "limits")
-        plot.write_where_free((most, plot.up[1]), texts[0], theme.text, "limits")
+        plot.write_where_free((most, up.top), texts[0], theme.text, "limits")
     if best is not None:
         plot.line(plot.across, (best, best), style, "limits")
-        plot.write((plot.across[1], best), texts[1], "top left", theme.text, "limits")
+        plot.write((plot.across[1], best), texts[1], "bottom left", theme.text, "limits")
 
 
-def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, theme: Theme) -> None:
-    """Draw the dense model's mark and a line at its quality, labelled where variants are unlikely."""
+def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme) -> None:
+    """Draw the dense model's mark and a line at its quality, labelled where variants are unlikely.
+
+    The label is not close to the line at the `limit` of the cost.
+    """
     if dense.empty:
         return
-    height = float(dense["height"].iloc[0])
+    row = dense.iloc[0]
+    height = float(row["height"])
     plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
-    mark = {"symbol": look(DENSE, theme).symbol, "size": 11, "color": theme.text}
+    mark = {"symbol": family_look(DENSE, theme).symbol, "size": 11, "color": theme.text}
     plot.drawing.scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
-    end = plot.across[0 if quality.lower else 1]
-    plot.write_where_free((end, height), f"dense {format_number(height)}", theme.text, "Dense")
+    ends = plot.across if quality.lower else plot.across[::-1]
+    close = limit is not None and abs(ends[0] - limit) < CLOSE * abs(ends[1] - ends[0])
+    end = ends[1 if close else 0]
+    text = f"dense {format_number(row[PERPLEXITY] if quality.lower else height)}"
+    plot.write_where_free((end, height), text, theme.text, "Dense")
 
 
-def _name(plot: Plot, rows: pd.DataFrame, front: list[labels.Place], theme: Theme) -> None:
-    """Name the points of the front within the budget, or else the nearest misses, off the front and other points."""
-    named = rows[rows["front"]] if rows["fits"].any() else rows.head(NEAREST)
-    rest = rows.drop(named.index)
+def _name(
+    plot: Plot, named: pd.DataFrame, rest: pd.DataFrame, quality: Quality, front: list[labels.Place], theme: Theme
+) -> None:
+    """Name points off the front and other points, the first one in any case; another one needs room."""
+    there = named["x"].between(*plot.across)
+    named, texts = named[there], [[text] for text, seen in zip(_names(named), there, strict=True) if seen]
     mine, others, grey = (
         plot.places(part["x"], part["height"]) for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
     )
-    texts = [(f"{row['series_label']}<br>{row['amount_label']}", f"{row['place']:.0f}") for _, row in named.iterrows()]
-    sides, lesser = EMPTY_SIDES[plot.log], [*grey, *plot.lines]
-    found = labels.named(mine, texts, [*others, *front], sides, plot.texts, lesser)
+    bars = [
+        place
+        for row in named[named["lies"]].dropna(subset=["low", "high"]).to_dict("records")
+        for place in labels.along(np.array([plot.place(row["x"], row[end]) for end in ("low", "high")]))
+    ]
+    sides, lesser = SIDES[quality.lower], [*grey, *plot.lines, *bars]
+    found = labels.named(mine[:1], texts[:1], [*mine[1:], *others, *front], sides, plot.texts, lesser)
+    taken = [*plot.texts, *(labels.label_of(mine[0], *first) for first in found if first[0])]
+    unnamed = [*others, *grey, *mine[:1]]
+    found += labels.named(mine[1:], texts[1:], [*others, *front], sides, taken, lesser, unnamed)
     for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):
         if text:
-            color = look(row["parts"], theme).color if row["fits"] else theme.muted
+            color = family_look(row["family"], theme).color if row["fits"] else theme.muted
             plot.write((row["x"], row["height"]), text, side, color, "names")
+
+
+def _names(rows: pd.DataFrame) -> list[str]:
+    """Return the name of each point, with the amount in the last line; a unique name has no parameters."""
+    plain = rows["series_label"].str.replace(r" \([^()]*\)", "", regex=True)
+    alike = pd.DataFrame({"name": plain, "amount": rows["amount_label"]}).duplicated(keep=False)
+    names = zip(plain.mask(alike, rows["series_label"]), rows["amount_label"], strict=True)
+    return [f"{labels.wrapped(name, LONGEST)}<br>{amount}" for name, amount in names]

@@ -1,4 +1,4 @@
-"""Trade-off view of Explore: quality against cost of every variant, limits, and the variants within them."""
+"""Trade-off view of Explore: a budget, the best variant within it, the list of all, and their chart."""
 
 from __future__ import annotations
 
@@ -10,7 +10,18 @@ import pandas as pd
 import streamlit as st
 
 from core.amount import Bits, Factor
-from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, answers, ranked
+from core.analysis.budget import (
+    ACCURACY,
+    LIMITS,
+    PERPLEXITY,
+    USABLE_TIMES_DENSE,
+    Budget,
+    answers,
+    limits,
+    ranked,
+    winner,
+)
+from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN
 from core.data.texts import called
 from core.notation.formatting import label
@@ -18,12 +29,14 @@ from dashboard import data
 from dashboard.charts import tradeoff
 from dashboard.charts.elements.figures import Axis
 from dashboard.charts.frames import choices, points, ranking
-from dashboard.charts.frames.candidates import candidates, of_documents
+from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
+from dashboard.charts.frames.paired import INTERVAL
 from dashboard.charts.frames.points import amounts_of
 from dashboard.charts.frames.zeroshot import in_percent
 from dashboard.explore.compare import numbers_of
 from dashboard.explore.details import open_point, pick_point, show_details
 from dashboard.explore.laws import show_law
+from dashboard.explore.missing import offer_numbers
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -45,6 +58,8 @@ COSTS = dict(
     )
 )
 COMPARED = 20  # variants within the budget that are tested against the best
+PAIRED = 200  # variants within the budget with intervals, besides the front; each reads the stored answers
+SIDE = 500  # minimum width in px of the list and the chart in a row
 NO_TEXT = "no text"  # filter value of variants without calibration data
 LEAST, MOST = 0.001, 1e9  # range of a limit
 
@@ -60,19 +75,20 @@ class Field(NamedTuple):
 
 FIRST = {
     "packed_mb": Field(
-        "Maximum packed size (MB)",
-        "Bytes with each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its grid.",
+        "I have (MB)",
+        "Packed size, at most: each matrix in its smallest lossless layout, at 16 bits per weight or the bits of its"
+        " grid.",
         10.0,
     ),
-    "times_dense": Field("Maximum perplexity (times dense)", "1 is the perplexity of the dense model.", 0.1),
-    "decode_ms": Field("Maximum decode latency (ms)", "Time per generated token at batch size 1.", 1.0),
-    ACCURACY: Field("Minimum accuracy (%)", "Mean of the seven tasks.", 1.0, 100.0),
+    "times_dense": Field("Perplexity, at most (times dense)", "1 is the perplexity of the dense model.", 0.1),
+    "decode_ms": Field("Decode latency, at most (ms)", "Time per generated token at batch size 1.", 1.0),
+    ACCURACY: Field("Mean accuracy, at least (%)", "Mean of the seven tasks.", 1.0, 100.0),
 }
 MORE = {
-    "bits_per_weight": Field("Maximum bits per weight", "Counts the block linears with scales and zero points.", 0.5),
-    "parameters": Field("Maximum parameters (millions)", "Counts the whole model.", 10.0),
-    "prefill_ms": Field("Maximum prefill latency (ms)", "Time per prompt token at batch size 1.", 0.1),
-    "memory_mb": Field("Maximum memory (MB)", "Peak memory at batch size 1.", 10.0),
+    "bits_per_weight": Field("Bits per weight, at most", "Counts the block linears with scales and zero points.", 0.5),
+    "parameters": Field("Parameters, at most (millions)", "Counts the whole model.", 10.0),
+    "prefill_ms": Field("Prefill latency, at most (ms)", "Time per prompt token at batch size 1.", 0.1),
+    "memory_mb": Field("Peak memory, at most (MB)", "At batch size 1.", 10.0),
 }
 
 
@@ -87,40 +103,61 @@ class BudgetQuery(NamedTuple):
 def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     """Show which variants of a model are within a budget, and the details of one.
 
-    `chosen` comes from `pickers.pick`, and `rows` are all tidy rows of the model. The view shows every variant with a
-    perplexity on the chosen text that the filters accept, with any method, calibration and training data.
+    `chosen` comes from `pickers.pick`, and `rows` are all tidy rows of the model. The view shows every variant that the
+    filters accept, with any method, calibration and training data.
     """
     measured = choices.on_text(rows, chosen.corpus, chosen.protocol)
     if measured.empty:
         st.info("This model has no perplexity yet. Run it, or choose another model or text in the sidebar.")
         return []
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        quality = st.segmented_control(
-            "Quality", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
-        )
-        cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
     scored = _scored(rows, chosen.documents)
-    every = _candidates(measured, scored, [text for text in (chosen.calibration, chosen.training) if text])
+    first = [text for text in (chosen.calibration, chosen.training) if text]
+    every = _candidates(measured, scored, first, _without_perplexity(rows, measured))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         budget = _pick_budget()
         accepted = _filtered(every)
+    above = st.container()
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        quality = st.segmented_control(
+            "Rank by", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
+        )
+        cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
     if accepted.empty:
-        st.info("No variant passes the filters. Remove a filter.")
+        above.info("No variant passes the filters. Remove a filter.")
         return []
     query = BudgetQuery(QUALITIES[quality], COSTS[cost], budget)
-    found = _ranked(accepted, budget, query.cost.column, query.quality)
-    tests = _tests_to_best(found, scored if query.quality == ACCURACY else measured)
-    st.markdown(ranking.answer(found, budget, query.quality, literal, tests))
-    dense = _dense(every)
-    items = [_chart(chosen, found, dense, query, measured["protocol"].iloc[0])]
+    numbers = scored if query.quality == ACCURACY else measured
+    found = rank(accepted, _dense(every), numbers, query)
+    tests = _tests_to_best(found, numbers)
+    above.markdown(ranking.answer(found, budget, query.quality, chosen.model, literal, tests))
+    with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
+        with grid.cell():
+            table = _table(chosen, found, query, tests)
+            offer_numbers(chosen, found, query.quality)
+        with grid.cell():
+            chart = _chart(chosen, found, _dense(every), query, measured["protocol"].iloc[0])
     addresses = pick_point(every)
-    items.append(_table(chosen, found, query, tests))
-    show_law(chosen, scored if query.quality == ACCURACY else measured, query.quality, items)
+    items = [chart, table]
+    show_law(chosen, numbers, query.quality, items)
     show_details(every, addresses)
     return items
 
 
-_candidates, _ranked = shared(candidates), shared(ranked)
+_candidates, _ranked, _with_intervals = shared(candidates), shared(ranked), shared(ranking.with_intervals)
+_without_perplexity = shared(without_perplexity)
+
+
+def rank(accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, query: BudgetQuery) -> pd.DataFrame:
+    """Return the variants as of `core.analysis.budget.ranked`, with their intervals.
+
+    Args:
+        accepted: Rows of `candidates`.
+        dense: The dense model's row, if known.
+        numbers: Tidy rows of the quality.
+        query: The quality, cost and budget.
+    """
+    found = _ranked(accepted, query.budget, query.cost.column, query.quality)
+    return _with_intervals(found, _differences_to_dense(found, dense, numbers), query.quality)
 
 
 @shared
@@ -189,26 +226,38 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
     cost, quality = query.cost, tradeoff.quality_of(query.quality, str(chosen.corpus))
     caption = f"{chosen.model}, variants with any calibration or training data."
     if quality.lower:
-        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles at the upper edge: above"
-        caption += f" {tradeoff.TOP_TIMES_DENSE} times dense."
+        top = max(USABLE_TIMES_DENSE, query.budget.times_dense or 0.0)
+        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles in the grey band: over"
+        caption += f" {top:g} times dense."
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
-    caption += " Pareto front: no other variant is as good at the same or lower cost. Its bars: one standard error, or"
-    caption += " the range over seeds. Hollow markers: N:M sparsity. Sizes are packed, at 16 bits per weight or the"
-    caption += " bits of the grid."
-    for column in (cost.column, query.quality):
+    caption += " Pareto front: no other variant is as good at the same or lower cost. Bars of the front:"
+    caption += f" {UNADJUSTED} intervals of the paired difference to dense. Sizes are packed, at 16 bits per weight or"
+    caption += " the bits of the grid."
+    if (most := limits(query.budget).get(cost.column)) is not None:
+        caption += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
+    for column in (cost.column, quality.drawn):
         if lacking := found[column].isna().sum():
             caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
+    exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "undecided"])
     return widgets.show_chart(
         CHART,
         partial(tradeoff.tradeoff, found, dense, cost, quality, query.budget),
         caption,
-        found.drop(columns=["key", "keys", "spread", "value"]).rename(columns={"times_dense": "perplexity_ratio"}),
+        exported.rename(columns={"times_dense": "perplexity_ratio"}),
         file=chosen.file("trade-off"),
         pivots=_pivots(found, cost, quality),
-        alt=f"{quality.title} against {cost.title.lower()}, a mark for each variant",
+        alt=_alt(found, cost, quality),
         on_select=open_point,
     )
+
+
+@shared
+def _alt(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> str:
+    """Return the chart's alternative text, which names the best variant."""
+    text = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant."
+    best = winner(found)
+    return text if best is None else f"{text} Best within the budget: {ranking.name(best)}."
 
 
 @shared
@@ -231,16 +280,33 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[
 
 
 @shared  # the stored answers change only with the rows of the same variants
+def _differences_to_dense(found: pd.DataFrame, dense: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Return paired differences to the dense model in the quality of `rows`, by key.
+
+    They are of the first `PAIRED` answers and of the front.
+    """
+    if dense.empty:
+        return None
+    listed = pd.concat([answers(found).head(PAIRED), found[found["front"]]]).drop_duplicates("key")
+    return _pairs([keys for keys in listed["keys"] if keys != dense["keys"].iloc[0]], dense["key"].iloc[0], rows)
+
+
+@shared
 def _tests_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return paired differences to the best variant within the budget, by key; None if the best has none.
 
     They are of the quality in `rows`, for the first `COMPARED` variants, with Holm's correction over these.
     """
-    fitting = answers(found[found["fits"]]).head(COMPARED)
-    if not fitting["best"].any() or len(found["keys"].iloc[0]) > 1:  # several seeds have no single partner
+    best = winner(found)
+    if best is None or len(best["keys"]) > 1:  # several seeds have no single partner
         return None
-    first = found["key"].iloc[0]
-    pairs = data.paired([keys for keys in fitting["keys"] if keys[0] != first], first, numbers_of(rows))
+    fitting = answers(found).head(COMPARED)
+    return _pairs([keys for keys in fitting["keys"] if keys[0] != best["key"]], best["key"], rows)
+
+
+def _pairs(seeds: list[tuple[str, ...]], reference: str, rows: pd.DataFrame) -> pd.DataFrame | None:
+    """Return the paired differences of variants to a reference in the quality of `rows`, by key; None without any."""
+    pairs = data.paired(seeds, reference, numbers_of(rows))
     pairs = pairs[pairs["dataset"].eq(MEAN) | pairs["metric"].eq("perplexity")]
     return None if pairs.empty else pairs.set_index("key")
 
@@ -252,25 +318,30 @@ def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -
     keys = tuple(rows["key"])
     stored = data.results(keys)
     footprints = [stored[key].footprint if key in stored else None for key in keys]
-    return ranking.ranking(rows, query.budget, query.cost.column, footprints, tests), keys
+    return ranking.ranking(rows, query.budget, query.cost.column, query.quality, footprints, tests), keys
 
 
 def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> Item:
     table, keys = _rows(found, query, tests)
     fit = found["fits"].any()
-    st.header("Variants within the budget" if fit else "Nearest variants outside the budget", anchor=False)
-
-    caption = f"{chosen.model}, numbered as on the chart; select a row to open its details."
-    caption += (
-        " First the Pareto front and the best of each family."
-        if fit
-        else " Nearest first: ordered by the largest excess as a share of its limit."
-    )
+    title = "Variants within the budget" if limits(query.budget) else "All variants"
+    st.header(title if fit else "Nearest variants outside the budget", anchor=False)
+    by = "perplexity" if query.quality == PERPLEXITY else "mean accuracy"
+    caption = f"{chosen.model}, the best {by} first; select a row to open its details."
+    if fit:
+        caption += f" {ranking.ON_FRONT}: no other listed variant is as good at the same or lower"
+        caption += f" {query.cost.title.partition(' (')[0].lower()}. Variants that only restore the grid of the model's"
+        caption += " own file, and those without the quality, come last."
+    else:
+        caption = f"{chosen.model}, the nearest first: ordered by the largest excess as a share of its limit."
+    relative = "ratio to dense" if query.quality == PERPLEXITY else "difference to dense, in points"
+    caption += f" {INTERVAL}: paired interval of the {relative}."
+    if len(table) > PAIRED:
+        caption += f" Intervals: of the first {PAIRED} and the front."
     if tests is not None:
-        caption += f" Compared with the first: {query.quality.replace('_', ' ')}, by paired tests at 5 % with Holm's"
-        caption += f" correction over the first {COMPARED}."
+        caption += f" Compared with the first: {by}, by paired tests at 5 % with Holm's correction over the first"
+        caption += f" {COMPARED}."
     caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
-
     return widgets.show_table(
         *(TABLE, table, caption, ranking.FORMATS),
         file=chosen.file("budget"),

@@ -1,4 +1,4 @@
-"""The missing points of a curve, and the button that runs them with its time estimate."""
+"""The missing points of a curve and numbers of variants, and the buttons that run them with their time estimates."""
 
 from __future__ import annotations
 
@@ -7,16 +7,20 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from core.analysis.budget import ACCURACY
+from core.data.cards import SEVEN
 from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
+from core.specs import DTYPES, EXTERNAL, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.frames import missing
+from dashboard.charts.frames import missing, naming, ranking
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.sharing import shared
 
-OPEN = "explore_missing"  # key of the expander
+OPEN, UNSCORED = "explore_missing", "explore_unscored"  # keys of the expanders
+PRESELECTED = 10  # variants to measure, at most
 
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
@@ -67,3 +71,61 @@ def _choose(series: str, chains: Sequence[str]) -> list[str]:
         key=f"explore_missing_{series}",
     )
     return [by_amount[one] for one in chosen]
+
+
+def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
+    """Offer to measure the quality of variants that fit, or may fit, without it.
+
+    `found` are rows of `core.analysis.budget.ranked`. Variants without training are preselected, which takes less time.
+    """
+    lacking = _lacking(found)
+    if lacking.empty:
+        return
+    count = f"{len(lacking)} variants are" if len(lacking) > 1 else "One variant is"
+    box = st.expander(f"{count} not ranked: {ranking.UNSCORED[quality]}", key=UNSCORED, on_change="rerun")
+    if not box.open:  # an estimate reads all results
+        return
+    with box:
+        names = list(naming.addresses(lacking).values())
+        quick = [name for name, chain in zip(names, lacking["chain"], strict=True) if missing.is_training_free(chain)]
+        chosen_names = st.multiselect(
+            "Variants to measure",
+            names,
+            default=quick[:PRESELECTED],
+            key=f"{UNSCORED}_{quality}",
+            help="A variant whose model is not cached is compressed again first.",
+        )
+        if not chosen_names:
+            st.caption("Choose the variants to measure.")
+            return
+        with st.spinner("Estimating ..."):
+            offer = _of_variants(chosen, lacking[[name in chosen_names for name in names]], quality)
+        button = "Measure these {} variants" if len(chosen_names) > 1 else "Measure this variant"
+        offers.show_offer("explore_run_unscored", offer, button)
+
+
+@shared
+def _lacking(found: pd.DataFrame) -> pd.DataFrame:
+    """Return the variants that fit, or may fit, without the quality; this machine cannot compute external ones."""
+    return found[(found["fits"] | found["undecided"]) & ~found["scored"] & ~found["method"].isin(EXTERNAL)]
+
+
+def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: str) -> offers.MissingRuns:
+    """Return the runs that measure a quality of variants, each with its own calibration and training data."""
+    documents, tasks, scoring = chosen.documents, list[str](), None
+    if quality == ACCURACY:
+        tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]
+        scoring = next((known for known in DTYPES if known == documents.scoring), None)
+    alike: dict[tuple[str | None, str | None], list[str]] = {}
+    for chain, *texts in rows[["chain", "calibration", "train"]].itertuples(index=False):
+        calibration, train = (text if isinstance(text, str) else None for text in texts)
+        alike.setdefault((calibration, train), []).append(chain)
+    parts = [
+        offers.offer(chosen.model, chains, *texts, [chosen.text], tasks, scoring, data.stamp())
+        for texts, chains in alike.items()
+    ]
+    return offers.MissingRuns(
+        tuple(spec for part in parts for spec in part.specs),
+        sum(part.seconds for part in parts),
+        next((part.error for part in parts if part.error), None),
+    )

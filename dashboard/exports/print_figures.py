@@ -185,6 +185,8 @@ def _finish_axes(figure: go.Figure, axes: Axes) -> None:
         axes.set_yscale("log")
         axes.set_ylim(10 ** vertical.range[0], 10 ** vertical.range[1])
         axes.yaxis.set_minor_formatter(NullFormatter())
+        if vertical.minor.ticks == "":
+            axes.minorticks_off()
     elif vertical.range:
         axes.set_ylim(*vertical.range)
     if vertical.tickvals is not None:

@@ -18,6 +18,8 @@ from matplotlib.ticker import FuncFormatter
 FONTS = ["DejaVu Sans"]  # included in matplotlib
 FONT_SIZE, TEXT_SIZE = 8.0, 7.0  # points, in print: of a chart, and of texts inside its plot
 LINE, MARKER = 1.1, 4.0  # points
+USUAL = 9  # pixels of a marker on a screen
+RING = 1.5  # times the usual size, from which a marker is larger in prints, too
 PATTERN = "pattern "  # prefix of the groups of legend entries that explain the N:M marks
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
 MARKERS = {
@@ -135,7 +137,9 @@ def _look(symbol: str, marker: go.scatter.Marker, scale: float) -> dict[str, Any
     """Return a marker's style; matplotlib lacks markers with a dot inside, so these are half filled."""
     fill, edge = marker.color, marker.line.color or marker.color
     name = symbol.removesuffix("-dot").removesuffix("-open")
-    shape = {"marker": MARKERS[name], "markeredgecolor": edge, "markersize": scale * MARKER, "markeredgewidth": 0.8}
+    times = marker.size / USUAL if isinstance(marker.size, int | float) else 1.0
+    size = scale * MARKER * (times if times > RING else 1.0)
+    shape = {"marker": MARKERS[name], "markeredgecolor": edge, "markersize": size, "markeredgewidth": 0.8}
     if symbol.endswith("-dot"):
         return shape | {"fillstyle": "left", "markerfacecolor": edge, "markerfacecoloralt": fill}
     return shape | {"markerfacecolor": "none" if symbol.endswith("-open") else fill}

@@ -103,9 +103,9 @@ def spread(wanted: Sequence[float], tall: Sequence[float]) -> list[float]:
     return [heights[place] for place in range(len(wanted))]
 
 
-def wrapped(name: str) -> str:
+def wrapped(name: str, longest: int = LONGEST) -> str:
     """Wrap a series' name into lines that fit next to a plot on a phone."""
-    return "<br>".join(textwrap.wrap(name, LONGEST, break_long_words=False, break_on_hyphens=False))
+    return "<br>".join(textwrap.wrap(name, longest, break_long_words=False, break_on_hyphens=False))
 
 
 def _levels(xs: Sequence[float]) -> list[int]:
@@ -124,6 +124,7 @@ def named(
     sides: Sequence[str] = SIDES,
     taken: Sequence[Label] = (),
     lesser: Sequence[Place] = (),
+    unnamed: Sequence[Place] = (),
 ) -> list[tuple[str, str]]:
     """Return (text, side) for each marker: the first of its names with room on a side, or ("", "").
 
@@ -134,6 +135,7 @@ def named(
         sides: Sides to try, the preferred first.
         taken: Labels that already exist.
         lesser: Places that any name may cover.
+        unnamed: Other markers; a name keeps at least the distance from them that it has from its own.
     """
     there, chosen_names = list(taken), []
     for marker, mine in zip(markers, names, strict=True):
@@ -142,6 +144,7 @@ def named(
             every = [*markers, *others, *lesser]
             label, side, wrong = _best(marker, size_of(text), [marker], there, every, sides)
             free = not _near([other for other in markers if other != marker], label.middle, _reach(label))
+            free &= not _near(unnamed, label.middle, _reach(label, GAP))
             covered = _near(others, label.middle, _reach(label))
             if not wrong and free and (text == mine[-1] or covered <= FEW_COVERED):
                 there.append(label)
@@ -201,15 +204,14 @@ def _cost(
     label: Label, marker: Place, markers: Sequence[Place], taken: Sequence[Label], others: Sequence[Place]
 ) -> tuple[int, int]:
     """Return the number of a label's faults, then the number of places that it covers."""
-    wide = label.size[0]
-    outside = not wide / 2 <= label.middle[0] <= 1 - wide / 2
+    outside = any(not size / 2 <= at <= 1 - size / 2 for at, size in zip(label.middle, label.size, strict=True))
     mistaken = min(markers, key=lambda other: math.dist(other, label.middle)) != marker
     return outside + mistaken + _overlaps(label, taken), _near([*markers, *others], label.middle, _reach(label))
 
 
-def _reach(label: Label) -> Place:
-    """Return the distances from a label's centre, across and up, within which it covers a marker."""
-    return label.size[0] / 2 + MARKER, label.size[1] / 2 + MARKER
+def _reach(label: Label, distance: float = MARKER) -> Place:
+    """Return how far a label extends from its centre, across and up, with a distance around it."""
+    return label.size[0] / 2 + distance, label.size[1] / 2 + distance
 
 
 def _overlaps(label: Label, taken: Sequence[Label]) -> int:

@@ -15,6 +15,7 @@ import plotly.graph_objects as go
 
 from core.methods.base import Method
 from core.methods.terms import NEUTRAL
+from core.notation.chain import DENSE
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES
 from core.specs import IMPORTED, PUBLISHED, sha256
 
@@ -82,6 +83,15 @@ class MarkStyle:
 IMPORTED_MARK, IMPORTED_DASH = "hexagon-open", "dashdot"  # not used by methods
 IMPORTED_COLOURS = (5, 6, 7, 8)  # the least used ones
 OTHER = MarkStyle(7, "circle-open", "dot")  # a method that this version lacks
+OF_FAMILIES = {  # for charts of many methods, with the markers of their methods
+    DENSE: MarkStyle(NEUTRAL, "star", "dot"),
+    "unstructured": MarkStyle(1, "circle", "solid"),
+    "structured": MarkStyle(0, "square", "solid"),
+    "low rank": MarkStyle(2, "diamond", "solid"),
+    "convolution": MarkStyle(8, "pentagon", "solid"),
+    "quantisation": MarkStyle(6, "hexagon", "solid"),
+    "embedding": MarkStyle(5, "star-diamond", "solid"),
+}
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
 ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # stages that may follow others
 _KNOWN: dict[str, type[Method] | MarkStyle] = {found.name: found for found in STAGES}
@@ -105,6 +115,12 @@ def look(parts: str, theme: Theme) -> SeriesStyle:
     more = len(names) - 1 - trained
     mark = MORE_MARKS[min(more, len(MORE_MARKS)) - 1] if more else known[-1].marker
     return SeriesStyle(theme.text if colour == NEUTRAL else theme.palette[colour], known[-1].dash, mark)
+
+
+def family_look(family: str, theme: Theme) -> SeriesStyle:
+    """Return the style of a family of methods; that of imported variants and of a plug-in's family is `OTHER`."""
+    own = OF_FAMILIES.get(family, OTHER)
+    return SeriesStyle(theme.text if own.colour == NEUTRAL else theme.palette[own.colour], own.dash, own.marker)
 
 
 def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[str, SeriesStyle]:

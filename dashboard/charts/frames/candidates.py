@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import pandas as pd
 
@@ -12,47 +13,65 @@ from dashboard.charts.frames.points import by_seed, collapse, is_dense
 from dashboard.charts.frames.zeroshot import one_protocol, over_seeds, scored_on, seven_means
 
 TRAINED, UNTRAINED = "trained", "not trained"
+POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
 TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
 
 
-def candidates(measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = ()) -> pd.DataFrame:
+def candidates(
+    measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = (), unread: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Return the points (`collapse`) of all variants, with the columns that a budget needs.
 
     Args:
         measured: Perplexities of one model, text and protocol.
         scored: Accuracies as of `of_documents`.
         first: Calibration or training data; variants with other data come last.
+        unread: Variants without a perplexity on the text (`without_perplexity`); they come last.
 
     Returns:
         Points, dense first. Added columns: perplexity and mean_accuracy (of seven tasks, a share), each with `_low` and
         `_high`; times_dense; accuracy_lost (mean_accuracy minus the dense model's); family; own_grid; training (TRAINED
         or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is ambiguous otherwise.
+        Values of `unread` variants are NaN.
     """
     parts, groups = [], list[tuple[str, ...]]()
-    for _, part in measured.groupby(TEXTS, dropna=False, sort=False):
+    unread = measured.iloc[:0] if unread is None else unread
+    for _, part in chain(*(frame.groupby(TEXTS, dropna=False, sort=False) for frame in (measured, unread))):
         parts.append(collapse(part).assign(**{name: part[name].iloc[0] for name in TEXTS}))
         groups += by_seed(part)
     if not parts:
         return pd.DataFrame()
     rows = pd.concat(parts, ignore_index=True)
     rows["keys"] = rows["key"].map({keys[0]: keys for keys in groups})
-    of_key = measured.drop_duplicates("key").set_index("key").loc[rows["key"]]
+    of_key = pd.concat([measured, unread]).drop_duplicates("key").set_index("key").loc[rows["key"]]
     rows["family"], rows["own_grid"] = of_key["family"].to_numpy(), of_key["own_grid"].to_numpy(bool)
-    rows["training"] = [UNTRAINED if is_training_free(chain) else TRAINED for chain in rows["chain"]]
-    rows = rows.rename(columns={"low": "perplexity_low", "high": "perplexity_high"}).assign(perplexity=rows["value"])
+    rows["training"] = [UNTRAINED if is_training_free(written) else TRAINED for written in rows["chain"]]
+    lacking = rows["key"].isin(unread["key"])
+    rows[["value", "low", "high"]] = rows[["value", "low", "high"]].mask(lacking)
+    rows["spread"] = rows["spread"].mask(lacking, "")
+    rows = rows.assign(perplexity=rows["value"], perplexity_low=rows["low"], perplexity_high=rows["high"])
     stand_for = {key: keys[0] for keys in groups for key in keys}
     rows = rows.merge(_means(scored, stand_for), on="key", how="left")
     mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
-    rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows))
-    rows = rows.sort_values(["compressed", "other"], kind="stable", ignore_index=True).drop(columns="other")
+    rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows), lacking=lacking)
+    rows = rows.sort_values(["compressed", "lacking", "other"], kind="stable", ignore_index=True)
     dense = rows[~rows["compressed"]]
     base, accuracy = (dense[name].iloc[0] if len(dense) else float("nan") for name in (PERPLEXITY, ACCURACY))
     rows["times_dense"] = rows[PERPLEXITY] / base
     rows["accuracy_lost"] = rows[ACCURACY] - accuracy
-    alike = rows.duplicated(["series_label", "amount_label"], keep=False)
+    name = ["series_label", "amount_label"]
+    alike = rows[~rows["lacking"]].duplicated(name, keep=False).reindex(rows.index, fill_value=False)
+    alike |= rows["lacking"] & rows.duplicated(name)  # they do not change the names of the others
     data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
     rows["series_label"] = rows["series_label"].mask(alike, rows["series_label"].str.cat(data, sep=", "))
-    return rows.drop(columns="compressed")
+    return rows.drop(columns=["compressed", "lacking", "other"])
+
+
+def without_perplexity(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Return one of the tidy rows of each variant that this project measured, but not in `measured` with any seed."""
+    own = rows[(rows["origin"] == "measured") & ~is_dense(rows)].drop_duplicates("key")
+    mine, there = (pd.MultiIndex.from_frame(frame[POINT].fillna("")) for frame in (own, measured))
+    return own[~mine.isin(there)]
 
 
 def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:

@@ -7,20 +7,41 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, Budget, budget_words, limits
-from core.analysis.reporting import adjusted_words, verdict_text
+from core.analysis.budget import (
+    ACCURACY,
+    LIMITS,
+    PERPLEXITY,
+    USABLE_TIMES_DENSE,
+    Budget,
+    budget_words,
+    diverged,
+    limits,
+    winner,
+)
+from core.analysis.reporting import (
+    UNADJUSTED,
+    TableRow,
+    adjusted_words,
+    end_words,
+    interval_words,
+    point_words,
+    ratio_words,
+    verdict_text,
+)
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation.chain import DENSE
-from core.notation.formatting import capitalise, format_amount, format_number
+from core.notation.formatting import format_amount, format_number
 from core.results import Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
 from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
 from dashboard.charts.frames.answer import tied
-from dashboard.charts.frames.paired import CANNOT
+from dashboard.charts.frames.paired import CANNOT, INTERVAL
 
 NAMED = 3  # nearest misses in the answer
-ALWAYS = ("packed_mb", "times_dense", ACCURACY)  # stated of the best for any budget
+ON_FRONT = "On the front"
+DIVERGED = "diverged"
+OWN_GRID = "the file's own grid"
 COLUMNS = {  # further columns, for limits and for the cost
     "bits_per_weight": "Bits per weight",
     **{axis.column: axis.title for axis in (PARAMETERS, PREFILL, DECODE, MEMORY)},
@@ -39,7 +60,9 @@ FORMATS = {
     DECODE.title: "%.2f",
     MEMORY.title: "%.0f",
 }
-WIDTHS = {"Method": 210, "Listed as": 170, "Misses by": 330, "Compared with the first": 290}
+WIDTHS = {"Method": 250, INTERVAL: 120, ON_FRONT: 105, "Misses by": 330, "Compared with the first": 290}
+UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
+BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
 
 
 def name(row: pd.Series) -> str:
@@ -51,63 +74,176 @@ def name(row: pd.Series) -> str:
     )
 
 
+def with_intervals(found: pd.DataFrame, differences: pd.DataFrame | None, quality: str) -> pd.DataFrame:
+    """Return rows with `interval_low` and `interval_high`, the ends of the paired interval to the dense model.
+
+    Those of perplexities are ratios and those of accuracies differences, as shares. They are NaN without a pair.
+
+    Args:
+        found: Rows of `core.analysis.budget.ranked`.
+        differences: Rows of `core.analysis.differences` to the dense model, by key of the variant.
+        quality: PERPLEXITY or ACCURACY.
+    """
+    ends = ("ratio_low", "ratio_high") if quality == PERPLEXITY else ("low", "high")
+    if differences is None:
+        return found.assign(interval_low=math.nan, interval_high=math.nan)
+    known = differences[list(ends)].reindex(found["key"]).set_axis(found.index).astype(float)
+    return found.assign(interval_low=known[ends[0]], interval_high=known[ends[1]])
+
+
+def interval_of(row: TableRow | pd.Series, quality: str) -> str | None:
+    """Write the interval of a row of `with_intervals`; None without one."""
+    written = ratio_words if quality == PERPLEXITY else end_words
+    return interval_words(row.get("interval_low"), row.get("interval_high"), written)
+
+
 def answer(
     found: pd.DataFrame,
     budget: Budget,
     quality: str,
+    model: str,
     shown: Callable[[str], str] = str,
     differences: pd.DataFrame | None = None,
 ) -> str:
     """Return the answer in Markdown: the best variant within a budget, or the nearest misses.
 
+    If no variant within the budget stays below `USABLE_TIMES_DENSE` times the dense perplexity, the answer says so,
+    names the best nevertheless, and names the nearest variant that does.
+
     Args:
-        found: Rows of `core.analysis.budget.ranked`.
+        found: Rows of `with_intervals`.
         budget: The limits.
         quality: PERPLEXITY or ACCURACY.
+        model: Display name of the model.
         shown: Escapes a variant's name for Markdown.
         differences: Rows of `core.analysis.differences` to the best, by key of the compared variants.
     """
     asked = budget_words(budget)
-    if not asked:
-        on = f"{found['front'].sum()} of {len(found)} variants are on the Pareto front"
-        return f"Set a limit to find the best variant within it. Without limits, {on}."
-    fitting = found[found["fits"]]
+    within = f"{shown(model)} with {asked}" if asked else shown(model)
+    fitting, best = found[found["fits"]], winner(found)
     if fitting.empty:
-        nearest = [f"- **{shown(name(row))}**: {row['misses']}" for _, row in found.head(NAMED).iterrows()]
-        return "\n".join([f"No variant fits the budget: {asked}. Nearest:", *nearest])
-    start = capitalise(asked)
-    if not fitting["best"].any():
-        unknown = LIMITS[ACCURACY].missing if quality == ACCURACY else "perplexity diverged"
-        return f"{start}: {len(fitting)} {'variants fit' if len(fitting) > 1 else 'variant fits'}, but {unknown}."
-    best = fitting.iloc[0]
-    facts = [
-        f"{format_number(limit.times * best[column])} {limit.quantity}"
-        for column, limit in LIMITS.items()
-        if column in (*ALWAYS, *limits(budget)) and pd.notna(best[column])
-    ]
-    others = len(fitting) - 1
-    rest = f"{others} {'others fit' if others > 1 else 'other fits'}" if others else "no other variant fits"
+        nearest = [f"- **{shown(name(row))}**: {_miss(row)}" for _, row in found.head(NAMED).iterrows()]
+        start = f"No variant of {shown(model)} fits the budget: {asked}. Nearest:"
+        return "\n".join([start, *nearest, *([f"- {text}"] if (text := _usable(found, NAMED, shown)) else [])])
+    if best is None:
+        text = f"{_counted(len(fitting))} of {within} {'fits' if len(fitting) == 1 else 'fit'}, but none can be ranked."
+        return " ".join([text, *_rest(found, quality, False)])
+    ranked = int((fitting["scored"] & ~fitting["own_grid"]).sum())
+    usable = fitting["times_dense"].lt(USABLE_TIMES_DENSE) & ~fitting["own_grid"]
+    poor = not usable.any() and pd.notna(best["times_dense"])
+    facts = ", ".join(_facts(best, budget, quality))
+    if poor:
+        text = f"No variant of {within} stays below {USABLE_TIMES_DENSE:g} times the dense perplexity. "
+        text += f"The best of {ranked} is **{shown(name(best))}**: {facts}."
+    elif ranked == 1:
+        text = f"**{shown(name(best))}** is the only ranked variant of {within}: {facts}."
+    else:
+        text = f"Of {ranked} variants of {within}, **{shown(name(best))}** has the {BEST[quality]}: {facts}."
+    sentences = [text]
     if differences is not None:
         judged = differences["verdict"].dropna()
         tied_keys = set(judged[~judged.isin(SIGNIFICANT)].index)
         if ties := [shown(name(row)) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
-            facts.append(tied(ties))
-    return f"{start}: **{shown(name(best))}** ({', '.join(facts)}); {rest}."
+            sentences.append(f"It is {tied(ties)}.")
+    sentences += _rest(found, quality, True)
+    if poor and (text := _usable(found, 0, shown)):
+        sentences.append(f"{text}.")
+    if not limits(budget):
+        sentences.append("Set a limit to find the best variant within it.")
+    return " ".join(sentences)
+
+
+def _counted(count: int, more: bool = False) -> str:
+    return f"{count}{' more' if more else ''} variant{'s' if count > 1 else ''}"
+
+
+def _facts(best: pd.Series, budget: Budget, quality: str) -> list[str]:
+    """Return the chosen quality with its interval, the packed size, the other quality and the limited quantities."""
+    interval = interval_of(best, quality)
+    bounds = [f"{UNADJUSTED} {interval}"] if interval else [] if best["family"] == DENSE else ["no paired interval"]
+    broken, times = [DIVERGED] if _is_diverged(best) else [], _times(best)
+    if quality == PERPLEXITY:
+        facts = [_with_notes(times, [*broken, *bounds])]
+    else:
+        lost = [point_distance(best["accuracy_lost"])] if pd.notna(best["accuracy_lost"]) else []
+        facts = [_with_notes(f"{100 * best[ACCURACY]:.1f} %", [*lost, *bounds])]
+        facts += [_with_notes(times, broken)] if pd.notna(best[PERPLEXITY]) else []
+    columns = [PACKED.column, *(column for column in limits(budget) if column not in ("times_dense", ACCURACY))]
+    facts += [
+        f"{format_number(best[column])} {LIMITS[column].quantity}"
+        for column in dict.fromkeys(columns)
+        if pd.notna(best[column])
+    ]
+    if quality == PERPLEXITY and pd.notna(best[ACCURACY]):
+        facts.append(f"{100 * best[ACCURACY]:.1f} % mean accuracy")
+    return facts
+
+
+def _with_notes(text: str, notes: Sequence[str]) -> str:
+    return f"{text} ({', '.join(notes)})" if notes else text
+
+
+def _times(row: pd.Series) -> str:
+    """Write a row's multiple of the dense perplexity, or its perplexity if that of the dense model is unknown."""
+    value = row["times_dense"]
+    return f"perplexity {format_number(row[PERPLEXITY])}" if pd.isna(value) else f"{ratio_words(value)} times dense"
+
+
+def _is_diverged(row: pd.Series) -> bool:
+    return bool(diverged(row.to_frame().T).iloc[0])
+
+
+def point_distance(lost: float) -> str:
+    """Write a difference of accuracies to the dense model: `2.5 points below dense`."""
+    return f"{point_words(abs(lost)).removeprefix('+')} points {'below' if lost < 0 else 'above'} dense"
+
+
+def _rest(found: pd.DataFrame, quality: str, named: bool) -> list[str]:
+    """Return sentences on the variants that are not ranked, with reasons; `named` is whether others are."""
+    fitting, sentences = found[found["fits"]], []
+    own = int((fitting["own_grid"] & fitting["scored"]).sum())
+    if own:
+        restores = "restores" if own == 1 else "restore"
+        sentences.append(f"{_counted(own, named)} only {restores} the grid of the model's own file.")
+    if lacking := int((~fitting["scored"]).sum()):
+        fit = "fits" if lacking == 1 else "fit"
+        sentences.append(f"{_counted(lacking, named)} {fit}: {UNSCORED[quality]}.")
+    unknown = found.loc[found["undecided"], "misses"].value_counts()
+    return sentences + [f"{_counted(count, named)} may fit: {why}." for why, count in unknown.items()]
+
+
+def _usable(found: pd.DataFrame, named: int, shown: Callable[[str], str]) -> str:
+    """Return the nearest miss below `USABLE_TIMES_DENSE` times dense, unless it is among the first `named` misses."""
+    missing = found[~found["fits"] & found["excess"].notna() & ~found["own_grid"]]
+    usable = missing[missing["times_dense"] < USABLE_TIMES_DENSE]
+    if usable.empty or usable.index[0] in found.index[:named]:
+        return ""
+    row = usable.iloc[0]
+    return f"The nearest below {USABLE_TIMES_DENSE:g} times dense is **{shown(name(row))}**: {_miss(row)}"
+
+
+def _miss(row: pd.Series) -> str:
+    """Write by how much a row misses the budget, and its multiple of the dense perplexity."""
+    if pd.isna(row["times_dense"]):
+        return str(row["misses"])
+    return f"{row['misses']}; {_times(row)}{f', {DIVERGED}' if _is_diverged(row) else ''}"
 
 
 def ranking(
     found: pd.DataFrame,
     budget: Budget,
     cost: str,
+    quality: str,
     footprints: Sequence[Footprint | None],
     differences: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return `core.analysis.budget.answers` as a table, numbered as on the chart.
+    """Return `core.analysis.budget.answers` as a table in their order, the best first.
 
     Args:
-        found: Rows of `core.analysis.budget.answers`.
+        found: Rows of `core.analysis.budget.answers` and `with_intervals`.
         budget: The limits; each has a column.
         cost: Column of the cost, which is shown, too.
+        quality: PERPLEXITY or ACCURACY; its columns come first.
         footprints: Footprints of the rows, for the checkpoint sizes.
         differences: As of `answer`.
     """
@@ -119,26 +255,29 @@ def ranking(
         ]
         for precision in ("fp16", "fp32")
     }
+    intervals = {INTERVAL: [interval_of(row, quality) for row in found.to_dict("records")]}
+    times = {"Times dense": found["times_dense"]}
+    accuracies = {"Mean accuracy (%)": 100 * found[ACCURACY], "Accuracy vs dense": 100 * found["accuracy_lost"]}
+    first, second = (times, accuracies) if quality == PERPLEXITY else (accuracies, times)
     table = pd.DataFrame(
         {
-            "#": range(1, len(found) + 1),
             "Method": found["series_label"],
             "Amount": found["amount_label"].replace(format_amount(None), "0 %"),
             "Misses by": found["misses"],
+            **first,
+            **intervals,
             PACKED.title: found["packed_mb"],
-            "Times dense": found["times_dense"],
-            "Mean accuracy (%)": 100 * found[ACCURACY],
-            "Accuracy vs dense": 100 * found["accuracy_lost"],
+            ON_FRONT: pd.Series("yes", found.index).where(found["front"]).mask(found["own_grid"], OWN_GRID),
             "Compared with the first": found["key"].map(_compared(differences)),
+            **second,
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
-            "Listed as": [_reasons(row) for _, row in found.iterrows()],
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],
         }
     )
     idle = [
-        "Misses by" if found["fits"].any() else "Listed as",
+        "Misses by" if found["fits"].any() else ON_FRONT,
         *(["Compared with the first"] if differences is None else []),
     ]
     return table.drop(columns=idle)
@@ -151,9 +290,3 @@ def _compared(differences: pd.DataFrame | None) -> dict[str, str]:
         str(key): CANNOT if pd.isna(row["verdict"]) else f"{verdict_text(row)}{adjusted_words(row)}"
         for key, row in rows.items()
     }
-
-
-def _reasons(row: pd.Series) -> str:
-    """Return the reason why a row is listed: `on the Pareto front, best structured`."""
-    best = "the dense model" if row["family"] == DENSE else f"best {row['family']}"
-    return ", ".join([*(["on the Pareto front"] if row["front"] else []), *([best] if row["best"] else [])])

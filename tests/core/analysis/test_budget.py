@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as draw
 from pydantic import ValidationError
 
-from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, budget_words, fits, pareto, ranked
+from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, budget_words, fits, pareto, ranked, winner
 
 NAN, INF = math.nan, math.inf
 few = draw.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, NAN, INF])  # few values, so that many are equal
@@ -17,10 +17,9 @@ shares = draw.sampled_from([0.1, 0.2, 0.3, 0.4, NAN])
 
 def table(points) -> pd.DataFrame:
     rows = pd.DataFrame(points, columns=["packed_mb", PERPLEXITY, ACCURACY], dtype=float)
-    families = [("a", "b", "c")[place % 3] for place in range(len(rows))]
     keys = [f"{place:02d}" for place in range(len(rows))]
     rows.index = pd.Index([10 * place + 7 for place in range(len(rows))])  # not 0, 1, 2, as after filters
-    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, family=families, own_grid=False, key=keys)
+    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, own_grid=False, key=keys)
 
 
 tables = draw.lists(draw.tuples(few, few, shares), max_size=12).map(table)
@@ -81,16 +80,18 @@ def test_fitting_variants_come_first_sorted_by_quality(rows, budget, quality):
             and (budget.mean_accuracy is None or row[ACCURACY] >= budget.mean_accuracy)
         )
         assert row["fits"] == kept == (row["misses"] == "")
-        assert not (row["front"] or row["best"]) or row["fits"]
+        assert not row["front"] or row["fits"]
+        assert row["scored"] == (not math.isnan(row[quality]))
     assert list(found["fits"]) == sorted(found["fits"], reverse=True)
-    losses = [loss(row, quality) for _, row in found[found["fits"]].iterrows() if math.isfinite(row[quality])]
+    losses = [loss(row, quality) for _, row in found[found["fits"] & found["scored"]].iterrows()]
     assert losses == sorted(losses)
+    assert list(found.loc[found["fits"], "scored"]) == sorted(found.loc[found["fits"], "scored"], reverse=True)
     misses = list(found.loc[~found["fits"], "excess"].dropna())
     assert misses == sorted(misses) and all(miss > 0 for miss in misses)
     assert found.loc[~found["fits"], "excess"].isna().is_monotonic_increasing  # what is not known comes last
-    for _, part in found[found["fits"] & found[quality].map(math.isfinite)].groupby("family"):
-        best = part[part["best"]]
-        assert len(best) == 1 and loss(best.iloc[0], quality) == min(loss(row, quality) for _, row in part.iterrows())
+    best, able = winner(found), [row for _, row in found.iterrows() if row["fits"] and row["scored"]]
+    assert (best is None) == (not able)
+    assert best is None or loss(best, quality) == min(loss(row, quality) for row in able)
 
 
 def test_a_point_at_its_limit_fits_and_misses_name_their_excess():
@@ -123,14 +124,32 @@ def test_misses_are_sorted_by_their_largest_excess():
     assert list(found["key"]) == ["01", "00", "02", "03", "04"]
     assert list(found["excess"].round(6))[:4] == [0.3, 1.0, 4.0, INF]
     assert found["misses"].iloc[3] == "diverged" and found["misses"].iloc[4] == "unknown packed size"
-    assert not found["front"].any() and not found["best"].any()
+    assert not found["front"].any() and winner(found) is None
 
 
-def test_unchanged_checkpoints_sort_last_and_are_never_best():
-    rows = table([(100, 1, 0.6), (100, 2, 0.5), (90, 4, 0.3)]).assign(own_grid=[True, False, False], family="a")
+def test_unchanged_checkpoints_follow_the_scored_variants_and_never_win():
+    rows = table([(100, 1, 0.6), (100, 2, 0.5), (90, 4, 0.3), (95, NAN, 0.4)])
+    rows = rows.assign(own_grid=[True, False, False, False])
     found = ranked(rows, Budget(packed_mb=110), "packed_mb", PERPLEXITY)
-    assert list(found["key"]) == ["01", "02", "00"] and found["fits"].all()
-    assert list(found["front"]) == [True, True, False] and list(found["best"]) == [True, False, False]
+    assert list(found["key"]) == ["01", "02", "00", "03"] and found["fits"].all()
+    assert list(found["front"]) == [True, True, False, False] and winner(found)["key"] == "01"
+    assert winner(ranked(rows.iloc[[0, 3]], Budget(packed_mb=110), "packed_mb", PERPLEXITY)) is None
+    missing = ranked(rows, Budget(packed_mb=80), "packed_mb", PERPLEXITY)
+    assert list(missing["key"]) == ["02", "03", "01", "00"]  # not even among the nearest misses
+
+
+def test_diverged_models_are_sorted_by_their_perplexity_and_unscored_ones_are_last():
+    rows = table([(50, INF, NAN), (60, 3e4, NAN), (70, NAN, NAN), (80, 2e4, NAN), (90, 3, NAN)])
+    found = ranked(rows, Budget(packed_mb=100), "packed_mb", PERPLEXITY)
+    assert list(found["key"]) == ["04", "03", "01", "00", "02"] and list(answers(found)["key"]) == list(found["key"])
+    assert list(found["front"]) == [True, False, False, False, False]
+    assert winner(ranked(rows.iloc[:4], Budget(packed_mb=100), "packed_mb", PERPLEXITY))["key"] == "03"
+
+
+def test_a_variant_is_undecided_if_only_unknown_quantities_keep_it_from_fitting():
+    rows = table([(90, 2, NAN), (110, 2, NAN), (90, 2, 0.3), (90, 2, 0.5)])
+    found = fits(rows, Budget(packed_mb=100, mean_accuracy=0.4))
+    assert list(found["undecided"]) == [True, False, False, False] and list(found["fits"]) == [False] * 3 + [True]
 
 
 def test_front_contains_only_fitting_variants():

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as draw_from
 
-from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked
+from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
 from core.analysis.frame import tidy
 from core.store import bundled
 from dashboard.charts import tradeoff
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.figures import PREFILL
-from dashboard.charts.elements.style import DARK, LIGHT, look
+from dashboard.charts.elements.style import DARK, LIGHT, family_look, look
 from dashboard.charts.frames import points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents
 from dashboard.charts.frames.paired import CANNOT
@@ -44,8 +44,12 @@ def measured():
     return candidates(rows, next(iter(of_documents(frame).values())))
 
 
-def chart(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, theme=LIGHT):
-    found = ranked(every, budget, cost.column, quality)
+def found_in(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, differences=None):
+    return ranking.with_intervals(ranked(every, budget, cost.column, quality), differences, quality)
+
+
+def chart(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, theme=LIGHT, differences=None):
+    found = found_in(every, budget, quality, cost, differences)
     shown = tradeoff.quality_of(quality, "wikitext2")
     return tradeoff.tradeoff(found, every[points.is_dense(every)], cost, shown, budget, theme)
 
@@ -70,15 +74,80 @@ def key(every, chain):
     return every.loc[every["chain"] == chain, "key"].item()
 
 
-def test_every_variant_has_one_marker_in_the_style_of_its_method(every):
+def test_every_variant_has_one_marker_in_the_style_of_its_family(every):
     found = marked(chart(every))
     assert sorted(found) == sorted(every["key"])
-    for chain in ("wanda@0.3", "slimllm@0.5", "sparsegpt@0.5+lora"):
-        style = look(every.set_index("chain").loc[chain, "parts"], LIGHT)
+    for chain in ("wanda@0.3", "wanda@4:8", "sparsegpt@0.5", "slimllm@0.5", "sparsegpt@0.5+lora"):
+        style = family_look(every.set_index("chain").loc[chain, "family"], LIGHT)
         assert found[key(every, chain)] == (style.color, style.symbol)
     assert found[key(every, "dense")] == (LIGHT.text, "star")
-    assert found[key(every, "svd@0.3")][1] == "triangle-up"  # at the upper edge
-    assert found[key(every, "wanda@4:8")][1] == "circle-dot"
+    assert found[key(every, "svd@0.3")][1] == "triangle-up"  # in the band above the axis
+
+
+def test_families_have_colours_and_marks_of_their_own_which_the_legend_names(measured):
+    figure = chart(measured)
+    known = {trace.name: trace.marker for trace in figure.data if trace.name and "markers" in trace.mode}
+    families = [family.capitalize() for family in measured["family"].unique()]
+    assert len(families) >= 6 and set(families) <= set(known)
+    assert len({(known[name].color, known[name].symbol) for name in families}) == len(families)
+    assert len({known[name].color for name in families}) == len(families)
+    drawn, of = marked(figure), measured.set_index("key")["family"]
+    for family in families:
+        mine = {drawn[one][0] for one in drawn if of[one].capitalize() == family}
+        assert mine == {known[family].color}
+
+
+def test_perplexities_are_multiples_of_dense_from_1_to_5_with_a_band_for_higher_ones(measured):
+    figure = chart(measured)
+    axis = figure.layout.yaxis
+    assert "times dense" in figure.layout.title.text
+    assert list(axis.ticktext) == ["1", "1.5", "2", "3", "4", "5", "over 5"]
+    low, high = (10**end for end in axis.range)
+    assert 0.75 < low < 1 and 5 < axis.tickvals[-1] < high < 8
+    heights = {
+        row[0]: y
+        for trace in figure.data
+        if trace.customdata is not None
+        for row, y in zip(trace.customdata, trace.y, strict=True)
+    }
+    for name, times in measured.set_index("key")["times_dense"].items():
+        assert heights[name] == pytest.approx(times if times <= 5 else axis.tickvals[-1])
+    (band,) = [trace for trace in figure.data if trace.fill]
+    assert sorted(set(band.y)) == pytest.approx([5, high]) and band.fillcolor == LIGHT.band
+
+
+def test_only_the_front_is_named_and_the_best_is_always(measured):
+    budgets = [NO_LIMIT, *(Budget(packed_mb=most) for most in range(80, 300, 10)), Budget(times_dense=1.5)]
+    for budget in budgets:
+        for quality in (PERPLEXITY, ACCURACY):
+            found = found_in(measured, budget, quality)
+            if (best := winner(found)) is None or pd.isna(best[quality]):
+                continue
+            figure = chart(measured, budget, quality)
+            named = {x for trace in figure.data if trace.legendgroup == "names" for x in trace.x}
+            assert named <= set(found.loc[found["front"], "packed_mb"]), budget
+            if best["front"] and best["family"] != "dense":
+                assert best["packed_mb"] in named, budget
+            (ring,) = [trace for trace in figure.data if trace.name == "Best within budget"]
+            assert list(ring.x) == [best["packed_mb"]]
+
+
+def test_bars_of_the_front_are_paired_intervals(every):
+    front = found_in(every).query("front")
+    differences = pd.DataFrame({"ratio_low": 1.1, "ratio_high": 1.3, "low": -0.03, "high": 0.01}, index=front["key"])
+    for quality, low, high in ((PERPLEXITY, 1.1, 1.3), (ACCURACY, -3.0, 1.0)):
+        figure = chart(every, quality=quality, differences=differences)
+        found = found_in(every, quality=quality, differences=differences).query("front and interval_low.notna()")
+        base = 0 if quality == PERPLEXITY else 100 * every.loc[every["chain"] == "dense", ACCURACY].item()
+        seen = 0
+        for trace in (one for one in figure.data if one.customdata is not None and one.error_y.array is not None):
+            for place, row in enumerate(trace.customdata):
+                if row[0] in set(found["key"]) and trace.y[place] < (5 if quality == PERPLEXITY else 100):
+                    seen += 1
+                    assert trace.y[place] + trace.error_y.array[place] == pytest.approx(base + high)
+                    assert trace.y[place] - trace.error_y.arrayminus[place] == pytest.approx(base + low)
+                    assert "unadjusted 95 % [" in row[1]
+        assert seen
 
 
 def test_variants_over_budget_are_one_grey_trace(every):
@@ -89,15 +158,15 @@ def test_variants_over_budget_are_one_grey_trace(every):
     too_big = set(every.loc[every["packed_mb"] > 200, "key"]) - {key(every, "dense")}
     assert {row[0] for row in failing[0].customdata} == too_big
     assert len({found[one][0] for one in too_big}) == 1
-    assert found[key(every, "wanda@0.5")][0] == look("wanda", LIGHT).color
+    assert found[key(every, "wanda@0.5")][0] == family_look("unstructured", LIGHT).color
     assert "200 MB packed" in texts(figure)
     hover = next(row[1] for row in failing[0].customdata if row[0] == key(every, "wanda@0.3"))
-    assert hover.startswith("<b>Wanda</b>, 30 %<br>perplexity 23.5") and "MB packed over (" in hover
+    assert hover.startswith("<b>Wanda</b>, 30 %<br>1.17 times dense<br>perplexity 23.5") and "MB packed over (" in hover
 
 
-def test_the_legend_lists_families_and_stages(every):
+def test_the_legend_lists_the_front_families_and_the_best(every):
     names = [trace.name for trace in chart(every).data if trace.showlegend is not False]
-    assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "+ LoRA", "Dense"]
+    assert names == ["Pareto front", "Unstructured", "Structured", "Low rank", "Best within budget", "Dense"]
 
 
 def test_the_pareto_front_is_a_step_line_up_to_the_limit(every):
@@ -108,14 +177,14 @@ def test_the_pareto_front_is_a_step_line_up_to_the_limit(every):
     line = traces["Pareto front within budget"]
     front = ranked(every, budget, "packed_mb", PERPLEXITY).query("front").sort_values("packed_mb")
     assert list(line.x[::2]) == list(front["packed_mb"]) and line.x[-1] == 200
-    assert list(line.y[::2]) == list(line.y[1::2]) == list(front["perplexity"])
+    assert list(line.y[::2]) == list(line.y[1::2]) == list(front["times_dense"])
     assert list(line.y) == sorted(line.y, reverse=True)
 
 
 @pytest.mark.parametrize(
     ("budget", "quality", "label", "height"),
     [
-        (Budget(times_dense=1.5), PERPLEXITY, "1.5 times dense", 1.5 * 20.1),
+        (Budget(times_dense=1.5), PERPLEXITY, "1.5 times dense", 1.5),
         (Budget(mean_accuracy=0.4), ACCURACY, "40 % mean accuracy", 40),
     ],
 )
@@ -194,55 +263,115 @@ def test_named_labels_never_overlap_and_fall_back_to_the_short_name(markers):
         assert found[0][0]  # the first one has room, whatever comes after it
 
 
-def test_the_answer_names_the_best_and_counts_other_fitting_variants(every):
+def sentence(every, budget, quality=PERPLEXITY, differences=None, tests=None):
+    return ranking.answer(found_in(every, budget, quality, differences=differences), budget, quality, "toy", str, tests)
+
+
+def to_dense(every, chain, **figures):
+    return pd.DataFrame(figures, index=[key(every, chain)])
+
+
+def test_the_answer_names_model_best_size_multiple_and_paired_interval(every):
     budget = Budget(packed_mb=200, times_dense=2)
-    found = ranked(every, budget, "packed_mb", PERPLEXITY)
-    answer = ranking.answer(found, budget, PERPLEXITY)
-    assert answer.startswith(
-        "At most 200 MB packed and 2 times dense: **SparseGPT + LoRA, 50 %** (176 MB packed, 1.24 times dense"
+    pairs = to_dense(every, "sparsegpt@0.5+lora", ratio_low=1.21, ratio_high=1.28)
+    assert sentence(every, budget, differences=pairs) == (
+        "Of 4 variants of toy with at most 200 MB packed and 2 times dense, **SparseGPT + LoRA, 50 %** has the lowest "
+        "perplexity: 1.24 times dense (unadjusted 95 % [1.21, 1.28]), 176 MB packed, 41.4 % mean accuracy."
     )
-    assert found["fits"].sum() == 4 and answer.endswith("; 3 others fit.")
-    impossible = Budget(packed_mb=10)
-    found = ranked(every, impossible, "packed_mb", PERPLEXITY)
-    answer = ranking.answer(found, impossible, PERPLEXITY).split("\n")
-    assert answer[0] == "No variant fits the budget: at most 10 MB packed. Nearest:" and len(answer) == 4
-    assert all("MB packed over (" in line for line in answer[1:])
+    assert "1.24 times dense (no paired interval), 176 MB packed" in sentence(every, budget)
+    pairs = to_dense(every, "wanda@0.3", low=-0.03, high=-0.004)
+    best = every.loc[every["chain"] == "wanda@0.3"].iloc[0]
+    text = sentence(every[every["chain"].isin(["wanda@0.3", "wanda@0.5"])], NO_LIMIT, ACCURACY, pairs)
+    points_lost = f"{abs(100 * best['accuracy_lost']):.1f} points below dense"
+    expected = f"{100 * best[ACCURACY]:.1f} % ({points_lost}, unadjusted 95 % [-3.0, -0.4])"
+    assert f"has the highest mean accuracy: {expected}, 1.17 times dense" in text
+
+
+def test_without_a_limit_the_answer_names_the_best_of_all_and_asks_for_a_limit(every):
+    text = sentence(every, NO_LIMIT)
+    assert text.startswith(f"Of {len(every)} variants of toy, **Dense** has the lowest perplexity: 1.000 times dense, ")
+    assert text.endswith("Set a limit to find the best variant within it.")
+
+
+def test_if_nothing_fits_the_answer_names_the_nearest_and_the_nearest_that_is_usable(every):
+    answer = sentence(every, Budget(packed_mb=10)).split("\n")
+    assert answer[0] == "No variant of toy fits the budget: at most 10 MB packed. Nearest:" and len(answer) in (4, 5)
+    assert all("MB packed over (" in line and "times dense" in line for line in answer[1:])
+    poor = every.assign(times_dense=every["times_dense"].mask(every["packed_mb"] < 200, 7.0))
+    answer = sentence(poor, Budget(packed_mb=10)).split("\n")
+    usable = poor[poor["times_dense"] < 5].sort_values(["packed_mb", PERPLEXITY]).iloc[0]
+    assert answer[-1].startswith(f"- The nearest below 5 times dense is **{ranking.name(usable)}**: ")
+
+
+def test_if_nothing_within_the_budget_is_usable_the_answer_names_the_best_nevertheless(every):
+    bad = every["packed_mb"] < 200
+    poor = every.assign(
+        times_dense=every["times_dense"].where(~bad, 6 * every["times_dense"]),
+        perplexity=every[PERPLEXITY].where(~bad, 6 * every[PERPLEXITY]),
+    )
+    answer = sentence(poor, Budget(packed_mb=200))
+    best = poor[bad].sort_values(PERPLEXITY).iloc[0]
+    start = "No variant of toy with at most 200 MB packed stays below 5 times the dense perplexity. The best of "
+    assert answer.startswith(f"{start}{(poor['packed_mb'] <= 200).sum()} is **{ranking.name(best)}**: ")
+    assert "The nearest below 5 times dense is **" in answer
+    broken = poor.assign(perplexity=poor[PERPLEXITY].where(~bad, 1e6), times_dense=poor["times_dense"].where(~bad, 5e4))
+    assert "times dense (diverged, no paired interval), " in sentence(broken, Budget(packed_mb=200))
 
 
 def test_the_answer_names_not_significant_differences_to_the_best(every):
     budget = Budget(packed_mb=200, times_dense=2)
-    found = ranked(every, budget, "packed_mb", PERPLEXITY)
+    found = found_in(every, budget)
     verdicts = ["worse alone, not after Holm", "worse", None]
     paired = pd.DataFrame(
         {"verdict": verdicts, "p_adjusted": [0.08, 0.001, None], "comparisons": 2.0, "unpaired_reason": "so"}
     )
     paired = paired.set_index(found["key"].iloc[1:4])
-    answer = ranking.answer(found, budget, PERPLEXITY, differences=paired)
-    tie = f"not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted)"
-    assert f"mean accuracy, {tie}); 3 others fit." in answer
-    shown = ranking.ranking(answers(found), budget, "packed_mb", [None] * 4, paired)["Compared with the first"]
-    assert shown.isna().iloc[0] and shown[1:].tolist() == [
+    answer = sentence(every, budget, tests=paired)
+    assert answer.endswith(f"It is not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted).")
+    shown = ranking.ranking(answers(found), budget, "packed_mb", PERPLEXITY, [None] * 4, paired)
+    assert pd.isna(shown["Compared with the first"].iloc[0])
+    assert shown["Compared with the first"][1:].tolist() == [
         "significant alone, not after Holm (2 comparisons), adjusted p 0.08",
         "worse, adjusted p 0.001",
         CANNOT,
     ]
 
 
-def test_fitting_variants_without_the_quality_are_counted(every):
+def test_variants_that_are_not_ranked_are_counted_with_the_reason(every):
     budget = Budget(packed_mb=200)
-    found = ranked(every[every["chain"] == "wanda@0.6"], budget, "packed_mb", ACCURACY)
-    answer = ranking.answer(found, budget, ACCURACY)
-    assert answer == "At most 200 MB packed: 1 variant fits, but mean accuracy not measured."
+    answer = sentence(every[every["chain"] == "wanda@0.6"], budget, ACCURACY)
+    start = "1 variant of toy with at most 200 MB packed fits, but none can be ranked."
+    assert answer == f"{start} 1 variant fits: mean accuracy not measured."
+    own = every.assign(own_grid=every["chain"] == "sparsegpt@0.5+lora")
+    assert "1 more variant only restores the grid of the model's own file." in sentence(own, budget)
+    assert "**SparseGPT + LoRA" not in sentence(own, budget)
+    lacking = int((every[ACCURACY].isna() & (every["packed_mb"] <= 200)).sum())
+    text = sentence(every, Budget(packed_mb=200, mean_accuracy=0.2), ACCURACY)
+    assert f"{lacking} more variants may fit: mean accuracy not measured." in text
+    some = every.assign(decode_ms=[30.0, 30.0, *[math.nan] * (len(every) - 2)])
+    assert f"{len(every) - 2} more variants may fit: latency not measured." in sentence(some, Budget(decode_ms=40))
 
 
 def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     budget = Budget(bits_per_weight=9)
-    rows = answers(ranked(measured, budget, "memory_mb", PERPLEXITY))
+    rows = answers(found_in(measured, budget, PERPLEXITY, tradeoff.MEMORY))
     footprints = [bundled.read_measured().results[key].footprint for key in rows["key"]]
-    shown = ranking.ranking(rows, budget, "memory_mb", footprints)
-    assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", "Listed as"} <= set(shown)
+    shown = ranking.ranking(rows, budget, "memory_mb", PERPLEXITY, footprints)
+    assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", ranking.ON_FRONT} <= set(shown)
     assert "Misses by" not in shown and PREFILL.title not in shown
-    assert list(shown["#"]) == list(range(1, len(rows) + 1))
+
+
+def test_the_table_is_sorted_by_quality_and_has_no_column_that_looks_like_a_rank(measured):
+    for quality, column, best_first in ((PERPLEXITY, "Times dense", True), (ACCURACY, "Mean accuracy (%)", False)):
+        rows = answers(found_in(measured, Budget(packed_mb=130), quality))
+        shown = ranking.ranking(rows, Budget(packed_mb=130), "packed_mb", quality, [None] * len(rows))
+        assert "#" not in shown and list(shown)[2] == column
+        known = shown[column].notna()
+        assert list(known) == sorted(known, reverse=True)  # unscored variants are last
+        scored = shown[known & (shown[ranking.ON_FRONT] != ranking.OWN_GRID)]
+        assert scored[column].is_monotonic_increasing if best_first else scored[column].is_monotonic_decreasing
+        marked_rows = set(shown.loc[shown[ranking.ON_FRONT] == "yes", "Chain"])
+        assert marked_rows == set(rows.loc[rows["front"], "chain"])
 
 
 def test_only_sparsity_patterns_have_hollow_markers():
