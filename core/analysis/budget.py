@@ -170,8 +170,8 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
         quality: PERPLEXITY or ACCURACY.
 
     Returns:
-        The rows with the columns of `fits`, `scored` (the quality is measured; diverged models count) and `front`
-        (`pareto` among the rows that fit).
+        The rows with the columns of `fits`, `scored` (the quality is measured), `ranked` (it is finite and no unchanged
+        checkpoint's; diverged models count) and `front` (`pareto` among the rows that fit).
     """
     found = fits(rows, budget)
     values = rows[quality].astype(float)
@@ -183,14 +183,15 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
         .sort_values(["tier", "excess", "loss", cost, "key"], na_position="last", kind="stable")
         .index
     )
-    found = pd.concat([rows, found.assign(scored=scored)], axis=1).loc[order]
+    finite = values.map(math.isfinite).astype(bool)
+    found = pd.concat([rows, found.assign(scored=scored, ranked=finite & ~own)], axis=1).loc[order]
     return found.assign(front=pareto(found[found["fits"]], cost, quality).reindex(order, fill_value=False))
 
 
 def winner(found: pd.DataFrame) -> pd.Series | None:
     """Return the best row of `ranked` within the budget; None if no row that could win fits."""
-    first = found.iloc[0] if len(found) else None
-    return None if first is None or not first["fits"] or not first["scored"] or first["own_grid"] else first
+    able = found[found["fits"] & found["ranked"]]
+    return None if able.empty else able.iloc[0]
 
 
 def answers(found: pd.DataFrame, nearest: int = 10) -> pd.DataFrame:

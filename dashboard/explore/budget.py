@@ -239,7 +239,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
     for column in (cost.column, quality.drawn):
         if lacking := found[column].isna().sum():
             caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
-    exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "undecided"])
+    exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"])
     return widgets.show_chart(
         CHART,
         partial(tradeoff.tradeoff, found, dense, cost, quality, query.budget),

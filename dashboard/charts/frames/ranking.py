@@ -128,7 +128,7 @@ def answer(
     if best is None:
         text = f"{_counted(len(fitting))} of {within} {'fits' if len(fitting) == 1 else 'fit'}, but none can be ranked."
         return " ".join([text, *_rest(found, quality, False)])
-    ranked = int((fitting["scored"] & ~fitting["own_grid"]).sum())
+    ranked = int(fitting["ranked"].sum())
     usable = fitting["times_dense"].lt(USABLE_TIMES_DENSE) & ~fitting["own_grid"]
     poor = not usable.any() and pd.notna(best["times_dense"])
     facts = ", ".join(_facts(best, budget, quality))
@@ -205,9 +205,13 @@ def _rest(found: pd.DataFrame, quality: str, named: bool) -> list[str]:
     if own:
         restores = "restores" if own == 1 else "restore"
         sentences.append(f"{_counted(own, named)} only {restores} the grid of the model's own file.")
-    if lacking := int((~fitting["scored"]).sum()):
-        fit = "fits" if lacking == 1 else "fit"
-        sentences.append(f"{_counted(lacking, named)} {fit}: {UNSCORED[quality]}.")
+    infinite = fitting["scored"] & ~fitting["ranked"] & ~fitting["own_grid"]
+    for count, why in (
+        (int(infinite.sum()), "perplexity diverged"),
+        (int((~fitting["scored"]).sum()), UNSCORED[quality]),
+    ):
+        if count:
+            sentences.append(f"{_counted(count, named)} {'fits' if count == 1 else 'fit'}: {why}.")
     unknown = found.loc[found["undecided"], "misses"].value_counts()
     return sentences + [f"{_counted(count, named)} may fit: {why}." for why, count in unknown.items()]
 

@@ -89,7 +89,7 @@ def test_fitting_variants_come_first_sorted_by_quality(rows, budget, quality):
     misses = list(found.loc[~found["fits"], "excess"].dropna())
     assert misses == sorted(misses) and all(miss > 0 for miss in misses)
     assert found.loc[~found["fits"], "excess"].isna().is_monotonic_increasing  # what is not known comes last
-    best, able = winner(found), [row for _, row in found.iterrows() if row["fits"] and row["scored"]]
+    best, able = winner(found), [row for _, row in found.iterrows() if row["fits"] and math.isfinite(row[quality])]
     assert (best is None) == (not able)
     assert best is None or loss(best, quality) == min(loss(row, quality) for row in able)
 
@@ -144,6 +144,7 @@ def test_diverged_models_are_sorted_by_their_perplexity_and_unscored_ones_are_la
     assert list(found["key"]) == ["04", "03", "01", "00", "02"] and list(answers(found)["key"]) == list(found["key"])
     assert list(found["front"]) == [True, False, False, False, False]
     assert winner(ranked(rows.iloc[:4], Budget(packed_mb=100), "packed_mb", PERPLEXITY))["key"] == "03"
+    assert winner(ranked(rows.iloc[[0, 2]], Budget(packed_mb=100), "packed_mb", PERPLEXITY)) is None
 
 
 def test_a_variant_is_undecided_if_only_unknown_quantities_keep_it_from_fitting():

@@ -1,4 +1,4 @@
-"""The trade-off on Explore: its ranking, compared with one computed from `results --csv`, and its links."""
+"""The trade-off on Explore: its list, compared with one computed from `results --csv`, its offers and its links."""
 
 import io
 from types import SimpleNamespace
@@ -12,12 +12,15 @@ from core.analysis.budget import DIVERGED
 from core.cli.app import main
 from core.notation.formatting import format_amount
 from core.request.stages import DEFAULT_MODEL
+from dashboard import data
 from dashboard.charts.elements.style import LIGHT
-from dashboard.explore import budget
+from dashboard.charts.frames import ranking
+from dashboard.charts.frames.paired import INTERVAL
+from dashboard.explore import budget, missing
 from dashboard.explore.details import POINT, open_point
 from dashboard.shared import widgets
 from tests.dashboard.opened import charts, open_app, read
-from tests.dashboard.synthetic import curve, result
+from tests.dashboard.synthetic import chained, curve, result
 
 SEVEN = {  # as the pruning papers take them
     "boolq": "acc",
@@ -61,7 +64,7 @@ def variants(fresh, capsys):
 def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     mb, times, accuracy, ms = (variants[name] for name in ("packed_mb", "times", "accuracy", "decode_ms"))
 
-    # A variant on the grid of its model's file measures no method, so it is last.
+    # A variant on the grid of its model's file measures no method, so it never wins.
     by_hand = variants[(mb <= 180) & (times <= 2)].sort_values(["own_grid", "value"])
     assert by_hand["own_grid"].iloc[-1] and not by_hand["own_grid"].iloc[0]
     by_page = open_tradeoff(limit_packed_mb=180, limit_times_dense=2)
@@ -69,9 +72,18 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
     first = by_hand.iloc[0]
     removed = format_amount(Amount.from_columns(first["ratio"], first["pattern"]))
-    best = f"**{first['series_label']}, {removed}** ({first['packed_mb']:.3g} MB packed, {first['times']:.3g} times"
-    assert f"At most 180 MB packed and 2 times dense: {best} dense" in read(by_page)
-    assert f"{len(by_hand) - 1} others fit" in read(by_page)
+    start = f"Of {len(by_hand) - 1} variants of {DEFAULT_MODEL} with at most 180 MB packed and 2 times dense, "
+    best = f"**{first['series_label']}, {removed}** has the lowest perplexity: {first['times']:.3f} times dense "
+    interval = f"(unadjusted 95 % [{first['perplexity_ratio_low']:.3f}, {first['perplexity_ratio_high']:.3f}])"
+    assert f"{start}{best}{interval}, {first['packed_mb']:.3g} MB packed" in read(by_page)
+    assert "1 more variant only restores the grid of the model's own file." in read(by_page)
+    shown = table(by_page)
+    assert list(shown["Times dense"])[:-1] == sorted(by_hand["times"][:-1])
+    assert list(shown[ranking.ON_FRONT] == ranking.OWN_GRID) == list(by_hand["own_grid"])
+    intervals = by_hand.set_index("chain")[["perplexity_ratio_low", "perplexity_ratio_high"]]
+    for chain, text in shown.set_index("Chain")[INTERVAL].items():
+        ends = intervals.loc[chain]
+        assert pd.isna(text) if pd.isna(ends.iloc[0]) else text.startswith(f"[{ends.iloc[0]:.2f}"), chain
 
     fitting = variants[(mb <= 230) & (accuracy >= 42)]
     by_hand = fitting.sort_values("accuracy", ascending=False)
@@ -81,18 +93,17 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     assert by_hand["chain"].iloc[0] == table(by_page)["Chain"].iloc[0]
     assert table(by_page)["Mean accuracy (%)"].iloc[0] == pytest.approx(by_hand["accuracy"].iloc[0])
     assert set(by_hand["chain"]) == set(table(by_page)["Chain"])
-    best = by_hand.groupby("family")["chain"].first()
-    listed = table(by_page).set_index("Chain")["Listed as"]
-    assert {family: listed[chain].endswith(f"best {family}") for family, chain in best.items()} == dict.fromkeys(
-        best.index, True
-    )
+    assert table(by_page)["Mean accuracy (%)"].is_monotonic_decreasing
 
     least = int(mb.min()) - 10
     over = pd.concat([mb / least - 1, times / 1.5 - 1], axis=1).max(axis=1)
-    by_hand = variants.assign(over=over).sort_values(["over", "own_grid", "value"]).head(10)
+    by_hand = variants.assign(over=over).sort_values(["own_grid", "over", "value"]).head(10)
     by_page = open_tradeoff(limit_packed_mb=least, limit_times_dense=1.5)
     assert list(by_hand["chain"]) == list(table(by_page)["Chain"])
-    assert f"No variant fits the budget: at most {least} MB packed and 1.5 times dense. Nearest:" in read(by_page)
+    assert (
+        f"No variant of {DEFAULT_MODEL} fits the budget: at most {least} MB packed and 1.5 times dense. Nearest:"
+        in read(by_page)
+    )
     first = by_hand.iloc[0]
     excess = f"{first['packed_mb'] - least:.3g} MB packed over ({100 * (first['packed_mb'] / least - 1):.2g} %)"
     assert table(by_page)["Misses by"].iloc[0].startswith(excess)
@@ -122,7 +133,7 @@ def test_the_page_has_the_pareto_front_computed_from_the_csv(variants):
             better = value
             by_hand.append(chain)
     shown = table(open_tradeoff())
-    assert set(by_hand) == set(shown.loc[shown["Listed as"].str.contains("front"), "Chain"])
+    assert set(by_hand) == set(shown.loc[shown[ranking.ON_FRONT] == "yes", "Chain"])
 
 
 def test_the_table_lists_checkpoint_sizes_by_precision(filled):
@@ -235,7 +246,8 @@ def test_without_dense_results_the_ratio_to_dense_is_unknown(store):
     app = open_tradeoff(limit_times_dense=2)
     assert set(table(app)["Misses by"]) == {"unknown ratio to dense"} and not app.exception
     app = open_tradeoff(limit_packed_mb=250)
-    assert "At most 250 MB packed: 2 variants fit, but perplexity diverged." in read(app)
+    start = "2 variants of smollm2-135m with at most 250 MB packed fit, but none can be ranked."
+    assert f"{start} 2 variants fit: perplexity diverged." in read(app)
     app = open_tradeoff(quality="Mean accuracy")
     assert "Not drawn: 2 (mean accuracy not measured)." in " ".join(one.value for one in app.caption)
     assert not app.exception
@@ -258,3 +270,52 @@ def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
     turn("Curve")
     assert app.multiselect(key="explore_methods").value == ["wanda"]
     assert app.selectbox(key="explore_x").value == "packed size" and not app.exception
+
+
+def test_the_budget_is_asked_first_and_answered_below(fresh):
+    app = open_tradeoff(limit_packed_mb=100)
+    fields = [field.key for field in app.number_input]
+    assert fields[0] == "explore_limit_packed_mb" and app.number_input[0].label == "I have (MB)"
+    assert f"variants of {DEFAULT_MODEL} with at most 100 MB packed, **" in read(app)
+    assert "#" not in table(app)
+    assert table(app)["Times dense"].is_monotonic_increasing
+
+
+def test_variants_without_the_accuracy_are_counted_listed_last_and_offered(filled):
+    app = open_tradeoff(quality="Mean accuracy", limit_packed_mb=200)
+    shown = table(app)
+    lacking = shown["Mean accuracy (%)"].isna()
+    assert lacking.any() and not lacking.all() and list(lacking) == sorted(lacking)
+    count = int(lacking.sum())
+    assert "mean accuracy not measured." in read(app)
+    titles = [box.label for box in app.expander]
+    assert any(title.endswith("not ranked: mean accuracy not measured") for title in titles)
+    assert "explore_run_unscored" not in {button.key for button in app.button}  # nothing is estimated before
+    app.session_state[missing.UNSCORED] = True
+    app.run()
+    assert len(app.multiselect(key="explore_unscored_mean_accuracy").options) == count
+    app.multiselect(key="explore_unscored_mean_accuracy").set_value([shown["Chain"].iloc[-1]]).run()
+    app.button(key="explore_run_unscored").click().run()
+    (job,) = data.queue().jobs()
+    known = data.frame(DEFAULT_MODEL)
+    assert job.spec.variant.key in set(known.loc[known["chain"] == shown["Chain"].iloc[-1], "key"])
+    assert {task.task for task in job.spec.tasks} == set(SEVEN) and not app.exception
+
+
+def test_variants_without_a_perplexity_on_the_text_are_listed_last_and_offered(filled):
+    filled.put(chained("wanda@0.45", 21.0, corpus="passages-calibration"))
+    app = open_tradeoff(text="BoolQ passages, 16 x 2048 tokens", limit_packed_mb=200)
+    shown = table(app)
+    assert shown["Chain"].iloc[-1] == "wanda@0.45" and pd.isna(shown["Perplexity"].iloc[-1])
+    assert "1 more variant fits: perplexity on this text not measured." in read(app)
+    app.session_state[missing.UNSCORED] = True
+    app.run()
+    app.button(key="explore_run_unscored").click().run()
+    (job,) = data.queue().jobs()
+    assert [text.corpus for text in job.spec.perplexity] == ["passages-eval"] and not job.spec.tasks
+
+
+def test_the_details_of_a_point_of_several_seeds_open(filled):
+    filled.put(result("wanda", 46.0, 0.5, seed=1))
+    app = open_tradeoff(point="wanda@0.5")
+    assert "Means of 2 seeds" in " ".join(one.value for one in app.caption) and not app.exception

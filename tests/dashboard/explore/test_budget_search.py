@@ -1,0 +1,199 @@
+"""The answer and the list of every budget, compared with a plain search over all bundled results."""
+
+import math
+import re
+from collections import defaultdict
+from statistics import fmean
+
+import pytest
+
+from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
+from core.analysis.differences import differences
+from core.store.bundled import read_measured
+from dashboard.charts.frames import choices, points, ranking
+from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
+from dashboard.charts.tradeoff import PACKED
+from dashboard.explore import budget
+from dashboard.sharing import SharedTable
+from tests.dashboard.bundled import bundled_rows
+
+COUNTED = ("packed_mb", "bits_per_weight", "parameters", "prefill_ms", "decode_ms", "memory_mb")
+TASKS = {
+    ("boolq", "acc"),
+    ("piqa", "acc"),
+    ("hellaswag", "acc_norm"),
+    ("winogrande", "acc"),
+    ("arc_easy", "acc"),
+    ("arc_challenge", "acc_norm"),
+    ("openbookqa", "acc_norm"),
+}
+STEPS = {  # limits of each kind
+    "packed_mb": [*range(60, 305, 5), 113.1, 1000],
+    "times_dense": [0.5, 0.9, *(1 + place / 10 for place in range(0, 41, 2)), 10, 50, 1000, 1e6],
+    "decode_ms": [1, 10, *range(20, 60, 4), 500],
+    "prefill_ms": [0.1, 1, 2, 3, 5, 50],
+    "memory_mb": [100, 500, 1000, 2000, 1e5],
+    "bits_per_weight": [1, 2, 2.5, 3, 3.5, 4, 4.13, 4.25, 4.5, 6, 8, 12, 16, 32],
+    "parameters": [1, 60, 80, 100, 120, 134, 134.6, 400],
+    ACCURACY: [0.2, 0.3, *(place / 100 for place in range(34, 48)), 0.6, 0.99],
+}
+PAIRS = [{"packed_mb": mb, "times_dense": times} for mb in (90, 115, 150, 220, 290) for times in (1.01, 1.2, 2, 4, 8)]
+PAIRS += [{"packed_mb": mb, ACCURACY: share} for mb in (100, 120, 180, 250) for share in (0.36, 0.41, 0.45)]
+BUDGETS = [{}, *({kind: step} for kind, steps in STEPS.items() for step in steps), *PAIRS]
+MODELS = {"smollm2-135m": ("wikitext2", 2048, 16, 500), "gemma3-270m": ("wikitext2", 2048, 8, 200)}
+
+
+def searched(model):
+    """Return every bundled variant of a model, as a mean over its seeds, in plain Python."""
+    corpus, window, windows, documents = MODELS[model]
+    seeds, of_point = defaultdict(lambda: {"times": [], "tasks": {}, "own": False}), defaultdict(dict)
+    dense = None
+    for row in bundled_rows(model).to_dict("records"):
+        if row["origin"] != "measured":
+            continue
+        one = seeds[row["key"]]
+        one |= {name: row[name] for name in COUNTED} | {"chain": row["chain"], "own": bool(row["own_grid"])}
+        one["name"] = row["series_label"]
+        texts = [row[name] if isinstance(row[name], str) else None for name in ("calibration", "train")]
+        of_point[row["series_label"], row["chain"], *texts][row["key"]] = one
+        read = row["metric"], row["dataset"], row["window"], row["windows"], row["spread_windows"]
+        if read == ("perplexity", corpus, window, windows, False):
+            one["perplexity"] = row["value"]
+            dense = row["value"] if row["chain"] == "dense" else dense
+        zero_shot = row["limit"] == documents and not row["prompts"] and row["fewshot"] == 0
+        if zero_shot and row["scoring"] == "float32" and (row["dataset"], row["metric"]) in TASKS:
+            one["tasks"][row["dataset"]] = row["value"]
+    found = []
+    for of_seed in of_point.values():
+        measured = [one for one in of_seed.values() if "perplexity" in one]
+        some = measured or [*of_seed.values()]
+        if not measured and some[0]["chain"] == "dense":
+            continue
+        variant = {name: fmean(one[name] for one in some) for name in COUNTED}
+        values = [one["perplexity"] for one in measured]
+        variant["times_dense"] = fmean(values) / dense if values else math.nan
+        means = [fmean(one["tasks"].values()) for one in some if len(one["tasks"]) == len(TASKS)]
+        variant[ACCURACY] = fmean(means) if means else math.nan
+        found.append(variant | {name: some[0][name] for name in ("chain", "name", "own")})
+    return found
+
+
+@pytest.fixture(scope="module")
+def variants():
+    return {model: searched(model) for model in MODELS}
+
+
+def excess(variant, limits):
+    """Return the largest excess as a share of its limit: 0 within the budget, NaN if a quantity is unknown."""
+    over = [
+        (limit - variant[kind]) / limit if kind == ACCURACY else variant[kind] / limit - 1
+        for kind, limit in limits.items()
+    ]
+    return math.nan if any(map(math.isnan, over)) else max([0.0, *over])
+
+
+def worse(variant, quality):
+    """Return a number that is lower for a better variant."""
+    return variant["times_dense"] if quality == PERPLEXITY else -variant[ACCURACY]
+
+
+@pytest.mark.parametrize(("model", "quality"), [(model, of) for model in MODELS for of in (PERPLEXITY, ACCURACY)])
+def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, variants, fresh):
+    rows = SharedTable(bundled_rows(model))
+    corpus, window, windows, documents = MODELS[model]
+    text = choices.texts(rows)[choices.text_name(corpus, window, windows)]
+    measured, scored = choices.on_text(rows, *text), of_documents(rows)[documents, "float32"]
+    every = SharedTable(candidates(measured, scored, (), without_perplexity(rows, measured)))
+    dense, numbers = SharedTable(every[points.is_dense(every)]), scored if quality == ACCURACY else measured
+    assert len(every) == len(variants[model])
+    for limits in BUDGETS:
+        asked = budget.BudgetQuery(quality, PACKED, Budget(**limits))
+        found = budget.rank(every, dense, SharedTable(numbers), asked)
+        answer = ranking.answer(found, asked.budget, quality, model)
+        listed = ranking.ranking(answers(found), asked.budget, "packed_mb", quality, [None] * len(answers(found)))
+        fitting = [one for one in variants[model] if excess(one, limits) <= 1e-9]
+        able = [one for one in fitting if not one["own"] and math.isfinite(worse(one, quality))]
+        if not fitting:
+            check_nearest(answer, listed, limits, variants[model], quality, model)
+            continue
+        assert sorted(listed["Chain"]) == sorted(one["chain"] for one in fitting), limits
+        check_order(listed, fitting, able, quality)
+        if not able:
+            assert "but none can be ranked." in answer and "**" not in answer, limits
+            continue
+        best = min(able, key=lambda one: (worse(one, quality), one["packed_mb"]))
+        name = re.search(r"\*\*(.+?)\*\*", answer)[1]
+        assert name.startswith(best["name"]) and listed["Chain"].iloc[0] == best["chain"], limits
+        assert winner(found)["chain"] == best["chain"]
+        check_sentence(answer, best, fitting, able, quality)
+
+
+def check_nearest(answer, listed, limits, every, quality, model):
+    assert answer.startswith(f"No variant of {model} fits the budget: "), limits
+    known = [one for one in every if not math.isnan(excess(one, limits))]
+    if not known:
+        return
+    order = sorted(known, key=lambda one: (one["own"], excess(one, limits)))
+    wanted = [excess(one, limits) for one in order[:10]]
+    of_chain = {}
+    for one in known:
+        of_chain.setdefault(one["chain"], []).append(excess(one, limits))
+    shown = [min(of_chain[chain]) for chain in listed["Chain"][: len(wanted)]]
+    assert shown == pytest.approx(wanted), limits
+    assert not order[0]["own"] and f"- **{listed['Method'].iloc[0]}" in answer.split("\n")[1], limits
+
+
+def check_order(listed, fitting, able, quality):
+    """The list is sorted by the quality; then come unchanged checkpoints and last unscored variants."""
+    column, times = ("Times dense", 1) if quality == PERPLEXITY else ("Mean accuracy (%)", -100)
+    best_first = sorted(worse(one, quality) for one in able)
+    assert [value / times for value in listed[column][: len(able)]] == pytest.approx(best_first)
+    own = [one for one in fitting if one["own"] and math.isfinite(worse(one, quality))]
+    marked = listed[ranking.ON_FRONT] == ranking.OWN_GRID
+    assert list(marked[len(able) : len(able) + len(own)]) == [True] * len(own)
+    assert listed[column][len(able) + len(own) :].isna().all()
+
+
+def check_sentence(answer, best, fitting, able, quality):
+    """The sentence states size, multiple and interval of the best, and whether it is usable."""
+    poor = all(not one["times_dense"] < 5 for one in fitting if not one["own"])
+    assert answer.startswith("No variant of ") == (poor and not math.isnan(best["times_dense"]))
+    counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked variant)", answer)
+    assert int(counted[1] or counted[2] or 1) == len(able)
+    facts = answer.split("**")[2].partition(": ")[2]
+    if not math.isnan(best["times_dense"]):
+        multiple = float(re.search(r"([\d.,e]+) times dense", facts)[1].replace(",", ""))
+        assert multiple == pytest.approx(best["times_dense"], rel=0.06 if multiple > 1e4 else 0.006)
+    size = float(re.search(r"([\d.,]+) MB packed", facts)[1])
+    assert size == pytest.approx(best["packed_mb"], rel=0.006)
+    if quality == ACCURACY:
+        share = float(re.search(r"([\d.]+) %", facts)[1])
+        assert share == pytest.approx(100 * best[ACCURACY], abs=0.06)
+    lacking = sum(math.isnan(worse(one, quality)) for one in fitting)
+    found = re.search(r"(\d+) more variants? fits?: ", answer)
+    assert int(found[1] if found else 0) == lacking
+
+
+@pytest.mark.parametrize("most", [60, 75, 90, 110, 130, 200])
+def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most, variants, fresh):
+    able = [one for one in variants["smollm2-135m"] if one["packed_mb"] <= most and not one["own"]]
+    able = [one for one in able if math.isfinite(one["times_dense"])]
+    rows = SharedTable(bundled_rows())
+    text = choices.texts(rows)[choices.text_name("wikitext2", 2048, 16)]
+    measured = choices.on_text(rows, *text)
+    every = SharedTable(candidates(measured, of_documents(rows)[500, "float32"]))
+    query = budget.BudgetQuery(PERPLEXITY, PACKED, Budget(packed_mb=most))
+    found = budget.rank(every, SharedTable(every[points.is_dense(every)]), measured, query)
+    answer = ranking.answer(found, query.budget, PERPLEXITY, "smollm2-135m")
+    if not able:
+        assert "fits the budget" in answer
+        return
+    best = min(able, key=lambda one: one["times_dense"])
+    stored = {one.variant.key: one for one in read_measured().results.values() if one.variant.model == "smollm2-135m"}
+    (key,) = set(measured.loc[measured["chain"] == best["chain"], "key"])
+    (dense,) = set(measured.loc[points.is_dense(measured), "key"])
+    pairs = differences([stored[key]], stored[dense], fresh.samples)
+    (pair,) = pairs[pairs["protocol_id"] == text[1]].to_dict("records")
+    low, high = (float(end.replace(",", "")) for end in re.search(r"95 % \[(.+?), (.+?)\]", answer).groups())
+    assert (low, high) == pytest.approx((pair["ratio_low"], pair["ratio_high"]), rel=0.02)
+    assert low <= best["times_dense"] <= high
