@@ -125,7 +125,8 @@ def tradeoff(
     up = _heights(pd.concat([rows, dense]), quality, limit[1])
     rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
     others = rows[~rows["key"].isin(dense["key"])]
-    named = others[others["front"]] if rows["fits"].any() else others.head(NEAREST)
+    first = others["key"] == (None if best is None else best["key"])
+    named = others[others["front"] | first] if rows["fits"].any() else others.head(NEAREST)
     plot = Plot(drawing, _across(rows, dense, named, limit[0]), (up.low, up.high), log=quality.lower)
     if up.high > up.top:
         _draw_band(drawing, plot.across, up, theme)
@@ -134,9 +135,12 @@ def tradeoff(
     _draw_fitting(drawing, others[others["fits"]], theme)
     if best is not None:
         _draw_ring(drawing, rows[rows["key"] == best["key"]], theme)
+    texts = dict(zip(named["key"], _names(named), strict=True))
+    shown = others[others["x"].between(*plot.across)].assign(text=others["key"].map(texts))
+    _name(plot, shown, shown["key"].isin(named["key"].iloc[:1]), quality, steps, theme, first=True)
     _draw_limits(plot, limit, _limit_words(budget, cost, quality), up, theme)
     _draw_dense(plot, dense, quality, limit[0], theme)
-    _name(plot, named, others.drop(named.index), quality, steps, theme)
+    _name(plot, shown, shown["key"].isin(named["key"].iloc[1:]), quality, steps, theme)
     drawing.lay_out(xaxis={"range": plot.across}, yaxis={"range": plot.up})
     if quality.lower:
         _multiples_axis(drawing, up)
@@ -337,7 +341,8 @@ def _draw_limits(
     most, best = limit
     if most is not None:
         plot.line((most, most), plot.up, style, "limits")
-        plot.write_where_free((most, up.top), texts[0], theme.text, "limits")
+        if not plot.write_where_free((most, up.top), texts[0], theme.text, "limits"):
+            plot.write_where_free((most, up.low), texts[0], theme.text, "limits")
     if best is not None:
         plot.line(plot.across, (best, best), style, "limits")
         plot.write((plot.across[1], best), texts[1], "bottom left", theme.text, "limits")
@@ -363,27 +368,34 @@ def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, limit: float 
 
 
 def _name(
-    plot: Plot, named: pd.DataFrame, rest: pd.DataFrame, quality: Quality, front: list[labels.Place], theme: Theme
+    plot: Plot,
+    rows: pd.DataFrame,
+    chosen: pd.Series,
+    quality: Quality,
+    front: list[labels.Place],
+    theme: Theme,
+    first: bool = False,
 ) -> None:
-    """Name points off the front and other points, the first one in any case; another one needs room."""
-    there = named["x"].between(*plot.across)
-    named, texts = named[there], [[text] for text, seen in zip(_names(named), there, strict=True) if seen]
+    """Write the `text` of the chosen points off the front and other points.
+
+    A point without room has no name; that of the `first` one may cover other points.
+    """
+    named, rest = rows[chosen], rows[~chosen]
     mine, others, grey = (
         plot.places(part["x"], part["height"]) for part in (named, rest[rest["fits"]], rest[~rest["fits"]])
     )
     bars = [
         place
-        for row in named[named["lies"]].dropna(subset=["low", "high"]).to_dict("records")
+        for row in rows[rows["front"] & rows["lies"]].dropna(subset=["low", "high"]).to_dict("records")
         for place in labels.along(np.array([plot.place(row["x"], row[end]) for end in ("low", "high")]))
     ]
-    sides, lesser = SIDES[quality.lower], [*grey, *plot.lines, *bars]
-    found = labels.named(mine[:1], texts[:1], [*mine[1:], *others, *front], sides, plot.texts, lesser)
-    taken = [*plot.texts, *(labels.label_of(mine[0], *first) for first in found if first[0])]
-    unnamed = [*others, *grey, *mine[:1]]
-    found += labels.named(mine[1:], texts[1:], [*others, *front], sides, taken, lesser, unnamed)
+    unnamed = [] if first else [*others, *grey]
+    lesser = [*grey, *plot.lines, *bars]
+    names = [[text] for text in named["text"]]
+    found = labels.named(mine, names, [*others, *front], SIDES[quality.lower], plot.texts, lesser, unnamed)
     for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):
         if text:
-            color = family_look(row["family"], theme).color if row["fits"] else theme.muted
+            color = theme.text if row["fits"] else theme.muted
             plot.write((row["x"], row["height"]), text, side, color, "names")
 
 

@@ -14,13 +14,13 @@ from core.notation.formatting import format_amount, label
 from core.specs import DTYPES, EXTERNAL, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.frames import missing, naming, ranking
+from dashboard.charts.frames import missing, ranking
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.sharing import shared
 
 OPEN, UNSCORED = "explore_missing", "explore_unscored"  # keys of the expanders
-PRESELECTED = 10  # variants to measure, at most
+PRESELECTED = 5  # variants to measure, at most
 
 
 def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown: Sequence[str]) -> None:
@@ -74,11 +74,11 @@ def _choose(series: str, chains: Sequence[str]) -> list[str]:
 
 
 def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
-    """Offer to measure the quality of variants that fit, or may fit, without it.
+    """Offer to measure the quality of variants that fit without it, or that may fit once it is known.
 
     `found` are rows of `core.analysis.budget.ranked`. Variants without training are preselected, which takes less time.
     """
-    lacking = _lacking(found)
+    lacking = _lacking(found, quality)
     if lacking.empty:
         return
     count = f"{len(lacking)} variants are" if len(lacking) > 1 else "One variant is"
@@ -86,28 +86,34 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
     if not box.open:  # an estimate reads all results
         return
     with box:
-        names = list(naming.addresses(lacking).values())
-        quick = [name for name, chain in zip(names, lacking["chain"], strict=True) if missing.is_training_free(chain)]
-        chosen_names = st.multiselect(
+        names = {row["key"]: ranking.name(row) for _, row in lacking.iterrows()}
+        quick = lacking.loc[lacking["chain"].map(missing.is_training_free).astype(bool), "key"]
+        keys = st.multiselect(
             "Variants to measure",
-            names,
-            default=quick[:PRESELECTED],
+            list(names),
+            default=list(quick[:PRESELECTED]),
+            format_func=names.__getitem__,
             key=f"{UNSCORED}_{quality}",
             help="A variant whose model is not cached is compressed again first.",
         )
-        if not chosen_names:
+        if not keys:
             st.caption("Choose the variants to measure.")
             return
         with st.spinner("Estimating ..."):
-            offer = _of_variants(chosen, lacking[[name in chosen_names for name in names]], quality)
-        button = "Measure these {} variants" if len(chosen_names) > 1 else "Measure this variant"
+            offer = _of_variants(chosen, lacking[lacking["key"].isin(keys)], quality)
+        button = "Measure these {} variants" if len(keys) > 1 else "Measure this variant"
         offers.show_offer("explore_run_unscored", offer, button)
 
 
 @shared
-def _lacking(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the variants that fit, or may fit, without the quality; this machine cannot compute external ones."""
-    return found[(found["fits"] | found["undecided"]) & ~found["scored"] & ~found["method"].isin(EXTERNAL)]
+def _lacking(found: pd.DataFrame, quality: str) -> pd.DataFrame:
+    """Return the variants that lack the quality alone, those with the lowest perplexity first.
+
+    This machine cannot compute external variants.
+    """
+    only = found["fits"] | (found["undecided"] & (found["misses"] == ranking.LACKING[quality]))
+    lacking = found[only & ~found["scored"] & ~found["method"].isin(EXTERNAL)]
+    return lacking.sort_values("times_dense", kind="stable")
 
 
 def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: str) -> offers.MissingRuns:

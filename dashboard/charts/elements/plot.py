@@ -61,8 +61,9 @@ class Plot:
             hoverinfo="skip",
         )
 
-    def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> None:
-        """Write a text at a free corner of a point, inside the plot; without one, write nothing."""
+    def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> bool:
+        """Write a text at a free corner of a point, inside the plot; return whether there is one."""
         ((text, side),) = labels.named([self.place(*at)], [[text]], [], CORNERS, self.texts)
         if text:
             self.write(at, text, side, color, group)
+        return bool(text)

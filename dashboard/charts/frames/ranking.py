@@ -60,8 +60,9 @@ FORMATS = {
     DECODE.title: "%.2f",
     MEMORY.title: "%.0f",
 }
-WIDTHS = {"Method": 250, INTERVAL: 120, ON_FRONT: 105, "Misses by": 330, "Compared with the first": 290}
+WIDTHS = {"Method": 210, INTERVAL: 120, ON_FRONT: 105, "Misses by": 330, "Compared with the first": 290}
 UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
+LACKING = {PERPLEXITY: LIMITS["times_dense"].missing, ACCURACY: LIMITS[ACCURACY].missing}  # misses of unscored variants
 BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
 
 
@@ -134,7 +135,7 @@ def answer(
     facts = ", ".join(_facts(best, budget, quality))
     if poor:
         text = f"No variant of {within} stays below {USABLE_TIMES_DENSE:g} times the dense perplexity. "
-        text += f"The best of {ranked} is **{shown(name(best))}**: {facts}."
+        text += f"The {f'best of {ranked}' if ranked > 1 else 'only ranked one'} is **{shown(name(best))}**: {facts}."
     elif ranked == 1:
         text = f"**{shown(name(best))}** is the only ranked variant of {within}: {facts}."
     else:

@@ -158,7 +158,7 @@ def check_sentence(answer, best, fitting, able, quality):
     """The sentence states size, multiple and interval of the best, and whether it is usable."""
     poor = all(not one["times_dense"] < 5 for one in fitting if not one["own"])
     assert answer.startswith("No variant of ") == (poor and not math.isnan(best["times_dense"]))
-    counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked variant)", answer)
+    counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked)", answer)
     assert int(counted[1] or counted[2] or 1) == len(able)
     facts = answer.split("**")[2].partition(": ")[2]
     if not math.isnan(best["times_dense"]):
