@@ -103,7 +103,7 @@ def tradeoff(
 
     Variants outside the budget are grey. Lines show the Pareto front within the budget and, dotted, that of all
     variants. The points of the front are named where there is room, the best one first; it has a ring. If no variant
-    fits, the nearest misses are named. Labelled lines show the limits.
+    fits, the nearest misses are named, also the nearest one on the axis. Labelled lines show the limits.
 
     Args:
         rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`, with the columns of
@@ -126,7 +126,7 @@ def tradeoff(
     rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
     others = rows[~rows["key"].isin(dense["key"])]
     first = others["key"] == (None if best is None else best["key"])
-    named = others[others["front"] | first] if rows["fits"].any() else others.head(NEAREST)
+    named = others[others["front"] | first] if rows["fits"].any() else _nearest(others)
     plot = Plot(drawing, _across(rows, dense, named, limit[0]), (up.low, up.high), log=quality.lower)
     if up.high > up.top:
         _draw_band(drawing, plot.across, up, theme)
@@ -145,6 +145,11 @@ def tradeoff(
     if quality.lower:
         _multiples_axis(drawing, up)
     return drawing.figure()
+
+
+def _nearest(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the nearest misses, and the nearest on the axis, in the order of `ranked`."""
+    return pd.concat([rows.head(NEAREST), rows[rows["lies"]].head(1)]).drop_duplicates("key")
 
 
 def _multiples_axis(drawing: Drawing, up: Heights) -> None:

@@ -41,6 +41,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND
+from dashboard.shared.glossary import terms
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import COST, Chosen, Documents
 from dashboard.sharing import shared
@@ -58,7 +59,7 @@ COSTS = dict(
     )
 )
 COMPARED = 20  # variants within the budget that are tested against the best
-PAIRED = 200  # variants within the budget with intervals, besides the front; each reads the stored answers
+PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers
 SIDE = 500  # minimum width in px of the list and the chart in a row
 NO_TEXT = "no text"  # filter value of variants without calibration data
 LEAST, MOST = 0.001, 1e9  # range of a limit
@@ -325,7 +326,8 @@ def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.Da
     table, keys = _rows(found, query, tests)
     fit = found["fits"].any()
     title = "Variants within the budget" if limits(query.budget) else "All variants"
-    st.header(title if fit else "Nearest variants outside the budget", anchor=False)
+    explained = terms(("Pareto front", "packed size", "paired difference", "not significant"))
+    st.header(title if fit else "Nearest variants outside the budget", anchor=False, help=explained)
     by = "perplexity" if query.quality == PERPLEXITY else "mean accuracy"
     caption = f"{chosen.model}, the best {by} first; select a row to open its details."
     if fit:
