@@ -237,9 +237,10 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
     caption += " the bits of the grid."
     if (most := limits(query.budget).get(cost.column)) is not None:
         caption += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
-    for column in (cost.column, quality.drawn):
+    unscored = LIMITS[quality.drawn].missing if dense.empty else ranking.UNSCORED[query.quality]
+    for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
         if lacking := found[column].isna().sum():
-            caption += f" Not drawn: {lacking} ({LIMITS[column].missing})."
+            caption += f" Not drawn: {lacking} ({why})."
     exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"])
     return widgets.show_chart(
         CHART,
@@ -325,11 +326,12 @@ def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -
 def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> Item:
     table, keys = _rows(found, query, tests)
     fit = found["fits"].any()
-    title = "Variants within the budget" if limits(query.budget) else "All variants"
+    within = "Variants within the budget" if limits(query.budget) else "All variants"
     explained = terms(("Pareto front", "packed size", "paired difference", "not significant"))
-    st.header(title if fit else "Nearest variants outside the budget", anchor=False, help=explained)
+    title = within if fit else "Nearest variants outside the budget"
+    st.header(title, anchor=False, help=f"Select a row to open its details.\n\n{explained}")
     by = "perplexity" if query.quality == PERPLEXITY else "mean accuracy"
-    caption = f"{chosen.model}, the best {by} first; select a row to open its details."
+    caption = f"{chosen.model}, the best {by} first."
     if fit:
         caption += f" {ranking.ON_FRONT}: no other listed variant is as good at the same or lower"
         caption += f" {query.cost.title.partition(' (')[0].lower()}. Variants that only restore the grid of the model's"

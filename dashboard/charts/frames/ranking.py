@@ -60,7 +60,7 @@ FORMATS = {
     DECODE.title: "%.2f",
     MEMORY.title: "%.0f",
 }
-WIDTHS = {"Method": 210, INTERVAL: 120, ON_FRONT: 105, "Misses by": 330, "Compared with the first": 290}
+WIDTHS = {"Method": 210, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, "Compared with the first": 290}
 UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
 LACKING = {PERPLEXITY: LIMITS["times_dense"].missing, ACCURACY: LIMITS[ACCURACY].missing}  # misses of unscored variants
 BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
