@@ -46,6 +46,11 @@ LINKS = [
     ("", "explore_mode=Trade-off&explore_limit_packed_mb=180"),
     (
         "",
+        "explore_mode=Trade-off&explore_quality=Mean+accuracy&explore_cost=decode+latency&explore_limit_decode_ms=40"
+        "&explore_limit_times_dense=2.5&explore_limit_mean_accuracy=35&explore_limit_memory_mb=2000",
+    ),
+    (
+        "",
         "explore_methods=Magnitude&explore_methods=Wanda&explore_methods=SparseGPT&explore_series=Magnitude"
         "&explore_series=Wanda&explore_series=Wanda+%28allocation+owl%29"
         "&explore_series=Wanda+%28allocation+sensitivity%29&explore_series=SparseGPT+%28allocation+owl%29"
