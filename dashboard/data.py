@@ -178,13 +178,15 @@ def _rows(url: URL, stamp: Hashable, metric: str, datasets: tuple[str, ...]) -> 
 
 
 def paired(
-    seeds: Sequence[tuple[str, ...]], reference: str | None, numbers: Sequence[Number] | None = None
+    seeds: Sequence[tuple[str, ...]],
+    reference: str | tuple[str, ...] | None,
+    numbers: Sequence[Number] | None = None,
 ) -> pd.DataFrame:
     """Return the paired differences (`core.analysis.differences`) of variants to a reference.
 
     Args:
         seeds: Keys of each variant by seed; the rows have the first one (`over_seeds`).
-        reference: Key of the reference; without one the table is empty.
+        reference: Key of the reference, or its keys by seed; without one the table is empty.
         numbers: Metrics to compare; None compares all that both have.
 
     Returns:
@@ -192,6 +194,7 @@ def paired(
     """
     if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
+    reference = (reference,) if isinstance(reference, str) else reference
     known = _pairs(store().url, stamp(), reference, None if numbers is None else tuple(numbers))
     if lacking := [keys for keys in seeds if keys not in known]:
         known |= _paired(lacking, reference, numbers)
@@ -200,23 +203,23 @@ def paired(
 
 @st.cache_resource(max_entries=64, show_spinner=False)  # an exported table has one reference per column
 def _pairs(
-    url: URL, stamp: Hashable, reference: str, numbers: tuple[Number, ...] | None
+    url: URL, stamp: Hashable, reference: tuple[str, ...], numbers: tuple[Number, ...] | None
 ) -> dict[tuple[str, ...], list[TableRow]]:
     """Return the cache of `paired`: rows by the variant's keys."""
     return {}
 
 
 def _paired(
-    seeds: Sequence[tuple[str, ...]], reference: str, numbers: Sequence[Number] | None
+    seeds: Sequence[tuple[str, ...]], reference: tuple[str, ...], numbers: Sequence[Number] | None
 ) -> dict[tuple[str, ...], list[TableRow]]:
-    there = results([reference, *(key for keys in seeds for key in keys)])
+    there = results([*reference, *(key for keys in seeds for key in keys)])
     rows: dict[tuple[str, ...], list[TableRow]] = {keys: [] for keys in seeds}
-    if reference not in there:
+    if not there.keys() >= set(reference):
         return rows
     seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # the rest was deleted since; the next run shows that
-    groups = [[_only(there[key], numbers) for key in keys] for keys in seeds]
-    samples = over_seeds(groups, store().samples)
-    rows_found = differences([group[0] for group in groups], _only(there[reference], numbers), samples)
+    first, *groups = [[_only(there[key], numbers) for key in keys] for keys in (reference, *seeds)]
+    samples = over_seeds([first, *groups], store().samples)
+    rows_found = differences([group[0] for group in groups], first[0], samples)
     of_first = {keys[0]: keys for keys in seeds}
     for row in rows_found.to_dict("records"):
         rows[of_first[row["key"]]].append(row)

@@ -30,6 +30,8 @@ BAND, LEVEL = 0.09, 0.06  # shares of the plot's height: the band of diverged po
 ASIDE = 0.018  # share of the plot's width, from an arrow to its points, so that their bars do not hide it
 ARROW_GAP = 0.01  # share of the plot's width, from one arrow to the next
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
+THIN = 0.012  # share of the plot's width: the mark of the chosen amount, if all its points are at one place
+RING = 18  # px
 AFTER = 12  # px from the end of the plot to a label
 
 
@@ -40,6 +42,8 @@ def perplexity_curve(
     theme: Theme,
     corpus: str,
     bright: Collection[str] | None = None,
+    at: str | None = None,
+    winners: Collection[str] = (),
 ) -> go.Figure:
     """Draw perplexity (log) against an axis: lines through ratios or bits, hollow markers for N:M amounts.
 
@@ -52,6 +56,8 @@ def perplexity_curve(
         theme: Colours.
         corpus: Corpus of the perplexities.
         bright: Highlighted series; the others are thin and grey, and only hover texts name them. None: all.
+        at: Amount to mark, an `amount_label`: a line at its place, or a band over its highlighted points.
+        winners: Keys of points with a ring around them.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
@@ -77,7 +83,8 @@ def perplexity_curve(
     if share:
         _band(drawing, top, high, span, theme)
     of_series = _by_series(named)
-    styles = looks({series: (rows[0]["parts"], rows[0]["series_chain"]) for series, rows in of_series.items()}, theme)
+    styles = styles_of(points, theme)
+    _mark_amount(drawing, named[named["amount_label"] == at], axis, theme, span, (low, high))
     for series, rows in _by_series(behind).items():
         _draw_series(drawing, series, rows, look(rows[0]["parts"], theme), axis, theme, cap, place, quiet=True)
     for series, rows in of_series.items():
@@ -85,6 +92,7 @@ def perplexity_curve(
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, like the series' entries
         mark = marks.marker(SeriesStyle(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} sparsity", f"pattern {pattern}", "markers", mark)
+    _ring(drawing, named[named["key"].isin(winners)], axis, theme, cap, place)
     _draw_dense(drawing, dense, axis, theme, span)
     _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
     at_marks = labels.place_labels(named[named["value"] <= cap], axis.column, span, (low, high))
@@ -149,6 +157,63 @@ def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], 
         line={"width": 0},
         hoverinfo="skip",
     )
+
+
+def styles_of(points: pd.DataFrame, theme: Theme) -> dict[str, SeriesStyle]:
+    """Return the style of each series on this chart; it stays the same whichever series are highlighted."""
+    there = points.drop_duplicates("series_label")[["series_label", "parts", "series_chain"]]
+    return looks({series: (parts, chain) for series, parts, chain in there.itertuples(index=False)}, theme)
+
+
+def _mark_amount(
+    drawing: Drawing,
+    points: pd.DataFrame,
+    axis: Axis,
+    theme: Theme,
+    span: tuple[float, float],
+    height: tuple[float, float],
+) -> None:
+    """Mark an amount, that of the points, by a line or a band over the whole height, with its name at the top."""
+    if points.empty:
+        return
+    ends = points[axis.column].min(), points[axis.column].max()
+    half = THIN * (span[1] - span[0]) / 2
+    left, right = min(ends[0], sum(ends) / 2 - half), max(ends[1], sum(ends) / 2 + half)
+    drawing.scatter(
+        x=[left, right, right, left],
+        y=[height[0], height[0], height[1], height[1]],
+        fill="toself",
+        fillcolor=theme.chosen,
+        mode="lines",
+        line={"width": 0},
+        meta=SCREEN,
+        hoverinfo="skip",
+    )
+    drawing.scatter(
+        x=[sum(ends) / 2],
+        y=[height[1]],
+        mode="markers+text",
+        marker=marks.UNSEEN,
+        text=[f"<b>{points['amount_label'].iloc[0]}</b>"],
+        textposition="top center",
+        textfont={"size": 12, "color": theme.text},
+        cliponaxis=False,
+        meta=SCREEN,
+        hoverinfo="skip",
+    )
+
+
+def _ring(drawing: Drawing, points: pd.DataFrame, axis: Axis, theme: Theme, cap: float, place: float) -> None:
+    """Draw a ring around each point."""
+    if len(points):
+        drawing.scatter(
+            x=points[axis.column],
+            y=points["value"].where(points["value"] <= cap, place),
+            mode="markers",
+            marker={"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}},
+            meta=SCREEN,
+            hoverinfo="skip",
+        )
 
 
 def _draw_series(

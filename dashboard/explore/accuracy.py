@@ -125,7 +125,7 @@ def _of_tasks(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) -> Item:
     """Show the chosen chart; it shows accuracies if no variant has a paired difference."""
     both, drawn, lines, unpaired, reasons = compared
-    there = list(dict.fromkeys(both["task"]))
+    there = list(dict.fromkeys(both.loc[~points.is_dense(both), "task"]))
     explained = terms(
         ("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant", "significant alone")
     )
@@ -136,14 +136,14 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
             title = st.segmented_control(
                 "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", help=explained, **BOUND
             )
-        difference = False
-        if len(drawn):
+        tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
+        difference, paired_here = False, len(_of_tasks(drawn, tasks)) > 0
+        if paired_here:
             choices = (DIFFERENCE, ACCURACY)
             chosen_as = st.segmented_control(
                 "Shown as", choices, default=DIFFERENCE, required=True, key="explore_as", **BOUND
             )
             difference = chosen_as == DIFFERENCE
-    tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
     rows = _rows(compared, shown, difference)
     caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.data_caption}"
     caption += _explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any()))
@@ -154,9 +154,9 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         paired.exported(rows, difference),
         file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
         pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
-        alt=_finding(drawn if difference else rows, tasks[-1], at, difference),
+        alt=_finding(rows, tasks[-1], at, difference),
     )
-    if not len(drawn):
+    if not paired_here:
         st.caption(f"Differences to dense are unavailable: {reasons}.")
     elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")

@@ -10,7 +10,9 @@ from core.analysis.differences import adjust_together
 from core.analysis.few import few_words
 from core.data.texts import called
 from dashboard.charts import curve
+from dashboard.charts.elements.figures import Axis
 from dashboard.charts.frames import paired, points
+from dashboard.charts.frames.answer import Best
 from dashboard.charts.frames.comparison import comparison
 from dashboard.explore.accuracy import Scored, score
 from dashboard.explore.compare import differences_to_dense
@@ -43,7 +45,7 @@ class Described(NamedTuple):
 @shared  # the stored answers change only with the rows of the same variants
 def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names: list[str], others: bool) -> Shown:
     """Return the data of the charts with these series highlighted."""
-    highlighted = found[found["series_label"].isin(names)]
+    highlighted = points_of(found, names)
     differences = differences_to_dense(chosen.measured, names)
     return Shown(chosen, dense, found, highlighted, others, differences, score(chosen, names))
 
@@ -55,12 +57,32 @@ def curve_data(shown: Shown) -> Described:
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.data_caption}"
     caption += curve.explained(highlighted, shown.dense)
-    best = highlighted.iloc[int(highlighted["value"].argmin())]
+    drawn = shown.points if shown.show_context else highlighted
+    best = drawn.iloc[int(drawn["value"].argmin())]
     alt = f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of "
     lowest = f"{best['series_label']}, {best['amount_label']} ({best['value']:.4g})"
     alt += f"{', '.join(series_of(highlighted))}. Lowest: {lowest}."
-    drawn = paired.of_curve(shown.perplexities, shown.points if shown.show_context else highlighted)
-    return Described(drawn, caption, points.with_dense(shown.dense, highlighted), alt)
+    hovered = paired.of_curve(shown.perplexities, drawn)
+    return Described(hovered, caption, points.with_dense(shown.dense, highlighted), alt)
+
+
+@shared
+def points_of(found: pd.DataFrame, names: list[str]) -> pd.DataFrame:
+    """Return the points of these series."""
+    return found[found["series_label"].isin(names)]
+
+
+@shared
+def drawn_points(found: pd.DataFrame, names: list[str], others: bool, axis: Axis) -> pd.DataFrame:
+    """Return the points that the curve draws: those with a place on the axis, of these series or also of the others."""
+    return (found if others else points_of(found, names)).dropna(subset=axis.column)
+
+
+@shared
+def with_winners(found: pd.DataFrame, names: list[str], best: Best | None) -> list[str]:
+    """Return the chosen series and those of the best points, in row order."""
+    winners = found.loc[found["key"].isin(best.keys if best else []), "series_label"]
+    return series_of(points_of(found, [*names, *winners]))
 
 
 @shared

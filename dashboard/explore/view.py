@@ -15,15 +15,17 @@ from dashboard.charts.frames import points
 from dashboard.charts.frames.comparison import FORMATS, WIDTHS
 from dashboard.explore import details
 from dashboard.explore.accuracy import score, show_accuracy
-from dashboard.explore.answer import show_answer
+from dashboard.explore.answer import best_at, show_answer
 from dashboard.explore.budget import show_tradeoff
 from dashboard.explore.compare import significance_of_best
 from dashboard.explore.curve_data import (
     Shown,
     curve_data,
+    drawn_points,
     points_data,
     series_of,
     shown_series,
+    with_winners,
 )
 from dashboard.explore.fewshot import show_shots
 from dashboard.explore.missing import offer_points
@@ -34,7 +36,7 @@ from dashboard.shared import stories, widgets
 from dashboard.shared.binding import BOUND, arrive
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import Chosen, pick, pick_model, rename_values
-from dashboard.shared.series import pick_series
+from dashboard.shared.series import Picked, pick_series
 from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
@@ -42,8 +44,8 @@ AT = "explore_at"  # key of the chosen amount
 SIDE = 500  # minimum width in px of two charts in a row
 
 
-def show_curve(shown: Shown) -> list[Item]:
-    """Show the perplexity curve; it does not depend on the chosen amount, so that the browser need not redraw it."""
+def show_curve(shown: Shown, at: str, winners: list[str]) -> list[Item]:
+    """Show the perplexity curve, with a mark at the chosen amount and a ring around each of the `winners` there."""
     chosen = shown.chosen
     if shown.highlighted[chosen.axis.column].isna().all():
         st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
@@ -52,7 +54,14 @@ def show_curve(shown: Shown) -> list[Item]:
     names = series_of(shown.highlighted)
     item = widgets.show_chart(
         "explore_curve",
-        partial(curve.perplexity_curve, drawn, shown.dense, chosen.axis, corpus=str(chosen.corpus), bright=names),
+        partial(
+            curve.perplexity_curve,
+            *(drawn, shown.dense, chosen.axis),
+            corpus=str(chosen.corpus),
+            bright=names,
+            at=at,
+            winners=winners,
+        ),
         caption,
         table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
@@ -123,27 +132,27 @@ def all_points(shown: Shown) -> Item:
 
 
 @st.fragment
-def charts(shown: Shown, items: list[Item]) -> None:
+def charts(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, picked: Picked, items: list[Item]) -> None:
     """Show the answer and both charts at the chosen amount, and store their exports in `items`.
 
     Only these depend on the amount, hence the fragment.
     """
-    steps = points.amounts(shown.highlighted)
-    start = points.first_amount(steps)
-    above = st.container()
+    drawn = drawn_points(found, picked.names, picked.others, chosen.axis)
+    steps = points.amounts(drawn) or points.amounts(found) or [points.UNKNOWN_AMOUNT]
+    at = pick_amount(steps, points.first_amount(steps))
+    best = best_at(chosen, dense, drawn, at)
+    shown = shown_series(chosen, dense, found, with_winners(found, picked.names, best), picked.others)
+    if best:
+        show_answer(shown, drawn, best, at)
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
-            drawn = show_curve(shown)  # first, because the browser takes longest to draw it
-            at = pick_amount(steps, start)
-            every = points.with_dense(shown.dense, shown.points)
+            curves = show_curve(shown, at, best.keys if best else [])
+            every = points.with_dense(dense, found)
             addresses = details.pick_point(every)
         with grid.cell():
             names = series_of(shown.highlighted)
-            accuracy = show_accuracy(shown.chosen, shown.points, shown.scored, at, names, shown.show_context)
-    items[:] = [*drawn, *accuracy]
-    with above:
-        here = points.rows_at(shown.highlighted, at)
-        show_answer(shown.chosen, shown.dense, here, shown.perplexities, shown.scored)
+            accuracy = show_accuracy(chosen, found, shown.scored, at, names, shown.show_context)
+    items[:] = [*curves, *accuracy]
     details.show_details(every, addresses)
 
 
@@ -203,17 +212,15 @@ def show_curves(chosen: Chosen) -> None:
         if len(measured):
             offer_points(chosen, dense, found, [])
         return
-    above = st.container()
-    names, others = pick_series(found)
-    if not names:
-        above.info("Choose at least one series.")
+    picked = pick_series(found, widgets.page_theme())
+    if not picked.names:
+        st.info("Choose at least one series.")
         return
     items: list[Item] = []  # filled by the fragment, for the export of the page
-    with above:
-        with st.skeleton(SIDE):  # the first run reads the answers of every document
-            shown = shown_series(chosen, dense, found, names, others)
-        charts(shown, items)
-    offer_points(chosen, dense, found, names)
+    with st.skeleton(SIDE):  # the first run reads the answers of every document
+        shown = shown_series(chosen, dense, found, picked.names, picked.others)
+    charts(chosen, dense, found, picked, items)
+    offer_points(chosen, dense, found, picked.names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])
 

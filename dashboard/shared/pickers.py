@@ -11,6 +11,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.frame import format_precision
+from core.analysis.reporting import listed
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
@@ -107,7 +108,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         axis: Axis of the view; None shows a field.
         scored: Whether the view shows accuracies and needs a choice of documents.
     """
-    model = pick_model(models)
+    model, field = pick_model(models), AXIS if axis is None else AGAINST
     with st.sidebar:
         rows = data.frame(model)
         if (rows["origin"] == PUBLISHED).all():
@@ -117,7 +118,8 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         axis = axis or _pick_axis()  # first, because it decides which methods have a curve
     with others:
         curved = choices.curved(rows, axis) if by_method else rows
-        methods = _pick_methods(curved) if by_method else [method.name for method in METHODS]
+        every = [method.name for method in METHODS]
+        methods = _pick_methods(choices.of_methods(rows), curved, field) if by_method else every
         texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
         text = st.selectbox(
             "Perplexity on",
@@ -198,9 +200,10 @@ def _current_axis(name: str) -> str:
     return FORMER_AXES.get(name, name)
 
 
-def _pick_methods(rows: pd.DataFrame) -> list[str]:
+def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[str]:
+    """Show the fields of families and methods; those of `curved` have a place on the axis of the field `axis`."""
     labels = {method.name: method.label for method in METHODS}
-    there = _methods_there(rows)
+    there = _methods_there(rows, curved, axis)
     if not there:
         return []
     default = None if SHOWN in st.session_state else there
@@ -225,28 +228,39 @@ def _known(url: str, model: str, stamp: Hashable, here: str) -> tuple[dict[str, 
     return choices.texts(rows, here), frozenset(zeroshot.scored(rows))
 
 
-def _methods_there(rows: pd.DataFrame) -> list[str]:
-    """Return the methods with results in the chosen families; the default is one family to limit the chart."""
-    there = _names_of_methods(rows)
+def _methods_there(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[str]:
+    """Return the methods with results in the chosen families; the default is one family to limit the chart.
+
+    A family without a place on the axis switches the field `axis` to packed size, where each family has one.
+    """
+    there, placed = _names_of_methods(rows), _names_of_methods(curved)
     found = [method for method in METHODS if method.takes_amount and method.name in there]
     families = list(dict.fromkeys(method.family for method in found))
+    on_axis = list(dict.fromkeys(method.family for method in found if method.name in placed))
     chosen = families
 
-    def show_all() -> None:
-        st.session_state[SHOWN] = [method.name for method in found if method.family in st.session_state[FAMILIES]]
+    def choose() -> None:
+        chosen = st.session_state[FAMILIES]
+        if not set(chosen) <= set(on_axis):
+            st.session_state[axis] = BY_SIZE
+        st.session_state[SHOWN] = [method.name for method in found if method.family in chosen]
 
     if len(families) > 1:
         chosen = st.pills(
             "Families",
             families,
             selection_mode="multi",
-            default=families[:1],
+            default=on_axis[:1],
             format_func=str.capitalize,
             key=FAMILIES,
-            on_change=show_all,
+            on_change=choose,
+            help="Quantised models and factored embeddings have no pruning ratio; they are compared by packed size.",
             **HELD,
         )
-    return [method.name for method in found if method.family in chosen]
+    if lacking := [family.capitalize() for family in chosen if family not in on_axis]:
+        st.caption(f"{listed(lacking)}: no place on this axis.")
+        st.button("Compare by packed size", key="explore_by_size", on_click=choose)
+    return [method.name for method in found if method.family in chosen and method.name in placed]
 
 
 @shared

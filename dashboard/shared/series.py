@@ -1,39 +1,84 @@
-"""The field of the highlighted series of charts, tables and exports."""
+"""The list of series in the sidebar: those highlighted in charts, tables and exports."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
+from dashboard.charts.curve import styles_of
+from dashboard.charts.elements.style import SeriesStyle, Theme
+from dashboard.charts.elements.swatch import HEIGHT, WIDTH, picture
 from dashboard.charts.frames import choices
 from dashboard.shared.binding import BOUND
 
 SERIES = "explore_series"  # key of the field and parameter of the address
 THERE = "explore_series_there"  # session key of the last run's options
+# Streamlit cannot show pictures in the options of a bound field, whose texts are the values in the address.
+LIST = """
+.st-key-{key} [role="toolbar"] {{ flex-direction: column; gap: 2px; }}
+.st-key-{key} button[data-variant] {{
+  justify-content: flex-start; text-align: left; width: 100%; max-width: 100%;
+  height: auto; min-height: 28px; border-radius: 6px;
+}}
+.st-key-{key} button[data-variant] > div {{ justify-content: flex-start; flex-grow: 1; }}
+.st-key-{key} button[data-variant] p {{ white-space: normal; overflow-wrap: anywhere; }}
+.st-key-{key} button[data-variant]::before {{
+  content: ""; flex: none; width: {width}px; height: {height}px; margin-right: 8px;
+}}
+"""
+SAMPLE = (
+    '.st-key-{key} button[data-variant]:nth-of-type({place})::before {{ background: url("{source}") no-repeat; }}\n'
+)
 
 
-def pick_series(found: pd.DataFrame) -> tuple[list[str], bool]:
-    """Show the field of the series; return the highlighted ones and whether charts show the others in grey.
+class Picked(NamedTuple):
+    """The highlighted series, and whether charts show the others in grey."""
+
+    names: list[str]
+    others: bool
+
+
+def pick_series(found: pd.DataFrame, theme: Theme) -> Picked:
+    """Show the list of the series of the points `found`, with a sample of each line and marker.
 
     `choices.default_series` are preselected.
     """
     options, default = list(dict.fromkeys(found["series_label"])), choices.default_series(found)
     if len(options) < 2:
-        return options, False
+        return Picked(options, False)
     _follow(options, default)
-    chosen = st.pills(
+    with st.sidebar:
+        chosen = show_list(options, None if SERIES in st.session_state else default, SERIES, styles_of(found, theme))
+        others = len(chosen) < len(options) and st.toggle(
+            "Show the others in grey", value=True, key="explore_others", help="Context without names.", **BOUND
+        )
+    return Picked([name for name in options if name in chosen], others)
+
+
+def show_list(
+    options: Sequence[str], default: Sequence[str] | None, key: str, styles: Mapping[str, SeriesStyle]
+) -> list[str]:
+    """Show series as one list, each with a sample of its line and marker, and return the chosen ones."""
+    samples = "".join(
+        SAMPLE.format(key=key, place=place, source=picture(styles[name]))
+        for place, name in enumerate(options, 1)
+        if name in styles
+    )
+    if samples:
+        st.html(f"<style>{LIST.format(key=key, width=WIDTH, height=HEIGHT)}{samples}</style>")
+    return st.pills(
         "Series",
         options,
         selection_mode="multi",
-        default=None if SERIES in st.session_state else default,
-        key=SERIES,
-        help="Chosen series are named, coloured, tabulated and exported.",
+        default=default,
+        key=key,
+        width="stretch",
+        help="Chosen series are named, coloured, tabulated and exported. Charts add those of the lowest perplexity.",
         **BOUND,
     )
-    others = len(chosen) < len(options) and st.toggle(
-        "Show the others in grey", value=True, key="explore_others", help="Context without names.", **BOUND
-    )
-    return [name for name in options if name in chosen], others
 
 
 def _follow(options: list[str], default: list[str]) -> None:

@@ -38,6 +38,7 @@ class Theme:
     palette: tuple[str, ...]
     scale: str  # sequential colour scale of heat maps
     band: str  # background of diverged points
+    chosen: str  # background of the chosen amount
 
 
 LIGHT = Theme(
@@ -49,6 +50,7 @@ LIGHT = Theme(
     ("#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#882255", "#999933", "#332288"),
     "Cividis",
     "#f1f3f5",
+    "#d9e2ec",
 )
 DARK = Theme(
     "dark",
@@ -59,6 +61,7 @@ DARK = Theme(
     ("#F0B030", "#4FA8E0", "#2CC295", "#E39CC3", "#FF8A4C", "#8CCBF2", "#D9669C", "#C9C95A", "#9A8CF0"),
     "Cividis",
     "#1f252c",
+    "#2f3b47",
 )
 
 

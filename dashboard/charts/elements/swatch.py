@@ -1,4 +1,4 @@
-"""Small picture of a method's style in charts, shown next to its name."""
+"""Small picture of a style in charts, shown next to the name of a method or series."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ CORNERS = {  # of a marker: (number, angle of the first in degrees, relative rad
     "hexagon": (6, -90, 1.0),
     "star": (10, -90, 0.45),
     "star-diamond": (8, -90, 0.45),
+    "triangle-down": (3, 90, 1.0),
+    "triangle-left": (3, 180, 1.0),
+    "triangle-right": (3, 0, 1.0),
 }
 BARS = {"cross": 0, "x": 45}  # two crossed bars, with their rotation in degrees
 
@@ -28,16 +31,19 @@ def swatch(method: type[Method], theme: Theme) -> str:
 
     Streamlit's HTML sanitiser allows SVG only as an image.
     """
-    drawn = look(method.name, theme)
+    return f'<img src="{picture(look(method.name, theme))}" width="{WIDTH}" height="{HEIGHT}" alt="">'
+
+
+def picture(drawn: SeriesStyle) -> str:
+    """Return the address of a picture of a line with its marker, which contains the picture itself."""
     dash = DASHES.get(drawn.dash)
     dashes = f' stroke-dasharray="{dash}"' if dash else ""
     middle = HEIGHT / 2
-    picture = (
+    drawing = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}">'
         f'<path d="M1 {middle}H{WIDTH - 1}" stroke="{drawn.color}" stroke-width="2"{dashes}/>{_marker(drawn)}</svg>'
     )
-    source = f"data:image/svg+xml;base64,{b64encode(picture.encode()).decode()}"
-    return f'<img src="{source}" width="{WIDTH}" height="{HEIGHT}" alt="">'
+    return f"data:image/svg+xml;base64,{b64encode(drawing.encode()).decode()}"
 
 
 def _marker(drawn: SeriesStyle) -> str:

@@ -13,7 +13,9 @@ from core.notation.chain import DENSE
 from core.registry import RECONSTRUCTIONS, RECOVERIES
 from core.specs import EXTERNAL, OUTSIDE_BLOCKS
 from dashboard.charts.elements.figures import BITS, Axis
+from dashboard.charts.frames.answer import find_best
 from dashboard.charts.frames.missing import is_training_free
+from dashboard.charts.frames.points import amounts, first_amount, rows_at
 from dashboard.charts.frames.zeroshot import scored
 from dashboard.sharing import shared
 
@@ -133,7 +135,7 @@ def shown(rows: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
 
 @shared
 def default_series(points: pd.DataFrame) -> list[str]:
-    """Return the series that are highlighted by default, at most `MAX_HIGHLIGHTED`.
+    """Return the series that are highlighted by default: at most `MAX_HIGHLIGHTED`, and the best at the first amount.
 
     Single methods with default parameters come first. Chains follow, all of one later stage (such as LoRA) if they fit.
     Then come methods that train, if they fit, and last methods with other parameters. If too many qualify, those with
@@ -159,4 +161,7 @@ def default_series(points: pd.DataFrame) -> list[str]:
     if len(highlighted) + training.sum() <= MAX_HIGHLIGHTED:
         highlighted |= set(there.index[training])
     highlighted |= set(lowest(changed, MAX_HIGHLIGHTED - len(highlighted)))
+    if steps := amounts(points):
+        best = find_best(rows_at(points, first_amount(steps)), points[:0])
+        highlighted |= set(points.loc[points["key"].isin(best.keys if best else ()), "series_label"])
     return [series for series in there.index if series in highlighted]

@@ -37,7 +37,7 @@ def test_factors_have_a_curve_by_size_but_none_by_pruning_ratio(store):
     app = open_app(explore_x="packed size", explore_families="Embedding", explore_text=TEXT)
     amounts = next(one for one in app.segmented_control if "2x" in one.options)
     assert amounts.options == ["3x", "2x"] and amounts.value == "2x"
-    assert "With the embedding 2 times smaller, **Tensor train** has the lowest perplexity" in read(app)
+    assert "smollm2-135m with the embedding 2 times smaller: **Tensor train** is the only variant" in read(app)
     there = open_app(explore_mode="Trade-off", explore_text=TEXT).dataframe[0].value
     assert {("Tensor train", "2x"), ("RTN", "8 bit")} <= set(map(tuple, there[["Method", "Amount"]].to_numpy()))
     (link,) = (
