@@ -32,9 +32,15 @@ class Smaller(NamedTuple):
 
 @shared
 def best_at(chosen: Chosen, dense: pd.DataFrame, drawn: pd.DataFrame, at: str) -> Best | None:
-    """Return the best of the drawn points at an amount; None without any."""
-    own_grid = set(chosen.measured.loc[chosen.measured["own_grid"].astype(bool), "key"])
-    return find_best(points.rows_at(drawn, at), dense, own_grid)
+    """Return the best of the drawn points at an amount; None without any.
+
+    A variant whose ratio is that of some layers only is not at this amount, and one on the grid of the model's own
+    file was not compressed.
+    """
+    measured = chosen.measured
+    others = measured.loc[measured["own_grid"].astype(bool) | measured["layers"].notna(), "key"]
+    here = points.rows_at(drawn, at)
+    return find_best(here[~here["key"].isin(others)], dense)
 
 
 def show_answer(shown: Shown, drawn: pd.DataFrame, best: Best, at: str) -> None:

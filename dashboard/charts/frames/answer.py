@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -58,15 +58,14 @@ class Winner(NamedTuple):
     unpaired: float = math.nan  # the difference in mean accuracy without a pair
 
 
-def find_best(here: pd.DataFrame, dense: pd.DataFrame, own_grid: Collection[str] = ()) -> Best | None:
+def find_best(here: pd.DataFrame, dense: pd.DataFrame) -> Best | None:
     """Return the points with the lowest perplexity, overall and of each kind; None without any.
 
     Args:
         here: Points (`points.collapse`) at one amount.
         dense: The dense model's point, or no row.
-        own_grid: Keys of variants that only restore the grid of the model's own file, which never win.
     """
-    rows = here[~here["key"].isin(own_grid)].sort_values("value", kind="stable")
+    rows = here.sort_values("value", kind="stable")
     if rows.empty:
         return None
     kinds = {row["key"]: _kind(row["method"], row["chain"]) for row in rows.to_dict("records")}

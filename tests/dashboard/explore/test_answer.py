@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from dataclasses import fields
 from functools import cache
 from urllib.parse import parse_qs
 
@@ -20,7 +21,10 @@ from core.store.store import Store
 from core.training.base import TrainingMethod
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import choices, points
-from dashboard.charts.frames.answer import TRAINED, UNTRAINED, find_best
+from dashboard.charts.frames.answer import TRAINED, UNTRAINED
+from dashboard.explore.answer import best_at
+from dashboard.explore.curve_data import drawn_points
+from dashboard.shared.pickers import Chosen
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.explore.test_explore import control
 from tests.dashboard.opened import charts, open_app, read
@@ -44,7 +48,7 @@ def rows_of(model):
 def has_place(row, axis):
     """Return whether a variant is on an axis."""
     if axis == "pruning ratio":
-        return not row["rounded"] and row["ratio_kind"] not in OUTSIDE_BLOCKS and row["layers"] is None
+        return not row["rounded"] and row["ratio_kind"] not in OUTSIDE_BLOCKS
     column = AXES[axis].column
     untouched = row["bits_per_weight"] == 16 and (row["rounded"] or row["ratio_kind"] in OUTSIDE_BLOCKS)
     return row[column] == row[column] and not (axis == "bits per weight" and untouched)
@@ -60,6 +64,8 @@ def searched(model, family, axis, text, calibration, training):
         other = [row["calibration"] not in (None, calibration), row["train"] not in (None, training)]
         if row["family"] != family or any(other) or row["own_grid"] or not has_place(row, axis):
             continue
+        if row["layers"] is not None:  # its ratio is that of some layers
+            continue
         amount = Amount.from_columns(row["ratio"], row["pattern"])
         if amount is None:
             continue
@@ -73,14 +79,20 @@ def searched(model, family, axis, text, calibration, training):
     return {amount: sorted(variants) for amount, variants in found.items()}
 
 
+def picked(model, rows):
+    """Return the choices of a page that shows these rows."""
+    nothing = {field.name: None for field in fields(Chosen)}
+    return Chosen(**nothing | {"model": model, "measured": rows})
+
+
 def computed(model, family, axis, text, calibration, training):
     """Return by amount what the page's functions find."""
     rows = choices.shown(rows_of(model), [method.name for method in METHODS if method.family == family])
     rows = choices.filter_by_text(choices.on_text(choices.curved(rows, AXES[axis]), *text), calibration, training)
     dense, found = points.split_points(rows)
-    found = found.dropna(subset=AXES[axis].column)
+    found = drawn_points(found, [], True, AXES[axis])
     labels = found.set_index("key")["series_label"]
-    best = {at: find_best(points.rows_at(found, at), dense) for at in points.amounts(found)}
+    best = {at: best_at(picked(model, rows), dense, found, at) for at in points.amounts(found)}
     return {
         at: (len(one.kinds), labels[one.overall], {kind: labels[key] for kind, key in one.of_kind.items()})
         for at, one in best.items()
@@ -253,11 +265,13 @@ def test_quantisation_is_a_family_and_switches_the_axis(fresh):
 
 def test_a_model_restored_to_its_own_grid_never_wins():
     rows = rows_of("smollm2-135m")
-    own = rows[rows["own_grid"] & (rows["dataset"] == "wikitext2")].iloc[[0]]
+    rows = rows[(rows["metric"] == "perplexity") & (rows["window"] == 2048) & (rows["dataset"] == "wikitext2")]
+    own, other = rows[rows["own_grid"]].iloc[[0]], rows[rows["chain"] == "gptq@4bit"].iloc[[0]]
     assert own["series_label"].iloc[0].endswith("(the file's own grid)")
-    here = points.collapse(pd.concat([own, rows[rows["chain"] == "gptq@4bit"].iloc[[0]]]))
-    assert find_best(here, here[:0], set(own["key"])).keys == [here["key"].iloc[1]]
-    assert find_best(here[:1], here[:0], set(own["key"])) is None
+    both = pd.concat([own, other])
+    chosen = picked("smollm2-135m", both)
+    assert best_at(chosen, both[:0], points.collapse(both), "4 bit").keys == [other["key"].iloc[0]]
+    assert best_at(chosen, both[:0], points.collapse(own), "4 bit") is None
 
 
 def boxes(app):
