@@ -68,7 +68,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
     """
     frame = data.frame(data.called(result.variant))
     rows = frame[frame["key"] != result.variant.key]
-    names = naming.variant_names(rows)
+    names, options = naming.variant_names(rows), naming.variant_options(rows)
     if not names:
         return []
     dense = points.dense_key(rows)
@@ -76,7 +76,7 @@ def show_comparison(result: Result, name: str, file: str) -> list[Item]:
         "Compare with",
         list(names),
         index=list(names).index(dense) if dense else 0,
-        format_func=names.__getitem__,
+        format_func=options.__getitem__,
         key=f"explore_beside_{result.variant.key[:8]}",
         help="Differences are paired: both variants have results on the same windows and documents.",
     )

@@ -62,17 +62,19 @@ def open_point(key: str) -> None:
 
 def pick_point(found: pd.DataFrame) -> dict[str, str]:
     """Show the field that opens a point, as a click in a chart or table does; return the points' `addresses`."""
-    names = naming.addresses(found)
+    names, options = naming.addresses(found), naming.options(found)
     linked = st.query_params.get(POINT)
-    key = naming.addressed(names, linked) if linked and POINT not in st.session_state else None
-    if key and linked != names[key]:
-        st.query_params[POINT] = names[key]  # must precede the field, which reads the address once
+    key = None
+    if linked and POINT not in st.session_state:
+        key = naming.addressed(names, linked) or naming.addressed(options, linked)
+    if key and linked != options[key]:
+        st.query_params[POINT] = options[key]  # must precede the field, which reads the address once
         st.rerun()
     st.selectbox(
         "Details of a point",
-        list(names),
+        list(options),
         index=None,
-        format_func=names.__getitem__,
+        format_func=options.__getitem__,
         key=POINT,
         bind="query-params",
         placeholder="Select a point on the chart or here",

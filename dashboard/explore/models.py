@@ -10,7 +10,9 @@ import streamlit as st
 from core.data.texts import called
 from dashboard import data
 from dashboard.charts import multiples
+from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.figures import RATIO, Axis
+from dashboard.charts.elements.style import look
 from dashboard.charts.frames import choices, points
 from dashboard.charts.frames.answer import on_each
 from dashboard.exports.files import Item
@@ -19,6 +21,7 @@ from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND
 from dashboard.shared.pickers import AGAINST, MODELS, Chosen
+from dashboard.shared.series import show_list
 from dashboard.sharing import shared
 
 MOST = 3  # models of the first view
@@ -148,16 +151,12 @@ def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list
 
 
 def _pick_series(found: pd.DataFrame) -> list[str]:
-    """Show the field of the highlighted series, those of most models first."""
+    """Show the list of the series, those of most models first, and return the chosen ones."""
     models = found.groupby("of", sort=False)["model"].nunique()
     there = list(models.sort_values(ascending=False, kind="stable").index)
-    chosen = st.pills(
-        "Series",
-        there,
-        selection_mode="multi",
-        default=multiples.default_series(found),
-        key="explore_multiples_shown",
-        help="Chosen series are named, coloured, tabulated and exported.",
-        **BOUND,
-    )
+    styles = styles_of(found.assign(series_label=found["of"]), widgets.page_theme())
+    plain = {name: look(parts, widgets.page_theme()) for name, parts in zip(found["of"], found["parts"], strict=True)}
+    samples = {name: style for name, style in styles.items() if style == plain[name]}  # others depend on the choice
+    with st.sidebar:
+        chosen = show_list(there, multiples.default_series(found), "explore_multiples_shown", samples)
     return [name for name in there if name in chosen]

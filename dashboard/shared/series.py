@@ -76,7 +76,7 @@ def show_list(
         default=default,
         key=key,
         width="stretch",
-        help="Chosen series are named, coloured, tabulated and exported. Charts add those of the lowest perplexity.",
+        help="Chosen series are named, coloured, tabulated and exported. The curve adds those of the answer.",
         **BOUND,
     )
 

@@ -162,6 +162,7 @@ def default_series(points: pd.DataFrame) -> list[str]:
         highlighted |= set(there.index[training])
     highlighted |= set(lowest(changed, MAX_HIGHLIGHTED - len(highlighted)))
     if steps := amounts(points):
-        best = find_best(rows_at(points, first_amount(steps)), points[:0])
+        of_some_layers = points["series_chain"].str.contains(",layers=", regex=False)
+        best = find_best(rows_at(points[~of_some_layers], first_amount(steps)), points[:0])
         highlighted |= set(points.loc[points["key"].isin(best.keys if best else ()), "series_label"])
     return [series for series in there.index if series in highlighted]

@@ -46,6 +46,25 @@ def addresses(points: pd.DataFrame) -> dict[str, str]:
     return named
 
 
+@shared
+def options(points: pd.DataFrame) -> dict[str, str]:
+    """Return each point's name in pickers, by key: its label and its chain, so that a search finds both."""
+    named = addresses(points)
+    labels = [f"{series}, {at}" for series, at in zip(points["series_label"], points["amount_label"], strict=True)]
+    labels = [label.removesuffix(f", {format_amount(None)}") for label in labels]
+    return {key: _both(label, named[key]) for key, label in zip(points["key"], labels, strict=True)}
+
+
+def variant_options(rows: pd.DataFrame) -> dict[str, str]:
+    """Return `variant_names` in the form of `options`."""
+    chains = rows.drop_duplicates("key").set_index("key")["chain"]
+    return {key: _both(name, chains[key]) for key, name in variant_names(rows).items()}
+
+
+def _both(name: str, chain: str) -> str:
+    return f"{name} · {chain}"
+
+
 def addressed(found: dict[str, str], asked: str) -> str | None:
     """Return the key of the point that a link names, even if each `+` became a space."""
     plain = _without_plus(asked)

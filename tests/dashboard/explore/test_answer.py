@@ -263,6 +263,24 @@ def test_quantisation_is_a_family_and_switches_the_axis(fresh):
     assert app.selectbox(key="explore_x").value == "packed size" and "gptq" in app.multiselect[0].value
 
 
+def test_the_series_are_one_list_in_the_sidebar_with_samples_of_their_styles(fresh):
+    for shown, key in (({}, "explore_series"), ({"explore_mode": "Several models"}, "explore_multiples_shown")):
+        app = open_app(**shown)
+        (there,) = (group for group in app.sidebar.get("button_group") if group.key == key)
+        (css,) = (one.proto.body for one in app.get("html") if f".st-key-{key}" in one.proto.body)
+        assert 5 < css.count("data:image/svg+xml") <= len(there.options)
+
+
+def test_a_point_has_one_name_and_both_spellings_are_found(fresh):
+    names = open_app(explore_point="sparsegpt@2:4")
+    point = names.selectbox(key="explore_point")
+    (option,) = (one for one in point.options if one.endswith(" sparsegpt@2:4"))
+    assert option == "SparseGPT, 2:4 · sparsegpt@2:4"
+    (other,) = (box for box in names.selectbox if box.label == "Compare with")
+    assert any(one.startswith("Wanda, 2:4") and one.endswith(" · wanda@2:4") for one in other.options)
+    assert open_app(explore_point=option).selectbox(key="explore_point").value == point.value  # a new link, as an old
+
+
 def test_a_model_restored_to_its_own_grid_never_wins():
     rows = rows_of("smollm2-135m")
     rows = rows[(rows["metric"] == "perplexity") & (rows["window"] == 2048) & (rows["dataset"] == "wikitext2")]

@@ -293,3 +293,26 @@ def test_the_comparison_has_dense_as_baseline(perplexities, frame):
 )
 def test_labels_are_spread_with_minimal_moves(wanted, places):
     assert labels.spread(wanted, [0.1] * len(wanted)) == pytest.approx(places)
+
+
+def test_the_chosen_amount_and_the_winners_are_marked(perplexities):
+    found, dense = perplexities
+    here = found[found["amount_label"] == "50 %"]
+    best = here.loc[here["value"].idxmin()]
+
+    def marked(axis):
+        drawn = perplexity_curve(found, dense, axis, LIGHT, "x", at="50 %", winners=[best["key"]])
+        traces = [trace for trace in drawn.data if trace.meta == figures.SCREEN]
+        (label,) = (trace for trace in traces if trace.text == ("<b>50 %</b>",))
+        (area,) = (trace for trace in traces if trace.fillcolor == LIGHT.chosen)
+        (ring,) = (trace for trace in traces if trace.marker.symbol == "circle-open")
+        return label, area, ring
+
+    label, area, ring = marked(figures.RATIO)
+    assert label.x[0] == 0.5 and min(area.x) < 0.5 < max(area.x) and max(area.x) - min(area.x) < 0.02
+    assert (ring.x[0], ring.y[0]) == (0.5, best["value"])
+    _, area, ring = marked(figures.PACKED)
+    assert min(area.x) <= here["packed_mb"].min() and here["packed_mb"].max() <= max(area.x)
+    assert ring.x[0] == best["packed_mb"]
+    plain = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    assert LIGHT.chosen not in {trace.fillcolor for trace in plain.data}
