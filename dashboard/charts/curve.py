@@ -32,6 +32,7 @@ ARROW_GAP = 0.01  # share of the plot's width, from one arrow to the next
 LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
 THIN = 0.012  # share of the plot's width: the mark of the chosen amount, if all its points are at one place
 RING = 18  # px
+TOP = 50  # px above the plot: the title, and below it the name of the chosen amount
 AFTER = 12  # px from the end of the plot to a label
 
 
@@ -177,6 +178,7 @@ def _mark_amount(
     if points.empty:
         return
     ends = points[axis.column].min(), points[axis.column].max()
+    drawing.lay_out(margin={"t": TOP})
     half = THIN * (span[1] - span[0]) / 2
     left, right = min(ends[0], sum(ends) / 2 - half), max(ends[1], sum(ends) / 2 + half)
     drawing.scatter(

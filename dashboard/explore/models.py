@@ -12,7 +12,7 @@ from dashboard import data
 from dashboard.charts import multiples
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.figures import RATIO, Axis
-from dashboard.charts.elements.style import look
+from dashboard.charts.elements.style import SeriesStyle, look
 from dashboard.charts.frames import choices, points
 from dashboard.charts.frames.answer import on_each
 from dashboard.exports.files import Item
@@ -156,7 +156,8 @@ def _pick_series(found: pd.DataFrame) -> list[str]:
     there = list(models.sort_values(ascending=False, kind="stable").index)
     styles = styles_of(found.assign(series_label=found["of"]), widgets.page_theme())
     plain = {name: look(parts, widgets.page_theme()) for name, parts in zip(found["of"], found["parts"], strict=True)}
-    samples = {name: style for name, style in styles.items() if style == plain[name]}  # others depend on the choice
+    # Lines differ by model, and the styles of equal parts depend on the choice.
+    samples = {name: SeriesStyle(one.color, "solid", one.symbol) for name, one in styles.items() if one == plain[name]}
     with st.sidebar:
         chosen = show_list(there, multiples.default_series(found), "explore_multiples_shown", samples)
     return [name for name in there if name in chosen]

@@ -93,7 +93,7 @@ def test_explore_draws_the_curve_and_a_click_opens_the_point(page, address):
     page.keyboard.press("Escape")
     page.get_by_role("dialog").wait_for(state="detached")
     page.wait_for_function("!location.search.includes('explore_point')")
-    page.get_by_text("At a pruning ratio of 40 %").wait_for()
+    page.get_by_text("at a pruning ratio of 40 %").wait_for()
 
 
 @pytest.mark.full
