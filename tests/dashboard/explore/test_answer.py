@@ -273,6 +273,7 @@ def test_the_series_are_one_list_in_the_sidebar_with_samples_of_their_styles(fre
 
 def test_a_point_has_one_name_and_both_spellings_are_found(fresh):
     names = open_app(explore_point="sparsegpt@2:4")
+    assert [one.proto.dialog.title for one in names.get("dialog")] == ["SparseGPT, 2:4"]
     point = names.selectbox(key="explore_point")
     (option,) = (one for one in point.options if one.endswith(" sparsegpt@2:4"))
     assert option == "SparseGPT, 2:4 · sparsegpt@2:4"

@@ -104,7 +104,7 @@ def test_the_table_and_its_exports_contain_verdicts(answers, monkeypatch):
 def test_a_point_is_compared_with_dense_or_another_variant(answers):
     app = open_app(explore_point="magnitude@0.5")
     picker = next(field for field in app.selectbox if field.label == "Compare with")
-    assert picker.options == ["Dense", "Wanda, 50 %", "SparseGPT, 50 %"]
+    assert picker.options == ["Dense · dense", "Wanda, 50 % · wanda@0.5", "SparseGPT, 50 % · sparsegpt@0.5"]
     table = comparison(app)
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["This is"]) <= {"worse", "better", "not significant"}
