@@ -122,7 +122,7 @@ def test_no_label_lies_on_another(page, address, axis, width):
     chart.locator(".textpoint text").first.wait_for()
     settled(page)
     boxes = [text.bounding_box() for text in chart.locator(".textpoint text").all()]
-    assert len(boxes) == 11  # six patterns, a diverged point, the dense line and three names
+    assert len(boxes) == 12  # six patterns, a diverged point, the dense line, three names and the chosen amount
     for one, other in itertools.combinations(boxes, 2):
         across = one["x"] < other["x"] + other["width"] and other["x"] < one["x"] + one["width"]
         down = one["y"] < other["y"] + other["height"] and other["y"] < one["y"] + one["height"]
