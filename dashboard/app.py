@@ -11,7 +11,10 @@ if PROJECT not in sys.path:  # Streamlit adds only this file's folder
 
 from dashboard.shared import about, contrast  # noqa: E402
 
-st.set_page_config(page_title="Slimscope", page_icon=":material/compress:", layout="wide")
+# Two arrows that press on a line. The browser would fetch the picture of a `:material/` icon from a font host.
+ARROWS = "M4 11h16v2H4zM12 9 8 5h3V2h2v3h3zM12 15l4 4h-3v3h-2v-3H8z"
+ICON = f'<svg viewBox="0 0 24 24"><path fill="#0068a5" d="{ARROWS}"/></svg>'
+st.set_page_config(page_title="Slimscope", page_icon=ICON, layout="wide")
 PAGES = [
     st.Page("explore/view.py", title="Explore", icon=":material/show_chart:", default=True),
     st.Page("run/view.py", title="Run", url_path="run", icon=":material/play_circle:"),

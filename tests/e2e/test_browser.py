@@ -31,6 +31,16 @@ def settled(page):
 PAGES = [("", "Explore"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
 
 
+@pytest.mark.parametrize("path", [path for path, _ in PAGES])
+def test_no_request_leaves_the_machine(page, address, path):
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    settled(opened(page, f"{address}/{path}"))
+    page.wait_for_function("document.querySelector('link[rel~=icon]').href.startsWith('data:image/svg')")
+    assert any(url.startswith(address) for url in asked)
+    assert [url for url in asked if not url.startswith((address, "data:", "blob:"))] == []
+
+
 @pytest.mark.parametrize(("path", "title"), PAGES)
 @pytest.mark.parametrize("width", [1280, 400])
 def test_pages_open_and_fit(page, address, path, title, width):
