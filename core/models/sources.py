@@ -51,12 +51,12 @@ def identify(model: str, name: str | None = None) -> ModelSource:
     Raises `UserError` for an unknown or ambiguous name, an absent or unfit folder, or a hub model whose commit is
     unavailable.
     """
-    source = _found(model) if name is None else _named_source(model, name)
+    source = _identified(model) if name is None else _named_source(model, name)
     remember(source)
     return source
 
 
-def _found(model: str) -> ModelSource:
+def _identified(model: str) -> ModelSource:
     """Return the source of `identify` without a name that the user chose."""
     known = remembered(model)
     if folder := _path_of(model, known):
@@ -92,7 +92,7 @@ def identify_again(id: str, revision: str) -> ModelSource:
     The revision of the returned source differs if the model has changed since.
     """
     found = folder_sources(remembered(f"{id}@{revision}"), id)
-    return next((source for source in found if source.revision == revision), found[-1] if found else _found(id))
+    return next((source for source in found if source.revision == revision), found[-1] if found else _identified(id))
 
 
 def typed_name(model: ModelId) -> str:
@@ -241,7 +241,7 @@ def _named_source(model: str, name: str) -> ModelSource:
         raise UserError(f"{name} is the name of a catalogue model; choose another.")
     folder = named_folder(model)
     if folder is None:
-        source = _found(model)
+        source = _identified(model)
         if source.kind != "folder" or source.folder is None:
             raise UserError(f"{model} is not a folder. Only a model in a folder can be named; omit {name}.")
         folder = source.folder
@@ -259,7 +259,7 @@ def _at_revision(model: str) -> ModelSource | None:
     if not found:
         if name not in BY_ID and (name.startswith(".") or not HUB_ID.fullmatch(name)):
             return None
-        found = [_found(name)]
+        found = [_identified(name)]
     for source in found:
         if has_revision(ModelId(name, source.revision), revision):
             return source

@@ -92,7 +92,7 @@ def _answer(
 def _ties(chosen: Chosen, here: pd.DataFrame, best: Best, key: str) -> list[str]:
     """Return the series without a significant loss difference to a winner, Holm-adjusted over those that it beats."""
     beaten = here[here["key"].isin(best.beaten_by(key))].sort_values("value", kind="stable").head(MOST_TESTED)
-    seeds = {keys[0]: keys for keys in points.by_seed(chosen.measured)}
+    seeds = points.seeds_of(chosen.measured)
     found = data.paired([seeds[one] for one in beaten["key"]], seeds[key], numbers_of(chosen.measured))
     tied = found.loc[found["verdict"].notna() & ~found["verdict"].isin(SIGNIFICANT), "key"]
     return list(beaten.loc[beaten["key"].isin(tied), "series_label"])
@@ -125,7 +125,7 @@ def _smaller(chosen: Chosen, dense: pd.DataFrame, frame: pd.DataFrame, best: Bes
     every = every.assign(family=every["key"].map(families))
     winner = every[every["key"] == best.overall].iloc[0]
     better = find_smaller(every, winner, winner["family"])
-    seeds = {keys[0]: keys for keys in points.by_seed(rows)}
+    seeds = points.seeds_of(rows)
     numbers = numbers_of(chosen.measured)
     found = data.paired([seeds[key] for key in better["key"]], seeds[best.overall], numbers)
     clearly = better[better["key"].isin(found.loc[found["verdict"] == SIGNIFICANT[0], "key"])]

@@ -259,7 +259,7 @@ def _alt(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> str:
     """Return the chart's alternative text, which names the best variant."""
     text = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant."
     best = winner(found)
-    return text if best is None else f"{text} Best within the budget: {ranking.name(best)}."
+    return text if best is None else f"{text} Best within the budget: {points.point_name(best)}."
 
 
 @shared

@@ -44,7 +44,7 @@ def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
 
     @cache  # needed for every column, but only for exports
     def by_first() -> dict[str, tuple[str, ...]]:
-        return {keys[0]: keys for keys in points.by_seed(rows)}
+        return points.seeds_of(rows)
 
     def distinguishable(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
         seeds = by_first()

@@ -25,7 +25,7 @@ from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import PUBLISHED, RunSpec, Stage, precision_name
 from dashboard import data
 from dashboard.charts.elements import figures
-from dashboard.charts.frames import latency, naming, points, ranking, stages
+from dashboard.charts.frames import latency, naming, points, stages
 from dashboard.explore.compare import show_comparison
 from dashboard.explore.headline import show_headline
 from dashboard.explore.sensitivity import offer_scan, show_scan
@@ -89,7 +89,7 @@ def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
     if result is None:
         return
     row = found[found["key"] == key].iloc[0]
-    drawer = st.dialog(ranking.name(row), width=DRAWER, position="right", on_dismiss=_close)
+    drawer = st.dialog(points.point_name(row), width=DRAWER, position="right", on_dismiss=_close)
     drawer(_details)(result, row, names[key], found)
 
 
@@ -120,7 +120,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
                 st.write("This deletes the results of this point that were measured on or imported to this machine.")
                 key = result.variant.key
                 st.button("Delete", type="primary", on_click=_delete, args=(key,), key="explore_delete")
-    point = Point(result, f"{data.called(result.variant)}, {ranking.name(row)} (`{chain}`)")
+    point = Point(result, f"{data.called(result.variant)}, {points.point_name(row)} (`{chain}`)")
     items = [
         *_stages(point),
         *_layers(point),

@@ -14,7 +14,7 @@ from core.notation.formatting import format_amount, label
 from core.specs import DTYPES, EXTERNAL, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.frames import missing, ranking
+from dashboard.charts.frames import missing, points, ranking
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.sharing import shared
@@ -86,7 +86,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
     if not box.open:  # an estimate reads all results
         return
     with box:
-        names = {row["key"]: ranking.name(row) for _, row in lacking.iterrows()}
+        names = {row["key"]: points.point_name(row) for _, row in lacking.iterrows()}
         quick = lacking.loc[lacking["chain"].map(missing.is_training_free).astype(bool), "key"]
         keys = st.multiselect(
             "Variants to measure",

@@ -11,9 +11,10 @@ import pandas as pd
 from core.analysis.budget import meaningful
 from core.analysis.reporting import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
 from core.analysis.verdicts import SIGNIFICANT
-from core.notation.formatting import capitalise, format_amount, format_number
+from core.notation.formatting import capitalise, format_number
 from core.specs import EXTERNAL
 from dashboard.charts.frames.missing import is_training_free
+from dashboard.charts.frames.points import point_name
 
 MOST_TIED = 3  # series named as not significantly different, at most
 MOST_TESTED = 30  # variants, those of the lowest perplexity, that are tested against another one
@@ -129,8 +130,8 @@ def answer(model: str, at: str, best: Best, winners: Sequence[Winner], dense: pd
 def smaller(found: Winner, family: str, dense: pd.Series | None, escape: Escape) -> str:
     """Return the sentence in Markdown on a smaller and better variant of another family."""
     point = found.point
-    name = f"{point['series_label']}, {point['amount_label']}".removesuffix(f", {format_amount(None)}")
-    return f"Smaller and better: **{escape(name)}** ({family}), {point['packed_mb']:.0f} MB, {_times(found, dense)}."
+    size = f"{point['packed_mb']:.0f} MB"
+    return f"Smaller and better: **{escape(point_name(point))}** ({family}), {size}, {_times(found, dense)}."
 
 
 def _condition(at: str) -> str:

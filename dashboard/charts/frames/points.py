@@ -111,6 +111,20 @@ def by_seed(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     return [tuple(keys) for keys in keys_of.values()]
 
 
+def point_name(row: pd.Series) -> str:
+    """Return a point's name: `SparseGPT + LoRA, 50 %`."""
+    return (
+        str(row["series_label"])
+        if row["amount_label"] == format_amount(None)
+        else f"{row['series_label']}, {row['amount_label']}"
+    )
+
+
+def seeds_of(rows: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return the keys of each point of `collapse`, by seed, by the point's key."""
+    return {keys[0]: keys for keys in by_seed(rows)}
+
+
 def is_dense(rows: pd.DataFrame) -> pd.Series:
     """Return a mask of the rows of the dense model without fine-tuning."""
     return (rows["method"] == DENSE) & rows["recovery"].isna()

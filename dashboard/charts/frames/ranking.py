@@ -37,6 +37,7 @@ from core.specs import PRECISIONS
 from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
 from dashboard.charts.frames.answer import tied
 from dashboard.charts.frames.paired import CANNOT, INTERVAL
+from dashboard.charts.frames.points import point_name
 
 NAMED = 3  # nearest misses in the answer
 ON_FRONT = "On the front"
@@ -64,15 +65,6 @@ WIDTHS = {"Method": 210, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, "Compar
 UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
 LACKING = {PERPLEXITY: LIMITS["times_dense"].missing, ACCURACY: LIMITS[ACCURACY].missing}  # misses of unscored variants
 BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
-
-
-def name(row: pd.Series) -> str:
-    """Return a point's name: `SparseGPT + LoRA, 50 %`."""
-    return (
-        str(row["series_label"])
-        if row["amount_label"] == format_amount(None)
-        else f"{row['series_label']}, {row['amount_label']}"
-    )
 
 
 def with_intervals(found: pd.DataFrame, differences: pd.DataFrame | None, quality: str) -> pd.DataFrame:
@@ -123,7 +115,7 @@ def answer(
     within = f"{shown(model)} with {asked}" if asked else shown(model)
     fitting, best = found[found["fits"]], winner(found)
     if fitting.empty:
-        nearest = [f"- **{shown(name(row))}**: {_miss(row)}" for _, row in found.head(NAMED).iterrows()]
+        nearest = [f"- **{shown(point_name(row))}**: {_miss(row)}" for _, row in found.head(NAMED).iterrows()]
         start = f"No variant of {shown(model)} fits the budget: {asked}. Nearest:"
         return "\n".join([start, *nearest, *([f"- {text}"] if (text := _usable(found, NAMED, shown)) else [])])
     if best is None:
@@ -135,16 +127,18 @@ def answer(
     facts = ", ".join(_facts(best, budget, quality))
     if poor:
         text = f"No variant of {within} stays below {USABLE_TIMES_DENSE:g} times the dense perplexity. "
-        text += f"The {f'best of {ranked}' if ranked > 1 else 'only ranked one'} is **{shown(name(best))}**: {facts}."
+        text += (
+            f"The {f'best of {ranked}' if ranked > 1 else 'only ranked one'} is **{shown(point_name(best))}**: {facts}."
+        )
     elif ranked == 1:
-        text = f"**{shown(name(best))}** is the only ranked variant of {within}: {facts}."
+        text = f"**{shown(point_name(best))}** is the only ranked variant of {within}: {facts}."
     else:
-        text = f"Of {ranked} variants of {within}, **{shown(name(best))}** has the {BEST[quality]}: {facts}."
+        text = f"Of {ranked} variants of {within}, **{shown(point_name(best))}** has the {BEST[quality]}: {facts}."
     sentences = [text]
     if differences is not None:
         judged = differences["verdict"].dropna()
         tied_keys = set(judged[~judged.isin(SIGNIFICANT)].index)
-        if ties := [shown(name(row)) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
+        if ties := [shown(point_name(row)) for _, row in fitting.iterrows() if row["key"] in tied_keys]:
             sentences.append(f"It is {tied(ties)}.")
     sentences += _rest(found, quality, True)
     if poor and (text := _usable(found, 0, shown)):
@@ -224,7 +218,7 @@ def _usable(found: pd.DataFrame, named: int, shown: Callable[[str], str]) -> str
     if usable.empty or usable.index[0] in found.index[:named]:
         return ""
     row = usable.iloc[0]
-    return f"The nearest below {USABLE_TIMES_DENSE:g} times dense is **{shown(name(row))}**: {_miss(row)}"
+    return f"The nearest below {USABLE_TIMES_DENSE:g} times dense is **{shown(point_name(row))}**: {_miss(row)}"
 
 
 def _miss(row: pd.Series) -> str:

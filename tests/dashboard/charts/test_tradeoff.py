@@ -300,7 +300,7 @@ def test_if_nothing_fits_the_answer_names_the_nearest_and_the_nearest_that_is_us
     poor = every.assign(times_dense=every["times_dense"].mask(every["packed_mb"] < 200, 7.0))
     answer = sentence(poor, Budget(packed_mb=10)).split("\n")
     usable = poor[poor["times_dense"] < 5].sort_values(["packed_mb", PERPLEXITY]).iloc[0]
-    assert answer[-1].startswith(f"- The nearest below 5 times dense is **{ranking.name(usable)}**: ")
+    assert answer[-1].startswith(f"- The nearest below 5 times dense is **{points.point_name(usable)}**: ")
 
 
 def test_if_nothing_within_the_budget_is_usable_the_answer_names_the_best_nevertheless(every):
@@ -312,7 +312,7 @@ def test_if_nothing_within_the_budget_is_usable_the_answer_names_the_best_nevert
     answer = sentence(poor, Budget(packed_mb=200))
     best = poor[bad].sort_values(PERPLEXITY).iloc[0]
     start = "No variant of toy with at most 200 MB packed stays below 5 times the dense perplexity. The best of "
-    assert answer.startswith(f"{start}{(poor['packed_mb'] <= 200).sum()} is **{ranking.name(best)}**: ")
+    assert answer.startswith(f"{start}{(poor['packed_mb'] <= 200).sum()} is **{points.point_name(best)}**: ")
     assert "The nearest below 5 times dense is **" in answer
     broken = poor.assign(perplexity=poor[PERPLEXITY].where(~bad, 1e6), times_dense=poor["times_dense"].where(~bad, 5e4))
     assert "times dense (diverged, no paired interval), " in sentence(broken, Budget(packed_mb=200))
@@ -327,7 +327,9 @@ def test_the_answer_names_not_significant_differences_to_the_best(every):
     )
     paired = paired.set_index(found["key"].iloc[1:4])
     answer = sentence(every, budget, tests=paired)
-    assert answer.endswith(f"It is not significantly different from {ranking.name(found.iloc[1])} (Holm-adjusted).")
+    assert answer.endswith(
+        f"It is not significantly different from {points.point_name(found.iloc[1])} (Holm-adjusted)."
+    )
     shown = ranking.ranking(answers(found), budget, "packed_mb", PERPLEXITY, [None] * 4, paired)
     assert pd.isna(shown["Compared with the first"].iloc[0])
     assert shown["Compared with the first"][1:].tolist() == [
