@@ -61,6 +61,7 @@ class RTN(SymmetricScales, QuantisedMethod):
         "b": "bits per weight",
     }
     colour = 3
+    bit_choices = (2, 3, 4, 6, 8)
     parameters: RTNParameters
     Parameters = RTNParameters
 
