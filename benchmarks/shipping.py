@@ -60,7 +60,7 @@ def written(model: str, chain: str, types: str, calibration: TextWindows, tokeni
     """Compute a variant and write its exports into a folder, without the formats that do not support it."""
     spec = complete(model, chain, calibration=calibration).variant
     session = Session([RunSpec(variant=spec)])
-    network, result = make_variant(spec, session, silent)
+    network, _ = make_variant(spec, session, silent)
     tokenizer = session.tokenizer
     wanted, exports = expected(network, tokenizer), []
     for requested in types.split(","):
@@ -68,9 +68,9 @@ def written(model: str, chain: str, types: str, calibration: TextWindows, tokeni
         form = find_format(name)
         folder = place / f"{chain}-{name}-{kind}"
         with suppress(UserError):
-            form.check(spec)
+            form.check(spec, session.source)
             folder.mkdir()
-            export = form.write(network, tokenizer, result.variant, folder, form.parse(kind), lambda *_: None)
+            export = form.write(network, tokenizer, session.source, folder, form.parse(kind), lambda *_: None)
             size = sum(file.stat().st_size for file in folder.iterdir())
             exports.append(Export(chain, f"{form.label} {kind}", form.runtime, export.path, size, wanted))
     return exports

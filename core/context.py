@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from core.data.windows import TextData
     from core.models.parts.blocks import Blocks
     from core.models.source import ModelSource
+    from core.models.teacher import Teacher
 
 
 @dataclass(frozen=True)
 class Context:
-    """Context of all stages of a run; only stages that train need the dense model and a tokenizer."""
+    """Context of all stages of a run; only stages that train need the dense model, a tokenizer and a teacher."""
 
     device: torch.device
     progress: Progress = silent
     dense: ModelSource | None = None  # the uncompressed model
     tokenizer: Any = None  # Any: None for an encoder, whose stages read no text
+    teachers: dict[tuple[str | None, str], Teacher] = field(default_factory=dict)  # by name, None: dense, and dtype
 
 
 @dataclass(frozen=True)

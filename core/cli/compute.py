@@ -16,6 +16,7 @@ from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv
 from core.engine.runs import run_alone
 from core.errors import CancelledError, StorageError, UserError, short
 from core.memory import machine_bytes
+from core.models.sources import identify_again
 from core.notation.achieved import describe_gap
 from core.notation.chain import format_chain
 from core.notation.formatting import format_duration, variant_name
@@ -255,7 +256,7 @@ def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) ->
     check_save_folder(folder)
     form = FORMATS[0] if format is None else find_format(format)
     kind = None if type is None else form.parse(type)  # None: `requested_format` chooses
-    form.check(spec.variant)
+    form.check(spec.variant, identify_again(spec.variant.model, spec.variant.revision))
     return spec.model_copy(update={"save": str(folder.resolve()), "format": form.name, "precision": kind})
 
 

@@ -12,6 +12,7 @@ from core.data.windows import Texts, calibration_windows, evaluation_windows
 from core.errors import UserError
 from core.models.folders import encoder_of
 from core.models.parts.blocks import execution_device
+from core.models.source import ModelSource
 from core.models.sources import fetch_model, identify_again, load_tokenizer
 from core.progress import Progress, silent
 from core.request.complete import check_save_folder
@@ -31,8 +32,9 @@ class ScoredText(NamedTuple):
 
 
 class ExportTarget(NamedTuple):
-    """The folder, the format and its type in which a run saves its variant."""
+    """The source of the dense model, and the folder, the format and its type in which a run saves its variant."""
 
+    source: ModelSource
     folder: Path
     form: Format
     kind: str
@@ -61,13 +63,13 @@ class Session:
             UserError: The model on this machine is not the revision that the run names, it cannot be read, a text is
                 too short or missing, or the device is missing.
         """
-        self.export = _export_target(parts[0])
         wanted = parts[0].variant
         found = identify_again(wanted.model, wanted.revision)
         if found.revision != wanted.revision:
             raise UserError(
                 f"Model {found.id} is now at revision {found.revision}, not {wanted.revision}; start the run again."
             )
+        self.export = _export_target(parts[0], found)
         self.source = fetch_model(found, progress)
         self.device = execution_device(parts[0].device)
         # Any: an encoder has None, and its stages and measurements read no text
@@ -92,12 +94,12 @@ class Session:
             self.scanned = calibration_windows(self.texts.data(scan.text), self.tokenizer, scan.seed)
 
 
-def _export_target(spec: RunSpec) -> ExportTarget | None:
+def _export_target(spec: RunSpec, source: ModelSource) -> ExportTarget | None:
     """Return where and how a run saves its variant; a `UserError` if it cannot be saved there or so."""
     if spec.save is None:
         return None
     folder = Path(spec.save)
     check_save_folder(folder)
     form, kind = requested_format(spec)
-    form.check(spec.variant)
-    return ExportTarget(folder, form, kind)
+    form.check(spec.variant, source)
+    return ExportTarget(source, folder, form, kind)

@@ -141,7 +141,7 @@ def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -
             selects(one.layers, shape.blocks, shape.linears)
     settings = one.settings
     if settings.get("teacher"):
-        from core.training.teacher import identified_teacher
+        from core.models.teacher import identified_teacher
 
         with one.error_context("teacher"):
             settings = {**settings, "teacher": identified_teacher(str(settings["teacher"]))}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from core.errors import UserError, unknown
 from core.methods.traits import NOUNS, STORED, Trait
+from core.models.source import ModelSource
 from core.registry import get_stage, leaves
 from core.results import Footprint, Variant
 from core.specs import VariantSpec
@@ -72,8 +73,8 @@ class Format(ABC):
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
         """Return the approximate bytes of a variant on disk."""
 
-    def check(self, variant: Variant | VariantSpec) -> None:
-        """Raise `UserError` if the format cannot represent the variant or its model."""
+    def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
+        """Raise `UserError` if the format cannot represent the variant, or the model in `source`."""
         for stage in variant.stages:
             for trait in sorted(leaves(stage) - self.accepts):
                 remedy = self.remedies.get(trait, "leave this stage out")
@@ -86,7 +87,7 @@ class Format(ABC):
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        variant: Variant,
+        source: ModelSource,
         folder: Path,
         kind: str,
         progress: ProgressFn,

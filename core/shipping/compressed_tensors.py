@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UserError
+from core.models.source import ModelSource
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.grids import last_grid
@@ -43,8 +44,8 @@ class CompressedTensors(Format):
         packed = (bits + (SCALE_BITS / group if group else 0)) / 8 * footprint.block_weights
         return packed + BYTES[kind] * (footprint.model_parameters - footprint.block_weights)
 
-    def check(self, variant: Variant | VariantSpec) -> None:
-        super().check(variant)
+    def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
+        super().check(variant, source)
         if last_grid(variant) is None:
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
 
@@ -52,7 +53,7 @@ class CompressedTensors(Format):
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        variant: Variant,
+        source: ModelSource,
         folder: Path,
         kind: str,
         progress: ProgressFn,

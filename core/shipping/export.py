@@ -11,6 +11,7 @@ import torch
 
 from core.cache.folders import on_disk
 from core.errors import UserError
+from core.models.source import ModelSource
 from core.progress import Progress
 from core.results import Result
 from core.shipping.base import Format
@@ -27,6 +28,7 @@ def export(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
     result: Result,
+    source: ModelSource,
     folder: Path,
     form: Format,
     kind: str,
@@ -34,10 +36,9 @@ def export(
 ) -> None:
     """Write a variant in a type of a format to a new or empty folder, with export check and card, or nothing.
 
-    The precision of the model may change. A model that reads no text has no tokenizer. Raises `UserError` if the format
-    cannot represent the variant or the folder cannot be written.
+    `form.check` has accepted the variant of the model in `source`. The precision of the model may change. A model that
+    reads no text has no tokenizer. Raises `UserError` if the folder cannot be written.
     """
-    form.check(result.variant)
     readings = None if tokenizer is None else expected(model, tokenizer)
     label = f"{form.label} {form.type_name(kind)}"
     try:
@@ -50,7 +51,7 @@ def export(
                 progress("save", done, total, label)
 
             report(0, 1)
-            written = form.write(model, tokenizer, result.variant, content, kind, report)
+            written = form.write(model, tokenizer, source, content, kind, report)
             waiting = partial(progress, "prove", 0, 1, label)
             waiting()
             proof = NO_TEXT

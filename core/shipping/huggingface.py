@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from core.models.source import ModelSource
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.saving import checkpoint_bytes
@@ -34,7 +35,7 @@ class HuggingFace(Format):
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase | None,
-        variant: Variant,
+        source: ModelSource,
         folder: Path,
         kind: str,
         progress: ProgressFn,
@@ -49,19 +50,18 @@ class HuggingFace(Format):
         plain = save_model(model, folder)
         if tokenizer is None:
             code = loading_encoder(type(model).__name__ if plain else "AutoModel", plain)
-            _copy_preprocessor(variant, folder)
+            _copy_preprocessor(source, folder)
         else:
             tokenizer.save_pretrained(folder)
             code = loading(plain)
         return WrittenExport(folder, code, () if plain else (OWN_CODE,))
 
 
-def _copy_preprocessor(variant: Variant, folder: Path) -> None:
+def _copy_preprocessor(source: ModelSource, folder: Path) -> None:
     """Copy the files that convert pictures or sounds to inputs, and outputs to text, from the model's folder."""
-    from core.models.sources import identify_again
-
-    source = identify_again(variant.model, variant.revision).folder
-    for file in (*source.glob("*.json"), *source.glob("*.txt")) if source else ():
+    if source.folder is None:
+        return
+    for file in (*source.folder.glob("*.json"), *source.folder.glob("*.txt")):
         if not (file.name.endswith(".index.json") or (folder / file.name).exists()):
             shutil.copy(file, folder)
 

@@ -14,10 +14,10 @@ import torch
 
 from core.cache.folders import writing
 from core.data.instructions import Pair
+from core.models.teacher import Teacher
 from core.progress import Progress
 from core.specs import sha256
 from core.training.base import AT_ONCE
-from core.training.teacher import Teacher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

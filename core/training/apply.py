@@ -11,6 +11,7 @@ from core.context import Context, StageInput, StageResult
 from core.data.windows import TextData
 from core.errors import UserError
 from core.models.parts.blocks import move
+from core.models.teacher import Teacher, identify_teacher
 from core.results import Training
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
 from core.training.base import (
@@ -25,7 +26,6 @@ from core.training.base import (
 from core.training.examples import Batch, Example, Examples, read_examples
 from core.training.loop import Budget, Loss, train
 from core.training.losses import text_loss
-from core.training.teacher import Teacher, identify_teacher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -46,7 +46,9 @@ def recover(model: PreTrainedModel, method: Recovery, given: StageInput, context
     def loss(batch: Batch) -> Tensor:
         return method.loss(model, teacher, batch)
 
-    return StageResult([], _train(model, method, examples, loss, given, context))
+    done = _train(model, method, examples, loss, given, context)
+    teacher.unload()  # frees memory for the next stages
+    return StageResult([], done)
 
 
 def prune_while_training(
@@ -77,12 +79,13 @@ def check_training(data: TextData, method: TrainingMethod, dtype: str, context: 
 
 
 def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
-    """Return the teacher of a recovery, which is loaded at its first use."""
+    """Return the teacher of a recovery, which is identified once per run and loaded at its first use."""
     own = method.parameters
     name = own.teacher if isinstance(own, TeacherParameters) else None
-    if name is None:
-        return Teacher(context.dense, dtype, context.device, context.progress, context.tokenizer)
-    return Teacher(identify_teacher(name), dtype, context.device, context.progress)
+    if (name, dtype) not in context.teachers:
+        source, tokenizer = (context.dense, context.tokenizer) if name is None else (identify_teacher(name), None)
+        context.teachers[name, dtype] = Teacher(source, dtype, context.device, context.progress, tokenizer)
+    return context.teachers[name, dtype]
 
 
 def _train(

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     from core.data.windows import TextData
     from core.models.parts.blocks import Blocks
     from core.models.shape import ModelShape
+    from core.models.teacher import Teacher
     from core.results import LayerReport
     from core.training.adapters import SparseLora
     from core.training.examples import Batch, Example
-    from core.training.teacher import Teacher
 
 TRAINED_DASH = "dot"
 MICRO_TOKENS = 2048  # tokens per micro-batch

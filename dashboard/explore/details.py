@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.fields import Details
+from core.models.sources import identify_again
 from core.notation.achieved import describe_gap, embedding_words, format_percent
 from core.notation.chain import DENSE, file_name, shared
 from core.notation.formatting import capitalise, format_number, label
@@ -293,7 +294,7 @@ def _export(result: Result) -> None:
         form = find_format(name)
         st.caption(form.purpose)
         try:
-            form.check(variant)
+            form.check(variant, identify_again(variant.model, variant.revision))
         except UserError as error:
             st.warning(str(error))
             return

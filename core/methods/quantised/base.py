@@ -37,7 +37,7 @@ class QuantisedMethod(LinearMethod):
 
     family = "quantisation"
     ratio_kind = "bits"
-    bit_choices = BITS
+    bit_choices: ClassVar[tuple[int, ...]] = BITS
     leaves = frozenset({"grid"})
     accepts = STORED - {"grid", "convolutions"}
     marker = "hexagon"

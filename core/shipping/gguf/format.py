@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 from core.methods.traits import Trait
 from core.models.facts import config_of
-from core.models.sources import identify_again
+from core.models.source import ModelSource
 from core.registry import get_stage, leaves
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
@@ -76,9 +76,9 @@ class GGUF(Format):
         others = footprint.model_parameters - footprint.block_weights
         return (outside * others + bits_per_weight(kind) * footprint.block_weights) / 8
 
-    def check(self, variant: Variant | VariantSpec) -> None:
-        super().check(variant)
-        config = config_of(identify_again(variant.model, variant.revision))
+    def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
+        super().check(variant, source)
+        config = config_of(source)
         architecture_of(config)
         rotations = [stage for stage in variant.stages if "rotation" in leaves(stage)]
         if rotations and config.get("tie_word_embeddings"):
@@ -91,7 +91,7 @@ class GGUF(Format):
         self,
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
-        variant: Variant,
+        source: ModelSource,
         folder: Path,
         kind: str,
         progress: ProgressFn,
@@ -104,5 +104,5 @@ class GGUF(Format):
         check_known(model, architecture)
         check_holds(model, "float16", "export it as huggingface in bf16 or fp32")
         file = f"model-{kind}.gguf"
-        notes = write_gguf(model, architecture, tokenizer, variant.model, folder / file, kind, progress)
+        notes = write_gguf(model, architecture, tokenizer, source.id, folder / file, kind, progress)
         return WrittenExport(folder / file, LOADING.format(file=file), notes)

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
     from core.data.windows import TextData
+    from core.models.teacher import Teacher
     from core.training.examples import Example
-    from core.training.teacher import Teacher
 
 
 class DistillBlackParameters(TeacherParameters):

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from core.data.windows import TextData
+    from core.models.teacher import Teacher
     from core.training.examples import Batch
-    from core.training.teacher import Teacher
 
 
 class DistillWhiteParameters(TeacherParameters):

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from core.models.teacher import Teacher
     from core.training.examples import Batch
-    from core.training.teacher import Teacher
 
 
 class LoRA(Recovery):

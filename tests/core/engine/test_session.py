@@ -23,6 +23,7 @@ CHAINS = {
     "trained": "magnitude@0.5+lora,batch=4,steps=1,rank=2,held_out=1",
     "distilled": "magnitude@0.5+distill-white,batch=4,steps=1,rank=2,held_out=1",
     "taught": "magnitude@0.5+distill-black,batch=4,steps=1,rank=2,held_out=1,answer_tokens=4",
+    "taught by another": "magnitude@0.5+distill-white,batch=4,steps=1,rank=2,held_out=1,teacher=teacher",
 }
 
 
@@ -85,6 +86,7 @@ def reads(monkeypatch):
 @pytest.mark.usefixtures("data")
 @pytest.mark.parametrize("kind", CHAINS)
 def test_a_run_reads_each_file_once(kind, reads, tmp_path, monkeypatch):
+    others = [Path(shutil.copytree("tiny", "teacher")).resolve()] if kind == "taught by another" else []
     spec, store, model = requested(CHAINS[kind]), Store(), Path("tiny").resolve()
     given = {path for place in (model.parent, tmp_path) for path in place.rglob("*") if path.is_file()}
     reads.clear()
@@ -96,9 +98,9 @@ def test_a_run_reads_each_file_once(kind, reads, tmp_path, monkeypatch):
     assert model / "config.json" in reads
     assert {path: count for path, count in reads.items() if path in given and count > 1} == {}
     assert set(tables.values()) == {1}
-    assert tokenizers == {model: 1}
+    assert tokenizers == dict.fromkeys([model, *others], 1)
     # Compression is in place, so the baseline reads the weights again, and so does a teacher.
-    assert weights == {model: 3 if kind in ("distilled", "taught") else 2}
+    assert weights == {model: 3 if kind in ("distilled", "taught") else 2} | dict.fromkeys(others, 1)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from core.evaluation.footprint import footprint
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import mark_dense
 from core.models.parts.sizes import linear_sizes
+from core.models.source import ModelSource
 from core.notation.chain import ChainDefaults, parse
 from core.progress import silent
 from core.request.resolve import resolve_chain
@@ -102,8 +103,14 @@ def made(chain, name="llama-gqa", **changes):
     return model, Result(variant=describe(spec), footprint=footprint(model, dense, sum(sizes.values())))
 
 
+def source_of(model):
+    """Return the source of a tiny model, which lies nowhere."""
+    return ModelSource(id="m", revision="r", kind="folder", config=model.config.to_dict())
+
+
 def exported(model, result, tokenizer, folder, name, kind, progress=silent):
     """Write an export and return what its proof was."""
-    form = find_format(name)
-    export(model, tokenizer, result, folder, form, form.parse(kind), progress)
+    form, source = find_format(name), source_of(model)
+    form.check(result.variant, source)
+    export(model, tokenizer, result, source, folder, form, form.parse(kind), progress)
     return read_proof(folder)

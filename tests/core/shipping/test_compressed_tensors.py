@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 
 from core.errors import UserError
 from core.methods.find import find_grid
+from core.methods.quantised.rtn import RTN
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of, set_grid
 from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
@@ -23,7 +24,7 @@ from tests.core.tiny import tiny
 
 
 @given(
-    bits=st.sampled_from([2, 3, 4, 8]), rows=st.integers(1, 5), inputs=st.integers(1, 100), seed=st.integers(0, 1000)
+    bits=st.sampled_from(RTN.bit_choices), rows=st.integers(1, 5), inputs=st.integers(1, 100), seed=st.integers(0, 1000)
 )
 def test_packed_words_match_the_package_bit_by_bit(bits, rows, inputs, seed):
     draw = torch.Generator().manual_seed(seed)

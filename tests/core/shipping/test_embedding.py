@@ -8,8 +8,8 @@ from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, Tenso
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.parts.units import find_units
-from core.shipping.gguf import format as gguf
-from tests.core.shipping.exported import bpe, exported, made
+from core.shipping.gguf.format import GGUF
+from tests.core.shipping.exported import bpe, exported, made, source_of
 
 CHAIN = "slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0"
 
@@ -45,9 +45,8 @@ def test_linears_are_packed_while_factors_are_not(tmp_path):
     assert weights < 2 * result.footprint.model_parameters
 
 
-def test_gguf_rejects_factors(monkeypatch):
-    monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
-    monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "llama"})
+def test_gguf_rejects_factors():
     for chain, label in ((CHAIN, "Tensor train"), ("embedding-lowrank@2x", "Low-rank embedding")):
         with pytest.raises(UserError, match=f"does not support the embedding factors of {label}"):
-            gguf.GGUF().check(made(chain)[1].variant)
+            model, result = made(chain)
+            GGUF().check(result.variant, source_of(model))

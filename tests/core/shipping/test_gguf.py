@@ -12,20 +12,13 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.parts.units import find_units
 from core.shipping import proof
-from core.shipping.gguf import format as gguf
 from core.shipping.gguf.architectures import architecture_of
+from core.shipping.gguf.format import GGUF
 from core.shipping.gguf.tokenizer import SPLITS, split_name
 from tests.core.shipping.exported import LLAMA, bpe, exported, made
 from tests.core.tiny import tiny
 
 CLOSE = 0.15  # nats, in a random model, whose states llama.cpp keeps in 16 bits
-
-
-@pytest.fixture(autouse=True)
-def known(monkeypatch):
-    """The models of these tests lie nowhere; they are Llama."""
-    monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
-    monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "llama"})
 
 
 def fields(folder):
@@ -77,7 +70,7 @@ def test_removed_blocks_leave_no_gap_in_the_numbering(tmp_path):
 @pytest.mark.parametrize("settings", ["", ",symmetric=false"])
 def test_quantised_weights_keep_their_codes(settings, tmp_path):
     model, result = made(f"magnitude@0.5+rtn@4bit,group_size=32{settings}")
-    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", gguf.GGUF().default(result.variant))
+    shown = exported(model, result, bpe(), tmp_path / "out", "gguf", GGUF().default(result.variant))
     assert "21 matrices keep the codes and scales of their grid." in (tmp_path / "out" / "README.md").read_text()
     assert shown.reason is None and shown.difference < 1.5
     kinds = _kinds(tmp_path / "out")
@@ -105,7 +98,7 @@ def _kinds(folder):
 
 def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     model, result = made("rtn@4bit,group_size=32,on=embedding+rtn@8bit,group_size=32", tie_word_embeddings=True)
-    form = gguf.GGUF()
+    form = GGUF()
     assert form.default(result.variant) == "Q8_0"
     assert exported(model, result, bpe(), tmp_path / "eight", "gguf", "Q8_0").reason is None
     assert set(_kinds(tmp_path / "eight").values()) == {"Q8_0", "F32"}

@@ -7,8 +7,8 @@ from transformers import AutoModelForCausalLM
 
 from core.errors import UserError
 from core.shipping import proof
-from core.shipping.gguf import format as gguf
 from core.shipping.gguf.architectures import architecture_of, period
+from core.shipping.gguf.format import GGUF
 from core.shipping.gguf.tokenizer import of_pieces
 from tests.core.shipping.exported import exported, made, pieces
 from tests.core.shipping.test_gguf import CLOSE, ODD, fields
@@ -16,13 +16,6 @@ from tests.core.tiny import tiny
 
 SMALL = {"vocab_size": 400, "hidden_size": 64}
 S, F = "sliding_attention", "full_attention"
-
-
-@pytest.fixture(autouse=True)
-def known(monkeypatch):
-    """The models of these tests lie nowhere; they are Gemma 3."""
-    monkeypatch.setattr(gguf, "identify_again", lambda *_: None)
-    monkeypatch.setattr(gguf, "config_of", lambda _: {"model_type": "gemma3_text"})
 
 
 def gemma(chain, **changes):
@@ -56,7 +49,7 @@ def test_gguf_readers_find_the_weights(tmp_path):
 @pytest.mark.parametrize("chain", ["sparsegpt@0.5", "rtn@4bit,group_size=32"])
 def test_zeros_and_codes_are_read(chain, tmp_path):
     model, result = gemma(chain)
-    kind = gguf.GGUF().default(result.variant)
+    kind = GGUF().default(result.variant)
     shown = exported(model, result, pieces(), tmp_path / "out", "gguf", kind)
     assert shown.reason is None and shown.same_tokens and shown.difference < (CLOSE if kind == "F16" else 1.5)
     (file,) = (tmp_path / "out").glob("*.gguf")

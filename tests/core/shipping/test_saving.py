@@ -15,7 +15,7 @@ from core.shipping.saving import checkpoint_bytes, saved_words
 from core.store.store import Store
 from tests.core.commands import RUN
 from tests.core.factories import make
-from tests.core.shipping.exported import bpe
+from tests.core.shipping.exported import bpe, source_of
 from tests.core.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -82,7 +82,7 @@ def test_a_weight_beyond_the_precision_is_rejected_before_writing(tmp_path):
     model = tiny(vocab_size=320)
     model.model.norm.weight.data[0] = 1e5
     with pytest.raises(UserError, match="A weight of 1e\\+05 exceeds the range of fp16"):
-        export(model, bpe(), make(), tmp_path / "out", FORMATS[0], "float16", silent)
+        export(model, bpe(), make(), source_of(model), tmp_path / "out", FORMATS[0], "float16", silent)
     assert not (tmp_path / "out").exists() and model.dtype == torch.float32
 
 

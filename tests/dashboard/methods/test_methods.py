@@ -41,9 +41,11 @@ def test_every_method_has_a_card_from_its_declaration(filled):
         assert method.citation.url in page
         for name, field in method.Parameters.model_fields.items():
             assert f"`{name}`" in page and field.description in page
-    assert page.count("Quantises every block weight to 2, 3, 4 or 8 bits.") == len(
-        [one for one in SHOWN if one.bit_choices]
-    )
+    amounts = {"2, 3, 4 or 8": (2, 3, 4, 8), "2, 3, 4, 6 or 8": (2, 3, 4, 6, 8)}
+    for words, bits in amounts.items():
+        methods = [one for one in SHOWN if one.bit_choices == bits]
+        assert methods and page.count(f"Quantises every block weight to {words} bits.") == len(methods)
+    assert {one.bit_choices for one in SHOWN} == {(), *amounts.values()}
     assert "equation 1." in page and "N of every M" in page
     assert len(page_links(app, "Run method")) == len(SHOWN)
 
