@@ -50,9 +50,11 @@ def test_a_weight_is_at_most_half_a_step_from_its_grid(weight, bits, symmetric, 
     codes = grid.codes(weight)
     assert codes.min() >= grid.lowest and codes.max() < grid.lowest + 2**bits
     step = grid.scale.abs().repeat_interleave(GROUP, 1)
-    # The end of the rule `range` lies half a step beyond the last code, and so does the end that a signed scale does
-    # not fit; there it is a whole step. 16 bits round the scale.
-    far = codes == 2 ** (bits - 1) - 1 if symmetric and rule == "signed" else torch.zeros_like(codes, dtype=torch.bool)
+    # The end of the rule `range` lies half a step beyond the last code. It is a whole step at the end that a signed
+    # scale does not fit, and at the ends that an integer zero point moves. 16 bits round the scale.
+    last = grid.lowest + 2**bits - 1
+    far = codes == last if symmetric else (codes == last) | (codes == grid.lowest)
+    far &= rule == "signed"
     bound = torch.where(far, 1.0, 0.5) * step * (1 + 2**bits * 1e-3)
     assert ((grid.weight(codes) - weight).abs() <= bound).all()
     assert not grid.nearest(torch.zeros_like(weight)).any()  # 0 is a code
