@@ -14,15 +14,16 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.amount import Ratio
 from core.analysis.budget import meaningful
 from core.analysis.reporting import TableRow
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import PERCENT, SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look, looks
-from dashboard.charts.frames.points import describe_seeds
+from dashboard.charts.elements.figures import PERCENT, RATIO, SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, look, looks
+from dashboard.charts.frames.points import amounts
 
 HEIGHT = 440  # px
 PLOT = HEIGHT - 80
@@ -33,6 +34,7 @@ LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and b
 THIN = 0.012  # share of the plot's width: the mark of the chosen amount, if all its points are at one place
 RING = 18  # px
 TOP = 50  # px above the plot: the title, and below it the name of the chosen amount
+SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next
 AFTER = 12  # px from the end of the plot to a label
 
 
@@ -48,7 +50,8 @@ def perplexity_curve(
 ) -> go.Figure:
     """Draw perplexity (log) against an axis: lines through ratios or bits, hollow markers for N:M amounts.
 
-    Diverged points are in a separate band, labelled with their values and without lines.
+    Along the pruning ratio, each N:M amount has a place of its own at the right of the highest ratio. Diverged
+    points are in a separate band, labelled with their values and without lines.
 
     Args:
         points: Rows of `dashboard.charts.frames.points.collapse`.
@@ -63,6 +66,8 @@ def perplexity_curve(
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
+    slots = _slots(points) if axis == RATIO else {}
+    points = points.assign(**{axis.column: points["pattern"].map(slots).fillna(points[axis.column])})
     drawing = Drawing(theme, HEIGHT)
     drawing.lay_out(
         showlegend=False,  # names are at the ends of lines
@@ -72,6 +77,8 @@ def perplexity_curve(
     cap = _cap(dense)
     if points.empty and dense.empty:
         return drawing.figure()
+    if slots:
+        drawing.lay_out(xaxis=_slot_ticks(points, slots))
     span = _span(points, dense, axis)
     highlighted = points["series_label"].isin(points["series_label"] if bright is None else bright)
     named, behind = points[highlighted], points[~highlighted]
@@ -93,10 +100,15 @@ def perplexity_curve(
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, like the series' entries
         mark = marks.marker(SeriesStyle(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} sparsity", f"pattern {pattern}", "markers", mark)
+    if len(behind):
+        grey = SeriesStyle(faded(theme.muted, theme), "solid", "circle")
+        line = {"color": grey.color, "width": 1}
+        marks.entry(drawing, "grey: other variants", "others", "lines+markers", marks.marker(grey, theme), line)
     _ring(drawing, named[named["key"].isin(winners)], axis, theme, cap, place)
     _draw_dense(drawing, dense, axis, theme, span)
     _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
-    at_marks = labels.place_labels(named[named["value"] <= cap], axis.column, span, (low, high))
+    unnamed = named[(named["value"] <= cap) & ~named["pattern"].isin(slots)]  # the axis names the slots
+    at_marks = labels.place_labels(unnamed, axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
         _text(drawing, part, axis.column, styles[part["series_label"].iloc[0]].color)
     _names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
@@ -112,7 +124,8 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
     """Return the part of a caption that explains the marks of `perplexity_curve` in use."""
     text = ""
     if (points["low"] < points["high"]).any():
-        text += f" Bars: one standard error.{describe_seeds(points)}"
+        over_seeds = ", or the range over seeds" if (points["seeds"] > 1).any() else ""
+        text += f" Bars: one standard error{over_seeds}."
     if marks.pairs(points):
         text += " Arrows connect a pruned model to its reconstructed or fine-tuned version."
     if points["pattern"].map(marks.is_hollow).any():
@@ -120,6 +133,23 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
     if (points["value"] > _cap(dense)).any():
         text += " Grey band: diverged models."
     return text
+
+
+def _slots(points: pd.DataFrame) -> dict[str, float]:
+    """Return a place on the axis of ratios for each N:M amount; markers of all series at 50 % would hide each other."""
+    hollow = points["pattern"].map(marks.is_hollow).astype(bool)
+    top = points.loc[~hollow if (~hollow).any() else hollow, "ratio"].max()
+    return {label: round(top + SLOT * place, 3) for place, label in enumerate(amounts(points[hollow]), 1)}
+
+
+def _slot_ticks(points: pd.DataFrame, slots: Mapping[str, float]) -> Properties:
+    """Return the ticks of an axis of ratios: tenths up to the highest ratio, then the N:M amounts."""
+    top = points.loc[~points["pattern"].isin(slots), "ratio"].max()
+    tenths = [tenth / 10 for tenth in range(11) if tenth / 10 <= top]
+    return {
+        "tickvals": [*tenths, *slots.values()],
+        "ticktext": [*(Ratio(tenth).label for tenth in tenths), *slots],
+    }
 
 
 def _cap(dense: pd.DataFrame) -> float:

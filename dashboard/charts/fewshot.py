@@ -175,15 +175,16 @@ def cost_text(row: TableRow, p: float | None, comparisons: int) -> str:
 
 
 def answer(shown: pd.DataFrame) -> str:
-    """Return a sentence: in how many rows of `table` compression costs more than zero-shot, and in how many less."""
+    """Return the finding: in how many rows of `table` the cost of compression differs from zero-shot."""
     judged = shown["Compression"][shown["Compression"] != ""]
     if judged.empty:
         return "No test is possible: per-document answers were not stored."
     more, less = int((judged == MORE).sum()), int((judged == LESS).sum())
-    if not more + less:
-        return f"None of {len(judged)} changes from zero-shot is significant (Holm-adjusted)."
-    rest = f"; {others} are not significant (Holm-adjusted)" if (others := len(judged) - more - less) else ""
-    return f"Compared with zero-shot, compression costs more in {more} of {len(judged)} rows and less in {less}{rest}."
+    alike = len(judged) - more - less
+    how = "do not measurably change" if not more + less else "rarely change" if 2 * alike > len(judged) else "change"
+    text = f"Few-shot examples {how} the cost of compression: no significant difference from zero-shot in {alike} of"
+    text += f" {len(judged)} comparisons (Holm-adjusted)."
+    return f"{text} Compression costs more in {more} and less in {less}." if more + less else text
 
 
 def _difference(row: TableRow, prefix: str) -> str:

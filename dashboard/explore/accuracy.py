@@ -146,7 +146,8 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
             difference = chosen_as == DIFFERENCE
     rows = _rows(compared, shown, difference)
     caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.data_caption}"
-    caption += _explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any()))
+    caption += " Each variant answered the same documents as the dense model." if difference else ""
+    caption += " HellaSwag, ARC-c and OBQA are length-normalised."
     item = widgets.show_chart(
         "explore_accuracy",
         partial(scores.score_chart, _of_tasks(rows, tasks), lines, tasks=tasks, difference=difference),
@@ -155,6 +156,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
         pivots=[_pivot(both, drawn, points.at_amount(chosen.scores, at), difference)],
         alt=_finding(rows, tasks[-1], at, difference),
+        explained=_explained(difference, lines.loc[tasks], bool((rows["low"] < rows["high"]).any())),
     )
     if not paired_here:
         st.caption(f"Differences to dense are unavailable: {reasons}.")
@@ -185,16 +187,15 @@ def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, differen
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
     if difference:
-        text = f" Each variant answered the same documents as the dense model. Bars: {UNADJUSTED} intervals of the"
-        text += " paired difference. Faded: not significant at 5 % after Holm's correction over the variants of a"
-        text += " panel, even if the bar excludes zero."
+        text = f" Bars: {UNADJUSTED} intervals of the paired difference. Faded: not significant at 5 % after Holm's"
+        text += " correction over the variants of a panel, even if the bar excludes zero."
     else:
         text = " Bars: one standard error, or the range over seeds." if bars else ""
     if lines["chance"].notna().any():
         text += " Chance: a random choice among the answers."
     if lines["majority"].notna().any():
         text += " Majority class: always the answer that is correct most often in these documents."
-    return text + " HellaSwag, ARC-c and OBQA are length-normalised."
+    return text
 
 
 @shared

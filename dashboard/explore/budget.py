@@ -225,22 +225,22 @@ def _accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.Da
 
 def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: BudgetQuery, protocol: str) -> Item:
     cost, quality = query.cost, tradeoff.quality_of(query.quality, str(chosen.corpus))
-    caption = f"{chosen.model}, variants with any calibration or training data."
+    caption, explained = f"{chosen.model}, variants with any calibration or training data.", ""
     if quality.lower:
         top = max(USABLE_TIMES_DENSE, query.budget.times_dense or 0.0)
-        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}. Triangles in the grey band: over"
-        caption += f" {top:g} times dense."
+        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}."
+        explained += f" Triangles in the grey band: over {top:g} times dense."
     else:
         caption += f" Mean of the seven tasks, {chosen.documents}."
-    caption += " Pareto front: no other variant is as good at the same or lower cost. Bars of the front:"
-    caption += f" {UNADJUSTED} intervals of the paired difference to dense. Sizes are packed, at 16 bits per weight or"
-    caption += " the bits of the grid."
+    caption += " Sizes are packed, at 16 bits per weight or the bits of the grid."
+    explained += " Pareto front: no other variant is as good at the same or lower cost. Bars of the front:"
+    explained += f" {UNADJUSTED} intervals of the paired difference to dense."
     if (most := limits(query.budget).get(cost.column)) is not None:
-        caption += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
+        explained += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
     unscored = LIMITS[quality.drawn].missing if dense.empty else ranking.UNSCORED[query.quality]
     for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
         if lacking := found[column].isna().sum():
-            caption += f" Not drawn: {lacking} ({why})."
+            explained += f" Not drawn: {lacking} ({why})."
     exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"])
     return widgets.show_chart(
         CHART,
@@ -251,6 +251,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
         pivots=_pivots(found, cost, quality),
         alt=_alt(found, cost, quality),
         on_select=open_point,
+        explained=explained,
     )
 
 

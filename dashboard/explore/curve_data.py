@@ -40,6 +40,7 @@ class Described(NamedTuple):
     caption: str
     table: pd.DataFrame  # for exports
     alt: str = ""
+    explained: str = ""  # sentences on the marks of the chart
 
 
 @shared  # the stored answers change only with the rows of the same variants
@@ -56,14 +57,15 @@ def curve_data(shown: Shown) -> Described:
     chosen, highlighted = shown.chosen, shown.highlighted
     protocol = chosen.measured["protocol"].iloc[0]
     caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.data_caption}"
-    caption += curve.explained(highlighted, shown.dense)
+    caption += points.describe_seeds(highlighted)
     drawn = shown.points if shown.show_context else highlighted
     best = drawn.iloc[int(drawn["value"].argmin())]
     alt = f"Perplexity of {chosen.model} against {chosen.axis.title.lower()}, a line for each of "
     lowest = f"{best['series_label']}, {best['amount_label']} ({best['value']:.4g})"
     alt += f"{', '.join(series_of(highlighted))}. Lowest: {lowest}."
     hovered = paired.of_curve(shown.perplexities, drawn)
-    return Described(hovered, caption, points.with_dense(shown.dense, highlighted), alt)
+    explained = curve.explained(highlighted, shown.dense)
+    return Described(hovered, caption, points.with_dense(shown.dense, highlighted), alt, explained)
 
 
 @shared

@@ -53,8 +53,11 @@ def show_shots(model: str) -> list[Item]:
     documents = "all documents" if pd.isna(limit) else f"the first {int(limit)} documents"
     caption = f"{model}, {names[dataset]}: {documents} of each task, {format_precision(scoring)}. Few-shot "
     caption += "examples are never scored documents. The dense model selects them once, so that all variants read "
-    caption += f"the same prompts. Bars: {fewshot.INTERVALS} of the paired difference to dense with this prompt."
+    caption += "the same prompts."
     drawn = fewshot.with_bars(rows)
+    costs = fewshot.table(rows[~rows["dense"]])
+    st.header("Does few-shot prompting increase the loss from compression?", anchor=False)
+    st.markdown(fewshot.answer(costs))
     lines = in_percent(drawn)
     file = export_name(model_part(model), "fewshot", dataset.replace(" ", "-"))
     chart = widgets.show_chart(
@@ -64,14 +67,11 @@ def show_shots(model: str) -> list[Item]:
         fewshot.exported(drawn),
         alt=f"Accuracy of {model} against the number of few-shot examples, a panel for each selector.",
         file=file,
+        explained=f" Bars: {fewshot.INTERVALS} of the paired difference to dense with this prompt.",
     )
-    compressed = rows[~rows["dense"]]
-    st.header("Does few-shot prompting increase the loss from compression?", anchor=False)
     caption = "Accuracy of a variant minus dense with the same prompt, and its change from zero-shot, in points. "
     caption += f"Both are paired document by document, with {fewshot.INTERVALS}. p: paired t test of the change, "
     caption += "Holm-adjusted over the rows. Change below 0: compression costs more with that prompt."
-    costs = fewshot.table(compressed)
-    st.markdown(fewshot.answer(costs))
     table = widgets.show_table(
         "explore_shots_table",
         costs,

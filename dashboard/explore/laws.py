@@ -92,9 +92,11 @@ def _answer(fitted: list[Fit], keep: float) -> str:
 
 def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
     group, title = fitted[0].group, quality_of(quality, str(chosen.corpus)).title
-    caption = f"{group.of}, {group.name}: {group.metric}. Lines: forms of the papers, fitted in logarithms, up to the"
-    caption += f" largest measured ratio, {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Points:"
-    caption += " colours and marks of the methods."
+    caption = f"{group.of}, {group.name}: {group.metric}."
+    explained = " Lines: forms of the papers, fitted in logarithms, up to the largest measured ratio,"
+    explained += (
+        f" {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Points: colours and marks of the methods."
+    )
     if group.left_out:
         caption += f" Excluded from the fit: {group.left_out} diverged."
     return widgets.show_chart(
@@ -104,6 +106,7 @@ def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:
         points(fitted),
         file=chosen.file("law"),
         alt=f"{title} against the pruning ratio, points of {group.name} and the lines of {len(fitted)} laws.",
+        explained=explained,
     )
 
 

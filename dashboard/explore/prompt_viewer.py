@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.fewshot import MEAN, describe_prompt, prompted, prompts_of
-from core.analysis.reporting import TableRow
+from core.analysis.reporting import TableRow, listed
 from core.data import files
 from core.data.cards import card
 from core.errors import UserError
@@ -57,7 +57,7 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
     if not st.toggle("Show the prompt", key="explore_prompt_shown"):
         return
     if lacking := _lacking(dataset):
-        st.caption(f"The documents of {names[dataset]} are not on this machine ({lacking}); a run downloads them.")
+        _offer_documents(names[dataset], lacking)
         return
     answers = data.store().samples(key, row)
     if answers is None or "shots" not in answers:
@@ -86,10 +86,26 @@ def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> 
     return next(rows, None)
 
 
-def _lacking(dataset: str) -> str | None:
-    """Return a file of a task that this machine lacks."""
+def _lacking(dataset: str) -> list[str]:
+    """Return the files of a task that this machine lacks."""
     known = card(dataset)
-    return next((name for name in (known.file, known.pool) if name and files.find(name) is None), None)
+    return [name for name in (known.file, known.pool) if name and files.find(name) is None]
+
+
+def _offer_documents(task: str, lacking: list[str]) -> None:
+    """Show the button that fetches the documents of a task."""
+    sources = listed(list(dict.fromkeys(files.origin(name) for name in lacking)))
+    st.caption(f"The documents of {task} are not on this machine. They come from {sources}.")
+    if not st.button(f"Fetch {task}", key="explore_prompt_fetch", icon=":material/download:"):
+        return
+    try:
+        with st.spinner(f"Fetching {task} ..."):
+            for name in lacking:
+                files.get(name)
+    except UserError as error:
+        st.warning(str(error))
+        return
+    st.rerun()
 
 
 def _show(model: str, dataset: str, row: Measurement, place: int, around: TableRow) -> None:

@@ -43,7 +43,7 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
     caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
-    caption += "a lower ratio. Bars: 95 % intervals of the differences by window."
+    caption += "a lower ratio."
 
     def draw(theme: Theme) -> go.Figure:
         if by == "block":
@@ -52,7 +52,10 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
 
     return [
         widgets.show_chart(
-            "explore_scan", draw, caption, rows.drop(columns="text"), alt=f"Layer sensitivity by {by}", file=file
+            *("explore_scan", draw, caption, rows.drop(columns="text")),
+            alt=f"Layer sensitivity by {by}",
+            file=file,
+            explained=" Bars: 95 % intervals of the differences by window." if by == "block" else "",
         )
     ]
 

@@ -50,7 +50,7 @@ def show_curve(shown: Shown, at: str, winners: list[str]) -> list[Item]:
     if shown.highlighted[chosen.axis.column].isna().all():
         st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
         return []
-    drawn, caption, table, alt = curve_data(shown)
+    drawn, caption, table, alt, explained = curve_data(shown)
     names = series_of(shown.highlighted)
     item = widgets.show_chart(
         "explore_curve",
@@ -68,6 +68,7 @@ def show_curve(shown: Shown, at: str, winners: list[str]) -> list[Item]:
         pivots=[perplexities_of(shown)],
         alt=alt,
         on_select=lambda key: clicked(key, shown.points),
+        explained=explained,
     )
     return [item]
 
@@ -117,7 +118,7 @@ def all_points(shown: Shown) -> Item:
     """Show a table of every point of the curve, with paired differences to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
     st.header("All points", anchor=False, help=f"Select a row to open its details.\n\n{explained}")
-    table, caption, means, _ = points_data(shown)
+    table, caption, means, *_ = points_data(shown)
     accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "amount_label", False, form=".1f")
     return widgets.show_table(
         "explore_points",

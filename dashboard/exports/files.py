@@ -30,12 +30,23 @@ class Item:
     pivots: Sequence[Pivot] = ()  # the table in the layout of papers, for CSV and LaTeX
     formats: Mapping[str, str] = field(default_factory=dict)  # printf formats of numeric columns
 
+    @property
+    def described(self) -> str:
+        """The caption of the page and of figures."""
+        return self.caption
+
 
 @dataclass(frozen=True, kw_only=True)
 class Chart(Item):
     """A chart with the table of its data."""
 
     build: Build
+    marks: str = ""  # sentences on the marks of the figure, which its tables do not have
+
+    @property
+    def described(self) -> str:
+        """The caption of the page and of figures."""
+        return self.caption + self.marks
 
 
 def image(item: Chart, format: str, width: float, dpi: int = DPI[0], captioned: bool = False) -> bytes:
@@ -50,7 +61,7 @@ def images(
     """Draw the figure once and return it in each of the formats."""
     from dashboard.exports import print_figures  # imports matplotlib, which is slow
 
-    title, caption = figure.layout.title.text or "", plain(item.caption)
+    title, caption = figure.layout.title.text or "", plain(item.described)
     whole = go.Figure(figure)  # plotly validates it, so that each property has one type
     page = print_figures.draw(whole, width, caption if captioned else "")
     return {format: print_figures.save(page, format, title, caption, dpi) for format in formats}
@@ -65,7 +76,7 @@ def _page(item: Chart, figure: go.Figure, library: bool | str) -> bytes:
     config = {"displaylogo": False, "responsive": True}
     how = {"include_plotlyjs": library, "full_html": True, "default_height": "80vh", "config": config}
     page: str = go.Figure(figure).to_html(**how)
-    caption = _no_markup(plain(item.caption))
+    caption = _no_markup(plain(item.described))
     style = "font: 14px Arial, sans-serif; max-width: 60em; color: #444; margin: 1em"
     title = f"<title>{_no_markup(figure.layout.title.text or item.name)}</title></head>"
     return page.replace("</head>", title, 1).replace("</body>", f'<p style="{style}">{caption}</p></body>').encode()
@@ -111,7 +122,7 @@ def bundle(items: Sequence[Item], width: float) -> bytes:
                     archive.writestr(f"{item.name}.{format}", data)
         if any(isinstance(item, Chart) for item in items):
             archive.writestr("plotly.min.js", get_plotlyjs())
-        captions = "\n\n".join(f"{item.name}: {plain(item.caption)}" for item in items)
+        captions = "\n\n".join(f"{item.name}: {plain(item.described)}" for item in items)
         archive.writestr("README.txt", f"Made by Slimscope.\n\n{captions}\n")
     return stream.getvalue()
 

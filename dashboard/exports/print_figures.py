@@ -178,7 +178,9 @@ def _finish_axes(figure: go.Figure, axes: Axes) -> None:
     if horizontal.tickformat == ".0%":
         axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     if horizontal.ticktext is not None:
-        axes.set_xticks(range(len(horizontal.ticktext)), horizontal.ticktext)
+        numeric = isinstance(horizontal.tickvals[0], int | float)
+        places = horizontal.tickvals if numeric else range(len(horizontal.ticktext))
+        axes.set_xticks(places, horizontal.ticktext)
     if horizontal.range:
         axes.set_xlim(*horizontal.range)
     if vertical.type == "log":

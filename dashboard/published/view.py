@@ -63,7 +63,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     shown = papers.by_task(rows)
     order = list(dict.fromkeys(shown["task"]))
     amount = f" Pruning ratio: {rows['removed'].iloc[-1]}." if table.by == "ratio" else ""
-    caption = f"{papers.protocol(rows)}.{amount} Dotted: chance. {cited(table)}"
+    caption = f"{papers.protocol(rows)}.{amount} {cited(table)}"
     chart = widgets.show_chart(
         key,
         partial(dots.accuracy_dots, shown, order=order),
@@ -72,6 +72,7 @@ def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
         file=export_name(table.title, "accuracy"),
         pivots=[accuracies_of(shown)],
         alt="Zero-shot accuracy per task, a marker for each method",
+        explained=" Dotted: chance.",
     )
     return [chart]
 
@@ -146,7 +147,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     both = points.with_dense(dense, found)
     caption = (
         f"Measured by Slimscope on {model}, not on the paper's model: compare the shapes of the curves, not the "
-        f"numbers. {called(corpus)}: {rows['protocol'].iloc[0]}.{curve.explained(found, dense)}"
+        f"numbers. {called(corpus)}: {rows['protocol'].iloc[0]}.{points.describe_seeds(found)}"
     )
     return [
         widgets.show_chart(
@@ -157,6 +158,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
             file=export_name(model_part(model), corpus, "perplexity-as-published"),
             pivots=[Pivot(f"Perplexity on {called(corpus)}", both, "amount_label", True, order=points.amounts(found))],
             alt=f"Perplexity of {model} on {called(corpus)} as measured here",
+            explained=curve.explained(found, dense),
         )
     ]
 
@@ -177,7 +179,7 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     shown = papers.by_task(rows)
     order = list(dict.fromkeys(shown["task"]))
     caption = f"Measured by Slimscope on {rows['model'].iloc[0]}, accuracy: {rows['protocol'].iloc[0]}. The model "
-    caption += "differs from the paper's: compare the order of the methods, not the numbers. Dotted: chance."
+    caption += "differs from the paper's: compare the order of the methods, not the numbers."
     if (printed["dataset"] == "storycloze").any():
         caption += " StoryCloze is not freely available and therefore not measured."
     return [
@@ -189,6 +191,7 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
             file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
             pivots=[accuracies_of(shown)],
             alt="Zero-shot accuracy per task as measured here, a marker for each method",
+            explained=" Dotted: chance.",
         )
     ]
 

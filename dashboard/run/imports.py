@@ -127,7 +127,7 @@ def preview(found: ImportPreview) -> pd.DataFrame:
             "Series": rows["series_label"],
             "Model": rows["model"],
             "Amount": [removed(row) for _, row in rows.iterrows()],
-            "Number": rows["metric"] + " " + rows["dataset"].map(called),
+            "Measure": rows["metric"] + " " + rows["dataset"].map(called),
             "Value": rows["value"],
             "n": rows["n"].astype(int),
             "Protocol": rows["protocol"],

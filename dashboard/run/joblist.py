@@ -292,7 +292,7 @@ def _show_unreadable(job: UnreadableJob) -> None:
     if job.active:
         _button("Cancel", job, data.queue().cancel)
     else:
-        _button("Remove", job, data.queue().delete)
+        _button("Remove from list", job, data.queue().delete)
 
 
 def _actions(job: Job) -> None:
@@ -307,7 +307,7 @@ def _actions(job: Job) -> None:
     elif job.state in ("failed", "cancelled"):
         _button("Try again", job, queue.retry)
     if not job.active:
-        _button("Remove", job, queue.delete)
+        _button("Remove from list", job, queue.delete)
     if job.started:
         with st.popover("Show log", key=f"run_log_{job.id}"):
             st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)

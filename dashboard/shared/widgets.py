@@ -39,18 +39,20 @@ def show_chart(
     file: str,
     pivots: Sequence[Pivot] = (),
     on_select: Callable[[str], None] | None = None,
+    explained: str = "",
 ) -> exports.Item:
     """Show a chart with its caption and Export menu.
 
     Args:
         name: Key of the chart.
         draw: Function that draws the figure in a theme.
-        caption: Caption of the page and of exports.
+        caption: Caption of the page and of exports, which also describes the table.
         table: Data for exports.
         alt: Alternative text.
         file: Name of the exports, from `dashboard.exports.names`.
         pivots: Tables in the layout of papers.
         on_select: Callback with the key of a clicked point.
+        explained: Sentences on the marks of the chart, each after a space; they follow the caption of figures.
     """
 
     def clicked() -> None:
@@ -67,7 +69,9 @@ def show_chart(
         on_select=clicked if on_select else "ignore",
         selection_mode="points",
     )
-    item = exports.Chart(name=file, caption=caption, table=table, pivots=pivots, build=partial(draw, LIGHT))
+    item = exports.Chart(
+        name=file, caption=caption, table=table, pivots=pivots, build=partial(draw, LIGHT), marks=explained
+    )
     _underneath(name, item)
     return item
 
@@ -154,9 +158,9 @@ def show_table(
 
 def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
     """Show the caption and the Export menu; fold a long caption after its first sentence, the protocol."""
-    first, stop, rest = item.caption, "", ""
+    first, stop, rest = item.described, "", ""
     if len(first) > LONG:
-        first, stop, rest = item.caption.partition(". ")
+        first, stop, rest = item.described.partition(". ")
     if captioned:
         st.caption(first + stop.strip())
     with st.container(horizontal=True):

@@ -79,10 +79,13 @@ def test_verdicts_are_adjusted_for_the_shown_comparisons():
     third = "significant alone, not after Holm (3 comparisons)"
     assert together["Compression"].tolist() == [third, "costs less", "not significant"]
     assert alone["Change from zero-shot"].tolist() == ["-10.0 [-11.0, -9.0]"]
-    assert fewshot.answer(alone) == "Compared with zero-shot, compression costs more in 1 of 1 rows and less in 0."
-    rest = "2 are not significant (Holm-adjusted)."
-    assert fewshot.answer(together).endswith(f"compression costs more in 0 of 3 rows and less in 1; {rest}")
-    assert "None of 1 changes" in fewshot.answer(fewshot.table(grown((0.0, 0.9))))
+    start = "no significant difference from zero-shot in"
+    count = f"{start} 0 of 1 comparisons (Holm-adjusted). Compression costs more in 1 and less in 0."
+    assert fewshot.answer(alone) == f"Few-shot examples change the cost of compression: {count}"
+    count = f"{start} 2 of 3 comparisons (Holm-adjusted). Compression costs more in 0 and less in 1."
+    assert fewshot.answer(together) == f"Few-shot examples rarely change the cost of compression: {count}"
+    none = "Few-shot examples do not measurably change the cost of compression: "
+    assert fewshot.answer(fewshot.table(grown((0.0, 0.9)))) == f"{none}{start} 1 of 1 comparisons (Holm-adjusted)."
 
 
 def test_without_stored_answers_there_are_no_verdicts():

@@ -5,6 +5,9 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from core.data import files
+from core.data.cards import card
+from core.errors import UserError
 from core.results import Measurement
 from dashboard import data
 from dashboard.explore import prompt_viewer
@@ -79,7 +82,11 @@ def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
     rows = table(app)
     assert rows["Prompt"].tolist() == ["zero-shot", "drawn at random", "most like the question", "after an instruction"]
     assert set(rows["Compression"][1:]) == {"costs more"} and rows["Compression"][0] == ""
-    assert "Compared with zero-shot, compression costs more in 3 of 3 rows and less in 0." in read(app)
+    text = read(app)
+    finding = "Few-shot examples change the cost of compression: no significant difference from zero-shot in 0 of 3"
+    assert finding in text and "Compression costs more in 3 and less in 0." in text
+    order = [one.type if one.type == "plotly_chart" else str(getattr(one, "value", "")) for one in app.main]
+    assert next(place for place, one in enumerate(order) if finding in one) < order.index("plotly_chart")
     control(app, "explore_shots_task").set_value("arc_easy").run()
     assert "ARC-e, accuracy" in charts(app)[0].proto.spec and not app.exception
 
@@ -118,6 +125,19 @@ def test_a_prompt_without_its_documents_shows_a_message(shown, monkeypatch, tmp_
     app = open_app(explore_mode="Few-shot")
     control(app, "explore_prompt_shown").set_value(True).run()
     assert any("are not on this machine" in one.value for one in app.caption) and not app.exception
+    fetched = []
+    monkeypatch.setattr(files, "get", fetched.append)
+    button = app.button(key="explore_prompt_fetch")
+    assert button.label in {f"Fetch {card(task).label}" for task in ("piqa", "arc_easy")}
+    button.click().run()
+    assert len(fetched) >= 1 and not app.exception
+
+    def fails(name):
+        raise UserError("The Hugging Face Hub cannot be reached.")
+
+    monkeypatch.setattr(files, "get", fails)
+    app.button(key="explore_prompt_fetch").click().run()
+    assert "cannot be reached" in app.warning[0].value and not app.exception
 
 
 def test_a_deleted_result_shows_no_prompt(shown, monkeypatch):

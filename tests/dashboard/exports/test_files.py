@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_html_is_self_contained_and_has_the_protocol(charts):
     assert page.startswith("<!doctype html>") and "Plotly.newPlot" in page and CAPTION in page
     assert "<title>Perplexity on passages-eval (log scale, lower is better)</title>" in page
     assert not re.search(r'<script[^>]+src="http', page)
+
+
+def test_only_figures_have_the_sentences_on_their_marks(charts):
+    marked = replace(charts["curve"], marks=" Grey band: diverged models.")
+    assert "Grey band" in files.html(marked).decode() and "Grey band" in files.image(marked, "svg", 3.25).decode()
+    for table in (files.latex(marked), files.csv(marked), files.csv_long(marked)):
+        assert b"Grey band" not in table
+    assert b"window 2048" in files.latex(marked)
 
 
 def test_the_bundle_contains_all_files_and_draws_each_figure_once(charts, monkeypatch):

@@ -168,6 +168,17 @@ def test_few_lines_are_labelled_at_their_ends(perplexities):
         assert place[0][1] < end < place[1][1]
 
 
+def test_every_tick_of_the_ratios_is_printed_and_a_legend_explains_the_grey_series(perplexities):
+    found, dense = perplexities
+    page = print_figures.draw(perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["Wanda"]), 3.25)
+    written = texts(page)
+    assert {*(f"{ratio} %" for ratio in range(0, 80, 10)), "2:4", "4:8"} <= set(written)
+    assert "grey: other variants" in [text.get_text() for text in page.legends[0].get_texts()]
+    axes, (title,) = page.axes[0], [box for text, box in drawn(page) if text == figures.RATIO.title]
+    inner = axes.get_window_extent()
+    assert abs((title.x0 + title.x1) / 2 - (inner.x0 + inner.x1) / 2) < 0.02 * inner.width
+
+
 def test_lines_without_room_for_end_labels_have_a_legend(perplexities):
     found, dense = perplexities
     packed = perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")

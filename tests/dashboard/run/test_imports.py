@@ -89,7 +89,7 @@ def test_an_imported_series_is_labelled_and_has_hollow_markers(rows):
     ]
     symbols = {symbol for trace in mine for symbol in trace.marker.symbol}
     assert symbols == {"hexagon-open"}
-    assert [tuple(trace.x) for trace in mine] == [(0.3, 0.5), (0.5,)]
+    assert [tuple(trace.x) for trace in mine] == [(0.3, 0.5), (0.9,)]
     assert "quant (imported)" not in {trace.legendgroup for trace in figure.data if trace.customdata is not None}
     ours = {trace.marker.symbol for trace in figure.data if trace.legendgroup == "Wanda" and trace.showlegend is None}
     assert ours == {"circle"}

@@ -43,6 +43,17 @@ def test_lines_connect_ratios_but_not_patterns(chart):
     assert hollow[0].marker.color == LIGHT.paper
 
 
+def test_each_pattern_has_its_place_right_of_the_highest_ratio(chart, perplexities):
+    hollow = [found for found in chart.data if found.name == "SparseGPT" and found.mode == "markers"]
+    assert list(hollow[0].x) == pytest.approx([0.8, 0.9])
+    axis = chart.layout.xaxis
+    named = dict(zip(axis.ticktext, axis.tickvals, strict=True))
+    assert list(named)[:8] == [f"{ratio} %" for ratio in range(0, 80, 10)]
+    assert (named["4:8"], named["2:4"]) == pytest.approx((0.8, 0.9)) and axis.range[1] > 0.9
+    packed = perplexity_curve(*perplexities, figures.PACKED, LIGHT, "x")
+    assert "2:4" in texts(packed) and packed.layout.xaxis.ticktext is None
+
+
 def test_seeds_collapse_to_mean_and_range(chart, perplexities):
     description = points.describe_seeds(perplexities[0])
     assert description == " Wanda at 50 %: mean and range of 3 seeds."
@@ -58,7 +69,7 @@ def test_seeds_collapse_to_mean_and_range(chart, perplexities):
 def test_the_caption_explains_only_the_drawn_markers(perplexities):
     found, dense = perplexities
     caption = explained(found, dense)
-    assert caption.startswith(" Bars: one standard error. Wanda at 50 %: mean and range of 3 seeds.")
+    assert caption.startswith(" Bars: one standard error, or the range over seeds. Hollow markers")
     assert caption.endswith(" Hollow markers: N:M sparsity. Grey band: diverged models.") and "Arrow" not in caption
     plain = found[found["pattern"].isna() & (found["value"] < 100) & (found["seeds"] == 1)]
     assert explained(plain, dense) == " Bars: one standard error."
@@ -113,7 +124,10 @@ def test_context_series_are_grey_and_unlabelled(perplexities):
     found, dense = perplexities
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["SparseGPT"])
     assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
-    assert "3.4e5" not in texts(figure) and texts(figure).count("2:4") == 1
+    assert "3.4e5" not in texts(figure)
+    (entry,) = [one for one in figure.data if one.name == "grey: other variants"]
+    assert entry.line.color == trace(figure, "Magnitude").line.color
+    assert not any(one.name == entry.name for one in perplexity_curve(found, dense, figures.RATIO, LIGHT, "x").data)
     grey = trace(figure, "Magnitude").line
     assert grey.color == trace(figure, "Wanda").line.color != LIGHT.palette[0]
     assert grey.width < trace(figure, "SparseGPT").line.width
@@ -179,7 +193,7 @@ def test_labels_do_not_overlap(perplexities, axis):
     broken = found["ratio"] == 0.7
     found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
     figure = perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
-    assert len(boxes(figure)) == 9  # three diverged, six patterns
+    assert len(boxes(figure)) == (3 if axis == figures.RATIO else 9)  # three diverged, six patterns
     assert overlapping(boxes(figure)) == []
     assert max(top for *_, top in boxes(figure)) <= PHONE[1]
 
@@ -193,7 +207,7 @@ def test_labels_without_room_are_omitted():
     highlighted = choices.default_series(found)
     assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(highlighted)
     assert len(highlighted) <= choices.MAX_HIGHLIGHTED + 2  # with the best with and without training
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "wikitext2", bright=highlighted)
+    figure = perplexity_curve(found, dense, figures.REMOVED, LIGHT, "wikitext2", bright=highlighted)
     found = found[found["series_label"].isin(highlighted)]
     patterns = found["pattern"].notna().sum()
     assert 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
