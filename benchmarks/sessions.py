@@ -143,7 +143,7 @@ def started(project: Path) -> Iterator[tuple[Dashboard, Path]]:
 @contextmanager
 def written(results: Path) -> Iterator[None]:
     """Store a row of the default model every `PAUSE` seconds."""
-    from benchmarks.pages import CALIBRATIONS, made_up_result
+    from benchmarks.dashboard.store import CALIBRATIONS, made_up_result
 
     store, end = Store(f"sqlite:///{results / 'local.db'}"), Event()
 

@@ -93,7 +93,7 @@ def main(
         raise SystemExit(f"Unknown states: {', '.join(sorted(unknown))}. Choose from {', '.join(STATES)}.")
     chosen = states or ([] if readme else list(STATES))
     folder.mkdir(parents=True, exist_ok=True)
-    with chromium() as browser, TemporaryDirectory() as results, dashboard(Path(results)) as (address, _):
+    with chromium() as browser, TemporaryDirectory() as results, dashboard(Path(results)) as (address, *_):
         if readme:
             picture(browser, f"{address}/?{urlencode(README)}", folder / "explore.png", 1600, "light", whole=False)
         for name in chosen:

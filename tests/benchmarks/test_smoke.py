@@ -40,10 +40,13 @@ def test_the_smoke_flag_uses_tiny_arguments_and_a_tiny_model(monkeypatch):
 
 @pytest.mark.full
 @pytest.mark.e2e
-def test_the_pages_are_timed_in_a_browser(results_dir):
+def test_the_pages_are_timed_against_a_floor(results_dir, capsys):
     require_chromium()
     results_dir.mkdir()
-    rows = pages.in_a_process(partial(pages.measure_browser, 1))
-    figures = {what: figure for what, figure, *_ in rows}
-    assert min(figures.values()) > 0
-    assert {"first visit, first chart after opening", "another amount", "the server's peak"} <= figures.keys()
+    rows = pages.in_a_process(partial(pages.compare_with_floor, 1, pages.FLOORS_BUNDLED))
+    assert min(min(row.value, row.floor) for row in rows) > 0
+    names = {row.name for row in rows}
+    assert {"process start to first chart", "first visit, first chart after opening", "another amount"} <= names
+    pages.show_floors("bundled results", rows)
+    printed = capsys.readouterr().out
+    assert "another amount" in printed

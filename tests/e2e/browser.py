@@ -38,6 +38,7 @@ class Dashboard(NamedTuple):
 
     address: str
     process: int
+    started: float  # of the process, in seconds since 1970
 
     def peak(self) -> float:
         """Return the most memory that the server has held, in MB; NaN where the system does not say."""
@@ -79,18 +80,27 @@ def chromium() -> Iterator[Browser]:
 def dashboard(results: Path, project: Path = PROJECT) -> Iterator[Dashboard]:
     """Run a checkout's dashboard on a free port, beside the shipped results with those of a folder, where its log is
     kept too."""
+    environment = {"SLIMSCOPE_RESULTS": str(results), "PYTHONPATH": str(project)}
+    with served(project / "dashboard" / "server.py", project, environment, results) as server:
+        yield server
+
+
+@contextmanager
+def served(script: Path, place: Path, environment: dict[str, str], logs: Path) -> Iterator[Dashboard]:
+    """Run a Streamlit script on a free port, in a working directory, with its log in the folder `logs`."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", port]
-    known = os.environ | {"SLIMSCOPE_RESULTS": str(results), "PYTHONPATH": str(project)}
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", port]
+    known = os.environ | environment
     known.pop("SLIMSCOPE_DB", None)
-    with open(results / "server.log", "wb") as log:
-        server = subprocess.Popen(command, cwd=project, env=known, stdout=log, stderr=subprocess.STDOUT)
+    started = time.time()
+    with open(logs / "server.log", "wb") as log:
+        server = subprocess.Popen(command, cwd=place, env=known, stdout=log, stderr=subprocess.STDOUT)
     try:
         address = f"http://127.0.0.1:{port}"
         _wait(f"{address}/_stcore/health", server)
-        yield Dashboard(address, server.pid)
+        yield Dashboard(address, server.pid, started)
     finally:
         server.terminate()
         server.wait(20)
