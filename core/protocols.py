@@ -2,35 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from core.results import Measurement, Result
+from core.results import Measurement
 from core.specs import Perplexity, RunSpec, Scalar, SensitivityScan, Task
-
-
-def missing_part(
-    spec: RunSpec, stored: Result | None, lost: Callable[[str, Measurement], bool] = lambda key, row: False
-) -> RunSpec | None:
-    """Return the part of `spec` that is not in `stored`, or None if everything is.
-
-    A number whose samples are `lost` counts as missing.
-    """
-    if stored is None:
-        return spec
-    rows, dtype, key = stored.measurements, spec.variant.dtype, stored.variant.key
-
-    def answered(wanted: Perplexity | Task, precision: str) -> bool:
-        return any(satisfies(row, wanted, precision) and not lost(key, row) for row in rows)
-
-    perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype))
-    tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))
-    latency = spec.latency and not any(row.metric == "prefill" for row in rows)
-    if latency and any(stage.ratio_kind == "bits" or stage.parameters.get("bits") for stage in spec.variant.stages):
-        perplexity = spec.perplexity  # the packed weights, whose latency is measured, have a perplexity of their own
-    scan = spec.scan if spec.scan and not any(satisfies(row, spec.scan, dtype) for row in rows) else None
-    if not (perplexity or tasks or latency or scan or spec.save):
-        return None
-    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency, "scan": scan})
 
 
 def requested(spec: RunSpec, rows: Sequence[Measurement]) -> tuple[Measurement, ...]:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
-from core.protocols import missing_part
+from core.methods.traits import GRIDS
+from core.protocols import satisfies
+from core.registry import leaves
 from core.request.stages import build_stage
 from core.results import Result
-from core.specs import RunSpec
+from core.specs import Perplexity, RunSpec, Task
 from core.store.samples import lost
 
 
@@ -25,15 +27,9 @@ def keys_of(specs: Iterable[RunSpec]) -> set[str]:
 
 
 def remaining_run(spec: RunSpec, store: ResultLookup) -> list[RunSpec]:
-    """Return the missing parts of a run and of its dense baseline.
-
-    A number whose samples are in a damaged file counts as missing.
-    """
-    parts = []
-    for wanted in (spec, baseline(spec)):
-        if wanted is not None:
-            key = wanted.variant.key
-            parts.append(missing_part(wanted, None if wanted.force else store.get(key), lost))
+    """Return the missing parts of a run and of its dense baseline."""
+    both = (wanted for wanted in (spec, baseline(spec)) if wanted is not None)
+    parts = (missing_part(wanted, None if wanted.force else store.get(wanted.variant.key)) for wanted in both)
     return [part for part in parts if part is not None]
 
 
@@ -47,3 +43,26 @@ def baseline(spec: RunSpec) -> RunSpec | None:
         return None
     unsaved = {name: RunSpec.model_fields[name].default for name in ("scan", "save", "format", "precision")}
     return spec.model_copy(update={"variant": dense, **unsaved, "force": False})
+
+
+def missing_part(spec: RunSpec, stored: Result | None) -> RunSpec | None:
+    """Return the part of `spec` that is not in `stored`, or None if everything is.
+
+    A number whose samples are in a damaged file counts as missing.
+    """
+    if stored is None:
+        return spec
+    rows, dtype, key = stored.measurements, spec.variant.dtype, stored.variant.key
+
+    def answered(wanted: Perplexity | Task, precision: str) -> bool:
+        return any(satisfies(row, wanted, precision) and not lost(key, row) for row in rows)
+
+    perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype))
+    tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))
+    latency = spec.latency and not any(row.metric == "prefill" for row in rows)
+    if latency and any(leaves(stage) & GRIDS for stage in spec.variant.stages):
+        perplexity = spec.perplexity  # the packed weights, whose latency is measured, have a perplexity of their own
+    scan = spec.scan if spec.scan and not any(satisfies(row, spec.scan, dtype) for row in rows) else None
+    if not (perplexity or tasks or latency or scan or spec.save):
+        return None
+    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency, "scan": scan})

@@ -10,8 +10,8 @@ from core.errors import CancelledError
 from core.evaluation.packed import FOUR
 from core.models.sources import identify
 from core.progress import silent
-from core.protocols import missing_part
 from core.registry import leaves
+from core.request.baseline import missing_part
 from core.request.stages import build_stage
 from core.specs import Perplexity, RunSpec, VariantSpec
 from core.store.store import Store

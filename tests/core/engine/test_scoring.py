@@ -9,8 +9,7 @@ from core.cli.app import main
 from core.engine.runs import run
 from core.errors import UserError
 from core.models.parts.precision import in_precision
-from core.protocols import missing_part
-from core.request.baseline import baseline, remaining_run
+from core.request.baseline import baseline, missing_part, remaining_run
 from core.request.complete import complete
 from core.request.reproduce import reproduce
 from core.specs import Perplexity, RunSpec, Task
