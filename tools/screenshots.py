@@ -34,6 +34,7 @@ STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
     "explore-point": ("", {"explore_point": "sparsegpt@0.5"}),
     "budget": ("", BUDGET | {"explore_limit_times_dense": "2"}),
     "budget-nothing-fits": ("", BUDGET | {"explore_limit_times_dense": "1.2"}),
+    "budget-small": ("", {"explore_mode": "Trade-off", "explore_limit_packed_mb": "90"}),
     "budget-accuracy": ("", BUDGET | {"explore_quality": "Mean accuracy"}),
     "models": ("", {"explore_mode": "Several models"}),
     "models-by-size": ("", {"explore_mode": "Several models", "explore_against": "model size"}),

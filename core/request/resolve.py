@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo
 from core.methods.base import Method
-from core.methods.terms import Reads
+from core.methods.terms import Place, Reads
 from core.notation.chain import ChainDefaults, StageRequest
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
@@ -25,6 +25,11 @@ def data_requirement_of(one: StageRequest) -> Reads:
 def seeded(one: StageRequest) -> bool:
     """Return whether the result of a stage depends on the seed; a `UserError` if its parameters are invalid."""
     return _method(one).seeded
+
+
+def modified_places(one: StageRequest) -> frozenset[Place]:
+    """Return the places whose weights a stage changes; a `UserError` if its parameters are invalid."""
+    return _method(one).modifies
 
 
 def _method(one: StageRequest) -> Method:

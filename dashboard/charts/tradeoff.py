@@ -5,42 +5,26 @@ Perplexities are drawn as multiples of the dense model's. Multiples above the ax
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.budget import LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, Budget, limits, pareto, winner
+from core.analysis.budget import LIMITS, PERPLEXITY, Budget, limits, pareto, winner
 from core.analysis.reporting import UNADJUSTED, TableRow
-from core.data.texts import called
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import (
-    BITS,
-    DECODE,
-    MEMORY,
-    PACKED,
-    PARAMETERS,
-    PREFILL,
-    Axis,
-    log_axis,
-    perplexity_title,
-)
+from dashboard.charts.elements.figures import BITS, DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, Axis, log_axis
 from dashboard.charts.elements.plot import Plot
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
+from dashboard.charts.frames.estimate_words import facts
 from dashboard.charts.frames.ranking import interval_of
+from dashboard.charts.qualities import Heights, Quality, heights, measured
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 NEAREST = 3  # misses that are named if nothing fits
 RING = 17  # px
-HEADROOM = 0.28  # above the highest accuracy, as a share of their range; a name fits there
-BAND = 0.13  # share of the plot's height
-LOWEST = 0.8  # lower end of the axis of multiples; no variant is far below 1
 BEYOND = 1.5  # multiple of the cost's limit up to which variants outside the budget are in view
 CLOSE = 0.2  # share of the width within which the line of a limit could cross a label
 LONGEST = 24  # letters per line of a name
@@ -50,65 +34,27 @@ SIDES = {  # by whether low values are good; first the sides beyond the front, w
 }
 
 
-@dataclass(frozen=True)
-class Quality:
-    """A quality: its column, its title, and the factor to its display unit."""
-
-    column: str
-    title: str
-    corpus: str
-    times: float = 1.0
-
-    @property
-    def lower(self) -> bool:
-        """Whether lower is better; such a quality is drawn as multiples of the dense model's, on a log axis."""
-        return self.column == PERPLEXITY
-
-    @property
-    def drawn(self) -> str:
-        """The column that the chart shows."""
-        return "times_dense" if self.lower else self.column
-
-    @property
-    def drawn_title(self) -> str:
-        """The title of the y axis."""
-        times = f"Perplexity on {called(self.corpus)}, times dense (log scale, lower is better)"
-        return times if self.lower else self.title
-
-
-class Heights(NamedTuple):
-    """Heights of the plot: its lower end, the end of its axis, and its upper end, above which nothing is drawn."""
-
-    low: float
-    top: float
-    high: float
-
-    @property
-    def band(self) -> float:
-        """The height of points above the axis."""
-        return math.sqrt(self.top * self.high)
-
-
-def quality_of(column: str, corpus: str) -> Quality:
-    """Return the quality of PERPLEXITY, on a corpus, or ACCURACY."""
-    if column == PERPLEXITY:
-        return Quality(column, perplexity_title(corpus), corpus)
-    return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", corpus, 100.0)
-
-
 def tradeoff(
-    rows: pd.DataFrame, dense: pd.DataFrame, cost: Axis, quality: Quality, budget: Budget, theme: Theme
+    rows: pd.DataFrame,
+    dense: pd.DataFrame,
+    estimates: pd.DataFrame,
+    cost: Axis,
+    quality: Quality,
+    budget: Budget,
+    theme: Theme,
 ) -> go.Figure:
     """Draw a quality against a cost, a mark for each variant in the style of its family.
 
     Variants outside the budget are grey. Lines show the Pareto front within the budget and, dotted, that of all
     variants. The points of the front are named where there is room, the best one first; it has a ring. If no variant
-    fits, the nearest misses are named, also the nearest one on the axis. Labelled lines show the limits.
+    fits, the nearest misses are named, also the nearest one on the axis. Labelled lines show the limits. Estimates are
+    hollow and have no names.
 
     Args:
         rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`, with the columns of
             `dashboard.charts.frames.ranking.with_intervals`.
         dense: Rows of the dense model.
+        estimates: Rows of `dashboard.charts.frames.estimates.select`; empty for accuracies.
         cost: The x axis.
         quality: The y axis.
         budget: The limits.
@@ -121,18 +67,20 @@ def tradeoff(
     if rows.empty and dense.empty:
         return drawing.figure()
     limit = limits(budget).get(cost.column), _quality_limit(budget, quality)
-    rows, dense = (_measured(part, cost, quality) for part in (rows, dense))
-    up = _heights(pd.concat([rows, dense]), quality, limit[1])
+    rows, dense = (measured(part, cost, quality) for part in (rows, dense))
+    up = heights(pd.concat([rows, dense]), quality, limit[1])
     rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
     others = rows[~rows["key"].isin(dense["key"])]
     first = others["key"] == (None if best is None else best["key"])
     named = others[others["front"] | first] if rows["fits"].any() else _nearest(others)
-    plot = Plot(drawing, _across(rows, dense, named, limit[0]), (up.low, up.high), log=quality.lower)
+    xs = pd.concat([frame["x"] for frame in (rows, dense)] + [estimates.get(cost.column, rows["x"][:0])])
+    plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.lower)
     if up.high > up.top:
         _draw_band(drawing, plot.across, up, theme)
     steps = _draw_fronts(plot, rows, quality, limit[0], theme)
     _draw_rest(drawing, others[~others["fits"]], theme)
     _draw_fitting(drawing, others[others["fits"]], theme)
+    _draw_estimates(plot, estimates, cost, theme)
     if best is not None:
         _draw_ring(drawing, rows[rows["key"] == best["key"]], theme)
     texts = dict(zip(named["key"], _names(named), strict=True))
@@ -174,39 +122,15 @@ def _limit_words(budget: Budget, cost: Axis, quality: Quality) -> tuple[str, str
     return most, best
 
 
-def _measured(rows: pd.DataFrame, cost: Axis, quality: Quality) -> pd.DataFrame:
-    """Return rows with `x`, `y` and the ends `low` and `high` of their bars, in the units of the axes."""
-    value, nothing = quality.times * rows[quality.drawn].astype(float), pd.Series(math.nan, rows.index)
-    low, high = (quality.times * rows.get(f"interval_{end}", nothing).astype(float) for end in ("low", "high"))
-    if not quality.lower:  # their intervals are relative to dense
-        base = value - quality.times * rows["accuracy_lost"].astype(float)
-        low, high = base + low, base + high
-    return rows.assign(x=rows[cost.column].astype(float), y=value, low=low, high=high)
-
-
-def _heights(rows: pd.DataFrame, quality: Quality, limit: float | None) -> Heights:
-    """Return the heights of the plot: multiples from 1 to `USABLE_TIMES_DENSE` or the limit, or all accuracies."""
-    if not quality.lower:
-        bars = rows[rows.get("front", pd.Series(False, rows.index)).eq(True)]
-        ends = pd.Series([*rows["y"], *bars["low"], *bars["high"], *([limit] if limit is not None else [])]).dropna()
-        high = ends.max() - ends.min() or 1.0
-        top = ends.max() + HEADROOM * high
-        return Heights(ends.min() - 0.1 * high, top, top)
-    low, top = min(LOWEST, 0.97 * rows["y"].min()), max(USABLE_TIMES_DENSE, limit or 0.0)
-    share = BAND if (rows["y"] > top).any() else 0.0
-    return Heights(low, top, low * (top / low) ** (1 / (1 - share)))
-
-
-def _across(rows: pd.DataFrame, dense: pd.DataFrame, named: pd.DataFrame, limit: float | None) -> labels.Place:
-    """Return the ends of the x axis.
+def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
+    """Return the ends of the x axis, from the costs of all points and the highest cost of the named ones.
 
     It shows every variant or, with a limit of the cost, those up to `BEYOND` times the limit, so that the variants
     within the budget have room.
     """
-    xs = pd.concat([rows["x"], dense["x"]])
     least, most = xs.min(), xs.max()
     if limit is not None:
-        least, most = min(least, limit), max(limit, min(most, max(BEYOND * limit, named["x"].max())))
+        least, most = min(least, limit), max(limit, min(most, max(BEYOND * limit, named)))
     wide = most - least or abs(most) or 1.0
     return least - 0.08 * wide, most + 0.08 * wide
 
@@ -306,6 +230,34 @@ def _draw_rest(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
     grey = {"size": 7, "color": faded(theme.muted, theme), "line": {"width": 0}}
     drawing.scatter(**_points(rows), legendgroup="rest", marker=grey | {"symbol": _symbols(rows, theme)})
     marks.entry(drawing, "Outside budget", "rest", "markers", grey | {"symbol": "circle"})
+
+
+def _draw_estimates(plot: Plot, rows: pd.DataFrame, cost: Axis, theme: Theme) -> None:
+    """Draw estimated chains as hollow marks in the styles of their families; a click on one does nothing."""
+    if rows.empty:
+        return
+    hollow = {"size": 9, "line": {"width": 2}}
+    for family, part in rows.groupby("family"):
+        style = family_look(str(family), theme)
+        texts = [
+            "<br>".join(
+                [f"<b>{row['series_label']}</b>, {row['amount_label']}", "estimated, not measured", *facts(row)]
+            )
+            for row in part.to_dict("records")
+        ]
+        plot.drawing.scatter(
+            x=part[cost.column],
+            y=part["times_dense"],
+            mode="markers",
+            legendgroup="estimated",
+            showlegend=False,
+            hovertext=texts,
+            hovertemplate="%{hovertext}<extra></extra>",
+            marker=hollow | {"symbol": f"{style.symbol}-open", "color": style.color},
+        )
+        plot.lines += plot.places(part[cost.column], part["times_dense"])
+    mark = hollow | {"symbol": "circle-open", "color": theme.muted}
+    marks.entry(plot.drawing, "Estimated, not measured", "estimated", "markers", mark)
 
 
 def _draw_ring(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:

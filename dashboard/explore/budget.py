@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.amount import Bits, Factor
+from core.analysis.additive import RuleError
 from core.analysis.budget import (
     ACCURACY,
     LIMITS,
@@ -28,15 +29,16 @@ from core.notation.formatting import label
 from dashboard import data
 from dashboard.charts import tradeoff
 from dashboard.charts.elements.figures import Axis
-from dashboard.charts.frames import choices, points, ranking
+from dashboard.charts.frames import choices, estimate_words, estimates, points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
 from dashboard.charts.frames.paired import INTERVAL
 from dashboard.charts.frames.points import amounts_of
 from dashboard.charts.frames.zeroshot import in_percent
+from dashboard.charts.qualities import Quality, quality_of
 from dashboard.explore.compare import numbers_of
 from dashboard.explore.details import open_point, pick_point, show_details
 from dashboard.explore.laws import show_law
-from dashboard.explore.missing import offer_numbers
+from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -93,6 +95,13 @@ MORE = {
 }
 
 
+class Estimated(NamedTuple):
+    """The shown estimated chains (rows of `estimates.select`), and the error of their rule."""
+
+    rows: pd.DataFrame
+    error: RuleError
+
+
 class BudgetQuery(NamedTuple):
     """The shown quality and cost, and the budget."""
 
@@ -116,27 +125,33 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     every = _candidates(measured, scored, first, _without_perplexity(rows, measured))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         budget = _pick_budget()
-        accepted = _filtered(every)
+        filters = _pick_filters(every)
     above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         quality = st.segmented_control(
             "Rank by", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
         )
         cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
+    accepted = _accepted(every, filters)
     if accepted.empty:
         above.info("No variant passes the filters. Remove a filter.")
         return []
     query = BudgetQuery(QUALITIES[quality], COSTS[cost], budget)
     numbers = scored if query.quality == ACCURACY else measured
     found = rank(accepted, _dense(every), numbers, query)
+    estimated = _estimate(measured, _dense(every), found, filters, query)
     tests = _tests_to_best(found, numbers)
-    above.markdown(ranking.answer(found, budget, query.quality, chosen.model, literal, tests))
+    with above:
+        st.markdown(ranking.answer(found, budget, query.quality, chosen.model, literal, tests))
+        if text := estimate_words.sentence(estimated.rows, winner(found), literal):
+            st.markdown(text)
+        offer_estimates(chosen, estimated.rows)
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
-            table = _table(chosen, found, query, tests)
+            table = _table(chosen, found, estimated, query, tests)
             offer_numbers(chosen, found, query.quality)
         with grid.cell():
-            chart = _chart(chosen, found, _dense(every), query, measured["protocol"].iloc[0])
+            chart = _chart(chosen, found, _dense(every), estimated, query, measured["protocol"].iloc[0])
     addresses = pick_point(every)
     items = [chart, table]
     show_law(chosen, numbers, query.quality, items)
@@ -146,6 +161,8 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
 
 _candidates, _ranked, _with_intervals = shared(candidates), shared(ranked), shared(ranking.with_intervals)
 _without_perplexity = shared(without_perplexity)
+_combinations, _select = shared(estimates.combinations), shared(estimates.select)
+_rule_error = shared(estimates.rule_error)
 
 
 def rank(accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, query: BudgetQuery) -> pd.DataFrame:
@@ -159,6 +176,21 @@ def rank(accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, que
     """
     found = _ranked(accepted, query.budget, query.cost.column, query.quality)
     return _with_intervals(found, _differences_to_dense(found, dense, numbers), query.quality)
+
+
+def _estimate(
+    measured: pd.DataFrame,
+    dense: pd.DataFrame,
+    found: pd.DataFrame,
+    filters: Mapping[str, Sequence[str]],
+    query: BudgetQuery,
+) -> Estimated:
+    """Return the estimated chains within the budget that pass the filters; none for accuracies, which do not add up."""
+    every = _combinations(measured, dense) if query.quality == PERPLEXITY else pd.DataFrame()
+    if every.empty:
+        return Estimated(every, RuleError())
+    error = _rule_error(data.rows("perplexity", [measured["dataset"].iloc[0]]), measured["window"].iloc[0])
+    return Estimated(_select(_accepted(every, filters), found, query.budget, query.cost.column, error), error)
 
 
 @shared
@@ -196,8 +228,8 @@ def _limit(column: str, field: Field) -> float | None:
     )
 
 
-def _filtered(every: pd.DataFrame) -> pd.DataFrame:
-    """Return the variants that pass the filters; an empty filter accepts all."""
+def _pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
+    """Show the filters; return the accepted values of each column, where an empty list accepts all."""
     chosen = {}
     with st.popover("Filter variants", icon=":material/filter_alt:"):
         for name, column, shown in (
@@ -210,7 +242,7 @@ def _filtered(every: pd.DataFrame) -> pd.DataFrame:
             key = f"explore_only_{name.split()[0].lower()}"
             there = list(dict.fromkeys(values))
             chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
-    return _accepted(every, chosen)
+    return chosen
 
 
 @shared
@@ -223,8 +255,10 @@ def _accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.Da
     return every[accepted]
 
 
-def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: BudgetQuery, protocol: str) -> Item:
-    cost, quality = query.cost, tradeoff.quality_of(query.quality, str(chosen.corpus))
+def _chart(
+    chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, estimated: Estimated, query: BudgetQuery, protocol: str
+) -> Item:
+    cost, quality = query.cost, quality_of(query.quality, str(chosen.corpus))
     caption, explained = f"{chosen.model}, variants with any calibration or training data.", ""
     if quality.lower:
         top = max(USABLE_TIMES_DENSE, query.budget.times_dense or 0.0)
@@ -241,10 +275,12 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
     for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
         if lacking := found[column].isna().sum():
             explained += f" Not drawn: {lacking} ({why})."
+    if len(estimated.rows):
+        explained += f" {estimate_words.drawn_words(estimated.error)}"
     exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"])
     return widgets.show_chart(
         CHART,
-        partial(tradeoff.tradeoff, found, dense, cost, quality, query.budget),
+        partial(tradeoff.tradeoff, found, dense, estimated.rows, cost, quality, query.budget),
         caption,
         exported.rename(columns={"times_dense": "perplexity_ratio"}),
         file=chosen.file("trade-off"),
@@ -256,7 +292,7 @@ def _chart(chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, query: Budg
 
 
 @shared
-def _alt(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> str:
+def _alt(found: pd.DataFrame, cost: Axis, quality: Quality) -> str:
     """Return the chart's alternative text, which names the best variant."""
     text = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant."
     best = winner(found)
@@ -264,7 +300,7 @@ def _alt(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> str:
 
 
 @shared
-def _pivots(found: pd.DataFrame, cost: Axis, quality: tradeoff.Quality) -> list[Pivot]:
+def _pivots(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
     """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
     given = pd.Series(amounts_of(found), found.index, dtype=object)
     kinds = [given.map(lambda amount, kind=kind: isinstance(amount, kind)).astype(bool) for kind in (Bits, Factor)]
@@ -324,11 +360,14 @@ def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -
     return ranking.ranking(rows, query.budget, query.cost.column, query.quality, footprints, tests), keys
 
 
-def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> Item:
-    table, keys = _rows(found, query, tests)
+def _table(
+    chosen: Chosen, found: pd.DataFrame, estimated: Estimated, query: BudgetQuery, tests: pd.DataFrame | None
+) -> Item:
+    listed, keys = _rows(found, query, tests)
+    table = estimate_words.with_estimates(listed, estimated.rows)
     fit = found["fits"].any()
     within = "Variants within the budget" if limits(query.budget) else "All variants"
-    explained = terms(("Pareto front", "packed size", "paired difference", "not significant"))
+    explained = terms(("Pareto front", "estimated chain", "packed size", "paired difference", "not significant"))
     title = within if fit else "Nearest variants outside the budget"
     st.header(title, anchor=False, help=f"Select a row to open its details.\n\n{explained}")
     by = "perplexity" if query.quality == PERPLEXITY else "mean accuracy"
@@ -341,15 +380,17 @@ def _table(chosen: Chosen, found: pd.DataFrame, query: BudgetQuery, tests: pd.Da
         caption = f"{chosen.model}, the nearest first: ordered by the largest excess as a share of its limit."
     relative = "ratio to dense" if query.quality == PERPLEXITY else "difference to dense, in points"
     caption += f" {INTERVAL}: paired interval of the {relative}."
-    if len(table) > PAIRED:
+    if len(listed) > PAIRED:
         caption += f" Intervals: of the first {PAIRED} and the front."
     if tests is not None:
         caption += f" Compared with the first: {by}, by paired tests at 5 % with Holm's correction over the first"
         caption += f" {COMPARED}."
+    if len(estimated.rows):
+        caption += f" {estimate_words.listed_words(estimated.error)}"
     caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
     return widgets.show_table(
         *(TABLE, table, caption, ranking.FORMATS),
         file=chosen.file("budget"),
         widths=ranking.WIDTHS,
-        on_select=lambda row: open_point(keys[row]),
+        on_select=lambda row: open_point(keys[row]) if row < len(keys) else None,  # estimates have no details
     )

@@ -17,7 +17,7 @@ from core.analysis.laws.report import NOTES, dropped, in_words, sentence
 from core.notation.formatting import capitalise
 from dashboard import data
 from dashboard.charts.laws import law_chart, points, shown_of
-from dashboard.charts.tradeoff import quality_of
+from dashboard.charts.qualities import quality_of
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND

@@ -15,11 +15,12 @@ from core.specs import DTYPES, EXTERNAL, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
 from dashboard.charts.frames import missing, points, ranking
+from dashboard.charts.frames.candidates import TEXTS
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.sharing import shared
 
-OPEN, UNSCORED = "explore_missing", "explore_unscored"  # keys of the expanders
+OPEN, UNSCORED, ESTIMATED = "explore_missing", "explore_unscored", "explore_estimated"  # keys of the expanders
 PRESELECTED = 5  # variants to measure, at most
 
 
@@ -105,6 +106,33 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
         offers.show_offer("explore_run_unscored", offer, button)
 
 
+def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
+    """Offer to run estimated chains (rows of `estimates.select`): the best one, or all."""
+    if estimates.empty:
+        return
+    count = f"{len(estimates)} estimated chains" if len(estimates) > 1 else "the estimated chain"
+    box = st.expander(f"Measure {count}", key=ESTIMATED, on_change="rerun")
+    if not box.open:  # an estimate of the time reads all results
+        return
+    with box, st.spinner("Estimating ..."):
+        offers.show_offer("explore_run_best", _of_estimates(chosen, estimates[:1]), "Measure the best estimate")
+        if len(estimates) > 1:
+            offers.show_offer("explore_run_estimated", _of_estimates(chosen, estimates), "Measure all {} estimates")
+
+
+def _of_estimates(chosen: Chosen, rows: pd.DataFrame) -> offers.MissingRuns:
+    """Return the runs of estimated chains, each with the data, the seed and the precision of its parts."""
+    parts = []
+    for chain, calibration, train, seed, dtype in rows[["chain", *TEXTS, "seed", "dtype"]].itertuples(index=False):
+        texts = [text if isinstance(text, str) else None for text in (calibration, train)]
+        drawn = 0 if pd.isna(seed) else int(seed)
+        offer = offers.offer(
+            chosen.model, [chain], texts[0], texts[1], [chosen.text], stamp=data.stamp(), seed=drawn, dtype=dtype
+        )
+        parts.append(offer)
+    return _joined(parts)
+
+
 @shared
 def _lacking(found: pd.DataFrame, quality: str) -> pd.DataFrame:
     """Return the variants that lack the quality alone, those with the lowest perplexity first.
@@ -130,6 +158,11 @@ def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: str) -> offers.Mis
         offers.offer(chosen.model, chains, *texts, [chosen.text], tasks, scoring, data.stamp())
         for texts, chains in alike.items()
     ]
+    return _joined(parts)
+
+
+def _joined(parts: Sequence[offers.MissingRuns]) -> offers.MissingRuns:
+    """Return all runs of several offers; an error of one prevents all."""
     return offers.MissingRuns(
         tuple(spec for part in parts for spec in part.specs),
         sum(part.seconds for part in parts),

@@ -37,6 +37,8 @@ def offer(
     tasks: Sequence[str] = (),
     scoring: Dtype | None = None,
     stamp: Hashable = (),
+    seed: int = 0,
+    dtype: Dtype = "float32",
 ) -> MissingRuns:
     """Build the runs of chains and their measurements, given in the notation of the command line."""
     try:
@@ -49,6 +51,8 @@ def offer(
                 perplexity=[Perplexity.parse(text) for text in perplexity],
                 tasks=[Task.parse(text) for text in tasks],
                 scoring=scoring,
+                seed=seed,
+                dtype=dtype,
             )
             for chain in chains
         )

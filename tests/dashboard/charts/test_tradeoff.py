@@ -18,11 +18,13 @@ from dashboard.charts.elements.style import DARK, LIGHT, family_look, look
 from dashboard.charts.frames import points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents
 from dashboard.charts.frames.paired import CANNOT
+from dashboard.charts.qualities import quality_of
 from dashboard.exports.print_figures import draw
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.synthetic import curve, result
 
 NO_LIMIT = Budget()
+NOTHING = pd.DataFrame()
 PHONE = (290, 250)  # px of the plot
 
 
@@ -48,10 +50,12 @@ def found_in(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, d
     return ranking.with_intervals(ranked(every, budget, cost.column, quality), differences, quality)
 
 
-def chart(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, theme=LIGHT, differences=None):
+def chart(
+    every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, theme=LIGHT, differences=None, estimated=NOTHING
+):
     found = found_in(every, budget, quality, cost, differences)
-    shown = tradeoff.quality_of(quality, "wikitext2")
-    return tradeoff.tradeoff(found, every[points.is_dense(every)], cost, shown, budget, theme)
+    shown = quality_of(quality, "wikitext2")
+    return tradeoff.tradeoff(found, every[points.is_dense(every)], estimated, cost, shown, budget, theme)
 
 
 def marked(figure):

@@ -15,6 +15,7 @@ from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.frames import ranking
+from dashboard.charts.frames.estimate_words import MEASURED, YES
 from dashboard.charts.frames.paired import INTERVAL
 from dashboard.explore import budget, missing
 from dashboard.explore.details import POINT, open_point
@@ -38,7 +39,9 @@ def open_tradeoff(**query):
 
 
 def table(app) -> pd.DataFrame:
-    return app.dataframe[0].value
+    """Return the list of variants without estimated chains."""
+    shown = app.dataframe[0].value
+    return shown[shown[MEASURED] == YES].reset_index(drop=True) if MEASURED in shown else shown
 
 
 @pytest.fixture

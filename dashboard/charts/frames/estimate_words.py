@@ -1,0 +1,110 @@
+"""Estimated chains in words and as rows of the list of variants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from core.analysis.additive import FEWEST, RuleError
+from core.analysis.budget import LIMITS, PERPLEXITY
+from core.analysis.reporting import TableRow, interval_words, ratio_words
+from core.notation.formatting import format_number
+from dashboard.charts.elements.figures import PACKED
+from dashboard.charts.frames.estimates import NEAR
+from dashboard.charts.frames.paired import INTERVAL
+from dashboard.charts.frames.points import point_name
+from dashboard.charts.frames.ranking import COLUMNS
+
+MEASURED = "Measured"  # column of the list
+YES, NO = "yes", "no, estimated"
+PREDICTED = "95 % prediction interval"
+NO_INTERVAL = f"no interval, as fewer than {FEWEST} measured chains check the rule"
+
+
+def likely_better(estimates: pd.DataFrame, best: pd.Series | None) -> pd.Series | None:
+    """Return the best estimate if its perplexity is below that of the best measured variant, or if there is none.
+
+    Args:
+        estimates: Rows of `estimates.select`.
+        best: The best measured variant within the budget.
+    """
+    if estimates.empty or (best is not None and not estimates[PERPLEXITY].iloc[0] < best[PERPLEXITY]):
+        return None
+    return estimates.iloc[0]
+
+
+def sentence(estimates: pd.DataFrame, best: pd.Series | None, shown: Callable[[str], str] = str) -> str:
+    """Name the estimate that is `likely_better`, in Markdown; empty without one.
+
+    It is only perhaps better if its prediction interval contains the multiple of the best measured variant.
+    """
+    first = likely_better(estimates, best)
+    if first is None:
+        return ""
+    if best is None:
+        claim = "likely within the budget"
+    else:
+        claim = "perhaps better" if first["interval_high"] >= best["times_dense"] else "likely better"
+    return f"Not measured, {claim}: **{shown(point_name(first))}**, {', '.join(facts(first.to_dict()))}."
+
+
+def facts(row: TableRow) -> list[str]:
+    """Return size and predicted multiple of an estimate, with the interval if known."""
+    interval = interval_of(row)
+    times = f"about {ratio_words(row['times_dense'])} times dense"
+    size = f"{format_number(row[PACKED.column])} {LIMITS[PACKED.column].quantity}"
+    return [size, f"{times} ({PREDICTED} {interval})" if interval else f"{times} ({NO_INTERVAL})"]
+
+
+def interval_of(row: TableRow) -> str | None:
+    """Write the prediction interval of an estimate; None without one."""
+    return interval_words(row["interval_low"], row["interval_high"], ratio_words)
+
+
+def rule_words(error: RuleError) -> str:
+    """Describe the rule of estimates and its error."""
+    count = len(error.errors)
+    chains = f"{count} measured chain{'' if count == 1 else 's'}"
+    text = "Estimated: exact size, and the sum of the parts' effects on ln(perplexity)."
+    if error.spread is None:
+        return (
+            f"{text} It has no interval, because {chains} check{'s' if count == 1 else ''} it, and {FEWEST} are needed."
+        )
+    return f"{text} On {chains} of all models it is off by {100 * error.spread:.2g} % (root mean square)."
+
+
+def drawn_words(error: RuleError) -> str:
+    """Describe which estimates a chart shows, and their rule."""
+    return (
+        "Hollow: estimated chains below every measured variant of the same or a lower cost, and at most"
+        f" {NEAR:g} times the lowest estimate there. {rule_words(error)}"
+    )
+
+
+def listed_words(error: RuleError) -> str:
+    """Describe the estimates in a list of variants, and their rule."""
+    start = "Estimated chains within the budget come after all measured variants. Their interval:"
+    return f"{start} {PREDICTED}. {rule_words(error)}"
+
+
+def with_estimates(table: pd.DataFrame, estimates: pd.DataFrame) -> pd.DataFrame:
+    """Return a table of `ranking.ranking` with a row for each estimate at its end, and the column `MEASURED`."""
+    if estimates.empty:
+        return table
+    added = pd.DataFrame(
+        {
+            "Method": estimates["series_label"],
+            "Amount": estimates["amount_label"],
+            MEASURED: NO,
+            "Times dense": estimates["times_dense"],
+            INTERVAL: [interval_of(row) for row in estimates.to_dict("records")],
+            PACKED.title: estimates["packed_mb"],
+            **{title: estimates[column] for column, title in COLUMNS.items() if title in table},
+            "Perplexity": estimates[PERPLEXITY],
+            "Chain": estimates["chain"],
+        }
+    )
+    marked = table.copy()
+    marked.insert(2, MEASURED, YES)
+    return pd.concat([marked, added.reindex(columns=marked.columns)], ignore_index=True)

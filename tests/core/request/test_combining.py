@@ -1,0 +1,70 @@
+"""Combinations of chains on different weights."""
+
+import pytest
+
+from core.methods.traits import STORED
+from core.notation.chain import parse
+from core.registry import METHODS, STAGES, build_method
+from core.request.combining import WrittenChain, combine, ends_on_tables, in_blocks, on_tables, split, written
+from core.request.resolve import modified_places
+from core.specs import Stage
+
+TEXT, OTHER, TRAIN = "c4-sample:16x2048", "passages-calibration:16x2048", "c4-sample:512x256"
+TABLES = WrittenChain("rtn@8bit,on=embedding", None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("chain", "blocks", "tables", "both"),
+    [
+        ("gptq@4bit", True, False, False),
+        ("gptq@,group_size=0", True, False, False),
+        ("wanda@0.5+lora+gptq@", True, False, False),
+        ("shortgpt@0.2", True, False, False),
+        ("rtn@4bit,on=embedding", False, True, False),
+        ("rtn@,on=embedding", False, True, False),
+        ("tensor-train@2x", False, True, False),
+        ("embedding-lowrank@2x,head=explicit", False, True, False),
+        ("gptq@4bit+rtn@8bit,on=embedding", False, False, True),
+        ("wanda@0.5+lora+gptq@4bit+tensor-train@2x", False, False, True),
+        ("tensor-train@2x+gptq@4bit", False, False, False),
+        ("tensor-train@2x+rtn@4bit,on=embedding", False, False, False),
+        ("slicegpt@0.2", False, False, False),
+        ("slicegpt@0.2+rtn@8bit,on=embedding", False, False, False),
+        ("dense", False, False, False),
+        ("no-such-method@4bit", False, False, False),
+    ],
+)
+def test_chains_are_told_apart_by_the_weights_that_their_stages_change(chain, blocks, tables, both):
+    assert (in_blocks(chain), on_tables(chain), ends_on_tables(chain)) == (blocks, tables, both)
+
+
+def test_every_method_is_in_the_blocks_or_on_the_tables_as_it_declares():
+    for method in STAGES:
+        usual = method.bit_choices[-1:] or method.factor_choices[:1]
+        amount = f"@{usual[0]:g}{'bit' if method.bit_choices else 'x'}" if usual else "@0.5"
+        chain = method.name + (amount if method.takes_amount else "")
+        places = modified_places(parse(chain)[0])
+        assert in_blocks(chain) == (method.name != "dense" and not places & {"tables", "convolutions"})
+        assert on_tables(chain) == (places == {"tables"})
+    assert any("tables" in method.modifies for method in METHODS) and "grid" in STORED
+    assert build_method(Stage(method="rtn", version=2, parameters={"on": "embedding"})).modifies == {"tables"}
+
+
+def test_a_combination_has_the_data_and_the_seed_of_its_parts():
+    blocks = WrittenChain("gptq@4bit+lora", TEXT, TRAIN, 3)
+    stages = combine(blocks, TABLES)
+    assert [stage.method for stage in stages] == ["gptq", "lora", "rtn"]
+    assert [str(stage.calibration) for stage in stages[:2]] == [TEXT, TRAIN] and stages[2].calibration is None
+    assert [stage.seed for stage in stages] == [3, 3, None]
+    assert written(stages) == blocks._replace(chain="gptq@4bit+lora+rtn@8bit,on=embedding")
+    assert split(written(stages)) == (blocks, TABLES)
+
+
+def test_parts_with_other_data_or_seeds_and_refused_stages_are_not_combined():
+    blocks = WrittenChain("gptq@4bit", TEXT, None, 0)
+    assert combine(blocks, TABLES)
+    assert combine(blocks, TABLES._replace(calibration=TEXT, seed=0))
+    assert combine(blocks, TABLES._replace(calibration=OTHER)) is None
+    assert combine(blocks, TABLES._replace(seed=1)) is None
+    assert combine(blocks._replace(chain="gptq@4bit+rtn@8bit,on=embedding"), TABLES) is None  # already on a grid
+    assert split(WrittenChain("no-such-method@1+rtn@8bit,on=embedding", None, None, None)) is None
