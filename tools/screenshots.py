@@ -6,6 +6,7 @@ view of Explore: `python -m tools.screenshots docs --readme` writes it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,13 +26,16 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 HIGH, TALLEST = 900, 6000  # pixels: height of the window, and maximum height of a whole page
 STILL = 3  # seconds
 BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
-STATES: dict[str, tuple[str, dict[str, str]]] = {  # name -> (page, address)
+STORY = {"explore_story": "cliff", "explore_others": "false", "explore_methods": ["Magnitude", "Wanda", "SparseGPT"]}
+STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> (page, address)
     "explore": ("", {}),
     "explore-structured": ("", {"explore_families": "Structured", "explore_tasks": "Task by task"}),
     "explore-low-rank": ("", {"explore_families": "Low rank", "explore_x": "packed size"}),
     "explore-bits": ("", {"explore_families": "Quantisation", "explore_x": "bits per weight"}),
     "explore-accuracies": ("", {"explore_tasks": "Task by task", "explore_as": "Accuracy"}),
     "explore-point": ("", {"explore_point": "sparsegpt@0.5"}),
+    "story": ("", STORY | {"explore_step": "3", "explore_series": ["Magnitude", "Wanda", "SparseGPT"]}),
+    "story-choose": ("", {"explore_story": "choose", "explore_mode": "Trade-off"}),
     "budget": ("", BUDGET | {"explore_limit_times_dense": "2"}),
     "budget-nothing-fits": ("", BUDGET | {"explore_limit_times_dense": "1.2"}),
     "budget-small": ("", {"explore_mode": "Trade-off", "explore_limit_packed_mb": "90"}),
@@ -102,7 +106,7 @@ def main(
             whole = name != "explore-point"  # its drawer is only as high as the window
             for pixels, scheme in product(width or WIDTHS, SCHEMES):
                 file = folder / f"{name}-{pixels}-{scheme}.png"
-                picture(browser, f"{address}/{page}?{urlencode(query)}", file, pixels, scheme, whole)
+                picture(browser, f"{address}/{page}?{urlencode(query, doseq=True)}", file, pixels, scheme, whole)
                 print(file)
 
 

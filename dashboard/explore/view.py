@@ -32,11 +32,12 @@ from dashboard.explore.missing import offer_points
 from dashboard.explore.models import pick_against, show_models
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
-from dashboard.shared import stories, widgets
+from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, arrive
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import Chosen, pick, pick_model, rename_values
 from dashboard.shared.series import Picked, pick_series
+from dashboard.shared.stories.tour import show_tour
 from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
@@ -167,7 +168,7 @@ def page() -> None:
         st.info("There are no results yet. Run the default model first.")
         st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
         return
-    stories.show_first()
+    show_tour(details.open_point)
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
     mode = st.segmented_control(

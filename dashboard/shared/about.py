@@ -12,7 +12,7 @@ from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.models.catalogue import MODELS
 from dashboard.shared.glossary import show_glossary
-from dashboard.shared.stories import show_stories
+from dashboard.shared.stories.tour import show_titles
 
 
 def show_identity() -> None:
@@ -40,7 +40,7 @@ def about() -> None:
         "Choose a model, a method and an amount: Slimscope compresses the model on this machine and measures it. "
         "Stored results load at once. Slimscope measured the bundled results itself. Published numbers are labelled."
     )
-    show_stories()
+    show_titles()
     with st.expander("README", icon=":material/description:"):
         st.markdown(readme())
     with st.expander("Licences", icon=":material/license:"):

@@ -68,16 +68,43 @@ def test_every_formula_and_mark_is_drawn_and_the_map_leads_to_the_cards(page, ad
     page.wait_for_function("Math.abs(document.getElementById('slicegpt').getBoundingClientRect().top) < 450")
 
 
+def test_a_story_plays_after_one_action_and_leads_through_its_steps(page, address):
+    settled(opened(page, address))
+    actions = 0
+
+    def click(name):
+        nonlocal actions
+        page.get_by_role("link", name=name, exact=True).click()
+        actions += 1
+
+    click("The cliff at 50 %")
+    story = page.locator(".st-key-story")
+    story.get_by_text("Step 1 of 4").wait_for()
+    assert actions == 1 and story.get_by_text("Magnitude pruning removes the smallest weights").is_visible()
+    page.locator(".js-plotly-plot .annotation, .js-plotly-plot text", has_text="Magnitude").first.wait_for()
+    assert "explore_story=cliff" in page.url and "alone" not in settled(page).url
+    click("Next")
+    story.get_by_text("Step 2 of 4").wait_for()
+    settled(page)
+    click("Back")
+    story.get_by_text("Step 1 of 4").wait_for()
+    assert "explore_step=1" in settled(page).url
+    story.get_by_role("button", name="Close").click()
+    page.get_by_role("link", name="On another model", exact=True).wait_for()
+    assert "explore_story" not in settled(page).url
+
+
 @pytest.mark.full
 def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
     settled(opened(page, address))
-    page.get_by_role("link", name="What fits a budget?").click()
+    page.get_by_role("link", name="Which method should I use?").click()
     page.wait_for_function("location.search.includes('explore_mode=Trade-off')")
-    settled(page)
-    page.get_by_text("At most 180 MB packed").wait_for()
-    page.get_by_role("link", name="The cliff at 50 %").click()
+    settled(page).get_by_role("link", name="Next", exact=True).click()
+    page.get_by_text("with at most 130 MB packed").wait_for()
+    settled(page).get_by_role("link", name="Next story: The cliff at 50 %").click()
     page.wait_for_function("!location.search.includes('explore_mode')")
     assert "explore_methods=Magnitude" in page.url and "alone" not in settled(page).url
+    settled(page).get_by_role("button", name="Close").click()
     page.get_by_role("link", name="On another model").click()
     page.wait_for_function("location.search.includes('explore_mode=Several')")
     page.locator(".js-plotly-plot", has_text="SparseGPT,smollm2-135m").wait_for()

@@ -12,6 +12,7 @@ from core.paths import PROJECT
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from tools.report import chains, fewshot, points, significance, tables
+from tools.report.choose import Choosing
 from tools.report.few_bits import few_bits, is_rounded
 from tools.report.law_errors import law_errors, opt_errors
 from tools.report.two_models import saved, second_dense, two_models
@@ -43,6 +44,8 @@ def page() -> str:
         second_dense=second_dense(shipped),
         saved=partial(saved, shipped),
         second=points.SECOND,
+        choosing=Choosing(shipped, read_shipped_samples),
+        first=points.MODEL,
         law_errors=markdown(law_errors(shipped)),
         opt_errors=markdown(opt_errors()),
         **{name: markdown(table(shipped, read_shipped_samples)) for name, table in chains.TABLES.items()},

@@ -1,4 +1,4 @@
-"""The Methods page, About, the glossary and the stories, through Streamlit's own tester."""
+"""The Methods page, About and the glossary, through Streamlit's own tester."""
 
 import re
 import tomllib
@@ -14,9 +14,9 @@ from core.paths import PROJECT
 from core.registry import PREPARATIONS, STAGES
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.shared import about, glossary, links, stories
+from dashboard.shared import about, glossary, links
 from dashboard.shared.binding import ALONE
-from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import result
 
 PAGE = "methods/view.py"
@@ -120,93 +120,9 @@ def test_every_linked_curve_shows_its_method(fresh):
         assert not app.exception and ALONE not in app.query_params
 
 
-@pytest.fixture
-def by_title(fresh):
-    return {story.title: story for story in stories.stories(data.models(), data.frame)}
-
-
-def test_bundled_results_have_four_stories_of_two_sentences(by_title):
-    titles = ["The cliff at 50 %", "Recovery by fine-tuning", "What fits a budget?", "On another model"]
-    assert list(by_title) == titles
-    for story in by_title.values():
-        assert len(re.findall(r"[a-zA-Z0-9)]\.(?: [A-Z]|$)", story.text)) == 2, story.text
-
-
-def row_of(table, method, removed="50 %"):
-    (row,) = (row for _, row in table.iterrows() if row["Method"] == method and row["Amount"] == removed)
-    return row
-
-
-@pytest.mark.parametrize(
-    ("title", "methods", "column"),
-    [
-        ("The cliff at 50 %", ["Magnitude", "Wanda", "SparseGPT"], "explore_at"),
-        (
-            "Recovery by fine-tuning",
-            ["SparseGPT", "SparseGPT + LoRA", "SparseGPT + White-box distillation"],
-            "explore_at",
-        ),
-    ],
-)
-def test_the_link_of_a_story_shows_its_numbers(title, methods, column, by_title):
-    from core.notation.formatting import format_number
-
-    app = opened(by_title[title].address)
-    table = app.dataframe[0].value
-    (amounts,) = (group for group in app.get("button_group") if group.key == column)
-    assert len(charts(app)) >= 1 and amounts.value == "50 %"
-    assert {name.partition(" (")[0] for name in table["Method"]} == {"Dense", *methods}
-    values = table.assign(Method=table["Method"].str.partition(" (")[0])
-    for method in methods:
-        assert format_number(row_of(values, method)["Perplexity"]) in by_title[title].text, method
-
-
-def test_the_budget_story_names_the_best_variant(by_title):
-    from core.notation.formatting import format_number
-
-    story = by_title["What fits a budget?"]
-    app = opened(story.address)
-    most = float(re.search(r"at most (\d+) MB", story.text)[1])
-    assert app.number_input(key="explore_limit_packed_mb").value == most
-    best = app.dataframe[0].value.iloc[0]
-    assert best["Packed size (MB)"] <= most and format_number(best["Perplexity"]) in story.text
-    assert re.split(r",| \(", best["Method"])[0] in story.text
-
-
-def test_the_second_model_story_shows_ratios_to_each_dense_model(by_title):
-    from core.notation.formatting import format_number
-
-    story = by_title["On another model"]
-    app = opened(story.address)
-    assert not app.exception
-    table = app.dataframe[0].value
-    assert set(table["Model"]) == {DEFAULT_MODEL, "gemma3-270m"}
-    half = table[(table["Amount"] == "50 %") & table["Method"].isin(["SparseGPT", "Magnitude"])]
-    assert len(half) == 4 and all(f"{format_number(value)} " in story.text for value in half["Times dense"])
-
-
-def test_stories_without_supporting_results_are_omitted(filled):
-    titles = [story.title for story in stories.stories([], data.frame)]
-    assert "Recovery by fine-tuning" not in titles and "What fits a budget?" in titles
-    filled.put(result("sparsegpt", 500.0, 0.5, recovery="lora"))  # a training that makes it worse
-    filled.put(result("sparsegpt", 500.0, 0.5, recovery="distill-white"))
-    data.show_now()
-    assert "Recovery by fine-tuning" not in [story.title for story in stories.stories([], data.frame)]
-    for recovery in ("lora", "distill-white"):
-        filled.put(result("sparsegpt", 22.0, 0.5, recovery=recovery))
-    data.show_now()  # pages show continuous changes every two seconds
-    assert "Recovery by fine-tuning" in [story.title for story in stories.stories([], data.frame)]
-
-
-def test_an_empty_store_has_cards_but_no_stories(store):
-    assert stories.stories([], data.frame) == []
+def test_an_empty_store_has_cards_but_no_curves(store):
     app = open_app(PAGE)
     assert cards(app) == {method.label for method in SHOWN} and not page_links(app, "Show curve")
-
-
-def test_explore_links_the_stories_with_their_texts(fresh, by_title):
-    found = {one.proto.label: one.proto for one in open_app().get("page_link")}
-    assert [found[title].help for title in by_title] == [story.text for story in by_title.values()]
 
 
 def test_a_link_overrides_earlier_choices(filled):

@@ -1,0 +1,1 @@
+"""Stories: short tours of Explore, with numbers of stored results."""

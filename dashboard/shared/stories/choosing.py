@@ -1,0 +1,132 @@
+"""The story "Which method should I use?": the table "Choose", and the answer within some packed sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.analysis.reporting import TableRow
+from core.notation.formatting import format_duration
+from dashboard import data
+from dashboard.charts.frames import choices, choose
+from dashboard.charts.frames.candidates import TRAINED, UNTRAINED
+from dashboard.charts.frames.choose import SIZES, Choice, Measured
+from dashboard.charts.frames.points import is_dense, point_name
+from dashboard.exports.names import export_name, model_part
+from dashboard.shared import widgets
+from dashboard.shared.binding import ALONE
+from dashboard.shared.links import Address
+from dashboard.shared.literal import literal
+from dashboard.shared.pickers import MODEL, TEXT
+from dashboard.shared.stories.story import MODE, Step, Story
+from dashboard.sharing import shared
+
+MOST_PACKED = "explore_limit_packed_mb"  # key of Trade-off's field
+ALONE_AT = SIZES[1::2]  # sizes with a step of their own
+WIDTHS = {"At most (MB)": 85, "Training": 70, "Best chain": 220, choose.LOSS: 150, "Time, memory": 110, "Holds on": 65}
+CAPTION = (
+    "The best chain within each packed size, with and without training. Time and memory: of making it. Holds on: how"
+    " many of the models with this chain have it as their best one within the same share of the dense size. A chain"
+    " that is not significantly different from the best counts, too (paired test at 5 %)."
+)
+
+
+class Chosen(NamedTuple):
+    """The choices of a model, the largest size first, and their advice."""
+
+    choices: list[Choice]
+    advice: str
+
+
+def which_method(models: Sequence[str]) -> Story | None:
+    """Write which chain to use within a packed size; `models` have own results, the story's model first."""
+    first, *others = models
+    if not _is_sized(first):
+        return None
+    second = next((model for model in others if _is_sized(model)), None)
+    steps = [
+        Step(partial(_advice, first, first), _address(first, SIZES[0]), partial(_show_table, first, first)),
+        *(Step(partial(_within, first, size), _address(first, size)) for size in ALONE_AT),
+    ]
+    if second:
+        steps.append(Step(partial(_advice, second, first), _address(second), partial(_show_table, second, first)))
+    return Story("choose", "Which method should I use?", steps)
+
+
+def _is_sized(model: str) -> bool:
+    """Return whether a model has a dense and a compressed variant with a packed size on its first text."""
+    frame = data.frame(model)
+    text = next(iter(choices.texts(frame).values()), (None, None))
+    rows = choices.of_methods(choices.on_text(frame, *text))
+    sized = rows["packed_mb"].notna()
+    return bool((sized & is_dense(rows)).any() and (sized & ~is_dense(rows)).any())
+
+
+def _address(model: str, most: float | None = None) -> Address:
+    """Return the address of a model's Trade-off within `most` MB, if given."""
+    text = next(iter(choices.texts(data.frame(model))))
+    found: Address = {ALONE: "true", MODEL: model, TEXT: text, MODE: "Trade-off"}
+    return found | ({} if most is None else {MOST_PACKED: f"{most:g}"})
+
+
+def _advice(model: str, first: str) -> str:
+    return chosen(model, first).advice
+
+
+def _within(model: str, size: float) -> str:
+    """Return a sentence on the best variant within a size without training, and one with training."""
+    found = {one.training: one for one in chosen(model, model).choices if one.most == size}
+    if all(one.best is None for one in found.values()):
+        return f"No measured chain of {literal(model)} fits {size:g} MB. The list below has the nearest ones."
+    starts = {UNTRAINED: f"At most {size:g} MB, without training", TRAINED: f"At most {size:g} MB, with training"}
+    return " ".join(
+        f"{starts[kind]}: **{literal(point_name(one.best))}** has {one.loss} times dense and takes"
+        f" {format_duration(one.seconds)}."
+        if one.best is not None
+        else f"{starts[kind]}, no measured chain fits."
+        for kind, one in found.items()
+    )
+
+
+def _show_table(model: str, first: str, open_point: Callable[[str], None]) -> None:
+    found = chosen(model, first).choices
+    widgets.show_table(
+        "explore_choose",
+        choose.table(found),
+        f"{model}. {CAPTION}",
+        {},
+        file=export_name(model_part(model), "choose"),
+        widths=WIDTHS,
+        on_select=lambda row: None if (best := found[row].best) is None else open_point(str(best["key"])),
+    )
+
+
+def chosen(model: str, first: str) -> Chosen:
+    """Return the choices of a model; its sizes are the shares that `SIZES` are of the dense model `first`."""
+    return _chosen(str(data.store().url), data.stamp(), model, first)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _chosen(url: str, stamp: Hashable, model: str, first: str) -> Chosen:
+    others = [other for other in data.models() if other != model and _is_sized(other)]
+    models = [_measured(one) for one in (model, *others)]
+    sizes = choose.sizes_of(models[0], next(one for one in models if one.model == first))
+    return Chosen(choose.choose(models, sizes), choose.advice(models[0], sizes))
+
+
+def _measured(model: str) -> Measured:
+    frame = data.frame(model)
+    corpus, protocol = next(iter(choices.texts(frame).values()))
+
+    def compare(keys: tuple[str, ...], reference: tuple[str, ...]) -> TableRow | None:
+        pairs = data.paired([keys], reference, [(corpus, "perplexity", protocol)])
+        pairs = pairs[pairs["verdict"].notna()]
+        return None if pairs.empty else pairs.iloc[0].to_dict()
+
+    return Measured(model, _variants(frame, corpus, protocol), compare, data.result)
+
+
+_variants = shared(choose.variants)

@@ -1,0 +1,115 @@
+"""Stories on pruning: what it costs without data, and how much fine-tuning recovers."""
+
+from __future__ import annotations
+
+import math
+
+from core.amount import Ratio
+from core.analysis.reporting import ratio_words
+from core.notation.formatting import format_number
+from dashboard.shared.links import Address
+from dashboard.shared.stories.story import FEWEST, HALF, Step, Story, StoryData
+
+BROKEN = 5  # times the others' perplexity that magnitude's has at least, for its story
+USUAL = 2  # times dense, up to which the first step counts a loss as small
+HIGH = 0.7
+
+
+def cliff(results: StoryData) -> Story | None:
+    """Write that magnitude pruning breaks a model where methods with calibration data do not."""
+    names = "magnitude", "wanda", "sparsegpt"
+    values, dense = results.at(HALF, *names), float(results.dense["value"])
+    if not values or values[0] < BROKEN * max(values[1:]):
+        return None
+    steps = [_gentle(results, dense), _broken(results, dense, values[0])]
+    steps.append(
+        _step(
+            f"Wanda ({format_number(values[1])}) and SparseGPT ({format_number(values[2])}) choose the weights with"
+            f" calibration data. At 50 % they have {ratio_words(values[1] / dense)} and"
+            f" {ratio_words(values[2] / dense)} times the dense perplexity, compared with"
+            f" {ratio_words(values[0] / dense)} for magnitude.",
+            results.curves(HALF, *names),
+        )
+    )
+    high = results.at(HIGH, *names[1:])
+    if high and min(high) > USUAL * dense:
+        steps.append(
+            _step(
+                f"Their cliff is later, not absent. At 70 % Wanda has {ratio_words(high[0] / dense)} times the dense"
+                f" perplexity and SparseGPT {ratio_words(high[1] / dense)} times.",
+                results.curves(HIGH, *names[1:]),
+            )
+        )
+    known = [step for step in steps if step]
+    return Story("cliff", "The cliff at 50 %", known) if len(known) >= FEWEST else None
+
+
+def _gentle(results: StoryData, dense: float) -> Step | None:
+    """Return the step on the highest ratio below 50 % at which magnitude pruning costs little."""
+    small = {ratio: value for ratio, value in results.ratios("magnitude").items() if value < USUAL * dense}
+    if not (below := [ratio for ratio in small if ratio < HALF]):
+        return None
+    ratio = max(below)
+    text = "Magnitude pruning removes the smallest weights and needs no data. "
+    text += f"At a pruning ratio of {Ratio(ratio).label}, perplexity on {results.corpus} rises from "
+    text += f"{format_number(dense)} to {format_number(small[ratio])}, {ratio_words(small[ratio] / dense)} times dense."
+    return _step(text, results.curves(ratio, "magnitude"))
+
+
+def _broken(results: StoryData, dense: float, value: float) -> Step:
+    """Return the step on magnitude pruning at 50 %, with its next ratios below and above."""
+    curve = results.ratios("magnitude")
+    text = f"At 50 % magnitude pruning has a perplexity of {format_number(value)}, {ratio_words(value / dense)} times "
+    near = [
+        max((one for one in curve if one < HALF), default=None),
+        min((one for one in curve if one > HALF), default=None),
+    ]
+    around = [f"{format_number(curve[ratio])} at {Ratio(ratio).label}" for ratio in near if ratio is not None]
+    text += f"dense. The perplexity is {' and '.join(around)}." if around else "dense."
+    return _step(text, results.curves(HALF, "magnitude"))
+
+
+def recovery(results: StoryData) -> Story | None:
+    """Write how much perplexity fine-tuning recovers after pruning."""
+    pruned, lora, white = names = "sparsegpt", "sparsegpt+lora", "sparsegpt+distill-white"
+    values, dense = results.at(HALF, *names), float(results.dense["value"])
+    if not values or max(values[1:]) >= values[0]:
+        return None
+    before = format_number(values[0])
+    steps = [
+        _step(
+            f"SparseGPT, 50 % raises perplexity on {results.corpus} from {format_number(dense)} to {before}. "
+            f"That is {ratio_words(values[0] / dense)} times dense, without any training.",
+            results.curves(HALF, pruned),
+        ),
+        _step(
+            f"LoRA trains a few additional weights and lowers it from {before} to {format_number(values[1])}. "
+            f"This closes {_closed(dense, values[0], values[1])} of the gap to dense in log-perplexity.",
+            results.curves(HALF, pruned, lora),
+        ),
+        _step(
+            "White-box distillation learns from the dense model's predictions and lowers it to "
+            f"{format_number(values[2])}. This closes {_closed(dense, values[0], values[2])} of the gap.",
+            results.curves(HALF, pruned, white),
+        ),
+    ]
+    if high := results.at(HIGH, *names):
+        best = min(high[1:])
+        steps.append(
+            _step(
+                f"At 70 % LoRA takes SparseGPT from {format_number(high[0])} to {format_number(high[1])}, and"
+                f" distillation to {format_number(high[2])}. The better of them has {ratio_words(best / dense)} times"
+                " the dense perplexity.",
+                results.curves(HIGH, *names),
+            )
+        )
+    return Story("recovery", "Recovery by fine-tuning", steps)
+
+
+def _closed(dense: float, before: float, after: float) -> str:
+    """Return the share of the gap in log-perplexity to dense that fine-tuning closes: `38 %`."""
+    return f"{100 * math.log(before / after) / math.log(before / dense):.0f} %"
+
+
+def _step(text: str, address: Address) -> Step:
+    return Step(lambda: text, address)
