@@ -46,9 +46,9 @@ class Measured(NamedTuple):
         return self.rows[is_dense(self.rows)].iloc[0]
 
     def best(self, most: float, rows: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Return the rows, by default all, that fit `most` MB and can win, the lowest perplexity first."""
+        """Return the compressed variants, of all or of `rows`, that fit `most` MB and can win, the best first."""
         rows = self.rows if rows is None else rows
-        found = ranked(rows, Budget(packed_mb=most), PACKED.column, PERPLEXITY)
+        found = ranked(rows[~is_dense(rows)], Budget(packed_mb=most), PACKED.column, PERPLEXITY)
         return found[found["fits"] & found["ranked"]]
 
 
@@ -173,9 +173,9 @@ def advice(model: Measured, sizes: Sequence[float]) -> str:
     worse = [row["times_dense"] / usable[size]["times_dense"] for size, row in others.items()]
     missing, rest = ([size for size in quantised if size not in others], [size for size in sizes if size not in usable])
     facts = [f"the best chain of {model.model} is quantised at {_megabytes(quantised) or 'no size'}"]
-    facts += [
-        f"without quantisation, the best has {_range(worse)} times its perplexity at {_megabytes([*others])}"
-    ] * any(worse)
+    if worse:
+        times, where = _range(worse), _megabytes([*others])
+        facts.append(f"without quantisation, the best has {times} times its perplexity at {where}")
     facts += [f"none fits {_megabytes(missing)} without quantisation"] * bool(missing)
     first = _sentence("Quantise first" if len(quantised) == len(usable) else "", facts)
     on_top = "Prune only on top" if set(pruned) <= set(quantised) else ""
