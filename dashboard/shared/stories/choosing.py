@@ -28,7 +28,7 @@ MOST_PACKED = "explore_limit_packed_mb"  # key of Trade-off's field
 ALONE_AT = SIZES[1::2]  # sizes with a step of their own
 WIDTHS = {"At most (MB)": 85, "Training": 70, "Best chain": 220, choose.LOSS: 150, "Time, memory": 110, "Holds on": 65}
 CAPTION = (
-    "The best chain within each packed size, with and without training. Time and memory: of making it. Holds on: how"
+    "the best chain within each packed size, with and without training. Time and memory: of making it. Holds on: how"
     " many of the models with this chain have it as their best one within the same share of the dense size. A chain"
     " that is not significantly different from the best counts, too (paired test at 5 %)."
 )
@@ -96,7 +96,7 @@ def _show_table(model: str, first: str, open_point: Callable[[str], None]) -> No
     widgets.show_table(
         "explore_choose",
         choose.table(found),
-        f"{model}. {CAPTION}",
+        f"{model}: {CAPTION}",
         {},
         file=export_name(model_part(model), "choose"),
         widths=WIDTHS,
