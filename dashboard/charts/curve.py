@@ -22,7 +22,7 @@ from core.specs import IMPORTED
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import PERCENT, RATIO, SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, look, looks
+from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, hollow, look, looks
 from dashboard.charts.frames.points import amounts
 
 HEIGHT = 440  # px
@@ -47,6 +47,7 @@ def perplexity_curve(
     bright: Collection[str] | None = None,
     at: str | None = None,
     winners: Collection[str] = (),
+    elsewhere: Collection[str] = (),
 ) -> go.Figure:
     """Draw perplexity (log) against an axis: lines through ratios or bits, hollow markers for N:M amounts.
 
@@ -62,6 +63,7 @@ def perplexity_curve(
         bright: Highlighted series; the others are thin and grey, and only hover texts name them. None: all.
         at: Amount to mark, an `amount_label`: a line at its place, or a band over its highlighted points.
         winners: Keys of points with a ring around them.
+        elsewhere: Series on other texts: hollow markers on dotted lines.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
@@ -91,10 +93,12 @@ def perplexity_curve(
     if share:
         _band(drawing, top, high, span, theme)
     of_series = _by_series(named)
-    styles = styles_of(points, theme)
+    styles = styles_of(points, theme, elsewhere)
     _mark_amount(drawing, named[named["amount_label"] == at], axis, theme, span, (low, high))
     for series, rows in _by_series(behind).items():
-        _draw_series(drawing, series, rows, look(rows[0]["parts"], theme), axis, theme, cap, place, quiet=True)
+        style = look(rows[0]["parts"], theme)
+        style = hollow(style) if series in elsewhere else style
+        _draw_series(drawing, series, rows, style, axis, theme, cap, place, quiet=True)
     for series, rows in of_series.items():
         _draw_series(drawing, series, rows, styles[series], axis, theme, cap, place)
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, like the series' entries
@@ -190,10 +194,14 @@ def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], 
     )
 
 
-def styles_of(points: pd.DataFrame, theme: Theme) -> dict[str, SeriesStyle]:
-    """Return the style of each series on this chart; it stays the same whichever series are highlighted."""
+def styles_of(points: pd.DataFrame, theme: Theme, elsewhere: Collection[str] = ()) -> dict[str, SeriesStyle]:
+    """Return the style of each series on this chart; it stays the same whichever series are highlighted.
+
+    Series `elsewhere`, on other texts, are hollow.
+    """
     there = points.drop_duplicates("series_label")[["series_label", "parts", "series_chain"]]
-    return looks({series: (parts, chain) for series, parts, chain in there.itertuples(index=False)}, theme)
+    plain = looks({series: (parts, chain) for series, parts, chain in there.itertuples(index=False)}, theme)
+    return {series: hollow(style) if series in elsewhere else style for series, style in plain.items()}
 
 
 def _mark_amount(

@@ -8,6 +8,7 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from itertools import cycle
 
 import pandas as pd
@@ -21,6 +22,7 @@ from dashboard.charts.elements.figures import Axis
 from dashboard.charts.elements.style import Theme
 from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.charts.frames.choices import MAX_HIGHLIGHTED
+from dashboard.charts.frames.other_texts import times_dense
 from dashboard.sharing import shared
 
 SIZE = Axis("size", "Parameters of the dense model")
@@ -67,11 +69,7 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
     card = card_of(model)
     size = math.log10(card.parameters) if card else math.nan
-    value = found["value"] / base
-    return found.assign(
-        perplexity=found["value"],
-        **dict.fromkeys(("value", "low", "high"), value),
-        spread="",
+    return times_dense(found, base).assign(
         of=found["series_label"].str.removesuffix(f" ({PUBLISHED})"),
         series_label=found["series_label"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True),
         model=model,
@@ -116,6 +114,23 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
         if not ticks or size - ticks[-1] > CLOSE * (sizes.index[-1] - sizes.index[0]):
             ticks.append(size)
     return figure.update_xaxes(tickvals=ticks, ticktext=[sizes[size].rpartition("-")[2].upper() for size in ticks])
+
+
+def by_text(
+    found: pd.DataFrame,
+    dense: pd.DataFrame,
+    axis: Axis,
+    theme: Theme,
+    corpus: str,
+    bright: Collection[str],
+    at: str,
+    winners: Collection[str],
+    elsewhere: Collection[str],
+) -> go.Figure:
+    """Draw multiples of one model on several texts; the arguments are those of `perplexity_curve`."""
+    dense = times_dense(dense, dense["value"])
+    figure = perplexity_curve(found, dense, axis, theme, corpus, bright, at, winners, elsewhere)
+    return figure.update_layout(title_text="Perplexity, times dense on the same text (log scale)")
 
 
 def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:

@@ -8,11 +8,14 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.analysis.differences import NUMBER
 from core.analysis.verdicts import SIGNIFICANT
 from core.specs import EXTERNAL
 from dashboard import data
+from dashboard.charts.frames import answer as words
 from dashboard.charts.frames import choices, paired, points
 from dashboard.charts.frames.answer import MOST_TESTED, Best, Winner, answer, find_best, find_smaller, smaller
+from dashboard.charts.frames.other_texts import times_dense
 from dashboard.explore.accuracy import Scored
 from dashboard.explore.compare import numbers_of
 from dashboard.explore.curve_data import Shown
@@ -59,6 +62,17 @@ def show_answer(shown: Shown, drawn: pd.DataFrame, best: Best, at: str) -> None:
         if not (chosen.axis.of_bits and set(found.families) <= set(chosen.measured["family"])):
             label, icon = "Compare by packed size", ":material/compare:"
             st.page_link("explore/view.py", label=label, icon=icon, query_params=address, width="content")
+
+
+def show_elsewhere(here: pd.DataFrame) -> None:
+    """Show the points of other texts (`other_texts`) at an amount, each compared with dense on its own text."""
+    if here.empty:
+        return
+    winners = []
+    for _, one in times_dense(here, here["dense_value"]).iterrows():
+        found = data.paired([(one["key"],)], one["dense_key"], [tuple(one[list(NUMBER)])])
+        winners.append(Winner(one, paired.of_points(found, one.to_frame().T).iloc[0]))
+    st.markdown(words.elsewhere(winners, literal))
 
 
 @shared

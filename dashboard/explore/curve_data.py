@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.differences import adjust_together
+from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.few import few_words
 from core.data.texts import called
 from dashboard.charts import curve
@@ -14,6 +14,7 @@ from dashboard.charts.elements.figures import Axis
 from dashboard.charts.frames import paired, points
 from dashboard.charts.frames.answer import Best
 from dashboard.charts.frames.comparison import comparison
+from dashboard.charts.frames.other_texts import times_dense
 from dashboard.explore.accuracy import Scored, score
 from dashboard.explore.compare import differences_to_dense
 from dashboard.exports.pivots import of_means
@@ -66,6 +67,32 @@ def curve_data(shown: Shown) -> Described:
     hovered = paired.of_curve(shown.perplexities, drawn)
     explained = curve.explained(highlighted, shown.dense)
     return Described(hovered, caption, points.with_dense(shown.dense, highlighted), alt, explained)
+
+
+@shared
+def multiples_data(shown: Shown, elsewhere: pd.DataFrame, names: list[str]) -> Described:
+    """Return `curve_data` as multiples of dense, with the points `elsewhere` (`other_texts`) behind those of the curve.
+
+    `names` are the highlighted series of both.
+    """
+    chosen, base = shown.chosen, float(shown.dense["value"].iloc[0])
+    dense, own = times_dense(shown.dense, base), times_dense(shown.points, base)
+    elsewhere = times_dense(elsewhere, elsewhere["dense_value"])
+    highlighted, others = points_of(own, series_of(shown.highlighted)), points_of(elsewhere, names)
+    protocol = chosen.measured["protocol"].iloc[0]
+    caption = f"{chosen.model}, perplexity divided by that of dense on the same text; solid markers: "
+    caption += f"{called(str(chosen.corpus))}, {protocol}.{chosen.data_caption}"
+    caption += points.describe_seeds(highlighted)
+    explained = " Hollow markers on dotted lines: other texts, precisions or data, which compare with the rest only by"
+    explained += f" these multiples.{curve.explained(highlighted, dense)}"
+    context = shown.show_context
+    drawn = [paired.of_curve(shown.perplexities, own if context else highlighted), elsewhere if context else others]
+    table = points.with_dense(dense, pd.concat([highlighted, others]))
+    table = table.assign(times_dense=table["value"], value=table["perplexity"])
+    alt = f"Perplexity of {chosen.model} as a multiple of dense against {chosen.axis.title.lower()}, a line for each "
+    alt += f"of {', '.join([*series_of(highlighted), *series_of(others)])}."
+    table = table.drop(columns=["low", "high", "perplexity", "dense_key", "dense_value", *NUMBER])
+    return Described(pd.concat(drawn, ignore_index=True), caption, table, alt, explained)
 
 
 @shared

@@ -9,20 +9,23 @@ import streamlit as st
 
 from core.data.texts import called
 from dashboard import data
-from dashboard.charts import curve
+from dashboard.charts import curve, multiples
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import points
 from dashboard.charts.frames.comparison import FORMATS, WIDTHS
+from dashboard.charts.frames.other_texts import with_own_dense
 from dashboard.explore import details
 from dashboard.explore.accuracy import score, show_accuracy
-from dashboard.explore.answer import best_at, show_answer
+from dashboard.explore.answer import best_at, show_answer, show_elsewhere
 from dashboard.explore.budget import show_tradeoff
 from dashboard.explore.compare import significance_of_best
 from dashboard.explore.curve_data import (
     Shown,
     curve_data,
     drawn_points,
+    multiples_data,
     points_data,
+    points_of,
     series_of,
     shown_series,
     with_winners,
@@ -35,40 +38,41 @@ from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, arrive
 from dashboard.shared.glossary import terms
-from dashboard.shared.pickers import Chosen, pick, pick_model, rename_values
-from dashboard.shared.series import Picked, pick_series
+from dashboard.shared.pickers import AT, Chosen, pick, pick_model, rename_values
+from dashboard.shared.series import Picked, pick_elsewhere, pick_series
 from dashboard.shared.stories.tour import show_tour
 from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
-AT = "explore_at"  # key of the chosen amount
 SIDE = 500  # minimum width in px of two charts in a row
 
 
-def show_curve(shown: Shown, at: str, winners: list[str]) -> list[Item]:
-    """Show the perplexity curve, with a mark at the chosen amount and a ring around each of the `winners` there."""
+def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFrame, picked: list[str]) -> list[Item]:
+    """Show the perplexity curve, with a mark at the chosen amount and a ring around each of the `winners` there.
+
+    With points `elsewhere`, on other texts, it shows multiples of dense; `picked` are the chosen series of both.
+    """
     chosen = shown.chosen
     if shown.highlighted[chosen.axis.column].isna().all():
         st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
         return []
-    drawn, caption, table, alt, explained = curve_data(shown)
-    names = series_of(shown.highlighted)
+    corpus, names = str(chosen.corpus), series_of(shown.highlighted)
+    if elsewhere.empty:
+        drawn, caption, table, alt, explained = curve_data(shown)
+        draw = partial(curve.perplexity_curve, drawn, shown.dense, chosen.axis)
+    else:
+        drawn, caption, table, alt, explained = multiples_data(shown, elsewhere, picked)
+        names = [*names, *(name for name in series_of(elsewhere) if name in picked)]
+        draw = partial(multiples.by_text, drawn, shown.dense, chosen.axis, elsewhere=series_of(elsewhere))
     item = widgets.show_chart(
         "explore_curve",
-        partial(
-            curve.perplexity_curve,
-            *(drawn, shown.dense, chosen.axis),
-            corpus=str(chosen.corpus),
-            bright=names,
-            at=at,
-            winners=winners,
-        ),
+        partial(draw, corpus=corpus, bright=names, at=at, winners=winners),
         caption,
         table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
         pivots=[perplexities_of(shown)],
         alt=alt,
-        on_select=lambda key: clicked(key, shown.points),
+        on_select=lambda key: clicked(key, drawn),
         explained=explained,
     )
     return [item]
@@ -134,28 +138,39 @@ def all_points(shown: Shown) -> Item:
 
 
 @st.fragment
-def charts(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, picked: Picked, items: list[Item]) -> None:
+def charts(
+    chosen: Chosen,
+    dense: pd.DataFrame,
+    found: pd.DataFrame,
+    elsewhere: pd.DataFrame,
+    picked: Picked,
+    items: list[Item],
+) -> None:
     """Show the answer and both charts at the chosen amount, and store their exports in `items`.
 
-    Only these depend on the amount, hence the fragment.
+    Only these depend on the amount, hence the fragment. `elsewhere` are the points on other texts.
     """
     drawn = drawn_points(found, picked.names, picked.others, chosen.axis)
-    steps = points.amounts(drawn) or points.amounts(found) or [points.UNKNOWN_AMOUNT]
+    beside = drawn_points(elsewhere, picked.names, picked.others, chosen.axis)
+    steps = points.amounts(pd.concat([drawn, beside])) or points.amounts(found) or [points.UNKNOWN_AMOUNT]
     at = pick_amount(steps, points.first_amount(steps))
     best = best_at(chosen, dense, drawn, at)
     shown = shown_series(chosen, dense, found, with_winners(found, picked.names, best), picked.others)
     if best:
         show_answer(shown, drawn, best, at)
+    show_elsewhere(points.rows_at(points_of(beside, picked.names), at))
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
-            curves = show_curve(shown, at, best.keys if best else [])
+            curves = show_curve(shown, at, best.keys if best else [], elsewhere, picked.names)
             every = points.with_dense(dense, found)
-            addresses = details.pick_point(every)
+            addresses = details.pick_point(pd.concat([every, elsewhere]))
         with grid.cell():
             names = series_of(shown.highlighted)
             accuracy = show_accuracy(chosen, found, shown.scored, at, names, shown.show_context)
     items[:] = [*curves, *accuracy]
-    details.show_details(every, addresses)
+    key = st.session_state[details.POINT]
+    own = key in set(elsewhere["key"])
+    details.show_details(with_own_dense(elsewhere, dense, key) if own else every, addresses)
 
 
 def page() -> None:
@@ -214,14 +229,15 @@ def show_curves(chosen: Chosen) -> None:
         if len(measured):
             offer_points(chosen, dense, found, [])
         return
-    picked = pick_series(found, widgets.page_theme())
+    elsewhere = pick_elsewhere(chosen, data.frame(chosen.model))
+    picked = pick_series(found, elsewhere, widgets.page_theme())
     if not picked.names:
         st.info("Choose at least one series.")
         return
     items: list[Item] = []  # filled by the fragment, for the export of the page
     with st.skeleton(SIDE):  # the first run reads the answers of every document
         shown = shown_series(chosen, dense, found, picked.names, picked.others)
-    charts(chosen, dense, found, picked, items)
+    charts(chosen, dense, found, elsewhere, picked, items)
     offer_points(chosen, dense, found, picked.names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])

@@ -8,7 +8,6 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core.amount import Amount
 from core.analysis.frame import tidy
 from core.data.texts import called
 from core.errors import UserError
@@ -20,6 +19,7 @@ from core.imports.uploads import ENDINGS, MEGABYTE, SAMPLES_BYTES, TABLE_BYTES, 
 from core.models.catalogue import MODELS
 from dashboard import data
 from dashboard.charts.frames.points import removed
+from dashboard.shared import links
 
 ROUND, DONE = "run_imported", "run_imported_last"  # session keys: number of imports, and the rows of the last one
 KIND_WORDS = {"sparsity": "Set to zero", "parameters": "Physically removed"}
@@ -141,12 +141,9 @@ def _show_last() -> None:
     rows = st.session_state.get(DONE)
     if rows is None:
         return
-    first = rows.iloc[0]
     st.success(f"Imported: {len(rows)} numbers of {rows['key'].nunique()} variants.", icon=":material/check_circle:")
-    where = {"explore_model": first["model"]}
-    amount = Amount.from_columns(first["ratio"], first["pattern"])
-    if amount and amount.fraction > 0:
-        where["explore_at"] = amount.label
+    model = rows["model"].iloc[0]
+    where = links.own(model, rows.loc[rows["model"] == model, "key"].unique())
     st.page_link("explore/view.py", label="Show on Explore", icon=":material/show_chart:", query_params=where)
 
 

@@ -28,8 +28,7 @@ from core.shipping.formats import type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import ModelId, RunSpec
 from dashboard import data
-from dashboard.charts.frames import naming
-from dashboard.shared.binding import ALONE
+from dashboard.shared import links
 from dashboard.shared.literal import literal
 
 SHOWN = 12  # queued jobs, and ended jobs
@@ -115,12 +114,12 @@ def _is_here(model: str, revision: str) -> bool:
 
 
 def explore_link(spec: RunSpec) -> None:
-    """Show a link to a run's point on Explore."""
+    """Show a link to Explore, which selects a run's variant beside the bundled ones."""
     st.page_link(
         "explore/view.py",
         label="Show on Explore",
         icon=":material/show_chart:",
-        query_params={ALONE: "true", **naming.link(data.frame(data.called(spec.variant)), spec)},
+        query_params=links.own(data.called(spec.variant), [spec.variant.key]),
     )
 
 

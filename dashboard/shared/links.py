@@ -1,21 +1,29 @@
-"""Addresses of the Explore and Run pages for a method."""
+"""Addresses of the Explore and Run pages for a method, and of Explore for variants of one's own."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Hashable, Sequence
+from typing import NamedTuple
 
 import pandas as pd
+import streamlit as st
+from sqlalchemy import URL
 
+from core.amount import Amount
 from core.methods.base import Method
 from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
 from core.notation.chain import DENSE
 from core.notation.formatting import label
+from core.registry import METHODS
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
-from dashboard.charts.frames import choices
+from dashboard import data
+from dashboard.charts.elements.figures import PACKED, RATIO, Axis
+from dashboard.charts.frames import choices, points, zeroshot
+from dashboard.charts.frames.other_texts import other_texts
 from dashboard.shared.binding import ALONE
-from dashboard.shared.pickers import AXIS, BY_BITS, BY_SIZE, FAMILIES, SHOWN
-from dashboard.shared.series import SERIES
+from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
+from dashboard.shared.series import ELSEWHERE, SERIES
 
 CHAIN = "chain"  # parameter of the Run page's address
 
@@ -86,11 +94,79 @@ def shown(mine: pd.DataFrame, text: str) -> Address:
     """Return the address of Explore with these perplexities of one model; `text` is the value of its text field."""
     found: Address = {
         ALONE: "true",
-        "explore_model": mine["model"].iloc[0],
-        "explore_text": text,
+        MODEL: mine["model"].iloc[0],
+        TEXT: text,
         FAMILIES: [family.capitalize() for family in dict.fromkeys(mine["family"])],
         SHOWN: [label(name) for name in dict.fromkeys(mine["method"])],
         SERIES: list(dict.fromkeys(mine["series_label"])),
     }
     made_with = (("explore_calibration", choices.calibrations(mine)), ("explore_training", choices.trainings(mine)))
     return found | {key: texts[0] for key, texts in made_with if texts}
+
+
+class _View(NamedTuple):
+    """The first view of Explore for variants of some families: the choice of its sidebar."""
+
+    frame: pd.DataFrame  # of the model
+    axis: Axis
+    methods: list[str]
+
+    def measured(self, corpus: str, protocol: str) -> pd.DataFrame:
+        """Return the perplexities of the curve on a text, with the default data."""
+        rows = choices.on_text(choices.curved(self.frame, self.axis), corpus, protocol)
+        rows, known = choices.shown(rows, self.methods), zeroshot.scored(self.frame)
+        texts = (choices.calibrations(rows, known), choices.trainings(rows, known))
+        return choices.filter_by_text(rows, *(next(iter(one), None) for one in texts))
+
+
+def own(model: str, keys: Collection[str]) -> Address:
+    """Return the address of Explore with one's own variants of a model, selected beside the bundled results.
+
+    They are on one of their texts if it has bundled variants of their families, too. Otherwise they are hollow beside
+    the curves of the model's first text.
+    """
+    return _own(data.store().url, data.stamp(), model, tuple(keys), data.corpora_here()[0])
+
+
+@st.cache_data(max_entries=32, show_spinner=False)  # the list of jobs asks for it every second
+def _own(url: URL, stamp: Hashable, model: str, keys: tuple[str, ...], here: str) -> Address:
+    frame, theirs = data.frame(model), data.store().local_keys()
+    mine = frame[frame["key"].isin(keys) & ~points.is_dense(frame)]
+    found: Address = {ALONE: "true", MODEL: model}
+    if mine.empty:
+        return found
+    first = mine.iloc[0]
+    if amount := Amount.from_columns(first["ratio"], first["pattern"]):
+        found[AT] = amount.label
+    axis = PACKED if choices.by_share(mine).empty else RATIO
+    if axis == PACKED:
+        found[AXIS] = BY_SIZE
+    there = set(choices.curved(frame, axis)["method"])
+    placed = [method for method in METHODS if method.takes_amount and method.name in there]
+    families = [method.family for method in placed if method.family in set(mine["family"])]
+    if families:
+        found[FAMILIES] = [family.capitalize() for family in dict.fromkeys(families)]
+    view = _View(frame, axis, [one.name for one in placed if one.family in (families or [placed[0].family])])
+    texts = choices.texts(frame, here)
+    read = set(mine["protocol_id"])
+    for text, (corpus, protocol) in texts.items():
+        measured = view.measured(corpus, protocol) if protocol in read else frame[:0]
+        bundled = measured[~points.is_dense(measured) & ~measured["key"].isin(theirs)]
+        if len(bundled) and measured["key"].isin(keys).any():
+            return found | {TEXT: text, SERIES: _series(measured, measured, keys)}
+    for text, (corpus, protocol) in [*texts.items()][:1]:
+        measured = view.measured(corpus, protocol)
+        elsewhere = other_texts(frame, measured, view.methods, axis)
+        if not points.is_dense(measured).all() and elsewhere["key"].isin(keys).any():
+            return found | {TEXT: text, ELSEWHERE: "true", SERIES: _series(measured, elsewhere, keys)}
+    found[SERIES] = list(mine["series_label"].unique())
+    alone = [text for text, (_, protocol) in texts.items() if protocol in read]
+    return found | {TEXT: alone[0]} if alone else found
+
+
+def _series(measured: pd.DataFrame, rows: pd.DataFrame, keys: Collection[str]) -> list[str]:
+    """Return the default series of a curve and those of variants among `rows`, with the series that these continue."""
+    default = choices.default_series(points.split_points(measured)[1])
+    mine = rows[rows["key"].isin(keys)]
+    parents = [name for name in mine["parent_label"] if name in set(measured["series_label"])]
+    return list(dict.fromkeys([*default, *parents, *mine["series_label"]]))

@@ -23,6 +23,7 @@ from dashboard.shared.binding import BOUND, HELD
 from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
+AT = "explore_at"  # key of the chosen amount
 MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
 COST, AGAINST, PROMPT = "explore_cost", "explore_against", "explore_prompt_kind"  # keys
 OF_PAPERS = "First the models measured here, then those of published results."

@@ -11,10 +11,13 @@ import streamlit as st
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import SeriesStyle, Theme
 from dashboard.charts.elements.swatch import HEIGHT, WIDTH, picture
-from dashboard.charts.frames import choices
+from dashboard.charts.frames import choices, points
+from dashboard.charts.frames.other_texts import other_texts, rows_elsewhere
 from dashboard.shared.binding import BOUND
+from dashboard.shared.pickers import Chosen
 
 SERIES = "explore_series"  # key of the field and parameter of the address
+ELSEWHERE = "explore_elsewhere"  # key of the field and parameter of the address
 THERE = "explore_series_there"  # session key of the last run's options
 # Streamlit cannot show pictures in the options of a bound field, whose texts are the values in the address.
 LIST = """
@@ -41,17 +44,40 @@ class Picked(NamedTuple):
     others: bool
 
 
-def pick_series(found: pd.DataFrame, theme: Theme) -> Picked:
+def pick_elsewhere(chosen: Chosen, frame: pd.DataFrame) -> pd.DataFrame:
+    """Show the field of the variants on other texts, if there are any; return their points, none by default.
+
+    `frame` has the rows of the model.
+    """
+    given = frame, chosen.measured, chosen.methods, chosen.axis
+    rows = rows_elsewhere(*given)
+    none = points.collapse(rows[:0])
+    if rows.empty or not points.is_dense(chosen.measured).any():
+        return none
+    with st.sidebar:
+        wanted = st.toggle(
+            "Other texts, hollow",
+            key=ELSEWHERE,
+            help="Also draws variants with another text, precision, calibration or training data, and divides each "
+            "perplexity by that of dense on the same text. Only these multiples compare.",
+            **BOUND,
+        )
+    return other_texts(*given) if wanted else none
+
+
+def pick_series(found: pd.DataFrame, elsewhere: pd.DataFrame, theme: Theme) -> Picked:
     """Show the list of the series of the points `found`, with a sample of each line and marker.
 
-    `choices.default_series` are preselected.
+    `choices.default_series` are preselected. The series `elsewhere`, on other texts, follow.
     """
-    options, default = list(dict.fromkeys(found["series_label"])), choices.default_series(found)
+    both, default = pd.concat([found, elsewhere]), choices.default_series(found)
+    options = list(dict.fromkeys(both["series_label"]))
     if len(options) < 2:
         return Picked(options, False)
     _follow(options, default)
     with st.sidebar:
-        chosen = show_list(options, None if SERIES in st.session_state else default, SERIES, styles_of(found, theme))
+        styles = styles_of(both, theme, set(elsewhere["series_label"]))
+        chosen = show_list(options, None if SERIES in st.session_state else default, SERIES, styles)
         others = len(chosen) < len(options) and st.toggle(
             "Show the others in grey", value=True, key="explore_others", help="Context without names.", **BOUND
         )

@@ -143,6 +143,11 @@ def looks(made_of: Mapping[str, tuple[str, str | None]], theme: Theme) -> dict[s
     return styles
 
 
+def hollow(style: SeriesStyle) -> SeriesStyle:
+    """Return the style of a series with another text than the rest of its chart."""
+    return SeriesStyle(style.color, "dot", f"{style.symbol.removesuffix('-open')}-open")
+
+
 def of_lines(made_of: Mapping[str, str], theme: Theme) -> dict[str, SeriesStyle]:
     """Return the style of each series by its parts, for charts of lines: no two share both colour and line.
 

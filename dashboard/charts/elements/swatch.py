@@ -48,16 +48,20 @@ def picture(drawn: SeriesStyle) -> str:
 
 def _marker(drawn: SeriesStyle) -> str:
     x, y = WIDTH / 2, HEIGHT / 2
-    if drawn.symbol in BARS:
+    symbol = drawn.symbol.removesuffix("-open")
+    fill = f'fill="{drawn.color}"'
+    if symbol != drawn.symbol:
+        fill = f'fill="none" stroke="{drawn.color}" stroke-width="2"'
+    if symbol in BARS:
         arms = f"M{x - RADIUS} {y}H{x + RADIUS}M{x} {y - RADIUS}V{y + RADIUS}"
-        turned = f"rotate({BARS[drawn.symbol]} {x} {y})"
+        turned = f"rotate({BARS[symbol]} {x} {y})"
         return f'<path d="{arms}" transform="{turned}" stroke="{drawn.color}" stroke-width="4"/>'
-    if drawn.symbol not in CORNERS:
-        return f'<circle cx="{x}" cy="{y}" r="{RADIUS}" fill="{drawn.color}"/>'
-    count, start, second = CORNERS[drawn.symbol]
+    if symbol not in CORNERS:
+        return f'<circle cx="{x}" cy="{y}" r="{RADIUS}" {fill}/>'
+    count, start, second = CORNERS[symbol]
     corners = []
     for corner in range(count):
         angle = math.radians(start + 360 * corner / count)
         far = RADIUS * (second if corner % 2 else 1.0)
         corners.append(f"{x + far * math.cos(angle):.1f},{y + far * math.sin(angle):.1f}")
-    return f'<polygon points="{" ".join(corners)}" fill="{drawn.color}"/>'
+    return f'<polygon points="{" ".join(corners)}" {fill}/>'

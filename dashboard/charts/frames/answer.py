@@ -134,6 +134,13 @@ def smaller(found: Winner, family: str, dense: pd.Series | None, escape: Escape)
     return f"Smaller and better: **{escape(point_name(point))}** ({family}), {size}, {_times(found, dense)}."
 
 
+def elsewhere(winners: Sequence[Winner], escape: Escape) -> str:
+    """Return the sentence in Markdown on points of other texts (`other_texts`)."""
+    dense = pd.Series({"value": 1.0})
+    named = [f"**{escape(one.point['series_label'])}**, {_times(one, dense)}" for one in winners]
+    return f"On other texts, relative to their own dense model: {'; '.join(named)}."
+
+
 def _condition(at: str) -> str:
     """Return the part of a sentence after the model's name that states an amount."""
     if "%" in at:

@@ -4,36 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.amount import Amount
-from core.notation.chain import DENSE
 from core.notation.formatting import format_amount
-from core.specs import OUTSIDE_BLOCKS, RunSpec
-from dashboard.charts.frames.choices import text_name
 from dashboard.charts.frames.points import amounts_of, is_dense
 from dashboard.sharing import shared
-
-
-def link(frame: pd.DataFrame, spec: RunSpec) -> dict[str, str | list[str]]:
-    """Return the link parameters of a run's variant on Explore: its series, amount and data."""
-    rows = frame[frame["key"] == spec.variant.key]
-    if rows.empty:
-        return {}
-    first = rows.iloc[0]
-    where: dict[str, str | list[str]] = {"explore_model": first["model"]}
-    if spec.perplexity:
-        text = spec.perplexity[0]
-        where["explore_text"] = text_name(text.corpus, text.window, text.windows, text.spread)
-    for name, text in (("explore_calibration", first["calibration"]), ("explore_training", first["train"])):
-        if isinstance(text, str):
-            where[name] = text
-    if first["rounded"] or first["ratio_kind"] in OUTSIDE_BLOCKS:  # such variants have no place on a curve by ratio
-        where["explore_mode"] = "Trade-off"
-    elif first["method"] != DENSE:
-        where["explore_families"] = first["family"].capitalize()
-        where["explore_at"] = format_amount(Amount.from_columns(first["ratio"], first["pattern"]))
-        labels = set(frame.loc[frame["model"] == first["model"], "series_label"])
-        where["explore_series"] = [name for name in (first["parent_label"], first["series_label"]) if name in labels]
-    return where
 
 
 @shared

@@ -11,7 +11,7 @@ from core.request.complete import complete
 from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
 from dashboard import data
-from dashboard.charts.frames import naming
+from dashboard.shared import links
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import chain_field, open_app, read
 
@@ -88,8 +88,8 @@ def test_a_measured_run_links_its_results_instead_of_starting(store):
     app.run()
     assert "All results are stored already." in page_text(app)
     assert app.button(key="run_start").disabled
-    (way,) = app.page_link
-    assert way.value == "Show on Explore" and "explore_series=SparseGPT" in way.proto.query_string
+    (way,) = (link for link in app.page_link if link.value == "Show on Explore")
+    assert "explore_series=SparseGPT" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
 
@@ -125,7 +125,7 @@ def test_the_link_of_a_finished_run_shows_it_with_dense(store):
     spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
     for one in (spec, baseline(spec)):
         stored(store, one)
-    app = open_app(**naming.link(data.frame(spec.variant.model), spec))
+    app = open_app(**links.own(spec.variant.model, [spec.variant.key]))
     assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
     assert list(app.dataframe[0].value["Times dense"].dropna()) == [1.0, 1.0]
     assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)
