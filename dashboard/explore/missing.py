@@ -8,16 +8,20 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import ACCURACY
+from core.analysis.reporting import listed
 from core.data.cards import SEVEN
+from core.data.texts import called
 from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
-from core.specs import DTYPES, EXTERNAL, Task
+from core.specs import DTYPES, EXTERNAL, Perplexity, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.frames import missing, points, ranking
+from dashboard.charts.frames import choices, missing, points, ranking
 from dashboard.charts.frames.candidates import TEXTS
+from dashboard.charts.frames.other_texts import WINDOWS
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
+from dashboard.shared.series import ELSEWHERE
 from dashboard.sharing import shared
 
 OPEN, UNSCORED, ESTIMATED = "explore_missing", "explore_unscored", "explore_estimated"  # keys of the expanders
@@ -34,18 +38,46 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
     box = st.expander(title, key=OPEN, on_change="rerun")
     if not box.open:  # an estimate reads all results
         return
+    here, on = offers.texts_here(chosen.text, chosen.calibration, chosen.training), ""
     with box:
+        if here.lacking:
+            there = _measured_on(data.frame(chosen.model), here)
+            wanted = {series: [one for one in chains if one not in there] for series, chains in wanted.items()}
+            corpus = called(Perplexity.parse(here.text).corpus)
+            on = f" on {corpus}"
+            names = listed([called(name) for name in here.lacking])
+            st.caption(
+                f"Not on this machine, and not available for download: {names}. New points use {corpus} and data that "
+                "are available here. They have hollow markers and compare by their multiples of dense."
+            )
+            if not any(wanted.values()):
+                st.caption(f"All of these points are measured{on}.")
+                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=_show_elsewhere)
+                return
         chosen_chains = [chain for series, chains in wanted.items() if chains for chain in _choose(series, chains)]
         if not chosen_chains:
             st.caption("Choose the points to run.")
             return
         with st.spinner("Estimating ..."):
             offer = offers.offer(
-                *(chosen.model, chosen_chains, chosen.calibration, chosen.training, [chosen.text]),
-                stamp=data.stamp(),
+                *(chosen.model, chosen_chains, here.calibration, here.train, [here.text]), stamp=data.stamp()
             )
-        button = "Run these {} points" if len(chosen_chains) > 1 else "Run this point"
-        offers.show_offer("explore_run_missing", offer, button)
+        button = f"Run these {{}} points{on}" if len(chosen_chains) > 1 else f"Run this point{on}"
+        offers.show_offer("explore_run_missing", offer, button, bool(here.lacking))
+
+
+def _show_elsewhere() -> None:
+    st.session_state[ELSEWHERE] = True
+
+
+@shared
+def _measured_on(frame: pd.DataFrame, here: offers.TextsHere) -> set[str]:
+    """Return the chains with a perplexity on these texts."""
+    text = Perplexity.parse(here.text)
+    rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == text.corpus)]
+    name = choices.text_name(text.corpus, text.window, text.windows, text.spread)
+    same = [choices.text_name(*one) == name for one in rows[WINDOWS].itertuples(index=False, name=None)]
+    return set(choices.filter_by_text(rows[same], here.calibration, here.train)["chain"])
 
 
 @shared

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import streamlit as st
 
@@ -16,6 +17,7 @@ from core.request.complete import complete
 from core.request.estimate import estimate_left
 from core.specs import Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
+from dashboard.shared.series import ELSEWHERE
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,34 @@ class MissingRuns:
     specs: tuple[RunSpec, ...]
     seconds: float
     error: str | None = None  # why this machine cannot run them
+
+
+class TextsHere(NamedTuple):
+    """The texts of runs, in the notation of the command line."""
+
+    text: str
+    calibration: str | None
+    train: str | None
+    lacking: list[str]  # corpora that these replace, because they are not on this machine
+
+
+def texts_here(text: str, calibration: str | None, train: str | None) -> TextsHere:
+    """Replace corpora that are neither on this machine nor available for download by its default ones."""
+    read = Perplexity.parse(text)
+    data_texts = [TextWindows.parse(one) if one else None for one in (calibration, train)]
+    lacking = [one.corpus for one in (read, *data_texts) if one and not _is_here(one.corpus)]
+    for_reading, for_data = data.corpora_here()
+    if read.corpus in lacking:
+        read = read.model_copy(update={"corpus": for_reading})
+    given = [
+        one.model_copy(update={"corpus": for_data}) if one and one.corpus in lacking else one for one in data_texts
+    ]
+    return TextsHere(str(read), *(str(one) if one else None for one in given), list(dict.fromkeys(lacking)))
+
+
+def _is_here(name: str) -> bool:
+    corpus = BY_ID.get(name)
+    return corpus is None or bool(files.find(corpus.file) or corpus.embedded or hub.online())
 
 
 @st.cache_data(max_entries=16, ttl=300, show_spinner=False)
@@ -67,16 +97,17 @@ def _check_texts(spec: RunSpec) -> None:
     """Raise `UserError` for a text that is neither on this machine nor available for download."""
     names = [stage.calibration.corpus for stage in spec.variant.stages if stage.calibration]
     for name in (*names, *(wanted.corpus for wanted in spec.perplexity)):
-        corpus = BY_ID.get(name)
-        if corpus and not (files.find(corpus.file) or corpus.embedded or hub.online()):
+        if not _is_here(name):
             raise UserError(
-                f"{called(corpus.id)} is not on this machine and cannot be downloaded; choose another text in the "
-                "sidebar."
+                f"{called(name)} is not on this machine and cannot be downloaded; choose another text in the sidebar."
             )
 
 
-def show_offer(key: str, found: MissingRuns, label: str) -> None:
-    """Show the button that queues the runs, with its time estimate, or the reason that prevents them."""
+def show_offer(key: str, found: MissingRuns, label: str, elsewhere: bool = False) -> None:
+    """Show the button that queues the runs, with its time estimate, or the reason that prevents them.
+
+    With `elsewhere` they have another text than the curve, which then shows such points, too.
+    """
     if found.error:
         st.caption(f"This machine cannot run the missing points: {found.error}")
         return
@@ -94,11 +125,13 @@ def show_offer(key: str, found: MissingRuns, label: str) -> None:
                 key=key,
                 icon=":material/add_chart:",
                 on_click=_queue,
-                args=(new,),
+                args=(new, elsewhere),
             )
 
 
-def _queue(specs: list[RunSpec]) -> None:
+def _queue(specs: list[RunSpec], elsewhere: bool) -> None:
+    if elsewhere:
+        st.session_state[ELSEWHERE] = True
     for spec in specs:
         data.queue().submit(spec)
     st.toast(f"Queued {len(specs)} {'run' if len(specs) == 1 else 'runs'}; results appear here.")

@@ -156,7 +156,7 @@ def test_a_fine_tuned_dense_model_is_a_separate_point(filled):
 def test_explore_without_results_links_the_run_page(store):
     app = open_app()
     assert "no results yet" in app.info[0].value
-    assert app.page_link[0].value == "Run a model"
+    assert "Run a model" in [link.value for link in app.page_link]
 
 
 def test_explore_restores_a_view_from_its_address(filled):
@@ -280,16 +280,36 @@ def test_explore_offers_to_run_the_missing_seven_tasks(filled):
     assert job.spec.variant.stages[0].ratio == 0.4 and not app.exception
 
 
-def test_a_missing_text_shows_a_message_instead_of_a_button(store, monkeypatch):
+def test_points_on_a_missing_text_run_on_one_that_is_here(store, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
-    store.put(result("dense", 20.0, corpus="wikitext2"))
-    store.put(result("wanda", 25.0, 0.3, corpus="wikitext2"))
-    app = opened(open_app())
-    assert "WikiText-2 is not on this machine and cannot be downloaded" in " ".join(
-        caption.value for caption in app.caption
-    )
-    assert [button.key for button in app.button] == ["about"]
+    for one in (result("dense", 20.0, corpus="wikitext2"), result("wanda", 25.0, 0.3, corpus="wikitext2")):
+        store.put(one)
+    for one in (result("dense", 20.0), result("wanda", 25.0, 0.4)):  # on passages-eval
+        store.put(one)
+    app = opened(open_app(explore_text="WikiText-2, 16 x 2048 tokens"))
+    assert "not available for download: WikiText-2." in " ".join(caption.value for caption in app.caption)
+    there = control(app, "explore_missing_Wanda")
+    assert "50 %" in there.options and "40 %" not in there.options  # which is measured on passages-eval
+    there.set_value(["50 %"]).run()
+    button = app.button(key="explore_run_missing")
+    assert button.label.startswith("Run this point on passages-eval (")
+    button.click().run()
+    (job,) = data.queue().jobs()
+    assert [str(text) for text in job.spec.perplexity] == ["passages-eval@2048:16"]
+    assert app.toggle(key="explore_elsewhere").value and not app.exception
+
+
+def test_points_that_are_measured_on_the_text_that_is_here_are_shown(store, monkeypatch):
+    monkeypatch.setattr("core.cache.hub.online", lambda: False)
+    monkeypatch.setattr("core.data.files.find", lambda name: None)
+    for one in (result("dense", 20.0, corpus="wikitext2"), result("wanda", 25.0, 0.3, corpus="wikitext2")):
+        store.put(one)
+    for one in (result("dense", 20.0), *(result("wanda", 25.0, at) for at in (0.1, 0.2, 0.4, 0.5, 0.6, 0.7))):
+        store.put(one)
+    app = opened(open_app(explore_text="WikiText-2, 16 x 2048 tokens"))
+    app.button(key="explore_show_elsewhere").click().run()
+    assert app.toggle(key="explore_elsewhere").value and not app.exception
 
 
 def test_an_offer_needs_every_text_of_the_chain(store, monkeypatch):
