@@ -58,24 +58,23 @@ class Known(NamedTuple):
     took: str | None  # a sentence on its measured time
 
 
-def show_card(method: type[Method], stored: Known, theme: Theme) -> None:
-    """Show the card of a method."""
+def show_card(method: type[Method], stored: Known, theme: Theme, unfolded: bool) -> None:
+    """Show the card of a method: its name, and its summary, which unfolds the rest."""
     with st.container(border=True, key=f"methods_card_{method.name}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.html(swatch(method, theme), width="content")
             st.subheader(method.label, anchor=method.name, help=term("LoRA") if method.name == "lora" else None)
-        left, right = st.columns([3, 2], gap="large")
-        with left:
-            st.markdown(method.idea)
-            for formula in method.formulas:
-                st.latex(formula)
-            st.caption(" · ".join(f"${sign}$: {words}" for sign, words in legend(method).items()))
-        with right:
-            st.markdown("\n".join(f"- {fact}" for fact in facts(method, stored)))
-            _links(method, stored.curve)
-        rows = parameter_rows(method)
-        if rows:
-            with st.expander(f"{len(rows)} parameters" if len(rows) > 1 else "1 parameter"):
+        with st.expander(method.summary, expanded=unfolded):
+            left, right = st.columns([3, 2], gap="large")
+            with left:
+                st.markdown(method.idea)
+                for formula in method.formulas:
+                    st.latex(formula)
+                st.caption(" · ".join(f"${sign}$: {words}" for sign, words in legend(method).items()))
+            with right:
+                st.markdown("\n".join(f"- {fact}" for fact in facts(method, stored)))
+                _links(method, stored.curve)
+            if rows := parameter_rows(method):
                 st.markdown(_parameters(rows))
 
 

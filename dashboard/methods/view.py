@@ -12,6 +12,8 @@ from dashboard.shared.binding import BOUND
 from dashboard.shared.glossary import show_glossary
 from dashboard.shared.widgets import page_theme
 
+UNFOLDED = 3  # cards that are shown unfolded, at most
+
 
 def choose() -> list[type[Method]]:
     """Show the search and kind fields; return the matching methods."""
@@ -42,7 +44,8 @@ def page() -> None:
     """Show the page."""
     st.title("Methods", anchor=False)
     st.markdown("The compression methods and their effect on the weights of a model.")
-    tree = populated_branches(choose())
+    chosen = choose()
+    tree = populated_branches(chosen)
     stored, theme = known(STAGES), page_theme()
     if not tree:
         st.info("No method matches all of these words. Search for fewer, or choose another kind.")
@@ -53,9 +56,10 @@ def page() -> None:
             st.header(f"{branch.name}: {kind.leaf.name.lower()}", anchor=False, help=branch.about)
             st.caption(kind.leaf.about)
             for method in kind.methods:
-                show_card(method, stored[method.name], theme)
+                show_card(method, stored[method.name], theme, len(chosen) <= UNFOLDED)
     st.header("Glossary", anchor="glossary")
-    show_glossary()
+    with st.expander("Terms of these pages"):
+        show_glossary()
 
 
 page()

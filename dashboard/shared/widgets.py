@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from html import escape
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -20,6 +21,24 @@ from dashboard.sharing import shared
 Draw = Callable[[Theme], go.Figure]
 FEW = 3  # warnings that are shown unfolded
 LONG = 240  # characters; a longer caption is folded after its first sentence
+CARDS, FACTS = 12, 5  # rows of a table that a narrow window shows, and values of each that are unfolded
+WIDE, NARROW = "wide_", "narrow_"  # starts of keys, which Streamlit turns into CSS classes
+CARD_CSS = f"""
+@media (min-width: 641px) {{
+  [data-testid="stLayoutWrapper"]:has(> [class*="st-key-{NARROW}"]) {{ display: none; }}
+}}
+@media (max-width: 640px) {{
+  [data-testid="stLayoutWrapper"]:has(> [class*="st-key-{WIDE}"]) {{ display: none; }}
+}}
+[class*="st-key-{NARROW}"] ul {{ list-style: none; margin: 0; padding: 0; }}
+[class*="st-key-{NARROW}"] li {{
+  border: 1px solid rgba(128, 128, 128, 0.4); border-radius: 8px; padding: 8px 12px; margin: 0 0 8px;
+}}
+[class*="st-key-{NARROW}"] dl {{
+  display: grid; grid-template-columns: 1fr auto; gap: 2px 12px; margin: 4px 0 0; font-size: 14px;
+}}
+[class*="st-key-{NARROW}"] dd {{ margin: 0; text-align: right; }}
+"""
 PLAIN = 8  # bytes of a figure in memory per character of its JSON
 CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
@@ -141,19 +160,43 @@ def show_table(
         if on_select and (rows := st.session_state[name].selection.rows):
             on_select(rows[0])
 
-    st.dataframe(
-        table,
-        hide_index=True,
-        column_config=columns,
-        alt=caption,
-        placeholder="–",
-        key=name,
-        on_select=selected if on_select else "ignore",
-        selection_mode="single-row",
-    )
+    with st.container(key=f"{WIDE}{name}"):
+        st.dataframe(
+            table,
+            hide_index=True,
+            column_config=columns,
+            alt=caption,
+            placeholder="–",
+            key=name,
+            on_select=selected if on_select else "ignore",
+            selection_mode="single-row",
+        )
+    with st.container(key=f"{NARROW}{name}"):
+        st.html(_cards(table, formats))
     item = exports.Item(name=file, caption=caption, table=table, pivots=pivots, formats=formats)
     _underneath(name, item, captioned)
     return item
+
+
+def _cards(table: pd.DataFrame, formats: dict[str, str]) -> str:
+    """Return a table as HTML for a narrow window: a card for each of the first rows, without empty cells."""
+    cards = []
+    for row in table.head(CARDS).to_dict("records"):
+        texts = {
+            str(name): escape(formats[name] % value if name in formats else str(value))
+            for name, value in row.items()
+            if pd.notna(value) and value != ""
+        }
+        (_, title), *rest = texts.items() or [("", "")]
+        folded = f"<details><summary>More</summary>{_facts(rest[FACTS:])}</details>" if rest[FACTS:] else ""
+        cards.append(f"<li><strong>{title}</strong>{_facts(rest[:FACTS])}{folded}</li>")
+    more = len(table) - CARDS
+    note = f"<p>{more} more rows: see the export, or a wider window.</p>" if more > 0 else ""
+    return f"<style>{CARD_CSS}</style><ul>{''.join(cards)}</ul>{note}"
+
+
+def _facts(texts: Sequence[tuple[str, str]]) -> str:
+    return f"<dl>{''.join(f'<dt>{escape(name)}</dt><dd>{text}</dd>' for name, text in texts)}</dl>"
 
 
 def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
