@@ -89,9 +89,11 @@ def fill(card: int, stage: StageRequest, first: bool) -> dict[str, Scalar]:
 def show_fields(card: int, first: bool, only: bool) -> Part:
     """Show the fields below a card's method; `only` is whether the chain has no other stage."""
     method = method_of(card)
-    st.caption(f"{method.summary}{cited(method)}")
+    about = st.container()
     amount = _amount(card, method, first)
     given, reads = _parameters(card, method, only)
+    place = "**Embedding only.** " if given.get("on") == "embedding" else ""
+    about.caption(f"{place}{method.summary}{cited(method)}")
     text = method.name + amount + "".join(f",{name}={quoted(value)}" for name, value in given.items())
     return Part(method, text, reads, "text" in given, "seed" in given)
 

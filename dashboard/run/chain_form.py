@@ -14,14 +14,11 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import ChainError, UserError
 from core.methods.terms import Reads
-from core.notation.chain import DENSE, parse, plain
+from core.notation.chain import DENSE, parse
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
-from core.request.baseline import keys_of, remaining_run
-from core.request.complete import complete
-from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.specs import Scalar
-from dashboard import data
 from dashboard.run import card as cards
+from dashboard.run.proposals import RATIOS, unmeasured
 from dashboard.shared.binding import KEPT
 from dashboard.shared.links import CHAIN
 
@@ -30,7 +27,7 @@ SHOWN = "run_chain_shown"  # last value of that field
 CARDS = "run_cards"  # ids in order
 BUILT = "run_cards_made"  # number of cards ever built: the next id
 WRONG = "run_chain_wrong"  # (typed text, its error); absent if the text matches the cards
-FIRST, FIRST_AT = "wanda", tuple(place / 20 for place in range(1, 20))  # the method and ratios of a new form
+FIRST = "wanda"  # the method of a new form
 
 
 class Chain(NamedTuple):
@@ -90,10 +87,7 @@ def chain_input() -> Chain:
 
 def first_chain() -> str:
     """Return a fast chain, if possible without stored results, at a ratio near the default one."""
-    chains = [f"{FIRST}@{plain(at)}" for at in sorted(FIRST_AT, key=lambda at: abs(at - DEFAULT_RATIO))]
-    specs = {chain: complete(DEFAULT_MODEL, chain) for chain in chains}
-    stored = data.results(keys_of(specs.values()))
-    return next((chain for chain, spec in specs.items() if remaining_run(spec, stored)), chains[0])
+    return f"{FIRST}@{next(iter(unmeasured(f'{FIRST}@', RATIOS)), RATIOS[0])}"
 
 
 def present_chain() -> str:

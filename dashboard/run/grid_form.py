@@ -17,13 +17,13 @@ from core.registry import get_stage
 from core.request.resolve import data_requirement_of, parse_seed, seeded
 from core.request.stages import check_ratio
 from dashboard.run.card import PATTERNS
+from dashboard.run.proposals import grid_amounts
 from dashboard.shared.binding import HELD
 from dashboard.shared.form_errors import FormErrors
 
 CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
 PREFILLED = "run_chains_prefilled"  # chains that the form itself entered
 RATIOS = tuple(f"{place / 10:g}" for place in range(1, 10))
-FIRST_AMOUNTS = ["0.3", "0.5", "0.7"]
 MOST_RUNS = 200  # of one grid
 
 
@@ -85,7 +85,7 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
         for chain in chains:
             stages += parse(chain)
     open_ones = [stage for stage in stages if stage.open]
-    amounts = _amounts(mistakes, _fixed(open_ones)) if open_ones else ()
+    amounts = _amounts(usual, mistakes, _fixed(open_ones)) if open_ones else ()
     return Series(chains, amounts, tuple(stages), box)
 
 
@@ -97,11 +97,12 @@ def _fixed(stages: Sequence[StageRequest]) -> list[str]:
     return [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
 
 
-def _amounts(mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
+def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
+    first = st.session_state[AMOUNTS] if AMOUNTS in st.session_state else grid_amounts(usual)
     chosen = st.multiselect(
         "Amounts",
-        [*RATIOS, *PATTERNS, *fixed],
-        default=FIRST_AMOUNTS,
+        list(dict.fromkeys([*RATIOS, *PATTERNS, *fixed, *first])),
+        default=None if AMOUNTS in st.session_state else first,
         key=AMOUNTS,
         accept_new_options=True,
         help="Pruning ratio (0.35), N:M (2:4), bits per weight (4bit) or factor (2x).",

@@ -138,7 +138,7 @@ def show_current() -> None:
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        job, others = _current(), _models(data.active_jobs())
+        job, others = current_job(), _models(data.active_jobs())
         with _replaced("run_shown_job", job and (job.id, job.state, job.cancel)):
             if job is None:
                 st.caption("No job is running. Jobs continue after you close this page.")
@@ -166,7 +166,8 @@ def _replaced(key: str, shown: object) -> DeltaGenerator:
     return shown_place
 
 
-def _current() -> Job | None:
+def current_job() -> Job | None:
+    """Return the running job, or else the one that ended last."""
     running = [job for job in data.active_jobs() if job.state == "running"]
     return next(iter(running or data.queue().ended(1)), None)
 
@@ -185,9 +186,7 @@ def show_queue() -> None:
                 st.button("Cancel all", key="run_cancel_all", icon=":material/cancel:", on_click=_cancel_all)
         if problem := data.queue().problem:
             st.error(literal(problem))
-        counts = f"{len(waiting)} {'job' if len(waiting) == 1 else 'jobs'} queued" if waiting else "No job is queued"
-        parts = [counts, left_words(all_left(jobs, jobs[0].read) if jobs else None)]
-        st.caption(" · ".join(part for part in parts if part))
+        st.caption(queue_words(jobs))
         with _replaced("run_shown_waiting", [job.id for job in waiting]), st.container(gap=None):
             for place, job in enumerate(waiting[:SHOWN]):
                 _show_waiting(job, place, len(waiting), _models(jobs))
@@ -199,6 +198,15 @@ def show_queue() -> None:
         _show_ended(_models(jobs))
 
     renewed()
+
+
+def queue_words(jobs: Sequence[Job]) -> str:
+    """Return the number of waiting jobs among the active ones, and the remaining time of all."""
+    waiting = sum(job.state == "queued" for job in jobs)
+    left = left_words(all_left(jobs, jobs[0].read) if jobs else None)
+    counts = f"{waiting} {'job' if waiting == 1 else 'jobs'} waiting" if waiting else "No job is waiting"
+    whose = "This job" if len(jobs) == 1 else f"All {len(jobs)} jobs"
+    return f"{counts} · {whose}: {left}" if left else counts
 
 
 def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId]) -> None:
@@ -237,7 +245,7 @@ def _icon(
 
 def _show_ended(others: Sequence[ModelId]) -> None:
     """Show the jobs that ended last, except the one of `show_current`."""
-    current = _current()
+    current = current_job()
     ended = [job for job in data.queue().ended(SHOWN + 1) if current is None or job.id != current.id][:SHOWN]
     if not ended:
         return
@@ -259,7 +267,7 @@ def _name(job: Job, others: Sequence[ModelId]) -> str:
 def _show(job: Job, others: Sequence[ModelId]) -> None:
     icon, state = STATES[job.state]
     if job.active and job.cancel:
-        state = "stopping"
+        state = "cancelling"
     name = f"{icon} **{_name(job, others)}**"
     with _row():
         st.markdown(f"{name} · {state}" if state else name, width="stretch")

@@ -13,7 +13,7 @@ from core.request.baseline import keys_of, remaining_run
 from core.request.estimate import Estimate, cached_stages, estimate_left
 from core.specs import RunSpec
 from dashboard import data
-from dashboard.run.joblist import explore_link
+from dashboard.run.joblist import current_job, explore_link
 from dashboard.shared.literal import literal
 
 MESSAGE = "run_told"  # session key of the message to show after the rerun
@@ -48,7 +48,8 @@ def show_start(wanted: RunRequest) -> None:
         st.caption(wanted.where)
     for sentence in _more(wanted, unmeasured, new):
         st.caption(sentence)
-    if wanted.specs and not unmeasured:
+    job = current_job()  # below, with the same link once it is done
+    if wanted.specs and not unmeasured and not (job and job.state == "done" and job.spec == wanted.specs[-1]):
         explore_link(wanted.specs[-1])
     if pressed and new:
         data.queue().submit_all(new)

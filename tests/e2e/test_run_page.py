@@ -28,7 +28,7 @@ def test_a_grid_is_queued_reordered_and_cancelled(page, address, computing):
     card.get_by_text("Waiting for another run on this machine").wait_for()
     rows = page.locator("[class*=st-key-run_waits_] li")
     expect(rows).to_have_text([f"Magnitude, {share} %, smollm2-135m" for share in (31, 32, 33)])
-    expect(page.get_by_text("3 jobs queued · about")).to_be_visible()
+    expect(page.get_by_text("3 jobs waiting · All 4 jobs: about")).to_be_visible()
     last = page.locator("[class*='st-key-run_waits_']", has_text="33 %").first
     last.get_by_role("button", name="arrow_upward").click()
     expect(rows).to_have_text([f"Magnitude, {share} %, smollm2-135m" for share in (31, 33, 32)])

@@ -43,8 +43,8 @@ def test_queued_jobs_can_be_reordered(filled):
     app.button(key="run_waits_Move up_3").click().run()
     app.button(key="run_waits_Move down_1").click().run()
     assert waiting(app) == [f"1. {third}", f"2. {first}", f"3. {second}"]
-    (summary,) = (caption.value for caption in app.caption if "queued" in caption.value)
-    assert re.fullmatch(r"3 jobs queued · about [\d.]+ (s|min|h) left", summary)
+    (summary,) = (caption.value for caption in app.caption if "jobs waiting" in caption.value)
+    assert re.fullmatch(r"3 jobs waiting · All 3 jobs: about [\d.]+ (s|min|h) left", summary)
     with filled.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == 3).values(state="running", started=time.time()))
     app.run()
