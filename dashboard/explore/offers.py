@@ -40,16 +40,24 @@ class TextsHere(NamedTuple):
 
 def texts_here(text: str, calibration: str | None, train: str | None) -> TextsHere:
     """Replace corpora that are neither on this machine nor available for download by its default ones."""
-    read = Perplexity.parse(text)
-    data_texts = [TextWindows.parse(one) if one else None for one in (calibration, train)]
-    lacking = [one.corpus for one in (read, *data_texts) if one and not _is_here(one.corpus)]
     for_reading, for_data = data.corpora_here()
-    if read.corpus in lacking:
-        read = read.model_copy(update={"corpus": for_reading})
-    given = [
-        one.model_copy(update={"corpus": for_data}) if one and one.corpus in lacking else one for one in data_texts
-    ]
-    return TextsHere(str(read), *(str(one) if one else None for one in given), list(dict.fromkeys(lacking)))
+    lacking: dict[str, None] = {}
+
+    def here(corpus: str, other: str) -> str:
+        if _is_here(corpus):
+            return corpus
+        lacking[corpus] = None
+        return other
+
+    def data_here(written: str | None) -> str | None:
+        if written is None:
+            return None
+        one = TextWindows.parse(written)
+        return str(one.model_copy(update={"corpus": here(one.corpus, for_data)}))
+
+    read = Perplexity.parse(text)
+    read = read.model_copy(update={"corpus": here(read.corpus, for_reading)})
+    return TextsHere(str(read), data_here(calibration), data_here(train), list(lacking))
 
 
 def _is_here(name: str) -> bool:

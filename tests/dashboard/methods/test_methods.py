@@ -50,6 +50,14 @@ def test_every_method_has_a_card_from_its_declaration(filled):
     assert len(page_links(app, "Run method")) == len(SHOWN)
 
 
+def test_cards_are_folded_until_few_are_left(filled):
+    app = open_app(PAGE)
+    folded = {box.label: box.proto.expanded for box in app.expander}
+    assert {method.summary for method in SHOWN} <= set(folded) and not any(folded.values())
+    app.text_input(key="methods_search").set_value("hywia").run()
+    assert any(box.proto.expanded for box in app.expander)
+
+
 def test_methods_for_convolutions_name_the_models_they_support(filled):
     app = open_app(PAGE)
     (kind,) = (group for group in app.get("button_group") if group.key == "methods_kind")

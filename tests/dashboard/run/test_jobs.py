@@ -57,6 +57,20 @@ def test_queued_jobs_can_be_reordered(filled):
     assert [job.state for job in data.queue().jobs()] == ["running", "cancelled", "cancelled"]
 
 
+def test_a_running_job_alone_has_its_own_time_and_stops_at_once(filled):
+    job = data.queue().submit(complete("smollm2-135m", "wanda@0.33"))
+    with filled.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job).values(state="running", started=time.time()))
+    app = open_app("run/view.py")
+    (words,) = (caption.value for caption in app.caption if "waiting" in caption.value)
+    assert re.fullmatch(r"No job is waiting · This job: about [\d.]+ (s|min|h) left", words)
+    data.queue().submit(complete("smollm2-135m", "wanda@0.44"))
+    app.run()
+    assert any(caption.value.startswith("1 job waiting · All 2 jobs: ") for caption in app.caption)
+    app.button(key=f"run_cancel_{job}").click().run()
+    assert any(text.value.endswith("· cancelling") for text in app.markdown)
+
+
 def test_a_job_for_another_machine_shows_the_reason(filled, tmp_path):
     submitted = complete("smollm2-135m", "wanda@0.33")
     absent = {"model": "my-llama", "revision": "sha256:0123456789ab"}

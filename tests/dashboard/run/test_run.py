@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from sqlalchemy import update
 
 from core.engine.variants import describe
 from core.paths import cached_variant
@@ -10,6 +11,7 @@ from core.request.baseline import baseline
 from core.request.complete import complete
 from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
+from core.store.tables import jobs
 from dashboard import data
 from dashboard.shared import links
 from tests.core.factories import make, perplexity
@@ -92,6 +94,23 @@ def test_a_measured_run_links_its_results_instead_of_starting(store):
     assert "explore_series=SparseGPT" in way.proto.query_string
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
+
+
+def test_a_finished_run_has_one_link(store):
+    spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
+    for one in (spec, baseline(spec)):
+        stored(store, one)
+    job = data.queue().submit(spec)
+    with store.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job).values(state="done", finished=1.0))
+    app = open_app("run/view.py", chain="sparsegpt@0.5")
+    assert "All results are stored already." in page_text(app)
+    assert [link.value for link in app.page_link].count("Show on Explore") == 1
+
+
+def test_the_card_of_a_stage_names_the_embedding_if_it_rounds_that_only(store):
+    assert "Embedding only" in page_text(open_app("run/view.py", chain="gptq@4bit+rtn@8bit,on=embedding"))
+    assert "Embedding only" not in page_text(open_app("run/view.py", chain="rtn@8bit"))
 
 
 def test_the_form_proposes_an_unmeasured_run(store):

@@ -8,6 +8,7 @@ from core.request.complete import complete
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.run.grid_form import opened
+from dashboard.run.proposals import grid_amounts
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import chain_field, open_app
 
@@ -60,6 +61,25 @@ def test_a_grid_begins_with_the_chain_of_the_form(store):
     app.segmented_control(key="run_mode").set_value("Grid").run()
     assert app.text_area(key="run_chains").value == "magnitude@"  # it was not edited
     assert "run_seeds" not in {field.key for field in app.multiselect}  # nothing draws
+
+
+def test_a_grid_opens_with_amounts_that_have_no_results(fresh, monkeypatch):
+    monkeypatch.setattr(data, "corpora_here", lambda: ("passages-eval", "passages-calibration"))
+    bundled = {"0.3", "0.5", "0.7"}  # of SparseGPT on passages-eval
+    amounts = set(grid_amounts("sparsegpt@"))
+    assert len(amounts) == 3 and not amounts & bundled
+    app = open_app("run/view.py", chain="sparsegpt@0.5")
+    app.segmented_control(key="run_mode").set_value("Grid").run()
+    assert set(app.multiselect(key="run_amounts").value) == amounts
+    assert "All results are stored already." not in page_text(app) and not app.button(key="run_start").disabled
+
+
+@pytest.mark.parametrize(
+    ("chain", "amounts"),
+    [("wanda@+lora", ["0.3", "0.5", "0.7"]), ("gptq@", ["2bit", "3bit", "4bit"]), ("wandaa@", ["0.3", "0.5", "0.7"])],
+)
+def test_a_grid_proposes_amounts_that_its_stage_takes(store, chain, amounts):
+    assert grid_amounts(chain) == amounts
 
 
 @pytest.mark.parametrize(
