@@ -9,7 +9,7 @@ PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit adds only this file's folder
     sys.path.insert(0, PROJECT)
 
-from dashboard.shared import about, contrast, navigation  # noqa: E402
+from dashboard.shared import about, binding, contrast, history, navigation  # noqa: E402
 
 # Two arrows that press on a line. The browser would fetch the picture of a `:material/` icon from a font host.
 ARROWS = "M4 11h16v2H4zM12 9 8 5h3V2h2v3h3zM12 15l4 4h-3v3h-2v-3H8z"
@@ -24,5 +24,9 @@ PAGES = [
 page = st.navigation(PAGES, position="top")
 contrast.strengthen()
 navigation.show_links(PAGES)
+history.keep_steps()
 about.show_identity()
+notices = st.container()
 page.run()
+with notices:
+    binding.show_lacking(f"{page.url_path or 'explore'}_")

@@ -23,7 +23,7 @@ from dashboard.explore.compare import differences_to_dense, significance_of_best
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import Chosen
 from dashboard.sharing import shared
@@ -133,6 +133,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
         if MEAN_LABEL in there:
             choices = (MEAN_LABEL, TASKS)
+            check_link("explore_tasks", "choice of tasks", choices)
             title = st.segmented_control(
                 "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", help=explained, **BOUND
             )
@@ -140,6 +141,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         difference, paired_here = False, len(_of_tasks(drawn, tasks)) > 0
         if paired_here:
             choices = (DIFFERENCE, ACCURACY)
+            check_link("explore_as", "form of accuracy", choices)
             chosen_as = st.segmented_control(
                 "Shown as", choices, default=DIFFERENCE, required=True, key="explore_as", **BOUND
             )

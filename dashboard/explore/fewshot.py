@@ -17,7 +17,7 @@ from dashboard.explore.prompt_viewer import show_prompt
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 
 WIDTHS = {
     **{"Variant": 115, "Prompt": 145},
@@ -39,6 +39,7 @@ def show_shots(model: str) -> list[Item]:
     with st.container(horizontal=True):
         found = _pick_documents(found)
         names = {name: fewshot.task_name(name, tasks) for name, tasks in _tasks(found).items()}
+        check_link("explore_shots_task", "task", names.values(), names.__getitem__)
         dataset = st.segmented_control(
             "Tasks",
             list(names),
@@ -111,6 +112,7 @@ def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:
     ]
     place = 0
     if len(names) > 1:
+        check_link("explore_shots_documents", "choice of documents", names)
         place = names.index(st.selectbox("Scored on", names, key="explore_shots_documents", **BOUND))
     one = options.iloc[place]
     matching = found["limit"].isna() if pd.isna(one["limit"]) else found["limit"] == one["limit"]

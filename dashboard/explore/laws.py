@@ -20,7 +20,7 @@ from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.charts.qualities import quality_of
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, Between, check_link
 from dashboard.shared.pickers import Chosen
 
 WIDE = 340  # px of a control
@@ -55,6 +55,8 @@ def _show(
 ) -> None:
     """Show the law of one group and replace the items from index `first` on by its exports."""
     with st.container(horizontal=True):
+        check_link("explore_law_of", "law", groups)
+        check_link("explore_law_keep", "quality", Between(LEAST, MOST))
         name = st.selectbox("Fitted to", list(groups), key="explore_law_of", width=WIDE, **BOUND)
         percent = st.slider("Quality to keep (%)", LEAST, MOST, USUAL, key="explore_law_keep", width=WIDE, **BOUND)
     fitted, keep = _fits(groups[name], (name, *of)), percent / 100

@@ -19,7 +19,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.names import export_name
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import AGAINST, MODELS, Chosen
 from dashboard.shared.series import show_list
 from dashboard.sharing import shared
@@ -30,6 +30,7 @@ AXES = {"pruning ratio": RATIO, "packed size": multiples.PACKED, "model size": m
 
 def pick_against() -> Axis:
     """Show the field of the x axis, which decides the methods with a place on the chart."""
+    check_link(AGAINST, "axis", AXES)
     name = st.segmented_control(
         "Against",
         list(AXES),
@@ -67,6 +68,7 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
     if axis == multiples.SIZE:
+        check_link("explore_size_at", "amount", steps)
         at = st.segmented_control(
             points.amount_title(steps), steps, default=first, required=True, key="explore_size_at", **BOUND
         )
@@ -136,6 +138,7 @@ def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list
         return []
     others = [one for one in there if one != model]
     measured = [one for one in others if one in data.models()]
+    check_link(MODELS, "model", [model, *others])
     chosen = st.pills(
         "Models",
         [model, *others],

@@ -19,7 +19,7 @@ from core.specs import Fewshot, Task
 from core.store.samples import AROUND
 from dashboard import data
 from dashboard.charts import fewshot
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import PROMPT
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
     st.header("Read a prompt", anchor=False)
     with st.container(horizontal=True):
         names = {name: fewshot.task_name(name, 1) for name in rows["dataset"].unique()}
+        check_link("explore_prompt_task", "task", names.values(), names.__getitem__)
         dataset = st.selectbox("Task", list(names), format_func=names.__getitem__, key="explore_prompt_task", **BOUND)
         mine = rows[rows["dataset"] == dataset]
         kinds = {
             f"{k:g} example{'s' * (k != 1)}, {describe_prompt(prompts)}": (key, k, prompts)
             for key, k, prompts in mine[["key", "k", "prompts"]].itertuples(index=False)
         }
+        check_link(PROMPT, "prompt", kinds)
         kind = st.selectbox("Prompt", list(kinds), key=PROMPT, **BOUND)
         key, k, prompts = kinds[kind]
         row = _measurement(key, dataset, int(k), prompts, mine["limit"].iloc[0])

@@ -8,7 +8,7 @@ from core.methods.base import Method
 from core.notation.taxonomy import leaf_of, populated_branches
 from core.registry import STAGES
 from dashboard.methods.method_cards import known, show_card, show_map
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.glossary import show_glossary
 from dashboard.shared.widgets import page_theme
 
@@ -22,6 +22,7 @@ def choose() -> list[type[Method]]:
         words = st.text_input(
             "Search", key="methods_search", placeholder="a name, an author, a word", width=280, **BOUND
         )
+        check_link("methods_kind", "kind", kinds)
         kind = st.pills("Kind", kinds, key="methods_kind", **BOUND)
     terms = words.casefold().split()
     return [one for one in STAGES if _of(one, kind) and all(word in search_text(one) for word in terms)]

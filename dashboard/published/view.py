@@ -17,7 +17,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.glossary import terms
 
 PARAMETERS = figures.Axis("ratio", "Pruning ratio (parameters)", percent=True)
@@ -27,9 +27,11 @@ SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
 
 def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by model on one text."""
+    texts = list(dict.fromkeys(rows["dataset"]))
+    check_link("published_text", "text", [called(text) for text in texts], called)
     corpus = st.segmented_control(
         "Text",
-        list(dict.fromkeys(rows["dataset"])),
+        texts,
         default="wikitext2",
         format_func=called,
         key="published_text",
@@ -85,6 +87,7 @@ def accuracies_of(shown: pd.DataFrame) -> Pivot:
 def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by ratio, then accuracy at one ratio, before or after fine-tuning."""
     with st.container(horizontal=True):
+        check_link("published_tuned", "choice of weights", TUNING)
         tuned = st.segmented_control(
             "Weights",
             list(TUNING),
@@ -93,9 +96,11 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
             required=True,
             **BOUND,
         )
+        texts = ["wikitext2", "ptb-valid"]
+        check_link("published_corpus", "text", [called(text) for text in texts], called)
         corpus = st.segmented_control(
             "Text",
-            ["wikitext2", "ptb-valid"],
+            texts,
             default="wikitext2",
             format_func=called,
             key="published_corpus",
@@ -105,6 +110,7 @@ def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
         steps = [step for step in dict.fromkeys(rows["removed"]) if step != "0 %"]
         step = steps[0]
         if len(steps) > 1:
+            check_link("published_at", "amount", steps)
             step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", required=True, **BOUND)
     state = "as pruned, with arrows to after LoRA tuning" if tuned == "both" else tuned
     mine = papers.with_tuning(rows, TUNING[tuned])
@@ -211,6 +217,7 @@ def page() -> None:
     if not tables:
         st.info("The folder cached_results/published has no tables of papers.")
         return
+    check_link("published_table_name", "table", tables)
     table = tables[st.selectbox("Table", list(tables), key="published_table_name", **BOUND)]
     rows = papers.rows_of(frame, table)
     st.markdown(f"[{table.citation}]({rows['url'].iloc[0]})")

@@ -6,13 +6,14 @@ import streamlit as st
 
 from core.analysis.fewshot import WORDS
 from core.specs import MAX_FEWSHOT, Fewshot
-from dashboard.shared.binding import HELD
+from dashboard.shared.binding import HELD, Between, check_link
 
 
 def shots_input() -> Fewshot:
     """Show the fields of the number, selector, order and template of few-shot examples."""
     how = {}
     with st.container(horizontal=True):
+        check_link("run_shots", "number of examples", Between(0, MAX_FEWSHOT))
         k = st.number_input(
             "Few-shot examples",
             0,
@@ -40,4 +41,5 @@ def shots_input() -> Fewshot:
 
 
 def _choice(label: str, names: dict[str, str], key: str, help: str) -> str:
+    check_link(key, label.lower(), names.values(), names.__getitem__)
     return st.selectbox(label, list(names), format_func=names.__getitem__, key=key, help=help, **HELD)

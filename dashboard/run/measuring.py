@@ -15,11 +15,12 @@ from core.specs import PRECISIONS, Dtype, Perplexity, Task
 from dashboard import data
 from dashboard.run.fewshot_form import shots_input
 from dashboard.shared import local
-from dashboard.shared.binding import HELD
+from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
 from dashboard.shared.texts import window_input
 
 AS_COMPUTED = "as computed"
+MOST_COUNTED = 100_000  # windows, or documents of each task
 TEXTS = "run_perplexity"
 
 
@@ -68,8 +69,10 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
             DEFAULT_WINDOW,
             "; SparseGPT uses 2048 and SlimLLM 128, which cannot be compared",
         )
+        check_link("run_windows", "number of windows", Between(0, MOST_COUNTED))
+        help = "0 uses the whole dataset."
         windows = st.number_input(
-            "First windows", 0, 100_000, DEFAULT_WINDOWS, key="run_windows", help="0 uses the whole dataset.", **HELD
+            "First windows", 0, MOST_COUNTED, DEFAULT_WINDOWS, key="run_windows", help=help, **HELD
         )
     spread = st.checkbox(
         "Spread over the text",
@@ -89,6 +92,7 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
 
 
 def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
+    check_link("run_tasks", "task", [card.label for card in TASKS.values()], lambda name: TASKS[name].label)
     names = st.multiselect(
         "Tasks",
         list(TASKS),
@@ -101,8 +105,10 @@ def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
     if not names:
         return [], None
     with st.container(horizontal=True):
+        check_link("run_limit", "number of documents", Between(0, MOST_COUNTED))
+        check_link("run_scoring", "precision", (AS_COMPUTED, *PRECISIONS))
         limit = st.number_input(
-            "First documents of each task", 0, 100_000, DEFAULT_LIMIT, key="run_limit", help="0 uses all.", **HELD
+            "First documents of each task", 0, MOST_COUNTED, DEFAULT_LIMIT, key="run_limit", help="0 uses all.", **HELD
         )
         scoring = st.selectbox(
             "Evaluation precision",

@@ -20,7 +20,7 @@ from dashboard.run.measuring import measuring_inputs
 from dashboard.run.model_field import model_input
 from dashboard.run.start import RunRequest, show_start
 from dashboard.shared import texts
-from dashboard.shared.binding import HELD
+from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
 
 ONE, GRID = "One run", "Grid"
@@ -42,6 +42,7 @@ def form() -> RunRequest:
     mistakes = FormErrors()
     with group("Model and compression"):
         model = model_input(mistakes)
+        check_link(MODE, "form", (ONE, GRID))
         mode = st.segmented_control(
             "Runs", [ONE, GRID], default=ONE, required=True, key=MODE, on_change=_switched, **HELD
         )
@@ -80,6 +81,7 @@ def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     if isinstance(chains, Series):
         return seeds_input(mistakes)
     help = "Fixes the sampling of data and the randomness of training."
+    check_link("run_seed", "seed", Between(0, MOST_SEED))
     return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=help, **HELD),)
 
 
@@ -92,6 +94,7 @@ def _advanced(mistakes: FormErrors) -> dict[str, str]:
     else:
         wrong = False
     with st.expander("Advanced: precision, device", expanded=wrong):
+        check_link("run_dtype", "precision", DTYPES)
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
         with mistakes.catch():

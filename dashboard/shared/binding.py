@@ -1,10 +1,15 @@
-"""Arguments of Streamlit widgets that decide where a field stores its value."""
+"""Fields whose values are in the page's address: where they store them, and values of a link that they lack."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Container
+from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import streamlit as st
+
+from core.analysis.reporting import listed
+from dashboard.shared.literal import literal
 
 
 class Bound(TypedDict):
@@ -39,3 +44,81 @@ def arrive(prefix: str) -> None:
         del st.query_params[ALONE]
         for key in [key for key in st.session_state if str(key).startswith(prefix)]:
             del st.session_state[key]
+        st.session_state.pop(LACKING, None)
+
+
+def keep_in_address(key: str) -> None:
+    """Store a field's new value in the address; for `on_change` of a field that a page has at several places.
+
+    Streamlit's browser part unbinds such a field when it removes the former place.
+    """
+    st.session_state[key] = st.session_state[key]
+
+
+LACKING = "lacking"  # session key of the values that the last links asked for in vain, by field
+
+
+@dataclass
+class Lacking:
+    """Values of a link that a field does not have, and the text of the value that it shows instead."""
+
+    field: str
+    values: list[str]
+    form: Callable[[str], str]
+    shown: str | None = None  # unknown until the page is complete
+
+    def sentences(self) -> str:
+        """Return what the link asks for and what the page shows."""
+        article = "an" if self.field[0] in "aeiou" else "a"
+        asked = [f"This link asks for {article} {self.field} that is not here: {literal(one)}." for one in self.values]
+        return " ".join([*asked, f"Shown: {literal(self.shown or 'none')}."])
+
+    def shown_now(self, key: str) -> str:
+        """Return the text of the field's value."""
+        value = st.session_state.get(key)
+        values = value if isinstance(value, list) else [] if value is None else [value]
+        return listed([self.form(one) for one in values]) if values else ""
+
+
+class Between(Container[str]):
+    """The numbers from one limit to another, as texts."""
+
+    def __init__(self, least: float, most: float):
+        self._least, self._most = least, most
+
+    def __contains__(self, text: object) -> bool:
+        try:
+            return self._least <= float(str(text)) <= self._most
+        except ValueError:
+            return False
+
+
+def check_link(key: str, field: str, accepted: Container[str], form: Callable[[str], str] = str) -> None:
+    """Remember the values in the address that a field does not have; call it before the field.
+
+    Streamlit itself removes such values from the address, and shows the default.
+
+    Args:
+        key: Key of the field and parameter of the address.
+        field: Name of the field in a sentence, such as "model".
+        accepted: The texts of its options in the address.
+        form: Function from a value of the field to its text.
+    """
+    if values := [one for one in st.query_params.get_all(key) if one and one not in accepted]:
+        st.session_state.setdefault(LACKING, {})[key] = Lacking(field, values, form)
+
+
+def show_lacking(prefix: str) -> None:
+    """Show what the last link asks for in vain, and what its fields show instead; their keys start with `prefix`.
+
+    A notice disappears when its field changes or another page opens.
+    """
+    known: dict[str, Lacking] = st.session_state.get(LACKING, {})
+    for key, lacking in list(known.items()):
+        shown = lacking.shown_now(key)
+        if lacking.shown is None:
+            lacking.shown = shown
+        if key.startswith(prefix) and shown == lacking.shown:
+            st.info(lacking.sentences())
+        else:
+            del known[key]

@@ -19,7 +19,7 @@ from dashboard import data
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
-from dashboard.shared.binding import BOUND, HELD
+from dashboard.shared.binding import BOUND, HELD, check_link
 from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
@@ -122,6 +122,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         every = [method.name for method in METHODS]
         methods = _pick_methods(choices.of_methods(rows), curved, field) if by_method else every
         texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
+        check_link(TEXT, "text", texts)
         text = st.selectbox(
             "Perplexity on",
             list(texts),
@@ -167,6 +168,7 @@ def pick_model(models: list[str]) -> str:
     default = data.model_named(DEFAULT_MODEL)
     start = models.index(default) if default in models else 0
     with st.sidebar:
+        check_link(MODEL, "model", models)
         model = st.selectbox("Model", models, index=start, key=MODEL, help=OF_PAPERS, **BOUND)
     return model
 
@@ -207,11 +209,12 @@ def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[s
     there = _methods_there(rows, curved, axis)
     if not there:
         return []
-    default = None if SHOWN in st.session_state else there
-    return st.multiselect("Methods", there, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
+    check_link(SHOWN, "method", [labels[name] for name in there], labels.__getitem__)
+    return st.multiselect("Methods", there, default=there, format_func=labels.__getitem__, key=SHOWN, **HELD)
 
 
 def _pick_axis() -> figures.Axis:
+    check_link(AXIS, "axis", AXES)
     name = st.selectbox(
         "Compare by",
         list(AXES),
@@ -247,6 +250,7 @@ def _methods_there(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[
         st.session_state[SHOWN] = [method.name for method in found if method.family in chosen]
 
     if len(families) > 1:
+        check_link(FAMILIES, "family", [family.capitalize() for family in families], str.capitalize)
         chosen = st.pills(
             "Families",
             families,
@@ -273,6 +277,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     """Show the field of the texts if there are several; the first is the default."""
     if len(texts) < 2:
         return next(iter(texts), None)
+    check_link(key, "text", texts)
     return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
@@ -284,6 +289,7 @@ def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.
     if ask and len(choices) > 1:
         names = {str(one).capitalize(): one for one in choices}
         help = "Documents of each task and evaluation precision; charts never mix different ones."
+        check_link("explore_documents", "choice of documents", names)
         chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
         scored = names.get(chosen, scored)
     return scored, len(choices) > 1, _scored_on(rows, scored)

@@ -13,7 +13,7 @@ from dashboard.charts.elements.style import SeriesStyle, Theme
 from dashboard.charts.elements.swatch import HEIGHT, WIDTH, picture
 from dashboard.charts.frames import choices, points
 from dashboard.charts.frames.other_texts import other_texts, rows_elsewhere
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import Chosen
 
 SERIES = "explore_series"  # key of the field and parameter of the address
@@ -77,16 +77,14 @@ def pick_series(found: pd.DataFrame, elsewhere: pd.DataFrame, theme: Theme) -> P
     _follow(options, default)
     with st.sidebar:
         styles = styles_of(both, theme, set(elsewhere["series_label"]))
-        chosen = show_list(options, None if SERIES in st.session_state else default, SERIES, styles)
+        chosen = show_list(options, default, SERIES, styles)
         others = len(chosen) < len(options) and st.toggle(
             "Show the others in grey", value=True, key="explore_others", help="Context without names.", **BOUND
         )
     return Picked([name for name in options if name in chosen], others)
 
 
-def show_list(
-    options: Sequence[str], default: Sequence[str] | None, key: str, styles: Mapping[str, SeriesStyle]
-) -> list[str]:
+def show_list(options: Sequence[str], default: Sequence[str], key: str, styles: Mapping[str, SeriesStyle]) -> list[str]:
     """Show series as one list, each with a sample of its line and marker, and return the chosen ones."""
     samples = "".join(
         SAMPLE.format(key=key, place=place, source=picture(styles[name]))
@@ -95,6 +93,7 @@ def show_list(
     )
     if samples:
         st.html(f"<style>{LIST.format(key=key, width=WIDTH, height=HEIGHT)}{samples}</style>")
+    check_link(key, "series", options)
     return st.pills(
         "Series",
         options,

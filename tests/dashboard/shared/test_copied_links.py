@@ -77,6 +77,7 @@ def test_a_copied_link_opens_its_view(page, link, fresh):
         kept = [one.rpartition(" · ")[2] for one in kept]  # a point now has its name before its chain
         assert {names.get(value, value) for value in kept} == {names.get(value, value) for value in values}, key
     assert page == "run/view.py" or charts(app) or app.dataframe
+    assert lacking(app) == []
 
 
 @pytest.mark.parametrize(
@@ -93,6 +94,67 @@ def test_a_copied_link_with_a_former_name_opens_its_view(link, now, fresh):
     assert app.selectbox(key=key).value == value
 
 
-def test_invalid_values_are_removed_from_the_address(fresh):
+def lacking(app):
+    """Return the page's notices on values that a link asks for in vain."""
+    found = [info.value.replace("\\", "") for info in app.info]
+    return [text for text in found if text.startswith("This link asks for")]
+
+
+LACKING = [
+    (
+        {"explore_model": "nope"},
+        ["This link asks for a model that is not here: nope. Shown: smollm2-135m."],
+    ),
+    (
+        {"explore_x": "no such axis", "explore_families": ["Structured", "Magic"], "explore_at": "33 %"},
+        [
+            "This link asks for an axis that is not here: no such axis. Shown: pruning ratio.",
+            "This link asks for a family that is not here: Magic. Shown: Structured.",
+            "This link asks for an amount that is not here: 33 %. Shown: 50 %.",
+        ],
+    ),
+    (
+        {"explore_methods": ["Wanda", "A", "B"], "explore_text": "Moby Dick", "explore_point": "wanda@0.99"},
+        [
+            "This link asks for a text that is not here: Moby Dick. Shown: WikiText-2, 16 x 2048 tokens.",
+            "This link asks for a method that is not here: A. This link asks for a method that is not here: B. "
+            "Shown: Wanda.",
+            "This link asks for a point that is not here: wanda@0.99. Shown: none.",
+        ],
+    ),
+    (
+        {"explore_mode": "Trade-off", "explore_cost": "weight", "explore_limit_packed_mb": "many"},
+        [
+            "This link asks for a cost that is not here: weight. Shown: packed size.",
+            "This link asks for a limit that is not here: many. Shown: none.",
+        ],
+    ),
+    ({"explore_mode": "Sideways"}, ["This link asks for a view that is not here: Sideways. Shown: Curve."]),
+]
+
+
+@pytest.mark.parametrize(("query", "notices"), LACKING)
+def test_a_link_says_what_is_missing_and_what_is_shown_instead(query, notices, fresh):
+    app = open_app(**query)
+    assert sorted(lacking(app)) == sorted(notices)
+
+
+@pytest.mark.parametrize(
+    ("page", "query", "notice"),
+    [
+        ("run/view.py", {"run_tasks": ["PIQA", "Chess"]}, "a task that is not here: Chess. Shown: PIQA."),
+        ("published/view.py", {"published_table_name": "T"}, "a table that is not here: T. Shown: SparseGPT"),
+        ("methods/view.py", {"methods_kind": "K"}, "a kind that is not here: K. Shown: none."),
+    ],
+)
+def test_each_page_says_what_its_link_asks_for_in_vain(page, query, notice, fresh):
+    (found,) = lacking(open_app(page, **query))
+    assert found.startswith(f"This link asks for {notice}")
+
+
+def test_a_notice_disappears_when_its_field_changes(fresh):
     app = open_app(explore_families=["Structured"], explore_x="no such axis")
     assert "explore_x" not in app.query_params and app.query_params["explore_families"] == "Structured"
+    assert len(lacking(app.run())) == 1
+    app.selectbox(key="explore_x").set_value("packed size").run()
+    assert lacking(app) == []

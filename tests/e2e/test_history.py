@@ -1,0 +1,99 @@
+"""Back and Forward in a real browser: each step of a visitor is one entry, and shows the state of its address."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.test_browser import TOY, opened, settled
+
+pytestmark = pytest.mark.e2e
+PATIENT = 30_000  # ms
+
+
+def choose(page, field: str, text: str):
+    settled(page).locator(f".st-key-{field}").get_by_text(text, exact=True).click()
+
+
+def follow(page, name: str):
+    settled(page).get_by_role("link", name=name).first.click()
+
+
+def step(page, address: str, heading: str, **chosen: str):
+    """Wait for a part of the address, a heading and the chosen options of fields; return a function that waits for the
+    same state again, with the whole address."""
+
+    def state():
+        expect(page.locator("h1")).to_have_text(heading, timeout=PATIENT)
+        for field, text in chosen.items():
+            expect(page.locator(f".st-key-{field} button[aria-checked=true]")).to_have_text(text, timeout=PATIENT)
+        settled(page)
+
+    page.wait_for_url(lambda url: address in url)
+    state()
+    whole = page.url
+
+    def again():
+        page.wait_for_url(whole)
+        state()
+        assert page.url == whole  # no correction came later
+
+    return again
+
+
+def test_back_and_forward_show_the_state_of_each_address(page, address):
+    opened(page, f"{address}/?{TOY}")
+    steps = [step(page, TOY, "Explore", explore_mode="Curve", explore_at="50 %")]
+    choose(page, "explore_at", "30 %")
+    steps.append(step(page, "explore_at=30+%25", "Explore", explore_mode="Curve", explore_at="30 %"))
+    choose(page, "explore_mode", "Trade-off")
+    steps.append(step(page, "explore_mode=Trade-off", "Explore", explore_mode="Trade-off"))
+    choose(page, "explore_mode", "Few-shot")
+    steps.append(step(page, "explore_mode=Few-shot", "Explore", explore_mode="Few-shot"))
+    follow(page, "Run")
+    steps.append(step(page, "/run", "Run", run_mode="One run"))
+    choose(page, "run_mode", "Grid")
+    steps.append(step(page, "run_mode=Grid", "Run", run_mode="Grid"))
+    follow(page, "Methods")
+    steps.append(step(page, "/methods", "Methods"))
+    for again in reversed(steps[:-1]):
+        page.go_back()
+        again()
+    for again in steps[1:]:
+        page.go_forward()
+        again()
+
+
+def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
+    opened(page, f"{address}/?{TOY}")
+    first = step(page, TOY, "Explore", explore_mode="Curve", explore_at="50 %")
+    follow(page, "The cliff at 50 %")
+    story = step(page, "explore_methods=Magnitude", "Explore", explore_mode="Curve", explore_at="50 %")
+    page.go_back()
+    first()
+    page.get_by_role("combobox", name="Details of a point").click()
+    page.keyboard.type("wanda@0.3")
+    page.get_by_role("option", name="Wanda, 30 % · wanda@0.3", exact=True).click()
+    title = page.get_by_role("dialog").get_by_text("Wanda, 30 %", exact=True)
+    title.wait_for()
+    page.wait_for_url(lambda url: "explore_point=Wanda" in url)
+    page.go_back()
+    title.wait_for(state="detached")
+    first()
+    page.go_forward()
+    title.wait_for()
+    assert "explore_methods" not in page.url  # the story was a step forward that the point has replaced
+    page.go_back()
+    first()
+    follow(page, "The cliff at 50 %")
+    story()
+
+
+def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
+    opened(page, f"{address}/?{TOY}")
+    step(page, TOY, "Explore", explore_mode="Curve")
+    choose(page, "explore_mode", "Trade-off")
+    step(page, "explore_mode=Trade-off", "Explore", explore_mode="Trade-off")
+    page.get_by_role("combobox", name="Details of a point").click()
+    page.keyboard.type("wanda@0.3")
+    page.get_by_role("option", name="Wanda, 30 % · wanda@0.3", exact=True).click()
+    page.get_by_role("dialog").wait_for()
+    page.wait_for_url(lambda url: "explore_point=Wanda" in url)
