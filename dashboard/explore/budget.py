@@ -36,13 +36,13 @@ from dashboard.charts.frames.points import amounts_of
 from dashboard.charts.frames.zeroshot import in_percent
 from dashboard.charts.qualities import Quality, quality_of
 from dashboard.explore.compare import numbers_of
-from dashboard.explore.details import open_point, pick_point, show_details
+from dashboard.explore.details import open_points, pick_point, show_details
 from dashboard.explore.laws import show_law
 from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND
+from dashboard.shared.binding import BOUND, Between, check_link
 from dashboard.shared.glossary import terms
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import COST, Chosen, Documents
@@ -128,9 +128,11 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         filters = _pick_filters(every)
     above = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
+        check_link("explore_quality", "quality", QUALITIES)
         quality = st.segmented_control(
             "Rank by", list(QUALITIES), default="Perplexity", required=True, key="explore_quality", **BOUND
         )
+        check_link(COST, "cost", COSTS)
         cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
     accepted = _accepted(every, filters)
     if accepted.empty:
@@ -213,6 +215,7 @@ def _pick_budget() -> Budget:
 
 
 def _limit(column: str, field: Field) -> float | None:
+    check_link(f"explore_limit_{column}", "limit", Between(LEAST, field.most))
     return st.number_input(
         field.label,
         LEAST,
@@ -241,6 +244,7 @@ def _pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
             values = every[column].fillna(NO_TEXT)
             key = f"explore_only_{name.split()[0].lower()}"
             there = list(dict.fromkeys(values))
+            check_link(key, "filter", [shown(one) for one in there], shown)
             chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
     return chosen
 
@@ -286,7 +290,7 @@ def _chart(
         file=chosen.file("trade-off"),
         pivots=_pivots(found, cost, quality),
         alt=_alt(found, cost, quality),
-        on_select=open_point,
+        on_select=lambda points: open_points(CHART, points),
         explained=explained,
     )
 
@@ -369,7 +373,7 @@ def _table(
     within = "Variants within the budget" if limits(query.budget) else "All variants"
     explained = terms(("Pareto front", "estimated chain", "packed size", "paired difference", "not significant"))
     title = within if fit else "Nearest variants outside the budget"
-    st.header(title, anchor=False, help=f"Select a row to open its details.\n\n{explained}")
+    st.header(title, anchor=False, help=f"Tick a row to open its details, or two to compare them.\n\n{explained}")
     by = "perplexity" if query.quality == PERPLEXITY else "mean accuracy"
     caption = f"{chosen.model}, the best {by} first."
     if fit:
@@ -391,6 +395,6 @@ def _table(
     return widgets.show_table(
         *(TABLE, table, caption, ranking.FORMATS),
         file=chosen.file("budget"),
-        widths=ranking.WIDTHS,
-        on_select=lambda row: open_point(keys[row]) if row < len(keys) else None,  # estimates have no details
+        widths=ranking.WIDTHS | widgets.fitting_widths(table, [ranking.TO_FIRST]),
+        on_select=lambda rows: open_points(TABLE, [keys[row] for row in rows if row < len(keys)]),  # no estimates
     )

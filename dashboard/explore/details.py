@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,15 +28,18 @@ from core.specs import PUBLISHED, RunSpec, Stage, precision_name
 from dashboard import data
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import latency, naming, points, stages
-from dashboard.explore.compare import show_comparison
+from dashboard.explore.comparison.field import chosen_pair, compare, end_comparison, newly_ticked, pick_pair
+from dashboard.explore.comparison.view import NOTES, show_comparison, show_differences
 from dashboard.explore.headline import show_headline
 from dashboard.explore.sensitivity import offer_scan, show_scan
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND, check_link, keep_in_address
 
 POINT = "explore_point"  # key of the field and parameter of the address
 DRAWER = 720  # initial width in px
+NARROWEST = 220  # px of a field
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
 
 
@@ -59,10 +63,30 @@ def model_file(model: str) -> str:
 def open_point(key: str) -> None:
     """Open a point's details with the next script run."""
     st.session_state[POINT] = key
+    end_comparison()
+
+
+def open_points(name: str, keys: Sequence[str]) -> None:
+    """Open the details of the only point chosen in a table or chart, or compare the last two, with the next run.
+
+    Args:
+        name: Key of the table or chart.
+        keys: Keys of all points that are chosen there now.
+    """
+    chosen = newly_ticked(name, keys)
+    if len(chosen) == 1:
+        open_point(chosen[0])
+    elif chosen:
+        compare(*chosen)
+        st.session_state[POINT] = None
 
 
 def pick_point(found: pd.DataFrame) -> dict[str, str]:
-    """Show the field that opens a point, as a click in a chart or table does; return the points' `addresses`."""
+    """Show the fields that open a point or compare two, as clicks in a chart or table do.
+
+    Returns:
+        The points' `addresses`.
+    """
     names, options = naming.addresses(found), naming.options(found)
     linked = st.query_params.get(POINT)
     key = None
@@ -71,20 +95,33 @@ def pick_point(found: pd.DataFrame) -> dict[str, str]:
     if key and linked != options[key]:
         st.query_params[POINT] = options[key]  # must precede the field, which reads the address once
         st.rerun()
-    st.selectbox(
-        "Details of a point",
-        list(options),
-        index=None,
-        format_func=options.__getitem__,
-        key=POINT,
-        bind="query-params",
-        placeholder="Select a point on the chart or here",
-    )
+    check_link(POINT, "point", options.values(), options.__getitem__)
+    with st.grid(2, min_column_width=NARROWEST):
+        st.selectbox(
+            "Details of a point",
+            list(options),
+            index=None,
+            format_func=options.__getitem__,
+            key=POINT,
+            on_change=keep_in_address,
+            args=(POINT,),
+            placeholder="Select a point on the chart or here",
+            **BOUND,
+        )
+        pick_pair(options)
     return names
 
 
 def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
-    """Show the chosen point in a drawer until the user closes it; `names` are the points' `addresses`."""
+    """Show the chosen point, or two compared ones, in a drawer until the user closes it.
+
+    Args:
+        found: The points.
+        names: Their `addresses`.
+    """
+    if pair := chosen_pair():
+        show_comparison(pair, found)
+        return
     key = st.session_state[POINT]
     result = data.result(key) if key else None
     if result is None:
@@ -127,7 +164,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
         *_layers(point),
         *show_scan(result, point.name, point.file("scan")),
         *_trainings(point),
-        *show_comparison(result, point.name, point.file("beside")),
+        *_beside_dense(point, found),
         *_speed(point, found),
     ]
     widgets.export_page(point.file("details"), lambda: items)
@@ -173,6 +210,36 @@ def _stages(point: Point) -> list[Item]:
     caption = f"{point.name}: cost and effect of each stage. Shares are of the dense model's block weights. Errors "
     caption += "are relative, of the linear layers."
     return [widgets.show_table("explore_stages", table, caption, stages.FORMATS, file=point.file("stages"))]
+
+
+def _beside_dense(point: Point, found: pd.DataFrame) -> list[Item]:
+    """Show the paired differences to the dense model, and a field that compares the point with another."""
+    key, options = point.result.variant.key, naming.options(found)
+    others = [other for other in options if other != key]
+    chosen = st.selectbox(
+        "Compare with",
+        others,
+        index=None,
+        format_func=options.__getitem__,
+        key=f"explore_beside_{key[:8]}",
+        placeholder="Select another point",
+        help="Differences are paired: both variants have results on the same windows and documents.",
+        on_change=_compare_with,
+        args=(key,),
+    )
+    if chosen:
+        st.rerun()  # of the whole page, which then opens the comparison
+    dense = points.dense_key(data.frame(data.called(point.result.variant)))
+    if dense in (None, key):
+        return []
+    caption = f"{point.name} compared with dense. {NOTES}"
+    return show_differences(data.paired([(key,)], dense), caption, point.file("beside"))
+
+
+def _compare_with(key: str) -> None:
+    if other := st.session_state[f"explore_beside_{key[:8]}"]:
+        compare(key, other)
+        st.session_state[POINT] = None
 
 
 def _speed(point: Point, found: pd.DataFrame) -> list[Item]:

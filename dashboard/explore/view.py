@@ -12,7 +12,7 @@ from dashboard import data
 from dashboard.charts import curve, multiples
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import points
-from dashboard.charts.frames.comparison import FORMATS, WIDTHS
+from dashboard.charts.frames.comparison import FORMATS, VERDICTS, WIDTHS
 from dashboard.charts.frames.other_texts import with_own_dense
 from dashboard.explore import details
 from dashboard.explore.accuracy import score, show_accuracy
@@ -36,7 +36,7 @@ from dashboard.explore.models import pick_against, show_models
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, arrive
+from dashboard.shared.binding import BOUND, arrive, check_link
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import AT, Chosen, pick, pick_model, rename_values
 from dashboard.shared.series import Picked, pick_elsewhere, pick_series
@@ -44,6 +44,7 @@ from dashboard.shared.stories.tour import show_tour
 from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
+CHART, TABLE = "explore_curve", "explore_points"  # keys
 SIDE = 500  # minimum width in px of two charts in a row
 
 
@@ -65,14 +66,14 @@ def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFram
         names = [*names, *(name for name in series_of(elsewhere) if name in picked)]
         draw = partial(multiples.by_text, drawn, shown.dense, chosen.axis, elsewhere=series_of(elsewhere))
     item = widgets.show_chart(
-        "explore_curve",
+        CHART,
         partial(draw, corpus=corpus, bright=names, at=at, winners=winners),
         caption,
         table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
         pivots=[perplexities_of(shown)],
         alt=alt,
-        on_select=lambda key: clicked(key, drawn),
+        on_select=lambda keys: clicked(keys, drawn),
         explained=explained,
     )
     return [item]
@@ -92,11 +93,11 @@ def perplexities_of(shown: Shown) -> Pivot:
     )
 
 
-def clicked(key: str, found: pd.DataFrame) -> None:
-    """Choose the amount of a clicked point, and open its details."""
-    details.open_point(key)
-    where = found.loc[found["key"] == key, "amount_label"]
-    if len(where):
+def clicked(keys: list[str], found: pd.DataFrame) -> None:
+    """Choose the amount of clicked points, and open the details of one or the comparison of two."""
+    details.open_points(CHART, keys)
+    where = found.loc[found["key"].isin(keys), "amount_label"]
+    if where.nunique() == 1:
         st.session_state[AT] = where.iloc[0]
 
 
@@ -116,24 +117,26 @@ def pick_amount(steps: list[str], start: str) -> str:
     if len(steps) < 2:
         return start
     title = points.amount_title(steps)
+    check_link(AT, "amount", steps)
     return st.segmented_control(title, steps, default=start, required=True, wrap=True, key=AT, **BOUND)
 
 
 def all_points(shown: Shown) -> Item:
     """Show a table of every point of the curve, with paired differences to the dense model."""
     explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
-    st.header("All points", anchor=False, help=f"Select a row to open its details.\n\n{explained}")
+    help = f"Tick a row to open its details, or two to compare them.\n\n{explained}"
+    st.header("All points", anchor=False, help=help)
     table, caption, means, *_ = points_data(shown)
     accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "amount_label", False, form=".1f")
     return widgets.show_table(
-        "explore_points",
+        TABLE,
         table,
         caption,
         FORMATS,
         file=shown.chosen.file("points"),
         pivots=[perplexities_of(shown), *([accuracy] if len(means) else [])],
-        widths=WIDTHS,
-        on_select=lambda row: details.open_point(table.index[row]),
+        widths=WIDTHS | widgets.fitting_widths(table, VERDICTS),
+        on_select=lambda rows: details.open_points(TABLE, [table.index[row] for row in rows]),
     )
 
 
@@ -186,6 +189,7 @@ def page() -> None:
     show_tour(details.open_point)
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
+    check_link("explore_mode", "view", MODES)
     mode = st.segmented_control(
         "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
     )

@@ -39,6 +39,7 @@ CARD_CSS = f"""
 }}
 [class*="st-key-{NARROW}"] dd {{ margin: 0; text-align: right; }}
 """
+LETTER, EDGES = 7.0, 20  # px of a letter in a table, and of a cell's padding
 PLAIN = 8  # bytes of a figure in memory per character of its JSON
 CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
@@ -57,7 +58,7 @@ def show_chart(
     *,
     file: str,
     pivots: Sequence[Pivot] = (),
-    on_select: Callable[[str], None] | None = None,
+    on_select: Callable[[list[str]], None] | None = None,
     explained: str = "",
 ) -> exports.Item:
     """Show a chart with its caption and Export menu.
@@ -70,14 +71,14 @@ def show_chart(
         alt: Alternative text.
         file: Name of the exports, from `dashboard.exports.names`.
         pivots: Tables in the layout of papers.
-        on_select: Callback with the key of a clicked point.
+        on_select: Callback with the keys of the chosen points: the clicked one, and others with the shift key.
         explained: Sentences on the marks of the chart, each after a space; they follow the caption of figures.
     """
 
     def clicked() -> None:
-        selected = st.session_state[name].selection.points
-        if on_select and selected and selected[0].get("customdata"):
-            on_select(selected[0]["customdata"][0])
+        if on_select:
+            selected = st.session_state[name].selection.points
+            on_select([point["customdata"][0] for point in selected if point.get("customdata")])
 
     st.plotly_chart(
         _plain(draw, page_theme()),
@@ -137,7 +138,7 @@ def show_table(
     pivots: Sequence[Pivot] = (),
     captioned: bool = True,
     widths: dict[str, int] | None = None,
-    on_select: Callable[[int], None] | None = None,
+    on_select: Callable[[list[int]], None] | None = None,
 ) -> exports.Item:
     """Show a table with its caption and Export menu.
 
@@ -150,15 +151,15 @@ def show_table(
         pivots: Tables in the layout of papers.
         captioned: Whether the page shows the caption; False if a chart above already does.
         widths: Widths in px of text columns with many empty cells, which browsers make too narrow.
-        on_select: Callback with the index of a chosen row.
+        on_select: Callback with the indices of the ticked rows.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
     } | {column: st.column_config.TextColumn(width=width) for column, width in (widths or {}).items()}
 
     def selected() -> None:
-        if on_select and (rows := st.session_state[name].selection.rows):
-            on_select(rows[0])
+        if on_select:
+            on_select(list(st.session_state[name].selection.rows))
 
     with st.container(key=f"{WIDE}{name}"):
         st.dataframe(
@@ -169,13 +170,20 @@ def show_table(
             placeholder="–",
             key=name,
             on_select=selected if on_select else "ignore",
-            selection_mode="single-row",
+            selection_mode="multi-row",
         )
     with st.container(key=f"{NARROW}{name}"):
         st.html(_cards(table, formats))
     item = exports.Item(name=file, caption=caption, table=table, pivots=pivots, formats=formats)
     _underneath(name, item, captioned)
     return item
+
+
+def fitting_widths(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:
+    """Return widths in px that show each text of these columns in full."""
+    there = [column for column in columns if column in table]
+    longest = {column: max(map(len, [column, *table[column].dropna()])) for column in there}
+    return {column: round(LETTER * length) + EDGES for column, length in longest.items()}
 
 
 def _cards(table: pd.DataFrame, formats: dict[str, str]) -> str:

@@ -29,9 +29,10 @@ FORMATS = {
     MEMORY.title: "%.0f",
 }
 RATIO_INTERVAL, ACCURACY_INTERVAL = f"Times dense, {reporting.UNADJUSTED}", f"Accuracy, {reporting.UNADJUSTED}"
+VERDICTS = ("Perplexity is", "Accuracy is")
 WIDTHS = {
-    **{RATIO_INTERVAL: 160, "Perplexity, adjusted p": 150, "Perplexity is": 170},
-    **{ACCURACY_INTERVAL: 180, "Accuracy, adjusted p": 145, "Accuracy is": 170},
+    **{"Method": 200, "Amount": 70, RATIO_INTERVAL: 200, "Perplexity, adjusted p": 155},
+    **{ACCURACY_INTERVAL: 180, "Accuracy, adjusted p": 150},
 }
 
 
@@ -65,14 +66,14 @@ def comparison(
             "Amount": rows["amount_label"].replace(format_amount(None), "0 %"),
             "Perplexity": rows["value"],
             "Times dense": rows["value"] / base,
+            "Perplexity is": ratio["verdict_text"].where(compressed),
             RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),
             "Perplexity, adjusted p": ratio["p_adjusted"].map(reporting.p_words),
-            "Perplexity is": ratio["verdict_text"].where(compressed),
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
+            "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], reporting.end_words),
             "Accuracy, adjusted p": points_lost["p_adjusted"].map(reporting.p_words),
-            "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             PARAMETERS.title: rows["parameters"],
             "GMACs": rows["gmacs"],
             PACKED.title: rows["packed_mb"],

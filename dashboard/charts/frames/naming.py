@@ -28,12 +28,6 @@ def options(points: pd.DataFrame) -> dict[str, str]:
     return {key: _both(label, named[key]) for key, label in zip(points["key"], labels, strict=True)}
 
 
-def variant_options(rows: pd.DataFrame) -> dict[str, str]:
-    """Return `variant_names` in the form of `options`."""
-    chains = rows.drop_duplicates("key").set_index("key")["chain"]
-    return {key: _both(name, chains[key]) for key, name in variant_names(rows).items()}
-
-
 def _both(name: str, chain: str) -> str:
     return f"{name} · {chain}"
 

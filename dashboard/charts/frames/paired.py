@@ -31,7 +31,7 @@ from dashboard.sharing import shared
 NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
 INTERVAL = UNADJUSTED.capitalize()
-COMPARED = ("Metric", "This", "Other", "Difference", INTERVAL, "Adjusted p", "This is", "Measured on")
+COMPARED = ("Metric", "This", "Other", "This is", "Difference", INTERVAL, "Adjusted p", "Measured on")
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -169,14 +169,28 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the table that compares two variants, from `core.analysis.differences`: a row per common metric.
+    """Return the table that compares two variants, from `core.analysis.differences`: a row per common metric."""
+    return pd.DataFrame([_compared(row) for _, row in in_order(found).iterrows()], columns=COMPARED)
 
-    Perplexities come first, then the mean of seven, then tasks; unpaired metrics are last.
-    """
+
+def in_order(found: pd.DataFrame) -> pd.DataFrame:
+    """Return differences with perplexities first, then the mean of seven, then tasks; unpaired metrics are last."""
     rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
     rank += 3 * found["unpaired_reason"].notna()
-    rows = [_compared(row) for _, row in found.iloc[rank.argsort(kind="stable")].iterrows()]
-    return pd.DataFrame(rows, columns=COMPARED)
+    return found.iloc[rank.argsort(kind="stable")]
+
+
+def number_name(row: pd.Series | TableRow) -> str:
+    """Return the name of a number: `Perplexity on WikiText-2`, `Mean of seven`, `PIQA (acc)`."""
+    if row["metric"] == "perplexity":
+        return f"Perplexity on {called(row['dataset'])}"
+    task = _label(row["dataset"])
+    return task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
+
+
+def number_words(row: pd.Series | TableRow, column: str) -> str:
+    """Write the number of one of two variants, in the column `value` or `reference`."""
+    return format_number(row[column]) if row["metric"] == "perplexity" else f"{100 * row[column]:.1f} %"
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
@@ -185,20 +199,16 @@ def reasons(found: pd.DataFrame) -> list[str]:
 
 
 def _compared(row: pd.Series) -> tuple[str | None, ...]:
-    this, other = row["value"], row["reference"]
+    name, values = number_name(row), (number_words(row, "value"), number_words(row, "reference"))
     if row["metric"] == "perplexity":
-        name, values = f"Perplexity on {called(row['dataset'])}", (format_number(this), format_number(other))
         difference = f"x {ratio_words(row['ratio'])}"
         interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
     else:
-        task = _label(row["dataset"])
-        name = task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
-        values = f"{100 * this:.1f} %", f"{100 * other:.1f} %"
         difference = point_words(row["difference"])
         interval = interval_words(row["low"], row["high"], end_words)
     if pd.notna(row["unpaired_reason"]):
-        return name, *values, None, None, None, CANNOT, row["protocol"]
-    return name, *values, difference, interval, p_words(row["p_adjusted"]), verdict_text(row.to_dict()), row["protocol"]
+        return name, *values, CANNOT, None, None, None, row["protocol"]
+    return name, *values, verdict_text(row.to_dict()), difference, interval, p_words(row["p_adjusted"]), row["protocol"]
 
 
 def _label(dataset: str) -> str:

@@ -21,9 +21,9 @@ from core.analysis.budget import (
 from core.analysis.reporting import (
     UNADJUSTED,
     TableRow,
-    adjusted_words,
     end_words,
     interval_words,
+    p_words,
     point_words,
     ratio_words,
     verdict_text,
@@ -61,7 +61,8 @@ FORMATS = {
     DECODE.title: "%.2f",
     MEMORY.title: "%.0f",
 }
-WIDTHS = {"Method": 210, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, "Compared with the first": 290}
+TO_FIRST, ADJUSTED = "Compared with the first", "Adjusted p"
+WIDTHS = {"Method": 180, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
 UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
 LACKING = {PERPLEXITY: LIMITS["times_dense"].missing, ACCURACY: LIMITS[ACCURACY].missing}  # misses of unscored variants
 BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
@@ -258,16 +259,18 @@ def ranking(
     times = {"Times dense": found["times_dense"]}
     accuracies = {"Mean accuracy (%)": 100 * found[ACCURACY], "Accuracy vs dense": 100 * found["accuracy_lost"]}
     first, second = (times, accuracies) if quality == PERPLEXITY else (accuracies, times)
+    tested = _tested(differences)
     table = pd.DataFrame(
         {
             "Method": found["series_label"],
             "Amount": found["amount_label"].replace(format_amount(None), "0 %"),
             "Misses by": found["misses"],
             **first,
-            **intervals,
             PACKED.title: found["packed_mb"],
+            TO_FIRST: found["key"].map(tested["verdict"]),
             ON_FRONT: pd.Series("yes", found.index).where(found["front"]).mask(found["own_grid"], OWN_GRID),
-            "Compared with the first": found["key"].map(_compared(differences)),
+            **intervals,
+            ADJUSTED: found["key"].map(tested["p"]),
             **second,
             **{COLUMNS[column]: found[column] for column in more},
             **sizes,
@@ -277,15 +280,13 @@ def ranking(
     )
     idle = [
         "Misses by" if found["fits"].any() else ON_FRONT,
-        *(["Compared with the first"] if differences is None else []),
+        *([TO_FIRST, ADJUSTED] if differences is None else []),
     ]
     return table.drop(columns=idle)
 
 
-def _compared(differences: pd.DataFrame | None) -> dict[str, str]:
-    """Return by key the verdict with its adjusted p, or that there is no pair."""
+def _tested(differences: pd.DataFrame | None) -> dict[str, dict[str, str]]:
+    """Return by key the `verdict`, or that there is no pair, and the adjusted `p`."""
     rows = {} if differences is None else differences.to_dict("index")
-    return {
-        str(key): CANNOT if pd.isna(row["verdict"]) else f"{verdict_text(row)}{adjusted_words(row)}"
-        for key, row in rows.items()
-    }
+    verdicts = {str(key): CANNOT if pd.isna(row["verdict"]) else verdict_text(row) for key, row in rows.items()}
+    return {"verdict": verdicts, "p": {str(key): p_words(row["p_adjusted"]) for key, row in rows.items()}}

@@ -3,15 +3,18 @@
 import json
 
 import pytest
+import streamlit as st
 
 from core import paths
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
+from dashboard.explore.comparison.field import newly_ticked
 from dashboard.shared import widgets
 from tests.dashboard.opened import charts, open_app
 from tests.dashboard.synthetic import curve, put_answered, result
 
 DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
+PAIRED_CHART = "Magnitude, 50 % relative to Wanda, 50 %"
 NOT_KEPT = "per-document answers were not stored"
 
 
@@ -109,15 +112,41 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["This is"]) <= {"worse", "better", "not significant"}
     assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
-    assert "compared with Dense." in captions(app) and "paired test of each number" in captions(app)
+    assert "compared with dense." in captions(app) and "paired test of each number" in captions(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
+    assert dialogs(app.run()) == ["Magnitude, 50 % and Wanda, 50 %"]
     wanda = comparison(app)
     assert list(wanda["This"]) == list(table["This"]) and list(wanda["Other"]) != list(table["Other"])
-    next(field for field in app.selectbox if field.label == "Compare with").set_value(
-        result("sparsegpt", 37.0, 0.5).variant.key
-    ).run()
+
+
+def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
+    magnitude, wanda, sparse = (
+        f"{name}, 50 % · {chain}@0.5"
+        for name, chain in (("Magnitude", "magnitude"), ("Wanda", "wanda"), ("SparseGPT", "sparsegpt"))
+    )
+    app = open_app(explore_compared=[magnitude, wanda])
+    assert dialogs(app) == ["Magnitude, 50 % and Wanda, 50 %"] and PAIRED_CHART in titles(app)
+    (verdict,) = (text for text in (one.value.replace("\\", "") for one in app.markdown) if "is better than" in text)
+    assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in Perplexity on passages-eval (")
+    assert verdict.replace("**", "") in captions(app) and comparison(app)["This is"][0] == "worse"
+    assert app.query_params["explore_compared"] == [magnitude, wanda]
+    app = open_app(explore_compared=[wanda, sparse])
     assert set(comparison(app)["This is"]) == {"cannot be paired"}
     assert f"Cannot be paired: {NOT_KEPT}." in captions(app) and not app.exception
+    assert dialogs(open_app(explore_compared=[wanda])) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "keys", "chosen"),
+    [([], "a", "a"), ("a", "ab", "ab"), ("b", "ab", "ba"), ("ab", "abc", "bc"), ("ab", "b", ""), ("ab", "", "")],
+)
+def test_the_last_two_ticks_are_compared_and_an_untick_opens_nothing(before, keys, chosen, monkeypatch):
+    monkeypatch.setattr(st, "session_state", {"explore_ticked_table": list(before)})
+    assert newly_ticked("table", list(keys)) == list(chosen)
+
+
+def dialogs(app):
+    return [one.proto.dialog.title for one in app.get("dialog")]
 
 
 def comparison(app):

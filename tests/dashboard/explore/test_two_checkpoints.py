@@ -103,7 +103,8 @@ def test_a_point_is_compared_within_its_checkpoint(both):
     app = open_app(explore_model=NAMES[1])
     app.selectbox(key="explore_point").set_value(second).run()
     (other,) = [field for field in app.selectbox if field.label == "Compare with"]
-    assert first not in other.options and not app.exception
+    (pair,) = [field for field in app.multiselect if field.label == "Compare two points"]
+    assert first not in {*other.options, *pair.options} and not app.exception
     assert NAMES[1] in " ".join(caption.value for caption in app.caption)
 
 

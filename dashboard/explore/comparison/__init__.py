@@ -1,0 +1,1 @@
+"""The comparison of two points: its field and its drawer."""
