@@ -51,8 +51,8 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
     for row in rows:
         if (place := _better(row)) >= 0:
             first, second = (number_words(row, column) for column in columns[place])
-            wins[place].append(f"{number_name(row)} ({first} against {second})")
-    rest = [number_name(row) for row in rows if _better(row) < 0]
+            wins[place].append(f"{_in_sentence(row)} ({first} against {second})")
+    rest = [_in_sentence(row) for row in rows if _better(row) < 0]
     if all(wins):
         text = f"Neither wins: **{one}** is better in {listed(wins[0])}, **{other}** in {listed(wins[1])}."
     elif any(wins):
@@ -61,6 +61,10 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
     else:
         return f"The difference between {one} and {other} is not significant in {listed(rest)}."
     return f"{text} Not significant: {listed(rest)}." if rest else text
+
+
+def _in_sentence(row: TableRow) -> str:
+    return number_name(row).replace("Perplexity on", "perplexity on")
 
 
 def _paired(found: pd.DataFrame) -> list[TableRow]:

@@ -32,9 +32,9 @@ TASK = number("piqa", "acc", "worse", 0.60, 0.70)
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ((TEXT, SAME), "**A** is better than B in Perplexity on WikiText-2 (40.0 against 80.0). Not significant: "),
+        ((TEXT, SAME), "**A** is better than B in perplexity on WikiText-2 (40 against 80). Not significant: "),
         ((MEAN, TASK), "**B** is better than A in Mean of seven (45.0 % against 40.0 %)."),
-        ((TEXT, MEAN), "Neither wins: **A** is better in Perplexity on WikiText-2 (40.0 against 80.0), **B** in Mean "),
+        ((TEXT, MEAN), "Neither wins: **A** is better in perplexity on WikiText-2 (40 against 80), **B** in Mean "),
         ((SAME,), "The difference between A and B is not significant in Mean of seven."),
         ((TASK,), "**B** is better than A in PIQA (acc) (70.0 % against 60.0 %)."),
         ((number("piqa", "acc", None, 0.6, 0.7, "why"),), "A and B cannot be paired in any number."),

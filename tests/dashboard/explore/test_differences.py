@@ -127,7 +127,7 @@ def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
     app = open_app(explore_compared=[magnitude, wanda])
     assert dialogs(app) == ["Magnitude, 50 % and Wanda, 50 %"] and PAIRED_CHART in titles(app)
     (verdict,) = (text for text in (one.value.replace("\\", "") for one in app.markdown) if "is better than" in text)
-    assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in Perplexity on passages-eval (")
+    assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in perplexity on passages-eval (")
     assert verdict.replace("**", "") in captions(app) and comparison(app)["This is"][0] == "worse"
     assert app.query_params["explore_compared"] == [magnitude, wanda]
     app = open_app(explore_compared=[wanda, sparse])
