@@ -66,7 +66,8 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     opened(page, f"{address}/?{TOY}")
     first = step(page, TOY, "Explore", explore_mode="Curve", explore_at="50 %")
     follow(page, "The cliff at 50 %")
-    story = step(page, "explore_methods=Magnitude", "Explore", explore_mode="Curve", explore_at="50 %")
+    page.get_by_text("Step 1 of").wait_for()
+    story = step(page, "explore_story=", "Explore", explore_mode="Curve", explore_at="30 %")
     page.go_back()
     first()
     page.get_by_role("combobox", name="Details of a point").click()
@@ -80,7 +81,7 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     first()
     page.go_forward()
     title.wait_for()
-    assert "explore_methods" not in page.url  # the story was a step forward that the point has replaced
+    assert "explore_story" not in page.url  # the story was a step forward that the point has replaced
     page.go_back()
     first()
     follow(page, "The cliff at 50 %")
