@@ -50,7 +50,7 @@ def test_bits_have_curves_by_size_and_bits_per_weight(fresh):
         fresh.put(result("gptq", value, None, pattern=bits))
     fresh.put(chained("sparsegpt@0.5,bits=4", 27.0))
     app = open_app()
-    assert "RTN" not in app.multiselect[0].options
+    assert "RTN" not in app.multiselect(key="explore_methods").options
     assert not any("bits" in name for name in app.pills(key="explore_series").options)
     app = open_app(explore_x="packed size", explore_text="passages-eval, 16 x 2048 tokens")
     assert "Quantisation" in app.pills(key="explore_families").options and not app.exception

@@ -33,7 +33,7 @@ def test_factors_have_a_curve_by_size_but_none_by_pruning_ratio(store):
         store.put(result("tensor-train", value, pattern=factor))
     store.put(chained("wanda@0.3+tensor-train@2x", 70.0))
     app = open_app(explore_text=TEXT)
-    assert app.multiselect[0].options == ["Wanda"] and not app.exception
+    assert app.multiselect(key="explore_methods").options == ["Wanda"] and not app.exception
     app = open_app(explore_x="packed size", explore_families="Embedding", explore_text=TEXT)
     amounts = next(one for one in app.segmented_control if "2x" in one.options)
     assert amounts.options == ["3x", "2x"] and amounts.value == "2x"

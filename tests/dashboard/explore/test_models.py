@@ -12,7 +12,8 @@ def test_a_published_model_is_shown_like_a_measured_one(fresh):
     assert "paper SlimLLM, main table, unknown precision" in captions and len(charts(app)) == 2
     assert "llama-7b at a pruning ratio of 50 %: **SlimLLM + LoRA (published)** has the lowest perplexity" in read(app)
     assert "points relative to dense, without an interval" in read(app)
-    assert "of 8 variants, 2.12 times dense, without an interval. " in read(app) and not app.multiselect
+    assert "of 8 variants, 2.12 times dense, without an interval. " in read(app)
+    assert [field.key for field in app.multiselect] == ["explore_compared"]
 
 
 def test_a_published_point_cites_its_table_and_has_no_command(fresh):

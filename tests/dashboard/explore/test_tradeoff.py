@@ -1,6 +1,7 @@
 """The trade-off on Explore: its list, compared with one computed from `results --csv`, its offers and its links."""
 
 import io
+from functools import partial
 from types import SimpleNamespace
 
 import pandas as pd
@@ -18,7 +19,8 @@ from dashboard.charts.frames import ranking
 from dashboard.charts.frames.estimate_words import MEASURED, YES
 from dashboard.charts.frames.paired import INTERVAL
 from dashboard.explore import budget, missing
-from dashboard.explore.details import POINT, open_point
+from dashboard.explore.comparison.field import COMPARED
+from dashboard.explore.details import POINT, open_points
 from dashboard.shared import widgets
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import chained, curve, result
@@ -211,21 +213,25 @@ def test_seeds_are_averaged_to_one_point(filled):
     assert shown.loc["50 %", "Perplexity"] == 45.0
 
 
-def test_selected_rows_and_markers_open_their_point(monkeypatch):
+def test_selected_rows_and_markers_open_their_point_and_two_a_comparison(monkeypatch):
     state = {}
     monkeypatch.setattr(widgets.st, "session_state", state)
     monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
     monkeypatch.setattr(widgets, "page_theme", lambda: LIGHT)
     monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, on_select, **__: on_select())
     state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "text"]}]))
-    shown = {"file": "x", "alt": "", "on_select": open_point}
+    shown = {"file": "x", "alt": "", "on_select": partial(open_points, budget.CHART)}
     widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
-    assert state[POINT] == "third"
+    assert state[POINT] == "third" and state[COMPARED] == []
+    both = [{"customdata": ["third", "text"]}, {"customdata": ["first", "text"]}]
+    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=both))
+    widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
+    assert state[POINT] is None and state[COMPARED] == ["third", "first"]
     opened = []
     monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
     state[budget.TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
     widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
-    assert opened == [1]
+    assert opened == [[1]]
 
 
 def test_an_open_point_shows_its_command_and_can_be_saved(filled):
