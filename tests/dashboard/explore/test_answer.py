@@ -260,7 +260,8 @@ def test_quantisation_is_a_family_and_switches_the_axis(fresh):
     app.selectbox(key="explore_x").set_value("pruning ratio").run()
     assert "Quantisation: no place on this axis." in [one.value for one in app.caption]
     app.button(key="explore_by_size").click().run()
-    assert app.selectbox(key="explore_x").value == "packed size" and "gptq" in app.multiselect(key="explore_methods").value
+    assert app.selectbox(key="explore_x").value == "packed size"
+    assert "gptq" in app.multiselect(key="explore_methods").value
 
 
 def test_the_series_are_one_list_in_the_sidebar_with_samples_of_their_styles(fresh):
