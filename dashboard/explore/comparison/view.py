@@ -14,8 +14,8 @@ from core.notation.chain import file_name
 from core.results import Result
 from dashboard import data
 from dashboard.charts.frames import paired, points
-from dashboard.charts.frames.pair import number_rows, winner
-from dashboard.charts.pair import difference_chart
+from dashboard.charts.pair.chart import difference_chart
+from dashboard.charts.pair.numbers import number_rows, winner
 from dashboard.explore.comparison.field import end_comparison
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part

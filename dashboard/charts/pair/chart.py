@@ -12,7 +12,7 @@ from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import SeriesStyle, Theme
-from dashboard.charts.frames.pair import POINTS, RATIO
+from dashboard.charts.pair.numbers import POINTS, RATIO
 
 PANELS = {RATIO: (1.0, "Perplexity, ratio"), POINTS: (0.0, "Accuracy, points")}  # unit: (no difference, title)
 COLOURS, SYMBOLS = (1, 0), ("circle", "square", "diamond")  # of the palette; of first, second and neither
@@ -24,7 +24,7 @@ def difference_chart(rows: pd.DataFrame, names: tuple[str, str], theme: Theme) -
     """Draw the difference of a variant to another in each number, ratios and points in panels of their own.
 
     Args:
-        rows: Rows of `frames.pair.number_rows`.
+        rows: Rows of `dashboard.charts.pair.numbers.number_rows`.
         names: Names of the first and the second variant.
         theme: Colours.
     """

@@ -13,7 +13,7 @@ RATIO, POINTS = "ratio", "points"  # units of a difference
 
 
 def number_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `dashboard.charts.pair.difference_chart`.
+    """Return the rows of `dashboard.charts.pair.chart.difference_chart`.
 
     Args:
         found: Rows of `core.analysis.differences` of one variant to another.

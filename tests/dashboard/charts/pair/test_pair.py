@@ -6,8 +6,8 @@ import pytest
 
 from core.analysis.differences import COLUMNS
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.frames.pair import number_rows, winner
-from dashboard.charts.pair import difference_chart
+from dashboard.charts.pair.chart import difference_chart
+from dashboard.charts.pair.numbers import number_rows, winner
 from dashboard.exports.print_figures import draw
 
 
