@@ -186,7 +186,7 @@ def page() -> None:
         st.info("There are no results yet. Run the default model first.")
         st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
         return
-    show_tour(details.open_point)
+    show_tour(details.open_points)
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
     check_link("explore_mode", "view", MODES)

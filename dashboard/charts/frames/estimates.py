@@ -80,7 +80,9 @@ def combinations(measured: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
         `blocks` and `tables` are the written chains of the parts. A run may still refuse some combinations.
     """
     rows = measured[(measured["origin"] == "measured") & ~measured["own_grid"].astype(bool)]
-    rows = rows[rows["value"].map(math.isfinite)].sort_values("seed", kind="stable").drop_duplicates(VARIANT)
+    rows = (
+        rows[rows["value"].map(math.isfinite).astype(bool)].sort_values("seed", kind="stable").drop_duplicates(VARIANT)
+    )
     blocks, tables = (rows.loc[_by_series(rows, accepts), PART] for accepts in (in_blocks, on_tables))
     if dense.empty or blocks.empty or tables.empty:
         return pd.DataFrame()

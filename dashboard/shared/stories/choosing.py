@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -21,11 +21,12 @@ from dashboard.shared.binding import ALONE
 from dashboard.shared.links import Address
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import MODEL, TEXT
-from dashboard.shared.stories.story import MODE, Step, Story
+from dashboard.shared.stories.story import MODE, OpenPoints, Step, Story
 from dashboard.sharing import shared
 
 MOST_PACKED = "explore_limit_packed_mb"  # key of Trade-off's field
 ALONE_AT = SIZES[1::2]  # sizes with a step of their own
+TABLE = "explore_choose"  # key
 WIDTHS = {"At most (MB)": 85, "Training": 70, "Best chain": 220, choose.LOSS: 150, "Time, memory": 110, "Holds on": 65}
 CAPTION = (
     "the best chain within each packed size, with and without training. Time and memory: of making it. Holds on: how"
@@ -91,16 +92,18 @@ def _within(model: str, size: float) -> str:
     )
 
 
-def _show_table(model: str, first: str, open_point: Callable[[str], None]) -> None:
+def _show_table(model: str, first: str, open_points: OpenPoints) -> None:
     found = chosen(model, first).choices
     widgets.show_table(
-        "explore_choose",
+        TABLE,
         choose.table(found),
         f"{model}: {CAPTION}",
         {},
         file=export_name(model_part(model), "choose"),
         widths=WIDTHS,
-        on_select=lambda row: None if (best := found[row].best) is None else open_point(str(best["key"])),
+        on_select=lambda rows: open_points(
+            TABLE, [str(best["key"]) for row in rows if (best := found[row].best) is not None]
+        ),
     )
 
 

@@ -20,16 +20,18 @@ FEWEST = 3  # steps of a story
 AT, MODE, OTHERS = "explore_at", "explore_mode", "explore_others"
 STORY, STEP = "explore_story", "explore_step"
 
+OpenPoints = Callable[[str, Sequence[str]], None]  # opens points, by the name of the table where they are ticked
+
 
 class Step(NamedTuple):
     """A step: `write` returns two sentences in Markdown, and `address` shows the series that they name.
 
-    `show` adds more than sentences, such as a table. It gets the function that opens a point's details by its key.
+    `show` adds more than sentences, such as a table. It gets the function that opens points which are ticked there.
     """
 
     write: Callable[[], str]  # called when the step is shown
     address: links.Address
-    show: Callable[[Callable[[str], None]], None] | None = None
+    show: Callable[[OpenPoints], None] | None = None
 
 
 @dataclass(frozen=True)

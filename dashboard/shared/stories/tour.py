@@ -14,7 +14,7 @@ from dashboard.charts.frames import choices
 from dashboard.shared.stories.choosing import which_method
 from dashboard.shared.stories.models import on_another
 from dashboard.shared.stories.pruning import cliff, recovery
-from dashboard.shared.stories.story import STEP, STORY, Story, StoryData, story_data
+from dashboard.shared.stories.story import STEP, STORY, OpenPoints, Story, StoryData, story_data
 
 EXPLORE = "explore/view.py"
 
@@ -52,10 +52,10 @@ def show_titles() -> None:
             _link(story.title, story, 0, ":material/auto_stories:")
 
 
-def show_tour(open_point: Callable[[str], None]) -> None:
+def show_tour(open_points: OpenPoints) -> None:
     """Show the step of the address with the links to its neighbours, or else the titles of the stories.
 
-    `open_point` opens the details of a point by its key.
+    `open_points` opens the points of the given keys that are ticked in a table, by the name of the table.
     """
     name = st.query_params.get(STORY)
     found = _cached(str(data.store().url), data.stamp()) if name else []
@@ -73,7 +73,7 @@ def show_tour(open_point: Callable[[str], None]) -> None:
         st.markdown(f"**{story.title}** :small[Step {number} of {len(story.steps)}]")
         st.markdown(step.write())
         if step.show:
-            step.show(open_point)
+            step.show(open_points)
         with st.container(horizontal=True, vertical_alignment="center", key="story_steps"):
             if number > 1:
                 _link("Back", story, number - 2, ":material/arrow_back:")
