@@ -15,7 +15,7 @@ from core.methods.embedding.base import EmbeddingMethod
 from core.methods.tables import TableQuantMethod
 from core.notation.chain import format_chain
 from core.notation.removal import model_share
-from core.registry import build_method
+from core.registry import build_method, leaves
 from core.results import Result
 from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
 from tools.report.significance import compared
@@ -153,4 +153,22 @@ def some_blocks(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     return pd.DataFrame(cells)
 
 
-TABLES = {table.__name__: table for table in (allocated, embeddings, some_blocks)}
+def combined(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+    """Tabulate the variants with quantised blocks and a quantised embedding, by packed size."""
+    chosen = [one for one in results if "table grid" in leaves(one.variant.stages[-1]) and len(one.variant.stages) > 1]
+    rows = beside_dense(results, chosen, samples)
+    rows.sort(key=lambda row: (row["result"].counted.packed_bytes, row["value"]))
+    return pd.DataFrame(
+        [
+            {
+                "chain": row["chain"],
+                "MB packed": f"{row['result'].counted.packed_bytes / 1e6:.1f}",
+                "perplexity": number(row["value"]),
+                BESIDE_DENSE: row["read"],
+            }
+            for row in rows
+        ]
+    )
+
+
+TABLES = {table.__name__: table for table in (allocated, combined, embeddings, some_blocks)}
