@@ -54,7 +54,8 @@ def test_the_size_of_every_measured_combination_is_that_of_its_estimate(bundled)
         found = estimates.combinations(without, dense)
         (same,) = found[found["chain"] == row["chain"]].to_dict("records")
         for name in estimates.ADDED:
-            assert same[name] == pytest.approx(row[name], abs=1e-9)
+            # Machines differ in the last digits of GPTQ, and so in the zeros that the smallest layout omits.
+            assert same[name] == pytest.approx(row[name], rel=1e-6)
         for name in ("calibration", "train", "seed", "dtype", "method", "family"):
             assert same[name] == row[name] or (pd.isna(same[name]) and pd.isna(row[name])), name
         checked += 1
