@@ -47,7 +47,7 @@ def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list
 
 def show_titles() -> None:
     """Show a link to the first step of each story."""
-    with st.container(horizontal=True, key="stories"):
+    with st.container(horizontal=True):  # without a key: About shows them beside Explore
         for story in _cached(str(data.store().url), data.stamp()):
             _link(story.title, story, 0, ":material/auto_stories:")
 
