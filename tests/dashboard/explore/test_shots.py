@@ -113,7 +113,8 @@ def test_the_prompt_marks_its_few_shot_examples(shown, documents):
     app = open_app(explore_mode="Few-shot", explore_prompt_task="piqa")
     control(app, "explore_prompt_shown").set_value(True).run()
     written = [one.proto.body for one in app.get("html")]
-    (prompt,), (choices,) = ([one for one in written if sign in one] for sign in ("pre-wrap", "<li>"))
+    (prompt,) = (one for one in written if 'title="example"' in one)
+    (choices,) = (one for one in written if one.startswith("<li>"))
     order = [prompt.index(f"Feed cat {DOCUMENTS + shot}\n") for shot in (1, 0, 2, 3)] + [prompt.index("Feed cat 0\n")]
     assert order == sorted(order) and prompt.count('title="example"') == 4
     assert "&lt;b&gt;food" in prompt and "<b>food" not in prompt
