@@ -35,6 +35,7 @@ LIST = """
 SAMPLE = (
     '.st-key-{key} button[data-variant]:nth-of-type({place})::before {{ background: url("{source}") no-repeat; }}\n'
 )
+NONE = points.collapse(pd.DataFrame())  # no points
 
 
 class Picked(NamedTuple):
@@ -51,9 +52,8 @@ def pick_elsewhere(chosen: Chosen, frame: pd.DataFrame) -> pd.DataFrame:
     """
     given = frame, chosen.measured, chosen.methods, chosen.axis
     rows = rows_elsewhere(*given)
-    none = points.collapse(rows[:0])
     if rows.empty or not points.is_dense(chosen.measured).any():
-        return none
+        return NONE
     with st.sidebar:
         wanted = st.toggle(
             "Other texts, hollow",
@@ -62,7 +62,7 @@ def pick_elsewhere(chosen: Chosen, frame: pd.DataFrame) -> pd.DataFrame:
             "perplexity by that of dense on the same text. Only these multiples compare.",
             **BOUND,
         )
-    return other_texts(*given) if wanted else none
+    return other_texts(*given) if wanted else NONE
 
 
 def pick_series(found: pd.DataFrame, elsewhere: pd.DataFrame, theme: Theme) -> Picked:

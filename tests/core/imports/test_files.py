@@ -8,8 +8,7 @@ from core.analysis.frame import tidy
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
-from core.protocols import missing_part
-from core.request.baseline import remaining_run
+from core.request.baseline import missing_part, remaining_run
 from core.request.estimate import estimate_left
 from core.request.reproduce import reproduce
 from core.request.stages import variant_spec
