@@ -143,7 +143,7 @@ def main(
     fresh: Annotated[bool, typer.Option(help="Run each part in a new process without caches.")] = True,
 ) -> None:
     parts: list[Callable[[], list[Row]]] = [measure_reading, measure_estimate]
-    parts += [partial(measure_page, name, PAGES[name]) for name in pages.split(",") if name]
+    parts += [partial(measure_page, name, PAGES[name]) for name in pages.split(",")]
     os.environ.pop("SLIMSCOPE_DB", None)
     execute = in_a_process if fresh else in_this_process
     with tempfile.TemporaryDirectory() as temporary:
