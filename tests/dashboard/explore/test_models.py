@@ -41,7 +41,7 @@ def test_several_models_are_shown_relative_to_their_dense_model(fresh):
 
 
 def test_quantised_variants_appear_by_packed_size(fresh):
-    shown = {"explore_mode": "Several models", "explore_families": "Quantisation"}
+    shown = {"explore_mode": "Several models", "explore_families": "Quantisation", "explore_multiples_shown": "GPTQ"}
     app = open_app(**shown, explore_against="packed size")
     assert not app.exception
     table = app.dataframe[0].value
