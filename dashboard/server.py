@@ -1,7 +1,7 @@
 """The dashboard's server: `slimscope dashboard`.
 
-Before it accepts visits, it imports the libraries of the first page and reads the default model's rows. Both take
-longer than drawing a page.
+Before it accepts visits, it draws the first page once, as its imports, rows and paired differences take longer than a
+visit. All visits share them.
 """
 
 import gc
@@ -9,10 +9,9 @@ import logging
 import sys
 from pathlib import Path
 
-import plotly.graph_objects as go
-import pyarrow.parquet  # noqa: F401
-import scipy.special  # noqa: F401
 import streamlit as st
+from starlette.middleware import Middleware
+from streamlit.testing.v1 import AppTest
 
 PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit adds only this file's folder
@@ -21,14 +20,13 @@ if PROJECT not in sys.path:  # Streamlit adds only this file's folder
 # It warns that no Streamlit runtime exists yet.
 logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
 
-from core.request.stages import DEFAULT_MODEL  # noqa: E402
-from dashboard import data  # noqa: E402
-from dashboard.explore import accuracy, answer, budget, details, missing  # noqa: E402, F401
-from dashboard.shared import about, series  # noqa: E402, F401
+from dashboard.preload import Preload  # noqa: E402
 
-go.Figure(go.Scatter())  # plotly loads its modules on first use
-data.frame(DEFAULT_MODEL)
+ENTRY = Path(__file__).with_name("app.py")
+LONGEST = 600.0  # seconds; with many stored variants, it takes a while
+
+AppTest.from_file(ENTRY, default_timeout=LONGEST).run()
 gc.collect()
 gc.freeze()  # Streamlit collects garbage after every run; frozen objects are skipped
 
-app = st.App("app.py")
+app = st.App(ENTRY, middleware=[Middleware(Preload)])

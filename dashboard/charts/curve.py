@@ -14,28 +14,22 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.amount import Ratio
-from core.analysis.budget import meaningful
 from core.analysis.reporting import TableRow
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
+from dashboard.charts import curve_axes as axes
+from dashboard.charts import curve_names
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import PERCENT, RATIO, SCREEN, Axis, log_axis, perplexity_title
-from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, hollow, look, looks
-from dashboard.charts.frames.points import amounts
+from dashboard.charts.elements.style import SeriesStyle, Theme, faded, hollow, look, looks
 
-HEIGHT = 440  # px
-PLOT = HEIGHT - 80
 BAND, LEVEL = 0.09, 0.06  # shares of the plot's height: the band of diverged points, and each level of labels above
 ASIDE = 0.018  # share of the plot's width, from an arrow to its points, so that their bars do not hide it
 ARROW_GAP = 0.01  # share of the plot's width, from one arrow to the next
-LETTER, LINE, BETWEEN = 6.4, 15, 6  # px: of a label at the end of a line, and between labels
 THIN = 0.012  # share of the plot's width: the mark of the chosen amount, if all its points are at one place
 RING = 18  # px
 TOP = 50  # px above the plot: the title, and below it the name of the chosen amount
-SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next
-AFTER = 12  # px from the end of the plot to a label
 
 
 def perplexity_curve(
@@ -68,27 +62,27 @@ def perplexity_curve(
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
-    slots = _slots(points) if axis == RATIO else {}
+    slots = axes.slots(points) if axis == RATIO else {}
     points = points.assign(**{axis.column: points["pattern"].map(slots).fillna(points[axis.column])})
-    drawing = Drawing(theme, HEIGHT)
+    drawing = Drawing(theme, axes.HEIGHT)
     drawing.lay_out(
         showlegend=False,  # names are at the ends of lines
         title={"text": perplexity_title(corpus)},
         xaxis={"title": {"text": axis.title}, **(PERCENT if axis.percent else {})},
     )
-    cap = _cap(dense)
+    cap = axes.cap(dense)
     if points.empty and dense.empty:
         return drawing.figure()
     if slots:
-        drawing.lay_out(xaxis=_slot_ticks(points, slots))
-    span = _span(points, dense, axis)
+        drawing.lay_out(xaxis=axes.slot_ticks(points, slots))
+    span = axes.span(points, dense, axis)
     highlighted = points["series_label"].isin(points["series_label"] if bright is None else bright)
     named, behind = points[highlighted], points[~highlighted]
     finite, diverged = points[points["value"] <= cap], named[named["value"] > cap]
     over = labels.place_diverged_labels(diverged, axis.column, span)
     levels = 1 + over["level"].max() if len(over) else 0
     share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
-    low, top, high = _heights(pd.concat([finite, dense]), cap, share)
+    low, top, high = axes.heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
     if share:
         _band(drawing, top, high, span, theme)
@@ -114,8 +108,8 @@ def perplexity_curve(
     unnamed = named[(named["value"] <= cap) & ~named["pattern"].isin(slots)]  # the axis names the slots
     at_marks = labels.place_labels(unnamed, axis.column, span, (low, high))
     for _, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
-        _text(drawing, part, axis.column, styles[part["series_label"].iloc[0]].color)
-    _names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
+        curve_names.write_amounts(drawing, part, axis.column, styles[part["series_label"].iloc[0]].color)
+    curve_names.write_names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
     log_axis(drawing, low, high, top)
     if share:
         ticks = drawing.layout["yaxis"]
@@ -134,51 +128,9 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
         text += " Arrows connect a pruned model to its reconstructed or fine-tuned version."
     if points["pattern"].map(marks.is_hollow).any():
         text += " Hollow markers: N:M sparsity."
-    if (points["value"] > _cap(dense)).any():
+    if (points["value"] > axes.cap(dense)).any():
         text += " Grey band: diverged models."
     return text
-
-
-def _slots(points: pd.DataFrame) -> dict[str, float]:
-    """Return a place on the axis of ratios for each N:M amount; markers of all series at 50 % would hide each other."""
-    hollow = points["pattern"].map(marks.is_hollow).astype(bool)
-    top = points.loc[~hollow if (~hollow).any() else hollow, "ratio"].max()
-    return {label: round(top + SLOT * place, 3) for place, label in enumerate(amounts(points[hollow]), 1)}
-
-
-def _slot_ticks(points: pd.DataFrame, slots: Mapping[str, float]) -> Properties:
-    """Return the ticks of an axis of ratios: tenths up to the highest ratio, then the N:M amounts."""
-    top = points.loc[~points["pattern"].isin(slots), "ratio"].max()
-    tenths = [tenth / 10 for tenth in range(11) if tenth / 10 <= top]
-    return {
-        "tickvals": [*tenths, *slots.values()],
-        "ticktext": [*(Ratio(tenth).label for tenth in tenths), *slots],
-    }
-
-
-def _cap(dense: pd.DataFrame) -> float:
-    """Return the perplexity above which a point has diverged."""
-    return float(meaningful(math.nan if dense.empty else dense["value"].iloc[0]))
-
-
-def _span(points: pd.DataFrame, dense: pd.DataFrame, axis: Axis) -> tuple[float, float]:
-    """Return the ends of the x axis; it excludes a dense model that is so far off that the points would crowd."""
-    drawn, base = points[axis.column], dense[axis.column].dropna()
-    wide = drawn.max() - drawn.min()
-    apart = wide > 0 and not axis.percent and (base - drawn.max()).gt(wide).any()
-    there = [*drawn, *([] if apart else base)] or [0.0]
-    least, most = (0.0 if axis.percent else min(there)), max(there)
-    room = most - least or abs(most) or 1.0
-    return least - (0.03 if axis.percent else 0.06) * room, most + 0.06 * room
-
-
-def _heights(finite: pd.DataFrame, cap: float, share: float) -> tuple[float, float, float]:
-    """Return three heights: bottom of the y axis, top of the finite points, and axis top (`share` above)."""
-    values = pd.concat([finite[name].clip(upper=cap) for name in ("low", "value", "high")])
-    values = values[values > 0] if len(values) else pd.Series([1.0])
-    reach = max(values.max() / values.min(), 1.5)
-    low, top = values.min() / reach**0.09, values.min() * reach**1.07
-    return low, top, low * (top / low) ** (1 / (1 - share))
 
 
 def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
@@ -271,7 +223,7 @@ def _draw_series(
     own = style.color
     if quiet:
         style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
-    curve = _ordered(rows, axis)
+    curve = axes.ordered(rows, axis)
     patterns = sorted(
         (row for row in rows if marks.is_hollow(row["pattern"]) and row["value"] <= cap), key=itemgetter("value")
     )
@@ -316,11 +268,6 @@ def _by_series(points: pd.DataFrame) -> dict[str, list[TableRow]]:
     return found
 
 
-def _ordered(rows: Sequence[TableRow], axis: Axis) -> list[TableRow]:
-    """Return the points on the line of a series, in order along the axis."""
-    return sorted((row for row in rows if not marks.is_hollow(row["pattern"])), key=itemgetter(axis.column))
-
-
 def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
     if dense.empty:
         return
@@ -363,67 +310,3 @@ def _arrows(
         there[tuned["ratio"]] += 1
         start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
         marks.arrow(drawing, start, end, tuned["series_label"], styles[tuned["series_label"]].color)
-
-
-def _text(drawing: Drawing, part: pd.DataFrame, column: str, color: str) -> None:
-    drawing.scatter(
-        x=part[column],
-        y=part["place"],
-        mode="markers+text",
-        marker=marks.UNSEEN,
-        text=part["text"],
-        textposition=part["side"],
-        textfont={"size": 11, "color": color},
-        cliponaxis=False,
-        hoverinfo="skip",
-    )
-
-
-def _names(
-    drawing: Drawing,
-    of_series: Mapping[str, Sequence[TableRow]],
-    axis: Axis,
-    styles: Mapping[str, SeriesStyle],
-    theme: Theme,
-    span: tuple[float, float],
-    height: tuple[float, float],
-    cap: float,
-    place: float,
-) -> None:
-    """Write each series' name at the right of the plot, near the height of its end, with a thin line to it."""
-    ends = []
-    for series, rows in of_series.items():
-        last = (_ordered(rows, axis) or sorted(rows, key=itemgetter(axis.column)))[-1]
-        y = place if last["value"] > cap else last["value"]
-        text = labels.wrapped(series)
-        ends.append((last[axis.column], y, text, styles[series]))
-    if not ends:
-        return
-    decades = math.log(height[1] / height[0])
-    wanted = [math.log(y / height[0]) / decades for _, y, _, _ in ends]
-    tall = [(LINE * (1 + text.count("<br>")) + BETWEEN) / PLOT for *_, text, _ in ends]
-    pixels = LETTER * max(len(part) for *_, text, _ in ends for part in text.split("<br>"))
-    drawing.lay_out(margin={"r": round(AFTER + pixels + 4)})
-    for (x, y, text, style), at in zip(ends, labels.spread(wanted, tall), strict=True):
-        level = height[0] * math.exp(decades * at)
-        drawing.scatter(
-            x=[x, span[1]],
-            y=[y, level],
-            mode="lines",
-            line={"color": style.color, "width": 1, "dash": "1px,3px"},  # unlike the dashes of series
-            meta=SCREEN,
-            opacity=0.7,
-            hoverinfo="skip",
-        )
-        drawing.scatter(
-            x=[span[1]],
-            y=[level],
-            mode="markers+text",
-            marker=marks.UNSEEN,
-            text=[text],
-            meta=SCREEN,
-            textposition="middle right",
-            textfont={"size": 12, "color": theme.text},
-            cliponaxis=False,
-            hoverinfo="skip",
-        )

@@ -11,9 +11,10 @@ import streamlit as st
 from streamlit.navigation.page import StreamlitPage
 
 ROW = "navigation"  # key, which Streamlit turns into a CSS class
+FOLDED = 768  # px; Streamlit folds its links in narrower windows
 CSS = f"""
 <style>
-body:has([data-testid="stTopNav"]) [data-testid="stLayoutWrapper"]:has(> .st-key-{ROW}) {{ display: none; }}
+@media (min-width: {FOLDED}px) {{ [data-testid="stLayoutWrapper"]:has(> .st-key-{ROW}) {{ display: none; }} }}
 [data-testid="stSidebarNav"], body:not(:has([data-testid="stSidebarUserContent"] [data-testid="stElementContainer"]))
   [data-testid="stExpandSidebarButton"] {{ display: none; }}
 [data-testid="stAppViewContainer"] {{ reading-flow: source-order; }}

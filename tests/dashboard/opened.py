@@ -27,6 +27,12 @@ def chain_field(app: AppTest):
     return field
 
 
+def control(app: AppTest, key: str):
+    """Return a group of buttons, such as a segmented control or pills."""
+    (found,) = (group for group in app.get("button_group") if group.key == key)
+    return found
+
+
 def charts(app: AppTest) -> list:
     return app.get("plotly_chart")
 

@@ -33,7 +33,7 @@ def ended(results) -> None:
         connection.execute(update(jobs).where(jobs.c.id == job.id).values(state="done", error=None))
 
 
-def test_a_run_is_beside_the_bundled_curve_after_four_actions(page, address, computing, results):
+def test_a_run_is_on_the_bundled_chart_after_four_actions(page, address, computing, results):
     settled(opened(page, address))
     page.get_by_role("link", name="Run", exact=False).first.click()  # 1
     chain = page.get_by_label("Chain of stages", exact=True).first

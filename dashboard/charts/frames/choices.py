@@ -24,6 +24,7 @@ MAX_HIGHLIGHTED = 6  # series that readers can distinguish, also without colours
 FOLLOWERS = {stage.name: stage.label for stage in (*RECONSTRUCTIONS, *RECOVERIES)}
 
 
+@shared
 def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, str]]:
     """Return the perplexity protocols in the frame: display name -> (corpus, protocol id).
 

@@ -147,8 +147,9 @@ def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     paired = rows["verdict"].notna()
     missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
     figures = rows[list(FIGURES)].astype(float).where(paired)
-    texts = pd.Series([verdict_text(row) for row in rows.to_dict("records")], index=rows.index, dtype=object)
     judged = rows[["p_adjusted", "comparisons", "verdict"]]
+    written = judged.assign(unpaired_reason=rows["unpaired_reason"]).to_dict("records")
+    texts = pd.Series([verdict_text(row) for row in written], index=rows.index, dtype=object)
     return figures.join(judged).assign(verdict_text=texts.where(paired, missing), paired=paired)
 
 

@@ -37,6 +37,8 @@ POINT_COLUMNS += [
     "chain",
     "series_chain",
 ]  # `series_chain` is the chain without its last amount
+OF_FIRST = ["series_label", "method", "ratio", "pattern", "key", "stderr", "recovery", "parent_label"]
+OF_FIRST += ["parts", "chain", "series_chain"]  # columns of a point's first seed
 NUMBERS = ("ratio", "value", "low", "high")
 
 
@@ -56,7 +58,7 @@ def collapsed(rows: pd.DataFrame, groups: list[str]) -> pd.DataFrame:
     values = ordered["value"].fillna(math.inf).groupby(ordered["point"]).agg(["mean", "min", "max", "size"])
     counted = ordered[list(COUNTED)].astype(float).groupby(ordered["point"]).mean()
     points = []
-    first = ordered.drop_duplicates("point").to_dict("records")
+    first = ordered.drop_duplicates("point")[[*OF_FIRST, *groups]].to_dict("records")
     means, counts = values.itertuples(index=False, name=None), counted.to_dict("records")
     for row, (value, least, most, seeds), of_counted in zip(first, means, counts, strict=True):
         if seeds > 1:

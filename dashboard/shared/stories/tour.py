@@ -22,15 +22,15 @@ EXPLORE = "explore/view.py"
 def stories(models: Sequence[str], frame: Callable[[str], pd.DataFrame]) -> list[Story]:
     """Return the stories of the default model, each on the first text with enough results.
 
-    `models` are the models with own results, one of which a story compares with the default. `frame` returns the rows
-    of a model and is called only for the models needed.
+    `models` are the models with own results, those with most variants first. A story compares one of them with the
+    default. `frame` returns the rows of a model and is called only for the models needed.
     """
     mine = frame(DEFAULT_MODEL)
     rows = mine[(mine["metric"] == "perplexity") & mine["window"].notna()]
     if rows.empty:
         return []
     first = rows["model"].iloc[0]
-    others = [model for model in models if model != first]
+    others = [model for model in reversed(models) if model != first]  # few variants are read fast
     writers: list[Callable[[StoryData], Story | None]]
     writers = [cliff, recovery, partial(on_another, others=others, frame=frame)]
     found: dict[int, Story] = {}

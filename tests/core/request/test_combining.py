@@ -34,7 +34,7 @@ TABLES = WrittenChain("rtn@8bit,on=embedding", None, None, None)
         ("no-such-method@4bit", False, False, False),
     ],
 )
-def test_chains_are_told_apart_by_the_weights_that_their_stages_change(chain, blocks, tables, both):
+def test_chains_are_grouped_by_the_weights_that_their_stages_change(chain, blocks, tables, both):
     assert (in_blocks(chain), on_tables(chain), ends_on_tables(chain)) == (blocks, tables, both)
 
 

@@ -10,7 +10,7 @@ from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
 from dashboard.explore.comparison.field import newly_ticked
 from dashboard.shared import widgets
-from tests.dashboard.opened import charts, open_app
+from tests.dashboard.opened import charts, control, open_app
 from tests.dashboard.synthetic import curve, put_answered, result
 
 DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
@@ -34,11 +34,6 @@ def captions(app) -> str:
 
 def titles(app) -> str:
     return " ".join(one.proto.spec for one in charts(app))
-
-
-def control(app, key):
-    (found,) = (group for group in app.get("button_group") if group.key == key)
-    return found
 
 
 def test_explore_shows_paired_differences_or_accuracies(answers):

@@ -2,11 +2,7 @@
 
 import pytest
 
-from core.notation.chain import format_chain
-from dashboard import data
-from dashboard.explore import missing, offers
-from dashboard.shared import widgets
-from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.opened import charts, control, open_app, read
 from tests.dashboard.synthetic import chained, curve, result
 
 
@@ -31,125 +27,6 @@ def test_explore_shows_one_family_until_others_are_selected(filled):
     families.set_value(["structured"]).run()
     assert app.multiselect(key="explore_methods").value == ["lorap", "slimllm"]
     assert set(app.dataframe[0].value["Method"]) == {"Dense", "LoRAP", "SlimLLM"}
-    assert not app.exception
-
-
-def test_a_fine_tuned_variant_is_shown_with_its_losses(filled):
-    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
-    app = open_app(explore_point="sparsegpt@0.5+lora")
-    assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
-    assert len(charts(app)) == 4  # curve, accuracies, losses, layers
-    captions = " ".join(caption.value for caption in app.caption)
-    assert (
-        "losses on passages-calibration:512x256. 40 steps, 163,840 tokens; the variant has the weights of step 32"
-        in captions
-    )
-    assert "run smollm2-135m sparsegpt@0.5+lora" in app.code[0].value
-    assert "--train passages-calibration:512x256" in app.code[0].value
-    assert not app.exception
-
-
-CHAIN = "magnitude@0.5+lora+wanda@0.7"
-
-
-def drawer(app) -> str:
-    """Return the title of the open dialog."""
-    (dialog,) = app.get("dialog")
-    return dialog.proto.dialog.title
-
-
-def control(app, key):
-    (found,) = (group for group in app.get("button_group") if group.key == key)
-    return found
-
-
-def test_a_chain_is_shown_with_all_its_stages(filled):
-    filled.put(chained(CHAIN, 25.0))
-    app = open_app(explore_point=CHAIN)
-    table = app.dataframe[0].value.set_index("Method")
-    assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
-    assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
-    stages = app.dataframe[1].value
-    assert list(stages["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
-    assert list(stages["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
-    assert list(stages["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(stages["Seconds"]) == {60.0}
-    captions = " ".join(caption.value for caption in app.caption)
-    assert "training and held-out losses on passages-calibration:512x256" in captions
-    assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in captions
-    assert f"run smollm2-135m {CHAIN} " in app.code[0].value
-    (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
-    stage.set_value(0).run()
-    assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in " ".join(
-        caption.value for caption in app.caption
-    )
-    assert not app.exception
-
-
-def test_an_address_with_spaces_instead_of_plus_opens_the_point(filled):
-    filled.put(chained(CHAIN, 25.0))
-    app = open_app(explore_point=CHAIN.replace("+", " "))
-    assert app.selectbox(key="explore_point").value == chained(CHAIN, 25.0).variant.key
-    assert drawer(app) == "Magnitude 50 % + LoRA + Wanda, 70 %"
-    app = open_app(explore_point="nothing like it")
-    assert app.selectbox(key="explore_point").value is None and not app.exception
-
-
-def test_a_point_without_a_command_shows_the_reason(filled):
-    one = result("wanda", 25.0, 0.5, model="smollm2-135m", corpus="passages-eval")
-    old = one.variant.stages[0].model_copy(update={"version": 99})
-    filled.put(one.model_copy(update={"variant": one.variant.model_copy(update={"stages": (old,), "key": "c" * 64})}))
-    filled.delete(one.variant.key)
-    app = open_app(explore_point="wanda@0.5")
-    captions = " ".join(caption.value for caption in app.caption)
-    assert "This variant cannot be reproduced: Variant cccccccccccc was made by version 99 of Wanda" in captions
-    assert not app.code and not app.exception
-
-
-def opened(app):
-    """Open the list of unmeasured points."""
-    app.session_state[missing.OPEN] = True
-    return app.run()
-
-
-def test_explore_offers_the_other_amounts_of_a_chain(filled):
-    filled.put(chained("magnitude@0.5+adaprune", 100.0))
-    filled.put(chained("sparsegpt@0.5+lora", 30.0))
-    app = open_app(explore_methods=["Magnitude"])
-    assert "8 points are not measured yet" in [box.label for box in app.expander]
-    assert "explore_run_missing" not in {button.key for button in app.button}  # nothing is estimated before it is asked
-    opened(app)
-    boxes = control(app, "explore_missing_AdaPrune")
-    assert boxes.value == [] and len(boxes.options) == 8 and "2:4" in boxes.options
-    boxes.set_value(["10 %", "2:4"]).run()
-    button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run these 2 points (")
-    button.click().run()
-    chains = [format_chain(job.spec.variant.stages) for job in data.queue().jobs()]
-    assert sorted(chains) == ["magnitude@0.1+adaprune", "magnitude@2:4+adaprune"]
-    app = opened(open_app(explore_methods=["SparseGPT"]))  # a training takes too long to offer many
-    assert "explore_run_missing" not in {button.key for button in app.button}
-    assert not app.exception
-
-
-def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
-    items = []
-    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.append(page()))
-    filled.put(chained("wanda@2:4+adaprune", 30.0))
-    assert not open_app(explore_point="wanda@2:4+adaprune").exception
-    mine = "slimscope-smollm2-135m-wanda-2of4-adaprune"
-    point, whole = items
-    assert [item.name for item in point] == [f"{mine}-stages", f"{mine}-layers", f"{mine}-beside"]
-    start = "slimscope-smollm2-135m-passages-eval-16x2048"
-    assert [item.name for item in whole] == [f"{start}-perplexity", f"{start}-accuracy-50pct", f"{start}-points"]
-    assert all("(`wanda@2:4+adaprune`)" in item.caption for item in point)
-
-
-def test_a_fine_tuned_dense_model_is_a_separate_point(filled):
-    filled.put(chained("lora", 19.0))
-    app = open_app(explore_point="lora")
-    table = app.dataframe[0].value.set_index("Method")
-    assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
-    assert drawer(app) == "Dense + LoRA"
     assert not app.exception
 
 
@@ -270,57 +147,6 @@ def test_explore_shows_one_choice_of_training_data(filled):
     assert "passages-calibration:512x256" not in drawn_accuracies(app) and not app.exception
 
 
-def test_explore_offers_to_run_the_missing_seven_tasks(filled):
-    app = open_app(explore_at="40 %", explore_methods=["SparseGPT"])
-    button = app.button(key="explore_run_tasks")
-    assert button.label.startswith("Run the seven tasks at 40 % with SparseGPT (")
-    button.click().run()
-    (job,) = data.queue().jobs()
-    assert [str(task) for task in job.spec.tasks][:2] == ["boolq:100", "piqa:100"] and len(job.spec.tasks) == 7
-    assert job.spec.variant.stages[0].ratio == 0.4 and not app.exception
-
-
-def test_points_on_a_missing_text_run_on_one_that_is_here(store, monkeypatch):
-    monkeypatch.setattr("core.cache.hub.online", lambda: False)
-    monkeypatch.setattr("core.data.files.find", lambda name: None)
-    for one in (result("dense", 20.0, corpus="wikitext2"), result("wanda", 25.0, 0.3, corpus="wikitext2")):
-        store.put(one)
-    for one in (result("dense", 20.0), result("wanda", 25.0, 0.4)):  # on passages-eval
-        store.put(one)
-    app = opened(open_app(explore_text="WikiText-2, 16 x 2048 tokens"))
-    assert "not available for download: WikiText-2." in " ".join(caption.value for caption in app.caption)
-    there = control(app, "explore_missing_Wanda")
-    assert "50 %" in there.options and "40 %" not in there.options  # which is measured on passages-eval
-    there.set_value(["50 %"]).run()
-    button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run this point on passages-eval (")
-    button.click().run()
-    (job,) = data.queue().jobs()
-    assert [str(text) for text in job.spec.perplexity] == ["passages-eval@2048:16"]
-    assert app.toggle(key="explore_elsewhere").value and not app.exception
-
-
-def test_points_that_are_measured_on_the_text_that_is_here_are_shown(store, monkeypatch):
-    monkeypatch.setattr("core.cache.hub.online", lambda: False)
-    monkeypatch.setattr("core.data.files.find", lambda name: None)
-    for one in (result("dense", 20.0, corpus="wikitext2"), result("wanda", 25.0, 0.3, corpus="wikitext2")):
-        store.put(one)
-    for one in (result("dense", 20.0), *(result("wanda", 25.0, at) for at in (0.1, 0.2, 0.4, 0.5, 0.6, 0.7))):
-        store.put(one)
-    app = opened(open_app(explore_text="WikiText-2, 16 x 2048 tokens"))
-    app.button(key="explore_show_elsewhere").click().run()
-    assert app.toggle(key="explore_elsewhere").value and not app.exception
-
-
-def test_an_offer_needs_every_text_of_the_chain(store, monkeypatch):
-    monkeypatch.setattr("core.cache.hub.online", lambda: False)
-    texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
-    own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
-    monkeypatch.setattr("core.data.files.find", lambda name: None)
-    assert "c4-sample is not on this machine" in offers.offer("smollm2-135m", [own], None, None).error
-    assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
-
-
 def test_unmeasured_latency_shows_a_message(filled):
     app = open_app(explore_x="decode latency")
     assert "have no latency" in app.info[0].value
@@ -341,41 +167,6 @@ def test_a_new_result_shows_at_the_next_rerun(filled):
     filled.put(result("wanda", 22.0, 0.25))
     app.run()
     assert len(app.dataframe[0].value) == before + 1
-
-
-def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
-    lacking = next(one for one in curve() if one.variant.method == "magnitude" and one.variant.ratio == 0.2)
-    filled.delete(lacking.variant.key)
-    app = opened(open_app())
-    button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run this point (") and control(app, "explore_missing_Magnitude").value == ["20 %"]
-    button.click().run()
-    (job,) = data.queue().jobs()
-    stage = job.spec.variant.stages[0]
-    assert (stage.method, stage.ratio, job.spec.variant.model) == ("magnitude", 0.2, "smollm2-135m")
-    assert [str(text) for text in job.spec.perplexity] == ["passages-eval@2048:16"]
-    assert not app.exception
-    assert "explore_run_missing" not in [button.key for button in app.button]
-
-
-def test_points_that_cannot_run_show_the_reason(store):
-    for one in (result("dense", 20.0, model="no-such-model"), result("wanda", 25.0, 0.3, model="no-such-model")):
-        store.put(one)
-    app = opened(open_app())
-    captions = " ".join(caption.value for caption in app.caption)
-    assert "cannot run the missing points: Unknown model 'no-such-model'" in captions
-
-
-def test_details_show_layers_and_the_command_and_delete_the_result(filled):
-    app = open_app(explore_point="sparsegpt@0.5")
-    assert len(charts(app)) == 3
-    command = app.code[0].value
-    assert command.startswith("slimscope run smollm2-135m sparsegpt@0.5")
-    assert "--calibration passages-calibration:16x2048" in command
-    assert "--perplexity passages-eval@2048:16" in command and "piqa:100" in command
-    before = len(filled.results())
-    app.button(key="explore_delete").click().run()
-    assert len(filled.results()) == before - 1 and not app.exception
 
 
 def test_explore_highlights_few_series_and_shows_others_as_context(filled):
@@ -408,12 +199,3 @@ def test_the_answer_names_the_best_variant_and_its_size(filled):
     assert " times dense" in answer and " MB (dense: " in answer and "No variant with training is measured" in answer
     control(app, "explore_at").set_value("2:4").run()
     assert "smollm2-135m with 2:4 sparsity, without training: **SparseGPT** has" in read(app)
-
-
-def test_a_point_shows_its_losses_and_the_selected_training_data(filled):
-    for text in ("passages-calibration:512x256", "passages-calibration:512x32"):
-        filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
-    app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
-    assert not app.exception
-    assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
-    assert any("training and held-out losses on" in caption.value for caption in app.caption)

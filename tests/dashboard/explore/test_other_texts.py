@@ -43,7 +43,7 @@ def _values(column) -> list[float]:
     return column if isinstance(column, list) else list(frombuffer(b64decode(column["bdata"]), column["dtype"]))
 
 
-def test_a_run_on_another_text_is_hollow_beside_the_bundled_curves(fresh):
+def test_a_run_on_another_text_is_hollow_on_the_bundled_chart(fresh):
     mine = chained("wanda@0.33", 30.0, corpus=OTHER)
     for one in (mine, result("dense", 20.0, corpus=OTHER)):
         fresh.put(one)
@@ -80,7 +80,7 @@ def test_a_run_on_a_text_with_bundled_variants_is_on_their_curves(fresh):
     assert "33 %" in app.segmented_control(key="explore_at").options
 
 
-def test_a_quantised_run_is_beside_the_bundled_ones_by_packed_size(fresh):
+def test_a_quantised_run_is_on_the_bundled_chart_by_packed_size(fresh):
     mine = chained("gptq@4bit", 24.0, corpus=OTHER)
     for one in (mine, result("dense", 20.0, corpus=OTHER)):
         fresh.put(one)
@@ -117,7 +117,7 @@ def test_a_model_without_bundled_results_shows_its_own(store):
     assert links.own("toy", [dense.variant.key]) == {"alone": "true", "explore_model": "toy"}
 
 
-def test_texts_of_one_series_are_told_apart(fresh):
+def test_texts_of_one_series_have_different_names(fresh):
     made = [result("dense", 20.0), result("wanda", 30.0, 0.5), result("wanda", 25.0, 0.3), result("ria", 26.0, 0.3)]
     frame = tidy(made)
     frame = frame[frame["metric"] == "perplexity"]

@@ -44,7 +44,7 @@ def test_the_better_variant_is_named_only_if_a_difference_is_significant(rows, s
     assert winner(table(*rows), "A", "B").startswith(sentence)
 
 
-def test_the_chart_has_ratios_and_points_apart_and_names_the_better_variant():
+def test_the_chart_draws_ratios_and_points_separately_and_names_the_better_variant():
     rows = number_rows(table(TASK, SAME, TEXT))
     assert rows["number"].tolist() == ["Perplexity on WikiText-2", "Mean of seven", "PIQA (acc)"]
     assert rows["better"].tolist() == [0, -1, 1] and rows["value"].round(3).tolist() == [0.5, -1.0, -10.0]
