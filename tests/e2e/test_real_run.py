@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.real]
 MINUTES = 60_000
 # Ratios that are not shipped, so that the point is new.
 FORM = "run_model=smollm2-135m&chain=wanda%400.33"
-CHAIN = "wanda@0.33+adaprune,iterations=2+lora,batch=2,held_out=1,steps=2+wanda@0.55"
+CHAIN = "wanda@0.33+adaprune,iterations=1+lora,batch=2,held_out=1,steps=2+wanda@0.55"
 
 
 def enter(field, value):
@@ -37,7 +37,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     from playwright.sync_api import expect
 
     settled(opened(page, f"{address}/run?{FORM}"))
-    add(page, 2, **{"Maximum iterations": "2"})
+    add(page, 2, **{"Maximum iterations": "1"})
     add(page, 3, **{"Examples per step": "2", "Maximum steps": "2", "Held-out examples": "1"})
     last = add(page, 4)
     method = page.get_by_role("combobox", name="Stage 4")
@@ -51,7 +51,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     for label in ("Sequences", "First windows"):
         enter(page.get_by_label(label, exact=True), "1")
     for label in ("Tokens per sequence", "Tokens per window"):  # of calibration data, the first, and of the text
-        enter(page.get_by_label(label, exact=True).first, "256")
+        enter(page.get_by_label(label, exact=True).first, "128")
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
     job = page.locator("[class*=st-key-run_job_]").first
