@@ -117,7 +117,7 @@ def show_offer(key: str, found: MissingRuns, label: str, elsewhere: bool = False
     With `elsewhere` they have another text than the curve, which then shows such points, too.
     """
     if found.error:
-        st.caption(f"This machine cannot run the missing points: {found.error}")
+        st.caption(f"This machine cannot run these points: {found.error}")
         return
     active = [job.spec for job in data.active_jobs()]
     queued = [spec for spec in found.specs if spec in active]

@@ -183,9 +183,9 @@ def in_order(found: pd.DataFrame) -> pd.DataFrame:
 
 def number_name(row: pd.Series | TableRow) -> str:
     """Return the name of a number: `Perplexity on WikiText-2`, `Mean of seven`, `PIQA (acc)`."""
-    if row["metric"] == "perplexity":
-        return f"Perplexity on {called(row['dataset'])}"
     task = _label(row["dataset"])
+    if row["metric"] == "perplexity":
+        return f"Perplexity on {called(row['dataset']) if task == row['dataset'] else task}"
     return task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
 
 

@@ -104,4 +104,4 @@ def test_points_that_cannot_run_show_the_reason(store):
         store.put(one)
     app = opened(open_app())
     captions = " ".join(caption.value for caption in app.caption)
-    assert "cannot run the missing points: Unknown model 'no-such-model'" in captions
+    assert "cannot run these points: Unknown model 'no-such-model'" in captions

@@ -298,3 +298,10 @@ def test_variants_have_the_shortest_distinct_names():
         "Wanda, 50 %, passages-calibration:16x2048, seed 1",
         "Wanda, 50 %, c4-sample:16x2048",
     }
+
+
+def test_a_number_is_named_by_its_text_or_task():
+    of = {"metric": "perplexity"}
+    assert paired.number_name(of | {"dataset": "wikitext2"}) == "Perplexity on WikiText-2"
+    assert paired.number_name(of | {"dataset": "lambada_openai"}) == "Perplexity on LAMBADA"
+    assert paired.number_name({"metric": "acc", "dataset": "piqa"}) == "PIQA (acc)"
