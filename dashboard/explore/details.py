@@ -207,7 +207,7 @@ def _compared_with_dense(point: Point, found: pd.DataFrame) -> list[Item]:
     dense = points.dense_key(data.frame(data.called(point.result.variant)))
     if dense in (None, key):
         return []
-    caption = f"{point.name} compared with dense. {NOTES}"
+    caption = f"{point.name}, first, compared with dense, second. {NOTES}"
     return show_differences(data.paired([(key,)], dense), caption, point.file("paired"))
 
 

@@ -31,7 +31,7 @@ from dashboard.sharing import shared
 NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
 INTERVAL = UNADJUSTED.capitalize()
-COMPARED = ("Metric", "This", "Other", "This is", "Difference", INTERVAL, "Adjusted p", "Measured on")
+COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, "Adjusted p", "Measured on")
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def _comparison(results: Sequence[Result], names: tuple[str, str], seeds: bool) 
     caption = f"{model}: {plain} First: {names[0]}. Second: {names[1]}. {NOTES}"
     if seeds:
         caption += " Of points with several seeds: the first seed."
-    file = export_name(model_part(model), file_name(first.stages), "beside", file_name(second.stages))
+    file = export_name(model_part(model), file_name(first.stages), "and", file_name(second.stages))
     items, rows = [], number_rows(pairs)
     if len(rows):
         items.append(
@@ -73,7 +73,7 @@ def show_differences(pairs: pd.DataFrame, caption: str, file: str) -> list[Item]
     if table.empty:
         st.caption("These variants share no result under the same protocol.")
         return []
-    widths = WIDTHS | widgets.fitting_widths(table, ["This is"])
+    widths = WIDTHS | widgets.fitting_widths(table, ["First is"])
     item = widgets.show_table("explore_differences", table, caption, {}, file=file, widths=widths)
     for reason in [*paired.reasons(pairs), few_words(zip(pairs["dataset"], pairs["n"], strict=True))]:
         if reason:

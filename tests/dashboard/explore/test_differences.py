@@ -105,13 +105,13 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     assert picker.options == ["Dense · dense", "Wanda, 50 % · wanda@0.5", "SparseGPT, 50 % · sparsegpt@0.5"]
     table = comparison(app)
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
-    assert set(table["This is"]) <= {"worse", "better", "not significant"}
-    assert table["This is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
+    assert set(table["First is"]) <= {"worse", "better", "not significant"}
+    assert table["First is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
     assert "compared with dense." in captions(app) and "paired test of each number" in captions(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
     assert dialogs(app.run()) == ["Magnitude, 50 % and Wanda, 50 %"]
     wanda = comparison(app)
-    assert list(wanda["This"]) == list(table["This"]) and list(wanda["Other"]) != list(table["Other"])
+    assert list(wanda["First"]) == list(table["First"]) and list(wanda["Second"]) != list(table["Second"])
 
 
 def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
@@ -123,10 +123,10 @@ def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
     assert dialogs(app) == ["Magnitude, 50 % and Wanda, 50 %"] and PAIRED_CHART in titles(app)
     (verdict,) = (text for text in (one.value.replace("\\", "") for one in app.markdown) if "is better than" in text)
     assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in perplexity on passages-eval (")
-    assert verdict.replace("**", "") in captions(app) and comparison(app)["This is"][0] == "worse"
+    assert verdict.replace("**", "") in captions(app) and comparison(app)["First is"][0] == "worse"
     assert app.query_params["explore_compared"] == [magnitude, wanda]
     app = open_app(explore_compared=[wanda, sparse])
-    assert set(comparison(app)["This is"]) == {"cannot be paired"}
+    assert set(comparison(app)["First is"]) == {"cannot be paired"}
     assert f"Cannot be paired: {NOT_KEPT}." in captions(app) and not app.exception
     assert dialogs(open_app(explore_compared=[wanda])) == []
 
@@ -145,7 +145,7 @@ def dialogs(app):
 
 
 def comparison(app):
-    (table,) = (one.value for one in app.dataframe if "This is" in one.value)
+    (table,) = (one.value for one in app.dataframe if "First is" in one.value)
     return table
 
 

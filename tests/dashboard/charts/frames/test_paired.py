@@ -274,12 +274,12 @@ def test_two_variants_are_compared_metric_by_metric(without_wanda):
     assert table.loc["Perplexity on passages-eval", "Difference"].startswith("x ")
     row = found[found["dataset"] == "hellaswag"].iloc[0]
     shown = table.loc["HellaSwag (acc_norm)"]
-    assert shown["Difference"] == f"{100 * row['difference']:+.1f}" and shown["This is"] == row["verdict"]
-    assert (shown["This"], shown["Other"]) == (f"{100 * row['value']:.1f} %", f"{100 * row['reference']:.1f} %")
+    assert shown["Difference"] == f"{100 * row['difference']:+.1f}" and shown["First is"] == row["verdict"]
+    assert (shown["First"], shown["Second"]) == (f"{100 * row['value']:.1f} %", f"{100 * row['reference']:.1f} %")
     assert row["p_adjusted"] == row["p"]  # of one pair
     assert paired.reasons(found) == []
     lost = compared(results[2], results[3], samples)
-    assert set(paired.comparison_table(lost)["This is"]) == {"cannot be paired"}
+    assert set(paired.comparison_table(lost)["First is"]) == {"cannot be paired"}
     assert paired.reasons(lost) == ["Cannot be paired: per-document answers were not stored."]
 
 
