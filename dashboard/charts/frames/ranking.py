@@ -62,7 +62,7 @@ FORMATS = {
     MEMORY.title: "%.0f",
 }
 TO_FIRST, ADJUSTED = "Compared with the first", "Adjusted p"
-WIDTHS = {"Method": 180, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
+WIDTHS = {"Method": 300, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
 UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
 LACKING = {PERPLEXITY: LIMITS["times_dense"].missing, ACCURACY: LIMITS[ACCURACY].missing}  # misses of unscored variants
 BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
