@@ -7,7 +7,8 @@ export OMP_WAIT_POLICY ?= PASSIVE
 run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
-PYTEST := $(BIN)/python -m pytest --durations 30 --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Three processes for two cores, as browser tests wait half of their time.
+PYTEST := $(BIN)/python -m pytest --durations 30 --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # What needs no torch: before each commit.
 quick: .venv/installed-test
