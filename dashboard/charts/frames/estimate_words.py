@@ -37,7 +37,8 @@ def likely_better(estimates: pd.DataFrame, best: pd.Series | None) -> pd.Series 
 def sentence(estimates: pd.DataFrame, best: pd.Series | None, shown: Callable[[str], str] = str) -> str:
     """Name the estimate that is `likely_better`, in Markdown; empty without one.
 
-    It is only perhaps better if its prediction interval contains the multiple of the best measured variant.
+    It is only perhaps better if its prediction interval is unknown or contains the multiple of the best measured
+    variant.
     """
     first = likely_better(estimates, best)
     if first is None:
@@ -45,7 +46,7 @@ def sentence(estimates: pd.DataFrame, best: pd.Series | None, shown: Callable[[s
     if best is None:
         claim = "likely within the budget"
     else:
-        claim = "perhaps better" if first["interval_high"] >= best["times_dense"] else "likely better"
+        claim = "likely better" if first["interval_high"] < best["times_dense"] else "perhaps better"  # NaN: unknown
     return f"Not measured, {claim}: **{shown(point_name(first))}**, {', '.join(facts(first.to_dict()))}."
 
 

@@ -101,22 +101,29 @@ def computed(model, family, axis, text, calibration, training):
     }
 
 
+def pairs_of_data(rows):
+    """Return each calibration data with the first training data, and the first with each training data."""
+    calibrations, trainings = choices.calibrations(rows) or [None], choices.trainings(rows) or [None]
+    return dict.fromkeys(
+        [*((one, trainings[0]) for one in calibrations), *((calibrations[0], one) for one in trainings)]
+    )
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_the_best_is_that_of_a_search_through_all_rows(model):
     rows, compared = rows_of(model), 0
     for of, family, axis in CASES:
         for text in choices.texts(rows).values() if of == model else ():
-            for calibration in choices.calibrations(rows) or [None]:
-                for training in choices.trainings(rows) or [None]:
-                    asked = (model, family, axis, text, calibration, training)
-                    expected = {}
-                    for at, variants in searched(*asked).items():
-                        of_kind = {}
-                        for _, series, trained in variants:
-                            of_kind.setdefault(TRAINED if trained else UNTRAINED, series)
-                        expected[at] = len(variants), variants[0][1], of_kind
-                    assert computed(*asked) == expected, asked
-                    compared += len(expected)
+            for data in pairs_of_data(rows):
+                asked = (model, family, axis, text, *data)
+                expected = {}
+                for at, variants in searched(*asked).items():
+                    of_kind = {}
+                    for _, series, trained in variants:
+                        of_kind.setdefault(TRAINED if trained else UNTRAINED, series)
+                    expected[at] = len(variants), variants[0][1], of_kind
+                assert computed(*asked) == expected, asked
+                compared += len(expected)
     assert compared > 20
 
 

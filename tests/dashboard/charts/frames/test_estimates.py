@@ -156,7 +156,7 @@ def test_the_sentence_claims_no_more_than_the_interval():
     def sentence(*errors):
         return estimate_words.sentence(shown(measured, every, dense, error=RuleError(errors)), best)
 
-    assert sentence().startswith("Not measured, likely better: **GPTQ 4 bit + RTN (on embedding), 8 bit**, ")
+    assert sentence().startswith("Not measured, perhaps better: **GPTQ 4 bit + RTN (on embedding), 8 bit**, ")
     assert "about 1.21 times dense (no interval, as fewer than 5 measured chains check the rule)." in sentence()
     assert "likely better" in sentence(*5 * [0.001]) and "(95 % prediction interval [1.21, 1.22])" in sentence(
         *5 * [0.001]
