@@ -12,8 +12,8 @@ from pathlib import Path
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-# It warns that no Streamlit runtime exists yet.
-logging.getLogger("streamlit.runtime.caching.cache_data_api").setLevel(logging.ERROR)
+for name in ("caching.cache_data_api", "scriptrunner_utils.script_run_context"):  # they warn that no server runs yet
+    logging.getLogger(f"streamlit.runtime.{name}").setLevel(logging.ERROR)
 
 ENTRY = Path(__file__).with_name("app.py")
 LONGEST = 60.0  # seconds
