@@ -185,7 +185,7 @@ def number_name(row: pd.Series | TableRow) -> str:
     """Return the name of a number: `Perplexity on WikiText-2`, `Mean of seven`, `PIQA (acc)`."""
     task = _label(row["dataset"])
     if row["metric"] == "perplexity":
-        return f"Perplexity on {called(row['dataset']) if task == row['dataset'] else task}"
+        return f"Perplexity on {task}"
     return task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
 
 
@@ -214,7 +214,7 @@ def _compared(row: pd.Series) -> tuple[str | None, ...]:
 
 def _label(dataset: str) -> str:
     card = TASKS.get(dataset.partition("@")[0])
-    return MEAN_LABEL if dataset == MEAN else card.label if card else dataset
+    return MEAN_LABEL if dataset == MEAN else card.label if card else called(dataset)
 
 
 def _capital(text: str) -> str:
