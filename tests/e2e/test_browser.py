@@ -208,11 +208,14 @@ def test_a_series_that_is_not_chosen_goes_from_chart_table_and_address(page, add
     labels = chart.locator(".textpoint text")
     labels.first.wait_for()
     settled(page)
+    ticks = chart.locator(".xtick text")
     assert {"3.4e5", "Magnitude"} <= set(labels.all_text_contents())
+    assert {"2:4", "4:8"} <= set(ticks.all_text_contents())
     page.locator(".st-key-explore_series").get_by_text("Magnitude").click()
     page.wait_for_function("() => !document.querySelector('.js-plotly-plot').textContent.includes('3.4e5')")
     settled(page)
     assert "Wanda" in labels.all_text_contents() and "Magnitude" not in labels.all_text_contents()
+    assert ticks.all_text_contents().count("2:4") == 1
     assert "explore_series=Wanda" in page.url and "explore_series=Magnitude" not in page.url
     assert page.locator(".plotly-notifier .notifier-note").count() == 0
 
