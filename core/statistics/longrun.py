@@ -108,12 +108,18 @@ def _factor(n: int, correlation: np.ndarray) -> float:
 @lru_cache(maxsize=256)
 def _scale(n: int, correlation: tuple[float, ...]) -> tuple[float, float]:
     """Compute f (n - 1) / (n - f) and the degrees of freedom of s^2."""
-    row = np.zeros(n)
-    row[: len(correlation)] = correlation
-    between = row[np.abs(np.subtract.outer(np.arange(n), np.arange(n)))]  # (n, n)
-    centred = between - between.mean(0)
+    row = np.array(correlation)  # (k,), the first row of the Toeplitz matrix R of the n values
+    lags = np.arange(1, len(row))
+    short = min(n, 2 * len(row) + 1)  # beyond k from both ends, all rows of R have one sum: one stands for them all
+    sums, reached = row.cumsum(), np.arange(short)
+    row_sums = sums[np.minimum(reached, len(row) - 1)] + sums[np.minimum(reached[::-1], len(row) - 1)] - row[0]  # (short,)
+    copies = np.where(reached == short // 2, n - short + 1, 1)
+    total = float((copies * row_sums).sum())  # 1' R 1
+    squares = n * row[0] ** 2 + 2 * ((n - lags) * row[1:] ** 2).sum()  # trace(R R)
+    square_sums = float((copies * row_sums**2).sum())  # 1' R R 1
     factor = _factor(n, row)
-    freedom = float(np.trace(centred) ** 2 / (centred * centred.T).sum())
+    # With M = I - 11' / n, the degrees of freedom are trace(M R)^2 / trace(M R M R).
+    freedom = float((n * row[0] - total / n) ** 2 / (squares - 2 * square_sums / n + (total / n) ** 2))
     return factor * (n - 1) / (n - factor), freedom
 
 

@@ -97,3 +97,18 @@ class TestConsecutive:
 
     def test_constant_values_have_an_error_of_0(self):
         assert consecutive(np.full(5, 0.1)).value == consecutive(np.full(5, 0.1), [1.0, 0.3]).value == 0
+
+    @pytest.mark.parametrize("n", [3, 4, 7, 8, 9, 40])
+    def test_the_degrees_of_freedom_equal_those_of_the_whole_matrix(self, n):
+        known = [1.0, 0.5, 0.3, 0.1][:n]
+        row = np.zeros(n)
+        row[: len(known)] = known
+        centred = (np.eye(n) - 1 / n) @ row[np.abs(np.subtract.outer(np.arange(n), np.arange(n)))]
+        found = consecutive(np.arange(n, dtype=float), known)
+        assert found.freedom == pytest.approx(np.trace(centred) ** 2 / np.trace(centred @ centred), rel=1e-12)
+        assert found.value**2 == pytest.approx(
+            np.arange(n).var(ddof=1) * (n - np.trace(centred)) * (n - 1) / np.trace(centred) / n, rel=1e-12
+        )
+
+    def test_a_number_of_values_beyond_memory_has_an_inflation(self):
+        assert inflation(10**12, [1.0, 0.5, 0.3]) == pytest.approx(2.6)
