@@ -54,6 +54,15 @@ def format_duration(seconds: float) -> str:
     return f"about {round(seconds / 60)} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
 
 
+def format_durations(low: float, high: float) -> str:
+    """Format a rough range of durations: `about 20 s to 3 min`, `about 6 to 9 min`, `about 6 min`."""
+    first, last = format_duration(low), format_duration(high).removeprefix("about ")
+    if first.endswith(last):
+        return first
+    number, unit = first.rsplit(" ", 1)
+    return f"{number if last.endswith(f' {unit}') else first} to {last}"
+
+
 def capitalise(text: str) -> str:
     """Return a text with a capital first letter; the other letters, such as those of names, stay."""
     return text[:1].upper() + text[1:]

@@ -8,9 +8,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.errors import UserError
-from core.notation.formatting import format_duration, variant_name
+from core.notation.formatting import format_durations, variant_name
 from core.request.baseline import keys_of, remaining_run
 from core.request.estimate import Estimate, cached_stages, estimate_left
+from core.request.load import slowdown
 from core.specs import RunSpec
 from dashboard import data
 from dashboard.run.joblist import current_job, explore_link
@@ -73,7 +74,10 @@ def _headline(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[R
     expected = _estimate(new)
     if expected is None:
         return "No time estimate is available."
-    return f"Takes **{format_duration(expected.seconds)}** and {expected.bytes / 1e9:.1f} GB of memory"
+    factor = 1.0 if data.active_jobs() else slowdown()  # jobs run one after another, so they do not slow this one
+    time = format_durations(expected.seconds, expected.seconds * factor)
+    busy = " because this machine is busy" if factor > 1 else ""
+    return f"Takes **{time}** and {expected.bytes / 1e9:.1f} GB of memory{busy}"
 
 
 def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:

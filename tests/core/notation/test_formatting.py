@@ -42,6 +42,19 @@ def test_durations_are_formatted(seconds, text):
     assert formatting.format_duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "text"),
+    [
+        (360, 540, "about 6 to 9 min"),
+        (20, 180, "about 20 s to 3 min"),
+        (360, 361, "about 6 min"),
+        (5000, 10_000, "about 83 min to 2.8 h"),
+    ],
+)
+def test_ranges_of_durations_name_a_shared_unit_once(low, high, text):
+    assert formatting.format_durations(low, high) == text
+
+
 def test_variants_are_named_by_all_their_stages():
     first = Stage(method="sparsegpt", ratio=0.5, seed=3)
     recovered = VariantSpec(model="tiny", revision="r", stages=(first, Stage(method="lora", seed=3)))

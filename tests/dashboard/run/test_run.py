@@ -1,5 +1,6 @@
 """The Run page: its fields, the runs that it queues, and its errors."""
 
+import os
 import re
 
 import pytest
@@ -124,8 +125,17 @@ def test_the_form_proposes_an_unmeasured_run(store):
     assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
 
 
+@pytest.mark.parametrize(("load", "busy"), [(0.1, False), (3.0, True)])
+def test_the_time_is_a_range_while_other_programs_run(store, monkeypatch, load, busy):
+    monkeypatch.setattr("psutil.getloadavg", lambda: (load * os.cpu_count(), 0.0, 0.0))
+    text = page_text(open_app("run/view.py", chain="wanda@0.5"))
+    assert (re.search(r"Takes \*\*about \d+( s| min)? to \d+ (s|min|h)\*\*", text) is not None) is busy
+    assert ("because this machine is busy" in text) is busy
+
+
 def test_the_estimate_adds_stages_and_names_a_cached_variant(store, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("psutil.getloadavg", lambda: (0.0, 0.0, 0.0))
 
     def minutes(app):
         return int(re.search(r"Takes \*\*about (\d+) min", page_text(app))[1])
