@@ -112,8 +112,10 @@ def _scale(n: int, correlation: tuple[float, ...]) -> tuple[float, float]:
     lags = np.arange(1, len(row))
     short = min(n, 2 * len(row) + 1)  # beyond k from both ends, all rows of R have one sum: one stands for them all
     sums, reached = row.cumsum(), np.arange(short)
-    row_sums = sums[np.minimum(reached, len(row) - 1)] + sums[np.minimum(reached[::-1], len(row) - 1)] - row[0]  # (short,)
-    copies = np.where(reached == short // 2, n - short + 1, 1)
+    row_sums = (
+        sums[np.minimum(reached, len(row) - 1)] + sums[np.minimum(reached[::-1], len(row) - 1)] - row[0]
+    )  # (short,)
+    copies = np.where(np.arange(short) == short // 2, n - short + 1, 1)
     total = float((copies * row_sums).sum())  # 1' R 1
     squares = n * row[0] ** 2 + 2 * ((n - lags) * row[1:] ** 2).sum()  # trace(R R)
     square_sums = float((copies * row_sums**2).sum())  # 1' R R 1

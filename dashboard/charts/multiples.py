@@ -69,13 +69,22 @@ def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
     card = card_of(model)
     size = math.log10(card.parameters) if card else math.nan
-    return times_dense(found, base).assign(
+    return times_dense(_with_model(found, model), base).assign(
         of=found["series_label"].str.removesuffix(f" ({PUBLISHED})"),
-        series_label=found["series_label"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True),
-        model=model,
         size=size,
         packed_share=found["packed_mb"] / float(dense["packed_mb"].iloc[0]),
     )
+
+
+@shared
+def perplexities(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the points of a model with its dense one, as of `multiples`, but with perplexities as values."""
+    return _with_model(points.collapse(rows), str(rows["model"].iloc[0]))
+
+
+def _with_model(found: pd.DataFrame, model: str) -> pd.DataFrame:
+    labels = found["series_label"].str.replace(rf"^(.*?)( \({PUBLISHED}\))?$", rf"\1, {model}\2", regex=True)
+    return found.assign(series_label=labels, model=model)
 
 
 @shared

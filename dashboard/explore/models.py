@@ -15,6 +15,8 @@ from dashboard.charts.elements.figures import RATIO, Axis
 from dashboard.charts.elements.style import SeriesStyle, look
 from dashboard.charts.frames import choices, points
 from dashboard.charts.frames.answer import on_each
+from dashboard.explore.comparison.field import chosen_pair
+from dashboard.explore.details import POINT, open_points, pick_point, show_details
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name
 from dashboard.exports.pivots import Pivot
@@ -24,6 +26,7 @@ from dashboard.shared.pickers import AGAINST, MODELS, Chosen
 from dashboard.shared.series import show_list
 from dashboard.sharing import shared
 
+CHART, TABLE = "explore_multiples", "explore_models"  # keys
 MOST = 3  # models of the first view
 AXES = {"pruning ratio": RATIO, "packed size": multiples.PACKED, "model size": multiples.SIZE}
 
@@ -75,7 +78,16 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
         shown = points.rows_at(shown, at)
     st.markdown(on_each(at or first, shown))
     content = f"multiples-at-{at}" if at else "multiples"
-    return _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+    items = _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+    every = _together([multiples.perplexities(comparable[model]) for model in picked])
+    addresses = pick_point(every)
+    show_details(every if chosen_pair() else _of_one_model(every, st.session_state[POINT]), addresses)
+    return items
+
+
+def _of_one_model(every: pd.DataFrame, key: str | None) -> pd.DataFrame:
+    """Return the points of the model that a point belongs to, because the details compare with its dense model."""
+    return every[every["model"].isin(every.loc[every["key"] == key, "model"])]
 
 
 @shared
@@ -105,7 +117,7 @@ def _chart_and_table(
     caption += "own protocol; its curve shows protocol and errors. Published numbers are unchanged."
     best = shown.iloc[int(shown["value"].argmin())]
     chart = widgets.show_chart(
-        "explore_multiples",
+        CHART,
         partial(draw, corpus=corpus),
         f"Amount: {at}. {caption}" if at else caption,
         multiples.exported(shown),
@@ -122,10 +134,21 @@ def _chart_and_table(
         ],
         alt="Perplexity as a multiple of dense, a line for each series and model. "
         f"Lowest: {best['series_label']}, {best['amount_label']} ({best['value']:.3g}).",
+        on_select=lambda keys: open_points(CHART, [key for key in keys if key]),  # the line of dense has no key
     )
     caption += " Accuracy: the mean of seven tasks minus the dense model's, in points."
     table = multiples.table(shown, means)
-    return [chart, widgets.show_table("explore_models", table, caption, multiples.FORMATS, file=f"{file}-table")]
+    return [
+        chart,
+        widgets.show_table(
+            TABLE,
+            table,
+            caption,
+            multiples.FORMATS,
+            file=f"{file}-table",
+            on_select=lambda rows: open_points(TABLE, [table.index[row] for row in rows]),
+        ),
+    ]
 
 
 def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:

@@ -6,12 +6,14 @@ import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
+from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
+from core.notation.formatting import capitalise
 from dashboard.charts.elements.style import LIGHT, Properties, Theme, theme_named
 from dashboard.exports import files as exports
 from dashboard.exports.pivots import Pivot
@@ -35,11 +37,13 @@ CARD_CSS = f"""
   border: 1px solid rgba(128, 128, 128, 0.4); border-radius: 8px; padding: 8px 12px; margin: 0 0 8px;
 }}
 [class*="st-key-{NARROW}"] dl {{
-  display: grid; grid-template-columns: 1fr auto; gap: 2px 12px; margin: 4px 0 0; font-size: 14px;
+  display: grid; grid-template-columns: minmax(40%, 1fr) auto; gap: 2px 12px; margin: 4px 0 0; font-size: 14px;
 }}
 [class*="st-key-{NARROW}"] dd {{ margin: 0; text-align: right; }}
 """
+GROUP = ": "  # between the shared heading of some columns and the name of one
 LETTER, EDGES = 7.0, 20  # px of a letter in a table, and of a cell's padding
+LINE, ROW = 18.5, 35  # px of a further line of text in a row, and of a row with one line
 PLAIN = 8  # bytes of a figure in memory per character of its JSON
 CONFIG = {"displayModeBar": False, "displaylogo": False, "responsive": True, "showTips": False}
 
@@ -138,24 +142,28 @@ def show_table(
     pivots: Sequence[Pivot] = (),
     captioned: bool = True,
     widths: dict[str, int] | None = None,
+    lines: int = 1,
     on_select: Callable[[list[int]], None] | None = None,
 ) -> exports.Item:
     """Show a table with its caption and Export menu.
 
     Args:
         name: Key of the table.
-        table: Rows to show.
+        table: Rows to show. Columns such as `A: b` and `A: c` have the shared heading A.
         caption: Caption of the page and of exports.
         formats: printf formats of number columns.
         file: Name of the exports.
         pivots: Tables in the layout of papers.
         captioned: Whether the page shows the caption; False if a chart above already does.
         widths: Widths in px of text columns with many empty cells, which browsers make too narrow.
+        lines: Lines of text in each row, for long texts to wrap.
         on_select: Callback with the indices of the ticked rows.
     """
     columns = {
         column: st.column_config.NumberColumn(format=text) for column, text in formats.items() if column in table
     } | {column: st.column_config.TextColumn(width=width) for column, width in (widths or {}).items()}
+    # Any: Streamlit's types lack the positions of columns, which count the index, and its class is not public
+    placed: dict[Any, Any] = {place: columns[column] for place, column in enumerate(table, 1) if column in columns}
 
     def selected() -> None:
         if on_select:
@@ -163,20 +171,32 @@ def show_table(
 
     with st.container(key=f"{WIDE}{name}"):
         st.dataframe(
-            table,
+            _with_headings(table),
             hide_index=True,
-            column_config=columns,
+            column_config=placed,
             alt=caption,
             placeholder="–",
             key=name,
             on_select=selected if on_select else "ignore",
             selection_mode="multi-row",
+            row_height=round(ROW + (lines - 1) * LINE),
+            height="auto" if lines == 1 else "content",
         )
     with st.container(key=f"{NARROW}{name}"):
         st.html(_cards(table, formats))
     item = exports.Item(name=file, caption=caption, table=table, pivots=pivots, formats=formats)
     _underneath(name, item, captioned)
     return item
+
+
+def _with_headings(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table with two rows of column names if some columns share a heading."""
+    names = [str(column).rpartition(GROUP) for column in table]
+    if not any(heading for heading, _, _ in names):
+        return table
+    return table.set_axis(
+        pd.MultiIndex.from_tuples([(heading, capitalise(name)) for heading, _, name in names]), axis=1
+    )
 
 
 def fitting_widths(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import pandas as pd
 
 from core.analysis.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
-from core.analysis.reporting import UNADJUSTED, TableRow, interval_words, listed, ratio_words
+from core.analysis.reporting import TableRow, interval_words, listed, ratio_words
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation.formatting import capitalise, format_duration
 from core.registry import METHODS
@@ -21,10 +22,10 @@ from dashboard.charts.frames.points import is_dense, point_name
 
 SIZES = (200, 130, 110, 90, 75, 60)  # MB of the first model; other models get the same shares of their dense size
 PRUNING = {method.name for method in METHODS if method.family in ("unstructured", "structured", "low rank")}
-KINDS = {UNTRAINED: "without", TRAINED: "with"}
+KINDS = {UNTRAINED: "Without training", TRAINED: "With training"}  # headings of the table
 NOTHING = "none fits"
-LOSS = f"Times dense [{UNADJUSTED}]"
-COLUMNS = ["At most (MB)", "Training", "Best chain", LOSS, PACKED.title, "Time, memory", "Holds on"]
+SIZE, CHAIN, LOSS, COST, HOLDS = "At most", "best chain", "times dense", "time, memory", "holds on"
+COLUMNS = [SIZE, *(f"{kind}: {part}" for kind in KINDS.values() for part in (CHAIN, LOSS, COST, HOLDS))]
 Compare = Callable[[tuple[str, ...], tuple[str, ...]], TableRow | None]
 
 
@@ -135,28 +136,33 @@ def _cost(result: Result | None) -> tuple[float, float]:
     return sum(seconds), max((one.get("peak_memory") or math.nan for one in runs), default=math.nan)
 
 
+def by_size(found: Sequence[Choice]) -> list[list[Choice]]:
+    """Return the choices of each size, in the order of `found`."""
+    return [list(group) for _, group in groupby(found, lambda one: one.most)]
+
+
 def table(found: Sequence[Choice], chains: bool = False) -> pd.DataFrame:
-    """Return the choices as a table; `chains` names variants by their chains."""
-    rows = []
-    for one in found:
-        best = one.best
-        cells = {"At most (MB)": f"{one.most:.0f}", "Training": KINDS[one.training]}
-        if best is None:
-            rows.append(cells | {"Best chain": NOTHING})
-            continue
-        cost = ["" if math.isnan(one.seconds) else format_duration(one.seconds).removeprefix("about ")]
-        cost += ["" if math.isnan(one.memory) else f"{one.memory / 1e9:.1f} GB"]
-        rows.append(
-            cells
-            | {
-                "Best chain": f"`{best['chain']}`" if chains else point_name(best),
-                LOSS: one.loss,
-                PACKED.title: f"{best['packed_mb']:.1f}",
-                "Time, memory": ", ".join(filter(None, cost)),
-                "Holds on": f"{one.holds} of {one.compared}",
-            }
-        )
+    """Return the choices as a table with a row per size; `chains` names variants by their chains."""
+    rows = [
+        {SIZE: f"{group[0].most:.0f} MB"}
+        | {f"{KINDS[one.training]}: {part}": cell for one in group for part, cell in _cells(one, chains).items()}
+        for group in by_size(found)
+    ]
     return pd.DataFrame(rows, columns=COLUMNS).fillna("")
+
+
+def _cells(one: Choice, chains: bool) -> dict[str, str]:
+    best = one.best
+    if best is None:
+        return {CHAIN: NOTHING}
+    cost = ["" if math.isnan(one.seconds) else format_duration(one.seconds).removeprefix("about ")]
+    cost += ["" if math.isnan(one.memory) else f"{one.memory / 1e9:.1f} GB"]
+    return {
+        CHAIN: f"`{best['chain']}`" if chains else point_name(best),
+        LOSS: one.loss,
+        COST: ", ".join(filter(None, cost)),
+        HOLDS: f"{one.holds} of {one.compared}",
+    }
 
 
 def advice(model: Measured, sizes: Sequence[float]) -> str:

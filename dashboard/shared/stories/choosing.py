@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.analysis.reporting import TableRow
+from core.analysis.reporting import UNADJUSTED, TableRow
 from core.notation.formatting import format_duration
 from dashboard import data
 from dashboard.charts.frames import choices, choose
@@ -27,11 +27,14 @@ from dashboard.sharing import shared
 MOST_PACKED = "explore_limit_packed_mb"  # key of Trade-off's field
 ALONE_AT = SIZES[1::2]  # sizes with a step of their own
 TABLE = "explore_choose"  # key
-WIDTHS = {"At most (MB)": 85, "Training": 70, "Best chain": 220, choose.LOSS: 150, "Time, memory": 110, "Holds on": 65}
+PART_WIDTHS = {choose.CHAIN: 190, choose.LOSS: 90, choose.COST: 70, choose.HOLDS: 60}  # px
+WIDTHS = {choose.SIZE: 65} | {column: PART_WIDTHS[column.rpartition(widgets.GROUP)[2]] for column in choose.COLUMNS[1:]}
+LINES = 4  # of the longest name of a chain
 CAPTION = (
-    "the best chain within each packed size, with and without training. Time and memory: of making it. Holds on: how"
-    " many of the models with this chain have it as their best one within the same share of the dense size. A chain"
-    " that is not significantly different from the best counts, too (paired test at 5 %)."
+    f"the best chain within each packed size, with and without training. In brackets: {UNADJUSTED} interval of the"
+    " paired difference to dense. Time and memory: of making it. Holds on: how many of the models with this chain have"
+    " it as their best one within the same share of the dense size. A chain that is not significantly different from"
+    " the best counts, too (paired test at 5 %)."
 )
 
 
@@ -94,6 +97,7 @@ def _within(model: str, size: float) -> str:
 
 def _show_table(model: str, first: str, open_points: OpenPoints) -> None:
     found = chosen(model, first).choices
+    by_size = choose.by_size(found)
     widgets.show_table(
         TABLE,
         choose.table(found),
@@ -101,8 +105,9 @@ def _show_table(model: str, first: str, open_points: OpenPoints) -> None:
         {},
         file=export_name(model_part(model), "choose"),
         widths=WIDTHS,
+        lines=LINES,
         on_select=lambda rows: open_points(
-            TABLE, [str(best["key"]) for row in rows if (best := found[row].best) is not None]
+            TABLE, [str(one.best["key"]) for row in rows for one in by_size[row] if one.best is not None]
         ),
     )
 

@@ -1,5 +1,10 @@
 """Explore with published models, and with several models in one chart."""
 
+import pytest
+
+from core.notation.formatting import format_number
+from dashboard import data
+from dashboard.charts.frames.points import is_dense
 from dashboard.explore.details import POINT
 from tests.dashboard.opened import charts, open_app, read
 
@@ -70,3 +75,37 @@ def test_a_missing_model_shows_its_curve_and_the_command_to_fetch_it(fresh, tmp_
 def test_the_trade_off_of_a_published_model_opens(fresh):
     app = open_app(explore_model="opt-125m", explore_mode="Trade-off")
     assert not app.exception
+
+
+def test_a_point_of_several_models_opens_beside_the_dense_model_of_its_own(fresh):
+    app = open_app(explore_mode="Several models")
+    for model in ("smollm2-135m", "gemma3-270m"):
+        wanted = {"model": model, "series_label": "SparseGPT", "ratio": 0.5, "metric": "perplexity"}
+        rows = data.frame(model)
+        key = rows.loc[(rows[list(wanted)] == list(wanted.values())).all(axis=1) & rows["pattern"].isna(), "key"].iloc[
+            0
+        ]
+        app.selectbox(key=POINT).set_value(key).run()
+        assert not app.exception
+        dense = rows[is_dense(rows) & (rows["dataset"] == "wikitext2") & (rows["window"] == 2048)]
+        assert f"dense {format_number(dense['value'].iloc[0])}" in [one.delta for one in app.metric]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "text"),
+    [
+        (
+            "SparseGPT, smollm2-135m",
+            "Wanda, smollm2-135m",
+            "Neither wins: **SparseGPT, smollm2-135m, 50 %** is better in perplexity on WikiText-2",
+        ),
+        ("SparseGPT, smollm2-135m", "SparseGPT, gemma3-270m", "cannot be paired in any number"),
+    ],
+)
+def test_two_points_of_several_models_are_compared(fresh, one, other, text):
+    app = open_app(explore_mode="Several models")
+    field = app.multiselect(key="explore_compared")
+    field.set_value([next(name for name in field.options if name.startswith(f"{of}, 50 %")) for of in (one, other)])
+    field.run()
+    assert not app.exception
+    assert text in read(app)
