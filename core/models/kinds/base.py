@@ -1,4 +1,4 @@
-"""What every kind of model source can do: find a model by its name, fetch its files, and open them."""
+"""The interface of a kind of model source, which finds a model by its name, fetches its files and opens them."""
 
 from __future__ import annotations
 
@@ -15,20 +15,22 @@ Loaded = TypeVar("Loaded")
 
 
 class SourceKind(ABC):
-    """A kind of model source; `name` is the `kind` of its sources."""
+    """A kind of model source; its `name` is the `kind` of a `ModelSource`."""
 
     name: ClassVar[str]
     converted: ClassVar[bool] = False  # whether this project wrote the files itself
 
     @abstractmethod
     def find(self, model: str, revision: str | None = None) -> ModelSource | None:
-        """Return the source of a name, or None if no source of this kind has it; download nothing.
+        """Return the source of a name, or None if no model of this kind has it; download nothing.
 
-        Only folders can share a name. A `revision` selects one of them, if a folder had it when it was read.
+        Args:
+            model: A name as of `core.models.sources.identify`.
+            revision: The revision of an earlier look-up. It selects a folder, as several can share a name.
         """
 
     def find_all(self, name: str) -> list[ModelSource]:
-        """Return the sources of a name that digits of a revision can follow."""
+        """Return the sources that `NAME@DIGITS` can mean, of all revisions; empty for an unknown name."""
         source = self.find(name)
         return [source] if source else []
 
