@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from core.cache import hub
 from core.data import embedded, files
 from core.data.cards import TASKS
-from core.data.corpora import CorpusSource, default_corpora, identify_corpus
+from core.data.corpora import default_corpora, identify_corpus
+from core.data.corpus import CorpusSource
 from core.data.tasks import TaskSource, identify_task
 from core.data.texts import CORPORA
 from core.errors import UserError

@@ -4,57 +4,14 @@ A corpus id names one text. If the sha256 of a text differs from the catalogue's
 a user's own text file always has this form.
 """
 
-import hashlib
-import os
 import re
-from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
 
-from core.cache.folders import cached_text, put
 from core.data import files
-from core.data.instructions import Pair, is_instructions, pairs_of, read_pairs
-from core.data.texts import BY_ID, Corpus
-from core.errors import UserError, echo, unknown
-from core.paths import cache_dir, typed_path
+from core.data.catalogue_text import CatalogueText
+from core.data.corpus import CorpusSource, CorpusText
+from core.data.texts import BY_ID
+from core.data.user_text import UserText
 from core.progress import Progress, silent
-from core.regular_files import check_regular
-from core.specs import Frozen
-
-
-class CorpusSource(Frozen):
-    """The id and the source of a corpus."""
-
-    id: str
-    source: str  # where the text comes from, or would come from
-
-
-@dataclass(frozen=True)
-class CorpusText:
-    """A corpus that was read, and the name that it was read by."""
-
-    name: str
-    identity: CorpusSource
-    text: str  # for perplexity
-    card: Corpus | None = None  # of the catalogue; None for a user's file
-    rows: tuple[str, ...] = ()  # of the catalogue's file
-    instructions: tuple[Pair, ...] = ()  # of the catalogue's file, if its rows are instructions
-
-    @property
-    def documents(self) -> list[str]:
-        """The rows of the catalogue's file, or the paragraphs or pairs of a user's file."""
-        if self.card:
-            return [row for row in self.rows if row.strip()]
-        if (pairs := self.pairs) is not None:
-            return ["".join(pair) for pair in pairs]
-        return [part for part in re.split(r"\n\s*\n", self.text) if part.strip()]
-
-    @property
-    def pairs(self) -> list[Pair] | None:
-        """(prompt, answer) pairs; None if it is plain text. Raises `UserError` for a file of other content."""
-        if self.card:
-            return list(self.instructions) if self.card.instructions else None
-        return read_pairs(self.text, self.name) if is_instructions(Path(self.identity.id)) else None
 
 
 def identify_corpus(name: str) -> CorpusSource:
@@ -62,16 +19,7 @@ def identify_corpus(name: str) -> CorpusSource:
 
     Nothing is fetched. A catalogue text that is not on this machine gets the catalogue's id.
     """
-    if corpus := _catalogued(name):
-        return _identity(corpus, files.find(corpus.file))
-    if _has_copy(name):
-        _read_copy(name)
-        return CorpusSource(id=name, source="file")
-    path = _text_file(name)
-    id = f"{_named(path)}@{cached_text('text', [path], lambda: _sha(_read(path)))[:8]}"
-    if _intact_copy(id) is None:
-        put(_copy(id), _read(path).encode())
-    return CorpusSource(id=id, source="file")
+    return _text(name).identify()
 
 
 def open_corpus(name: str, progress: Progress = silent) -> CorpusText:
@@ -80,18 +28,7 @@ def open_corpus(name: str, progress: Progress = silent) -> CorpusText:
     Raises:
         UserError: There is no such text, or another one has its id on this machine.
     """
-    if corpus := _catalogued(name):
-        file = files.get(corpus.file, progress)
-        rows, pairs = _rows(corpus, file.path)
-        identity = _identity(corpus, file)
-        if "@" in name and identity.id != name:
-            raise UserError(f"The text {name} is no longer on this machine, which has {identity.id}.")
-        return CorpusText(name, identity, corpus.join.join(rows), corpus, rows, pairs)
-    if _has_copy(name):
-        return CorpusText(name, CorpusSource(id=name, source="file"), _read_copy(name))
-    path = _text_file(name)
-    content = _read(path)
-    return CorpusText(name, CorpusSource(id=f"{_named(path)}@{_sha(content)[:8]}", source="file"), content)
+    return _text(name).open_text(progress)
 
 
 def default_corpora() -> tuple[str, str]:
@@ -102,97 +39,7 @@ def default_corpora() -> tuple[str, str]:
     return "passages-eval", "passages-calibration"
 
 
-def _identity(corpus: Corpus, file: files.DataFile | None) -> CorpusSource:
-    """Return the id and the source of a catalogue corpus in a file; None if it is not on this machine."""
-    if file is None:
-        return CorpusSource(id=corpus.id, source=files.origin(corpus.file))
-    digest = cached_text(
-        f"corpus {corpus.id}", [file.path], lambda: _sha(corpus.join.join(_rows(corpus, file.path)[0]))
-    )
-    unknown_text = corpus.sha256 is None and file.source == "SLIMSCOPE_DATA"
-    same = corpus.sha256 in (None, digest) and not unknown_text
-    return CorpusSource(id=corpus.id if same else f"{corpus.id}@{digest[:8]}", source=file.source)
-
-
-def _rows(corpus: Corpus, path: Path) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
-    """Return the rows of a catalogue's file, and the instructions that they are, if any."""
-    return _rows_of(corpus.file, corpus.column, corpus.instructions, path, path.stat().st_mtime_ns)
-
-
-@cache
-def _rows_of(file: str, column: str, instruct: bool, path: Path, time: int) -> tuple[tuple[str, ...], tuple[Pair, ...]]:
-    table = files.table(path)
-    if instruct:
-        pairs = tuple(pairs_of(table.to_pylist(), file))
-        return tuple("".join(pair) for pair in pairs), pairs
-    if column not in table.column_names:
-        raise UserError(f"The data file {path} has no column {column!r}; it has {', '.join(table.column_names)}.")
-    rows = table[column].to_pylist()
-    # Several questions of BoolQ share a passage.
-    return tuple(dict.fromkeys(rows) if file.startswith("tasks/") else rows), ()
-
-
-def _catalogued(name: str) -> Corpus | None:
-    return BY_ID.get(re.sub(r"@[0-9a-f]{8}$", "", name))
-
-
-def _text_file(name: str) -> Path:
-    """Return the path of a user's text file; raise `UserError` if there is none."""
-    path = typed_path(name)
-    check_regular(path)
-    if os.path.isfile(path):
-        return path.resolve()
-    if "/" in name or path.suffix:
-        raise UserError(f"There is no text file {echo(name)}; the named corpora are {', '.join(BY_ID)}.")
-    raise unknown("corpus", name, BY_ID)
-
-
-def _copy(id: str) -> Path:
-    """Return the path of the cached copy of a user's text, which makes runs reproducible by its id."""
-    return cache_dir() / "texts" / id
-
-
-def _has_copy(name: str) -> bool:
-    """Return whether a name is the id of a user's text with a cached copy, which may be damaged."""
-    return re.fullmatch(r"[\w.+-]+@[0-9a-f]{8}", name) is not None and os.path.lexists(_copy(name))
-
-
-def _read_copy(id: str) -> str:
-    """Return the text of a cached copy; raise `UserError` if it is damaged."""
-    content = _intact_copy(id)
-    if content is None:
-        raise UserError(f"The cached copy of {id} is damaged; give the path of the original text to replace it.")
-    return content
-
-
-def _intact_copy(id: str) -> str | None:
-    """Return the text of a cached copy; None unless its sha256 begins with the digits at the end of the id."""
-    try:
-        content = _copy(id).read_bytes()
-    except OSError:
-        return None
-    return content.decode() if hashlib.sha256(content).hexdigest().startswith(id.rpartition("@")[2]) else None
-
-
-def _named(path: Path) -> str:
-    """Return the name part of a text file's id: the name of the file or of its cached copy."""
-    if path.parent == _copy("x").parent:
-        return path.name.rsplit("@", 1)[0]
-    name = re.sub(r"[^\w.+-]", "-", path.name)
-    return f"{name}.txt" if name in BY_ID else name  # catalogue names are reserved
-
-
-def _read(path: Path) -> str:
-    try:
-        content = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not UTF-8 text.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from None
-    if not content.strip():
-        raise UserError(f"{path} is empty.")
-    return content
-
-
-def _sha(content: str) -> str:
-    return hashlib.sha256(content.encode()).hexdigest()
+def _text(name: str) -> CatalogueText | UserText:
+    """Return the text of a name, unread: a catalogue id always names the catalogue's text."""
+    card = BY_ID.get(re.sub(r"@[0-9a-f]{8}$", "", name))
+    return CatalogueText(name, card) if card else UserText(name)

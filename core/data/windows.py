@@ -4,7 +4,8 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from core.data.corpora import CorpusText, open_corpus
+from core.data.corpora import open_corpus
+from core.data.corpus import CorpusText
 from core.data.texts import CORPORA
 from core.errors import UserError
 from core.specs import TextWindows

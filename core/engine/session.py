@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from core.data.corpora import CorpusSource
+from core.data.corpus import CorpusSource
 from core.data.tasks import open_tasks
 from core.data.windows import Texts, calibration_windows, evaluation_windows
 from core.errors import UserError

@@ -14,8 +14,14 @@ from core.errors import UserError, echo
 from core.specs import PUBLISHED, UNKNOWN, ModelId
 
 SHORT = 8  # digits of a revision in a display name
+HUB_ID = re.compile(r"(?!\.)[\w.-]+/[\w.-]+")  # a path may start with a point
 LEAST_DIGITS = 4  # digits that suffice to name a revision
 UNTOLD = (UNKNOWN, PUBLISHED)  # revisions of results measured elsewhere, whose checkpoint is unknown
+
+
+def is_hub_id(name: str) -> bool:
+    """Return whether a name has the form of a hub id."""
+    return HUB_ID.fullmatch(name) is not None
 
 
 def short_revision(revision: str) -> str:

@@ -8,7 +8,9 @@ from core.cache.checksums import intact
 from core.cache.folders import build_once, read_small, write_small
 from core.cache.wheels import download, extract
 from core.errors import UserError
+from core.models.catalogue import BY_ID
 from core.models.packed import Terms
+from core.models.source import ModelSource
 from core.paths import cache_dir
 from core.progress import Progress, silent
 
@@ -23,6 +25,21 @@ def answer(model: str) -> bool | None:
 def remember(model: str, agreed: bool) -> None:
     """Store the user's answer to a model's terms."""
     write_small(_answers() / model, b"yes" if agreed else b"no")
+
+
+def open_terms(source: ModelSource) -> Terms | None:
+    """Return the terms to accept before a model is downloaded; None if none are open or the model is here."""
+    card = BY_ID.get(source.id)
+    return None if card is None or source.folder or answer(source.id) else card.terms
+
+
+def check_here(source: ModelSource) -> None:
+    """Raise `UserError` for a model that is not on this machine and whose terms are not accepted."""
+    if wanted := open_terms(source):
+        raise UserError(
+            f"{BY_ID[source.id].label} is not on this machine. To download it, run "
+            f"`slimscope fetch {source.id}` and accept the {wanted.name}."
+        )
 
 
 def terms_text(terms: Terms, progress: Progress = silent) -> str:

@@ -17,7 +17,8 @@ from core.errors import UserError, echo, short, unknown
 from core.models.facts import load_shape
 from core.models.parts.selection import selects
 from core.models.shape import ModelShape
-from core.models.sources import check_here, identify, identify_again
+from core.models.sources import identify, identify_again
+from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest, parse
 from core.registry import leaves
 from core.request.compatibility import check_model_type

@@ -10,8 +10,9 @@ import streamlit as st
 from core.errors import UserError
 from core.models.catalogue import BY_ID, MODELS
 from core.models.facts import load_shape
+from core.models.kinds.folder import named_folder
 from core.models.shape import ModelShape
-from core.models.sources import identify, named_folder
+from core.models.sources import identify
 from core.request.stages import DEFAULT_MODEL
 from dashboard.shared import local, texts
 from dashboard.shared.binding import HELD

@@ -9,7 +9,7 @@ from pathlib import Path
 import streamlit as st
 
 from core.data.texts import BY_ID
-from core.models.sources import named_folder
+from core.models.kinds.folder import named_folder
 from core.paths import typed_path
 
 READ = "run_read_paths"  # session key of the permitted paths

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import torch
 
 from core.amount import Amount
-from core.data.corpora import CorpusSource, CorpusText
+from core.data.corpus import CorpusSource, CorpusText
 from core.data.windows import TextData
 from core.progress import silent
 from core.registry import get_stage

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from core.cache.folders import build_once
-from core.data import corpora, embedded, files
+from core.data import embedded, files, user_text
 from core.data.corpora import default_corpora, identify_corpus, open_corpus
+from core.data.origins.hub import cached_file
 from core.data.texts import BY_ID, CORPORA
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.errors import UserError
@@ -191,8 +192,8 @@ def test_a_text_file_is_identified_by_its_content(tmp_path):
 def test_a_text_file_is_read_again_only_after_a_change(tmp_path, monkeypatch):
     path, digests = tmp_path / "own.txt", []
     path.write_text("one two")
-    sha = corpora._sha
-    monkeypatch.setattr(corpora, "_sha", lambda text: digests.append(text) or sha(text))
+    sha = user_text.text_sha256
+    monkeypatch.setattr(user_text, "text_sha256", lambda text: digests.append(text) or sha(text))
     first = identify_corpus(str(path))
     assert identify_corpus(str(path)) == first and digests == ["one two"]
     path.write_text("one two three")
@@ -286,7 +287,7 @@ def test_a_table_with_a_changed_bit_is_not_read(kind, known, monkeypatch):
     monkeypatch.delenv("SLIMSCOPE_DATA")
     name = TABLES[kind]
     if kind == "hub":
-        path = files._cached(name)
+        path = cached_file(name)
         path.parent.mkdir(parents=True)
         pq.write_table(pa.table({"text": ROWS}), path)
     else:

@@ -10,9 +10,9 @@ from transformers import LlamaConfig
 
 from core.cache.folders import build_once
 from core.errors import UserError
-from core.models import sources
 from core.models.catalogue import BY_ID
 from core.models.facts import load_shape
+from core.models.kinds import wheel
 from core.models.shape import shape_from_config
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.byte_tokenizer import byte_tokenizer
@@ -95,10 +95,10 @@ def test_a_damaged_conversion_is_repeated(folder, file, damage, monkeypatch):
 
     def convert(card, progress):
         return build_once(
-            sources._converted(card), lambda place: made.append(shutil.copytree(folder, place, dirs_exist_ok=True))
+            wheel.converted_folder(card), lambda place: made.append(shutil.copytree(folder, place, dirs_exist_ok=True))
         )
 
-    monkeypatch.setattr(sources, "_fetch_wheel", convert)
+    monkeypatch.setattr(wheel, "_convert", convert)
     kept = convert(BY_ID["smollm2-135m"], None)
     source = identify("smollm2-135m")
     content = (kept / file).read_bytes()
@@ -116,7 +116,7 @@ def test_a_conversion_survives_an_out_of_memory_error(folder, monkeypatch):
     def fail(*arguments, **settings):
         raise RuntimeError("[enforce fail at alloc_cpu.cpp:118] DefaultCPUAllocator: can't allocate memory")
 
-    kept = shutil.copytree(folder, sources._converted(BY_ID["smollm2-135m"]))
+    kept = shutil.copytree(folder, wheel.converted_folder(BY_ID["smollm2-135m"]))
     monkeypatch.setattr(loading, "from_folder", fail)
     with pytest.raises(RuntimeError, match="can't allocate memory"):
         load_model(identify("smollm2-135m"))

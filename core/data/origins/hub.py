@@ -1,0 +1,120 @@
+"""Data files of the Hugging Face Hub: splits of data sets, each written to one parquet file."""
+
+from pathlib import Path
+
+from core.cache import hub
+from core.cache.folders import writing
+from core.cache.single_files import discard_single, put_single, single_intact
+from core.data.origins.base import DataFile, Origin
+from core.errors import UserError
+from core.paths import cache_dir
+from core.progress import Progress
+from core.specs import Frozen
+
+
+class HubTable(Frozen):
+    """A split of a data set on the hub, or the first `rows` of it."""
+
+    path: str
+    split: str
+    name: str | None = None
+    files: str | None = None  # of the repository, if its configuration does not list them
+    revision: str | None = None
+    rows: int | None = None
+
+
+# The parquet branch, because the data set's own loader is a script, and scripts are not run.
+_PTB, _CONVERTED = "ptb-text-only/ptb_text_only", "refs/convert/parquet"
+HUB: dict[str, HubTable] = {
+    "wikitext2/wikitext-2-raw-v1_test.parquet": HubTable(
+        path="Salesforce/wikitext", name="wikitext-2-raw-v1", split="test"
+    ),
+    "ptb/ptb_text_only_test.parquet": HubTable(
+        path=_PTB, revision=_CONVERTED, split="test", files="penn_treebank/test/*.parquet"
+    ),
+    "ptb/ptb_text_only_validation.parquet": HubTable(
+        path=_PTB, revision=_CONVERTED, split="validation", files="penn_treebank/validation/*.parquet"
+    ),
+    "c4/c4_en_validation_first1100.parquet": HubTable(
+        path="allenai/c4", split="validation", files="en/c4-validation.00000-of-00008.json.gz", rows=1100
+    ),
+    "calibration/c4_en_sample.parquet": HubTable(
+        path="allenai/c4", split="train", files="en/c4-train.00000-of-01024.json.gz", rows=1780
+    ),
+    "instruct/alpaca_cleaned_first5000.parquet": HubTable(path="yahma/alpaca-cleaned", split="train", rows=5000),
+    "tasks/piqa_validation.parquet": HubTable(path="baber/piqa", split="validation"),
+    "tasks/hellaswag_validation.parquet": HubTable(path="Rowan/hellaswag", split="validation"),
+    "tasks/winogrande_xl_validation.parquet": HubTable(
+        path="allenai/winogrande", name="winogrande_xl", split="validation"
+    ),
+    "tasks/arc_easy_test.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Easy", split="test"),
+    "tasks/arc_challenge_test.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Challenge", split="test"),
+    "tasks/boolq_validation.parquet": HubTable(path="aps/super_glue", name="boolq", split="validation"),
+    "tasks/openbookqa_test.parquet": HubTable(path="allenai/openbookqa", name="main", split="test"),
+    "tasks/lambada_openai_test.parquet": HubTable(path="EleutherAI/lambada_openai", name="default", split="test"),
+    "tasks/rte_validation.parquet": HubTable(path="nyu-mll/glue", name="rte", split="validation"),
+    "tasks/mmlu_all_test.parquet": HubTable(path="cais/mmlu", name="all", split="test"),
+    "tasks/mmlu_all_dev.parquet": HubTable(path="cais/mmlu", name="all", split="dev"),
+    "tasks/arc_easy_validation.parquet": HubTable(path="allenai/ai2_arc", name="ARC-Easy", split="validation"),
+    "tasks/arc_challenge_validation.parquet": HubTable(
+        path="allenai/ai2_arc", name="ARC-Challenge", split="validation"
+    ),
+    "tasks/openbookqa_validation.parquet": HubTable(path="allenai/openbookqa", name="main", split="validation"),
+}
+
+
+class HubOrigin(Origin):
+    """Data sets of the Hugging Face Hub."""
+
+    def source(self, name: str) -> str | None:
+        return HUB[name].path if name in HUB else None
+
+    def find(self, name: str) -> DataFile | None:
+        path = cached_file(name)
+        if name not in HUB or not path.is_file():
+            return None
+        if single_intact(path, path.stat().st_mtime_ns):
+            return DataFile(path=path, source=HUB[name].path)
+        discard_single(path)
+        return None
+
+    def fetch(self, name: str, progress: Progress) -> DataFile:
+        wanted = HUB[name]
+        if not hub.online():
+            raise UserError(
+                f"{Path(name).name} is not on this machine, and the Hugging Face Hub cannot be reached to fetch "
+                f"{wanted.path}. Put the file at {name} below a folder and name that folder in SLIMSCOPE_DATA, "
+                "or run `slimscope fetch` while online."
+            )
+        target = cached_file(name)
+        _write(wanted, target)
+        return DataFile(path=target, source=wanted.path)
+
+
+def cached_file(name: str) -> Path:
+    """Return the path of a fetched file, which need not exist."""
+    return cache_dir() / "data" / "hub" / name
+
+
+def _write(wanted: HubTable, target: Path) -> None:
+    """Read a split from the hub and write it to a file of the cache."""
+    import datasets
+
+    with hub.sentences(wanted.path), writing(target.parent):
+        try:
+            rows = datasets.load_dataset(
+                wanted.path,
+                wanted.name,
+                split=wanted.split,
+                data_files={wanted.split: wanted.files} if wanted.files else None,
+                revision=wanted.revision,
+                streaming=wanted.rows is not None,
+            )
+        except (ValueError, RuntimeError, datasets.exceptions.DatasetNotFoundError) as error:
+            raise UserError(f"The data set {wanted.path} cannot be read from the hub: {error}") from None
+        if wanted.rows is not None:
+            rows = datasets.Dataset.from_list(list(rows.take(wanted.rows)))
+        part = target.with_suffix(".part")
+        rows.to_parquet(part)
+        put_single(target, part.read_bytes())
+        part.unlink()
