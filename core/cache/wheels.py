@@ -9,6 +9,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from core.cache.checksums import file_sha256
@@ -96,11 +97,10 @@ def extract(archive: Path, members: Iterable[str], folder: Path) -> None:
 def _bytes_in(folder: Path) -> int:
     """Sum the bytes of all files below a folder in which pip may be moving files."""
     total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except FileNotFoundError:
-            continue
+    for parent, _, names in os.walk(folder):  # which passes over folders that are gone
+        for name in names:
+            with suppress(FileNotFoundError):
+                total += os.stat(os.path.join(parent, name)).st_size
     return total
 
 

@@ -1,8 +1,10 @@
 """Wheels are checked before they are unpacked, and what is made from them appears whole or not at all."""
 
 import errno
+import os
 import threading
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -161,3 +163,17 @@ def test_put_replaces_whole_files(tmp_path):
     put(tmp_path / "d" / "x", b"1")
     put(tmp_path / "d" / "x", b"22")
     assert (tmp_path / "d" / "x").read_bytes() == b"22" and len(list((tmp_path / "d").iterdir())) == 1
+
+
+def test_a_folder_that_vanishes_while_it_is_counted_has_no_bytes(tmp_path, monkeypatch):
+    (tmp_path / "kept").write_bytes(b"12345")
+    (tmp_path / "gone").mkdir()
+    scan = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "gone":
+            raise FileNotFoundError(folder)
+        return scan(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert wheels._bytes_in(tmp_path) == 5
