@@ -119,13 +119,20 @@ def compress(
     return _make(name, chain, calibration=calibration, train=train, seed=seed, device=device, dtype=dtype)
 
 
-def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: str | Sequence[str] = ()) -> DataFrame:
+def evaluate(
+    variant: Variant,
+    *,
+    perplexity: str | Sequence[str] = (),
+    tasks: str | Sequence[str] = (),
+    fidelity: bool = False,
+) -> DataFrame:
     """Measure a variant and its dense model, and store the numbers; stored numbers are loaded.
 
     Args:
         variant: A variant from `load` or `compress`.
         perplexity: One or several `CORPUS@WINDOW[:N]`: the first N windows of WINDOW tokens, by default all.
         tasks: One or several `TASK[:LIMIT]`: the first LIMIT documents, by default all.
+        fidelity: Whether to compare with the dense model, token by token, on the texts of `perplexity`.
 
     Returns:
         One row per number, with the columns of `results`.
@@ -143,7 +150,7 @@ def evaluate(variant: Variant, *, perplexity: str | Sequence[str] = (), tasks: s
     wanted = [Task.parse(task) for task in _each(tasks)]
     if not (texts or wanted):
         raise UserError("No measurement is given; give perplexity, such as wikitext2@2048:16, or tasks, such as piqa.")
-    spec, store = measuring(variant.spec, texts, wanted), Store()
+    spec, store = measuring(variant.spec, texts, wanted, fidelity), Store()
     result = run_alone(spec, store)
     found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
     dense = store.get(result.variant.dense_key)

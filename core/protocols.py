@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.results import Measurement
+from core.results import FIDELITY, Measurement
 from core.specs import Perplexity, RunSpec, Scalar, SensitivityScan, Task
 
 
 def requested(spec: RunSpec, rows: Sequence[Measurement]) -> tuple[Measurement, ...]:
     """Return the rows that a run requests, in the order of its request."""
-    texts = (row for wanted in spec.perplexity for row in rows if satisfies(row, wanted, spec.variant.dtype))
+    texts = (
+        row
+        for wanted in spec.perplexity
+        for row in rows
+        if satisfies(row, wanted, spec.variant.dtype)
+        or (spec.fidelity and compares_on(row, wanted, spec.variant.dtype))
+    )
     tasks = (row for wanted in spec.tasks for row in rows if satisfies(row, wanted, spec.scoring_dtype))
     return (*texts, *tasks, *(row for row in rows if spec.latency and "batch" in row.protocol))
 
@@ -21,13 +27,21 @@ def satisfies(row: Measurement, wanted: Perplexity | Task | SensitivityScan, dty
     The names of the requested texts and tasks are their ids, as `core.request.complete` identifies them.
     """
     if isinstance(wanted, Perplexity):
-        alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
-        alike = alike and wanted.spread == row.protocol.get("spread", False)
-        return alike and row.dataset == wanted.corpus
+        return row.metric == "perplexity" and _on_text(row, wanted, dtype)
     if isinstance(wanted, SensitivityScan):
         return scan_protocol(wanted, dtype).items() <= row.protocol.items() and row.dataset == wanted.text.corpus
     alike = task_protocol(wanted, dtype).items() <= row.protocol.items()
     return alike and row.dataset == wanted.task
+
+
+def compares_on(row: Measurement, wanted: Perplexity, dtype: str) -> bool:
+    """Return whether a stored row compares with the dense model on a text, in the precision `dtype`."""
+    return row.metric in FIDELITY and _on_text(row, wanted, dtype)
+
+
+def _on_text(row: Measurement, wanted: Perplexity, dtype: str) -> bool:
+    alike = perplexity_protocol(wanted, dtype).items() <= row.protocol.items()
+    return alike and wanted.spread == row.protocol.get("spread", False) and row.dataset == wanted.corpus
 
 
 def perplexity_protocol(wanted: Perplexity, dtype: str) -> dict[str, Scalar]:

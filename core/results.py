@@ -24,6 +24,7 @@ from core.specs import (
 
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # metric of a sensitivity scan
+KL, KL_P99, AGREEMENT = FIDELITY = ("kl", "kl_p99", "agreement")  # metrics of the distance to the dense model on a text
 CONVOLUTION = "convolution"  # role of a layer that is not a linear
 # Values derived from a variant's stages: written to JSON for other programs and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")
@@ -195,8 +196,9 @@ class Measurement(Frozen):
     """One number on a variant.
 
     Metrics are `perplexity`; `acc` and `acc_norm` in [0, 1]; `prefill` in ms per token; `decode` in ms per step, which
-    generates one token per sequence of the batch; `memory` in MB; and `sensitivity`, the rise of the loss in nats per
-    token if only one part of the model is compressed.
+    generates one token per sequence of the batch; `memory` in MB; `sensitivity`, the rise of the loss in nats per token
+    if only one part of the model is compressed; and `FIDELITY`, the mean and the 99th percentile over tokens of the
+    Kullback-Leibler divergence from the dense model in nats, and the share of tokens in [0, 1] that both rank first.
     """
 
     metric: str
@@ -226,9 +228,14 @@ class Measurement(Frozen):
         return _protocol_ids(*chain.from_iterable(self.protocol.items()))[1]
 
     @property
+    def on_windows(self) -> bool:
+        """Whether it is measured on the windows of a text."""
+        return self.metric in ("perplexity", *FIDELITY) and self.protocol.get("window") is not None
+
+    @property
     def of_text(self) -> bool:
         """Whether it is the perplexity of a text in windows, not of a task such as LAMBADA."""
-        return self.metric == "perplexity" and self.protocol.get("window") is not None
+        return self.metric == "perplexity" and self.on_windows
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols

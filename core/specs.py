@@ -314,6 +314,11 @@ class VariantSpec(Frozen):
         return key
 
     @property
+    def is_dense(self) -> bool:
+        """Whether no stage changes the model."""
+        return all(stage.method == "dense" for stage in self.stages)
+
+    @property
     def prefixes(self) -> tuple["VariantSpec", ...]:
         """The variants of its first 0, 1, ... stages, from the dense model to the whole chain."""
         return tuple(self.model_copy(update={"stages": self.stages[:count]}) for count in range(len(self.stages) + 1))
@@ -325,6 +330,8 @@ class RunSpec(Frozen):
     variant: VariantSpec
     perplexity: tuple[Perplexity, ...] = ()
     tasks: tuple[Task, ...] = ()
+    # Whether to compare with the dense model on each text of `perplexity`; absent by default, as in older jobs.
+    fidelity: bool = Field(default=False, exclude_if=lambda fidelity: not fidelity)
     latency: bool = False
     scan: SensitivityScan | None = None
     scoring: Dtype | None = None  # evaluation precision of tasks; None: the variant's

@@ -28,7 +28,7 @@ class Budget(Frozen):
     """Limits on the size, latency, memory and quality of a variant; None is no limit.
 
     Units are those of `core.analysis.frame.tidy`: megabytes are 10^6 bytes, `parameters` are millions, and latencies
-    are ms per token. Accuracies are shares in [0, 1].
+    are ms per token. Accuracies and agreement are shares in [0, 1].
     """
 
     packed_mb: Most = None
@@ -38,6 +38,8 @@ class Budget(Frozen):
     decode_ms: Most = None
     memory_mb: Most = None
     times_dense: Most = None  # perplexity over the dense model's
+    kl: Most = None  # mean divergence from the dense model in nats
+    agreement: Least = None  # top-1 agreement with the dense model, a minimum
     mean_accuracy: Least = None  # a minimum
 
 
@@ -77,6 +79,10 @@ LIMITS = {  # by column of the rows and field of the budget
     "decode_ms": Limit("ms per generated token", "latency not measured"),
     "memory_mb": Limit("MB of peak memory", "peak memory not measured"),
     "times_dense": Limit("times dense", "unknown ratio to dense"),
+    "kl": Limit("nats of KL divergence", "KL divergence not measured"),
+    "agreement": Limit(
+        "% top-1 agreement", "top-1 agreement not measured", "points of top-1 agreement", times=100.0, least=True
+    ),
     "mean_accuracy": Limit(
         "% mean accuracy", "mean accuracy not measured", "points of mean accuracy", times=100.0, least=True
     ),

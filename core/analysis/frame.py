@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import chain
 from typing import Any, NamedTuple
@@ -19,12 +20,13 @@ from core.notation.chain import DENSE, format_chain, series_chain, shared
 from core.notation.formatting import format_fewshot, label_parts, series_name
 from core.notation.removal import block_share, model_share, parameters_left
 from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
-from core.results import Measurement, Result, Variant
+from core.results import FIDELITY, Measurement, Result, Variant
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
     *("prefill_ms", "decode_ms", "memory_mb"),
+    *FIDELITY,
 )
 NUMBERS = (
     *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
@@ -38,7 +40,8 @@ COLUMNS = (
     *("protocol_id", "origin"),
     *COUNTED,
 )
-MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin")
+MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin", *FIDELITY)
+UNCOMPARED = (math.nan,) * len(FIDELITY)
 OWN_GRID = " (the file's own grid)"
 KNOWN = {stage.name: stage for stage in STAGES}
 # Methods, no recovery (None), then the other stages.
@@ -84,7 +87,7 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
         `protocol` describes the protocol. Only numbers with equal metric, dataset and `protocol_id` are comparable.
         Megabytes are 10^6 bytes. `parameters` are millions of stored parameters that no stage removed. `gmacs` are
         10^9 multiply-accumulates of a forward pass over 64 tokens. Latencies, in ms per token, and the peak memory are
-        those of batch 1.
+        those of batch 1. A perplexity of a text has the `FIDELITY` on the same windows.
     """
     return build_frame([variant_rows(result) for result in results])
 
@@ -99,7 +102,7 @@ class VariantRows(NamedTuple):
     before: tuple[Identity, tuple[Stage, ...]] | None  # the variant before its recovery
     known: dict[str, Scalar]  # columns with the same value in every row
     protocols: tuple[_Protocol, ...]  # of each row
-    numbers: tuple[tuple[str, str, float, float | None, int, str], ...]  # `MEASURED` of each row
+    numbers: tuple[tuple[Scalar, ...], ...]  # `MEASURED` of each row
 
     def of_model(self, name: str) -> VariantRows:
         """Return the rows with this display name of the model."""
@@ -120,10 +123,20 @@ def variant_rows(result: Result) -> VariantRows:
         before=(_identity(before), before.stages) if before else None,
         known={**_variant(variant), "own_grid": identity.own_grid, **_size(result), **_latency(result)},
         protocols=tuple(_protocol(row) for row in result.measurements),
-        numbers=tuple(
-            (row.metric, row.dataset, row.value, row.stderr, row.n, row.origin) for row in result.measurements
-        ),
+        numbers=tuple(_numbers(result.measurements)),
     )
+
+
+def _numbers(rows: Sequence[Measurement]) -> Iterator[tuple[Scalar, ...]]:
+    """Yield `MEASURED` of each row."""
+    compared: dict[tuple[str, str], dict[str, float]] = {}
+    for row in rows:
+        if row.metric in FIDELITY:
+            compared.setdefault((row.dataset, row.protocol_id), {})[row.metric] = row.value
+    for row in rows:
+        found = compared.get((row.dataset, row.protocol_id), {}) if compared and row.of_text else {}
+        fidelity = tuple(found.get(name, math.nan) for name in FIDELITY) if found else UNCOMPARED
+        yield row.metric, row.dataset, row.value, row.stderr, row.n, row.origin, *fidelity
 
 
 def build_frame(results: Iterable[VariantRows]) -> pd.DataFrame:

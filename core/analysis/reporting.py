@@ -51,6 +51,11 @@ def point_words(difference: float) -> str:
     return f"{round(100 * difference, 1) + 0.0:+.1f}"  # + 0.0 turns -0.0 into 0.0
 
 
+def flip_words(row: TableRow | pd.Series) -> str:
+    """Write how many answers a paired difference turned right and wrong: `41, 63`; empty for losses."""
+    return "" if pd.isna(row["gained"]) else f"{row['gained']:.0f}, {row['lost']:.0f}"
+
+
 def end_words(end: float) -> str:
     """Write an end of an interval in points; an end near zero gets enough digits to differ from it: `+0.02`."""
     points = 100 * end

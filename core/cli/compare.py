@@ -90,7 +90,7 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
     """Return the rows of `print_comparison` for programs: cells without units, accuracies in percent."""
-    from core.analysis.reporting import end_words, p_words, point_words, ratio_words, verdict_text
+    from core.analysis.reporting import end_words, flip_words, p_words, point_words, ratio_words, verdict_text
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     rows = []
@@ -110,6 +110,7 @@ def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]
                 "difference": cells[0],
                 "low": cells[1],
                 "high": cells[2],
+                "flips to right, wrong": flip_words(row),
                 "adjusted p": p_words(row["p_adjusted"]),
                 "verdict": verdict_text(row),
             }
@@ -168,7 +169,7 @@ def named(results: Sequence[Result]) -> Names:
 
 def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
     """Return one row per number with the difference of a variant to the reference; accuracies are in percent."""
-    from core.analysis.reporting import UNADJUSTED, format_difference, p_words, verdict_text
+    from core.analysis.reporting import UNADJUSTED, flip_words, format_difference, p_words, verdict_text
 
     several = pair["comparisons"].max()
     p = f"adjusted p, Holm over {several:.0f}" if several > 1 else "adjusted p"
@@ -180,6 +181,7 @@ def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Ro
             other: _value(row["metric"], row["reference"]),
             one: _value(row["metric"], row["value"]),
             f"difference, {UNADJUSTED}": format_difference(row),
+            "flips to right, wrong": flip_words(row),
             p: p_words(row["p_adjusted"]),
             "verdict": verdict_text(row).partition(":")[0],
         }

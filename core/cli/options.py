@@ -120,6 +120,13 @@ EvalDtype = Annotated[
     str | None,
     typer.Option("--eval-dtype", metavar="fp32|fp16|bf16", help="Evaluation precision of tasks; default: the model's."),
 ]
+Fidelity = Annotated[
+    bool,
+    typer.Option(
+        "--fidelity",
+        help="Compare with the dense model, token by token, on the texts of --perplexity: KL divergence and agreement.",
+    ),
+]
 Latency = Annotated[
     bool,
     typer.Option("--latency", help="Measure prefill and decode latency; quantised linears compute on their codes."),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
+from core.evaluation.dense_outputs import DenseOutputs
+from core.evaluation.divergence import DenseText
 from core.evaluation.fewshot.dense import DenseModel
+from core.evaluation.fidelity import fidelity
 from core.evaluation.latency import latency
 from core.evaluation.outcomes import summary
 from core.evaluation.packed import packed
@@ -19,12 +22,13 @@ from core.progress import Progress
 from core.protocols import perplexity_protocol
 from core.registry import leaves
 from core.results import Measurement
-from core.specs import RunSpec
+from core.specs import Perplexity, RunSpec
 from core.statistics.correlations import error_of
 from core.window_start import start_protocol
 
 if TYPE_CHECKING:
     import pandas as pd
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from core.engine.session import Session
@@ -55,7 +59,8 @@ def _perplexities(
     model: PreTrainedModel, spec: RunSpec, dtype: str, session: Session, progress: Progress
 ) -> Iterator[Outcome]:
     windows = {text: session.scored[text].windows for text in spec.perplexity}
-    for reading in perplexity(model, windows, progress):
+    dense = _dense_texts(spec, windows, session, progress) if spec.fidelity and dtype == spec.variant.dtype else None
+    for reading in perplexity(model, windows, progress, dense):
         corpus = session.scored[reading.text].corpus
         start = start_protocol(session.tokenizer)
         protocol = perplexity_protocol(reading.text, dtype) | start | {"source": corpus.source}
@@ -66,7 +71,20 @@ def _perplexities(
             details={"seconds": round(reading.seconds, 3), "tokens": windows[reading.text].numel()},
             **summary("perplexity", reading.samples, error_of(corpus.id, protocol, "losses")),
         )
-        yield Outcome([row], reading.samples)
+        rows = [row]
+        if reading.divergences is not None:
+            rows += fidelity(row, reading.samples, reading.divergences)
+        yield Outcome(rows, reading.samples)
+
+
+def _dense_texts(
+    spec: RunSpec, windows: Mapping[Perplexity, Tensor], session: Session, progress: Progress
+) -> dict[Perplexity, DenseText]:
+    """Return what the dense model computed on each text, and compute it where it is not cached."""
+    dtype = spec.variant.dtype
+    load = partial(load_model, session.source, dtype, session.device, progress)
+    outputs = DenseOutputs(spec.variant.prefixes[0].key, dtype, load)
+    return {text: outputs.of(tokens, progress, str(text)) for text, tokens in windows.items()}
 
 
 def _tasks(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Progress) -> Iterator[Outcome]:

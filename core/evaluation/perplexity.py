@@ -1,4 +1,4 @@
-"""Perplexity on non-overlapping windows, as the pruning papers measure it.
+"""Perplexity on non-overlapping windows, as the pruning papers measure it, and the distance to the dense model there.
 
 A window's loss is the mean cross-entropy over its L - 1 shifted targets, in fp32. Perplexity is exp of the mean loss
 over windows (Frantar & Alistarh, 2023, arXiv:2301.00774, section 4). The delta method gives its stderr.
@@ -7,7 +7,7 @@ over windows (Frantar & Alistarh, 2023, arXiv:2301.00774, section 4). The delta 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -16,18 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from core.errors import UserError
+from core.evaluation.divergence import DenseText, Divergence, Divergences
+from core.evaluation.head import check_logits, head_parts, output_scale
 from core.evaluation.linears import QuickLinears
-from core.models.modeling_slimscope import FactoredHead
-from core.models.parts.blocks import text_config
 from core.progress import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 TOKENS = {"cpu": 2048, "cuda": 8192}  # per forward pass, for batches of short windows
-COLUMNS = 2048  # of the vocabulary per chunk of logits, so that a chunk fits into the CPU cache
-SAME_LOGITS = 0.05  # relative; rounding to 16 bits differs far less, a missing factor far more
 
 Text = TypeVar("Text", bound=Hashable)
 
@@ -37,21 +34,37 @@ class TextLosses(Generic[Text]):
     """A model's losses on a text, of which `core.evaluation.outcomes.summary` computes the perplexity.
 
     `samples` has a row per window: doc_id, its place in the text, and perplexity, the mean log-likelihood in nats of
-    its tokens after the first.
+    its tokens after the first. Compared with the dense model, it also has kl and agreement, the means over the same
+    tokens, and `divergences` has the Kullback-Leibler divergence at each token, (N, L - 1) in nats.
     """
 
     text: Text
     samples: pd.DataFrame
     seconds: float
+    divergences: Tensor | None = None
 
 
-def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: Progress) -> Iterator[TextLosses[Text]]:
+@dataclass(frozen=True)
+class WindowLosses:
+    """The losses of windows, (B,) in nats, and their divergence from the dense model, if compared."""
+
+    losses: list[float]
+    divergence: Divergence | None = None  # of (B, L - 1) tokens
+
+
+def perplexity(
+    model: PreTrainedModel,
+    texts: Mapping[Text, Tensor],
+    progress: Progress,
+    dense: Mapping[Text, DenseText] | None = None,
+) -> Iterator[TextLosses[Text]]:
     """Compute the losses on several texts; windows of equal length share forward passes.
 
     Args:
         model: The model.
         texts: Windows (N, L) of each text; `str` of a text names it in the progress.
         progress: Called after each forward pass.
+        dense: What the dense model computed on each text, to compare with it.
 
     Yields:
         The losses of each text after its last window, grouped by length in order of its first text.
@@ -62,94 +75,96 @@ def perplexity(model: PreTrainedModel, texts: Mapping[Text, Tensor], progress: P
     if texts:
         check_logits(model, next(iter(texts.values()))[0])
     for length, alike in lengths.items():
-        yield from _read(model, alike, max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // length), progress)
+        size = max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // length)
+        yield from _read(model, alike, size, progress, dense or {})
 
 
 def _read(
-    model: PreTrainedModel, texts: Mapping[Text, Tensor], size: int, progress: Progress
+    model: PreTrainedModel,
+    texts: Mapping[Text, Tensor],
+    size: int,
+    progress: Progress,
+    dense: Mapping[Text, DenseText],
 ) -> Iterator[TextLosses[Text]]:
     """Yield the losses of texts with windows of equal length, `size` windows per forward pass."""
-    owners = [text for text, windows in texts.items() for _ in windows]
+    owners = [(text, place) for text, windows in texts.items() for place in range(len(windows))]
     losses: dict[Text, list[float]] = {text: [] for text in texts}
+    divergences: dict[Text, list[Divergence]] = {text: [] for text in texts}
     seconds = dict.fromkeys(texts, 0.0)
     batches = torch.cat(list(texts.values())).split(size)
     for number, batch in enumerate(batches):
         inside = owners[number * size : number * size + len(batch)]
-        if not losses[inside[0]]:
-            progress("perplexity", 0, len(texts[inside[0]]), str(inside[0]))
+        first, _ = inside[0]
+        if not losses[first]:
+            progress("perplexity", 0, len(texts[first]), str(first))
         started = time.perf_counter()
-        batch_losses = window_losses(model, batch.to(model.device))
+        compared = [dense[text].window(place) for text, place in inside] if dense else []
+        read = read_windows(model, batch.to(model.device), compared)
         share = (time.perf_counter() - started) / len(batch)
-        for text, loss in zip(inside, batch_losses, strict=True):
+        for place, ((text, _), loss) in enumerate(zip(inside, read.losses, strict=True)):
             losses[text].append(loss)
             seconds[text] += share
-        for text in dict.fromkeys(inside):
+            if read.divergence:
+                divergences[text].append(read.divergence.window(place))
+        for text in dict.fromkeys(text for text, _ in inside):
             done, count = losses[text], len(texts[text])
             if len(done) == count:  # before the progress call, which may raise to cancel
-                samples = pd.DataFrame({"doc_id": range(count), "perplexity": [-loss for loss in done]})
-                yield TextLosses(text, samples, seconds[text])
+                yield _finished(text, done, divergences[text], seconds[text])
             progress("perplexity", len(done), count, str(text))
 
 
+def _finished(text: Text, losses: list[float], divergences: list[Divergence], seconds: float) -> TextLosses[Text]:
+    samples = pd.DataFrame({"doc_id": range(len(losses)), "perplexity": [-loss for loss in losses]})
+    if not divergences:
+        return TextLosses(text, samples, seconds)
+    samples["kl"] = [one.kl.double().mean().item() for one in divergences]
+    samples["agreement"] = [one.agrees.double().mean().item() for one in divergences]
+    return TextLosses(text, samples, seconds, torch.stack([one.kl for one in divergences]))
+
+
 @torch.inference_mode()
+def final_states(model: PreTrainedModel, windows: Tensor) -> Tensor:
+    """Return the hidden states before the head at all tokens but the last, (B, L - 1, hidden)."""
+    with QuickLinears():
+        states: Tensor = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]
+    return states
+
+
 def window_losses(model: PreTrainedModel, windows: Tensor) -> list[float]:
     """Return the mean cross-entropy in nats of each window's tokens (B, L) after the first."""
+    return read_windows(model, windows).losses
+
+
+@torch.inference_mode()
+def read_windows(model: PreTrainedModel, windows: Tensor, dense: Sequence[DenseText] = ()) -> WindowLosses:
+    """Return the `window_losses` of windows (B, L); compare with `dense`, the dense model's part for each, if given."""
+    hidden = final_states(model, windows).flatten(0, 1)  # (B (L - 1), hidden)
+    compared = Divergences(dense) if dense else None
     with QuickLinears():
-        hidden = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]  # (B, L - 1, hidden)
-        losses = _losses(model, hidden.flatten(0, 1), windows[:, 1:].flatten())
-    return losses.double().view(len(windows), -1).mean(1).tolist()
+        losses, totals = _losses(model, hidden, windows[:, 1:].flatten(), compared)
+    means = losses.double().view(len(windows), -1).mean(1).tolist()
+    return WindowLosses(means, compared.finish(totals) if compared else None)
 
 
-def _losses(model: PreTrainedModel, states: Tensor, targets: Tensor) -> Tensor:
-    """Return -log softmax(logits)[target] in fp32, (T,), for hidden states (T, hidden) and targets (T,).
+def _losses(
+    model: PreTrainedModel, states: Tensor, targets: Tensor, compared: Divergences | None
+) -> tuple[Tensor, Tensor]:
+    """Return -log softmax(logits)[target] and the log-sum-exp of the logits in fp32, (T,) each.
 
-    The logits are computed in chunks of the vocabulary, and only the log-sum-exp of each chunk is stored.
+    The logits of the hidden states (T, hidden) are computed in chunks of the vocabulary, and only the log-sum-exp of
+    each chunk is stored. `compared` sees each chunk.
     """
     scale = output_scale(model)
-    totals, own, start = [], states.new_zeros(len(states), dtype=torch.float32), 0
+    parts, own, start = [], states.new_zeros(len(states), dtype=torch.float32), 0
     for weight, bias in head_parts(model):
         logits = scale(linear(states, weight, bias)).float()  # (T, columns)
         place = targets - start
-        start += len(weight)
         inside = (place >= 0) & (place < len(weight))
         target = logits.gather(1, place.clamp(0, len(weight) - 1)[:, None])[:, 0]  # (T,)
         own = torch.where(inside, target, own)
-        totals.append(logits.logsumexp(1))
-    return torch.stack(totals).logsumexp(0) - own
-
-
-def head_parts(model: PreTrainedModel) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Yield (weight (columns, hidden), bias (columns,) or None) of the output head, in chunks of the vocabulary."""
-    head = model.get_output_embeddings()
-    if isinstance(head, FactoredHead):
-        yield from ((head.table.rows(part), None) for part in head.table.parts(COLUMNS))
-        return
-    weight, bias = head.get_parameter("weight"), dict(head.named_parameters()).get("bias")
-    for start in range(0, len(weight), COLUMNS):
-        part = slice(start, start + COLUMNS)
-        yield weight[part], None if bias is None else bias[part]
-
-
-def output_scale(model: PreTrainedModel) -> Callable[[Tensor], Tensor]:
-    """Return the model's function of the logits after its head: Gemma's soft cap, a factor, or the identity."""
-    config = text_config(model)
-    if cap := getattr(config, "final_logit_softcapping", None):
-        return lambda logits: torch.tanh(logits.float() / cap) * cap
-    # Cohere's models multiply by logit_scale; Granite's divide by logits_scaling.
-    factor = getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1)
-    return (lambda logits: logits) if factor == 1 else (lambda logits: logits * factor)
-
-
-@torch.inference_mode()
-def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
-    """Raise `UserError` if the logits computed here differ from the model's own on the tokens ids (L,)."""
-    some = ids[None, :8].to(model.device)
-    hidden = model.base_model(input_ids=some, use_cache=False).last_hidden_state
-    scale = output_scale(model)
-    ours = torch.cat([scale(linear(hidden, *part)).float() for part in head_parts(model)], -1)
-    own = model(input_ids=some, use_cache=False).logits.float()
-    if (ours - own).norm() > SAME_LOGITS * own.norm():
-        raise UserError(
-            f"{type(model).__name__} changes its logits in an unsupported way, so its perplexity cannot be measured; "
-            "choose another model."
-        )
+        parts.append(logits.logsumexp(1))
+        if compared:
+            compared.add(logits, start)
+        start += len(weight)
+    totals = torch.stack(parts).logsumexp(0)
+    return totals - own, totals

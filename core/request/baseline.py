@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from core.methods.traits import GRIDS
-from core.protocols import satisfies
+from core.protocols import compares_on, satisfies
 from core.registry import leaves
 from core.request.stages import build_stage
-from core.results import Result
+from core.results import FIDELITY, Result
 from core.specs import Perplexity, RunSpec, Task
 from core.store.samples import lost
 
@@ -41,7 +41,7 @@ def baseline(spec: RunSpec) -> RunSpec | None:
     dense = spec.variant.model_copy(update={"stages": (build_stage("dense"),)})
     if dense.key == spec.variant.key or not (spec.perplexity or spec.tasks or spec.latency):
         return None
-    unsaved = {name: RunSpec.model_fields[name].default for name in ("scan", "save", "format", "precision")}
+    unsaved = {name: RunSpec.model_fields[name].default for name in ("fidelity", "scan", "save", "format", "precision")}
     return spec.model_copy(update={"variant": dense, **unsaved, "force": False})
 
 
@@ -57,7 +57,10 @@ def missing_part(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     def answered(wanted: Perplexity | Task, precision: str) -> bool:
         return any(satisfies(row, wanted, precision) and not lost(key, row) for row in rows)
 
-    perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype))
+    def compared(text: Perplexity) -> bool:
+        return {row.metric for row in rows if compares_on(row, text, dtype) and not lost(key, row)} == set(FIDELITY)
+
+    perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype) or (spec.fidelity and not compared(p)))
     tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))
     latency = spec.latency and not any(row.metric == "prefill" for row in rows)
     if latency and any(leaves(stage) & GRIDS for stage in spec.variant.stages):

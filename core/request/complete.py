@@ -48,6 +48,7 @@ def complete(
     device: str = "cpu",
     dtype: str = "float32",
     scoring: Dtype | None = None,
+    fidelity: bool = False,
     latency: bool = False,
     scan: ScanUnit | None = None,
     force: bool = False,
@@ -71,6 +72,7 @@ def complete(
         device: Device of the run.
         dtype: Precision of the variant.
         scoring: Evaluation precision of the tasks; by default `dtype`.
+        fidelity: Whether to compare with the dense model, token by token, on the texts of `perplexity`.
         latency: Whether to measure latency.
         scan: Parts whose sensitivity to measure, one at a time.
         force: Whether to run again although results are stored.
@@ -88,7 +90,7 @@ def complete(
     source = identify(model, name)
     check_here(source)
     shape = load_shape(source)
-    language = check_model_type(source, requests, bool(perplexity or tasks or latency or scan))
+    language = check_model_type(source, requests, bool(perplexity or tasks or fidelity or latency or scan))
     defaults = ChainDefaults(calibration, train, seed)
     stages = resolve_chain([_identified(one, defaults, shape) for one in requests], defaults)
     _check_divides(stages, shape)
@@ -102,6 +104,7 @@ def complete(
         **_measured(perplexity, tasks, shape),
         dtype=dtype,
         device=device,
+        fidelity=fidelity,
         latency=latency,
         force=force,
         scoring=scoring,
@@ -112,10 +115,13 @@ def complete(
     return spec.model_copy(update={"scan": build_scan(stages, scan, text, seed)})
 
 
-def measuring(spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task]) -> RunSpec:
+def measuring(
+    spec: RunSpec, perplexity: Sequence[Perplexity], tasks: Sequence[Task], fidelity: bool = False
+) -> RunSpec:
     """Return a checked run with other measurements of the same variant; a `UserError` if one is invalid."""
     shape = load_shape(identify_again(spec.variant.model, spec.variant.revision))
-    return spec.model_copy(update={**_measured(perplexity, tasks, shape)})
+    compared = fidelity and not spec.variant.is_dense
+    return spec.model_copy(update={**_measured(perplexity, tasks, shape), "fidelity": compared})
 
 
 class _Measured(TypedDict):

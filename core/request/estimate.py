@@ -87,6 +87,9 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
         else:
             seconds = stage_work(shape, stage) / speeds.of(spec, "compress", stage)
             rows.append((method.first_progress_step, seconds))
+    if spec.fidelity:  # unless the outputs are cached
+        work = sum(perplexity_work(shape, wanted) for wanted in spec.perplexity)
+        rows.append(("dense", work / speeds.of(spec, "perplexity")))
     for wanted in spec.perplexity:
         rows.append(("perplexity", perplexity_work(shape, wanted) / speeds.of(spec, "perplexity")))
     if prompts := sum(prompts_work(shape, task) for task in spec.tasks):

@@ -10,12 +10,12 @@ from core.notation.chain import format_chain, parse, shared
 from core.notation.command import run_command
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
-from core.results import SENSITIVITY, Result
+from core.results import FIDELITY, SENSITIVITY, Result
 from core.specs import DTYPES, ZERO_SHOT, Dtype, Fewshot, Perplexity, Task, precision_name
 
 
 def reproduce(result: Result) -> str:
-    """Return the `slimscope run` lines that reproduce a result: variant, perplexities, tasks, latency, sensitivity.
+    """Return the `slimscope run` lines that reproduce a result: its variant and all its numbers.
 
     Each combination of evaluation precision and set of tasks needs a line of its own.
 
@@ -39,6 +39,8 @@ def reproduce(result: Result) -> str:
             tasks.setdefault((dtype, shots), {})[str(Task(task=row.dataset, limit=row.protocol.get("limit")))] = None
     if any(row.metric == "prefill" for row in result.measurements):
         words.append("--latency")
+    if any(row.metric in FIDELITY for row in result.measurements):
+        words.append("--fidelity")
     scans = {row.protocol["by"] for row in result.measurements if row.metric == SENSITIVITY}
     words += [f"--sensitivity={by}" for by in sorted(scans)]
     alike: dict[tuple[Dtype, tuple[str, ...]], list[Fewshot]] = {}  # the prompts of the same tasks

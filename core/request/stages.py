@@ -196,22 +196,26 @@ def build_run(
     tasks: Sequence[Task] = (),
     dtype: str = "float32",
     device: str = "cpu",
+    fidelity: bool = False,
     latency: bool = False,
     force: bool = False,
     scoring: Dtype | None = None,
 ) -> RunSpec:
     """Validate a run; `model` and `revision` come from `core.models.sources.identify`.
 
-    A redundant evaluation precision is left out, so that equal runs have equal specifications.
+    A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so that equal runs
+    have equal specifications.
     """
     known = next((known for known in DTYPES if known == dtype), None)
     if known is None:
         raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
+    variant = VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages))
     return RunSpec(
-        variant=VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages)),
+        variant=variant,
         perplexity=tuple(perplexity),
         tasks=tuple(tasks),
         scoring=scoring if tasks and scoring != known else None,
+        fidelity=fidelity and not variant.is_dense,
         latency=latency,
         device=device,
         force=force,

@@ -33,6 +33,7 @@ class Measuring(TypedDict, total=False):
     device: str
     dtype: str
     scoring: Dtype | None
+    fidelity: bool
     latency: bool
     force: bool
     name: str | None

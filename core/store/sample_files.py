@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity")
+NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity", "kl", "agreement")
 LISTS = ("loglikelihoods", "shots")  # of numbers
 TEXTS = ("instruction", "reasoning", "dataset", "protocol")
 LOCAL = ("doc_id",)  # required columns of a file of one measurement

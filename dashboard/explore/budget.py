@@ -26,6 +26,7 @@ from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN
 from core.data.texts import called
 from core.notation.formatting import label
+from core.results import AGREEMENT, KL
 from dashboard import data
 from dashboard.charts import tradeoff
 from dashboard.charts.elements.figures import Axis
@@ -88,6 +89,13 @@ FIRST = {
     ACCURACY: Field("Mean accuracy, at least (%)", "Mean of the seven tasks.", 1.0, 100.0),
 }
 MORE = {
+    AGREEMENT: Field(
+        "Top-1 agreement, at least (%)",
+        "Tokens of the text to which this variant and the dense model give the highest probability.",
+        1.0,
+        100.0,
+    ),
+    KL: Field("KL divergence, at most (nats)", "Mean distance from the dense model's next-token distribution.", 0.01),
     "bits_per_weight": Field("Bits per weight, at most", "Counts the block linears with scales and zero points.", 0.5),
     "parameters": Field("Parameters, at most (millions)", "Counts the whole model.", 10.0),
     "prefill_ms": Field("Prefill latency, at most (ms)", "Time per prompt token at batch size 1.", 0.1),

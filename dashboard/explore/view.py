@@ -123,7 +123,9 @@ def pick_amount(steps: list[str], start: str) -> str:
 
 def all_points(shown: Shown) -> Item:
     """Show a table of every point of the curve, with paired differences to the dense model."""
-    explained = terms(("packed size", "bits per weight", "GMACs", "paired difference"))
+    explained = terms(
+        ("KL divergence", "top-1 agreement", "packed size", "bits per weight", "GMACs", "paired difference")
+    )
     help = f"Tick a row to open its details, or two to compare them.\n\n{explained}"
     st.header("All points", anchor=False, help=help)
     table, caption, means, *_ = points_data(shown)

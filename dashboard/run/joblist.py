@@ -50,6 +50,7 @@ STAGES = {
     "compress": "Compressing",
     "answers": "Generating the teacher's answers",
     "train": "Training",
+    "dense": "Computing the dense model's outputs, once per text",
     "perplexity": "Measuring perplexity",
     "requests": "Preparing the tasks",
     "prompts": "Writing the few-shot prompts",

@@ -30,12 +30,19 @@ class Measured(TypedDict):
     perplexity: list[Perplexity]
     tasks: list[Task]
     scoring: Dtype | None
+    fidelity: bool
     latency: bool
 
 
 def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured:
     """Show the fields of the measurements, and errors for the model's `shape` if it is known."""
     perplexity = _perplexity(shape, mistakes)
+    fidelity = st.toggle(
+        "Fidelity to dense",
+        key="run_fidelity",
+        help="KL divergence and top-1 agreement with the dense model at each token of the texts above.",
+        **HELD,
+    )
     tasks, scoring = _tasks(mistakes)
     latency = st.toggle(
         "Latency",
@@ -45,7 +52,13 @@ def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured
     )
     if not (perplexity or tasks or latency):
         mistakes.add("No measurement is chosen; choose at least a text, a task or latency.")
-    return {"perplexity": perplexity, "tasks": tasks, "scoring": scoring, "latency": latency}
+    return {
+        "perplexity": perplexity,
+        "tasks": tasks,
+        "scoring": scoring,
+        "fidelity": fidelity and bool(perplexity),
+        "latency": latency,
+    }
 
 
 def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexity]:

@@ -39,6 +39,14 @@ def test_api_and_commands_share_results(at_home, capsys):
     assert set(table["key"]) == {variant.key}
 
 
+def test_fidelity_is_measured_on_request(at_home):
+    variant = api.compress("my-model", "magnitude@0.5")
+    table = api.evaluate(variant, perplexity="my-text.txt@32:4", fidelity=True).set_index("metric")
+    assert list(table.index) == ["perplexity", "kl", "kl_p99", "agreement"]
+    assert table.loc["kl", "value"] == table.loc["perplexity", "kl"] > 0
+    assert 0 < table.loc["perplexity", "agreement"] < 1
+
+
 def test_stored_numbers_do_not_wait_for_another_run(at_home, monkeypatch):
     def lock(on_wait=None):
         raise AssertionError("waits")

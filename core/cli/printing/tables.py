@@ -17,7 +17,7 @@ from core.notation import chain
 from core.notation.achieved import format_percent
 from core.notation.formatting import format_fewshot, format_number
 from core.notation.removal import block_share, model_share
-from core.results import SENSITIVITY, Measurement, Result, Variant
+from core.results import AGREEMENT, KL, KL_P99, SENSITIVITY, Measurement, Result, Variant
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def column(measurement: Measurement) -> str:
     """Return the column name of a measurement: metric, data set and the distinctive parts of its protocol."""
     protocol = measurement.protocol
     name = f"{measurement.metric} {measurement.dataset}"
-    if measurement.of_text:
+    if measurement.on_windows:
         text = {name: protocol[name] for name in ("window", "windows", "spread") if name in protocol}
         name = f"{measurement.metric} {Perplexity(corpus=measurement.dataset, **text)}"
         product = protocol.get("dtype", UNKNOWN) not in (*DTYPES, UNKNOWN)  # quantised, such as `float32 x int8`
@@ -119,12 +119,18 @@ def column(measurement: Measurement) -> str:
 def measured(measurement: Measurement) -> str:
     """Return a measured value with its standard error, if known."""
     known = [value for value in (measurement.value, measurement.stderr) if value is not None]
-    return " ± ".join(written(measurement.metric, value) for value in known)
+    text = " ± ".join(written(measurement.metric, value) for value in known)
+    low, high = (measurement.details.get(name) for name in ("low", "high"))  # of an interval that is not symmetric
+    if low is None or high is None:
+        return text
+    return f"{text} [{written(measurement.metric, low)}, {written(measurement.metric, high)}]"
 
 
 def written(metric: str, value: float) -> str:
     """Format a value of a metric; abbreviate large values."""
-    decimals = 4 if metric.startswith("acc") else 2
+    if metric in (KL, KL_P99):
+        return format_number(value)
+    decimals = 4 if metric.startswith("acc") or metric == AGREEMENT else 2
     return f"{value:.{decimals}f}" if value < 1e5 else format_number(value)
 
 

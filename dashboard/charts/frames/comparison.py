@@ -9,14 +9,19 @@ import pandas as pd
 
 from core.analysis import reporting
 from core.notation.formatting import format_amount
+from core.results import AGREEMENT, KL
 from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
 from dashboard.charts.frames import paired
 from dashboard.charts.frames.points import is_dense
 
-OPTIONAL = ("GMACs", PREFILL.title, DECODE.title, MEMORY.title)  # columns that are shown if any value is known
+KL_TITLE, AGREEMENT_TITLE = "KL divergence (nats)", "Top-1 agreement (%)"
+# Columns that are shown if any value is known.
+OPTIONAL = (KL_TITLE, AGREEMENT_TITLE, "GMACs", PREFILL.title, DECODE.title, MEMORY.title)
 FORMATS = {
     "Perplexity": "%.5g",
     "Times dense": "%.4g",
+    KL_TITLE: "%.4g",
+    AGREEMENT_TITLE: "%.1f",
     "Mean accuracy (%)": "%.1f",
     "Accuracy vs dense": "%+.1f",
     PARAMETERS.title: "%.1f",
@@ -69,6 +74,8 @@ def comparison(
             "Perplexity is": ratio["verdict_text"].where(compressed),
             RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),
             "Perplexity, adjusted p": ratio["p_adjusted"].map(reporting.p_words),
+            KL_TITLE: rows[KL],
+            AGREEMENT_TITLE: 100 * rows[AGREEMENT],
             "Mean accuracy (%)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),

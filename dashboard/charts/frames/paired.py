@@ -12,6 +12,7 @@ from core.analysis.reporting import (
     UNADJUSTED,
     TableRow,
     end_words,
+    flip_words,
     interval_words,
     listed,
     p_words,
@@ -31,7 +32,8 @@ from dashboard.sharing import shared
 NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
 INTERVAL = UNADJUSTED.capitalize()
-COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, "Adjusted p", "Measured on")
+FLIPS = "Right only in first, second"
+COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, FLIPS, "Adjusted p", "Measured on")
 
 
 def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
@@ -208,8 +210,9 @@ def _compared(row: pd.Series) -> tuple[str | None, ...]:
         difference = point_words(row["difference"])
         interval = interval_words(row["low"], row["high"], end_words)
     if pd.notna(row["unpaired_reason"]):
-        return name, *values, CANNOT, None, None, None, row["protocol"]
-    return name, *values, verdict_text(row.to_dict()), difference, interval, p_words(row["p_adjusted"]), row["protocol"]
+        return name, *values, CANNOT, None, None, None, None, row["protocol"]
+    more = flip_words(row) or None, p_words(row["p_adjusted"]), row["protocol"]
+    return name, *values, verdict_text(row.to_dict()), difference, interval, *more
 
 
 def _label(dataset: str) -> str:

@@ -23,10 +23,11 @@ from dashboard.shared import widgets
 from dashboard.shared.literal import literal
 
 DRAWER = 820  # initial width in px
-WIDTHS = {"Difference": 95, paired.INTERVAL: 135, "Adjusted p": 95}
+WIDTHS = {"Difference": 95, paired.INTERVAL: 135, paired.FLIPS: 110, "Adjusted p": 95}
 NOTES = (
     "Difference: first minus second, in points. x: perplexity of the first over that of the second. p: paired test of "
     "each number. One comparison needs no adjustment of p and interval. "
+    "Right only in first, second: the documents that only one of them answers correctly. "
     f"Better or worse: the first, with p at most {ALPHA}."
 )
 

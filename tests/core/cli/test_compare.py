@@ -67,7 +67,7 @@ def test_each_variant_gets_a_table_and_a_sentence(capsys):
     assert "and mean of seven:40." in second
     lines = [line.split() for line in second.splitlines()]
     boolq = next(line for line in lines if line[:2] == ["acc", "boolq:40"])
-    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-38.7, -8.9] 0.0051 worse"
+    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-38.7, -8.9] 0, 10 0.0051 worse"
     mean = [line for line in lines if line[:2] == ["mean", "of"]]
     assert mean == [line for line in lines if line][-2:-1]  # the last row before the sentence
     assert "acc hellaswag" not in out  # papers report acc_norm
@@ -104,6 +104,11 @@ def test_comparison_is_printed_in_every_format(capsys):
     row = dict(zip(lines[0], next(line for line in lines if line[3] == "acc boolq:40"), strict=True))
     assert (row["key"], row["variant"], row["compared with"]) == (few[:12], "magnitude@0.3", "dense")
     assert (row["value"], row["reference"], row["difference"]) == ("72.5", "75.0", "-2.5")
+    same = next(one for one in listed if (one["key"][:12], one["dataset"], one["metric"]) == (few[:12], "boolq", "acc"))
+    assert (
+        row["flips to right, wrong"] == f"{same['gained']:.0f}, {same['lost']:.0f}"
+        and same["lost"] - same["gained"] == 1
+    )
     latex = compared(capsys, "dense", few, many, "--latex")
     assert latex.count("}\n\n") == 2
     check_table(latex)

@@ -8,6 +8,7 @@ import torch
 
 from core.amount import Amount, Ratio
 from core.errors import CancelledError, UserError
+from core.evaluation import head
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
 from core.evaluation.latency import latency
@@ -51,7 +52,7 @@ def own_losses(model, tokens):
     ],
 )
 def test_window_loss_equals_the_loss_of_transformers(name, changes, columns, monkeypatch):
-    monkeypatch.setattr(perplexity_module, "COLUMNS", columns)
+    monkeypatch.setattr(head, "COLUMNS", columns)
     model, tokens = tiny(name, **changes), windows(3, 20)
     assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
         own_losses(model, tokens), rel=1e-5
@@ -59,7 +60,7 @@ def test_window_loss_equals_the_loss_of_transformers(name, changes, columns, mon
 
 
 def test_bias_of_the_head_counts(monkeypatch):
-    monkeypatch.setattr(perplexity_module, "COLUMNS", 20)
+    monkeypatch.setattr(head, "COLUMNS", 20)
     model, tokens = tiny(), windows(3, 20)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
     assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
@@ -150,13 +151,13 @@ def test_batched_windows_have_their_single_losses(batch, monkeypatch):
 
 def test_texts_share_a_forward_pass_and_its_time(monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
-    sizes, plain = [], perplexity_module.window_losses
+    sizes, plain = [], perplexity_module.read_windows
 
-    def counted(model, batch):
+    def counted(model, batch, dense):
         sizes.append(len(batch))
-        return plain(model, batch)
+        return plain(model, batch, dense)
 
-    monkeypatch.setattr(perplexity_module, "window_losses", counted)
+    monkeypatch.setattr(perplexity_module, "read_windows", counted)
     readings = list(perplexity(tiny(), TEXTS, silent))
     assert sizes == [5, 5, 4, 2]  # 7 + 6 + 1 windows of 24, then those of 40
     assert all(reading.seconds > 0 for reading in readings)

@@ -10,7 +10,8 @@ from torch import nn
 from core.amount import Amount
 from core.errors import CancelledError, UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
-from core.evaluation.perplexity import head_parts, window_losses
+from core.evaluation.head import head_parts
+from core.evaluation.perplexity import window_losses
 from core.evaluation.scorer import dtype_of, wide_head
 from core.methods.embedding import tensor_train
 from core.methods.embedding.lowrank import EmbeddingLowRank

@@ -1,0 +1,132 @@
+"""What the dense model computes on the windows of a text, in the user cache, for comparisons with its variants.
+
+The hidden states before the head are kept, and the head. Together they give the logits of one window at a time; all
+logits would take up to a hundred times as much. Both are mapped from their files, so memory does not grow with a text.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from core.cache import checksums
+from core.cache.folders import keep
+from core.errors import StorageError
+from core.evaluation.divergence import DenseHead, DenseText
+from core.evaluation.head import OutputScale, head_parts, output_scale
+from core.evaluation.perplexity import TOKENS, final_states
+from core.paths import cache_dir
+from core.progress import Progress
+from core.specs import BYTES, Dtype
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+STATES, WEIGHT, BIAS, SCALE = "states.bin", "weight.bin", "bias.bin", "scale.json"
+STAGE = "dense"  # of the progress
+
+
+class DenseOutputs:
+    """The dense model's outputs on texts; `load` loads the model, which is needed for texts that are not cached."""
+
+    def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel]):
+        """Prepare; `key` is the key of the variant without stages, in the precision `dtype`."""
+        self.key, self.dtype, self._load = key, dtype, load
+        self._model: PreTrainedModel | None = None
+
+    def of(self, windows: Tensor, progress: Progress, name: str) -> DenseText:
+        """Return the outputs on the windows (N, L) of the text that `name` names in the progress.
+
+        Raises:
+            StorageError: The cache has no room for them.
+        """
+        head = self._head()
+        digest = hashlib.sha256(windows.numpy().tobytes()).hexdigest()
+        hidden = head.weight.shape[1]
+        count, length = len(windows), windows.shape[1] - 1
+        folder = self._kept(
+            digest[:16],
+            lambda: count * length * hidden * BYTES[self.dtype],
+            lambda place: self._write_states(place / STATES, windows, progress, name),
+        )
+        return DenseText(self._mapped(folder / STATES).view(count, length, hidden), head)
+
+    def free(self) -> None:
+        """Release the memory of the model."""
+        self._model = None
+
+    def _head(self) -> DenseHead:
+        folder = self._kept("head", self._head_bytes, self._write_head)
+        known, bias = json.loads((folder / SCALE).read_bytes()), folder / BIAS
+        return DenseHead(
+            self._mapped(folder / WEIGHT).view(known["vocabulary"], -1),
+            self._mapped(bias) if bias.exists() else None,
+            OutputScale(known["factor"], known["cap"]),
+        )
+
+    def _head_bytes(self) -> int:
+        return sum(weight.numel() for weight, _ in head_parts(self._loaded())) * BYTES[self.dtype]
+
+    def _kept(self, name: str, size: Callable[[], int], make: Callable[[Path], None]) -> Path:
+        """Return a folder of about `size()` bytes, which `make` fills unless an intact one exists."""
+        folder = self._folder(name)
+        if folder.is_dir() and checksums.intact(folder):
+            os.utime(folder)
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
+        keep(folder, size(), make)
+        if not folder.is_dir():
+            raise StorageError(
+                f"The comparison with the dense model needs {size() / 1e6:.0f} MB of the cache in {folder.parent}; "
+                "free some space on its disk."
+            )
+        return folder
+
+    def _folder(self, name: str) -> Path:
+        return cache_dir() / "dense_outputs" / f"{self.key[:16]}-{name}"
+
+    def _mapped(self, file: Path) -> Tensor:
+        """Return the numbers of a file, (n,), read from it when they are used."""
+        numbers = file.stat().st_size // BYTES[self.dtype]
+        return torch.from_file(str(file), shared=False, size=numbers, dtype=getattr(torch, self.dtype))
+
+    def _loaded(self) -> PreTrainedModel:
+        self._model = self._model or self._load()
+        return self._model
+
+    def _write_states(self, file: Path, windows: Tensor, progress: Progress, name: str) -> None:
+        model = self._loaded()
+        size = max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // windows.shape[1])
+        done = 0
+        with file.open("wb") as opened:
+            for batch in windows.split(size):
+                progress(STAGE, done, len(windows), name)
+                opened.write(_bytes(final_states(model, batch.to(model.device))))
+                done += len(batch)
+        progress(STAGE, done, len(windows), name)
+
+    def _write_head(self, folder: Path) -> None:
+        """Write the weights, the biases if there are any, and the scale of the logits."""
+        model, vocabulary = self._loaded(), 0
+        with (folder / WEIGHT).open("wb") as weights:
+            for weight, bias in head_parts(model):
+                weights.write(_bytes(weight))
+                vocabulary += len(weight)
+                if bias is not None:
+                    with (folder / BIAS).open("ab") as biases:
+                        biases.write(_bytes(bias))
+        scale = output_scale(model)
+        known = {"vocabulary": vocabulary, "factor": scale.factor, "cap": scale.cap}
+        (folder / SCALE).write_text(json.dumps(known))
+
+
+def _bytes(numbers: Tensor) -> bytes:
+    return numbers.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()

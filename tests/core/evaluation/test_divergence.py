@@ -1,0 +1,128 @@
+"""The divergence from the dense model equals that of whole logits, for each kind of head and from the cache."""
+
+import copy
+
+import pytest
+import torch
+
+from core.errors import StorageError, UserError
+from core.evaluation import head
+from core.evaluation.dense_outputs import DenseOutputs
+from core.evaluation.perplexity import perplexity
+from core.progress import silent
+from tests.core.tiny import tiny, windows
+
+NAMES = ("llama-gqa", "opt", "gpt2", "gemma2", "gemma3", "cohere", "granite")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(head, "COLUMNS", 20)
+
+
+def changed(model, scale=0.05):
+    """Return a copy of a model with other weights."""
+    other = copy.deepcopy(model)
+    draw = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for parameter in other.parameters():
+            parameter += scale * parameter.abs().mean() * torch.randn(parameter.shape, generator=draw)
+    return other
+
+
+def compared(dense, other, tokens, key="a" * 64):
+    outputs = DenseOutputs(key, "float32", lambda: dense)
+    (reading,) = perplexity(other, {"text": tokens}, silent, {"text": outputs.of(tokens, silent, "text")})
+    return reading
+
+
+def brute(dense, other, tokens):
+    """Return KL divergence and agreement at each token, (N, L - 1), of whole logits in fp64."""
+    with torch.no_grad():
+        first, second = (model(input_ids=tokens).logits[:, :-1].double() for model in (dense, other))
+    log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
+    return (log_p.exp() * (log_p - log_q)).sum(-1), first.argmax(-1) == second.argmax(-1)
+
+
+def check(dense, other, tokens):
+    reading, (kl, agrees) = compared(dense, other, tokens), brute(dense, other, tokens)
+    assert torch.allclose(reading.divergences.double(), kl, atol=1e-5)
+    assert list(reading.samples["kl"]) == pytest.approx(kl.mean(1).tolist(), abs=1e-5)
+    assert list(reading.samples["agreement"]) == agrees.double().mean(1).tolist()
+    assert kl.mean() > 1e-4 and not agrees.all()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("name", NAMES)
+def test_divergence_equals_that_of_whole_logits(name, tied):
+    dense = tiny(name, tie_word_embeddings=tied)
+    check(dense, changed(dense, 0.5), windows(4, 20))
+
+
+def test_a_bias_of_the_head_counts():
+    dense = tiny()
+    dense.lm_head.bias = torch.nn.Parameter(torch.randn(97))
+    check(dense, changed(dense, 0.5), windows(4, 20))
+
+
+def test_a_variant_may_have_another_width():
+    dense, narrow = tiny(), tiny(hidden_size=32, seed=1)
+    check(dense, narrow, windows(4, 20))
+
+
+def test_equal_models_have_no_divergence():
+    dense = tiny()
+    reading = compared(dense, copy.deepcopy(dense), windows(4, 20))
+    assert reading.samples["kl"].abs().max() < 1e-6 and (reading.samples["agreement"] == 1).all()
+
+
+def test_another_vocabulary_is_refused():
+    for size in (90, 117):
+        with pytest.raises(UserError, match="vocabulary differs from the dense model's"):
+            compared(tiny(), tiny(vocab_size=size), windows(4, 20) % 90)
+
+
+def test_windows_without_numbers_are_infinitely_far():
+    dense, tokens = tiny(), windows(4, 20) % 96
+    broken, tokens[2, 3] = copy.deepcopy(dense), 96
+    with torch.no_grad():
+        broken.get_input_embeddings().weight[96] = torch.nan
+    reading = compared(dense, broken, tokens)
+    assert reading.samples["kl"].tolist()[2] == torch.inf
+    assert reading.samples["kl"].drop(2).lt(1e-5).all() and reading.samples["agreement"][2] < 0.2
+
+
+def test_a_text_is_computed_once_and_again_where_its_file_is_damaged(tmp_path):
+    dense, tokens, loads = tiny(), windows(4, 20), []
+
+    def load():
+        loads.append(1)
+        return dense
+
+    def states():
+        return DenseOutputs("b" * 64, "float32", load).of(tokens, silent, "text").states.clone()
+
+    first = states()
+    assert torch.equal(states(), first) and len(loads) == 1
+    (file,) = (tmp_path / "cache").rglob("states.bin")
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    assert torch.equal(states(), first) and len(loads) == 2
+
+
+def test_a_full_disk_is_named(monkeypatch):
+    monkeypatch.setattr("core.cache.folders.FREE_BYTES", 10**18)
+    with pytest.raises(StorageError, match="free some space"):
+        DenseOutputs("c" * 64, "float32", tiny).of(windows(4, 20), silent, "text")
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_outputs_are_kept_in_the_precision_of_the_variant(dtype):
+    dense, tokens = tiny().to(getattr(torch, dtype)), windows(4, 20)
+    outputs = DenseOutputs("d" * 64, dtype, lambda: dense)
+    text = outputs.of(tokens, silent, "text")
+    assert text.states.dtype == text.head.weight.dtype == getattr(torch, dtype)
+    (reading,) = perplexity(dense, {"text": tokens}, silent, {"text": text})
+    assert reading.samples["kl"].max() < 1e-5

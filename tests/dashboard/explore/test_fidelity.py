@@ -1,0 +1,72 @@
+"""KL divergence and top-1 agreement on Explore: in the table of the points, and as limits of a budget."""
+
+import pytest
+
+from core.results import FIDELITY
+from dashboard import data
+from dashboard.charts.frames.comparison import AGREEMENT_TITLE, KL_TITLE
+from tests.dashboard.opened import open_app, read
+from tests.dashboard.synthetic import curve, result
+
+VALUES = {"wanda": (0.4, 2.5, 0.72), "sparsegpt": (0.2, 1.5, 0.81)}  # FIDELITY at 50 %
+
+
+@pytest.fixture
+def compared(filled):
+    for method, values in VALUES.items():
+        one = next(one for one in curve() if one.variant.method == method and one.variant.ratio == 0.5)
+        row = next(row for row in one.measurements if row.of_text)
+        more = [
+            row.model_copy(update={"metric": name, "value": value})
+            for name, value in zip(FIDELITY, values, strict=True)
+        ]
+        filled.put(one.model_copy(update={"measurements": tuple(more)}))
+    data.show_now()
+
+
+def points(app):
+    return next(one.value for one in app.dataframe if "Times dense" in one.value)
+
+
+def test_the_table_of_points_has_fidelity_where_it_is_measured(compared):
+    app = open_app()
+    assert not app.exception
+    table = points(app)
+    at_half = table[table["Amount"] == "50 %"].set_index("Method")
+    for method, (kl, _, agreement) in zip(("Wanda", "SparseGPT"), VALUES.values(), strict=True):
+        assert at_half.loc[method, KL_TITLE] == kl
+        assert at_half.loc[method, AGREEMENT_TITLE] == pytest.approx(100 * agreement)
+    assert table.loc[table["Amount"] != "50 %", KL_TITLE].isna().all()
+
+
+def test_without_fidelity_the_table_has_no_empty_columns(filled):
+    assert KL_TITLE not in points(open_app()) and AGREEMENT_TITLE not in points(open_app())
+
+
+@pytest.mark.parametrize(
+    ("limit", "sentence"),
+    [
+        ({"explore_limit_agreement": "80"}, "at least 80 % top-1 agreement"),
+        ({"explore_limit_kl": "0.3"}, "at most 0.3 nats"),
+    ],
+)
+def test_fidelity_limits_a_budget(compared, limit, sentence):
+    app = open_app(explore_mode="Trade-off", **limit)
+    assert not app.exception and sentence in read(app)
+    assert "**SparseGPT, 50 %**" in read(app)
+    shown = app.dataframe[0].value
+    assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
+
+
+@pytest.mark.parametrize("mode", ["Curve", "Trade-off", "Several models", "Few-shot"])
+def test_rows_of_fidelity_are_no_tasks(compared, mode):
+    app = open_app(explore_mode=mode)
+    assert not app.exception and "kl_p99" not in read(app)
+    assert not any("kl" in map(str, one.value.to_numpy().ravel()) for one in app.dataframe)
+
+
+def test_an_unknown_metric_in_a_row_keeps_the_page(filled):
+    one = result("magnitude", 30.0, 0.5)
+    row = one.measurements[0].model_copy(update={"metric": "agreement", "value": 0.9})
+    filled.put(one.model_copy(update={"measurements": (row,)}))
+    assert not open_app().exception
