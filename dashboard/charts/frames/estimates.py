@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from core.analysis.additive import RuleError, predicted
-from core.analysis.budget import PERPLEXITY, ROUNDED, USABLE_TIMES_DENSE, Budget, fits
+from core.analysis.budget import LIMITS, PERPLEXITY, ROUNDED, USABLE_TIMES_DENSE, Budget, fits
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount, series_name
 from core.request.combining import WrittenChain, combine, ends_on_tables, in_blocks, on_tables, split
@@ -25,7 +25,7 @@ from dashboard.charts.frames.points import is_dense
 NEAR = 1.05  # multiple of the lowest estimate at the same or a lower cost, up to which others are shown
 VARIANT = ["chain", *TEXTS, "dtype"]  # columns of a variant, without its seed
 ADDED = ["packed_mb", "bits_per_weight", "parameters"]  # sizes of which each part saves its own share
-UNKNOWN = ["prefill_ms", "decode_ms", "memory_mb", "mean_accuracy"]  # quantities that no rule predicts
+UNKNOWN = [name for name in LIMITS if name not in (*ADDED, "times_dense")]  # quantities that no rule predicts
 PART = [*VARIANT, "seed", "series_chain", "method", "family", "value", *ADDED]  # columns of each part
 COLUMNS = [*VARIANT, "seed", "method", "family", "training", *ADDED, *UNKNOWN, PERPLEXITY, "times_dense"]
 COLUMNS += ["blocks", "tables"]  # the `WrittenChain` of each part

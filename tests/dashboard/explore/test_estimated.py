@@ -5,7 +5,7 @@ import json
 import pytest
 
 from dashboard import data
-from dashboard.charts.frames import estimate_words
+from dashboard.charts.frames import estimate_words, estimates
 from dashboard.explore import missing
 from tests.dashboard.explore.test_tradeoff import open_tradeoff
 from tests.dashboard.opened import charts, read
@@ -58,6 +58,12 @@ def test_an_estimate_that_is_likely_better_is_named_and_runs_with_the_data_of_it
     assert [stage.method for stage in stages] == ["gptq", "rtn"] and not app.exception
     assert (str(stages[0].calibration), stages[0].seed) == ("passages-calibration:8x2048", 2)
     assert [text.corpus for text in job.spec.perplexity] == ["passages-eval"]
+
+
+@pytest.mark.parametrize("limit", estimates.UNKNOWN)
+def test_a_limit_on_a_number_without_a_rule_leaves_no_estimate(parts, limit):
+    app = open_tradeoff(text=TEXT, **{f"limit_{limit}": 50})
+    assert not app.exception and estimate_words.MEASURED not in listed(app)
 
 
 def test_one_button_runs_all_estimates(parts):
