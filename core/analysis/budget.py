@@ -61,6 +61,10 @@ class Limit:
         """Write a limit: `180 MB packed`."""
         return f"{format_limit(self.times * limit)} {self.quantity}"
 
+    def value(self, value: float) -> str:
+        """Write a row's value with two or three digits: `181 MB packed`."""
+        return f"{format_number(self.times * value)} {self.quantity}"
+
     def miss(self, value: float, limit: float) -> str:
         """Write the excess of a value: `16.1 MB packed over (10 %)`."""
         if pd.isna(value):

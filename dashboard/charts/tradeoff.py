@@ -156,7 +156,7 @@ def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
         text = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
         text += f"<br>relative to dense: {UNADJUSTED} {interval} points" if interval else ""
     costs = dict.fromkeys((cost.column, PACKED.column))
-    paid = [f"{format_number(row[column])} {LIMITS[column].quantity}" for column in costs if pd.notna(row[column])]
+    paid = [LIMITS[column].value(row[column]) for column in costs if pd.notna(row[column])]
     misses = row.get("misses")
     return "<br>".join(
         [f"<b>{row['series_label']}</b>, {row['amount_label']}", text, *paid, *([misses] if misses else [])]

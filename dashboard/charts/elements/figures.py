@@ -54,6 +54,7 @@ BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and 
 PREFILL = Axis("prefill_ms", "Prefill latency (ms per token)", of_bits=True)
 DECODE = Axis("decode_ms", "Decode latency (ms per token)", of_bits=True)
 MEMORY = Axis("memory_mb", "Peak memory (MB)", of_bits=True)
+KL_TITLE, AGREEMENT_TITLE = "KL divergence (nats)", "Top-1 agreement (%)"  # of columns
 AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
 
 

@@ -10,11 +10,10 @@ import pandas as pd
 from core.analysis import reporting
 from core.notation.formatting import format_amount
 from core.results import AGREEMENT, KL
-from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
+from dashboard.charts.elements.figures import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL
 from dashboard.charts.frames import paired
 from dashboard.charts.frames.points import is_dense
 
-KL_TITLE, AGREEMENT_TITLE = "KL divergence (nats)", "Top-1 agreement (%)"
 # Columns that are shown if any value is known.
 OPTIONAL = (KL_TITLE, AGREEMENT_TITLE, "GMACs", PREFILL.title, DECODE.title, MEMORY.title)
 FORMATS = {

@@ -9,7 +9,6 @@ import pandas as pd
 from core.analysis.additive import FEWEST, RuleError
 from core.analysis.budget import LIMITS, PERPLEXITY
 from core.analysis.reporting import TableRow, interval_words, ratio_words
-from core.notation.formatting import format_number
 from dashboard.charts.elements.figures import PACKED
 from dashboard.charts.frames.estimates import NEAR
 from dashboard.charts.frames.paired import INTERVAL
@@ -54,7 +53,7 @@ def facts(row: TableRow) -> list[str]:
     """Return size and predicted multiple of an estimate, with the interval if known."""
     interval = interval_of(row)
     times = f"about {ratio_words(row['times_dense'])} times dense"
-    size = f"{format_number(row[PACKED.column])} {LIMITS[PACKED.column].quantity}"
+    size = LIMITS[PACKED.column].value(row[PACKED.column])
     return [size, f"{times} ({PREDICTED} {interval})" if interval else f"{times} ({NO_INTERVAL})"]
 
 

@@ -31,10 +31,10 @@ from core.analysis.reporting import (
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount, format_number
-from core.results import Footprint
+from core.results import AGREEMENT, KL, Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
-from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
+from dashboard.charts.elements.figures import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL
 from dashboard.charts.frames.answer import tied
 from dashboard.charts.frames.paired import CANNOT, INTERVAL
 from dashboard.charts.frames.points import point_name
@@ -44,12 +44,16 @@ ON_FRONT = "On the front"
 DIVERGED = "diverged"
 OWN_GRID = "the file's own grid"
 COLUMNS = {  # further columns, for limits and for the cost
+    KL: KL_TITLE,
+    AGREEMENT: AGREEMENT_TITLE,
     "bits_per_weight": "Bits per weight",
     **{axis.column: axis.title for axis in (PARAMETERS, PREFILL, DECODE, MEMORY)},
 }
 FORMATS = {
     "Perplexity": "%.5g",
     "Times dense": "%.3g",
+    KL_TITLE: "%.4g",
+    AGREEMENT_TITLE: "%.1f",
     "Mean accuracy (%)": "%.1f",
     "Accuracy vs dense": "%+.1f",
     PACKED.title: "%.1f",
@@ -165,11 +169,7 @@ def _facts(best: pd.Series, budget: Budget, quality: str) -> list[str]:
         facts = [_with_notes(f"{100 * best[ACCURACY]:.1f} %", [*lost, *bounds])]
         facts += [_with_notes(times, broken)] if pd.notna(best[PERPLEXITY]) else []
     columns = [PACKED.column, *(column for column in limits(budget) if column not in ("times_dense", ACCURACY))]
-    facts += [
-        f"{format_number(best[column])} {LIMITS[column].quantity}"
-        for column in dict.fromkeys(columns)
-        if pd.notna(best[column])
-    ]
+    facts += [LIMITS[column].value(best[column]) for column in dict.fromkeys(columns) if pd.notna(best[column])]
     if quality == PERPLEXITY and pd.notna(best[ACCURACY]):
         facts.append(f"{100 * best[ACCURACY]:.1f} % mean accuracy")
     return facts
@@ -272,7 +272,7 @@ def ranking(
             **intervals,
             ADJUSTED: found["key"].map(tested["p"]),
             **second,
-            **{COLUMNS[column]: found[column] for column in more},
+            **{COLUMNS[column]: LIMITS[column].times * found[column] for column in more},
             **sizes,
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],

@@ -4,7 +4,7 @@ import pytest
 
 from core.results import FIDELITY
 from dashboard import data
-from dashboard.charts.frames.comparison import AGREEMENT_TITLE, KL_TITLE
+from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
 from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import curve, result
 
@@ -44,18 +44,20 @@ def test_without_fidelity_the_table_has_no_empty_columns(filled):
 
 
 @pytest.mark.parametrize(
-    ("limit", "sentence"),
+    ("limit", "sentence", "fact"),
     [
-        ({"explore_limit_agreement": "80"}, "at least 80 % top-1 agreement"),
-        ({"explore_limit_kl": "0.3"}, "at most 0.3 nats"),
+        ({"explore_limit_agreement": "80"}, "at least 80 % top-1 agreement", "81 % top-1 agreement"),
+        ({"explore_limit_kl": "0.3"}, "at most 0.3 nats", "0.2 nats of KL divergence"),
     ],
 )
-def test_fidelity_limits_a_budget(compared, limit, sentence):
+def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
     app = open_app(explore_mode="Trade-off", **limit)
     assert not app.exception and sentence in read(app)
-    assert "**SparseGPT, 50 %**" in read(app)
+    assert "**SparseGPT, 50 %**" in read(app) and fact in read(app)
     shown = app.dataframe[0].value
     assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
+    column, value = (AGREEMENT_TITLE, 81) if "explore_limit_agreement" in limit else (KL_TITLE, 0.2)
+    assert shown[column].tolist() == [pytest.approx(value)]
 
 
 @pytest.mark.parametrize("mode", ["Curve", "Trade-off", "Several models", "Few-shot"])
