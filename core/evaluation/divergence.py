@@ -77,9 +77,14 @@ class Divergences:
         dense = self.head.logits(self._states, start, self._seen)  # (T, columns)
         if dense.shape != logits.shape:
             raise _other_vocabulary()
-        self._totals.append(dense.logsumexp(1))
-        self._gaps.append((dense.softmax(1) * (dense - logits)).sum(1))
-        self._best, self._own = _best(self._best, dense, start), _best(self._own, logits, start)
+        highest, token = dense.max(1)  # (T,)
+        weights = (dense - highest[:, None]).exp_()  # (T, columns)
+        mass = weights.sum(1)
+        self._best = _better(self._best, highest, token + start)
+        self._totals.append(highest + mass.log())
+        self._gaps.append(torch.linalg.vecdot(weights, dense.sub_(logits)) / mass)  # `dense` is not needed any more
+        highest, token = logits.max(1)
+        self._own = _better(self._own, highest, token + start)
 
     def finish(self, totals: Tensor) -> Divergence:
         """Return the divergence of the windows; `totals` is the log-sum-exp of all of the model's logits, (T,).
@@ -97,10 +102,8 @@ class Divergences:
         return Divergence(kl.view(self._windows, -1).cpu(), agrees.view(self._windows, -1).cpu())
 
 
-def _best(before: tuple[Tensor, Tensor] | None, logits: Tensor, start: int) -> tuple[Tensor, Tensor]:
-    """Return the highest logit so far and its token, the first one of equal logits."""
-    value, token = logits.max(1)
-    token = token + start
+def _better(before: tuple[Tensor, Tensor] | None, value: Tensor, token: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the highest logit so far and its token, the first one of equal logits, (T,) each."""
     if before is None:
         return value, token
     higher = value > before[0]
