@@ -10,6 +10,7 @@ import pytest
 
 from core.amount import Amount
 from core.analysis.budget import DIVERGED
+from core.analysis.reporting import ratio_words
 from core.cli.app import main
 from core.notation.formatting import format_amount
 from core.request.stages import DEFAULT_MODEL
@@ -88,7 +89,7 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
     intervals = by_hand.set_index("chain")[["perplexity_ratio_low", "perplexity_ratio_high"]]
     for chain, text in shown.set_index("Chain")[INTERVAL].items():
         ends = intervals.loc[chain]
-        assert pd.isna(text) if pd.isna(ends.iloc[0]) else text.startswith(f"[{ends.iloc[0]:.2f}"), chain
+        assert pd.isna(text) if pd.isna(ends.iloc[0]) else text.startswith(f"[{ratio_words(ends.iloc[0])},"), chain
 
     fitting = variants[(mb <= 230) & (accuracy >= 42)]
     by_hand = fitting.sort_values("accuracy", ascending=False)
