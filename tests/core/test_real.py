@@ -54,7 +54,7 @@ def pruned(material, method, ratio=None, layers=None, **settings):
 def test_magnitude_loses_more_than_sparsegpt_in_a_third_of_the_blocks(material):
     dense = pruned(material, "dense")
     sparsegpt, magnitude = (pruned(material, method, 0.5, layers="0:9") for method in ("sparsegpt", "magnitude"))
-    assert dense < sparsegpt < magnitude / 1.4
+    assert dense < sparsegpt < magnitude / 1.2
 
 
 def test_reference_form_agrees_with_an_independent_two_pass_computation(material):

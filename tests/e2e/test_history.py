@@ -93,7 +93,10 @@ def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     step(page, TOY, "Explore", explore_mode="Curve")
     choose(page, "explore_mode", "Trade-off")
     step(page, "explore_mode=Trade-off", "Explore", explore_mode="Trade-off")
-    page.get_by_role("combobox", name="Details of a point").click()
+    page.locator(".st-key-explore_limit_packed_mb").wait_for()
+    point = page.get_by_role("combobox", name="Details of a point")
+    expect(point).to_have_count(1, timeout=PATIENT)  # that of the curve stays until the run of the page ends
+    point.click()
     page.keyboard.type("wanda@0.3")
     page.get_by_role("option", name="Wanda, 30 % · wanda@0.3", exact=True).click()
     page.get_by_role("dialog").wait_for()
