@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,7 @@ from core.cache.folders import keep
 from core.errors import StorageError
 from core.evaluation.divergence import DenseHead, DenseText
 from core.evaluation.head import OutputScale, head_parts, output_scale
-from core.evaluation.perplexity import TOKENS, final_states
+from core.evaluation.perplexity import batch_size, final_states
 from core.paths import cache_dir
 from core.progress import Progress
 from core.specs import BYTES, Dtype
@@ -40,7 +41,6 @@ class DenseOutputs:
     def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel]):
         """Prepare; `key` is the key of the variant without stages, in the precision `dtype`."""
         self.key, self.dtype, self._load = key, dtype, load
-        self._model: PreTrainedModel | None = None
 
     def of(self, windows: Tensor, progress: Progress, name: str) -> DenseText:
         """Return the outputs on the windows (N, L) of the text that `name` names in the progress.
@@ -48,7 +48,7 @@ class DenseOutputs:
         Raises:
             StorageError: The cache has no room for them.
         """
-        head = self._head()
+        head = self._head
         digest = hashlib.sha256(windows.numpy().tobytes()).hexdigest()
         hidden = head.weight.shape[1]
         count, length = len(windows), windows.shape[1] - 1
@@ -59,10 +59,7 @@ class DenseOutputs:
         )
         return DenseText(self._mapped(folder / STATES).view(count, length, hidden), head)
 
-    def free(self) -> None:
-        """Release the memory of the model."""
-        self._model = None
-
+    @cached_property  # verified once for all texts
     def _head(self) -> DenseHead:
         folder = self._kept("head", self._head_bytes, self._write_head)
         known, bias = json.loads((folder / SCALE).read_bytes()), folder / BIAS
@@ -73,7 +70,7 @@ class DenseOutputs:
         )
 
     def _head_bytes(self) -> int:
-        return sum(weight.numel() for weight, _ in head_parts(self._loaded())) * BYTES[self.dtype]
+        return sum(weight.numel() for weight, _ in head_parts(self._model)) * BYTES[self.dtype]
 
     def _kept(self, name: str, size: Callable[[], int], make: Callable[[Path], None]) -> Path:
         """Return a folder of about `size()` bytes, which `make` fills unless an intact one exists."""
@@ -98,16 +95,14 @@ class DenseOutputs:
         numbers = file.stat().st_size // BYTES[self.dtype]
         return torch.from_file(str(file), shared=False, size=numbers, dtype=getattr(torch, self.dtype))
 
-    def _loaded(self) -> PreTrainedModel:
-        self._model = self._model or self._load()
-        return self._model
+    @cached_property
+    def _model(self) -> PreTrainedModel:
+        return self._load()
 
     def _write_states(self, file: Path, windows: Tensor, progress: Progress, name: str) -> None:
-        model = self._loaded()
-        size = max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // windows.shape[1])
-        done = 0
+        model, done = self._model, 0
         with file.open("wb") as opened:
-            for batch in windows.split(size):
+            for batch in windows.split(batch_size(model, windows.shape[1])):
                 progress(STAGE, done, len(windows), name)
                 opened.write(_bytes(final_states(model, batch.to(model.device))))
                 done += len(batch)
@@ -115,7 +110,7 @@ class DenseOutputs:
 
     def _write_head(self, folder: Path) -> None:
         """Write the weights, the biases if there are any, and the scale of the logits."""
-        model, vocabulary = self._loaded(), 0
+        model, vocabulary = self._model, 0
         with (folder / WEIGHT).open("wb") as weights:
             for weight, bias in head_parts(model):
                 weights.write(_bytes(weight))

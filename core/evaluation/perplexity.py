@@ -75,8 +75,12 @@ def perplexity(
     if texts:
         check_logits(model, next(iter(texts.values()))[0])
     for length, alike in lengths.items():
-        size = max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // length)
-        yield from _read(model, alike, size, progress, dense or {})
+        yield from _read(model, alike, batch_size(model, length), progress, dense or {})
+
+
+def batch_size(model: PreTrainedModel, length: int) -> int:
+    """Return the number of windows of `length` tokens per forward pass."""
+    return max(1, TOKENS.get(model.device.type, TOKENS["cuda"]) // length)
 
 
 def _read(

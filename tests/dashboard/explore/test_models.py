@@ -77,7 +77,7 @@ def test_the_trade_off_of_a_published_model_opens(fresh):
     assert not app.exception
 
 
-def test_a_point_of_several_models_opens_beside_the_dense_model_of_its_own(fresh):
+def test_a_point_of_several_models_opens_with_the_dense_model_of_its_own(fresh):
     app = open_app(explore_mode="Several models")
     for model in ("smollm2-135m", "gemma3-270m"):
         wanted = {"model": model, "series_label": "SparseGPT", "ratio": 0.5, "metric": "perplexity"}
