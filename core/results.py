@@ -25,6 +25,7 @@ from core.specs import (
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # metric of a sensitivity scan
 KL, KL_P99, AGREEMENT = FIDELITY = ("kl", "kl_p99", "agreement")  # metrics of the distance to the dense model on a text
+LOWER_IS_BETTER = ("perplexity", KL, KL_P99)
 CONVOLUTION = "convolution"  # role of a layer that is not a linear
 # Values derived from a variant's stages: written to JSON for other programs and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")

@@ -7,21 +7,22 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from core.analysis.distances import distance_interval
 from core.analysis.frame import protocol_sentence, tidy
-from core.analysis.paired import Baselines, Difference, baselines, difference, mean_difference
+from core.analysis.paired import OF_WINDOWS, Baselines, Difference, baselines, difference, mean_difference
 from core.analysis.seven import MEAN, mean, sevens
 from core.analysis.verdicts import holm, verdict
 from core.errors import UserError
 from core.models.names import same_model
-from core.results import Measurement, Result
+from core.results import AGREEMENT, FIDELITY, LOWER_IS_BETTER, Measurement, Result
 from core.specs import Scalar, sha256
-from core.statistics.correlations import error_of
+from core.statistics.correlations import DIFFERENCES, error_of
 from core.statistics.longrun import independent
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PAIRED = ("acc", "acc_norm", "perplexity")  # metrics of documents or windows
+PAIRED = ("acc", "acc_norm", "perplexity", *OF_WINDOWS)  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
@@ -31,6 +32,7 @@ COLUMNS = (
 DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
+    **{"gained": "flips_to_right", "lost": "flips_to_wrong"},
     **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason")},
 }
 UNKNOWN = Baselines(None, None)
@@ -86,17 +88,33 @@ def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
 def tidy_with_differences(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
     """Return `tidy` with `DIFFERENCE_COLUMNS`: the paired difference of each number to the dense model's.
 
-    `unpaired_reason` is the reason for a missing difference. Unlike `tidy`, this reads the per-document answers.
+    `unpaired_reason` is the reason for a missing difference. Distances to the dense model have no test. Unlike `tidy`,
+    this reads the per-document answers.
     """
     frame, found = tidy(results), differences_to_dense(results, samples)
+    found = pd.DataFrame([*found.to_dict("records"), *_distances(results)], columns=COLUMNS)
     found = found[["key", *NUMBER, *DIFFERENCE_COLUMNS]].rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
-    alone = joined["metric"].isin(PAIRED) & ~joined["key"].isin(dense) & joined["verdict"].isna()
+    other = set(PAIRED).difference(OF_WINDOWS)  # which are distances to the dense model themselves
+    alone = joined["metric"].isin(other) & ~joined["key"].isin(dense) & joined["verdict"].isna()
     unexplained = alone & joined["unpaired_reason"].isna()
     reasons = joined["unpaired_reason"].astype(object)  # a column without any reason has the dtype float
     no_dense = "cannot be paired: no dense result under this protocol"
     return joined.assign(unpaired_reason=reasons.mask(unexplained, no_dense))
+
+
+def _distances(results: Sequence[Result]) -> list[dict[str, Scalar]]:
+    """Return the distances to the dense model as differences to it."""
+    rows = []
+    for result in results:
+        for measurement in (row for row in result.measurements if row.metric in FIDELITY):
+            ends = (measurement.value, *distance_interval(measurement))
+            own = 1 if measurement.metric == AGREEMENT else 0  # of the dense model
+            change = [None if end is None else end - own for end in ends]
+            names = ("key", *NUMBER, "difference", "low", "high")
+            rows.append(dict(zip(names, (result.variant.key, *number_of(measurement), *change), strict=True)))
+    return rows
 
 
 def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
@@ -144,7 +162,7 @@ def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
             row = records[place]
             low, high, ratio = (_known(row[name]) for name in ("low", "high", "ratio"))
             found = Difference(n=row["n"], difference=row["difference"], low=low, high=high, ratio=ratio)
-            adjusted[place], verdicts[place] = p, verdict(found, p)
+            adjusted[place], verdicts[place] = p, verdict(found, p, row["metric"] in LOWER_IS_BETTER)
             counts[place] = sum(one is not None for one in p_values)
     return rows.assign(
         p_adjusted=pd.Series(adjusted, rows.index, float),
@@ -176,7 +194,7 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
         if measurement.metric in PAIRED and (twin := twins.get(measurement.identity)):
             first, guess = of_reference(reference.variant.key, twin)
             second = samples(result.variant.key, measurement)
-            if measurement.of_text and not same_model(result.variant.model_id, reference.variant.model_id):
+            if measurement.on_windows and not same_model(result.variant.model_id, reference.variant.model_id):
                 known: Difference | str = OTHER_WORDS
             else:
                 known = _paired(measurement, first, second)
@@ -205,7 +223,7 @@ def _paired(measurement: Measurement, first: DataFrame | None, second: DataFrame
     if first is None or second is None:
         return "cannot be paired: per-document answers were not stored"
     dataset, protocol = measurement.dataset, measurement.protocol
-    error = error_of(dataset, protocol, "differences") if measurement.of_text else independent
+    error = error_of(dataset, protocol, DIFFERENCES[measurement.metric]) if measurement.on_windows else independent
     try:
         return difference(measurement.metric, first, second, error)
     except UserError as error:

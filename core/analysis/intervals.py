@@ -18,6 +18,15 @@ def interval(mean: float, stderr: float | None, freedom: float) -> tuple[float |
     return mean - half, mean + half
 
 
+def count_interval(count: int, n: int) -> tuple[float, float]:
+    """Return the exact 1 - ALPHA interval of a binomial count out of n (Clopper and Pearson, 1934)."""
+    from scipy.special import betaincinv
+
+    low = betaincinv(count, n - count + 1, ALPHA / 2) if count else 0.0
+    high = betaincinv(count + 1, n - count, 1 - ALPHA / 2) if count < n else 1.0
+    return n * float(low), n * float(high)
+
+
 def combined(errors: Iterable[tuple[float | None, int]]) -> tuple[float | None, float]:
     """Combine the standard errors of tasks into that of their unweighted mean.
 

@@ -3,7 +3,7 @@
 Most of the variation between documents is common to both variants. Paired differences are therefore more precise than
 two means with separate errors (Miller, 2024, arXiv:2411.00640). Documents count as independent; consecutive windows of
 a text do not (`core.statistics.longrun`). One statistic gives both the interval and p: the adjusted one of
-`core.analysis.proportions` for accuracies, that of the paired t test for log-losses.
+`core.analysis.proportions` for accuracies, that of the paired t test for log-losses, divergences and agreements.
 """
 
 from __future__ import annotations
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 from pandas import ArrowDtype
 
-from core.analysis.intervals import interval, t_test
+from core.analysis.intervals import count_interval, interval, t_test
 from core.analysis.proportions import Counts, adjusted_mean
 from core.errors import UserError, echo
+from core.results import AGREEMENT, KL
 from core.specs import Frozen
 from core.statistics.correlations import ErrorOf
 from core.statistics.longrun import independent
@@ -25,14 +26,17 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 ACCURACIES = ("acc", "acc_norm")
+OF_WINDOWS = (KL, AGREEMENT)  # means over the tokens of a window, compared with the dense model
 
 
 class Difference(Frozen):
-    """The second variant minus the first, of an accuracy in [-1, 1] or of a log-loss in nats (per word or token).
+    """The second variant minus the first, of a share in [-1, 1], or of a log-loss or divergence in nats.
+
+    Shares are accuracies and agreements. Nats are per word or token.
 
     `low` and `high` bound the 95 % interval, unadjusted for other comparisons. `p` is two-sided; it is at most ALPHA
     exactly if the interval excludes zero. All these and `stderr` are None for a single document or window, and for
-    losses that are not finite, whose `difference` is infinite or NaN.
+    losses or divergences that are not finite, whose `difference` is infinite or NaN.
     """
 
     n: int  # documents or windows; for a mean, those of all its tasks
@@ -41,9 +45,14 @@ class Difference(Frozen):
     low: float | None = None
     high: float | None = None
     p: float | None = None
-    # For accuracies: documents that only the second (gained) or only the first variant (lost) answers correctly.
+    # For accuracies: documents that only the second (gained) or only the first variant (lost) answers correctly, each
+    # with its unadjusted 95 % interval, in documents.
     gained: int | None = None
+    gained_low: float | None = None
+    gained_high: float | None = None
     lost: int | None = None
+    lost_low: float | None = None
+    lost_high: float | None = None
     # For log-losses: the second variant's perplexity / the first's, exp(difference), and exp of the bounds.
     ratio: float | None = None
     ratio_low: float | None = None
@@ -65,18 +74,20 @@ def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf 
     the interval has no width.
 
     Args:
-        metric: acc or acc_norm with outcomes 0 or 1, or perplexity with log-likelihoods in nats. The difference of
-            perplexity is that of the mean log-losses.
+        metric: acc or acc_norm with outcomes 0 or 1; perplexity with log-likelihoods in nats, whose difference is that
+            of the mean log-losses; or one of `OF_WINDOWS`, the variants' distances to one dense model.
         first: A row per document or window, with `doc_id`, the metric and, for a task, `target`.
         second: The same documents, answered by the second variant.
-        error: Gives the standard error and degrees of freedom of log-losses; for the windows of a text,
-            `core.statistics.correlations.error_of`.
+        error: Gives the standard error and degrees of freedom of numbers other than accuracies; for the windows of a
+            text, `core.statistics.correlations.error_of`.
 
     Raises:
         UserError: The documents differ, or the metric has no outcomes to compare.
     """
     _check(metric, first, second)
     before, after = first[metric].to_numpy(float), second[metric].to_numpy(float)  # (n,)
+    if metric in OF_WINDOWS:
+        return _of_means(before, after, error)
     if metric not in ACCURACIES:
         return _of_losses(-before, -after, error)
     if not all(((outcomes == 0) | (outcomes == 1)).all() for outcomes in (before, after)):
@@ -123,8 +134,9 @@ def baselines(samples: DataFrame) -> Baselines:
 
 
 def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
-    if metric not in (*ACCURACIES, "perplexity"):
-        raise UserError(f"{echo(metric)} has no outcomes per document; choose {', '.join(ACCURACIES)} or perplexity.")
+    known = (*ACCURACIES, *OF_WINDOWS, "perplexity")
+    if metric not in known:
+        raise UserError(f"{echo(metric)} has no outcomes per document; choose {', '.join(known[:-1])} or {known[-1]}.")
     if metric not in first or metric not in second:
         raise UserError(f"One variant has no outcomes of {metric}; both need them.")
     if len(first) != len(second):
@@ -155,24 +167,38 @@ def _of_answers(tasks: Sequence[Counts]) -> Difference:
     adjusted, stderr, freedom = adjusted_mean(tasks)
     low, high = (None if end is None else min(1.0, max(-1.0, end)) for end in interval(adjusted, stderr, freedom))
     p = t_test(adjusted, stderr, freedom)
-    return Difference(n=n, difference=mean, stderr=stderr, low=low, high=high, p=p, gained=gained, lost=lost)
-
-
-def _of_losses(before: np.ndarray, after: np.ndarray, error: ErrorOf) -> Difference:
-    """Return the difference of log-losses (n,) in nats."""
-    with np.errstate(all="ignore"):  # losses of a diverged model are infinite or NaN
-        d = after - before  # (n,)
-        mean, (stderr, freedom) = float(d.mean()), error(d)
-        low, high = interval(mean, stderr, freedom)
-        ratio, ratio_low, ratio_high = (None if x is None else float(np.exp(x)) for x in (mean, low, high))
+    gained_low, gained_high = count_interval(gained, n)
+    lost_low, lost_high = count_interval(lost, n)
     return Difference(
-        n=len(d),
+        n=n,
         difference=mean,
         stderr=stderr,
         low=low,
         high=high,
-        p=t_test(mean, stderr, freedom),
-        ratio=ratio,
-        ratio_low=ratio_low,
-        ratio_high=ratio_high,
+        p=p,
+        gained=gained,
+        gained_low=gained_low,
+        gained_high=gained_high,
+        lost=lost,
+        lost_low=lost_low,
+        lost_high=lost_high,
     )
+
+
+def _of_losses(before: np.ndarray, after: np.ndarray, error: ErrorOf) -> Difference:
+    """Return the difference of log-losses (n,) in nats, with the ratio of the perplexities."""
+    found = _of_means(before, after, error)
+    with np.errstate(all="ignore"):
+        ends = (found.difference, found.low, found.high)
+        ratio, ratio_low, ratio_high = (None if x is None else float(np.exp(x)) for x in ends)
+    return found.model_copy(update={"ratio": ratio, "ratio_low": ratio_low, "ratio_high": ratio_high})
+
+
+def _of_means(before: np.ndarray, after: np.ndarray, error: ErrorOf) -> Difference:
+    """Return the difference of the means of numbers of windows or words, (n,)."""
+    with np.errstate(all="ignore"):  # those of a diverged model are infinite or NaN
+        d = after - before  # (n,)
+        mean, (stderr, freedom) = float(d.mean()), error(d)
+        low, high = interval(mean, stderr, freedom)
+    p = t_test(mean, stderr, freedom)
+    return Difference(n=len(d), difference=mean, stderr=stderr, low=low, high=high, p=p)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas as pd
 
 from core.analysis import verdicts
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation import formatting
+from core.results import KL
 
 TableRow = Mapping[Hashable, Any]  # Any: each column of a table has its own type
 UNADJUSTED = "unadjusted 95 %"  # name of an interval
@@ -17,24 +18,47 @@ CLOSE = 0.1  # ratios within this distance of 1 have three decimals
 FEW = 10  # ratios below this have two decimals
 
 
+class Form(NamedTuple):
+    """How a metric's paired difference is written."""
+
+    figures: tuple[str, str, str]  # columns of the difference and the ends of its interval
+    point: Callable[[float], str]
+    end: Callable[[float], str]
+    sign: str = ""  # before it
+
+    def words(self, row: TableRow) -> tuple[str, str | None]:
+        """Write the difference of a row of `paired_differences`, and its interval, None if unknown."""
+        value, low, high = (row[name] for name in self.figures)
+        return f"{self.sign}{self.point(value)}", interval_words(low, high, self.end)
+
+
+def form_of(metric: str) -> Form:
+    """Return how differences of a metric are written: perplexities as ratios, divergences in nats, others in points."""
+    return FORMS.get(metric, POINTS)
+
+
 def format_difference(row: TableRow) -> str:
     """Write a row of `paired_differences` with its unadjusted interval; empty if it is unpaired.
 
-    Accuracies are in points, `-3.1 [-4.6, -1.6]`. Perplexities are ratios, `x 1.93 [1.88, 1.98]`.
+    Accuracies and agreements are in points, `-3.1 [-4.6, -1.6]`. Perplexities are ratios, `x 1.93 [1.88, 1.98]`.
+    Divergences are in nats, `+0.012 [+0.0094, +0.0146] nats`.
     """
     if pd.isna(row["verdict"]):
         return ""
-    if row["metric"] == "perplexity":
-        ratio = f"x {ratio_words(row['ratio'])}"
-        interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
-        return f"{ratio} {interval}" if interval else ratio
-    return in_points(row["difference"], row["low"], row["high"])
+    form = form_of(row["metric"])
+    text = " ".join(part for part in form.words(row) if part)
+    return f"{text} nats" if form is NATS else text
 
 
 def in_points(difference: float, low: float | None, high: float | None) -> str:
     """Write a difference of accuracies in points with its interval, if known: `-3.1 [-4.6, -1.6]`."""
     interval = interval_words(low, high, end_words)
     return f"{point_words(difference)} {interval}" if interval else point_words(difference)
+
+
+def nat_words(nats: float) -> str:
+    """Write a difference of divergences in nats: `+0.012`."""
+    return f"{nats + 0.0:+.3g}"
 
 
 def ratio_words(ratio: float) -> str:
@@ -54,6 +78,14 @@ def point_words(difference: float) -> str:
 def flip_words(row: TableRow | pd.Series) -> str:
     """Write how many answers a paired difference turned right and wrong: `41, 63`; empty for losses."""
     return "" if pd.isna(row["gained"]) else f"{row['gained']:.0f}, {row['lost']:.0f}"
+
+
+def flips_with_intervals(row: TableRow | pd.Series) -> str:
+    """Write `flip_words` with the unadjusted 95 % intervals: `41 [30, 55], 63 [49, 80]`."""
+    if pd.isna(row["gained"]):
+        return ""
+    parts = [[row[f"{name}{end}"] for end in ("", "_low", "_high")] for name in ("gained", "lost")]
+    return ", ".join(f"{count:.0f} [{low:.0f}, {high:.0f}]" for count, low, high in parts)
 
 
 def end_words(end: float) -> str:
@@ -112,6 +144,12 @@ def sentence(found: Sequence[tuple[str, TableRow]], one: str, other: str) -> str
     ]
     rest += [f"{listed(names)} {why.rstrip('.')}" for (verdict, why), names in groups.items() if verdict is None]
     return ("; ".join([significant, *rest]) if significant else f"Of {one} and {other}, {'; '.join(rest)}") + "."
+
+
+RATIO = Form(("ratio", "ratio_low", "ratio_high"), ratio_words, ratio_words, "x ")
+POINTS = Form(("difference", "low", "high"), point_words, end_words)
+NATS = Form(("difference", "low", "high"), nat_words, nat_words)
+FORMS = {"perplexity": RATIO, KL: NATS}
 
 
 def listed(names: Sequence[str]) -> str:

@@ -39,17 +39,17 @@ def excludes_zero(low: float | None, high: float | None) -> bool:
     return low is not None and high is not None and (low > 0 or high < 0)
 
 
-def verdict(found: Difference, adjusted: float | None) -> Verdict:
+def verdict(found: Difference, adjusted: float | None, lower_is_better: bool = False) -> Verdict:
     """Judge the second variant of a paired difference; an infinite difference needs no test.
 
     Args:
-        found: The difference with its unadjusted interval; for log-losses, lower is better.
+        found: The difference with its unadjusted interval.
         adjusted: p, adjusted for all comparisons that are shown together.
+        lower_is_better: Whether a negative difference is an improvement, as of log-losses.
     """
     infinite = math.isinf(found.difference)
     if not infinite and not excludes_zero(found.low, found.high):
         return NOT_SIGNIFICANT
-    lower_is_better = found.ratio is not None
     place = 0 if (found.difference < 0) == lower_is_better else 1
     return (SIGNIFICANT if infinite or (adjusted is not None and adjusted <= ALPHA) else ALONE)[place]
 

@@ -16,7 +16,7 @@ from core.models.names import display_names
 from core.models.sources import typed_name
 from core.notation import chain
 from core.notation.chain import DENSE
-from core.results import Result
+from core.results import LOWER_IS_BETTER, Result
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -90,15 +90,14 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
     """Return the rows of `print_comparison` for programs: cells without units, accuracies in percent."""
-    from core.analysis.reporting import end_words, flip_words, p_words, point_words, ratio_words, verdict_text
+    from core.analysis.reporting import flip_words, form_of, p_words, verdict_text
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     rows = []
     for name, row in zip(_called(shown, reference), shown.to_dict("records"), strict=True):
-        factor = row["metric"] == "perplexity"
-        figures = ("ratio", "ratio_low", "ratio_high") if factor else ("difference", "low", "high")
-        forms = (ratio_words, ratio_words, ratio_words) if factor else (point_words, end_words, end_words)
-        cells = ["" if _absent(row[key]) else form(row[key]) for key, form in zip(figures, forms, strict=True)]
+        form = form_of(row["metric"])
+        write = (form.point, form.end, form.end)
+        cells = ["" if _absent(row[key]) else one(row[key]) for key, one in zip(form.figures, write, strict=True)]
         rows.append(
             {
                 "key": row["key"][:SHORT_KEY],
@@ -203,6 +202,4 @@ def _called(pair: "DataFrame", reference: Result) -> list[str]:
 def _value(metric: str, value: float | None) -> str:
     if value is None or _absent(value):
         return ""
-    if metric == "perplexity":
-        return written(metric, value)
-    return f"{100 * value:.1f} %"
+    return written(metric, value) if metric in LOWER_IS_BETTER else f"{100 * value:.1f} %"

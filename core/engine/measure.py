@@ -23,7 +23,7 @@ from core.protocols import perplexity_protocol
 from core.registry import leaves
 from core.results import Measurement
 from core.specs import Perplexity, RunSpec
-from core.statistics.correlations import error_of
+from core.statistics.correlations import VALUES, error_of
 from core.window_start import start_protocol
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _perplexities(
             dataset=corpus.id,
             protocol=protocol,
             details={"seconds": round(reading.seconds, 3), "tokens": windows[reading.text].numel()},
-            **summary("perplexity", reading.samples, error_of(corpus.id, protocol, "losses")),
+            **summary("perplexity", reading.samples, error_of(corpus.id, protocol, VALUES["perplexity"])),
         )
         rows = [row]
         if reading.divergences is not None:

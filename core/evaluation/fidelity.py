@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from core.evaluation.outcomes import summary
 from core.results import AGREEMENT, KL, KL_P99, Measurement
-from core.statistics.longrun import consecutive
+from core.statistics.correlations import VALUES, error_of
 from core.statistics.quantiles import quantile_interval
 
 if TYPE_CHECKING:
@@ -32,10 +32,12 @@ def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> li
     details = {name: row.details[name] for name in ("seconds", "tokens") if name in row.details}
     value, low, high = quantile_interval(divergences.double().numpy(), TAIL)
     broken = [place for place, kl in enumerate(samples[KL]) if not math.isfinite(kl)]
+    errors = {name: error_of(row.dataset, row.protocol, VALUES[name]) for name in (KL, AGREEMENT)}
+    means = {name: summary(name, samples, error) for name, error in errors.items()}
     more = {
-        KL: summary(KL, samples, consecutive) | {"details": details | ({"not_finite": broken} if broken else {})},
+        KL: means[KL] | {"details": details | ({"not_finite": broken} if broken else {})},
         KL_P99: {"value": value, "n": len(samples), "details": details | {"low": low, "high": high}},
-        AGREEMENT: summary(AGREEMENT, samples, consecutive) | {"details": details},
+        AGREEMENT: means[AGREEMENT] | {"details": details},
     }
     same = {"dataset": row.dataset, "protocol": row.protocol}
     return [Measurement.model_validate({"metric": metric, **same, **values}) for metric, values in more.items()]

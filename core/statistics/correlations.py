@@ -1,9 +1,9 @@
-"""Autocorrelation of window losses from the bundled long measurements, and standard errors computed with it."""
+"""Autocorrelation of the numbers of windows from the bundled long measurements, and standard errors with it."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
@@ -13,15 +13,23 @@ from pydantic import TypeAdapter
 
 from core import paths
 from core.fields import ProtocolFields
+from core.results import AGREEMENT, KL
 from core.specs import Frozen
 from core.statistics.longrun import StandardError, consecutive
 
-Of = Literal["losses", "differences"]  # losses of one variant, or differences of two on the same windows
+# Numbers of one variant, or differences of two on the same windows.
+Of = Literal["losses", "differences", "kl", "kl differences", "agreement", "agreement differences"]
+VALUES: Mapping[str, Of] = {"perplexity": "losses", KL: "kl", AGREEMENT: "agreement"}  # by metric
+DIFFERENCES: Mapping[str, Of] = {
+    "perplexity": "differences",
+    KL: "kl differences",
+    AGREEMENT: "agreement differences",
+}
 ErrorOf = Callable[[np.ndarray], StandardError]
 
 
 class Record(Frozen):
-    """Autocorrelation of the losses of several variants on the windows of one text."""
+    """Autocorrelation of the numbers of several variants on the windows of one text."""
 
     text: str  # a corpus id
     window: int  # tokens

@@ -61,6 +61,11 @@ def consecutive(values: np.ndarray, correlation: Sequence[float] | None = None) 
     return StandardError(_finite(math.sqrt(factor / n) * float(values.std(ddof=1))), freedom)
 
 
+def freedom(n: int, correlation: Sequence[float] | None) -> float:
+    """Return the degrees of freedom of `consecutive` of n > 1 values, not all equal."""
+    return len(_cosines(n)) if correlation is None else _scale(n, tuple(correlation[:n]))[1]
+
+
 def inflation(n: int, correlation: Sequence[float]) -> float:
     """Compute the variance of a mean of n consecutive values as a multiple of s^2 / n."""
     return _scale(n, tuple(correlation[:n]))[0] if n > 1 else 1.0

@@ -1,16 +1,16 @@
-"""Correction of stored standard errors of perplexity for correlated windows."""
+"""Correction of the stored standard errors of numbers of windows for the correlation of windows."""
 
 from __future__ import annotations
 
 import math
 
 from core.results import Measurement, Result
-from core.statistics.correlations import correlation_of
+from core.statistics.correlations import VALUES, correlation_of
 from core.statistics.longrun import inflation
 
 
 def corrected(result: Result) -> Result:
-    """Correct the standard errors of perplexity on texts whose correlation between windows is bundled.
+    """Correct the standard errors of means over windows of texts whose correlation between windows is bundled.
 
     Standard errors on other texts do not change. They use the correlation of the measured windows, or, in rows of
     early versions, assume independent windows.
@@ -20,9 +20,9 @@ def corrected(result: Result) -> Result:
 
 
 def _corrected(row: Measurement) -> Measurement:
-    if not row.of_text or row.origin != "measured" or row.stderr is None:
+    if not row.on_windows or row.metric not in VALUES or row.origin != "measured" or row.stderr is None:
         return row
-    correlation = correlation_of(row.dataset, row.protocol, "losses")
+    correlation = correlation_of(row.dataset, row.protocol, VALUES[row.metric])
     if correlation is None:
         return row
     larger = inflation(row.n, correlation)

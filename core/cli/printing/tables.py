@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import typer
@@ -17,7 +18,7 @@ from core.notation import chain
 from core.notation.achieved import format_percent
 from core.notation.formatting import format_fewshot, format_number
 from core.notation.removal import block_share, model_share
-from core.results import AGREEMENT, KL, KL_P99, SENSITIVITY, Measurement, Result, Variant
+from core.results import AGREEMENT, FIDELITY, KL, KL_P99, SENSITIVITY, Measurement, Result, Variant
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 
 if TYPE_CHECKING:
@@ -117,13 +118,16 @@ def column(measurement: Measurement) -> str:
 
 
 def measured(measurement: Measurement) -> str:
-    """Return a measured value with its standard error, if known."""
+    """Return a measured value with its standard error or, of a distance to dense, its 95 % interval, if known."""
+    from core.analysis.distances import distance_interval
+    from core.analysis.reporting import interval_words
+
+    write = partial(written, measurement.metric)
+    if measurement.metric in FIDELITY:
+        interval = interval_words(*distance_interval(measurement), write)
+        return " ".join(part for part in (write(measurement.value), interval) if part)
     known = [value for value in (measurement.value, measurement.stderr) if value is not None]
-    text = " ± ".join(written(measurement.metric, value) for value in known)
-    low, high = (measurement.details.get(name) for name in ("low", "high"))  # of an interval that is not symmetric
-    if low is None or high is None:
-        return text
-    return f"{text} [{written(measurement.metric, low)}, {written(measurement.metric, high)}]"
+    return " ± ".join(map(write, known))
 
 
 def written(metric: str, value: float) -> str:
@@ -152,7 +156,7 @@ class DenseDifferences:
             metric: The metric of the measurement.
             value: An accuracy in [0, 1], a perplexity, a latency in ms or a memory in MB.
         """
-        from core.analysis.reporting import point_words, ratio_words
+        from core.analysis.reporting import form_of
         from core.analysis.verdicts import SIGNIFICANT
 
         accuracy = metric.startswith("acc")
@@ -160,7 +164,7 @@ class DenseDifferences:
         row = self._rows.get((key, *number))
         if row is None:
             return text
-        change = f"x {ratio_words(row['ratio'])}" if metric == "perplexity" else point_words(row["difference"])
+        change, _ = form_of(metric).words(row)
         return f"{text}, {change}" if row["verdict"] in SIGNIFICANT else f"{text}, ({change})"
 
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
@@ -171,7 +175,7 @@ class DenseDifferences:
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:
             return ""
-        unit = " points" if measurement.metric.startswith("acc") else ""
+        unit = " points" if measurement.metric.startswith("acc") or measurement.metric == AGREEMENT else ""
         return format_difference(row) + unit + adjusted_words(row) + (f", {verdict_text(row)}" if verdict else "")
 
     def cell(self, result: Result, measurement: Measurement) -> str:

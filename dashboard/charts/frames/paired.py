@@ -11,9 +11,8 @@ from core.analysis.differences import FIGURES
 from core.analysis.reporting import (
     UNADJUSTED,
     TableRow,
-    end_words,
-    flip_words,
-    interval_words,
+    flips_with_intervals,
+    form_of,
     listed,
     p_words,
     point_words,
@@ -25,6 +24,7 @@ from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.data.texts import called
 from core.notation.formatting import capitalise, format_number
+from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard.charts.frames.points import is_dense
 from dashboard.charts.frames.zeroshot import DATASETS, MEAN_LABEL, in_percent
 from dashboard.sharing import shared
@@ -33,6 +33,7 @@ NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
 INTERVAL = UNADJUSTED.capitalize()
 FLIPS = "Right only in first, second"
+ON_TEXT = {"perplexity": "Perplexity", KL: "KL divergence", AGREEMENT: "Top-1 agreement"}  # in this order
 COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, FLIPS, "Adjusted p", "Measured on")
 
 
@@ -177,23 +178,24 @@ def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_order(found: pd.DataFrame) -> pd.DataFrame:
-    """Return differences with perplexities first, then the mean of seven, then tasks; unpaired metrics are last."""
-    rank = found["dataset"].eq(MEAN).map({True: 1, False: 2}).mask(found["metric"] == "perplexity", 0)
-    rank += 3 * found["unpaired_reason"].notna()
+    """Return differences in the order of `ON_TEXT`, the mean of seven, then tasks; unpaired metrics are last."""
+    rank = found["dataset"].eq(MEAN).map({True: len(ON_TEXT), False: len(ON_TEXT) + 1})
+    rank = found["metric"].map({metric: place for place, metric in enumerate(ON_TEXT)}).fillna(rank)
+    rank += (len(ON_TEXT) + 2) * found["unpaired_reason"].notna()
     return found.iloc[rank.argsort(kind="stable")]
 
 
 def number_name(row: pd.Series | TableRow) -> str:
     """Return the name of a number: `Perplexity on WikiText-2`, `Mean of seven`, `PIQA (acc)`."""
     task = _label(row["dataset"])
-    if row["metric"] == "perplexity":
-        return f"Perplexity on {task}"
+    if (text := ON_TEXT.get(row["metric"])) is not None:
+        return f"{text} on {task}"
     return task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
 
 
 def number_words(row: pd.Series | TableRow, column: str) -> str:
     """Write the number of one of two variants, in the column `value` or `reference`."""
-    return format_number(row[column]) if row["metric"] == "perplexity" else f"{100 * row[column]:.1f} %"
+    return format_number(row[column]) if row["metric"] in LOWER_IS_BETTER else f"{100 * row[column]:.1f} %"
 
 
 def reasons(found: pd.DataFrame) -> list[str]:
@@ -203,15 +205,10 @@ def reasons(found: pd.DataFrame) -> list[str]:
 
 def _compared(row: pd.Series) -> tuple[str | None, ...]:
     name, values = number_name(row), (number_words(row, "value"), number_words(row, "reference"))
-    if row["metric"] == "perplexity":
-        difference = f"x {ratio_words(row['ratio'])}"
-        interval = interval_words(row["ratio_low"], row["ratio_high"], ratio_words)
-    else:
-        difference = point_words(row["difference"])
-        interval = interval_words(row["low"], row["high"], end_words)
     if pd.notna(row["unpaired_reason"]):
         return name, *values, CANNOT, None, None, None, None, row["protocol"]
-    more = flip_words(row) or None, p_words(row["p_adjusted"]), row["protocol"]
+    difference, interval = form_of(row["metric"]).words(row.to_dict())
+    more = flips_with_intervals(row) or None, p_words(row["p_adjusted"]), row["protocol"]
     return name, *values, verdict_text(row.to_dict()), difference, interval, *more
 
 

@@ -12,16 +12,20 @@ from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import SeriesStyle, Theme
-from dashboard.charts.pair.numbers import POINTS, RATIO
+from dashboard.charts.pair.numbers import NATS, POINTS, RATIO
 
-PANELS = {RATIO: (1.0, "Perplexity, ratio"), POINTS: (0.0, "Accuracy, points")}  # unit: (no difference, title)
+PANELS = {  # unit: (no difference, title)
+    RATIO: (1.0, "Perplexity, ratio"),
+    NATS: (0.0, "KL divergence, nats"),
+    POINTS: (0.0, "Accuracy, agreement: points"),
+}
 COLOURS, SYMBOLS = (1, 0), ("circle", "square", "diamond")  # of the palette; of first, second and neither
 ROW, FRAME, TITLE = 34, 110, 34  # px: per number, around the panels, above each panel
 ROOM = 0.08  # of the axis, beside the outermost interval
 
 
 def difference_chart(rows: pd.DataFrame, names: tuple[str, str], theme: Theme) -> go.Figure:
-    """Draw the difference of a variant to another in each number, ratios and points in panels of their own.
+    """Draw the difference of a variant to another in each number, each unit in a panel of its own.
 
     Args:
         rows: Rows of `dashboard.charts.pair.numbers.number_rows`.

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.analysis.reporting import TableRow, format_difference, listed, verdict_text
+from core.analysis import reporting
+from core.analysis.reporting import TableRow, form_of, format_difference, listed, verdict_text
 from core.analysis.seven import MEAN
 from core.analysis.verdicts import SIGNIFICANT
-from dashboard.charts.frames.paired import in_order, number_name, number_words
+from dashboard.charts.frames.paired import ON_TEXT, in_order, number_name, number_words
 
-RATIO, POINTS = "ratio", "points"  # units of a difference
+RATIO, NATS, POINTS = "ratio", "nats", "points"  # units of a difference
+UNITS = {reporting.RATIO: RATIO, reporting.NATS: NATS, reporting.POINTS: POINTS}
 
 
 def number_rows(found: pd.DataFrame) -> pd.DataFrame:
@@ -24,18 +26,18 @@ def number_rows(found: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for row in _paired(found):
-        ratio = row["metric"] == "perplexity"
-        ends = ("ratio", "ratio_low", "ratio_high") if ratio else ("difference", "low", "high")
-        value, low, high = (float(row[name]) * (1 if ratio else 100) for name in ends)
+        form = form_of(row["metric"])
+        unit = UNITS[form]
+        value, low, high = (float(row[name]) * (100 if unit == POINTS else 1) for name in form.figures)
         text = f"{format_difference(row)}, {verdict_text(row)}"
-        rows.append((number_name(row), RATIO if ratio else POINTS, value, low, high, _better(row), text))
+        rows.append((number_name(row), unit, value, low, high, _better(row), text))
     return pd.DataFrame(rows, columns=["number", "unit", "value", "low", "high", "better", "hover_text"])
 
 
 def winner(found: pd.DataFrame, one: str, other: str) -> str:
     """Return a sentence that names the better of two variants, or says that no difference is significant.
 
-    Perplexities and the mean of seven decide; single tasks do so only without these.
+    Numbers of texts and the mean of seven decide; single tasks do so only without these.
 
     Args:
         found: Rows of `core.analysis.differences` of `one` to `other`.
@@ -45,7 +47,7 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
     rows = _paired(found)
     if not rows:
         return f"{one} and {other} cannot be paired in any number."
-    rows = [row for row in rows if row["metric"] == "perplexity" or row["dataset"] == MEAN] or rows
+    rows = [row for row in rows if row["metric"] in ON_TEXT or row["dataset"] == MEAN] or rows
     names, columns = (one, other), (("value", "reference"), ("reference", "value"))
     wins: list[list[str]] = [[], []]
     for row in rows:
@@ -64,7 +66,7 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
 
 
 def _in_sentence(row: TableRow) -> str:
-    return number_name(row).replace("Perplexity on", "perplexity on")
+    return number_name(row).replace("Perplexity on", "perplexity on").replace("Top-1", "top-1")
 
 
 def _paired(found: pd.DataFrame) -> list[TableRow]:

@@ -90,7 +90,8 @@ def test_perplexity_compares_losses_and_reports_a_ratio():
 
 class TestEdges:
     def test_one_document_has_no_spread(self):
-        assert difference("acc", frame([0]), frame([1])) == Difference(n=1, difference=1, gained=1, lost=0)
+        found = difference("acc", frame([0]), frame([1]))
+        assert (found.difference, found.stderr, found.low, found.p, found.gained, found.lost) == (1, *[None] * 3, 1, 0)
         found = difference("perplexity", windows([-2.0]), windows([-3.0]))
         assert found == Difference(n=1, difference=1, ratio=math.e)
 
@@ -128,7 +129,7 @@ class TestEdges:
         assert (found.difference, found.ratio) == pytest.approx(estimates, nan_ok=True)
         assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
         assert (found.ratio_low, found.ratio_high) == (None, None)
-        assert verdict(found, found.p) == expected
+        assert verdict(found, found.p, True) == expected
 
     def test_ratio_overflows(self):
         found = difference("perplexity", windows([-1.0, -2.0]), windows([-900.0, -905.0]))
@@ -181,8 +182,13 @@ LOSSES = draw.lists(draw.tuples(draw.floats(-50, 0), draw.floats(-50, 0)), min_s
 def mirrored(one, other):
     """Whether each is the other with its variants swapped."""
     bounds = (None, None) if one.low is None else (-one.high, -one.low)
-    same = (one.n, -one.difference, one.stderr, one.p, one.gained, one.lost, *bounds)
-    return same == (other.n, other.difference, other.stderr, other.p, other.lost, other.gained, other.low, other.high)
+    same = (one.n, -one.difference, one.stderr, one.p, *flips(one, "gained", "lost"), *bounds)
+    found = (other.n, other.difference, other.stderr, other.p, *flips(other, "lost", "gained"), other.low, other.high)
+    return same == found
+
+
+def flips(found, *names):
+    return [getattr(found, f"{name}{end}") for name in names for end in ("", "_low", "_high")]
 
 
 @settings(max_examples=50)
@@ -194,7 +200,9 @@ def test_swapping_the_variants_negates_the_difference_and_keeps_p(bits, likeliho
         assert mirrored(one, other)
         assert one.low is None or one.low <= one.difference <= one.high
         assert one.p is None or 0 <= one.p <= 1
-        assert {verdict(one, one.p), verdict(other, other.p)} in ({"better", "worse"}, {"not significant"})
+        lower = metric == "perplexity"
+        both = {verdict(one, one.p, lower), verdict(other, other.p, lower)}
+        assert both in ({"better", "worse"}, {"not significant"})
 
 
 @settings(max_examples=25)

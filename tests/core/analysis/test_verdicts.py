@@ -26,7 +26,7 @@ class TestRates:
             ("perplexity", losses, 16, 0.15, "worse"),
         ):
             found = [compared(metric, make(rng, n, size)) for _ in range(100)]
-            assert sum(verdict(one, one.p) == expected for one in found) >= 90
+            assert sum(verdict(one, one.p, metric == "perplexity") == expected for one in found) >= 90
 
     def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
         rng, right = np.random.default_rng(8), 0
@@ -58,7 +58,7 @@ class TestRates:
             p_values = [one.p for one in found]
             alone += any(p <= ALPHA for p in p_values)
             adjusted = holm(p_values)
-            together += any(verdict(one, p) in SIGNIFICANT for one, p in zip(found, adjusted, strict=True))
+            together += any(verdict(one, p, True) in SIGNIFICANT for one, p in zip(found, adjusted, strict=True))
         assert together <= false_alarms(ALPHA, runs) < alone
 
 
@@ -98,7 +98,7 @@ class TestHolm:
     ],
 )
 def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, expected):
-    assert verdict(found, p) == expected
+    assert verdict(found, p, found.ratio is not None) == expected
 
 
 def test_significant_alone_verdict_counts_its_comparisons():
@@ -125,8 +125,8 @@ def test_no_verdict_contradicts_its_interval(tasks, texts):
             outside = excludes_zero(one.low, one.high)
             assert (one.p is None) == (one.low is None)
             assert outside == (one.p is not None and one.p <= ALPHA)
-            assert (verdict(one, one.p) in SIGNIFICANT) == outside
-            outcome = verdict(one, adjusted)
+            assert (verdict(one, one.p, family is read) in SIGNIFICANT) == outside
+            outcome = verdict(one, adjusted, family is read)
             assert (outcome != NOT_SIGNIFICANT) == outside
             assert (outcome in SIGNIFICANT) == (outside and adjusted <= ALPHA)
             assert outcome == NOT_SIGNIFICANT or outcome.startswith("better") == (

@@ -1,10 +1,13 @@
 """The comparison with the dense model on the command line: its numbers, their reuse, and the commands for it."""
 
+import io
 import json
 
+import pandas
 import pytest
 import torch
 
+from core.analysis.distances import distance_interval
 from core.cli.app import main
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
@@ -79,3 +82,28 @@ def test_a_sweep_compares_each_variant(capsys):
     place = next(place for place, name in enumerate(header) if name.startswith("kl text.txt"))
     values = [row[place] for row in rows]
     assert values[0] == "" and float(values[1].split()[0]) > float(values[2].split()[0]) > 0
+
+
+def test_two_variants_are_compared_in_divergence_and_agreement(ran, capsys):
+    assert main(["run", "./tiny", "rtn@6bit,group_size=0", *RUN[3:], "--fidelity", "--json"]) == 0
+    finer = json.loads(capsys.readouterr().out)["variant"]["key"]
+    first, second = (rows_of(key) for key in (ran, finer))
+    assert main(["compare", ran, finer, "--json"]) == 0
+    found = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}
+    assert set(found) == {"perplexity", "kl", "agreement"}
+    for metric in ("kl", "agreement"):
+        row = found[metric]
+        assert row["difference"] == pytest.approx(second[metric].value - first[metric].value)
+        assert row["low"] <= row["difference"] <= row["high"]
+    assert main(["compare", ran, finer]) == 0
+    assert " nats" in capsys.readouterr().out
+
+
+def test_the_csv_has_the_interval_of_a_distance_and_no_reason_for_a_missing_pair(ran, capsys):
+    assert main(["results", "--csv"]) == 0
+    table = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index("metric")
+    row, stored = table.loc["kl"], rows_of(ran)["kl"]
+    assert row["difference"] == pytest.approx(stored.value) and pandas.isna(row["unpaired_reason"])
+    assert (row["difference_low"], row["difference_high"]) == pytest.approx(distance_interval(stored))
+    assert table.loc["agreement", "difference"] == pytest.approx(rows_of(ran)["agreement"].value - 1)
+    assert pandas.isna(table.loc["kl", "verdict"])

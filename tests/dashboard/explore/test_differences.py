@@ -110,7 +110,8 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["First is"]) <= {"worse", "better", "not significant"}
     assert table["First is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
-    assert pd.isna(table[FLIPS][0]) and all(re.fullmatch(r"\d+, \d+", flips) for flips in table[FLIPS][1:])
+    pattern = r"\d+ \[\d+, \d+\], \d+ \[\d+, \d+\]"
+    assert pd.isna(table[FLIPS][0]) and all(re.fullmatch(pattern, flips) for flips in table[FLIPS][1:])
     assert "compared with dense." in captions(app) and "paired test of each number" in captions(app)
     picker.set_value(result("wanda", 44.0, 0.5).variant.key).run()
     assert dialogs(app.run()) == ["Magnitude, 50 % and Wanda, 50 %"]
