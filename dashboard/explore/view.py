@@ -8,6 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.data.texts import called
+from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard import data
 from dashboard.charts import curve, multiples
 from dashboard.charts.elements import figures
@@ -93,6 +94,19 @@ def perplexities_of(shown: Shown) -> Pivot:
     )
 
 
+def fidelities_of(shown: Shown) -> list[Pivot]:
+    """Return the KL divergences and agreements, where measured, in the layout of papers: method by amount."""
+    pivots = []
+    every = shown.highlighted.drop(columns=["low", "high"])  # which are those of the perplexity
+    numbers = ((KL, figures.KL_TITLE, 1, None), (AGREEMENT, figures.AGREEMENT_TITLE, 100, ".1f"))
+    for column, title, times, form in numbers:
+        rows = every.assign(value=times * every[column]).dropna(subset="value")
+        if len(rows):
+            lower, order = column in LOWER_IS_BETTER, points.amounts(rows)
+            pivots.append(Pivot(title, rows, "amount_label", lower, form=form, order=order))
+    return pivots
+
+
 def clicked(keys: list[str], found: pd.DataFrame) -> None:
     """Choose the amount of clicked points, and open the details of one or the comparison of two."""
     details.open_points(CHART, keys)
@@ -136,7 +150,7 @@ def all_points(shown: Shown) -> Item:
         caption,
         FORMATS,
         file=shown.chosen.file("points"),
-        pivots=[perplexities_of(shown), *([accuracy] if len(means) else [])],
+        pivots=[perplexities_of(shown), *fidelities_of(shown), *([accuracy] if len(means) else [])],
         widths=WIDTHS | widgets.fitting_widths(table, VERDICTS),
         on_select=lambda rows: details.open_points(TABLE, [table.index[row] for row in rows]),
     )

@@ -5,6 +5,7 @@ import pytest
 from core.results import FIDELITY
 from dashboard import data
 from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
+from dashboard.shared import widgets
 from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import curve, result
 
@@ -37,6 +38,21 @@ def test_the_table_of_points_has_fidelity_where_it_is_measured(compared):
         assert at_half.loc[method, KL_TITLE] == kl
         assert at_half.loc[method, AGREEMENT_TITLE] == pytest.approx(100 * agreement)
     assert table.loc[table["Amount"] != "50 %", KL_TITLE].isna().all()
+
+
+def test_the_exports_have_a_table_of_each_number_by_method_and_amount(compared, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
+    open_app()
+    (points,) = [item for item in items if item.name.endswith("-points")]
+    found = {pivot.title: pivot for pivot in points.pivots}
+    for title, place, times in ((KL_TITLE, 0, 1), (AGREEMENT_TITLE, 2, 100)):
+        cells = {series: cell.value for (series, amount), cell in found[title].cells.items() if amount == "50 %"}
+        assert cells == {
+            name: pytest.approx(times * VALUES[method][place])
+            for name, method in (("Wanda", "wanda"), ("SparseGPT", "sparsegpt"))
+        }
+    assert found[KL_TITLE].lower_is_better and not found[AGREEMENT_TITLE].lower_is_better
 
 
 def test_without_fidelity_the_table_has_no_empty_columns(filled):
