@@ -63,9 +63,9 @@ def test_reference_form_agrees_with_an_independent_two_pass_computation(material
 
     source, _, tokens, texts = material
     model = load_model(source)
-    prune_two_pass(model, tokens, 0.5, count=4)
+    prune_two_pass(model, tokens, 0.5, count=2)
     independent = measured(model, texts)
-    ours = pruned(material, "sparsegpt", 0.5, layers="0:3", true_sequential=False)
+    ours = pruned(material, "sparsegpt", 0.5, layers="0:1", true_sequential=False)
     assert ours == pytest.approx(independent, rel=0.01)
 
 
@@ -112,7 +112,11 @@ def test_svd_llm_error_matches_the_discarded_singular_values(material):
 
 @pytest.mark.parametrize(
     ("method", "target"),
-    [pytest.param("sparsegpt", "0.5", marks=pytest.mark.full), ("sparsegpt", "2:4"), ("svd-llm", "0.2")],
+    [
+        pytest.param("sparsegpt", "0.5", marks=pytest.mark.full),
+        ("sparsegpt", "2:4"),
+        pytest.param("svd-llm", "0.2", marks=pytest.mark.full),
+    ],
 )
 def test_each_recovery_preserves_masks_grids_and_factors(material, method, target, monkeypatch):
     import torch

@@ -10,7 +10,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.real]
 MINUTES = 60_000
 # Ratios that are not shipped, so that the point is new.
 FORM = "run_model=smollm2-135m&chain=wanda%400.33"
-CHAIN = "wanda@0.33+adaprune,iterations=1+lora,batch=2,held_out=1,steps=2+wanda@0.55"
+CHAIN = "wanda@0.33+lora,batch=2,held_out=1,steps=2+wanda@0.55"
 
 
 def enter(field, value):
@@ -19,11 +19,17 @@ def enter(field, value):
     settled(field.page)
 
 
-def add(page, place, **parameters):
-    """Add a stage, the one that the form proposes, and give it parameters; return its card."""
+def add(page, place, name, **parameters):
+    """Add a stage of the method `name` with these parameters; return its card."""
     page.get_by_role("button", name="Add a stage").click()
-    page.get_by_role("combobox", name=f"Stage {place}").wait_for()
+    method = page.get_by_role("combobox", name=f"Stage {place}")
+    method.wait_for()
     settled(page)  # a field that is drawn once more forgets what is being typed
+    method.click()  # which opens the list, as typing alone does not everywhere
+    method.fill(name)
+    page.get_by_role("option", name=name).first.wait_for()
+    method.press("Enter")
+    settled(page)
     card = page.locator(f".st-key-run_card{place - 1}_box")
     if parameters:
         card.get_by_text("Parameters", exact=True).click()
@@ -37,15 +43,8 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     from playwright.sync_api import expect
 
     settled(opened(page, f"{address}/run?{FORM}"))
-    add(page, 2, **{"Maximum iterations": "1"})
-    add(page, 3, **{"Examples per step": "2", "Maximum steps": "2", "Held-out examples": "1"})
-    last = add(page, 4)
-    method = page.get_by_role("combobox", name="Stage 4")
-    method.click()  # which opens the list, as typing alone does not everywhere
-    method.fill("Wanda")
-    page.get_by_role("option", name="Wanda").first.wait_for()
-    method.press("Enter")
-    settled(page)
+    add(page, 2, "LoRA", **{"Examples per step": "2", "Maximum steps": "2", "Held-out examples": "1"})
+    last = add(page, 3, "Wanda")
     enter(last.get_by_label("Cumulative ratio after this stage", exact=True), "0.55")
     expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
     for label in ("Sequences", "First windows"):
@@ -55,7 +54,7 @@ def test_a_chain_from_cards_becomes_a_point_on_explore(page, address, tmp_path):
     page.get_by_text("of memory").wait_for()
     page.get_by_role("button", name="Start").click()
     job = page.locator("[class*=st-key-run_job_]").first
-    job.get_by_text("Wanda, 33 %, then AdaPrune").wait_for()
+    job.get_by_text("Wanda, 33 %, then LoRA").wait_for()
     job.get_by_role("progressbar").wait_for(timeout=2 * MINUTES)
     page.reload()  # a job outlives the page that started it
     way = job.get_by_role("link", name="Show on Explore")
