@@ -1,4 +1,4 @@
-"""Coverage and power of the 95 % intervals of perplexities.
+"""Coverage and power of the 95 % intervals of perplexities and of distances to the dense model.
 
     python -m benchmarks.coverage [--sizes 4,8,16,32,64] [--runs 4000] [--write]
 
@@ -29,7 +29,7 @@ from core.data.windows import evaluation_windows
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result
-from core.statistics.correlations import ErrorOf, Of, Record, record
+from core.statistics.correlations import DIFFERENCES, VALUES, ErrorOf, Of, Record, record
 from core.statistics.longrun import StandardError, autocorrelation, consecutive, independent
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
@@ -39,7 +39,7 @@ FEWEST = 8  # minimum number of disjoint sub-samples of a record
 DETECTABLE = 1.96 + 0.8416  # distance from zero, in standard errors, at which a normal test has a power of 80 %
 AR = (0.0, 0.3, 0.5)
 RECORD = (4, 128)  # variants and windows of an artificial record
-LEAST_VARIANTS = 2
+LEAST_VARIANTS, LEAST_WINDOWS = 2, 32  # of a record
 DRAWS = 200  # normal series for the range of exact intervals
 COLUMNS = ("values", "record", "windows", "estimator", "coverage %", "exact %", "half width / sd", "power %")
 
@@ -74,19 +74,33 @@ def main(sizes: str = "4,8,16,32,64", runs: int = 4000, write: bool = False) -> 
 
 
 def longest(results: dict[str, Result]) -> Iterator[Long]:
-    """Yield, for each text and window size, the losses of the variants with most windows, and those minus dense's."""
-    every: dict[tuple[str, int], dict[int, dict[str, np.ndarray]]] = {}
+    """Yield, for each text, window size and metric, the numbers of the variants with most windows, and differences.
+
+    Differences of losses are those to the dense model. It has no distance to itself, so those of distances are between
+    each variant and the next one.
+    """
+    every: dict[tuple[str, int, str], dict[int, dict[str, np.ndarray]]] = {}
     for key, result in results.items():
-        for row in (row for row in result.measurements if row.of_text and row.protocol["dtype"] == "float32"):
-            samples = read_shipped_samples(key, row)
+        for row in (row for row in result.measurements if row.on_windows and row.protocol["dtype"] == "float32"):
+            samples = read_shipped_samples(key, row) if row.metric in VALUES else None
             if samples is not None:
-                lengths = every.setdefault((row.dataset, row.protocol["window"]), {})
-                lengths.setdefault(row.n, {})[key] = -samples["perplexity"].to_numpy(float)
-    for (text, window), lengths in sorted(every.items()):
-        losses = next(lengths[n] for n in sorted(lengths, reverse=True) if len(lengths[n]) >= LEAST_VARIANTS)
-        pairs = [(losses[key], losses.get(results[key].variant.dense_key)) for key in losses]
-        yield Long(text, window, "losses", usable([loss for loss, _ in pairs]))
-        yield Long(text, window, "differences", usable([loss - dense for loss, dense in pairs if dense is not None]))
+                lengths = every.setdefault((row.dataset, row.protocol["window"], row.metric), {})
+                sign = -1 if row.of_text else 1  # samples of perplexity are log-likelihoods
+                lengths.setdefault(row.n, {})[key] = sign * samples[row.metric].to_numpy(float)
+    for (text, window, metric), lengths in sorted(every.items()):
+        able = [n for n, known in lengths.items() if n >= LEAST_WINDOWS and len(known) >= LEAST_VARIANTS]
+        if not able:
+            continue
+        known = lengths[max(able)]
+        values = list(known.values())
+        if metric == "perplexity":
+            pairs = [(one, known.get(results[key].variant.dense_key)) for key, one in known.items()]
+        else:
+            pairs = list(zip(values[1:], values[:-1], strict=True))
+        yield Long(text, window, VALUES[metric], usable(values))
+        yield Long(
+            text, window, DIFFERENCES[metric], usable([one - other for one, other in pairs if other is not None])
+        )
 
 
 def usable(series: list[np.ndarray]) -> np.ndarray:
