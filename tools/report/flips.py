@@ -14,6 +14,7 @@ from core.analysis.differences import Samples, differences
 from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import MEAN
 from core.cli.printing.tables import column
+from core.notation.chain import format_chain
 from core.results import KL, Result
 from tools.report.points import DENSE, MODEL, SECOND, TEXTS, point
 from tools.report.significance import compared
@@ -62,6 +63,13 @@ def predicted(results: Sequence[Result], samples: Samples, model: str) -> list[P
         for key, kl in divergences.items()
         if key in answers and key in ratios
     ]
+
+
+def compared_chains(results: Sequence[Result], model: str) -> str:
+    """List the chains of a model that have a divergence on any text."""
+    mine = [one for one in results if one.variant.model == model]
+    found = {format_chain(one.variant.stages) for one in mine if any(row.metric == KL for row in one.measurements)}
+    return ", ".join(f"`{chain}`" for chain in sorted(found))
 
 
 def _divergence(result: Result) -> float | None:

@@ -5,7 +5,7 @@ import pytest
 from core.results import KL
 from core.specs import Stage
 from tests.tools.report.test_significance import DENSE, pruned, variant
-from tools.report.flips import LEAST, flips, predicted
+from tools.report.flips import LEAST, compared_chains, flips, predicted
 from tools.report.points import MODEL
 
 METHODS = ("wanda", "magnitude", "ria", "sparsegpt", "alps")
@@ -39,6 +39,7 @@ def test_the_number_that_orders_the_flips_has_a_correlation_of_one():
     value, low, high = (float(part.strip("[],")) for part in difference.split())
     assert low <= value <= high and value == pytest.approx(1 - float(perplexity.split()[0]), abs=0.011)
     assert second["perplexity"] == "at most 1.5 times dense"
+    assert compared_chains(results, MODEL).startswith("`alps@0.1`, `magnitude@0.1")
 
 
 def test_few_variants_have_no_table():
