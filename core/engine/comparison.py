@@ -24,7 +24,7 @@ from core.evaluation.perplexity import TextLosses, dense_losses, perplexity
 from core.memory import reuse_freed_memory
 from core.models.compressed import load_compressed
 from core.models.facts import load_shape
-from core.models.folders import encoder_of
+from core.models.folders import encoder_of, read_json
 from core.models.gguf import config_like
 from core.models.kinds.gguf import GGUFKind
 from core.models.parts.blocks import execution_device
@@ -117,7 +117,8 @@ def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexit
         if kind := encoder_of(source.required_config):
             raise UserError(f"{source.id} is a {kind}, but fidelity needs two causal language models.")
     if other.kind == GGUFKind.name:
-        other = other.model_copy(update={"config": config_like(other.required_config, dense.required_config)})
+        whole = read_json(dense.files / "config.json", dense.id)  # that of a catalogue model has its sizes only
+        other = other.model_copy(update={"config": config_like(other.required_config, whole)})
     shapes = load_shape(dense), load_shape(other)
     first, second = (load_tokenizer(source, progress) for source in (dense, other))
     check_same_vocabulary(

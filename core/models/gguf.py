@@ -74,8 +74,8 @@ def check_order(file: Path, name: str) -> None:
     llama = reader.fields["general.architecture"].contents() == "llama"
     if llama and any(tensor.name.endswith("attn_q.bias") for tensor in reader.tensors):
         raise UserError(
-            f"{name} has biases in its attention, which transformers reads in another order from a GGUF file of a "
-            "Llama; give a folder of the model in another format."
+            f"{name} has biases in its attention, which transformers reads in a wrong order from a Llama's GGUF file; "
+            "give the model in another format."
         )
 
 

@@ -15,6 +15,7 @@ from core.data.windows import evaluation_windows
 from core.engine import comparison
 from core.models.compressed import load_compressed
 from core.models.parts.blocks import find_blocks
+from core.models.shape import SIZES
 from core.models.sources import identify, identify_compressed, load_tokenizer
 from core.request import complete
 from core.shipping.compressed_tensors import CompressedTensors
@@ -197,6 +198,20 @@ def test_a_gguf_file_is_compared_with_its_weights_dequantised(named, llama, plac
     assert 1e-7 < found["kl"] < 0.05 and found["agreement"] > 0.8
     assert main(["run", named, "dense"]) == 2
     assert "model-Q8_0.gguf is a GGUF file, which only `slimscope fidelity` reads" in capsys.readouterr().err
+
+
+def test_a_gguf_file_takes_what_it_lacks_from_the_files_of_the_dense_model(save, place, monkeypatch, capsys):
+    def sizes_only(source, progress):
+        config = {name: source.config[name] for name in (*SIZES, "model_type") if source.config.get(name)}
+        return source.model_copy(update={"config": config})
+
+    (place / "text.txt").write_text(TEXT * 20)
+    model, result = made("dense", rms_norm_eps=0.5)
+    save(model, "dense", bpe())
+    exported(model, result, bpe(), place / "out", "gguf", "F16")
+    monkeypatch.setattr(comparison, "fetch_model", sizes_only)
+    found, _ = numbers(capsys, "dense", "out", *TEXT_OPTION)
+    assert found["kl"] < 1e-3
 
 
 def test_biases_that_transformers_reads_in_another_order_are_refused(save, place, capsys):
