@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["UserError", "Variant", "compress", "evaluate", "load", "results"]
+__all__ = ["UserError", "Variant", "compress", "evaluate", "fidelity", "load", "results"]
 
 
 @dataclass(frozen=True)
@@ -157,6 +157,33 @@ def evaluate(
     known = [found] if dense is None or dense.variant.key == variant.key else [dense, found]
     rows = tidy_with_differences(known, store.samples)
     return rows[rows["key"] == variant.key].reset_index(drop=True)
+
+
+def fidelity(
+    dense: str, other: str, *, perplexity: str | Sequence[str] = (), device: str = "cpu", dtype: str = "float32"
+) -> DataFrame:
+    """Compare a model that any tool compressed with its dense origin, token by token; nothing is stored.
+
+    Args:
+        dense: Catalogue id, folder or Hugging Face id of the dense model.
+        other: The same of the other model, whose weights may be codes, or the path of a GGUF file.
+        perplexity: One or several `CORPUS@WINDOW[:N]`, by default that of the command `run`.
+        device: As for `load`.
+        dtype: Precision of both models.
+
+    Returns:
+        One row per number, with the ends of its 95 % interval.
+
+    Raises:
+        UserError: A model or a text is invalid, or the models have different tokens.
+    """
+    from pandas import DataFrame
+
+    from core.engine.comparison import compare
+
+    texts = [Perplexity.parse(text) for text in _each(perplexity)]
+    found = compare(dense, other, texts, dtype=dtype, device=device)
+    return DataFrame([record for one in found for record in one.records])
 
 
 def results(model: str | None = None) -> DataFrame:

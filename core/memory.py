@@ -1,10 +1,12 @@
-"""Memory of the process: its allocator's settings and its peak."""
+"""Memory of the process: the settings of its allocator and collector, and its peak."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,21 @@ def reuse_freed_memory() -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, LARGEST)
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Switch the garbage collector off for a short command.
+
+    A listing uses nearly all objects that it reads until it ends. Searching them repeatedly takes a fifth of its time.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def machine_bytes() -> int:

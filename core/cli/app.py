@@ -10,7 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, dashboard, importing, laws, listing, options, results, upkeep
+from core.cli import compare, compute, dashboard, fidelity, importing, laws, listing, options, results, upkeep
 from core.cli.printing.console import messages
 from core.cli.printing.failures import disk_full, sentence
 from core.errors import CancelledError, UserError, out_of_memory, short
@@ -27,7 +27,7 @@ app = typer.Typer(
 RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
     *(compute.run, compute.sweep, compute.export),
-    *(compare.compare, laws.laws, listing.delete, listing.models, listing.methods),
+    *(compare.compare, fidelity.fidelity, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor),
 ):
     app.command(context_settings=RENAMING)(command)

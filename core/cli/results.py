@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from core.cli.collection import no_collection
 from core.cli.groups import DEFAULT, DefaultGroup
 from core.cli.listing import OF, check_one_format, find_result, to_latex
 from core.cli.naming import matching_names
@@ -29,6 +28,7 @@ from core.cli.printing.tables import (
 )
 from core.cli.selection import ORDERS, Selection
 from core.errors import UserError
+from core.memory import no_collection
 from core.models.names import resolve_name
 from core.paths import typed_path
 from core.results import Result

@@ -14,7 +14,7 @@ from core.evaluation.fidelity import fidelity
 from core.evaluation.latency import latency
 from core.evaluation.outcomes import summary
 from core.evaluation.packed import packed
-from core.evaluation.perplexity import perplexity
+from core.evaluation.perplexity import TextLosses, perplexity
 from core.models.parts.precision import in_precision
 from core.models.sources import load_model
 from core.paths import cache_dir
@@ -29,9 +29,9 @@ from core.window_start import start_protocol
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from core.engine.session import Session
+    from core.engine.session import ScoredText, Session
 
 
 class Outcome(NamedTuple):
@@ -61,20 +61,23 @@ def _perplexities(
     windows = {text: session.scored[text].windows for text in spec.perplexity}
     dense = _dense_texts(spec, windows, session, progress) if spec.fidelity and dtype == spec.variant.dtype else None
     for reading in perplexity(model, windows, progress, dense):
-        corpus = session.scored[reading.text].corpus
-        start = start_protocol(session.tokenizer)
-        protocol = perplexity_protocol(reading.text, dtype) | start | {"source": corpus.source}
-        row = Measurement(
-            metric="perplexity",
-            dataset=corpus.id,
-            protocol=protocol,
-            details={"seconds": round(reading.seconds, 3), "tokens": windows[reading.text].numel()},
-            **summary("perplexity", reading.samples, error_of(corpus.id, protocol, VALUES["perplexity"])),
-        )
-        rows = [row]
-        if reading.divergences is not None:
-            rows += fidelity(row, reading.samples, reading.divergences)
-        yield Outcome(rows, reading.samples)
+        yield Outcome(text_rows(reading, session.scored[reading.text], session.tokenizer, dtype), reading.samples)
+
+
+def text_rows(
+    reading: TextLosses[Perplexity], scored: ScoredText, tokenizer: PreTrainedTokenizerBase, dtype: str
+) -> list[Measurement]:
+    """Return the perplexity on a text, and the distance to the dense model if the reading has it."""
+    corpus = scored.corpus
+    protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
+    row = Measurement(
+        metric="perplexity",
+        dataset=corpus.id,
+        protocol=protocol,
+        details={"seconds": round(reading.seconds, 3), "tokens": scored.windows.numel()},
+        **summary("perplexity", reading.samples, error_of(corpus.id, protocol, VALUES["perplexity"])),
+    )
+    return [row] if reading.divergences is None else [row, *fidelity(row, reading.samples, reading.divergences)]
 
 
 def _dense_texts(

@@ -3,19 +3,21 @@
 At each token, KL(p || q) = sum_v p_v (log p_v - log q_v) in nats. Here p is the softmax of the dense logits a, and q
 that of the model's logits b, in fp32. It equals sum_v p_v (a_v - b_v) - log sum_v exp(a_v) + log sum_v exp(b_v), whose
 sums are added up over chunks of the vocabulary. The models agree at a token if both rank the same token first.
+
+Heads may differ in their last rows, which no token uses. Then p and q are the softmaxes over the tokens of both heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
 from core.errors import UserError
-from core.evaluation.head import OutputScale
+from core.evaluation.head import COLUMNS, OutputScale
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class DenseHead:
         bias = None if self.bias is None else self.bias[start:stop].to(states)
         return self.scale(linear(states, weight, bias)).float()
 
+    def chunks(self, states: Tensor) -> Iterator[Tensor]:
+        """Yield the logits of hidden states (T, hidden), (T, columns) for each chunk of the vocabulary."""
+        for start in range(0, len(self.weight), COLUMNS):
+            yield self.logits(states, start, start + COLUMNS)
+
 
 @dataclass(frozen=True)
 class DenseText:
@@ -39,10 +46,11 @@ class DenseText:
 
     states: Tensor  # (N, L - 1, hidden), possibly mapped from a file
     head: DenseHead
+    common: int | None = None  # first tokens of the vocabulary to compare; None: all, which the model must have, too
 
     def window(self, place: int) -> DenseText:
         """Return the part of one window."""
-        return DenseText(self.states[place : place + 1], self.head)
+        return replace(self, states=self.states[place : place + 1])
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,7 @@ class Divergences:
 
     def __init__(self, dense: Sequence[DenseText]):
         """Compare with the dense model on windows of equal length, all with the same head."""
-        self.head = dense[0].head
+        self.head, self._common = dense[0].head, dense[0].common
         self._states = torch.cat([one.states for one in dense]).flatten(0, 1)  # (T, hidden)
         self._windows = len(self._states) // dense[0].states.shape[1]
         self._seen = 0  # tokens of the vocabulary
@@ -70,9 +78,15 @@ class Divergences:
         self._gaps: list[Tensor] = []  # sum of exp(a) (a - b) of each chunk over its sum of exp(a), (T,)
         self._best: tuple[Tensor, Tensor] | None = None  # highest dense logit and its token, (T,)
         self._own: tuple[Tensor, Tensor] | None = None  # of the model
+        self._own_totals: list[Tensor] = []  # log-sum-exp of each chunk of the model's common logits, (T,)
 
     def add(self, logits: Tensor, start: int) -> None:
         """Add a chunk of the model's logits (T, columns), of the tokens from `start`."""
+        if self._common is not None:
+            logits = logits[:, : max(self._common - start, 0)]
+            if not logits.shape[1]:
+                return
+            self._own_totals.append(logits.logsumexp(1))
         self._states, self._seen = self._states.to(logits.device), start + logits.shape[1]
         dense = self.head.logits(self._states, start, self._seen)  # (T, columns)
         if dense.shape != logits.shape:
@@ -91,8 +105,11 @@ class Divergences:
 
         At tokens where the model has no numbers, the divergence is infinite, and the models do not agree.
         """
-        if self._best is None or self._own is None or self._seen != len(self.head.weight):
+        tokens = len(self.head.weight) if self._common is None else self._common
+        if self._best is None or self._own is None or self._seen != tokens:
             raise _other_vocabulary()
+        if self._own_totals:
+            totals = torch.stack(self._own_totals).logsumexp(0)
         parts = torch.stack(self._totals)  # (chunks, T)
         whole = parts.logsumexp(0)
         gap = ((parts - whole).exp() * torch.stack(self._gaps)).sum(0)

@@ -134,6 +134,18 @@ def final_states(model: PreTrainedModel, windows: Tensor) -> Tensor:
     return states
 
 
+@torch.inference_mode()
+def dense_losses(dense: DenseText, windows: Tensor, device: torch.device) -> list[float]:
+    """Return the `window_losses` (N,) of the dense model on the windows (N, L) of its outputs."""
+    means = []
+    with QuickLinears():
+        for place, window in enumerate(windows.to(device)):
+            states = dense.window(place).states[0].to(device)  # (L - 1, hidden)
+            losses, _ = _losses(dense.head.chunks(states), window[1:])
+            means.append(losses.double().mean().item())
+    return means
+
+
 def window_losses(model: PreTrainedModel, windows: Tensor) -> list[float]:
     """Return the mean cross-entropy in nats of each window's tokens (B, L) after the first."""
     return read_windows(model, windows).losses
@@ -145,30 +157,33 @@ def read_windows(model: PreTrainedModel, windows: Tensor, dense: Sequence[DenseT
     hidden = final_states(model, windows).flatten(0, 1)  # (B (L - 1), hidden)
     compared = Divergences(dense) if dense else None
     with QuickLinears():
-        losses, totals = _losses(model, hidden, windows[:, 1:].flatten(), compared)
+        losses, totals = _losses(_chunks(model, hidden), windows[:, 1:].flatten(), compared)
     means = losses.double().view(len(windows), -1).mean(1).tolist()
     return WindowLosses(means, compared.finish(totals) if compared else None)
 
 
-def _losses(
-    model: PreTrainedModel, states: Tensor, targets: Tensor, compared: Divergences | None
-) -> tuple[Tensor, Tensor]:
+def _chunks(model: PreTrainedModel, states: Tensor) -> Iterator[Tensor]:
+    """Yield the fp32 logits of hidden states (T, hidden), (T, columns) for each chunk of the vocabulary."""
+    scale = output_scale(model)
+    for weight, bias in head_parts(model):
+        yield scale(linear(states, weight, bias)).float()
+
+
+def _losses(chunks: Iterator[Tensor], targets: Tensor, compared: Divergences | None = None) -> tuple[Tensor, Tensor]:
     """Return -log softmax(logits)[target] and the log-sum-exp of the logits in fp32, (T,) each.
 
-    The logits of the hidden states (T, hidden) are computed in chunks of the vocabulary, and only the log-sum-exp of
-    each chunk is stored. `compared` sees each chunk.
+    The logits come in chunks of the vocabulary, (T, columns), and only the log-sum-exp of each chunk is stored.
+    `compared` sees each chunk.
     """
-    scale = output_scale(model)
-    parts, own, start = [], states.new_zeros(len(states), dtype=torch.float32), 0
-    for weight, bias in head_parts(model):
-        logits = scale(linear(states, weight, bias)).float()  # (T, columns)
-        place = targets - start
-        inside = (place >= 0) & (place < len(weight))
-        target = logits.gather(1, place.clamp(0, len(weight) - 1)[:, None])[:, 0]  # (T,)
+    parts, own, start = [], torch.zeros_like(targets, dtype=torch.float32), 0
+    for logits in chunks:
+        place, columns = targets - start, logits.shape[1]
+        inside = (place >= 0) & (place < columns)
+        target = logits.gather(1, place.clamp(0, columns - 1)[:, None])[:, 0]  # (T,)
         own = torch.where(inside, target, own)
         parts.append(logits.logsumexp(1))
         if compared:
             compared.add(logits, start)
-        start += len(weight)
+        start += columns
     totals = torch.stack(parts).logsumexp(0)
     return totals - own, totals

@@ -35,7 +35,7 @@ def check_files(folder: Path) -> None:
 
 
 def read_config(folder: Path, name: str) -> Config:
-    """Return the configuration of a full-precision causal LM or model with convolutions.
+    """Return the configuration of a causal LM or model with convolutions, which may be compressed.
 
     Raises:
         UserError: The folder has no such model.
@@ -54,13 +54,22 @@ def read_config(folder: Path, name: str) -> Config:
             f"{name} is a {kind}, not a causal language model, and its safetensors contain no convolutions. "
             "Only these two kinds of models can be compressed."
         )
+    return config
+
+
+def check_dense(config: Config, name: str) -> None:
+    """Raise `UserError` for a model that cannot be compressed, because only its own code or a quantiser builds it."""
     if "slimscope" in config:
         raise UserError(
             f"{name} is a compressed model that only its own code can build; give the model it was compressed from."
         )
-    if "quantization_config" in config:
+    if is_quantised(config):
         raise UserError(f"{name} is already quantised; give the 16-bit or 32-bit model.")
-    return config
+
+
+def is_quantised(config: Config) -> bool:
+    """Return whether the weights of a model are stored as codes."""
+    return "quantization_config" in config
 
 
 def encoder_of(config: Config) -> str | None:

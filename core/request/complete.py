@@ -95,8 +95,7 @@ def complete(
     stages = resolve_chain([_identified(one, defaults, shape) for one in requests], defaults)
     _check_divides(stages, shape)
     if language and not perplexity:
-        window = min(DEFAULT_WINDOW, shape.max_window)
-        perplexity = [Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)]
+        perplexity = [default_perplexity(shape)]
     spec = build_run(
         source.id,
         source.revision,
@@ -163,6 +162,12 @@ def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
         if isinstance(stage.amount, Pattern) and stage.layers is None:
             for width in shape.widths:
                 check_divides(stage.amount, width, "a layer")
+
+
+def default_perplexity(shape: ModelShape) -> Perplexity:
+    """Return the default perplexity of a language model."""
+    window = min(DEFAULT_WINDOW, shape.max_window)
+    return Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)
 
 
 def default_text(training: bool, shape: ModelShape) -> TextWindows:

@@ -206,9 +206,7 @@ def build_run(
     A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so that equal runs
     have equal specifications.
     """
-    known = next((known for known in DTYPES if known == dtype), None)
-    if known is None:
-        raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
+    known = parse_dtype(dtype)
     variant = VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages))
     return RunSpec(
         variant=variant,
@@ -220,6 +218,14 @@ def build_run(
         device=device,
         force=force,
     )
+
+
+def parse_dtype(text: str) -> Dtype:
+    """Return a precision such as `float16`; a `UserError` for another word."""
+    known = next((known for known in DTYPES if known == text), None)
+    if known is None:
+        raise UserError(f"Unknown dtype {echo(text)}; known: {', '.join(DTYPES)}.")
+    return known
 
 
 def variant_spec(variant: Variant) -> VariantSpec:

@@ -13,17 +13,16 @@ from pydantic import TypeAdapter
 
 from core import paths
 from core.fields import ProtocolFields
-from core.results import AGREEMENT, KL
 from core.specs import Frozen
 from core.statistics.longrun import StandardError, consecutive
 
 # Numbers of one variant, or differences of two on the same windows.
 Of = Literal["losses", "differences", "kl", "kl differences", "agreement", "agreement differences"]
-VALUES: Mapping[str, Of] = {"perplexity": "losses", KL: "kl", AGREEMENT: "agreement"}  # by metric
+VALUES: Mapping[str, Of] = {"perplexity": "losses", "kl": "kl", "agreement": "agreement"}  # by metric
 DIFFERENCES: Mapping[str, Of] = {
     "perplexity": "differences",
-    KL: "kl differences",
-    AGREEMENT: "agreement differences",
+    "kl": "kl differences",
+    "agreement": "agreement differences",
 }
 ErrorOf = Callable[[np.ndarray], StandardError]
 

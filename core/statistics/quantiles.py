@@ -24,11 +24,13 @@ def quantile_interval(
     Returns:
         The quantile and the ends of its interval, None without a standard error.
     """
-    found = float(np.quantile(values, quantile))
+    with np.errstate(invalid="ignore"):  # values of a window without finite logits are infinite
+        found = float(np.quantile(values, quantile))
     above = (values > found).mean(1)  # (windows,)
     error = consecutive(above)
     if error.value is None:
         return found, None, None
     half = float(stdtrit(error.freedom, (1 + confidence) / 2)) * error.value if error.value else 0.0
-    ends = np.quantile(values, np.clip([quantile - half, quantile + half], 0, 1))
+    with np.errstate(invalid="ignore"):
+        ends = np.quantile(values, np.clip([quantile - half, quantile + half], 0, 1))
     return found, float(ends[0]), float(ends[1])

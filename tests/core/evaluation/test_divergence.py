@@ -1,6 +1,7 @@
 """The divergence from the dense model equals that of whole logits, for each kind of head and from the cache."""
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 from core.errors import StorageError, UserError
 from core.evaluation import head
 from core.evaluation.dense_outputs import DenseOutputs
-from core.evaluation.perplexity import perplexity
+from core.evaluation.perplexity import dense_losses, perplexity, window_losses
 from core.progress import silent
 from tests.core.tiny import tiny, windows
 
@@ -37,10 +38,10 @@ def compared(dense, other, tokens, key="a" * 64):
     return reading
 
 
-def brute(dense, other, tokens):
-    """Return KL divergence and agreement at each token, (N, L - 1), of whole logits in fp64."""
+def brute(dense, other, tokens, common=None):
+    """Return KL divergence and agreement at each token, (N, L - 1), of the common logits in fp64."""
     with torch.no_grad():
-        first, second = (model(input_ids=tokens).logits[:, :-1].double() for model in (dense, other))
+        first, second = (model(input_ids=tokens).logits[:, :-1, :common].double() for model in (dense, other))
     log_p, log_q = first.log_softmax(-1), second.log_softmax(-1)
     return (log_p.exp() * (log_p - log_q)).sum(-1), first.argmax(-1) == second.argmax(-1)
 
@@ -81,6 +82,27 @@ def test_another_vocabulary_is_refused():
     for size in (90, 117):
         with pytest.raises(UserError, match="vocabulary differs from the dense model's"):
             compared(tiny(), tiny(vocab_size=size), windows(4, 20) % 90)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("sizes", [(97, 90), (90, 97), (120, 97), (97, 40)])
+def test_heads_with_other_last_rows_are_compared_on_common_tokens(sizes, tied):
+    dense, other = (tiny(vocab_size=size, seed=size, tie_word_embeddings=tied) for size in sizes)
+    tokens, common = windows(4, 20) % 40, min(sizes)
+    outputs = DenseOutputs("e" * 64, "float32", lambda: dense).of(tokens, silent, "text")
+    (reading,) = perplexity(other, {"text": tokens}, silent, {"text": replace(outputs, common=common)})
+    kl, agrees = brute(dense, other, tokens, common)
+    assert torch.allclose(reading.divergences.double(), kl, atol=1e-5)
+    assert list(reading.samples["agreement"]) == agrees.double().mean(1).tolist()
+    (alone,) = perplexity(other, {"text": tokens}, silent)
+    assert list(reading.samples["perplexity"]) == list(alone.samples["perplexity"])  # over all of its own tokens
+
+
+@pytest.mark.parametrize("name", ["llama-gqa", "gemma2"])
+def test_losses_of_the_dense_model_follow_from_its_outputs(name):
+    dense, tokens = tiny(name), windows(4, 20)
+    text = DenseOutputs("f" * 64, "float32", lambda: dense).of(tokens, silent, "text")
+    assert dense_losses(text, tokens, dense.device) == pytest.approx(window_losses(dense, tokens), abs=1e-6)
 
 
 def test_windows_without_numbers_are_infinitely_far():

@@ -2,7 +2,7 @@ import gc
 
 import pytest
 
-from core.cli.collection import no_collection
+from core.memory import no_collection
 
 
 def test_collector_is_paused_and_resumes_after_an_error():
