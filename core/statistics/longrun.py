@@ -61,6 +61,11 @@ def consecutive(values: np.ndarray, correlation: Sequence[float] | None = None) 
     return StandardError(_finite(math.sqrt(factor / n) * float(values.std(ddof=1))), freedom)
 
 
+def cosine_count(n: int) -> int:
+    """Return B, the degrees of freedom of `consecutive` without `correlation` for n values, unless all are equal."""
+    return max(1, round(0.41 * n ** (2 / 3)))  # the rule of Lazarus et al. for tests at 5 %
+
+
 def inflation(n: int, correlation: Sequence[float]) -> float:
     """Compute the variance of a mean of n consecutive values as a multiple of s^2 / n."""
     return _scale(n, tuple(correlation[:n]))[0] if n > 1 else 1.0
@@ -128,8 +133,7 @@ def _scale(n: int, correlation: tuple[float, ...]) -> tuple[float, float]:
 @lru_cache(maxsize=64)
 def _cosines(n: int) -> np.ndarray:
     """Return the orthonormal cosines of the frequencies 1 to B, (B, n)."""
-    count = max(1, round(0.41 * n ** (2 / 3)))  # the rule of Lazarus et al. for tests at 5 %
-    frequencies, places = np.arange(1, count + 1)[:, None], np.arange(n) + 0.5
+    frequencies, places = np.arange(1, cosine_count(n) + 1)[:, None], np.arange(n) + 0.5
     return math.sqrt(2 / n) * np.cos(math.pi * frequencies * places / n)
 
 

@@ -7,15 +7,16 @@ from functools import partial
 import pandas as pd
 
 from core.amount import Bits, Factor
-from core.analysis.budget import LIMITS, USABLE_TIMES_DENSE, limits, winner
+from core.analysis.budget import LIMITS, limits, winner
 from core.analysis.reporting import UNADJUSTED
 from core.data.texts import called
 from dashboard.charts import tradeoff
 from dashboard.charts.elements.figures import Axis
-from dashboard.charts.frames import estimate_words, points, ranking
+from dashboard.charts.frames import estimate_words, points
 from dashboard.charts.frames.points import amounts_of
 from dashboard.charts.frames.zeroshot import in_percent
-from dashboard.charts.qualities import Quality, quality_of
+from dashboard.charts.qualities import Quality
+from dashboard.charts.tradeoff_axes import edge_words
 from dashboard.explore.budget.estimated import Estimated
 from dashboard.explore.budget.query import BudgetQuery
 from dashboard.explore.details import open_points
@@ -32,20 +33,16 @@ def show_points(
     chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, estimated: Estimated, query: BudgetQuery, protocol: str
 ) -> Item:
     """Show the chart; `protocol` describes that of the perplexities."""
-    cost, quality = query.cost, quality_of(query.quality, str(chosen.corpus))
-    caption, explained = f"{chosen.model}, variants with any calibration or training data.", ""
-    if quality.lower:
-        top = max(USABLE_TIMES_DENSE, query.budget.times_dense or 0.0)
-        caption += f" Perplexity on {called(str(chosen.corpus))}: {protocol}."
-        explained += f" Triangles in the grey band: over {top:g} times dense."
-    else:
-        caption += f" Mean of the seven tasks, {chosen.documents}."
+    cost, quality, known = query.cost, query.quality, limits(query.budget)
+    caption = f"{chosen.model}, variants with any calibration or training data. "
+    caption += quality.caption.format(text=called(quality.corpus), protocol=protocol, documents=chosen.documents)
     caption += " Sizes are packed, at 16 bits per weight or the bits of the grid."
-    explained += " Pareto front: no other variant is as good at the same or lower cost. Bars of the front:"
-    explained += f" {UNADJUSTED} intervals of the paired difference to dense."
-    if (most := limits(query.budget).get(cost.column)) is not None:
+    explained = edge_words(found, quality, known.get(quality.drawn))
+    explained += " Pareto front: no other variant is as good at the same or lower cost."
+    explained += f" Bars of the front ({UNADJUSTED}): {quality.interval}."
+    if (most := known.get(cost.column)) is not None:
         explained += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
-    unscored = LIMITS[quality.drawn].missing if dense.empty else ranking.UNSCORED[query.quality]
+    unscored = quality.lacking if dense.empty else quality.unscored
     for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
         if lacking := found[column].isna().sum():
             explained += f" Not drawn: {lacking} ({why})."
@@ -58,7 +55,7 @@ def show_points(
         caption,
         exported.rename(columns={"times_dense": "perplexity_ratio"}),
         file=chosen.file("trade-off"),
-        pivots=_pivots(found, cost, quality),
+        pivots=pivots_of(found, cost, quality),
         alt=_alt(found, cost, quality),
         on_select=lambda points: open_points(CHART, points),
         explained=explained,
@@ -74,7 +71,7 @@ def _alt(found: pd.DataFrame, cost: Axis, quality: Quality) -> str:
 
 
 @shared
-def _pivots(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
+def pivots_of(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
     """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
     given = pd.Series(amounts_of(found), found.index, dtype=object)
     kinds = [given.map(lambda amount, kind=kind: isinstance(amount, kind)).astype(bool) for kind in (Bits, Factor)]
@@ -84,9 +81,9 @@ def _pivots(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
         good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
         paid = part.assign(value=part[cost.column]).dropna(subset="value")
         pivots += [
-            Pivot(quality.title, good, "amount_label", True, order=order)
-            if quality.lower
-            else Pivot(quality.title, in_percent(good), "amount_label", False, form=".1f", order=order),
+            Pivot(quality.title, in_percent(good), "amount_label", quality.lower, form=".1f", order=order)
+            if quality.percent
+            else Pivot(quality.title, good, "amount_label", quality.lower, order=order),
             Pivot(cost.title, paid, "amount_label", True, group="series_label", order=order),  # without a best value
         ]
     return pivots

@@ -33,8 +33,8 @@ def estimate(
     filters: Mapping[str, Sequence[str]],
     query: BudgetQuery,
 ) -> Estimated:
-    """Return the estimated chains within the budget that pass the filters; none for accuracies, which do not add up."""
-    every = _combinations(measured, dense) if query.quality == PERPLEXITY else pd.DataFrame()
+    """Return the estimated chains within the budget that pass the filters; only perplexities add up."""
+    every = _combinations(measured, dense) if query.quality.column == PERPLEXITY else pd.DataFrame()
     if every.empty:
         return Estimated(every, RuleError())
     error = _rule_error(data.rows("perplexity", [measured["dataset"].iloc[0]]), measured["window"].iloc[0])

@@ -1,12 +1,18 @@
-"""Paired differences of the variants to the dense model and to the best within the budget."""
+"""Intervals of the variants, and paired differences to the dense model and to the best within the budget."""
 
 from __future__ import annotations
+
+import math
 
 import pandas as pd
 
 from core.analysis.budget import answers, winner
+from core.analysis.intervals import interval
+from core.analysis.paired import ACCURACIES
 from core.analysis.seven import MEAN
+from core.statistics.longrun import cosine_count
 from dashboard import data
+from dashboard.charts.qualities import Quality
 from dashboard.explore.compare import numbers_of
 from dashboard.sharing import shared
 
@@ -14,8 +20,31 @@ COMPARED = 20  # variants within the budget that are tested against the best
 PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers
 
 
+def intervals_of(found: pd.DataFrame, dense: pd.DataFrame, rows: pd.DataFrame, quality: Quality) -> pd.DataFrame | None:
+    """Return the `low` and `high` of each variant, or its paired differences to dense, by key; `rows` have the quality.
+
+    Args:
+        found: Rows of `core.analysis.budget.ranked`.
+        dense: The dense model's row, if known.
+        rows: Tidy rows of the quality.
+        quality: The quality.
+    """
+    return _differences_to_dense(found, dense, rows) if quality.paired else _own_intervals(found, rows, quality)
+
+
+@shared
+def _own_intervals(found: pd.DataFrame, rows: pd.DataFrame, quality: Quality) -> pd.DataFrame:
+    """Return the 95 % intervals of means over windows, from their standard errors; none for several seeds."""
+    single = found.loc[found["keys"].map(len) == 1, "key"]
+    mine = rows[rows["key"].isin(single) & rows["stderr"].notna()].set_index("key")
+    numbers = zip(mine["value"], mine["stderr"], mine["n"], strict=True)
+    ends = [interval(value, stderr, cosine_count(int(n))) for value, stderr, n in numbers]
+    found_ends = pd.DataFrame(ends, mine.index, ["low", "high"], float)
+    return found_ends.clip(0.0, 1.0 if quality.percent else math.inf)
+
+
 @shared  # the stored answers change only with the rows of the same variants
-def differences_to_dense(found: pd.DataFrame, dense: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
+def _differences_to_dense(found: pd.DataFrame, dense: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return paired differences to the dense model in the quality of `rows`, by key.
 
     They are of the first `PAIRED` answers and of the front.
@@ -27,7 +56,7 @@ def differences_to_dense(found: pd.DataFrame, dense: pd.DataFrame, rows: pd.Data
 
 
 @shared
-def tests_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
+def differences_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return paired differences to the best variant within the budget, by key; None if the best has none.
 
     They are of the quality in `rows`, for the first `COMPARED` variants, with Holm's correction over these.
@@ -42,5 +71,5 @@ def tests_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame | Non
 def _pairs(seeds: list[tuple[str, ...]], reference: str, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return the paired differences of variants to a reference in the quality of `rows`, by key; None without any."""
     pairs = data.paired(seeds, reference, numbers_of(rows))
-    pairs = pairs[pairs["dataset"].eq(MEAN) | pairs["metric"].eq("perplexity")]
+    pairs = pairs[pairs["dataset"].eq(MEAN) | ~pairs["metric"].isin(ACCURACIES)]  # no single tasks
     return None if pairs.empty else pairs.set_index("key")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.budget import PERPLEXITY, answers, limits
+from core.analysis.budget import answers, limits
 from dashboard import data
 from dashboard.charts.frames import estimate_words, ranking
 from dashboard.charts.frames.paired import INTERVAL
@@ -43,21 +43,20 @@ def show_list(
     explained = terms(("Pareto front", "estimated chain", "packed size", "paired difference", "not significant"))
     title = within if fit else "Nearest variants outside the budget"
     st.header(title, anchor=False, help=f"Tick a row to open its details, or two to compare them.\n\n{explained}")
-    by = "perplexity" if query.quality == PERPLEXITY else "mean accuracy"
-    caption = f"{chosen.model}, the best {by} first."
+    quality = query.quality
+    caption = f"{chosen.model}, the best {quality.name} first."
     if fit:
         caption += f" {ranking.ON_FRONT}: no other listed variant is as good at the same or lower"
         caption += f" {query.cost.title.partition(' (')[0].lower()}. Variants that only restore the grid of the model's"
         caption += " own file, and those without the quality, come last."
     else:
         caption = f"{chosen.model}, the nearest first: ordered by the largest excess as a share of its limit."
-    relative = "ratio to dense" if query.quality == PERPLEXITY else "difference to dense, in points"
-    caption += f" {INTERVAL}: paired interval of the {relative}."
-    if len(listed) > PAIRED:
+    caption += f" {INTERVAL}: {quality.interval}."
+    if quality.paired and len(listed) > PAIRED:
         caption += f" Intervals: of the first {PAIRED} and the front."
     if tests is not None:
-        caption += f" Compared with the first: {by}, by paired tests at 5 % with Holm's correction over the first"
-        caption += f" {COMPARED}."
+        caption += f" Compared with the first: {quality.name}, by paired tests at 5 % with Holm's correction over the"
+        caption += f" first {COMPARED}."
     if len(estimated.rows):
         caption += f" {estimate_words.listed_words(estimated.error)}"
     caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."

@@ -6,13 +6,14 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import ACCURACY, winner
+from core.results import AGREEMENT, KL
 from dashboard.charts.frames import choices, estimate_words, points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
 from dashboard.explore.budget.chart import show_points
 from dashboard.explore.budget.estimated import estimate
 from dashboard.explore.budget.filters import accepted, pick_filters
 from dashboard.explore.budget.limits import pick_budget
-from dashboard.explore.budget.pairs import tests_to_best
+from dashboard.explore.budget.pairs import differences_to_best
 from dashboard.explore.budget.query import pick_query, rank
 from dashboard.explore.budget.table import show_list
 from dashboard.explore.details import pick_point, show_details
@@ -40,20 +41,22 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         return []
     scored = _scored(rows, chosen.documents)
     first = [text for text in (chosen.calibration, chosen.training) if text]
-    every = _candidates(measured, scored, first, _without_perplexity(rows, measured))
+    compared = choices.on_text(rows, chosen.corpus, chosen.protocol, (KL, AGREEMENT))
+    every = _candidates(measured, scored, first, _without_perplexity(rows, measured), compared)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         budget = pick_budget()
         filters = pick_filters(every)
     above = st.container()
-    query = pick_query(budget)
+    query = pick_query(budget, every, str(chosen.corpus))
     passing, dense = accepted(every, filters), _dense(every)
     if passing.empty:
         above.info("No variant passes the filters. Remove a filter.")
         return []
-    numbers = scored if query.quality == ACCURACY else measured
+    column = query.quality.column
+    numbers = scored if column == ACCURACY else choices.on_text(rows, chosen.corpus, chosen.protocol, (column,))
     found = rank(passing, dense, numbers, query)
     estimated = estimate(measured, dense, found, filters, query)
-    tests = tests_to_best(found, numbers)
+    tests = differences_to_best(found, numbers)
     with above:
         st.markdown(ranking.answer(found, budget, query.quality, chosen.model, literal, tests))
         if text := estimate_words.sentence(estimated.rows, winner(found), literal):
@@ -67,7 +70,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
             chart = show_points(chosen, found, dense, estimated, query, measured["protocol"].iloc[0])
     addresses = pick_point(every)
     items = [chart, table]
-    show_law(chosen, numbers, query.quality, items)
+    show_law(chosen, numbers, column, items)
     show_details(every, addresses)
     return items
 
