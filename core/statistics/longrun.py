@@ -63,7 +63,8 @@ def consecutive(values: np.ndarray, correlation: Sequence[float] | None = None) 
 
 def cosine_count(n: int) -> int:
     """Return B, the degrees of freedom of `consecutive` without `correlation` for n values, unless all are equal."""
-    return max(1, round(0.41 * n ** (2 / 3)))  # the rule of Lazarus et al. for tests at 5 %
+    count: int = round(0.41 * n ** (2 / 3))  # the rule of Lazarus et al. for tests at 5 %
+    return max(1, count)
 
 
 def inflation(n: int, correlation: Sequence[float]) -> float:

@@ -21,7 +21,7 @@ from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, fade
 from dashboard.charts.frames.estimate_words import facts
 from dashboard.charts.frames.ranking import interval_of
 from dashboard.charts.qualities import Quality
-from dashboard.charts.tradeoff_axes import Heights, band_title, heights, measured, placed
+from dashboard.charts.tradeoff_axes import Heights, band_title, heights, measured, percent_ticks, placed
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 NEAREST = 3  # misses that are named if nothing fits
@@ -91,6 +91,9 @@ def tradeoff(
     _draw_dense(plot, dense, quality, limit[0], theme)
     _name(plot, shown, shown["key"].isin(named["key"].iloc[1:]), quality, steps, theme)
     drawing.lay_out(xaxis={"range": plot.across}, yaxis={"range": plot.up})
+    if quality.percent and up.top > 100:
+        ticks = percent_ticks(up)
+        drawing.lay_out(yaxis={"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]})
     if quality.log:
         _log_axis(drawing, quality, up)
     return drawing.figure()

@@ -14,7 +14,9 @@ from dashboard.charts.qualities import Quality
 HEADROOM = 0.28  # above the highest value of a linear axis, as a share of their range; a name fits there
 BAND = 0.13  # share of the plot's height
 LEAST = 1e-4  # lower values lie at the lower edge of a log axis; the divergence of the dense model is 0
-ROOM = 1.6  # factor of a log axis below the lowest and above the highest value
+EDGE = 0.04  # share of the plot's height between the lower edge of a log axis and the points there
+ROOM = 0.1  # part of a log axis below the lowest and above the highest value, as a share of their distance
+STEPS = (20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # between the ticks of percent
 
 
 class Heights(NamedTuple):
@@ -28,6 +30,12 @@ class Heights(NamedTuple):
     def band(self) -> float:
         """The height of points above the axis."""
         return math.sqrt(self.top * self.high)
+
+    @property
+    def edge(self) -> float:
+        """The height of points below a log axis."""
+        height: float = self.low * (self.high / self.low) ** EDGE
+        return height
 
 
 def measured(rows: pd.DataFrame, cost: Axis, quality: Quality) -> pd.DataFrame:
@@ -54,7 +62,9 @@ def heights(rows: pd.DataFrame, quality: Quality, limit: float | None) -> Height
     else:
         ends = pd.Series([*rows["y"], *given], dtype=float)
         known = ends[ends.ge(LEAST) & ends.lt(math.inf)]
-        low, top = known.min() / ROOM if len(known) else LEAST, ROOM * known.max() if len(known) else 1.0
+        least, most = (known.min(), known.max()) if len(known) else (LEAST, 1.0)
+        room = max(most / least, 10.0) ** ROOM
+        low, top = least / room, most * room
     share = BAND if (rows["y"] > top).any() else 0.0
     return Heights(low, top, low * (top / low) ** (1 / (1 - share)))
 
@@ -62,11 +72,18 @@ def heights(rows: pd.DataFrame, quality: Quality, limit: float | None) -> Height
 def placed(rows: pd.DataFrame, quality: Quality, up: Heights) -> pd.DataFrame:
     """Return rows of `measured` with the drawn `height`, and `low` and `high` inside the plot.
 
-    `lies` is False for points above a log axis, which are drawn in the band.
+    `lies` is False for points above a log axis, which are drawn in the band. Points below it are drawn at its edge.
     """
     lies = (rows["y"] <= up.top) | (not quality.log)
-    height, low = rows["y"].where(lies, up.band).clip(lower=up.low), rows["low"].clip(lower=up.low)
-    return rows.assign(height=height, lies=lies, low=low, high=rows["high"].clip(upper=up.high))
+    height = rows["y"].where(lies, up.band).mask(rows["y"] < up.low, up.edge if quality.log else up.low)
+    low, high = rows["low"].clip(lower=up.low), rows["high"].clip(upper=up.high)
+    return rows.assign(height=height, lies=lies, low=low, high=high)
+
+
+def percent_ticks(up: Heights) -> list[float]:
+    """Return the ticks of an axis whose upper end is above 100 %: at least four up to 100."""
+    step = next((step for step in STEPS if step * 3 <= 100 - up.low), STEPS[-1])
+    return [100 - count * step for count in range(int((100 - up.low) / step), -1, -1)]
 
 
 def band_title(quality: Quality, up: Heights) -> str:

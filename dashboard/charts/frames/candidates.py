@@ -61,10 +61,10 @@ def candidates(
     rows = rows.assign(perplexity=rows["value"], perplexity_low=rows["low"], perplexity_high=rows["high"])
     stand_for = {key: keys[0] for keys in groups for key in keys}
     rows = rows.merge(_means(seven_means(scored), stand_for, ACCURACY), on="key", how="left")
-    for name, of_dense in OF_DENSE.items():
-        means = _means(_values(compared, name), stand_for, name)
-        rows = rows.drop(columns=name).merge(means, on="key", how="left")
-        rows[name] = rows[name].mask(is_dense(rows) & bool(len(means)), of_dense)
+    for metric, of_dense in OF_DENSE.items():
+        means = _means(_values(compared, metric), stand_for, metric)
+        rows = rows.drop(columns=metric).merge(means, on="key", how="left")
+        rows[metric] = rows[metric].mask(is_dense(rows) & bool(len(means)), of_dense)
     mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
     rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows), lacking=lacking)
     rows = rows.sort_values(["compressed", "lacking", "other"], kind="stable", ignore_index=True)

@@ -44,7 +44,9 @@ def pick_query(budget: Budget, every: pd.DataFrame, corpus: str) -> BudgetQuery:
     usual, *_ = offered = [one.label for one in QUALITIES.values() if one.always or every[one.column].notna().any()]
     with st.container(horizontal=True, vertical_alignment="bottom"):
         check_link("explore_quality", "quality", offered)
-        quality = st.segmented_control("Rank by", offered, default=usual, required=True, key="explore_quality", **BOUND)
+        quality = st.segmented_control(
+            "Rank by", offered, default=usual, required=True, wrap=True, key="explore_quality", **BOUND
+        )
         check_link(COST, "cost", COSTS)
         cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
     column = next(one.column for one in QUALITIES.values() if one.label == quality)

@@ -16,6 +16,7 @@ from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
 from dashboard.charts.frames.paired import INTERVAL
 from dashboard.charts.qualities import QUALITIES, quality_of
 from dashboard.charts.tradeoff import PACKED
+from dashboard.charts.tradeoff_axes import Heights, percent_ticks
 from dashboard.explore import missing
 from dashboard.explore.budget.chart import pivots_of
 from dashboard.explore.budget.pairs import differences_to_best
@@ -73,10 +74,10 @@ def test_the_list_is_in_the_order_of_the_stored_numbers(near, quality):
         (
             KL,
             "has the lowest KL divergence: 0.0075 nats",
-            "KL divergence from dense on passages-eval",
+            "KL divergence on passages-eval (nats",
             "dense 0",
         ),
-        (AGREEMENT, "has the highest top-1 agreement: 98.5 %", "Top-1 agreement with dense on passages-eval", "dense 100"),
+        (AGREEMENT, "has the highest top-1 agreement: 98.5 %", "Top-1 agreement on passages-eval (%", "dense 100"),
     ],
 )
 def test_answer_axis_and_captions_name_the_measure(near, quality, best, axis, dense):
@@ -145,8 +146,15 @@ def test_a_divergence_that_is_infinite_or_zero_lies_at_an_edge_of_the_chart(near
     low, high = (10**end for end in figure["layout"]["yaxis"]["range"])
     assert "∞" in figure["layout"]["yaxis"]["ticktext"]
     star = next(trace for trace in figure["data"] if trace.get("name") == "Dense" and "customdata" in trace)
-    assert decoded(star["y"]) == pytest.approx([low]) and low < 0.0075 < 3 < high
+    (height,) = decoded(star["y"])
+    assert low < height < 0.0075 < 3 < high
     assert "At the lower edge: below 0.0001 nats." in " ".join(one.value for one in by(KL).caption)
+
+
+def test_an_axis_of_agreement_has_no_ticks_above_100(near):
+    axis = drawn(by(AGREEMENT))["layout"]["yaxis"]
+    assert axis["range"][1] > 100 and axis["ticktext"] == ["20", "40", "60", "80", "100"]
+    assert [f"{tick:g}" for tick in percent_ticks(Heights(96.3, 101, 101))] == ["97", "98", "99", "100"]
 
 
 def test_pivots_have_the_measure_and_its_unit(near):
