@@ -18,7 +18,7 @@ DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged
 DIVERGED_TIMES_DENSE = 500
 USABLE_TIMES_DENSE = 5.0  # multiple of the dense perplexity above which a model is hardly usable
 ROUNDED = 1e-9  # share of a limit that floating-point rounding may cause
-PERPLEXITY, ACCURACY = "perplexity", "mean_accuracy"  # columns; lower perplexity and higher accuracy are better
+PERPLEXITY, ACCURACY = "perplexity", "mean_accuracy"  # columns
 
 Most = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 Least = Annotated[float | None, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -121,17 +121,22 @@ def meaningful(dense: Any) -> Any:  # Any: NumPy declares an array for a Series
     return np.fmin(DIVERGED, DIVERGED_TIMES_DENSE * dense)
 
 
+def lower_is_better(quality: str) -> bool:
+    """Return whether low values of a column are good: a limit of it, if there is one, is a maximum."""
+    return quality not in LIMITS or not LIMITS[quality].least
+
+
 def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     """Return whether each row is on the Pareto front of cost and quality.
 
     A row is on the front unless another row is better in cost or quality and no worse in the other one. Rows equal in
-    both are on it together. Rows without a finite cost and quality, diverged models and unchanged checkpoints
-    (`own_grid`) never are.
+    both are on it together. Rows without a finite cost and quality, diverged perplexities and unchanged
+    checkpoints (`own_grid`) never are.
 
     Args:
-        rows: Rows with `cost`, own_grid, perplexity, times_dense and mean_accuracy.
+        rows: Rows with `cost`, `quality` and own_grid; for PERPLEXITY also times_dense.
         cost: A column; lower is better.
-        quality: PERPLEXITY or ACCURACY.
+        quality: A column, such as PERPLEXITY, ACCURACY, KL or AGREEMENT.
     """
     loss = _loss(rows, quality)
     known = loss.notna() & rows[cost].map(math.isfinite) & ~rows["own_grid"]
@@ -174,10 +179,10 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     first those that are no unchanged checkpoints; those with unknown quantities come last.
 
     Args:
-        rows: Rows with key (unique), own_grid, `cost`, perplexity, times_dense, mean_accuracy and the limited columns.
+        rows: Rows with key (unique), `cost`, the limited columns and those of `pareto`.
         budget: The limits.
         cost: A column; lower is better.
-        quality: PERPLEXITY or ACCURACY.
+        quality: A column, as of `pareto`.
 
     Returns:
         The rows with the columns of `fits`, `scored` (the quality is measured), `ranked` (it is finite and no unchanged
@@ -189,7 +194,7 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     tier = pd.Series(0, rows.index).mask(own, 1).mask(~scored, 2)
     tier = tier.mask(~found["fits"], 3 + own.astype(int)).mask(found["excess"].isna(), 5)
     order = (
-        rows.assign(tier=tier, excess=found["excess"], loss=-values if quality == ACCURACY else values)
+        rows.assign(tier=tier, excess=found["excess"], loss=values if lower_is_better(quality) else -values)
         .sort_values(["tier", "excess", "loss", cost, "key"], na_position="last", kind="stable")
         .index
     )
@@ -211,11 +216,10 @@ def answers(found: pd.DataFrame, nearest: int = 10) -> pd.DataFrame:
 
 def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     """Return a quality as a loss, lower is better; NaN if missing, infinite or diverged."""
-    if quality == ACCURACY:
-        values = -rows[ACCURACY].astype(float)
-    else:
-        values = rows[PERPLEXITY].astype(float).mask(diverged(rows))
-    return values.where(values.map(math.isfinite))
+    values = rows[quality].astype(float)
+    if quality == PERPLEXITY:
+        values = values.mask(diverged(rows))
+    return (values if lower_is_better(quality) else -values).where(values.map(math.isfinite))
 
 
 def diverged(rows: pd.DataFrame) -> pd.Series:

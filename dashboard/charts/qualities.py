@@ -1,86 +1,167 @@
-"""Qualities of the trade-off: their axis, and the heights of the plot."""
+"""Qualities by which the trade-off ranks variants, and their names, units and formats."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from core.analysis.budget import PERPLEXITY, USABLE_TIMES_DENSE
+from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, lower_is_better
+from core.analysis.reporting import TableRow, end_words, ratio_words
 from core.data.texts import called
-from dashboard.charts.elements.figures import Axis, perplexity_title
+from core.notation.formatting import capitalise, format_number
+from core.results import AGREEMENT, KL
+from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE, perplexity_title
 
-HEADROOM = 0.28  # above the highest accuracy, as a share of their range; a name fits there
-BAND = 0.13  # share of the plot's height
 LOWEST = 0.8  # lower end of the axis of multiples; no variant is far below 1
 
 
 @dataclass(frozen=True)
 class Quality:
-    """A quality: its column, its title, and the factor to its display unit."""
+    """A quality: how rows store it, and how charts, tables and sentences write it."""
 
     column: str
-    title: str
-    corpus: str
-    times: float = 1.0
+    drawn: str  # column that the chart shows
+    name: str  # in a sentence
+    written: Callable[[float], str]  # writes the drawn value
+    title_on: Callable[[str], str]  # title for an evaluation text
+    caption: str  # sentence on the protocol, with {text}, {protocol} or {documents}
+    columns: tuple[tuple[str, str], ...]  # (column, title) in the list of variants
+    interval: str  # description of the interval
+    ends: tuple[str, str] = ("low", "high")  # columns of the differences to the dense model that bound the interval
+    end_written: Callable[[float], str] = end_words
+    drawn_on: Callable[[str], str] | None = None  # title of the chart's axis, if it differs
+    span: tuple[float, float] | None = None  # ends of the axis, which limits and better values widen
+    log: bool = False
+    lost: str | None = None  # column of the difference to the dense model, from which the interval counts
+    paired: bool = True  # whether the interval is that of the paired difference to the dense model
+    always: bool = False  # whether the page offers it, too, where no variant has it
+    missing: str = ""  # reason for a missing value; by default that of its limit
+    infinite: str = ""  # description of infinite values
+    corpus: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name as an option of a field."""
+        return capitalise(self.name)
 
     @property
     def lower(self) -> bool:
-        """Whether lower is better; such a quality is drawn as multiples of the dense model's, on a log axis."""
-        return self.column == PERPLEXITY
+        """Whether lower is better."""
+        return lower_is_better(self.column)
 
     @property
-    def drawn(self) -> str:
-        """The column that the chart shows."""
-        return "times_dense" if self.lower else self.column
+    def best(self) -> str:
+        """The name of the best value: `lowest perplexity`."""
+        return f"{'lowest' if self.lower else 'highest'} {self.name}"
+
+    @property
+    def times(self) -> float:
+        """The factor to the display unit."""
+        return LIMITS[self.drawn].times
+
+    @property
+    def percent(self) -> bool:
+        """Whether the values are shares, which are displayed in percent."""
+        return self.times == 100
+
+    @property
+    def unscored(self) -> str:
+        """The reason why a variant has no value."""
+        return self.missing or self.lacking
+
+    @property
+    def lacking(self) -> str:
+        """The reason why a variant without a value misses a limit."""
+        return LIMITS[self.drawn].missing
+
+    @property
+    def title(self) -> str:
+        """The title of a table or chart of its values."""
+        return self.title_on(self.corpus)
 
     @property
     def drawn_title(self) -> str:
         """The title of the y axis."""
-        times = f"Perplexity on {called(self.corpus)}, times dense (log scale, lower is better)"
-        return times if self.lower else self.title
+        return (self.drawn_on or self.title_on)(self.corpus)
+
+    def words(self, row: TableRow | pd.Series) -> str:
+        """Write a row's value: `1.24 times dense`, `82.1 %`; its perplexity if that of the dense model is unknown."""
+        value = row[self.drawn]
+        return f"{self.name} {format_number(row[self.column])}" if pd.isna(value) else self.written(value)
 
 
-class Heights(NamedTuple):
-    """Heights of the plot: its lower end, the end of its axis, and its upper end, above which nothing is drawn."""
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
 
-    low: float
-    top: float
-    high: float
 
-    @property
-    def band(self) -> float:
-        """The height of points above the axis."""
-        return math.sqrt(self.top * self.high)
+def _nats(divergence: float) -> str:
+    return f"{format_number(divergence)} nats"
+
+
+_EVERY = (
+    Quality(
+        column=PERPLEXITY,
+        drawn="times_dense",
+        name="perplexity",
+        written=lambda times: f"{ratio_words(times)} times dense",
+        title_on=perplexity_title,
+        caption="Perplexity on {text}: {protocol}.",
+        columns=(("times_dense", "Times dense"),),
+        interval="paired interval of the ratio to dense",
+        ends=("ratio_low", "ratio_high"),
+        end_written=ratio_words,
+        drawn_on=lambda corpus: f"Perplexity on {called(corpus)}, times dense (log scale, lower is better)",
+        span=(LOWEST, USABLE_TIMES_DENSE),
+        log=True,
+        always=True,
+        missing="perplexity on this text not measured",
+        infinite="perplexity diverged",
+    ),
+    Quality(
+        column=ACCURACY,
+        drawn=ACCURACY,
+        name="mean accuracy",
+        written=_percent,
+        title_on=lambda _: "Mean accuracy of the seven tasks (%, higher is better)",
+        caption="Mean of the seven tasks, {documents}.",
+        columns=((ACCURACY, "Mean accuracy (%)"), ("accuracy_lost", "Accuracy vs dense")),
+        interval="paired interval of the difference to dense, in points",
+        lost="accuracy_lost",
+        always=True,
+    ),
+    Quality(
+        column=KL,
+        drawn=KL,
+        name="KL divergence",
+        written=_nats,
+        title_on=lambda corpus: f"KL divergence on {called(corpus)} (nats, lower is better)",
+        caption="KL divergence from dense on {text}: {protocol}.",
+        columns=((KL, KL_TITLE),),
+        interval="interval of the mean over windows, in nats",
+        end_written=format_number,
+        drawn_on=lambda corpus: f"KL divergence on {called(corpus)} (nats, log scale, lower is better)",
+        log=True,
+        paired=False,
+        infinite="infinite KL divergence",
+    ),
+    Quality(
+        column=AGREEMENT,
+        drawn=AGREEMENT,
+        name="top-1 agreement",
+        written=_percent,
+        title_on=lambda corpus: f"Top-1 agreement on {called(corpus)} (%, higher is better)",
+        caption="Top-1 agreement with dense on {text}: {protocol}.",
+        columns=((AGREEMENT, AGREEMENT_TITLE),),
+        interval="interval of the mean over windows, in %",
+        end_written=lambda end: f"{100 * end:.1f}",
+        paired=False,
+    ),
+)
+QUALITIES = {one.column: one for one in _EVERY}
 
 
 def quality_of(column: str, corpus: str) -> Quality:
-    """Return the quality of PERPLEXITY, on a corpus, or ACCURACY."""
-    if column == PERPLEXITY:
-        return Quality(column, perplexity_title(corpus), corpus)
-    return Quality(column, "Mean accuracy of the seven tasks (%, higher is better)", corpus, 100.0)
-
-
-def measured(rows: pd.DataFrame, cost: Axis, quality: Quality) -> pd.DataFrame:
-    """Return rows with `x`, `y` and the ends `low` and `high` of their bars, in the units of the axes."""
-    value, nothing = quality.times * rows[quality.drawn].astype(float), pd.Series(math.nan, rows.index)
-    low, high = (quality.times * rows.get(f"interval_{end}", nothing).astype(float) for end in ("low", "high"))
-    if not quality.lower:  # their intervals are relative to dense
-        base = value - quality.times * rows["accuracy_lost"].astype(float)
-        low, high = base + low, base + high
-    return rows.assign(x=rows[cost.column].astype(float), y=value, low=low, high=high)
-
-
-def heights(rows: pd.DataFrame, quality: Quality, limit: float | None) -> Heights:
-    """Return the heights of the plot: multiples from 1 to `USABLE_TIMES_DENSE` or the limit, or all accuracies."""
-    if not quality.lower:
-        bars = rows[rows.get("front", pd.Series(False, rows.index)).eq(True)]
-        ends = pd.Series([*rows["y"], *bars["low"], *bars["high"], *([limit] if limit is not None else [])]).dropna()
-        high = ends.max() - ends.min() or 1.0
-        top = ends.max() + HEADROOM * high
-        return Heights(ends.min() - 0.1 * high, top, top)
-    low, top = min(LOWEST, 0.97 * rows["y"].min()), max(USABLE_TIMES_DENSE, limit or 0.0)
-    share = BAND if (rows["y"] > top).any() else 0.0
-    return Heights(low, top, low * (top / low) ** (1 / (1 - share)))
+    """Return the quality in a column: PERPLEXITY, KL or AGREEMENT on a corpus, or ACCURACY."""
+    return replace(QUALITIES[column], corpus=corpus)

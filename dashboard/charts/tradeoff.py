@@ -1,6 +1,6 @@
 """Chart of the trade-off between quality and cost, with Pareto fronts and the limits of a budget.
 
-Perplexities are drawn as multiples of the dense model's. Multiples above the axis are in a band at the upper edge.
+Perplexities are drawn as multiples of the dense model's. Values above a log axis are in a band at the upper edge.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.budget import LIMITS, PERPLEXITY, Budget, limits, pareto, winner
+from core.analysis.budget import LIMITS, Budget, limits, pareto, winner
 from core.analysis.reporting import UNADJUSTED, TableRow
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
@@ -20,7 +20,8 @@ from dashboard.charts.elements.plot import Plot
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
 from dashboard.charts.frames.estimate_words import facts
 from dashboard.charts.frames.ranking import interval_of
-from dashboard.charts.qualities import Heights, Quality, heights, measured
+from dashboard.charts.qualities import Quality
+from dashboard.charts.tradeoff_axes import Heights, band_title, heights, measured, percent_ticks, placed
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 NEAREST = 3  # misses that are named if nothing fits
@@ -54,7 +55,7 @@ def tradeoff(
         rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`, with the columns of
             `dashboard.charts.frames.ranking.with_intervals`.
         dense: Rows of the dense model.
-        estimates: Rows of `dashboard.charts.frames.estimates.select`; empty for accuracies.
+        estimates: Rows of `dashboard.charts.frames.estimates.select`; empty for other qualities than perplexity.
         cost: The x axis.
         quality: The y axis.
         budget: The limits.
@@ -74,7 +75,7 @@ def tradeoff(
     first = others["key"] == (None if best is None else best["key"])
     named = others[others["front"] | first] if rows["fits"].any() else _nearest(others)
     xs = pd.concat([frame["x"] for frame in (rows, dense)] + [estimates.get(cost.column, rows["x"][:0])])
-    plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.lower)
+    plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.log)
     if up.high > up.top:
         _draw_band(drawing, plot.across, up, theme)
     steps = _draw_fronts(plot, rows, quality, limit[0], theme)
@@ -90,8 +91,11 @@ def tradeoff(
     _draw_dense(plot, dense, quality, limit[0], theme)
     _name(plot, shown, shown["key"].isin(named["key"].iloc[1:]), quality, steps, theme)
     drawing.lay_out(xaxis={"range": plot.across}, yaxis={"range": plot.up})
-    if quality.lower:
-        _multiples_axis(drawing, up)
+    if quality.percent and up.top > 100:
+        ticks = percent_ticks(up)
+        drawing.lay_out(yaxis={"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]})
+    if quality.log:
+        _log_axis(drawing, quality, up)
     return drawing.figure()
 
 
@@ -100,12 +104,12 @@ def _nearest(rows: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([rows.head(NEAREST), rows[rows["lies"]].head(1)]).drop_duplicates("key")
 
 
-def _multiples_axis(drawing: Drawing, up: Heights) -> None:
+def _log_axis(drawing: Drawing, quality: Quality, up: Heights) -> None:
     """Make the y axis logarithmic, with a tick for the band."""
     log_axis(drawing, up.low, up.high, up.top)
     drawing.lay_out(yaxis={"minor": {"ticks": ""}})
     if up.high > up.top:
-        ticks, worse = drawing.layout["yaxis"], f"over {up.top:g}"
+        ticks, worse = drawing.layout["yaxis"], band_title(quality, up)
         drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], up.band], "ticktext": [*ticks["ticktext"], worse]})
 
 
@@ -136,25 +140,20 @@ def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
 
 
 def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, up: Heights) -> pd.DataFrame:
-    """Return rows of `_measured` with `height` and the hover text `hover_text`.
-
-    `lies` is False for points above the axis, which are drawn in the band.
-    """
-    lies = (rows["y"] <= up.top) | (not quality.lower)
+    """Return rows of `placed` with the hover text `hover_text`."""
     texts = [_hover_text(row, cost, quality) for row in rows.to_dict("records")]
-    height, high = rows["y"].where(lies, up.band), rows["high"].clip(upper=up.high)
-    return rows.assign(height=height, lies=lies, high=high, hover_text=texts)
+    return placed(rows, quality, up).assign(hover_text=texts)
 
 
 def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
     """Return the hover text: method, amount, quality, cost, packed size, and the missed limits."""
-    interval = interval_of(row, quality.column)
-    bounds = f"<br>{UNADJUSTED} {interval}" if interval else ""
-    if quality.lower:
-        text = f"{format_number(row['times_dense'])} times dense{bounds}<br>perplexity {row[PERPLEXITY]:.4g}"
-    else:
-        text = f"mean accuracy {quality.times * row[quality.column]:.1f} %"
-        text += f"<br>relative to dense: {UNADJUSTED} {interval} points" if interval else ""
+    interval, text = interval_of(row, quality), quality.words(row)
+    text = text if quality.drawn != quality.column else f"{quality.name} {text}"
+    if interval:
+        bounds = f"{UNADJUSTED} {interval}"
+        text += f"<br>relative to dense: {bounds} points" if quality.lost else f"<br>{bounds}"
+    if quality.drawn != quality.column:
+        text += f"<br>{quality.name} {row[quality.column]:.4g}"
     costs = dict.fromkeys((cost.column, PACKED.column))
     paid = [LIMITS[column].value(row[column]) for column in costs if pd.notna(row[column])]
     misses = row.get("misses")
@@ -320,7 +319,7 @@ def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, limit: float 
     ends = plot.across if quality.lower else plot.across[::-1]
     close = limit is not None and abs(ends[0] - limit) < CLOSE * abs(ends[1] - ends[0])
     end = ends[1 if close else 0]
-    text = f"dense {format_number(row[PERPLEXITY] if quality.lower else height)}"
+    text = f"dense {format_number(quality.times * row[quality.column])}"
     plot.write_where_free((end, height), text, theme.text, "Dense")
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.amount import Ratio
-from core.analysis.budget import PERPLEXITY
+from core.analysis.budget import ACCURACY, PERPLEXITY
 from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
@@ -30,8 +30,11 @@ LEAST, USUAL, MOST = 50, 90, 99  # quality to keep, in %
 def show_law(chosen: Chosen, rows: pd.DataFrame, quality: str, items: list[Item]) -> None:
     """Show the law of a chosen group of rows, and append its exports to `items`.
 
-    `rows` are tidy rows of one quality: perplexities under one protocol, or accuracies on the same documents.
+    `rows` are tidy rows of one quality: perplexities under one protocol, or accuracies on the same documents. The laws
+    describe no other quality.
     """
+    if quality not in (PERPLEXITY, ACCURACY):
+        return
     store = data.store()
     of = (chosen.model, quality, chosen.corpus, chosen.protocol, str(chosen.documents), str(store.url), data.stamp())
     groups = _groups(rows, quality, str(chosen.documents), of)

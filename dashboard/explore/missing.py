@@ -13,12 +13,14 @@ from core.data.cards import SEVEN
 from core.data.texts import called
 from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
+from core.results import FIDELITY
 from core.specs import DTYPES, EXTERNAL, Perplexity, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.frames import choices, missing, points, ranking
+from dashboard.charts.frames import choices, missing, points
 from dashboard.charts.frames.candidates import TEXTS
 from dashboard.charts.frames.other_texts import WINDOWS
+from dashboard.charts.qualities import Quality
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
@@ -106,7 +108,7 @@ def _choose(series: str, chains: Sequence[str]) -> list[str]:
     return [by_amount[one] for one in chosen]
 
 
-def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
+def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None:
     """Offer to measure the quality of variants that fit without it, or that may fit once it is known.
 
     `found` are rows of `core.analysis.budget.ranked`. Variants without training are preselected, which takes less time.
@@ -115,7 +117,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
     if lacking.empty:
         return
     count = f"{len(lacking)} variants are" if len(lacking) > 1 else "One variant is"
-    box = st.expander(f"{count} not ranked: {ranking.UNSCORED[quality]}", key=UNSCORED, on_change="rerun")
+    box = st.expander(f"{count} not ranked: {quality.unscored}", key=UNSCORED, on_change="rerun")
     if not box.open:  # an estimate reads all results
         return
     with box:
@@ -126,7 +128,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: str) -> None:
             list(names),
             default=list(quick[:PRESELECTED]),
             format_func=names.__getitem__,
-            key=f"{UNSCORED}_{quality}",
+            key=f"{UNSCORED}_{quality.column}",
             help="A variant whose model is not cached is compressed again first.",
         )
         if not keys:
@@ -166,20 +168,20 @@ def _of_estimates(chosen: Chosen, rows: pd.DataFrame) -> offers.MissingRuns:
 
 
 @shared
-def _lacking(found: pd.DataFrame, quality: str) -> pd.DataFrame:
+def _lacking(found: pd.DataFrame, quality: Quality) -> pd.DataFrame:
     """Return the variants that lack the quality alone, those with the lowest perplexity first.
 
     This machine cannot compute external variants.
     """
-    only = found["fits"] | (found["undecided"] & (found["misses"] == ranking.LACKING[quality]))
+    only = found["fits"] | (found["undecided"] & (found["misses"] == quality.lacking))
     lacking = found[only & ~found["scored"] & ~found["method"].isin(EXTERNAL)]
     return lacking.sort_values("times_dense", kind="stable")
 
 
-def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: str) -> offers.MissingRuns:
+def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: Quality) -> offers.MissingRuns:
     """Return the runs that measure a quality of variants, each with its own calibration and training data."""
     documents, tasks, scoring = chosen.documents, list[str](), None
-    if quality == ACCURACY:
+    if quality.column == ACCURACY:
         tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]
         scoring = next((known for known in DTYPES if known == documents.scoring), None)
     alike: dict[tuple[str | None, str | None], list[str]] = {}
@@ -187,7 +189,10 @@ def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: str) -> offers.Mis
         calibration, train = (text if isinstance(text, str) else None for text in texts)
         alike.setdefault((calibration, train), []).append(chain)
     parts = [
-        offers.offer(chosen.model, chains, *texts, [chosen.text], tasks, scoring, data.stamp())
+        offers.offer(
+            *(chosen.model, chains, *texts, [chosen.text], tasks, scoring, data.stamp()),
+            fidelity=quality.column in FIDELITY,
+        )
         for texts, chains in alike.items()
     ]
     return _joined(parts)

@@ -77,8 +77,12 @@ def offer(
     stamp: Hashable = (),
     seed: int = 0,
     dtype: Dtype = "float32",
+    fidelity: bool = False,
 ) -> MissingRuns:
-    """Build the runs of chains and their measurements, given in the notation of the command line."""
+    """Build the runs of chains and their measurements, given in the notation of the command line.
+
+    With `fidelity` they compare with the dense model on the texts of `perplexity`.
+    """
     try:
         specs = tuple(
             complete(
@@ -91,6 +95,7 @@ def offer(
                 scoring=scoring,
                 seed=seed,
                 dtype=dtype,
+                fidelity=fidelity,
             )
             for chain in chains
         )

@@ -18,7 +18,7 @@ from dashboard.charts.frames.other_texts import with_own_dense
 from dashboard.explore import details
 from dashboard.explore.accuracy import score, show_accuracy
 from dashboard.explore.answer import best_at, show_answer, show_elsewhere
-from dashboard.explore.budget import show_tradeoff
+from dashboard.explore.budget.view import show_tradeoff
 from dashboard.explore.compare import significance_of_best
 from dashboard.explore.curve_data import (
     Shown,

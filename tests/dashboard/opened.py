@@ -1,5 +1,8 @@
 """The app opened as by an address."""
 
+from base64 import b64decode
+
+from numpy import frombuffer
 from streamlit.testing.v1 import AppTest
 
 from core import paths
@@ -35,6 +38,11 @@ def control(app: AppTest, key: str):
 
 def charts(app: AppTest) -> list:
     return app.get("plotly_chart")
+
+
+def decoded(column) -> list[float]:
+    """Return the numbers of a trace in a chart's JSON."""
+    return column if isinstance(column, list) else list(frombuffer(b64decode(column["bdata"]), column["dtype"]))
 
 
 def read(app: AppTest) -> str:

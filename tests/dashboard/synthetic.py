@@ -8,7 +8,7 @@ from core.models.catalogue import BY_ID
 from core.notation.chain import ChainDefaults, parse
 from core.registry import data_requirement
 from core.request.resolve import resolve_chain
-from core.results import Footprint, LayerReport, Measurement, Result, Variant
+from core.results import FIDELITY, Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Stage, TextWindows, VariantSpec
 from core.store.store import Store
 
@@ -130,6 +130,17 @@ def _reports(stage: Stage, place: int, before: float) -> list[LayerReport]:
         for block in range(4)
         for role in ("q", "k", "v", "o", "gate", "up", "down")
     ]
+
+
+def compared(one: Result, kl: float, kl_p99: float, agreement: float) -> Result:
+    """Return a result with the fidelity on its text, with standard errors of a twentieth of the mean."""
+    row = next(row for row in one.measurements if row.of_text)
+    values = dict(zip(FIDELITY, (kl, kl_p99, agreement), strict=True))
+    more = [
+        row.model_copy(update={"metric": metric, "value": value, "stderr": None if metric == "kl_p99" else value / 20})
+        for metric, value in values.items()
+    ]
+    return one.model_copy(update={"measurements": (*one.measurements, *more)})
 
 
 def curve(**more) -> list[Result]:

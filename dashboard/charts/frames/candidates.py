@@ -8,17 +8,23 @@ from itertools import chain
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, PERPLEXITY
+from core.results import AGREEMENT, KL, KL_P99
 from dashboard.charts.frames.missing import is_training_free
 from dashboard.charts.frames.points import by_seed, collapse, is_dense
 from dashboard.charts.frames.zeroshot import one_protocol, over_seeds, scored_on, seven_means
 
 TRAINED, UNTRAINED = "trained", "not trained"
 POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
+OF_DENSE = {KL: 0.0, AGREEMENT: 1.0}  # by definition
 TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
 
 
 def candidates(
-    measured: pd.DataFrame, scored: pd.DataFrame, first: Sequence[str] = (), unread: pd.DataFrame | None = None
+    measured: pd.DataFrame,
+    scored: pd.DataFrame,
+    first: Sequence[str] = (),
+    unread: pd.DataFrame | None = None,
+    compared: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return the points (`collapse`) of all variants, with the columns that a budget needs.
 
@@ -27,11 +33,13 @@ def candidates(
         scored: Accuracies as of `of_documents`.
         first: Calibration or training data; variants with other data come last.
         unread: Variants without a perplexity on the text (`without_perplexity`); they come last.
+        compared: Their KL and AGREEMENT on the text, if known.
 
     Returns:
-        Points, dense first. Added columns: perplexity and mean_accuracy (of seven tasks, a share), each with `_low` and
-        `_high`; times_dense; accuracy_lost (mean_accuracy minus the dense model's); family; own_grid; training (TRAINED
-        or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is ambiguous otherwise.
+        Points, dense first. Added columns: perplexity, mean_accuracy (of seven tasks, a share), kl and agreement, each
+        with `_low` and `_high`; times_dense; accuracy_lost (mean_accuracy minus the dense model's); family; own_grid;
+        training (TRAINED or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is
+        ambiguous otherwise.
         Values of `unread` variants are NaN.
     """
     parts, groups = [], list[tuple[str, ...]]()
@@ -49,9 +57,14 @@ def candidates(
     lacking = rows["key"].isin(unread["key"])
     rows[["value", "low", "high"]] = rows[["value", "low", "high"]].mask(lacking)
     rows["spread"] = rows["spread"].mask(lacking, "")
+    rows[KL_P99] = rows[KL_P99].mask(lacking)  # on another text
     rows = rows.assign(perplexity=rows["value"], perplexity_low=rows["low"], perplexity_high=rows["high"])
     stand_for = {key: keys[0] for keys in groups for key in keys}
-    rows = rows.merge(_means(scored, stand_for), on="key", how="left")
+    rows = rows.merge(_means(seven_means(scored), stand_for, ACCURACY), on="key", how="left")
+    for metric, of_dense in OF_DENSE.items():
+        means = _means(_values(compared, metric), stand_for, metric)
+        rows = rows.drop(columns=metric).merge(means, on="key", how="left")
+        rows[metric] = rows[metric].mask(is_dense(rows) & bool(len(means)), of_dense)
     mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
     rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows), lacking=lacking)
     rows = rows.sort_values(["compressed", "lacking", "other"], kind="stable", ignore_index=True)
@@ -86,13 +99,20 @@ def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
     return {one: one_protocol(parts[one]) for one in most}
 
 
-def _means(scored: pd.DataFrame, stand_for: dict[str, str]) -> pd.DataFrame:
-    """Return key, mean_accuracy and its ends of each point whose variants have all seven tasks.
+def _values(compared: pd.DataFrame | None, metric: str) -> pd.DataFrame:
+    """Return key, mean and stderr of each variant in one metric."""
+    if compared is None:
+        return pd.DataFrame(columns=["key", "mean", "stderr"])
+    mine = compared.loc[compared["metric"] == metric, ["key", "value", "stderr"]]
+    return mine.rename(columns={"value": "mean"})
+
+
+def _means(means: pd.DataFrame, stand_for: dict[str, str], column: str) -> pd.DataFrame:
+    """Return key, `column` and its ends of each point, from key, mean and stderr of each variant.
 
     The ends are one standard error away, or the range over seeds.
     """
-    means = seven_means(scored) if len(scored) else pd.DataFrame(columns=["key", "mean", "stderr"])
     means = means.assign(key=means["key"].map(stand_for)).dropna(subset="key")
-    names = ["key", ACCURACY, f"{ACCURACY}_low", f"{ACCURACY}_high"]
+    names = ["key", column, f"{column}_low", f"{column}_high"]
     rows = [(key, *over_seeds(part)) for key, part in means.groupby("key", sort=False)]
     return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], float))

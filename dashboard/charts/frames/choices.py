@@ -63,9 +63,11 @@ def current_text_name(name: str) -> str:
 
 
 @shared
-def on_text(rows: pd.DataFrame, corpus: str | None, protocol: str | None) -> pd.DataFrame:
-    """Return the perplexities on a corpus under one protocol."""
-    return rows[(rows["metric"] == "perplexity") & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)]
+def on_text(
+    rows: pd.DataFrame, corpus: str | None, protocol: str | None, metrics: Sequence[str] = ("perplexity",)
+) -> pd.DataFrame:
+    """Return the perplexities on a corpus under one protocol, or its rows of other metrics."""
+    return rows[rows["metric"].isin(metrics) & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)]
 
 
 @shared

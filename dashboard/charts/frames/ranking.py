@@ -21,16 +21,14 @@ from core.analysis.budget import (
 from core.analysis.reporting import (
     UNADJUSTED,
     TableRow,
-    end_words,
     interval_words,
     p_words,
     point_words,
-    ratio_words,
     verdict_text,
 )
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation.chain import DENSE
-from core.notation.formatting import format_amount, format_number
+from core.notation.formatting import format_amount
 from core.results import AGREEMENT, KL, Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
@@ -38,6 +36,7 @@ from dashboard.charts.elements.figures import AGREEMENT_TITLE, DECODE, KL_TITLE,
 from dashboard.charts.frames.answer import tied
 from dashboard.charts.frames.paired import CANNOT, INTERVAL
 from dashboard.charts.frames.points import point_name
+from dashboard.charts.qualities import QUALITIES, Quality
 
 NAMED = 3  # nearest misses in the answer
 ON_FRONT = "On the front"
@@ -67,38 +66,35 @@ FORMATS = {
 }
 TO_FIRST, ADJUSTED = "Compared with the first", "Adjusted p"
 WIDTHS = {"Method": 300, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
-UNSCORED = {PERPLEXITY: "perplexity on this text not measured", ACCURACY: LIMITS[ACCURACY].missing}
-LACKING = {PERPLEXITY: LIMITS["times_dense"].missing, ACCURACY: LIMITS[ACCURACY].missing}  # misses of unscored variants
-BEST = {PERPLEXITY: "lowest perplexity", ACCURACY: "highest mean accuracy"}
 
 
-def with_intervals(found: pd.DataFrame, differences: pd.DataFrame | None, quality: str) -> pd.DataFrame:
-    """Return rows with `interval_low` and `interval_high`, the ends of the paired interval to the dense model.
+def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality: Quality) -> pd.DataFrame:
+    """Return rows with `interval_low` and `interval_high`, the ends of an interval of the quality.
 
-    Those of perplexities are ratios and those of accuracies differences, as shares. They are NaN without a pair.
+    Those of perplexities are ratios to dense and those of accuracies differences to dense, as shares. Others are those
+    of the value. They are NaN without an interval.
 
     Args:
         found: Rows of `core.analysis.budget.ranked`.
-        differences: Rows of `core.analysis.differences` to the dense model, by key of the variant.
-        quality: PERPLEXITY or ACCURACY.
+        intervals: Rows of `core.analysis.differences` to the dense model, or `low` and `high` of the value, by key of
+            the variant.
+        quality: The quality.
     """
-    ends = ("ratio_low", "ratio_high") if quality == PERPLEXITY else ("low", "high")
-    if differences is None:
+    if intervals is None:
         return found.assign(interval_low=math.nan, interval_high=math.nan)
-    known = differences[list(ends)].reindex(found["key"]).set_axis(found.index).astype(float)
-    return found.assign(interval_low=known[ends[0]], interval_high=known[ends[1]])
+    known = intervals[list(quality.ends)].reindex(found["key"]).set_axis(found.index).astype(float)
+    return found.assign(interval_low=known[quality.ends[0]], interval_high=known[quality.ends[1]])
 
 
-def interval_of(row: TableRow | pd.Series, quality: str) -> str | None:
+def interval_of(row: TableRow | pd.Series, quality: Quality) -> str | None:
     """Write the interval of a row of `with_intervals`; None without one."""
-    written = ratio_words if quality == PERPLEXITY else end_words
-    return interval_words(row.get("interval_low"), row.get("interval_high"), written)
+    return interval_words(row.get("interval_low"), row.get("interval_high"), quality.end_written)
 
 
 def answer(
     found: pd.DataFrame,
     budget: Budget,
-    quality: str,
+    quality: Quality,
     model: str,
     shown: Callable[[str], str] = str,
     differences: pd.DataFrame | None = None,
@@ -111,7 +107,7 @@ def answer(
     Args:
         found: Rows of `with_intervals`.
         budget: The limits.
-        quality: PERPLEXITY or ACCURACY.
+        quality: The quality.
         model: Display name of the model.
         shown: Escapes a variant's name for Markdown.
         differences: Rows of `core.analysis.differences` to the best, by key of the compared variants.
@@ -138,7 +134,7 @@ def answer(
     elif ranked == 1:
         text = f"**{shown(point_name(best))}** is the only ranked variant of {within}: {facts}."
     else:
-        text = f"Of {ranked} variants of {within}, **{shown(point_name(best))}** has the {BEST[quality]}: {facts}."
+        text = f"Of {ranked} variants of {within}, **{shown(point_name(best))}** has the {quality.best}: {facts}."
     sentences = [text]
     if differences is not None:
         judged = differences["verdict"].dropna()
@@ -157,20 +153,21 @@ def _counted(count: int, more: bool = False) -> str:
     return f"{count}{' more' if more else ''} variant{'s' if count > 1 else ''}"
 
 
-def _facts(best: pd.Series, budget: Budget, quality: str) -> list[str]:
-    """Return the chosen quality with its interval, the packed size, the other quality and the limited quantities."""
-    interval = interval_of(best, quality)
-    bounds = [f"{UNADJUSTED} {interval}"] if interval else [] if best["family"] == DENSE else ["no paired interval"]
-    broken, times = [DIVERGED] if _is_diverged(best) else [], _times(best)
-    if quality == PERPLEXITY:
-        facts = [_with_notes(times, [*broken, *bounds])]
+def _facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
+    """Return the chosen quality with its interval, the packed size, the limited quantities and the usual qualities."""
+    interval, missing = interval_of(best, quality), "no paired interval" if quality.paired else "no interval"
+    bounds = [f"{UNADJUSTED} {interval}"] if interval else [] if best["family"] == DENSE else [missing]
+    lost = [point_distance(best[quality.lost])] if quality.lost and pd.notna(best[quality.lost]) else []
+    broken = [DIVERGED] if _is_diverged(best) else []
+    if quality.column == PERPLEXITY:
+        facts = [_with_notes(quality.words(best), [*broken, *bounds])]
     else:
-        lost = [point_distance(best["accuracy_lost"])] if pd.notna(best["accuracy_lost"]) else []
-        facts = [_with_notes(f"{100 * best[ACCURACY]:.1f} %", [*lost, *bounds])]
-        facts += [_with_notes(times, broken)] if pd.notna(best[PERPLEXITY]) else []
-    columns = [PACKED.column, *(column for column in limits(budget) if column not in ("times_dense", ACCURACY))]
+        facts = [_with_notes(quality.words(best), [*lost, *bounds])]
+        facts += [_with_notes(_times(best), broken)] if pd.notna(best[PERPLEXITY]) else []
+    elsewhere = {"times_dense", ACCURACY, quality.column}  # written above or below
+    columns = [PACKED.column, *(column for column in limits(budget) if column not in elsewhere)]
     facts += [LIMITS[column].value(best[column]) for column in dict.fromkeys(columns) if pd.notna(best[column])]
-    if quality == PERPLEXITY and pd.notna(best[ACCURACY]):
+    if quality.column != ACCURACY and pd.notna(best[ACCURACY]):
         facts.append(f"{100 * best[ACCURACY]:.1f} % mean accuracy")
     return facts
 
@@ -181,8 +178,7 @@ def _with_notes(text: str, notes: Sequence[str]) -> str:
 
 def _times(row: pd.Series) -> str:
     """Write a row's multiple of the dense perplexity, or its perplexity if that of the dense model is unknown."""
-    value = row["times_dense"]
-    return f"perplexity {format_number(row[PERPLEXITY])}" if pd.isna(value) else f"{ratio_words(value)} times dense"
+    return QUALITIES[PERPLEXITY].words(row)
 
 
 def _is_diverged(row: pd.Series) -> bool:
@@ -194,7 +190,7 @@ def point_distance(lost: float) -> str:
     return f"{point_words(abs(lost)).removeprefix('+')} points {'below' if lost < 0 else 'above'} dense"
 
 
-def _rest(found: pd.DataFrame, quality: str, named: bool) -> list[str]:
+def _rest(found: pd.DataFrame, quality: Quality, named: bool) -> list[str]:
     """Return sentences on the variants that are not ranked, with reasons; `named` is whether others are."""
     fitting, sentences = found[found["fits"]], []
     own = int((fitting["own_grid"] & fitting["scored"]).sum())
@@ -203,8 +199,8 @@ def _rest(found: pd.DataFrame, quality: str, named: bool) -> list[str]:
         sentences.append(f"{_counted(own, named)} only {restores} the grid of the model's own file.")
     infinite = fitting["scored"] & ~fitting["ranked"] & ~fitting["own_grid"]
     for count, why in (
-        (int(infinite.sum()), "perplexity diverged"),
-        (int((~fitting["scored"]).sum()), UNSCORED[quality]),
+        (int(infinite.sum()), quality.infinite),
+        (int((~fitting["scored"]).sum()), quality.unscored),
     ):
         if count:
             sentences.append(f"{_counted(count, named)} {'fits' if count == 1 else 'fit'}: {why}.")
@@ -233,7 +229,7 @@ def ranking(
     found: pd.DataFrame,
     budget: Budget,
     cost: str,
-    quality: str,
+    quality: Quality,
     footprints: Sequence[Footprint | None],
     differences: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
@@ -243,11 +239,12 @@ def ranking(
         found: Rows of `core.analysis.budget.answers` and `with_intervals`.
         budget: The limits; each has a column.
         cost: Column of the cost, which is shown, too.
-        quality: PERPLEXITY or ACCURACY; its columns come first.
+        quality: The quality; its columns come first.
         footprints: Footprints of the rows, for the checkpoint sizes.
         differences: As of `answer`.
     """
-    more = [column for column in COLUMNS if column in (cost, *limits(budget))]
+    asked = (cost, *limits(budget))
+    more = [column for column in COLUMNS if column in asked and column != quality.column]
     sizes = {
         f"{precision} MB": [
             checkpoint_bytes(footprint, PRECISIONS[precision]) / 1e6 if footprint else math.nan
@@ -256,22 +253,20 @@ def ranking(
         for precision in ("fp16", "fp32")
     }
     intervals = {INTERVAL: [interval_of(row, quality) for row in found.to_dict("records")]}
-    times = {"Times dense": found["times_dense"]}
-    accuracies = {"Mean accuracy (%)": 100 * found[ACCURACY], "Accuracy vs dense": 100 * found["accuracy_lost"]}
-    first, second = (times, accuracies) if quality == PERPLEXITY else (accuracies, times)
+    others = [one for one in QUALITIES.values() if one.always and one.column != quality.column]
     tested = _tested(differences)
     table = pd.DataFrame(
         {
             "Method": found["series_label"],
             "Amount": found["amount_label"].replace(format_amount(None), "0 %"),
             "Misses by": found["misses"],
-            **first,
+            **_columns(found, quality),
             PACKED.title: found["packed_mb"],
             TO_FIRST: found["key"].map(tested["verdict"]),
             ON_FRONT: pd.Series("yes", found.index).where(found["front"]).mask(found["own_grid"], OWN_GRID),
             **intervals,
             ADJUSTED: found["key"].map(tested["p"]),
-            **second,
+            **{title: values for one in others for title, values in _columns(found, one).items()},
             **{COLUMNS[column]: LIMITS[column].times * found[column] for column in more},
             **sizes,
             "Perplexity": found[PERPLEXITY],
@@ -283,6 +278,11 @@ def ranking(
         *([TO_FIRST, ADJUSTED] if differences is None else []),
     ]
     return table.drop(columns=idle)
+
+
+def _columns(found: pd.DataFrame, quality: Quality) -> dict[str, pd.Series]:
+    """Return the columns of a quality by their title, in display units."""
+    return {title: quality.times * found[column] for column, title in quality.columns}
 
 
 def _tested(differences: pd.DataFrame | None) -> dict[str, dict[str, str]]:

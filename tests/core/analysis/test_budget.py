@@ -9,6 +9,7 @@ from hypothesis import strategies as draw
 from pydantic import ValidationError
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, budget_words, fits, pareto, ranked, winner
+from core.results import AGREEMENT, KL
 
 NAN, INF = math.nan, math.inf
 few = draw.sampled_from([1.0, 2.0, 3.0, 4.0, 5.0, NAN, INF])  # few values, so that many are equal
@@ -19,15 +20,16 @@ def table(points) -> pd.DataFrame:
     rows = pd.DataFrame(points, columns=["packed_mb", PERPLEXITY, ACCURACY], dtype=float)
     keys = [f"{place:02d}" for place in range(len(rows))]
     rows.index = pd.Index([10 * place + 7 for place in range(len(rows))])  # not 0, 1, 2, as after filters
-    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, own_grid=False, key=keys)
+    fidelity = {KL: rows[PERPLEXITY], AGREEMENT: rows[ACCURACY]}
+    return rows.assign(times_dense=rows[PERPLEXITY], decode_ms=NAN, own_grid=False, key=keys, **fidelity)
 
 
 tables = draw.lists(draw.tuples(few, few, shares), max_size=12).map(table)
-qualities = draw.sampled_from([PERPLEXITY, ACCURACY])
+qualities = draw.sampled_from([PERPLEXITY, ACCURACY, KL, AGREEMENT])
 
 
 def loss(row, quality):
-    return row[quality] if quality == PERPLEXITY else -row[quality]
+    return row[quality] if quality in (PERPLEXITY, KL) else -row[quality]
 
 
 def is_known(row, quality):

@@ -18,7 +18,7 @@ from dashboard.charts.elements.style import DARK, LIGHT, family_look, look
 from dashboard.charts.frames import points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents
 from dashboard.charts.frames.paired import CANNOT
-from dashboard.charts.qualities import quality_of
+from dashboard.charts.qualities import QUALITIES, quality_of
 from dashboard.exports.print_figures import draw
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.synthetic import curve, result
@@ -47,7 +47,7 @@ def measured():
 
 
 def found_in(every, budget=NO_LIMIT, quality=PERPLEXITY, cost=tradeoff.PACKED, differences=None):
-    return ranking.with_intervals(ranked(every, budget, cost.column, quality), differences, quality)
+    return ranking.with_intervals(ranked(every, budget, cost.column, quality), differences, QUALITIES[quality])
 
 
 def chart(
@@ -268,7 +268,8 @@ def test_named_labels_never_overlap_and_fall_back_to_the_short_name(markers):
 
 
 def sentence(every, budget, quality=PERPLEXITY, differences=None, tests=None):
-    return ranking.answer(found_in(every, budget, quality, differences=differences), budget, quality, "toy", str, tests)
+    found = found_in(every, budget, quality, differences=differences)
+    return ranking.answer(found, budget, QUALITIES[quality], "toy", str, tests)
 
 
 def to_dense(every, chain, **figures):
@@ -334,7 +335,7 @@ def test_the_answer_names_not_significant_differences_to_the_best(every):
     assert answer.endswith(
         f"It is not significantly different from {points.point_name(found.iloc[1])} (Holm-adjusted)."
     )
-    shown = ranking.ranking(answers(found), budget, "packed_mb", PERPLEXITY, [None] * 4, paired)
+    shown = ranking.ranking(answers(found), budget, "packed_mb", QUALITIES[PERPLEXITY], [None] * 4, paired)
     assert pd.isna(shown["Compared with the first"].iloc[0])
     assert shown["Compared with the first"][1:].tolist() == [
         "significant alone, not after Holm (2 comparisons)",
@@ -363,7 +364,7 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     budget = Budget(bits_per_weight=9)
     rows = answers(found_in(measured, budget, PERPLEXITY, tradeoff.MEMORY))
     footprints = [bundled.read_measured().results[key].footprint for key in rows["key"]]
-    shown = ranking.ranking(rows, budget, "memory_mb", PERPLEXITY, footprints)
+    shown = ranking.ranking(rows, budget, "memory_mb", QUALITIES[PERPLEXITY], footprints)
     assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", ranking.ON_FRONT} <= set(shown)
     assert "Misses by" not in shown and PREFILL.title not in shown
 
@@ -371,7 +372,7 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
 def test_the_table_is_sorted_by_quality_and_has_no_column_that_looks_like_a_rank(measured):
     for quality, column, best_first in ((PERPLEXITY, "Times dense", True), (ACCURACY, "Mean accuracy (%)", False)):
         rows = answers(found_in(measured, Budget(packed_mb=130), quality))
-        shown = ranking.ranking(rows, Budget(packed_mb=130), "packed_mb", quality, [None] * len(rows))
+        shown = ranking.ranking(rows, Budget(packed_mb=130), "packed_mb", QUALITIES[quality], [None] * len(rows))
         assert "#" not in shown and list(shown)[2] == column
         known = shown[column].notna()
         assert list(known) == sorted(known, reverse=True)  # unscored variants are last

@@ -2,10 +2,10 @@
 
 import pytest
 
-from core.results import FIDELITY
 from dashboard import data
 from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
 from dashboard.shared import widgets
+from tests.dashboard import synthetic
 from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import curve, result
 
@@ -16,12 +16,7 @@ VALUES = {"wanda": (0.4, 2.5, 0.72), "sparsegpt": (0.2, 1.5, 0.81)}  # FIDELITY 
 def compared(filled):
     for method, values in VALUES.items():
         one = next(one for one in curve() if one.variant.method == method and one.variant.ratio == 0.5)
-        row = next(row for row in one.measurements if row.of_text)
-        more = [
-            row.model_copy(update={"metric": name, "value": value})
-            for name, value in zip(FIDELITY, values, strict=True)
-        ]
-        filled.put(one.model_copy(update={"measurements": tuple(more)}))
+        filled.put(synthetic.compared(one, *values))
     data.show_now()
 
 
@@ -63,17 +58,24 @@ def test_without_fidelity_the_table_has_no_empty_columns(filled):
     ("limit", "sentence", "fact"),
     [
         ({"explore_limit_agreement": "80"}, "at least 80 % top-1 agreement", "81 % top-1 agreement"),
-        ({"explore_limit_kl": "0.3"}, "at most 0.3 nats", "0.2 nats of KL divergence"),
+        ({"explore_limit_kl": "0.3"}, " and 0.3 nats of KL divergence", "0.2 nats of KL divergence"),
     ],
 )
 def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
-    app = open_app(explore_mode="Trade-off", **limit)
+    app = open_app(explore_mode="Trade-off", explore_limit_packed_mb="200", **limit)
     assert not app.exception and sentence in read(app)
     assert "**SparseGPT, 50 %**" in read(app) and fact in read(app)
     shown = app.dataframe[0].value
     assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
     column, value = (AGREEMENT_TITLE, 81) if "explore_limit_agreement" in limit else (KL_TITLE, 0.2)
     assert shown[column].tolist() == [pytest.approx(value)]
+
+
+def test_the_dense_model_satisfies_every_limit_of_fidelity(compared):
+    app = open_app(explore_mode="Trade-off", explore_limit_kl="0.001", explore_limit_agreement="100")
+    shown = app.dataframe[0].value
+    assert shown["Method"].tolist() == ["Dense"] and not app.exception
+    assert shown[[KL_TITLE, AGREEMENT_TITLE]].iloc[0].tolist() == [0, 100]
 
 
 @pytest.mark.parametrize("mode", ["Curve", "Trade-off", "Several models", "Few-shot"])

@@ -1,11 +1,9 @@
 """Own and imported results beside bundled ones: by their link, hollow if their text differs, as multiples of dense."""
 
 import json
-from base64 import b64decode
 
 import pandas as pd
 import pytest
-from numpy import frombuffer
 
 from core.analysis.frame import tidy
 from core.imports.files import read_imports, store_imports
@@ -16,7 +14,7 @@ from dashboard.charts.elements.figures import RATIO
 from dashboard.charts.frames.other_texts import other_texts
 from dashboard.shared import links
 from tests.core.imports.given import sheet
-from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.opened import charts, decoded, open_app, read
 from tests.dashboard.run.test_run import stored
 from tests.dashboard.synthetic import chained, result
 
@@ -35,12 +33,8 @@ def points_of(app, series: str) -> dict[float, float]:
         if trace.get("legendgroup") == series and trace.get("customdata"):
             symbols = trace["marker"]["symbol"]
             assert all(symbol.endswith("-open") for symbol in symbols)
-            found |= dict(zip(_values(trace["x"]), _values(trace["y"]), strict=True))
+            found |= dict(zip(decoded(trace["x"]), decoded(trace["y"]), strict=True))
     return found
-
-
-def _values(column) -> list[float]:
-    return column if isinstance(column, list) else list(frombuffer(b64decode(column["bdata"]), column["dtype"]))
 
 
 def test_a_run_on_another_text_is_hollow_on_the_bundled_chart(fresh):
@@ -103,7 +97,7 @@ def test_an_import_is_hollow_with_its_own_dense_or_ours(fresh, rows, label, mult
     app = open_app(**links.own(MODEL, [one.variant.key for one in found.results]))
     (drawn,) = points_of(app, label).values()
     ours = next(trace for trace in traces(app) if trace.get("name") == "Dense")
-    assert _values(ours["y"]) == [1.0]
+    assert decoded(ours["y"]) == [1.0]
     assert drawn == pytest.approx(multiple) if multiple else 1.5 < drawn < 3
 
 

@@ -19,7 +19,10 @@ from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.frames import ranking
 from dashboard.charts.frames.estimate_words import MEASURED, YES
 from dashboard.charts.frames.paired import INTERVAL
-from dashboard.explore import budget, missing
+from dashboard.explore import missing
+from dashboard.explore.budget import pairs
+from dashboard.explore.budget.chart import CHART
+from dashboard.explore.budget.table import TABLE
 from dashboard.explore.comparison.field import COMPARED
 from dashboard.explore.details import POINT, open_points
 from dashboard.shared import widgets
@@ -123,9 +126,9 @@ def test_the_page_ranks_variants_as_computed_from_the_csv(variants):
 def test_fitting_variants_have_paired_tests_against_the_best(fresh):
     by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
     verdicts = table(by_page)["Compared with the first"]
-    compared = verdicts.iloc[1 : budget.COMPARED]
+    compared = verdicts.iloc[1 : pairs.COMPARED]
     assert pd.isna(verdicts.iloc[0]) and compared.notna().all() and compared.eq("worse").any()
-    assert verdicts.iloc[budget.COMPARED :].isna().all()
+    assert verdicts.iloc[pairs.COMPARED :].isna().all()
     assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
     assert "Compared with the first" not in table(open_tradeoff(limit_packed_mb=1))
 
@@ -220,18 +223,18 @@ def test_selected_rows_and_markers_open_their_point_and_two_a_comparison(monkeyp
     monkeypatch.setattr(widgets, "_underneath", lambda *_: None)
     monkeypatch.setattr(widgets, "page_theme", lambda: LIGHT)
     monkeypatch.setattr(widgets.st, "plotly_chart", lambda *_, on_select, **__: on_select())
-    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "text"]}]))
-    shown = {"file": "x", "alt": "", "on_select": partial(open_points, budget.CHART)}
-    widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
+    state[CHART] = SimpleNamespace(selection=SimpleNamespace(points=[{"customdata": ["third", "text"]}]))
+    shown = {"file": "x", "alt": "", "on_select": partial(open_points, CHART)}
+    widgets.show_chart(CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
     assert state[POINT] == "third" and state[COMPARED] == []
     both = [{"customdata": ["third", "text"]}, {"customdata": ["first", "text"]}]
-    state[budget.CHART] = SimpleNamespace(selection=SimpleNamespace(points=both))
-    widgets.show_chart(budget.CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
+    state[CHART] = SimpleNamespace(selection=SimpleNamespace(points=both))
+    widgets.show_chart(CHART, lambda _: go.Figure(), "caption", pd.DataFrame(), **shown)
     assert state[POINT] is None and state[COMPARED] == ["third", "first"]
     opened = []
     monkeypatch.setattr(widgets.st, "dataframe", lambda *_, on_select, **__: on_select())
-    state[budget.TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
-    widgets.show_table(budget.TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
+    state[TABLE] = SimpleNamespace(selection=SimpleNamespace(rows=[1]))
+    widgets.show_table(TABLE, pd.DataFrame(), "caption", {}, file="x", on_select=opened.append)
     assert opened == [[1]]
 
 

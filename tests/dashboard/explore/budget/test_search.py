@@ -12,8 +12,9 @@ from core.analysis.differences import differences
 from core.store.bundled import read_measured
 from dashboard.charts.frames import choices, points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
+from dashboard.charts.qualities import quality_of
 from dashboard.charts.tradeoff import PACKED
-from dashboard.explore import budget
+from dashboard.explore.budget.query import BudgetQuery, rank
 from dashboard.sharing import SharedTable
 from tests.dashboard.bundled import bundled_rows
 
@@ -106,11 +107,12 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, v
     every = SharedTable(candidates(measured, scored, (), without_perplexity(rows, measured)))
     dense, numbers = SharedTable(every[points.is_dense(every)]), scored if quality == ACCURACY else measured
     assert len(every) == len(variants[model])
+    shown = quality_of(quality, corpus)
     for limits in BUDGETS:
-        asked = budget.BudgetQuery(quality, PACKED, Budget(**limits))
-        found = budget.rank(every, dense, SharedTable(numbers), asked)
-        answer = ranking.answer(found, asked.budget, quality, model)
-        listed = ranking.ranking(answers(found), asked.budget, "packed_mb", quality, [None] * len(answers(found)))
+        asked = BudgetQuery(shown, PACKED, Budget(**limits))
+        found = rank(every, dense, SharedTable(numbers), asked)
+        answer = ranking.answer(found, asked.budget, shown, model)
+        listed = ranking.ranking(answers(found), asked.budget, "packed_mb", shown, [None] * len(answers(found)))
         fitting = [one for one in variants[model] if excess(one, limits) <= 1e-9]
         able = [one for one in fitting if not one["own"] and math.isfinite(worse(one, quality))]
         if not fitting:
@@ -182,9 +184,9 @@ def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most
     text = choices.texts(rows)[choices.text_name("wikitext2", 2048, 16)]
     measured = choices.on_text(rows, *text)
     every = SharedTable(candidates(measured, of_documents(rows)[500, "float32"]))
-    query = budget.BudgetQuery(PERPLEXITY, PACKED, Budget(packed_mb=most))
-    found = budget.rank(every, SharedTable(every[points.is_dense(every)]), measured, query)
-    answer = ranking.answer(found, query.budget, PERPLEXITY, "smollm2-135m")
+    query = BudgetQuery(quality_of(PERPLEXITY, "wikitext2"), PACKED, Budget(packed_mb=most))
+    found = rank(every, SharedTable(every[points.is_dense(every)]), measured, query)
+    answer = ranking.answer(found, query.budget, query.quality, "smollm2-135m")
     if not able:
         assert "fits the budget" in answer
         return

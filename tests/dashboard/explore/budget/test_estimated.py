@@ -7,7 +7,7 @@ import pytest
 from dashboard import data
 from dashboard.charts.frames import estimate_words, estimates
 from dashboard.explore import missing
-from tests.dashboard.explore.test_tradeoff import open_tradeoff
+from tests.dashboard.explore.budget.test_tradeoff import open_tradeoff
 from tests.dashboard.opened import charts, read
 from tests.dashboard.synthetic import chained
 

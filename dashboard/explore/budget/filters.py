@@ -1,0 +1,42 @@
+"""Filters of the variants by family, method, training and calibration data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.notation.formatting import label
+from dashboard.shared.binding import BOUND, check_link
+from dashboard.sharing import shared
+
+NO_TEXT = "no text"  # filter value of variants without calibration data
+
+
+def pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
+    """Show the filters; return the accepted values of each column, where an empty list accepts all."""
+    chosen = {}
+    with st.popover("Filter variants", icon=":material/filter_alt:"):
+        for name, column, shown in (
+            ("Family", "family", str.capitalize),
+            ("Method", "method", label),
+            ("Training", "training", str.capitalize),
+            ("Calibrated on", "calibration", str),
+        ):
+            values = every[column].fillna(NO_TEXT)
+            key = f"explore_only_{name.split()[0].lower()}"
+            there = list(dict.fromkeys(values))
+            check_link(key, "filter", [shown(one) for one in there], shown)
+            chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
+    return chosen
+
+
+@shared
+def accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows with a chosen value in each column; a column without choices accepts all."""
+    fitting = pd.Series(True, every.index)
+    for column, values in chosen.items():
+        if values:
+            fitting &= every[column].fillna(NO_TEXT).isin(values)
+    return every[fitting]
