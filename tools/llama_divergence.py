@@ -5,6 +5,7 @@
 TOOL is llama.cpp's `llama-perplexity`. It computes the log-probabilities of the dense GGUF file, stores them in a base
 file, and compares the other GGUF file with them (`--kl-divergence`). Slimscope compares the two models that the files
 contain, on the same tokens. llama.cpp only scores the second half of each window, so both sides do.
+docs/benchmarks.md describes the build, and the differences to expect.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from core.data.corpora import open_corpus
@@ -67,38 +69,42 @@ def llama_output(tool: Path, *arguments: object) -> str:
     return output
 
 
-def own_measures(
-    other: PreTrainedModel, windows: Tensor, dense: DenseText, dense_model: PreTrainedModel
-) -> dict[str, float]:
+def own_measures(other: PreTrainedModel, windows: Tensor, dense: DenseText) -> dict[str, float]:
     """Return Slimscope's measures at the positions that llama.cpp scores on windows (N, L)."""
-    first = first_scored(windows.shape[1])
-    read = [read_windows(other, window[None], [dense.window(place)]) for place, window in enumerate(windows)]
-    compared = [one.divergence for one in read if one.divergence]
-    kl = torch.cat([one.kl[:, first:] for one in compared]).double().numpy()
-    agrees = torch.cat([one.agrees[:, first:] for one in compared]).double()
+    length, first = windows.shape[1], first_scored(windows.shape[1])
+    kl, agrees, losses, dense_losses = [], [], [], []
+    for place, window in enumerate(windows):
+        read = read_windows(other, window[None], [dense.window(place)])
+        assert read.divergence
+        kl.append(read.divergence.kl[0, first:])
+        agrees.append(read.divergence.agrees[0, first:])
+        (half,) = window_losses(other, window[None, : first + 1])  # of the positions that llama.cpp leaves out
+        losses.append(((length - 1) * read.losses[0] - first * half) / (length - 1 - first))
+        dense_losses.append(cross_entropy(scored_logits(dense, place), window[first + 1 :]).item())
+    values = torch.cat(kl).double().numpy()
     return {
-        KL: float(kl.mean()),
-        KL_P99: float(np.quantile(kl, TAIL)),
-        AGREEMENT: 100 * float(agrees.mean()),
-        RATIO: _scored_loss(other, windows) - _scored_loss(dense_model, windows),
+        KL: float(values.mean()),
+        KL_P99: float(np.quantile(values, TAIL)),
+        AGREEMENT: 100 * torch.cat(agrees).double().mean().item(),
+        RATIO: float(np.mean(losses) - np.mean(dense_losses)),
     }
 
 
-def _scored_loss(model: PreTrainedModel, windows: Tensor) -> float:
-    """Return the mean loss at the scored positions: that of the windows without that of their first halves."""
-    length, first = windows.shape[1], first_scored(windows.shape[1])
-    whole, half = (np.mean([window_losses(model, one[None, :end]) for one in windows]) for end in (length, first + 1))
-    return float((length - 1) * whole - first * half) / (length - 1 - first)
+def scored_logits(dense: DenseText, window: int) -> Tensor:
+    """Return the dense logits at the scored positions of a window, (scored, V)."""
+    states = dense.states[window]  # (L - 1, hidden)
+    return dense.head.logits(states[first_scored(len(states) + 1) :], 0, len(dense.head.weight))
 
 
 def between_runtimes(base: BaseFile, dense: DenseText) -> float:
-    """Return the mean KL divergence from the dense model in llama.cpp to the one in Slimscope."""
-    first, sums = first_scored(base.tokens.shape[1]), []
-    for window, states in enumerate(dense.states):
-        ours = dense.head.logits(states[first:], 0, base.vocabulary).log_softmax(1)  # (scored, V)
-        theirs = base.log_probabilities(window)
-        terms = theirs.exp() * (theirs - ours)
-        sums.append(terms.where(theirs > LEAST, 0).sum(1))
+    """Return the mean KL divergence from the dense model in llama.cpp to the one in Slimscope.
+
+    Without the tokens that llama.cpp leaves out, it can be slightly negative.
+    """
+    sums = []
+    for window in range(len(base.tokens)):
+        theirs, ours = base.log_probabilities(window), scored_logits(dense, window).log_softmax(1)  # (scored, V)
+        sums.append((theirs.exp() * (theirs - ours)).where(theirs > LEAST, 0).sum(1))
     return torch.cat(sums).double().mean().item()
 
 
@@ -129,7 +135,7 @@ def compare(
             raise SystemExit(f"llama.cpp reads other tokens of {text} than Slimscope, so the two cannot be compared.")
         with patch.dict(os.environ, {"SLIMSCOPE_CACHE": temporary}):
             dense = DenseOutputs(sha256(sources[0].revision), "float32", lambda: dense_model).of(windows, silent, "")
-        return theirs, own_measures(other, windows, dense, dense_model), between_runtimes(base, dense)
+        return theirs, own_measures(other, windows, dense), between_runtimes(base, dense)
 
 
 def main(
