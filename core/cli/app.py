@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     # Threads that spin while they wait slow other processes on a small machine tenfold.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")  # they would interrupt ours
+    for variable in ("HF_HUB_DISABLE_PROGRESS_BARS", "TQDM_DISABLE"):
+        os.environ.setdefault(variable, "1")  # bars of other libraries would interrupt ours
     logging.basicConfig(
         level=logging.WARNING,
         format="%(message)s",
