@@ -27,6 +27,7 @@ RESAMPLES = 4000
 class Predicted(NamedTuple):
     """A variant's numbers: its flips, and what may predict them."""
 
+    chain: str
     flips: float  # share of the documents of seven tasks
     kl: float  # nats
     ratio: float  # of the perplexity to dense
@@ -52,6 +53,7 @@ def predicted(results: Sequence[Result], samples: Samples, model: str) -> list[P
     mine = [one for one in results if one.variant.model == model]
     dense = next((compared(one) for one in mine if point(one.variant) == DENSE), None)
     divergences = {one.variant.key: kl for one in mine if (kl := _divergence(one)) is not None}
+    chains = {one.variant.key: format_chain(one.variant.stages) for one in mine}
     if dense is None or not divergences:
         return []
     paired = differences([compared(one) for one in mine if one.variant.key in divergences], dense, samples)
@@ -59,10 +61,16 @@ def predicted(results: Sequence[Result], samples: Samples, model: str) -> list[P
     answers = {row["key"]: row for row in paired[paired["dataset"] == MEAN].to_dict("records")}
     ratios = {row["key"]: row["ratio"] for row in paired[paired["metric"] == "perplexity"].to_dict("records")}
     return [
-        Predicted((answers[key]["gained"] + answers[key]["lost"]) / answers[key]["n"], kl, ratios[key])
+        Predicted(chains[key], (answers[key]["gained"] + answers[key]["lost"]) / answers[key]["n"], kl, ratios[key])
         for key, kl in divergences.items()
         if key in answers and key in ratios
     ]
+
+
+def changed_answers(results: Sequence[Result], samples: Samples, chain: str, model: str = MODEL) -> str:
+    """Return the flips of a chain in percent of the documents."""
+    (found,) = (one for one in predicted(results, samples, model) if one.chain == chain)
+    return f"{100 * found.flips:.0f} %"
 
 
 def compared_chains(results: Sequence[Result], model: str) -> str:
@@ -80,7 +88,7 @@ def _divergence(result: Result) -> float | None:
 
 def _compared(found: Sequence[Predicted]) -> dict[str, str]:
     """Return the rank correlations with flips, and their difference."""
-    changed, kl, ratio = (np.array(values) for values in zip(*found, strict=True))
+    changed, kl, ratio = (np.array([getattr(one, name) for one in found]) for name in ("flips", "kl", "ratio"))
 
     def correlations(*values: np.ndarray) -> tuple[float, float, float]:
         first, second = (float(spearmanr(values[0], one).statistic) for one in values[1:])

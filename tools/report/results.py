@@ -14,7 +14,7 @@ from core.store.samples import read_shipped_samples
 from tools.report import chains, fewshot, points, significance, tables
 from tools.report.choose import Choosing
 from tools.report.few_bits import few_bits, is_rounded
-from tools.report.flips import compared_chains, flips
+from tools.report.flips import changed_answers, compared_chains, flips
 from tools.report.law_errors import law_errors, opt_errors
 from tools.report.two_models import saved, second_dense, two_models
 
@@ -41,6 +41,7 @@ def page() -> str:
         seeds=markdown(significance.seeds(whole)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
+        changed_answers=partial(changed_answers, shipped, read_shipped_samples),
         compared_chains=partial(compared_chains, shipped),
         flips=markdown(flips(shipped, read_shipped_samples)),
         two_models=markdown(two_models(shipped, read_shipped_samples)),

@@ -5,7 +5,7 @@ import pytest
 from core.results import KL
 from core.specs import Stage
 from tests.tools.report.test_significance import DENSE, pruned, variant
-from tools.report.flips import LEAST, compared_chains, flips, predicted
+from tools.report.flips import LEAST, changed_answers, compared_chains, flips, predicted
 from tools.report.points import MODEL
 
 METHODS = ("wanda", "magnitude", "ria", "sparsegpt", "alps")
@@ -32,6 +32,7 @@ def test_the_number_that_orders_the_flips_has_a_correlation_of_one():
     found = predicted(results, samples, MODEL)
     assert [one.flips for one in found] == pytest.approx([place / 40 for place in places])
     assert [one.kl for one in found] == pytest.approx([0.1 * place for place in places])
+    assert changed_answers(results, samples, found[3].chain) == "10 %"
     first, second = flips(results, samples).to_dict("records")
     assert (first["perplexity"], first["variants"]) == ("all", str(LEAST))
     divergence, perplexity, difference = list(first.values())[3:]
