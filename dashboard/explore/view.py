@@ -240,7 +240,7 @@ def show_curves(chosen: Chosen) -> None:
     measured = chosen.measured
     dense, found = points.split_points(measured)
     if not chosen.methods and found.empty and points.is_dense(chosen.scores).all():
-        st.info("Choose at least one method in the sidebar.")
+        st.info("Choose at least one method in the sidebar, or compare by packed size, where each has a place.")
         return
     if found.empty:
         if scored := show_scores(chosen, found):
