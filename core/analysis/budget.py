@@ -12,6 +12,7 @@ from pydantic import Field
 
 from core.analysis.reporting import listed
 from core.notation.formatting import format_number
+from core.results import LOWER_IS_BETTER
 from core.specs import Frozen
 
 DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged
@@ -121,11 +122,6 @@ def meaningful(dense: Any) -> Any:  # Any: NumPy declares an array for a Series
     return np.fmin(DIVERGED, DIVERGED_TIMES_DENSE * dense)
 
 
-def lower_is_better(quality: str) -> bool:
-    """Return whether low values of a column are good: a limit of it, if there is one, is a maximum."""
-    return quality not in LIMITS or not LIMITS[quality].least
-
-
 def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     """Return whether each row is on the Pareto front of cost and quality.
 
@@ -194,7 +190,7 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     tier = pd.Series(0, rows.index).mask(own, 1).mask(~scored, 2)
     tier = tier.mask(~found["fits"], 3 + own.astype(int)).mask(found["excess"].isna(), 5)
     order = (
-        rows.assign(tier=tier, excess=found["excess"], loss=values if lower_is_better(quality) else -values)
+        rows.assign(tier=tier, excess=found["excess"], loss=values if quality in LOWER_IS_BETTER else -values)
         .sort_values(["tier", "excess", "loss", cost, "key"], na_position="last", kind="stable")
         .index
     )
@@ -219,7 +215,7 @@ def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     values = rows[quality].astype(float)
     if quality == PERPLEXITY:
         values = values.mask(diverged(rows))
-    return (values if lower_is_better(quality) else -values).where(values.map(math.isfinite))
+    return (values if quality in LOWER_IS_BETTER else -values).where(values.map(math.isfinite))
 
 
 def diverged(rows: pd.DataFrame) -> pd.Series:

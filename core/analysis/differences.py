@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.analysis.distances import distance_interval
+from core.analysis.distances import OF_DENSE, distance_interval
 from core.analysis.frame import protocol_sentence, tidy
 from core.analysis.paired import OF_WINDOWS, Baselines, Difference, baselines, difference, mean_difference
 from core.analysis.seven import MEAN, mean, sevens
 from core.analysis.verdicts import holm, verdict
 from core.errors import UserError
 from core.models.names import same_model
-from core.results import AGREEMENT, FIDELITY, LOWER_IS_BETTER, Measurement, Result
+from core.results import FIDELITY, LOWER_IS_BETTER, Measurement, Result
 from core.specs import Scalar, sha256
 from core.statistics.correlations import DIFFERENCES, error_of
 from core.statistics.longrun import independent
@@ -110,8 +110,7 @@ def _distances(results: Sequence[Result]) -> list[dict[str, Scalar]]:
     for result in results:
         for measurement in (row for row in result.measurements if row.metric in FIDELITY):
             ends = (measurement.value, *distance_interval(measurement))
-            own = 1 if measurement.metric == AGREEMENT else 0  # of the dense model
-            change = [None if end is None else end - own for end in ends]
+            change = [None if end is None else end - OF_DENSE[measurement.metric] for end in ends]
             names = ("key", *NUMBER, "difference", "low", "high")
             rows.append(dict(zip(names, (result.variant.key, *number_of(measurement), *change), strict=True)))
     return rows

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from core.analysis.intervals import interval
-from core.results import AGREEMENT, KL, Measurement
+from core.results import AGREEMENT, KL, KL_P99, Measurement
 from core.statistics.correlations import VALUES, correlation_of
 from core.statistics.longrun import freedom
 
+OF_DENSE = {KL: 0.0, KL_P99: 0.0, AGREEMENT: 1.0}  # the dense model's own, by definition
 RANGES = {KL: (0.0, float("inf")), AGREEMENT: (0.0, 1.0)}
 
 

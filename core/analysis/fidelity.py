@@ -76,7 +76,8 @@ class TextFidelity:
     @property
     def not_finite(self) -> list[int]:
         """The windows on which the other model has no finite logits at some token, counted from 1."""
-        return [place for place, kl in enumerate(self.samples[KL], start=1) if not math.isfinite(kl)]
+        (row,) = (row for row in self.rows if row.metric == KL)
+        return [place + 1 for place in row.details.get("not_finite", ())]
 
 
 def _perplexity(name: str, row: Measurement, samples: DataFrame) -> Number:

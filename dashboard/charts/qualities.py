@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, USABLE_TIMES_DENSE, lower_is_better
+from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, USABLE_TIMES_DENSE
 from core.analysis.reporting import TableRow, end_words, ratio_words
 from core.data.texts import called
 from core.notation.formatting import capitalise, format_number
-from core.results import AGREEMENT, KL
+from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE, perplexity_title
 
 LOWEST = 0.8  # lower end of the axis of multiples; no variant is far below 1
@@ -49,7 +49,7 @@ class Quality:
     @property
     def lower(self) -> bool:
         """Whether lower is better."""
-        return lower_is_better(self.column)
+        return self.column in LOWER_IS_BETTER
 
     @property
     def best(self) -> str:

@@ -8,6 +8,7 @@ from itertools import chain
 import pandas as pd
 
 from core.analysis.budget import ACCURACY, PERPLEXITY
+from core.analysis.distances import OF_DENSE
 from core.results import AGREEMENT, KL, KL_P99
 from dashboard.charts.frames.missing import is_training_free
 from dashboard.charts.frames.points import by_seed, collapse, is_dense
@@ -15,7 +16,6 @@ from dashboard.charts.frames.zeroshot import one_protocol, over_seeds, scored_on
 
 TRAINED, UNTRAINED = "trained", "not trained"
 POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
-OF_DENSE = {KL: 0.0, AGREEMENT: 1.0}  # by definition
 TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
 
 
@@ -61,10 +61,10 @@ def candidates(
     rows = rows.assign(perplexity=rows["value"], perplexity_low=rows["low"], perplexity_high=rows["high"])
     stand_for = {key: keys[0] for keys in groups for key in keys}
     rows = rows.merge(_means(seven_means(scored), stand_for, ACCURACY), on="key", how="left")
-    for metric, of_dense in OF_DENSE.items():
+    for metric in (KL, AGREEMENT):
         means = _means(_values(compared, metric), stand_for, metric)
         rows = rows.drop(columns=metric).merge(means, on="key", how="left")
-        rows[metric] = rows[metric].mask(is_dense(rows) & bool(len(means)), of_dense)
+        rows[metric] = rows[metric].mask(is_dense(rows) & bool(len(means)), OF_DENSE[metric])
     mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
     rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows), lacking=lacking)
     rows = rows.sort_values(["compressed", "lacking", "other"], kind="stable", ignore_index=True)
