@@ -17,6 +17,7 @@ ICON = f'<svg viewBox="0 0 24 24"><path fill="#0068a5" d="{ARROWS}"/></svg>'
 st.set_page_config(page_title="Slimscope", page_icon=ICON, layout="wide")
 PAGES = [
     st.Page("explore/view.py", title="Explore", icon=":material/show_chart:", default=True),
+    st.Page("inside/view.py", title="Inside", url_path="inside", icon=":material/layers:"),
     st.Page("run/view.py", title="Run", url_path="run", icon=":material/play_circle:"),
     st.Page("published/view.py", title="Published", url_path="published", icon=":material/menu_book:"),
     st.Page("methods/view.py", title="Methods", url_path="methods", icon=":material/account_tree:"),

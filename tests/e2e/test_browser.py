@@ -28,7 +28,7 @@ def settled(page):
     return page
 
 
-PAGES = [("", "Explore"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
+PAGES = [("", "Explore"), ("inside", "Inside"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
 
 
 @pytest.mark.parametrize("path", [path for path, _ in PAGES])

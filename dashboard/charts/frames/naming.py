@@ -9,6 +9,9 @@ from dashboard.charts.frames.points import amounts_of, is_dense
 from dashboard.sharing import shared
 
 
+JOINT = " · "  # between a variant's label and its chain
+
+
 @shared
 def addresses(points: pd.DataFrame) -> dict[str, str]:
     """Return each point's name in links, by key: its chain, with the series if several points share the chain."""
@@ -29,7 +32,7 @@ def options(points: pd.DataFrame) -> dict[str, str]:
 
 
 def _both(name: str, chain: str) -> str:
-    return f"{name} · {chain}"
+    return f"{name}{JOINT}{chain}"
 
 
 def addressed(found: dict[str, str], asked: str) -> str | None:
@@ -52,3 +55,9 @@ def variant_names(rows: pd.DataFrame) -> dict[str, str]:
         more = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
         names = names.mask(names.duplicated(keep=False), names.str.cat(more))
     return dict(zip(first["key"], names, strict=True))
+
+
+def variant_options(rows: pd.DataFrame) -> dict[str, str]:
+    """Return each variant's name in pickers, by key: its unambiguous name and its chain, the dense model first."""
+    chains = dict(zip(rows["key"], rows["chain"], strict=True))
+    return {key: _both(name, chains[key]) for key, name in variant_names(rows).items()}

@@ -1,0 +1,1 @@
+"""What changed inside variants: their layers, their answers and their chains."""

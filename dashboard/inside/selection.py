@@ -1,0 +1,101 @@
+"""The model and the variants that the tabs of Inside show: fields whose values are in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.request.stages import DEFAULT_MODEL
+from core.specs import PUBLISHED
+from dashboard import data
+from dashboard.charts.frames import naming, points
+from dashboard.shared.binding import BOUND, check_link
+from dashboard.sharing import shared
+
+MODEL, VARIANT, OTHER = "inside_model", "inside_variant", "inside_other"  # keys and parameters of the address
+NARROWEST = 220  # px of a field
+
+
+class Subject(NamedTuple):
+    """The variants of a model that have results."""
+
+    model: str  # display name
+    rows: pd.DataFrame  # their measurements, as of `core.analysis.frame.tidy`
+    names: Mapping[str, str]  # by key, the dense model first
+
+    @property
+    def dense(self) -> str | None:
+        """The key of the dense model, if it has results."""
+        return points.dense_key(self.rows)
+
+
+def pick_subject(models: Sequence[str]) -> Subject:
+    """Show the sidebar's field of the model and return its variants."""
+    default = data.model_named(DEFAULT_MODEL)
+    start = models.index(default) if default in models else 0
+    with st.sidebar:
+        check_link(MODEL, "model", models)
+        model = st.selectbox("Model", models, index=start, key=MODEL, **BOUND)
+    frame = data.frame(model)
+    return Subject(model, *_variants(frame))
+
+
+@shared
+def _variants(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
+    rows = frame[frame["origin"] != PUBLISHED]
+    return rows, naming.variant_options(rows)
+
+
+def pick_variants(subject: Subject, help: str, start: str | None = None) -> tuple[str, str | None]:
+    """Show the fields of a variant and of the one to compare it with, and return their keys.
+
+    Args:
+        subject: The variants to choose from.
+        help: The meaning of the second field, where it may stay empty.
+        start: Key of the variant to compare with by default; None leaves the field empty.
+    """
+    keys = list(subject.names)
+    for field in (VARIANT, OTHER):
+        _follow(field, subject.names)
+        check_link(field, "variant", subject.names.values(), subject.names.__getitem__)
+    with st.grid(2, min_column_width=NARROWEST):
+        variant = st.selectbox(
+            "Variant",
+            keys,
+            index=keys.index(_first(subject)),
+            format_func=subject.names.__getitem__,
+            key=VARIANT,
+            **BOUND,
+        )
+        other = st.selectbox(
+            "Compared with",
+            keys,
+            index=keys.index(start) if start else None,
+            format_func=subject.names.__getitem__,
+            key=OTHER,
+            placeholder="No other variant",
+            help=help,
+            **BOUND,
+        )
+    return variant, other
+
+
+def _first(subject: Subject) -> str:
+    """Return the variant that the page shows first: a pruned one at the usual amount, if there is one."""
+    rows = subject.rows.drop_duplicates("key")
+    usual = rows[points.removals(rows).isin(points.USUAL) & ~points.is_dense(rows)]
+    return str(usual["key"].iloc[0]) if len(usual) else next(iter(subject.names))
+
+
+def _follow(field: str, names: Mapping[str, str]) -> None:
+    """Replace a chain in the address by the full name of its variant."""
+    linked = st.query_params.get(field)
+    if not linked or field in st.session_state or linked in names.values():
+        return
+    chains = {key: name.rpartition(naming.JOINT)[2] for key, name in names.items()}
+    if key := naming.addressed(chains, linked):
+        st.query_params[field] = names[key]  # must precede the field, which reads the address once
+        st.rerun()

@@ -1,0 +1,38 @@
+"""Inside page: what compression changed in a variant, layer by layer and answer by answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import streamlit as st
+
+from dashboard import data
+from dashboard.exports.files import Item
+from dashboard.inside.layers import show_layers
+from dashboard.inside.selection import Subject, pick_subject
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND, arrive, check_link
+
+TABS: dict[str, Callable[[Subject], list[Item]]] = {"Layers": show_layers}
+
+
+def page() -> None:
+    """Show the page."""
+    arrive("inside_")
+    st.title("Inside", anchor=False)
+    models = data.models()
+    if not models:
+        st.info("There are no results yet. Run the default model first.")
+        st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+        return
+    check_link("inside_tab", "tab", TABS)
+    tab = st.segmented_control(
+        "Look at", list(TABS), default="Layers", required=True, key="inside_tab", label_visibility="collapsed", **BOUND
+    )
+    subject = pick_subject(models)
+    if items := TABS[tab](subject):
+        widgets.export_page(f"slimscope-{tab.lower().replace(' ', '-')}", lambda: items)
+    widgets.show_skipped(data.unread(subject.model))
+
+
+page()
