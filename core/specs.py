@@ -338,13 +338,16 @@ class RunSpec(Frozen):
     save: str | None = None  # a new folder in which the variant is saved
     format: str = "huggingface"  # of the saved variant, a name in `core.shipping.formats`
     precision: str | None = None  # type of the saved weights; None: the format's most precise
+    # Whether the cache of variants must have the variant; absent by default, as in older jobs.
+    cached: bool = Field(default=False, exclude_if=lambda cached: not cached)
     device: str = "cpu"
     force: bool = False
 
     @property
     def only_scans(self) -> bool:
         """Whether the run only scans, so that the variant itself is not needed."""
-        return bool(self.scan) and not (self.perplexity or self.tasks or self.latency or self.save or self.force)
+        others = (self.perplexity, self.tasks, self.latency, self.save, self.cached, self.force)
+        return bool(self.scan) and not any(others)
 
     @property
     def scoring_dtype(self) -> Dtype:

@@ -43,6 +43,8 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "models": ("", {"explore_mode": "Several models"}),
     "models-by-size": ("", {"explore_mode": "Several models", "explore_against": "model size"}),
     "papers-model": ("", {"explore_model": "llama-7b"}),
+    "inside-layers": ("inside", {"inside_variant": "sparsegpt@0.5", "inside_by": "relative output error"}),
+    "inside-difference": ("inside", {"inside_variant": "wanda@0.5", "inside_other": "sparsegpt@0.5"}),
     "run": ("run", {}),
     "run-chain": ("run", {"chain": "slimllm@0.25+lora,minutes=5", "run_tasks": "PIQA"}),
     "run-grid": ("run", {"run_mode": "Grid"}),

@@ -126,6 +126,16 @@ def begins_windows(config: Config) -> bool:
     return text_part(config).get("model_type") in _BEGIN
 
 
+def head_width(config: Config) -> int | None:
+    """Return the width of an attention head; None if the configuration lacks the number of heads."""
+    config = text_part(config)
+    heads, hidden = (
+        next((config[name] for name in names if name in config), None)
+        for names in (("num_attention_heads", "n_head", "num_heads"), ("hidden_size", "n_embd"))
+    )
+    return config.get("head_dim") or (hidden // heads if heads and hidden else None)
+
+
 def text_part(config: Config) -> Config:
     """Return the configuration of the language part, without null entries."""
     inner = config.get("text_config")

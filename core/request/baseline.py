@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from core.methods.traits import GRIDS
+from core.paths import cached_variant
 from core.protocols import compares_on, satisfies
 from core.registry import leaves
 from core.request.stages import build_stage
@@ -41,7 +42,8 @@ def baseline(spec: RunSpec) -> RunSpec | None:
     dense = spec.variant.model_copy(update={"stages": (build_stage("dense"),)})
     if dense.key == spec.variant.key or not (spec.perplexity or spec.tasks or spec.latency):
         return None
-    unsaved = {name: RunSpec.model_fields[name].default for name in ("fidelity", "scan", "save", "format", "precision")}
+    own = ("fidelity", "scan", "save", "format", "precision", "cached")  # not of the dense model
+    unsaved = {name: RunSpec.model_fields[name].default for name in own}
     return spec.model_copy(update={"variant": dense, **unsaved, "force": False})
 
 
@@ -66,6 +68,7 @@ def missing_part(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     if latency and any(leaves(stage) & GRIDS for stage in spec.variant.stages):
         perplexity = spec.perplexity  # the packed weights, whose latency is measured, have a perplexity of their own
     scan = spec.scan if spec.scan and not any(satisfies(row, spec.scan, dtype) for row in rows) else None
-    if not (perplexity or tasks or latency or scan or spec.save):
+    cached = spec.cached and not cached_variant(key).is_dir()
+    if not (perplexity or tasks or latency or scan or spec.save or cached):
         return None
     return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "latency": latency, "scan": scan})

@@ -24,10 +24,11 @@ from dashboard.explore.point.export import offer_export
 from dashboard.explore.point.layers import show_layers
 from dashboard.explore.point.shown import Point
 from dashboard.explore.point.training import show_trainings
-from dashboard.explore.sensitivity import offer_scan, show_scan
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, keep_in_address
+from dashboard.shared.links import inside
+from dashboard.shared.variants.scan import offer_scan, show_scan
 
 POINT = "explore_point"  # key of the field and parameter of the address
 DRAWER = 720  # initial width in px
@@ -125,6 +126,13 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     if not result.variant.is_external:
         _reproduction(result)
     with st.container(horizontal=True):
+        st.page_link(
+            "inside/view.py",
+            label="Look inside",
+            icon=":material/layers:",
+            query_params=inside(result.variant.key, data.called(result.variant)),
+            width="content",
+        )
         if not result.variant.is_external:
             offer_export(result)
             offer_scan(result)

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
 from matplotlib.ticker import FuncFormatter
@@ -18,6 +19,7 @@ from matplotlib.ticker import FuncFormatter
 FONTS = ["DejaVu Sans"]  # included in matplotlib
 FONT_SIZE, TEXT_SIZE = 8.0, 7.0  # points, in print: of a chart, and of texts inside its plot
 LINE, MARKER = 1.1, 4.0  # points
+SMALL_CELLS = 1000  # cells of a heat map, from which lines between them would cover them
 USUAL = 9  # pixels of a marker on a screen
 RING = 1.5  # times the usual size, from which a marker is larger in prints, too
 PATTERN = "pattern "  # prefix of the groups of legend entries that explain the N:M marks
@@ -147,14 +149,45 @@ def _look(symbol: str, marker: go.scatter.Marker, scale: float) -> dict[str, Any
 
 def _heatmap(axes: Axes, trace: go.Heatmap) -> None:
     z = np.array(trace.z, dtype=float)
+    low, high = trace.zmin, trace.zmax
+    if trace.zmid is not None and low is None:
+        high = float(np.nanmax(np.abs(z - trace.zmid)))
+        low, high = trace.zmid - high, trace.zmid + high
     edges = (np.arange(size + 1) - 0.5 for size in reversed(z.shape))
-    image = axes.pcolormesh(*edges, z, cmap="cividis", edgecolors="white", linewidth=0.25)
+    between = 0.25 if z.size < SMALL_CELLS else 0.0
+    image = axes.pcolormesh(
+        *edges,
+        z,
+        cmap=_colours(trace),
+        vmin=low,
+        vmax=high,
+        edgecolors="white" if between else "face",
+        linewidth=between,
+    )
     step = max(1, z.shape[1] // 10)
     axes.set_xticks(range(0, z.shape[1], step), [str(value) for value in trace.x][::step])
-    axes.set_yticks(range(z.shape[0]), list(trace.y))
+    step = 1 if isinstance(trace.y[0], str) else max(1, z.shape[0] // 8)
+    axes.set_yticks(range(0, z.shape[0], step), [str(value) for value in trace.y][::step])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
     bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.03, 1)))
-    bar.formatter = FuncFormatter(lambda value, place: f"{value:g}{trace.colorbar.ticksuffix}")
+    if trace.colorbar.tickvals is None:
+        bar.formatter = FuncFormatter(lambda value, place: f"{value:g}{trace.colorbar.ticksuffix or ''}")
+    else:
+        bar.set_ticks(trace.colorbar.tickvals, labels=trace.colorbar.ticktext)
     bar.outline.set_visible(False)
     axes.child_axes[0].tick_params(width=0.6)
+
+
+def _colours(trace: go.Heatmap) -> str | LinearSegmentedColormap:
+    """Return the colours of a heat map, by their name or from their list."""
+    if isinstance(trace.colorscale, str):
+        return trace.colorscale.lower()
+    return LinearSegmentedColormap.from_list("", [(share, _rgb(colour)) for share, colour in trace.colorscale])
+
+
+def _rgb(colour: str) -> tuple[float, ...]:
+    """Return a colour of plotly, `#rrggbb` or `rgb(r, g, b)`, as shares."""
+    if colour.startswith("#"):
+        return tuple(part / 255 for part in bytes.fromhex(colour[1:]))
+    return tuple(float(part) / 255 for part in colour[4:-1].split(","))

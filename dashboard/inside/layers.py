@@ -1,12 +1,155 @@
-"""The tab of layers."""
+"""The tab of layers: a map, a histogram and a table of each matrix after a stage, alone or against another variant."""
 
 from __future__ import annotations
 
+from functools import partial
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.inside.layers import Measure, layer_differences, layer_table, measures_of, stages_of
+from core.errors import UserError
+from core.models.facts import config_of
+from core.models.shape import head_width
+from core.models.sources import identify_again
+from core.notation.chain import file_name
+from core.notation.formatting import capitalise
+from core.request.sensitivity import scan_method
+from core.results import Result
+from dashboard import data
+from dashboard.charts.frames.stages import stage_name
+from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
+from dashboard.inside.layer_parts import MAP, choose, pick_matrix, pick_measure, show_histogram, show_table
+from dashboard.inside.matrix import show_matrix
 from dashboard.inside.selection import Subject, pick_variants
+from dashboard.inside.suggestion import show_suggestion
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.literal import literal
+from dashboard.shared.variants.notes import show_notes
+from dashboard.shared.variants.scan import offer_scan, show_scan
+
+STAGE, OTHER_STAGE = "inside_stage", "inside_other_stage"  # keys
+HELP = "Maps and tables show the first variant minus this one. Leave it empty to see one variant."
+
+
+class Staged(NamedTuple):
+    """A variant after one of its stages."""
+
+    result: Result
+    stage: int
+    name: str  # for captions
+    table: pd.DataFrame  # as of `layer_table`
+    measures: list[Measure]
 
 
 def show_layers(subject: Subject) -> list[Item]:
-    """Show the layers of a variant."""
-    pick_variants(subject, "Without another variant, the page shows the stages of one.")
-    return []
+    """Show the effect of a stage on each matrix of a variant, or its difference to another variant."""
+    key, other = pick_variants(subject, HELP)
+    first = _staged(subject, key, STAGE, "Stage")
+    second = _staged(subject, other, OTHER_STAGE, "Stage of the other variant") if other else None
+    if first is None or (other and second is None):
+        return []
+    return _compared(subject, first, second) if second else _alone(subject, first)
+
+
+def _staged(subject: Subject, key: str, field: str, label: str) -> Staged | None:
+    """Return a variant after the chosen stage; without layer reports, show the reason and return None."""
+    result, name = data.result(key), literal(subject.names[key])
+    if result is None:
+        return None
+    places = stages_of(result)
+    if not places:
+        reason = "its stages change no linear of a block"
+        if result.variant.is_external:
+            reason = "another tool made it, so only its numbers are here"
+        st.info(f"{name} has no layer reports: {reason}.")
+        return None
+    stages = [f"{place + 1}. {stage_name(result.variant.stages[place])}" for place in places]
+    chosen = stages[-1]
+    if len(stages) > 1:
+        check_link(field, "stage", stages)
+        chosen = st.segmented_control(label, stages, default=chosen, required=True, key=field, **BOUND)
+    place = places[stages.index(chosen)] if chosen in stages else places[-1]
+    table = layer_table(result, place, _head_width(result))
+    full = f"{subject.names[key]}, after stage {place + 1}" if len(result.variant.stages) > 1 else subject.names[key]
+    return Staged(result, place, full, table, measures_of(table, result.variant.stages[place]))
+
+
+def _head_width(result: Result) -> int | None:
+    try:
+        return head_width(config_of(identify_again(result.variant.model, result.variant.revision)))
+    except UserError:  # the model's files are not on this machine
+        return None
+
+
+def _alone(subject: Subject, one: Staged) -> list[Item]:
+    measure = pick_measure(one.measures)
+    name = pick_matrix(one.table, measure.column)
+    title = capitalise(measure.title)
+    caption = f"{subject.model}, {one.name}: {measure.title} of each matrix. {title}: {measure.meaning}."
+    file = _file(subject, one)
+    rows = one.table.dropna(subset=measure.column)
+    chart = widgets.show_chart(
+        MAP,
+        partial(layer_heatmap, one.table, column=measure.column, title=title, chosen=name),
+        caption,
+        rows[["name", "block", "role", measure.column]],
+        alt=f"Map of {measure.title} by block and role",
+        file=f"{file}-{measure.column}",
+        on_select=choose,
+    )
+    items = [chart, show_histogram(rows, measure.column, measure.column, title, name, caption, file)]
+    show_notes(one.table)
+    numbers = {each.column: (each.column, each.title) for each in one.measures}
+    items.append(show_table(one.table, numbers, caption, file))
+    items += show_matrix(one.result, one.stage, name, one.name, file)
+    return items + _sensitivity(subject, one, file)
+
+
+def _sensitivity(subject: Subject, one: Staged, file: str) -> list[Item]:
+    """Show the layer sensitivity of the variant with the allocation that it suggests, and the form that measures it."""
+    if scan_method(one.result.variant.stages) is None:
+        return []
+    st.subheader("Layer sensitivity", anchor=False)
+    items = show_scan(one.result, f"{subject.model}, {one.name}", f"{file}-scan")
+    offer_scan(one.result)
+    return items + show_suggestion(one.result, f"{subject.model}, {one.name}", f"{file}-suggestion")
+
+
+def _compared(subject: Subject, first: Staged, second: Staged) -> list[Item]:
+    shared = {each.title for each in second.measures}
+    measures = [each for each in first.measures if each.title in shared]
+    if not measures:
+        st.info("These two stages report no common number, so they have no difference.")
+        return []
+    measure = pick_measure(measures)
+    rows = layer_differences(first.table, second.table, measure.column)
+    if rows.empty:
+        st.info("These two stages report no common matrix, so they have no difference.")
+        return []
+    name = pick_matrix(rows, "difference")
+    title = f"Difference in {measure.title}"
+    caption = f"{subject.model}, {measure.title} of each matrix: {first.name} minus {second.name}. "
+    caption += f"{capitalise(measure.title)}: {measure.meaning}."
+    file = f"{_file(subject, first)}-minus-{file_name(second.result.variant.stages)}"
+    chart = widgets.show_chart(
+        MAP,
+        partial(layer_heatmap, rows, column="difference", title=title, chosen=name, of=measure.column),
+        caption,
+        rows,
+        alt=f"Map of the difference in {measure.title} by block and role",
+        file=f"{file}-{measure.column}",
+        on_select=choose,
+    )
+    numbers = {"first": (measure.column, "first"), "second": (measure.column, "second")}
+    numbers["difference"] = (measure.column, "first minus second")
+    histogram = show_histogram(rows, "difference", measure.column, title, name, caption, file)
+    return [chart, histogram, show_table(rows, numbers, caption, file)]
+
+
+def _file(subject: Subject, one: Staged) -> str:
+    return export_name(model_part(subject.model), file_name(one.result.variant.stages), f"layers-{one.stage + 1}")

@@ -40,13 +40,12 @@ def pick_subject(models: Sequence[str]) -> Subject:
         check_link(MODEL, "model", models)
         model = st.selectbox("Model", models, index=start, key=MODEL, **BOUND)
     frame = data.frame(model)
-    return Subject(model, *_variants(frame))
+    return Subject(model, _own(frame), naming.variant_options(frame))
 
 
 @shared
-def _variants(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, str]]:
-    rows = frame[frame["origin"] != PUBLISHED]
-    return rows, naming.variant_options(rows)
+def _own(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame[frame["origin"] != PUBLISHED]
 
 
 def pick_variants(subject: Subject, help: str, start: str | None = None) -> tuple[str, str | None]:

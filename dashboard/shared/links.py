@@ -19,7 +19,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from dashboard import data
 from dashboard.charts.elements.figures import PACKED, RATIO, Axis
-from dashboard.charts.frames import choices, points, zeroshot
+from dashboard.charts.frames import choices, naming, points, zeroshot
 from dashboard.charts.frames.other_texts import other_texts
 from dashboard.shared.binding import ALONE
 from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
@@ -46,6 +46,13 @@ def run(method: type[Method]) -> Address:
     removing = method.name if method.takes_amount else before
     chain = f"{removing}@{DEFAULT_RATIO:g}"
     return {CHAIN: chain if method.takes_amount else f"{chain}+{method.name}"}
+
+
+def inside(key: str, model: str, other: str | None = None, tab: str = "Layers") -> Address:
+    """Return the address of Inside for a variant of a model, and for another one to compare it with, by their keys."""
+    names = naming.variant_options(data.frame(model))
+    chosen = {name: names[one] for name, one in (("inside_variant", key), ("inside_other", other)) if one in names}
+    return {ALONE: "true", "inside_tab": tab, "inside_model": model, **chosen}
 
 
 def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:

@@ -160,9 +160,13 @@ class Allocated(LinearMethod):
         blocks = by_block(linears)
         if self.parameters.allocation == "owl":
             return {block: outliers(members, observed) for block, members in blocks.items()}
-        rises = {block: float(observed[members[0].name]) for block, members in blocks.items()}
-        least = min((rise for rise in rises.values() if rise > 0), default=1.0)
-        return {block: math.log(max(rise, least)) for block, rise in rises.items()}
+        return sensitivity_levels({block: float(observed[members[0].name]) for block, members in blocks.items()})
+
+
+def sensitivity_levels(rises: Mapping[int, float]) -> dict[int, float]:
+    """Return how much to spare each block: the logarithm of its rise in loss, in nats per token."""
+    least = min((rise for rise in rises.values() if rise > 0), default=1.0)
+    return {block: math.log(max(rise, least)) for block, rise in rises.items()}
 
 
 def outliers(linears: Sequence[Linear], observed: Mapping[str, Tensor]) -> float:

@@ -23,7 +23,6 @@ PATTERN_DASHES = {"unstructured": "solid", "4:8": "dash", "2:4": "dot"}
 
 # Ticks of an axis of shares: `50 %` as in texts. Plotly itself writes `50%`.
 PERCENT = {"tickformat": ".0%", "labelalias": {f"{sign}{n}%": f"{sign}{n} %" for sign in ("", "−") for n in range(101)}}
-NUMBERS = {"bits": ("d", "d"), "perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text; others: percent
 TICKS = (  # (highest over lowest value is below, steps in each decade)
     (3, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8)),
     (8, (1, 1.5, 2, 3, 4, 5, 7)),
@@ -100,33 +99,6 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
         )
     drawing.lay_out(
         xaxis={"title": {"text": "Training step"}}, title={"text": "Loss (nats per token, lower is better)"}
-    )
-    return drawing.figure()
-
-
-def layer_heatmap(layers: pd.DataFrame, theme: Theme, column: str, title: str) -> go.Figure:
-    """Draw a column of a layer report (sparsity, error, bits) or of a sensitivity scan, by block and role."""
-    roles = list(dict.fromkeys(layers["role"]))
-    grid = layers.pivot_table(index="role", columns="block", values=column).reindex(roles)
-    drawing = Drawing(theme, 130 + 28 * len(roles))
-    few, exact = NUMBERS.get(column, (".3~g", ".2f"))
-    scale, unit = (1, "") if column in NUMBERS else (100, " %")
-    drawing.trace(
-        "heatmap",
-        z=scale * grid.to_numpy(),
-        x=list(grid.columns),
-        y=roles,
-        colorscale=theme.scale,
-        xgap=1,
-        ygap=1,
-        colorbar={"tickformat": few, "ticksuffix": unit, "thickness": 12, "outlinewidth": 0},
-        hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:{exact}}}{unit}<extra></extra>",
-    )
-    plain = {"showgrid": False, "showline": False}
-    drawing.lay_out(
-        xaxis={"title": {"text": "Block"}, "dtick": max(1, len(grid.columns) // 10), **plain},
-        yaxis={"autorange": "reversed", "ticks": "", **plain},
-        title={"text": title},
     )
     return drawing.figure()
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from core.notation.formatting import format_amount
+from core.specs import PUBLISHED
 from dashboard.charts.frames.points import amounts_of, is_dense
 from dashboard.sharing import shared
-
 
 JOINT = " · "  # between a variant's label and its chain
 
@@ -57,7 +57,12 @@ def variant_names(rows: pd.DataFrame) -> dict[str, str]:
     return dict(zip(first["key"], names, strict=True))
 
 
+@shared
 def variant_options(rows: pd.DataFrame) -> dict[str, str]:
-    """Return each variant's name in pickers, by key: its unambiguous name and its chain, the dense model first."""
+    """Return each variant's name in pickers, by key: its unambiguous name and its chain, the dense model first.
+
+    Published variants, of which only numbers are known, are left out.
+    """
+    rows = rows[rows["origin"] != PUBLISHED]
     chains = dict(zip(rows["key"], rows["chain"], strict=True))
     return {key: _both(name, chains[key]) for key, name in variant_names(rows).items()}

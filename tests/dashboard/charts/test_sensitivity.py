@@ -6,8 +6,8 @@ import pytest
 
 from core.results import Measurement
 from dashboard.charts import sensitivity
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT
+from dashboard.charts.layers.heatmap import layer_heatmap
 from tests.dashboard.synthetic import result
 
 
@@ -75,6 +75,6 @@ def test_one_window_has_no_interval():
 
 def test_linears_are_a_heat_map_of_blocks_and_roles():
     rows = sensitivity.scans(with_rows(*scanned("linear")))["linear"]
-    (trace,) = figures.layer_heatmap(rows, LIGHT, "perplexity_ratio", sensitivity.TITLE).data
+    (trace,) = layer_heatmap(rows, LIGHT, "perplexity_ratio", sensitivity.TITLE).data
     assert list(trace.x) == [0, 1, 2] and len(trace.y) == 1
     assert trace.z[0].tolist() == pytest.approx(rows["perplexity_ratio"].tolist())

@@ -5,9 +5,9 @@ import pandas as pd
 from core.engine.variants import describe
 from core.request.complete import complete
 from core.specs import Perplexity
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.frames import points
+from dashboard.charts.layers.heatmap import layer_heatmap
 from tests.core.factories import LAYER, make, perplexity
 from tests.dashboard.opened import chain_field, open_app, read
 from tests.dashboard.synthetic import chained, result
@@ -30,8 +30,8 @@ def test_a_mean_bit_width_is_among_the_choices(fresh):
 
 def test_the_heat_map_shows_bits_as_whole_numbers():
     layers = pd.DataFrame({"block": [0, 0, 1, 1], "role": ["q", "k"] * 2, "bits": [4, 2, 3, 8]})
-    heat = figures.layer_heatmap(layers, LIGHT, "bits", "Bits a weight").data[0]
-    assert heat.z.tolist() == [[4, 3], [2, 8]] and "%{z:d}" in heat.hovertemplate
+    heat = layer_heatmap(layers, LIGHT, "bits", "Bits a weight").data[0]
+    assert heat.z.tolist() == [[4, 3], [2, 8]] and "%{z:.0f}" in heat.hovertemplate
 
 
 def test_fields_for_groups_appear_only_with_bits(fresh):

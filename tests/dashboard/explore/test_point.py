@@ -128,12 +128,12 @@ def test_the_card_of_an_export_names_folder_type_and_size(two_points, store, tmp
 
 def test_a_sensitivity_scan_runs_as_a_job(two_points):
     app = open_app(explore_point="magnitude@0.5")
-    app.button(key="explore_scan_start").click().run()
+    app.button(key="scan_start").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.variant == two_points[0].variant and not job.spec.perplexity
     assert (job.spec.scan.by, job.spec.scan.text.windows) == ("block", 16)
     assert "Queued" in app.toast[0].value
-    assert "explore_scan_start" not in [one.key for one in open_app(explore_point="magnitude@0.5").button]
+    assert "scan_start" not in [one.key for one in open_app(explore_point="magnitude@0.5").button]
 
 
 def test_sensitivity_scans_are_offered_for_single_methods_only(store):
@@ -143,4 +143,4 @@ def test_sensitivity_scans_are_offered_for_single_methods_only(store):
         made = make(perplexity(30.0, "passages-eval"))
         store.put(made.model_copy(update={"variant": describe(spec.variant)}))
     app = open_app(explore_point="magnitude@0.5+adaprune")
-    assert "explore_scan_start" not in [one.key for one in app.button]
+    assert "scan_start" not in [one.key for one in app.button]

@@ -12,6 +12,7 @@ from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.frames import points, zeroshot
 from dashboard.charts.frames.comparison import comparison
 from dashboard.charts.frames.zeroshot import in_percent
+from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot
 from tests.dashboard.synthetic import curve
@@ -61,6 +62,6 @@ def charts(frame, perplexities, perplexity_pivot, shown):
             lambda: dots.accuracy_dots(shown, LIGHT, order),
             Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".1f"),
         ),
-        "layers": chart("layers", layers, lambda: figures.layer_heatmap(layers, LIGHT, "error", "Output error")),
+        "layers": chart("layers", layers, lambda: layer_heatmap(layers, LIGHT, "error", "Output error")),
         "sizes": chart("sizes", sizes, lambda: figures.perplexity_by_model(sizes, models, LIGHT, "WikiText-2")),
     }

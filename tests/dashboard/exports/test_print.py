@@ -16,6 +16,7 @@ from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import drawing, figures
 from dashboard.charts.elements.style import LIGHT, layout, look
+from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports import files, print_figures
 from dashboard.exports.print_traces import MARKERS
 from tests.dashboard.exports.conftest import CAPTION
@@ -115,7 +116,7 @@ def test_the_axis_title_names_the_metric(charts):
 @pytest.mark.parametrize(("column", "tick"), [("bits", "0.4"), ("perplexity_ratio", "0.4"), ("sparsity", "40 %")])
 def test_the_colour_bar_has_the_unit_of_its_column(column, tick):
     layers = pd.DataFrame({"block": [0, 1], "role": ["q", "q"], column: [0.25, 0.75]})
-    printed = print_figures.draw(figures.layer_heatmap(layers, LIGHT, column, column), 3.25)
+    printed = print_figures.draw(layer_heatmap(layers, LIGHT, column, column), 3.25)
     printed.canvas.draw()
     labels = [label.get_text() for label in printed.axes[0].child_axes[0].get_yticklabels()]
     assert tick in labels

@@ -18,6 +18,7 @@ from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import DARK, LIGHT, look
 from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.charts.frames.comparison import comparison
+from dashboard.charts.layers.heatmap import layer_heatmap
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.charts.drawn import trace
 from tests.dashboard.synthetic import curve, result
@@ -252,7 +253,7 @@ def test_losses_are_drawn_by_step():
 
 def test_the_layer_heat_map_has_blocks_and_roles():
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
-    heat = figures.layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
+    heat = layer_heatmap(layers, LIGHT, "error", "Relative weight error").data[0]
     assert heat.y[0] == "q" and len(heat.x) == 4
     assert heat.z[0][3] == pytest.approx(8) and heat.colorbar.ticksuffix == " %"
 

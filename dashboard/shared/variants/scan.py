@@ -17,8 +17,8 @@ from core.results import Result
 from core.specs import RunSpec, ScanUnit
 from dashboard import data
 from dashboard.charts import sensitivity
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import Theme
+from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 
@@ -38,7 +38,7 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
             default=by,
             required=True,
             format_func=UNITS.__getitem__,
-            key="explore_scanned",
+            key="scan_unit",
         )
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
@@ -48,11 +48,11 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
     def draw(theme: Theme) -> go.Figure:
         if by == "block":
             return sensitivity.by_block(rows, method, theme)
-        return figures.layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")
+        return layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")
 
     return [
         widgets.show_chart(
-            *("explore_scan", draw, caption, rows.drop(columns="text")),
+            *("scan", draw, caption, rows.drop(columns="text")),
             alt=f"Layer sensitivity by {by}",
             file=file,
             explained=" Bars: 95 % intervals of the differences by window." if by == "block" else "",
@@ -73,7 +73,7 @@ def offer_scan(result: Result) -> None:
             default="block",
             required=True,
             format_func=UNITS.__getitem__,
-            key=f"explore_scan_by_{variant.key[:8]}",
+            key=f"scan_by_{variant.key[:8]}",
         )
         try:
             spec = _spec(result, by)
@@ -83,7 +83,7 @@ def offer_scan(result: Result) -> None:
             return
         if spec in [job.spec for job in data.active_jobs()]:
             st.caption(":material/hourglass_top: Queued or running; the Run page shows its progress.")
-        elif st.button(f"Measure ({took})", type="primary", key="explore_scan_start"):
+        elif st.button(f"Measure ({took})", type="primary", key="scan_start"):
             data.queue().submit(spec)
             st.toast("Queued; the Run page shows its progress. The result appears here.")
 

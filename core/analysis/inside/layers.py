@@ -1,0 +1,127 @@
+"""Layer reports as tables: the effect of a stage on each matrix, and the difference of two variants."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from core.methods.traits import GRIDS
+from core.registry import RECONSTRUCTIONS, leaves
+from core.results import LayerReport, Result
+from core.specs import Stage
+
+HEADS = ("q", "k", "v", "o")  # roles of the matrices of attention heads
+CHANNELS = ("gate", "up", "down")  # roles of the matrices of FFN channels
+READING = ("o", "down")  # roles whose inputs, not outputs, are heads or channels
+PLACE = ["name", "block", "role"]
+UNITS = ("heads", "channels", "directions")  # columns that a stage without such cuts leaves at 0
+
+
+class Measure(NamedTuple):
+    """A number of each matrix."""
+
+    column: str
+    title: str
+    meaning: str
+
+
+MEASURES = (
+    Measure("error", "relative {kind} error", ""),  # its meaning depends on the stage
+    Measure("bits", "bits per weight", "bits of each quantised weight, without scales and zero points"),
+    Measure("rank", "rank", "inner size of the two factors that replace the matrix"),
+    Measure("heads", "heads removed", "query heads in q and o, key-value heads in k and v"),
+    Measure("channels", "channels removed", "FFN channels"),
+    Measure("directions", "directions removed", "dimensions of the hidden states, after a rotation"),
+    Measure("removed", "share removed", "share of the weights that the stage removed with heads, channels or rank"),
+    Measure("sparsity", "sparsity", "share of the weights that are zero"),
+)
+ERRORS = {
+    "output": "squared change of the layer's output on the calibration data, relative to the output",
+    "weight": "squared change of the weights, relative to the weights",
+}
+UNMASKED = "squared distance to the unmasked layer's output on the calibration data, relative to that output"
+
+
+def stages_of(result: Result) -> list[int]:
+    """Return the indices of the stages with layer reports."""
+    return sorted({layer.stage for layer in result.layers})
+
+
+def layer_table(result: Result, stage: int, head_width: int | None = None) -> pd.DataFrame:
+    """Return a row for each matrix with the effect of a stage.
+
+    Args:
+        result: The variant.
+        stage: Index of a stage with layer reports.
+        head_width: Width of an attention head; None leaves out the number of removed heads.
+
+    Returns:
+        Columns name, block, role, those of `MEASURES`, error_kind, damping, seconds, note. Numbers that do not apply to
+        the stage or matrix are missing.
+    """
+    left = leaves(result.variant.stages[stage])
+    cut = "shapes" in left or "factors" in left
+    rows = []
+    for layer in result.layers:
+        if layer.stage != stage:
+            continue
+        row = layer.model_dump(include={*PLACE, "error", "error_kind", "damping", "seconds", "note"})
+        row |= {"bits": layer.bits, "rank": _rank(layer), "removed": layer.sparsity if cut else None}
+        row["sparsity"] = None if cut or left & GRIDS else layer.sparsity  # zeros of quantised weights are codes
+        rows.append(row | (_units(layer, "basis" in left, head_width) if "shapes" in left else {}))
+    measures = [measure.column for measure in MEASURES]
+    table = pd.DataFrame(rows, columns=[*PLACE, *measures, "error_kind", "damping", "seconds", "note"])
+    return table.astype(dict.fromkeys((*measures, "damping"), float))
+
+
+def measures_of(table: pd.DataFrame, stage: Stage) -> list[Measure]:
+    """Return the numbers that a table of `layer_table` has; the first one shows most of the stage."""
+    there = [each for each in MEASURES if table[each.column].notna().any()]
+    there = [each for each in there if each.column not in UNITS or table[each.column].any()]
+    varying = [each for each in there if table[each.column].nunique() > 1]
+    kind = str(table["error_kind"].iloc[0])
+    meaning = UNMASKED if stage.method in {method.name for method in RECONSTRUCTIONS} else ERRORS[kind]
+    return [
+        each._replace(title=each.title.format(kind=kind), meaning=each.meaning or meaning)
+        for each in [*varying, *(each for each in there if each not in varying)]
+    ]
+
+
+def layer_differences(first: pd.DataFrame, second: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return `column` of the first table minus that of the second, for the matrices of both.
+
+    Returns:
+        Columns name, block, role, first, second, difference.
+    """
+    both = first[[*PLACE, column]].merge(second[["name", column]], on="name", suffixes=("_first", "_second"))
+    both = both.rename(columns={f"{column}_first": "first", f"{column}_second": "second"}).dropna()
+    return both.assign(difference=both["first"] - both["second"])
+
+
+def removed_blocks(layers: Sequence[LayerReport]) -> list[int]:
+    """Return the blocks that a stage removed as a whole, from its layer reports."""
+    return sorted({layer.block for layer in layers if not math.prod(layer.shape)})
+
+
+def _rank(layer: LayerReport) -> int | None:
+    named = re.match(r"rank (\d+)", layer.note or "")
+    return int(named[1]) if named else None
+
+
+def _units(layer: LayerReport, sliced: bool, head_width: int | None) -> dict[str, float]:
+    """Return the number of heads, channels or directions that were cut from a matrix, from its size and cut share."""
+    outputs, inputs = layer.shape
+    if not math.prod(layer.shape) or _rank(layer):  # the whole block is removed, or the matrix is factored
+        return {}
+    reads = layer.role in READING
+    kept = inputs if reads != sliced else outputs
+    cut = round(kept * layer.sparsity / (1 - layer.sparsity))
+    if sliced:
+        return {"directions": cut}
+    if layer.role in HEADS:
+        return {"heads": cut / head_width} if head_width else {}
+    return {"channels": cut} if layer.role in CHANNELS else {}

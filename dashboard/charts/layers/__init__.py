@@ -1,0 +1,1 @@
+"""Charts of the matrices of a variant."""

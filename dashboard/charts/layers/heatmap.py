@@ -1,0 +1,106 @@
+"""Map of a number of each matrix, by block and role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import SCREEN
+from dashboard.charts.elements.style import Theme
+
+COUNTS = ("bits", "rank", "heads", "channels", "directions")
+NUMBERS = dict.fromkeys(COUNTS, ("d", ".0f")) | {"perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text
+PERCENT = (".3~g", ".2f")  # of other columns
+UNSEEN = "rgba(0, 0, 0, 0)"
+CELL = 20  # pixels of a mark that receives clicks
+BELOW, ABOVE = "#2b7bba", "#c0392b"  # colours of the largest differences
+
+
+def scale_of(column: str) -> tuple[float, str]:
+    """Return the factor and the unit with which a column is shown."""
+    return (1, "") if column in NUMBERS else (100, " %")
+
+
+def layer_heatmap(
+    layers: pd.DataFrame,
+    theme: Theme,
+    column: str,
+    title: str,
+    *,
+    of: str | None = None,
+    chosen: str | None = None,
+) -> go.Figure:
+    """Draw a column of a layer report (sparsity, error, bits) or of a sensitivity scan, by block and role.
+
+    Args:
+        layers: Columns block, role and `column`; also name where cells can be clicked.
+        theme: Colours.
+        column: The number to draw.
+        title: Title of the chart.
+        of: Column of reports whose difference `column` is; it gives the unit, and zero the middle of the colours.
+        chosen: Name of the matrix to mark.
+    """
+    there = layers.dropna(subset=column)
+    roles, blocks = list(dict.fromkeys(there["role"])), range(layers["block"].min(), layers["block"].max() + 1)
+    grid = there.pivot_table(index="role", columns="block", values=column).reindex(index=roles, columns=blocks)
+    drawing = Drawing(theme, 130 + 28 * len(roles))
+    (scale, unit), (few, exact) = scale_of(of or column), NUMBERS.get(of or column, PERCENT)
+    sign = "+" if of else ""
+    colours = {"colorscale": [[0, BELOW], [0.5, theme.grid], [1, ABOVE]], "zmid": 0} if of else {}
+    drawing.trace(
+        "heatmap",
+        z=scale * grid.to_numpy(),
+        x=list(blocks),
+        y=roles,
+        xgap=1,
+        ygap=1,
+        colorbar={"tickformat": few, "ticksuffix": unit, "thickness": 12, "outlinewidth": 0},
+        hovertemplate=f"block %{{x}}, %{{y}}<br>{title} %{{z:{sign}{exact}}}{unit}<extra></extra>",
+        **({"colorscale": theme.scale} | colours),
+    )
+    if "name" in layers:
+        _click_marks(drawing, there, [f"{title} {scale * value:{sign}{exact}}{unit}" for value in there[column]])
+        _frame(drawing, there[there["name"] == chosen], theme)
+    plain = {"showgrid": False, "showline": False}
+    drawing.lay_out(
+        xaxis={
+            "title": {"text": "Block"},
+            "dtick": max(1, len(blocks) // 10),
+            "autorangeoptions": {"minallowed": blocks[0] - 0.5, "maxallowed": blocks[-1] + 0.5},
+            **plain,
+        },
+        yaxis={"autorange": "reversed", "ticks": "", **plain},
+        title={"text": title},
+    )
+    return drawing.figure()
+
+
+def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -> None:
+    """Add an invisible mark with a text to each cell, because the cells of a heat map themselves cannot be chosen."""
+    drawing.scatter(
+        x=layers["block"],
+        y=layers["role"],
+        mode="markers",
+        marker={"symbol": "square", "size": CELL, "color": UNSEEN},
+        customdata=layers[["name"]].to_numpy().tolist(),
+        text=texts,
+        hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
+        showlegend=False,
+        meta=SCREEN,
+    )
+
+
+def _frame(drawing: Drawing, chosen: pd.DataFrame, theme: Theme) -> None:
+    """Draw a frame around the chosen cell."""
+    drawing.scatter(
+        x=chosen["block"],
+        y=chosen["role"],
+        mode="markers",
+        marker={"symbol": "square-open", "size": CELL, "color": theme.text, "line": {"width": 2}},
+        hoverinfo="skip",
+        showlegend=False,
+        meta=SCREEN,
+    )

@@ -1,0 +1,134 @@
+"""The weights of one matrix before and after a stage: a histogram, and a patch with its mask."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.analysis.inside.weights import PATCH, Matrices, lacking_variants, matrices
+from core.errors import UserError
+from core.notation.achieved import format_percent
+from core.notation.formatting import format_duration
+from core.request.estimate import estimate_left
+from core.request.stages import variant_spec
+from core.results import LayerReport, Result
+from core.specs import RunSpec, VariantSpec
+from dashboard import data
+from dashboard.charts.layers.histogram import weight_histogram
+from dashboard.charts.layers.patch import mask_patch, weight_patch
+from dashboard.exports.files import Item
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND
+
+ROW, COLUMN = "inside_output", "inside_input"  # keys of the patch's first output and first input
+CELL = 230  # minimum width in px of a patch
+EXACT = 0.999  # quantile of the absolute weights that has the strongest colour
+
+
+def show_matrix(result: Result, stage: int, name: str, variant: str, file: str) -> list[Item]:
+    """Show the weights of a matrix before and after a stage, if this machine has both models."""
+    st.subheader(f"Weights of {name}", anchor=False)
+    try:
+        spec = variant_spec(result.variant)
+        if lacking := lacking_variants(spec, stage):
+            _offer(lacking)
+            return []
+        with st.spinner("Reading the weights ..."):
+            pair = _read(spec, result.layers, stage, name)
+    except UserError as error:
+        st.caption(str(error))
+        return []
+    if pair.after is None:
+        st.caption("The stage removed this matrix with its whole block, so it has no weights afterwards.")
+        return []
+    caption = f"{variant}: weights of {name}."
+    return [_histogram(pair.before, pair.after, caption, file), *_patches(pair.before, pair.after, caption, file)]
+
+
+@st.cache_data(max_entries=4, show_spinner=False)  # a choice of the patch needs the same matrix again
+def _read(spec: VariantSpec, _layers: Sequence[LayerReport], stage: int, name: str) -> Matrices:
+    return matrices(spec, _layers, stage, name)
+
+
+def _offer(lacking: list[VariantSpec]) -> None:
+    """Offer to make the variants that the cache lacks, with the time that it takes."""
+    specs = [RunSpec(variant=spec, cached=True) for spec in lacking]
+    st.caption("The weights are not in the cache of this machine. Numbers are stored for longer than weights.")
+    active = [job.spec for job in data.active_jobs()]
+    if any(spec in active for spec in specs):
+        st.caption(":material/hourglass_top: Queued or running; the Run page shows its progress.")
+        return
+    took = format_duration(estimate_left(specs, data.store()).seconds)
+    if st.button(f"Make the variant again ({took})", icon=":material/play_circle:", key="inside_make"):
+        for spec in specs:
+            data.queue().submit(spec)
+        st.toast("Queued; the Run page shows its progress. The weights appear here.")
+
+
+def _histogram(before: np.ndarray, after: np.ndarray, caption: str, file: str) -> Item:
+    weights = {"before": before[before != 0], "after": after[after != 0]}
+    shares = ", ".join(
+        f"{name} {format_percent(float((each == 0).mean()))}" for name, each in (("before", before), ("after", after))
+    )
+    caption += f" Without weights that are zero: {shares}."
+    return widgets.show_chart(
+        "inside_weights",
+        partial(weight_histogram, weights),
+        caption,
+        pd.DataFrame({name: pd.Series(values).describe() for name, values in weights.items()}).reset_index(
+            names="statistic"
+        ),
+        alt="Histogram of the nonzero weights before and after the stage",
+        file=f"{file}-weights",
+    )
+
+
+def _patches(before: np.ndarray, after: np.ndarray, caption: str, file: str) -> list[Item]:
+    """Show a square part of the matrix before and after, and the zeros of the latter."""
+    with st.container(horizontal=True):
+        first = [
+            _start(label, key, size)
+            for label, key, size in zip(("First output", "First input"), (ROW, COLUMN), after.shape, strict=True)
+        ]
+    origin = first[0], first[1]
+    rows, columns = (slice(start, start + PATCH) for start in origin)
+    parts = {"Before": before[rows, columns], "After": after[rows, columns]}
+    if before.shape != after.shape:
+        st.caption("The stage changed the shape, so the same index means another weight before and after.")
+    most = float(np.quantile(np.abs(parts["Before"]), EXACT)) or 1.0
+    where = f"{PATCH} outputs from {origin[0]}, {PATCH} inputs from {origin[1]}."
+    items = []
+    with st.grid(3, min_column_width=CELL, gap="medium") as grid:
+        for title, part in parts.items():
+            with grid.cell():
+                draw = partial(weight_patch, part, origin, most, title=f"{title} (weight)")
+                items.append(_patch(title, draw, part, f"{caption} {title} the stage: {where}", file))
+        with grid.cell():
+            zeros = parts["After"] == 0
+            share = format_percent(float(zeros.mean()))
+            draw = partial(mask_patch, zeros, origin, title=f"Mask ({share} zero)")
+            items.append(_patch("Mask", draw, zeros, f"{caption} Zeros after the stage: {where}", file))
+    return items
+
+
+def _patch(title: str, draw: widgets.Draw, part: np.ndarray, caption: str, file: str) -> Item:
+    name = title.lower()
+    return widgets.show_chart(
+        f"inside_patch_{name}",
+        draw,
+        caption,
+        pd.DataFrame(part),
+        alt=f"{title}: a part of the matrix",
+        file=f"{file}-{name}",
+    )
+
+
+def _start(label: str, key: str, size: int) -> int:
+    most = max(size - PATCH, 0)
+    if st.session_state.get(key, 0) > most:
+        st.session_state[key] = most  # another matrix is smaller
+    return int(st.number_input(label, 0, most, 0, step=PATCH, key=key, **BOUND))

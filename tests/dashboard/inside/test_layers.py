@@ -1,0 +1,105 @@
+"""The tab of layers on bundled results: numbers, differences, links and what is missing."""
+
+import json
+
+import pytest
+
+from core.analysis.inside.allocation import allocated_chain
+from core.notation.chain import format_chain
+from core.paths import cached_variant
+from core.store.bundled import read_measured
+from dashboard import data
+from dashboard.charts.sensitivity import scans
+from tests.dashboard.opened import charts, control, decoded, open_app
+
+pytestmark = pytest.mark.usefixtures("fresh")
+
+
+def page(**query):
+    return open_app("inside/view.py", **query)
+
+
+def heat(app):
+    """Return the map's values by (block, role)."""
+    trace = json.loads(charts(app)[0].proto.spec)["data"][0]
+    z = trace["z"]
+    rows = decoded(z) if isinstance(z, dict) else [value for row in z for value in row]
+    blocks, roles = decoded(trace["x"]), trace["y"]
+    return {
+        (int(block), role): value
+        for (role, block), value in zip(((r, b) for r in roles for b in blocks), rows, strict=True)
+    }
+
+
+def result(chain, calibration="c4-sample"):
+    """Return a bundled result of a single stage."""
+    return next(
+        one
+        for one in read_measured().results.values()
+        if one.variant.model == "smollm2-135m"
+        and len(one.variant.stages) == 1
+        and f"{one.variant.stages[0].method}@{one.variant.stages[0].amount}" == chain
+        and (one.variant.stages[0].calibration is None or one.variant.stages[0].calibration.corpus == calibration)
+    )
+
+
+def chosen(app, key):
+    return app.selectbox(key=key).value
+
+
+def test_the_map_has_the_numbers_of_the_layer_reports():
+    wanted = result("magnitude@0.5")
+    app = page(inside_variant="magnitude@0.5")
+    assert chosen(app, "inside_variant") == wanted.variant.key
+    assert heat(app) == pytest.approx({(one.block, one.role): 100 * one.error for one in wanted.layers})
+    largest = max(wanted.layers, key=lambda one: one.error)
+    assert chosen(app, "inside_matrix") == largest.name
+
+
+def test_a_difference_is_the_first_minus_the_second():
+    app = page(inside_variant="gptq@4bit", inside_other="gptq@3bit")
+    both = [data.result(chosen(app, key)) for key in ("inside_variant", "inside_other")]
+    assert [one.variant.stages[0].amount.label for one in both] == ["4 bit", "3 bit"]
+    first, second = ({(one.block, one.role): 100 * one.error for one in each.layers} for each in both)
+    assert heat(app) == pytest.approx({place: first[place] - second[place] for place in first})
+
+
+def test_stages_with_different_numbers_have_no_difference():
+    app = page(inside_variant="shortgpt@0.2", inside_other="gptq@4bit")
+    assert [one.value for one in app.info] == ["These two stages report no common number, so they have no difference."]
+
+
+def test_a_variant_without_layer_reports_says_why():
+    app = page(inside_variant="rtn@8bit,on=embedding")
+    assert "its stages change no linear of a block" in app.info[0].value and not charts(app)
+
+
+def test_the_number_of_a_link_is_shown_and_an_unknown_one_is_named():
+    assert control(page(inside_variant="svd-llm@0.2", inside_by="rank"), "inside_by").value == "rank"
+    app = page(inside_variant="magnitude@0.5", inside_by="rank")
+    assert any("asks for a number that is not here: rank" in one.value for one in app.info)
+
+
+def test_a_variant_that_the_cache_lacks_is_offered_as_a_job(monkeypatch, tmp_path):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+    app = page(inside_variant="magnitude@0.5")
+    wanted = result("magnitude@0.5").variant
+    assert not cached_variant(wanted.key).is_dir()
+    app.button(key="inside_make").click().run()
+    (job,) = data.queue().jobs()
+    assert job.spec.cached and job.spec.variant.key == wanted.key and not job.spec.perplexity
+    assert "inside_make" not in [one.key for one in app.run().button]
+
+
+def test_a_scan_suggests_lower_ratios_for_sensitive_blocks_and_a_run():
+    scanned = next(
+        one for one in read_measured().results.values() if "block" in scans(one) and allocated_chain(one.variant.stages)
+    )
+    app = page(inside_variant=format_chain(scanned.variant.stages))
+    (table,) = (one.value for one in app.dataframe if "Suggested ratio (%)" in one.value)
+    rows, target = scans(scanned)["block"], scanned.variant.ratio
+    most, least = int(rows["perplexity_ratio"].argmax()), int(rows["perplexity_ratio"].argmin())
+    ratios = table["Suggested ratio (%)"].tolist()
+    assert ratios[most] == pytest.approx(100 * target - 8) and max(ratios) == pytest.approx(100 * target + 8)
+    assert ratios[least] == max(ratios) and len(ratios) == len(rows) == 30
+    assert "allocation=sensitivity" in allocated_chain(scanned.variant.stages)

@@ -1,0 +1,40 @@
+"""The map of layers in a browser: a click chooses a matrix everywhere, and a point of Explore leads to it."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.test_browser import opened, settled
+
+pytestmark = pytest.mark.e2e
+BUNDLED = "explore_model=smollm2-135m"
+
+
+def cell(page, block, role):
+    """Return the place in the window of a cell of the map."""
+    chart = page.locator("[class*=st-key-inside_layer_map] .js-plotly-plot").first
+    chart.locator(".scatterlayer .point").first.wait_for(state="attached")
+    return chart.evaluate(
+        "(chart, [block, role]) => {"
+        " const {xaxis, yaxis} = chart._fullLayout, box = chart.getBoundingClientRect();"
+        " return [box.x + xaxis._offset + xaxis.d2p(block), box.y + yaxis._offset + yaxis.d2p(role)]; }",
+        [block, role],
+    )
+
+
+def test_a_click_on_the_map_chooses_the_matrix(page, address):
+    settled(opened(page, f"{address}/inside?inside_model=smollm2-135m&inside_variant=gptq@4bit"))
+    page.mouse.click(*cell(page, 5, "down"))
+    name = "model.layers.5.mlp.down_proj"
+    page.get_by_role("heading", name=f"Weights of {name}").wait_for()
+    expect(page.get_by_role("combobox", name="Matrix")).to_have_value(name)
+    page.wait_for_url(f"**inside_matrix={name}**")
+
+
+def test_the_details_of_a_point_lead_inside(page, address):
+    settled(opened(page, f"{address}/?{BUNDLED}&explore_point=sparsegpt%400.5"))
+    page.get_by_role("link", name="Look inside").click()
+    page.get_by_role("heading", name="Inside").wait_for()
+    settled(page)
+    field = page.get_by_role("combobox", name="Variant")
+    assert field.input_value().startswith("SparseGPT, 50 %") and field.input_value().endswith("sparsegpt@0.5")
+    assert "alone" not in page.url
