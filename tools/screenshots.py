@@ -27,6 +27,7 @@ HIGH, TALLEST = 900, 6000  # pixels: height of the window, and maximum height of
 STILL = 3  # seconds
 BUDGET = {"explore_mode": "Trade-off", "explore_limit_packed_mb": "180"}
 STORY = {"explore_story": "cliff", "explore_others": "false", "explore_methods": ["Magnitude", "Wanda", "SparseGPT"]}
+COMPARED = ["Dense · dense", "GPTQ, 4 bit · gptq@4bit", "GPTQ, 3 bit · gptq@3bit"]
 STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> (page, address)
     "explore": ("", {}),
     "explore-structured": ("", {"explore_families": "Structured", "explore_tasks": "Task by task"}),
@@ -45,6 +46,7 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "papers-model": ("", {"explore_model": "llama-7b"}),
     "inside-layers": ("inside", {"inside_variant": "sparsegpt@0.5", "inside_by": "relative output error"}),
     "inside-difference": ("inside", {"inside_variant": "wanda@0.5", "inside_other": "sparsegpt@0.5"}),
+    "inside-compare": ("inside", {"inside_tab": "Compare", "inside_compared": COMPARED}),
     "run": ("run", {}),
     "run-chain": ("run", {"chain": "slimllm@0.25+lora,minutes=5", "run_tasks": "PIQA"}),
     "run-grid": ("run", {"run_mode": "Grid"}),

@@ -18,7 +18,7 @@ from core.specs import PUBLISHED
 from dashboard import data
 from dashboard.charts.frames import latency, naming, points, stages
 from dashboard.explore.comparison.field import chosen_pair, compare, end_comparison, newly_ticked, pick_pair
-from dashboard.explore.comparison.view import NOTES, show_comparison, show_differences
+from dashboard.explore.comparison.view import show_comparison
 from dashboard.explore.headline import show_headline
 from dashboard.explore.point.export import offer_export
 from dashboard.explore.point.layers import show_layers
@@ -27,6 +27,7 @@ from dashboard.explore.point.training import show_trainings
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, keep_in_address
+from dashboard.shared.comparison.pair import NOTES, show_differences
 from dashboard.shared.links import inside
 from dashboard.shared.variants.scan import offer_scan, show_scan
 

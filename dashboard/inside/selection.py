@@ -64,7 +64,7 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
         variant = st.selectbox(
             "Variant",
             keys,
-            index=keys.index(_first(subject)),
+            index=keys.index(first_variant(subject)),
             format_func=subject.names.__getitem__,
             key=VARIANT,
             **BOUND,
@@ -82,7 +82,7 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
     return variant, other
 
 
-def _first(subject: Subject) -> str:
+def first_variant(subject: Subject) -> str:
     """Return the variant that the page shows first: a pruned one at the usual amount, if there is one."""
     rows = subject.rows.drop_duplicates("key")
     usual = rows[points.removals(rows).isin(points.USUAL) & ~points.is_dense(rows)]

@@ -14,7 +14,7 @@ import streamlit as st
 # Parameters whose change by the visitor is a step of its own; any other change belongs to the current step.
 STEPS = (
     *("explore_mode", "explore_at", "explore_size_at", "explore_point", "explore_compared"),
-    *("run_mode", "published_table_name"),
+    *("inside_tab", "inside_variant", "inside_other", "run_mode", "published_table_name"),
 )
 SCRIPT = """
 <script>

@@ -55,6 +55,13 @@ def inside(key: str, model: str, other: str | None = None, tab: str = "Layers") 
     return {ALONE: "true", "inside_tab": tab, "inside_model": model, **chosen}
 
 
+def compared(keys: Sequence[str], model: str) -> Address:
+    """Return the address of Inside that compares variants of a model by their keys; the first is the baseline."""
+    names = naming.variant_options(data.frame(model))
+    there = [names[key] for key in keys if key in names]
+    return {ALONE: "true", "inside_tab": "Compare", "inside_model": model, "inside_compared": there}
+
+
 def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:
     """Return the address of each method's curve on Explore by name, without methods that have no results.
 

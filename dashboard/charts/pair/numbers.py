@@ -22,15 +22,16 @@ def number_rows(found: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         A row for each paired number: number, unit, value, low, high and `better`, which is 0 for the first variant, 1
-        for the second and -1 if the difference is not significant.
+        for the second and -1 if the difference is not significant. A number under several protocols has the one with
+        most windows or documents.
     """
     rows = []
-    for row in _paired(found):
+    for name, row in _paired(found).items():
         form = form_of(row["metric"])
         unit = UNITS[form]
         value, low, high = (float(row[name]) * (100 if unit == POINTS else 1) for name in form.figures)
         text = f"{format_difference(row)}, {verdict_text(row)}"
-        rows.append((number_name(row), unit, value, low, high, _better(row), text))
+        rows.append((name, unit, value, low, high, _better(row), text))
     return pd.DataFrame(rows, columns=["number", "unit", "value", "low", "high", "better", "hover_text"])
 
 
@@ -44,17 +45,18 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
         one: Name of the first variant, as Markdown.
         other: Name of the second variant, as Markdown.
     """
-    rows = _paired(found)
-    if not rows:
+    paired = _paired(found)
+    if not paired:
         return f"{one} and {other} cannot be paired in any number."
-    rows = [row for row in rows if row["metric"] in ON_TEXT or row["dataset"] == MEAN] or rows
+    decisive = {name: row for name, row in paired.items() if row["metric"] in ON_TEXT or row["dataset"] == MEAN}
+    rows = {_in_sentence(name): row for name, row in (decisive or paired).items()}
     names, columns = (one, other), (("value", "reference"), ("reference", "value"))
     wins: list[list[str]] = [[], []]
-    for row in rows:
+    for name, row in rows.items():
         if (place := _better(row)) >= 0:
             first, second = (number_words(row, column) for column in columns[place])
-            wins[place].append(f"{_in_sentence(row)} ({first} against {second})")
-    rest = [_in_sentence(row) for row in rows if _better(row) < 0]
+            wins[place].append(f"{name} ({first} against {second})")
+    rest = [name for name, row in rows.items() if _better(row) < 0]
     if all(wins):
         text = f"Neither wins: **{one}** is better in {listed(wins[0])}, **{other}** in {listed(wins[1])}."
     elif any(wins):
@@ -65,12 +67,32 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
     return f"{text} Not significant: {listed(rest)}." if rest else text
 
 
-def _in_sentence(row: TableRow) -> str:
-    return number_name(row).replace("Perplexity on", "perplexity on").replace("Top-1", "top-1")
+def _in_sentence(name: str) -> str:
+    return name.replace("Perplexity on", "perplexity on").replace("Top-1", "top-1")
 
 
-def _paired(found: pd.DataFrame) -> list[TableRow]:
-    return [row for row in in_order(found).to_dict("records") if pd.isna(row["unpaired_reason"])]
+def _paired(found: pd.DataFrame) -> dict[str, TableRow]:
+    """Return the paired rows by name, which includes the window where a text is read in several.
+
+    A number under further protocols, such as few-shot prompts, has only the row with most windows or documents.
+    """
+    rows = [row for row in in_order(found).to_dict("records") if pd.isna(row["unpaired_reason"])]
+    windows: dict[str, set[str]] = {}
+    for row in rows:
+        windows.setdefault(number_name(row), set()).add(_window(row))
+    named: dict[str, TableRow] = {}
+    for row in rows:
+        name = number_name(row)
+        if row["metric"] in ON_TEXT and len(windows[name]) > 1:
+            name += f" ({_window(row)})"
+        if name not in named or row["n"] > named[name]["n"]:
+            named[name] = row
+    return named
+
+
+def _window(row: TableRow) -> str:
+    """Return the start of a protocol, such as `window 2048`."""
+    return str(row["protocol"]).partition(",")[0]
 
 
 def _better(row: TableRow) -> int:

@@ -57,3 +57,17 @@ def test_the_chart_draws_ratios_and_points_separately_and_names_the_better_varia
     draw(go.Figure(one), 3.25)
     assert one.layout.title.text == "Perplexity, ratio: A relative to B"
     assert [trace.name for trace in one.data if trace.name] == ["A is better"]
+
+
+def test_a_task_under_several_protocols_is_drawn_once_and_a_text_once_for_each_window():
+    tasks = [TASK | {"protocol": "0-shot", "n": 500}, TASK | {"protocol": "4-shot", "n": 100, "verdict": "better"}]
+    texts = [TEXT | {"protocol": f"window {length}, float32", "n": 16} for length in (2048, 128)]
+    rows = number_rows(table(*tasks, *texts))
+    assert rows["number"].tolist() == [
+        "Perplexity on WikiText-2 (window 2048)",
+        "Perplexity on WikiText-2 (window 128)",
+        "PIQA (acc)",
+    ]
+    assert rows["better"].tolist() == [0, 0, 1]
+    heights = {height for trace in difference_chart(rows, ("A", "B"), LIGHT).data for height in trace.y if height}
+    assert {1, 2, 3} <= heights

@@ -1,0 +1,41 @@
+"""Chart of several variants over tasks: a line for each, as in parallel coordinates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import SeriesStyle, Theme
+
+HEIGHT = 380  # pixels
+STYLES = ((8, "solid", "circle"), (0, "dash", "square"), (1, "dot", "diamond"), (2, "dashdot", "triangle-up"))
+
+
+def task_profile(rows: pd.DataFrame, tasks: Sequence[str], theme: Theme) -> go.Figure:
+    """Draw the accuracy of each variant in each task.
+
+    Args:
+        rows: Columns name (of the variant), task, value and stderr, as shares.
+        tasks: Labels of the tasks in the order of the axis.
+        theme: Colours.
+    """
+    drawing = Drawing(theme, HEIGHT)
+    for (name, part), (colour, dash, symbol) in zip(rows.groupby("name", sort=False), STYLES, strict=False):
+        part = part.set_index("task").reindex([task for task in tasks if task in set(part["task"])])
+        style = SeriesStyle(theme.palette[colour], dash, symbol)
+        drawing.scatter(
+            x=list(part.index),
+            y=100 * part["value"],
+            mode="lines+markers",
+            name=str(name),
+            line={"color": style.color, "dash": dash, "width": 2},
+            marker=marks.marker(style, theme),
+            hovertemplate=f"<b>{name}</b><br>%{{x}} %{{y:.1f}} %<extra></extra>",
+        )
+    order = {"categoryorder": "array", "categoryarray": list(tasks), "tickvals": list(tasks), "ticktext": list(tasks)}
+    drawing.lay_out(xaxis={"title": {"text": "Task"}, **order}, title={"text": "Zero-shot accuracy (%)"})
+    return drawing.figure()

@@ -1,0 +1,148 @@
+"""The tab that compares two to four variants in columns; the leftmost is the baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import UserError
+from core.notation.chain import file_name
+from core.request.reproduce import reproduce
+from core.results import Result
+from dashboard import data
+from dashboard.charts.frames import naming, zeroshot
+from dashboard.charts.pair.columns import cost_columns, quality_columns
+from dashboard.charts.pair.profile import task_profile
+from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
+from dashboard.inside.selection import VARIANT, Subject, first_variant
+from dashboard.shared import widgets
+from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.comparison.pair import show_pair
+
+COMPARED, BASELINE, WITH = "inside_compared", "inside_baseline", "inside_with"  # keys
+MOST = 4
+NOTES = (
+    "Differences: the variant minus the baseline, paired on the same windows and documents; perplexities as ratios. "
+    "Better and worse: of the variant, with p adjusted by Holm over the variants shown."
+)
+
+
+def show_compare(subject: Subject) -> list[Item]:
+    """Compare two to four variants of a model in quality, size and time."""
+    chosen = _pick(subject)
+    results = data.results(chosen)
+    chosen = [key for key in chosen if key in results]
+    if len(chosen) < 2:
+        st.info("Choose at least two variants.")
+        return []
+    short = naming.variant_names(subject.rows[subject.rows["key"].isin(chosen)])
+    names = {key: short[key] for key in chosen}
+    baseline, *others = chosen
+    found = data.paired([(key,) for key in others], baseline)
+    file = export_name(model_part(subject.model), *(file_name(results[key].variant.stages) for key in chosen))
+    items = _pair(subject, found, names, file)
+    items += _profile(subject, names, file)
+    items += _tables(subject, [results[key] for key in chosen], found, names, file)
+    _commands([results[key] for key in chosen], names)
+    return items
+
+
+def _pick(subject: Subject) -> list[str]:
+    """Show the fields of the variants and the baseline, and return the keys, the baseline first."""
+    keys, named = list(subject.names), subject.names.__getitem__
+    check_link(COMPARED, "variant", subject.names.values(), named)
+    one = st.session_state.get(VARIANT)
+    start = [key for key in (subject.dense, one if one in keys else first_variant(subject)) if key]
+    chosen = st.multiselect(
+        "Variants",
+        keys,
+        default=list(dict.fromkeys(start)),
+        format_func=named,
+        max_selections=MOST,
+        key=COMPARED,
+        placeholder="Select two to four variants",
+        **BOUND,
+    )
+    if len(chosen) < 2:
+        return chosen
+    check_link(BASELINE, "variant", [named(key) for key in chosen], named)
+    baseline = st.selectbox(
+        "Baseline",
+        chosen,
+        format_func=named,
+        key=BASELINE,
+        help="The leftmost column; the others are compared with it.",
+        **BOUND,
+    )
+    return [baseline, *(key for key in chosen if key != baseline)]
+
+
+def _pair(subject: Subject, found: pd.DataFrame, names: Mapping[str, str], file: str) -> list[Item]:
+    """Show the sentence and the chart of one other variant and the baseline."""
+    baseline, *others = names
+    key = others[0]
+    if len(others) > 1:
+        labels = [names[one] for one in others]
+        check_link(WITH, "variant", labels)
+        label = st.segmented_control(
+            "Compared with the baseline", labels, default=labels[0], required=True, key=WITH, wrap=True, **BOUND
+        )
+        key = others[labels.index(label)] if label in labels else key
+    return show_pair(found[found["key"] == key], (names[key], names[baseline]), subject.model, f"{file}-pair")
+
+
+def _profile(subject: Subject, names: Mapping[str, str], file: str) -> list[Item]:
+    """Show the accuracies by task, on the documents that most of the variants share."""
+    rows = zeroshot.scored_on(subject.rows)
+    rows = rows[rows["key"].isin(names)]
+    shared = rows.groupby(["dataset", "protocol_id"])["key"].transform("nunique") == len(names)
+    rows = zeroshot.one_protocol(rows[shared]).assign(name=lambda part: part["key"].map(names))
+    tasks = [task for task in zeroshot.DATASETS if task in set(rows["task"])]
+    if len(tasks) < 2:
+        st.caption("These variants share no accuracies in two or more tasks under one protocol.")
+        return []
+    caption = f"{subject.model}, zero-shot accuracy by task: {rows['protocol'].iloc[0]}."
+    order = rows.assign(place=rows["key"].map({key: place for place, key in enumerate(names)})).sort_values("place")
+    return [
+        widgets.show_chart(
+            "inside_profile",
+            partial(task_profile, order, tasks),
+            caption,
+            order[["name", "task", "value", "stderr"]],
+            alt="Accuracy by task, a line for each variant",
+            file=f"{file}-tasks",
+        )
+    ]
+
+
+def _tables(
+    subject: Subject, results: list[Result], found: pd.DataFrame, names: Mapping[str, str], file: str
+) -> list[Item]:
+    """Show the numbers of quality, and those of size and time, with a group of columns for each variant."""
+    items = []
+    quality = quality_columns(subject.rows, found, names)
+    caption = f"{subject.model}, baseline {next(iter(names.values()))}. {NOTES}"
+    if len(quality):
+        items.append(widgets.show_table("inside_quality", quality, caption, {}, file=f"{file}-quality"))
+    else:
+        st.caption("These variants share no number.")
+    cost = cost_columns(results, names)
+    caption = f"{subject.model}: size, speed and time of each variant. Times are of the machine that measured them."
+    formats = dict.fromkeys(names.values(), "%.4g")
+    items.append(widgets.show_table("inside_cost", cost, caption, formats, file=f"{file}-cost"))
+    return items
+
+
+def _commands(results: list[Result], names: Mapping[str, str]) -> None:
+    """Show the command that reproduces each variant."""
+    with st.expander("Commands to reproduce them"):
+        for result in results:
+            st.caption(names[result.variant.key])
+            try:
+                st.code(reproduce(result), language="bash", wrap_lines=True)
+            except UserError as error:
+                st.caption(f"This variant cannot be reproduced: {error}")

@@ -1,0 +1,90 @@
+"""The tab that compares several variants, on bundled results."""
+
+import math
+
+import pytest
+
+from core.analysis.frame import build_frame, variant_rows
+from core.data.texts import called
+from core.results import KL
+from dashboard import data
+from dashboard.charts.pair.columns import OTHER_PROTOCOL, cost_columns, quality_columns
+from tests.core.factories import make, perplexity
+from tests.dashboard.opened import charts, open_app, read
+
+pytestmark = pytest.mark.usefixtures("fresh")
+DENSE, FOUR, THREE = "Dense · dense", "GPTQ, 4 bit · gptq@4bit", "GPTQ, 3 bit · gptq@3bit"
+
+
+def page(*variants, **more):
+    return open_app("inside/view.py", inside_tab="Compare", inside_compared=list(variants), **more)
+
+
+def tables(app):
+    quality, cost = (one.value for one in app.dataframe)
+    return quality, cost
+
+
+def test_the_leftmost_variant_is_the_baseline_and_can_be_changed():
+    quality, _ = tables(page(DENSE, FOUR, THREE))
+    assert list(dict.fromkeys(heading for heading, _ in quality)) == ["", "Dense", "GPTQ, 4 bit", "GPTQ, 3 bit"]
+    quality, _ = tables(page(DENSE, FOUR, THREE, inside_baseline=THREE))
+    assert list(dict.fromkeys(heading for heading, _ in quality)) == ["", "GPTQ, 3 bit", "Dense", "GPTQ, 4 bit"]
+    first = quality[quality["", "Number"] == "Perplexity on WikiText-2"].iloc[0]
+    assert first["Dense", "Baseline compared"] == first["GPTQ, 4 bit", "Baseline compared"] == "better"
+
+
+def test_differences_equal_those_of_the_paired_comparison():
+    app = page(DENSE, FOUR, THREE)
+    quality, _ = tables(app)
+    dense, *others = app.multiselect(key="inside_compared").value
+    found = data.paired([(key,) for key in others], dense)
+    rows = found[(found["metric"] == "perplexity") & (found["dataset"] == "wikitext2")]
+    shown = quality[quality["", "Number"] == "Perplexity on WikiText-2"].iloc[0]
+    for name, key in zip(("GPTQ, 4 bit", "GPTQ, 3 bit"), others, strict=True):
+        ratio = rows.loc[rows["key"] == key, "ratio"].iloc[0]
+        assert shown[name, "Difference, unadjusted 95 %"].startswith(f"x {ratio:.2f} [")
+
+
+def test_a_number_under_another_protocol_is_marked_and_not_compared():
+    one = make(perplexity(20.0), perplexity(21.0, "ptb"), key="a" * 64)
+    other = make(perplexity(30.0), perplexity(31.0, "ptb", windows=8), key="b" * 64)
+    rows = build_frame([variant_rows(one), variant_rows(other)])
+    names = {"a" * 64: "A", "b" * 64: "B"}
+    found = data.paired([], None)
+    table = quality_columns(rows, found, names).set_index(["Number", "Protocol"])
+    alike = table.loc["Perplexity on WikiText-2"].iloc[0]
+    assert (alike["A: Value"], alike["B: Value"]) == ("20", "30")
+    marked = table.loc[f"Perplexity on {called('ptb')}"]
+    assert sorted(map(tuple, marked[["A: Value", "B: Value"]].to_numpy())) == [
+        ("21", OTHER_PROTOCOL),
+        (OTHER_PROTOCOL, "31"),
+    ]
+    assert (marked.filter(like="Difference") == "").all(axis=None)
+
+
+def test_sizes_and_times_are_those_of_the_results():
+    one = make(perplexity(20.0), made=({"seconds": 2.0},))
+    table = cost_columns([one], {one.variant.key: "A"}).set_index("Number")["A"]
+    assert table["Packed size (MB)"] == 300 / 1e6 and table["Time to compress (s)"] == 2.0
+    assert table["Block weights removed (%)"] == 50 and not math.isnan(table["Bits per weight"])
+
+
+def test_fidelity_is_among_the_numbers():
+    quality, _ = tables(page(FOUR, THREE))
+    shown = quality[quality["", "Number"].str.startswith("KL divergence on")].iloc[0]
+    key = page(FOUR, THREE).multiselect(key="inside_compared").value[0]
+    values = [row.value for row in data.result(key).measurements if row.metric == KL]
+    assert any(shown["GPTQ, 4 bit", "Value"] == f"{value:.3g}" for value in values)
+    assert shown["GPTQ, 3 bit", "Baseline compared"] == "worse"
+
+
+def test_one_variant_is_not_enough():
+    app = page(DENSE)
+    assert [one.value for one in app.info] == ["Choose at least two variants."] and not charts(app)
+
+
+def test_each_variant_has_its_command_and_the_sentence_names_the_better_one():
+    app = page(DENSE, FOUR)
+    assert len(app.code) == 2 and "gptq@4bit" in app.code[1].value
+    assert "**Dense** is better than GPTQ, 4 bit in perplexity on WikiText-2" in read(app)
