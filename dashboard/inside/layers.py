@@ -114,7 +114,7 @@ def _sensitivity(subject: Subject, one: Staged, file: str) -> list[Item]:
     """Show the layer sensitivity of the variant with the allocation that it suggests, and the form that measures it."""
     if scan_method(one.result.variant.stages) is None:
         return []
-    st.subheader("Layer sensitivity", anchor=False)
+    st.header("Layer sensitivity", anchor=False)
     items = show_scan(one.result, f"{subject.model}, {one.name}", f"{file}-scan")
     offer_scan(one.result)
     return items + show_suggestion(one.result, f"{subject.model}, {one.name}", f"{file}-suggestion")

@@ -31,7 +31,7 @@ EXACT = 0.999  # quantile of the absolute weights that has the strongest colour
 
 def show_matrix(result: Result, stage: int, name: str, variant: str, file: str) -> list[Item]:
     """Show the weights of a matrix before and after a stage, if this machine has both models."""
-    st.subheader(f"Weights of {name}", anchor=False)
+    st.header(f"Weights of {name}", anchor=False)
     try:
         spec = variant_spec(result.variant)
         if lacking := lacking_variants(spec, stage):

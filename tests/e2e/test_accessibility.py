@@ -18,6 +18,8 @@ STATES = {
     "explore": f"?{TOY}",
     "trade-off": f"?{TOY}&explore_mode=Trade-off&explore_limit_times_dense=2",
     "point": f"?{TOY}&explore_point=wanda%400.3",
+    "layers": "inside?inside_model=smollm2-135m&inside_variant=sparsegpt%400.5",
+    "compared": "inside?inside_model=smollm2-135m&inside_tab=Compare",
     "run": "run?chain=wanda%400.5%2Blora",
     "run with a mistake": "run?chain=wanda%400.5%2Blorx",
     "grid": "run?run_mode=Grid",
