@@ -28,6 +28,13 @@ def reuse_freed_memory() -> None:
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
+def return_freed_memory() -> None:
+    """Return the memory of freed objects to the system, as after a model; without glibc nothing is returned."""
+    gc.collect()
+    if platform.libc_ver()[0] == "glibc":
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 @contextmanager
 def no_collection() -> Iterator[None]:
     """Switch the garbage collector off for a short command.
@@ -65,7 +72,7 @@ def memory_growth(work: Callable[[], object], device: torch.device) -> int | Non
     resets = Path("/proc/self/clear_refs")
     if not resets.exists() or platform.libc_ver()[0] != "glibc":
         return None
-    ctypes.CDLL(None).malloc_trim(0)  # else the work would reuse memory that was freed before
+    return_freed_memory()  # else the work would reuse it
     try:
         resets.write_text("5")
     except OSError:

@@ -104,7 +104,7 @@ def make_variant(
 def _longest_cached(prefixes: Sequence[VariantSpec]) -> tuple[int, tuple[PreTrainedModel, Result] | None]:
     """Return the number of stages of the longest cached prefix, and the variant after them."""
     for count in range(len(prefixes) - 1, 0, -1):
-        cached = _load(prefixes[count])
+        cached = load_cached(prefixes[count])
         # Later stages need a finished training.
         if cached and (count == len(prefixes) - 1 or not cached[1].variant.cut_short):
             return count, cached
@@ -171,16 +171,20 @@ def _checkpoint(spec: VariantSpec) -> Path:
     return cache_dir() / "training" / spec.key
 
 
-def _load(spec: VariantSpec) -> tuple[PreTrainedModel, Result] | None:
-    """Load a variant from the cache; None if it is missing or damaged."""
+def load_cached(spec: VariantSpec, references: bool = True) -> tuple[PreTrainedModel, Result] | None:
+    """Load a variant from the cache; None if it is missing or damaged.
+
+    `references` are the dense weights that later stages need; they take as much memory again.
+    """
     folder = cached_variant(spec.key)
     try:
         if not intact(folder):
             raise UserError("it does not match its checksums.")
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
-        with sentences("The references of its weights could not be loaded"):
-            load_references(model, folder)
+        if references:
+            with sentences("The references of its weights could not be loaded"):
+                load_references(model, folder)
         reinstall_hooks(model, spec.stages)
         os.utime(folder)
     except (OSError, ValueError, UserError) as error:

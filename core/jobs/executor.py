@@ -64,12 +64,7 @@ class LocalExecutor:
         self.command = tuple(command)
 
     def launch(self, job_id: int) -> Handle:
-        search = [str(paths.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
-        environment = os.environ | {
-            "SLIMSCOPE_DB": self.url.render_as_string(hide_password=False),
-            "PYTHONPATH": os.pathsep.join(search),
-            "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin would starve other processes
-        }
+        environment = child_environment() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
         file = log_file(job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "ab") as stream:
@@ -125,10 +120,24 @@ class _Child(_Group):
 
     def poll(self) -> str | None:
         code = self.process.poll()
-        if code is None or code >= 0:
-            return None if code is None else f"ended with exit code {code}"
-        name = signal.Signals(-code).name
-        return f"was killed ({name})" + ("; most likely the memory ran out" if -code == signal.SIGKILL else "")
+        return None if code is None else describe_exit(code)
+
+
+def child_environment() -> dict[str, str]:
+    """Return the environment of a child process that computes with this code."""
+    search = [str(paths.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(search),
+        "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin would starve other processes
+    }
+
+
+def describe_exit(code: int) -> str:
+    """Return a phrase on the exit code of a process, to continue its name."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    return f"was killed ({name})" + ("; most likely the memory ran out" if -code == signal.SIGKILL else "")
 
 
 class _Adopted(_Group):

@@ -165,11 +165,16 @@ def reason(error: Exception) -> str:
     return f"{type(error).__name__}: {text.splitlines()[0]}" if text else f"{type(error).__name__}."
 
 
+def die_first() -> None:
+    """Let the system kill this process before the dashboard if memory runs out."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("500")
+
+
 def main(job_id: int, run: Run | None = None) -> int:
     """Run a job in this process and log to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    with suppress(OSError):  # if memory runs out, the system kills this process before the dashboard
-        Path("/proc/self/oom_score_adj").write_text("500")
+    die_first()
     return work(Store(), job_id, run)
 
 

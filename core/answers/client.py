@@ -1,0 +1,149 @@
+"""The parent's end of the process that generates answers: it starts the process, asks, stops, and collects tokens."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Literal
+
+from core.answers.question import Command, Event, Question
+from core.errors import UserError
+from core.evaluation.generation.sampling import Token
+from core.jobs.executor import child_environment, describe_exit
+
+MOST_OPEN = 16  # questions that wait for their answers
+COMMAND = (sys.executable, "-P", "-m", "core.answers.worker")
+
+
+@dataclass
+class Answer:
+    """The answer of one variant, which grows."""
+
+    state: Literal["queued", "loading", "running", "done", "failed"] = "queued"
+    tokens: list[Token] = field(default_factory=list)
+    error: str | None = None  # of a failed answer, one sentence
+
+
+class Answers:
+    """The answers to a question, in the order of its variants."""
+
+    def __init__(self, number: int, question: Question):
+        self.number = number
+        self.question = question
+        self.state: Literal["queued", "waiting", "running", "done", "failed"] = "queued"
+        self.stopped = False  # by the user
+        self.error: str | None = None  # one sentence
+        self.answers = [Answer() for _ in question.variants]
+
+    @property
+    def active(self) -> bool:
+        """Whether tokens may still come."""
+        return self.state not in ("done", "failed")
+
+    def apply(self, event: Event) -> None:
+        """Record an event of the process."""
+        if event.place is None:
+            states: dict[str, Literal["waiting", "running", "done", "failed"]]
+            states = {"waits": "waiting", "starts": "running", "ends": "done", "fails": "failed"}
+            self.error = event.error
+            self.state = states[event.kind]
+            return
+        answer = self.answers[event.place]
+        if event.token is not None:
+            answer.tokens.append(event.token)
+        answer.error = event.error
+        known: dict[str, Literal["loading", "running", "done", "failed"]]
+        known = {"loads": "loading", "token": "running", "ends": "done", "fails": "failed"}
+        answer.state = known[event.kind]
+
+
+class Answerer:
+    """The process of the answers, which starts with the first question; all sessions of a server share it."""
+
+    def __init__(self, command: Sequence[str] = COMMAND):
+        self._command = command
+        self._lock = threading.Lock()
+        self._numbers = count(1)
+        self._open: dict[int, tuple[subprocess.Popen[str], Answers]] = {}  # by number, with their process
+        self._process: subprocess.Popen[str] | None = None
+
+    @property
+    def process_id(self) -> int | None:
+        """The id of the process, if it runs."""
+        return self._process.pid if self._process and self._process.poll() is None else None
+
+    def ask(self, question: Question) -> Answers:
+        """Put a question to the process, and return its answers, which grow.
+
+        Raises:
+            UserError: Too many questions wait, or the process cannot start.
+        """
+        with self._lock:
+            if len(self._open) >= MOST_OPEN:
+                raise UserError(f"{MOST_OPEN} questions already wait for their answers; try again in a minute.")
+            answers = Answers(next(self._numbers), question)
+            process = self._started()
+            self._open[answers.number] = process, answers
+            self._write(process, Command(number=answers.number, question=question))
+        return answers
+
+    def stop(self, answers: Answers) -> None:
+        """Stop answers; their tokens remain."""
+        with self._lock:
+            if answers.active and self._process:
+                answers.stopped = True
+                self._write(self._process, Command(number=answers.number))
+
+    def close(self) -> None:
+        """End the process."""
+        with self._lock:
+            if self._process and self._process.stdin:
+                with suppress(BrokenPipeError):
+                    self._process.stdin.close()
+                self._process.wait()
+
+    def _started(self) -> subprocess.Popen[str]:
+        """Return the running process; start one if there is none."""
+        if self._process is None or self._process.poll() is not None:
+            try:
+                self._process = subprocess.Popen(
+                    self._command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.DEVNULL,  # an error may quote a prompt
+                    env=child_environment(),
+                    encoding="utf-8",
+                )
+            except OSError as error:
+                raise UserError(f"The process of the answers cannot start: {error.strerror or error}.") from None
+            threading.Thread(target=self._collect, args=(self._process,), name="answers", daemon=True).start()
+        return self._process
+
+    def _write(self, process: subprocess.Popen[str], command: Command) -> None:
+        assert process.stdin is not None  # a pipe
+        with suppress(BrokenPipeError):  # it has just ended, which `_collect` handles
+            process.stdin.write(command.model_dump_json() + "\n")
+            process.stdin.flush()
+
+    def _collect(self, process: subprocess.Popen[str]) -> None:
+        """Record the events of a process until it ends, which ends its open answers."""
+        assert process.stdout is not None  # a pipe
+        for line in process.stdout:
+            event = Event.model_validate_json(line)
+            with self._lock:
+                _, answers = self._open[event.number]
+                answers.apply(event)
+                if not answers.active:
+                    del self._open[event.number]
+        code = process.wait()
+        with self._lock:
+            failed = f"The process of the answers {describe_exit(code)}. Generate the answers again to start it anew."
+            mine = [answers for its, answers in self._open.values() if its is process]
+            for answers in mine:
+                answers.apply(Event(number=answers.number, kind="fails", error=failed))
+                del self._open[answers.number]

@@ -1,0 +1,40 @@
+"""A question to several models, and the lines that the process of the answers reads and writes; imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from core.evaluation.generation.sampling import Sampling, Token
+from core.specs import Frozen, VariantSpec
+
+MOST_COMPARED = 3  # variants compared with dense
+MOST_PROMPT = 4000  # characters
+MOST_TOKENS = 512  # of an answer
+
+
+class Question(Frozen):
+    """A prompt to several variants of one model, the dense model first."""
+
+    prompt: str = Field(min_length=1, max_length=MOST_PROMPT, repr=False)  # prompts are private: no log has them
+    variants: tuple[VariantSpec, ...] = Field(min_length=1, max_length=1 + MOST_COMPARED)
+    chat: bool = True  # whether the prompt is inside the model's chat template, if it has one
+    sampling: Sampling = Sampling()
+
+
+class Command(Frozen):
+    """A line to the process: a question under a new number, or None to stop the answers to that number."""
+
+    number: int
+    question: Question | None = None
+
+
+class Event(Frozen):
+    """A line from the process on the answers to a question, or on the one at a `place` among its variants."""
+
+    number: int
+    kind: Literal["waits", "starts", "loads", "token", "ends", "fails"]
+    place: int | None = None
+    token: Token | None = None
+    error: str | None = None  # one sentence

@@ -1,0 +1,102 @@
+"""The models in memory: their bounds, and the time after which they are freed."""
+
+import weakref
+
+import pytest
+
+from core.answers.models import Loaded, LoadedModels
+from core.errors import UserError
+from tests.core.answers.specs import SIZE, variant
+
+RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5]
+
+
+class Model:
+    """What stands for a model."""
+
+
+def held(loads=None, **bounds):
+    """Return models whose loads are counted."""
+
+    def load(spec):
+        if loads is not None:
+            loads.append(spec.stages[0].ratio)
+        return Loaded(Model(), None, SIZE)
+
+    return LoadedModels(load, **({"most_bytes": 100 * SIZE} | bounds))
+
+
+def ratios(models):
+    known = {variant(ratio).key: ratio for ratio in RATIOS}
+    return [known[key] for key in models.keys]
+
+
+def test_a_model_is_loaded_once_and_the_longest_unused_one_leaves():
+    loads = []
+    models = held(loads, most=2)
+    for ratio in (0.1, 0.2, 0.1, 0.3, 0.1):
+        models.get(variant(ratio))
+        assert len(models.keys) <= 2
+    assert loads == [0.1, 0.2, 0.3] and ratios(models) == [0.3, 0.1]
+
+
+def test_a_freed_model_leaves_the_memory():
+    models = held(most=1)
+    first = weakref.ref(models.get(variant(0.1)).model)
+    assert first() is not None
+    models.get(variant(0.2))
+    assert first() is None
+
+
+def test_models_together_stay_within_their_bytes():
+    models = held(most=5, most_bytes=3 * SIZE)
+    for ratio in RATIOS:
+        models.get(variant(ratio))
+    assert ratios(models) == RATIOS[-3:]
+
+
+def test_a_model_larger_than_the_bound_is_held_alone():
+    models = held(most_bytes=SIZE // 2)
+    for ratio in RATIOS[:2]:
+        models.get(variant(ratio))
+    assert ratios(models) == [0.2]
+
+
+def test_a_model_in_use_stays_and_room_is_known_before_loading():
+    models = held(most=2)
+    used = {variant(0.1).key}
+    for ratio in RATIOS[:3]:
+        models.get(variant(ratio), used)
+    assert ratios(models) == [0.1, 0.3]
+    assert models.has_room(used) and not models.has_room(models.keys)
+    narrow = held(most_bytes=SIZE)
+    narrow.get(variant(0.1))
+    assert narrow.has_room([]) and not narrow.has_room(used)
+
+
+def test_unused_models_are_freed_after_the_idle_time():
+    now = 0.0
+    models = held(idle_seconds=10, clock=lambda: now)
+    models.get(variant(0.1))
+    now = 6.0
+    models.get(variant(0.2))
+    now = 11.0
+    models.free_idle()
+    assert ratios(models) == [0.2]
+    models.mark_used()
+    now = 20.0
+    models.free_idle()
+    assert ratios(models) == [0.2]
+    now = 21.0
+    models.free_idle()
+    assert models.keys == []
+
+
+def test_a_model_that_cannot_be_loaded_is_not_held():
+    def load(spec):
+        raise UserError("It is not here.")
+
+    models = LoadedModels(load)
+    with pytest.raises(UserError, match="not here"):
+        models.get(variant(0.1))
+    assert models.keys == []

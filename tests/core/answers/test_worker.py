@@ -1,0 +1,142 @@
+"""The events of answers: in turn, in groups that fit into memory, stopped, waiting, and failed."""
+
+import threading
+
+import pytest
+
+from core.answers.models import LoadedModels
+from core.answers.worker import Worker, sentence
+from core.errors import MEMORY_RAN_OUT, UserError
+from core.store.store import compute_lock
+from tests.core.answers.specs import SIZE, load, question, variant
+
+pytestmark = pytest.mark.usefixtures("results_dir")
+
+
+class Events(list):
+    """The events of one worker, each as its kind and place."""
+
+    def __init__(self, load=load, on_event=lambda event: None, **bounds):
+        self.worker = Worker(LoadedModels(load, **({"most_bytes": 100 * SIZE} | bounds)), self.record)
+        self.on_event = on_event
+        self.whole = []
+
+    def record(self, event):
+        self.append((event.kind, event.place))
+        self.whole.append(event)
+        self.on_event(event)
+
+    def places(self, kind="token"):
+        return [place for one, place in self if one == kind]
+
+
+def test_answers_grow_in_turn_between_the_first_and_the_last_event():
+    events = Events()
+    events.worker.answer(1, question(0, 0.5))
+    assert events[0] == ("starts", None) and events[-1] == ("ends", None)
+    assert events[1:5] == [("loads", 0), ("token", 0), ("loads", 1), ("token", 1)]
+    assert events.places() == [0, 1] * 4 and events.places("ends") == [0, 1, None]
+    assert {event.number for event in events.whole} == {1}
+
+
+def test_models_that_do_not_fit_together_answer_one_after_another():
+    events = Events(most_bytes=2 * SIZE)
+    events.worker.answer(1, question(0, 0.5, 0.7))
+    assert events.places() == [0, 1] * 4 + [2] * 4
+    assert len(events.worker.models.keys) == 2
+
+
+def test_the_models_of_a_second_question_are_still_there():
+    loads = []
+
+    def counted(spec):
+        loads.append(spec.key)
+        return load(spec)
+
+    events = Events(counted)
+    for number in (1, 2):
+        events.worker.answer(number, question(0, 0.5))
+    assert loads == [variant().key, variant(0.5).key]
+    first, second = (
+        [event.token for event in events.whole if event.number == number and event.token] for number in (1, 2)
+    )
+    assert first == second and len(first) == 8
+
+
+def test_one_variant_that_cannot_be_loaded_leaves_the_other_answers():
+    def lacking(spec):
+        if spec.key == variant(0.5).key:
+            raise UserError("It is not in the cache.")
+        return load(spec)
+
+    events = Events(lacking)
+    events.worker.answer(1, question(0, 0.5, 0.7))
+    (failed,) = (event for event in events.whole if event.kind == "fails")
+    assert (failed.place, failed.error) == (1, "It is not in the cache.")
+    assert sorted(events.places()) == [0] * 4 + [2] * 4
+    assert events[-1] == ("ends", None)
+
+
+def test_stop_ends_the_answers_and_the_next_question_has_its_own():
+    def stop(event):
+        if event.kind == "token" and events.places() == [0, 1, 0]:
+            events.worker.stop(1)
+
+    events = Events(on_event=stop)
+    events.worker.answer(1, question(0, 0.5))
+    assert events.places() == [0, 1, 0] and events[-1] == ("ends", None)
+    events.worker.answer(2, question(0))
+    assert events.places()[3:] == [0] * 4
+
+
+def test_a_question_stopped_before_its_turn_loads_nothing():
+    events = Events()
+    events.worker.stop(1)
+    events.worker.answer(1, question(0))
+    assert events == [("ends", None)]
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_question_waits_visibly_while_another_process_computes(stopped):
+    waits = threading.Event()
+
+    def waiting(event):
+        if event.kind == "waits":
+            waits.set()
+
+    events = Events(on_event=waiting)
+    answering = threading.Thread(target=events.worker.answer, args=(1, question(0)))
+    with compute_lock():
+        answering.start()
+        assert waits.wait(30)
+        assert set(events) == {("waits", None)}
+        if stopped:
+            events.worker.stop(1)
+            answering.join(30)
+            assert not answering.is_alive()
+    answering.join(30)
+    assert events[-1] == ("ends", None) and len(events.places()) == (0 if stopped else 4)
+
+
+def test_the_compute_lock_is_free_after_an_answer():
+    Events().worker.answer(1, question(0))
+    with compute_lock(on_wait=lambda: pytest.fail("It is still locked.")):
+        pass
+
+
+def test_sentences_on_errors_never_have_a_prompt():
+    assert sentence(UserError("A sentence.")) == "A sentence."
+    assert sentence(MemoryError("a secret prompt")) == MEMORY_RAN_OUT
+    assert (
+        sentence(ValueError("a secret prompt")) == "The answer failed with a ValueError; try another prompt or variant."
+    )
+
+
+def test_an_unexpected_error_ends_its_answer_with_a_sentence():
+    def broken(spec):
+        raise ValueError("a secret prompt")
+
+    events = Events(broken)
+    events.worker.answer(1, question(0))
+    assert events == [("starts", None), ("loads", 0), ("fails", 0), ("ends", None)]
+    assert "secret" not in str(events.whole)
