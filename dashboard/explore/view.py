@@ -18,6 +18,7 @@ from dashboard.charts.frames.other_texts import with_own_dense
 from dashboard.explore import details
 from dashboard.explore.accuracy import score, show_accuracy
 from dashboard.explore.answer import best_at, show_answer, show_elsewhere
+from dashboard.explore.ask import link_to_answers
 from dashboard.explore.budget.view import show_tradeoff
 from dashboard.explore.compare import significance_of_best
 from dashboard.explore.curve_data import (
@@ -258,6 +259,7 @@ def show_curves(chosen: Chosen) -> None:
     with st.skeleton(SIDE):  # the first run reads the answers of every document
         shown = shown_series(chosen, dense, found, picked.names, picked.others)
     charts(chosen, dense, found, elsewhere, picked, items)
+    link_to_answers(chosen.model)
     offer_points(chosen, dense, found, picked.names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])

@@ -8,13 +8,18 @@ import streamlit as st
 
 from dashboard import data
 from dashboard.exports.files import Item
+from dashboard.inside.answers.view import show_answers
 from dashboard.inside.compare import show_compare
 from dashboard.inside.layers import show_layers
 from dashboard.inside.selection import Subject, pick_subject
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, arrive, check_link
 
-TABS: dict[str, Callable[[Subject], list[Item]]] = {"Layers": show_layers, "Compare": show_compare}
+TABS: dict[str, Callable[[Subject], list[Item]]] = {
+    "Layers": show_layers,
+    "Answers": show_answers,
+    "Compare": show_compare,
+}
 
 
 def page() -> None:

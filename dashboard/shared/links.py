@@ -26,6 +26,7 @@ from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL
 from dashboard.shared.series import ELSEWHERE, SERIES
 
 CHAIN = "chain"  # parameter of the Run page's address
+ANSWERS_PROMPT, ANSWERS_VARIANTS = "inside_answers_prompt", "inside_answers_variants"  # of Inside's address
 
 Address = dict[str, str | list[str]]
 
@@ -60,6 +61,12 @@ def compared(keys: Sequence[str], model: str) -> Address:
     names = naming.variant_options(data.frame(model))
     there = [names[key] for key in keys if key in names]
     return {ALONE: "true", "inside_tab": "Compare", "inside_model": model, "inside_compared": there}
+
+
+def answers(model: str, chain: str, prompt: str) -> Address:
+    """Return the address of Inside with a prepared prompt, by its name, to a model and its variant of a chain."""
+    address: Address = {ALONE: "true", "inside_tab": "Answers", "inside_model": model}
+    return address | {ANSWERS_PROMPT: prompt, ANSWERS_VARIANTS: [chain]}
 
 
 def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:

@@ -52,7 +52,8 @@ def generate(
             Candidate(pieces.preview(id), value) for id, value in zip(ids.tolist(), values.tolist(), strict=True)
         ]
         last = chosen in ends or number == sampling.tokens
-        yield Token(chosen, pieces.add(chosen, last), float(logprobs[chosen]), tuple(likeliest))
+        text = pieces.add(chosen, last)
+        yield Token(chosen, text, float(logprobs[chosen]), tuple(likeliest), chosen in ends)
         if last:
             return
         given = torch.tensor([[chosen]], device=model.device)  # (1, 1)

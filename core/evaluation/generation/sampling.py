@@ -43,3 +43,4 @@ class Token(NamedTuple):
     text: str
     logprob: float
     likeliest: tuple[Candidate, ...]
+    ends: bool = False  # whether it ends the text

@@ -82,8 +82,9 @@ def test_a_token_that_ends_the_text_is_the_last(tokenizer):
     model = endless()
     greedy = ids(answer(model, tokenizer))
     model.generation_config.eos_token_id = [greedy[3], 96]
-    ended = ids(answer(model, tokenizer))
-    assert ended == greedy[: greedy.index(greedy[3]) + 1]
+    tokens = answer(model, tokenizer)
+    assert ids(tokens) == greedy[: greedy.index(greedy[3]) + 1]
+    assert [token.ends for token in tokens] == [False] * (len(tokens) - 1) + [True]
     assert end_ids(model, tokenizer) == {greedy[3], 96, tokenizer.eos_token_id}
 
 

@@ -1,0 +1,1 @@
+"""The tab with the answers of the dense model and its variants to one prompt."""

@@ -1,0 +1,142 @@
+"""The fields of a question: its prompt, the variants, and how tokens are chosen."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.answers.question import MOST_COMPARED, MOST_PROMPT, MOST_TOKENS
+from core.evaluation.generation.sampling import Sampling
+from dashboard.charts.frames import naming
+from dashboard.inside.answers.cached import Candidates
+from dashboard.inside.answers.prompts import FIRST, PROMPTS
+from dashboard.shared.binding import BOUND, KEPT, Between, check_link
+from dashboard.shared.links import ANSWERS_PROMPT, ANSWERS_VARIANTS
+
+PREPARED, VARIANTS = ANSWERS_PROMPT, ANSWERS_VARIANTS  # keys and parameters of the address
+TEXT = "inside_answers_text"  # key of the prompt, which is in no address
+AGAIN = "inside_answers_again"  # session key: whether a moved slider generates the answers again
+TOKENS, TEMPERATURE, TOP_P, SEED, CHAT = (
+    f"inside_answers_{name}" for name in ("tokens", "temperature", "top_p", "seed", "chat")
+)
+LARGEST_SEED = 2**31 - 1
+NARROWEST = 150  # px of a field
+
+
+def pick_prompt() -> str:
+    """Show the prepared prompts and the field of the prompt, and return it."""
+    check_link(PREPARED, "prompt", PROMPTS)
+    prepared = st.pills("Prepared prompts", list(PROMPTS), default=FIRST, key=PREPARED, on_change=_prepare, **BOUND)
+    st.session_state.setdefault(TEXT, PROMPTS.get(prepared or FIRST, ""))
+    prompt: str = st.text_area(
+        "Prompt",
+        key=TEXT,
+        max_chars=MOST_PROMPT,
+        height=100,
+        on_change=_unprepare,
+        help="It stays in this session: links and logs contain only the name of a prepared prompt.",
+        **KEPT,
+    )
+    return prompt.strip()
+
+
+def _prepare() -> None:
+    if chosen := st.session_state[PREPARED]:
+        st.session_state[TEXT] = PROMPTS[chosen]
+
+
+def _unprepare() -> None:
+    """Choose no prepared prompt, as the text is another."""
+    st.session_state[PREPARED] = None
+
+
+def pick_compared(found: Candidates) -> list[str]:
+    """Show the field of the variants and the sliders of their amounts, and return the chosen keys."""
+    _follow(found)
+    check_link(VARIANTS, "variant", found.names.values(), found.names.__getitem__)
+    chosen = st.multiselect(
+        "Variants to compare with dense",
+        list(found.names),
+        default=found.first,
+        format_func=found.names.__getitem__,
+        max_selections=MOST_COMPARED,
+        key=VARIANTS,
+        help=f"At most {MOST_COMPARED}; those in the cache come first, and a job creates any other.",
+        **BOUND,
+    )
+    ready = [key for key in chosen if key in found.cached]
+    along = {key: steps for key in ready if len(steps := found.along(key)) > 1}
+    if along:
+        with st.grid(len(along), min_column_width=NARROWEST):
+            for key, steps in along.items():
+                _slide(found, key, steps)
+    return chosen
+
+
+def _slide(found: Candidates, key: str, steps: dict[str, str]) -> None:
+    """Show the slider that replaces a variant by another cached amount of its series."""
+    slider = f"inside_answers_along_{key[:8]}"
+    st.session_state[slider] = next(amount for amount, one in steps.items() if one == key)
+    series = found.rows.loc[found.rows["key"] == key, "series_label"].iloc[0]
+    st.select_slider(
+        f"{series}: amounts in the cache", list(steps), key=slider, on_change=_replace, args=(slider, key, steps)
+    )
+
+
+def _replace(slider: str, key: str, steps: dict[str, str]) -> None:
+    other = steps[st.session_state[slider]]
+    chosen = [other if one == key else one for one in st.session_state[VARIANTS]]
+    st.session_state[VARIANTS] = list(dict.fromkeys(chosen))
+    st.session_state[AGAIN] = True
+
+
+def _follow(found: Candidates) -> None:
+    """Replace chains in the address by the full names of their variants."""
+    typed = st.query_params.get_all(VARIANTS)
+    if VARIANTS in st.session_state:
+        return
+    chains = {key: name.rpartition(naming.JOINT)[2] for key, name in found.names.items()}
+    meant = [found.names.get(naming.addressed(chains, one) or "", one) for one in typed]
+    if meant != typed:
+        st.query_params[VARIANTS] = meant  # must precede the field, which reads the address once
+        st.rerun()
+
+
+def pick_sampling() -> tuple[Sampling, bool]:
+    """Show the settings of the answers; return the choice of tokens, and whether to use the chat template."""
+    limits = {TOKENS: (1, MOST_TOKENS), TEMPERATURE: (0, 2), TOP_P: (0.05, 1), SEED: (0, LARGEST_SEED)}
+    for key, (least, most) in limits.items():
+        check_link(key, "number", Between(least, most))
+    with st.expander("Settings"):
+        with st.grid(4, min_column_width=NARROWEST):
+            tokens = st.number_input("Most tokens", 1, MOST_TOKENS, 48, key=TOKENS, **BOUND)
+            temperature = st.number_input(
+                "Temperature",
+                *(0.0, 2.0, 0.0, 0.1),
+                key=TEMPERATURE,
+                help="At 0 each token is the likeliest one (greedy); above, tokens are drawn.",
+                **BOUND,
+            )
+            top_p = st.number_input(
+                "Top p",
+                *(0.05, 1.0, 1.0, 0.05),
+                key=TOP_P,
+                disabled=not temperature,
+                help="Tokens are drawn among the likeliest ones that together have this probability.",
+                **BOUND,
+            )
+            seed = st.number_input(
+                "Seed",
+                *(0, LARGEST_SEED, 0),
+                key=SEED,
+                disabled=not temperature,
+                help="The same seed draws the same text.",
+                **BOUND,
+            )
+        chat = st.toggle(
+            "Chat template",
+            True,
+            key=CHAT,
+            help="The model reads the prompt as a message in a chat; a model without a template reads it as it is.",
+            **BOUND,
+        )
+    return Sampling(tokens=tokens, temperature=temperature, top_p=top_p, seed=seed), chat

@@ -1,0 +1,63 @@
+"""The jobs that create chosen variants which are not in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+from sqlalchemy import URL
+
+from core.analysis.reporting import listed
+from core.errors import UserError
+from core.notation.formatting import format_duration
+from core.request.estimate import estimate_left
+from core.request.stages import variant_spec
+from core.results import Result
+from core.specs import RunSpec
+from dashboard import data
+from dashboard.inside.answers.cached import is_cached
+from dashboard.shared.literal import literal
+
+CHECK_SECONDS = 2.0
+
+
+def offer_jobs(missing: Sequence[Result], names: Sequence[str]) -> None:
+    """Offer a job for each of these variants, or show that it is queued, until they are in the cache."""
+    specs = [RunSpec(variant=variant_spec(result.variant), force=True) for result in missing]
+
+    @st.fragment(run_every=CHECK_SECONDS)
+    def renewed() -> None:
+        active = [job.spec.variant.key for job in data.active_jobs()]
+        if any(is_cached(spec.variant.key) for spec in specs):
+            st.rerun()
+        waiting = [spec for spec in specs if spec.variant.key not in active]
+        several = len(specs) > 1
+        text = f"{listed(list(names))} {'are' if several else 'is'} not in the cache, so "
+        text += f"{'jobs create them' if several else 'a job creates it'} first."
+        st.info(literal(text))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            if waiting:
+                try:
+                    took = format_duration(_seconds(data.store().url, [one.variant.key for one in waiting], waiting))
+                except UserError as error:
+                    st.warning(literal(str(error)))
+                    return
+                what = f"Create {len(waiting)} variants" if len(waiting) > 1 else "Create the variant"
+                st.button(
+                    f"{what} ({took})",
+                    key="inside_answers_create",
+                    icon=":material/add_circle:",
+                    on_click=data.queue().submit_all,
+                    args=(waiting,),
+                )
+            else:
+                st.caption(":material/hourglass_top: Queued or running.")
+            st.page_link("run/view.py", label="Show the jobs", icon=":material/play_circle:", width="content")
+
+    renewed()
+
+
+@st.cache_data(max_entries=32, show_spinner=False)
+def _seconds(url: URL, keys: Sequence[str], _specs: Sequence[RunSpec]) -> float:
+    """Return the estimated seconds of jobs."""
+    return estimate_left(_specs, data.store()).seconds

@@ -1,0 +1,105 @@
+"""The answers side by side: their tokens while they grow, and the sentences on their differences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import streamlit as st
+
+from core.analysis.inside.answers import agreement
+from core.answers.client import Answer, Answers
+from core.notation.formatting import variant_name
+from dashboard import data
+from dashboard.inside.answers import process
+from dashboard.inside.answers.sentences import difference
+from dashboard.inside.answers.tokens import show_tokens
+from dashboard.shared.literal import literal
+
+REFRESH_SECONDS = 0.3
+NARROWEST = 180  # px of an answer
+LEGEND = (
+    "A stronger colour marks a less likely token, and a frame the first difference from dense. Hover over a token, or "
+    "move with the arrow keys, to see the five likeliest."
+)
+
+
+class Conversation(NamedTuple):
+    """The answers to a question, and the names of its variants after the dense model."""
+
+    answers: Answers
+    names: Sequence[str]
+
+
+def show_answers_to(conversation: Conversation) -> None:
+    """Show the answers to a question; refresh them while they grow."""
+    answers, growing = conversation.answers, conversation.answers.active
+
+    @st.fragment(run_every=REFRESH_SECONDS if growing else None)
+    def renewed() -> None:
+        active = answers.active  # before the tokens, so that the last ones are shown
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.markdown(_state(answers), width="content")
+            if active and not answers.stopped:
+                st.button("Stop", key="inside_answers_stop", icon=":material/stop:", on_click=_stop, args=(answers,))
+        if answers.error:
+            st.error(literal(answers.error))
+        names = ["Dense", *conversation.names]
+        with st.grid(len(names), min_column_width=NARROWEST, gap="medium") as grid:
+            for place, name in enumerate(names):
+                with grid.cell():
+                    _show_answer(answers, place, name, active)
+        _show_differences(answers, conversation.names, active)
+        if growing and not active:
+            st.rerun()  # without refreshing
+
+    renewed()
+
+
+def _stop(answers: Answers) -> None:
+    process.answerer().stop(answers)
+
+
+def _state(answers: Answers) -> str:
+    """Return the state of a question in Markdown."""
+    if answers.stopped:
+        return ":material/stop_circle: Stopped."
+    if answers.state == "queued":
+        return ":material/hourglass_top: Waits for the process of the answers, which starts or has another question."
+    if answers.state == "waiting":
+        running = [job.spec.variant for job in data.active_jobs() if job.state == "running"]
+        what = f"job {literal(variant_name(running[0], data.called(running[0])))}" if running else "computation"
+        return f":material/hourglass_top: Waits for the running {what} on this machine."
+    if answers.state == "running":
+        return ":material/bolt: Generating."
+    return ":material/check: Generated." if answers.state == "done" else ":material/error: Failed."
+
+
+def _show_answer(answers: Answers, place: int, name: str, active: bool) -> None:
+    answer, dense = answers.answers[place], answers.answers[0]
+    st.markdown(f"**{literal(name)}**")
+    if answer.error:
+        st.error(literal(answer.error))
+    differs = agreement(*([token.id for token in one.tokens] for one in (dense, answer))).place
+    show_tokens(f"inside_answers_tokens_{place}", f"Answer of {name}", answers.number, list(answer.tokens), differs)
+    st.caption(_progress(answer, answers.question.sampling.tokens, active))
+
+
+def _progress(answer: Answer, most: int, active: bool) -> str:
+    """Return how far an answer is."""
+    if answer.state == "loading" and active:
+        return "Loading the model"
+    count = len(answer.tokens)
+    text = f"{count} {'token' if count == 1 else 'tokens'}"
+    return f"{text}, the most allowed" if count == most else text
+
+
+def _show_differences(answers: Answers, names: Sequence[str], active: bool) -> None:
+    """Show a sentence for each complete answer, and the legend."""
+    dense, *others = answers.answers
+    if not active and dense.tokens:
+        for name, answer in zip(names, others, strict=True):
+            if answer.tokens:
+                st.markdown(difference(name, dense.tokens, answer.tokens, answers.question.sampling.greedy))
+    if dense.tokens or any(one.tokens for one in others):
+        st.caption(LEGEND)

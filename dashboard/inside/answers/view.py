@@ -1,0 +1,68 @@
+"""The tab of answers: one prompt to the dense model and up to three of its variants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from core.answers.question import Question
+from core.errors import UserError
+from core.evaluation.generation.sampling import Sampling
+from core.request.stages import variant_spec
+from dashboard import data
+from dashboard.exports.files import Item
+from dashboard.inside.answers import process
+from dashboard.inside.answers.cached import Candidates, candidates, dense_spec
+from dashboard.inside.answers.form import AGAIN, pick_compared, pick_prompt, pick_sampling
+from dashboard.inside.answers.offers import offer_jobs
+from dashboard.inside.answers.shown import Conversation, show_answers_to
+from dashboard.inside.selection import Subject
+from dashboard.shared.literal import literal
+from dashboard.shared.terms import show_download_hint
+
+CONVERSATION = "inside_answers_conversation"  # session key
+
+
+def show_answers(subject: Subject) -> list[Item]:
+    """Show the form of a question, and the answers to the last one; prompts are private, so nothing is exported."""
+    found = candidates(subject)
+    if not found.names:
+        st.info("This model has no variant that this machine can create. Run one, or choose another model.")
+        return []
+    show_download_hint(subject.model)
+    prompt = pick_prompt()
+    chosen = pick_compared(found)
+    sampling, chat = pick_sampling()
+    results = data.results(chosen)
+    missing = [key for key in chosen if key not in found.cached and key in results]
+    if missing:
+        offer_jobs([results[key] for key in missing], [found.short(key) for key in missing])
+    # Not a callback, which would miss a prompt typed just before the click.
+    wanted = st.button("Generate answers", type="primary", key="inside_answers_start", disabled=not prompt)
+    conversation: Conversation | None = st.session_state.get(CONVERSATION)
+    again = st.session_state.pop(AGAIN, False) and conversation is not None
+    if wanted or (again and prompt):
+        ready = [key for key in chosen if key in found.cached and key in results]
+        conversation = _ask(found, ready, prompt, sampling, chat)
+    if conversation:
+        show_answers_to(conversation)
+    return []
+
+
+def _ask(found: Candidates, keys: Sequence[str], prompt: str, sampling: Sampling, chat: bool) -> Conversation | None:
+    """Put the question to the dense model and the variants, in place of the session's last question."""
+    before: Conversation | None = st.session_state.pop(CONVERSATION, None)
+    if before:
+        process.answerer().stop(before.answers)
+    results = data.results([*keys, next(iter(found.names))])
+    variants = [variant_spec(results[key].variant) for key in keys]
+    dense = dense_spec(results[keys[0] if keys else next(iter(found.names))])
+    try:
+        question = Question(prompt=prompt, variants=(dense, *variants), chat=chat, sampling=sampling)
+        conversation = Conversation(process.answerer().ask(question), [found.short(key) for key in keys])
+    except UserError as error:
+        st.error(literal(str(error)))
+        return None
+    st.session_state[CONVERSATION] = conversation
+    return conversation
