@@ -32,4 +32,5 @@ def _ids(tokens: Sequence[Token]) -> list[int]:
 def _quoted(token: Token) -> str:
     if token.ends:
         return "its end"
-    return UNSEEN.get(token.text) or f"“{literal(' '.join(token.text.split()))}”"
+    text = " ".join(token.text.split())
+    return UNSEEN.get(token.text) or (f"“{literal(text)}”" if text else "white space")

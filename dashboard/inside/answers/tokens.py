@@ -39,11 +39,14 @@ CSS = """
 # The script runs again for new data; it adds the new tokens, so that the one in focus keeps it.
 JS = """
 const UNSEEN = { "": "(part of a character)", " ": "(space)", "\\n": "(line break)", "\\n\\n": "(empty line)" }
-const named = text => UNSEEN[text] ?? text
+const INVISIBLE = /^[\\s\\p{Cf}\\p{Cc}]+$/u
+const code = letter => "U+" + letter.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")
+const named = text => UNSEEN[text] ?? (INVISIBLE.test(text) ? `(${[...text].map(code).join(" ")})` : text)
 const shown = token => {
   if (token.ends) return "\\u25a0"
   if (token.text === "") return "\\u00b7"
-  const text = /^ +$/.test(token.text) ? token.text.replaceAll(" ", "\\u2423") : token.text
+  const hidden = INVISIBLE.test(token.text)
+  const text = hidden ? token.text.replaceAll(/[^\\n]/gu, "\\u2423") : token.text
   return text.replaceAll("\\n", "\\u21b5\\n")
 }
 const called = token => token.ends ? "(end of the answer)" : named(token.text)

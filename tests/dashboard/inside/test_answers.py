@@ -232,6 +232,7 @@ def test_a_model_without_compressed_variants_says_so(store, asked):
         ("ab", "ab", True, "equals dense for the whole answer (2 of 2 greedy tokens, 100 %)."),
         ("abc", "ab", True, "equals dense as far as it goes (2 of 3 greedy tokens, 67 %)."),
         ("ab", "xb", True, "at the first token: it has “x” instead of “a” (0 of 2 greedy tokens, 0 %)."),
+        ("a\n", "a\N{NO-BREAK SPACE}", True, "then has white space instead of a line break."),
         ("a\n", "a ", False, "(1 of 2 drawn tokens, 50 %), then has a space instead of a line break."),
     ],
 )
