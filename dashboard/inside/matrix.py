@@ -12,15 +12,14 @@ import streamlit as st
 from core.analysis.inside.weights import PATCH, Matrices, lacking_variants, matrices
 from core.errors import UserError
 from core.notation.achieved import format_percent
-from core.notation.formatting import format_duration
-from core.request.estimate import estimate_left
+from core.notation.chain import format_chain
 from core.request.stages import variant_spec
 from core.results import LayerReport, Result
-from core.specs import RunSpec, VariantSpec
-from dashboard import data
+from core.specs import VariantSpec
 from dashboard.charts.layers.histogram import weight_histogram
 from dashboard.charts.layers.patch import mask_patch, weight_patch
 from dashboard.exports.files import Item
+from dashboard.inside.offers import offer_jobs
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND
 
@@ -35,7 +34,7 @@ def show_matrix(result: Result, stage: int, name: str, variant: str, file: str) 
     try:
         spec = variant_spec(result.variant)
         if lacking := lacking_variants(spec, stage):
-            _offer(lacking)
+            offer_jobs(lacking, [format_chain(one.stages) for one in lacking])
             return []
         with st.spinner("Reading the weights ..."):
             pair = _read(spec, result.layers, stage, name)
@@ -52,21 +51,6 @@ def show_matrix(result: Result, stage: int, name: str, variant: str, file: str) 
 @st.cache_data(max_entries=4, show_spinner=False)  # a choice of the patch needs the same matrix again
 def _read(spec: VariantSpec, _layers: Sequence[LayerReport], stage: int, name: str) -> Matrices:
     return matrices(spec, _layers, stage, name)
-
-
-def _offer(lacking: list[VariantSpec]) -> None:
-    """Offer to make the variants that the cache lacks, with the time that it takes."""
-    specs = [RunSpec(variant=spec, cached=True) for spec in lacking]
-    st.caption("The weights are not in the cache of this machine. Numbers are stored for longer than weights.")
-    active = [job.spec for job in data.active_jobs()]
-    if any(spec in active for spec in specs):
-        st.caption(":material/hourglass_top: Queued or running; the Run page shows its progress.")
-        return
-    took = format_duration(estimate_left(specs, data.store()).seconds)
-    if st.button(f"Make the variant again ({took})", icon=":material/play_circle:", key="inside_make"):
-        for spec in specs:
-            data.queue().submit(spec)
-        st.toast("Queued; the Run page shows its progress. The weights appear here.")
 
 
 def _histogram(before: np.ndarray, after: np.ndarray, caption: str, file: str) -> Item:

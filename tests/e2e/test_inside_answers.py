@@ -156,7 +156,7 @@ def test_two_clicks_from_explore_ask_dense_and_magnitude_the_same_question(page,
     monkeypatch.delenv("SLIMSCOPE_DB", raising=False)
     spec = complete("smollm2-135m", "magnitude@0.5")
     if not cached_variant(spec.variant.key).is_dir():
-        run(spec.model_copy(update={"perplexity": (), "force": True}), Store())
+        run(spec.model_copy(update={"perplexity": (), "cached": True}), Store())
     settled(opened(page, address))
     page.get_by_role("link", name="Ask dense and magnitude 50 % the same question").click()  # 1
     page.get_by_role("heading", name="Inside").wait_for()

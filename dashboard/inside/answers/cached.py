@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core import paths
+from core.paths import cached_variant
 from core.request.stages import build_stage, variant_spec
 from core.results import Result
 from core.specs import IMPORTED, VariantSpec
@@ -43,15 +43,10 @@ class Candidates(NamedTuple):
         return {amount: keys[amount] for amount in points.amounts(mine)}
 
 
-def is_cached(key: str) -> bool:
-    """Return whether a variant is in the cache."""
-    return paths.cached_variant(key).is_dir()
-
-
 def candidates(subject: Subject) -> Candidates:
     """Return the compressed variants of a model, without imported ones."""
     rows = subject.rows[(subject.rows["method"] != IMPORTED) & ~points.is_dense(subject.rows)].drop_duplicates("key")
-    cached = frozenset(key for key in rows["key"] if is_cached(key))
+    cached = frozenset(key for key in rows["key"] if cached_variant(key).is_dir())
     ordered = sorted(rows["key"], key=lambda key: key not in cached)
     return Candidates({key: subject.names[key] for key in ordered}, cached, rows)
 

@@ -15,8 +15,8 @@ from dashboard.exports.files import Item
 from dashboard.inside.answers import process
 from dashboard.inside.answers.cached import Candidates, candidates, dense_spec
 from dashboard.inside.answers.form import AGAIN, pick_compared, pick_prompt, pick_sampling
-from dashboard.inside.answers.offers import offer_jobs
 from dashboard.inside.answers.shown import Conversation, show_answers_to
+from dashboard.inside.offers import offer_jobs
 from dashboard.inside.selection import Subject
 from dashboard.shared.literal import literal
 from dashboard.shared.terms import show_download_hint
@@ -37,7 +37,7 @@ def show_answers(subject: Subject) -> list[Item]:
     results = data.results(chosen)
     missing = [key for key in chosen if key not in found.cached and key in results]
     if missing:
-        offer_jobs([results[key] for key in missing], [found.short(key) for key in missing])
+        offer_jobs([variant_spec(results[key].variant) for key in missing], [found.short(key) for key in missing])
     # Not a callback, which would miss a prompt typed just before the click.
     wanted = st.button("Generate answers", type="primary", key="inside_answers_start", disabled=not prompt)
     conversation: Conversation | None = st.session_state.get(CONVERSATION)

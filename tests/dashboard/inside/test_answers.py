@@ -151,9 +151,9 @@ def test_the_slider_moves_along_the_cached_amounts_and_asks_again(keys, asked):
 def test_a_variant_that_is_not_in_the_cache_is_offered_as_a_job(keys, asked):
     app = opened(**{VARIANTS: ["magnitude@0.5", "wanda@0.5"]})
     assert "Wanda, 50 % is not in the cache, so a job creates it first." in app.info[0].value.replace("\\", "")
-    app.button(key="inside_answers_create").click().run()
+    app.button(key="inside_create").click().run()
     (job,) = data.queue().active()
-    assert job.spec.variant.key == keys["wanda@0.5"] and job.spec.force
+    assert job.spec.variant.key == keys["wanda@0.5"] and job.spec.cached
     assert not (job.spec.perplexity or job.spec.tasks)
     assert "Queued or running" in " ".join(one.value for one in app.caption)
     generate(app)

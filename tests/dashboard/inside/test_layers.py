@@ -85,10 +85,10 @@ def test_a_variant_that_the_cache_lacks_is_offered_as_a_job(monkeypatch, tmp_pat
     app = page(inside_variant="magnitude@0.5")
     wanted = result("magnitude@0.5").variant
     assert not cached_variant(wanted.key).is_dir()
-    app.button(key="inside_make").click().run()
+    app.button(key="inside_create").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.cached and job.spec.variant.key == wanted.key and not job.spec.perplexity
-    assert "inside_make" not in [one.key for one in app.run().button]
+    assert "inside_create" not in [one.key for one in app.run().button]
 
 
 def test_a_scan_suggests_lower_ratios_for_sensitive_blocks_and_a_run():

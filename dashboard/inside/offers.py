@@ -10,25 +10,23 @@ from sqlalchemy import URL
 from core.analysis.reporting import listed
 from core.errors import UserError
 from core.notation.formatting import format_duration
+from core.paths import cached_variant
 from core.request.estimate import estimate_left
-from core.request.stages import variant_spec
-from core.results import Result
-from core.specs import RunSpec
+from core.specs import RunSpec, VariantSpec
 from dashboard import data
-from dashboard.inside.answers.cached import is_cached
 from dashboard.shared.literal import literal
 
 CHECK_SECONDS = 2.0
 
 
-def offer_jobs(missing: Sequence[Result], names: Sequence[str]) -> None:
+def offer_jobs(missing: Sequence[VariantSpec], names: Sequence[str]) -> None:
     """Offer a job for each of these variants, or show that it is queued, until they are in the cache."""
-    specs = [RunSpec(variant=variant_spec(result.variant), force=True) for result in missing]
+    specs = [RunSpec(variant=variant, cached=True) for variant in missing]
 
     @st.fragment(run_every=CHECK_SECONDS)
     def renewed() -> None:
         active = [job.spec.variant.key for job in data.active_jobs()]
-        if any(is_cached(spec.variant.key) for spec in specs):
+        if any(cached_variant(spec.variant.key).is_dir() for spec in specs):
             st.rerun()
         waiting = [spec for spec in specs if spec.variant.key not in active]
         several = len(specs) > 1
@@ -45,9 +43,9 @@ def offer_jobs(missing: Sequence[Result], names: Sequence[str]) -> None:
                 what = f"Create {len(waiting)} variants" if len(waiting) > 1 else "Create the variant"
                 st.button(
                     f"{what} ({took})",
-                    key="inside_answers_create",
+                    key="inside_create",
                     icon=":material/add_circle:",
-                    on_click=data.queue().submit_all,
+                    on_click=_submit,
                     args=(waiting,),
                 )
             else:
@@ -55,6 +53,10 @@ def offer_jobs(missing: Sequence[Result], names: Sequence[str]) -> None:
             st.page_link("run/view.py", label="Show the jobs", icon=":material/play_circle:", width="content")
 
     renewed()
+
+
+def _submit(specs: Sequence[RunSpec]) -> None:
+    data.queue().submit_all(specs)
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
