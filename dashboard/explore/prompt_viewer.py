@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import html
-from typing import TYPE_CHECKING
 
 import pandas as pd
 import streamlit as st
 
 from core.analysis.fewshot import MEAN, describe_prompt, prompted, prompts_of
-from core.analysis.reporting import TableRow, listed
-from core.data import files
+from core.analysis.reporting import TableRow
 from core.data.cards import card
 from core.errors import UserError
 from core.models.sources import identify, load_tokenizer
 from core.results import Measurement
-from core.specs import Fewshot, Task
+from core.specs import Fewshot
 from core.store.samples import AROUND
 from dashboard import data
 from dashboard.charts import fewshot
 from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.documents.access import missing_files, offer_documents, scored_task
 from dashboard.shared.pickers import PROMPT
-
-if TYPE_CHECKING:
-    from core.evaluation.fewshot.read import ScoredTask
 
 SHADES = {  # backgrounds with enough contrast in both themes
     "instruction": "rgba(204, 121, 167, .22)",
@@ -58,8 +54,8 @@ def show_prompt(model: str, found: pd.DataFrame) -> None:
         number = st.number_input("Document", 1, int(row.n), 1, key="explore_prompt_document")
     if not st.toggle("Show the prompt", key="explore_prompt_shown"):
         return
-    if lacking := _lacking(dataset):
-        _offer_documents(names[dataset], lacking)
+    if missing := missing_files((card(dataset).file, card(dataset).pool)):
+        offer_documents(names[dataset], missing, "explore_prompt_fetch")
         return
     answers = data.store().samples(key, row)
     if answers is None or "shots" not in answers:
@@ -88,28 +84,6 @@ def _measurement(key: str, dataset: str, k: int, prompts: str, limit: float) -> 
     return next(rows, None)
 
 
-def _lacking(dataset: str) -> list[str]:
-    """Return the files of a task that this machine lacks."""
-    known = card(dataset)
-    return [name for name in (known.file, known.pool) if name and files.find(name) is None]
-
-
-def _offer_documents(task: str, lacking: list[str]) -> None:
-    """Show the button that fetches the documents of a task."""
-    sources = listed(list(dict.fromkeys(files.origin(name) for name in lacking)))
-    st.caption(f"The documents of {task} are not on this machine. They come from {sources}.")
-    if not st.button(f"Fetch {task}", key="explore_prompt_fetch", icon=":material/download:"):
-        return
-    try:
-        with st.spinner(f"Fetching {task} ..."):
-            for name in lacking:
-                files.get(name)
-    except UserError as error:
-        st.warning(str(error))
-        return
-    st.rerun()
-
-
 def _show(model: str, dataset: str, row: Measurement, place: int, around: TableRow) -> None:
     from core.evaluation.fewshot.prompts import Prompt
     from core.evaluation.fewshot.read import reading
@@ -121,7 +95,7 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: TableR
         instruction=around["instruction"],
         reasoning=around["reasoning"],
     )
-    read = reading(_scored(dataset, row.protocol.get("limit"), str(how)), place, prompt, tokenizer)
+    read = reading(scored_task(dataset, row.protocol.get("limit"), str(how)), place, prompt, tokenizer)
     parts, examples = [], 0
     for kind, text in read.parts:
         shade = SHADES.get(kind)
@@ -137,10 +111,3 @@ def _show(model: str, dataset: str, row: Measurement, place: int, around: TableR
     order = sorted(range(len(read.choices)), key=lambda choice: choice != read.right)
     scored = [html.escape(read.choices[choice].strip().rsplit("\n", 1)[-1]) for choice in order]
     st.html("".join(f"<li>{f'<b>{one}</b>' if not place else one}</li>" for place, one in enumerate(scored)))
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _scored(dataset: str, limit: int | None, how: str) -> list[ScoredTask]:
-    from core.evaluation.fewshot.read import load_scored_task
-
-    return load_scored_task(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(how)))

@@ -49,6 +49,20 @@ def load_scored_task(task: Task) -> list[ScoredTask]:
     return scored
 
 
+def document_at(parts: list[ScoredTask], place: int) -> tuple[ScoredTask, Document]:
+    """Return a scored document with its task or subject.
+
+    Args:
+        parts: The task, or the subjects of a group.
+        place: Place of the document among all scored ones.
+    """
+    for part in parts:
+        if place < len(part.documents):
+            return part, part.documents[place]
+        place -= len(part.documents)
+    raise UserError("There are fewer documents on this machine than were scored, so this one cannot be shown.")
+
+
 def reading(
     parts: list[ScoredTask], place: int, prompt: Prompt, tokenizer: PreTrainedTokenizerBase | None = None
 ) -> PromptView:
@@ -60,13 +74,7 @@ def reading(
         prompt: Its stored prompt.
         tokenizer: The tokenizer of a chat prompt; else None.
     """
-    for part in parts:
-        if place < len(part.documents):
-            document = part.documents[place]
-            break
-        place -= len(part.documents)
-    else:
-        raise UserError("There are fewer documents on this machine than were scored, so the prompt cannot be rebuilt.")
+    part, document = document_at(parts, place)
     chat = chat_of(tokenizer) if tokenizer else None
     pairs = requests(part.task, document, prompt, part.pool, chat)
     correct = right(part.task, document)

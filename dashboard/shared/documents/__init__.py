@@ -1,0 +1,1 @@
+"""The documents of tasks, which several pages show."""

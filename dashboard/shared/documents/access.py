@@ -1,0 +1,57 @@
+"""Reading the documents of tasks, and the offer to fetch those that this machine lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import streamlit as st
+
+from core.analysis.reporting import listed
+from core.data import files
+from core.errors import UserError
+from core.specs import Fewshot, Task
+
+if TYPE_CHECKING:
+    from core.evaluation.fewshot.read import ScoredTask
+
+
+def missing_files(names: Iterable[str | None]) -> list[str]:
+    """Return the data files that this machine lacks; None stands for a file that a task does not have."""
+    return [name for name in names if name and files.find(name) is None]
+
+
+def offer_documents(task: str, missing: Sequence[str], key: str) -> None:
+    """Show the button that fetches the documents of a task.
+
+    Args:
+        task: Label of the task.
+        missing: Its files that this machine lacks.
+        key: Key of the button.
+    """
+    sources = listed(list(dict.fromkeys(files.origin(name) for name in missing)))
+    st.caption(f"The documents of {task} are not on this machine. They come from {sources}.")
+    if not st.button(f"Fetch {task}", key=key, icon=":material/download:"):
+        return
+    try:
+        with st.spinner(f"Fetching {task} ..."):
+            for name in missing:
+                files.get(name)
+    except UserError as error:
+        st.warning(str(error))
+        return
+    st.rerun()
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def scored_task(dataset: str, limit: int | None, fewshot: str = "0") -> list[ScoredTask]:
+    """Return the scored documents of a task, and for few-shot prompts its pool of examples.
+
+    Args:
+        dataset: Id of the task.
+        limit: Number of its first documents, per subject; None for all.
+        fewshot: The few-shot prompt in the notation of `Fewshot`.
+    """
+    from core.evaluation.fewshot.read import load_scored_task
+
+    return load_scored_task(Task(task=dataset, limit=limit, fewshot=Fewshot.parse(fewshot)))
