@@ -48,6 +48,10 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "inside-layers": ("inside", {"inside_variant": "sparsegpt@0.5", "inside_by": "relative output error"}),
     "inside-difference": ("inside", {"inside_variant": "wanda@0.5", "inside_other": "sparsegpt@0.5"}),
     "inside-compare": ("inside", {"inside_tab": "Compare", "inside_compared": COMPARED}),
+    "inside-documents": (
+        "inside",
+        {"inside_tab": "Documents", "inside_doc_document": "ARC-e 3", "inside_doc_task": "ARC-e"},
+    ),
     "run": ("run", {}),
     "run-chain": ("run", {"chain": "slimllm@0.25+lora,minutes=5", "run_tasks": "PIQA"}),
     "run-grid": ("run", {"run_mode": "Grid"}),

@@ -10,6 +10,7 @@ from dashboard import data
 from dashboard.exports.files import Item
 from dashboard.inside.answers.view import show_answers
 from dashboard.inside.compare import show_compare
+from dashboard.inside.documents.tab import show_documents
 from dashboard.inside.layers import show_layers
 from dashboard.inside.selection import Subject, pick_subject
 from dashboard.shared import widgets
@@ -18,6 +19,7 @@ from dashboard.shared.binding import BOUND, arrive, check_link
 TABS: dict[str, Callable[[Subject], list[Item]]] = {
     "Layers": show_layers,
     "Answers": show_answers,
+    "Documents": show_documents,
     "Compare": show_compare,
 }
 

@@ -1,0 +1,1 @@
+"""The tab of documents: answers that two variants give differently."""

@@ -1,0 +1,107 @@
+"""The tab of documents: answers that two variants give differently."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import streamlit as st
+
+from dashboard.charts.documents import margin_chart
+from dashboard.charts.frames.naming import JOINT
+from dashboard.exports.files import Item
+from dashboard.exports.names import export_name, model_part
+from dashboard.inside.documents import words
+from dashboard.inside.documents.compared import ALL, Compared, compare, describe_protocols
+from dashboard.inside.documents.filters import Filters, filtered, pick_filters
+from dashboard.inside.documents.missing import show_missing
+from dashboard.inside.documents.one import open_document, pick_document, show_document
+from dashboard.inside.documents.table import document_table, formats
+from dashboard.inside.selection import Subject, pick_variants
+from dashboard.shared import widgets
+from dashboard.shared.glossary import terms
+from dashboard.shared.literal import literal
+
+SIDE = 380  # minimum width in px of the chart and of the document
+
+
+def show_documents(subject: Subject) -> list[Item]:
+    """Show the documents that two variants answer differently."""
+    variant, baseline = pick_variants(subject, "The baseline of each change.", subject.dense)
+    if baseline is None:
+        st.info("Choose a variant to compare with.")
+        return []
+    if baseline == variant:
+        st.info("Choose two different variants; both fields have the same one.")
+        return []
+    names = _short(subject.names[baseline]), _short(subject.names[variant])
+    with st.skeleton(SIDE):  # the first run reads the answers of every document
+        compared = compare(subject.model, baseline, variant)
+    if not compared.tasks:
+        show_missing((baseline, variant), names, compared)
+        return []
+    filters = pick_filters(list(compared.tasks))
+    _show_sentences(compared, filters.task)
+    return _show_filtered(subject.model, names, compared, filters)
+
+
+def _short(name: str) -> str:
+    """Return a variant's name without its chain."""
+    return name.rpartition(JOINT)[0]
+
+
+def _show_sentences(compared: Compared, task: str) -> None:
+    """Show the flips of the chosen task and of all, those of the other tasks folded."""
+    sentences, overall = words.task_sentences(compared), words.overall_sentence(compared)
+    chosen = list(sentences.values()) if task == ALL else [sentences[task]]
+    st.markdown("\n".join(f"- {sentence}" for sentence in [*chosen, overall] if sentence))
+    st.caption(words.NOTES + words.margin_notes(compared, task))
+    rest = [sentence for name, sentence in sentences.items() if name != task]
+    if task != ALL and rest:
+        with st.expander("The other tasks"):
+            st.markdown("\n".join(f"- {sentence}" for sentence in rest))
+    for reason in compared.unpaired:
+        st.caption(reason)
+
+
+def _show_filtered(model: str, names: tuple[str, str], compared: Compared, filters: Filters) -> list[Item]:
+    """Show the chart, the chosen document and the table of the documents that match the filters."""
+    documents = compared.documents[filters.task]
+    shown = filtered(documents, filters.group, filters.change)
+    tasks = compared.tasks if filters.task == ALL else {filters.task: compared.tasks[filters.task]}
+    caption = (
+        f"{model}, {filters.task}: {names[1]} compared with {names[0]}, {describe_protocols(tasks)}. "
+        f"Shown: {filters.describe()}, {len(shown):,} of {len(documents):,} documents. "
+        "Margin: log-likelihood of the right choice minus the highest other one, in nats."
+        f"{words.margin_notes(compared, filters.task)}"
+    )
+    file = export_name(model_part(model), *reversed(names), filters.task, "documents")
+    with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
+        with grid.cell():
+            place = st.container()
+        with grid.cell():
+            label = pick_document(list(documents["label"]))
+            if label is None:
+                st.markdown(f"{literal(words.chart_notes(names))} Click a point to read its document.")
+            else:
+                row = documents[documents["label"] == label].iloc[0]
+                show_document(row, compared.tasks[row["task"]], row["task"], names)
+    with place:
+        chart = widgets.show_chart(
+            "inside_doc_margins",
+            partial(margin_chart, documents, shown, names, chosen=label),
+            caption,
+            document_table(documents, names),
+            alt=f"Margin of {names[1]} against that of {names[0]}, a point per document of {filters.task}",
+            file=f"{file}-margins",
+            on_select=open_document,
+            explained=f" {words.chart_notes(names)}",
+        )
+    if shown.empty:
+        st.info("No document matches the filters. Lower the least change, or choose another direction.")
+        return [chart]
+    st.header("Documents", anchor=False, help=terms(("flip", "margin")))
+    table = document_table(shown, names)
+    item = widgets.show_table("inside_doc_table", table, caption, formats(table), file=file, captioned=False)
+    if compared.without_choices:
+        st.caption(f"{', '.join(compared.without_choices)} has one continuation per document, so it has no margins.")
+    return [chart, item]
