@@ -17,6 +17,7 @@ CSS = """
   text-align: left; vertical-align: top; padding: 6px 8px; border-top: 1px solid rgba(128, 128, 128, .4);
   overflow-wrap: anywhere;
 }
+.choices th { overflow-wrap: break-word; }
 .choices th[scope="row"] { width: 1px; white-space: nowrap; }
 .choices .number { text-align: right; }
 .choices td.number { white-space: nowrap; }

@@ -7,7 +7,7 @@ from functools import partial
 import streamlit as st
 
 from dashboard.charts.documents import margin_chart
-from dashboard.charts.frames.naming import JOINT
+from dashboard.charts.frames import naming
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.inside.documents import words
@@ -33,7 +33,8 @@ def show_documents(subject: Subject) -> list[Item]:
     if baseline == variant:
         st.info("Choose two different variants; both fields have the same one.")
         return []
-    names = _short(subject.names[baseline]), _short(subject.names[variant])
+    pair = naming.variant_names(subject.rows[subject.rows["key"].isin((baseline, variant))])
+    names = pair[baseline], pair[variant]
     with st.skeleton(SIDE):  # the first run reads the answers of every document
         compared = compare(subject.model, baseline, variant)
     if not compared.tasks:
@@ -42,11 +43,6 @@ def show_documents(subject: Subject) -> list[Item]:
     filters = pick_filters(list(compared.tasks))
     _show_sentences(compared, filters.task)
     return _show_filtered(subject.model, names, compared, filters)
-
-
-def _short(name: str) -> str:
-    """Return a variant's name without its chain."""
-    return name.rpartition(JOINT)[0]
 
 
 def _show_sentences(compared: Compared, task: str) -> None:
@@ -60,7 +56,7 @@ def _show_sentences(compared: Compared, task: str) -> None:
         with st.expander("The other tasks"):
             st.markdown("\n".join(f"- {sentence}" for sentence in rest))
     for reason in compared.unpaired:
-        st.caption(reason)
+        st.caption(literal(reason))
 
 
 def _show_filtered(model: str, names: tuple[str, str], compared: Compared, filters: Filters) -> list[Item]:

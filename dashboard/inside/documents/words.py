@@ -54,5 +54,6 @@ def margin_notes(compared: Compared, task: str) -> str:
         return ""
     return (
         f" {listed(names)}: right and wrong follow acc_norm, which divides log-likelihoods by the choice's length. "
-        "Margins do not, so points may lie across the lines at 0. There, a wrong one of several choices is unknown."
+        "Margins do not, so points may lie across the lines at 0. "
+        "Wrong choices among three or more are not stored, so their cells are empty."
     )

@@ -1,7 +1,10 @@
 """The tab of documents of Inside: its counts on the bundled rows, its filters, and one document with its text."""
 
 import json
+from io import BytesIO
+from pathlib import PurePath
 from urllib.parse import parse_qs
+from zipfile import ZipFile
 
 import numpy as np
 import pandas as pd
@@ -20,10 +23,12 @@ from core.specs import Task
 from dashboard import data
 from dashboard.charts.documents import margin_chart
 from dashboard.charts.elements.style import LIGHT
+from dashboard.exports.files import WIDTHS, bundle
 from dashboard.inside.documents import compared, filters
 from dashboard.inside.documents.missing import measuring_address
 from dashboard.inside.documents.one import DOCUMENT
 from dashboard.inside.documents.words import SPACE
+from dashboard.shared import widgets
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.opened import charts, decoded, open_app, read
 from tests.dashboard.synthetic import result
@@ -264,3 +269,20 @@ def test_the_chart_leaves_out_margins_that_are_not_finite_and_rings_the_chosen_d
     assert (list(ring.x), list(ring.y)) == ([1.0], [-1.0]) and ring.showlegend is False
     names = [trace.name for trace in figure.data if trace.name]
     assert names == ["hidden by the filters (1)", f"{TO_RIGHT} (1)", f"{TO_WRONG} (1)"]
+
+
+def test_the_page_exports_its_chart_and_its_table(store, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
+    measured(store)
+    documents_tab()
+    chart, table = items
+    assert chart.name == "slimscope-smollm2-135m-wanda-50pct-dense-piqa-documents-margins"
+    assert len(chart.table) == 4 and table.table["Document"].tolist() == ["PIQA 2", "PIQA 1"]
+    numbers = table.table.iloc[1]
+    assert numbers[["Margin: change", "Margin: Dense", "Margin: Wanda, 50 %"]].tolist() == [-3, 1, -2]
+    assert numbers[["Choice: Dense", "Choice: Wanda, 50 %", "Right choice"]].tolist() == ["A", "B", "A"]
+    assert numbers[["Log-likelihood, Dense: B", "Log-likelihood, Wanda, 50 %: A"]].tolist() == [-2, -4]
+    assert "0-shot, first 4 documents, float32. Shown: flips, 2 of 4 documents." in table.caption
+    with ZipFile(BytesIO(bundle(items, max(WIDTHS.values())))) as archive:
+        assert {f"{chart.name}.pdf", f"{table.name}.csv"} <= {PurePath(name).name for name in archive.namelist()}
