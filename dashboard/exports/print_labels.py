@@ -29,6 +29,7 @@ ASIDE = 0.06  # inches from the plot to a line's name
 MOVED = 0.6  # of a line's height: the largest distance of a name from the end of its line
 CAPTION_SIZE = 7.5  # points
 MOST_COLUMNS = 6
+MOST_STAGGERED = 4  # lines of names of an x axis
 SAMPLE, TO_TEXT, BETWEEN = 2.4, 0.5, 1.2  # legend lengths, in letter heights
 MOST_LINES, BROKEN = 3, 1.6  # lines of an entry, and the height of each further line; the first has 1.3
 LEGEND_SIZES = (FONT_SIZE, 6.5, 5.0, 4.0)  # points
@@ -101,10 +102,11 @@ def keep_inside(axes: Axes) -> None:
 
 
 def stagger(axes: Axes, room: float) -> None:
-    """Write every second name of the x axis a line lower if the names would overlap."""
+    """Write the names of the x axis in turn in several lines if they would overlap in one."""
     names = [text.get_text() for text in axes.get_xticklabels()]
-    if sum(wide(name) + 0.05 for name in names) > room:
-        axes.set_xticks(axes.get_xticks(), ["\n" * (place % 2) + name for place, name in enumerate(names)])
+    count = min(MOST_STAGGERED, math.ceil(sum(wide(name) + 0.05 for name in names) / room))
+    if count > 1:
+        axes.set_xticks(axes.get_xticks(), ["\n" * (place % count) + name for place, name in enumerate(names)])
 
 
 def at_ends(axes: Axes, figure: go.Figure, entries: Sequence[Entry], room: float) -> set[str]:

@@ -1,6 +1,7 @@
 """Drawing of the charts' plotly traces with matplotlib, so that screen and print show the same data.
 
-It covers the trace types of the charts: scatter (lines, markers, error bars), texts, arrows and heat maps.
+It covers the trace types of the charts: scatter (lines, markers, error bars, colours of a scale), texts, arrows and
+heat maps.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.lines import Line2D
 from matplotlib.markers import MarkerStyle
@@ -24,7 +27,7 @@ USUAL = 9  # pixels of a marker on a screen
 RING = 1.5  # times the usual size, from which a marker is larger in prints, too
 PATTERN = "pattern "  # prefix of the groups of legend entries that explain the N:M marks
 DASHES = {"solid": "-", "dash": "--", "dot": ":", "dashdot": "-.", "longdash": (0, (8, 3))}
-MARKERS = {
+MARKERS: dict[str, Any] = {  # Any: matplotlib has several types of markers
     "circle": "o",
     "square": "s",
     "diamond": "D",
@@ -45,6 +48,7 @@ ACROSS = {"right": (3.5, "left"), "left": (-3.5, "right"), "center": (0, "center
 UP = {"middle": (0, "center"), "top": (3, "bottom"), "bottom": (-3, "top")}
 BEHIND = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0}  # of a text, so that no line crosses it
 LINES, TEXTS, MARKS = 2, 2.5, 3  # drawing order
+SCALE = "cividis"  # the themes' scale
 
 
 class Entry(NamedTuple):
@@ -68,6 +72,8 @@ def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, hidden:
         _arrow(axes, trace)
     elif trace.fill:
         axes.fill(_values(trace.x), _values(trace.y), color=trace.fillcolor, linewidth=0, zorder=0)
+    elif trace.marker.colorscale:
+        _coloured(axes, trace, scale)
     else:
         return _scatter(axes, trace, scale)
     return None
@@ -170,13 +176,11 @@ def _heatmap(axes: Axes, trace: go.Heatmap) -> None:
     axes.set_yticks(range(0, z.shape[0], step), [str(value) for value in trace.y][::step])
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.03, 1)))
+    bar = _colour_bar(axes, image)
     if trace.colorbar.tickvals is None:
         bar.formatter = FuncFormatter(lambda value, place: f"{value:g}{trace.colorbar.ticksuffix or ''}")
     else:
         bar.set_ticks(trace.colorbar.tickvals, labels=trace.colorbar.ticktext)
-    bar.outline.set_visible(False)
-    axes.child_axes[0].tick_params(width=0.6)
 
 
 def _colours(trace: go.Heatmap) -> str | LinearSegmentedColormap:
@@ -191,3 +195,33 @@ def _rgb(colour: str) -> tuple[float, ...]:
     if colour.startswith("#"):
         return tuple(part / 255 for part in bytes.fromhex(colour[1:]))
     return tuple(float(part) / 255 for part in colour[4:-1].split(","))
+
+
+def _coloured(axes: Axes, trace: go.Scatter, scale: float) -> None:
+    """Draw markers whose colours are numbers on a scale."""
+    x, y, values, symbols = _values(trace.x), _values(trace.y), _values(trace.marker.color), list(trace.marker.symbol)
+    for symbol in dict.fromkeys(symbols):
+        chosen = [index for index, its in enumerate(symbols) if its == symbol]
+        image = axes.scatter(
+            x[chosen],
+            y[chosen],
+            s=(scale * MARKER) ** 2,
+            c=values[chosen],
+            marker=MARKERS[symbol],
+            cmap=SCALE,
+            vmin=trace.marker.cmin,
+            vmax=trace.marker.cmax,
+            edgecolors=trace.marker.line.color,
+            linewidths=0.4,
+            zorder=MARKS,
+        )
+    bar = _colour_bar(axes, image)
+    bar.set_ticks(list(trace.marker.colorbar.tickvals), labels=list(trace.marker.colorbar.ticktext))
+
+
+def _colour_bar(axes: Axes, image: ScalarMappable) -> Colorbar:
+    """Draw the colour bar at the right of the plot."""
+    bar = axes.figure.colorbar(image, cax=axes.inset_axes((1.025, 0, 0.03, 1)))
+    bar.outline.set_visible(False)
+    axes.child_axes[0].tick_params(width=0.6)
+    return bar

@@ -1,0 +1,1 @@
+"""The family tree of a model's variants: its layout and its chart."""

@@ -1,0 +1,171 @@
+"""Chart of a family tree, whose nodes are coloured by their multiple of the dense perplexity.
+
+A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from core.analysis.inside.family import path_to
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import Properties, Theme
+from dashboard.charts.family.layout import lay_out
+from dashboard.charts.family.places import Point, Tree
+from dashboard.charts.family.rows import TEXT, Rows
+from dashboard.charts.family.symbols import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, marks_of
+
+CAP = 10.0  # multiple of dense at the end of the colours
+TICKS = (1, 1.2, 1.5, 2, 3, 5, CAP)
+ABOVE, BELOW = 104, 34  # px above and below all rows
+MARK, RING, BAR = 12, 20, 320  # px: marks, rings, length of the colour bar
+NARROWEST = 4.0  # x at the right, so that the texts of folded rows have room
+COLOURED = (KNOWN, DIVERGED, FOLDED)
+
+
+def family_tree(
+    nodes: pd.DataFrame, theme: Theme, family: str, opened: Collection[str], title: str, chosen: Sequence[str] = ()
+) -> go.Figure:
+    """Draw the tree of a model's variants.
+
+    Args:
+        nodes: Rows of `core.analysis.inside.family.family_nodes`.
+        theme: Colours.
+        family: Family of the methods to show.
+        opened: Names of the methods to show in full.
+        title: The quantity that the colour shows.
+        chosen: Ids of nodes to mark; the path from the dense model to the first one is thicker.
+    """
+    tree = lay_out(nodes, family, opened)
+    rows = Rows(tree.names)
+    tree = tree.at_heights(rows.heights)
+    drawing = Drawing(theme, ABOVE + BELOW + rows.pixels)
+    columns = [((x, 0.0), (x, tree.last_opened)) for x in tree.columns.values()]
+    _draw_lines(drawing, columns, theme.grid, 1)
+    _draw_lines(drawing, tree.lines, theme.muted, 1)
+    path = [tree.branches[node] for node in path_to(nodes, chosen[0]) if node in tree.branches] if chosen else []
+    _draw_lines(drawing, path, theme.text, 2.5)
+    for node, color in zip(chosen, (theme.text, theme.muted), strict=False):
+        _draw_ring(drawing, tree.places.get(node), color)
+    _draw_marks(drawing, marks_of(nodes, tree), theme)
+    _write_folds(drawing, tree, theme)
+    rows.draw_names(drawing)
+    _name_amounts(drawing, tree)
+    drawing.lay_out(title={"text": title}, margin={"t": ABOVE, "b": BELOW})
+    return drawing.figure()
+
+
+def _draw_lines(drawing: Drawing, lines: Sequence[Sequence[Point]], color: str, width: float) -> None:
+    """Draw several lines as one trace."""
+    corners = [corner for line in lines for corner in (*line, (None, None))]
+    drawing.scatter(
+        x=[x for x, _ in corners],
+        y=[y for _, y in corners],
+        mode="lines",
+        line={"color": color, "width": width},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _draw_ring(drawing: Drawing, place: Point | None, color: str) -> None:
+    """Draw a ring around a node, if its row is open."""
+    if place:
+        ring = {"symbol": "circle-open", "size": RING, "color": color, "line": {"width": 2}}
+        drawing.scatter(x=place[:1], y=place[1:], mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
+
+
+def _draw_marks(drawing: Drawing, found: pd.DataFrame, theme: Theme) -> None:
+    """Draw the rows of `marks_of`: those with a known multiple in its colour, the others in grey."""
+    coloured = found["kind"].isin(COLOURED) & found["times_dense"].notna()
+    _draw(drawing, found[coloured], _colours(found[coloured], theme))
+    for kind, symbol in SYMBOLS.items():
+        grey = {"size": MARK, "color": theme.muted, "line": {"width": 2 * symbol.endswith("-open")}}
+        _draw(drawing, found[~coloured & (found["kind"] == kind)], grey)
+        if kind not in (KNOWN, OPENED) and (found["kind"] == kind).any():
+            marks.entry(drawing, kind, kind, "markers", grey | {"symbol": symbol})
+
+
+def _draw(drawing: Drawing, rows: pd.DataFrame, marker: Properties) -> None:
+    if rows.empty:
+        return
+    drawing.scatter(
+        x=rows["x"],
+        y=rows["y"],
+        mode="markers",
+        marker=marker | {"symbol": list(rows["symbol"])},
+        customdata=rows[["target", "hover_text"]].to_numpy(),
+        hovertemplate="%{customdata[1]}<extra></extra>",
+        cliponaxis=False,
+        showlegend=False,
+    )
+
+
+def _colours(rows: pd.DataFrame, theme: Theme) -> Properties:
+    """Return markers coloured by the logarithm of the multiple of dense, with the colour bar above the tree."""
+    return {
+        "size": MARK,
+        "color": [math.log(min(max(times, 1.0), CAP)) for times in rows["times_dense"]],
+        "colorscale": theme.scale,
+        "cmin": 0,
+        "cmax": math.log(CAP),
+        "line": {"width": 1, "color": theme.muted},  # the ends of the scale are close to a page's colour
+        "colorbar": {
+            "orientation": "h",
+            "thickness": 10,
+            "outlinewidth": 0,
+            "x": 0,
+            "xref": "container",
+            "xanchor": "left",
+            "y": 1,
+            "yref": "container",
+            "yanchor": "top",
+            "ypad": 28,
+            "lenmode": "pixels",
+            "len": BAR,
+            "tickvals": [math.log(tick) for tick in TICKS],
+            "ticktext": [f"{tick:g}" if tick < CAP else f"≥ {tick:g}" for tick in TICKS],
+            "tickangle": 0,
+            "ticklabeloverflow": "allow",
+            "tickfont": {"size": TEXT},
+        },
+    }
+
+
+def _write_folds(drawing: Drawing, tree: Tree, theme: Theme) -> None:
+    """Write the content of each folded row next to its mark."""
+    folded = [fold for fold in tree.folds if not fold.opened]
+    drawing.scatter(
+        x=[fold.place[0] for fold in folded],
+        y=[fold.place[1] for fold in folded],
+        mode="markers+text",
+        marker=marks.UNSEEN | {"size": MARK},
+        text=[fold.text for fold in folded],
+        textposition="middle right",
+        textfont={"size": TEXT, "color": theme.muted},
+        hoverinfo="skip",
+        showlegend=False,
+    )
+
+
+def _name_amounts(drawing: Drawing, tree: Tree) -> None:
+    """Write the amounts above the tree."""
+    xs = tree.columns or {"": 0.0}
+    most = max(x for x, _ in tree.places.values())
+    drawing.lay_out(
+        xaxis={
+            "side": "top",
+            "range": [-0.3, max(most, NARROWEST) + 0.5],
+            "tickvals": list(xs.values()),
+            "ticktext": list(xs),
+            "title": {"text": "Amount of the first stage" if tree.columns else ""},
+            "showline": False,
+            "showgrid": False,
+            "ticks": "",
+        },
+    )
