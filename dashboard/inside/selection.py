@@ -58,7 +58,7 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
     """
     keys = list(subject.names)
     for field in (VARIANT, OTHER):
-        _follow(field, subject.names)
+        follow_chain(field, subject.names)
         check_link(field, "variant", subject.names.values(), subject.names.__getitem__)
     with st.grid(2, min_column_width=NARROWEST):
         variant = st.selectbox(
@@ -89,7 +89,7 @@ def first_variant(subject: Subject) -> str:
     return str(usual["key"].iloc[0]) if len(usual) else next(iter(subject.names))
 
 
-def _follow(field: str, names: Mapping[str, str]) -> None:
+def follow_chain(field: str, names: Mapping[str, str]) -> None:
     """Replace a chain in the address by the full name of its variant."""
     linked = st.query_params.get(field)
     if not linked or field in st.session_state or linked in names.values():

@@ -11,6 +11,7 @@ from dashboard.exports.files import Item
 from dashboard.inside.answers.view import show_answers
 from dashboard.inside.compare import show_compare
 from dashboard.inside.documents.tab import show_documents
+from dashboard.inside.family.view import show_family
 from dashboard.inside.layers import show_layers
 from dashboard.inside.selection import Subject, pick_subject
 from dashboard.shared import widgets
@@ -21,6 +22,7 @@ TABS: dict[str, Callable[[Subject], list[Item]]] = {
     "Answers": show_answers,
     "Documents": show_documents,
     "Compare": show_compare,
+    "Family tree": show_family,
 }
 
 

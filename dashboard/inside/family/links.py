@@ -1,0 +1,67 @@
+"""Addresses for a node of the family tree: on Explore, on the other tabs and on the Run page."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.notation.chain import DENSE
+from core.specs import EXTERNAL, TextWindows
+from dashboard import data
+from dashboard.charts.elements.figures import PACKED, RATIO
+from dashboard.charts.frames import choices
+from dashboard.inside.selection import MODEL, OTHER, VARIANT, Subject
+from dashboard.shared import links, pickers
+from dashboard.shared.binding import ALONE
+from dashboard.shared.links import Address
+from dashboard.shared.texts import CALIBRATION, TRAINING, Purpose
+
+TAB = "inside_tab"  # parameter of the address
+LAYERS, DOCUMENTS = "Layers", "Documents"  # its values
+POINT, MODE, TRADE_OFF = "explore_point", "explore_mode", "Trade-off"  # parameters of Explore, and a value
+
+
+def explore(subject: Subject, key: str, texts: dict[str, tuple[str, str]], text: str | None) -> Address | None:
+    """Return the address of Explore that opens the point of a variant; None without a perplexity.
+
+    Args:
+        subject: The variants of the model.
+        key: Key of the variant.
+        texts: The perplexities of the model (`choices.texts`).
+        text: The preferred one of them.
+    """
+    own = subject.rows[subject.rows["key"] == key]
+    for name in sorted(texts, key=lambda name: name != text):
+        if len(read := choices.on_text(own, *texts[name])):
+            return _shown(read, name) | {POINT: read["chain"].iloc[0]}
+    return None
+
+
+def _shown(read: pd.DataFrame, text: str) -> Address:
+    """Return the address of the view of Explore that has a point for a perplexity."""
+    if read["method"].isin((DENSE, *EXTERNAL)).all():
+        return {ALONE: "true", pickers.MODEL: read["model"].iloc[0], pickers.TEXT: text}
+    if len(choices.curved(read, RATIO)):
+        return links.shown(read, text)
+    if len(choices.curved(read, PACKED)):
+        return links.shown(read, text) | {pickers.AXIS: pickers.BY_SIZE}
+    return {ALONE: "true", MODE: TRADE_OFF, pickers.MODEL: read["model"].iloc[0], pickers.TEXT: text}
+
+
+def inside(subject: Subject, tab: str, key: str, other: str | None = None) -> Address:
+    """Return the address of another tab with a variant, and perhaps the one to compare it with."""
+    found: Address = {ALONE: "true", TAB: tab, MODEL: subject.model, VARIANT: subject.names[key]}
+    return found if other is None else found | {OTHER: subject.names[other]}
+
+
+def run(model: str, node: pd.Series) -> Address:
+    """Return the address of the Run page with the chain, the data and the seed of a node."""
+    found: Address = {"run_model": data.model_to_run(model), links.CHAIN: node["chain"], "run_dtype": node["dtype"]}
+    for purpose, column in ((CALIBRATION, "calibration"), (TRAINING, "train")):
+        if node[column]:
+            found |= _text(purpose, TextWindows.parse(node[column]))
+    return found if pd.isna(node["chain_seed"]) else found | {"run_seed": f"{node['chain_seed']:.0f}"}
+
+
+def _text(purpose: Purpose, text: TextWindows) -> Address:
+    key = purpose.key
+    return {f"{key}_corpus": text.corpus, f"{key}_windows": str(text.windows), f"{key}_window": str(text.window)}

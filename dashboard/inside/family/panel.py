@@ -1,0 +1,117 @@
+"""The details of a node of the family tree: its numbers, the change by its stage, and links."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.inside.family import path_to
+from core.analysis.reporting import UNADJUSTED, format_difference, ratio_words
+from core.notation.formatting import format_number
+from core.results import AGREEMENT, FIDELITY, KL
+from dashboard.charts.frames import choices
+from dashboard.inside.family import links
+from dashboard.inside.family.state import choose
+from dashboard.inside.family.tree import Tree
+from dashboard.shared.links import Address
+from dashboard.shared.literal import literal
+
+NARROWEST = 130  # px of a metric
+
+
+def show_node(tree: Tree, id: str, other: str | None) -> None:
+    """Show the details of a node, and the links that compare it with its parent and with another node."""
+    node = tree.node(id)
+    st.subheader(tree.name(id), anchor=False)
+    st.code(node["chain"], language=None, wrap_lines=True)
+    if node["key"] is None:
+        st.info("This chain has no results of its own; only longer chains that start with it have some.")
+    else:
+        _show_numbers(tree, node)
+    if node["depth"] > 1:  # the first stage is compared with the dense model already
+        st.markdown(_change(tree, node, tree.node(node["parent"])))
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if node["key"] is None:
+            address = links.run(tree.subject.model, node)
+            st.page_link("run/view.py", label="Run this chain", icon=":material/play_circle:", query_params=address)
+        else:
+            _show_links(tree, node, other)
+        if node["parent"] is not None:
+            st.button("Select its parent", icon=":material/north:", on_click=choose, args=(tree.nodes, node["parent"]))
+
+
+def _show_numbers(tree: Tree, node: pd.Series) -> None:
+    """Show the loss and the size of a node, compared with the dense model."""
+    root = tree.node(path_to(tree.nodes, node["node"])[0])
+    fidelity = _fidelity(tree, node["key"])
+    with st.grid(4, min_column_width=NARROWEST, gap="small"):
+        times = ratio_words(node["times_dense"]) if math.isfinite(node["times_dense"]) else "–"
+        st.metric("Times dense", times, border=True, help="Perplexity as a multiple of the dense model's")
+        if pd.notna(node["packed_mb"]):
+            dense = f"dense {format_number(root['packed_mb'])}" if pd.notna(root["packed_mb"]) else None
+            size = format_number(node["packed_mb"])
+            st.metric("Packed size (MB)", size, dense, delta_color="off", delta_arrow="off", border=True)
+        if KL in fidelity:
+            st.metric("KL divergence", format_number(fidelity[KL]), border=True, help="From dense, in nats")
+        if AGREEMENT in fidelity:
+            st.metric("Top-1 agreement", f"{100 * fidelity[AGREEMENT]:.1f} %", border=True, help="With dense")
+    count = "1 result" if node["results"] == 1 else f"{node['results']} results"
+    st.caption(f"{_loss(tree, node, root)} {count} in total.")
+
+
+def _fidelity(tree: Tree, key: str) -> dict[str, float]:
+    """Return the measured distances of a variant to the dense model on the chosen text."""
+    if tree.text is None:
+        return {}
+    rows = tree.subject.rows
+    found = choices.on_text(rows[rows["key"] == key], *tree.texts[tree.text], FIDELITY)
+    return dict(zip(found["metric"], found["value"], strict=True))
+
+
+def _loss(tree: Tree, node: pd.Series, root: pd.Series) -> str:
+    """Describe the perplexity of a node, and its ratio to dense with an interval if that is known."""
+    if node["reason"]:
+        return f"{node['reason'].capitalize()}."
+    sentence = f"Perplexity {format_number(node['perplexity'])} on {literal(str(tree.text))}"
+    found = tree.ratio(node["key"], root["key"]) if root["key"] and node["depth"] else None
+    ratio = f", relative to dense {format_difference(found)} ({UNADJUSTED} interval)" if found else ""
+    return f"{sentence}{ratio}{'; the model diverged' * node['diverged']}."
+
+
+def _change(tree: Tree, node: pd.Series, parent: pd.Series) -> str:
+    """Describe the parent of a node, and what the node's stage changed in loss and size."""
+    stage = f"**{literal(node['label'])}** follows {tree.name(parent['node'])}"
+    if node["key"] is None or parent["key"] is None:
+        return f"{stage}, which is not measured." if parent["key"] is None else f"{stage}."
+    found, changes = tree.ratio(node["key"], parent["key"]), []
+    if found:
+        changes.append(f"perplexity {format_difference(found)} ({UNADJUSTED} interval)")
+    elif math.isfinite(node["times_dense"]) and math.isfinite(parent["times_dense"]):
+        changes.append(f"perplexity x {ratio_words(node['times_dense'] / parent['times_dense'])}")
+    if pd.notna(node["packed_mb"]) and pd.notna(parent["packed_mb"]):
+        sizes = [format_number(one["packed_mb"]) for one in (parent, node)]
+        changes.append(f"packed size from {sizes[0]} to {sizes[1]} MB" if len({*sizes}) > 1 else "packed size equal")
+    return f"{stage}: {', '.join(changes)}." if changes else f"{stage}."
+
+
+def _show_links(tree: Tree, node: pd.Series, other: str | None) -> None:
+    """Show the links of a measured node."""
+    subject, key = tree.subject, node["key"]
+    if address := links.explore(subject, key, tree.texts, tree.text):
+        help, icon = "A point of several seeds is their mean.", ":material/show_chart:"
+        st.page_link("explore/view.py", label="Show on Explore", icon=icon, help=help, query_params=address)
+    _page_link("Look at its layers", ":material/layers:", links.inside(subject, links.LAYERS, key))
+    before = [tree.node(one)["key"] for one in path_to(tree.nodes, node["node"])[:-1]]
+    if measured := [one for one in before if one]:
+        whose = "parent's" if measured[-1] == node["parent"] else "nearest measured ancestor's"
+        address = links.inside(subject, links.DOCUMENTS, key, measured[-1])
+        _page_link(f"Compare its documents with its {whose}", ":material/compare_arrows:", address)
+    if other and tree.node(other)["key"]:
+        address = links.inside(subject, links.DOCUMENTS, key, other)
+        _page_link("Compare the documents of both nodes", ":material/compare_arrows:", address)
+
+
+def _page_link(label: str, icon: str, address: Address) -> None:
+    st.page_link("inside/view.py", label=label, icon=icon, query_params=address)

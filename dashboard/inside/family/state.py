@@ -1,0 +1,83 @@
+"""The choices in the family tree, which fields and clicks share: keys of the session and parameters of the address."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.notation.chain import DENSE
+from dashboard.charts.family.places import FAMILY as FAMILY_FOLD
+from dashboard.charts.family.places import METHOD as METHOD_FOLD
+
+TEXT, FAMILY, METHODS = "inside_tree_text", "inside_tree_family", "inside_tree_methods"
+NODE, OTHER = "inside_tree_node", "inside_tree_other"
+
+
+def click(nodes: pd.DataFrame, targets: Sequence[str]) -> None:
+    """Open or fold the clicked method or family, or choose the clicked node."""
+    if not targets:
+        return
+    target = next((one for one in targets if one != st.session_state.get(NODE)), targets[0])
+    if target.startswith(FAMILY_FOLD):
+        st.session_state[FAMILY] = target.removeprefix(FAMILY_FOLD)
+        open_largest(nodes)
+    elif target.startswith(METHOD_FOLD):
+        method, opened = target.removeprefix(METHOD_FOLD), st.session_state[METHODS]
+        others = [one for one in opened if one != method]
+        st.session_state[METHODS] = others if method in opened else [*others, method]
+    else:
+        choose(nodes, target)
+
+
+def choose(nodes: pd.DataFrame, node: str) -> None:
+    """Choose a node; the former one becomes the one to compare it with.
+
+    A click draws the chart again, which ends the browser's selection. The shift key therefore cannot add a node.
+    """
+    before = st.session_state.get(NODE)
+    if before not in (None, node):
+        st.session_state[OTHER] = before
+    st.session_state[NODE] = node
+    reveal(nodes, node)
+
+
+def reveal(nodes: pd.DataFrame, node: str) -> None:
+    """Show a node's family, and open its method."""
+    row = nodes[nodes["node"] == node].iloc[0]
+    family, method = row["family"], row["first_method"]
+    if family != DENSE:
+        opened = st.session_state.get(METHODS, []) if st.session_state.get(FAMILY) == family else []
+        st.session_state[FAMILY] = family
+        st.session_state[METHODS] = opened if method in opened else [*opened, method]
+
+
+def reveal_linked(nodes: pd.DataFrame, names: Mapping[str, str]) -> None:
+    """Reveal the node of a link, unless the link chooses other rows."""
+    linked = st.query_params.get(NODE)
+    node = next((node for node, name in names.items() if name == linked), None)
+    if node is None or NODE in st.session_state or METHODS in st.query_params:
+        return
+    family = str(nodes.loc[nodes["node"] == node, "family"].iloc[0])
+    if st.query_params.get(FAMILY) in (None, family.capitalize()):
+        reveal(nodes, node)
+
+
+def open_largest(nodes: pd.DataFrame) -> None:
+    """Open the largest method of the chosen family."""
+    st.session_state[METHODS] = [largest_method(nodes, st.session_state[FAMILY])]
+
+
+def largest_method(nodes: pd.DataFrame, family: str) -> str:
+    """Return the method of a family whose part of the tree has most nodes."""
+    return str(nodes.loc[nodes["family"] == family, "first_method"].mode().iloc[0])
+
+
+def drop_unknown(field: str, options: Collection[str]) -> None:
+    """Remove values of a field that are not among its options, for example after a change of the model."""
+    value = st.session_state.get(field)
+    if isinstance(value, list):
+        st.session_state[field] = [one for one in value if one in options]
+    elif value is not None and value not in options:
+        del st.session_state[field]

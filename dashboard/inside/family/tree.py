@@ -1,0 +1,65 @@
+"""The nodes of the family tree of a model, with their names in fields and in the address."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import pandas as pd
+
+from core.analysis.budget import PERPLEXITY
+from core.analysis.inside.family import NOT_MEASURED, family_nodes, path_to
+from core.analysis.inside.prefixes import distinct
+from core.analysis.reporting import TableRow
+from dashboard import data
+from dashboard.charts.frames import naming
+from dashboard.inside.selection import Subject
+from dashboard.shared.literal import literal
+from dashboard.sharing import shared
+
+
+class Tree(NamedTuple):
+    """The nodes of a model, with their names and the chosen perplexities."""
+
+    subject: Subject
+    nodes: pd.DataFrame  # as of `core.analysis.inside.family.family_nodes`
+    names: dict[str, str]  # by id
+    texts: dict[str, tuple[str, str]]  # as of `choices.texts`
+    text: str | None  # key of `texts`
+
+    def node(self, id: str) -> pd.Series:
+        """Return the row of a node."""
+        return self.nodes[self.nodes["node"] == id].iloc[0]
+
+    def name(self, id: str) -> str:
+        """Return the name of a node as Markdown, without its chain."""
+        return literal(self.names[id].partition(naming.JOINT)[0])
+
+    def ratio(self, key: str, reference: str) -> TableRow | None:
+        """Return the paired difference of two perplexities on the chosen text; None if they cannot be paired."""
+        if self.text is None:
+            return None
+        corpus, protocol = self.texts[self.text]
+        found = data.paired([(key,)], reference, [(corpus, PERPLEXITY, protocol)])
+        return next((row for row in found.to_dict("records") if pd.notna(row["verdict"])), None)
+
+
+@shared
+def nodes_of(rows: pd.DataFrame, text: tuple[str, str] | None) -> pd.DataFrame:
+    """Return `family_nodes` of the variants in tidy rows; the stages of a variant never change under its key."""
+    return family_nodes([one.variant for one in data.results(set(rows["key"])).values()], rows, text)
+
+
+@shared
+def node_names(nodes: pd.DataFrame, names: Mapping[str, str]) -> dict[str, str]:
+    """Return the unambiguous name of each node by its id; `names` are those of the measured variants, by key."""
+    missing = nodes[nodes["key"].isna()]
+    labels = dict(zip(nodes["node"], nodes["label"], strict=True))
+    paths = [", then ".join(labels[node] for node in path_to(nodes, last)[1:]) for last in missing["node"]]
+    more = missing[["data", "seed", "node"]].itertuples(index=False, name=None)
+    parts = [(path, text, seed, node[:8]) for path, (text, seed, node) in zip(paths, more, strict=True)]
+    own = {
+        node: f"{name or 'Dense'}, {NOT_MEASURED}{naming.JOINT}{chain}"
+        for node, chain, name in zip(missing["node"], missing["chain"], distinct(parts), strict=True)
+    }
+    return {node: names.get(node) or own[node] for node in nodes["node"]}
