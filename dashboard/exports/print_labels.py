@@ -29,7 +29,7 @@ ASIDE = 0.06  # inches from the plot to a line's name
 MOVED = 0.6  # of a line's height: the largest distance of a name from the end of its line
 CAPTION_SIZE = 7.5  # points
 MOST_COLUMNS = 6
-MOST_STAGGERED = 4  # lines of names of an x axis
+MOST_STAGGERED, CLOSEST = 4, 0.05  # of the names of an x axis: lines, and inches between two
 SAMPLE, TO_TEXT, BETWEEN = 2.4, 0.5, 1.2  # legend lengths, in letter heights
 MOST_LINES, BROKEN = 3, 1.6  # lines of an entry, and the height of each further line; the first has 1.3
 LEGEND_SIZES = (FONT_SIZE, 6.5, 5.0, 4.0)  # points
@@ -102,9 +102,15 @@ def keep_inside(axes: Axes) -> None:
 
 
 def stagger(axes: Axes, room: float) -> None:
-    """Write the names of the x axis in turn in several lines if they would overlap in one."""
-    names = [text.get_text() for text in axes.get_xticklabels()]
-    count = min(MOST_STAGGERED, math.ceil(sum(wide(name) + 0.05 for name in names) / room))
+    """Write the names of the x axis in turn in several lines if they would overlap in one; `room` is its length."""
+    names, (left, right) = [text.get_text() for text in axes.get_xticklabels()], axes.get_xlim()
+    places = [room * (place - left) / (right - left) for place in axes.get_xticks()]
+
+    def fits(count: int) -> bool:
+        pairs = zip(zip(places, names, strict=True), zip(places[count:], names[count:], strict=True), strict=False)
+        return all(end - start > (wide(one) + wide(other)) / 2 + CLOSEST for (start, one), (end, other) in pairs)
+
+    count = next((count for count in range(1, MOST_STAGGERED) if fits(count)), MOST_STAGGERED)
     if count > 1:
         axes.set_xticks(axes.get_xticks(), ["\n" * (place % count) + name for place, name in enumerate(names)])
 

@@ -55,6 +55,11 @@ class Prefix(NamedTuple):
         return ", ".join([*non_default_parameters(self.stage), *layers]) + OWN_GRID * self.own_grid
 
     @property
+    def stage_label(self) -> str:
+        """The last stage: `GPTQ, 4 bit, group size 128`."""
+        return _joined([self.name, self.amount.label if self.amount else "", self.settings])
+
+    @property
     def data(self) -> str:
         """The calibration or training data of the last stage, "" without any."""
         return "" if self.stage.calibration is None else str(self.stage.calibration)
@@ -98,9 +103,8 @@ def place(prefix: Prefix) -> Place:
 
 
 def labels(siblings: Sequence[Prefix]) -> list[str]:
-    """Return unambiguous labels: the last stage, and its data, its seed and its key where labels are else equal."""
-    stages = [_joined([one.name, one.amount.label if one.amount else "", one.settings]) for one in siblings]
-    return distinct([(stage, one.data, one.seed, one.id[:8]) for stage, one in zip(stages, siblings, strict=True)])
+    """Return unambiguous labels: the last stage, and further parts such as its data where labels are else equal."""
+    return distinct([(one.stage_label, one.data, one.seed, one.dtype, one.id[:8]) for one in siblings])
 
 
 def distinct(parts: Sequence[Sequence[str]]) -> list[str]:

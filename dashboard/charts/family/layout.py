@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from core.amount import Amount
-from core.analysis.inside.prefixes import distinct
+from core.analysis.inside.prefixes import PLACES, distinct
 from core.analysis.reporting import ratio_words
 from core.notation.chain import DENSE
 from dashboard.charts.family.places import FAMILY, METHOD, Fold, Point, Tree
@@ -112,7 +112,8 @@ def _add_stages(tree: Tree, nodes: pd.DataFrame, parents: pd.DataFrame, level: i
         return
     stage = later[STAGE].assign(amount=later["amount"].map(column_name))
     again = later.groupby(["parent", *(stage[name] for name in STAGE)], sort=False).cumcount()
-    rows = [part for _, part in later.groupby([*(stage[name] for name in STAGE), again], sort=False)]
+    parts = [part for _, part in later.groupby([*(stage[name] for name in STAGE), again], sort=False)]
+    rows = sorted(parts, key=lambda part: PLACES.get(part["method"].iloc[0], len(PLACES)))
     for part, name in zip(rows, distinct([_parts(part.iloc[0]) for part in rows]), strict=True):
         height = tree.add_row(f"+ {name}", level)
         for node in part.to_dict("records"):
