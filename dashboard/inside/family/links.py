@@ -1,4 +1,4 @@
-"""Addresses for a node of the family tree: on Explore, on the other tabs and on the Run page."""
+"""Addresses for a node of the family tree: on Explore and on the Run page."""
 
 from __future__ import annotations
 
@@ -9,14 +9,12 @@ from core.specs import EXTERNAL, TextWindows
 from dashboard import data
 from dashboard.charts.elements.figures import PACKED, RATIO
 from dashboard.charts.frames import choices
-from dashboard.inside.selection import MODEL, OTHER, VARIANT, Subject
+from dashboard.inside.selection import Subject
 from dashboard.shared import links, pickers
 from dashboard.shared.binding import ALONE
 from dashboard.shared.links import Address
 from dashboard.shared.texts import CALIBRATION, TRAINING, Purpose
 
-TAB = "inside_tab"  # parameter of the address
-LAYERS, DOCUMENTS = "Layers", "Documents"  # its values
 POINT, MODE, TRADE_OFF = "explore_point", "explore_mode", "Trade-off"  # parameters of Explore, and a value
 
 
@@ -45,12 +43,6 @@ def _shown(read: pd.DataFrame, text: str) -> Address:
     if len(choices.curved(read, PACKED)):
         return links.shown(read, text) | {pickers.AXIS: pickers.BY_SIZE}
     return {ALONE: "true", MODE: TRADE_OFF, pickers.MODEL: read["model"].iloc[0], pickers.TEXT: text}
-
-
-def inside(subject: Subject, tab: str, key: str, other: str | None = None) -> Address:
-    """Return the address of another tab with a variant, and perhaps the one to compare it with."""
-    found: Address = {ALONE: "true", TAB: tab, MODEL: subject.model, VARIANT: subject.names[key]}
-    return found if other is None else found | {OTHER: subject.names[other]}
 
 
 def run(model: str, node: pd.Series) -> Address:

@@ -15,7 +15,7 @@ from dashboard.charts.frames import choices
 from dashboard.inside.family import links
 from dashboard.inside.family.state import choose
 from dashboard.inside.family.tree import Tree
-from dashboard.shared.links import Address
+from dashboard.shared.links import Address, compared, inside
 from dashboard.shared.literal import literal
 
 NARROWEST = 130  # px of a metric
@@ -24,7 +24,7 @@ NARROWEST = 130  # px of a metric
 def show_node(tree: Tree, id: str, other: str | None) -> None:
     """Show the details of a node, and the links that compare it with its parent and with another node."""
     node = tree.node(id)
-    st.subheader(tree.name(id), anchor=False)
+    st.header(tree.name(id), anchor=False)
     st.code(node["chain"], language=None, wrap_lines=True)
     if node["key"] is None:
         st.info("This chain has no results of its own; only longer chains that start with it have some.")
@@ -102,14 +102,15 @@ def _show_links(tree: Tree, node: pd.Series, other: str | None) -> None:
     if address := links.explore(subject, key, tree.texts, tree.text):
         help, icon = "A point of several seeds is their mean.", ":material/show_chart:"
         st.page_link("explore/view.py", label="Show on Explore", icon=icon, help=help, query_params=address)
-    _page_link("Look at its layers", ":material/layers:", links.inside(subject, links.LAYERS, key))
+    _page_link("Look at its layers", ":material/layers:", inside(key, subject.model))
     before = [tree.node(one)["key"] for one in path_to(tree.nodes, node["node"])[:-1]]
     if measured := [one for one in before if one]:
         whose = "parent's" if measured[-1] == node["parent"] else "nearest measured ancestor's"
-        address = links.inside(subject, links.DOCUMENTS, key, measured[-1])
+        address = inside(key, subject.model, measured[-1], "Documents")
         _page_link(f"Compare its documents with its {whose}", ":material/compare_arrows:", address)
-    if other and tree.node(other)["key"]:
-        address = links.inside(subject, links.DOCUMENTS, key, other)
+    if other and (second := tree.node(other)["key"]):
+        _page_link("Compare both nodes", ":material/table:", compared([second, key], subject.model))
+        address = inside(key, subject.model, second, "Documents")
         _page_link("Compare the documents of both nodes", ":material/compare_arrows:", address)
 
 
