@@ -56,7 +56,10 @@ def offer_jobs(missing: Sequence[VariantSpec], names: Sequence[str]) -> None:
 
 
 def _submit(specs: Sequence[RunSpec]) -> None:
-    data.queue().submit_all(specs)
+    try:
+        data.queue().submit_all(specs)
+    except UserError as error:
+        st.toast(literal(str(error)))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)
