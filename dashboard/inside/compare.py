@@ -8,20 +8,24 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from core.analysis.reporting import listed
+from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.notation.chain import file_name
 from core.request.reproduce import reproduce
-from core.results import Result
+from core.results import KL, Result
 from dashboard import data
 from dashboard.charts.frames import naming, zeroshot
 from dashboard.charts.pair.columns import cost_columns, quality_columns
 from dashboard.charts.pair.profile import task_profile
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
+from dashboard.inside.run_links import variant_address
 from dashboard.inside.selection import VARIANT, Subject, first_variant
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.comparison.pair import show_pair
+from dashboard.shared.literal import literal
 
 COMPARED, BASELINE, WITH = "inside_compared", "inside_baseline", "inside_with"  # keys
 MOST = 4
@@ -47,6 +51,7 @@ def show_compare(subject: Subject) -> list[Item]:
     items = _pair(subject, found, names, file)
     items += _profile(subject, names, file)
     items += _tables(subject, [results[key] for key in chosen], found, names, file)
+    _offer_missing(subject, [results[key] for key in chosen], names)
     _commands([results[key] for key in chosen], names)
     return items
 
@@ -135,6 +140,28 @@ def _tables(
     formats = dict.fromkeys(names.values(), "%.4g")
     items.append(widgets.show_table("inside_cost", cost, caption, formats, file=f"{file}-cost"))
     return items
+
+
+def _offer_missing(subject: Subject, results: list[Result], names: Mapping[str, str]) -> None:
+    """Name the variants without fidelity or accuracies, with a link that measures them."""
+    for result in results:
+        key, metrics = result.variant.key, {row.metric for row in result.measurements}
+        lacking = {"fidelity": KL not in metrics and key != subject.dense, "accuracies": "acc" not in metrics}
+        if not any(lacking.values()) or result.variant.is_external:
+            continue
+        address = variant_address(result.variant)
+        if lacking["fidelity"]:
+            address["run_fidelity"] = "true"
+        if lacking["accuracies"]:
+            address["run_tasks"] = [TASKS[name].label for name in SEVEN]
+        what = listed([name for name, absent in lacking.items() if absent])
+        st.page_link(
+            "run/view.py",
+            label=f"{literal(names[key])} has no {what}: measure them",
+            icon=":material/play_circle:",
+            query_params=address,
+            width="content",
+        )
 
 
 def _commands(results: list[Result], names: Mapping[str, str]) -> None:

@@ -8,15 +8,13 @@ import streamlit as st
 
 from core.analysis.inside.flips import answered
 from core.data.cards import SEVEN, TASKS
-from core.data.texts import called
-from core.notation.chain import format_chain, shared
 from core.results import Measurement, Result
 from core.specs import DTYPES, ZERO_SHOT, Fewshot, precision_name
 from dashboard import data
 from dashboard.inside.documents.compared import Compared
-from dashboard.shared.links import CHAIN, Address
+from dashboard.inside.run_links import variant_address
+from dashboard.shared.links import Address
 from dashboard.shared.literal import literal
-from dashboard.shared.texts import CALIBRATION, TRAINING
 
 RUN_ICON = ":material/play_circle:"
 
@@ -62,18 +60,7 @@ def measuring_address(result: Result, wanted: Sequence[Measurement]) -> Address:
         result: The variant.
         wanted: Measurements of another variant under the protocol to repeat; without any, the papers' seven tasks.
     """
-    variant = result.variant
-    common = shared(variant.stages)
-    address: Address = {"run_model": data.model_to_run(data.called(variant)), CHAIN: format_chain(variant.stages)}
-    for purpose, text in ((CALIBRATION, common.calibration), (TRAINING, common.train)):
-        if text is not None:
-            address[f"{purpose.key}_corpus"] = called(text.corpus)
-            address[f"{purpose.key}_windows"] = str(text.windows)
-            address[f"{purpose.key}_window"] = str(text.window)
-    if common.seed:
-        address["run_seed"] = str(common.seed)
-    if variant.dtype != "float32":
-        address["run_dtype"] = variant.dtype
+    variant, address = result.variant, variant_address(result.variant)
     zero_shot = [row for row in wanted if Fewshot.from_protocol(row.protocol.get("fewshot")) == ZERO_SHOT]
     if not zero_shot:
         return address | {"run_tasks": [TASKS[name].label for name in SEVEN]}

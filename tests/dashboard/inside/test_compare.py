@@ -1,6 +1,7 @@
 """The tab that compares several variants, on bundled results."""
 
 import math
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -88,3 +89,13 @@ def test_each_variant_has_its_command_and_the_sentence_names_the_better_one():
     app = page(DENSE, FOUR)
     assert len(app.code) == 2 and "gptq@4bit" in app.code[1].value
     assert "**Dense** is better than GPTQ, 4 bit in perplexity on WikiText-2" in read(app)
+
+
+def test_a_variant_without_fidelity_or_accuracies_says_so_and_leads_to_a_run():
+    app = page(DENSE, "SparseGPT, 10 %, c4-sample:16x2048 · sparsegpt@0.1")
+    (link,) = [one.proto for one in app.get("page_link") if "measure them" in one.proto.label]
+    assert link.label.replace("\\", "") == "SparseGPT, 10 % has no fidelity and accuracies: measure them"
+    asked = parse_qs(link.query_string)
+    assert asked["chain"] == ["sparsegpt@0.1"] and asked["run_fidelity"] == ["true"] and len(asked["run_tasks"]) == 7
+    form = open_app("run/view.py", **asked)
+    assert form.toggle(key="run_fidelity").value and not form.exception

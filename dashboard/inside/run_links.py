@@ -1,0 +1,24 @@
+"""Addresses of the Run page that measure a variant."""
+
+from __future__ import annotations
+
+from core.data.texts import called
+from core.notation.chain import format_chain, shared
+from core.results import Variant
+from dashboard import data
+from dashboard.shared.links import CHAIN, Address
+from dashboard.shared.texts import CALIBRATION, TRAINING
+
+
+def variant_address(variant: Variant) -> Address:
+    """Return the address of the Run page with the chain, the data, the seed and the precision of a variant."""
+    common = shared(variant.stages)
+    address: Address = {"run_model": data.model_to_run(data.called(variant)), CHAIN: format_chain(variant.stages)}
+    for purpose, text in ((CALIBRATION, common.calibration), (TRAINING, common.train)):
+        if text is not None:
+            address[f"{purpose.key}_corpus"] = called(text.corpus)
+            address[f"{purpose.key}_windows"] = str(text.windows)
+            address[f"{purpose.key}_window"] = str(text.window)
+    if common.seed:
+        address["run_seed"] = str(common.seed)
+    return address if variant.dtype == "float32" else address | {"run_dtype": variant.dtype}
