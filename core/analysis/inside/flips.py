@@ -71,6 +71,17 @@ def compare_answers(baseline: Result, variant: Result, samples: Samples) -> Flip
     return Flips(tuple(ordered), tuple(without_choices), reasons)
 
 
+def exact_p(found: Difference) -> float | None:
+    """Return the p value of McNemar's exact test: of flips in both directions with equal probability.
+
+    Unlike the paired test of `found`, it needs no normal distribution, but it has no interval. None without flips.
+    """
+    from scipy.stats import binomtest
+
+    gained, lost = int(found.gained or 0), int(found.lost or 0)
+    return float(binomtest(gained, gained + lost).pvalue) if gained + lost else None
+
+
 def task_measurements(result: Result) -> list[Measurement]:
     """Return the accuracies of the catalogue's tasks in the papers' metrics, those of preferred protocols first."""
     rows = (row for row in result.measurements if row.dataset.partition("@")[0] in TASKS)

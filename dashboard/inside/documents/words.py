@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from core.analysis.inside.documents import BY_LENGTH
+from core.analysis.inside.flips import TaskFlips, exact_p
 from core.analysis.paired import Difference
 from core.analysis.reporting import in_points, listed, p_words
 from dashboard.inside.documents.compared import ALL, Compared
@@ -11,7 +12,8 @@ from dashboard.shared.literal import literal
 SPACE = "\N{NO-BREAK SPACE}"
 NOTES = (
     "Brackets: 95 % interval of the paired difference. p: paired test on the same documents, of each number alone, "
-    "as in a comparison on Explore."
+    "as in a comparison on Explore. McNemar's exact test has no interval; it asks whether flips to wrong and to right "
+    "are equally likely."
 )
 
 
@@ -27,7 +29,12 @@ def flip_sentence(name: str, found: Difference, accuracy: str = "accuracy") -> s
 
 def task_sentences(compared: Compared) -> dict[str, str]:
     """Return the sentence of each task, by label."""
-    return {name: flip_sentence(name, task.difference) for name, task in compared.tasks.items()}
+    return {name: flip_sentence(name, task.difference) + _exact(task) for name, task in compared.tasks.items()}
+
+
+def _exact(task: TaskFlips) -> str:
+    p = p_words(exact_p(task.difference)).replace(" ", SPACE)
+    return f" McNemar's exact test: p{SPACE}{p}." if p else ""
 
 
 def overall_sentence(compared: Compared) -> str:

@@ -17,8 +17,8 @@ from core.analysis.inside.documents import (
     compare_documents,
     has_choices,
 )
-from core.analysis.inside.flips import answered, compare_answers, task_name
-from core.analysis.paired import difference, mean_difference
+from core.analysis.inside.flips import answered, compare_answers, exact_p, task_name
+from core.analysis.paired import Difference, difference, mean_difference
 from core.errors import UserError
 from core.results import Measurement
 from tests.dashboard.synthetic import result
@@ -179,3 +179,9 @@ def test_tasks_have_the_order_of_the_catalogue_and_other_documents_a_digest(dens
 
 def test_answered_tasks_have_stored_answers_with_choices(dense):
     assert {row.dataset for row in answered(dense, read)} == {"piqa", "winogrande", "rte"}
+
+
+@pytest.mark.parametrize(("gained", "lost", "p"), [(0, 5, 0.0625), (1, 9, 22 / 1024), (3, 3, 1.0), (0, 0, None)])
+def test_the_exact_test_is_that_of_mcnemar(gained, lost, p):
+    found = Difference(n=20, difference=(gained - lost) / 20, gained=gained, lost=lost)
+    assert exact_p(found) == (p if p is None else pytest.approx(p))
