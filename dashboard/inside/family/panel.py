@@ -92,7 +92,7 @@ def _change(tree: Tree, node: pd.Series, parent: pd.Series) -> str:
         changes.append(f"perplexity x {ratio_words(node['times_dense'] / parent['times_dense'])}")
     if pd.notna(node["packed_mb"]) and pd.notna(parent["packed_mb"]):
         sizes = [format_number(one["packed_mb"]) for one in (parent, node)]
-        changes.append(f"packed size from {sizes[0]} to {sizes[1]} MB" if len({*sizes}) > 1 else "packed size equal")
+        changes.append(f"packed size from {sizes[0]} to {sizes[1]} MB" if len({*sizes}) > 1 else "the same packed size")
     return f"{stage}: {', '.join(changes)}." if changes else f"{stage}."
 
 

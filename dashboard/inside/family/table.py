@@ -35,4 +35,5 @@ def node_table(nodes: pd.DataFrame, family: str, opened: list[str]) -> pd.DataFr
         ],
         "Chain": shown["chain"],
     }
-    return pd.DataFrame(table).reset_index(drop=True)
+    found = pd.DataFrame(table).reset_index(drop=True)
+    return found if any(found["Remark"]) else found.drop(columns="Remark")

@@ -23,10 +23,12 @@ from dashboard.shared import widgets
 CHART, TABLE = "inside_tree", "inside_tree_nodes"  # keys
 FIELD = 200  # px: minimum width of a field
 WIDTHS = (3, 2)  # of the tree and the details
+WIDEST = 320  # px of a column of the table
 MARKS = (
     " Each row is a series, and its amounts lie along one line. A row that starts with + is a further stage, below the "
     "chains that it continues. The colour is the multiple of the dense perplexity. A triangle is a diverged model, a "
-    "hollow circle has no multiple on this text, and a cross is a chain without results."
+    "hollow circle has no multiple on this text, and a cross is a chain without results. A square is a method or "
+    "family, with its number of variants and their lowest multiple; a click opens or folds it."
 )
 
 
@@ -72,7 +74,8 @@ def _show_table(tree: Tree, family: str, opened: list[str]) -> Item:
     """Show the table of the nodes."""
     table = node_table(tree.nodes, family, opened)
     caption = f"{_caption(tree)} Indented rows continue the chain above them."
-    return widgets.show_table(TABLE, table, caption, FORMATS, file=_file(tree, "nodes"))
+    widths = {name: min(wide, WIDEST) for name, wide in widgets.fitting_widths(table, ("Stage", "Remark")).items()}
+    return widgets.show_table(TABLE, table, caption, FORMATS, file=_file(tree, "nodes"), widths=widths)
 
 
 def _corpus(tree: Tree) -> str:
