@@ -11,23 +11,23 @@ from tests.e2e.test_browser import opened, settled
 pytestmark = pytest.mark.e2e
 TREE = "inside?inside_tab=Family+tree&inside_model=toy"
 PLACE = """target => {
-  const chart = document.querySelector('.js-plotly-plot'), {xaxis, yaxis} = chart._fullLayout;
-  for (const trace of chart._fullData) {
-    const point = (trace.customdata || []).findIndex(one => one[0] === target || one[1].includes(target));
-    const box = chart.getBoundingClientRect();
+  const chart = document.querySelector('.js-plotly-plot');
+  if (!chart?._fullLayout?.xaxis?._offset) return null;
+  chart.scrollIntoView();
+  const {xaxis, yaxis} = chart._fullLayout, box = chart.getBoundingClientRect();
+  for (const {x, y, customdata} of chart._fullData) {
+    const point = (customdata || []).findIndex(one => one[0] === target || one[1].includes(target));
     if (point >= 0) return {
-      x: box.x + xaxis._offset + xaxis.l2p(trace.x[point]), y: box.y + yaxis._offset + yaxis.l2p(trace.y[point]),
+      x: box.x + xaxis._offset + xaxis.l2p(x[point]), y: box.y + yaxis._offset + yaxis.l2p(y[point]),
     };
   }
-}"""  # of the mark with this target or text
+  return null;
+}"""  # of the mark with this target or text; null until it is drawn
 
 
 def click(page, target):
     """Click a mark of the tree."""
-    chart = settled(page).locator(".js-plotly-plot").first
-    chart.scroll_into_view_if_needed()
-    page.wait_for_function(f"target => ({PLACE})(target)", arg=target)
-    place = page.evaluate(PLACE, target)
+    place = settled(page).wait_for_function(PLACE, arg=target).json_value()
     page.mouse.move(place["x"], place["y"])
     page.mouse.click(place["x"], place["y"])
 
@@ -54,6 +54,7 @@ def test_clicks_open_and_fold_methods_and_two_nodes_are_compared(page, address):
     opened(page, f"{address}/{TREE}&inside_tree_methods=SparseGPT")
     page.locator(".js-plotly-plot .point").first.wait_for()
     click(page, "method:wanda")
+    page.wait_for_function("location.search.includes('Wanda')")
     click(page, "wanda@2:4")
     shown(page, "Wanda, 2:4")
     click(page, "method:sparsegpt")
