@@ -8,13 +8,14 @@ that answers with one variant after another: its resident memory before, after e
 variants are magnitude pruning at different ratios, in a cache of their own.
 """
 
+import json
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -34,6 +35,7 @@ from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.evaluation.generation.generate import generate
 from core.evaluation.generation.sampling import Sampling
+from core.jobs.executor import child_environment
 from core.memory import machine_bytes
 from core.models.sources import identify, load_tokenizer
 from core.paths import cache_dir
@@ -81,7 +83,21 @@ def resident() -> float:
 
 
 def held_after(variants: list[VariantSpec]) -> list[tuple[str, float, int]]:
-    """Answer with each variant in turn; return a name, the resident memory in MB and the loaded models after each."""
+    """Return the rows of `answer_in_turn` from a new process."""
+    program = (sys.executable, "-c", f"from {__spec__.name} import answer_in_turn; answer_in_turn()")
+    given = json.dumps([variant.model_dump(mode="json") for variant in variants])
+    done = subprocess.run(
+        program, input=given, env=child_environment(), check=True, stdout=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    return [tuple(row) for row in json.loads(done.stdout)]
+
+
+def answer_in_turn() -> None:
+    """Answer with each of the variants that the standard input lists, and print rows as JSON.
+
+    A row has a name, the resident memory in MB, and the number of loaded models, after each answer.
+    """
+    variants = [VariantSpec.model_validate(one) for one in json.load(sys.stdin)]
     load_tokenizer(Session([RunSpec(variant=variants[0])]).source)  # imports all that the models need
     events: list[Event] = []
     worker = Worker(LoadedModels(load), events.append)
@@ -91,7 +107,7 @@ def held_after(variants: list[VariantSpec]) -> list[tuple[str, float, int]]:
         rows.append((f"after {number}", resident(), len(worker.models.keys)))
     if failed := [event.error for event in events if event.error]:
         raise SystemExit(failed[0])
-    return rows
+    print(json.dumps(rows))
 
 
 @contextmanager
@@ -123,10 +139,10 @@ def main(model: str = DEFAULT_MODEL, variants: int = 10, prompt_tokens: int = 64
             dense.model_copy(update={"stages": (build_stage("magnitude", Ratio((number + 1) / (variants + 2))),)})
             for number in range(variants)
         ]
-        with own_variants(Path(temporary) / "cache"), ProcessPoolExecutor(1, get_context("spawn")) as fresh:
+        with own_variants(Path(temporary) / "cache"):
             for spec in made:
                 make_variant(spec, session, silent)
-            rows = fresh.submit(held_after, made).result()
+            rows = held_after(made)
         before, most = rows[0][1], MOST_LOADED * size / MB
         bound = before + min(most, machine_bytes() * MEMORY_SHARE / MB) + GROWTH
         parts = f"{before:.0f} before, {MOST_LOADED} models of {size / MB:.0f} each, {GROWTH} for the program"
