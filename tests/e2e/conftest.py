@@ -7,7 +7,6 @@ from core.store.store import Store
 from tests.dashboard.synthetic import curve
 from tests.e2e.browser import chromium, dashboard, require_chromium
 
-
 LONGEST_WAIT = 30_000  # ms; a busy machine needs more than the five seconds of Playwright's own assertions
 
 

@@ -1,10 +1,11 @@
 """The dashboard in a real browser."""
 
 import itertools
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import TimeoutError, expect
 
 from core.amount import Ratio
 from core.jobs.queue import Queue
@@ -26,6 +27,22 @@ def settled(page):
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for()
     assert page.locator("[data-testid=stException]").count() == 0
     return page
+
+
+def click_mark(page, place, address):
+    """Click a mark of a chart, whose `place()` in the window is (x, y), until the address has this text.
+
+    plotly ignores a click on a mark under which it has not seen the pointer yet.
+    """
+    for _ in range(6):
+        page.mouse.move(0, 0)
+        page.mouse.move(*place())
+        page.wait_for_timeout(300)
+        page.mouse.click(*place())
+        with suppress(TimeoutError):
+            page.wait_for_url(f"**{address}**", timeout=10_000)
+            return
+    raise AssertionError(f"No click led to an address with {address!r}, but to {page.url}.")
 
 
 PAGES = [("", "Explore"), ("inside", "Inside"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]

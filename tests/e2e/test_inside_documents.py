@@ -6,10 +6,16 @@ from urllib.parse import parse_qs, urlencode, urlparse
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import opened, settled
+from tests.e2e.test_browser import click_mark, opened, settled
 
 pytestmark = pytest.mark.e2e
 VIEW = {"inside_tab": "Documents", "inside_variant": "sparsegpt@0.5", "inside_doc_task": "ARC-e"}
+
+
+def center(mark):
+    mark.scroll_into_view_if_needed()
+    box = mark.bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def check_document(page, label):
@@ -24,10 +30,9 @@ def test_a_click_on_a_point_opens_its_document_and_a_link_restores_the_view(page
     chart = page.locator(".js-plotly-plot").first
     chart.locator(".scatterlayer .point").first.wait_for()
     settled(page)
-    place = chart.locator(".scatterlayer .trace").last.locator(".point").first.bounding_box()
-    page.mouse.move(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-    page.mouse.click(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2)
-    page.wait_for_url("**inside_doc_document=**")
+    click_mark(
+        page, lambda: center(chart.locator(".scatterlayer .trace").last.locator(".point").first), "doc_document="
+    )
     (label,) = parse_qs(urlparse(page.url).query)["inside_doc_document"]
     assert re.fullmatch(r"ARC-e \d+", label)
     check_document(page, label)
