@@ -200,8 +200,7 @@ def page() -> None:
     st.title("Explore", anchor=False)
     measured = data.models()
     if not measured:
-        st.info("There are no results yet. Run the default model first.")
-        st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+        widgets.show_no_results()
         return
     show_tour(details.open_points)
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]

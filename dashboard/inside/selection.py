@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from core.request.stages import DEFAULT_MODEL
 from core.specs import PUBLISHED
 from dashboard import data
 from dashboard.charts.frames import naming, points
 from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.pickers import pick_model
 from dashboard.sharing import shared
 
 MODEL, VARIANT, OTHER = "inside_model", "inside_variant", "inside_other"  # keys and parameters of the address
@@ -32,13 +32,9 @@ class Subject(NamedTuple):
         return points.dense_key(self.rows)
 
 
-def pick_subject(models: Sequence[str]) -> Subject:
+def pick_subject(models: list[str]) -> Subject:
     """Show the sidebar's field of the model and return its variants."""
-    default = data.model_named(DEFAULT_MODEL)
-    start = models.index(default) if default in models else 0
-    with st.sidebar:
-        check_link(MODEL, "model", models)
-        model = st.selectbox("Model", models, index=start, key=MODEL, **BOUND)
+    model = pick_model(models, MODEL, help=None)
     frame = data.frame(model)
     return Subject(model, _own(frame), naming.variant_options(frame))
 
@@ -58,7 +54,7 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
     """
     keys = list(subject.names)
     for field in (VARIANT, OTHER):
-        follow_chain(field, subject.names)
+        follow_chains(field, subject.names)
         check_link(field, "variant", subject.names.values(), subject.names.__getitem__)
     with st.grid(2, min_column_width=NARROWEST):
         variant = st.selectbox(
@@ -89,12 +85,15 @@ def first_variant(subject: Subject) -> str:
     return str(usual["key"].iloc[0]) if len(usual) else next(iter(subject.names))
 
 
-def follow_chain(field: str, names: Mapping[str, str]) -> None:
-    """Replace a chain in the address by the full name of its variant."""
-    linked = st.query_params.get(field)
-    if not linked or field in st.session_state or linked in names.values():
+def follow_chains(field: str, names: Mapping[str, str]) -> None:
+    """Replace chains in the address, one or several values of a field, by the full names of their variants."""
+    if field in st.session_state:
         return
-    chains = {key: name.rpartition(naming.JOINT)[2] for key, name in names.items()}
-    if key := naming.addressed(chains, linked):
-        st.query_params[field] = names[key]  # must precede the field, which reads the address once
+    linked, chains = (
+        st.query_params.get_all(field),
+        {key: name.rpartition(naming.JOINT)[2] for key, name in names.items()},
+    )
+    meant = [one if one in names.values() else names.get(naming.addressed(chains, one) or "", one) for one in linked]
+    if meant != linked:
+        st.query_params[field] = meant  # must precede the field, which reads the address once
         st.rerun()

@@ -32,8 +32,7 @@ def page() -> None:
     st.title("Inside", anchor=False)
     models = data.models()
     if not models:
-        st.info("There are no results yet. Run the default model first.")
-        st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+        widgets.show_no_results()
         return
     check_link("inside_tab", "tab", TABS)
     tab = st.segmented_control(

@@ -163,13 +163,13 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
     )
 
 
-def pick_model(models: list[str]) -> str:
-    """Show the sidebar's field of the model and return the chosen one."""
+def pick_model(models: list[str], key: str = MODEL, help: str | None = OF_PAPERS) -> str:
+    """Show the sidebar's field of the model and return the chosen one; `key` is also its parameter of the address."""
     default = data.model_named(DEFAULT_MODEL)
     start = models.index(default) if default in models else 0
     with st.sidebar:
-        check_link(MODEL, "model", models)
-        model = st.selectbox("Model", models, index=start, key=MODEL, help=OF_PAPERS, **BOUND)
+        check_link(key, "model", models)
+        model = st.selectbox("Model", models, index=start, key=key, help=help, **BOUND)
     return model
 
 

@@ -241,6 +241,12 @@ def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
                 st.caption(rest)
 
 
+def show_no_results() -> None:
+    """Show that the store has no results, and the link to a first run."""
+    st.info("There are no results yet. Run the default model first.")
+    st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+
+
 def show_skipped(warnings: Sequence[str]) -> None:
     """Show warnings of unreadable rows as plain text."""
     if warnings:

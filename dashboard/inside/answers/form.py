@@ -6,9 +6,9 @@ import streamlit as st
 
 from core.answers.question import MOST_COMPARED, MOST_PROMPT, MOST_TOKENS
 from core.evaluation.generation.sampling import Sampling
-from dashboard.charts.frames import naming
 from dashboard.inside.answers.cached import Candidates
 from dashboard.inside.answers.prompts import FIRST, PROMPTS
+from dashboard.inside.selection import follow_chains
 from dashboard.shared.binding import BOUND, KEPT, Between, check_link
 from dashboard.shared.links import ANSWERS_PROMPT, ANSWERS_VARIANTS
 
@@ -51,7 +51,7 @@ def _unprepare() -> None:
 
 def pick_compared(found: Candidates) -> list[str]:
     """Show the field of the variants and the sliders of their amounts, and return the chosen keys."""
-    _follow(found)
+    follow_chains(VARIANTS, found.names)
     check_link(VARIANTS, "variant", found.names.values(), found.names.__getitem__)
     chosen = st.multiselect(
         "Variants to compare with dense",
@@ -87,18 +87,6 @@ def _replace(slider: str, key: str, steps: dict[str, str]) -> None:
     chosen = [other if one == key else one for one in st.session_state[VARIANTS]]
     st.session_state[VARIANTS] = list(dict.fromkeys(chosen))
     st.session_state[AGAIN] = True
-
-
-def _follow(found: Candidates) -> None:
-    """Replace chains in the address by the full names of their variants."""
-    typed = st.query_params.get_all(VARIANTS)
-    if VARIANTS in st.session_state:
-        return
-    chains = {key: name.rpartition(naming.JOINT)[2] for key, name in found.names.items()}
-    meant = [found.names.get(naming.addressed(chains, one) or "", one) for one in typed]
-    if meant != typed:
-        st.query_params[VARIANTS] = meant  # must precede the field, which reads the address once
-        st.rerun()
 
 
 def pick_sampling() -> tuple[Sampling, bool]:
