@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import ExitStack
 
 import pytest
 from playwright.sync_api import expect
@@ -33,15 +34,16 @@ def answers(tmp_path_factory):
     known["model"]["vocab"] = {word if word == "<unk>" else f"<b>{word}</b>": id for word, id in words.items()}
     tokenizer.write_text(json.dumps(known))
     (place / "results").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIMSCOPE_RESULTS", str(place / "results"))
-        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
-        patch.delenv("SLIMSCOPE_DB", raising=False)
-        spec = complete(str(folder), "magnitude@0.5", perplexity=[Perplexity.parse(f"{place / 'text.txt'}@32:2")])
-        run(spec, Store())
-        assert cached_variant(spec.variant.key).is_dir()
-        with dashboard(place / "results") as running:
-            yield running.address, place / "results"
+    with ExitStack() as servers:
+        with pytest.MonkeyPatch.context() as patch:  # not while the tests run, one of which uses the real cache
+            patch.setenv("SLIMSCOPE_RESULTS", str(place / "results"))
+            patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+            patch.delenv("SLIMSCOPE_DB", raising=False)
+            spec = complete(str(folder), "magnitude@0.5", perplexity=[Perplexity.parse(f"{place / 'text.txt'}@32:2")])
+            run(spec, Store())
+            assert cached_variant(spec.variant.key).is_dir()
+            running = servers.enter_context(dashboard(place / "results"))
+        yield running.address, place / "results"
     shutil.rmtree(place / "cache")
 
 
@@ -62,6 +64,15 @@ def texts(page):
     return [column.locator(".token").all_inner_texts() for column in columns(page)]
 
 
+def wait_until_boxes(page, condition):
+    """Wait until the boxes of both answers, `first` and `second`, read at one moment, satisfy a condition."""
+    page.wait_for_function(
+        "() => {const [first, second] = [0, 1].map(n =>"
+        " document.querySelector(`.st-key-inside_answers_tokens_${n}`).getBoundingClientRect());"
+        f"return {condition}}}"
+    )
+
+
 def test_answers_stand_side_by_side_and_stacked_with_their_first_difference(page, answers):
     address, _ = answers
     generated(page, address, f"{DRAWN}1")
@@ -74,13 +85,9 @@ def test_answers_stand_side_by_side_and_stacked_with_their_first_difference(page
     assert "differs" in pruned.locator(".token").nth(count).get_attribute("class")
     assert "first difference from dense" in pruned.locator(".differs").get_attribute("aria-label")
     page.get_by_text("drawn tokens").wait_for()
-    left, right = dense.bounding_box(), pruned.bounding_box()
-    assert abs(left["y"] - right["y"]) < 2 and left["x"] + left["width"] <= right["x"]
+    wait_until_boxes(page, "Math.abs(first.top - second.top) < 2 && first.right <= second.left")
     page.set_viewport_size({"width": 400, "height": 900})
-    page.wait_for_function(
-        "[0, 1].map(n => document.querySelector(`.st-key-inside_answers_tokens_${n}`).getBoundingClientRect())"
-        ".every((box, n, both) => box.left === both[0].left && (n === 0 || box.top >= both[0].bottom))"
-    )
+    wait_until_boxes(page, "first.left === second.left && first.bottom <= second.top")
     assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") <= 0
 
 
@@ -165,8 +172,6 @@ def test_two_clicks_from_explore_ask_dense_and_magnitude_the_same_question(page,
     page.get_by_text("Generated.").wait_for(timeout=5 * MINUTES)
     sentence = page.get_by_text("Magnitude, 50 %").filter(has_text="greedy tokens")
     expect(sentence).to_have_count(1)
-    dense, pruned = columns(page)
-    assert "".join(dense.locator(".token").all_inner_texts()).startswith("The capital of France is Paris.")
-    left, right = dense.bounding_box(), pruned.bounding_box()
-    assert abs(left["y"] - right["y"]) < 2 and left["x"] + left["width"] <= right["x"]
-    assert sentence.bounding_box()["y"] > max(left["y"], right["y"])
+    assert "".join(texts(page)[0]).startswith("The capital of France is Paris.")
+    wait_until_boxes(page, "Math.abs(first.top - second.top) < 2 && first.right <= second.left")
+    assert sentence.bounding_box()["y"] > columns(page)[0].bounding_box()["y"]

@@ -132,6 +132,7 @@ export default function ({ parentElement, data }) {
     state.list.replaceChildren()
     Object.assign(state, { spans: [], at: 0, number: data.number })
   }
+  if (data.tokens.length < state.spans.length) return  // of an earlier run of the page; an answer only grows
   state.tokens = data.tokens
   if (data.tokens.length) {
     state.list.setAttribute("role", "listbox")
