@@ -1,6 +1,6 @@
 """Ablation of SlimLLM on one model with the same calibration data.
 
-    python -m benchmarks.slimllm [--ratios 0.2,0.5] [--calibration c4-sample:16x2048] [--perplexity wikitext2@2048:16]
+    python -m benchmarks.slimllm [--ratios 0.2,0.5] [--calibration c4-sample:32x128] [--perplexity wikitext2@128:128]
 
 It prints the perplexity by setting and ratio, also for LoRAP, LLM-Pruner and neuron magnitude.
 """
@@ -45,8 +45,8 @@ SMOKE = {"ratios": "0.3", "calibration": "c4-sample:4x24", "on": "wikitext2@24:2
 
 def main(
     ratios: str = "0.2,0.5",
-    calibration: str = "c4-sample:16x2048",
-    on: Annotated[str, typer.Option("--perplexity")] = "wikitext2@2048:16",
+    calibration: str = "c4-sample:32x128",
+    on: Annotated[str, typer.Option("--perplexity")] = "wikitext2@128:128",
     model: str = DEFAULT_MODEL,
 ) -> None:
     reuse_freed_memory()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from core.evaluation.generation.sampling import Token
 from core.jobs.executor import child_environment, describe_exit
 
 MOST_OPEN = 16  # questions that wait for their answers
+LONGEST_UNWATCHED = 300.0  # seconds after which an answer stops; browsers refresh hidden tabs once a minute
 COMMAND = (sys.executable, "-P", "-m", "core.answers.worker")
 
 
@@ -36,8 +38,9 @@ class Answers:
         self.number = number
         self.question = question
         self.state: Literal["queued", "waiting", "running", "done", "failed"] = "queued"
-        self.stopped = False  # by the user
+        self.stopped = False  # by the user, or because nobody watches
         self.error: str | None = None  # one sentence
+        self.watched = time.monotonic()  # when its page last showed it
         self.answers = [Answer() for _ in question.variants]
 
     @property
@@ -65,8 +68,9 @@ class Answers:
 class Answerer:
     """The process of the answers, which starts with the first question; all sessions of a server share it."""
 
-    def __init__(self, command: Sequence[str] = COMMAND):
+    def __init__(self, command: Sequence[str] = COMMAND, unwatched: float = LONGEST_UNWATCHED):
         self._command = command
+        self._unwatched = unwatched  # seconds
         self._lock = threading.Lock()
         self._numbers = count(1)
         self._open: dict[int, tuple[subprocess.Popen[str], Answers]] = {}  # by number, with their process
@@ -96,8 +100,7 @@ class Answerer:
         """Stop answers; their tokens remain."""
         with self._lock:
             if answers.active and self._process:
-                answers.stopped = True
-                self._write(self._process, Command(number=answers.number))
+                self._stop(self._process, answers)
 
     def close(self) -> None:
         """End the process."""
@@ -124,6 +127,10 @@ class Answerer:
             threading.Thread(target=self._collect, args=(self._process,), name="answers", daemon=True).start()
         return self._process
 
+    def _stop(self, process: subprocess.Popen[str], answers: Answers) -> None:
+        answers.stopped = True
+        self._write(process, Command(number=answers.number))
+
     def _write(self, process: subprocess.Popen[str], command: Command) -> None:
         assert process.stdin is not None  # a pipe
         with suppress(BrokenPipeError):  # it has just ended, which `_collect` handles
@@ -140,6 +147,8 @@ class Answerer:
                 answers.apply(event)
                 if not answers.active:
                     del self._open[event.number]
+                elif not answers.stopped and time.monotonic() - answers.watched > self._unwatched:
+                    self._stop(process, answers)
         code = process.wait()
         with self._lock:
             failed = f"The process of the answers {describe_exit(code)}. Generate the answers again to start it anew."

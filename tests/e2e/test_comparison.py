@@ -62,6 +62,6 @@ def test_two_ticks_of_a_table_open_the_comparison(page, address):
     page.get_by_role("dialog").get_by_text("Command to reproduce it").wait_for()
     visitor.close()
     visitor.tick("explore_points", 2)
-    expect(page.get_by_role("dialog")).to_contain_text("cannot be paired", timeout=30_000)
+    expect(page.get_by_role("dialog")).to_contain_text("cannot be paired")
     assert visitor.actions == 3
     page.wait_for_url(lambda url: url.count("explore_compared=") == 2)

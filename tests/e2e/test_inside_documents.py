@@ -45,7 +45,7 @@ def test_a_click_on_a_point_opens_its_document_and_a_link_restores_the_view(page
     context = browser.new_context(viewport={"width": 400, "height": 900})
     tab = opened(context.new_page(), page.url)
     check_document(tab, label)
-    expect(settled(tab).get_by_role("combobox", name="Direction")).to_have_value("Both right", timeout=30_000)
+    expect(settled(tab).get_by_role("combobox", name="Direction")).to_have_value("Both right")
     overflow = tab.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     assert overflow <= 0
     context.close()

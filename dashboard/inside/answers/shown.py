@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -37,6 +38,7 @@ def show_answers_to(conversation: Conversation) -> None:
 
     @st.fragment(run_every=REFRESH_SECONDS if growing else None)
     def renewed() -> None:
+        answers.watched = time.monotonic()
         active = answers.active  # before the tokens, so that the last ones are shown
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(_state(answers), width="content")

@@ -103,6 +103,14 @@ def test_answers_wait_for_a_running_job_and_stop_while_they_wait(answerer, varia
 
 
 @pytest.mark.timeout(300)
+def test_answers_whose_page_is_closed_stop(variants):
+    impatient = Answerer(unwatched=0.0)
+    answers = asked(impatient, variants[0], tokens=MOST_TOKENS, temperature=3.0)
+    impatient.close()
+    assert answers.stopped and answers.state == "done" and len(answers.answers[0].tokens) < MOST_TOKENS
+
+
+@pytest.mark.timeout(300)
 def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(answerer, variants):
     asked(answerer, variants[0])
     process = psutil.Process(answerer.process_id)
