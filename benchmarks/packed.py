@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
+from core.evaluation.generation.steps import step
 from core.evaluation.latency import DECODED, PROMPT, latency
 from core.evaluation.packed import packed
 from core.models.parts.blocks import execution_device, move
@@ -42,10 +43,10 @@ def figures(model: PreTrainedModel, dtype: str) -> dict[tuple[str, int], float]:
 def decoding(model: PreTrainedModel) -> str:
     """Return a profile of decoding."""
     prompt = torch.zeros(1, PROMPT, dtype=torch.long)
-    past = model(input_ids=prompt, use_cache=True).past_key_values
+    past = step(model, prompt).cache
     with profile(activities=[ProfilerActivity.CPU]) as found:
         for _ in range(DECODED):
-            past = model(input_ids=prompt[:, :1], past_key_values=past, use_cache=True).past_key_values
+            past = step(model, prompt[:, :1], past).cache
     return found.key_averages().table(sort_by="self_cpu_time_total", row_limit=15, max_name_column_width=45)
 
 

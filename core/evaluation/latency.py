@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.evaluation.generation.steps import Step, step
 from core.evaluation.packed import held_bytes
 from core.memory import memory_growth
 from core.progress import Progress
@@ -22,7 +23,6 @@ from core.results import Measurement
 if TYPE_CHECKING:
     from torch import Tensor
     from transformers import Cache, PreTrainedModel
-    from transformers.modeling_outputs import CausalLMOutputWithPast
 
 PROMPT = 512  # tokens
 DECODED = 32  # tokens
@@ -44,17 +44,16 @@ def latency(model: PreTrainedModel, dtype: str, progress: Progress) -> list[Meas
     for index, batch in enumerate(BATCHES):
         prompt = torch.randint(model.config.vocab_size, (batch, PROMPT), generator=generator).to(device)
 
-        def prefill(prompt: Tensor = prompt) -> CausalLMOutputWithPast:
-            output: CausalLMOutputWithPast = model(input_ids=prompt, use_cache=True, logits_to_keep=1)
-            return output
+        def prefill(prompt: Tensor = prompt) -> Step:
+            return step(model, prompt, last=True)
 
-        read = prefill().past_key_values
+        read = prefill().cache
 
-        def decode(prompt: Tensor = prompt, read: Cache | None = read) -> float:
+        def decode(prompt: Tensor = prompt, read: Cache = read) -> float:
             past = copy.deepcopy(read)
             started = _now(device)
             for _ in range(DECODED):
-                past = model(input_ids=prompt[:, :1], past_key_values=past, use_cache=True).past_key_values
+                past = step(model, prompt[:, :1], past).cache
             return _now(device) - started
 
         protocol: dict[str, str | int] = {"batch": batch, "prompt": PROMPT, "dtype": dtype}

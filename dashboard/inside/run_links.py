@@ -5,9 +5,10 @@ from __future__ import annotations
 from core.data.texts import called
 from core.notation.chain import format_chain, shared
 from core.results import Variant
+from core.specs import TextWindows
 from dashboard import data
 from dashboard.shared.links import CHAIN, Address
-from dashboard.shared.texts import CALIBRATION, TRAINING
+from dashboard.shared.texts import CALIBRATION, TRAINING, Purpose
 
 
 def variant_address(variant: Variant) -> Address:
@@ -16,9 +17,17 @@ def variant_address(variant: Variant) -> Address:
     address: Address = {"run_model": data.model_to_run(data.called(variant)), CHAIN: format_chain(variant.stages)}
     for purpose, text in ((CALIBRATION, common.calibration), (TRAINING, common.train)):
         if text is not None:
-            address[f"{purpose.key}_corpus"] = called(text.corpus)
-            address[f"{purpose.key}_windows"] = str(text.windows)
-            address[f"{purpose.key}_window"] = str(text.window)
+            address |= text_address(purpose, text)
     if common.seed:
         address["run_seed"] = str(common.seed)
     return address if variant.dtype == "float32" else address | {"run_dtype": variant.dtype}
+
+
+def text_address(purpose: Purpose, text: TextWindows) -> Address:
+    """Return the part of an address of the Run page that chooses a text."""
+    key = purpose.key
+    return {
+        f"{key}_corpus": called(text.corpus),
+        f"{key}_windows": str(text.windows),
+        f"{key}_window": str(text.window),
+    }

@@ -10,10 +10,11 @@ import torch
 from core.errors import UserError
 from core.evaluation.generation.pieces import Pieces
 from core.evaluation.generation.sampling import LIKELIEST, Candidate, Sampling, Token
+from core.evaluation.generation.steps import step
 
 if TYPE_CHECKING:
     from torch import Tensor
-    from transformers import Cache, PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 def generate(
@@ -42,7 +43,9 @@ def generate(
     for number in range(1, sampling.tokens + 1):
         if stopped():
             return
-        logits, past = _step(model, given, past)
+        with torch.inference_mode():
+            read = step(model, given, past, last=True)
+        logits, past = read.logits[0, -1].float().cpu(), read.cache  # (1, 1, vocabulary) -> (vocabulary,)
         if not logits.isfinite().all():
             raise UserError("The model's logits are not finite, so it has no answer; choose a smaller amount.")
         logprobs = logits.log_softmax(0)  # (vocabulary,)
@@ -57,13 +60,6 @@ def generate(
         if last:
             return
         given = torch.tensor([[chosen]], device=model.device)  # (1, 1)
-
-
-@torch.inference_mode()
-def _step(model: PreTrainedModel, ids: Tensor, past: Cache | None) -> tuple[Tensor, Cache]:
-    """Return the logits after the last of `ids`, (vocabulary,) on the CPU, and the cache with their keys and values."""
-    output = model(input_ids=ids, past_key_values=past, use_cache=True, logits_to_keep=1)
-    return output.logits[0, -1].float().cpu(), output.past_key_values  # (1, 1, vocabulary) -> (vocabulary,)
 
 
 def _draw(logits: Tensor, sampling: Sampling, draws: torch.Generator) -> int:

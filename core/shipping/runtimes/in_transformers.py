@@ -1,6 +1,7 @@
 """Reads a folder with plain transformers, and with compressed-tensors if its configuration needs that."""
 
 import importlib.metadata
+import inspect
 import json
 import sys
 import time
@@ -23,11 +24,12 @@ def main(path: str, prompts: list[str], tokens: int, threads: int, packages: lis
         ids = tokenizer(prompt, return_tensors="pt").input_ids
         top = model(ids).logits[0, -1].float().log_softmax(-1).topk(5)
         read.append({"ids": ids[0].tolist(), "top": list(zip(top.indices.tolist(), top.values.tolist(), strict=True))})
+    name = "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"  # by version
     past = model(ids, use_cache=True)
     started = time.perf_counter()
     for _ in range(tokens):
         likeliest = past.logits[:, -1:].argmax(-1)
-        past = model(likeliest, past_key_values=past.past_key_values, use_cache=True)
+        past = model(likeliest, use_cache=True, **{name: getattr(past, name)})
     speed = tokens / (time.perf_counter() - started)
     versions = {package: importlib.metadata.version(package) for package in packages}
     return {"prompts": read, "tokens_per_second": speed, "versions": versions}

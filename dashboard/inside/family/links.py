@@ -9,11 +9,12 @@ from core.specs import EXTERNAL, TextWindows
 from dashboard import data
 from dashboard.charts.elements.figures import PACKED, RATIO
 from dashboard.charts.frames import choices
+from dashboard.inside.run_links import text_address
 from dashboard.inside.selection import Subject
 from dashboard.shared import links, pickers
 from dashboard.shared.binding import ALONE
 from dashboard.shared.links import Address
-from dashboard.shared.texts import CALIBRATION, TRAINING, Purpose
+from dashboard.shared.texts import CALIBRATION, TRAINING
 
 POINT, MODE, TRADE_OFF = "explore_point", "explore_mode", "Trade-off"  # parameters of Explore, and a value
 
@@ -50,10 +51,5 @@ def run(model: str, node: pd.Series) -> Address:
     found: Address = {"run_model": data.model_to_run(model), links.CHAIN: node["chain"], "run_dtype": node["dtype"]}
     for purpose, column in ((CALIBRATION, "calibration"), (TRAINING, "train")):
         if node[column]:
-            found |= _text(purpose, TextWindows.parse(node[column]))
+            found |= text_address(purpose, TextWindows.parse(node[column]))
     return found if pd.isna(node["chain_seed"]) else found | {"run_seed": f"{node['chain_seed']:.0f}"}
-
-
-def _text(purpose: Purpose, text: TextWindows) -> Address:
-    key = purpose.key
-    return {f"{key}_corpus": text.corpus, f"{key}_windows": str(text.windows), f"{key}_window": str(text.window)}

@@ -10,6 +10,7 @@ from core.amount import Amount, Ratio
 from core.context import Context, StageInput
 from core.engine.runners.by_slicing import slice_model
 from core.errors import UserError
+from core.evaluation.generation.steps import step
 from core.methods.structured.base import StructuredMethod, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
 from core.methods.structured.slicegpt import SliceGPT
@@ -131,8 +132,8 @@ def test_shortgpt_drops_the_least_changing_blocks_and_cache_works():
     torch.testing.assert_close(model(windows(), use_cache=False).logits, expected(windows(), use_cache=False).logits)
     assert {report.block for report in reports if report.sparsity == 1} == {1, 3}
     tokens = windows(1, 12)
-    prefix = model(tokens[:, :-1], use_cache=True)
-    stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
+    prefix = step(model, tokens[:, :-1]).cache
+    stepped = step(model, tokens[:, -1:], prefix).logits
     torch.testing.assert_close(stepped[:, -1], model(tokens).logits[:, -1])
 
 
@@ -191,8 +192,8 @@ def test_a_rotation_that_cuts_nothing_changes_nothing(name):
     slice_model(model, SliceGPT(), given, Context(torch.device("cpu")))
     # Llama's own norms compute in fp32.
     torch.testing.assert_close(model(tokens).logits, dense, rtol=1e-3, atol=1e-4)
-    prefix = model(tokens[:, :-1], use_cache=True)
-    stepped = model(tokens[:, -1:], past_key_values=prefix.past_key_values, use_cache=True).logits
+    prefix = step(model, tokens[:, :-1]).cache
+    stepped = step(model, tokens[:, -1:], prefix).logits
     torch.testing.assert_close(stepped[:, -1], dense[:, -1], rtol=1e-3, atol=1e-4)
 
 
