@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
+from core.context import Context
 from core.data.corpora import default_corpora
 from core.data.windows import calibration_windows, read_data
 from core.engine.walking.walk_modes import make_walker
@@ -73,7 +74,7 @@ def main(windows: int = 16, window: int = 2048, blocks: str = "0,14,29", model: 
             worse.append(linear.name)
 
     make_walker(
-        network, found, tokens, OBS().required_statistics, torch.device("cpu"), linears, true_sequential=False
+        network, found, tokens, OBS().required_statistics, Context(torch.device("cpu")), linears, true_sequential=False
     ).walk(linears, compare)
     seconds[SIDES[1]] += seconds["SparseGPT"]  # it starts from SparseGPT's result
     Console().print(table)

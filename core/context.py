@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from core.cache.shelf import Shelf
     from core.data.windows import TextData
     from core.models.parts.blocks import Blocks
     from core.models.source import ModelSource
@@ -29,6 +30,8 @@ class Context:
     progress: Progress = silent
     dense: ModelSource | None = None  # the uncompressed model
     tokenizer: Any = None  # Any: None for an encoder, whose stages read no text
+    shelf: Shelf | None = None  # for compressed blocks, if the model streams
+    memory: int | None = None  # bytes that the process may take; None: the free memory
     teachers: dict[tuple[str | None, str], Teacher] = field(default_factory=dict)  # by name, None: dense, and dtype
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 LARGEST = 32 * 2**20  # bytes: glibc's largest threshold
+HELD_BYTES = 2**29  # of the hidden states between two blocks of a streamed model; fewer would read it more often
 
 
 def reuse_freed_memory() -> None:
@@ -55,6 +56,14 @@ def machine_bytes() -> int:
     import psutil
 
     return int(psutil.virtual_memory().total)
+
+
+def process_bytes() -> int:
+    """Return the memory of this process without files that are mapped into it, in bytes."""
+    import psutil
+
+    found = psutil.Process().memory_info()
+    return int(found.rss - getattr(found, "shared", 0))  # not every platform counts mapped files
 
 
 def memory_growth(work: Callable[[], object], device: torch.device) -> int | None:

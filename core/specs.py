@@ -340,6 +340,8 @@ class RunSpec(Frozen):
     precision: str | None = None  # type of the saved weights; None: the format's most precise
     # Whether the cache of variants must have the variant; absent by default, as in older jobs.
     cached: bool = Field(default=False, exclude_if=lambda cached: not cached)
+    # Bytes of memory that the run may take; absent by default, as in older jobs.
+    memory: int | None = Field(default=None, ge=1, exclude_if=lambda memory: memory is None)
     device: str = "cpu"
     force: bool = False
 

@@ -32,7 +32,8 @@ from core.data.windows import evaluation_windows
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.divergence import DenseText
 from core.evaluation.fidelity import TAIL
-from core.evaluation.perplexity import read_windows, window_losses
+from core.evaluation.perplexity import read_states, window_losses
+from core.evaluation.states import final_states
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
 from core.specs import Perplexity, sha256
@@ -74,7 +75,7 @@ def own_measures(other: PreTrainedModel, windows: Tensor, dense: DenseText) -> d
     length, first = windows.shape[1], first_scored(windows.shape[1])
     kl, agrees, losses, dense_losses = [], [], [], []
     for place, window in enumerate(windows):
-        read = read_windows(other, window[None], [dense.window(place)])
+        read = read_states(other, final_states(other, window[None]), window[None], [dense.window(place)])
         assert read.divergence
         kl.append(read.divergence.kl[0, first:])
         agrees.append(read.divergence.agrees[0, first:])

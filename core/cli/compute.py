@@ -64,6 +64,7 @@ def run(
     seed: Annotated[int, typer.Option(help="Seed for sampling and training.")] = 0,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    memory: options.Memory = None,
     fidelity: options.Fidelity = False,
     latency: options.Latency = False,
     scan: options.SensitivityOption = None,
@@ -84,6 +85,7 @@ def run(
         seed=seed,
         device=device,
         dtype=dtype,
+        memory=memory,
         scoring=options.scoring_dtype(scoring, tasks),
         fidelity=fidelity,
         latency=latency,
@@ -147,6 +149,7 @@ def sweep(
     ] = None,
     device: options.Device = "cpu",
     dtype: options.Dtype = "float32",
+    memory: options.Memory = None,
     fidelity: options.Fidelity = False,
     latency: options.Latency = False,
     name: options.Name = None,
@@ -179,6 +182,7 @@ def sweep(
         tasks=options.with_fewshot(tasks, fewshot),
         device=device,
         dtype=dtype,
+        memory=memory,
         scoring=options.scoring_dtype(scoring, tasks),
         fidelity=fidelity,
         latency=latency,
@@ -251,7 +255,8 @@ def estimate_words(cost: Estimate, device: str, dense: bool) -> str:
     memory = machine_bytes()
     more = f", more than the {memory / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > memory else ""
     baseline = ", the dense baseline included" if dense else ""
-    return f"Estimated: {format_duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
+    words = f"Estimated: {format_duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
+    return f"{words} {cost.streaming}" if cost.streaming else words
 
 
 def saving(spec: RunSpec, folder: Path, format: str | None, type: str | None) -> RunSpec:

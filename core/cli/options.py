@@ -15,6 +15,7 @@ from core.cli.printing.console import messages
 from core.errors import UserError, echo
 from core.notation.chain import StageRequest, exact_amount, parse
 from core.registry import get_stage
+from core.request.execution import SHARE, VARIABLE, parse_memory
 from core.request.resolve import parse_seed
 from core.request.stages import check_agrees
 from core.shipping.formats import FORMATS
@@ -98,6 +99,15 @@ TrainOption = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
 Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
+Memory = Annotated[
+    int | None,
+    typer.Option(
+        metavar="SIZE",
+        parser=parse_memory,
+        help="Memory that the run may take, such as 6GB; a larger model streams from disk, block by block. Default: "
+        f"{VARIABLE}, or {SHARE:.0%} of the free memory.",
+    ),
+]
 Format = Annotated[
     str | None,
     typer.Option(

@@ -24,7 +24,8 @@ class DenseWeights:
         source = self.context.dense
         if source is None:
             raise TypeError("The context has no dense model, which this stage needs as reference.")
-        model = load_model(source, self.dtype, progress=self.context.progress)
+        mapped = self.context.shelf is not None
+        model = load_model(source, self.dtype, progress=self.context.progress, mapped=mapped)
         return {linear.name: linear for linear in find_blocks(model).all_linears()}
 
     def weight(self, name: str) -> Tensor:

@@ -6,18 +6,23 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from core.cache.shelf import Shelf
 from core.engine.circumstances import circumstances
 from core.engine.measure import Outcome, measure
 from core.engine.sensitivity import sensitivities
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.errors import CancelledError
+from core.fields import Details
 from core.memory import reuse_freed_memory
+from core.models.facts import load_shape
 from core.models.parts.blocks import move
 from core.progress import Progress
+from core.request.estimate import stages_to_run
+from core.request.execution import choose_execution
 from core.results import Result
 from core.shipping.export import export
-from core.specs import RunSpec
+from core.specs import BYTES, RunSpec
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -25,8 +30,12 @@ if TYPE_CHECKING:
 
 
 def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -> None:
-    """Create the variant, and measure and store everything in `spec`."""
+    """Create the variant, and measure and store everything in `spec`; stream the model if it exceeds the memory."""
     reuse_freed_memory()
+    shape = load_shape(session.source)
+    execution = choose_execution(spec, stages_to_run(spec), shape)
+    session.memory = execution.budget
+    session.shelf = Shelf(shape.parameters * BYTES[spec.variant.dtype]) if execution.streams else None
     result = store.get(spec.variant.key)
     outcomes: list[Iterable[Outcome]] = []
     if result is None or not spec.only_scans:
@@ -35,8 +44,11 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
         outcomes.append(measure(model, spec, session, progress))
     if spec.scan:
         outcomes.append(sensitivities(spec.variant, spec.scan, session, progress))
+    how: Details = {"execution": "streaming"} if session.shelf else {}
     for rows, samples in chain.from_iterable(outcomes):
-        known = [row.model_copy(update={"details": circumstances(None, spec.device) | row.details}) for row in rows]
+        known = [
+            row.model_copy(update={"details": circumstances(None, spec.device) | how | row.details}) for row in rows
+        ]
         if samples is not None:  # before the numbers, as paired differences need them
             store.put_samples(spec.variant.key, known[0], samples)
         store.put(result.model_copy(update={"measurements": tuple(known)}))

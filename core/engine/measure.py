@@ -60,7 +60,7 @@ def _perplexities(
 ) -> Iterator[Outcome]:
     windows = {text: session.scored[text].windows for text in spec.perplexity}
     dense = _dense_texts(spec, windows, session, progress) if spec.fidelity and dtype == spec.variant.dtype else None
-    for reading in perplexity(model, windows, progress, dense):
+    for reading in perplexity(model, windows, progress, dense, by_block=session.shelf is not None):
         yield Outcome(text_rows(reading, session.scored[reading.text], session.tokenizer, dtype), reading.samples)
 
 
@@ -85,8 +85,9 @@ def _dense_texts(
 ) -> dict[Perplexity, DenseText]:
     """Return what the dense model computed on each text, and compute it where it is not cached."""
     dtype = spec.variant.dtype
-    load = partial(load_model, session.source, dtype, session.device, progress)
-    outputs = DenseOutputs(spec.variant.prefixes[0].key, dtype, load)
+    streams = session.shelf is not None
+    load = partial(load_model, session.source, dtype, session.device, progress, streams)
+    outputs = DenseOutputs(spec.variant.prefixes[0].key, dtype, load, streams)
     return {text: outputs.of(tokens, progress, str(text)) for text, tokens in windows.items()}
 
 

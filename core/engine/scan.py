@@ -19,7 +19,6 @@ from torch import Tensor
 
 from core.cache.folders import read_small, write_small
 from core.context import Context, StageInput
-from core.engine.walking.recorder import Recorder
 from core.engine.walking.walk_modes import make_walker
 from core.evaluation.linears import QuickLinears
 from core.evaluation.perplexity import window_losses
@@ -27,6 +26,7 @@ from core.methods.cost import unread
 from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
 from core.models.parts.blocks import Blocks, Linear, by_block, first, move
+from core.models.parts.recorder import Recorder
 from core.paths import cache_dir
 from core.specs import ScanUnit, canonical_json, sha256
 
@@ -108,7 +108,7 @@ def measure_sensitivity(
 
     sums = method.required_statistics
     if any(sums(linear.role) for linear in linears):
-        walker = make_walker(model, blocks, calibration, sums, context.device, list(linears), method.true_sequential)
+        walker = make_walker(model, blocks, calibration, sums, context, list(linears), method.true_sequential)
         walker.compress_each_alone([groups[name] for name in missing], compress, measure)
     else:
         for index, name in enumerate(missing):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from core.cache.shelf import Shelf
 from core.data.corpus import CorpusSource
 from core.data.tasks import open_tasks
 from core.data.windows import Texts, calibration_windows, evaluation_windows
@@ -45,6 +46,8 @@ class Session:
 
     Attributes:
         source: The dense model, with its files on this machine.
+        memory: Bytes of memory that the current part of the run may take.
+        shelf: The place of compressed blocks while the current part of the run streams its model.
         export: Where and how the variant is saved, if it is.
         device: The device to compute on.
         tokenizer: The model's tokenizer; None for an encoder, which reads no text.
@@ -71,6 +74,8 @@ class Session:
             )
         self.export = _export_target(parts[0], found)
         self.source = fetch_model(found, progress)
+        self.memory: int | None = None
+        self.shelf: Shelf | None = None
         self.device = execution_device(parts[0].device)
         # Any: an encoder has None, and its stages and measurements read no text
         self.tokenizer: Any = None

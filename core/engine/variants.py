@@ -75,7 +75,7 @@ def make_variant(
     ready, cached = (0, None) if fresh else _longest_cached(prefixes)
     if cached and ready == len(spec.stages):
         return cached
-    context = Context(session.device, progress, session.source, session.tokenizer)
+    context = Context(session.device, progress, session.source, session.tokenizer, session.shelf, session.memory)
     # Read all texts first, so that a short or missing one fails before any computation.
     inputs = [_read(stage, spec.dtype, session, context) for stage in spec.stages]
     result: Result | None
@@ -86,7 +86,7 @@ def make_variant(
         sizes = dense_sizes(session.source)
     else:
         progress("load", 0, 1, spec.model)
-        model, result = load_model(session.source, spec.dtype), None
+        model, result = load_model(session.source, spec.dtype, mapped=session.shelf is not None), None
         progress("load", 1, 1, spec.model)
         if is_language_model(model):
             mark_dense(find_blocks(model))

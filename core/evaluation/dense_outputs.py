@@ -23,7 +23,8 @@ from core.cache.folders import keep
 from core.errors import StorageError
 from core.evaluation.divergence import DenseHead, DenseText
 from core.evaluation.head import OutputScale, head_parts, output_scale
-from core.evaluation.perplexity import batch_size, final_states
+from core.evaluation.perplexity import batch_size
+from core.evaluation.states import states_by_batch, states_by_block
 from core.paths import cache_dir
 from core.progress import Progress
 from core.specs import BYTES, Dtype
@@ -38,9 +39,12 @@ STAGE = "dense"  # of the progress
 class DenseOutputs:
     """The dense model's outputs on texts; `load` loads the model, which is needed for texts that are not cached."""
 
-    def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel]):
-        """Prepare; `key` is the key of the variant without stages, in the precision `dtype`."""
-        self.key, self.dtype, self._load = key, dtype, load
+    def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel], by_block: bool = False):
+        """Prepare; `key` is the key of the variant without stages, in the precision `dtype`.
+
+        With `by_block`, all windows of a text pass a block before any passes the next.
+        """
+        self.key, self.dtype, self._load, self._by_block = key, dtype, load, by_block
 
     def of(self, windows: Tensor, progress: Progress, name: str) -> DenseText:
         """Return the outputs on the windows (N, L) of the text that `name` names in the progress.
@@ -101,10 +105,16 @@ class DenseOutputs:
 
     def _write_states(self, file: Path, windows: Tensor, progress: Progress, name: str) -> None:
         model, done = self._model, 0
+        batches = windows.split(batch_size(model, windows.shape[1]))
+
+        def advance(block: int, blocks: int) -> None:
+            progress(STAGE, done, len(windows), f"{name}, block {block} of {blocks}")
+
+        found = states_by_block(model, batches, advance) if self._by_block else states_by_batch(model, batches)
         with file.open("wb") as opened:
-            for batch in windows.split(batch_size(model, windows.shape[1])):
+            for batch in batches:
                 progress(STAGE, done, len(windows), name)
-                opened.write(_bytes(final_states(model, batch.to(model.device))))
+                opened.write(_bytes(next(found).hidden))
                 done += len(batch)
         progress(STAGE, done, len(windows), name)
 

@@ -19,6 +19,7 @@ from torch.nn.functional import linear
 from core.evaluation.divergence import DenseText, Divergence, Divergences
 from core.evaluation.head import check_logits, head_parts, output_scale
 from core.evaluation.linears import QuickLinears
+from core.evaluation.states import final_states, states_by_batch, states_by_block
 from core.progress import Progress
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def perplexity(
     texts: Mapping[Text, Tensor],
     progress: Progress,
     dense: Mapping[Text, DenseText] | None = None,
+    by_block: bool = False,
 ) -> Iterator[TextLosses[Text]]:
     """Compute the losses on several texts; windows of equal length share forward passes.
 
@@ -65,6 +67,7 @@ def perplexity(
         texts: Windows (N, L) of each text; `str` of a text names it in the progress.
         progress: Called after each forward pass.
         dense: What the dense model computed on each text, to compare with it.
+        by_block: Whether all windows pass a block before any passes the next, as a model that exceeds the memory needs.
 
     Yields:
         The losses of each text after its last window, grouped by length in order of its first text.
@@ -75,7 +78,7 @@ def perplexity(
     if texts:
         check_logits(model, next(iter(texts.values()))[0])
     for length, alike in lengths.items():
-        yield from _read(model, alike, batch_size(model, length), progress, dense or {})
+        yield from _read(model, alike, batch_size(model, length), progress, dense or {}, by_block)
 
 
 def batch_size(model: PreTrainedModel, length: int) -> int:
@@ -89,22 +92,30 @@ def _read(
     size: int,
     progress: Progress,
     dense: Mapping[Text, DenseText],
+    by_block: bool,
 ) -> Iterator[TextLosses[Text]]:
     """Yield the losses of texts with windows of equal length, `size` windows per forward pass."""
+
+    def advance(block: int, blocks: int) -> None:
+        text = next(text for text in texts if len(losses[text]) < len(texts[text]))
+        progress("perplexity", len(losses[text]), len(texts[text]), f"{text}, block {block} of {blocks}")
+
     owners = [(text, place) for text, windows in texts.items() for place in range(len(windows))]
     losses: dict[Text, list[float]] = {text: [] for text in texts}
     divergences: dict[Text, list[Divergence]] = {text: [] for text in texts}
     seconds = dict.fromkeys(texts, 0.0)
     batches = torch.cat(list(texts.values())).split(size)
+    states = states_by_block(model, batches, advance) if by_block else states_by_batch(model, batches)
     for number, batch in enumerate(batches):
         inside = owners[number * size : number * size + len(batch)]
         first, _ = inside[0]
         if not losses[first]:
             progress("perplexity", 0, len(texts[first]), str(first))
+        hidden, seconds_before = next(states)
         started = time.perf_counter()
         compared = [dense[text].window(place) for text, place in inside] if dense else []
-        read = read_windows(model, batch.to(model.device), compared)
-        share = (time.perf_counter() - started) / len(batch)
+        read = read_states(model, hidden, batch.to(model.device), compared)
+        share = (time.perf_counter() - started + seconds_before) / len(batch)
         for place, ((text, _), loss) in enumerate(zip(inside, read.losses, strict=True)):
             losses[text].append(loss)
             seconds[text] += share
@@ -127,14 +138,6 @@ def _finished(text: Text, losses: list[float], divergences: list[Divergence], se
 
 
 @torch.inference_mode()
-def final_states(model: PreTrainedModel, windows: Tensor) -> Tensor:
-    """Return the hidden states before the head at all tokens but the last, (B, L - 1, hidden)."""
-    with QuickLinears():
-        states: Tensor = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]
-    return states
-
-
-@torch.inference_mode()
 def dense_losses(dense: DenseText, windows: Tensor, device: torch.device) -> list[float]:
     """Return the `window_losses` (N,) of the dense model on the windows (N, L) of its outputs."""
     means = []
@@ -148,13 +151,18 @@ def dense_losses(dense: DenseText, windows: Tensor, device: torch.device) -> lis
 
 def window_losses(model: PreTrainedModel, windows: Tensor) -> list[float]:
     """Return the mean cross-entropy in nats of each window's tokens (B, L) after the first."""
-    return read_windows(model, windows).losses
+    return read_states(model, final_states(model, windows), windows).losses
 
 
 @torch.inference_mode()
-def read_windows(model: PreTrainedModel, windows: Tensor, dense: Sequence[DenseText] = ()) -> WindowLosses:
-    """Return the `window_losses` of windows (B, L); compare with `dense`, the dense model's part for each, if given."""
-    hidden = final_states(model, windows).flatten(0, 1)  # (B (L - 1), hidden)
+def read_states(
+    model: PreTrainedModel, states: Tensor, windows: Tensor, dense: Sequence[DenseText] = ()
+) -> WindowLosses:
+    """Return the `window_losses` of windows (B, L) from their `final_states`.
+
+    Compare with `dense`, the dense model's part for each window, if given.
+    """
+    hidden = states.flatten(0, 1)  # (B (L - 1), hidden)
     compared = Divergences(dense) if dense else None
     with QuickLinears():
         losses, totals = _losses(_chunks(model, hidden), windows[:, 1:].flatten(), compared)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+CHECKED = 2**22  # numbers at once
 MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
@@ -91,7 +92,8 @@ def class_of(architecture: str, name: str) -> type[PreTrainedModel]:
 def check_numbers(model: nn.Module, name: str) -> None:
     """Raise `UserError` if a weight of the model `name` is not finite, or all matrices are zero."""
     for tensor, parameter in model.named_parameters():
-        if not parameter.sum(dtype=torch.float64).isfinite():
+        # In parts, as the sum converts all numbers first.
+        if not all(part.sum(dtype=torch.float64).isfinite() for part in parameter.reshape(-1).split(CHECKED)):
             kind = str(parameter.dtype).removeprefix("torch.")
             raise UserError(f"The weights of {name} are not all finite: {tensor} contains NaN or infinity in {kind}.")
     if not any(parameter.any() for parameter in model.parameters() if parameter.dim() > 1):

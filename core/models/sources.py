@@ -94,15 +94,21 @@ def typed_name(model: ModelId) -> str:
 
 
 def load_model(
-    source: ModelSource, dtype: str = "float32", device: "str | torch.device" = "cpu", progress: Progress = silent
+    source: ModelSource,
+    dtype: str = "float32",
+    device: "str | torch.device" = "cpu",
+    progress: Progress = silent,
+    mapped: bool = False,
 ) -> "PreTrainedModel":
     """Return the dense model on `device` in evaluation mode, with gradients off; download it if necessary.
 
-    A checkpoint of this project is loaded with its constraints. Zeros of any other model are ordinary weights.
+    A checkpoint of this project is loaded with its constraints. Zeros of any other model are ordinary weights. The
+    weights of a `mapped` model take no memory of the process; those in another precision are converted on disk.
     """
     import torch
     from transformers import AutoModelForCausalLM
 
+    from core.models.kinds.converted import converted_folder
     from core.models.loading import check_numbers, check_size, class_of, from_folder, sentences
     from core.models.parts import constraints, grids
     from core.models.parts.blocks import move
@@ -117,7 +123,8 @@ def load_model(
         kind: Any = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
         if not BY_KIND[source.kind].converted:
             check_size(AutoModelForCausalLM.from_config if encoder is None else kind, folder, source.id)
-        model = from_folder(kind, folder, getattr(torch, dtype), source.id)
+        files = converted_folder(folder, getattr(torch, dtype)) if mapped else folder
+        model = from_folder(kind, files, getattr(torch, dtype), source.id)
         if (folder / constraints.FILE).is_file():
             with sentences(f"{source.id} could not be loaded as a causal language model"):
                 constraints.load_constraints(model, folder)

@@ -51,6 +51,7 @@ def complete(
     fidelity: bool = False,
     latency: bool = False,
     scan: ScanUnit | None = None,
+    memory: int | None = None,
     force: bool = False,
     name: str | None = None,
 ) -> RunSpec:
@@ -75,6 +76,7 @@ def complete(
         fidelity: Whether to compare with the dense model, token by token, on the texts of `perplexity`.
         latency: Whether to measure latency.
         scan: Parts whose sensitivity to measure, one at a time.
+        memory: Bytes of memory that the run may take; by default those of `SLIMSCOPE_MEMORY`, or a share of the free.
         force: Whether to run again although results are stored.
         name: Name of a model folder.
 
@@ -105,6 +107,7 @@ def complete(
         device=device,
         fidelity=fidelity,
         latency=latency,
+        memory=memory,
         force=force,
         scoring=scoring,
     )

@@ -16,8 +16,9 @@ from core.paths import cached_variant
 from core.registry import build_method
 from core.request.baseline import keys_of, remaining_run
 from core.request.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
+from core.request.execution import choose_execution
 from core.request.speeds import Speeds, history_of
-from core.specs import BYTES, ZERO_SHOT, Frozen, RunSpec, VariantSpec
+from core.specs import BYTES, Frozen, RunSpec, Stage, VariantSpec
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 START_SECONDS = 10  # to import the libraries
 LOAD_BYTES = 500e6  # per second
 FETCH_BYTES = 5e6  # per second
-PROCESS_BYTES = 800e6  # of the libraries
 LATENCY_TOKENS = 8 * 2 * 512 * (1 + 4)  # of the latency measurement: repeats, twice, prompt, both batch sizes
 LATENCY_STEPS = 8 * 32 * 2  # decoding steps, each of which reads all weights once
 MEMORY_RATE = 5e9  # bytes per second
@@ -37,6 +37,7 @@ class Estimate(Frozen):
 
     seconds: float
     bytes: int  # peak memory of the process and of the export check
+    streaming: str = ""  # why the model streams; empty if it does not
     # Seconds of each progress step, of the longest one if a step repeats; "" is the start.
     stages: dict[str, float] = {}
 
@@ -45,6 +46,11 @@ def cached_stages(variant: VariantSpec) -> int:
     """Count the first stages of a variant that need not run, because their result is cached."""
     counts = range(len(variant.stages), 0, -1)
     return next((count for count in counts if cached_variant(variant.prefixes[count].key).is_dir()), 0)
+
+
+def stages_to_run(spec: RunSpec) -> tuple[Stage, ...]:
+    """Return the stages of a run after the longest cached prefix."""
+    return spec.variant.stages if spec.force else spec.variant.stages[cached_stages(spec.variant) :]
 
 
 def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
@@ -59,6 +65,7 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
     return Estimate(
         seconds=sum(one.seconds for one in found),
         bytes=max((one.bytes for one in found), default=0),
+        streaming=next((one.streaming for one in found if one.streaming), ""),
         stages=_longest(row for one in found for row in one.stages.items()),
     )
 
@@ -66,11 +73,9 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
 def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
     """Estimate a run at the speeds of this machine.
 
-    Only stages after the longest cached prefix count. None count if the variant is `stored` and the run only scans.
+    Only `stages_to_run` count. None count if the variant is `stored` and the run only scans.
     """
-    stages = spec.variant.stages if spec.force else spec.variant.stages[cached_stages(spec.variant) :]
-    if stored and spec.only_scans:
-        stages = ()
+    stages = () if stored and spec.only_scans else stages_to_run(spec)
     source = identify_again(spec.variant.model, spec.variant.revision)
     shape = load_shape(source)
     size = shape.parameters * BYTES[spec.variant.dtype]
@@ -104,18 +109,14 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
         rows.append(("latency", seconds))
     if spec.scan:
         rows.append(("scan", scan_work(shape, spec.variant.stages[0], spec.scan) / speeds.of(spec, "perplexity")))
-    item = BYTES[spec.variant.dtype]
-    extra = [build_method(stage).memory(shape, stage.calibration, item) for stage in stages]
-    if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
-        extra.append(shape.parameters * BYTES[spec.scoring_dtype])  # a copy of the weights
-    if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
-        extra.append(shape.parameters * BYTES["float32"])  # the dense model selects examples
-    if spec.save:  # the export check loads the export in another process
+    if spec.save:
         rows += [("save", size / LOAD_BYTES), ("prove", START_SECONDS + size / LOAD_BYTES)]
-        extra.append(round(PROCESS_BYTES + size))
-    most = max(extra, default=0)
+    execution = choose_execution(spec, stages, shape)
     return Estimate(
-        seconds=sum(seconds for _, seconds in rows), bytes=round(PROCESS_BYTES + size + most), stages=_longest(rows)
+        seconds=sum(seconds for _, seconds in rows),
+        bytes=execution.peak,
+        streaming=execution.reason,
+        stages=_longest(rows),
     )
 
 

@@ -198,6 +198,7 @@ def build_run(
     device: str = "cpu",
     fidelity: bool = False,
     latency: bool = False,
+    memory: int | None = None,
     force: bool = False,
     scoring: Dtype | None = None,
 ) -> RunSpec:
@@ -215,6 +216,7 @@ def build_run(
         scoring=scoring if tasks and scoring != known else None,
         fidelity=fidelity and not variant.is_dense,
         latency=latency,
+        memory=memory,
         device=device,
         force=force,
     )

@@ -35,6 +35,7 @@ class Measuring(TypedDict, total=False):
     scoring: Dtype | None
     fidelity: bool
     latency: bool
+    memory: int | None
     force: bool
     name: str | None
 

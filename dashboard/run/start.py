@@ -105,6 +105,8 @@ def _more(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSp
         notes.append("The run also measures the dense model under the same protocol.")
     if data.result(spec.variant.key):
         notes.append("This variant has results: the run measures only the missing numbers.")
+    if (expected := _estimate(new)) and expected.streaming:
+        notes.append(expected.streaming)
     if cached := cached_stages(spec.variant):
         notes.append(f"The run starts from a cached variant with {cached} of {len(spec.variant.stages)} stages.")
     return [" ".join(notes)] if notes else []

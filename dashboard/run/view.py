@@ -8,6 +8,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.request.complete import check_device, complete
+from core.request.execution import SHARE, parse_memory
 from core.request.resolve import MOST_SEED
 from core.request.sweeps import Grid, count, expand_grid
 from core.specs import DTYPES
@@ -34,7 +35,7 @@ class FormInput(NamedTuple):
     what: Chain | Series
     seeds: tuple[int, ...]
     # Any: each argument has a type of its own
-    common: dict[str, Any]  # arguments of `complete` and `expand_grid`: texts, measurements, precision, device, name
+    common: dict[str, Any]  # arguments of `complete` and `expand_grid`, such as texts, measurements and the device
 
 
 def form() -> RunRequest:
@@ -85,21 +86,33 @@ def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=help, **HELD),)
 
 
-def _advanced(mistakes: FormErrors) -> dict[str, str]:
+def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
     """Show the fields that rarely change, unfolded if one is wrong."""
+    memory: int | None = None
+    wrong = False
     try:
         check_device(st.session_state.get("run_device", "cpu") or "")
+        _memory()
     except UserError:
         wrong = True
-    else:
-        wrong = False
-    with st.expander("Advanced: precision, device", expanded=wrong):
+    with st.expander("Advanced: precision, device, memory", expanded=wrong):
         check_link("run_dtype", "precision", DTYPES)
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
         with mistakes.catch():
             check_device(device or "")
-    return {"dtype": dtype, "device": device}
+        auto = f"{SHARE:.0%} of the free memory"
+        help = "Memory that the run may take, such as 6GB. A larger model streams from disk, block by block."
+        st.text_input("Memory", key="run_memory", placeholder=auto, help=help, **HELD)
+        with mistakes.catch():
+            memory = _memory()
+    return {"dtype": dtype, "device": device, "memory": memory}
+
+
+def _memory() -> int | None:
+    """Return the memory budget in the field in bytes; None if it is empty, and a `UserError` if it is invalid."""
+    text = st.session_state.get("run_memory")
+    return parse_memory(text, "Memory") if text else None
 
 
 def _one(values: FormInput, chain: Chain) -> RunRequest:

@@ -34,7 +34,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     linears = list(blocks.all_linears())
     target = target_of(given.stage, given.share)
     method.plan(linears, target, {})
-    walker = make_walker(model, blocks, given.windows, method.required_statistics, context.device, linears)
+    walker = make_walker(model, blocks, given.windows, method.required_statistics, context, linears)
     reports: list[LayerReport] = []
     context.progress("compress", 0, len(linears), "")
 

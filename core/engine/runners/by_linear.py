@@ -28,7 +28,7 @@ from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import level_shares
 from core.models.modeling_slimscope import put
-from core.models.parts.blocks import Linear, select
+from core.models.parts.blocks import Linear, by_block, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
@@ -58,14 +58,20 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
 
     def walk(sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None) -> None:
         if any(sums(linear.role) for linear in linears):
-            walker = make_walker(model, blocks, given.windows, sums, context.device, linears, method.true_sequential)
+            walker = make_walker(
+                model, blocks, given.windows, sums, context, linears, method.true_sequential, observes=after is None
+            )
             walker.walk(linears, visit, after)
             return
-        for linear in linears:
-            visit(linear, Statistics(0, {}), None)
-        if after:
-            for index in dict.fromkeys(linear.block for linear in linears):
+        for index, members in by_block(linears).items():
+            if after and context.shelf:
+                context.shelf.take(blocks.holder[index])
+            for linear in members:
+                visit(linear, Statistics(0, {}), None)
+            if after:
                 after(index)
+                if context.shelf:
+                    context.shelf.put(blocks.holder[index])
 
     observations: Tensors = {}
     if method.observations:

@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
-from core.engine.walking.recorder import Recorder
 from core.engine.walking.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.errors import UserError
 from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
+from core.models.parts.recorder import Recorder
 from core.models.parts.reference import clear_reference
 from core.models.parts.units import Units, find_units
 

@@ -44,9 +44,13 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
     _Work.check(views)
     work = _Work(method, views, method.allocate(views, given.share), context.progress)
     for index in range(len(views)):
+        if context.shelf:
+            context.shelf.take(given.blocks.holder[index])
         work.choose_heads(index, None)
         work.choose_channels(index, None)
         work.finish(index)
+        if context.shelf:
+            context.shelf.put(given.blocks.holder[index])
     return StageResult(work.reports)
 
 
@@ -73,9 +77,7 @@ def _walk(
     kind.check(views)
     work = kind(method, views, method.allocate(views, given.share), context.progress)
     linears = [linear for view in views for linear in view.units.linears.values()]
-    walker = make_walker(
-        model, given.blocks, given.windows, method.sums, context.device, linears, method.true_sequential
-    )
+    walker = make_walker(model, given.blocks, given.windows, method.sums, context, linears, method.true_sequential)
     walker.walk(linears, work.compress, work.finish)
     return StageResult(work.reports)
 

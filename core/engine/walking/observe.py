@@ -123,7 +123,9 @@ class ModelStatistics:
         return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
 
     def _walker(self) -> Walker:
-        return make_walker(self.model, self.blocks, self.windows, self.method.sums, self.context.device, self._linears)
+        return make_walker(
+            self.model, self.blocks, self.windows, self.method.sums, self.context, self._linears, observes=True
+        )
 
     @property
     def _linears(self) -> list[Linear]:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.engine.walking.recorder import Recorder
 from core.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks, first
+from core.models.parts.recorder import Recorder
 from core.models.parts.units import Units
 
 if TYPE_CHECKING:

@@ -25,10 +25,11 @@ import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
+from core.cache.shelf import Shelf
 from core.engine.walking.collector import Collector, SumsOf
-from core.engine.walking.recorder import Call, Recorder
 from core.methods.inputs import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
+from core.models.parts.recorder import Call, Recorder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -65,6 +66,7 @@ class Walker:
         form: One batch of all sequences (`batch`), micro-batches in memory (`micro`) or on disk (`spill`).
         batch: Sequences per micro-batch in the modes `micro` and `spill`.
         true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
+        shelf: Receives each block that `walk` and `change` have left; None keeps the blocks in memory.
     """
 
     def __init__(
@@ -77,9 +79,10 @@ class Walker:
         form: WalkMode = "micro",
         batch: int = 1,
         true_sequential: bool = True,
+        shelf: Shelf | None = None,
     ):
         self.blocks, self.sums, self.device, self.form = blocks, sums, device, form
-        self.true_sequential = true_sequential
+        self.true_sequential, self.shelf = true_sequential, shelf
         self.recorder = Recorder(model, blocks, device)
         size = len(tokens) if form == "batch" else batch
         # Odd, so that the sample covers all positions in a sequence: first tokens have very large activations.
@@ -104,8 +107,7 @@ class Walker:
         chosen = by_block(selected)
         for index in range(max(chosen) + 1):
             block = self.blocks.holder[index]
-            home = next(block.parameters()).device
-            block.to(self.device)
+            home = self._enter(block)
             linears = chosen.get(index, [])
             if linears:
                 self._compress(index, linears, compress, last=index == max(chosen))
@@ -113,7 +115,7 @@ class Walker:
                 self._forward(index)
             if after:
                 after(index)
-            block.to(home)
+            self._leave(block, home)
 
     @torch.no_grad()
     def compress_each_alone(
@@ -162,13 +164,25 @@ class Walker:
         """
         unchanged = [hidden.clone() for hidden in self.hidden] if dense else []
         for index, block in enumerate(self.blocks.holder):
-            home = next(block.parameters()).device
-            block.to(self.device)
+            home = self._enter(block)
             unchanged = [self._run(index, part, hidden) for part, hidden in enumerate(unchanged)]
             change(index, partial(self._run, index), unchanged)
             if index + 1 < len(self.blocks.holder):
                 self._forward(index)
-            block.to(home)
+            self._leave(block, home)
+
+    def _enter(self, block: nn.Module) -> torch.device:
+        """Bring a block that changes to the device, and return where it was."""
+        home = next(block.parameters()).device
+        if self.shelf and home == self.device:
+            self.shelf.take(block)
+        block.to(self.device)
+        return home
+
+    def _leave(self, block: nn.Module, home: torch.device) -> None:
+        if self.shelf:
+            self.shelf.put(block)
+        block.to(home)
 
     def _compress(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
         """Compress linears of one block, and store the block's output unless it is the `last`."""

@@ -41,6 +41,8 @@ BAD = {
     "pattern of thousands of digits": ([*RUN, "--pattern", f"2:{LONG}"], "not N:M"),
     "pattern that divides no layer": ([*RUN, "--pattern", "3:5"], "does not divide the 32 inputs of a layer"),
     "ratio for the dense model": (["run", "./tiny", "dense", "--ratio", "0.5"], "removes nothing"),
+    "malformed memory": ([*RUN, "--memory", "much"], "--memory is 'much', not a size such as 6GB or 500MB"),
+    "too little memory": ([*RUN, "--memory", "10MB"], "but a run needs at least 500 MB"),
     "malformed calibration": (["run", "./tiny", "wanda", "--calibration", "text.txt:4"], "not CORPUS:NxL"),
     "calibration of thousands of digits": ([*RUN, "--calibration", f"text.txt:{LONG}x32"], "not CORPUS:NxL"),
     "calibration on a test split": (["run", "./tiny", "wanda", "--calibration", "wikitext2:4x32"], "held out"),

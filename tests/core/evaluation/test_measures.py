@@ -151,13 +151,13 @@ def test_batched_windows_have_their_single_losses(batch, monkeypatch):
 
 def test_texts_share_a_forward_pass_and_its_time(monkeypatch):
     monkeypatch.setitem(perplexity_module.TOKENS, "cpu", 24 * 5)
-    sizes, plain = [], perplexity_module.read_windows
+    sizes, plain = [], perplexity_module.read_states
 
-    def counted(model, batch, dense):
+    def counted(model, states, batch, dense):
         sizes.append(len(batch))
-        return plain(model, batch, dense)
+        return plain(model, states, batch, dense)
 
-    monkeypatch.setattr(perplexity_module, "read_windows", counted)
+    monkeypatch.setattr(perplexity_module, "read_states", counted)
     readings = list(perplexity(tiny(), TEXTS, silent))
     assert sizes == [5, 5, 4, 2]  # 7 + 6 + 1 windows of 24, then those of 40
     assert all(reading.seconds > 0 for reading in readings)

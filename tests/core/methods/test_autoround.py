@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core.amount import Amount
+from core.context import Context
 from core.engine.walking.walk_modes import make_walker
 from core.errors import CancelledError
 from core.methods.quantised.signed import MOST, LearnedRounding
@@ -42,7 +43,7 @@ def block_losses(dense, rounded):
     for model in (dense, rounded):
         blocks = find_blocks(model)
         walker = make_walker(
-            model, blocks, windows(), lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears())
+            model, blocks, windows(), lambda role: frozenset(), Context(torch.device("cpu")), list(blocks.all_linears())
         )
         outputs = []
         walker.observe(lambda index, inputs, output, outputs=outputs: outputs.append((index, output)))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.context import Context
 from core.engine.walking.walk_modes import make_walker
 from core.models.parts.blocks import find_blocks
 from core.models.parts.folds import find_folds
@@ -25,7 +26,9 @@ FOLDED = {  # by what is scaled; up reaches down through more than a product whe
 def test_scaled_folds_preserve_the_outputs(name):
     model, text, draw = tiny(name), windows(), torch.Generator().manual_seed(0)
     blocks = find_blocks(model)
-    walker = make_walker(model, blocks, text, lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears()))
+    walker = make_walker(
+        model, blocks, text, lambda role: frozenset(), Context(torch.device("cpu")), list(blocks.all_linears())
+    )
     found = []
 
     def scale(index, run, dense):
@@ -46,7 +49,7 @@ def test_scales_of_1_are_bit_identical():
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     blocks = find_blocks(model)
     walker = make_walker(
-        model, blocks, windows(), lambda role: frozenset(), torch.device("cpu"), list(blocks.all_linears())
+        model, blocks, windows(), lambda role: frozenset(), Context(torch.device("cpu")), list(blocks.all_linears())
     )
 
     def scale(index, run, dense):

@@ -172,6 +172,7 @@ def test_the_link_of_a_finished_run_shows_it_with_dense(store):
         ("run_card0_ratio", 1.5, "Ratio 1.5 is outside [0, 1)"),
         ("run_window", 99_999, "the model has only"),
         ("run_device", "gpu", "Unknown device 'gpu'"),
+        ("run_memory", "much", "Memory is 'much', not a size such as 6GB or 500MB."),
         ("run_perplexity", [], "No measurement is chosen"),
         ("run_perplexity", ["c4-sample"], "only for calibration"),
         ("run_train_corpus", "/no/such/file.txt", "There is no text file"),

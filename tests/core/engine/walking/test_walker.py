@@ -6,10 +6,10 @@ import torch
 from core.amount import Amount
 from core.engine.walking import walk_modes
 from core.engine.walking.collector import Collector, add_gram
-from core.engine.walking.recorder import Recorder
 from core.engine.walking.walker import Walker
 from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks, select
+from core.models.parts.recorder import Recorder
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows

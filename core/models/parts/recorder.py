@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.parts.blocks import Args, Blocks, Kwargs, Output, first, move
+from core.models.parts.blocks import Args, Blocks, Kwargs, Output, first, move, sliding_window, text_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -151,16 +151,20 @@ class Recorder:
         finally:
             handle.remove()
 
-    @torch.no_grad()
-    def check(self, tokens: Tensor) -> None:
-        """Check that the blocks, run one by one, give the model's own output.
+    def _checked(self, windows: Tensor) -> Tensor:
+        """Return tokens, (1, length), longer than the model's sliding window if its positions allow that."""
+        limit = getattr(text_config(self.model), "max_position_embeddings", windows.numel())
+        length = min(max(64, (sliding_window(self.model) or 0) + 8), limit, windows.numel())
+        return windows.flatten()[None, :length]
 
-        Args:
-            tokens: Calibration tokens, (1, length), longer than any sliding window.
+    @torch.no_grad()
+    def check(self, windows: Tensor) -> None:
+        """Check that the blocks, run one by one, give the model's own output on some tokens of `windows` (N, L).
 
         Raises:
             UserError: The outputs differ, as the model changes hidden states between blocks, or they are not finite.
         """
+        tokens = self._checked(windows)
         outputs: list[Tensor] = []
         handle = self.blocks.holder[-1].register_forward_hook(lambda module, args, out: outputs.append(first(out)))
         try:

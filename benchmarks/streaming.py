@@ -1,0 +1,184 @@
+"""Streaming from disk compared with the whole model in memory: time and peak memory, in turn, each in its own process.
+
+    python -m benchmarks.streaming [--chains 'wanda@0.5;sparsegpt@0.5'] [--memory 1GB] [--dtype float32] [--rounds 1]
+    python -m benchmarks.streaming --random 2048,16,8192 --memory 3GB --dtype bfloat16 --alone
+
+Each run includes the dense baseline, and no side finds results or variants of another. The peak is the largest sum of
+`RssAnon` and `RssShmem` over the processes of a run, sampled every 50 ms: memory that the system cannot drop. `VmHWM`
+counts mapped pages too. `--random` measures a random Llama of this hidden size, number of blocks and width of the MLP
+instead of a model; `--alone` leaves out the whole model.
+"""
+
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+import psutil
+import torch
+import transformers
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.smoke import run
+from core.models.sources import identify, load_tokenizer
+from core.request.complete import complete
+from core.request.estimate import estimate_left
+from core.request.execution import parse_memory
+from core.request.stages import DEFAULT_MODEL
+from core.results import Result
+from core.specs import Perplexity, TextWindows
+from core.store.bundled import parse_result
+from core.store.store import Store
+
+STEP = 0.05  # seconds between two samples of the memory
+UNLIMITED = "1000GB"
+HEAD = 64  # width of an attention head of a random model
+SMOKE = {"chains": "wanda@0.5", "memory": "500MB", "calibration": "c4-sample:2x24", "perplexity": "wikitext2@24:2"}
+
+
+class Reading(NamedTuple):
+    """What a run took and found."""
+
+    seconds: float
+    peak: float  # MB
+    high: float  # MB, VmHWM
+    result: Result
+
+
+def main(
+    chains: str = "wanda@0.5;sparsegpt@0.5;gptq@4bit",
+    memory: str = "1GB",
+    calibration: str = "c4-sample:16x2048",
+    perplexity: str = "wikitext2@2048:16",
+    dtype: str = "float32",
+    model: str = DEFAULT_MODEL,
+    random: str = "",
+    rounds: int = 1,
+    alone: bool = False,
+) -> None:
+    with TemporaryDirectory() as place:
+        if random:
+            model = str(random_llama(Path(place) / "random", *map(int, random.split(","))))
+        table = Table(title=f"{Path(model).name} {random}, {dtype}, {calibration}, {perplexity}, budget {memory}")
+        for column in ("chain", "", "seconds", "ratio", "peak, MB", "estimate, MB", "VmHWM, MB", "perplexity"):
+            table.add_column(column, justify="left" if column in ("chain", "") else "right")
+        sides = {"streaming": memory} if alone else {"whole": UNLIMITED, "streaming": memory}
+        for chain in chains.split(";"):
+            options = (model, chain, calibration, perplexity, dtype)
+            found: dict[str, list[Reading]] = {side: [] for side in sides}
+            for _ in range(rounds):
+                for side, budget in sides.items():
+                    found[side].append(measured(*options, budget, streams=side == "streaming"))
+            for side, budget in sides.items():
+                add_row(table, chain, side, found, estimated(*options, budget))
+    Console().print(table)
+
+
+def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]], estimate: float) -> None:
+    """Add the row of one side of a chain."""
+    middle = {name: statistics.median(one.seconds for one in readings) for name, readings in found.items()}
+    ratio = f"{middle[side] / middle['whole']:.2f}" if "whole" in middle else "-"
+    peak, high = (max(one[place] for one in found[side]) for place in (1, 2))
+    value = found[side][0].result.measurements[0].value
+    numbers = f"{peak:.0f}", f"{estimate:.0f}", f"{high:.0f}", f"{value:.6g}"
+    table.add_row(chain, side, f"{middle[side]:.1f}", ratio, *numbers)
+
+
+def measured(
+    model: str, chain: str, calibration: str, perplexity: str, dtype: str, memory: str, streams: bool
+) -> Reading:
+    """Run a chain in a process of its own with empty results."""
+    with TemporaryDirectory() as results:
+        options = ["--calibration", calibration, "--perplexity", perplexity, "--dtype", dtype, "--memory", memory]
+        command = [sys.executable, "-m", "core", "run", model, chain, *options, "--force", "--json"]
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command,
+            env=os.environ | {"SLIMSCOPE_RESULTS": results},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        peak, high = watched(process)
+        seconds = time.perf_counter() - started
+        out, err = process.communicate()
+    if process.returncode:
+        raise SystemExit(err)
+    result = parse_result(out)
+    assert (result.measurements[0].details.get("execution") == "streaming") == streams, err
+    return Reading(seconds, peak, high, result)
+
+
+def watched(process: subprocess.Popen[str]) -> tuple[float, float]:
+    """Wait for a process; return the peak of its memory and that of its children, and the largest VmHWM, in MB."""
+    peak = high = 0.0
+    while process.poll() is None:
+        total = 0.0
+        for one in family(process.pid):
+            own, its_high = status(one)
+            total, high = total + own, max(high, its_high)
+        peak = max(peak, total)
+        time.sleep(STEP)
+    return peak, high
+
+
+def family(parent: int) -> list[int]:
+    """Return the ids of a process and of all that it started."""
+    try:
+        return [parent, *(child.pid for child in psutil.Process(parent).children(recursive=True))]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def status(process: int) -> tuple[float, float]:
+    """Return RssAnon + RssShmem and VmHWM of a process in MB; zeros if it has ended or the system does not say."""
+    try:
+        text = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0.0, 0.0
+    known = {name: int(kilobytes) / 1000 for name, kilobytes in re.findall(r"(\w+):\s+(\d+) kB", text)}
+    return known.get("RssAnon", 0.0) + known.get("RssShmem", 0.0), known.get("VmHWM", 0.0)
+
+
+def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: str, memory: str) -> float:
+    """Return the peak memory in MB that a run states before it starts."""
+    spec = complete(
+        model,
+        chain,
+        calibration=TextWindows.parse(calibration),
+        perplexity=[Perplexity.parse(perplexity)],
+        dtype=dtype,
+        memory=parse_memory(memory),
+        force=True,
+    )
+    with TemporaryDirectory() as empty:
+        return estimate_left([spec], Store(f"sqlite:///{empty}/empty.db")).bytes / 1e6
+
+
+def random_llama(folder: Path, hidden: int, blocks: int, width: int) -> Path:
+    """Write a random Llama in bfloat16 with the tokenizer of the default model."""
+    tokenizer = load_tokenizer(identify(DEFAULT_MODEL))
+    config = transformers.LlamaConfig(
+        hidden_size=hidden,
+        num_hidden_layers=blocks,
+        intermediate_size=width,
+        vocab_size=len(tokenizer),
+        num_attention_heads=hidden // HEAD,
+        dtype="bfloat16",
+    )
+    torch.manual_seed(0)
+    torch.set_default_dtype(torch.bfloat16)
+    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    torch.set_default_dtype(torch.float32)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+if __name__ == "__main__":
+    run(main, SMOKE)

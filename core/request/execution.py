@@ -1,0 +1,99 @@
+"""Whether a run has its model in memory or streams it block by block, by its memory budget; imports no torch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+import psutil
+from pydantic import ByteSize, TypeAdapter, ValidationError
+
+from core.errors import UserError, echo
+from core.memory import HELD_BYTES
+from core.methods.terms import Kind
+from core.registry import build_method
+from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage
+
+if TYPE_CHECKING:
+    from core.models.shape import ModelShape
+
+PROCESS_BYTES = 800e6  # of the libraries
+LEAST_BYTES = 5 * 10**8  # of the libraries without a model
+SHARE = 0.8  # of the free memory, if no budget is stated
+VARIABLE = "SLIMSCOPE_MEMORY"
+# Kinds of stages that change one block after another; all others need the memory of the whole model.
+STREAMED: frozenset[Kind] = frozenset(
+    {"dense", "linears", "blocks of linears", "units", "units in sequence", "factored units"}
+)
+
+
+class Execution(NamedTuple):
+    """How a run uses memory, in bytes."""
+
+    budget: int
+    whole: int  # estimated peak with the whole model in memory
+    streamed: int | None  # estimated peak block by block; None if the run cannot stream
+
+    @property
+    def streams(self) -> bool:
+        """Whether the run streams its model, because the whole model exceeds the budget."""
+        return self.streamed is not None and self.whole > self.budget
+
+    @property
+    def reason(self) -> str:
+        """Why the run streams its model; empty if it does not."""
+        if not self.streams:
+            return ""
+        needed, budget = (f"{size / 1e9:.1f} GB" for size in (self.whole, self.budget))
+        return f"The model streams from disk, block by block: the whole needs {needed}, and the budget is {budget}."
+
+    @property
+    def peak(self) -> int:
+        """The estimated peak memory."""
+        return self.streamed if self.streams and self.streamed is not None else self.whole
+
+
+def parse_memory(text: str, name: str = "--memory") -> int:
+    """Parse a memory budget such as `6GB`; a `UserError` that names its source if it is invalid."""
+    try:
+        size = TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        raise UserError(f"{name} is {echo(text)}, not a size such as 6GB or 500MB.") from None
+    if size < LEAST_BYTES:
+        raise UserError(f"{name} is {echo(text)}, but a run needs at least {LEAST_BYTES / 1e6:.0f} MB.")
+    return int(size)
+
+
+def memory_budget(stated: int | None) -> int:
+    """Return the bytes that a run may take: the stated ones, `SLIMSCOPE_MEMORY`, or a share of the free memory."""
+    if stated is not None:
+        return stated
+    if text := os.environ.get(VARIABLE):
+        return parse_memory(text, VARIABLE)
+    return int(SHARE * psutil.virtual_memory().available)
+
+
+def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) -> Execution:
+    """Choose the execution of a run that computes `stages` of its variant."""
+    item = BYTES[spec.variant.dtype]
+    size = shape.parameters * item
+    methods = [build_method(stage) for stage in stages]
+    extra = [method.memory(shape, stage.calibration, item) for method, stage in zip(methods, stages, strict=True)]
+    measured = []
+    if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
+        measured.append(shape.parameters * BYTES[spec.scoring_dtype])  # a copy of the weights
+    if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
+        measured.append(shape.parameters * BYTES["float32"])  # the dense model selects examples
+    if spec.save:  # the export check loads the export in another process
+        measured.append(round(PROCESS_BYTES + size))
+    whole = round(PROCESS_BYTES + size + max([*extra, *measured], default=0))
+    copies = spec.latency or spec.scan or len(measured) > bool(spec.save)  # of the whole model
+    if copies or shape.blocks < 2 or any(method.kind not in STREAMED for method in methods):
+        return Execution(memory_budget(spec.memory), whole, None)
+    block = shape.block_weights // shape.blocks
+    held = max((text.window * (text.windows or 1) * shape.hidden * item for text in spec.perplexity), default=0)
+    # A block in its precision and in fp32, what its methods need, and the hidden states of a measurement.
+    own = PROCESS_BYTES + block * (item + 4) + max(extra, default=0) + min(held, HELD_BYTES)
+    streamed = round(max([own, *measured]))
+    return Execution(memory_budget(spec.memory), whole, streamed)

@@ -1,0 +1,147 @@
+"""Models that stream from disk, block by block: their weights and numbers equal those of the whole model in memory."""
+
+import shutil
+from collections import namedtuple
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from core.cache import shelf
+from core.cache.shelf import Shelf
+from core.engine.runs import run
+from core.engine.walking import walk_modes
+from core.errors import StorageError, UserError
+from core.evaluation import states
+from core.evaluation.perplexity import perplexity
+from core.models.facts import load_shape
+from core.models.kinds import converted
+from core.models.sources import identify, load_model
+from core.paths import cache_dir, cached_variant
+from core.request.complete import complete
+from core.request.estimate import estimate_left
+from core.request.execution import LEAST_BYTES, choose_execution, memory_budget, parse_memory
+from core.specs import Perplexity, TextWindows
+from core.store.store import Store
+from tests.core.tiny import ARCHITECTURES, OTHERS, tiny, windows
+
+CHAINS = [  # a method of each base class that works block by block
+    "magnitude@0.5",
+    "wanda@0.5",
+    "ria@2:4",
+    "sparsegpt@0.5+adaprune",
+    "gptq@4bit,group_size=0",
+    "rtn@3bit,group_size=0",
+    "autoround@4bit,group_size=0,iterations=2",
+    "svd-llm@0.3",
+    "slimllm@0.25",
+    "flap@0.25",
+    "lorap@0.25",
+]
+
+
+def requested(chain, **more):
+    calibration, text = TextWindows.parse("text.txt:4x32"), Perplexity.parse("text.txt@32:6")
+    return complete("./tiny", chain, calibration=calibration, perplexity=[text], **more)
+
+
+def made(spec):
+    """Run `spec` anew; return its weights, its perplexity and its details."""
+    (row,) = run(spec.model_copy(update={"force": True}), Store()).measurements
+    weights = {}
+    for file in cached_variant(spec.variant.key).glob("model*.safetensors"):
+        weights |= load_file(file)
+    return weights, row.value, row.details
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("chain", CHAINS)
+def test_a_model_that_streams_gives_the_same_weights_and_numbers(chain, dtype, monkeypatch):
+    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *args: ("micro", 1))  # equal in both
+    weights, value, details = made(requested(chain, dtype=dtype))
+    assert "execution" not in details
+    streamed, same, how = made(requested(chain, dtype=dtype, memory=1))
+    assert how["execution"] == "streaming" and same == value
+    assert weights.keys() == streamed.keys() and all(torch.equal(weights[name], streamed[name]) for name in weights)
+
+
+@pytest.mark.usefixtures("machine")
+def test_fidelity_streams_too():
+    spec = requested("wanda@0.5", fidelity=True)
+    whole = {row.metric: row.value for row in run(spec, Store()).measurements}
+    shutil.rmtree(cache_dir() / "dense_outputs")
+    again = run(spec.model_copy(update={"force": True, "memory": 1}), Store())
+    assert {row.metric: row.value for row in again.measurements} == whole
+
+
+@pytest.mark.parametrize("held", [1, 2**29])
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
+def test_losses_block_by_block_equal_those_of_the_whole_model(name, held, monkeypatch):
+    monkeypatch.setattr(states, "HELD_BYTES", held)
+    model, texts, updates = tiny(name), {"a": windows(3, 20), "b": windows(2, 20, seed=2)}, []
+
+    def progress(stage, done, total, what):
+        updates.append(what)
+
+    (*whole,), (*streamed,) = (perplexity(model, texts, progress, by_block=by_block) for by_block in (False, True))
+    assert [one.text for one in streamed] == ["a", "b"]
+    assert all(one.samples.equals(other.samples) for one, other in zip(whole, streamed, strict=True))
+    assert any(f"block 1 of {model.config.get_text_config().num_hidden_layers}" in what for what in updates)
+
+
+def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+    model, tokens = tiny("llama-gqa"), windows(2, 20)
+    before = model(tokens).logits
+    place = Shelf(0)
+    for block in model.model.layers:
+        place.put(block)
+    assert torch.equal(model(tokens).logits, before)
+    with torch.no_grad():
+        model.model.layers[0].mlp.up_proj.weight.zero_()  # a later stage can change them
+    assert not torch.equal(model(tokens).logits, before)
+    assert list((tmp_path / "shelf").iterdir()) == []
+
+
+def test_too_little_disk_is_one_sentence(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setattr(shelf.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(3 * 10**9))
+    with pytest.raises(StorageError, match=r"^Streaming needs 5\.0 GB of disk, but .* has only 2\.0 GB to spare\."):
+        Shelf(5 * 10**9)
+
+
+@pytest.mark.usefixtures("machine")
+def test_weights_in_another_precision_are_converted_once(monkeypatch):
+    source = identify("./tiny")
+    monkeypatch.setattr(converted, "PART_BYTES", 1)  # a file for each tensor
+    whole, mapped = (load_model(source, "bfloat16", mapped=mapped).state_dict() for mapped in (False, True))
+    assert whole.keys() == mapped.keys() and all(torch.equal(whole[name], mapped[name]) for name in whole)
+    monkeypatch.setattr(converted, "build_once", None)
+    load_model(source, "bfloat16", mapped=True)
+    load_model(source, "float32", mapped=True)  # as stored
+
+
+@pytest.mark.usefixtures("machine")
+def test_the_estimate_says_why_a_model_streams():
+    store = Store()
+    assert estimate_left([requested("wanda@0.5")], store).streaming == ""
+    found = estimate_left([requested("wanda@0.5", memory=LEAST_BYTES)], store)
+    assert found.streaming == (
+        "The model streams from disk, block by block: the whole needs 0.8 GB, and the budget is 0.5 GB."
+    )
+    rotated = requested("rotate", memory=1)  # which needs the whole model
+    assert not choose_execution(rotated, rotated.variant.stages, load_shape(identify("./tiny"))).streams
+
+
+def test_a_budget_is_stated_or_a_share_of_the_free_memory(monkeypatch):
+    monkeypatch.delenv("SLIMSCOPE_MEMORY", raising=False)
+    assert memory_budget(None) > 0
+    monkeypatch.setenv("SLIMSCOPE_MEMORY", "3GB")
+    assert memory_budget(None) == 3 * 10**9 and memory_budget(7) == 7
+    for text in ("much", "", "-3GB", "3 elephants"):
+        with pytest.raises(UserError, match=r"^--memory is .*, not a size such as 6GB or 500MB|needs at least 500 MB"):
+            parse_memory(text)
+    monkeypatch.setenv("SLIMSCOPE_MEMORY", "300MB")
+    with pytest.raises(UserError, match=r"^SLIMSCOPE_MEMORY is .300MB., but a run needs at least 500 MB\."):
+        memory_budget(None)
