@@ -8,7 +8,8 @@ from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.imports.sheet import COLUMNS
 from core.paths import PROJECT
-from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES
+from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES
+from core.request.execution import STREAMED
 from tests.docs.markdown import anchors, links, tables, text, tree
 
 README, CONTRIBUTING, CHANGELOG = (PROJECT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
@@ -67,6 +68,19 @@ def test_the_methods_page_lists_the_data_requirements():
             assert text(rows[0][1]) == "reads"
             shown |= {text(name): words[text(reads)] for name, reads, *_ in rows[1:]}
     assert shown == {method.name: method().data_requirement for method in (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS)}
+
+
+def memory_of(method):
+    if method.kind not in STREAMED:
+        return "the whole model"
+    gradients = getattr(method, "observes", "") == "gradients" or getattr(method, "observes_gradients", False)
+    return "one block, and the gradients of the whole model" if gradients else "one block"
+
+
+def test_the_methods_page_lists_which_methods_stream():
+    (rows,) = (rows for rows in tables(METHODS_PAGE) if text(rows[0][0]) == "memory")
+    shown = {name: text(memory) for memory, names in rows[1:] for name in text(names).split(", ")}
+    assert shown == {method.name: memory_of(method) for method in STAGES}
 
 
 def test_the_imports_page_lists_every_column():
