@@ -84,7 +84,7 @@ def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]]
     """Add the row of one side of a chain."""
     middle = {name: statistics.median(one.seconds for one in readings) for name, readings in found.items()}
     ratio = f"{middle[side] / middle['whole']:.2f}" if "whole" in middle else "-"
-    peak, high = (max(one[place] for one in found[side]) for place in (1, 2))
+    peak, high = max(one.peak for one in found[side]), max(one.high for one in found[side])
     value = found[side][0].result.measurements[0].value
     numbers = f"{peak:.0f}", f"{estimate:.0f}", f"{high:.0f}", f"{value:.6g}"
     table.add_row(chain, side, f"{middle[side]:.1f}", ratio, *numbers)
@@ -110,7 +110,7 @@ def measured(
         out, err = process.communicate()
     if process.returncode:
         raise SystemExit(err)
-    result = parse_result(out)
+    result = parse_result(out.encode())
     assert (result.measurements[0].details.get("execution") == "streaming") == streams, err
     return Reading(seconds, peak, high, result)
 
