@@ -65,8 +65,9 @@ def main(
     with TemporaryDirectory() as place:
         if random:
             model = str(random_llama(Path(place) / "random", *map(int, random.split(","))))
-        table = Table(title=f"{Path(model).name} {random}, {dtype}, {calibration}, {perplexity}, budget {memory}")
-        for column in ("chain", "", "seconds", "ratio", "peak, MB", "estimate, MB", "VmHWM, MB", "perplexity"):
+        title = f"{Path(model).name} {random}, {dtype}, {calibration}, {perplexity}, budget {memory}; memory in MB"
+        table = Table(title=title)
+        for column in ("chain", "", "seconds", "ratio", "peak", "estimate", "VmHWM", "perplexity"):
             table.add_column(column, justify="left" if column in ("chain", "") else "right")
         sides = {"streaming": memory} if alone else {"whole": UNLIMITED, "streaming": memory}
         for chain in chains.split(";"):
@@ -86,7 +87,7 @@ def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]]
     ratio = f"{middle[side] / middle['whole']:.2f}" if "whole" in middle else "-"
     peak, high = max(one.peak for one in found[side]), max(one.high for one in found[side])
     value = found[side][0].result.measurements[0].value
-    numbers = f"{peak:.0f}", f"{estimate:.0f}", f"{high:.0f}", f"{value:.6g}"
+    numbers = f"{peak:.0f}", f"{estimate:.0f}", f"{high:.0f}", f"{value:.5g}"
     table.add_row(chain, side, f"{middle[side]:.1f}", ratio, *numbers)
 
 

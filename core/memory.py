@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # options of glibc's mallopt
 LARGEST = 32 * 2**20  # bytes: glibc's largest threshold
+ACTIVATION_SHARE = 0.5  # of the free memory, for the live activations of all calibration sequences
 HELD_BYTES = 2**29  # of the hidden states between two blocks of a streamed model; fewer would read it more often
 
 

@@ -10,7 +10,7 @@ import psutil
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from core.errors import UserError, echo
-from core.memory import HELD_BYTES
+from core.memory import ACTIVATION_SHARE, HELD_BYTES
 from core.methods.terms import Kind
 from core.registry import build_method
 from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage
@@ -94,6 +94,18 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
     block = shape.block_weights // shape.blocks
     held = max((text.window * (text.windows or 1) * shape.hidden * item for text in spec.perplexity), default=0)
     # A block in its precision and in fp32, what its methods need, and the hidden states of a measurement.
-    own = PROCESS_BYTES + block * (item + 4) + max(extra, default=0) + min(held, HELD_BYTES)
-    streamed = round(max([own, *measured]))
-    return Execution(memory_budget(spec.memory), whole, streamed)
+    own = PROCESS_BYTES + block * (item + 4) + min(held, HELD_BYTES)
+    budget = memory_budget(spec.memory)
+    needs = [_needed(stage, shape, item, budget - own) for stage in stages]
+    return Execution(budget, whole, round(max([own + max(needs, default=0), *measured])))
+
+
+def _needed(stage: Stage, shape: ModelShape, item: int, free: float) -> int:
+    """Return the bytes of a stage besides its block.
+
+    The walker holds the activations of all sequences if they fit, else those of one.
+    """
+    method, text = build_method(stage), stage.calibration
+    most = method.memory(shape, text, item)
+    least = most if text is None else method.memory(shape, text.model_copy(update={"windows": 1}), item)
+    return most if most - least < ACTIVATION_SHARE * free else least

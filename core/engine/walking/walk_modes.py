@@ -11,13 +11,11 @@ from torch import Tensor
 from core.context import Context
 from core.engine.walking.collector import SumsOf
 from core.engine.walking.walker import Walker, WalkMode
-from core.memory import process_bytes
+from core.memory import ACTIVATION_SHARE, process_bytes
 from core.models.parts.blocks import Blocks, Linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-MEMORY_SHARE = 0.5  # of the free memory, for live activations
 
 
 def make_walker(
@@ -62,4 +60,4 @@ def choose_walk_mode(
         free, batch = psutil.virtual_memory().available, 1
         if memory is not None:
             free = min(free, max(0, memory - process_bytes()))
-    return ("micro" if needed < MEMORY_SHARE * free else "spill"), batch
+    return ("micro" if needed < ACTIVATION_SHARE * free else "spill"), batch
