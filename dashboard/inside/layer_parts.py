@@ -38,7 +38,8 @@ def pick_matrix(rows: pd.DataFrame, column: str) -> str:
         names,
         index=names.index(largest),
         key=MATRIX,
-        help="Also chosen by a click on the map or a tick in the table. At first: the largest number.",
+        help="Also chosen by a click on the map, a mark of the histogram or a row of the table. At first: the largest "
+        "number.",
         **BOUND,
     )
     return chosen
@@ -51,7 +52,7 @@ def choose(names: Sequence[str]) -> None:
 
 
 def show_histogram(rows: pd.DataFrame, column: str, of: str, title: str, name: str, caption: str, file: str) -> Item:
-    """Show how many matrices have which number, with a line at the chosen matrix.
+    """Show how many matrices have which number, with a line at the chosen matrix; a click on a mark chooses another.
 
     Args:
         rows: The matrices, with the number in `column`.
@@ -66,11 +67,12 @@ def show_histogram(rows: pd.DataFrame, column: str, of: str, title: str, name: s
     values = rows.set_index("name")[column] * scale
     return widgets.show_chart(
         HISTOGRAM,
-        partial(number_histogram, values.to_numpy(), title=full, chosen=values.get(name)),
-        f"{caption} The dashed line is {name}.",
+        partial(number_histogram, values, title=full, chosen=name),
+        f"{caption} Each mark at the bottom is a matrix. The dashed line is {name}.",
         values.rename(full).reset_index(),
         alt=f"Histogram of {full} over matrices",
         file=f"{file}-{column}-histogram",
+        on_select=choose,
     )
 
 

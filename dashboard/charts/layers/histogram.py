@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import pandas as pd
 import plotly.graph_objects as go
 
 from dashboard.charts.elements.drawing import Drawing
@@ -13,24 +14,35 @@ from dashboard.charts.elements.style import Properties, Theme
 BINS = 24
 WEIGHT_BINS = 80
 HEIGHT = 260  # pixels
+MARK = 14  # pixels: length of the mark of a matrix
 OUTSIDE = 0.0005  # share of the weights at each end that the histogram leaves out
 
 
-def number_histogram(values: np.ndarray, theme: Theme, title: str, chosen: float | None = None) -> go.Figure:
-    """Draw how many matrices have which number.
+def number_histogram(values: pd.Series, theme: Theme, title: str, chosen: str) -> go.Figure:
+    """Draw how many matrices have which number, with a mark for each matrix.
 
     Args:
-        values: The number of each matrix, (N,).
+        values: The number of each matrix, by its name.
         theme: Colours.
         title: Name of the number.
-        chosen: Number of the chosen matrix, which gets a line.
+        chosen: Name of the chosen matrix, which gets a line if it has a number.
     """
     counts, edges = np.histogram(values, BINS)
     drawing = Drawing(theme, HEIGHT)
     _steps(drawing, edges, counts, {"color": theme.palette[1], "width": 1}, theme.palette[5], "matrices")
-    if chosen is not None:
+    drawing.scatter(
+        x=values.tolist(),
+        y=[0] * len(values),
+        mode="markers",
+        marker={"symbol": "line-ns-open", "size": MARK, "color": theme.text},
+        customdata=[[name] for name in values.index],
+        hovertemplate="%{customdata[0]}<br>%{x:.3g}<extra></extra>",
+        name="one matrix",
+    )
+    if chosen in values:
         line = {"color": theme.text, "width": 2, "dash": "dash"}
-        drawing.scatter(x=[chosen, chosen], y=[0, int(counts.max())], mode="lines", line=line, name="chosen matrix")
+        ends = {"x": [values[chosen]] * 2, "y": [0, int(counts.max())]}
+        drawing.scatter(**ends, mode="lines", line=line, name="chosen matrix", hoverinfo="skip")
     drawing.lay_out(xaxis={"title": {"text": title}}, title={"text": "Matrices"})
     return drawing.figure()
 
