@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
@@ -55,6 +57,16 @@ class Shelf:
             with safe_open(file.name, "pt") as mapped:  # its tensors keep the mapping
                 for name, parameter in own.items():
                     parameter.data = mapped.get_tensor(name)
+
+
+@contextmanager
+def changing(shelf: Shelf | None, module: nn.Module) -> Iterator[None]:
+    """Change a module inside the context: with a shelf, it comes into memory before and leaves it afterwards."""
+    if shelf:
+        shelf.take(module)
+    yield
+    if shelf:
+        shelf.put(module)
 
 
 def check_disk(folder: Path, needed: int) -> None:

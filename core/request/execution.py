@@ -78,6 +78,7 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
     """Choose the execution of a run that computes `stages` of its variant."""
     item = BYTES[spec.variant.dtype]
     size = shape.parameters * item
+    budget = memory_budget(spec.memory)
     methods = [build_method(stage) for stage in stages]
     extra = [method.memory(shape, stage.calibration, item) for method, stage in zip(methods, stages, strict=True)]
     measured = []
@@ -90,22 +91,15 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
     whole = round(PROCESS_BYTES + size + max([*extra, *measured], default=0))
     copies = spec.latency or spec.scan or len(measured) > bool(spec.save)  # of the whole model
     if copies or shape.blocks < 2 or any(method.kind not in STREAMED for method in methods):
-        return Execution(memory_budget(spec.memory), whole, None)
+        return Execution(budget, whole, None)
     block = shape.block_weights // shape.blocks
     held = max((text.window * (text.windows or 1) * shape.hidden * item for text in spec.perplexity), default=0)
     # A block in its precision and in fp32, what its methods need, and the hidden states of a measurement.
     own = PROCESS_BYTES + block * (item + 4) + min(held, HELD_BYTES)
-    budget = memory_budget(spec.memory)
-    needs = [_needed(stage, shape, item, budget - own) for stage in stages]
-    return Execution(budget, whole, round(max([own + max(needs, default=0), *measured])))
-
-
-def _needed(stage: Stage, shape: ModelShape, item: int, free: float) -> int:
-    """Return the bytes of a stage besides its block.
-
-    The walker holds the activations of all sequences if they fit, else those of one.
-    """
-    method, text = build_method(stage), stage.calibration
-    most = method.memory(shape, text, item)
-    least = most if text is None else method.memory(shape, text.model_copy(update={"windows": 1}), item)
-    return most if most - least < ACTIVATION_SHARE * free else least
+    needed = 0
+    for method, stage, most in zip(methods, stages, extra, strict=True):
+        one = stage.calibration and stage.calibration.model_copy(update={"windows": 1})
+        least = method.memory(shape, one, item)
+        # The walker holds the activations of all sequences if they fit, else those of one.
+        needed = max(needed, most if most - least < ACTIVATION_SHARE * (budget - own) else least)
+    return Execution(budget, whole, round(max([own + needed, *measured])))

@@ -38,16 +38,17 @@ def show_start(wanted: RunRequest) -> None:
     stored = data.results(keys_of(wanted.specs))
     unmeasured = [spec for spec in wanted.specs if remaining_run(spec, stored)]
     new = [spec for spec in unmeasured if spec not in active]
+    expected = _estimate(new) if new else None
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         # Not a callback, which would miss a value typed just before the click.
         pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not new, key="run_start")
         if wanted.specs:
-            st.markdown(_headline(wanted, unmeasured, new), width="stretch")
+            st.markdown(_headline(wanted, unmeasured, new, expected), width="stretch")
     if wanted.problem:
         st.error(wanted.problem)
     elif not wanted.specs:
         st.caption(wanted.where)
-    for sentence in _more(wanted, unmeasured, new):
+    for sentence in _more(wanted, unmeasured, new, expected):
         st.caption(sentence)
     job = current_job()  # below, with the same link once it is done
     if wanted.specs and not unmeasured and not (job and job.state == "done" and job.spec == wanted.specs[-1]):
@@ -65,13 +66,14 @@ def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:
     return variant_name(variant, data.called(variant))
 
 
-def _headline(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> str:
+def _headline(
+    wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec], expected: Estimate | None
+) -> str:
     """Return the time and memory of the new runs, or the reason that there are none."""
     if not unmeasured:
         return "All results are stored already."
     if not new:
         return "All runs without results are in the queue." if wanted.grid else "This run is in the queue."
-    expected = _estimate(new)
     if expected is None:
         return "No time estimate is available."
     factor = 1.0 if data.active_jobs() else slowdown()  # jobs run one after another, so they do not slow this one
@@ -87,7 +89,9 @@ def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:
         return None
 
 
-def _more(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec]) -> list[str]:
+def _more(
+    wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSpec], expected: Estimate | None
+) -> list[str]:
     """Return further information on the runs."""
     if wanted.grid and wanted.specs:
         counts = {
@@ -105,7 +109,7 @@ def _more(wanted: RunRequest, unmeasured: Sequence[RunSpec], new: Sequence[RunSp
         notes.append("The run also measures the dense model under the same protocol.")
     if data.result(spec.variant.key):
         notes.append("This variant has results: the run measures only the missing numbers.")
-    if (expected := _estimate(new)) and expected.streaming:
+    if expected and expected.streaming:
         notes.append(expected.streaming)
     if cached := cached_stages(spec.variant):
         notes.append(f"The run starts from a cached variant with {cached} of {len(spec.variant.stages)} stages.")

@@ -14,6 +14,7 @@ from torch import Tensor
 from core.amount import Pattern
 from core.cache.linears import Finished
 from core.cache.observations import Tensors, observed
+from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
 from core.engine.dense import DenseWeights
@@ -64,14 +65,11 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             walker.walk(linears, visit, after)
             return
         for index, members in by_block(linears).items():
-            if after and context.shelf:
-                context.shelf.take(blocks.holder[index])
-            for linear in members:
-                visit(linear, Statistics(0, {}), None)
-            if after:
-                after(index)
-                if context.shelf:
-                    context.shelf.put(blocks.holder[index])
+            with changing(context.shelf if after else None, blocks.holder[index]):
+                for linear in members:
+                    visit(linear, Statistics(0, {}), None)
+                if after:
+                    after(index)
 
     observations: Tensors = {}
     if method.observations:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
 from core.engine.walking.walk_modes import make_walker
@@ -44,13 +45,10 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
     _Work.check(views)
     work = _Work(method, views, method.allocate(views, given.share), context.progress)
     for index in range(len(views)):
-        if context.shelf:
-            context.shelf.take(given.blocks.holder[index])
-        work.choose_heads(index, None)
-        work.choose_channels(index, None)
-        work.finish(index)
-        if context.shelf:
-            context.shelf.put(given.blocks.holder[index])
+        with changing(context.shelf, given.blocks.holder[index]):
+            work.choose_heads(index, None)
+            work.choose_channels(index, None)
+            work.finish(index)
     return StageResult(work.reports)
 
 

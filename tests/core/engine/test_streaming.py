@@ -67,7 +67,7 @@ def test_a_model_that_streams_gives_the_same_weights_and_numbers(chain, dtype, m
 
 
 @pytest.mark.usefixtures("machine")
-def test_fidelity_streams_too():
+def test_fidelity_streams():
     spec = requested("wanda@0.5", fidelity=True)
     whole = {row.metric: row.value for row in run(spec, Store()).measurements}
     shutil.rmtree(cache_dir() / "dense_outputs")
@@ -104,7 +104,7 @@ def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name(tmp_path,
     assert list((tmp_path / "shelf").iterdir()) == []
 
 
-def test_too_little_disk_is_one_sentence(tmp_path, monkeypatch):
+def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
     monkeypatch.setattr(shelf.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(3 * 10**9))
     with pytest.raises(StorageError, match=r"^Streaming needs 5\.0 GB of disk, but .* has only 2\.0 GB to spare\."):
