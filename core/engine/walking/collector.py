@@ -10,6 +10,7 @@ from torch import Tensor
 from core.methods.cost import Sum
 from core.methods.inputs import Statistics
 
+PANEL = 256  # rows of a sum at once
 Sums = frozenset[Sum]
 SumsOf = Callable[[str], Sums]  # from the role of a linear
 
@@ -45,17 +46,28 @@ class Collector:
         self.sums[name] = self.sums[name].add_(value) if name in self.sums else value
 
     def finish(self) -> tuple[Statistics, Tensor]:
-        """Return the statistics and the sampled rows, (about `SAMPLED_TOKENS`, in)."""
+        """Return the statistics and the sampled rows, (about `SAMPLED_TOKENS`, in), and forget them."""
         if "gram" in self.sums:
             gram = self.sums["gram"]
-            gram.copy_(gram.triu() + gram.triu(1).T)
+            mirror(gram)
             self.sums["sqnorm"] = gram.diagonal().clone()
         if "mean" in self.sums:
             self.sums["mean"] /= self.tokens
-        return Statistics(self.tokens, self.sums), torch.cat(self.samples)
+        sums, samples = self.sums, torch.cat(self.samples)
+        self.sums, self.samples = {}, []  # the caller decides when their memory is free
+        return Statistics(self.tokens, sums), samples
 
 
-def add_gram(gram: Tensor, rows: Tensor, panel: int = 256) -> None:
+def mirror(gram: Tensor, panel: int = PANEL) -> None:
+    """Copy the upper triangle of a matrix (in, in) to the lower one, `panel` rows at a time."""
+    for start in range(0, len(gram), panel):
+        stop = min(start + panel, len(gram))
+        square = gram[start:stop, start:stop]
+        square.copy_(square.triu() + square.triu(1).T)
+        gram[stop:, start:stop] = gram[start:stop, stop:].T
+
+
+def add_gram(gram: Tensor, rows: Tensor, panel: int = PANEL) -> None:
     """Add rows^T rows to the upper triangle of the symmetric `gram`, (in, in) fp32, `panel` rows at a time."""
     rows = rows.float()  # (tokens, in)
     for start in range(0, len(gram), panel):

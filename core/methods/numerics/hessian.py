@@ -12,6 +12,7 @@ from torch import Tensor
 from core.errors import UserError
 
 DAMPING_STEPS = (1, 10, 100)  # factors of the damping, tried in turn
+PANEL = 256  # rows at once
 RIDGES = (0.0, 1e-9, 1e-7, 1e-5, 1e-3)  # shares of the mean diagonal, added in turn until it is definite
 
 
@@ -32,30 +33,39 @@ def factorise(gram: Tensor, damping: float) -> Factor:
     mean = diagonal.mean()
     for step in DAMPING_STEPS:
         used = damping * step
-        hessian = gram.clone()
-        hessian.diagonal()[dead] = 1
+        # Reversed rows and columns give the upper factor. At most three such matrices are in memory at once.
+        hessian = gram.flip(0, 1)
+        hessian.diagonal()[dead.flip(0)] = 1
         hessian.diagonal().add_(used * mean)
-        # Reversed rows and columns give the upper factor.
-        lower, info = torch.linalg.cholesky_ex(hessian.flip(0, 1))
+        lower, info = torch.linalg.cholesky_ex(hessian)
+        del hessian
         if info == 0:
-            identity = torch.eye(len(gram), dtype=gram.dtype, device=gram.device)
-            upper = torch.linalg.solve_triangular(lower, identity, upper=False).flip(0, 1)
+            inverse = torch.eye(len(gram), dtype=gram.dtype, device=gram.device).T  # by columns, so solved in place
+            torch.linalg.solve_triangular(lower, inverse, upper=False, out=inverse)
+            del lower
             if step > 1:
                 notes.append(f"not positive definite at damping {damping:g}, repeated with {used:g}")
-            return Factor(upper.contiguous(), dead, used, "; ".join(notes) or None)
+            return Factor(_reversed(inverse), dead, used, "; ".join(notes) or None)
     raise UserError(
         f"The Hessian is not positive definite even with damping {used:g}; "
         "use more calibration sequences or a larger damping."
     )
 
 
+def _reversed(matrix: Tensor) -> Tensor:
+    """Return a contiguous copy with reversed rows and columns."""
+    found = torch.empty(matrix.shape, dtype=matrix.dtype, device=matrix.device)
+    for rows, last in zip(found.split(PANEL), range(len(matrix), 0, -PANEL), strict=True):
+        rows.copy_(matrix[last - len(rows) : last].flip(0, 1))
+    return found
+
+
 def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
     """Return L (in, in), lower triangular fp64, of the Gram matrix L L^T, and a note if it needed a ridge."""
     check_finite(gram)
-    gram = gram.double()
-    mean = gram.diagonal().mean().clamp_min(1e-30)
+    mean = gram.diagonal().double().mean().clamp_min(1e-30)
     for ridge in RIDGES:
-        damped = gram.clone()
+        damped = gram.to(torch.float64, copy=True)
         damped.diagonal().add_(ridge * mean)
         lower, info = torch.linalg.cholesky_ex(damped)
         if info == 0:
@@ -65,5 +75,5 @@ def lower_factor(gram: Tensor) -> tuple[Tensor, str | None]:
 
 def check_finite(gram: Tensor) -> None:
     """Raise `UserError` if a Gram matrix (in, in) is not finite."""
-    if not torch.isfinite(gram).all():
+    if not all(rows.isfinite().all() for rows in gram.split(PANEL)):
         raise UserError("The calibration activations are not finite; use float32 or bfloat16 instead of float16.")

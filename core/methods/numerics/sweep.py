@@ -1,6 +1,6 @@
 """The column sweep of SparseGPT and GPTQ, on a transposed weight so that a column is contiguous memory.
 
-The sweep is recursive: it sweeps the left half of a range, updates the right half with one matrix product, and sweeps
+The sweep halves ranges: it sweeps the left half, updates the right half with one matrix product, and sweeps
 that. All error propagation but the innermost is thus a large product. On entering a range, its columns include the
 updates of all columns before it, as the choice of a mask requires.
 """
@@ -88,7 +88,13 @@ def sweep(
         else:
             pruned[start:stop] = smallest_mask(score.flatten(), counts[start // unit]).view_as(score)
 
-    def visit(start: int, stop: int) -> None:
+    # No function that calls itself: it would keep these matrices until the next garbage collection.
+    ranges: list[tuple[int, int, int | None]] = [(0, columns, None)]  # with the middle, if the left half is swept
+    while ranges:
+        start, stop, middle = ranges.pop()
+        if middle is not None:
+            swept[middle:stop].addmm_(upper[start:middle, middle:stop].T, errors[start:middle], alpha=-1)
+            continue
         if mask is None and not pattern and start % unit == 0 and stop == min(start + unit, columns):
             choose(start)
         if rounding and start % group == 0 and stop == min(start + group, columns):
@@ -96,10 +102,8 @@ def sweep(
         if stop - start > leaf:
             step = next(size for size in steps if size < stop - start)
             middle = start + max(1, (stop - start) // step // 2) * step
-            visit(start, middle)
-            swept[middle:stop].addmm_(upper[start:middle, middle:stop].T, errors[start:middle], alpha=-1)
-            visit(middle, stop)
-            return
+            ranges += [(middle, stop, None), (start, stop, middle), (start, middle, None)]
+            continue
         for j in range(start, stop):
             if mask is None and pattern and j % unit == 0:
                 choose(j)
@@ -113,8 +117,6 @@ def sweep(
                 torch.mul(swept[j], pruned[j], out=errors[j]).div_(scale[j])  # kept weights leave no error
             if j + 1 < stop:
                 swept[j + 1 : stop].addr_(upper[j, j + 1 : stop], errors[j], alpha=-1)
-
-    visit(0, columns)
     return swept.masked_fill_(pruned, 0).T, pruned.T
 
 
