@@ -98,5 +98,7 @@ def _tasks(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Pr
     dense = DenseModel(spec.variant.prefixes[0].key, load, session.tokenizer)
     with in_precision(model, spec.scoring_dtype):
         tasks = {task: session.tasks[task] for task in spec.tasks}
-        for outcome in evaluate(model, session.tokenizer, tasks, spec.scoring_dtype, progress, cache_dir(), dense):
+        streams, cache = session.shelf is not None, cache_dir()
+        found = evaluate(model, session.tokenizer, tasks, spec.scoring_dtype, progress, cache, dense, streams)
+        for outcome in found:
             yield Outcome(outcome.measurements, outcome.samples)

@@ -22,8 +22,10 @@ from torch import Tensor
 
 from core.errors import UserError
 from core.evaluation.linears import QuickLinears
+from core.evaluation.states import passes_by_block
 from core.evaluation.trees import Request, Row, batches, grow, pack
 from core.models.modeling_slimscope import FactoredHead
+from core.models.parts.recorder import Inputs
 
 if TYPE_CHECKING:
     from lm_eval.api.instance import Instance
@@ -41,10 +43,19 @@ COARSE = 0.05  # the tolerance at 16 bits
 class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no types
     """A Hugging Face causal LM in memory, with the interface of lm-evaluation-harness; likelihoods only."""
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, budget: int | None = None) -> None:
-        """Score with `model` on its device, at most `budget` padded tokens per forward pass."""
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        budget: int | None = None,
+        by_block: bool = False,
+    ) -> None:
+        """Score with `model` on its device, at most `budget` padded tokens per forward pass.
+
+        With `by_block`, many batches pass a block before any passes the next, as a model that exceeds the memory needs.
+        """
         super().__init__()
-        self.model, self.tokenizer = model.eval(), tokenizer
+        self.model, self.tokenizer, self.by_block = model.eval(), tokenizer, by_block
         self.budget = budget or BUDGET.get(model.device.type, BUDGET["cuda"])
         self._device = model.device
         self._head = wide_head(model)
@@ -113,7 +124,7 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
         """
         inputs = [self._fit(context, continuation) for context, continuation in pairs]
         answers: list[tuple[float, bool]] = [(0.0, False)] * len(pairs)
-        for batch in self._batches(inputs):
+        for batch in self._passes(inputs, done):
             for request, answer in self._score_batch(batch):
                 answers[request] = answer
             self.tokens += sum(map(len, batch))
@@ -127,6 +138,16 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
                 f"A continuation of {len(continuation)} tokens exceeds the model's maximum length, {self.max_length}."
             )
         return (context + continuation)[-(self.max_length + 1) : -1], continuation
+
+    def _passes(self, inputs: list[Request], done: Callable[[int], None]) -> Iterator[list[Row]]:
+        """Yield the rows of each forward pass when it is its turn; call `done` after each block that ran for others."""
+        if not self.by_block:
+            yield from self._batches(inputs)
+            return
+        groups = list(self._batches(inputs))
+        passes = passes_by_block(self.model, [*map(self._inputs, groups)], lambda block, blocks: done(0))
+        for batch, _ in zip(groups, passes, strict=True):
+            yield batch
 
     def _batches(self, inputs: list[Request]) -> Iterator[list[Row]]:
         """Yield the rows of each forward pass: trees, or plain sequences if the model does not support trees."""
@@ -179,8 +200,8 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
             part = slice(start, start := start + len(scored.targets))
             yield scored.request, (sum(scores[part]), bool(greedy[part].all()))
 
-    def _logits(self, batch: list[Row], positions: list[tuple[int, int]]) -> Tensor:
-        """Return the logits (positions, vocabulary) at (row, node) positions; rows are padded on the right."""
+    def _inputs(self, batch: list[Row]) -> Inputs:
+        """Return the model's inputs for rows, which are padded on the right."""
         length = max(map(len, batch))
         tokens = torch.zeros(len(batch), length, dtype=torch.long)
         for index, row in enumerate(batch):
@@ -195,9 +216,13 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
             mask = torch.zeros(seen.shape, dtype=self.model.dtype)
             mask.masked_fill_(~seen, torch.finfo(mask.dtype).min)  # (batch, length, length), added to the scores
             inputs |= {"attention_mask": mask[:, None].to(self.device), "position_ids": depths.to(self.device)}
+        return inputs
+
+    def _logits(self, batch: list[Row], positions: list[tuple[int, int]]) -> Tensor:
+        """Return the logits (positions, vocabulary) at (row, node) positions."""
         index, node = torch.tensor(positions, device=self.device).T
         with head_at(self.model, self._head, index, node) as cut, QuickLinears():
-            logits = self.model(**inputs, use_cache=False).logits  # (1, positions, vocabulary) if `cut`
+            logits = self.model(**self._inputs(batch), use_cache=False).logits  # (1, positions, vocabulary) if `cut`
         chosen: Tensor = logits[0] if cut else logits[index, node]
         return chosen
 

@@ -12,10 +12,12 @@ from torch import Tensor
 from core.evaluation.linears import QuickLinears
 from core.memory import HELD_BYTES
 from core.models.parts.blocks import find_blocks, first, text_config
-from core.models.parts.recorder import Recorder
+from core.models.parts.recorder import Inputs, Recorder
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Advance = Callable[[int, int], None]  # receives the number of blocks that are done, and of all
 
 
 class States(NamedTuple):
@@ -41,30 +43,52 @@ def states_by_batch(model: PreTrainedModel, batches: Sequence[Tensor]) -> Iterat
         yield States(states, time.perf_counter() - started)
 
 
-def states_by_block(
-    model: PreTrainedModel, batches: Sequence[Tensor], advance: Callable[[int, int], None]
-) -> Iterator[States]:
-    """Yield the states of `states_by_batch`; many batches pass a block before any passes the next.
+def states_by_block(model: PreTrainedModel, batches: Sequence[Tensor], advance: Advance) -> Iterator[States]:
+    """Yield the states of `states_by_batch`, computed as in `passes_by_block`; all windows have one length.
 
-    So a block that is mapped from a file is read once for all of these batches.
+    Raises:
+        UserError: Block by block, the model's output differs from its own.
+    """
+    passes = passes_by_block(model, [{"input_ids": batch} for batch in batches], advance)
+    for batch, share in zip(batches, passes, strict=True):
+        started = time.perf_counter()
+        states = final_states(model, batch.to(model.device))
+        yield States(states, share + time.perf_counter() - started)
+
+
+def passes_by_block(
+    model: PreTrainedModel, batches: Sequence[Inputs], advance: Advance = lambda done, count: None
+) -> Iterator[float]:
+    """Let many batches pass a block before any passes the next, so that a block is read once for all of them.
 
     Args:
-        model: The model, all of whose windows have one length.
-        batches: Windows, (B, L) each.
-        advance: Receives the number of blocks that are done, and of all.
+        model: The model.
+        batches: Inputs of the model by name; `input_ids` is (B, L).
+        advance: Called after each block.
+
+    Yields:
+        Once for each batch, the seconds that its part took. Until the next one, the model computes only its last block
+        and what follows it, for this batch.
 
     Raises:
         UserError: Block by block, the model's output differs from its own.
     """
     width: int = text_config(model).hidden_size * next(model.parameters()).element_size()  # bytes of a token
-    each = max(1, HELD_BYTES // (batches[0].numel() * width))
     recorder = Recorder(model, find_blocks(model), model.device)
-    recorder.check(batches[0])
-    for start in range(0, len(batches), each):
-        yield from _group(recorder, batches[start : start + each], advance)
+    recorder.check(batches[0]["input_ids"])
+    group: list[Inputs] = []
+    size = 0
+    for batch in batches:
+        own = batch["input_ids"].numel() * width
+        if group and size + own > HELD_BYTES:
+            yield from _pass(recorder, group, advance)
+            group, size = [], 0
+        group.append(batch)
+        size += own
+    yield from _pass(recorder, group, advance)
 
 
-def _group(recorder: Recorder, batches: Sequence[Tensor], advance: Callable[[int, int], None]) -> Iterator[States]:
+def _pass(recorder: Recorder, batches: Sequence[Inputs], advance: Advance) -> Iterator[float]:
     started = time.perf_counter()
     blocks = recorder.blocks.holder
     recordings, last = recorder.record(batches), len(blocks) - 1
@@ -75,8 +99,6 @@ def _group(recorder: Recorder, batches: Sequence[Tensor], advance: Callable[[int
                 one.hidden = first(blocks[index](one.hidden, *call.args, **call.kwargs))
             advance(index + 1, last + 1)
     share = (time.perf_counter() - started) / len(batches)
-    for one, batch in zip(recordings, batches, strict=True):
-        started = time.perf_counter()
+    for one in recordings:
         with recorder.entered(last, one.hidden):  # which the model's last norm follows
-            states = final_states(recorder.model, batch.to(recorder.device))
-        yield States(states, share + time.perf_counter() - started)
+            yield share

@@ -66,6 +66,7 @@ def evaluate(
     progress: Progress = silent,
     cache: Path | None = None,
     dense: DenseModel | None = None,
+    by_block: bool = False,
 ) -> Iterator[TaskOutcome]:
     """Evaluate a causal LM on tasks.
 
@@ -77,11 +78,12 @@ def evaluate(
         progress: Called during preparation and after each forward pass.
         cache: Folder for tokenised requests and prompts; None for no cache.
         dense: The dense model, from which few-shot prompts are built; only zero-shot tasks need none.
+        by_block: Whether many batches pass a block before any passes the next.
 
     Yields:
         The outcome of each task as soon as it is complete.
     """
-    lm = SharedPrefixLM(model, tokenizer)
+    lm = SharedPrefixLM(model, tokenizer, by_block=by_block)
     prepared = []
     for index, (task, read) in enumerate(tasks.items()):
         prepared.append(prepare(lm, task, read, cache, dense, progress))

@@ -6,7 +6,7 @@ mix full and sliding attention.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,8 @@ from core.models.parts.blocks import Args, Blocks, Kwargs, Output, first, move, 
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
+
+Inputs = Mapping[str, Tensor]  # of a model, by name
 
 
 @dataclass
@@ -117,8 +119,8 @@ class Recorder:
         return self.model.base_model
 
     @torch.no_grad()
-    def record(self, batches: Sequence[Tensor]) -> list[Recording]:
-        """Record the block inputs for each batch of tokens, (sequences, length)."""
+    def record(self, batches: Sequence[Tensor | Inputs]) -> list[Recording]:
+        """Record the block inputs for each batch: tokens (sequences, length), or all inputs of the model."""
         calls: list[Call] = []
         seen: list[Tensor] = []
         home = next(self.model.parameters()).device
@@ -128,8 +130,10 @@ class Recorder:
                 lambda module, args, kwargs: seen.append(split_hidden(args, kwargs)[0]), with_kwargs=True
             )
             try:
-                for tokens in batches:
-                    self._inner()(input_ids=tokens.to(self.device), use_cache=False)
+                for batch in batches:
+                    inputs = {"input_ids": batch} if isinstance(batch, Tensor) else batch
+                    there = {name: tensor.to(self.device) for name, tensor in inputs.items()}
+                    self._inner()(**there, use_cache=False)
             finally:
                 handle.remove()
                 move(self.model, home)

@@ -7,7 +7,7 @@ from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.errors import UserError
-from core.evaluation import scorer
+from core.evaluation import scorer, states
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.trees import Row, batches, grow, pack
 from tests.core.byte_tokenizer import byte_tokenizer
@@ -63,6 +63,17 @@ def reference(model, tokenizer, requests=REQUESTS):
 def test_scores_match_hflm(name, begin):
     model, tokenizer = tiny(name, vocab_size=257), byte_tokenizer(begin)
     assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS), reference(model, tokenizer))
+
+
+@pytest.mark.parametrize("held", [1, 2**29])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_scores_block_by_block_equal_those_of_the_whole_model(name, held, monkeypatch):
+    monkeypatch.setattr(states, "HELD_BYTES", held)
+    model, tokenizer, updates = tiny(name, vocab_size=257), byte_tokenizer(), []
+    whole, streamed = (SharedPrefixLM(model, tokenizer, 64, by_block=by_block) for by_block in (False, True))
+    pairs = [whole.encode(*pair) for pair in PAIRS]
+    assert streamed.score(pairs, updates.append) == whole.score(pairs)
+    assert sum(updates) == len(PAIRS) and 0 in updates
 
 
 @pytest.mark.parametrize("name", WIDE)
