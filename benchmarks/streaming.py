@@ -5,8 +5,11 @@
 
 Each run includes the dense baseline, and no side finds results or variants of another. The peak is the largest sum of
 `RssAnon` and `RssShmem` over the processes of a run, sampled every 50 ms: memory that the system cannot drop. `VmHWM`
-counts mapped pages too. `--random` measures a random Llama of this hidden size, number of blocks and width of the MLP
-instead of a model; `--alone` leaves out the whole model.
+counts mapped pages too. The disk is the largest fall of its free space, to which other programs add. The expected
+numbers are those that a run states before it starts; the seconds follow from the stored runs of this machine.
+
+`--random` measures a random Llama of this hidden size, number of blocks and width of the MLP instead of a model;
+`--alone` leaves out the whole model.
 """
 
 import os
@@ -27,8 +30,9 @@ from rich.table import Table
 
 from benchmarks.smoke import run
 from core.models.sources import identify, load_tokenizer
+from core.paths import cache_dir
 from core.request.complete import complete
-from core.request.estimate import estimate_left
+from core.request.estimate import Estimate, estimate_left
 from core.request.execution import parse_memory
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result
@@ -42,12 +46,19 @@ HEAD = 64  # width of an attention head of a random model
 SMOKE = {"chains": "wanda@0.5", "memory": "500MB", "calibration": "c4-sample:2x24", "perplexity": "wikitext2@24:2"}
 
 
+class Use(NamedTuple):
+    """The largest use of memory and disk by a run, in MB."""
+
+    peak: float
+    high: float  # VmHWM
+    disk: float
+
+
 class Reading(NamedTuple):
     """What a run took and found."""
 
     seconds: float
-    peak: float  # MB
-    high: float  # MB, VmHWM
+    use: Use
     result: Result
 
 
@@ -67,8 +78,9 @@ def main(
             model = str(random_llama(Path(place) / "random", *map(int, random.split(","))))
         title = f"{Path(model).name} {random}, {dtype}, {calibration}, {perplexity}, budget {memory}; memory in MB"
         table = Table(title=title)
-        for column in ("chain", "", "seconds", "ratio", "peak", "estimate", "VmHWM", "perplexity"):
+        for column in ("chain", "", "seconds", "expected", "ratio", "peak", "expected", "disk", "expected", "VmHWM"):
             table.add_column(column, justify="left" if column in ("chain", "") else "right")
+        table.add_column("perplexity", justify="right")
         sides = {"streaming": memory} if alone else {"whole": UNLIMITED, "streaming": memory}
         for chain in chains.split(";"):
             options = (model, chain, calibration, perplexity, dtype)
@@ -81,14 +93,15 @@ def main(
     Console().print(table)
 
 
-def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]], estimate: float) -> None:
+def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]], expected: Estimate) -> None:
     """Add the row of one side of a chain."""
     middle = {name: statistics.median(one.seconds for one in readings) for name, readings in found.items()}
     ratio = f"{middle[side] / middle['whole']:.2f}" if "whole" in middle else "-"
-    peak, high = max(one.peak for one in found[side]), max(one.high for one in found[side])
+    peak, high, disk = map(max, zip(*(one.use for one in found[side]), strict=True))
     value = found[side][0].result.measurements[0].value
-    numbers = f"{peak:.0f}", f"{estimate:.0f}", f"{high:.0f}", f"{value:.5g}"
-    table.add_row(chain, side, f"{middle[side]:.1f}", ratio, *numbers)
+    seconds = f"{middle[side]:.1f}", f"{expected.seconds:.1f}", ratio
+    memory = f"{peak:.0f}", f"{expected.bytes / 1e6:.0f}", f"{disk:.0f}", f"{expected.disk / 1e6:.0f}", f"{high:.0f}"
+    table.add_row(chain, side, *seconds, *memory, f"{value:.5g}")
 
 
 def measured(
@@ -106,27 +119,29 @@ def measured(
             stderr=subprocess.PIPE,
             text=True,
         )
-        peak, high = watched(process)
+        use = watched(process)
         seconds = time.perf_counter() - started
         out, err = process.communicate()
     if process.returncode:
         raise SystemExit(err)
     result = parse_result(out.encode())
     assert (result.measurements[0].details.get("execution") == "streaming") == streams, err
-    return Reading(seconds, peak, high, result)
+    return Reading(seconds, use, result)
 
 
-def watched(process: subprocess.Popen[str]) -> tuple[float, float]:
-    """Wait for a process; return the peak of its memory and that of its children, and the largest VmHWM, in MB."""
+def watched(process: subprocess.Popen[str]) -> Use:
+    """Wait for a process; return its use and that of its children."""
     peak = high = 0.0
+    cache_dir().mkdir(parents=True, exist_ok=True)
+    free = least = psutil.disk_usage(str(cache_dir())).free
     while process.poll() is None:
         total = 0.0
         for one in family(process.pid):
             own, its_high = status(one)
             total, high = total + own, max(high, its_high)
-        peak = max(peak, total)
+        peak, least = max(peak, total), min(least, psutil.disk_usage(str(cache_dir())).free)
         time.sleep(STEP)
-    return peak, high
+    return Use(peak, high, (free - least) / 1e6)
 
 
 def family(parent: int) -> list[int]:
@@ -147,8 +162,8 @@ def status(process: int) -> tuple[float, float]:
     return known.get("RssAnon", 0.0) + known.get("RssShmem", 0.0), known.get("VmHWM", 0.0)
 
 
-def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: str, memory: str) -> float:
-    """Return the peak memory in MB that a run states before it starts."""
+def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: str, memory: str) -> Estimate:
+    """Return what a run states before it starts; the variants of this machine count as absent."""
     spec = complete(
         model,
         chain,
@@ -158,8 +173,7 @@ def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: 
         memory=parse_memory(memory),
         force=True,
     )
-    with TemporaryDirectory() as empty:
-        return estimate_left([spec], Store(f"sqlite:///{empty}/empty.db")).bytes / 1e6
+    return estimate_left([spec], Store())
 
 
 def random_llama(folder: Path, hidden: int, blocks: int, width: int) -> Path:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from core.cache.shelf import Shelf
     from core.data.windows import TextData
     from core.models.parts.blocks import Blocks
+    from core.models.parts.finished import FinishedBlocks
     from core.models.source import ModelSource
     from core.models.teacher import Teacher
 
@@ -47,6 +48,7 @@ class StageInput:
     training_data: TextData | None = None  # if the stage trains
     decoder: Blocks | None = None  # the model's blocks at the start of the stage; None: of an encoder
     fraction_to_remove: float | None = None  # share of the present weights to remove; None: the stage's ratio
+    finished: FinishedBlocks | None = None  # where an interrupted stage resumes; None: nowhere
 
     @property
     def share(self) -> float:
@@ -68,6 +70,11 @@ class StageInput:
         return self.tokens
 
     @property
+    def reports(self) -> list[LayerReport]:
+        """The list for the stage's reports, which then has those of restored blocks too."""
+        return self.finished.reports if self.finished else []
+
+    @property
     def examples(self) -> TextData:
         """Training data of the stage."""
         if self.training_data is None:
@@ -81,5 +88,4 @@ class StageResult:
 
     reports: list[LayerReport]  # one per linear; none if the stage removes nothing
     training: Training | None = None
-    reused_seconds: float = 0.0  # compute time of the results reused from an interrupted run
     note: str | None = None  # a remark on the whole stage, for readers

@@ -33,6 +33,11 @@ def reuse_freed_memory() -> None:
 def return_freed_memory() -> None:
     """Return the memory of freed objects to the system, as after a model; without glibc nothing is returned."""
     gc.collect()
+    return_free_pages()
+
+
+def return_free_pages() -> None:
+    """Return the pages between objects that nothing uses; without glibc nothing is returned."""
     if platform.libc_ver()[0] == "glibc":
         ctypes.CDLL(None).malloc_trim(0)
 

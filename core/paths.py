@@ -25,9 +25,14 @@ def typed_path(text: str) -> Path:
     return Path(os.path.expanduser(text))
 
 
+def variants_dir() -> Path:
+    """Return the folder of the cached variants, which need not exist."""
+    return cache_dir() / "variants"
+
+
 def cached_variant(key: str) -> Path:
     """Return the cache folder of a variant, which need not exist."""
-    return cache_dir() / "variants" / key
+    return variants_dir() / key
 
 
 def data_dir() -> Path | None:

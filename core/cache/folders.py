@@ -77,7 +77,7 @@ def make_room(root: Path, limit: int) -> None:
     folders = [path for path in root.iterdir() if path.is_dir()]
     unfinished = [path for path in folders if path.name.startswith(".")]
     doomed = [path for path in unfinished if _age(path) > ABANDONED_SECONDS]
-    sizes = {path: sum(file.stat().st_size for file in path.iterdir()) for path in folders if path not in unfinished}
+    sizes = {path: sum(file.stat().st_size for file in path.rglob("*")) for path in folders if path not in unfinished}
     oldest = sorted(sizes, key=lambda path: path.stat().st_mtime)
     while sum(sizes.values()) > limit:
         doomed.append(oldest.pop(0))

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -13,13 +14,14 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from core.cache.folders import writing
-from core.errors import StorageError
+from core.errors import StorageError, UserError
 from core.paths import cache_dir
 
 if TYPE_CHECKING:
     from torch import nn
 
 FREE_BYTES = 10**9  # that stay free on the disk
+PAGE_BYTES = 4096
 
 
 class Shelf:
@@ -28,22 +30,43 @@ class Shelf:
     A file loses its name at once, so its space is free again when its weights are replaced or the process ends.
     """
 
-    def __init__(self, needed: int):
-        """Prepare a shelf for `needed` bytes.
+    def __init__(self, needed: int, sources: Sequence[Path] = ()):
+        """Prepare a shelf for `needed` bytes; the weights of the model are mapped from the files `sources`.
 
         Raises:
             StorageError: The disk has no room for them.
         """
         self._folder = cache_dir() / "shelf"
+        self._stamps = {file: _stamp(file) for file in sources}
+        self._reader = ThreadPoolExecutor(1, "prefetch")
         check_disk(self._folder, needed)
 
     def take(self, module: nn.Module) -> None:
         """Copy the parameters of a module into memory before they change.
 
         Changed pages of a mapped file would stay in memory until all weights in that file are gone.
+
+        Raises:
+            UserError: The model's files have changed since the run started.
         """
+        for file, stamp in self._stamps.items():
+            if _stamp(file) != stamp:
+                raise UserError(
+                    f"{file} has changed since the run started. Restore it, or start the run again with the new file."
+                )
         for parameter in module.parameters():
             parameter.data = parameter.data.clone()
+
+    def prefetch(self, module: nn.Module) -> None:
+        """Read the parameters of a module from their files in another thread, while the current module computes."""
+        import torch
+
+        def read(data: torch.Tensor) -> None:
+            data.flatten().view(torch.uint8)[::PAGE_BYTES].sum()
+
+        for parameter in module.parameters():
+            if parameter.device.type == "cpu":
+                self._reader.submit(read, parameter.data)
 
     def put(self, module: nn.Module) -> None:
         """Write the parameters of a module to a file, and map them from it; their values and names stay.
@@ -59,6 +82,15 @@ class Shelf:
                     parameter.data = mapped.get_tensor(name)
 
 
+def _stamp(file: Path) -> tuple[int, int] | None:
+    """Return the size and the modification time of a file; None if it is absent."""
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_mtime_ns
+
+
 @contextmanager
 def changing(shelf: Shelf | None, module: nn.Module) -> Iterator[None]:
     """Change a module inside the context: with a shelf, it comes into memory before and leaves it afterwards."""
@@ -67,6 +99,17 @@ def changing(shelf: Shelf | None, module: nn.Module) -> Iterator[None]:
     yield
     if shelf:
         shelf.put(module)
+
+
+@contextmanager
+def trying(shelf: Shelf | None, module: nn.Module) -> Iterator[None]:
+    """Change a module that is restored inside the context: with a shelf, it is in memory only there."""
+    mapped = {parameter: parameter.data for parameter in module.parameters()} if shelf else {}
+    if shelf:
+        shelf.take(module)
+    yield
+    for parameter, data in mapped.items():
+        parameter.data = data
 
 
 def check_disk(folder: Path, needed: int) -> None:

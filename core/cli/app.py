@@ -28,7 +28,7 @@ RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
     *(compute.run, compute.sweep, compute.export),
     *(compare.compare, fidelity.fidelity, laws.laws, listing.delete, listing.models, listing.methods),
-    *(dashboard.dashboard, upkeep.fetch, upkeep.doctor),
+    *(dashboard.dashboard, upkeep.fetch, upkeep.doctor, upkeep.clear),
 ):
     app.command(context_settings=RENAMING)(command)
 app.command("import", help=importing.HELP, context_settings=RENAMING)(importing.import_files)

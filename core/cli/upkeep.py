@@ -1,4 +1,4 @@
-"""The commands `fetch` and `doctor`."""
+"""The commands `fetch`, `doctor` and `clear`."""
 
 from typing import Annotated
 
@@ -58,3 +58,11 @@ def doctor() -> None:
     from core.cli.doctor import report
 
     print_table([{"group": c.group, "name": c.name, "ok": "yes" if c.ok else "no", "": c.detail} for c in report()])
+
+
+def clear() -> None:
+    """Delete the finished blocks of interrupted runs, which would otherwise resume there."""
+    from core.models.parts.finished import clear_unfinished
+
+    runs, size = clear_unfinished()
+    output.print(f"Deleted the finished blocks of interrupted runs: {runs} runs, {size / 1e6:.0f} MB.")

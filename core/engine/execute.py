@@ -16,13 +16,14 @@ from core.errors import CancelledError
 from core.fields import Details
 from core.memory import reuse_freed_memory
 from core.models.facts import load_shape
+from core.models.folders import weight_files
 from core.models.parts.blocks import move
 from core.progress import Progress
 from core.request.estimate import stages_to_run
 from core.request.execution import choose_execution
 from core.results import Result
 from core.shipping.export import export
-from core.specs import BYTES, RunSpec
+from core.specs import RunSpec
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
     shape = load_shape(session.source)
     execution = choose_execution(spec, stages_to_run(spec), shape)
     session.memory = execution.budget
-    session.shelf = Shelf(shape.parameters * BYTES[spec.variant.dtype]) if execution.streams else None
+    session.shelf = Shelf(execution.disk, weight_files(session.source.files)) if execution.streams else None
     result = store.get(spec.variant.key)
     outcomes: list[Iterable[Outcome]] = []
     if result is None or not spec.only_scans:

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from core.cache.folders import read_small, write_small
+from core.cache.shelf import trying
 from core.context import Context, StageInput
 from core.engine.walking.walk_modes import make_walker
 from core.evaluation.linears import QuickLinears
@@ -112,9 +113,10 @@ def measure_sensitivity(
         walker.compress_each_alone([groups[name] for name in missing], compress, measure)
     else:
         for index, name in enumerate(missing):
-            for linear in groups[name]:
-                compress(linear, Statistics(0, {}), None)
-            measure(index)
+            with trying(context.shelf, blocks.holder[groups[name][0].block]):
+                for linear in groups[name]:
+                    compress(linear, Statistics(0, {}), None)
+                measure(index)
     return _rises(known, groups)
 
 

@@ -19,7 +19,6 @@ import torch
 
 from core.cache.checksums import intact
 from core.cache.folders import keep
-from core.cache.linears import Finished
 from core.context import Context, StageInput
 from core.data.windows import calibration_windows
 from core.engine.circumstances import circumstances
@@ -33,6 +32,7 @@ from core.models.facts import dense_sizes
 from core.models.loading import sentences
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
+from core.models.parts.finished import FinishedBlocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.sources import load_model
@@ -94,7 +94,8 @@ def make_variant(
         dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
     for given, before, whole in list(zip(inputs, prefixes, prefixes[1:], strict=False))[ready:]:
         known = None if fresh else before.key
-        given = replace(given, input_key=known, checkpoint=_checkpoint(whole), dense_sizes=sizes)
+        finished = FinishedBlocks(whole.key) if known else None
+        given = replace(given, input_key=known, checkpoint=_checkpoint(whole), dense_sizes=sizes, finished=finished)
         result = _apply_stage(model, whole, given, context, dense, result)
         on_stage(result)
     assert result is not None  # a variant has a stage
@@ -132,7 +133,8 @@ def _apply_stage(
     changed = given.stage.method != "dense"
     if training is None and changed:  # progress may cancel, which must not lose trained weights
         context.progress("keep", 0, 1, whole.model)
-    details = circumstances(time.perf_counter() - started + done.reused_seconds, str(context.device))
+    reused_seconds = given.finished.reused_seconds if given.finished else 0.0
+    details = circumstances(time.perf_counter() - started + reused_seconds, str(context.device))
     if training:
         details["training"] = training.as_dict()
     if done.note:
@@ -146,7 +148,8 @@ def _apply_stage(
     )
     if changed:
         _cache(model, result)
-    Finished(given.input_key, given.stage).clear()
+    if given.finished:
+        given.finished.clear()
     if cancelled:
         raise CancelledError(kept=result)
     if training and cached_variant(whole.key).is_dir():

@@ -43,6 +43,7 @@ class Method:
     version: ClassVar[int] = 1
     data_requirement: Reads = "nothing"
     draws: ClassVar[bool] = False  # whether it draws random numbers, only from `generator`
+    streams: ClassVar[bool] = True  # whether it works block by block on a model that is not in memory
     takes_amount: ClassVar[bool] = True  # whether it needs an amount, such as a ratio or an N:M pattern
     selects_layers: ClassVar[bool] = False  # whether a user can select some of the linears
     supports_nm: ClassVar[bool] = False  # whether N:M sparsity is possible
@@ -168,9 +169,13 @@ class Method:
         """Return the largest error of the ratio by rounding, by number of blocks and inputs of the narrowest linear."""
         return 0.0
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """Estimate the peak bytes besides the model, of `item` bytes per weight: inputs and live activations."""
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        """Estimate the peak bytes besides the model, of `item` bytes per weight.
+
+        All sequences but one pause inside a block with their live activations (`core.engine.walking.walker`).
+        """
         if text is None:
             return 4 * max(shape.hidden * shape.ffn, 1)
+        paused = max(6 * shape.hidden, 3 * shape.hidden + shape.ffn)  # at the output projection, or at the last linear
         live = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of the block's linears
-        return text.windows * text.window * (shape.hidden + live) * item
+        return text.window * (text.windows * paused + live) * item

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 Sum = Literal["sqnorm", "gram", "mean", "absolute"]  # over tokens; see `core.methods.inputs.Statistics`
 SUMS: tuple[Sum, ...] = get_args(Sum)
 
+GRAMS = 3  # matrices of this size in memory at once: the Gram matrix, its factor and a workspace
+COPIES = 5  # of one linear's weight in fp32, while it is compressed
 SELECTION = 500  # operations to rank one weight and to count it afterwards
 # Bytes of the logits in memory at once, and of their gradients. With fewer tokens at a time, reading the head's weights
 # takes longer than using them.
@@ -47,14 +49,19 @@ def differentiating(shape: ModelShape, text: TextWindows) -> float:
     return 3 * shape.forward(text.windows * text.window, text.window, head=True)
 
 
-def gradient_bytes(shape: ModelShape, text: TextWindows, copies: int) -> int:
-    """Return the bytes of one sequence's activations, a few logits and `copies` tensors of the weights' size."""
-    return 4 * (text.window * shape.saved + copies * shape.block_weights) + LOGIT_BYTES
+def gradient_bytes(shape: ModelShape, text: TextWindows, copies: int, streams: bool) -> int:
+    """Return the bytes of one sequence's activations, a gradient, some logits and `copies` of the weights.
+
+    The copies of a model that streams lie on disk.
+    """
+    widest = shape.hidden * max(shape.hidden, shape.ffn)
+    copied = (not streams) * copies * shape.block_weights
+    return 4 * (text.window * shape.saved_by(streams) + 2 * widest + copied) + LOGIT_BYTES
 
 
 def gram_bytes(shape: ModelShape, sums: Callable[[str], frozenset[Sum]]) -> int:
     """Return the bytes of the largest Gram matrix, its factor and a workspace."""
-    return 4 * 3 * max(_gram_widths(shape, sums), default=0) ** 2
+    return 4 * GRAMS * max(_gram_widths(shape, sums), default=0) ** 2
 
 
 def _gram_widths(shape: ModelShape, sums: Callable[[str], frozenset[Sum]]) -> list[int]:

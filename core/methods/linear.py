@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.base import Method
-from core.methods.cost import SELECTION, Sum, gram_bytes, walking
+from core.methods.cost import COPIES, SELECTION, Sum, gram_bytes, walking
 from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.terms import Kind
 from core.methods.traits import STORED
@@ -27,8 +27,6 @@ class LinearMethod(Method):
     leaves = frozenset({"zeros"})
     accepts = STORED - {"pattern", "grid", "convolutions"}  # a ratio removes unevenly from the groups of N:M
     observes_gradients: ClassVar[bool] = False  # instead of sums over inputs
-    # Whether finished linears are stored, so that an interrupted stage resumes; each must be a weight and its zeros.
-    resumes: ClassVar[bool] = False
 
     def required_statistics(self, role: str) -> frozenset[Sum]:
         """Return the input sums that `compress` and `observe` need for a linear with this role."""
@@ -88,5 +86,6 @@ class LinearMethod(Method):
         passes = (1 if self.true_sequential else 2) + bool(self.observations and not self.observes_gradients)
         return SELECTION * shape.block_weights + walking(shape, text, passes, self.required_statistics)
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        return super().memory(shape, text, item) + gram_bytes(shape, self.required_statistics)
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        copies = 4 * COPIES * shape.hidden * max(shape.hidden, shape.ffn)
+        return super().memory(shape, text, item, streams) + copies + gram_bytes(shape, self.required_statistics)

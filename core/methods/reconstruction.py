@@ -43,6 +43,6 @@ class Reconstruction(LinearMethod):
             f"magnitude@0.5+{self.name}."
         )
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """Add the dense model, which is the reference."""
-        return super().memory(shape, text, item) + shape.parameters * item
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        """Add the dense model, which is the reference, unless it streams."""
+        return super().memory(shape, text, item, streams) + (not streams) * shape.parameters * item

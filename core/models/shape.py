@@ -86,6 +86,10 @@ class ModelShape(Frozen):
         """Approximate numbers that the blocks store per token for a backward pass."""
         return self.blocks * (10 * self.hidden + 4 * self.ffn)
 
+    def saved_by(self, streams: bool) -> int:
+        """Return `saved`; a model that streams stores only the inputs of its blocks and the numbers of one."""
+        return self.blocks * self.hidden + self.saved // self.blocks if streams else self.saved
+
     def forward(self, tokens: float, window: int, head: bool = False) -> float:
         """Return the operations of a forward pass of tokens in windows; `head` adds the output head."""
         attention = 4 * window * self.hidden * self.blocks  # per token: scores and their weighted sum

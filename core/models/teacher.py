@@ -51,6 +51,7 @@ class Teacher:
     device: torch.device
     progress: Progress
     known_tokenizer: PreTrainedTokenizerBase | None = None  # None: loaded at the first access
+    mapped: bool = False  # whether its weights are mapped from their files
 
     @property
     def source(self) -> ModelSource:
@@ -60,7 +61,7 @@ class Teacher:
 
     @cached_property
     def model(self) -> PreTrainedModel:
-        return load_model(self.source, self.dtype, self.device, self.progress)
+        return load_model(self.source, self.dtype, self.device, self.progress, self.mapped)
 
     def unload(self) -> None:
         """Release the model's memory; the next access loads the model again."""

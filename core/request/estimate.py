@@ -38,6 +38,7 @@ class Estimate(Frozen):
     seconds: float
     bytes: int  # peak memory of the process and of the export check
     streaming: str = ""  # why the model streams; empty if it does not
+    disk: int = 0  # bytes of disk that streaming takes
     # Seconds of each progress step, of the longest one if a step repeats; "" is the start.
     stages: dict[str, float] = {}
 
@@ -66,6 +67,7 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
         seconds=sum(one.seconds for one in found),
         bytes=max((one.bytes for one in found), default=0),
         streaming=next((one.streaming for one in found if one.streaming), ""),
+        disk=max((one.disk for one in found), default=0),
         stages=_longest(row for one in found for row in one.stages.items()),
     )
 
@@ -116,6 +118,7 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
         seconds=sum(seconds for _, seconds in rows),
         bytes=execution.peak,
         streaming=execution.reason,
+        disk=execution.disk if execution.streams else 0,
         stages=_longest(rows),
     )
 

@@ -11,7 +11,6 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from core.errors import UserError, echo
 from core.memory import ACTIVATION_SHARE, HELD_BYTES
-from core.methods.terms import Kind
 from core.registry import build_method
 from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage
 
@@ -22,18 +21,15 @@ PROCESS_BYTES = 800e6  # of the libraries
 LEAST_BYTES = 5 * 10**8  # of the libraries without a model
 SHARE = 0.8  # of the free memory, if no budget is stated
 VARIABLE = "SLIMSCOPE_MEMORY"
-# Kinds of stages that change one block after another; all others need the memory of the whole model.
-STREAMED: frozenset[Kind] = frozenset(
-    {"dense", "linears", "blocks of linears", "units", "units in sequence", "factored units"}
-)
 
 
 class Execution(NamedTuple):
-    """How a run uses memory, in bytes."""
+    """How a run uses memory and, if it streams, the disk, in bytes."""
 
     budget: int
     whole: int  # estimated peak with the whole model in memory
     streamed: int | None  # estimated peak block by block; None if the run cannot stream
+    disk: int = 0  # that streaming needs
 
     @property
     def streams(self) -> bool:
@@ -45,8 +41,12 @@ class Execution(NamedTuple):
         """Why the run streams its model; empty if it does not."""
         if not self.streams:
             return ""
-        needed, budget = (f"{size / 1e9:.1f} GB" for size in (self.whole, self.budget))
-        return f"The model streams from disk, block by block: the whole needs {needed}, and the budget is {budget}."
+        sizes = self.whole, self.budget, max(self.disk, 1e8)
+        needed, budget, disk = (f"{size / 1e9:.1f} GB" for size in sizes)
+        return (
+            f"The model streams from disk, block by block: the whole needs {needed}, and the budget is {budget}. "
+            f"It takes up to {disk} of disk meanwhile."
+        )
 
     @property
     def peak(self) -> int:
@@ -90,16 +90,22 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         measured.append(round(PROCESS_BYTES + size))
     whole = round(PROCESS_BYTES + size + max([*extra, *measured], default=0))
     copies = spec.latency or spec.scan or len(measured) > bool(spec.save)  # of the whole model
-    if copies or shape.blocks < 2 or any(method.kind not in STREAMED for method in methods):
+    if copies or shape.blocks < 2 or not all(method.streams for method in methods):
         return Execution(budget, whole, None)
     block = shape.block_weights // shape.blocks
     held = max((text.window * (text.windows or 1) * shape.hidden * item for text in spec.perplexity), default=0)
+    if spec.tasks:
+        held = HELD_BYTES
+        measured.append(round(PROCESS_BYTES + HELD_BYTES + 4 * shape.vocabulary * shape.hidden))  # the head in fp32
     # A block in its precision and in fp32, what its methods need, and the hidden states of a measurement.
     own = PROCESS_BYTES + block * (item + 4) + min(held, HELD_BYTES)
-    needed = 0
-    for method, stage, most in zip(methods, stages, extra, strict=True):
-        one = stage.calibration and stage.calibration.model_copy(update={"windows": 1})
-        least = method.memory(shape, one, item)
-        # The walker holds the activations of all sequences if they fit, else those of one.
-        needed = max(needed, most if most - least < ACTIVATION_SHARE * (budget - own) else least)
-    return Execution(budget, whole, round(max([own + needed, *measured])))
+    needed, disk = 0.0, 0
+    for method, stage in zip(methods, stages, strict=True):
+        text = stage.calibration
+        most = method.memory(shape, text, item, streams=True)
+        least = method.memory(shape, text and text.model_copy(update={"windows": 1}), item, streams=True)
+        room = ACTIVATION_SHARE * max(0, budget - own - least)  # for paused sequences; the others lie on disk
+        needed = max(needed, least + min(most - least, room))
+        states = 2 * text.windows * text.window * shape.hidden * item if text else 0  # before and after a block
+        disk = max(disk, 2 * size + most - least + states)  # finished blocks, and the cached variant
+    return Execution(budget, whole, round(max([own + needed, *measured])), disk)

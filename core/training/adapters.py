@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 from transformers.pytorch_utils import Conv1D
 
+from core.cache.shelf import Shelf, changing
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
@@ -170,19 +171,21 @@ def adapters_of(model: nn.Module) -> dict[str, SparseLora]:
     return {name: module for name, module in model.named_modules() if isinstance(module, SparseLora)}
 
 
-def merge_adapters(model: nn.Module) -> None:
-    """Merge the adapters into the weights in place, and remove them.
+def merge_adapters(model: nn.Module, shelf: Shelf | None = None) -> None:
+    """Merge the adapters into the weights in place, and remove them; with a shelf, one block at a time is in memory.
 
     Masked weights stay zero, and quantised weights stay on their grid.
     """
-    for name, layer in adapters_of(model).items():
-        base = layer.inner
-        layer.merge()
-        base.weight.data = layer.rounded(base.weight.data)
-        if layer.mask is not None:
-            base.weight.data.masked_fill_(layer.mask == 0, 0)
-        clear_reference(base)  # a later reconstruction must not undo the training
-        put(model, name, base)
+    for block in find_blocks(model).holder:
+        with changing(shelf, block):
+            for name, layer in adapters_of(block).items():
+                base = layer.inner
+                layer.merge()
+                base.weight.data = layer.rounded(base.weight.data)
+                if layer.mask is not None:
+                    base.weight.data.masked_fill_(layer.mask == 0, 0)
+                clear_reference(base)  # a later reconstruction must not undo the training
+                put(block, name, base)
     del model.peft_config
     model.requires_grad_(False)
 

@@ -11,6 +11,7 @@ from core.context import Context, StageInput, StageResult
 from core.data.windows import TextData
 from core.errors import UserError
 from core.models.parts.blocks import move
+from core.models.parts.overflow import Overflow
 from core.models.teacher import Teacher, identify_teacher
 from core.results import Training
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
@@ -26,6 +27,7 @@ from core.training.base import (
 from core.training.examples import Batch, Example, Examples, read_examples
 from core.training.loop import Budget, Loss, train
 from core.training.losses import text_loss
+from core.training.recomputation import recomputed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -84,7 +86,8 @@ def teacher_of(method: Recovery, dtype: str, context: Context) -> Teacher:
     name = own.teacher if isinstance(own, TeacherParameters) else None
     if (name, dtype) not in context.teachers:
         source, tokenizer = (context.dense, context.tokenizer) if name is None else (identify_teacher(name), None)
-        context.teachers[name, dtype] = Teacher(source, dtype, context.device, context.progress, tokenizer)
+        mapped = context.shelf is not None
+        context.teachers[name, dtype] = Teacher(source, dtype, context.device, context.progress, tokenizer, mapped)
     return context.teachers[name, dtype]
 
 
@@ -109,20 +112,25 @@ def _train(
     home = next(model.parameters()).device
     move(model, context.device)
     trained = add_adapters(model, resolved_rank(parameters), parameters.alpha, parameters.dropout, method.seed)
+    streams = context.shelf is not None
+    if streams:  # the masks would take as much memory as the model
+        masks = (layer.mask for layer in adapters_of(model).values())
+        Overflow(0).store("masks", [mask for mask in masks if mask is not None])
     if pruning:
         pruning.begin(adapters_of(model))
-    done = train(
-        model,
-        trained,
-        loss,
-        examples,
-        budget,
-        parameters.learning_rate,
-        parameters.patience,
-        context.progress,
-        given.checkpoint,
-        pruning,
-    )
-    merge_adapters(model)
+    with recomputed(model, streams):
+        done = train(
+            model,
+            trained,
+            loss,
+            examples,
+            budget,
+            parameters.learning_rate,
+            parameters.patience,
+            context.progress,
+            given.checkpoint,
+            pruning,
+        )
+    merge_adapters(model, context.shelf)
     move(model, home)
     return done

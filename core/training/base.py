@@ -9,6 +9,7 @@ from pydantic import Field
 
 from core.errors import UserError
 from core.methods.base import Method
+from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
 from core.methods.terms import NEUTRAL
 from core.methods.traits import STORED
@@ -186,8 +187,11 @@ class TrainingMethod(Method):
         """Count the decoding steps of a teacher that answers prompts in batches."""
         return 0
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        return 4 * MICRO_TOKENS * shape.saved
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        """Count the adapters with their gradients, averages and best values, the activations and some logits."""
+        sides = 4 * 2 * shape.hidden + 3 * (shape.hidden + shape.ffn)  # inputs and outputs of a block's linears
+        adapters = 5 * resolved_rank(self.parameters) * shape.blocks * sides
+        return 4 * (adapters + MICRO_TOKENS * shape.saved_by(streams)) + LOGIT_BYTES
 
 
 class TrainPruneMethod(TrainingMethod):
@@ -197,6 +201,7 @@ class TrainPruneMethod(TrainingMethod):
     """
 
     kind = "pruning in training"
+    streams = False
     accepts = STORED - {"pattern", "grid", "convolutions"}
 
     marker = "cross"
@@ -226,8 +231,8 @@ class Recovery(TrainingMethod):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.compares * self.seen(shape, text)
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        return super().memory(shape, text, item) + self.has_teacher * shape.parameters * item
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        return super().memory(shape, text, item, streams) + (self.has_teacher and not streams) * shape.parameters * item
 
     def examples(
         self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress

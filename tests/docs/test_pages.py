@@ -9,7 +9,6 @@ from core.data.texts import CORPORA
 from core.imports.sheet import COLUMNS
 from core.paths import PROJECT
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES
-from core.request.execution import STREAMED
 from tests.docs.markdown import anchors, links, tables, text, tree
 
 README, CONTRIBUTING, CHANGELOG = (PROJECT / f"{name}.md" for name in ("README", "CONTRIBUTING", "CHANGELOG"))
@@ -71,10 +70,9 @@ def test_the_methods_page_lists_the_data_requirements():
 
 
 def memory_of(method):
-    if method.kind not in STREAMED:
+    if not method.streams:
         return "the whole model"
-    gradients = getattr(method, "observes", "") == "gradients" or getattr(method, "observes_gradients", False)
-    return "one block, and the gradients of the whole model" if gradients else "one block"
+    return "the embedding" if {"tables"} == method.modifies else "one block"
 
 
 def test_the_methods_page_lists_which_methods_stream():

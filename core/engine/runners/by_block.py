@@ -17,7 +17,6 @@ from core.evaluation.layers import relative_error, report
 from core.methods.quantised.blocks import BlockQuantMethod, BlockView
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import clear_reference
-from core.results import LayerReport
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -34,15 +33,16 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     linears = list(blocks.all_linears())
     target = target_of(given.stage, given.share)
     method.plan(linears, target, {})
-    walker = make_walker(model, blocks, given.windows, method.required_statistics, context, linears)
-    reports: list[LayerReport] = []
+    sums, reports = method.required_statistics, given.reports
+    walker = make_walker(model, blocks, given.windows, sums, context, linears, finished=given.finished)
     context.progress("compress", 0, len(linears), "")
 
     def quantise_block(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:
         started = time.perf_counter()
         members = blocks.linears(index)
         name = f"{blocks.name}.{index}"
-        alive = partial(context.progress, "compress", len(reports), len(linears), name)
+        place = f"{name}, block {index + 1} of {len(blocks.holder)}"
+        alive = partial(context.progress, "compress", len(reports), len(linears), place)
         view = BlockView(name, blocks.holder[index], members, walker.n_micro_batches, run, dense, alive)
         results = method.round_block(view, target)
         seconds = round((time.perf_counter() - started) / len(members), 4)
@@ -56,7 +56,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
                 set_grid(linear.module, grid)
             bits, note = None if grid is None else grid.bits, quantised.after.note
             reports.append(report(linear, error=error, seconds=seconds, bits=bits, note=note))
-            context.progress("compress", len(reports), len(linears), linear.name)
+            context.progress("compress", len(reports), len(linears), blocks.place_of(linear))
 
     walker.change(quantise_block, method.follows_dense)
     return StageResult(reports)

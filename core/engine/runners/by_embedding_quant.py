@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
 from core.methods.tables import TableQuantMethod
@@ -25,9 +26,10 @@ def quantise_tables(
     target = target_of(given.stage, given.share)
     for done, (name, table) in enumerate(tables.items()):
         context.progress("compress", done, len(tables), name)
-        weight = table.get_parameter("weight").data
-        result = method.compress_table(weight.to(torch.float32, copy=True), target)
-        weight.copy_(result.weight)
+        with changing(context.shelf, table):
+            weight = table.get_parameter("weight").data
+            result = method.compress_table(weight.to(torch.float32, copy=True), target)
+            weight.copy_(result.weight)
         if result.grid is not None:
             set_grid(table, result.grid)
     context.progress("compress", len(tables), len(tables), "")

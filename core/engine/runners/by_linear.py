@@ -12,9 +12,7 @@ import torch
 from torch import Tensor
 
 from core.amount import Pattern
-from core.cache.linears import Finished
 from core.cache.observations import Tensors, observed
-from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import target_of
 from core.engine.dense import DenseWeights
@@ -25,12 +23,13 @@ from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import ReportFields, relative_error, report
-from core.methods.inputs import Compressed, Plan, Statistics, Target
+from core.methods.inputs import Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import level_shares
 from core.models.modeling_slimscope import put
-from core.models.parts.blocks import Linear, by_block, select
+from core.models.parts.blocks import Blocks, Linear, by_block, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
+from core.models.parts.finished import changing_block
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
 from core.models.parts.units import factors_of
@@ -58,14 +57,18 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             check_divides(stage.amount, linear.weight.shape[1], linear.name)
 
     def walk(sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None) -> None:
+        finished = given.finished if after else None
         if any(sums(linear.role) for linear in linears):
             walker = make_walker(
-                model, blocks, given.windows, sums, context, linears, method.true_sequential, observes=after is None
+                model, blocks, given.windows, sums, context, linears, method.true_sequential, after is None, finished
             )
             walker.walk(linears, visit, after)
             return
+        start = finished.restore(blocks)[0] if finished else 0
         for index, members in by_block(linears).items():
-            with changing(context.shelf if after else None, blocks.holder[index]):
+            if index < start:
+                continue
+            with changing_block(blocks, index, context.shelf if after else None, finished):
                 for linear in members:
                     visit(linear, Statistics(0, {}), None)
                 if after:
@@ -86,8 +89,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     if not shares and counts and chained:
         shares = level_shares(linears, share)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
-    finished = Finished(given.input_key if method.resumes else None, stage)
-    work = _Work(model, method, target, shares, plan, dense, finished, len(linears), progress)
+    work = _Work(model, method, target, shares, plan, dense, given.reports, len(linears), blocks, progress)
     walk(method.required_statistics, work.compress, work.finish)
     unused = {linear.name for linear in linears} - {done.name for done in work.reports}
     if unused:
@@ -95,7 +97,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             f"{len(unused)} linears received no input and were not compressed, such as {min(unused)}; use more "
             "calibration data, or select other layers."
         )
-    return StageResult(work.reports, reused_seconds=work.reused_seconds)
+    return StageResult(work.reports)
 
 
 def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:
@@ -117,7 +119,7 @@ def _differentiate(
 ) -> Tensors:
     """Return the accumulated gradients of each linear by name, before any linear is changed."""
     accumulators = {linear: method.accumulator() for linear in linears}
-    gather_gradients(model, accumulators, given.windows, context.device, context.progress)
+    gather_gradients(model, accumulators, given.windows, context)
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
 
 
@@ -148,13 +150,12 @@ class _Work:
     shares: Mapping[str, float]  # by linear name, where the ratio differs from the target's
     plan: Plan
     dense: DenseWeights
-    finished: Finished
+    reports: list[LayerReport]
     total: int
+    blocks: Blocks
     progress: Progress
 
     def __post_init__(self) -> None:
-        self.reports: list[LayerReport] = []
-        self.reused_seconds = 0.0  # that an interrupted run spent on its finished linears
         self.factors: dict[int, list[tuple[Linear, Tensor, Tensor]]] = {}  # by block
         self.progress("compress", 0, self.total, "")
 
@@ -162,8 +163,11 @@ class _Work:
         started = time.perf_counter()
         before = linear.weight.float()  # copies only if the model is not fp32
         target = self._target(linear)
-        result, reused_seconds = self._result(linear, statistics, target)
-        self.reused_seconds += reused_seconds
+        if self.method.draws:
+            statistics = replace(statistics, generator=self.method.generator(linear.name))
+        result = self.method.compress(
+            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
+        )
         if result.factors:
             clear_constraint(linear.module)
         reference = before if target.reference is None else target.reference
@@ -185,27 +189,9 @@ class _Work:
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))
             fields["sparsity"] = 1 - sum(factor.numel() for factor in result.factors) / before.numel()
-        fields["seconds"] = round(time.perf_counter() - started + reused_seconds, 4)
+        fields["seconds"] = round(time.perf_counter() - started, 4)
         self.reports.append(report(linear, **fields))
-        self.progress("compress", len(self.reports), self.total, linear.name)
-
-    def _result(self, linear: Linear, statistics: Statistics, target: Target) -> tuple[Compressed, float]:
-        """Compress a linear, or read it from an interrupted run; also return the seconds that the read saves."""
-        if cached := self.finished.read(linear.name):
-            tensors, facts = cached
-            here = {name: tensor.to(linear.weight.device) for name, tensor in tensors.items()}
-            return Compressed(here["weight"], here.get("zeros"), facts["damping"], facts["note"]), facts["seconds"]
-        started = time.perf_counter()
-        if self.method.draws:
-            statistics = replace(statistics, generator=self.method.generator(linear.name))
-        result = self.method.compress(
-            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
-        )
-        if self.method.resumes:
-            tensors = {"weight": result.weight} | ({} if result.zeros is None else {"zeros": result.zeros})
-            facts = {"damping": result.damping, "note": result.note, "seconds": time.perf_counter() - started}
-            self.finished.write(linear.name, tensors, facts)
-        return result, 0.0
+        self.progress("compress", len(self.reports), self.total, self.blocks.place_of(linear))
 
     def _target(self, linear: Linear) -> Target:
         """Return the target of one linear, with the zeros and the reference from earlier stages."""

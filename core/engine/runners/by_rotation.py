@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
 from core.errors import UserError
@@ -50,13 +51,14 @@ def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageIn
     rotation = method.rotation(units[0].geometry.hidden)
     context.progress("compress", 0, len(units), "")
     for unit, names in zip(units, parts, strict=True):
-        norms = [blocks.holder[unit.block].get_submodule(one) for one in names["norms"]]
-        _rotate_stream(unit, norms, rotation.to(home))
-        if (values := method.heads(unit.geometry.head_dim)) is not None:
-            _rotate_heads(unit, values.to(home))
+        block = blocks.holder[unit.block]
+        with changing(context.shelf, block):
+            _rotate_stream(unit, [block.get_submodule(one) for one in names["norms"]], rotation.to(home))
+            if (values := method.heads(unit.geometry.head_dim)) is not None:
+                _rotate_heads(unit, values.to(home))
         for linear in unit.linears.values():
             clear_reference(linear.module)
-        context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
+        context.progress("compress", unit.block + 1, len(units), f"block {unit.block + 1} of {len(units)}")
     table_name = next(one for one, module in model.named_modules() if module is table)
     put(model, table_name, RotatedEmbedding(table, rotation.T))
     setattr(holder, name, RotatedNorm(getattr(holder, name), rotation))

@@ -97,7 +97,7 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
             clear_reference(linear.module)
         blocks.holder[unit.block] = block.to(model.device)
         reports += unit_reports(unit, before, time.perf_counter() - started)
-        context.progress("compress", unit.block + 1, len(units), f"block {unit.block}")
+        context.progress("compress", unit.block + 1, len(units), f"block {unit.block + 1} of {len(units)}")
     _finish(model, final, basis)
     return StageResult(reports)
 

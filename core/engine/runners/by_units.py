@@ -43,7 +43,7 @@ def remove_units(model: PreTrainedModel, method: UnitMethod, given: StageInput, 
     if not given.share:
         return StageResult([])
     _Work.check(views)
-    work = _Work(method, views, method.allocate(views, given.share), context.progress)
+    work = _Work(method, views, method.allocate(views, given.share), [], context.progress)
     for index in range(len(views)):
         with changing(context.shelf, given.blocks.holder[index]):
             work.choose_heads(index, None)
@@ -73,9 +73,18 @@ def _walk(
     if not given.share:
         return StageResult([])
     kind.check(views)
-    work = kind(method, views, method.allocate(views, given.share), context.progress)
+    work = kind(method, views, method.allocate(views, given.share), given.reports, context.progress)
     linears = [linear for view in views for linear in view.units.linears.values()]
-    walker = make_walker(model, given.blocks, given.windows, method.sums, context, linears, method.true_sequential)
+    walker = make_walker(
+        model,
+        given.blocks,
+        given.windows,
+        method.sums,
+        context,
+        linears,
+        method.true_sequential,
+        finished=given.finished,
+    )
     walker.walk(linears, work.compress, work.finish)
     return StageResult(work.reports)
 
@@ -84,10 +93,15 @@ class _Work:
     """Choice and removal of units, block by block, with the layer report."""
 
     def __init__(
-        self, method: UnitMethod, views: Sequence[StructuredBlockView], removals: Sequence[Removal], progress: Progress
+        self,
+        method: UnitMethod,
+        views: Sequence[StructuredBlockView],
+        removals: Sequence[Removal],
+        reports: list[LayerReport],
+        progress: Progress,
     ):
         self.method, self.views, self.removals, self.progress = method, views, removals, progress
-        self.reports: list[LayerReport] = []
+        self.reports = reports
         self.heads: dict[int, HeadChoice] = {}
         self.cut: dict[int, ChannelChoice] = {}
         self.report_fields: dict[str, ReportFields] = {}  # by linear name
@@ -163,7 +177,7 @@ class _Work:
         view.inputs.clear()
         view.gradients.clear()
         self.started = time.perf_counter()
-        self.progress("compress", block + 1, len(self.views), f"block {block}")
+        self.progress("compress", block + 1, len(self.views), f"block {block + 1} of {len(self.views)}")
 
     def reshape(self, view: StructuredBlockView) -> None:
         """Replace linears of the block with modules of another kind."""
@@ -175,9 +189,14 @@ class _FactoringWork(_Work):
     method: FactoredUnitMethod
 
     def __init__(
-        self, method: UnitMethod, views: Sequence[StructuredBlockView], removals: Sequence[Removal], progress: Progress
+        self,
+        method: UnitMethod,
+        views: Sequence[StructuredBlockView],
+        removals: Sequence[Removal],
+        reports: list[LayerReport],
+        progress: Progress,
     ):
-        super().__init__(method, views, removals, progress)
+        super().__init__(method, views, removals, reports, progress)
         self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by linear name
 
     @staticmethod

@@ -2,49 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from core.context import Context
 from core.methods.inputs import Accumulator
 from core.models.parts.blocks import Linear, move
-from core.progress import Progress
+from core.models.parts.overflow import Overflow
 from core.training.examples import Batch
 from core.training.losses import text_loss
+from core.training.recomputation import recomputed
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
 def gather_gradients(
-    model: PreTrainedModel,
-    linears: Mapping[Linear, Accumulator],
-    windows: Tensor,
-    device: torch.device,
-    progress: Progress,
+    model: PreTrainedModel, linears: Mapping[Linear, Accumulator], windows: Tensor, context: Context
 ) -> None:
     """Add the gradients of each sequence's mean loss, (out, in) fp32, to the accumulator of each linear.
 
     `windows` are calibration sequences, (N, L). The accumulators get tensors on the model's own device. Memory contains
-    the gradients of one sequence and the logits of a few of its tokens at a time.
+    the gradient of one linear and the logits of a few tokens at a time. If the model streams, each block runs again in
+    the backward pass instead of storing its activations, and what the accumulators hold moves to disk.
     """
-    home = next(model.parameters()).device
+    progress, home = context.progress, next(model.parameters()).device
     wanted = {id(linear.module.weight) for linear in linears}
     before = {name: p.requires_grad for name, p in model.named_parameters()}
     for parameter in model.parameters():
         parameter.requires_grad_(id(parameter) in wanted)
-    move(model, device)
+    move(model, context.device)
+    overflow = Overflow(None if context.shelf is None else 0)
+
+    def adding(linear: Linear, accumulator: Accumulator) -> Callable[[Tensor], None]:
+        def add(weight: Tensor) -> None:
+            accumulator.add(linear.weight.float().to(home), linear.gradient.float().to(home))
+            weight.grad = None
+            overflow.store(linear.name, accumulator.tensors().values())
+
+        return add
+
     try:
-        progress("gradients", 0, len(windows), "")
-        for index, window in enumerate(windows.split(1)):
-            batch = Batch(window, torch.ones_like(window[:, 1:], dtype=torch.bool)).to(device)
-            (text_loss(model, batch) / batch.counts.sum()).backward()
+        with ExitStack() as hooks:
+            hooks.enter_context(recomputed(model, context.shelf is not None))
             for linear, accumulator in linears.items():
-                accumulator.add(linear.weight.float().to(home), linear.gradient.float().to(home))
-                linear.module.weight.grad = None
-            progress("gradients", index + 1, len(windows), "")
+                weight = linear.module.weight
+                hooks.callback(weight.register_post_accumulate_grad_hook(adding(linear, accumulator)).remove)
+            progress("gradients", 0, len(windows), "")
+            for index, window in enumerate(windows.split(1)):
+                batch = Batch(window, torch.ones_like(window[:, 1:], dtype=torch.bool)).to(context.device)
+                (text_loss(model, batch) / batch.counts.sum()).backward()
+                progress("gradients", index + 1, len(windows), "")
     finally:
         for name, parameter in model.named_parameters():
             parameter.grad = None

@@ -90,7 +90,7 @@ class ModelStatistics:
             for view in self.views
             for role, linear in view.units.linears.items()
         }
-        gather_gradients(self.model, accumulators, self.windows, self.context.device, self.context.progress)
+        gather_gradients(self.model, accumulators, self.windows, self.context)
         return {
             f"{linear.name} {name}": tensor
             for linear, accumulator in accumulators.items()

@@ -1,4 +1,4 @@
-"""Choice of the walker's mode by the available memory."""
+"""Choice of the walker's micro-batches, and of the memory for their activations."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from core.context import Context
 from core.engine.walking.collector import SumsOf
-from core.engine.walking.walker import Walker, WalkMode
+from core.engine.walking.walker import Walker
 from core.memory import ACTIVATION_SHARE, process_bytes
+from core.methods.cost import COPIES, GRAMS
 from core.models.parts.blocks import Blocks, Linear
+from core.models.parts.finished import FinishedBlocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,32 +29,34 @@ def make_walker(
     linears: list[Linear],
     true_sequential: bool = True,
     observes: bool = False,
+    finished: FinishedBlocks | None = None,
 ) -> Walker:
-    """Create a walker in a mode that fits in memory, and check that it gives the model's own output.
+    """Create a walker whose activations fit in memory, and check that it gives the model's own output.
 
     Blocks that it has changed leave the memory if the model streams; one that only `observes` changes none.
     """
-    form, batch = choose_walk_mode(model, linears, windows, context.device, context.memory)
+    widest = max((linear.shape[1] for linear in linears if "gram" in sums(linear.role)), default=0)
+    working = GRAMS * 4 * widest**2 + COPIES * 4 * max(linear.weight.numel() for linear in linears)
+    batch, limit = choose_walk_mode(model, linears, windows, working, context)
     shelf = None if observes else context.shelf
-    walker = Walker(model, blocks, windows, sums, context.device, form, batch, true_sequential, shelf)
+    walker = Walker(model, blocks, windows, sums, context.device, batch, true_sequential, shelf, limit, finished)
     walker.recorder.check(windows)
     return walker
 
 
 def choose_walk_mode(
-    model: PreTrainedModel, linears: list[Linear], windows: Tensor, device: torch.device, memory: int | None = None
-) -> tuple[WalkMode, int]:
-    """Choose the walker's mode and the sequences per micro-batch by the available memory.
+    model: PreTrainedModel, linears: list[Linear], windows: Tensor, working: int, context: Context
+) -> tuple[int, int | None]:
+    """Choose the sequences per micro-batch, and the bytes for the activations of paused ones; None: all fit.
 
     On a CPU one sequence at a time is fastest, as its activations stay in the processor's cache. On a GPU a micro-batch
-    uses a sixteenth of the free memory. `micro` needs memory for one block's live activations of all sequences; if
-    they do not fit, the mode is `spill`. The process may take `memory` bytes; None means the free memory.
+    uses a sixteenth of the free memory. Paused ones get a share of what compression, with `working` bytes, leaves.
     """
+    device, memory = context.device, context.memory
     width = sum(
         linear.weight.shape[0] + linear.weight.shape[1] for linear in linears if linear.block == linears[0].block
     )
     item = next(model.parameters()).element_size()
-    needed = windows.numel() * width * item
     if device.type == "cuda":
         free = torch.cuda.mem_get_info(device)[0]
         batch = max(1, min(len(windows), int(free / 16 / (windows.shape[1] * width * item))))
@@ -60,4 +64,6 @@ def choose_walk_mode(
         free, batch = psutil.virtual_memory().available, 1
         if memory is not None:
             free = min(free, max(0, memory - process_bytes()))
-    return ("micro" if needed < ACTIVATION_SHARE * free else "spill"), batch
+    limit = int(ACTIVATION_SHARE * max(0, free - working))
+    most = windows.numel() * width * item  # inputs and outputs of all linears of a block
+    return batch, None if most < limit else limit

@@ -3,32 +3,34 @@
 A forward pre-hook on each linear accumulates the statistics of its whole calibration input. It then compresses the
 linear in place, and the forward pass continues with the compressed weight. So a block runs once, and its statistics
 come from the inputs that the compressed model has. The sequences run in micro-batches. Each micro-batch is a coroutine
-(greenlet) that pauses in the pre-hook until all others arrive.
+(greenlet) that pauses in the pre-hook until all others arrive. Activations of paused micro-batches that do not fit in
+memory move to disk (`core.models.parts.overflow`).
 
-If the live activations do not fit in memory, each group of linears gets its own pass over block inputs on disk
-(`spill`). With `true_sequential=False`, as in the papers' code, one pass collects the statistics of the block before
-its compression, and another pass computes its output.
+With `true_sequential=False`, as in the papers' code, one pass collects the statistics of the block before its
+compression, and another pass computes its output.
 
 References: Frantar & Alistarh, 2023 (arXiv:2301.00774), section 3; Sun et al., 2023 (arXiv:2306.11695), section 3.
 """
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
 
-from core.cache.shelf import Shelf
+from core.cache.shelf import Shelf, trying
 from core.engine.walking.collector import Collector, SumsOf
 from core.methods.inputs import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
+from core.models.parts.finished import FinishedBlocks, changing_block
+from core.models.parts.overflow import Overflow, live_tensors
 from core.models.parts.recorder import Call, Recorder
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ SAMPLED_TOKENS = 512  # approximate number of a linear's inputs for the output e
 
 # compress(linear, statistics, sample) compresses in place; `sample` is (tokens, in), evenly spaced inputs, or None.
 Compress = Callable[[Linear, Statistics, Tensor | None], None]
-WalkMode = Literal["batch", "micro", "spill"]
 
 
 @dataclass
@@ -47,11 +48,8 @@ class _Group:
 
     collector: Collector
     arrived: int = 0
-    ready: tuple[Statistics, Tensor] | None = None
-
-
-class _HaltError(Exception):
-    """End of a partial pass, at the first linear of the next group."""
+    complete: bool = False  # whether all micro-batches have arrived
+    found: tuple[Statistics, Tensor] | None = None  # while its linears are compressed
 
 
 class Walker:
@@ -63,10 +61,11 @@ class Walker:
         tokens: Calibration data, (sequences, length).
         sums: Maps the role of a linear to the sums to collect of its input.
         device: Where the blocks run.
-        form: One batch of all sequences (`batch`), micro-batches in memory (`micro`) or on disk (`spill`).
-        batch: Sequences per micro-batch in the modes `micro` and `spill`.
+        batch: Sequences per micro-batch.
         true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
         shelf: Receives each block that `walk` and `change` have left; None keeps the blocks in memory.
+        limit: Bytes of memory for the activations of paused micro-batches; None: no limit.
+        finished: Keeps the blocks that `walk` and `change` have finished, where they resume; None keeps none.
     """
 
     def __init__(
@@ -76,22 +75,23 @@ class Walker:
         tokens: Tensor,
         sums: SumsOf,
         device: torch.device,
-        form: WalkMode = "micro",
         batch: int = 1,
         true_sequential: bool = True,
         shelf: Shelf | None = None,
+        limit: int | None = None,
+        finished: FinishedBlocks | None = None,
     ):
-        self.blocks, self.sums, self.device, self.form = blocks, sums, device, form
-        self.true_sequential, self.shelf = true_sequential, shelf
+        self.blocks, self.sums, self.device = blocks, sums, device
+        self.true_sequential, self.shelf, self.finished = true_sequential, shelf, finished
         self.recorder = Recorder(model, blocks, device)
-        size = len(tokens) if form == "batch" else batch
         # Odd, so that the sample covers all positions in a sequence: first tokens have very large activations.
         self.stride = tokens.numel() // SAMPLED_TOKENS | 1
-        recordings = self.recorder.record(tokens.split(size))
-        self.hidden = [recording.hidden for recording in recordings]  # one per micro-batch
+        self.overflow = Overflow(limit)
+        recordings = self.recorder.record(tokens.split(batch))
         self.calls = [recording.calls for recording in recordings]  # [micro-batch][block]
-        if form == "spill":
-            self.hidden = [_spill(hidden) for hidden in self.hidden]
+        self.hidden = [recording.hidden for recording in recordings]  # one per micro-batch
+        for part, hidden in enumerate(self.hidden):
+            self.overflow.store(part, [hidden])
 
     @property
     def n_micro_batches(self) -> int:
@@ -105,17 +105,16 @@ class Walker:
         `after` receives the index of each block that has run, and may change the block's shape.
         """
         chosen = by_block(selected)
-        for index in range(max(chosen) + 1):
-            block = self.blocks.holder[index]
-            home = self._enter(block)
-            linears = chosen.get(index, [])
-            if linears:
-                self._compress(index, linears, compress, last=index == max(chosen))
-            else:
-                self._forward(index)
-            if after:
-                after(index)
-            self._leave(block, home)
+        last = max(chosen)
+        for index in range(self._resumed(), last + 1):
+            with self._changing(index, last):
+                linears = chosen.get(index, [])
+                if linears:
+                    self._compress(index, linears, compress, last=index == last)
+                else:
+                    self._forward(index)
+                if after:
+                    after(index)
 
     @torch.no_grad()
     def compress_each_alone(
@@ -132,13 +131,14 @@ class Walker:
         for index in range(max(places) + 1):
             block = self.blocks.holder[index]
             home = next(block.parameters()).device
-            block.to(self.device)
-            for place in places.get(index, []):
-                self._compress(index, groups[place], compress, last=True)
-                look(place)
-            if index < max(places):
-                self._forward(index)
-            block.to(home)
+            with trying(self.shelf, block):
+                block.to(self.device)
+                for place in places.get(index, []):
+                    self._compress(index, groups[place], compress, last=True)
+                    look(place)
+                if index < max(places):
+                    self._forward(index)
+                block.to(home)
 
     @torch.no_grad()
     def observe(self, look: Callable[[int, Tensor, Tensor], None]) -> None:
@@ -162,34 +162,50 @@ class Walker:
         block's current weights. With `dense`, `unchanged` contains the output of this block for each micro-batch
         before any block was changed; otherwise it is empty.
         """
-        unchanged = [hidden.clone() for hidden in self.hidden] if dense else []
-        for index, block in enumerate(self.blocks.holder):
-            home = self._enter(block)
-            unchanged = [self._run(index, part, hidden) for part, hidden in enumerate(unchanged)]
-            change(index, partial(self._run, index), unchanged)
-            if index + 1 < len(self.blocks.holder):
-                self._forward(index)
-            self._leave(block, home)
+        count, last = len(self.hidden), len(self.blocks.holder) - 1
+        start = self._resumed()
+        unchanged = self.hidden[count:]  # of a resumed walk, after the other states
+        self.hidden = self.hidden[:count]
+        if dense and not unchanged:
+            unchanged = [hidden.clone() for hidden in self.hidden]
+        for index in range(start, last + 1):
+            with self._changing(index, last, unchanged):
+                for part, hidden in enumerate(unchanged):
+                    unchanged[part] = self._run(index, part, hidden)
+                    self.overflow.store(("unchanged", part), [unchanged[part]])
+                change(index, partial(self._run, index), unchanged)
+                if index < last:
+                    self._forward(index)
 
-    def _enter(self, block: nn.Module) -> torch.device:
-        """Bring a block that changes to the device, and return where it was."""
+    def _resumed(self) -> int:
+        """Restore the blocks and states of an earlier walk, and return the number of its finished blocks."""
+        if self.finished is None:
+            return 0
+        count, states = self.finished.restore(self.blocks)
+        self.hidden = states or self.hidden
+        return count
+
+    @contextmanager
+    def _changing(self, index: int, last: int, more: Sequence[Tensor] = ()) -> Iterator[None]:
+        """Change a block on the device inside the context; the states and `more` are kept with it for the next one."""
+        block = self.blocks.holder[index]
         home = next(block.parameters()).device
-        if self.shelf and home == self.device:
-            self.shelf.take(block)
-        block.to(self.device)
-        return home
+        if self.shelf and index < last:
+            self.shelf.prefetch(self.blocks.holder[index + 1])
 
-    def _leave(self, block: nn.Module, home: torch.device) -> None:
-        if self.shelf:
-            self.shelf.put(block)
+        def states() -> list[Tensor]:
+            return [] if index == last else [*self.hidden, *more]
+
+        with changing_block(self.blocks, index, self.shelf, self.finished, states):
+            block.to(self.device)
+            yield
         block.to(home)
+        self.overflow.trim()
 
     def _compress(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
         """Compress linears of one block, and store the block's output unless it is the `last`."""
         if not self.true_sequential:
             self._two_passes(index, linears, compress, last)
-        elif self.form == "spill":
-            self._group_passes(index, linears, compress, last)
         else:
             self._coroutines(index, linears, compress, last)
 
@@ -206,10 +222,8 @@ class Walker:
             self._set_hidden(part, self._run(index, part))
 
     def _set_hidden(self, part: int, output: Tensor) -> None:
-        if self.form == "spill":
-            self.hidden[part].copy_(output)
-        else:
-            self.hidden[part] = output
+        self.hidden[part] = output
+        self.overflow.store(part, [output])
 
     def _hooked(self, linears: Sequence[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
         stack = ExitStack()
@@ -223,37 +237,53 @@ class Walker:
 
     def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
         """Compress in one pass; each micro-batch pauses at each new input until all have added theirs."""
-        parts = len(self.hidden)
         hub = getcurrent()
         groups: dict[str, _Group] = {}  # by linear name
         last_seen: dict[greenlet, tuple[Tensor, _Group]] = {}
         done: set[str] = set()
+        parts: dict[greenlet, int] = {}
+
+        def entered(me: greenlet, linear: Linear, inputs: Tensor) -> _Group:
+            """Return the group of a linear, to which a new input is added."""
+            known = last_seen.get(me)
+            if known is not None and known[0] is inputs:
+                return known[1]
+            if linear.name not in groups:
+                for other in groups.values():  # whose linears are all compressed
+                    other.found = None
+                groups[linear.name] = _Group(Collector(self.sums(linear.role), self.stride))
+            group = groups[linear.name]
+            group.collector.add(inputs)
+            group.arrived += 1
+            last_seen[me] = (inputs, group)
+            if group.arrived == len(self.hidden):
+                self.overflow.trim()
+                group.found, group.complete = group.collector.finish(), True
+            return group
 
         def hook(linear: Linear, inputs: Tensor) -> None:
             me = getcurrent()
-            known = last_seen.get(me)
-            if known is not None and known[0] is inputs:
-                group = known[1]
-            else:
-                group = groups.setdefault(linear.name, _Group(Collector(self.sums(linear.role), self.stride)))
-                group.collector.add(inputs)
-                group.arrived += 1
-                last_seen[me] = (inputs, group)
-                if group.arrived == parts:
-                    group.ready = group.collector.finish()
-            while group.ready is None:
-                hub.switch()
+            group = entered(me, linear, inputs)
+            if not group.complete:
+                moved = self._pause(parts[me])
+                while not group.complete:
+                    hub.switch()
+                for tensor in moved:
+                    tensor.data = tensor.data.to(self.device)
             if linear.name not in done:
                 done.add(linear.name)
-                compress(linear, *group.ready)
-
-        outputs: dict[int, Tensor] = {}
+                assert group.found is not None  # the first micro-batch that continues compresses all its linears
+                compress(linear, *group.found)
 
         def body(part: int) -> None:
-            outputs[part] = self._run(index, part)
+            output = self._run(index, part)
+            if not last:
+                self._set_hidden(part, output)
 
         with self._hooked(linears, hook):
-            running = [greenlet(lambda part=part: body(part)) for part in range(parts)]
+            for part in range(len(self.hidden)):
+                parts[greenlet(lambda part=part: body(part))] = part
+            running = list(parts)
             try:
                 # Alternate the order: the last one to arrive continues at once, its activations still in cache.
                 while running:
@@ -264,15 +294,15 @@ class Walker:
                 for routine in running:
                     if routine and not routine.dead:
                         routine.throw()
-        if not last:
-            for part, output in outputs.items():
-                self._set_hidden(part, output)
 
-    def _collect(self, index: int, linears: Sequence[Linear], stop: bool) -> list[tuple[list[Linear], Collector]]:
-        """Run the current block and return its groups of linears with their collectors.
+    def _pause(self, part: int) -> list[Tensor]:
+        """Store the live activations of the current micro-batch, and return those that moved to disk."""
+        # Not the frames of this function and of the hook: a variable with the own frame would keep it, and the hook
+        # knows tensors of other micro-batches.
+        return self.overflow.store(part, live_tensors(sys._getframe(2), Walker._run.__code__))
 
-        With `stop`, the pass ends after the first group, when another input appears.
-        """
+    def _collect(self, index: int, linears: Sequence[Linear]) -> list[tuple[list[Linear], Collector]]:
+        """Run the current block and return its groups of linears with their collectors."""
         groups: list[tuple[list[Linear], Collector]] = []
         for part in range(len(self.hidden)):
             seen: Tensor | None = None
@@ -281,8 +311,6 @@ class Walker:
             def hook(linear: Linear, inputs: Tensor, part: int = part) -> None:
                 nonlocal seen, position
                 if seen is not inputs:
-                    if stop and seen is not None:
-                        raise _HaltError
                     seen, position = inputs, position + 1
                     if part == 0:
                         groups.append(([], Collector(self.sums(linear.role), self.stride)))
@@ -291,32 +319,15 @@ class Walker:
                     groups[position][0].append(linear)
 
             with self._hooked(linears, hook):
-                try:
-                    self._run(index, part)
-                except _HaltError:
-                    continue
+                self._run(index, part)
         return groups
-
-    def _compress_groups(self, groups: list[tuple[list[Linear], Collector]], compress: Compress) -> None:
-        for members, collector in groups:
-            statistics, sample = collector.finish()
-            for linear in members:
-                compress(linear, statistics, sample)
 
     def _two_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
         """Collect the statistics of the whole block, compress it, then compute its output, as the papers' code does."""
-        self._compress_groups(self._collect(index, linears, stop=False), compress)
-        if not last:
-            self._forward(index)
-
-    def _group_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
-        """Compress in one partial pass per group of linears, with the earlier groups already compressed."""
-        remaining = list(linears)
-        while remaining:
-            groups = self._collect(index, remaining, stop=True)
-            self._compress_groups(groups, compress)
-            finished = {linear.name for members, _ in groups for linear in members}
-            remaining = [linear for linear in remaining if linear.name not in finished]
+        for members, collector in self._collect(index, linears):
+            statistics, sample = collector.finish()
+            for linear in members:
+                compress(linear, statistics, sample)
         if not last:
             self._forward(index)
 
@@ -327,10 +338,3 @@ class _RemovedHook(ExitStack):
     def __init__(self, handle: torch.utils.hooks.RemovableHandle):
         super().__init__()
         self.callback(handle.remove)
-
-
-def _spill(hidden: Tensor) -> Tensor:
-    """Copy hidden states to an unnamed file, which the operating system pages in and out."""
-    with tempfile.NamedTemporaryFile(prefix="slimscope-") as file:  # the mapping stays valid without the name
-        copy = torch.from_file(file.name, shared=True, size=hidden.numel(), dtype=hidden.dtype)
-        return copy.view_as(hidden).copy_(hidden)

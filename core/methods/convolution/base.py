@@ -24,6 +24,7 @@ class ConvMethod(Method):
     """A method whose subclasses list the `forms` of a convolution; at equal size, the form with less loss wins."""
 
     kind = "convolutions"
+    streams = False
     family = "convolution"
     ratio_kind = "parameters"
     modifies = frozenset({"convolutions"})

@@ -56,6 +56,6 @@ class EmbeddingMethod(Method):
         """
         raise NotImplementedError
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Count the table in fp32, its factors and a workspace."""
         return 3 * 4 * shape.vocabulary * shape.hidden

@@ -126,7 +126,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
 
         def factored() -> tuple[Tensor, Factor]:
             order = self._order(statistics.gram.diagonal(), group)
-            return order, factorise(statistics.gram[order][:, order], how.damping)
+            return order, factorise(statistics.gram[order[:, None], order], how.damping)
 
         order, factor = statistics.once(f"factor of {group}", factored)
         weight = weight[:, order]
@@ -190,6 +190,6 @@ class MixedGPTQ(GPTQ):
         rounding = SCORING * len(self.bit_choices) * text.windows * shape.block_weights
         return super().cost(shape, text) + differentiating(shape, text) + rounding
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        walk = super().memory(shape, text, item)
-        return walk if text is None else max(walk, gradient_bytes(shape, text, copies=1))
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        walk = super().memory(shape, text, item, streams)
+        return walk if text is None else max(walk, gradient_bytes(shape, text, 0, streams))

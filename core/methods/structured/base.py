@@ -145,8 +145,8 @@ class SequentialUnitMethod(UnitMethod):
         passes = (1 if self.true_sequential else 2) + bool(self.observations)
         return SELECTION * shape.block_weights + walking(shape, text, passes, self.sums)
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        return super().memory(shape, text, item) + gram_bytes(shape, self.sums)
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        return super().memory(shape, text, item, streams) + gram_bytes(shape, self.sums)
 
 
 class FactoredUnitMethod(SequentialUnitMethod):
@@ -180,6 +180,7 @@ class HiddenSizeMethod(StructuredMethod):
     """A method that removes entries of the hidden states from every matrix."""
 
     kind = "hidden size"
+    streams = False
     modifies = frozenset({"linears", "tables"})
     accepts = StructuredMethod.accepts - {"table grid", "embedding", "rotation", "basis"}
 
@@ -192,6 +193,7 @@ class SliceMethod(StructuredMethod):
     """A method that rotates the hidden states to another basis, block by block, and keeps its first directions."""
 
     kind = "slices"
+    streams = False
     modifies = frozenset({"linears", "tables"})
     leaves = frozenset({"shapes", "basis"})
     accepts = HiddenSizeMethod.accepts - {"zeros"}

@@ -84,11 +84,11 @@ class Gradients(StructuredMethod):
             return super().cost(shape, text)
         return SELECTION * shape.block_weights + differentiating(shape, text)
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        """Count a gradient, its mean and its mean square."""
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        """Count the mean gradients and, if needed, their mean squares."""
         if text is None:
-            return super().memory(shape, text, item)
-        return gradient_bytes(shape, text, copies=3)
+            return super().memory(shape, text, item, streams)
+        return gradient_bytes(shape, text, 1 + self.second_order, streams)
 
 
 class GradientUnitMethod(KeepEndBlocks, Gradients, UnitMethod):

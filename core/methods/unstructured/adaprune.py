@@ -81,8 +81,8 @@ class AdaPrune(Reconstruction):
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return super().cost(shape, text) + self.parameters.iterations * solving(shape)
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
-        return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
+        return super().memory(shape, text, item, streams) + 4 * HELD * shape.hidden * shape.ffn
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.numerics.hessian import check_finite

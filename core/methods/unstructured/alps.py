@@ -99,9 +99,9 @@ class ALPS(ByHessian):
         eigen = EIGEN * shape.blocks * (3 * shape.hidden**3 + shape.ffn**3)
         return super().cost(shape, text) + products + steps * CHOICE * shape.block_weights + eigen
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         widest = max(shape.hidden, shape.ffn)
-        return super().memory(shape, text, item) + 4 * HELD * shape.hidden * shape.ffn + 8 * 4 * widest**2
+        return super().memory(shape, text, item, streams) + 4 * HELD * shape.hidden * shape.ffn + 8 * 4 * widest**2
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.numerics.masks import pattern_mask, smallest_mask, zeros_lowest

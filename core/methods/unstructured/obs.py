@@ -79,7 +79,6 @@ class OBS(ByHessian):
         "H": "Hessian of one output's error, without the inputs of removed weights",
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
-    resumes = True
     colour = 6
     marker = "circle"
     dash = "longdash"
@@ -104,10 +103,10 @@ class OBS(ByHessian):
         products = (shape.block_weights - wide) * shape.hidden**2 + wide * shape.ffn**2
         return super().cost(shape, text) + STEP * shape.block_weights + PRODUCT * products
 
-    def memory(self, shape: ModelShape, text: TextWindows | None, item: int) -> int:
+    def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Add the inverse in fp64, its factor, and the workspace of rows that run together."""
         widest = max(shape.hidden, shape.ffn)
-        return super().memory(shape, text, item) + 4 * max(WORK_BYTES, 4 * widest**2) + 8 * 4 * widest**2
+        return super().memory(shape, text, item, streams) + 4 * max(WORK_BYTES, 4 * widest**2) + 8 * 4 * widest**2
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         import torch

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,7 @@ from core.cache.checksums import intact
 from core.cache.folders import build_once, make_room
 from core.cache.shelf import check_disk
 from core.errors import UserError
-from core.models.folders import weight_files
+from core.models.folders import weight_files, weight_shapes
 from core.paths import cache_dir
 from core.specs import canonical_json, sha256
 
@@ -46,7 +47,7 @@ def converted_folder(folder: Path, dtype: torch.dtype) -> Path:
     if copy.is_dir() and not intact(copy):
         shutil.rmtree(copy)
     if not copy.is_dir():
-        check_disk(copy.parent, sum(size for _, size, _ in stats) * dtype.itemsize // 2)
+        check_disk(copy.parent, sum(map(prod, weight_shapes(folder).values())) * dtype.itemsize)
         make_room(copy.parent, 0)
         build_once(copy, lambda place: _write(folder, files, dtype, place))
     return copy

@@ -111,6 +111,10 @@ class Blocks:
             if isinstance(module, (nn.Linear, Conv1D))
         ]
 
+    def place_of(self, linear: Linear) -> str:
+        """Return the name of a linear and the place of its block, for the progress."""
+        return f"{linear.name}, block {linear.block + 1} of {len(self.holder)}"
+
     def all_linears(self) -> Iterator[Linear]:
         for index in range(len(self.holder)):
             yield from self.linears(index)

@@ -44,6 +44,7 @@ class DistillBlackParameters(TeacherParameters):
 
 class DistillBlack(LoRA):
     name = "distill-black"
+    streams = False  # the teacher generates answers
     label = "Black-box distillation"
     version = 2
     citation = Citation(

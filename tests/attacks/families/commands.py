@@ -98,6 +98,7 @@ COMMANDS = {
     "methods": lambda machine, draw, place: [],
     "fetch": lambda machine, draw, place: draw.choice(([], ["./tiny"], ["smollm2-360m"], ["org/name"])),
     "doctor": lambda machine, draw, place: [],
+    "clear": lambda machine, draw, place: [],
     "import": _import,
 }
 

@@ -1,47 +1,84 @@
-"""An interrupted stage reuses its finished linears and gives the result of an uninterrupted one."""
+"""An interrupted stage resumes after its last finished block, and gives the result of an uninterrupted one."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
 
 import pytest
 import torch
 
-from core.amount import Amount, Ratio
-from core.cache.linears import ROOT
+from core.amount import Amount, Bits, Ratio
+from core.cache.shelf import Shelf
+from core.cli.app import main
 from core.data.corpora import identify_corpus
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.errors import CancelledError
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
+from core.models.parts import finished
 from core.models.sources import identify
-from core.paths import cache_dir
+from core.paths import PROJECT
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
 
-pytestmark = pytest.mark.usefixtures("machine")
+pytestmark = pytest.mark.usefixtures("machine", "often")
 
-LINEARS, FIRST = 14, 5  # of the small model; finished before the interruption
+BLOCK, FIRST = 7, 10  # linears of a block of the small model, which has two; computed before the interruption
+METHODS = {  # each kind of stage that walks, and of what it leaves
+    "sparsegpt": (Ratio(0.5), {}),
+    "wanda": (Amount.from_columns(None, "2:4"), {}),
+    "gptq": (Bits(4), {"group_size": 0}),
+    "rtn": (Bits(4), {"group_size": 0}),
+    "autoround": (Bits(4), {"group_size": 0, "iterations": 2}),
+    "svd-llm": (Ratio(0.3), {}),
+    "slimllm": (Ratio(0.25), {}),
+    "lorap": (Ratio(0.25), {}),
+}
+DYING = """
+import os, signal, sys
+from tests.core.engine.test_resume import made, spec_of
+
+def die(what, done, total, detail=""):
+    if what == "compress" and done == int(sys.argv[1]):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+made(spec_of("wanda"), die, streams=True)
+"""
 
 
-def spec_of(*names, ratio=0.5, **settings):
+@pytest.fixture
+def often(monkeypatch):
+    """Keep every block."""
+    monkeypatch.setattr(finished, "INTERVAL", 0)
+
+
+def spec_of(*names, ratio=0.5, amount=None, **settings):
     source, corpus = identify("./tiny"), identify_corpus("text.txt").id
     text = TextWindows(corpus=corpus, windows=8, window=24)
     stages = [build_stage("magnitude", Ratio(0.3))] if names[1:] else []
-    stages.append(build_stage(names[-1], Amount.from_columns(ratio, None), settings, text))
+    stages.append(build_stage(names[-1], amount or Ratio(ratio), settings, None if names[-1] == "rtn" else text))
     return VariantSpec(model=source.id, revision=source.revision, stages=tuple(stages))
 
 
-def made(spec, progress=silent, fresh=False):
-    return make_variant(spec, Session([RunSpec(variant=spec)]), progress, fresh)
+def made(spec, progress=silent, fresh=False, streams=False):
+    session = Session([RunSpec(variant=spec)])
+    session.shelf = Shelf(0) if streams else None
+    return make_variant(spec, session, progress, fresh)
 
 
 def stopping(error, after=FIRST, stage=1):
-    """Build a progress function that stops a stage after a number of linears."""
-    begun = 0
+    """Build a progress function that stops a stage after a number of steps."""
+    begun, before = 0, None
 
     def progress(what, done, total, detail=""):
-        nonlocal begun
+        nonlocal begun, before
         if what == "compress":
-            begun += done == 0
+            begun += done == 0 != before
+            before = done
             if begun == stage and done == after:
                 raise error
 
@@ -49,7 +86,8 @@ def stopping(error, after=FIRST, stage=1):
 
 
 def kept():
-    return sorted((cache_dir() / ROOT).glob("*/*"))
+    """Return the folders of finished blocks."""
+    return [path for folder in finished.unfinished() for path in sorted(folder.glob("[0-9]"))]
 
 
 @pytest.fixture
@@ -74,40 +112,92 @@ def reports_of(result):
 def check_same(one, other):
     (ours, mine), (theirs, other_result) = one, other
     assert reports_of(mine) == reports_of(other_result)
-    for (name, tensor), expected in zip(ours.state_dict().items(), theirs.state_dict().values(), strict=True):
-        assert torch.equal(tensor, expected), name
+    expected = theirs.state_dict()
+    assert ours.state_dict().keys() == expected.keys()
+    for name, tensor in ours.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
+@pytest.mark.parametrize("name", METHODS)
+def test_every_kind_of_stage_resumes(name, streams):
+    amount, settings = METHODS[name]
+    spec = spec_of(name, amount=amount, **settings)
+    after = 2 if name in ("slimllm", "lorap") else FIRST  # which count blocks
+    with pytest.raises(CancelledError):
+        made(spec, stopping(CancelledError, after), streams=streams)
+    assert [path.name for path in kept()] == ["0"]
+    steps = []
+    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=streams)
+    assert 1 not in steps
+    check_same(resumed, made(spec, fresh=True))
+    assert finished.unfinished() == []
+
+
+@pytest.mark.parametrize("step", [1, BLOCK, BLOCK + 1, 2 * BLOCK])
+def test_a_killed_run_resumes_at_its_last_finished_block(step):
+    spec = spec_of("wanda")
+    killed = subprocess.run([sys.executable, "-c", DYING, str(step)], env=os.environ | {"PYTHONPATH": str(PROJECT)})
+    assert killed.returncode == -signal.SIGKILL
+    assert [path.name for path in kept()] == (["0"] if step > BLOCK else [])
+    steps = []
+    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=True)
+    assert steps[1] == (BLOCK + 1 if step > BLOCK else 1)
+    check_same(resumed, made(spec, fresh=True))
+
+
+def test_a_command_clears_the_blocks_of_interrupted_runs(capsys):
+    with pytest.raises(CancelledError):
+        made(spec_of("obs"), stopping(CancelledError))
+    size = sum(file.stat().st_size for file in kept()[0].parent.rglob("*") if file.is_file()) / 1e6
+    assert main(["clear"]) == 0 and kept() == []
+    assert capsys.readouterr().out == f"Deleted the finished blocks of interrupted runs: 1 runs, {size:.0f} MB.\n"
 
 
 @pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt, SystemExit])
 @pytest.mark.parametrize("names", [("obs",), ("magnitude", "obs")], ids=len)
 def test_a_resumed_stage_gives_the_same_result(names, error, computed):
-    spec = spec_of(*names, ratio=0.5)
+    spec = spec_of(*names)
     with pytest.raises(error):
         made(spec, stopping(error, stage=len(names)))
-    assert len(kept()) == FIRST and computed == {"obs": FIRST}
+    assert len(kept()) == 1 and computed == {"obs": FIRST}
     resumed = made(spec)
-    assert computed == {"obs": LINEARS}
+    assert computed == {"obs": FIRST + BLOCK}
     check_same(resumed, made(spec, fresh=True))
-    assert kept() == [] and list((cache_dir() / ROOT).iterdir()) == []
+    assert kept() == []
 
 
-def test_a_damaged_linear_is_computed_again(computed):
+def test_a_stage_whose_blocks_are_all_finished_only_restores_them(computed):
+    spec = spec_of("obs")
+
+    def stop(what, done, total, detail=""):
+        if what == "keep":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        made(spec, stop)
+    check_same(made(spec), made(spec, fresh=True))
+    assert computed == {"obs": 4 * BLOCK}  # once before, and once of the fresh one
+
+
+@pytest.mark.parametrize("file", ["0/weights.safetensors", "0/block.json", "states-0/weights.safetensors"])
+def test_a_damaged_block_is_computed_again(file, computed):
     spec = spec_of("obs")
     with pytest.raises(CancelledError):
         made(spec, stopping(CancelledError))
-    broken, cut, *_ = kept()
+    broken = kept()[0].parent / file
     content = broken.read_bytes()
     broken.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    cut.write_bytes(cut.read_bytes()[:50])
     resumed = made(spec)
-    assert computed == {"obs": LINEARS + 2}
+    assert computed == {"obs": FIRST + 2 * BLOCK}
     check_same(resumed, made(spec, fresh=True))
 
 
-def test_the_time_of_linears_from_an_interrupted_run_counts(monkeypatch):
+def test_the_time_of_interrupted_runs_counts(monkeypatch):
     spec, compress = spec_of("obs"), OBS.compress
     clock = [0.0]
-    monkeypatch.setattr("core.engine.runners.by_linear.time.perf_counter", lambda: clock[0])
+    for place in ("core.engine.runners.by_linear", "core.engine.variants", "core.models.parts.finished"):
+        monkeypatch.setattr(f"{place}.time.perf_counter", lambda: clock[0])
 
     def slow(self, *given):
         clock[0] += 100
@@ -117,8 +207,8 @@ def test_the_time_of_linears_from_an_interrupted_run_counts(monkeypatch):
     with pytest.raises(CancelledError):
         made(spec, stopping(CancelledError))
     _, result = made(spec)
-    assert [layer.seconds for layer in result.layers] == [100] * LINEARS
-    assert result.variant.details["seconds"] == 100 * LINEARS
+    assert [layer.seconds for layer in result.layers] == [100] * 2 * BLOCK
+    assert result.variant.details["seconds"] == 100 * 2 * BLOCK
 
 
 def test_another_amount_stage_or_model_reuses_nothing(computed):
@@ -127,36 +217,36 @@ def test_another_amount_stage_or_model_reuses_nothing(computed):
     made(spec_of("obs", ratio=0.6))
     made(spec_of("obs", damping=0.1))
     made(spec_of("magnitude", "obs"))
-    assert computed == {"obs": FIRST + 3 * LINEARS}
-    assert len(kept()) == FIRST  # of the other run, which can still resume
+    assert computed == {"obs": FIRST + 3 * 2 * BLOCK}
+    assert len(kept()) == 1  # of the other run, which can still resume
     made(spec_of("obs"))
-    assert computed == {"obs": 4 * LINEARS} and kept() == []
+    assert computed == {"obs": FIRST + 3 * 2 * BLOCK + BLOCK} and kept() == []
 
 
-def test_a_forced_run_and_a_fast_method_cache_nothing(computed):
+def test_a_forced_run_and_a_fast_stage_keep_nothing(computed, monkeypatch):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError), fresh=True)
+    monkeypatch.setattr(finished, "INTERVAL", 60)
     with pytest.raises(CancelledError):
-        made(spec_of("sparsegpt"), stopping(CancelledError))
+        made(spec_of("obs"), stopping(CancelledError))
     assert kept() == []
-    made(spec_of("obs"))
-    made(spec_of("sparsegpt"))
-    assert computed == {"obs": FIRST + LINEARS, "sparsegpt": FIRST + LINEARS}
 
 
-def test_on_a_full_disk_nothing_is_cached_and_the_stage_still_runs(computed, monkeypatch):
-    monkeypatch.setattr("core.cache.linears.FREE_BYTES", 2**80)
+def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monkeypatch):
+    monkeypatch.setattr(finished, "FREE_BYTES", 2**80)
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
     assert kept() == []
     made(spec_of("obs"))
-    assert computed == {"obs": FIRST + LINEARS}
+    assert computed == {"obs": FIRST + 2 * BLOCK}
 
 
-def test_abandoned_linears_make_room_for_others(monkeypatch):
+def test_blocks_of_abandoned_runs_make_room_for_others(monkeypatch):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
-    monkeypatch.setattr("core.cache.linears.CACHE_BYTES", 0)
+    size = sum(file.stat().st_size for file in kept()[0].parent.rglob("*"))
+    monkeypatch.setattr(finished, "CACHE_BYTES", size + 1)
     with pytest.raises(CancelledError):
-        made(spec_of("obs", ratio=0.6), stopping(CancelledError, after=1))
-    assert len(kept()) == 1
+        made(spec_of("obs", ratio=0.6), stopping(CancelledError))
+    (only,) = kept()
+    assert json.loads((only / "block.json").read_text())["reports"][0]["sparsity"] == pytest.approx(0.6, abs=0.01)

@@ -1,7 +1,10 @@
 """Models that stream from disk, block by block: their weights and numbers equal those of the whole model in memory."""
 
+import os
+import re
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +19,7 @@ from core.evaluation import states
 from core.evaluation.perplexity import perplexity
 from core.models.facts import load_shape
 from core.models.kinds import converted
+from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
 from core.paths import cache_dir, cached_variant
 from core.request.complete import complete
@@ -37,6 +41,15 @@ CHAINS = [  # a method of each base class that works block by block
     "slimllm@0.25",
     "flap@0.25",
     "lorap@0.25",
+    "llm-pruner@0.25",
+    "gptq@3.5bit,group_size=0",
+    "shortgpt@0.5",
+    "rotate+rtn@4bit,group_size=0",
+    "rtn@4bit,on=embedding,group_size=0",
+    "embedding-lowrank@2x",
+    "wanda@0.5+rtn@4bit,on=embedding,group_size=0",
+    "wanda@0.5+lora,batch=2,steps=2,held_out=1",
+    "gptq@4bit,group_size=0+distill-white,batch=2,steps=2,held_out=1",
 ]
 
 
@@ -58,7 +71,7 @@ def made(spec):
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("chain", CHAINS)
 def test_a_model_that_streams_gives_the_same_weights_and_numbers(chain, dtype, monkeypatch):
-    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *args: ("micro", 1))  # equal in both
+    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *args: (1, 0))  # equal in both
     weights, value, details = made(requested(chain, dtype=dtype))
     assert "execution" not in details
     streamed, same, how = made(requested(chain, dtype=dtype, memory=1))
@@ -111,6 +124,45 @@ def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
         Shelf(5 * 10**9)
 
 
+@pytest.fixture
+def weights(machine, tmp_path, monkeypatch):
+    """Return the file of weights of a model that the test may change."""
+    shutil.copytree(Path.cwd(), tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    return tmp_path / "own" / "tiny" / "model.safetensors"
+
+
+@pytest.mark.parametrize("change", [os.utime, lambda file: file.write_bytes(b"?"), Path.unlink])
+def test_files_that_change_during_a_run_are_one_sentence_and_finished_blocks_stay(change, weights):
+    spec, steps = requested("wanda@0.5", memory=1), []
+    content, before = weights.read_bytes(), weights.stat()
+
+    def progress(what, done, total, detail=""):
+        if what == "compress":
+            steps.append(done)
+            if done == 7:  # the last linear of the first block; the mapped file stays
+                weights.rename(weights.with_name("mapped"))
+                weights.write_bytes(content)
+                change(weights)
+
+    with pytest.raises(UserError, match=rf"^{re.escape(str(weights))} has changed since the run started\. Restore it"):
+        run(spec, Store(), progress)
+    weights.with_name("mapped").replace(weights)
+    os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
+    (kept,) = unfinished()
+    assert (kept / "0").is_dir()
+    steps.clear()
+    run(spec, Store(), lambda what, done, *_: steps.append(done) if what == "compress" else None)
+    assert steps == [0, *range(8, 15)]
+    assert unfinished() == []
+
+
+def test_a_truncated_file_of_weights_is_one_sentence(weights):
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(UserError, match=r"^[^\n]*tiny[^\n]*\.$"):
+        run(requested("wanda@0.5", memory=1), Store())
+
+
 @pytest.mark.usefixtures("machine")
 def test_weights_in_another_precision_are_converted_once(monkeypatch):
     source = identify("./tiny")
@@ -128,10 +180,11 @@ def test_the_estimate_says_why_a_model_streams():
     assert estimate_left([requested("wanda@0.5")], store).streaming == ""
     found = estimate_left([requested("wanda@0.5", memory=LEAST_BYTES)], store)
     assert found.streaming == (
-        "The model streams from disk, block by block: the whole needs 0.8 GB, and the budget is 0.5 GB."
+        "The model streams from disk, block by block: the whole needs 0.8 GB, and the budget is 0.5 GB. "
+        "It takes up to 0.1 GB of disk meanwhile."
     )
-    rotated = requested("rotate", memory=1)  # which needs the whole model
-    assert not choose_execution(rotated, rotated.variant.stages, load_shape(identify("./tiny"))).streams
+    sliced = requested("slicegpt@0.3", memory=1)  # which needs the whole model
+    assert not choose_execution(sliced, sliced.variant.stages, load_shape(identify("./tiny"))).streams
 
 
 def test_a_budget_is_stated_or_a_share_of_the_free_memory(monkeypatch):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core.context import Context
 from core.engine.walking.gradients import gather_gradients
 from core.methods.inputs import Statistics
 from core.methods.structured.base import StructuredBlockView
@@ -11,7 +12,6 @@ from core.methods.structured.lorap import LoRAP, channel_scores
 from core.methods.structured.loraprune import DECAY, LoRAPrune
 from core.models.parts.blocks import find_blocks
 from core.models.parts.units import find_units
-from core.progress import silent
 from tests.core.tiny import tiny, windows
 
 
@@ -97,7 +97,7 @@ def test_loraprune_scores_match_the_gradients_of_an_adapter():
     model, tokens = tiny(), windows(3)
     view, method = StructuredBlockView(find_units(find_blocks(model), 1)), LoRAPrune(seed=4)
     watched = {linear: method.accumulator(view, role) for role, linear in view.units.linears.items()}
-    gather_gradients(model, watched, tokens, torch.device("cpu"), silent)
+    gather_gradients(model, watched, tokens, Context(torch.device("cpu")))
     for linear, accumulator in watched.items():
         down = accumulator.down  # A (8, in), as drawn
         assert down.shape == (8, linear.weight.shape[1]) and down.abs().max() <= linear.weight.shape[1] ** -0.5

@@ -5,6 +5,7 @@ from itertools import pairwise
 import pytest
 import torch
 
+from core.context import Context
 from core.engine.walking.gradients import gather_gradients
 from core.methods.inputs import Statistics
 from core.methods.numerics.decompose import nonzero, truncate
@@ -17,7 +18,6 @@ from core.methods.structured.taylor import Moments, element_scores, total, unit_
 from core.models.parts.blocks import find_blocks
 from core.models.parts.geometry import Geometry
 from core.models.parts.units import find_units
-from core.progress import silent
 from core.training import losses
 from tests.core.tiny import tiny, windows
 
@@ -185,7 +185,7 @@ def test_a_weighted_decomposition_is_optimal_for_its_rank():
 def gather(model, views, tokens):
     """Fill the views with first and second moments of the gradients."""
     accumulators = {linear: Moments(squares=True) for view in views for linear in view.units.linears.values()}
-    gather_gradients(model, accumulators, tokens, torch.device("cpu"), silent)
+    gather_gradients(model, accumulators, tokens, Context(torch.device("cpu")))
     for view in views:
         view.gradients = {role: accumulators[linear].tensors() for role, linear in view.units.linears.items()}
 

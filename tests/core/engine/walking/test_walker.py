@@ -1,4 +1,4 @@
-"""The block walker: on every architecture, its three modes agree with the model's own output."""
+"""The block walker: on every architecture, all micro-batches agree with the model's own output."""
 
 import pytest
 import torch
@@ -26,9 +26,9 @@ def stage(method="sparsegpt", ratio=0.5, pattern=None, layers=None, **settings):
     )
 
 
-def walked(name, form, batch=1, monkeypatch=None, **settings):
+def walked(name, batch, limit=None, monkeypatch=None, **settings):
     model = tiny(name)
-    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (form, batch))
+    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (batch, limit))
     reports = compress(model, stage(**settings), windows(), "cpu", silent)
     return model, reports
 
@@ -50,11 +50,20 @@ def test_hidden_states_that_are_not_finite_or_all_zero_are_rejected(value):
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_walking_forms_agree(name, monkeypatch):
-    reference, _ = walked(name, "batch", monkeypatch=monkeypatch)
-    for form, batch in (("micro", 1), ("micro", 3), ("spill", 2)):
-        model, _ = walked(name, form, batch, monkeypatch=monkeypatch)
+    reference, _ = walked(name, 4, monkeypatch=monkeypatch)
+    for batch in (1, 3):
+        model, _ = walked(name, batch, monkeypatch=monkeypatch)
         for (key, mine), theirs in zip(model.state_dict().items(), reference.state_dict().values(), strict=True):
-            torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3, msg=f"{form} {key}")
+            torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3, msg=f"{batch} {key}")
+
+
+@pytest.mark.parametrize("limit", [0, 9000, 10**9])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_activations_on_disk_change_no_weight(name, limit, monkeypatch):
+    reference, _ = walked(name, 1, monkeypatch=monkeypatch)
+    model, _ = walked(name, 1, limit, monkeypatch=monkeypatch)
+    for (key, mine), theirs in zip(model.state_dict().items(), reference.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs), key
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3"])

@@ -1,0 +1,208 @@
+"""Finished blocks of a stage in the variants' cache, from which an interrupted run resumes.
+
+A streamed run keeps each block at once, another run once a minute. The folder of a block has its weights, constraints,
+grids, references and layer reports; another folder has the states with which the next block starts.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from core.cache.checksums import intact
+from core.cache.folders import CACHE_BYTES, FREE_BYTES, build_once, make_room, writing
+from core.cache.shelf import Shelf
+from core.models import modeling_slimscope
+from core.models.modeling_slimscope import Shapes
+from core.models.parts.blocks import Blocks
+from core.models.parts.constraints import load_constraints, save_constraints
+from core.models.parts.grids import load_grids, save_grids
+from core.models.parts.reference import load_references, save_references
+from core.paths import variants_dir
+from core.results import LayerReport
+
+WEIGHTS, FACTS, STATES = "weights.safetensors", "block.json", "states"
+ENDING = ".blocks"  # of the folder, after the key of the variant
+INTERVAL = 60.0  # seconds between two times at which a run that does not stream keeps its blocks
+
+
+class FinishedBlocks:
+    """The finished blocks of a stage, which the key of the variant after it identifies.
+
+    Attributes:
+        reports: The layer reports of the stage so far, which the stage extends.
+        reused_seconds: Time that interrupted runs spent on the restored blocks.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.reports: list[LayerReport] = []
+        self.reused_seconds = 0.0
+        self._folder = variants_dir() / f"{key}{ENDING}"
+        self._started = self._kept = time.perf_counter()
+        self._plain: dict[int, nn.Module] = {}  # blocks before the stage, without memory, that are not kept yet
+
+    def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
+        """Restore the blocks that an interrupted run finished.
+
+        Returns:
+            Their number, and the states (sequences, tokens, hidden) with which the next one starts.
+        """
+        for count in range(len(blocks.holder), 0, -1):
+            folders = [self._folder / str(index) for index in range(count)]
+            states = self._folder / f"{STATES}-{count - 1}"
+            if states.is_dir() and all(map(intact, [states, *folders])):
+                facts = [_load(block, folder) for block, folder in zip(blocks.holder, folders, strict=False)]
+                self.reports += [LayerReport.model_validate(one) for fact in facts for one in fact["reports"]]
+                self.reused_seconds = facts[-1]["seconds"]
+                with safe_open(states / WEIGHTS, "pt") as file:
+                    return count, [file.get_tensor(str(place)) for place in range(len(file.keys()))]
+        return 0, []
+
+    def begin(self, index: int, block: nn.Module) -> None:
+        """Note the shapes of a block before it changes."""
+        meta = {id(one): nn.Parameter(torch.empty_like(one, device="meta"), False) for one in block.parameters()}
+        self._plain[index] = copy.deepcopy(block, meta)
+
+    def keep(self, blocks: Blocks, index: int, states: Sequence[Tensor], at_once: bool) -> bool:
+        """Keep a finished block, and those before it that were not kept, if the disk and the cache have room.
+
+        Args:
+            blocks: The blocks of the model.
+            index: The block that has finished.
+            states: With which the next one starts, (sequences, tokens, hidden) each; none after the last.
+            at_once: Whether the block must be kept now, and its weights be mapped from its file afterwards.
+
+        Returns:
+            Whether the block was kept.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        now = time.perf_counter()
+        if not at_once and now - self._kept < INTERVAL:
+            return False
+        waiting = sorted(self._plain)
+        tensors = [*states, *(one for place in waiting for one in blocks.holder[place].parameters())]
+        if not self._has_room(sum(tensor.numel() * tensor.element_size() for tensor in tensors)):
+            return False
+        for place in waiting:
+            block, plain = blocks.holder[place], self._plain.pop(place)
+            reports = [one.model_dump(mode="json") for one in self.reports if one.block == place]
+            seconds = now - self._started + self.reused_seconds
+            facts = {"shapes": _changed_shapes(block, plain), "reports": reports, "seconds": seconds}
+            _write(self._folder / str(place), block, facts)
+        _write_states(self._folder, index, states)
+        if at_once:
+            _load(blocks.holder[index], self._folder / str(index))
+        self._kept = time.perf_counter()
+        return True
+
+    def clear(self) -> None:
+        """Delete the blocks once the stage is finished."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _has_room(self, size: int) -> bool:
+        root = self._folder.parent
+        with writing(self._folder):
+            whole = size + sum(file.stat().st_size for file in self._folder.rglob("*"))
+            if whole > CACHE_BYTES or shutil.disk_usage(root).free < size + FREE_BYTES:
+                return False
+            self._folder.touch()  # others are deleted first
+            make_room(root, CACHE_BYTES - size)
+        return True
+
+
+@contextmanager
+def changing_block(
+    blocks: Blocks,
+    index: int,
+    shelf: Shelf | None,
+    finished: FinishedBlocks | None,
+    states: Callable[[], Sequence[Tensor]] = list,
+) -> Iterator[None]:
+    """Change a block inside the context, then keep it; with a shelf, it is in memory only inside the context.
+
+    `states` returns the states with which the next block starts, (sequences, tokens, hidden) each.
+    """
+    block = blocks.holder[index]
+    if shelf:
+        shelf.take(block)
+    if finished:
+        finished.begin(index, block)
+    yield
+    streams = shelf is not None
+    kept = finished is not None and finished.keep(blocks, index, states(), at_once=streams)
+    if shelf and not kept:
+        shelf.put(block)
+
+
+def unfinished() -> list[Path]:
+    """Return the folders with blocks of interrupted runs."""
+    return sorted(variants_dir().glob(f"*{ENDING}"))
+
+
+def clear_unfinished() -> tuple[int, int]:
+    """Delete the blocks of interrupted runs, and return the number of runs and of bytes."""
+    folders = unfinished()
+    size = sum(file.stat().st_size for folder in folders for file in folder.rglob("*") if file.is_file())
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(folders), size
+
+
+def _changed_shapes(block: nn.Module, plain: nn.Module) -> Shapes:
+    """Return the shapes of a block that differ from those before the stage."""
+    before, after = (modeling_slimscope.describe(one, plain) for one in (plain, block))
+    return {
+        tag: {name: shape for name, shape in found.items() if before[tag].get(name) != shape}
+        for tag, found in after.items()
+        if isinstance(found, dict)
+    }
+
+
+def _write(folder: Path, block: nn.Module, facts: Shapes) -> None:
+    def write(place: Path) -> None:
+        own = {name: one.detach().cpu().contiguous() for name, one in block.named_parameters()}
+        save_file(own, place / WEIGHTS)
+        save_constraints(block, place)
+        save_grids(block, place)
+        save_references(block, place)
+        (place / FACTS).write_text(json.dumps(facts))
+
+    shutil.rmtree(folder, ignore_errors=True)
+    build_once(folder, write)
+
+
+def _write_states(root: Path, index: int, states: Sequence[Tensor]) -> None:
+    """Write the states after a block, then delete older ones."""
+    own = root / f"{STATES}-{index}"
+    tensors = {str(place): one.detach().cpu().contiguous() for place, one in enumerate(states)}
+    shutil.rmtree(own, ignore_errors=True)
+    build_once(own, lambda place: save_file(tensors, place / WEIGHTS))
+    for other in root.glob(f"{STATES}-*"):
+        if other.is_dir() and other != own:
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def _load(block: nn.Module, folder: Path) -> Shapes:
+    """Give a block the shapes and the weights of a folder, mapped from its file, and return its facts."""
+    facts: Shapes = json.loads((folder / FACTS).read_text())
+    with torch.device("meta"):
+        modeling_slimscope.reshape(block, facts["shapes"])
+    with safe_open(folder / WEIGHTS, "pt") as file:
+        weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    block.load_state_dict(weights, strict=False, assign=True)
+    load_constraints(block, folder)
+    load_grids(block, folder)
+    load_references(block, folder)
+    return facts
