@@ -273,6 +273,8 @@ def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = F
     """Compute the missing parts of a result and return all of it; `announce` prints the estimate first."""
     if parts := remaining_run(spec, store):
         cost = estimate_left([spec], store)
+        if cost.refusal:
+            raise UserError(cost.refusal)
         progress.expect(cost.stages)
         if announce:
             progress.announce(estimate_words(cost, spec.device, dense=parts[-1].variant != spec.variant))

@@ -12,7 +12,7 @@ from core.engine.measure import Outcome, measure
 from core.engine.sensitivity import sensitivities
 from core.engine.session import Session
 from core.engine.variants import make_variant
-from core.errors import CancelledError
+from core.errors import CancelledError, UserError
 from core.fields import Details
 from core.memory import reuse_freed_memory
 from core.models.facts import load_shape
@@ -35,6 +35,8 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
     reuse_freed_memory()
     shape = load_shape(session.source)
     execution = choose_execution(spec, stages_to_run(spec), shape)
+    if execution.refusal:
+        raise UserError(execution.refusal)
     session.memory = execution.budget
     session.shelf = Shelf(execution.disk, weight_files(session.source.files)) if execution.streams else None
     result = store.get(spec.variant.key)

@@ -39,6 +39,7 @@ class Estimate(Frozen):
     bytes: int  # peak memory of the process and of the export check
     streaming: str = ""  # why the model streams; empty if it does not
     disk: int = 0  # bytes of disk that streaming takes
+    refusal: str = ""  # why the run exceeds a stated memory budget; empty if it can run
     # Seconds of each progress step, of the longest one if a step repeats; "" is the start.
     stages: dict[str, float] = {}
 
@@ -68,6 +69,7 @@ def estimate_left(specs: Sequence[RunSpec], store: Store) -> Estimate:
         bytes=max((one.bytes for one in found), default=0),
         streaming=next((one.streaming for one in found if one.streaming), ""),
         disk=max((one.disk for one in found), default=0),
+        refusal=next((one.refusal for one in found if one.refusal), ""),
         stages=_longest(row for one in found for row in one.stages.items()),
     )
 
@@ -119,6 +121,7 @@ def estimate(spec: RunSpec, speeds: Speeds, stored: bool = False) -> Estimate:
         bytes=execution.peak,
         streaming=execution.reason,
         disk=execution.disk if execution.streams else 0,
+        refusal=execution.refusal,
         stages=_longest(rows),
     )
 

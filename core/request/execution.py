@@ -11,6 +11,7 @@ from pydantic import ByteSize, TypeAdapter, ValidationError
 
 from core.errors import UserError, echo
 from core.memory import ACTIVATION_SHARE, HELD_BYTES
+from core.methods.base import Method
 from core.registry import build_method
 from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage
 
@@ -30,6 +31,8 @@ class Execution(NamedTuple):
     whole: int  # estimated peak with the whole model in memory
     streamed: int | None  # estimated peak block by block; None if the run cannot stream
     disk: int = 0  # that streaming needs
+    obstacle: str = ""  # what needs the whole model, if the run cannot stream
+    stated: bool = False  # whether the user stated the budget
 
     @property
     def streams(self) -> bool:
@@ -49,6 +52,17 @@ class Execution(NamedTuple):
         )
 
     @property
+    def refusal(self) -> str:
+        """Why the run exceeds a stated budget and cannot stream; empty if it can run."""
+        if not self.stated or self.streamed is not None or self.whole <= self.budget:
+            return ""
+        needed, budget = (f"{size / 1e9:.1f} GB" for size in (self.whole, self.budget))
+        return (
+            f"This run needs {needed} of memory, but its budget is {budget}. It cannot stream its model from disk, "
+            f"because {self.obstacle} needs the whole model in memory."
+        )
+
+    @property
     def peak(self) -> int:
         """The estimated peak memory."""
         return self.streamed if self.streams and self.streamed is not None else self.whole
@@ -65,13 +79,16 @@ def parse_memory(text: str, name: str = "--memory") -> int:
     return int(size)
 
 
+def stated_memory(stated: int | None) -> int | None:
+    """Return the bytes that a run may take at most: the stated ones, or `SLIMSCOPE_MEMORY`; None without either."""
+    text = os.environ.get(VARIABLE)
+    return parse_memory(text, VARIABLE) if stated is None and text else stated
+
+
 def memory_budget(stated: int | None) -> int:
-    """Return the bytes that a run may take: the stated ones, `SLIMSCOPE_MEMORY`, or a share of the free memory."""
-    if stated is not None:
-        return stated
-    if text := os.environ.get(VARIABLE):
-        return parse_memory(text, VARIABLE)
-    return int(SHARE * psutil.virtual_memory().available)
+    """Return the bytes that a run may take: those of `stated_memory`, or a share of the free memory."""
+    own = stated_memory(stated)
+    return int(SHARE * psutil.virtual_memory().available) if own is None else own
 
 
 def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) -> Execution:
@@ -89,9 +106,8 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
     if spec.save:  # the export check loads the export in another process
         measured.append(round(PROCESS_BYTES + size))
     whole = round(PROCESS_BYTES + size + max([*extra, *measured], default=0))
-    copies = spec.latency or spec.scan or len(measured) > bool(spec.save)  # of the whole model
-    if copies or shape.blocks < 2 or not all(method.streams for method in methods):
-        return Execution(budget, whole, None)
+    if obstacle := _obstacle(spec, methods, shape):
+        return Execution(budget, whole, None, 0, obstacle, stated_memory(spec.memory) is not None)
     block = shape.block_weights // shape.blocks
     held = max((text.window * (text.windows or 1) * shape.hidden * item for text in spec.perplexity), default=0)
     if spec.tasks:
@@ -109,3 +125,18 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         states = 2 * text.windows * text.window * shape.hidden * item if text else 0  # before and after a block
         disk = max(disk, 2 * size + most - least + states)  # finished blocks, and the cached variant
     return Execution(budget, whole, round(max([own + needed, *measured])), disk)
+
+
+def _obstacle(spec: RunSpec, methods: Sequence[Method], shape: ModelShape) -> str:
+    """Return what needs the whole model in memory; empty if a run can stream it."""
+    if spec.latency:
+        return "the latency"
+    if spec.scan:
+        return "the sensitivity scan"
+    if spec.tasks and spec.scoring_dtype != spec.variant.dtype:
+        return f"scoring in {spec.scoring_dtype}"
+    if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
+        return "the choice of examples"
+    if shape.blocks < 2:
+        return "a model without several blocks"
+    return next((method.label for method in methods if not method.streams), "")

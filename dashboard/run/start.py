@@ -41,19 +41,22 @@ def show_start(wanted: RunRequest) -> None:
     expected = _estimate(new) if new else None
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         # Not a callback, which would miss a value typed just before the click.
-        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=not new, key="run_start")
+        idle = not new or bool(expected and expected.refusal)
+        pressed = st.button("Start", type="primary", icon=":material/play_arrow:", disabled=idle, key="run_start")
         if wanted.specs:
             st.markdown(_headline(wanted, unmeasured, new, expected), width="stretch")
     if wanted.problem:
         st.error(wanted.problem)
     elif not wanted.specs:
         st.caption(wanted.where)
+    if expected and expected.refusal:
+        st.error(expected.refusal)
     for sentence in _more(wanted, unmeasured, new, expected):
         st.caption(sentence)
     job = current_job()  # below, with the same link once it is done
     if wanted.specs and not unmeasured and not (job and job.state == "done" and job.spec == wanted.specs[-1]):
         explore_link(wanted.specs[-1])
-    if pressed and new:
+    if pressed and not idle:
         data.queue().submit_all(new)
         st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
         st.rerun()

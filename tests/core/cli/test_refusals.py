@@ -42,6 +42,11 @@ BAD = {
     "pattern that divides no layer": ([*RUN, "--pattern", "3:5"], "does not divide the 32 inputs of a layer"),
     "ratio for the dense model": (["run", "./tiny", "dense", "--ratio", "0.5"], "removes nothing"),
     "malformed memory": ([*RUN, "--memory", "much"], "--memory is 'much', not a size such as 6GB or 500MB"),
+    "too little memory for the whole model": (
+        [*RUN, "--latency", "--memory", "500MB"],
+        "This run needs 0.8 GB of memory, but its budget is 0.5 GB. It cannot stream its model from disk, because the "
+        "latency needs the whole model in memory",
+    ),
     "too little memory": ([*RUN, "--memory", "10MB"], "but a run needs at least 500 MB"),
     "malformed calibration": (["run", "./tiny", "wanda", "--calibration", "text.txt:4"], "not CORPUS:NxL"),
     "calibration of thousands of digits": ([*RUN, "--calibration", f"text.txt:{LONG}x32"], "not CORPUS:NxL"),

@@ -22,6 +22,7 @@ from core.models.kinds import converted
 from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
 from core.paths import cache_dir, cached_variant
+from core.request import execution
 from core.request.complete import complete
 from core.request.estimate import estimate_left
 from core.request.execution import LEAST_BYTES, choose_execution, memory_budget, parse_memory
@@ -183,8 +184,31 @@ def test_the_estimate_says_why_a_model_streams():
         "The model streams from disk, block by block: the whole needs 0.8 GB, and the budget is 0.5 GB. "
         "It takes up to 0.1 GB of disk meanwhile."
     )
-    sliced = requested("slicegpt@0.3", memory=1)  # which needs the whole model
-    assert not choose_execution(sliced, sliced.variant.stages, load_shape(identify("./tiny"))).streams
+
+
+@pytest.mark.usefixtures("machine")
+@pytest.mark.parametrize(
+    ("chain", "more", "obstacle"),
+    [
+        ("slicegpt@0.3", {}, "SliceGPT"),
+        ("wanda@0.5", {"latency": True}, "the latency"),
+        ("wanda@0.5", {"scan": "block"}, "the sensitivity scan"),
+    ],
+)
+def test_what_needs_the_whole_model_is_refused_if_it_exceeds_a_stated_budget(chain, more, obstacle, monkeypatch):
+    shape, spec = load_shape(identify("./tiny")), requested(chain, memory=LEAST_BYTES, **more)
+    found = choose_execution(spec, spec.variant.stages, shape)
+    assert not found.streams and found.refusal == (
+        "This run needs 0.8 GB of memory, but its budget is 0.5 GB. It cannot stream its model from disk, because "
+        f"{obstacle} needs the whole model in memory."
+    )
+    with pytest.raises(UserError, match=re.escape(found.refusal)):
+        run(spec, Store())
+    free = spec.model_copy(update={"memory": None})
+    monkeypatch.setattr(execution, "SHARE", 0)  # without a stated budget it runs, whatever is free
+    assert choose_execution(free, free.variant.stages, shape).refusal == ""
+    monkeypatch.setenv("SLIMSCOPE_MEMORY", "500MB")
+    assert choose_execution(free, free.variant.stages, shape).refusal == found.refusal
 
 
 def test_a_budget_is_stated_or_a_share_of_the_free_memory(monkeypatch):

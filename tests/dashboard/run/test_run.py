@@ -190,6 +190,15 @@ def test_a_mistake_shows_one_error_and_keeps_the_form(store, typing, key, value,
     assert key == "run_card0_ratio" or app.number_input(key="run_card0_ratio").value == 0.35
 
 
+def test_a_run_that_exceeds_its_memory_and_cannot_stream_is_refused(store):
+    app = open_app("run/view.py", chain="slicegpt@0.3", run_memory="600MB")
+    (error,) = app.error
+    assert error.value.endswith("because SliceGPT needs the whole model in memory.")
+    assert app.button(key="run_start").disabled
+    app.text_input(key="run_memory").set_value("50GB").run()
+    assert not app.error and not app.button(key="run_start").disabled
+
+
 def test_few_shot_fields_appear_with_tasks_and_limit_the_examples(store):
     app = open_app("run/view.py", run_tasks="MMLU")
     keys = {field.key for field in app.selectbox}
