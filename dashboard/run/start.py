@@ -81,8 +81,8 @@ def _headline(
         return "No time estimate is available."
     factor = 1.0 if data.active_jobs() else slowdown()  # jobs run one after another, so they do not slow this one
     time = format_durations(expected.seconds, expected.seconds * factor)
-    busy = " because this machine is busy" if factor > 1 else ""
-    return f"Takes **{time}** and {expected.bytes / 1e9:.1f} GB of memory{busy}"
+    busy = ", because this machine is busy," if factor > 1 else ""
+    return f"Takes **{time}**{busy} and {expected.bytes / 1e9:.1f} GB of memory"
 
 
 def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:

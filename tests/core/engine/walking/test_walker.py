@@ -193,6 +193,26 @@ def test_a_mixture_of_fused_experts_is_rejected():
 
 
 @pytest.mark.gpu
+def test_activations_of_a_gpu_move_to_disk_and_back(monkeypatch):
+    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (1, 0))
+    on_cpu, on_gpu = tiny(), tiny()
+    compress(on_cpu, stage(), windows(), "cpu", silent)
+    compress(on_gpu, stage(), windows(), "cuda", silent)
+    for mine, theirs in zip(on_gpu.parameters(), on_cpu.parameters(), strict=True):
+        torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3)
+
+
+@pytest.mark.gpu
+def test_a_device_has_only_one_block_in_memory():
+    model = tiny(num_hidden_layers=24, hidden_size=256, intermediate_size=512)
+    block = sum(one.numel() * one.element_size() for one in find_blocks(model).holder[0].parameters())
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    compress(model, stage(), windows(), "cuda", silent)
+    assert torch.cuda.max_memory_allocated() - before < 12 * block
+
+
+@pytest.mark.gpu
 def test_one_block_at_a_time_on_the_device():
     on_cpu, on_gpu = tiny(), tiny()
     compress(on_cpu, stage(), windows(), "cpu", silent)
