@@ -115,7 +115,7 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         measured.append(round(PROCESS_BYTES + HELD_BYTES + 4 * shape.vocabulary * shape.hidden))  # the head in fp32
     # A block in its precision and in fp32, what its methods need, and the hidden states of a measurement.
     own = PROCESS_BYTES + block * (item + 4) + min(held, HELD_BYTES)
-    needed, disk = 0.0, 0
+    needed = disk = 0.0
     for method, stage in zip(methods, stages, strict=True):
         text = stage.calibration
         most = method.memory(shape, text, item, streams=True)
@@ -123,8 +123,9 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         room = ACTIVATION_SHARE * max(0, budget - own - least)  # for paused sequences; the others lie on disk
         needed = max(needed, least + min(most - least, room))
         states = 2 * text.windows * text.window * shape.hidden * item if text else 0  # before and after a block
-        disk = max(disk, 2 * size + most - least + states)  # finished blocks, and the cached variant
-    return Execution(budget, whole, round(max([own + needed, *measured])), disk)
+        # The finished blocks, the cached variant, the states, and the paused sequences without room.
+        disk = max(disk, shape.block_weights * item + size + states + max(0, most - least - room))
+    return Execution(budget, whole, round(max([own + needed, *measured])), round(disk))
 
 
 def _obstacle(spec: RunSpec, methods: Sequence[Method], shape: ModelShape) -> str:
