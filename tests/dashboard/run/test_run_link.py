@@ -33,7 +33,7 @@ LINK = {
     "run_latency": "true",
     "run_dtype": "float16",
     "run_device": "cuda:1",
-    "run_memory": "6GB",
+    "run_memory": "20GB",
 }
 
 SHOTS = Fewshot.parse("4,selector=nearest,order=similar-last,template=chat")
@@ -63,7 +63,7 @@ def test_a_link_restores_the_whole_form(texts, monkeypatch, typing):
         latency=True,
         dtype="float16",
         device="cuda:1",
-        memory=6 * 10**9,
+        memory=20 * 10**9,
     )
     assert address(app) == LINK
 
