@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -89,24 +90,22 @@ def _walk(
     return StageResult(work.reports)
 
 
+@dataclass
 class _Work:
     """Choice and removal of units, block by block, with the layer report."""
 
-    def __init__(
-        self,
-        method: UnitMethod,
-        views: Sequence[StructuredBlockView],
-        removals: Sequence[Removal],
-        reports: list[LayerReport],
-        progress: Progress,
-    ):
-        self.method, self.views, self.removals, self.progress = method, views, removals, progress
-        self.reports = reports
+    method: UnitMethod
+    views: Sequence[StructuredBlockView]
+    removals: Sequence[Removal]
+    reports: list[LayerReport]
+    progress: Progress
+
+    def __post_init__(self) -> None:
         self.heads: dict[int, HeadChoice] = {}
         self.cut: dict[int, ChannelChoice] = {}
         self.report_fields: dict[str, ReportFields] = {}  # by linear name
         self.started = time.perf_counter()
-        progress("compress", 0, len(views), "")
+        self.progress("compress", 0, len(self.views), "")
 
     @staticmethod
     def check(views: Sequence[StructuredBlockView]) -> None:
@@ -188,15 +187,8 @@ class _FactoringWork(_Work):
 
     method: FactoredUnitMethod
 
-    def __init__(
-        self,
-        method: UnitMethod,
-        views: Sequence[StructuredBlockView],
-        removals: Sequence[Removal],
-        reports: list[LayerReport],
-        progress: Progress,
-    ):
-        super().__init__(method, views, removals, reports, progress)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self.factors: dict[str, tuple[Tensor, Tensor]] = {}  # by linear name
 
     @staticmethod
