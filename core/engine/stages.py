@@ -24,7 +24,7 @@ from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
 from core.models.parts.sizes import is_language_model
 from core.registry import build_method
-from core.training.apply import prune_while_training, recover
+from core.training.base import Recovery, TrainPruneMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -42,6 +42,20 @@ def _nothing(model: PreTrainedModel, method: Dense, given: StageInput, context: 
     return StageResult([])
 
 
+def _prune_while_training(
+    model: PreTrainedModel, method: TrainPruneMethod, given: StageInput, context: Context
+) -> StageResult:
+    from core.training.apply import prune_while_training  # only here, as PEFT takes seconds to import
+
+    return prune_while_training(model, method, given, context)
+
+
+def _recover(model: PreTrainedModel, method: Recovery, given: StageInput, context: Context) -> StageResult:
+    from core.training.apply import recover  # only here, as PEFT takes seconds to import
+
+    return recover(model, method, given, context)
+
+
 RUNNERS: dict[Kind, Runner] = {
     "dense": _runner(_nothing),
     "linears": _runner(compress_linears),
@@ -56,8 +70,8 @@ RUNNERS: dict[Kind, Runner] = {
     "hidden size": _runner(remove_hidden),
     "slices": _runner(slice_model),
     "rotation": _runner(rotate_model),
-    "pruning in training": _runner(prune_while_training),
-    "recovery": _runner(recover),
+    "pruning in training": _runner(_prune_while_training),
+    "recovery": _runner(_recover),
     "runtime": _runner(install_hooks),
 }
 

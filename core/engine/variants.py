@@ -29,7 +29,7 @@ from core.errors import CancelledError, UserError
 from core.evaluation.footprint import footprint
 from core.fields import Details
 from core.models.facts import dense_sizes
-from core.models.loading import sentences
+from core.models.loading import copy_to_memory, sentences
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.finished import FinishedBlocks
@@ -42,7 +42,6 @@ from core.registry import build_method
 from core.results import Result, Variant
 from core.specs import Stage, VariantSpec
 from core.store.bundled import parse_result
-from core.training.apply import check_training
 from core.training.base import TrainingMethod
 
 if TYPE_CHECKING:
@@ -72,7 +71,8 @@ def make_variant(
         CancelledError: The run was cancelled; the error contains the best result of an unfinished recovery.
     """
     prefixes = spec.prefixes
-    ready, cached = (0, None) if fresh else _longest_cached(prefixes)
+    mapped = session.shelf is not None
+    ready, cached = (0, None) if fresh else _longest_cached(prefixes, mapped)
     if cached and ready == len(spec.stages):
         return cached
     context = Context(session.device, progress, session.source, session.tokenizer, session.shelf, session.memory)
@@ -86,7 +86,7 @@ def make_variant(
         sizes = dense_sizes(session.source)
     else:
         progress("load", 0, 1, spec.model)
-        model, result = load_model(session.source, spec.dtype, mapped=session.shelf is not None), None
+        model, result = load_model(session.source, spec.dtype, mapped=mapped), None
         progress("load", 1, 1, spec.model)
         if is_language_model(model):
             mark_dense(find_blocks(model))
@@ -102,10 +102,10 @@ def make_variant(
     return model, result
 
 
-def _longest_cached(prefixes: Sequence[VariantSpec]) -> tuple[int, tuple[PreTrainedModel, Result] | None]:
-    """Return the number of stages of the longest cached prefix, and the variant after them."""
+def _longest_cached(prefixes: Sequence[VariantSpec], mapped: bool) -> tuple[int, tuple[PreTrainedModel, Result] | None]:
+    """Return the number of stages of the longest cached prefix, and the variant after them, as of `load_cached`."""
     for count in range(len(prefixes) - 1, 0, -1):
-        cached = load_cached(prefixes[count])
+        cached = load_cached(prefixes[count], mapped=mapped)
         # Later stages need a finished training.
         if cached and (count == len(prefixes) - 1 or not cached[1].variant.cut_short):
             return count, cached
@@ -164,6 +164,8 @@ def _read(stage: Stage, dtype: str, session: Session, context: Context) -> Stage
         data = session.texts.data(stage.required_text)
         return StageInput(stage, calibration_windows(data, context.tokenizer, stage.seed or 0))
     if isinstance(method, TrainingMethod):
+        from core.training.apply import check_training  # only here, as PEFT takes seconds to import
+
         data = session.texts.data(stage.required_text)
         check_training(data, method, dtype, context)
         return StageInput(stage, training_data=data)
@@ -174,10 +176,13 @@ def _checkpoint(spec: VariantSpec) -> Path:
     return cache_dir() / "training" / spec.key
 
 
-def load_cached(spec: VariantSpec, references: bool = True) -> tuple[PreTrainedModel, Result] | None:
+def load_cached(
+    spec: VariantSpec, references: bool = True, mapped: bool = False
+) -> tuple[PreTrainedModel, Result] | None:
     """Load a variant from the cache; None if it is missing or damaged.
 
-    `references` are the dense weights that later stages need; they take as much memory again.
+    `references` are the dense weights that later stages need; they take as much memory again. The weights of a `mapped`
+    model take no memory of the process.
     """
     folder = cached_variant(spec.key)
     try:
@@ -185,6 +190,8 @@ def load_cached(spec: VariantSpec, references: bool = True) -> tuple[PreTrainedM
             raise UserError("it does not match its checksums.")
         result = parse_result((folder / REPORT).read_bytes())
         model = load_model_folder(folder, getattr(torch, spec.dtype))
+        if not mapped:
+            copy_to_memory(model)
         if references:
             with sentences("The references of its weights could not be loaded"):
                 load_references(model, folder)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CHECKED = 2**22  # numbers at once
+ALIGNMENT = 64  # bytes, of the memory that torch allocates
 MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
@@ -56,6 +57,16 @@ def from_folder(
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is incomplete.")
     loaded: PreTrainedModel = model.eval()
     return loaded
+
+
+def copy_to_memory(model: nn.Module) -> None:
+    """Copy weights that are mapped from files to memory of their own, in place.
+
+    The files align them as their headers happen to, and the last bits of some products depend on the alignment.
+    """
+    for parameter in model.parameters():
+        if parameter.data_ptr() % ALIGNMENT:
+            parameter.data = parameter.data.clone(memory_format=torch.contiguous_format)
 
 
 def check_size(build: Callable[..., PreTrainedModel], folder: Path, name: str) -> None:

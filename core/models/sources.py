@@ -109,7 +109,7 @@ def load_model(
     from transformers import AutoModelForCausalLM
 
     from core.models.kinds.converted import converted_folder
-    from core.models.loading import check_numbers, check_size, class_of, from_folder, sentences
+    from core.models.loading import check_numbers, check_size, class_of, copy_to_memory, from_folder, sentences
     from core.models.parts import constraints, grids
     from core.models.parts.blocks import move
 
@@ -133,6 +133,8 @@ def load_model(
 
     model = BY_KIND[source.kind].open_model(source, load, lambda name: True, progress)
     check_numbers(model, source.id)
+    if not mapped:
+        copy_to_memory(model)
     move(model, torch.device(device))
     return model.requires_grad_(False)
 

@@ -15,8 +15,8 @@ pytestmark = [pytest.mark.real, pytest.mark.full, pytest.mark.usefixtures("resul
 
 
 def requested(chain, **more):
-    text = Perplexity.parse("wikitext2@256:4")
-    return complete(DEFAULT_MODEL, chain, calibration=TextWindows.parse("c4-sample:4x256"), perplexity=[text], **more)
+    text = Perplexity.parse("wikitext2@128:2")
+    return complete(DEFAULT_MODEL, chain, calibration=TextWindows.parse("c4-sample:4x128"), perplexity=[text], **more)
 
 
 @pytest.fixture(autouse=True)
@@ -36,10 +36,10 @@ def test_the_default_model_gives_the_same_weights_and_rows(chain, monkeypatch):
 
 
 @pytest.mark.parametrize("chain", ["wanda@0.5", "gptq@4bit"])
-def test_all_forms_of_the_walk_agree(chain, monkeypatch):
+def test_both_forms_of_the_walk_on_a_cpu_agree(chain, monkeypatch):
     found = []
-    for form in ((1, None), (2, None), (4, None), (3, 0)):
-        monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *args, form=form: form)
+    for limit in (None, 0):  # activations in memory, and on disk
+        monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *args, limit=limit: (1, limit))
         spec = requested(chain).model_copy(update={"force": True})
         found.append(run(spec, Store()).measurements[0].value)
-    assert found == pytest.approx([found[0]] * len(found), rel=1e-4)
+    assert found[0] == found[1]

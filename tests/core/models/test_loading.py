@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig
 
 from core.cache.folders import build_once
@@ -13,6 +14,7 @@ from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.facts import load_shape
 from core.models.kinds import wheel
+from core.models.loading import ALIGNMENT
 from core.models.shape import shape_from_config
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.byte_tokenizer import byte_tokenizer
@@ -207,3 +209,13 @@ def test_a_causal_model_wider_than_its_weights_is_rejected(folder, monkeypatch):
     edit(folder, intermediate_size=2**24)
     with pytest.raises(UserError, match="of my-llama describes a LlamaForCausalLM with"):
         load_model(identify(str(folder)))
+
+
+@pytest.mark.parametrize("padding", [0, 9])
+def test_weights_in_memory_are_aligned_wherever_they_are_in_their_file(folder, padding):
+    """Some products of the linear algebra library depend on the alignment, in the last bits."""
+    file = folder / "model.safetensors"
+    save_file(load_file(file), file, metadata={"format": "pt", "comment": " " * padding})
+    source = identify(str(folder))
+    assert all(p.data_ptr() % ALIGNMENT == 0 for p in load_model(source, "float32").parameters())
+    assert any(p.data_ptr() % ALIGNMENT for p in load_model(source, "float32", mapped=True).parameters())
