@@ -4,7 +4,8 @@ A test function with several `parametrize` marks, or a mark `matrix`, is a matri
 class of each parameter, and `full` keeps the rest. `--part K/N` takes one of N parts of that rest: `full` keeps no more
 than it, and `test` keeps it, too. Each value is a
 class of its own, unless `matrix(name=classify)` says what class a value of a parameter is in; with None all are in one.
-The mark `full` leaves a test to that tier whose class of input another test of `test` has.
+The mark `full` leaves a test to that tier whose class of input another test of `test` has. Tests of the default model
+with this mark take minutes, so no part of them is added to `test`.
 `quick` keeps the files of `quick.txt`, whose tests need no torch, and makes an import of torch an error. Without
 `--tier` everything runs.
 """
@@ -76,7 +77,9 @@ def _kept(config: pytest.Config, items: Sequence[pytest.Item]) -> list[bool]:
     part = [crc32(item.nodeid.encode()) % parts == number - 1 for item in items]
     if tier == "full":
         return [drawn and not one for drawn, one in zip(part, first, strict=True)]
-    return [one or bool(config.option.part and drawn) for drawn, one in zip(part, first, strict=True)]
+    brief = [not (item.get_closest_marker("real") and item.get_closest_marker("full")) for item in items]
+    wanted = [bool(config.option.part) and drawn and short for drawn, short in zip(part, brief, strict=True)]
+    return [one or more for one, more in zip(first, wanted, strict=True)]
 
 
 def first_of_each_class(items: Sequence[pytest.Item]) -> list[bool]:

@@ -51,6 +51,7 @@ def pruned(material, method, ratio=None, layers=None, **settings):
     return measured(model, texts)
 
 
+@pytest.mark.full
 def test_magnitude_loses_more_than_sparsegpt_in_a_third_of_the_blocks(material):
     dense = pruned(material, "dense")
     sparsegpt, magnitude = (pruned(material, method, 0.5, layers="0:9") for method in ("sparsegpt", "magnitude"))
@@ -69,6 +70,7 @@ def test_reference_form_agrees_with_an_independent_two_pass_computation(material
     assert ours == pytest.approx(independent, rel=0.01)
 
 
+@pytest.mark.full
 def test_structured_methods_rank_as_in_the_papers(material):
     slimllm, llm_pruner, magnitude = (
         pruned(material, method, 0.2) for method in ("slimllm", "llm-pruner", "neuron-magnitude")

@@ -1,7 +1,10 @@
 """Fixtures of the dashboard's tests: tidy rows of made-up results, and the app on a store that holds them."""
 
+from functools import cache
+
 import pytest
 import streamlit as st
+from streamlit.components.v2 import manifest_scanner
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1.element_tree import Selectbox
 
@@ -21,6 +24,14 @@ def looked_through():
     """Charts with a property that plotly does not have fail."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(drawing, "LOOKED_THROUGH", True)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanned_once():
+    """Every opened app looks for Streamlit components in the metadata of all packages, which takes half a second."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
 
 
