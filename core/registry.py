@@ -30,6 +30,8 @@ from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rotate import Rotate
 from core.methods.quantised.rtn import RTN
 from core.methods.reconstruction import Reconstruction
+from core.methods.structured.experts.frequency import ExpertFrequency
+from core.methods.structured.experts.reap import REAP
 from core.methods.structured.flap import FLAP
 from core.methods.structured.hywia import HyWIA
 from core.methods.structured.llm_pruner import LLMPruner
@@ -75,6 +77,8 @@ BUILT_IN: tuple[type[Method], ...] = (
     FLAP,
     ShortGPT,
     SliceGPT,
+    REAP,
+    ExpertFrequency,
     LoRAPruneTrained,
     SVD,
     ASVD,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
@@ -12,6 +13,7 @@ from core.engine.runners.by_block import round_blocks
 from core.engine.runners.by_convolution import decompose_convolutions
 from core.engine.runners.by_embedding_factors import factor_embedding
 from core.engine.runners.by_embedding_quant import quantise_tables
+from core.engine.runners.by_experts import remove_experts
 from core.engine.runners.by_linear import compress_linears
 from core.engine.runners.by_removal import remove_blocks, remove_hidden
 from core.engine.runners.by_rotation import rotate_model
@@ -23,6 +25,7 @@ from core.methods.dense import Dense
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
 from core.models.parts.sizes import is_language_model
+from core.models.removal.projections import separate_projections
 from core.registry import build_method
 from core.training.base import Recovery, TrainPruneMethod
 
@@ -67,6 +70,7 @@ RUNNERS: dict[Kind, Runner] = {
     "units in sequence": _runner(remove_units_walking),
     "factored units": _runner(factor_and_remove_units),
     "blocks": _runner(remove_blocks),
+    "experts": _runner(remove_experts),
     "hidden size": _runner(remove_hidden),
     "slices": _runner(slice_model),
     "rotation": _runner(rotate_model),
@@ -74,6 +78,9 @@ RUNNERS: dict[Kind, Runner] = {
     "recovery": _runner(_recover),
     "runtime": _runner(install_hooks),
 }
+
+# Kinds that decide about heads and channels.
+APART: frozenset[Kind] = frozenset({"units", "units in sequence", "factored units"})
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:
@@ -87,4 +94,5 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
         given = replace(given, decoder=find_blocks(model))
     if given.stage.prunes:
         given = replace(given, fraction_to_remove=fraction_to_remove(method, given))
-    return RUNNERS[method.kind](model, method, given, context)
+    with separate_projections(model, given.blocks) if method.kind in APART else nullcontext():
+        return RUNNERS[method.kind](model, method, given, context)

@@ -35,6 +35,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.finished import FinishedBlocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.parts.sizes import counted_sizes, is_language_model
+from core.models.shape import MOST_UNCOVERED
 from core.models.sources import load_model
 from core.paths import cache_dir, cached_variant
 from core.progress import Progress
@@ -137,8 +138,9 @@ def _apply_stage(
     details = circumstances(time.perf_counter() - started + reused_seconds, str(context.device))
     if training:
         details["training"] = training.as_dict()
+    details |= _uncovered(model) if changed else {}
     if done.note:
-        details["note"] = done.note
+        details["note"] = "; ".join(filter(None, (done.note, details.get("note"))))
     place = len(whole.stages) - 1
     reports = tuple(report.model_copy(update={"stage": place}) for report in done.reports)
     result = Result(
@@ -155,6 +157,15 @@ def _apply_stage(
     if training and cached_variant(whole.key).is_dir():
         _checkpoint(whole).unlink(missing_ok=True)
     return result
+
+
+def _uncovered(model: PreTrainedModel) -> Details:
+    """Return the share of the block weights that are in no linear, with a note if it is large; empty if it is 0."""
+    share = find_blocks(model).uncovered_share if is_language_model(model) else 0
+    if not share:
+        return {}
+    note = {"note": f"{100 * share:.0f} % of the block weights are in no linear and stay dense"}
+    return {"uncovered": round(share, 4)} | (note if share > MOST_UNCOVERED else {})
 
 
 def _read(stage: Stage, dtype: str, session: Session, context: Context) -> StageInput:

@@ -13,7 +13,7 @@ from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
-from core.models.parts.sizes import is_language_model
+from core.models.parts.sizes import active_weights, is_language_model
 from core.models.parts.tables import embedding_tables
 from core.results import Footprint
 
@@ -78,7 +78,8 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         dense_bytes=total * BITS // 8,
         packed_bytes=(total - block_weights) * BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
-        macs=MAC_TOKENS * (block_weights + _rotation_weights(model) + _attention_macs(linears)) + _tables_macs(model),
+        macs=MAC_TOKENS * (active_weights(model) + _rotation_weights(model) + _attention_macs(linears))
+        + _tables_macs(model),
         embedding_weights=None if factored is None else factored.stored,
         whole_embedding_weights=None if factored is None else factored.tokens * factored.width,
     )

@@ -11,7 +11,7 @@ from torch.nn.functional import linear
 
 from core.errors import UserError
 from core.models.modeling_slimscope import FactoredHead
-from core.models.parts.blocks import text_config
+from core.models.parts.blocks import body, text_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,7 +58,7 @@ def output_scale(model: PreTrainedModel) -> OutputScale:
 def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
     """Raise `UserError` if the logits computed here differ from the model's own on the tokens ids (L,)."""
     some = ids[None, :8].to(model.device)
-    hidden = model.base_model(input_ids=some, use_cache=False).last_hidden_state
+    hidden = body(model)(input_ids=some, use_cache=False).last_hidden_state
     scale = output_scale(model)
     ours = torch.cat([scale(linear(hidden, *part)).float() for part in head_parts(model)], -1)
     own = model(input_ids=some, use_cache=False).logits.float()

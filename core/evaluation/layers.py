@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict, Unpack
 
 import torch
 from torch import Tensor
 
 from core.models.parts.blocks import Linear
-from core.models.parts.units import Units
+from core.models.removal.units import Units
 from core.results import LayerReport
+
+FEW = "calibrated on all tokens of its layer"
 
 
 class ReportFields(TypedDict, total=False):
@@ -34,6 +36,19 @@ def report(linear: Linear, **more: Unpack[ReportFields]) -> LayerReport:
         outputs, inputs = linear.weight.shape
         more["shape"] = outputs, inputs
     return LayerReport(name=linear.name, block=linear.block, role=linear.role, **more)
+
+
+def few_tokens(routed: int, *others: str | None) -> str:
+    """Return the note on a linear of an expert whose router sent it too few tokens, with its other notes."""
+    return "; ".join(filter(None, (f"{FEW}, as its router sent it only {routed}", *others)))
+
+
+def few_tokens_note(reports: Sequence[LayerReport]) -> str | None:
+    """Return a note on the experts that got too few tokens, for the whole stage; None if there are none."""
+    few = dict.fromkeys(one.name.rpartition(".")[0] for one in reports if (one.note or "").startswith(FEW))
+    if not few:
+        return None
+    return f"too few tokens for experts: {len(few)}, such as {next(iter(few))}; they were {FEW.replace('its', 'their')}"
 
 
 def unit_reports(

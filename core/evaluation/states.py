@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.evaluation.linears import QuickLinears
 from core.memory import HELD_BYTES
-from core.models.parts.blocks import find_blocks, first, text_config
+from core.models.parts.blocks import body, find_blocks, first, text_config
 from core.models.parts.recorder import Inputs, Recorder
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class States(NamedTuple):
 def final_states(model: PreTrainedModel, windows: Tensor) -> Tensor:
     """Return the hidden states before the head at all tokens but the last, (B, L - 1, hidden)."""
     with QuickLinears():
-        states: Tensor = model.base_model(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]
+        states: Tensor = body(model)(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]
     return states
 
 

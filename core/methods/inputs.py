@@ -41,6 +41,7 @@ class Statistics:
     tokens: int
     sums: Mapping[Sum, Tensor]
     generator: Generator | None = None  # on the CPU, for one linear; None unless the method declares `draws`
+    routed: int | None = None  # tokens that an expert's router sent it, if it got those of the whole layer instead
     _memo: dict[str, Any] = field(default_factory=dict)  # Any: each name has a type of its own
 
     @property

@@ -28,6 +28,7 @@ Kind = Literal[
     "units in sequence",
     "factored units",
     "blocks",
+    "experts",
     "hidden size",
     "slices",
     "rotation",

@@ -6,19 +6,24 @@ from core.cache import hub
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import convolution_shapes, encoder_of, read_json, weight_shapes
-from core.models.shape import Config, ModelShape, shape_from_config
+from core.models.inspection import inspected
+from core.models.shape import Config, ModelShape, is_known, shape_from_config
 from core.models.source import ModelSource
 
 
 def load_shape(source: ModelSource) -> ModelShape:
     """Return the shape of a model from its `config.json`, which is downloaded for a hub model.
 
+    A language model of an unknown family is built without its weights, and counted.
+
     A model that is not a language model must be a local folder. Its ratio counts convolution weights, whose shapes come
     from the headers of its weight files.
     """
     config = config_of(source)
     kind = encoder_of(config)
-    return shape_from_config(config) if kind is None else _encoder(source, kind)
+    if kind is not None:
+        return _encoder(source, kind)
+    return shape_from_config(config) if is_known(config) else inspected(config).shape
 
 
 def _encoder(source: ModelSource, kind: str) -> ModelShape:
@@ -49,10 +54,13 @@ def dense_sizes(source: ModelSource) -> dict[str, int]:
     from transformers import AutoConfig, AutoModelForCausalLM
 
     from core.models.loading import sentences
+    from core.models.parts.experts import separate_experts
     from core.models.parts.sizes import linear_sizes
 
     with sentences(f"The configuration of {source.id} describes no causal language model"), torch.device("meta"):
-        return linear_sizes(AutoModelForCausalLM.from_config(AutoConfig.for_model(**config_of(source))))
+        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config_of(source)))
+    separate_experts(model)
+    return linear_sizes(model)
 
 
 def config_of(source: ModelSource) -> Config:

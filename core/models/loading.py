@@ -17,6 +17,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from core.errors import UserError, out_of_memory
 from core.models.folders import is_causal, weight_shapes
+from core.models.parts.experts import separate_experts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -56,6 +57,10 @@ def from_folder(
     if loading["missing_keys"]:
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is incomplete.")
     loaded: PreTrainedModel = model.eval()
+    if getattr(loaded.config, "rescale_every", 0):
+        # RWKV would divide weights in place at its first call; once saved, they would be divided again.
+        loaded.config.rescale_every = 0
+    separate_experts(loaded)
     return loaded
 
 

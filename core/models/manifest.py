@@ -16,11 +16,12 @@ from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.loading import class_of, from_folder, sentences
 from core.models.modeling_slimscope import Shapes, slimmed
-from core.models.parts.blocks import find_blocks
+from core.models.parts.blocks import base_class, find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
+from core.models.parts.experts import separate_experts, stacked_experts
 from core.models.parts.grids import load_grids, save_grids
 from core.models.parts.sizes import is_language_model
-from core.models.parts.units import find_units
+from core.models.removal.units import find_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -30,7 +31,9 @@ CODE = Path(modeling_slimscope.__file__)
 
 def shapes_of(model: PreTrainedModel) -> Shapes:
     """Return the shapes that `modeling_slimscope.reshape` needs to rebuild this model from a plain one."""
-    return modeling_slimscope.describe(model, _plain(model))
+    plain = _plain(model)
+    separate_experts(plain, like=model)
+    return modeling_slimscope.describe(model, plain)
 
 
 def _plain(model: PreTrainedModel) -> PreTrainedModel:
@@ -40,14 +43,9 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     return plain
 
 
-def base_class(model: PreTrainedModel) -> type:
-    """Return the transformers architecture of a model."""
-    return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
-
-
 def save_model(model: PreTrainedModel, folder: Path) -> bool:
     """Write weights, configuration, constraints and grids; return whether plain transformers can load the model."""
-    with describing(model, folder) as plain:
+    with stacked_experts(model), describing(model, folder) as plain:
         # transformers restores the original tensor names of plain models; our own code expects its module names.
         model.save_pretrained(folder, save_original_format=plain)
     save_constraints(model, folder)

@@ -6,6 +6,7 @@ This module needs torch and transformers only. It is copied beside the weights o
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, NamedTuple, TypedDict
@@ -13,6 +14,7 @@ from typing import Any, ClassVar, NamedTuple, TypedDict
 import torch
 import transformers
 from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
 
 Shapes = dict[str, Any]  # Any: each kind has descriptions of its own
 Settings = dict[str, Any]  # Any: arguments of a constructor
@@ -22,6 +24,8 @@ CONVOLUTION = ("in_channels", "out_channels", "kernel_size", "stride", "padding"
 # Names that attention modules use for the counts of query heads and of key-value heads.
 QUERY_COUNTS = ("num_heads", "num_attention_heads", "n_heads")
 KV_COUNTS = ("num_key_value_heads", "num_kv_heads")
+WIDTHS = ("split_size", "embed_dim")  # of all query heads, by which some split a joined projection
+CONFIGURED = "config.num_attention_heads"  # the count of query heads that some attention modules read there
 
 
 class Parts(TypedDict):
@@ -82,6 +86,143 @@ class Factors(ModuleKind, nn.Sequential):
         """The arguments that build a module of the same shape."""
         right, left = self
         return [right.in_features, right.out_features, left.out_features, left.bias is not None]
+
+
+class Expert(nn.Module):
+    """One expert of a mixture of experts, whose projections are linears of their own.
+
+    `fused` is the module of transformers with all experts of the layer as stacked tensors. It has the activation.
+    """
+
+    def __init__(self, fused: nn.Module, number: int):
+        super().__init__()
+        self._of = [fused]  # in a list, so that its tensors are not stored
+        for name, weight, bias in projections(fused, number):
+            linear = nn.Linear(weight.shape[1], weight.shape[0], bias=False, device="meta")
+            linear.weight = nn.Parameter(weight.contiguous(), weight.requires_grad)
+            if bias is not None:
+                linear.bias = nn.Parameter(bias.contiguous(), bias.requires_grad)
+            self.add_module(name, linear)
+
+    @property
+    def awaited(self) -> bool:
+        """Whether hooks on its linears wait for an input, even for one without tokens."""
+        return any(linear._forward_pre_hooks for linear in self.children())
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        fused: Any = self._of[0]  # Any: of the architecture's own class
+        *first, down = self.children()
+        if fused.has_gate:
+            gate, up = (linear(hidden) for linear in first)  # (tokens, channels)
+            joined = torch.cat([gate, up], -1) if fused.is_concatenated else torch.stack([gate, up], -1).flatten(-2)
+            inner = fused._apply_gate(joined)
+        else:
+            inner = fused.act_fn(first[0](hidden))
+        outputs: Tensor = down(inner)
+        return outputs
+
+
+class Experts(ModuleKind, nn.ModuleList):
+    """The experts of one layer as separate modules, in place of the stacked tensors of transformers.
+
+    Each token runs through the experts that its router chose. Experts in `unrouted` also run on all other tokens, whose
+    outputs are dropped: calibration collects their inputs.
+    """
+
+    tag = "experts"
+    names_only = True
+
+    def __init__(self, fused: nn.Module):
+        super().__init__(Expert(fused, number) for number in range(len(fused.get_parameter("down_proj"))))
+        for name in list(fused._parameters):
+            fused._parameters[name] = None
+        self._of = [fused]
+        self.unrouted: frozenset[int] = frozenset()
+
+    @property
+    def fused(self) -> nn.Module:
+        """The module of transformers, without its tensors."""
+        return self._of[0]
+
+    def forward(self, hidden: Tensor, chosen: Tensor, weights: Tensor) -> Tensor:
+        """Return the weighted sum (tokens, width) of the outputs of each token's `chosen` experts (tokens, k)."""
+        total = torch.zeros_like(hidden)
+        for number, expert in enumerate(self):
+            slots, rows = torch.where(chosen.T.eq(number))
+            if not (len(rows) or expert.awaited or torch.is_grad_enabled()):
+                continue
+            outputs = expert(hidden)[rows] if number in self.unrouted else expert(hidden[rows])  # (rows, width)
+            weighted = outputs * weights[rows, slots, None]
+            total.index_add_(0, rows, weighted.to(total.dtype))
+        return total
+
+    @classmethod
+    def describe(cls, place: Place) -> None:
+        return None
+
+    @classmethod
+    def build(cls, place: Place, description: None) -> nn.Module:
+        return cls(place.module)
+
+
+def projections(fused: nn.Module, number: int) -> Iterator[tuple[str, Tensor, Tensor | None]]:
+    """Yield name, weight (out, in) and bias (out,) of each projection of one expert, as views of stacked tensors."""
+    for name in ("gate_up_proj", "up_proj", "down_proj"):
+        if (stacked := fused._parameters.get(name)) is None:
+            continue
+        biases = fused._parameters.get(f"{name}_bias")
+        weight, bias = stacked.detach()[number], None if biases is None else biases.detach()[number]
+        weight = weight.T if fused.is_transposed else weight
+        if name != "gate_up_proj":
+            yield name, weight, bias
+            continue
+        for half, rows in zip(("gate_proj", "up_proj"), halves(fused, len(weight)), strict=True):
+            yield half, weight[rows], None if bias is None else bias[rows]
+
+
+def halves(fused: nn.Module, rows: int) -> tuple[slice, slice]:
+    """Return which rows of a joined projection (rows, in) are those of gate and of up."""
+    if fused.is_concatenated:
+        return slice(0, rows // 2), slice(rows // 2, rows)
+    return slice(0, rows, 2), slice(1, rows, 2)
+
+
+class Joined(ModuleKind, nn.Module):
+    """A projection that computes q, k and v, or gate and up, with a linear for each of them.
+
+    The outputs have the order of the projection that it replaces: part after part, or with a head `width` the parts of
+    one head after those of another.
+    """
+
+    tag = "joined"
+
+    def __init__(self, parts: dict[str, nn.Linear], width: int = 0):
+        super().__init__()
+        for name, part in parts.items():
+            self.add_module(name, part)
+        self.width = width
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        parts = [part(hidden) for part in self.children()]
+        if not self.width:
+            return torch.cat(parts, -1)
+        heads = [part.unflatten(-1, (-1, self.width)) for part in parts]  # (..., heads, width)
+        return torch.cat(heads, -1).flatten(-2)
+
+    @property
+    def settings(self) -> Settings:
+        """The arguments that build a projection of the same shape; a list, as JSON sorts names."""
+        sizes = []
+        for name, part in self.named_children():
+            near, far = part if isinstance(part, Factors) else (part, part)
+            sizes.append([name, near.in_features, far.out_features, far.bias is not None])
+        return {"sizes": sizes, "width": self.width}
+
+    @classmethod
+    def build(cls, place: Place, description: Settings) -> nn.Module:
+        sizes = description["sizes"]
+        parts = {name: nn.Linear(inputs, outputs, bias=bias) for name, inputs, outputs, bias in sizes}
+        return cls(parts, description["width"])
 
 
 class ConvolutionPair(ModuleKind, nn.Sequential):
@@ -223,6 +364,11 @@ class FactoredEmbedding(nn.Module):
         return {"tokens": self.tokens, "width": self.width, "turned": self.turn is not None} | scaled
 
     @property
+    def weight(self) -> Tensor:
+        """A stored factor, from which some models read device and precision; the table itself is not stored."""
+        return next(self.parameters(recurse=False))
+
+    @property
     def stored(self) -> int:
         """The number of stored values, without the rotation."""
         return sum(parameter.numel() for parameter in self.parameters(recurse=False))
@@ -346,6 +492,11 @@ class FactoredHead(ModuleKind, nn.Module):
         return self._of[0]
 
     @property
+    def weight(self) -> Tensor:
+        """A factor of the embedding, from which some models read device and precision."""
+        return self.table.weight
+
+    @property
     def in_features(self) -> int:
         return self.table.width
 
@@ -467,6 +618,8 @@ class Linears(Resized):
 
     @classmethod
     def sizes(cls, module: nn.Module) -> list[int] | None:
+        if isinstance(module, Conv1D):
+            return [*module.weight.shape, True]
         if not isinstance(module, nn.Linear):
             return None
         outputs, inputs = module.weight.shape
@@ -475,7 +628,11 @@ class Linears(Resized):
     @classmethod
     def build(cls, place: Place, description: list[int]) -> nn.Module:
         inputs, outputs, bias = description
-        return nn.Linear(inputs, outputs, bias=bool(bias))
+        if isinstance(place.module, Conv1D):
+            return Conv1D(outputs, inputs)
+        kind: type[nn.Linear] = type(place.module)
+        built: nn.Linear = kind(inputs, outputs, bias=bool(bias))
+        return built
 
 
 class Counts(Resized):
@@ -485,8 +642,11 @@ class Counts(Resized):
 
     @classmethod
     def sizes(cls, module: nn.Module) -> dict[str, int]:
-        names = (*QUERY_COUNTS, *KV_COUNTS, "num_key_value_groups")
-        return {name: getattr(module, name) for name in names if hasattr(module, name)}
+        names = (*QUERY_COUNTS, *KV_COUNTS, *WIDTHS, "num_key_value_groups")
+        found = {name: getattr(module, name) for name in names if hasattr(module, name)}
+        if hasattr(module, "head_dim") and "config" in vars(module):
+            found[CONFIGURED] = vars(module)["config"].num_attention_heads
+        return found
 
     @classmethod
     def describe(cls, place: Place) -> dict[str, int]:
@@ -498,7 +658,10 @@ class Counts(Resized):
     def build(cls, place: Place, description: dict[str, int]) -> nn.Module:
         module: nn.Module = place.module
         for name, count in description.items():
-            setattr(module, name, count)
+            if name == CONFIGURED:
+                configure_heads(module, count)
+            else:
+                setattr(module, name, count)
         return module
 
 
@@ -506,6 +669,8 @@ class Counts(Resized):
 # first kind that matches it.
 KINDS: list[type[ModuleKind]] = [
     SlicedBlock,
+    Experts,
+    Joined,
     UnitNorm,
     Turns,
     Vectors,
@@ -529,6 +694,13 @@ def turning(like: Tensor, rotation: Tensor | None) -> nn.Linear:
     weight = like.new_empty(width, width) if rotation is None else rotation.to(like)
     found.weight = nn.Parameter(weight.contiguous(), like.requires_grad)
     return found
+
+
+def configure_heads(attention: nn.Module, count: int) -> None:
+    """Give an attention module a configuration of its own with another number of query heads."""
+    config = copy.copy(vars(attention)["config"])
+    config.num_attention_heads = count
+    vars(attention)["config"] = config
 
 
 def norm_eps(norm: nn.Module) -> float:

@@ -57,6 +57,7 @@ SIZES = (
     *(name for names, _ in _GPT.values() for name in names),
 )
 
+MOST_UNCOVERED = 0.1  # share of the block weights that may stay dense without the user's consent
 # Loaders build one module per layer, which would take hours for a configuration with a billion layers.
 MOST_LAYERS = 1_000
 LAYERS = re.compile(r"(^|_)(layers?|depths?|blocks|experts)$")
@@ -67,12 +68,14 @@ class ModelShape(Frozen):
 
     parameters: int  # of the whole model, tied tensors counted once
     block_weights: int  # weights in block linears, without biases
+    active_weights: int | None = None  # those that compute one token; None: all, as there are no experts
+    uncovered: int = 0  # weights of blocks that are in no linear, such as those of convolutions, and so stay dense
     blocks: int
     hidden: int
     ffn: int
     vocabulary: int
     max_window: int  # positions that the model supports
-    widths: tuple[int, ...]  # distinct input widths of block linears; empty for an unknown family
+    widths: tuple[int, ...]  # distinct input widths of block linears
     convolutions: int = 0  # weights in convolutions of a model that is not a language model
     names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty for an unknown family
 
@@ -80,6 +83,16 @@ class ModelShape(Frozen):
     def linears(self) -> list[tuple[int, str]]:
         """Block index and name of every block linear; empty for an unknown family."""
         return [(block, name.format(block)) for block in range(self.blocks) for name in self.names]
+
+    @property
+    def is_mixture(self) -> bool:
+        """Whether the model has experts, of which some compute a token."""
+        return self.active_weights not in (None, self.block_weights)
+
+    @property
+    def uncovered_share(self) -> float:
+        """The share of the block weights that are in no linear."""
+        return self.uncovered / (self.uncovered + self.block_weights)
 
     @property
     def saved(self) -> int:
@@ -93,25 +106,40 @@ class ModelShape(Frozen):
     def forward(self, tokens: float, window: int, head: bool = False) -> float:
         """Return the operations of a forward pass of tokens in windows; `head` adds the output head."""
         attention = 4 * window * self.hidden * self.blocks  # per token: scores and their weighted sum
-        return tokens * (2 * self.block_weights + attention + (2 * self.vocabulary * self.hidden if head else 0))
+        used = self.active_weights or self.block_weights
+        return tokens * (2 * used + attention + (2 * self.vocabulary * self.hidden if head else 0))
 
 
 def shape_from_config(config: Config) -> ModelShape:
-    """Return the shape that a configuration describes; raise `UserError` for a missing or invalid size."""
+    """Return the shape that a configuration of a known family describes.
+
+    Raises `UserError` for a missing or invalid size.
+    """
+    check_sizes(config)
     config = text_part(config)
     family = str(config.get("model_type", ""))
-    for name in SIZES:
-        value = config.get(name, 1)
-        if type(value) is not int or not 0 < value < 2**31:
-            raise UserError(
-                f"The configuration of this {family or 'unnamed'} model has {name} = {repr(value)[:40]}; "
-                "give a whole number above 0."
-            )
-    check_depth(config)
     try:
         return _facts(config, family).model_copy(update={"names": _NAMES.get(family, ())})
     except KeyError as error:
         raise UserError(f"The configuration of this {family or 'unnamed'} model lacks {error}.") from None
+
+
+def is_known(config: Config) -> bool:
+    """Return whether the shape of a model follows from its configuration alone, as its family is known."""
+    return str(text_part(config).get("model_type", "")) in (*_GATED, *_GPT, "opt")
+
+
+def check_sizes(config: Config) -> None:
+    """Raise `UserError` for a size of a configuration that is no whole number above 0, or for too many layers."""
+    config = text_part(config)
+    for name in SIZES:
+        value = config.get(name, 1)
+        if type(value) is not int or not 0 < value < 2**31:
+            raise UserError(
+                f"The configuration of this {config.get('model_type') or 'unnamed'} model has {name} = "
+                f"{repr(value)[:40]}; give a whole number above 0."
+            )
+    check_depth(config)
 
 
 def check_depth(config: Config) -> None:
@@ -152,12 +180,11 @@ def _facts(config: Config, family: str) -> ModelShape:
         return _opt(config)
     if family in _GPT:
         return _gpt(config, *_GPT[family])
-    return _gated(config, known=family in _GATED, **_GATED.get(family, {}))
+    return _gated(config, **_GATED.get(family, {}))
 
 
 def _gated(
     config: Config,
-    known: bool,
     qkv_bias: bool = False,
     qk_norm: Literal["head", "all"] | None = None,
     norms: int = 2,
@@ -184,7 +211,7 @@ def _gated(
         ffn=ffn,
         vocabulary=vocabulary,
         max_window=config.get("max_position_embeddings", 2048),
-        widths=tuple(sorted({hidden, queries, ffn})) if known else (),
+        widths=tuple(sorted({hidden, queries, ffn})),
     )
 
 

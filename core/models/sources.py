@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError, echo, unknown
 from core.models.catalogue import BY_ID
-from core.models.folder_sources import folder_source, folder_sources, read_folder, remember, remembered
 from core.models.folders import check_dense, encoder_of
 from core.models.kinds.base import SourceKind
 from core.models.kinds.folder import FolderKind, named_folder
+from core.models.kinds.folder_sources import folder_source, folder_sources, read_folder, remember, remembered
 from core.models.kinds.gguf import GGUFKind
 from core.models.kinds.hub import HubKind
 from core.models.kinds.wheel import WheelKind

@@ -8,6 +8,8 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
 from core.models.folders import encoder_of
+from core.models.inspection import inspected
+from core.models.shape import is_known
 from core.models.source import ModelSource
 from core.notation.chain import DENSE, StageRequest
 from core.registry import STAGES, get_stage
@@ -26,6 +28,13 @@ def needs_convolutions(method: Method | type[Method]) -> UserError:
     return UserError(
         f"{method.label} compresses convolutions, and a language model has none; choose one of {WITH_CONVOLUTIONS}."
     )
+
+
+def _check_experts(source: ModelSource, method: type[Method]) -> None:
+    """Raise `UserError` for a method that removes experts on a model without them."""
+    config = config_of(source)
+    if is_known(config) or inspected(config).experts is None:
+        raise UserError(f"{method.label} removes experts, and {source.id} has none; use another method.")
 
 
 def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measured: bool) -> bool:
@@ -48,6 +57,8 @@ def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measure
         with one.error_context():
             if kind is None and on_convolutions(method):
                 raise needs_convolutions(method)
+            if kind is None and method.kind == "experts":
+                _check_experts(source, method)
             if kind is not None and not on_convolutions(method) and method.name != DENSE:
                 others = " and ".join(found.name for found in STAGES if on_convolutions(found))
                 raise UserError(

@@ -138,6 +138,8 @@ def _obstacle(spec: RunSpec, methods: Sequence[Method], shape: ModelShape) -> st
         return f"scoring in {spec.scoring_dtype}"
     if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
         return "the choice of examples"
+    if shape.is_mixture:  # transformers stacks its experts in memory
+        return "the loading of experts"
     if shape.blocks < 2:
         return "a model without several blocks"
     return next((method.label for method in methods if not method.streams), "")

@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UserError
+from core.models.facts import config_of
+from core.models.inspection import inspected
+from core.models.shape import is_known
 from core.models.source import ModelSource
 from core.results import Footprint, Variant
 from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
@@ -46,6 +49,9 @@ class CompressedTensors(Format):
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
         super().check(variant, source)
+        config = config_of(source)
+        if not is_known(config) and inspected(config).experts:
+            raise UserError("compressed-tensors does not support mixtures of experts here; export it as huggingface.")
         if last_grid(variant) is None:
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
 

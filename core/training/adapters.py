@@ -74,7 +74,7 @@ class SparseLora(LoraLinear):
             dropped = dropout(rows) if drops else None
             weight = self._rows(base.weight)
             y: Tensor = _LowRankUpdate.apply(rows, dropped, weight, base.bias, *self.pair, self.scaling[NAME])
-            return y.view(*x.shape[:-1], -1)
+            return y.view(*x.shape[:-1], y.shape[-1])
         delta = self.get_delta_weight(NAME).to(base.weight.dtype)
         if drops:
             return linear(x, self._rows(base.weight), base.bias) + linear(dropout(x), self._rows(delta))

@@ -20,7 +20,7 @@ from torch.nn.functional import kl_div, log_softmax
 from core.evaluation.head import output_scale
 from core.methods.cost import LOGIT_BYTES
 from core.models.modeling_slimscope import FactoredHead
-from core.models.parts.blocks import find_blocks, first
+from core.models.parts.blocks import body, find_blocks, first
 from core.training.examples import Batch
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ RowLoss = Callable[[Tensor, slice], Tensor]
 
 def states(model: PreTrainedModel, batch: Batch) -> Tensor:
     """Compute the hidden states from which the head predicts the counted tokens, (counted tokens, hidden)."""
-    hidden = model.base_model(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
+    hidden = body(model)(input_ids=batch.ids, use_cache=False).last_hidden_state  # (B, L, hidden)
     counted: Tensor = hidden[:, :-1][batch.counts]
     return counted
 

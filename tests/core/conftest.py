@@ -92,7 +92,16 @@ def _ground(model, folder, place):
 
 
 @pytest.fixture(scope="module")
-def grounds(ground, tmp_path_factory):
+def mixture(folder, tmp_path_factory):
+    """A mixture of eight experts, two of which compute each token."""
+    from tests.core.contract_setup import BLOCKS
+    from tests.core.tiny import tiny
+
+    yield from _ground(tiny("mixtral", num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("mixture"))
+
+
+@pytest.fixture(scope="module")
+def grounds(ground, mixture, tmp_path_factory):
     """Return what a case is checked on: a model of its kind."""
     from core.request.compatibility import on_convolutions
     from tests.core.encoders import encoder
@@ -100,7 +109,13 @@ def grounds(ground, tmp_path_factory):
     place = tmp_path_factory.mktemp("convolutions")
     encoder(layer_type="basic").save_pretrained(place)
     convolving = ground.with_model(place)
-    return lambda case: convolving if on_convolutions(case.method) else ground
+
+    def of(case):
+        if case.method.kind == "experts":
+            return mixture
+        return convolving if on_convolutions(case.method) else ground
+
+    return of
 
 
 @pytest.fixture

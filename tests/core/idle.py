@@ -24,6 +24,7 @@ from core.methods.structured.base import (
     StructuredBlockView,
     UnitMethod,
 )
+from core.methods.structured.experts.base import ExpertMethod
 from core.methods.tables import TableQuantMethod
 from core.models.modeling_slimscope import LowRankEmbedding
 from core.models.parts.blocks import Blocks
@@ -83,6 +84,7 @@ IDLE = {
     UnitMethod: {"heads": _all_heads, "channels": _all_channels},
     FactoredUnitMethod: {"factor": _whole, "channels": _all_channels},
     BlockRemovalMethod: {"keep_blocks": lambda self, views, ratio: list(range(len(views)))},
+    ExpertMethod: {"kept": lambda self, layer, count, groups: torch.arange(len(layer.tokens))},
     HiddenSizeMethod: {"keep_hidden": lambda self, views, ratio: torch.arange(views[0].shape.hidden)},
     SliceMethod: {"width": lambda self, hidden, weights, ratio: hidden},
     TrainPruneMethod: {"pruning": lambda self, blocks, ratio: NoPruning(blocks)},

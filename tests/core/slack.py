@@ -8,13 +8,14 @@ from core.methods.base import Method
 from core.methods.linear import LinearMethod
 from core.methods.lowrank.base import LowRank
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod, SliceMethod, UnitMethod
+from core.methods.structured.experts.base import ExpertMethod
 from core.methods.unstructured.alps import ALPS
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.scored import ScoreMethod
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
-from core.models.parts.geometry import Geometry
-from core.models.parts.units import find_units
+from core.models.removal.geometry import Geometry
+from core.models.removal.units import find_units, whole_block
 from core.training.base import TrainPruneMethod
 from tests.core.contract_setup import BLOCKS, Made
 
@@ -44,6 +45,8 @@ SLACK = {
     LinearMethod: _rows,
     UnitMethod: lambda method, unit, sizes: unit.channel_weights,
     BlockRemovalMethod: lambda method, unit, sizes: unit.weights / 2,
+    # Half of one of eight experts of every block, whose linears alone have other sizes than attention's.
+    ExpertMethod: lambda method, unit, sizes: sum(out * inp for out, inp in sizes if 48 in (out, inp)) / 8 / 2,
     HiddenSizeMethod: lambda method, unit, sizes: BLOCKS * unit.weights / unit.hidden / 2,
     # Half a column of every block, whose two shortcuts are width x width.
     SliceMethod: lambda method, unit, sizes: BLOCKS * (unit.weights / unit.hidden + 4 * unit.hidden) / 2,
@@ -55,5 +58,7 @@ def slack(made: Made, sizes: Sizes) -> float:
     """Return by how many weights the share of linears of these sizes may be missed."""
     method = made.method
     kind = next(base for base in type(method).__mro__ if base in SLACK)
-    unit = find_units(find_blocks(made.ground.dense), 0).geometry
+    unit = whole_block(find_blocks(made.ground.dense), 0).geometry
+    if kind is not ExpertMethod:
+        unit = find_units(find_blocks(made.ground.dense), 0).geometry
     return SLACK[kind](method, unit, sizes) + 1e-6

@@ -71,6 +71,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
         | {"num_hidden_layers": 4, "sliding_window": 8, "query_pre_attn_scalar": 16}
         | {"layer_types": ["sliding_attention", "full_attention"] * 2},
     ),
+    "mixtral": ("mixtral", COMMON | {"num_local_experts": 8, "num_experts_per_tok": 2}),
     "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 

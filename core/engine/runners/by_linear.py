@@ -22,7 +22,7 @@ from core.engine.walking.gradients import gather_gradients
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
 from core.errors import UserError
-from core.evaluation.layers import ReportFields, relative_error, report
+from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
 from core.methods.inputs import Plan, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import level_shares
@@ -32,7 +32,7 @@ from core.models.parts.constraints import apply_constraint, clear_constraint, co
 from core.models.parts.finished import changing_block
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
-from core.models.parts.units import factors_of
+from core.models.removal.units import factors_of
 from core.progress import Progress
 from core.request.stages import check_divides
 from core.results import LayerReport
@@ -97,7 +97,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
             f"{len(unused)} linears received no input and were not compressed, such as {min(unused)}; use more "
             "calibration data, or select other layers."
         )
-    return StageResult(work.reports)
+    return StageResult(work.reports, note=few_tokens_note(work.reports))
 
 
 def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:
@@ -184,7 +184,7 @@ class _Work:
             "error_kind": "weight" if sample is None else "output",
             "bits": result.grid.bits if result.grid else None,
             "damping": result.damping,
-            "note": result.note,
+            "note": result.note if statistics.routed is None else few_tokens(statistics.routed, result.note),
         }
         if result.factors:
             self.factors.setdefault(linear.block, []).append((linear, *result.factors))

@@ -8,7 +8,7 @@ from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
 from core.evaluation.layers import ReportFields, unit_reports
 from core.methods.structured.base import BlockRemovalMethod, HiddenSizeMethod
-from core.models.parts.depth import keep_blocks, keep_hidden
+from core.models.removal.depth import keep_blocks, keep_hidden
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -20,7 +20,7 @@ from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import clear_reference
-from core.models.parts.units import Units, find_units
+from core.models.removal.units import Units, find_units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

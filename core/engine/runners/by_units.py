@@ -23,10 +23,11 @@ from core.evaluation.layers import ReportFields, relative_error, unit_reports
 from core.methods.inputs import Statistics
 from core.methods.structured.base import ChannelChoice, FactoredUnitMethod, HeadChoice, StructuredBlockView, UnitMethod
 from core.methods.structured.budget import Removal
+from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear
 from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
-from core.models.parts.units import KeptUnits, check_heads, factors_of, spread
+from core.models.removal.units import KeptUnits, check_heads, factors_of, spread
 from core.progress import Progress
 from core.results import LayerReport
 
@@ -208,9 +209,10 @@ class _FactoringWork(_Work):
         self.report_fields[linear.name] |= {"sparsity": sparsity, "note": f"rank {rank}"}
 
     def reshape(self, view: StructuredBlockView) -> None:
+        inside = view.units.linears["o"].name.rpartition(".")[0] + "."  # of attention, before any is replaced
         for linear in view.units.linears.values():
             if factors := self.factors.pop(linear.name, None):
-                setattr(view.units.attention, linear.name.rpartition(".")[2], factors_of(linear, *factors))
+                put(view.units.attention, linear.name.removeprefix(inside), factors_of(linear, *factors))
 
 
 def add_bias(module: nn.Linear, bias: Tensor) -> None:

@@ -18,8 +18,8 @@ from core.methods.cost import SUMS
 from core.methods.inputs import Statistics
 from core.methods.structured.base import StructuredBlockView, StructuredMethod
 from core.models.parts.blocks import Blocks, Linear
-from core.models.parts.geometry import Mode
-from core.models.parts.units import find_units
+from core.models.removal.geometry import Mode
+from core.models.removal.units import find_units, whole_block
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -41,7 +41,11 @@ def collect_block_views(
         UserError: The blocks are of a kind from which no units can be removed.
     """
     blocks = given.blocks
-    views = [StructuredBlockView(find_units(blocks, index, mode)) for index in range(len(blocks.holder))]
+    whole = method.kind == "blocks" and method.observes == "similarity"
+    views = [
+        StructuredBlockView(whole_block(blocks, index) if whole else find_units(blocks, index, mode))
+        for index in range(len(blocks.holder))
+    ]
     if given.share and method.observations:
         statistics = ModelStatistics(model, method, blocks, views, given.windows, context)
         statistics.take(observed(given.input_key, given.stage, method.observations, statistics.tensors))

@@ -12,7 +12,7 @@ from core.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks, first
 from core.models.parts.recorder import Recorder
-from core.models.parts.units import Units
+from core.models.removal.units import Units
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -6,6 +6,9 @@ come from the inputs that the compressed model has. The sequences run in micro-b
 (greenlet) that pauses in the pre-hook until all others arrive. Activations of paused micro-batches that do not fit in
 memory move to disk (`core.models.parts.overflow`).
 
+Each expert of a mixture is calibrated on the tokens that its router sends it. All micro-batches pause before a layer of
+experts, too, as only then the number of tokens of each expert is known (`core.engine.walking.routing`).
+
 With `true_sequential=False`, as in the papers' code, one pass collects the statistics of the block before its
 compression, and another pass computes its output.
 
@@ -17,7 +20,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -27,6 +30,7 @@ from torch import Tensor, nn
 
 from core.cache.shelf import Shelf, trying
 from core.engine.walking.collector import Collector, SumsOf
+from core.engine.walking.routing import Routing, routings_of
 from core.methods.inputs import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
 from core.models.parts.finished import FinishedBlocks, changing_block
@@ -204,10 +208,15 @@ class Walker:
 
     def _compress(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
         """Compress linears of one block, and store the block's output unless it is the `last`."""
-        if not self.true_sequential:
-            self._two_passes(index, linears, compress, last)
-        else:
-            self._coroutines(index, linears, compress, last)
+        routings = routings_of(self.blocks.holder[index], linears, len(self.hidden))
+        try:
+            if not self.true_sequential:
+                self._two_passes(index, linears, compress, last, routings)
+            else:
+                self._coroutines(index, linears, compress, last, routings)
+        finally:
+            for routing in routings:
+                routing.end()
 
     def _call(self, index: int, part: int) -> Call:
         return self.calls[part][index].to(self.device)
@@ -225,6 +234,20 @@ class Walker:
         self.hidden[part] = output
         self.overflow.store(part, [output])
 
+    def _routed(
+        self, routings: Sequence[Routing], route: Callable[[Routing], None] = lambda routing: None
+    ) -> ExitStack:
+        """Add to each routing the experts that are chosen inside the context, and call `route` then."""
+        stack = ExitStack()
+        for routing in routings:
+
+            def pre_hook(module: nn.Module, args: tuple[Tensor, ...], routing: Routing = routing) -> None:
+                routing.add(args[1])
+                route(routing)
+
+            stack.enter_context(_RemovedHook(routing.experts.register_forward_pre_hook(pre_hook)))
+        return stack
+
     def _hooked(self, linears: Sequence[Linear], hook: Callable[[Linear, Tensor], None]) -> ExitStack:
         stack = ExitStack()
         for linear in linears:
@@ -235,7 +258,9 @@ class Walker:
             stack.enter_context(_RemovedHook(linear.module.register_forward_pre_hook(pre_hook)))
         return stack
 
-    def _coroutines(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
+    def _coroutines(
+        self, index: int, linears: Sequence[Linear], compress: Compress, last: bool, routings: Sequence[Routing]
+    ) -> None:
         """Compress in one pass; each micro-batch pauses at each new input until all have added theirs."""
         hub = getcurrent()
         groups: dict[str, _Group] = {}  # by linear name
@@ -251,7 +276,7 @@ class Walker:
             if linear.name not in groups:
                 for other in groups.values():  # whose linears are all compressed
                     other.found = None
-                groups[linear.name] = _Group(Collector(self.sums(linear.role), self.stride))
+                groups[linear.name] = _Group(self._collector(linear, routings))
             group = groups[linear.name]
             group.collector.add(inputs)
             group.arrived += 1
@@ -262,25 +287,34 @@ class Walker:
             return group
 
         def hook(linear: Linear, inputs: Tensor) -> None:
-            me = getcurrent()
-            group = entered(me, linear, inputs)
-            if not group.complete:
-                moved = self._pause(parts[me])
-                while not group.complete:
-                    hub.switch()
-                for tensor in moved:
-                    tensor.data = tensor.data.to(self.device)
+            group = entered(getcurrent(), linear, inputs)
+            wait(group)
             if linear.name not in done:
                 done.add(linear.name)
                 assert group.found is not None  # the first micro-batch that continues compresses all its linears
-                compress(linear, *group.found)
+                statistics, sample = group.found
+                compress(linear, _labelled(statistics, linear, routings), sample)
+
+        def wait(awaited: _Group | Routing) -> None:
+            """Pause the current micro-batch until all have arrived."""
+            if awaited.complete:
+                return
+            me = getcurrent()
+            # Not the frames of this function and of the hook: a variable with the own frame would keep it, and the
+            # hook knows tensors of other micro-batches.
+            live = live_tensors(sys._getframe(2), Walker._run.__code__)
+            moved = self.overflow.store(parts[me], live)
+            while not awaited.complete:
+                hub.switch()
+            for tensor in moved:
+                tensor.data = tensor.data.to(self.device)
 
         def body(part: int) -> None:
             output = self._run(index, part)
             if not last:
                 self._set_hidden(part, output)
 
-        with self._hooked(linears, hook):
+        with self._routed(routings, wait), self._hooked(linears, hook):
             for part in range(len(self.hidden)):
                 parts[greenlet(lambda part=part: body(part))] = part
             running = list(parts)
@@ -295,15 +329,21 @@ class Walker:
                     if routine and not routine.dead:
                         routine.throw()
 
-    def _pause(self, part: int) -> list[Tensor]:
-        """Store the live activations of the current micro-batch, and return those that moved to disk."""
-        # Not the frames of this function and of the hook: a variable with the own frame would keep it, and the hook
-        # knows tensors of other micro-batches.
-        return self.overflow.store(part, live_tensors(sys._getframe(2), Walker._run.__code__))
+    def _collector(self, linear: Linear, routings: Sequence[Routing]) -> Collector:
+        """Return a collector of a linear's input, which samples about `SAMPLED_TOKENS` rows."""
+        tokens = next((routing.mean for routing in routings if linear in routing), None)
+        stride = self.stride if tokens is None else tokens // SAMPLED_TOKENS | 1
+        return Collector(self.sums(linear.role), stride)
 
-    def _collect(self, index: int, linears: Sequence[Linear]) -> list[tuple[list[Linear], Collector]]:
+    def _collect(
+        self, index: int, linears: Sequence[Linear], routings: Sequence[Routing]
+    ) -> list[tuple[list[Linear], Collector]]:
         """Run the current block and return its groups of linears with their collectors."""
         groups: list[tuple[list[Linear], Collector]] = []
+        if routings:
+            with self._routed(routings):
+                for part in range(len(self.hidden)):
+                    self._run(index, part)
         for part in range(len(self.hidden)):
             seen: Tensor | None = None
             position = -1
@@ -313,7 +353,7 @@ class Walker:
                 if seen is not inputs:
                     seen, position = inputs, position + 1
                     if part == 0:
-                        groups.append(([], Collector(self.sums(linear.role), self.stride)))
+                        groups.append(([], self._collector(linear, routings)))
                     groups[position][1].add(inputs)
                 if part == 0:
                     groups[position][0].append(linear)
@@ -322,14 +362,22 @@ class Walker:
                 self._run(index, part)
         return groups
 
-    def _two_passes(self, index: int, linears: Sequence[Linear], compress: Compress, last: bool) -> None:
+    def _two_passes(
+        self, index: int, linears: Sequence[Linear], compress: Compress, last: bool, routings: Sequence[Routing]
+    ) -> None:
         """Collect the statistics of the whole block, compress it, then compute its output, as the papers' code does."""
-        for members, collector in self._collect(index, linears):
+        for members, collector in self._collect(index, linears, routings):
             statistics, sample = collector.finish()
             for linear in members:
-                compress(linear, statistics, sample)
+                compress(linear, _labelled(statistics, linear, routings), sample)
         if not last:
             self._forward(index)
+
+
+def _labelled(statistics: Statistics, linear: Linear, routings: Sequence[Routing]) -> Statistics:
+    """Return the statistics of a linear, which say if its expert got too few tokens."""
+    few = next((routing.few(linear) for routing in routings if linear in routing), None)
+    return statistics if few is None else replace(statistics, routed=few)
 
 
 class _RemovedHook(ExitStack):

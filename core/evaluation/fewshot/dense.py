@@ -11,6 +11,7 @@ from torch import Tensor
 
 from core.evaluation.linears import QuickLinears
 from core.evaluation.scorer import SharedPrefixLM
+from core.models.parts.blocks import body
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -40,7 +41,7 @@ class DenseModel:
         embeddings: list[Tensor] = [torch.empty(0)] * len(texts)
         for places, ids, seen in self._batches([self.lm.tok_encode(text)[:READ] for text in texts], "right"):
             with QuickLinears():
-                states = model.base_model(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
+                states = body(model)(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
             mask = seen[..., None].to(states.dtype)  # (batch, tokens, 1)
             means = (states * mask).sum(1) / mask.sum(1)  # (batch, hidden)
             for place, mean in zip(places, torch.nn.functional.normalize(means.float(), dim=-1).cpu(), strict=True):

@@ -21,14 +21,14 @@ from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
 from core.methods.terms import Kind
 from core.methods.traits import STORED
-from core.models.parts.geometry import Geometry, Mode
+from core.models.removal.geometry import Geometry, Mode
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
     from core.methods.inputs import Accumulator
-    from core.models.parts.units import Units
+    from core.models.removal.units import Units
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
@@ -219,7 +219,7 @@ def keep_heads(queries: Tensor, keys: Tensor, steps: int, shape: Geometry) -> He
     """
     import torch
 
-    from core.models.parts.units import spread
+    from core.models.removal.units import spread
 
     grouped = queries.view(shape.kv_heads, shape.group)  # query head i reads key-value head floor(i / group)
     if shape.mode == "groups":

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from core.errors import UserError
-from core.models.parts.geometry import Geometry
+from core.models.removal.geometry import Geometry
 
 LEAST_CHANNELS = 8  # minimum kept in every block
 LIGHT_UP_TO = 0.35  # highest ratio with the papers' settings for 20 %; those for 50 % above

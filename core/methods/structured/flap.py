@@ -71,7 +71,7 @@ class FLAP(UnitMethod):
         return allocate_globally(shapes, ratio, steps, channels)
 
     def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
-        from core.models.parts.units import spread
+        from core.models.removal.units import spread
 
         shape = view.shape
         scores = _head_scores(view)

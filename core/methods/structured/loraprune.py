@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from core.models.parts.geometry import Geometry
+    from core.models.removal.geometry import Geometry
 
 DECAY = 0.9  # of the moving average over sequences
 

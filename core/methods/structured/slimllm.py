@@ -139,7 +139,7 @@ class SlimLLM(SequentialUnitMethod):
         import torch
 
         from core.methods.structured.correlation import choose_units, contributions
-        from core.models.parts.units import spread
+        from core.models.removal.units import spread
 
         shape, statistics = view.shape, view.inputs["o"]
         weight = view.weight("o").double()  # (hidden, heads * width)

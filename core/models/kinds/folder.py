@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from core.models.catalogue import BY_ID
-from core.models.folder_sources import folder_source, folder_sources, only_source, remembered
 from core.models.folders import check_files
 from core.models.kinds.base import SourceKind
+from core.models.kinds.folder_sources import folder_source, folder_sources, only_source, remembered
 from core.models.names import is_hub_id
 from core.models.source import ModelSource
 from core.paths import typed_path

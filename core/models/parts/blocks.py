@@ -17,6 +17,7 @@ from transformers.pytorch_utils import Conv1D
 
 from core.errors import UserError, echo
 from core.models.parts.constraints import apply_constraint, constraint_of
+from core.models.parts.experts import routers_in
 from core.models.parts.selection import selects
 
 if TYPE_CHECKING:
@@ -33,9 +34,9 @@ ROLES = (
     ("k", r"(k_proj|key)$"),
     ("v", r"(v_proj|value)$"),
     ("gate", r"(gate_proj|w1)$"),
-    ("up", r"(up_proj|fc1|c_fc|w3|dense_h_to_4h)$"),
+    ("up", r"(up_proj|fc1|fc_in|c_fc|w3|dense_h_to_4h)$"),
     ("o", r"(o_proj|out_proj|(attn|attention)\.(c_proj|dense))$"),
-    ("down", r"(down_proj|fc2|c_proj|w2|dense_4h_to_h)$"),
+    ("down", r"(down_proj|fc2|fc_out|c_proj|w2|dense_4h_to_h)$"),
 )
 
 
@@ -103,12 +104,13 @@ class Blocks:
     holder: nn.ModuleList
 
     def linears(self, index: int) -> list[Linear]:
-        """Return the linears of one block in definition order."""
+        """Return the linears of one block in definition order, without those of routers and recurrences."""
         block = self.holder[index]
+        spared = routers_in(block) | _recurrences_in(block)
         return [
             Linear(f"{self.name}.{index}.{name}", index, _role(name), module)
             for name, module in block.named_modules()
-            if isinstance(module, (nn.Linear, Conv1D))
+            if isinstance(module, (nn.Linear, Conv1D)) and module not in spared
         ]
 
     def place_of(self, linear: Linear) -> str:
@@ -119,6 +121,31 @@ class Blocks:
         for index in range(len(self.holder)):
             yield from self.linears(index)
 
+    @property
+    def uncovered(self) -> dict[str, int]:
+        """The numbers of weights that are in no linear, by name, such as those of routers and convolutions."""
+        covered = {id(linear.module.weight) for linear in self.all_linears()}
+        return {
+            f"{self.name}.{name}": parameter.numel()
+            for name, parameter in self.holder.named_parameters()
+            if parameter.dim() > 1 and id(parameter) not in covered
+        }
+
+    @property
+    def uncovered_share(self) -> float:
+        """The share of the block weights that are in no linear, and so stay dense."""
+        uncovered = sum(self.uncovered.values())
+        return uncovered / (uncovered + sum(linear.weight.numel() for linear in self.all_linears()))
+
+
+def _recurrences_in(block: nn.Module) -> set[nn.Module]:
+    """Return the linears that compute the step sizes of a state space: some models read their weights without a call.
+
+    They stay dense, as the other parameters of the recurrence do.
+    """
+    children = (dict(module.named_children()) for module in block.modules() if hasattr(module, "A_log"))
+    return {found["dt_proj"] for found in children if "dt_proj" in found}
+
 
 def _role(name: str) -> str:
     plain = re.sub(r"\.[01]$", "", name)  # both factors of a linear have its role
@@ -126,7 +153,7 @@ def _role(name: str) -> str:
 
 
 def find_blocks(model: nn.Module) -> Blocks:
-    """Return the decoder blocks; raise `UserError` if there are none or if they have weights outside linears."""
+    """Return the decoder blocks; raise `UserError` if there are none or if they have no linears."""
     lists = [
         (name, module) for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module)
     ]
@@ -134,14 +161,8 @@ def find_blocks(model: nn.Module) -> Blocks:
         raise UserError(f"{type(model).__name__} has no list of decoder blocks, so it cannot be compressed.")
     name, holder = max(lists, key=lambda item: sum(p.numel() for p in item[1].parameters()))
     blocks = Blocks(name, holder)
-    covered = {id(linear.module.weight) for linear in blocks.all_linears()}
-    loose = [n for n, p in holder.named_parameters() if p.dim() > 1 and id(p) not in covered]
-    if loose or not covered:
-        example = loose[0] if loose else "no linear at all"
-        raise UserError(
-            f"{type(model).__name__} has weights in its blocks that are not linears ({example}), such as fused "
-            "experts. Compressing only the linears would be misleading, so the model is rejected."
-        )
+    if next(blocks.all_linears(), None) is None:
+        raise UserError(f"The blocks of {type(model).__name__} have no linears, so it cannot be compressed.")
     return blocks
 
 
@@ -169,6 +190,16 @@ def first(output: Output) -> Tensor:
 def text_config(model: PreTrainedModel) -> PreTrainedConfig:
     """Return the configuration of the model's language part; its fields depend on the architecture."""
     return model.config.get_text_config()
+
+
+def base_class(model: PreTrainedModel) -> type:
+    """Return the transformers architecture of a model."""
+    return next(c for c in type(model).__mro__ if c.__module__.startswith("transformers.models"))
+
+
+def body(model: PreTrainedModel) -> nn.Module:
+    """Return a language model without its head; a few architectures do not declare it as their base."""
+    return model.get_submodule("model") if model.base_model is model else model.base_model
 
 
 def move(model: nn.Module, device: torch.device) -> None:

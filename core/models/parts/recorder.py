@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.parts.blocks import Args, Blocks, Kwargs, Output, first, move, sliding_window, text_config
+from core.models.parts.blocks import Args, Blocks, Kwargs, Output, body, first, move, sliding_window, text_config
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -116,7 +116,7 @@ class Recorder:
 
     def _inner(self) -> nn.Module:
         """Return the model without its language-modelling head, which calibration never needs."""
-        return self.model.base_model
+        return body(self.model)
 
     @torch.no_grad()
     def record(self, batches: Sequence[Tensor | Inputs]) -> list[Recording]:

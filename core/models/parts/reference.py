@@ -8,7 +8,7 @@ weights and survives masking. Any other linear is copied before its first mask.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,6 +98,27 @@ def slice_reference(module: nn.Module, rows: Tensor | None, columns: Tensor | No
             if kept is not None:
                 known = known.index_select(dim, kept.cpu())
         setattr(module, ATTRIBUTE, known)
+
+
+def join_references(module: nn.Module, parts: Mapping[nn.Module, Tensor]) -> None:
+    """Give a linear the references of the linears that compute its `parts`, with the rows (out,) of each."""
+    total = sum(map(len, parts.values()))
+    known = [(reference_of(part), rows) for part, rows in parts.items()]
+    records = [(one, rows) for one, rows in known if isinstance(one, SliceRecord)]
+    copies = [(one, rows) for one, rows in known if isinstance(one, Tensor)]
+    if len(records) == len(known):
+        kept, scale = torch.empty(total, dtype=torch.long), torch.ones(total, dtype=torch.float64)
+        for record, rows in records:
+            kept[rows] = torch.arange(len(rows)) if record.rows is None else record.rows
+            scale[rows] = torch.ones(len(rows)).double() if record.scale is None else record.scale.double()
+        first = records[0][0]
+        scaled = any(record.scale is not None for record, _ in records)
+        setattr(module, ATTRIBUTE, SliceRecord(first.name, kept, first.columns, scale if scaled else None))
+    elif len(copies) == len(known):
+        whole = copies[0][0].new_empty(total, copies[0][0].shape[1])
+        for copy, rows in copies:
+            whole[rows] = copy
+        setattr(module, ATTRIBUTE, whole)
 
 
 def scale_reference(module: nn.Module, scale: Tensor) -> None:

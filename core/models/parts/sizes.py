@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from torch import nn
 
 from core.models.folders import is_causal
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.convolutions import convolutions_of
+from core.models.parts.experts import chosen_of, experts_in
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 
 def is_language_model(model: nn.Module) -> bool:
@@ -30,6 +35,15 @@ def counted_sizes(model: nn.Module) -> dict[str, int]:
 def linear_sizes(model: nn.Module) -> dict[str, int]:
     """Return the weight count of each block linear by name."""
     return {linear.name: linear.weight.numel() for linear in find_blocks(model).all_linears()}
+
+
+def active_weights(model: PreTrainedModel) -> int:
+    """Return the number of weights of block linears that compute one token; a token runs through some experts only."""
+    blocks = find_blocks(model)
+    inside = {
+        linear: chosen_of(model) / len(experts) for experts in experts_in(blocks.holder) for linear in experts.modules()
+    }
+    return round(sum(linear.weight.numel() * inside.get(linear.module, 1) for linear in blocks.all_linears()))
 
 
 def size_before(linears: Sequence[Linear], dense: Mapping[str, int]) -> int:

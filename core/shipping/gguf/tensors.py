@@ -17,7 +17,7 @@ from torch import nn
 from core.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import grid_of
-from core.models.parts.units import Units, find_units
+from core.models.removal.units import Units, find_units
 from core.shipping.gguf.architectures import Architecture
 from core.shipping.gguf.blocks import encoded, exact_type, on_grid, type_for
 from core.shipping.gguf.types import BITS, BLOCK, F16, Q8

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core.models.parts.blocks import find_blocks
-from core.models.parts.geometry import Geometry
-from core.models.parts.units import find_units
+from core.models.removal.geometry import Geometry
+from core.models.removal.units import find_units
 from core.shipping.base import ProgressFn
 from core.shipping.gguf.architectures import Architecture
 from core.shipping.gguf.tensors import Part, padded, parts_of

@@ -77,7 +77,7 @@ class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     Parameters = LoRAPruneTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
-        from core.models.parts.units import check_heads, find_units
+        from core.models.removal.units import check_heads, find_units
         from core.training.methods.unit_masks import UnitMasks
 
         own = self.parameters

@@ -16,7 +16,7 @@ from torch import Tensor
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import StructuredBlockView, head_sums, keep_heads, keep_largest
 from core.methods.structured.budget import Removal
-from core.models.parts.units import KeptUnits, spread
+from core.models.removal.units import KeptUnits, spread
 from core.results import LayerReport
 from core.training.adapters import NAME, SparseLora
 

@@ -11,7 +11,7 @@ from core.methods.structured.flap import FLAP
 from core.methods.structured.lorap import LoRAP, channel_scores
 from core.methods.structured.loraprune import DECAY, LoRAPrune
 from core.models.parts.blocks import find_blocks
-from core.models.parts.units import find_units
+from core.models.removal.units import find_units
 from tests.core.tiny import tiny, windows
 
 

@@ -16,17 +16,19 @@ from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, al
 from core.methods.structured.slicegpt import SliceGPT
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
-from core.models.parts.geometry import Geometry, choose_mode
-from core.models.parts.units import KeptUnits, Units, find_units
+from core.models.removal.geometry import Geometry, choose_mode
+from core.models.removal.projections import separate_projections
+from core.models.removal.units import KeptUnits, Units, find_units, spread
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
 from core.specs import Stage, TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
+from tools.architectures.models import tiny_model
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
-STRUCTURED = [method for method in METHODS if issubclass(method, StructuredMethod)]
+STRUCTURED = [one for one in METHODS if issubclass(one, StructuredMethod) and one.kind != "experts"]
 UNITS = [method for method in STRUCTURED if issubclass(method, UnitMethod)]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
 SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")
@@ -240,10 +242,50 @@ def test_removing_too_much_is_rejected_unchanged(method):
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), tiny().parameters(), strict=True))
 
 
-@pytest.mark.parametrize("name", ["gpt2", "phi3"])
-def test_fused_matrices_are_rejected(name):
-    with pytest.raises(UserError, match="as separate linears"):
-        shrunk(tiny(name), "neuron-magnitude")
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"])
+def test_joined_projections_are_shrunk_and_joined_again(architecture, tmp_path):
+    model, plain = tiny_model(architecture), tiny_model(architecture)
+    before = block_weights(model)
+    shrunk(model, "neuron-magnitude")
+    assert block_weights(model) < 0.8 * before
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
+    save_model(model, tmp_path)
+    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
+    torch.testing.assert_close(logits, model(windows()).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox"])
+def test_factors_of_a_joined_projection_stay_apart_in_the_checkpoint(architecture, tmp_path):
+    model = tiny_model(architecture)
+    shrunk(model, "lorap")
+    save_model(model, tmp_path)
+    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
+    torch.testing.assert_close(logits, model(windows()).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4", "gpt_bigcode", "persimmon"])
+def test_projections_compute_the_same_apart(architecture):
+    """So each output belongs to the head or channel that the trial found."""
+    model = tiny_model(architecture)
+    blocks, expected = find_blocks(model), model(windows()).logits
+    with separate_projections(model, blocks):
+        assert not [one for one in blocks.all_linears() if one.role in ("qkv", "gate_up")]
+        torch.testing.assert_close(model(windows()).logits, expected)
+        units = find_units(blocks, 0)
+        heads = units.geometry.query_heads // units.geometry.kv_heads  # of the first group
+        columns = spread(torch.arange(heads), units.geometry.head_dim)
+        units.linears["o"].weight[:, columns] = 0
+        silent = model(windows()).logits
+        units.linears["q"].weight[columns] = 1
+        units.linears["k"].weight[: units.geometry.head_dim] = 1
+        units.linears["v"].weight[: units.geometry.head_dim] = 1
+        torch.testing.assert_close(model(windows()).logits, silent)
+
+
+@pytest.mark.parametrize("architecture", ["bloom", "mpt"])
+def test_heads_with_a_position_bias_of_their_own_stay(architecture):
+    with pytest.raises(UserError, match="ALiBi"):
+        shrunk(tiny_model(architecture), "neuron-magnitude")
 
 
 @pytest.mark.parametrize(("queries", "keys", "mode"), [(9, 3, "even"), (32, 8, "groups"), (12, 12, "groups")])
@@ -310,12 +352,16 @@ def test_gpu_and_cpu_remove_the_same_units(method):
     torch.testing.assert_close(on_gpu(windows()).logits, on_cpu(windows()).logits, atol=2e-2, rtol=2e-2)
 
 
-def test_heads_with_a_shared_norm_are_rejected_or_kept_by_lorap():
-    with pytest.raises(UserError, match="has a norm over all heads"):
-        shrunk(tiny("olmo2"), "slimllm")
-    model = tiny("olmo2")
-    shrunk(model, "lorap")
-    assert torch.isfinite(model(windows()).logits).all()
+@pytest.mark.parametrize("method", ["slimllm", "lorap"])
+def test_norms_over_all_heads_shrink_with_them(method, tmp_path):
+    model = tiny("olmo2").requires_grad_(False)
+    shrunk(model, method)
+    attentions = [block.self_attn for block in find_blocks(model).holder]
+    widths = [len(one.q_norm.weight) for one in attentions]
+    assert method == "lorap" or (widths == [one.q_proj.out_features for one in attentions] and min(widths) < 32)
+    save_model(model, tmp_path)
+    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
+    torch.testing.assert_close(logits, model(windows()).logits)
 
 
 @pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)

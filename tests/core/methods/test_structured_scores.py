@@ -16,8 +16,8 @@ from core.methods.structured.lorap import split_ranks
 from core.methods.structured.slimllm import SlimLLM, SlimLLMParameters, channel_scores
 from core.methods.structured.taylor import Moments, element_scores, total, unit_scores
 from core.models.parts.blocks import find_blocks
-from core.models.parts.geometry import Geometry
-from core.models.parts.units import find_units
+from core.models.removal.geometry import Geometry
+from core.models.removal.units import find_units
 from core.training import losses
 from tests.core.tiny import tiny, windows
 

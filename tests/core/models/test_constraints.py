@@ -10,7 +10,7 @@ from core.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import FILE, Constraint, clear_constraint, constraint_of, set_constraint
-from core.models.parts.units import slice_linear
+from core.models.removal.units import slice_linear
 from core.models.sources import identify, load_model
 from core.registry import METHODS
 from core.training.adapters import adapters_of, add_adapters, merge_adapters

@@ -6,7 +6,7 @@ import pytest
 
 from core.cache.folders import write_small
 from core.errors import UserError
-from core.models import folder_sources
+from core.models.kinds import folder_sources
 from core.models.names import short_revision
 from core.models.sources import identify, identify_again, typed_name
 from core.specs import ModelId

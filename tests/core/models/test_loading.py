@@ -7,20 +7,22 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig
+from transformers import AutoModelForCausalLM, LlamaConfig
 
 from core.cache.folders import build_once
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.facts import load_shape
 from core.models.kinds import wheel
-from core.models.loading import ALIGNMENT
+from core.models.loading import ALIGNMENT, from_folder
+from core.models.manifest import save_model
 from core.models.shape import shape_from_config
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.encoders import encoder
 from tests.core.models.folders import ODD, edit
-from tests.core.tiny import tiny
+from tests.core.tiny import tiny, windows
+from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -219,3 +221,15 @@ def test_weights_in_memory_are_aligned_wherever_they_are_in_their_file(folder, p
     source = identify(str(folder))
     assert all(p.data_ptr() % ALIGNMENT == 0 for p in load_model(source, "float32").parameters())
     assert any(p.data_ptr() % ALIGNMENT for p in load_model(source, "float32", mapped=True).parameters())
+
+
+def test_weights_that_a_model_would_divide_in_place_stay(tmp_path):
+    """RWKV divides those of later blocks at its first call, also of a saved model that has divided them before."""
+    model = tiny_model("rwkv")
+    model.config.rescale_every = 1
+    model.save_pretrained(tmp_path / "rwkv")
+    once = from_folder(AutoModelForCausalLM, tmp_path / "rwkv", torch.float32, "rwkv")
+    logits = once(windows()).logits
+    assert save_model(once, tmp_path / "again")
+    again = from_folder(AutoModelForCausalLM, tmp_path / "again", torch.float32, "rwkv")
+    assert torch.allclose(again(windows()).logits, logits, atol=1e-6)

@@ -7,7 +7,6 @@ import torch
 
 from core.models.manifest import save_model
 from core.models.parts.blocks import find_blocks
-from core.models.parts.depth import keep_blocks
 from core.models.parts.reference import (
     FILE,
     SliceRecord,
@@ -18,6 +17,7 @@ from core.models.parts.reference import (
     resolve_reference,
     save_references,
 )
+from core.models.removal.depth import keep_blocks
 from tests.core.methods.test_structured import shrunk
 from tests.core.tiny import tiny
 from tests.core.trained import cut, trained

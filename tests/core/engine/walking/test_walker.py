@@ -175,23 +175,6 @@ def test_cancellation_removes_all_hooks():
     assert not any(module._forward_pre_hooks for module in model.modules())
 
 
-def test_a_mixture_of_fused_experts_is_rejected():
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.for_model(
-        "mixtral",
-        vocab_size=97,
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=1,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        num_local_experts=2,
-    )
-    with pytest.raises(UserError, match="experts"):
-        find_blocks(AutoModelForCausalLM.from_config(config))
-
-
 @pytest.mark.gpu
 def test_activations_of_a_gpu_move_to_disk_and_back(monkeypatch):
     monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (1, 0))

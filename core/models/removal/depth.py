@@ -2,33 +2,75 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
-from core.models.parts.blocks import Blocks, text_config
-from core.models.parts.units import recount, slice_linear
+from core.errors import UserError
+from core.models.parts.blocks import Blocks, base_class, text_config
+from core.models.removal.units import recount, slice_linear
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+ATTENTION = ("attention", "full_attention", "sliding_attention", "chunked_attention")  # kinds of a hybrid's blocks
+
+DENSE_FIRST = ("first_k_dense_replace", "num_dense_layers")  # counts of first blocks without experts
 
 
 def keep_blocks(model: PreTrainedModel, blocks: Blocks, kept: Sequence[int]) -> None:
-    """Remove every block but the given ones in place; update cache indices and configuration."""
-    config = text_config(model)
+    """Remove every block but the given ones in place; update cache indices and configuration.
+
+    Raises:
+        UserError: No attention block of a hybrid model would be left, or its configuration requires other blocks at
+            these places. The model stays unchanged.
+    """
+    _check_kinds(getattr(text_config(model), "layer_types", None) or (), kept)
+    config = copy.deepcopy(model.config)
+    _describe(config.get_text_config(), kept)
+    before, after = (_parameters(model, blocks, one) for one in (model.config, config))
+    if [before[index] for index in kept] != after:
+        raise UserError(
+            f"{type(model).__name__} has blocks of different kinds at fixed places, so none of them can be removed."
+        )
     remaining = [blocks.holder[index] for index in kept]
     del blocks.holder[len(remaining) :]
     for position, block in enumerate(remaining):
         blocks.holder[position] = block
         for module in block.modules():
             recount(module, ("layer_idx",), position)
+    _describe(text_config(model), kept)
+
+
+def _describe(config: PreTrainedConfig, kept: Sequence[int]) -> None:
+    """Make a configuration describe the kept blocks alone, in place."""
     for name, value in list(vars(config).items()):
         if isinstance(value, list) and len(value) == config.num_hidden_layers:  # one entry per block
             setattr(config, name, [value[index] for index in kept])
     if hasattr(config, "attention_types"):  # GPT-Neo repeats the list as runs
         config.attention_types = [[[kind], 1] for kind in config.attention_layers]
-    config.num_hidden_layers = len(remaining)
+    for name in DENSE_FIRST:
+        if isinstance(count := getattr(config, name, None), int):
+            setattr(config, name, sum(index < count for index in kept))
+    config.num_hidden_layers = len(kept)
+
+
+def _parameters(model: PreTrainedModel, blocks: Blocks, config: PreTrainedConfig) -> list[set[str]]:
+    """Return the names of the parameters in each block of a new model of a configuration."""
+    with torch.device("meta"):
+        new: nn.Module = base_class(model)(copy.deepcopy(config))
+    holder = new.get_submodule(blocks.name)
+    return [{name for name, _ in block.named_parameters()} for block in holder.children()]
+
+
+def _check_kinds(kinds: Sequence[str], kept: Sequence[int]) -> None:
+    """Raise `UserError` if a hybrid model would have no attention block left, without which its cache does not work."""
+    attends = [index for index, kind in enumerate(kinds) if kind in ATTENTION]
+    if attends and not set(attends) & set(kept):
+        raise UserError("The ratio would remove all attention blocks of this hybrid model; give a smaller one.")
 
 
 def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:

@@ -5,19 +5,20 @@ Linears are found by role (q, k, v, o, gate, up, down), not by architecture. The
 
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from core.errors import UserError
-from core.models.modeling_slimscope import KV_COUNTS, QUERY_COUNTS, Factors
+from core.models.modeling_slimscope import KV_COUNTS, QUERY_COUNTS, WIDTHS, Factors, Joined, configure_heads
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.constraints import slice_constraint
-from core.models.parts.geometry import Geometry, Mode, choose_mode
 from core.models.parts.reference import slice_reference
+from core.models.removal.geometry import Geometry, Mode, choose_mode
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,7 @@ class Units:
         shape = self.geometry
         if kept.query_heads is not None:
             queries = spread(kept.query_heads, shape.head_dim)
+            norms = head_norms(self, "q"), head_norms(self, "k")
             slice_linear(self.linears["q"].plain, rows=queries)
             slice_linear(self.linears["o"].plain, columns=queries)
             kv_heads = torch.arange(shape.kv_heads) if kept.kv_heads is None else kept.kv_heads
@@ -61,10 +63,34 @@ class Units:
             recount(self.attention, QUERY_COUNTS, len(kept.query_heads))
             recount(self.attention, KV_COUNTS, len(kv_heads))
             recount(self.attention, ("num_key_value_groups",), len(kept.query_heads) // len(kv_heads))
+            if any(isinstance(module, Joined) for module in self.attention.children()):
+                recount(self.attention, WIDTHS, len(queries))
+                if "config" in vars(self.attention):
+                    configure_heads(self.attention, len(kept.query_heads))
+            for role_norms, kept_entries in zip(norms, (queries, spread(kv_heads, shape.head_dim)), strict=True):
+                _slice_norms(role_norms, kept_entries)
         if kept.channels is not None:
             for linear in self.ffn_inputs:
                 slice_linear(linear.plain, rows=kept.channels)
             slice_linear(self.linears["down"].plain, columns=kept.channels)
+
+
+def _slice_norms(norms: Sequence[nn.Module], kept: Tensor) -> None:
+    """Keep the given entries of norms over all query or all key heads, such as those of OLMo 2."""
+    for norm in norms:
+        weight = norm.get_parameter("weight")
+        cut = weight.data.index_select(0, kept.to(weight.device))
+        norm.register_parameter("weight", nn.Parameter(cut, weight.requires_grad))
+
+
+def head_norms(units: Units, role: str) -> list[nn.Module]:
+    """Return the norms in a block's attention that span all heads of q or of k, by their name."""
+    width = units.linears[role].shape[0]
+    if width == units.geometry.head_dim:
+        return []
+    named = re.compile(rf"{role}_?(layer)?norm$")
+    children = {name: child for name, child in units.attention.named_children() if named.match(name)}
+    return [child for child in children.values() if any(len(own) == width for own in child.parameters(recurse=False))]
 
 
 def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
@@ -73,6 +99,11 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
     linears = {linear.role: linear for linear in found if [other.role for other in found].count(linear.role) == 1}
     missing = [role for role in ("q", "k", "v", "o", "up", "down") if role not in linears]
     unplain = [role for role, linear in linears.items() if not isinstance(linear.module, nn.Linear)]
+    if "down" in missing and any(linear.role == "down" for linear in found):
+        raise UserError(
+            "Heads and channels are not removed from a mixture of experts. Remove whole experts with reap, or use a "
+            "method that zeroes weights."
+        )
     if missing or unplain:
         raise UserError(
             "Structured pruning needs q, k, v, o, up and down as separate linears in every block. "
@@ -80,8 +111,8 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
         )
     block = blocks.holder[index]
     inside = linears["o"].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0]
-    attention: Any = block.get_submodule(inside)  # Any: of the architecture's own class
-    head_dim = attention.head_dim
+    attention = block.get_submodule(inside)
+    head_dim = head_width(attention)
     (queries, hidden), keys = linears["q"].shape, linears["k"].shape[0]
     return Units(
         index,
@@ -99,11 +130,33 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
     )
 
 
+def head_width(attention: nn.Module) -> int:
+    """Return the width of an attention head, under either of its attribute names; a `UserError` without one."""
+    width = getattr(attention, "head_dim", None) or getattr(attention, "head_size", None)
+    if not isinstance(width, int):
+        raise UserError(f"{type(attention).__name__} does not state the width of its heads, so none can be removed.")
+    return width
+
+
+def whole_block(blocks: Blocks, index: int) -> Units:
+    """Return a block of any architecture as one unit, for methods that remove whole blocks; its roles are names."""
+    linears = {linear.name: linear for linear in blocks.linears(index)}
+    nothing = Geometry(hidden=0, query_heads=1, kv_heads=1, head_dim=0, channels=0, ffn_matrices=0)
+    return Units(index, linears, blocks.holder[index], nothing)
+
+
 def check_heads(units: Units) -> None:
-    """Raise `UserError` if attention has parameters that span all heads, such as OLMo 2's norms."""
+    """Raise `UserError` if attention has parameters over all heads, except for the norms of q and of k."""
     widths = {units.linears[role].weight.shape[0] for role in ("q", "k")} - {units.geometry.head_dim}
+    biased = {"alibi", "position_bias"} & set(inspect.signature(type(units.attention).forward).parameters)
+    if biased and getattr(getattr(units.attention, "config", None), "alibi", True):
+        raise UserError(
+            "The attention of this model adds a bias of its own to every head (ALiBi), so no head can be removed. Use "
+            "lorap, or a method that zeroes weights."
+        )
+    known = {*head_norms(units, "q"), *head_norms(units, "k")}
     for module in units.attention.modules():
-        own = () if isinstance(module, nn.Linear) else module.parameters(recurse=False)
+        own = () if isinstance(module, nn.Linear) or module in known else module.parameters(recurse=False)
         if any(parameter.ndim == 1 and len(parameter) in widths for parameter in own):
             raise UserError(
                 "The attention of this model has a norm over all heads, so no head can be removed; use lorap or a "

@@ -1,0 +1,1 @@
+"""Methods that remove whole experts from mixtures of experts."""

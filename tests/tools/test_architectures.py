@@ -1,0 +1,36 @@
+"""The page of architectures: six of them in every run of the tests, the others in `make full`."""
+
+import pytest
+
+from core.models.parts.experts import experts_in
+from tools.architectures.models import ARCHITECTURES, tiny_model
+from tools.architectures.page import PAGE, cells, reasons_on
+from tools.architectures.trial import CHAINS, try_architecture
+
+ALWAYS = ("gpt2", "phi3", "bloom", "mixtral", "gpt_oss", "mamba2")
+
+
+@pytest.mark.parametrize(
+    "architecture", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.full) for name in ARCHITECTURES]
+)
+def test_the_page_says_what_each_architecture_does(architecture):
+    trial = try_architecture(architecture)
+    line = next(line for line in PAGE.read_text().splitlines() if line.startswith(f"| `{architecture}` |"))
+    written = [cell.strip() for cell in line.strip("|").split("|")]
+    assert written == cells(trial, reasons_on(PAGE.read_text()))
+
+
+def test_enough_architectures_work():
+    """Those of the page, which the tests above compare with the program."""
+    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| `")]
+    rows = {line.split("`")[1]: dict(zip(CHAINS, line.split("|")[3:-1], strict=True)) for line in lines}
+    worked = {column: {name for name, row in rows.items() if row[column].strip() == "yes"} for column in CHAINS}
+    mixtures = {"mixtral", "qwen3_moe", "olmoe", "deepseek_v3", "gpt_oss", "granitemoe"}
+    assert len(rows) >= 44 and rows.keys() == ARCHITECTURES.keys()
+    both = worked["unstructured"] & worked["quantisation"]
+    assert both >= {"bloom", "mpt", "gptj"} | mixtures and len(both) >= 34
+    assert len(worked["heads and channels"]) >= 26 and worked["experts"] >= mixtures
+
+
+def test_the_tiny_mixtures_have_experts():
+    assert all(experts_in(tiny_model(name)) for name in ("mixtral", "jamba", "lfm2_moe"))

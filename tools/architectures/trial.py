@@ -1,0 +1,78 @@
+"""What each family of methods does on a tiny model of an architecture: it works, or refuses with a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor
+
+from core.context import Context, StageInput
+from core.engine.stages import apply
+from core.errors import UserError
+from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import find_blocks
+from core.notation.chain import ChainDefaults, parse
+from core.request.resolve import resolve_chain
+from core.specs import TextWindows
+from tools.architectures.models import VOCABULARY, tiny_model
+
+# A chain of each column; the whole family works or refuses alike.
+CHAINS = {
+    "unstructured": ("wanda@0.5", "sparsegpt@0.5"),
+    "quantisation": ("rtn@4bit,group_size=0", "gptq@4bit,group_size=0"),
+    "low rank": ("svd-llm@0.5",),
+    "reconstruction": ("wanda@0.5+adaprune",),
+    "heads and channels": ("slimllm@0.25",),
+    "attention rank": ("lorap@0.25",),
+    "blocks": ("shortgpt@0.5",),
+    "experts": ("reap@0.2",),
+    "embedding": ("embedding-lowrank@2x",),
+}
+SEQUENCES, LENGTH = 4, 24
+NEAR = 1e-4  # largest difference of logits after saving and loading
+
+
+@dataclass(frozen=True)
+class Trial:
+    """The outcome on one architecture: the share of block weights in linears, and the refusal of each column."""
+
+    architecture: str
+    covered: float
+    refusals: dict[str, str | None]  # None: it works
+
+
+def windows() -> Tensor:
+    """Return random calibration sequences, (sequences, length)."""
+    return torch.randint(VOCABULARY, (SEQUENCES, LENGTH), generator=torch.Generator().manual_seed(1))
+
+
+def try_architecture(architecture: str) -> Trial:
+    """Try a chain of each family on a tiny model; saved and loaded again, it must compute the same."""
+    covered = 1 - find_blocks(tiny_model(architecture)).uncovered_share
+    return Trial(architecture, covered, {column: _refusal(architecture, chains) for column, chains in CHAINS.items()})
+
+
+def _refusal(architecture: str, chains: tuple[str, ...]) -> str | None:
+    """Return the sentence with which the first of some chains is refused; None if all work."""
+    for chain in chains:
+        try:
+            _run(architecture, chain)
+        except UserError as error:
+            return str(error)
+    return None
+
+
+def _run(architecture: str, chain: str) -> None:
+    """Compress a tiny model, save it and load it; raise `AssertionError` if the loaded one computes something else."""
+    model, tokens = tiny_model(architecture), windows()
+    text = TextWindows(corpus="c4-sample", windows=SEQUENCES, window=LENGTH)
+    for stage in resolve_chain(parse(chain), ChainDefaults(text, None, 0)):
+        apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
+    with TemporaryDirectory() as folder, torch.no_grad():
+        save_model(model, Path(folder))
+        loaded = load_model_folder(Path(folder), torch.float32)
+        gap = (loaded(tokens).logits - model(tokens).logits).abs().max().item()
+    assert gap <= NEAR, f"{architecture} {chain}: the saved model's logits differ by {gap}"
