@@ -92,6 +92,7 @@ def compress(
     calibration: str | None = None,
     train: str | None = None,
     seed: int = 0,
+    partial: bool = False,
 ) -> Variant:
     """Compress a dense model by a chain of stages, or load the cached variant.
 
@@ -101,6 +102,7 @@ def compress(
         calibration: Calibration data `CORPUS:NxL`, N sequences of L tokens; by default such as `c4-sample:16x2048`.
         train: Training data `CORPUS:NxL` for the stages that train.
         seed: Seed for sampling and training.
+        partial: Whether to compress a model that has more than a tenth of its block weights outside of linears.
 
     Returns:
         The compressed variant; `model` does not change.
@@ -116,7 +118,9 @@ def compress(
         )
     name = dense.spec.variant.model if dense else str(model)
     device, dtype = (dense.spec.device, dense.spec.variant.dtype) if dense else ("cpu", "float32")
-    return _make(name, chain, calibration=calibration, train=train, seed=seed, device=device, dtype=dtype)
+    return _make(
+        name, chain, calibration=calibration, train=train, seed=seed, partial=partial, device=device, dtype=dtype
+    )
 
 
 def evaluate(
@@ -217,6 +221,7 @@ def _make(
     calibration: str | None = None,
     train: str | None = None,
     seed: int = 0,
+    partial: bool = False,
     device: str,
     dtype: str,
 ) -> Variant:
@@ -227,7 +232,9 @@ def _make(
     from core.store.store import Store, compute_lock
 
     texts, examples = (TextWindows.parse(text) if text else None for text in (calibration, train))
-    spec = complete(model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype)
+    spec = complete(
+        model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype, partial=partial
+    )
     with compute_lock():
         session = Session([spec.model_copy(update={"perplexity": ()})])
         network, _ = make(spec, session, Store(), silent)

@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
-    *(compute.run, compute.sweep, compute.export),
+    *(listing.inspect, compute.run, compute.sweep, compute.export),
     *(compare.compare, fidelity.fidelity, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor, upkeep.clear),
 ):

@@ -1,4 +1,4 @@
-"""The commands `delete`, `models` and `methods`, and the lookup of results by their keys."""
+"""The commands `delete`, `models`, `methods` and `inspect`, and the lookup of results by their keys."""
 
 from collections.abc import Sequence
 from typing import Annotated
@@ -6,13 +6,19 @@ from typing import Annotated
 import typer
 
 from core.analysis import latex as tex
+from core.cli import options
 from core.cli.printing.console import messages, output, say
+from core.cli.printing.inspection import families, sweep_command, sweep_rows
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError, echo
 from core.methods.fields import parameter_rows
 from core.models.catalogue import MODELS
+from core.models.shape import MOST_UNCOVERED
+from core.models.sources import identify
 from core.registry import STAGES, get_stage
+from core.request.inspection import facts_of, first_chains, inspect_model, suitability
+from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.store.store import Store
 
@@ -143,3 +149,31 @@ def methods(
             say(f"  {cited.authors}, {cited.title}, {cited.year}. {cited.url}")
         print_table(parameter_rows(method))
         output.print()
+
+
+def inspect(
+    model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
+    name: options.Name = None,
+    dtype: options.Dtype = "float32",
+    memory: options.Memory = None,
+    partial: options.Partial = False,
+    json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON on stdout.")] = False,
+) -> None:
+    """Show what is in a model, which methods run on it, and a first sweep with its time and memory."""
+    source = identify(model, name)
+    found = inspect_model(source)
+    if json:
+        typer.echo(found.model_dump_json(indent=2))
+        return
+    for label, words in facts_of(source, found).items():
+        say(f"{label}: {words}")
+    output.print()
+    print_table(families(list(suitability(found))), "Methods")
+    if found.shape.uncovered_share > MOST_UNCOVERED and not partial:
+        say("Every run of this model needs --partial.")
+        return
+    chains = first_chains(found)
+    grid = Grid(models=(model,), chains=tuple(chains))
+    specs, _ = expand_grid(grid, dtype=dtype, memory=memory, partial=partial, name=name)
+    print_table(sweep_rows(specs, ("dense", *chains), Store()), "A first sweep, with the dense baseline in each time")
+    say(sweep_command(model, chains, dtype, partial))

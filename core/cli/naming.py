@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from core.errors import UserError, short
 from core.models.catalogue import BY_HUB_ID
-from core.models.folder_sources import read_folder
 from core.models.kinds.folder import named_folder
+from core.models.kinds.folder_sources import read_folder
 from core.models.names import meant_by, resolve_name
 from core.specs import ModelId
 

@@ -13,6 +13,7 @@ from core import specs
 from core.amount import RATIO_PLACES, Amount, Ratio
 from core.cli.printing.console import messages
 from core.errors import UserError, echo
+from core.models.shape import MOST_UNCOVERED
 from core.notation.chain import StageRequest, exact_amount, parse
 from core.registry import get_stage
 from core.request.execution import SHARE, VARIABLE, parse_memory
@@ -106,6 +107,13 @@ Memory = Annotated[
         parser=parse_memory,
         help="Memory that the run may take, such as 6GB; a larger model streams from disk, block by block. Default: "
         f"{VARIABLE}, or {SHARE:.0%} of the free memory.",
+    ),
+]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial",
+        help=f"Compress the linears of a model although over {MOST_UNCOVERED:.0%} of its block weights are in none.",
     ),
 ]
 Format = Annotated[

@@ -16,7 +16,7 @@ from core.data.texts import BY_ID, CORPORA
 from core.errors import UserError, echo, short, unknown
 from core.models.facts import load_shape
 from core.models.parts.selection import selects
-from core.models.shape import ModelShape
+from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.sources import identify, identify_again
 from core.models.terms import check_here
 from core.notation.chain import ChainDefaults, StageRequest, parse
@@ -52,6 +52,7 @@ def complete(
     latency: bool = False,
     scan: ScanUnit | None = None,
     memory: int | None = None,
+    partial: bool = False,
     force: bool = False,
     name: str | None = None,
 ) -> RunSpec:
@@ -77,6 +78,7 @@ def complete(
         latency: Whether to measure latency.
         scan: Parts whose sensitivity to measure, one at a time.
         memory: Bytes of memory that the run may take; by default those of `SLIMSCOPE_MEMORY`, or a share of the free.
+        partial: Whether to compress a model that has more than a tenth of its block weights outside of linears.
         force: Whether to run again although results are stored.
         name: Name of a model folder.
 
@@ -92,6 +94,7 @@ def complete(
     source = identify(model, name)
     check_here(source)
     shape = load_shape(source)
+    check_covered(source.id, shape, partial or all(one.name == "dense" for one in requests))
     language = check_model_type(source, requests, bool(perplexity or tasks or fidelity or latency or scan))
     defaults = ChainDefaults(calibration, train, seed)
     stages = resolve_chain([_identified(one, defaults, shape) for one in requests], defaults)
@@ -115,6 +118,15 @@ def complete(
         return spec
     text = identified_calibration(calibration or default_text(False, shape), shape)
     return spec.model_copy(update={"scan": build_scan(stages, scan, text, seed)})
+
+
+def check_covered(model: str, shape: ModelShape, partial: bool) -> None:
+    """Raise `UserError` if many block weights are in no linear, unless the user agreed to a `partial` compression."""
+    if shape.uncovered_share > MOST_UNCOVERED and not partial:
+        raise UserError(
+            f"{100 * shape.uncovered_share:.0f} % of the block weights of {model} are in no linear and would stay "
+            "dense. Agree to a partial compression (--partial) to compress the others."
+        )
 
 
 def measuring(

@@ -10,7 +10,7 @@ from core.errors import UserError, echo
 from core.models.facts import load_shape
 from core.models.sources import identify
 from core.notation.chain import StageRequest, last_amount, parse
-from core.request.complete import complete
+from core.request.complete import check_covered, complete
 from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows
 
 
@@ -36,6 +36,7 @@ class Measuring(TypedDict, total=False):
     fidelity: bool
     latency: bool
     memory: int | None
+    partial: bool
     force: bool
     name: str | None
 
@@ -69,7 +70,8 @@ def expand_grid(
     unfit: dict[str, str] = {}
     for model in grid.models:
         try:
-            load_shape(identify(model, name))
+            source = identify(model, name)
+            check_covered(source.id, load_shape(source), measuring.get("partial", False))
         except UserError as error:
             unfit[model] = str(error)
             continue

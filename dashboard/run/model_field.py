@@ -14,6 +14,7 @@ from core.models.kinds.folder import named_folder
 from core.models.shape import ModelShape
 from core.models.sources import identify
 from core.request.stages import DEFAULT_MODEL
+from dashboard.run.found import consent, describe_model
 from dashboard.shared import local, texts
 from dashboard.shared.binding import HELD
 from dashboard.shared.form_errors import FormErrors
@@ -29,6 +30,7 @@ class Model(NamedTuple):
     shape: ModelShape | None  # None for an invalid model, one that waits for permission, or no language model
     reads_text: bool = True
     given: str | None = None  # the user's name of a folder
+    partial: bool = False  # whether a model with many weights outside of linears may be compressed
 
 
 def model_input(mistakes: FormErrors) -> Model:
@@ -59,12 +61,15 @@ def model_input(mistakes: FormErrors) -> Model:
     with mistakes.catch():
         if not name:
             raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
-        shape = load_shape(identify(name, given))
+        source = identify(name, given)
+        shape = load_shape(source)
         if shape.convolutions:
             st.caption("This is not a language model: only the weights of its convolutions are measured.")
             return Model(name, None, reads_text=False, given=given)
         st.session_state[texts.LONGEST] = shape.max_window
-        return Model(name, shape, given=given)
+        if name not in BY_ID:
+            describe_model(source)
+        return Model(name, shape, given=given, partial=consent(shape))
     return Model(name, None)
 
 

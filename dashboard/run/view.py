@@ -67,7 +67,9 @@ def form() -> RunRequest:
         return RunRequest(grid=mode == GRID)
     if mistakes.waits:
         return RunRequest(where="Confirm in the form that Slimscope may read the linked files.", grid=mode == GRID)
-    values = FormInput(model.name, chains, seeds, {**read, **measured, **advanced, "name": model.given})
+    values = FormInput(
+        model.name, chains, seeds, {**read, **measured, **advanced, "name": model.given, "partial": model.partial}
+    )
     return _grid(values, chains) if isinstance(chains, Series) else _one(values, chains)
 
 

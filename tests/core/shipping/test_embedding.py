@@ -7,7 +7,7 @@ from core.errors import UserError
 from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
-from core.models.parts.units import find_units
+from core.models.removal.units import find_units
 from core.shipping.gguf.format import GGUF
 from tests.core.shipping.exported import bpe, exported, made, source_of
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
-from core.models.parts.units import find_units
+from core.models.removal.units import find_units
 from core.shipping import proof
 from core.shipping.gguf.architectures import architecture_of
 from core.shipping.gguf.format import GGUF

@@ -106,7 +106,7 @@ def test_the_schedule_is_cubic_between_warm_up_and_cool_down():
 def test_scores_are_the_estimate_from_the_adapters_gradients(text):
     from core.methods.structured.base import StructuredBlockView
     from core.methods.structured.budget import Removal
-    from core.models.parts.units import find_units
+    from core.models.removal.units import find_units
 
     model = tiny("llama-mha")
     view = StructuredBlockView(find_units(find_blocks(model), 0))

@@ -1,0 +1,45 @@
+"""The description of a model for the command `inspect`."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from shlex import quote
+
+from core.cli.printing.layout import Row
+from core.notation.formatting import format_duration
+from core.request.estimate import estimate_left
+from core.request.inspection import Suitability
+from core.specs import RunSpec
+from core.store.store import Store
+
+
+def families(suited: Sequence[Suitability]) -> list[Row]:
+    """Return one row per family and reason, with the methods."""
+    rows = []
+    for family, members in groupby(suited, lambda one: one.family):
+        by_reason: dict[str | None, list[str]] = {}
+        for one in members:
+            by_reason.setdefault(one.refusal, []).append(one.method)
+        for reason, methods in by_reason.items():
+            runs = "yes" if reason is None else f"no: {reason}"
+            rows.append({"family": family, "methods": ", ".join(methods), "runs": runs})
+    return rows
+
+
+def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) -> list[Row]:
+    """Return one row per run of a sweep, with its estimated time and memory."""
+    rows = []
+    for spec, chain in zip(specs, chains, strict=True):
+        cost = estimate_left([spec], store)
+        streams = ", streaming from disk" if cost.streaming else ""
+        memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
+        if cost.stages:
+            rows.append({"chain": chain, "time": format_duration(cost.seconds), "memory": memory})
+        else:
+            rows.append({"chain": chain, "time": "stored", "memory": ""})
+    return rows
+
+
+def sweep_command(model: str, chains: Sequence[str], dtype: str, partial: bool) -> str:
+    """Return the command of a sweep over some chains."""
+    options = [*(f"--chain {chain}" for chain in chains), *(["--partial"] if partial else [])]
+    return f"slimscope sweep --models {quote(model)} --dtype {dtype} {' '.join(options)}"

@@ -1,0 +1,103 @@
+"""What Slimscope finds in a model before anything is computed: what runs on it, what does not, and a first sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from core.errors import UserError
+from core.methods.base import Method
+from core.models.facts import config_of
+from core.models.folders import encoder_of, read_json
+from core.models.inspection import NO_LIMIT, Inspection, inspected
+from core.models.source import ModelSource
+from core.registry import STAGES
+from core.specs import Frozen
+
+# Kinds of methods that remove heads and channels, and of those that need each of q, k and v.
+OF_HEADS = ("units", "units in sequence")
+OF_UNITS = ("factored units", "hidden size", "slices", "rotation")
+FIRST = ("rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "slimllm@0.2", "reap@0.25")  # of a first sweep
+TEMPLATES = ("chat_template.jinja", "chat_template.json")  # files besides the tokenizer's configuration
+
+
+class Suitability(Frozen):
+    """Whether a method runs on a model."""
+
+    method: str
+    family: str
+    refusal: str | None  # None: it runs
+
+
+def inspect_model(source: ModelSource) -> Inspection:
+    """Return what was found in a language model.
+
+    Raises:
+        UserError: It is not a language model, or transformers cannot build it.
+    """
+    config = config_of(source)
+    if kind := encoder_of(config):
+        raise UserError(f"{source.id} is a {kind}, not a language model; only methods of convolutions run on it.")
+    return inspected(config)
+
+
+def suitability(found: Inspection) -> Iterator[Suitability]:
+    """Yield for each method whether it runs on a model."""
+    for method in STAGES:
+        if method.name != "dense":
+            yield Suitability(method=method.name, family=method.family, refusal=_refusal(method, found))
+
+
+def _refusal(method: type[Method], found: Inspection) -> str | None:
+    if "convolutions" in method.modifies:
+        return "it factors convolutions, and this is a language model"
+    if method.kind in OF_HEADS or (method.kind == "pruning in training" and "shapes" in method.leaves):
+        return found.heads_refusal
+    if method.kind in OF_UNITS:
+        joined = "it needs q, k, v, gate and up as linears of their own" if found.joined else None
+        return found.units_refusal or (joined if method.kind != "factored units" else None)
+    if method.kind == "experts" and found.experts is None:
+        return "it removes experts, and this model has none"
+    return None
+
+
+def first_chains(found: Inspection) -> list[str]:
+    """Return chains for a first sweep: of each family, one that runs."""
+    runs = {one.method for one in suitability(found) if one.refusal is None}
+    return [chain for chain in FIRST if chain.partition("@")[0] in runs]
+
+
+def has_chat_template(source: ModelSource) -> bool | None:
+    """Return whether a model's tokenizer has a chat template; None if its files are not on this machine."""
+    if source.folder is None:
+        return None
+    if any((source.files / name).is_file() for name in TEMPLATES):
+        return True
+    settings = source.files / "tokenizer_config.json"
+    return settings.is_file() and bool(read_json(settings, source.id).get("chat_template"))
+
+
+def facts_of(source: ModelSource, found: Inspection) -> dict[str, str]:
+    """Return sentences on what was found, by their label."""
+    shape = found.shape
+    used = shape.parameters - shape.block_weights + (shape.active_weights or shape.block_weights)
+    active = f", of which {_count(used)} compute a token" if found.experts else ""
+    template = {True: "yes", False: "no", None: "unknown until the model is downloaded"}[has_chat_template(source)]
+    uncovered = f"; {', '.join(found.uncovered)} stay dense" if found.uncovered else ""
+    return {
+        "Model": f"{source.id} at revision {source.revision}",
+        "Architecture": found.architecture,
+        "Parameters": f"{_count(shape.parameters)}{active}; {shape.parameters * 2 / 1e6:,.1f} MB at 16 bits",
+        "Blocks": f"{shape.blocks}, with hidden states of {shape.hidden} numbers",
+        "Experts": "none" if found.experts is None else "{} in a layer, {} for each token".format(*found.experts),
+        "Embedding": f"{shape.vocabulary} tokens, {'tied to the head' if found.tied else 'with a head of its own'}",
+        "Longest text": "no limit" if shape.max_window == NO_LIMIT else f"{shape.max_window} tokens",
+        "Chat template": template,
+        "Covered": f"{100 * (1 - shape.uncovered_share):.1f} % of the block weights are in linears{uncovered}",
+    }
+
+
+def _count(parameters: int) -> str:
+    for size, word in ((1e9, "billion"), (1e6, "million")):
+        if parameters >= size:
+            return f"{parameters / size:.2f} {word}"
+    return f"{parameters:,}"

@@ -1,0 +1,92 @@
+"""The command that shows what is in a model, before anything is computed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from core.cli.app import main
+from core.models.inspection import inspected
+from core.models.sources import identify
+from tests.core.tiny import tiny
+from tools.architectures.models import tiny_model
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+
+def folder_of(name, model):
+    shutil.copytree("tiny", name)
+    for file in Path(name).glob("*.safetensors"):
+        file.unlink()
+    model.save_pretrained(name)
+    return f"./{name}"
+
+
+def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
+    assert main(["inspect", folder_of("mix", tiny("mixtral"))]) == 0
+    out = capsys.readouterr().out
+    for words in (
+        "Architecture: MixtralForCausalLM",
+        "Experts: 8 in a layer, 2 for each token",
+        "Covered: 99.4 % of the block weights are in linears; model.layers.*.mlp.gate.weight stay dense",
+        "Heads and channels are not removed from a mixture of experts.",
+        "slimscope sweep --models ./mix --dtype float32 --chain rtn@4bit",
+        "--chain reap@0.25",
+    ):
+        assert words in out
+    assert "slimllm@0.2" not in out and "lorap" in out.split("Heads and channels")[0].splitlines()[-1]
+
+
+def test_json_has_what_was_found(capsys):
+    assert main(["inspect", "tiny", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["architecture"] == "LlamaForCausalLM" and found["experts"] is None
+    assert found["shape"]["blocks"] == 2 and found["heads_refusal"] is None
+
+
+def test_a_model_with_many_weights_outside_of_linears_needs_consent(capsys):
+    name = folder_of("scout", tiny_model("llama4_text"))
+    assert main(["inspect", name]) == 0
+    assert "Every run of this model needs --partial." in capsys.readouterr().out
+    run = ["run", name, "magnitude@0.5", "--perplexity", "text.txt@32:2"]
+    assert main(run) == 2
+    said = capsys.readouterr().err
+    assert "of the block weights of scout are in no linear and would stay dense. Agree to a partial compression" in said
+    assert main([*run, "--partial", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    (stage,) = result["variant"]["made"]
+    assert stage["uncovered"] > 0.1 and "of the block weights are in no linear and stay dense" in stage["note"]
+
+
+def test_a_removal_of_experts_is_refused_before_the_run(capsys):
+    assert main(["run", "tiny", "reap@0.2"]) == 2
+    assert "REAP removes experts, and tiny has none; use another method." in capsys.readouterr().err
+
+
+def test_a_program_without_torch_finds_the_same(monkeypatch):
+    config = identify("./tiny").required_config
+    here = inspected(config)
+    monkeypatch.delitem(__import__("sys").modules, "torch")
+    monkeypatch.setenv("SLIMSCOPE_CACHE", "elsewhere")
+    assert inspected(config) == here
+
+
+def test_a_run_on_a_mixture_stores_and_repeats(capsys):
+    name = folder_of("blend", tiny("mixtral"))
+    run = ["run", name, "reap@0.2+gptq@4bit,group_size=16", "--calibration", "text.txt:4x32"]
+    assert main([*run, "--perplexity", "text.txt@32:2", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["footprint"]["bits_per_weight"] < 4.5 and result["measurements"][0]["value"] > 1
+
+
+@pytest.mark.parametrize(
+    ("form", "sentence"),
+    [("compressed-tensors", "does not support mixtures of experts"), ("gguf", "GGUF")],
+)
+def test_formats_without_experts_refuse_before_the_run(form, sentence, capsys):
+    name = folder_of(f"blend-{form}", tiny("mixtral"))
+    run = ["run", name, "gptq@4bit,group_size=16", "--calibration", "text.txt:4x32", "--save", "new", "--format", form]
+    assert main(run) == 2
+    said = capsys.readouterr().err
+    assert sentence in said and len(said.strip().splitlines()) == 1 and not Path("new").exists()
