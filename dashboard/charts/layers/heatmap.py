@@ -35,6 +35,8 @@ def layer_heatmap(
 ) -> go.Figure:
     """Draw a column of a layer report (sparsity, error, bits) or of a sensitivity scan, by block and role.
 
+    Matrices with the same role in a block, such as those of experts, share a cell with their mean.
+
     Args:
         layers: Columns block, role and `column`; also name where cells can be clicked.
         theme: Colours.
@@ -62,7 +64,18 @@ def layer_heatmap(
         **({"colorscale": theme.scale} | colours),
     )
     if "name" in layers:
-        _click_marks(drawing, there, [f"{title} {scale * value:{sign}{exact}}{unit}" for value in there[column]])
+        written = f"{{:{sign}{exact}}}{unit}"
+        highest = _highest(there, column)
+        texts = [
+            f"{title} {written.format(scale * row[column])}"
+            + (
+                f", the highest of {row['shared']}, mean {written.format(scale * row['mean'])}"
+                if row["shared"] > 1
+                else ""
+            )
+            for _, row in highest.iterrows()
+        ]
+        _click_marks(drawing, highest, texts)
         _frame(drawing, there[there["name"] == chosen], theme)
     plain = {"showgrid": False, "showline": False}
     drawing.lay_out(
@@ -76,6 +89,13 @@ def layer_heatmap(
         title={"text": title},
     )
     return drawing.figure()
+
+
+def _highest(layers: pd.DataFrame, column: str) -> pd.DataFrame:
+    """Return the matrix with the highest number of each cell, with the mean and the number of those that share it."""
+    cells = layers.groupby(["block", "role"], sort=False)[column]
+    marked = layers.assign(mean=cells.transform("mean"), shared=cells.transform("size"))
+    return marked.loc[cells.idxmax()]
 
 
 def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -> None:

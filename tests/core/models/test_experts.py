@@ -16,7 +16,9 @@ from tests.core.tiny import windows
 from tools.architectures.models import ARCHITECTURES, tiny_model
 
 MIXTURES = ["mixtral", "qwen3_moe", "olmoe", "deepseek_v3", "gpt_oss", "granitemoe"]
-# Prints the first logits of each checkpoint in the folders of the arguments, in a process without this project.
+HYBRIDS = ["mamba", "mamba2", "jamba", "qwen3_next", "rwkv", "lfm2"]
+OTHERS = ["bloom", "mpt", "gptj", "phi3", "glm4", "olmo3"]
+# Writes the logits of each checkpoint in the folders of the arguments, in a process without this project.
 PLAIN = """
 import sys, torch
 from transformers import AutoModelForCausalLM
@@ -55,10 +57,10 @@ def test_every_expert_has_linears_of_its_own_and_routers_have_none(name):
     assert not [linear for linear in linears if linear.shape[0] in (1, 8)]  # one output for each expert
 
 
-def test_changed_experts_load_in_plain_transformers(tmp_path):
+def test_changed_weights_load_in_plain_transformers(tmp_path):
     """A weight that was set after separation is in the checkpoint that plain transformers load."""
     tokens, folders = windows(), []
-    for name in MIXTURES:
+    for name in [*MIXTURES, *HYBRIDS, *OTHERS]:
         model = tiny_model(name)
         for linear in find_blocks(model).all_linears():
             linear.set_weight(linear.weight * 0.9)
