@@ -1,6 +1,6 @@
 """A mixture of experts compared with dense models of as many active and of as many total weights: time and memory.
 
-    python -m benchmarks.experts [--chain sparsegpt@0.5] [--sizes 512,4,256,64,8] [--calibration c4-sample:16x2048]
+    python -m benchmarks.experts [--chain sparsegpt@0.5] [--sizes 512,4,64,64,8] [--calibration c4-sample:16x2048]
 
 The models are random. `--sizes` gives the hidden size, the number of blocks, the width of an expert, the number of
 experts in a layer, and of those for each token. The dense models have wider MLPs instead. Each run is a process of its
@@ -27,10 +27,11 @@ SMOKE = {"sizes": "64,2,16,4,2", "calibration": "c4-sample:2x24", "perplexity": 
 
 def main(
     chain: str = "sparsegpt@0.5",
-    sizes: str = "512,4,256,64,8",
+    sizes: str = "512,4,64,64,8",
     calibration: str = "c4-sample:16x2048",
     perplexity: str = "wikitext2@2048:4",
     dtype: str = "float32",
+    model: str = DEFAULT_MODEL,  # whose tokenizer they have
 ) -> None:
     hidden, blocks, width, experts, chosen = map(int, sizes.split(","))
     table = Table(title=f"{chain}, {calibration}, {perplexity}, {dtype}; memory in MB")
@@ -39,10 +40,10 @@ def main(
     with TemporaryDirectory() as place:
         folders = {
             f"mixture of {experts} experts": random_mixture(
-                Path(place) / "mixture", hidden, blocks, width, experts, chosen
+                Path(place) / "mixture", hidden, blocks, width, experts, chosen, model
             ),
-            "dense, as many of a token": random_llama(Path(place) / "active", hidden, blocks, width * chosen),
-            "dense, as many in all": random_llama(Path(place) / "total", hidden, blocks, width * experts),
+            "dense, as many of a token": random_llama(Path(place) / "active", hidden, blocks, width * chosen, model),
+            "dense, as many in all": random_llama(Path(place) / "total", hidden, blocks, width * experts, model),
         }
         rows = []
         for name, folder in folders.items():
@@ -63,9 +64,9 @@ def main(
     Console().print(table)
 
 
-def random_mixture(folder: Path, hidden: int, blocks: int, width: int, experts: int, chosen: int) -> Path:
-    """Write a random Qwen3-MoE in bfloat16 with the tokenizer of the default model."""
-    tokenizer = load_tokenizer(identify(DEFAULT_MODEL))
+def random_mixture(folder: Path, hidden: int, blocks: int, width: int, experts: int, chosen: int, model: str) -> Path:
+    """Write a random Qwen3-MoE in bfloat16 with the tokenizer of `model`."""
+    tokenizer = load_tokenizer(identify(model))
     config = transformers.Qwen3MoeConfig(
         hidden_size=hidden,
         num_hidden_layers=blocks,

@@ -176,9 +176,9 @@ def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: 
     return estimate_left([spec], Store())
 
 
-def random_llama(folder: Path, hidden: int, blocks: int, width: int) -> Path:
-    """Write a random Llama in bfloat16 with the tokenizer of the default model."""
-    tokenizer = load_tokenizer(identify(DEFAULT_MODEL))
+def random_llama(folder: Path, hidden: int, blocks: int, width: int, model: str = DEFAULT_MODEL) -> Path:
+    """Write a random Llama in bfloat16 with the tokenizer of `model`."""
+    tokenizer = load_tokenizer(identify(model))
     config = transformers.LlamaConfig(
         hidden_size=hidden,
         num_hidden_layers=blocks,
