@@ -11,10 +11,13 @@ from tests.core.contract_setup import Case, cases, class_of
 pytestmark = pytest.mark.matrix(case=class_of)
 
 NORMS = "needs blocks with one plain norm before attention and one before the FFN; this model's"
+EXPERTS = "this model has none"
 CONVOLUTIONS = "compresses convolutions, and a language model has none"
 REFUSED = {
     "slicegpt": NORMS,
     "rotate": NORMS,
+    "reap": EXPERTS,
+    "expert-frequency": EXPERTS,
     "conv-lowrank": CONVOLUTIONS,
     "depthwise-separable": CONVOLUTIONS,
 }

@@ -3,6 +3,7 @@
 import pytest
 
 from core.models.parts.experts import experts_in
+from tests.tools.programs import run_program
 from tools.architectures.models import ARCHITECTURES, tiny_model
 from tools.architectures.page import PAGE, cells, reasons_on
 from tools.architectures.trial import CHAINS, try_architecture
@@ -30,6 +31,11 @@ def test_enough_architectures_work():
     both = worked["unstructured"] & worked["quantisation"]
     assert both >= {"bloom", "mpt", "gptj"} | mixtures and len(both) >= 34
     assert len(worked["heads and channels"]) >= 26 and worked["experts"] >= mixtures
+
+
+def test_the_program_prints_some_architectures(capsys):
+    assert run_program("tools.architectures.page", "llama") == 0
+    assert "| `llama` | 100.0 % | yes | yes |" in capsys.readouterr().out
 
 
 def test_the_tiny_mixtures_have_experts():

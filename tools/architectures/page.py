@@ -1,8 +1,11 @@
-"""Write `docs/architectures.md`: `python -m tools.architectures.page`."""
+"""Write `docs/architectures.md`: `python -m tools.architectures.page`, or print it for some architectures."""
 
 import re
 from collections.abc import Sequence
 from itertools import chain
+from typing import Annotated
+
+import typer
 
 from core.paths import PROJECT
 from tools.architectures.models import ARCHITECTURES
@@ -47,5 +50,14 @@ def reasons_on(text: str) -> dict[str, int]:
     return {match[2]: int(match[1]) for match in re.finditer(r"^(\d+)\. (.+)$", text, re.MULTILINE)}
 
 
+def main(architectures: Annotated[list[str] | None, typer.Argument(help="Print these alone.")] = None) -> None:
+    """Write the page, or print it for some architectures."""
+    text = page([try_architecture(architecture) for architecture in architectures or ARCHITECTURES])
+    if architectures:
+        print(text)
+    else:
+        PAGE.write_text(text, encoding="utf-8")
+
+
 if __name__ == "__main__":
-    PAGE.write_text(page([try_architecture(architecture) for architecture in ARCHITECTURES]), encoding="utf-8")
+    typer.run(main)

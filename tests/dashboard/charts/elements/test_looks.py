@@ -3,6 +3,7 @@
 import pandas as pd
 import pytest
 
+from core.methods.structured.experts.base import ExpertMethod
 from core.registry import METHODS
 from core.store import bundled
 from core.training.base import TrainPruneMethod
@@ -24,8 +25,11 @@ def test_markers_show_families_and_colours_show_methods(family):
     styles = [
         look(method.name, LIGHT)
         for method in METHODS
-        if method.family == family and not issubclass(method, TrainPruneMethod)
+        if method.family == family and not issubclass(method, TrainPruneMethod | ExpertMethod)
     ]
+    if family == "structured":
+        experts = [look(method.name, LIGHT) for method in METHODS if issubclass(method, ExpertMethod)]
+        assert len({style.color for style in experts}) == len(experts)  # which work on other models than most
     assert len({style.symbol for style in styles}) == 1
     assert len({style.color for style in styles}) == len(styles)
     assert look("wanda", LIGHT).dash == look("wanda", DARK).dash
