@@ -19,7 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, TemporaryFile
 from typing import NamedTuple
 
 import psutil
@@ -75,7 +75,8 @@ def main(
 ) -> None:
     with TemporaryDirectory() as place:
         if random:
-            model = str(random_llama(Path(place) / "random", *map(int, random.split(","))))
+            hidden, blocks, width = map(int, random.split(","))
+            model = str(random_llama(Path(place) / "random", hidden, blocks, width))
         title = f"{Path(model).name} {random}, {dtype}, {calibration}, {perplexity}, budget {memory}; memory in MB"
         table = Table(title=title)
         for column in ("chain", "", "seconds", "expected", "ratio", "peak", "expected", "disk", "expected", "VmHWM"):
@@ -108,23 +109,22 @@ def measured(
     model: str, chain: str, calibration: str, perplexity: str, dtype: str, memory: str, streams: bool
 ) -> Reading:
     """Run a chain in a process of its own with empty results."""
-    with TemporaryDirectory() as results:
+    with TemporaryDirectory() as results, TemporaryFile("w+") as out, TemporaryFile("w+") as said:
         options = ["--calibration", calibration, "--perplexity", perplexity, "--dtype", dtype, "--memory", memory]
         command = [sys.executable, "-m", "core", "run", model, chain, *options, "--force", "--json"]
         started = time.perf_counter()
+        # Files, because a pipe that nobody reads is full after 64 kB.
         process = subprocess.Popen(
-            command,
-            env=os.environ | {"SLIMSCOPE_RESULTS": results},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+            command, env=os.environ | {"SLIMSCOPE_RESULTS": results}, stdout=out, stderr=said, text=True
         )
         use = watched(process)
         seconds = time.perf_counter() - started
-        out, err = process.communicate()
+        for file in (out, said):
+            file.seek(0)
+        printed, err = out.read(), said.read()
     if process.returncode:
         raise SystemExit(err)
-    result = parse_result(out.encode())
+    result = parse_result(printed.encode())
     assert (result.measurements[0].details.get("execution") == "streaming") == streams, err
     return Reading(seconds, use, result)
 
