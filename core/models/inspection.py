@@ -48,6 +48,11 @@ class Inspection(Frozen):
     units_refusal: str | None  # why blocks are not of heads and channels, as structured methods need; None: they are
     heads_refusal: str | None  # the same, or why heads cannot be removed; None: they can
 
+    @property
+    def stacked(self) -> bool:
+        """Whether the model has experts in a layout that is not taken apart, so that they stay dense."""
+        return self.experts is None and any(".experts." in name for name in self.uncovered)
+
 
 def inspected(config: Config) -> Inspection:
     """Return what a configuration describes, from the user cache or found in another process.
@@ -65,7 +70,9 @@ def inspected(config: Config) -> Inspection:
             raise UserError(done.stderr.decode(errors="replace").strip().splitlines()[-1])
         return done.stdout
 
-    return Inspection.model_validate_json(cached_file(cache_dir() / "inspections" / sha256(str(VERSION), text), find))
+    # Another version with other fields finds them anew.
+    key = sha256(str(VERSION), canonical_json(Inspection.model_json_schema()), text)
+    return Inspection.model_validate_json(cached_file(cache_dir() / "inspections" / key, find))
 
 
 def inspect(config: Config) -> Inspection:

@@ -17,6 +17,7 @@ from core.specs import Frozen
 OF_HEADS = ("units", "units in sequence")
 OF_UNITS = ("factored units", "hidden size", "slices", "rotation")
 FIRST = ("rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "slimllm@0.2", "reap@0.25")  # of a first sweep
+STACKED = "some in a layout that is not taken apart, so they stay dense"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")  # files besides the tokenizer's configuration
 
 
@@ -56,7 +57,7 @@ def _refusal(method: type[Method], found: Inspection) -> str | None:
         joined = "it needs q, k, v, gate and up as linears of their own" if found.joined else None
         return found.units_refusal or (joined if method.kind != "factored units" else None)
     if method.kind == "experts" and found.experts is None:
-        return "it removes experts, and this model has none"
+        return f"it removes experts, and this model has {STACKED if found.stacked else 'none'}"
     return None
 
 
@@ -88,12 +89,18 @@ def facts_of(source: ModelSource, found: Inspection) -> dict[str, str]:
         "Architecture": found.architecture,
         "Parameters": f"{_count(shape.parameters)}{active}; {shape.parameters * 2 / 1e6:,.1f} MB at 16 bits",
         "Blocks": f"{shape.blocks}, with hidden states of {shape.hidden} numbers",
-        "Experts": "none" if found.experts is None else "{} in a layer, {} for each token".format(*found.experts),
+        "Experts": _experts(found),
         "Embedding": f"{shape.vocabulary} tokens, {'tied to the head' if found.tied else 'with a head of its own'}",
         "Longest text": "no limit" if shape.max_window == NO_LIMIT else f"{shape.max_window} tokens",
         "Chat template": template,
         "Covered": f"{100 * (1 - shape.uncovered_share):.1f} % of the block weights are in linears{uncovered}",
     }
+
+
+def _experts(found: Inspection) -> str:
+    if found.experts is None:
+        return STACKED if found.stacked else "none"
+    return "{} in a layer, {} for each token".format(*found.experts)
 
 
 def _count(parameters: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import streamlit as st
 
 from core.models.shape import MOST_UNCOVERED, ModelShape
@@ -18,12 +17,14 @@ def describe_model(source: ModelSource) -> None:
     if not st.toggle("Show what is in the model", key="run_found", help=help, **HELD):
         return
     found = inspect_model(source)
-    for label, words in facts_of(source, found).items():
-        st.markdown(f"**{label}**: {literal(words)}")
-    refused = [one for one in suitability(found) if one.refusal is not None]
-    table = pd.DataFrame([(one.method, one.refusal) for one in refused], columns=["Method", "Why it does not run"])
-    st.caption("All other methods run on this model.")
-    st.dataframe(table, hide_index=True)
+    facts = [f"- **{label}**: {literal(words)}" for label, words in facts_of(source, found).items()]
+    st.markdown("\n".join(facts))
+    refused: dict[str, list[str]] = {}  # methods by reason
+    for one in suitability(found):
+        if one.refusal is not None:
+            refused.setdefault(one.refusal, []).append(f"`{one.method}`")
+    st.markdown("All methods run on this model except these:")
+    st.markdown("\n".join(f"- {', '.join(methods)}: {literal(reason)}" for reason, methods in refused.items()))
     st.caption(f"A first sweep: {', '.join(f'`{chain}`' for chain in first_chains(found))}")
 
 

@@ -29,8 +29,8 @@ def test_the_experts_and_what_does_not_run_are_shown(opened):
     assert "Experts" not in read(app)
     app.toggle(key="run_found").set_value(True).run()
     assert "**Experts**: 8 in a layer, 2 for each token" in read(app) and not app.error
-    refused = next(one.value for one in app.dataframe if "Why it does not run" in one.value)
-    assert "slimllm" in set(refused["Method"]) and "reap" not in set(refused["Method"])
+    refused = next(text.value for text in app.markdown if "Heads and channels" in text.value)
+    assert "`slimllm`" in refused and "`reap`" not in refused
     assert any("`reap@0.25`" in caption.value for caption in app.caption)
 
 
@@ -39,6 +39,8 @@ def test_a_model_with_many_weights_outside_of_linears_asks_for_consent(opened):
     (error,) = app.error
     assert "of the block weights of mine are in no linear" in error.value
     assert app.button(key="run_start").disabled
+    app.toggle(key="run_found").set_value(True).run()
+    assert "**Experts**: some in a layout that is not taken apart" in read(app)
     app.checkbox(key="run_partial").set_value(True).run()
     assert not app.error and not app.button(key="run_start").disabled
 
