@@ -78,7 +78,11 @@ def test_every_formula_and_mark_is_drawn_and_the_map_leads_to_the_cards(page, ad
     assert page.locator(".katex-error").count() == 0
     edge = "one.closest('[data-testid=stVerticalBlock]').getBoundingClientRect().right + 1"
     far = "Math.max(...[...one.querySelectorAll('.base')].map(part => part.getBoundingClientRect().right))"
-    wide = f"found => found.filter(one => {far} > {edge}).map(one => one.querySelector('annotation').textContent)"
+    scrolls = "getComputedStyle(one).overflowX === 'auto' && one.getBoundingClientRect().right <= edge"
+    # On a phone, a long formula scrolls inside its card.
+    kept = scrolls.replace("edge", edge) if width < 1280 else "false"
+    found = f"found.filter(one => {far} > {edge} && !({kept}))"
+    wide = f"found => {found}.map(one => one.querySelector('annotation').textContent)"
     assert formulas.evaluate_all(wide) == []
     assert page.locator("[data-testid=stHtml] img").evaluate_all("found => found.every(one => one.naturalWidth > 0)")
     page.locator("[data-testid=stHtml] a[href='#slicegpt']").click()
