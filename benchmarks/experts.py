@@ -11,15 +11,14 @@ own and includes the dense baseline. The peak is the largest sum of `RssAnon` an
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import torch
 import transformers
 from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from benchmarks.streaming import HEAD, UNLIMITED, measured, random_llama
+from benchmarks.streaming import HEAD, UNLIMITED, measured, random_llama, write_random
 from core.models.facts import load_shape
-from core.models.sources import identify, load_tokenizer
+from core.models.sources import identify
 from core.request.stages import DEFAULT_MODEL
 
 SMOKE = {"sizes": "64,2,16,4,2", "calibration": "c4-sample:2x24", "perplexity": "wikitext2@24:2", "chain": "wanda@0.5"}
@@ -66,24 +65,17 @@ def main(
 
 def random_mixture(folder: Path, hidden: int, blocks: int, width: int, experts: int, chosen: int, model: str) -> Path:
     """Write a random Qwen3-MoE in bfloat16 with the tokenizer of `model`."""
-    tokenizer = load_tokenizer(identify(model))
     config = transformers.Qwen3MoeConfig(
         hidden_size=hidden,
         num_hidden_layers=blocks,
         moe_intermediate_size=width,
         num_experts=experts,
         num_experts_per_tok=chosen,
-        vocab_size=len(tokenizer),
         num_attention_heads=hidden // HEAD,
         num_key_value_heads=hidden // HEAD,
         norm_topk_prob=True,
     )
-    torch.manual_seed(0)
-    torch.set_default_dtype(torch.bfloat16)
-    transformers.Qwen3MoeForCausalLM(config).save_pretrained(folder)
-    torch.set_default_dtype(torch.float32)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return write_random(transformers.Qwen3MoeForCausalLM, config, folder, model)
 
 
 if __name__ == "__main__":

@@ -178,18 +178,25 @@ def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: 
 
 def random_llama(folder: Path, hidden: int, blocks: int, width: int, model: str = DEFAULT_MODEL) -> Path:
     """Write a random Llama in bfloat16 with the tokenizer of `model`."""
-    tokenizer = load_tokenizer(identify(model))
     config = transformers.LlamaConfig(
         hidden_size=hidden,
         num_hidden_layers=blocks,
         intermediate_size=width,
-        vocab_size=len(tokenizer),
         num_attention_heads=hidden // HEAD,
         dtype="bfloat16",
     )
+    return write_random(transformers.LlamaForCausalLM, config, folder, model)
+
+
+def write_random(
+    kind: type[transformers.PreTrainedModel], config: transformers.PreTrainedConfig, folder: Path, model: str
+) -> Path:
+    """Write a random model in bfloat16 with the tokenizer of `model` and a vocabulary of its size."""
+    tokenizer = load_tokenizer(identify(model))
+    config.vocab_size = len(tokenizer)
     torch.manual_seed(0)
     torch.set_default_dtype(torch.bfloat16)
-    transformers.LlamaForCausalLM(config).save_pretrained(folder)
+    kind(config).save_pretrained(folder)
     torch.set_default_dtype(torch.float32)
     tokenizer.save_pretrained(folder)
     return folder

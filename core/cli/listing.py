@@ -17,7 +17,7 @@ from core.models.catalogue import MODELS
 from core.models.shape import MOST_UNCOVERED
 from core.models.sources import identify
 from core.registry import STAGES, get_stage
-from core.request.inspection import facts_of, first_chains, inspect_model, suitability
+from core.request.inspection import applicability, facts_of, first_chains, inspect_model
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.store.store import Store
@@ -168,7 +168,7 @@ def inspect(
     for label, words in facts_of(source, found).items():
         say(f"{label}: {words}")
     output.print()
-    print_table(families(list(suitability(found))), "Methods")
+    print_table(families(list(applicability(found))), "Methods")
     if found.shape.uncovered_share > MOST_UNCOVERED and not partial:
         say("Every run of this model needs --partial.")
         return

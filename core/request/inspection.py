@@ -21,7 +21,7 @@ STACKED = "some in a layout that is not taken apart, so they stay dense"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")  # files besides the tokenizer's configuration
 
 
-class Suitability(Frozen):
+class Applicability(Frozen):
     """Whether a method runs on a model."""
 
     method: str
@@ -41,11 +41,11 @@ def inspect_model(source: ModelSource) -> Inspection:
     return inspected(config)
 
 
-def suitability(found: Inspection) -> Iterator[Suitability]:
+def applicability(found: Inspection) -> Iterator[Applicability]:
     """Yield for each method whether it runs on a model."""
     for method in STAGES:
         if method.name != "dense":
-            yield Suitability(method=method.name, family=method.family, refusal=_refusal(method, found))
+            yield Applicability(method=method.name, family=method.family, refusal=_refusal(method, found))
 
 
 def _refusal(method: type[Method], found: Inspection) -> str | None:
@@ -63,7 +63,7 @@ def _refusal(method: type[Method], found: Inspection) -> str | None:
 
 def first_chains(found: Inspection) -> list[str]:
     """Return chains for a first sweep: of each family, one that runs."""
-    runs = {one.method for one in suitability(found) if one.refusal is None}
+    runs = {one.method for one in applicability(found) if one.refusal is None}
     return [chain for chain in FIRST if chain.partition("@")[0] in runs]
 
 

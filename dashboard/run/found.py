@@ -6,7 +6,7 @@ import streamlit as st
 
 from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.source import ModelSource
-from core.request.inspection import facts_of, first_chains, inspect_model, suitability
+from core.request.inspection import applicability, facts_of, first_chains, inspect_model
 from dashboard.shared.binding import HELD
 from dashboard.shared.literal import literal
 
@@ -20,7 +20,7 @@ def describe_model(source: ModelSource) -> None:
     facts = [f"- **{label}**: {literal(words)}" for label, words in facts_of(source, found).items()]
     st.markdown("\n".join(facts))
     refused: dict[str, list[str]] = {}  # methods by reason
-    for one in suitability(found):
+    for one in applicability(found):
         if one.refusal is not None:
             refused.setdefault(one.refusal, []).append(f"`{one.method}`")
     st.markdown("All methods run on this model except these:")

@@ -5,6 +5,8 @@ from typing import Any
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from tools.architectures import models
+
 COMMON = {
     "vocab_size": 97,
     "hidden_size": 32,
@@ -15,15 +17,7 @@ COMMON = {
     "head_dim": 8,
     "max_position_embeddings": 128,
 }
-OPT = {
-    "vocab_size": 97,
-    "hidden_size": 32,
-    "word_embed_proj_dim": 32,
-    "ffn_dim": 64,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "max_position_embeddings": 128,
-}
+OPT = dict(models.ARCHITECTURES["opt"])
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-gqa": ("llama", COMMON),
     "llama-mha": ("llama", COMMON | {"num_key_value_heads": 4}),

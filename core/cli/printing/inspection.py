@@ -7,12 +7,12 @@ from shlex import quote
 from core.cli.printing.layout import Row
 from core.notation.formatting import format_duration
 from core.request.estimate import estimate_left
-from core.request.inspection import Suitability
+from core.request.inspection import Applicability
 from core.specs import RunSpec
 from core.store.store import Store
 
 
-def families(suited: Sequence[Suitability]) -> list[Row]:
+def families(suited: Sequence[Applicability]) -> list[Row]:
     """Return one row per family and reason, with the methods."""
     rows = []
     for family, members in groupby(suited, lambda one: one.family):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from core.models.modeling_slimscope import Joined, put
+from core.models.parts import constraints, reference
 from core.models.parts.blocks import Blocks, Linear, first
 from core.models.parts.constraints import constraint_of, set_constraint, slice_constraint
 from core.models.parts.recorder import Recorder
@@ -31,7 +32,7 @@ NEAR = {torch.float32: 1e-4}  # relative difference of outputs that counts as no
 NEAR_16 = 0.02
 PARTS = {"qkv": ("q_proj", "k_proj", "v_proj"), "gate_up": ("gate_proj", "up_proj")}
 READERS = {"qkv": "o", "gate_up": "down"}  # roles of the linears that read what a projection computes
-CARRIED = ("constraint", "reference")  # attributes of a linear that follow its weights
+CARRIED = (constraints.ATTRIBUTE, reference.ATTRIBUTE)  # attributes of a linear that follow its weights
 
 
 @contextmanager
@@ -90,9 +91,7 @@ def _part(linear: Linear, rows: Tensor | None) -> nn.Linear:
     if module.bias is not None:
         bias = module.bias.data if rows is None else module.bias.data[rows]
         part.bias = nn.Parameter(bias, module.bias.requires_grad)
-    for name in CARRIED:
-        if hasattr(module, name):
-            setattr(part, name, getattr(module, name))
+    _carry(module, part)
     slice_constraint(part, rows, None)
     slice_reference(part, rows, None)
     return part
@@ -129,6 +128,13 @@ def _join(model: PreTrainedModel, linear: Linear) -> None:
     put(model, linear.name, whole)
 
 
+def _carry(one: nn.Module, other: nn.Module) -> None:
+    """Give another linear the constraint and the reference of one."""
+    for name in CARRIED:
+        if hasattr(one, name):
+            setattr(other, name, getattr(one, name))
+
+
 def _transposed(linear: nn.Linear) -> Conv1D:
     """Return a linear as GPT-2 stores it, with its constraint and its reference."""
     outputs, inputs = linear.weight.shape
@@ -136,9 +142,7 @@ def _transposed(linear: nn.Linear) -> Conv1D:
         module = Conv1D(outputs, inputs)
     module.weight = nn.Parameter(linear.weight.data.T.contiguous(), linear.weight.requires_grad)
     module.bias = linear.bias
-    for name in CARRIED:
-        if hasattr(linear, name):
-            setattr(module, name, getattr(linear, name))
+    _carry(linear, module)
     return module
 
 

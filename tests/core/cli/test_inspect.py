@@ -38,7 +38,7 @@ def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
     assert "slimllm@0.2" not in out and "lorap" in out.split("Heads and channels")[0].splitlines()[-1]
 
 
-def test_json_has_what_was_found(capsys):
+def test_json_has_architecture_and_shape(capsys):
     assert main(["inspect", "tiny", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["architecture"] == "LlamaForCausalLM" and found["experts"] is None

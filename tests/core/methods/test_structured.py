@@ -17,15 +17,13 @@ from core.methods.structured.slicegpt import SliceGPT
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry, choose_mode
-from core.models.removal.projections import separate_projections
-from core.models.removal.units import KeptUnits, Units, find_units, spread
+from core.models.removal.units import KeptUnits, Units, find_units
 from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
 from core.specs import Stage, TextWindows
 from tests.core.applied import compress
 from tests.core.tiny import tiny, windows
-from tools.architectures.models import tiny_model
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 STRUCTURED = [one for one in METHODS if issubclass(one, StructuredMethod) and one.kind != "experts"]
@@ -240,52 +238,6 @@ def test_removing_too_much_is_rejected_unchanged(method):
     with pytest.raises(UserError, match="The ratio is too high"):
         shrunk(model, method, 0.9)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), tiny().parameters(), strict=True))
-
-
-@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"])
-def test_joined_projections_are_shrunk_and_joined_again(architecture, tmp_path):
-    model, plain = tiny_model(architecture), tiny_model(architecture)
-    before = block_weights(model)
-    shrunk(model, "neuron-magnitude")
-    assert block_weights(model) < 0.8 * before
-    assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
-    save_model(model, tmp_path)
-    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
-    torch.testing.assert_close(logits, model(windows()).logits)
-
-
-@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox"])
-def test_factors_of_a_joined_projection_stay_apart_in_the_checkpoint(architecture, tmp_path):
-    model = tiny_model(architecture)
-    shrunk(model, "lorap")
-    save_model(model, tmp_path)
-    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
-    torch.testing.assert_close(logits, model(windows()).logits)
-
-
-@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4", "gpt_bigcode", "persimmon"])
-def test_projections_compute_the_same_apart(architecture):
-    """So each output belongs to the head or channel that the trial found."""
-    model = tiny_model(architecture)
-    blocks, expected = find_blocks(model), model(windows()).logits
-    with separate_projections(model, blocks):
-        assert not [one for one in blocks.all_linears() if one.role in ("qkv", "gate_up")]
-        torch.testing.assert_close(model(windows()).logits, expected)
-        units = find_units(blocks, 0)
-        heads = units.geometry.query_heads // units.geometry.kv_heads  # of the first group
-        columns = spread(torch.arange(heads), units.geometry.head_dim)
-        units.linears["o"].weight[:, columns] = 0
-        silent = model(windows()).logits
-        units.linears["q"].weight[columns] = 1
-        units.linears["k"].weight[: units.geometry.head_dim] = 1
-        units.linears["v"].weight[: units.geometry.head_dim] = 1
-        torch.testing.assert_close(model(windows()).logits, silent)
-
-
-@pytest.mark.parametrize("architecture", ["bloom", "mpt"])
-def test_heads_with_a_position_bias_of_their_own_stay(architecture):
-    with pytest.raises(UserError, match="ALiBi"):
-        shrunk(tiny_model(architecture), "neuron-magnitude")
 
 
 @pytest.mark.parametrize(("queries", "keys", "mode"), [(9, 3, "even"), (32, 8, "groups"), (12, 12, "groups")])

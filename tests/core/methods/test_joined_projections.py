@@ -1,0 +1,59 @@
+"""Projections that compute q, k and v, or gate and up, together: separated while heads and channels are removed."""
+
+import pytest
+import torch
+
+from core.errors import UserError
+from core.models.manifest import load_model_folder, save_model
+from core.models.parts.blocks import find_blocks
+from core.models.removal.projections import separate_projections
+from core.models.removal.units import find_units, spread
+from tests.core.methods.test_structured import block_weights, shrunk
+from tests.core.tiny import windows
+from tools.architectures.models import tiny_model
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"])
+def test_joined_projections_are_shrunk_and_joined_again(architecture, tmp_path):
+    model, plain = tiny_model(architecture), tiny_model(architecture)
+    before = block_weights(model)
+    shrunk(model, "neuron-magnitude")
+    assert block_weights(model) < 0.8 * before
+    assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
+    save_model(model, tmp_path)
+    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
+    torch.testing.assert_close(logits, model(windows()).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox"])
+def test_factors_of_a_joined_projection_are_separate_in_the_checkpoint(architecture, tmp_path):
+    model = tiny_model(architecture)
+    shrunk(model, "lorap")
+    save_model(model, tmp_path)
+    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
+    torch.testing.assert_close(logits, model(windows()).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4", "gpt_bigcode", "persimmon"])
+def test_separated_projections_compute_the_same(architecture):
+    """So each output belongs to the head or channel that the trial found."""
+    model = tiny_model(architecture)
+    blocks, expected = find_blocks(model), model(windows()).logits
+    with separate_projections(model, blocks):
+        assert not [one for one in blocks.all_linears() if one.role in ("qkv", "gate_up")]
+        torch.testing.assert_close(model(windows()).logits, expected)
+        units = find_units(blocks, 0)
+        heads = units.geometry.query_heads // units.geometry.kv_heads  # of the first group
+        columns = spread(torch.arange(heads), units.geometry.head_dim)
+        units.linears["o"].weight[:, columns] = 0
+        silent = model(windows()).logits
+        units.linears["q"].weight[columns] = 1
+        units.linears["k"].weight[: units.geometry.head_dim] = 1
+        units.linears["v"].weight[: units.geometry.head_dim] = 1
+        torch.testing.assert_close(model(windows()).logits, silent)
+
+
+@pytest.mark.parametrize("architecture", ["bloom", "mpt"])
+def test_heads_with_a_position_bias_of_their_own_stay(architecture):
+    with pytest.raises(UserError, match="ALiBi"):
+        shrunk(tiny_model(architecture), "neuron-magnitude")
