@@ -149,7 +149,7 @@ def _apply_stage(
         layers=(*(before.layers if before else ()), *reports),
     )
     if changed:
-        _cache(model, result)
+        _cache(model, result, mapped=context.shelf is not None)
     if given.finished:
         given.finished.clear()
     if cancelled:
@@ -200,7 +200,7 @@ def load_cached(
         if not intact(folder):
             raise UserError("it does not match its checksums.")
         result = parse_result((folder / REPORT).read_bytes())
-        model = load_model_folder(folder, getattr(torch, spec.dtype))
+        model = load_model_folder(folder, getattr(torch, spec.dtype), mapped)
         if not mapped:
             copy_to_memory(model)
         if references:
@@ -216,11 +216,11 @@ def load_cached(
     return model, result
 
 
-def _cache(model: PreTrainedModel, result: Result) -> None:
-    """Store a variant in the cache, if there is room."""
+def _cache(model: PreTrainedModel, result: Result, mapped: bool) -> None:
+    """Store a variant in the cache, if there is room; a `mapped` one so that it can be mapped again."""
 
     def write(folder: Path) -> None:
-        save_model(model, folder)
+        save_model(model, folder, apart=mapped)
         save_references(model, folder)
         (folder / REPORT).write_text(result.model_dump_json())
 

@@ -36,10 +36,13 @@ def from_folder(
     name: str,
     config: PreTrainedConfig | None = None,
     gguf_file: str | None = None,
+    scratch: Path | None = None,
 ) -> PreTrainedModel:
     """Return `kind.from_pretrained(folder)` in evaluation mode; raise `UserError` for incomplete weights.
 
     `name` is the model's name in the error, and `gguf_file` a GGUF file in the folder. No code in the folder is run.
+    With the folder `scratch`, the weights lie on disk and the experts of a mixture stay stacked. accelerate's hooks
+    read the weights of one module at a time.
     """
     disable_progress_bar()
     wanted = "causal language model" if is_causal(kind.__name__) else kind.__name__
@@ -53,6 +56,7 @@ def from_folder(
             output_loading_info=True,
             config=config,
             gguf_file=gguf_file,
+            **({} if scratch is None else {"device_map": {"": "disk"}, "offload_folder": scratch}),
         )
     if loading["missing_keys"]:
         raise UserError(f"The weights of {name} lack {min(loading['missing_keys'])}, so the model is incomplete.")
@@ -60,7 +64,8 @@ def from_folder(
     if getattr(loaded.config, "rescale_every", 0):
         # RWKV would divide weights in place at its first call; once saved, they would be divided again.
         loaded.config.rescale_every = 0
-    separate_experts(loaded)
+    if scratch is None:
+        separate_experts(loaded)
     return loaded
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,11 +15,13 @@ import transformers
 from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.loading import class_of, from_folder, sentences
-from core.models.modeling_slimscope import Shapes, slimmed
+from core.models.kinds.apart import folder_apart
+from core.models.modeling_slimscope import Experts, Shapes, slimmed
 from core.models.parts.blocks import base_class, find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints
-from core.models.parts.experts import separate_experts, stacked_experts
+from core.models.parts.experts import separate_experts, stacked_shapes
 from core.models.parts.grids import load_grids, save_grids
+from core.models.parts.shards import save_mixture
 from core.models.parts.sizes import is_language_model
 from core.models.removal.units import find_units
 
@@ -43,11 +45,18 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     return plain
 
 
-def save_model(model: PreTrainedModel, folder: Path) -> bool:
-    """Write weights, configuration, constraints and grids; return whether plain transformers can load the model."""
-    with stacked_experts(model), describing(model, folder) as plain:
+def save_model(model: PreTrainedModel, folder: Path, apart: bool = False) -> bool:
+    """Write weights, configuration, constraints and grids; return whether plain transformers can load the model.
+
+    With `apart`, the experts of a mixture keep their linears, from which they can be mapped again.
+    """
+    stacking = nullcontext(dict[str, Experts]()) if apart else stacked_shapes(model)
+    with stacking as layers, describing(model, folder) as plain:
         # transformers restores the original tensor names of plain models; our own code expects its module names.
-        model.save_pretrained(folder, save_original_format=plain)
+        if layers:
+            save_mixture(model, layers, folder, original=plain)
+        else:
+            model.save_pretrained(folder, save_original_format=plain)
     save_constraints(model, folder)
     save_grids(model, folder)
     return plain
@@ -87,21 +96,35 @@ def _plugged_in(shapes: Shapes) -> Iterator[str]:
             yield f"{inspect.getsource(kind)}\n\nKINDS.append({kind.__name__})\n"
 
 
-def load_model_folder(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
-    """Load a checkpoint of `save_model`, with this package's code instead of the folder's.
+def load_model_folder(folder: Path, dtype: torch.dtype, mapped: bool = False) -> PreTrainedModel:
+    """Load a checkpoint of `save_model` with its constraints and grids.
+
+    The weights of a `mapped` model take no memory of the process.
 
     Raises `UserError` if the checkpoint is damaged or incomplete.
     """
-    failed = f"The checkpoint in {folder} could not be loaded"
-    with sentences(failed):
-        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        base = class_of(config.architectures[0], str(folder))
-        kind = slimmed(base) if hasattr(config, "slimscope") else base
-    model = from_folder(kind, folder, dtype, str(folder), config=config)
-    with sentences(failed):
+    files = None
+    if mapped:
+        kind, _ = _class_and_config(folder)
+        files = folder_apart(kind, kind, folder, dtype, str(folder))
+    model = load_weights(files or folder, dtype)
+    with sentences(f"The checkpoint in {folder} could not be loaded"):
         load_constraints(model, folder)
         load_grids(model, folder)
     return model
+
+
+def load_weights(folder: Path, dtype: torch.dtype) -> PreTrainedModel:
+    """Load the weights of a checkpoint of `save_model`, with this package's code instead of the folder's."""
+    kind, config = _class_and_config(folder)
+    return from_folder(kind, folder, dtype, str(folder), config=config)
+
+
+def _class_and_config(folder: Path) -> tuple[type[PreTrainedModel], PreTrainedConfig]:
+    with sentences(f"The checkpoint in {folder} could not be loaded"):
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        base = class_of(config.architectures[0], str(folder))
+        return slimmed(base) if hasattr(config, "slimscope") else base, config
 
 
 def _uniform_config(model: PreTrainedModel) -> PreTrainedConfig | None:

@@ -108,23 +108,31 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
+    from core.models.kinds.apart import folder_apart
     from core.models.kinds.converted import converted_folder
     from core.models.loading import check_numbers, check_size, class_of, copy_to_memory, from_folder, sentences
+    from core.models.manifest import load_weights
     from core.models.parts import constraints, grids
     from core.models.parts.blocks import move
 
     if dtype not in DTYPES:
         raise UserError(f"Unknown dtype {echo(dtype)}; known: {', '.join(DTYPES)}.")
 
+    precision = getattr(torch, dtype)
+
     def load(folder: Path, config: Config) -> "PreTrainedModel":
         check_dense(config, source.id)
         encoder = encoder_of(config)
         # Any: the classes have no common base
         kind: Any = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
+        build = AutoModelForCausalLM.from_config if encoder is None else kind
         if not BY_KIND[source.kind].converted:
-            check_size(AutoModelForCausalLM.from_config if encoder is None else kind, folder, source.id)
-        files = converted_folder(folder, getattr(torch, dtype)) if mapped else folder
-        model = from_folder(kind, files, getattr(torch, dtype), source.id)
+            check_size(build, folder, source.id)
+        apart = folder_apart(build, kind, folder, precision, source.id) if mapped else None
+        if apart:
+            model = load_weights(apart, precision)
+        else:
+            model = from_folder(kind, converted_folder(folder, precision) if mapped else folder, precision, source.id)
         if (folder / constraints.FILE).is_file():
             with sentences(f"{source.id} could not be loaded as a causal language model"):
                 constraints.load_constraints(model, folder)

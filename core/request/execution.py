@@ -125,6 +125,8 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         states = 2 * text.windows * text.window * shape.hidden * item if text else 0  # before and after a block
         # The finished blocks, the cached variant, the states, and the paused sequences without room.
         disk = max(disk, shape.block_weights * item + size + states + max(0, most - least - room))
+    if shape.is_mixture:  # a copy with separate experts, and the stacked ones while it is written
+        disk += 2 * size
     return Execution(budget, whole, round(max([own + needed, *measured])), round(disk))
 
 
@@ -138,8 +140,6 @@ def _obstacle(spec: RunSpec, methods: Sequence[Method], shape: ModelShape) -> st
         return f"scoring in {spec.scoring_dtype}"
     if any(task.fewshot != ZERO_SHOT for task in spec.tasks):
         return "the choice of examples"
-    if shape.is_mixture:  # transformers stacks its experts in memory
-        return "the loading of experts"
     if shape.blocks < 2:
         return "a model without several blocks"
     return next((method.label for method in methods if not method.streams), "")

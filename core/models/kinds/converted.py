@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import safe_open
-from safetensors.torch import save_file
 
 from core.cache.checksums import intact
 from core.cache.folders import build_once, make_room
 from core.cache.shelf import check_disk
 from core.errors import UserError
 from core.models.folders import weight_files, weight_shapes
+from core.models.parts.shards import in_parts, write_parts
 from core.paths import cache_dir
 from core.specs import canonical_json, sha256
 
@@ -24,14 +23,11 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-PART_BYTES = 2**28  # of a file, which is in memory while it is written
 OTHERS = ("config.json", "generation_config.json")
 
 
 def converted_folder(folder: Path, dtype: torch.dtype) -> Path:
-    """Return a folder with a model's weights in a precision: the folder itself, or a copy in the user cache.
-
-    The cache has one such copy at a time.
+    """Return a folder with a model's weights in a precision: the folder itself, or a copy of `cached_copy`.
 
     Raises:
         UserError: The weights are not in safetensors files.
@@ -42,14 +38,29 @@ def converted_folder(folder: Path, dtype: torch.dtype) -> Path:
         raise UserError(f"{folder.name} has no safetensors files, from which alone a model streams; convert it first.")
     if _stored(files) <= {dtype}:
         return folder
-    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    copy = cache_dir() / "converted" / sha256(canonical_json(stats), str(dtype))
+    return cached_copy(folder, str(dtype), dtype.itemsize, lambda place: _write(folder, files, dtype, place))
+
+
+def cached_copy(folder: Path, label: str, width: int, write: Callable[[Path], None]) -> Path:
+    """Return a copy of the weights in `folder` that `write` makes in the user cache, which has one at a time.
+
+    Args:
+        folder: Folder of a model.
+        label: What differs in the copy.
+        width: Bytes of disk that `write` needs for each stored number.
+        write: Writes the copy to a new folder.
+
+    Raises:
+        StorageError: The disk has no room for the copy.
+    """
+    stats = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in weight_files(folder)]
+    copy = cache_dir() / "converted" / sha256(canonical_json(stats), label)
     if copy.is_dir() and not intact(copy):
         shutil.rmtree(copy)
     if not copy.is_dir():
-        check_disk(copy.parent, sum(map(prod, weight_shapes(folder).values())) * dtype.itemsize)
+        check_disk(copy.parent, sum(map(prod, weight_shapes(folder).values())) * width)
         make_room(copy.parent, 0)
-        build_once(copy, lambda place: _write(folder, files, dtype, place))
+        build_once(copy, write)
     return copy
 
 
@@ -64,29 +75,16 @@ def _stored(files: list[Path]) -> set[torch.dtype]:
 
 
 def _write(folder: Path, files: list[Path], dtype: torch.dtype, place: Path) -> None:
-    """Write the tensors of files in another precision, in parts of about `PART_BYTES`, with their index."""
-    homes: dict[str, str] = {}
-    for number, part in enumerate(_parts(files, dtype)):
-        name = f"model-{number:05}.safetensors"
-        save_file(part, place / name, metadata={"format": "pt"})
-        homes |= dict.fromkeys(part, name)
-    (place / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": homes}))
+    """Write the tensors of files in another precision."""
+    write_parts(in_parts(_tensors(files, dtype)), place)
     for name in OTHERS:
         if (folder / name).is_file():
             shutil.copyfile(folder / name, place / name)
 
 
-def _parts(files: list[Path], dtype: torch.dtype) -> Iterator[dict[str, Tensor]]:
-    part: dict[str, Tensor] = {}
-    size = 0
+def _tensors(files: list[Path], dtype: torch.dtype) -> Iterator[tuple[str, Tensor]]:
     for file in files:
         with safe_open(file, "pt") as opened:
             for name in opened.keys():  # noqa: SIM118 - no mapping
                 tensor = opened.get_tensor(name)
-                part[name] = tensor.to(dtype) if tensor.is_floating_point() else tensor
-                size += part[name].nbytes
-                if size > PART_BYTES:
-                    yield part
-                    part, size = {}, 0
-    if part:
-        yield part
+                yield name, tensor.to(dtype) if tensor.is_floating_point() else tensor

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
-from core.models.modeling_slimscope import Experts, halves, projections, put
+from core.models.modeling_slimscope import Experts, halves, put
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -27,11 +28,11 @@ def separate_experts(model: nn.Module, like: nn.Module | None = None) -> None:
     With `like`, only those modules are replaced that are replaced in this model of the same architecture.
     """
     for name, module in list(model.named_modules()):
-        if _stacks(module) and (like is None or isinstance(like.get_submodule(name), Experts)):
+        if stacks_experts(module) and (like is None or isinstance(like.get_submodule(name), Experts)):
             put(model, name, Experts(module))
 
 
-def _stacks(module: nn.Module) -> bool:
+def stacks_experts(module: nn.Module) -> bool:
     """Return whether a module stacks experts, in a layout that transformers declares on it."""
     if not hasattr(module, "is_concatenated") or getattr(module, "has_post_expert_norm", False):
         return False
@@ -70,22 +71,31 @@ def _number(module: nn.Module) -> int:
 
 
 @contextmanager
-def stacked_experts(model: nn.Module) -> Iterator[None]:
-    """Give the model the tensors of its architecture inside the context; it needs memory for one layer more.
+def stacked_shapes(model: nn.Module) -> Iterator[dict[str, Experts]]:
+    """Give the model the modules of its architecture inside the context, whose stacked tensors have no memory.
 
-    A layer whose experts differ in shape keeps its linears.
+    Yields the replaced layers by name. A layer whose experts differ in shape keeps its linears.
     """
-    replaced = [(name, one) for name, one in model.named_modules() if isinstance(one, Experts) and _are_alike(one)]
+    replaced = {name: one for name, one in model.named_modules() if isinstance(one, Experts) and _are_alike(one)}
     try:
-        for name, experts in replaced:
-            _stack(experts)
+        for name, experts in replaced.items():
+            for tensor in experts.fused._parameters:
+                one = _joined(experts[0], experts.fused, tensor)
+                empty = one.new_empty((len(experts), *one.shape), device="meta")
+                experts.fused._parameters[tensor] = nn.Parameter(empty, requires_grad=False)
             put(model, name, experts.fused)
-        yield
+        yield replaced
     finally:
-        for name, experts in replaced:
+        for name, experts in replaced.items():
             put(model, name, experts)
             for tensor in experts.fused._parameters:
                 experts.fused._parameters[tensor] = None
+
+
+def stacked(experts: Experts) -> dict[str, Tensor]:
+    """Return the tensors of a layer as its architecture stacks them, by name; each starts with the experts."""
+    fused = experts.fused
+    return {name: torch.stack([_joined(expert, fused, name) for expert in experts]) for name in fused._parameters}
 
 
 def _are_alike(experts: Experts) -> bool:
@@ -98,21 +108,6 @@ def _are_alike(experts: Experts) -> bool:
 
 def _shape(module: nn.Module) -> tuple[int, ...]:
     return next((tuple(tensor.shape) for tensor in module.parameters()), ())
-
-
-def _stack(experts: Experts) -> None:
-    """Set the stacked tensors of a layer; the linears of its experts share their memory where the layout allows."""
-    fused = experts.fused
-    for name in fused._parameters:
-        tensors = [_joined(expert, fused, name) for expert in experts]
-        stacked = tensors[0].new_empty(len(tensors), *tensors[0].shape)
-        for number, tensor in enumerate(tensors):
-            stacked[number] = tensor
-        fused._parameters[name] = nn.Parameter(stacked, requires_grad=next(experts.parameters()).requires_grad)
-    for number, expert in enumerate(experts):
-        for name, weight, _ in projections(fused, number):
-            if weight.is_contiguous():
-                expert.get_submodule(name).get_parameter("weight").data = weight
 
 
 def _joined(expert: nn.Module, fused: nn.Module, name: str) -> Tensor:

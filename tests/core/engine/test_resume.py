@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -24,6 +26,7 @@ from core.paths import PROJECT
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
+from tests.core.tiny import tiny
 
 pytestmark = pytest.mark.usefixtures("machine", "often")
 
@@ -132,6 +135,26 @@ def test_every_kind_of_stage_resumes(name, streams):
     assert 1 not in steps
     check_same(resumed, made(spec, fresh=True))
     assert finished.unfinished() == []
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
+@pytest.mark.parametrize(
+    ("architecture", "name", "after"), [("mixtral", "wanda", 30), ("mixtral", "svd-llm", 30), ("phi3", "slimllm", 2)]
+)
+def test_experts_and_joined_projections_resume(architecture, name, after, streams, tmp_path, monkeypatch):
+    """After 30 of 28 linears a block, or 2 blocks."""
+    shutil.copytree(Path.cwd(), tmp_path / "own")
+    monkeypatch.chdir(tmp_path / "own")
+    tiny(architecture, num_hidden_layers=3).save_pretrained("tiny")
+    amount, settings = METHODS[name]
+    spec = spec_of(name, amount=amount, **settings)
+    with pytest.raises(CancelledError):
+        made(spec, stopping(CancelledError, after), streams=streams)
+    assert [path.name for path in kept()][:1] == ["0"]
+    steps = []
+    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=streams)
+    assert 1 not in steps
+    check_same(resumed, made(spec, fresh=True))
 
 
 @pytest.mark.parametrize("step", [BLOCK, BLOCK + 1])

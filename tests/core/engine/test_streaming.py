@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from core.cache import shelf
 from core.cache.shelf import Shelf
 from core.engine.runs import run
+from core.engine.variants import load_cached
 from core.engine.walking import walk_modes
 from core.errors import StorageError, UserError
 from core.evaluation import states
@@ -53,6 +54,14 @@ CHAINS = [  # a method of each base class that works block by block
     "gptq@4bit,group_size=0+distill-white,batch=2,steps=2,held_out=1",
 ]
 
+MIXTURE_CHAINS = [
+    "wanda@0.5",
+    "gptq@4bit,group_size=0",
+    "svd-llm@0.3",
+    "reap@0.25",
+    "wanda@0.5+adaprune+rtn@4bit,on=embedding,group_size=0",
+]
+
 
 def requested(chain, **more):
     calibration, text = TextWindows.parse("text.txt:4x32"), Perplexity.parse("text.txt@32:6")
@@ -79,6 +88,28 @@ def test_a_model_that_streams_gives_the_same_weights_and_numbers(chain, dtype, m
     assert how["execution"] == "streaming"
     assert weights.keys() == streamed.keys() and all(torch.equal(weights[name], streamed[name]) for name in weights)
     assert same == value
+
+
+@pytest.fixture
+def mixture(weights):
+    """Put a mixture of experts in the place of the model; its files hold stacked experts in the published layout."""
+    tiny("mixtral", num_hidden_layers=3).save_pretrained(weights.parent)
+
+
+@pytest.mark.usefixtures("mixture")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("chain", MIXTURE_CHAINS)
+def test_a_mixture_that_streams_gives_the_same_weights_and_numbers(chain, dtype):
+    found = []
+    for memory in (None, 1):
+        spec = requested(chain, dtype=dtype, memory=memory)
+        _, value, details = made(spec)
+        assert details.get("execution") == ("streaming" if memory else None)
+        model, _ = load_cached(spec.variant, mapped=memory is not None)
+        found.append((value, model.state_dict()))
+    (value, whole), (other, streamed) = found
+    assert value == other and whole.keys() == streamed.keys()
+    assert all(torch.equal(whole[name], streamed[name]) for name in whole)
 
 
 @pytest.mark.usefixtures("machine")

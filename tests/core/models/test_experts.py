@@ -10,7 +10,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import find_blocks
-from core.models.parts.experts import experts_in, separate_experts, stacked_experts
+from core.models.parts.experts import experts_in, separate_experts, stacked, stacked_shapes
 from core.models.removal.units import factors_of
 from tests.core.tiny import windows
 from tools.architectures.models import ARCHITECTURES, tiny_model
@@ -29,7 +29,7 @@ for folder in sys.argv[2:]:
 """
 
 
-def stacked(name):
+def fused(name):
     torch.manual_seed(0)
     config = AutoConfig.for_model(name, **ARCHITECTURES[name], initializer_range=0.3)
     return AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
@@ -37,15 +37,17 @@ def stacked(name):
 
 @pytest.mark.parametrize("name", MIXTURES)
 def test_separate_experts_compute_what_the_stacked_ones_do(name):
-    model, tokens = stacked(name), windows()
+    model, tokens = fused(name), windows()
     before = model(tokens).logits
-    names = set(model.state_dict())
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     separate_experts(model)
     assert experts_in(model) and torch.allclose(model(tokens).logits, before, atol=1e-5)
-    with stacked_experts(model):
-        assert set(model.state_dict()) == names
-        assert torch.allclose(model(tokens).logits, before, atol=1e-5)
-    assert set(model.state_dict()) != names and torch.allclose(model(tokens).logits, before, atol=1e-5)
+    with stacked_shapes(model) as layers:
+        assert {name: one.shape for name, one in model.state_dict().items()} == {n: t.shape for n, t in tensors.items()}
+    assert model.state_dict().keys() != tensors.keys()
+    for place, experts in layers.items():
+        assert all(torch.equal(one, tensors[f"{place}.{own}"]) for own, one in stacked(experts).items())
+    assert torch.allclose(model(tokens).logits, before, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", MIXTURES)
@@ -84,3 +86,18 @@ def test_experts_of_different_shapes_keep_their_linears_in_the_checkpoint(tmp_pa
     again = load_model_folder(tmp_path, torch.float32)
     assert torch.allclose(again(tokens).logits, model(tokens).logits, atol=1e-5)
     assert type(experts_in(again)[0][3].up_proj).__name__ == "Factors"
+
+
+@pytest.mark.parametrize("name", MIXTURES)
+def test_a_mixture_is_mapped_from_a_copy_with_separate_experts(name, tmp_path, monkeypatch):
+    """No expert is in memory of the process, and the mapped model computes what the whole one does."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    model, tokens = tiny_model(name), windows()
+    save_model(model, tmp_path / name)
+    mapped = load_model_folder(tmp_path / name, torch.float32, mapped=True)
+    own = dict(model.named_parameters())
+    assert own.keys() == dict(mapped.named_parameters()).keys()
+    assert all(torch.equal(one, own[key]) for key, one in mapped.named_parameters())
+    assert torch.equal(mapped(tokens).logits, model(tokens).logits)
+    (copy,) = [one for one in (tmp_path / "cache" / "converted").iterdir() if one.is_dir()]
+    assert not [one for one in copy.rglob("*") if one.suffix not in {".json", ".safetensors"}]

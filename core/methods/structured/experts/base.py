@@ -28,7 +28,6 @@ class ExpertMethod(StructuredMethod):
     """A method that removes whole experts, equally many from every layer; the router chooses among the others."""
 
     kind = "experts"
-    streams = False  # as no mixture does
     modifies = frozenset()  # the remaining experts stay unchanged
     accepts = STORED - {"factors", "convolutions", "basis"}
     data_requirement = "calibration"
