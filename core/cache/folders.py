@@ -58,17 +58,18 @@ def on_disk(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def keep(folder: Path, size: int, make: Callable[[Path], None]) -> None:
+def keep(folder: Path, size: int, make: Callable[[Path], None], alone: bool = False) -> None:
     """Fill `folder` by `make(temporary folder)` with about `size` bytes if the disk has room.
 
-    It deletes the least recently used siblings. Whoever uses a folder must update its modification time.
+    It deletes the least recently used siblings; a folder above `CACHE_BYTES` is kept only if it can be the only one,
+    `alone`. Whoever uses a folder must update its modification time.
     """
     root = folder.parent
     with writing(root):
-        if size > CACHE_BYTES or shutil.disk_usage(root).free < size + FREE_BYTES:
+        if (size > CACHE_BYTES and not alone) or shutil.disk_usage(root).free < size + FREE_BYTES:
             return
         shutil.rmtree(folder, ignore_errors=True)
-        make_room(root, CACHE_BYTES - size)
+        make_room(root, max(0, CACHE_BYTES - size))
     build_once(folder, make)
 
 

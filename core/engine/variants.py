@@ -225,7 +225,7 @@ def _cache(model: PreTrainedModel, result: Result, mapped: bool) -> None:
         (folder / REPORT).write_text(result.model_dump_json())
 
     size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
-    keep(cached_variant(result.variant.key), size, write)
+    keep(cached_variant(result.variant.key), size, write, alone=True)
 
 
 def describe(spec: VariantSpec, made: tuple[Details, ...] = ()) -> Variant:

@@ -112,13 +112,14 @@ class FinishedBlocks:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _has_room(self, size: int) -> bool:
+        """Return whether `size` bytes more can be kept, for which others make room."""
         root = self._folder.parent
         with writing(self._folder):
-            whole = size + sum(file.stat().st_size for file in self._folder.rglob("*"))
-            if whole > CACHE_BYTES or shutil.disk_usage(root).free < size + FREE_BYTES:
+            own = sum(file.stat().st_size for file in self._folder.rglob("*"))
+            if shutil.disk_usage(root).free < size + FREE_BYTES:
                 return False
             self._folder.touch()  # others are deleted first
-            make_room(root, CACHE_BYTES - size)
+            make_room(root, max(own, CACHE_BYTES - size))
         return True
 
 

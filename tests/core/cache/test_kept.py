@@ -33,5 +33,11 @@ def test_a_new_folder_replaces_the_oldest_and_its_former_version(tmp_path, monke
     put(tmp_path, "older", 1000, 10)
     folders.keep(tmp_path / "b", 1000, lambda place: (place / "file").write_bytes(b"0" * 1000))
     assert names(tmp_path) == ["a", "b"]
-    folders.keep(tmp_path / "huge", 9999, lambda place: (place / "file").write_bytes(b"0"))
-    assert names(tmp_path) == ["a", "b"]
+
+
+def test_a_folder_above_the_limit_is_kept_only_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "CACHE_BYTES", 2100)
+    put(tmp_path, "small", 1000, 10)
+    for alone in (False, True):
+        folders.keep(tmp_path / "huge", 9999, lambda place: (place / "file").write_bytes(b"0"), alone)
+        assert names(tmp_path) == (["huge"] if alone else ["small"])

@@ -264,6 +264,15 @@ def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monke
     assert computed == {"obs": FIRST + 2 * BLOCK}
 
 
+def test_blocks_above_the_limit_are_kept_alone(computed, monkeypatch):
+    monkeypatch.setattr(finished, "CACHE_BYTES", 1)
+    with pytest.raises(CancelledError):
+        made(spec_of("obs"), stopping(CancelledError))
+    assert [path.name for path in kept()] == ["0"]
+    made(spec_of("obs"))
+    assert computed == {"obs": FIRST + BLOCK}
+
+
 def test_blocks_of_abandoned_runs_make_room_for_others(monkeypatch):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
