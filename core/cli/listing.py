@@ -8,7 +8,7 @@ import typer
 from core.analysis import latex as tex
 from core.cli import options
 from core.cli.printing.console import messages, output, say
-from core.cli.printing.inspection import families, sweep_command, sweep_rows
+from core.cli.printing.inspection import families, sweep_command
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError, echo
@@ -17,7 +17,7 @@ from core.models.catalogue import MODELS
 from core.models.shape import MOST_UNCOVERED
 from core.models.sources import identify
 from core.registry import STAGES, get_stage
-from core.request.inspection import applicability, facts_of, first_chains, inspect_model
+from core.request.inspection import applicability, facts_of, first_chains, inspect_model, sweep_rows
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.store.store import Store

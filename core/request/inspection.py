@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from core.methods.base import Method
@@ -10,8 +11,13 @@ from core.models.facts import config_of
 from core.models.folders import encoder_of, read_json
 from core.models.inspection import NO_LIMIT, Inspection, inspected
 from core.models.source import ModelSource
+from core.notation.formatting import format_duration
 from core.registry import STAGES
-from core.specs import Frozen
+from core.request.estimate import estimate_left
+from core.specs import Frozen, RunSpec
+
+if TYPE_CHECKING:
+    from core.store.store import Store
 
 # Kinds of methods that remove heads and channels, and of those that need each of q, k and v.
 OF_HEADS = ("units", "units in sequence")
@@ -65,6 +71,20 @@ def first_chains(found: Inspection) -> list[str]:
     """Return chains for a first sweep: of each family, one that runs."""
     runs = {one.method for one in applicability(found) if one.refusal is None}
     return [chain for chain in FIRST if chain.partition("@")[0] in runs]
+
+
+def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) -> list[dict[str, str]]:
+    """Return chain, estimated time and memory of each run of a sweep, in words."""
+    rows = []
+    for spec, chain in zip(specs, chains, strict=True):
+        cost = estimate_left([spec], store)
+        streams = ", streaming from disk" if cost.streaming else ""
+        memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
+        if cost.stages:
+            rows.append({"chain": chain, "time": format_duration(cost.seconds), "memory": memory})
+        else:
+            rows.append({"chain": chain, "time": "stored", "memory": ""})
+    return rows
 
 
 def has_chat_template(source: ModelSource) -> bool | None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import streamlit as st
 
 from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.source import ModelSource
-from core.request.inspection import applicability, facts_of, first_chains, inspect_model
+from core.request.inspection import applicability, facts_of, first_chains, inspect_model, sweep_rows
+from core.request.sweeps import Grid, expand_grid
+from core.specs import DTYPES
+from dashboard import data
+from dashboard.run.grid_form import fill
 from dashboard.shared.binding import HELD
 from dashboard.shared.literal import literal
 
@@ -25,7 +30,17 @@ def describe_model(source: ModelSource) -> None:
             refused.setdefault(one.refusal, []).append(f"`{one.method}`")
     st.markdown("All methods run on this model except these:")
     st.markdown("\n".join(f"- {', '.join(methods)}: {literal(reason)}" for reason, methods in refused.items()))
-    st.caption(f"A first sweep: {', '.join(f'`{chain}`' for chain in first_chains(found))}")
+    _first_sweep(source, first_chains(found))
+
+
+def _first_sweep(source: ModelSource, chains: list[str]) -> None:
+    """Show the chains of a first sweep with their time and memory, and a button that fills the grid with them."""
+    dtype = st.session_state.get("run_dtype", DTYPES[0])
+    grid = Grid(models=(str(source.folder or source.id),), chains=tuple(chains))
+    specs, _ = expand_grid(grid, dtype=dtype, partial=True)
+    st.markdown("A first sweep, with the dense baseline in each time:")
+    st.table(pd.DataFrame(sweep_rows(specs, ("dense", *chains), data.store())).set_index("chain"))
+    st.button("Fill the grid with this sweep", on_click=fill, args=(chains,))
 
 
 def consent(shape: ModelShape) -> bool:

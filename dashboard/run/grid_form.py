@@ -21,7 +21,8 @@ from dashboard.run.proposals import grid_amounts
 from dashboard.shared.binding import HELD
 from dashboard.shared.form_errors import FormErrors
 
-CHAINS, AMOUNTS, SEEDS = "run_chains", "run_amounts", "run_seeds"  # keys
+ONE, GRID = "One run", "Grid"
+MODE, CHAINS, AMOUNTS, SEEDS = "run_mode", "run_chains", "run_amounts", "run_seeds"  # keys
 PREFILLED = "run_chains_prefilled"  # chains that the form itself entered
 RATIOS = tuple(f"{place / 10:g}" for place in range(1, 10))
 MOST_RUNS = 200  # of one grid
@@ -64,6 +65,12 @@ def prefill(present: str) -> None:
     state = st.session_state
     if state.get(CHAINS, "") in ("", state.get(PREFILLED)):
         state[CHAINS] = state[PREFILLED] = opened(present)
+
+
+def fill(chains: Sequence[str]) -> None:
+    """Open the grid with these chains."""
+    st.session_state[MODE] = GRID
+    st.session_state[CHAINS] = "\n".join(chains)
 
 
 def series_input(present: str, mistakes: FormErrors) -> Series:

@@ -13,7 +13,7 @@ from core.request.resolve import MOST_SEED
 from core.request.sweeps import Grid, count, expand_grid
 from core.specs import DTYPES
 from dashboard.run.chain_form import Chain, chain_input, present_chain
-from dashboard.run.grid_form import MOST_RUNS, Series, prefill, seeds_input, series_input, several
+from dashboard.run.grid_form import GRID, MODE, MOST_RUNS, ONE, Series, prefill, seeds_input, series_input, several
 from dashboard.run.imports import show_imports
 from dashboard.run.joblist import show_current, show_queue
 from dashboard.run.layout import card, group, two_sides
@@ -24,8 +24,6 @@ from dashboard.shared import texts
 from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
 
-ONE, GRID = "One run", "Grid"
-MODE = "run_mode"
 
 
 class FormInput(NamedTuple):

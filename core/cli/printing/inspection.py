@@ -5,11 +5,7 @@ from itertools import groupby
 from shlex import quote
 
 from core.cli.printing.layout import Row
-from core.notation.formatting import format_duration
-from core.request.estimate import estimate_left
 from core.request.inspection import Applicability
-from core.specs import RunSpec
-from core.store.store import Store
 
 
 def families(suited: Sequence[Applicability]) -> list[Row]:
@@ -22,20 +18,6 @@ def families(suited: Sequence[Applicability]) -> list[Row]:
         for reason, methods in by_reason.items():
             runs = "yes" if reason is None else f"no: {reason}"
             rows.append({"family": family, "methods": ", ".join(methods), "runs": runs})
-    return rows
-
-
-def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) -> list[Row]:
-    """Return one row per run of a sweep, with its estimated time and memory."""
-    rows = []
-    for spec, chain in zip(specs, chains, strict=True):
-        cost = estimate_left([spec], store)
-        streams = ", streaming from disk" if cost.streaming else ""
-        memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
-        if cost.stages:
-            rows.append({"chain": chain, "time": format_duration(cost.seconds), "memory": memory})
-        else:
-            rows.append({"chain": chain, "time": "stored", "memory": ""})
     return rows
 
 

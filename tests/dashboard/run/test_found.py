@@ -31,7 +31,12 @@ def test_the_experts_and_what_does_not_run_are_shown(opened):
     assert "**Experts**: 8 in a layer, 2 for each token" in read(app) and not app.error
     refused = next(text.value for text in app.markdown if "Heads and channels" in text.value)
     assert "`slimllm`" in refused and "`reap`" not in refused
-    assert any("`reap@0.25`" in caption.value for caption in app.caption)
+    (sweep,) = app.table
+    assert [*sweep.value.index] == ["dense", "rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "reap@0.25"]
+    assert all("GB" in memory for memory in sweep.value["memory"])
+    next(one for one in app.button if one.label == "Fill the grid with this sweep").click().run()
+    assert app.text_area(key="run_chains").value == "\n".join(sweep.value.index[1:])
+    assert not app.error and not app.button(key="run_start").disabled
 
 
 def test_a_model_with_many_weights_outside_of_linears_asks_for_consent(opened):
