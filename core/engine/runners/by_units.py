@@ -27,7 +27,7 @@ from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear
 from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
-from core.models.removal.units import KeptUnits, check_heads, factors_of, spread
+from core.models.removal.units import KeptUnits, check_heads, factors_of, head_norms, spread
 from core.progress import Progress
 from core.results import LayerReport
 
@@ -87,7 +87,10 @@ def _walk(
         method.true_sequential,
         finished=given.finished,
     )
-    walker.walk(linears, work.compress, work.finish)
+    # A norm over all heads divides by a mean that masked heads change.
+    heads = any(removal.steps for removal in work.removals)
+    again = heads and any(head_norms(view.units, role) for view in views for role in "qk")
+    walker.walk(linears, work.compress, work.finish, again)
     return StageResult(work.reports)
 
 

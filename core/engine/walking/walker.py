@@ -103,10 +103,17 @@ class Walker:
         return len(self.hidden)
 
     @torch.no_grad()
-    def walk(self, selected: Sequence[Linear], compress: Compress, after: Callable[[int], None] | None = None) -> None:
+    def walk(
+        self,
+        selected: Sequence[Linear],
+        compress: Compress,
+        after: Callable[[int], None] | None = None,
+        again: bool = False,
+    ) -> None:
         """Compress the selected linears in place, block by block, up to the last block with a selected linear.
 
-        `after` receives the index of each block that has run, and may change the block's shape.
+        `after` receives the index of each block that has run, and may change the block's shape. With `again`, this
+        changes what the block computes, so it runs once more for the next one.
         """
         chosen = by_block(selected)
         last = max(chosen)
@@ -114,11 +121,13 @@ class Walker:
             with self._changing(index, last):
                 linears = chosen.get(index, [])
                 if linears:
-                    self._compress(index, linears, compress, last=index == last)
+                    self._compress(index, linears, compress, last=again or index == last)
                 else:
                     self._forward(index)
                 if after:
                     after(index)
+                if linears and again and index < last:
+                    self._forward(index)
 
     @torch.no_grad()
     def compress_each_alone(
