@@ -80,7 +80,9 @@ RUNNERS: dict[Kind, Runner] = {
 }
 
 # Kinds that decide about heads and channels.
-APART: frozenset[Kind] = frozenset({"units", "units in sequence", "factored units"})
+APART: frozenset[Kind] = frozenset(
+    {"units", "units in sequence", "factored units", "hidden size", "slices", "rotation"}
+)
 
 
 def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageResult:

@@ -44,9 +44,10 @@ class Inspection(Frozen):
     tied: bool  # whether the head is the embedding
     experts: tuple[int, int] | None  # in a layer, and for each token; None: no mixture
     uncovered: tuple[str, ...]  # names of weights that are in no linear, without the indices of blocks and experts
-    joined: bool  # whether q, k and v, or gate and up, are one linear
     units_refusal: str | None  # why blocks are not of heads and channels, as structured methods need; None: they are
     heads_refusal: str | None  # the same, or why heads cannot be removed; None: they can
+    slices_refusal: str | None  # the same, or why hidden states cannot be sliced, as far as the structure tells
+    rotation_refusal: str | None  # the same, or why they cannot be rotated
 
     @property
     def stacked(self) -> bool:
@@ -83,6 +84,7 @@ def inspect(config: Config) -> Inspection:
     from core.models.loading import sentences
     from core.models.parts.blocks import find_blocks
     from core.models.parts.experts import chosen_of, experts_in, separate_experts
+    from core.models.removal.stream import block_submodules, check_rotates
     from core.models.removal.units import check_heads
 
     name = str(config.get("model_type", "unnamed"))
@@ -90,6 +92,13 @@ def inspect(config: Config) -> Inspection:
         model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
     separate_experts(model)
     blocks = find_blocks(model)
+
+    def check_slices(units: Units) -> None:
+        block_submodules(blocks.holder[units.block], units)
+
+    def check_rotation(units: Units) -> None:
+        check_rotates(model, blocks, block_submodules(blocks.holder[units.block], units))
+
     layers = experts_in(blocks.holder)
     return Inspection(
         architecture=type(model).__name__,
@@ -97,9 +106,10 @@ def inspect(config: Config) -> Inspection:
         tied=model.get_input_embeddings().weight is model.get_output_embeddings().weight,
         experts=(len(layers[0]), chosen_of(model)) if layers else None,
         uncovered=tuple(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in blocks.uncovered)),
-        joined=any(linear.role in ("qkv", "gate_up") for linear in blocks.all_linears()),
         units_refusal=_refusal(blocks, lambda units: None),
         heads_refusal=_refusal(blocks, check_heads),
+        slices_refusal=_refusal(blocks, check_slices),
+        rotation_refusal=_refusal(blocks, check_rotation),
     )
 
 

@@ -14,8 +14,8 @@ import transformers
 
 from core.errors import UserError
 from core.models import modeling_slimscope
-from core.models.loading import class_of, from_folder, sentences
 from core.models.kinds.apart import folder_apart
+from core.models.loading import class_of, from_folder, sentences
 from core.models.modeling_slimscope import Experts, Shapes, slimmed
 from core.models.parts.blocks import base_class, find_blocks
 from core.models.parts.constraints import load_constraints, save_constraints

@@ -308,7 +308,7 @@ class SlicedBlock(ModuleKind, nn.Module):
     def attend(self, hidden: Tensor, *args: Any, **kwargs: Any) -> Tensor:  # Any: as of the block
         """Return the output of attention, which is added to the residual stream."""
         normed = getattr(self, self.parts["norms"][0])(hidden)
-        added: Tensor = getattr(self, self.parts["attention"])(*args, hidden_states=normed, **kwargs)[0]
+        added: Tensor = getattr(self, self.parts["attention"])(normed, *args, **kwargs)[0]
         return added
 
     def feed(self, hidden: Tensor) -> Tensor:

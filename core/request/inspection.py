@@ -19,9 +19,8 @@ from core.specs import Frozen, RunSpec
 if TYPE_CHECKING:
     from core.store.store import Store
 
-# Kinds of methods that remove heads and channels, and of those that need each of q, k and v.
-OF_HEADS = ("units", "units in sequence")
-OF_UNITS = ("factored units", "hidden size", "slices", "rotation")
+OF_HEADS = ("units", "units in sequence")  # kinds of methods that remove heads
+OF_UNITS = ("factored units", "hidden size")  # of those that need each of q, k and v
 FIRST = ("rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "slimllm@0.2", "reap@0.25")  # of a first sweep
 STACKED = "some in a layout that is not taken apart, so they stay dense"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")  # files besides the tokenizer's configuration
@@ -60,8 +59,9 @@ def _refusal(method: type[Method], found: Inspection) -> str | None:
     if method.kind in OF_HEADS or (method.kind == "pruning in training" and "shapes" in method.leaves):
         return found.heads_refusal
     if method.kind in OF_UNITS:
-        joined = "it needs q, k, v, gate and up as linears of their own" if found.joined else None
-        return found.units_refusal or (joined if method.kind != "factored units" else None)
+        return found.units_refusal
+    if method.kind in ("slices", "rotation"):
+        return found.slices_refusal if method.kind == "slices" else found.rotation_refusal
     if method.kind == "experts" and found.experts is None:
         return f"it removes experts, and this model has {STACKED if found.stacked else 'none'}"
     return None

@@ -25,7 +25,6 @@ from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
 
 
-
 class FormInput(NamedTuple):
     """The values of the form."""
 

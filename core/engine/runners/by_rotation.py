@@ -14,12 +14,13 @@ from torch import Tensor, nn
 
 from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
-from core.engine.walking.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
+from core.engine.walking.residual import check_blocks, final_norm, fold_norm, like, write
 from core.errors import UserError
 from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import clear_reference
+from core.models.removal.stream import block_submodules, check_rotates
 from core.models.removal.units import Units, find_units
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageIn
     tokens = (torch.arange(TRIED) % table.get_parameter("weight").shape[0])[None]
     home = torch.device(model.device)
     check_blocks(blocks, parts[0], tokens, Recorder(model, blocks, home), home)
-    if type(table) is not nn.Embedding or isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm):
-        raise UserError(f"{method.label} needs a plain embedding and RMS norms; {type(model).__name__} has others.")
+    check_rotates(model, blocks, parts[0])
     holder, name = final_norm(model, blocks)
     before = model(input_ids=tokens.to(home), use_cache=False).logits
     rotation = method.rotation(units[0].geometry.hidden)

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
-from core.engine.walking.residual import block_submodules, check_blocks, final_norm, fold_norm, like, write
+from core.engine.walking.residual import check_blocks, final_norm, fold_norm, like, write
 from core.evaluation.layers import unit_reports
 from core.methods.structured.base import SliceMethod
 from core.models.modeling_slimscope import SlicedBlock, UnitNorm, norm_eps
@@ -27,6 +27,7 @@ from core.models.parts.blocks import text_config
 from core.models.parts.constraints import clear_constraint
 from core.models.parts.recorder import Call, Recorder
 from core.models.parts.reference import clear_reference
+from core.models.removal.stream import block_submodules
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

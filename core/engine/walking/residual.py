@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks, first
 from core.models.parts.recorder import Recorder
-from core.models.removal.units import Units
+from core.models.removal.stream import unfit
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -39,30 +38,6 @@ def like(weight: Tensor, value: Tensor) -> nn.Parameter:
     return nn.Parameter(value.to(weight.dtype), weight.requires_grad)
 
 
-def block_submodules(block: nn.Module, unit: Units) -> Parts:
-    """Return the names of a block's attention, of the norms before attention and FFN, and of the FFN's modules."""
-    children = dict(block.named_children())
-    attention = next(name for name, child in children.items() if child is unit.attention)
-    norms = [
-        name
-        for name, child in children.items()
-        if [tuple(p.shape) for p in child.parameters(recurse=False)][:1] == [(unit.geometry.hidden,)]
-    ]
-    if len(norms) != 2:
-        raise _unfit()
-    down = unit.linears["down"].module
-    ffn = next(name for name, child in children.items() if any(module is down for module in child.modules()))
-    if children[ffn] is not down:
-        return {"attention": attention, "norms": norms, "ffn": [ffn]}
-    up = next(name for name, child in children.items() if child is unit.linears["up"].module)
-    plain = [
-        name
-        for name, child in children.items()
-        if not any(True for _ in child.parameters()) and not isinstance(child, nn.Dropout)
-    ]
-    return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
-
-
 def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Recorder, device: torch.device) -> None:
     """Raise `UserError` unless the first block computes x + f(norm(x)) twice, with an RMS norm or a LayerNorm."""
     [recording] = recorder.record([windows[:1, :64]])
@@ -71,23 +46,19 @@ def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Record
     expected = first(block(states, *call.args, **call.kwargs))
     norms = [getattr(block, name) for name in parts["norms"]]
     normed = norms[0](states)
-    hidden = states + getattr(block, parts["attention"])(*call.args, hidden_states=normed, **call.kwargs)[0]
-    added = norms[1](hidden)
-    for name in parts["ffn"]:
-        added = getattr(block, name)(added)
+    try:
+        hidden = states + getattr(block, parts["attention"])(normed, *call.args, **call.kwargs)[0]
+        added = norms[1](hidden)
+        for name in parts["ffn"]:
+            added = getattr(block, name)(added)
+    except TypeError:  # attention takes other arguments than the block, or the FFN takes more than its input
+        raise unfit() from None
     mean_square = states.float().square().mean(-1, keepdim=True)
     scaled = norms[0].get_parameter("weight").float() * states.float() * torch.rsqrt(mean_square + norm_eps(norms[0]))
     near = 1e-3 if states.dtype == torch.float32 else 0.05
     plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed.float(), scaled, rtol=near, atol=near)
     if not (torch.allclose(hidden + added, expected, rtol=near, atol=near) and plain):
-        raise _unfit()
-
-
-def _unfit() -> UserError:
-    return UserError(
-        "Rotating hidden states needs blocks with one plain norm before attention and one before the FFN; this model's "
-        "blocks differ. Choose another method."
-    )
+        raise unfit()
 
 
 def final_norm(model: PreTrainedModel, blocks: Blocks) -> tuple[nn.Module, str]:
@@ -99,5 +70,5 @@ def final_norm(model: PreTrainedModel, blocks: Blocks) -> tuple[nn.Module, str]:
         if child is not blocks.holder and not isinstance(child, nn.Embedding) and any(True for _ in child.parameters())
     ]
     if len(names) != 1:
-        raise _unfit()
+        raise unfit()
     return holder, names[0]

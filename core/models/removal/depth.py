@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.models.parts.blocks import Blocks, base_class, text_config
-from core.models.removal.units import recount, slice_linear
+from core.models.removal.units import find_units, head_norms, recount, slice_linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -80,7 +80,11 @@ def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
     # The configuration does not always reflect earlier removals.
     hidden = next(linear.shape[1] for linear in inside.values() if linear.role not in ("o", "down"))
     seen: set[int] = set()
+    units = [find_units(blocks, index) for index in range(len(blocks.holder))]
+    of_heads = {norm for one in units for role in "qk" for norm in head_norms(one, role)}
     for module in model.modules():
+        if module in of_heads:
+            continue
         if linear := inside.get(id(module)):
             reads = linear.role not in ("o", "down")
             slice_linear(linear.plain, columns=kept if reads else None, rows=None if reads else kept)

@@ -1,4 +1,4 @@
-"""Projections that compute q, k and v, or gate and up, together: taken apart while heads and channels are removed.
+"""Projections that compute q, k and v, or gate and up, together: taken apart while units or hidden states change.
 
 No architecture is named. The order of the outputs is found by a trial: if an output belongs to a head or a channel,
 changing it changes nothing once the columns that read this head or channel are zero.
@@ -116,7 +116,7 @@ def _join(model: PreTrainedModel, linear: Linear) -> None:
             bias[places] = part.get_parameter("bias").data
         if (known := constraint_of(part)) is not None:
             zeros[places] = known.zeros(zeros.device)
-    whole = nn.Linear(0, 0) if isinstance(linear.module, Conv1D) else linear.module  # a class of its own in Falcon
+    whole = nn.Linear(1, 1) if isinstance(linear.module, Conv1D) else linear.module  # a class of its own in Falcon
     for name in CARRIED:
         vars(whole).pop(name, None)
     whole.out_features, whole.in_features = weight.shape

@@ -3,11 +3,18 @@
 import pytest
 import torch
 
+from core.context import Context, StageInput
+from core.engine.runners.by_slicing import slice_model
 from core.errors import UserError
+from core.methods.structured.slicegpt import SliceGPT
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.removal.projections import separate_projections
 from core.models.removal.units import find_units, spread
+from core.progress import silent
+from core.request.stages import build_stage
+from core.specs import Stage
+from tests.core.applied import compress
 from tests.core.methods.test_structured import block_weights, shrunk
 from tests.core.tiny import windows
 from tools.architectures.models import tiny_model
@@ -32,6 +39,44 @@ def test_factors_of_a_joined_projection_are_separate_in_the_checkpoint(architect
     save_model(model, tmp_path)
     logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
     torch.testing.assert_close(logits, model(windows()).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "glm"])
+def test_hidden_states_are_sliced_around_joined_projections(architecture, tmp_path):
+    """A model as wide as it was computes the same; the projections are joined again."""
+    model, tokens = tiny_model(architecture), windows()
+    expected, names = model(tokens).logits, {one.name for one in find_blocks(model).all_linears()}
+    as_wide = StageInput(Stage(method="slicegpt", ratio=-0.5), tokens, decoder=find_blocks(model))
+    with separate_projections(model, as_wide.blocks):
+        slice_model(model, SliceGPT(), as_wide, Context(torch.device("cpu")))
+    torch.testing.assert_close(model(tokens).logits, expected, atol=1e-3, rtol=1e-3)
+    assert names <= {one.name for one in find_blocks(model).all_linears()}
+    save_model(model, tmp_path)
+    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(tokens).logits, model(tokens).logits)
+
+
+@pytest.mark.parametrize("architecture", ["phi3", "glm"])
+def test_hidden_states_are_rotated_around_joined_projections(architecture):
+    model, tokens = tiny_model(architecture), windows()
+    expected, names = model(tokens).logits, [name for name, _ in find_blocks(model).holder.named_parameters()]
+    compress(model, build_stage("rotate"), None, "cpu", silent)
+    torch.testing.assert_close(model(tokens).logits, expected, atol=1e-3, rtol=1e-3)
+    assert [name for name, _ in find_blocks(model).holder.named_parameters()] == names
+
+
+@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "olmo2"])
+def test_entries_of_the_hidden_states_are_removed(architecture, tmp_path):
+    """Norms over all heads keep their width, although it may be that of the hidden states."""
+    model, tokens = tiny_model(architecture), windows()
+    shrunk(model, "llm-pruner", 0.25, granularity="channel")
+    save_model(model, tmp_path)
+    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(tokens).logits, model(tokens).logits)
+
+
+@pytest.mark.parametrize("architecture", ["gpt_neo", "gpt_neox", "mpt", "olmo2"])
+def test_blocks_of_another_structure_are_not_sliced(architecture):
+    with pytest.raises(UserError, match="one plain norm before attention and one before the FFN"):
+        shrunk(tiny_model(architecture), "slicegpt", 0.25)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4", "gpt_bigcode", "persimmon"])

@@ -1,0 +1,57 @@
+"""The parts of a block that read and write the hidden states, for methods that rotate or slice these."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from core.errors import UserError
+from core.models.modeling_slimscope import Parts
+from core.models.parts.blocks import Blocks
+from core.models.removal.units import Units
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def block_submodules(block: nn.Module, unit: Units) -> Parts:
+    """Return the names of a block's attention, of the norms before attention and FFN, and of the FFN's modules.
+
+    Raises `UserError` if the block has other norms, or its attention is inside another module.
+    """
+    children = dict(block.named_children())
+    attention = next((name for name, child in children.items() if child is unit.attention), None)
+    norms = [
+        name
+        for name, child in children.items()
+        if [tuple(p.shape) for p in child.parameters(recurse=False)][:1] == [(unit.geometry.hidden,)]
+    ]
+    if attention is None or len(norms) != 2:
+        raise unfit()
+    down = unit.linears["down"].module
+    ffn = next(name for name, child in children.items() if any(module is down for module in child.modules()))
+    if children[ffn] is not down:
+        return {"attention": attention, "norms": norms, "ffn": [ffn]}
+    up = next(name for name, child in children.items() if child is unit.linears["up"].module)
+    plain = [
+        name
+        for name, child in children.items()
+        if not any(True for _ in child.parameters()) and not isinstance(child, nn.Dropout)
+    ]
+    return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
+
+
+def check_rotates(model: PreTrainedModel, blocks: Blocks, parts: Parts) -> None:
+    """Raise `UserError` unless a model has a plain embedding and RMS norms."""
+    norm = blocks.holder[0].get_submodule(parts["norms"][0])
+    if type(model.get_input_embeddings()) is not nn.Embedding or isinstance(norm, nn.LayerNorm):
+        raise UserError(f"A rotation needs a plain embedding and RMS norms; {type(model).__name__} has others.")
+
+
+def unfit() -> UserError:
+    """Return the error on a model whose blocks have another structure."""
+    return UserError(
+        "Rotating hidden states needs blocks with one plain norm before attention and one before the FFN; this model's "
+        "blocks differ. Choose another method."
+    )
