@@ -148,7 +148,7 @@ class Speeds:
             spec: The run to estimate.
             kind: `compress`, `perplexity` or `tasks`.
             stage: The stage of the work; by default the first.
-            dtype: The preferred precision; by default the variant's, which is also the fallback.
+            dtype: The preferred precision; by default the variant's. That one, then any other, is the fallback.
 
         Returns:
             Operations per second.
@@ -156,12 +156,14 @@ class Speeds:
         stage, own = stage or spec.variant.stages[0], spec.variant.dtype
         # The speeds of ranking weights and of running text through blocks are unrelated.
         unlike = stage.calibration is None
-        for numbers, wanted in product(dict.fromkeys((dtype or own, own)), (kind, "perplexity", "compress")):
+        for numbers, wanted in product(dict.fromkeys((dtype or own, own, None)), (kind, "perplexity", "compress")):
             for known in self.known:
                 rows = {
                     row: done
                     for row, done in known().items()
-                    if (row.device, row.dtype, row.kind) == (spec.device, numbers, wanted) and row.reads is not unlike
+                    if (row.device, row.kind) == (spec.device, wanted)
+                    and numbers in (row.dtype, None)
+                    and row.reads is not unlike
                 }
                 similar = [done for row, done in rows.items() if row.method == stage.method] or list(rows.values())
                 if similar:

@@ -1,5 +1,7 @@
 """Estimates: more work takes longer, larger models need more memory, and stored runs set the speed."""
 
+from unittest.mock import ANY
+
 import pytest
 
 from core import paths
@@ -166,7 +168,7 @@ def test_most_similar_rows_count_and_other_devices_do_not():
     small = result(spec(windows=1, measured=1), 60.0, 60.0)  # a run of seconds has little weight against one of minutes
     assert estimate(spec(), [*rows, small]).seconds < overhead() + 400
     assert estimate(spec("sparsegpt"), [result(spec("magnitude"), 1.0, 20.0)]).seconds > overhead() + 30
-    assert estimate(spec(dtype="bfloat16"), rows).seconds == estimate(spec(dtype="bfloat16")).seconds
+    assert estimate(spec(dtype="bfloat16"), rows).stages == estimate(spec(), rows).stages | {"load": ANY}
 
 
 def test_one_run_on_a_busy_machine_does_not_move_the_estimate():
