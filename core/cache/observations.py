@@ -17,6 +17,7 @@ from torch import Tensor
 
 from core.cache.checksums import intact
 from core.cache.folders import keep
+from core.cache.kept_states import KeptStates
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 
@@ -26,29 +27,32 @@ FILE = "observed.safetensors"
 Tensors = dict[str, Tensor]
 
 
-def observed(before: str | None, stage: Stage, kinds: Sequence[str], observe: Callable[[], Tensors]) -> Tensors:
+def observed(
+    before: str | None, stage: Stage, kinds: Sequence[str], observe: Callable[[str | None], Tensors]
+) -> Tensors:
     """Return cached statistics of any of the `kinds`, or compute and cache them.
 
     Args:
         before: Key of the variant before the stage; without one nothing is cached.
         stage: Stage with the calibration data, the seed and the layers.
         kinds: Names of sufficient statistics; `observe` computes the first.
-        observe: Computes the statistics.
+        observe: Computes the statistics. It receives the name of an interrupted pass that it resumes; None for none.
 
     Returns:
         Tensors by name.
     """
     if before is None:
-        return observe()
+        return observe(None)
     shared = {"version": VERSION, "calibration": str(stage.calibration), "seed": stage.seed, "layers": stage.layers}
     root = cache_dir() / "observed"
     folders = [root / sha256(before, canonical_json(shared | {"kind": kind})) for kind in kinds]
     for folder in folders:
         if (found := _load(folder)) is not None:
             return found
-    tensors = observe()
+    tensors = observe(folders[0].name)
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     keep(folders[0], size, lambda place: save_file(tensors, place / FILE))
+    KeptStates(folders[0].name).clear()
     return tensors
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.divergence import DenseText
@@ -60,8 +61,15 @@ def _perplexities(
 ) -> Iterator[Outcome]:
     windows = {text: session.scored[text].windows for text in spec.perplexity}
     dense = _dense_texts(spec, windows, session, progress) if spec.fidelity and dtype == spec.variant.dtype else None
-    for reading in perplexity(model, windows, progress, dense, by_block=session.shelf is not None):
+    for reading in perplexity(model, windows, progress, dense, by_block=_pass_key(spec, session)):
         yield Outcome(text_rows(reading, session.scored[reading.text], session.tokenizer, dtype), reading.samples)
+
+
+def _pass_key(spec: RunSpec, session: Session) -> str | None:
+    """Return the key under which the passes of a streamed model resume; None for a model in memory."""
+    if session.shelf is None:
+        return None
+    return f"{spec.variant.key} {uuid4()}" if spec.force else spec.variant.key  # a forced run resumes none
 
 
 def text_rows(
@@ -98,7 +106,7 @@ def _tasks(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Pr
     dense = DenseModel(spec.variant.prefixes[0].key, load, session.tokenizer)
     with in_precision(model, spec.scoring_dtype):
         tasks = {task: session.tasks[task] for task in spec.tasks}
-        streams, cache = session.shelf is not None, cache_dir()
-        found = evaluate(model, session.tokenizer, tasks, spec.scoring_dtype, progress, cache, dense, streams)
+        by_block, cache = _pass_key(spec, session), cache_dir()
+        found = evaluate(model, session.tokenizer, tasks, spec.scoring_dtype, progress, cache, dense, by_block)
         for outcome in found:
             yield Outcome(outcome.measurements, outcome.samples)

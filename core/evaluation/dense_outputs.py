@@ -110,7 +110,8 @@ class DenseOutputs:
         def advance(block: int, blocks: int) -> None:
             progress(STAGE, done, len(windows), f"{name}, block {block} of {blocks}")
 
-        found = states_by_block(model, batches, advance) if self._by_block else states_by_batch(model, batches)
+        by_block = self._by_block
+        found = states_by_block(model, batches, self.key, advance) if by_block else states_by_batch(model, batches)
         with file.open("wb") as opened:
             for batch in batches:
                 progress(STAGE, done, len(windows), name)

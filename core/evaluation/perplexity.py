@@ -58,7 +58,7 @@ def perplexity(
     texts: Mapping[Text, Tensor],
     progress: Progress,
     dense: Mapping[Text, DenseText] | None = None,
-    by_block: bool = False,
+    by_block: str | None = None,
 ) -> Iterator[TextLosses[Text]]:
     """Compute the losses on several texts; windows of equal length share forward passes.
 
@@ -67,7 +67,7 @@ def perplexity(
         texts: Windows (N, L) of each text; `str` of a text names it in the progress.
         progress: Called after each forward pass.
         dense: What the dense model computed on each text, to compare with it.
-        by_block: Whether all windows pass a block before any passes the next, as a model that exceeds the memory needs.
+        by_block: Key of a model that exceeds the memory, so that all windows pass a block before any passes the next.
 
     Yields:
         The losses of each text after its last window, grouped by length in order of its first text.
@@ -92,7 +92,7 @@ def _read(
     size: int,
     progress: Progress,
     dense: Mapping[Text, DenseText],
-    by_block: bool,
+    by_block: str | None,
 ) -> Iterator[TextLosses[Text]]:
     """Yield the losses of texts with windows of equal length, `size` windows per forward pass."""
 
@@ -105,7 +105,7 @@ def _read(
     divergences: dict[Text, list[Divergence]] = {text: [] for text in texts}
     seconds = dict.fromkeys(texts, 0.0)
     batches = torch.cat(list(texts.values())).split(size)
-    states = states_by_block(model, batches, advance) if by_block else states_by_batch(model, batches)
+    states = states_by_block(model, batches, by_block, advance) if by_block else states_by_batch(model, batches)
     for number, batch in enumerate(batches):
         inside = owners[number * size : number * size + len(batch)]
         first, _ = inside[0]

@@ -48,11 +48,12 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
         model: PreTrainedModel,
         tokenizer: PreTrainedTokenizerBase,
         budget: int | None = None,
-        by_block: bool = False,
+        by_block: str | None = None,
     ) -> None:
         """Score with `model` on its device, at most `budget` padded tokens per forward pass.
 
-        With `by_block`, many batches pass a block before any passes the next, as a model that exceeds the memory needs.
+        `by_block` is the key of a model that exceeds the memory, so that many batches pass a block before any passes
+        the next.
         """
         super().__init__()
         self.model, self.tokenizer, self.by_block = model.eval(), tokenizer, by_block
@@ -141,11 +142,12 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
 
     def _passes(self, inputs: list[Request], done: Callable[[int], None]) -> Iterator[list[Row]]:
         """Yield the rows of each forward pass when it is its turn; call `done` after each block that ran for others."""
-        if not self.by_block:
+        if self.by_block is None:
             yield from self._batches(inputs)
             return
         groups = list(self._batches(inputs))
-        passes = passes_by_block(self.model, [*map(self._inputs, groups)], lambda block, blocks: done(0))
+        inputs_of = [*map(self._inputs, groups)]
+        passes = passes_by_block(self.model, inputs_of, self.by_block, lambda block, blocks: done(0))
         for batch, _ in zip(groups, passes, strict=True):
             yield batch
 

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from core.cache.kept_states import KeptStates
 from core.evaluation.linears import QuickLinears
 from core.memory import HELD_BYTES
 from core.models.parts.blocks import body, find_blocks, first, text_config
 from core.models.parts.recorder import Inputs, Recorder
+from core.specs import sha256
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -43,13 +45,13 @@ def states_by_batch(model: PreTrainedModel, batches: Sequence[Tensor]) -> Iterat
         yield States(states, time.perf_counter() - started)
 
 
-def states_by_block(model: PreTrainedModel, batches: Sequence[Tensor], advance: Advance) -> Iterator[States]:
+def states_by_block(model: PreTrainedModel, batches: Sequence[Tensor], key: str, advance: Advance) -> Iterator[States]:
     """Yield the states of `states_by_batch`, computed as in `passes_by_block`; all windows have one length.
 
     Raises:
         UserError: Block by block, the model's output differs from its own.
     """
-    passes = passes_by_block(model, [{"input_ids": batch} for batch in batches], advance)
+    passes = passes_by_block(model, [{"input_ids": batch} for batch in batches], key, advance)
     for batch, share in zip(batches, passes, strict=True):
         started = time.perf_counter()
         states = final_states(model, batch.to(model.device))
@@ -57,13 +59,16 @@ def states_by_block(model: PreTrainedModel, batches: Sequence[Tensor], advance: 
 
 
 def passes_by_block(
-    model: PreTrainedModel, batches: Sequence[Inputs], advance: Advance = lambda done, count: None
+    model: PreTrainedModel, batches: Sequence[Inputs], key: str, advance: Advance = lambda done, count: None
 ) -> Iterator[float]:
     """Let many batches pass a block before any passes the next, so that a block is read once for all of them.
+
+    The states are kept once a minute, and an interrupted pass resumes after the last kept block.
 
     Args:
         model: The model.
         batches: Inputs of the model by name; `input_ids` is (B, L).
+        key: Identifies the model with its precision.
         advance: Called after each block.
 
     Yields:
@@ -81,24 +86,31 @@ def passes_by_block(
     for batch in batches:
         own = batch["input_ids"].numel() * width
         if group and size + own > HELD_BYTES:
-            yield from _pass(recorder, group, advance)
+            yield from _pass(recorder, group, key, advance)
             group, size = [], 0
         group.append(batch)
         size += own
-    yield from _pass(recorder, group, advance)
+    yield from _pass(recorder, group, key, advance)
 
 
-def _pass(recorder: Recorder, batches: Sequence[Inputs], advance: Advance) -> Iterator[float]:
+def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Advance) -> Iterator[float]:
     started = time.perf_counter()
     blocks = recorder.blocks.holder
     recordings, last = recorder.record(batches), len(blocks) - 1
+    kept = KeptStates(sha256(key, *(str(batch["input_ids"].tolist()) for batch in batches)))
+    begun, states = kept.restore()
+    for one, hidden in zip(recordings, states, strict=False):  # none without an interrupted pass
+        one.hidden = hidden.to(one.hidden.device)
     with torch.inference_mode(), QuickLinears():
-        for index in range(last):
+        for index in range(begun, last):
             for one in recordings:
                 call = one.calls[index]
                 one.hidden = first(blocks[index](one.hidden, *call.args, **call.kwargs))
+            kept.keep(index + 1, [one.hidden for one in recordings])
             advance(index + 1, last + 1)
-    share = (time.perf_counter() - started) / len(batches)
+    share = (time.perf_counter() - started + kept.seconds) / len(batches)
     for one in recordings:
+        if one is recordings[-1]:  # after which nobody asks for more
+            kept.clear()
         with recorder.entered(last, one.hidden):  # which the model's last norm follows
             yield share

@@ -66,7 +66,7 @@ def evaluate(
     progress: Progress = silent,
     cache: Path | None = None,
     dense: DenseModel | None = None,
-    by_block: bool = False,
+    by_block: str | None = None,
 ) -> Iterator[TaskOutcome]:
     """Evaluate a causal LM on tasks.
 
@@ -78,7 +78,7 @@ def evaluate(
         progress: Called during preparation and after each forward pass.
         cache: Folder for tokenised requests and prompts; None for no cache.
         dense: The dense model, from which few-shot prompts are built; only zero-shot tasks need none.
-        by_block: Whether many batches pass a block before any passes the next.
+        by_block: Key of a model that exceeds the memory, so that many batches pass a block before any passes the next.
 
     Yields:
         The outcome of each task as soon as it is complete.

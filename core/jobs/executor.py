@@ -17,6 +17,10 @@ from sqlalchemy import URL
 from core import paths
 
 TAIL_BYTES = 65536
+CAUSES: dict[int, str] = {  # of signals, as far as they tell
+    signal.SIGKILL: "; most likely the memory ran out",
+    signal.SIGBUS: "; most likely a file of the model was cut while it was read",
+}
 SAME_START = 2.0  # seconds by which two readings of one process's start may differ, as clocks are adjusted
 
 
@@ -136,8 +140,7 @@ def describe_exit(code: int) -> str:
     """Return a phrase on the exit code of a process, to continue its name."""
     if code >= 0:
         return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
-    return f"was killed ({name})" + ("; most likely the memory ran out" if -code == signal.SIGKILL else "")
+    return f"was killed ({signal.Signals(-code).name})" + CAUSES.get(-code, "")
 
 
 class _Adopted(_Group):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
+from core.engine.walking.kept_observations import KeptObservations
 from core.engine.walking.walk_modes import make_walker
 from core.errors import UserError
 from core.evaluation.layers import ReportFields, report
@@ -88,8 +89,13 @@ def _weights(expert: nn.Module) -> int:
 
 
 @torch.no_grad()
-def _observe(model: PreTrainedModel, layers: Layers, given: StageInput, context: Context) -> Tensors:
-    """Return, for each layer, the tokens of its experts and their contributions (experts,), of the unchanged model."""
+def _observe(
+    model: PreTrainedModel, layers: Layers, given: StageInput, context: Context, pass_name: str | None
+) -> Tensors:
+    """Return, for each layer, the tokens of its experts and their contributions (experts,), of the unchanged model.
+
+    An interrupted pass of this name is resumed.
+    """
     found: Tensors = {}
     total = len(given.blocks.holder)
     with ExitStack() as hooks:
@@ -100,8 +106,13 @@ def _observe(model: PreTrainedModel, layers: Layers, given: StageInput, context:
                 hooks.callback(hook)
         context.progress("observe", 0, total, "")
         linears = list(given.blocks.all_linears())
+
+        def of_block(index: int) -> Tensors:
+            return {name: one for name, one in found.items() if name.startswith(f"{given.blocks.name}.{index}.")}
+
+        kept = KeptObservations(pass_name, found, of_block) if pass_name else None
         walker = make_walker(
-            model, given.blocks, given.windows, lambda role: frozenset(), context, linears, observes=True
+            model, given.blocks, given.windows, lambda role: frozenset(), context, linears, observes=True, finished=kept
         )
         for tensor in found.values():
             tensor.zero_()  # of the check of the walker

@@ -19,6 +19,7 @@ from core.engine.dense import DenseWeights
 from core.engine.scan import group_linears, measure_sensitivity
 from core.engine.walking.collector import SumsOf
 from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.kept_observations import KeptObservations
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
 from core.errors import UserError
@@ -29,7 +30,7 @@ from core.methods.numerics.levels import level_shares
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Blocks, Linear, by_block, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
-from core.models.parts.finished import changing_block
+from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
 from core.models.removal.units import factors_of
@@ -56,8 +57,10 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         for linear in linears:
             check_divides(stage.amount, linear.weight.shape[1], linear.name)
 
-    def walk(sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None) -> None:
-        finished = given.finished if after else None
+    def walk(
+        sums: SumsOf, visit: Compress, after: Callable[[int], None] | None = None, kept: KeptBlocks | None = None
+    ) -> None:
+        finished = given.finished if after else kept
         if any(sums(linear.role) for linear in linears):
             walker = make_walker(
                 model, blocks, given.windows, sums, context, linears, method.true_sequential, after is None, finished
@@ -76,7 +79,7 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
 
     observations: Tensors = {}
     if method.observations:
-        observe = partial(_observe, method, partial(walk, method.observed_sums), len(linears), progress)
+        observe = partial(_observe, method, linears, partial(walk, method.observed_sums), progress)
         if method.observes_gradients:
             observe = partial(_differentiate, model, method, linears, given, context)
         observations = observed(given.input_key, stage, method.observations, observe)
@@ -100,9 +103,18 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     return StageResult(work.reports, note=few_tokens_note(work.reports))
 
 
-def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int, progress: Progress) -> Tensors:
-    """Return the method's observation of each linear by name, before any linear is changed."""
+def _observe(
+    method: LinearMethod, linears: Sequence[Linear], walk: Callable[..., None], progress: Progress, name: str | None
+) -> Tensors:
+    """Return the method's observation of each linear by name, before any linear is changed.
+
+    An interrupted pass of this `name` is resumed.
+    """
     observations: Tensors = {}
+    blocks, total = by_block(linears), len(linears)
+
+    def of_block(index: int) -> Tensors:
+        return {linear.name: observations[linear.name] for linear in blocks.get(index, ())}
 
     def observe(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         # Linears with the same input share their sums, but a file cannot store a shared tensor twice.
@@ -110,14 +122,19 @@ def _observe(method: LinearMethod, walk: Callable[[Compress], None], total: int,
         progress("observe", len(observations), total, linear.name)
 
     progress("observe", 0, total, "")
-    walk(observe)
+    walk(observe, kept=KeptObservations(name, observations, of_block) if name else None)
     return observations
 
 
 def _differentiate(
-    model: PreTrainedModel, method: LinearMethod, linears: Sequence[Linear], given: StageInput, context: Context
+    model: PreTrainedModel,
+    method: LinearMethod,
+    linears: Sequence[Linear],
+    given: StageInput,
+    context: Context,
+    name: str | None,
 ) -> Tensors:
-    """Return the accumulated gradients of each linear by name, before any linear is changed."""
+    """Return the accumulated gradients of each linear by name, before any linear is changed; none is resumed."""
     accumulators = {linear: method.accumulator() for linear in linears}
     gather_gradients(model, accumulators, given.windows, context)
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput
 from core.engine.walking.gradients import gather_gradients
+from core.engine.walking.kept_observations import KeptObservations
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Walker
 from core.methods.cost import SUMS
@@ -63,11 +64,11 @@ class ModelStatistics:
     windows: Tensor
     context: Context
 
-    def tensors(self) -> Tensors:
-        """Observe the model and return tensors by name, on its device."""
+    def tensors(self, name: str | None) -> Tensors:
+        """Observe the model and return tensors by name, on its device; resume an interrupted pass of this `name`."""
         if self.method.observes == "gradients":
             return self._gradients()
-        return self._statistics() if self.method.observes == "statistics" else self._similarities()
+        return self._statistics(name) if self.method.observes == "statistics" else self._similarities(name)
 
     def take(self, tensors: Tensors) -> None:
         """Fill the views with observed tensors, new or cached."""
@@ -101,8 +102,11 @@ class ModelStatistics:
             for name, tensor in accumulator.tensors().items()
         }
 
-    def _statistics(self) -> Tensors:
+    def _statistics(self, name: str | None) -> Tensors:
         tensors: Tensors = {}
+
+        def of_block(index: int) -> Tensors:
+            return {own: one for own, one in tensors.items() if own.startswith(f"{self.blocks.name}.{index}.")}
 
         def copy(linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
             for name, value in statistics.sums.items():
@@ -110,25 +114,32 @@ class ModelStatistics:
             self.context.progress("observe", linear.block + 1, len(self.views), linear.name)
 
         self.context.progress("observe", 0, len(self.views), "")
-        self._walker().walk(self._linears, copy)
+        self._walker(name, tensors, of_block).walk(self._linears, copy)
         return tensors
 
-    def _similarities(self) -> Tensors:
+    def _similarities(self, name: str | None) -> Tensors:
         """Compute the mean cosine similarity over tokens of each block's input and output, (blocks,) fp64."""
-        totals = [0.0] * len(self.views)
+        totals = {str(index): torch.zeros((), dtype=torch.float64) for index in range(len(self.views))}
 
         def compare(index: int, inputs: Tensor, outputs: Tensor) -> None:
             cosines = torch.nn.functional.cosine_similarity(inputs.float(), outputs.float(), dim=-1)
-            totals[index] += cosines.double().sum().item()
+            totals[str(index)] += cosines.double().sum().cpu()
             self.context.progress("observe", index + 1, len(totals), "")
 
         self.context.progress("observe", 0, len(totals), "")
-        self._walker().observe(compare)
-        return {"similarity": torch.tensor(totals, dtype=torch.float64) / self.windows.numel()}
+        self._walker(name, totals, lambda index: {str(index): totals[str(index)]}).observe(compare)
+        return {"similarity": torch.stack(list(totals.values())) / self.windows.numel()}
 
-    def _walker(self) -> Walker:
+    def _walker(self, name: str | None, tensors: Tensors, of_block: Callable[[int], Tensors]) -> Walker:
         return make_walker(
-            self.model, self.blocks, self.windows, self.method.sums, self.context, self._linears, observes=True
+            self.model,
+            self.blocks,
+            self.windows,
+            self.method.sums,
+            self.context,
+            self._linears,
+            observes=True,
+            finished=KeptObservations(name, tensors, of_block) if name else None,
         )
 
     @property

@@ -14,7 +14,7 @@ from core.engine.walking.walker import Walker
 from core.memory import ACTIVATION_SHARE, process_bytes
 from core.methods.cost import COPIES, GRAMS
 from core.models.parts.blocks import Blocks, Linear
-from core.models.parts.finished import FinishedBlocks
+from core.models.parts.finished import KeptBlocks
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -29,7 +29,7 @@ def make_walker(
     linears: list[Linear],
     true_sequential: bool = True,
     observes: bool = False,
-    finished: FinishedBlocks | None = None,
+    finished: KeptBlocks | None = None,
 ) -> Walker:
     """Create a walker whose activations fit in memory, and check that it gives the model's own output.
 

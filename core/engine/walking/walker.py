@@ -33,7 +33,7 @@ from core.engine.walking.collector import Collector, SumsOf
 from core.engine.walking.routing import Routing, routings_of
 from core.methods.inputs import Statistics
 from core.models.parts.blocks import Blocks, Linear, by_block, first
-from core.models.parts.finished import FinishedBlocks, changing_block
+from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.overflow import Overflow, live_tensors
 from core.models.parts.recorder import Call, Recorder
 
@@ -69,7 +69,7 @@ class Walker:
         true_sequential: Whether earlier linears of the block are compressed before a linear's statistics are collected.
         shelf: Receives each block that `walk` and `change` have left; None keeps the blocks in memory.
         limit: Bytes of memory for the activations of paused micro-batches; None: no limit.
-        finished: Keeps the blocks that `walk` and `change` have finished, where they resume; None keeps none.
+        finished: Keeps the blocks that a walk has left, where it resumes; None keeps none.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Walker:
         true_sequential: bool = True,
         shelf: Shelf | None = None,
         limit: int | None = None,
-        finished: FinishedBlocks | None = None,
+        finished: KeptBlocks | None = None,
     ):
         self.blocks, self.sums, self.device = blocks, sums, device
         self.true_sequential, self.shelf, self.finished = true_sequential, shelf, finished
@@ -156,7 +156,8 @@ class Walker:
     @torch.no_grad()
     def observe(self, look: Callable[[int, Tensor, Tensor], None]) -> None:
         """Run the unmodified blocks; `look(index, inputs, outputs)` receives their hidden states by micro-batch."""
-        for index, block in enumerate(self.blocks.holder):
+        for index in range(self._resumed(), len(self.blocks.holder)):
+            block = self.blocks.holder[index]
             home = next(block.parameters()).device
             block.to(self.device)
             for part in range(len(self.hidden)):
@@ -164,6 +165,8 @@ class Walker:
                 look(index, self.hidden[part].to(self.device), output)
                 self._set_hidden(part, output)
             block.to(home)
+            if self.finished:
+                self.finished.keep(self.blocks, index, self.hidden, at_once=False)
 
     @torch.no_grad()
     def change(

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from safetensors import safe_open
@@ -20,7 +21,8 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.cache.checksums import intact
-from core.cache.folders import CACHE_BYTES, FREE_BYTES, build_once, make_room, writing
+from core.cache.folders import build_once
+from core.cache.kept_states import ENDING, INTERVAL, STATES, has_room, read_states, write_states
 from core.cache.shelf import Shelf
 from core.models import modeling_slimscope
 from core.models.modeling_slimscope import Shapes
@@ -31,12 +33,23 @@ from core.models.parts.reference import load_references, save_references
 from core.paths import variants_dir
 from core.results import LayerReport
 
-WEIGHTS, FACTS, STATES = "weights.safetensors", "block.json", "states"
-ENDING = ".blocks"  # of the folder, after the key of the variant
-INTERVAL = 60.0  # seconds between two times at which a run that does not stream keeps its blocks
+WEIGHTS, FACTS = "weights.safetensors", "block.json"
 
 
-class FinishedBlocks:
+class KeptBlocks(Protocol):
+    """What is kept of the blocks that a walk has left."""
+
+    def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
+        """Return the number of blocks that an interrupted walk left, and the states after them."""
+
+    def begin(self, index: int, block: nn.Module) -> None:
+        """Note a block before it changes."""
+
+    def keep(self, blocks: Blocks, index: int, states: Sequence[Tensor], at_once: bool) -> bool:
+        """Keep a block and the states after it, and return whether it did."""
+
+
+class FinishedBlocks(KeptBlocks):
     """The finished blocks of a stage, which the key of the variant after it identifies.
 
     Attributes:
@@ -64,8 +77,7 @@ class FinishedBlocks:
                 facts = [_load(block, folder) for block, folder in zip(blocks.holder, folders, strict=False)]
                 self.reports += [LayerReport.model_validate(one) for fact in facts for one in fact["reports"]]
                 self.reused_seconds = facts[-1]["seconds"]
-                with safe_open(states / WEIGHTS, "pt") as file:
-                    return count, [file.get_tensor(str(place)) for place in range(len(file.keys()))]
+                return count, read_states(states)[0]
         return 0, []
 
     def begin(self, index: int, block: nn.Module) -> None:
@@ -93,7 +105,7 @@ class FinishedBlocks:
             return False
         waiting = sorted(self._plain)
         tensors = [*states, *(one for place in waiting for one in blocks.holder[place].parameters())]
-        if not self._has_room(sum(tensor.numel() * tensor.element_size() for tensor in tensors)):
+        if not has_room(self._folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors)):
             return False
         for place in waiting:
             block, plain = blocks.holder[place], self._plain.pop(place)
@@ -101,7 +113,7 @@ class FinishedBlocks:
             seconds = now - self._started + self.reused_seconds
             facts = {"shapes": _changed_shapes(block, plain), "reports": reports, "seconds": seconds}
             _write(self._folder / str(place), block, facts)
-        _write_states(self._folder, index, states)
+        write_states(self._folder, index, states)
         if at_once:
             _load(blocks.holder[index], self._folder / str(index))
         self._kept = time.perf_counter()
@@ -111,24 +123,13 @@ class FinishedBlocks:
         """Delete the blocks once the stage is finished."""
         shutil.rmtree(self._folder, ignore_errors=True)
 
-    def _has_room(self, size: int) -> bool:
-        """Return whether `size` bytes more can be kept, for which others make room."""
-        root = self._folder.parent
-        with writing(self._folder):
-            own = sum(file.stat().st_size for file in self._folder.rglob("*"))
-            if shutil.disk_usage(root).free < size + FREE_BYTES:
-                return False
-            self._folder.touch()  # others are deleted first
-            make_room(root, max(own, CACHE_BYTES - size))
-        return True
-
 
 @contextmanager
 def changing_block(
     blocks: Blocks,
     index: int,
     shelf: Shelf | None,
-    finished: FinishedBlocks | None,
+    finished: KeptBlocks | None,
     states: Callable[[], Sequence[Tensor]] = list,
 ) -> Iterator[None]:
     """Change a block inside the context, then keep it; with a shelf, it is in memory only inside the context.
@@ -182,17 +183,6 @@ def _write(folder: Path, block: nn.Module, facts: Shapes) -> None:
 
     shutil.rmtree(folder, ignore_errors=True)
     build_once(folder, write)
-
-
-def _write_states(root: Path, index: int, states: Sequence[Tensor]) -> None:
-    """Write the states after a block, then delete older ones."""
-    own = root / f"{STATES}-{index}"
-    tensors = {str(place): one.detach().cpu().contiguous() for place, one in enumerate(states)}
-    shutil.rmtree(own, ignore_errors=True)
-    build_once(own, lambda place: save_file(tensors, place / WEIGHTS))
-    for other in root.glob(f"{STATES}-*"):
-        if other.is_dir() and other != own:
-            shutil.rmtree(other, ignore_errors=True)
 
 
 def _load(block: nn.Module, folder: Path) -> Shapes:

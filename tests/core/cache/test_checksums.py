@@ -65,7 +65,7 @@ def test_an_observation_with_a_changed_bit_is_recomputed(tmp_path, monkeypatch):
     stage = Stage(method="wanda", calibration=TextWindows(corpus="x", windows=1, window=8))
 
     def look(value):
-        return observed("before", stage, ("kind",), lambda: {"sum": torch.full((64,), value)})["sum"][40].item()
+        return observed("before", stage, ("kind",), lambda name: {"sum": torch.full((64,), value)})["sum"][40].item()
 
     assert (look(1.0), look(2.0)) == (1.0, 1.0)
     (file,) = tmp_path.rglob("observed.safetensors")

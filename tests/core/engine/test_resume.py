@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from core.amount import Amount, Bits, Ratio
+from core.cache import kept_states
 from core.cache.shelf import Shelf
 from core.cli.app import main
 from core.data.corpora import identify_corpus
@@ -41,6 +42,7 @@ METHODS = {  # each kind of stage that walks, and of what it leaves
     "slimllm": (Ratio(0.25), {}),
     "lorap": (Ratio(0.25), {}),
 }
+OBSERVING = {"shortgpt": {}, "flap": {}, "slimllm": {}, "svd-llm": {"ranks": "global"}}  # before they compress
 DYING = """
 import os, signal, sys
 from tests.core.engine.test_resume import made, spec_of
@@ -71,6 +73,13 @@ def made(spec, progress=silent, fresh=False, streams=False):
     session = Session([RunSpec(variant=spec)])
     session.shelf = Shelf(0) if streams else None
     return make_variant(spec, session, progress, fresh)
+
+
+def own_model(place, monkeypatch, architecture, **changes):
+    """Put another model in the place of the small one."""
+    shutil.copytree(Path.cwd(), place / "own")
+    monkeypatch.chdir(place / "own")
+    tiny(architecture, **changes).save_pretrained("tiny")
 
 
 def stopping(error, after=FIRST, stage=1):
@@ -143,9 +152,7 @@ def test_every_kind_of_stage_resumes(name, streams):
 )
 def test_experts_and_joined_projections_resume(architecture, name, after, streams, tmp_path, monkeypatch):
     """After 30 of 28 linears a block, or 2 blocks."""
-    shutil.copytree(Path.cwd(), tmp_path / "own")
-    monkeypatch.chdir(tmp_path / "own")
-    tiny(architecture, num_hidden_layers=3).save_pretrained("tiny")
+    own_model(tmp_path, monkeypatch, architecture, num_hidden_layers=3)
     amount, settings = METHODS[name]
     spec = spec_of(name, amount=amount, **settings)
     with pytest.raises(CancelledError):
@@ -155,6 +162,27 @@ def test_experts_and_joined_projections_resume(architecture, name, after, stream
     resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=streams)
     assert 1 not in steps
     check_same(resumed, made(spec, fresh=True))
+
+
+@pytest.mark.parametrize("name", [*OBSERVING, "reap"])
+def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
+    """It is stopped at the second of two blocks."""
+    monkeypatch.setattr(kept_states, "INTERVAL", 0)
+    if name == "reap":
+        own_model(tmp_path, monkeypatch, "mixtral", num_hidden_layers=2)
+    spec, steps = spec_of(name, amount=Ratio(0.3), **OBSERVING.get(name, {})), []
+
+    def stop(what, done, total, detail=""):
+        if what == "observe" and done > total / 2:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        made(spec, stop)
+    assert len(finished.unfinished()) == 1
+    resumed = made(spec, lambda what, done, total, *_: steps.append(done / total) if what == "observe" else None)
+    assert steps[0] == 0 and min(steps[1:]) > 0.5
+    check_same(resumed, made(spec, fresh=True))
+    assert finished.unfinished() == []
 
 
 @pytest.mark.parametrize("step", [BLOCK, BLOCK + 1])
@@ -203,7 +231,7 @@ def test_a_stage_whose_blocks_are_all_finished_only_restores_them(computed):
     assert computed == {"obs": 4 * BLOCK}  # once before, and once of the fresh one
 
 
-@pytest.mark.parametrize("file", ["0/weights.safetensors", "0/block.json", "states-0/weights.safetensors"])
+@pytest.mark.parametrize("file", ["0/weights.safetensors", "0/block.json", "states-0/states.safetensors"])
 def test_a_damaged_block_is_computed_again(file, computed):
     spec = spec_of("obs")
     with pytest.raises(CancelledError):
@@ -256,7 +284,7 @@ def test_a_forced_run_and_a_fast_stage_keep_nothing(computed, monkeypatch):
 
 
 def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monkeypatch):
-    monkeypatch.setattr(finished, "FREE_BYTES", 2**80)
+    monkeypatch.setattr(kept_states, "FREE_BYTES", 2**80)
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
     assert kept() == []
@@ -265,7 +293,7 @@ def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monke
 
 
 def test_blocks_above_the_limit_are_kept_alone(computed, monkeypatch):
-    monkeypatch.setattr(finished, "CACHE_BYTES", 1)
+    monkeypatch.setattr(kept_states, "CACHE_BYTES", 1)
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
     assert [path.name for path in kept()] == ["0"]
@@ -277,7 +305,7 @@ def test_blocks_of_abandoned_runs_make_room_for_others(monkeypatch):
     with pytest.raises(CancelledError):
         made(spec_of("obs"), stopping(CancelledError))
     size = sum(file.stat().st_size for file in kept()[0].parent.rglob("*"))
-    monkeypatch.setattr(finished, "CACHE_BYTES", size + 1)
+    monkeypatch.setattr(kept_states, "CACHE_BYTES", size + 1)
     with pytest.raises(CancelledError):
         made(spec_of("obs", ratio=0.6), stopping(CancelledError))
     (only,) = kept()

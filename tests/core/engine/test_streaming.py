@@ -10,19 +10,21 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from core.cache import shelf
+from core.cache import kept_states, shelf
 from core.cache.shelf import Shelf
 from core.engine.runs import run
 from core.engine.variants import load_cached
 from core.engine.walking import walk_modes
-from core.errors import StorageError, UserError
+from core.errors import CancelledError, StorageError, UserError
 from core.evaluation import states
 from core.evaluation.perplexity import perplexity
 from core.models.facts import load_shape
 from core.models.kinds import converted
+from core.models.parts import shards
 from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
 from core.paths import cache_dir, cached_variant
+from core.progress import silent
 from core.request import execution
 from core.request.complete import complete
 from core.request.estimate import estimate_left
@@ -130,10 +132,29 @@ def test_losses_block_by_block_equal_those_of_the_whole_model(name, held, monkey
     def progress(stage, done, total, what):
         updates.append(what)
 
-    (*whole,), (*streamed,) = (perplexity(model, texts, progress, by_block=by_block) for by_block in (False, True))
+    (*whole,), (*streamed,) = (perplexity(model, texts, progress, by_block=by_block) for by_block in (None, "key"))
     assert [one.text for one in streamed] == ["a", "b"]
     assert all(one.samples.equals(other.samples) for one, other in zip(whole, streamed, strict=True))
     assert any(f"block 1 of {model.config.get_text_config().num_hidden_layers}" in what for what in updates)
+
+
+def test_an_interrupted_measurement_resumes_after_its_last_kept_block(tmp_path, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
+    monkeypatch.setattr(kept_states, "INTERVAL", 0)
+    model, texts, updates = tiny("llama-gqa", num_hidden_layers=4), {"a": windows(3, 20)}, []
+    (whole,) = perplexity(model, texts, silent)
+
+    def stop(stage, done, total, what):
+        if "block 2" in what:
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        list(perplexity(model, texts, stop, by_block="key"))
+    assert len(unfinished()) == 1
+    (resumed,) = perplexity(model, texts, lambda *done: updates.append(done[-1]), by_block="key")
+    assert resumed.samples.equals(whole.samples) and resumed.seconds > 0
+    assert [what for what in updates if "block" in what] == ["a, block 3 of 4"]
+    assert unfinished() == []
 
 
 def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name(tmp_path, monkeypatch):
@@ -199,7 +220,7 @@ def test_a_truncated_file_of_weights_is_one_sentence(weights):
 @pytest.mark.usefixtures("machine")
 def test_weights_in_another_precision_are_converted_once(monkeypatch):
     source = identify("./tiny")
-    monkeypatch.setattr(converted, "PART_BYTES", 1)  # a file for each tensor
+    monkeypatch.setattr(shards, "PART_BYTES", 1)  # a file for each tensor
     whole, mapped = (load_model(source, "bfloat16", mapped=mapped).state_dict() for mapped in (False, True))
     assert whole.keys() == mapped.keys() and all(torch.equal(whole[name], mapped[name]) for name in whole)
     monkeypatch.setattr(converted, "build_once", None)

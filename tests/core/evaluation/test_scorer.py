@@ -70,7 +70,7 @@ def test_scores_match_hflm(name, begin):
 def test_scores_block_by_block_equal_those_of_the_whole_model(name, held, monkeypatch):
     monkeypatch.setattr(states, "HELD_BYTES", held)
     model, tokenizer, updates = tiny(name, vocab_size=257), byte_tokenizer(), []
-    whole, streamed = (SharedPrefixLM(model, tokenizer, 64, by_block=by_block) for by_block in (False, True))
+    whole, streamed = (SharedPrefixLM(model, tokenizer, 64, by_block=by_block) for by_block in (None, "key"))
     pairs = [whole.encode(*pair) for pair in PAIRS]
     assert streamed.score(pairs, updates.append) == whole.score(pairs)
     assert sum(updates) == len(PAIRS) and 0 in updates

@@ -41,6 +41,7 @@ def test_a_job_runs_and_reports_progress(queue, store):
         ("broken", "ValueError: shapes differ"),
         ("large", "Memory ran out; choose a smaller model, or fewer or shorter sequences."),
         ("exits", "The job's process ended with exit code 3; last output: the library gave up"),
+        ("cut", "The job's process was killed (SIGBUS); most likely a file of the model was cut while it was read"),
         ("killed", "The job's process was killed (SIGKILL); most likely the memory ran out; last output: running"),
     ],
 )

@@ -24,7 +24,9 @@ def cache(tmp_path, monkeypatch):
 def looks(monkeypatch):
     """Return the methods that observed the model, in order."""
     seen, look = [], ModelStatistics.tensors
-    monkeypatch.setattr(ModelStatistics, "tensors", lambda self: seen.append(self.method.name) or look(self))
+    monkeypatch.setattr(
+        ModelStatistics, "tensors", lambda self, name: seen.append(self.method.name) or look(self, name)
+    )
     return seen
 
 
