@@ -5,7 +5,7 @@ import os
 import pytest
 from hypothesis import settings
 
-from tests import postgres
+from tests import databases, postgres
 
 pytest_plugins = ["tests.tiers"]
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -24,6 +24,12 @@ def pytest_collection_modifyitems(config, items):
     lacking = [item for item in items if item.get_closest_marker("postgres")]
     config.hook.pytest_deselected(items=lacking)
     items[:] = [item for item in items if item not in lacking]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def quick_databases(tmp_path_factory):
+    with databases.quick(tmp_path_factory.mktemp("migrated") / "local.db"):
+        yield
 
 
 @pytest.fixture
