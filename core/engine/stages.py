@@ -79,7 +79,7 @@ RUNNERS: dict[Kind, Runner] = {
     "runtime": _runner(install_hooks),
 }
 
-# Kinds that decide about heads and channels.
+# Kinds that treat q, k and v, or gate and up, each on its own.
 APART: frozenset[Kind] = frozenset(
     {"units", "units in sequence", "factored units", "hidden size", "slices", "rotation"}
 )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
 
 from core.cache import kept_states, shelf
 from core.cache.shelf import Shelf
@@ -112,6 +113,20 @@ def test_a_mixture_that_streams_gives_the_same_weights_and_numbers(chain, dtype)
     (value, whole), (other, streamed) = found
     assert value == other and whole.keys() == streamed.keys()
     assert all(torch.equal(whole[name], streamed[name]) for name in whole)
+
+
+@pytest.mark.usefixtures("mixture")
+def test_a_mixture_that_streams_is_saved_for_plain_transformers(tmp_path):
+    """With the stacked tensors of one layer in memory at a time."""
+    saved = tmp_path / "saved"
+    spec = requested("wanda@0.5", memory=1).model_copy(update={"save": str(saved)})
+    run(spec, Store())
+    plain, loading = AutoModelForCausalLM.from_pretrained(saved, dtype=torch.float32, output_loading_info=True)
+    assert not any(loading.values())
+    model, _ = load_cached(spec.variant, mapped=True)
+    tokens = windows(2, 20)
+    with torch.no_grad():
+        torch.testing.assert_close(plain(tokens).logits, model(tokens).logits)
 
 
 @pytest.mark.usefixtures("machine")
