@@ -220,7 +220,7 @@ def _cache(model: PreTrainedModel, result: Result, mapped: bool) -> None:
     """Store a variant in the cache, if there is room; a `mapped` one so that it can be mapped again."""
 
     def write(folder: Path) -> None:
-        save_model(model, folder, apart=mapped)
+        save_model(model, folder, separate=mapped)
         save_references(model, folder)
         (folder / REPORT).write_text(result.model_dump_json())
 

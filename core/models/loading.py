@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import torch
 import transformers
@@ -22,6 +22,9 @@ from core.models.parts.experts import separate_experts
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
+# Any: transformers does not declare that `from_pretrained` can return a pair, and its auto classes have no common base
+ModelClass: TypeAlias = Any
+
 log = logging.getLogger(__name__)
 
 CHECKED = 2**22  # numbers at once
@@ -30,7 +33,7 @@ MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
 def from_folder(
-    kind: Any,  # Any: transformers does not declare that `from_pretrained` can return a pair
+    kind: ModelClass,
     folder: Path,
     dtype: torch.dtype,
     name: str,

@@ -14,7 +14,7 @@ import transformers
 
 from core.errors import UserError
 from core.models import modeling_slimscope
-from core.models.kinds.apart import folder_apart
+from core.models.kinds.separated import separated_folder
 from core.models.loading import class_of, from_folder, sentences
 from core.models.modeling_slimscope import Experts, Shapes, slimmed
 from core.models.parts.blocks import base_class, find_blocks
@@ -45,12 +45,12 @@ def _plain(model: PreTrainedModel) -> PreTrainedModel:
     return plain
 
 
-def save_model(model: PreTrainedModel, folder: Path, apart: bool = False) -> bool:
+def save_model(model: PreTrainedModel, folder: Path, separate: bool = False) -> bool:
     """Write weights, configuration, constraints and grids; return whether plain transformers can load the model.
 
-    With `apart`, the experts of a mixture keep their linears, from which they can be mapped again.
+    With `separate`, the experts of a mixture keep their linears, from which they can be mapped again.
     """
-    stacking = nullcontext(dict[str, Experts]()) if apart else stacked_shapes(model)
+    stacking = nullcontext(dict[str, Experts]()) if separate else stacked_shapes(model)
     with stacking as layers, describing(model, folder) as plain:
         # transformers restores the original tensor names of plain models; our own code expects its module names.
         if layers:
@@ -106,7 +106,7 @@ def load_model_folder(folder: Path, dtype: torch.dtype, mapped: bool = False) ->
     files = None
     if mapped:
         kind, _ = _class_and_config(folder)
-        files = folder_apart(kind, kind, folder, dtype, str(folder))
+        files = separated_folder(kind, kind, folder, dtype, str(folder))
     model = load_weights(files or folder, dtype)
     with sentences(f"The checkpoint in {folder} could not be loaded"):
         load_constraints(model, folder)

@@ -6,7 +6,7 @@ download missing files. Code from a model's repository is never run.
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from core.errors import UserError, echo, unknown
 from core.models.catalogue import BY_ID
@@ -108,9 +108,17 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models.kinds.apart import folder_apart
+    from core.models.kinds.separated import separated_folder
     from core.models.kinds.converted import converted_folder
-    from core.models.loading import check_numbers, check_size, class_of, copy_to_memory, from_folder, sentences
+    from core.models.loading import (
+        ModelClass,
+        check_numbers,
+        check_size,
+        class_of,
+        copy_to_memory,
+        from_folder,
+        sentences,
+    )
     from core.models.manifest import load_weights
     from core.models.parts import constraints, grids
     from core.models.parts.blocks import move
@@ -123,14 +131,13 @@ def load_model(
     def load(folder: Path, config: Config) -> "PreTrainedModel":
         check_dense(config, source.id)
         encoder = encoder_of(config)
-        # Any: the classes have no common base
-        kind: Any = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
+        kind: ModelClass = AutoModelForCausalLM if encoder is None else class_of(encoder, source.id)
         build = AutoModelForCausalLM.from_config if encoder is None else kind
         if not BY_KIND[source.kind].converted:
             check_size(build, folder, source.id)
-        apart = folder_apart(build, kind, folder, precision, source.id) if mapped else None
-        if apart:
-            model = load_weights(apart, precision)
+        separated = separated_folder(build, kind, folder, precision, source.id) if mapped else None
+        if separated:
+            model = load_weights(separated, precision)
         else:
             model = from_folder(kind, converted_folder(folder, precision) if mapped else folder, precision, source.id)
         if (folder / constraints.FILE).is_file():

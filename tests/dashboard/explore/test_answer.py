@@ -46,6 +46,11 @@ def rows_of(model):
     return bundled_rows(model)
 
 
+@cache
+def records_of(model):
+    return rows_of(model).to_dict("records")
+
+
 def has_place(row, axis):
     """Return whether a variant is on an axis."""
     if axis == "pruning ratio":
@@ -59,7 +64,7 @@ def searched(model, family, axis, text, calibration, training):
     """Return by amount the (perplexity, series, trained) of every variant of a family, the best first."""
     corpus, protocol = text
     values, trained, amounts = defaultdict(dict), {}, {}
-    for row in rows_of(model).to_dict("records"):
+    for row in records_of(model):
         if (row["metric"], row["dataset"], row["protocol_id"]) != ("perplexity", corpus, protocol):
             continue
         other = [row["calibration"] not in (None, calibration), row["train"] not in (None, training)]
@@ -196,7 +201,7 @@ def smaller(store, model, series, at, text, training):
     "" without one; None if the winner or this variant has several seeds, whose intervals this search does not know.
     """
     winner, others = [], defaultdict(list)
-    for row in rows_of(model).to_dict("records"):
+    for row in records_of(model):
         number = row["metric"], row["dataset"], row["protocol_id"]
         if number != ("perplexity", *text) or row["own_grid"] or row["train"] not in (None, training):
             continue

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import transformers
 from accelerate.utils import align_module_device
 
 from core.models.kinds.converted import cached_copy
-from core.models.loading import from_folder, sentences
+from core.models.loading import ModelClass, from_folder, sentences
 from core.models.modeling_slimscope import Experts, projections
 from core.models.parts.blocks import base_class
 from core.models.parts.experts import stacks_experts
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 
-def folder_apart(
+def separated_folder(
     build: Callable[..., PreTrainedModel],
-    kind: Any,  # Any: as of `from_folder`
+    kind: ModelClass,
     folder: Path,
     dtype: torch.dtype,
     name: str,
@@ -53,16 +53,10 @@ def folder_apart(
         plain = build(transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False))
     if not any(map(stacks_experts, plain.modules())):
         return None
-    return cached_copy(folder, f"{dtype} apart", 2 * dtype.itemsize, partial(_write, kind, folder, dtype, name))
+    return cached_copy(folder, f"{dtype} separate", 2 * dtype.itemsize, partial(_write, kind, folder, dtype, name))
 
 
-def _write(
-    kind: Any,  # Any: as of `from_folder`
-    folder: Path,
-    dtype: torch.dtype,
-    name: str,
-    place: Path,
-) -> None:
+def _write(kind: ModelClass, folder: Path, dtype: torch.dtype, name: str, place: Path) -> None:
     """Write a checkpoint with separate experts and its configuration to `place`."""
     logging.getLogger("accelerate.big_modeling").setLevel(logging.ERROR)  # that weights are on disk is wanted
     with TemporaryDirectory(dir=place) as scratch:
