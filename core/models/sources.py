@@ -108,8 +108,8 @@ def load_model(
     import torch
     from transformers import AutoModelForCausalLM
 
-    from core.models.kinds.separated import separated_folder
     from core.models.kinds.converted import converted_folder
+    from core.models.kinds.separated import separated_folder
     from core.models.loading import (
         ModelClass,
         check_numbers,

@@ -74,19 +74,17 @@ def _write(kind: ModelClass, folder: Path, dtype: torch.dtype, name: str, place:
 
 def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     """Yield the stored tensors of a model whose weights lie on disk; those of one module at a time are in memory."""
-    stored = model.state_dict().keys()
-    seen: set[nn.Parameter] = set()  # tied ones are stored once
+    # Tied ones are stored once; buffers that are not persistent are in no state.
+    stored = model.state_dict().keys() - dict(model.named_parameters(remove_duplicate=False)).keys()
+    stored |= dict(model.named_parameters()).keys()
     for name, module in model.named_modules():
-        own = dict(module.named_parameters(recurse=False))
-        if seen & set(own.values()):
-            continue
-        seen |= set(own.values())
         with align_module_device(module):
             if stacks_experts(module):
                 yield from _experts(name, module)
-            else:
-                tensors = [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]
-                yield from ((key, one.data) for own, one in tensors if (key := f"{name}.{own}".lstrip(".")) in stored)
+                continue
+            for own, tensor in [*module.named_parameters(recurse=False), *module.named_buffers(recurse=False)]:
+                if (key := f"{name}.{own}".lstrip(".")) in stored:
+                    yield key, tensor.data
 
 
 def _experts(name: str, module: nn.Module) -> Iterator[tuple[str, Tensor]]:
