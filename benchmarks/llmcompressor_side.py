@@ -1,8 +1,8 @@
 """Compress with llm-compressor, in its own environment (see `benchmarks.peer`).
 
-Usage: python llmcompressor_side.py MODEL_FOLDER WINDOWS.pt METHOD AMOUNT OUT.safetensors
+Usage: python llmcompressor_side.py MODEL_FOLDER WINDOWS.pt METHOD AMOUNT DTYPE OUT.safetensors
 METHOD is sparsegpt, with a sparsity as AMOUNT, or gptq, with bits per weight in symmetric groups of 64. It prints the
-seconds of the call to `oneshot` and writes the dequantised weights.
+seconds of the call to `oneshot` and writes the dequantised weights, which have the precision DTYPE.
 """
 
 import sys
@@ -18,9 +18,9 @@ from transformers import AutoModelForCausalLM
 
 LINEARS = {"targets": ["Linear"], "ignore": ["re:.*lm_head"]}
 
-folder, windows_file, method, amount, out = sys.argv[1:]
+folder, windows_file, method, amount, dtype, out = sys.argv[1:]
 windows = torch.load(windows_file, weights_only=True)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+model = AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype))
 names = [name for name, _ in model.named_parameters()]
 dataset = Dataset.from_dict({"input_ids": windows.tolist(), "attention_mask": torch.ones_like(windows).tolist()})
 if method == "sparsegpt":

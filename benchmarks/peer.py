@@ -20,6 +20,26 @@ from core.models.sources import load_model, load_tokenizer
 SIDE = Path(__file__).parent / "llmcompressor_side.py"
 
 
+def side_command(python: Path, folder: Path, tokens: Path, chain: str, dtype: str, output: Path) -> list[str]:
+    """Return the command that compresses a model with llm-compressor.
+
+    Args:
+        python: The interpreter of its environment.
+        folder: The model with its tokenizer.
+        tokens: File of the calibration data, (windows, tokens).
+        chain: `sparsegpt@0.5` or `gptq@4bit`, with any amount.
+        dtype: Precision of the model.
+        output: File that receives the weights.
+    """
+    method, _, amount = chain.partition("@")
+    return [str(part) for part in (python, SIDE, folder, tokens, method, amount.removesuffix("bit"), dtype, output)]
+
+
+def seconds_of(printed: str) -> float:
+    """Return the seconds that llm-compressor took, from what the command printed."""
+    return float(printed.rsplit("SECONDS", 1)[1])
+
+
 def compress(
     python: Path, source: ModelSource, tokens: torch.Tensor, method: str, amount: str
 ) -> tuple[float, PreTrainedModel]:
@@ -41,9 +61,9 @@ def compress(
         model.save_pretrained(dense)
         load_tokenizer(source).save_pretrained(dense)
         torch.save(tokens, saved)
-        command: list[str | Path] = [python, SIDE, dense, saved, method, amount, output]
-        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        line = side_command(python, dense, saved, f"{method}@{amount}", "float32", output)
+        done = subprocess.run(line, check=True, stdout=subprocess.PIPE, text=True)
         unknown = model.load_state_dict(load_file(output), strict=False).unexpected_keys
         if unknown:
             raise SystemExit(f"llm-compressor wrote weights that the model does not have: {', '.join(unknown)}.")
-    return float(done.stdout.rsplit("SECONDS", 1)[1]), model
+    return seconds_of(done.stdout), model

@@ -1,7 +1,7 @@
 """Streaming from disk compared with the whole model in memory: time and peak memory, in turn, each in its own process.
 
     python -m benchmarks.streaming [--chains 'wanda@0.5;sparsegpt@0.5'] [--memory 1GB] [--dtype float32] [--rounds 1]
-    python -m benchmarks.streaming --random 2048,16,8192 --memory 3GB --dtype bfloat16 --alone
+    python -m benchmarks.streaming --random 2048,16,8192 --memory 3GB --dtype bfloat16 --alone [--llmcompressor PYTHON]
 
 Each run includes the dense baseline, and no side finds results or variants of another. The peak is the largest sum of
 `RssAnon` and `RssShmem` over the processes of a run, sampled every 50 ms: memory that the system cannot drop. `VmHWM`
@@ -9,7 +9,8 @@ counts mapped pages too. The disk is the largest fall of its free space, to whic
 numbers are those that a run states before it starts; the seconds follow from the stored runs of this machine.
 
 `--random` measures a random Llama of this hidden size, number of blocks and width of the MLP instead of a model;
-`--alone` leaves out the whole model.
+`--alone` leaves out the whole model. PYTHON is the interpreter of an environment with llm-compressor
+(`benchmarks.peer`), which measures nothing: compare the seconds of the compression.
 """
 
 import os
@@ -28,8 +29,10 @@ import transformers
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.peer import seconds_of, side_command
 from benchmarks.smoke import run
-from core.models.sources import identify, load_tokenizer
+from core.data.windows import calibration_windows, read_data
+from core.models.sources import fetch_model, identify, load_tokenizer
 from core.paths import cache_dir
 from core.request.complete import complete
 from core.request.estimate import Estimate, estimate_left
@@ -54,12 +57,25 @@ class Use(NamedTuple):
     disk: float
 
 
+class PeerReading(NamedTuple):
+    """What llm-compressor took: its process, and the compression alone."""
+
+    seconds: float
+    use: Use
+    compression: float
+
+
 class Reading(NamedTuple):
     """What a run took and found."""
 
     seconds: float
     use: Use
     result: Result
+
+    @property
+    def compression(self) -> float:
+        """The seconds of the compression."""
+        return float(self.result.variant.details["seconds"])
 
 
 def main(
@@ -72,6 +88,7 @@ def main(
     random: str = "",
     rounds: int = 1,
     alone: bool = False,
+    llmcompressor: Path | None = None,
 ) -> None:
     with TemporaryDirectory() as place:
         if random:
@@ -81,6 +98,7 @@ def main(
         table = Table(title=title)
         for column in ("chain", "", "seconds", "expected", "ratio", "peak", "expected", "disk", "expected", "VmHWM"):
             table.add_column(column, justify="left" if column in ("chain", "") else "right")
+        table.add_column("compression, seconds", justify="right")
         table.add_column("perplexity", justify="right")
         sides = {"streaming": memory} if alone else {"whole": UNLIMITED, "streaming": memory}
         for chain in chains.split(";"):
@@ -91,6 +109,8 @@ def main(
                     found[side].append(measured(*options, budget, streams=side == "streaming"))
             for side, budget in sides.items():
                 add_row(table, chain, side, found, estimated(*options, budget))
+            if llmcompressor is not None:
+                add_peer_row(table, chain, peer(llmcompressor, model, chain, calibration, dtype))
     Console().print(table)
 
 
@@ -102,7 +122,31 @@ def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]]
     value = found[side][0].result.measurements[0].value
     seconds = f"{middle[side]:.1f}", f"{expected.seconds:.1f}", ratio
     memory = f"{peak:.0f}", f"{expected.bytes / 1e6:.0f}", f"{disk:.0f}", f"{expected.disk / 1e6:.0f}", f"{high:.0f}"
-    table.add_row(chain, side, *seconds, *memory, f"{value:.5g}")
+    compression = statistics.median(one.compression for one in found[side])
+    table.add_row(chain, side, *seconds, *memory, f"{compression:.1f}", f"{value:.5g}")
+
+
+def add_peer_row(table: Table, chain: str, found: PeerReading) -> None:
+    """Add the row of llm-compressor, which states nothing before it starts and measures no perplexity."""
+    peak, high, disk = (f"{one:.0f}" for one in found.use)
+    numbers = f"{found.seconds:.1f}", "-", "-", peak, "-", disk, "-", high, f"{found.compression:.1f}", "-"
+    table.add_row(chain, "llm-compressor", *numbers)
+
+
+def peer(python: Path, model: str, chain: str, calibration: str, dtype: str) -> PeerReading:
+    """Compress the same model on the same windows with llm-compressor, in a process of its own."""
+    source = fetch_model(identify(model))
+    tokens = calibration_windows(read_data(TextWindows.parse(calibration)), load_tokenizer(source), 0)
+    with TemporaryDirectory() as place, TemporaryFile("w+") as out:
+        windows = Path(place, "windows.pt")
+        torch.save(tokens, windows)
+        line = side_command(python, source.files, windows, chain, dtype, Path(place, "output.safetensors"))
+        started = time.perf_counter()
+        process = subprocess.Popen(line, stdout=out, text=True)
+        use = watched(process)
+        seconds = time.perf_counter() - started
+        out.seek(0)
+        return PeerReading(seconds, use, seconds_of(out.read()))
 
 
 def measured(
