@@ -84,7 +84,7 @@ def inspect(config: Config) -> Inspection:
     from core.models.loading import sentences
     from core.models.parts.blocks import find_blocks
     from core.models.parts.experts import chosen_of, experts_in, separate_experts
-    from core.models.removal.stream import block_submodules, check_rotates
+    from core.models.removal.stream import block_submodules, rotatable_table
     from core.models.removal.units import check_heads
 
     name = str(config.get("model_type", "unnamed"))
@@ -97,7 +97,7 @@ def inspect(config: Config) -> Inspection:
         block_submodules(blocks.holder[units.block], units)
 
     def check_rotation(units: Units) -> None:
-        check_rotates(model, blocks, block_submodules(blocks.holder[units.block], units))
+        rotatable_table(model, blocks, block_submodules(blocks.holder[units.block], units))
 
     layers = experts_in(blocks.holder)
     return Inspection(

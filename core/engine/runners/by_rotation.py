@@ -20,7 +20,7 @@ from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.recorder import Recorder
 from core.models.parts.reference import clear_reference
-from core.models.removal.stream import block_submodules, check_rotates
+from core.models.removal.stream import block_submodules, rotatable_table
 from core.models.removal.units import Units, find_units
 
 if TYPE_CHECKING:
@@ -41,11 +41,10 @@ def rotate_model(model: PreTrainedModel, method: TransformMethod, given: StageIn
     blocks = given.blocks
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
     parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
-    table = model.get_input_embeddings()
+    table = rotatable_table(model, blocks, parts[0])
     tokens = (torch.arange(TRIED) % table.get_parameter("weight").shape[0])[None]
     home = torch.device(model.device)
     check_blocks(blocks, parts[0], tokens, Recorder(model, blocks, home), home)
-    check_rotates(model, blocks, parts[0])
     holder, name = final_norm(model, blocks)
     before = model(input_ids=tokens.to(home), use_cache=False).logits
     rotation = method.rotation(units[0].geometry.hidden)

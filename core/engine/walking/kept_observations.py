@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -58,7 +60,11 @@ class KeptObservations(KeptBlocks):
             return False
         for place, part in enumerate(parts, self._written):
             own = {name: tensor.cpu().contiguous() for name, tensor in part.items()}
-            build_once(self._states.folder / f"observed-{place}", lambda folder, own=own: save_file(own, folder / FILE))
+            build_once(self._states.folder / f"observed-{place}", partial(_write, own))
         self._written = index + 1
         self._states.keep(index + 1, states)
         return True
+
+
+def _write(tensors: Tensors, folder: Path) -> None:
+    save_file(tensors, folder / FILE)

@@ -51,13 +51,14 @@ def check_blocks(blocks: Blocks, parts: Parts, windows: Tensor, recorder: Record
         added = norms[1](hidden)
         for name in parts["ffn"]:
             added = getattr(block, name)(added)
-    except TypeError:  # attention takes other arguments than the block, or the FFN takes more than its input
+        found = hidden + added
+    except TypeError:  # attention or the FFN takes other arguments, or returns more than its output
         raise unfit() from None
     mean_square = states.float().square().mean(-1, keepdim=True)
     scaled = norms[0].get_parameter("weight").float() * states.float() * torch.rsqrt(mean_square + norm_eps(norms[0]))
     near = 1e-3 if states.dtype == torch.float32 else 0.05
     plain = isinstance(norms[0], nn.LayerNorm) or torch.allclose(normed.float(), scaled, rtol=near, atol=near)
-    if not (torch.allclose(hidden + added, expected, rtol=near, atol=near) and plain):
+    if not (torch.allclose(found, expected, rtol=near, atol=near) and plain):
         raise unfit()
 
 

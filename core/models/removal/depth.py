@@ -74,11 +74,15 @@ def _check_kinds(kinds: Sequence[str], kept: Sequence[int]) -> None:
 
 
 def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
-    """Keep the given entries of the hidden states in blocks, norms, embeddings and head, in place."""
+    """Keep the given entries of the hidden states in blocks, norms, embeddings and head, in place.
+
+    Raises `UserError` for weights in no linear that read the hidden states, and for norms without weights.
+    """
     config = text_config(model)
     inside = {id(linear.module): linear for linear in blocks.all_linears()}
     # The configuration does not always reflect earlier removals.
     hidden = next(linear.shape[1] for linear in inside.values() if linear.role not in ("o", "down"))
+    _check_hidden(model, blocks, hidden)
     seen: set[int] = set()
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
     of_heads = {norm for one in units for role in "qk" for norm in head_norms(one, role)}
@@ -103,9 +107,26 @@ def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
         else:
             _slice_norm(module, hidden, kept)
     # Other configurations derive the head width, or Gemma's embedding scale, from the hidden size.
-    free = getattr(config, "head_dim", None) and not config.model_type.startswith("gemma")
-    if free and len(kept) % config.num_attention_heads == 0:
-        config.hidden_size = len(kept)
+    head_dim = getattr(config, "head_dim", None)
+    if head_dim and not config.model_type.startswith("gemma") and len(kept) % config.num_attention_heads == 0:
+        before, config.hidden_size = config.hidden_size, len(kept)
+        if config.head_dim != head_dim:
+            config.hidden_size = before
+
+
+def _check_hidden(model: PreTrainedModel, blocks: Blocks, hidden: int) -> None:
+    """Raise `UserError` if the hidden states are read by weights or norms that cannot become narrower."""
+    linears = {id(linear.module.weight) for linear in blocks.all_linears()}
+    outside = [one for one in blocks.holder.parameters() if one.dim() > 1 and id(one) not in linears]
+    bare = [
+        module
+        for module in model.modules()
+        if getattr(module, "normalized_shape", None) == (hidden,) and not list(module.parameters(recurse=False))
+    ]
+    if any(hidden in one.shape for one in outside):
+        raise UserError("Weights in no linear read the hidden states of this model; remove heads and channels instead.")
+    if bare:  # no checkpoint describes their width
+        raise UserError("The norms of this model have no weights to cut; remove heads and channels instead.")
 
 
 def _slice_norm(module: nn.Module, hidden: int, kept: Tensor) -> None:

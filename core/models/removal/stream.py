@@ -42,11 +42,12 @@ def block_submodules(block: nn.Module, unit: Units) -> Parts:
     return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
 
 
-def check_rotates(model: PreTrainedModel, blocks: Blocks, parts: Parts) -> None:
-    """Raise `UserError` unless a model has a plain embedding and RMS norms."""
-    norm = blocks.holder[0].get_submodule(parts["norms"][0])
-    if type(model.get_input_embeddings()) is not nn.Embedding or isinstance(norm, nn.LayerNorm):
-        raise UserError(f"A rotation needs a plain embedding and RMS norms; {type(model).__name__} has others.")
+def rotatable_table(model: PreTrainedModel, blocks: Blocks, parts: Parts) -> nn.Embedding:
+    """Return the embedding of a model; raise `UserError` unless it is plain and the norms are RMS norms."""
+    table, norm = model.get_input_embeddings(), blocks.holder[0].get_submodule(parts["norms"][0])
+    if type(table) is not nn.Embedding or isinstance(norm, nn.LayerNorm):
+        raise UserError("A rotation needs a plain embedding and RMS norms; this model has others.")
+    return table
 
 
 def unfit() -> UserError:
