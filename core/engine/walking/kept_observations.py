@@ -54,9 +54,10 @@ class KeptObservations(KeptBlocks):
 
     def keep(self, blocks: Blocks, index: int, states: Sequence[Tensor], at_once: bool) -> bool:
         """Keep the observations up to a block and the states after it, if it is time and there is room."""
+        if not self._states.due:
+            return False
         parts = [self._of_block(place) for place in range(self._written, index + 1)]
-        size = sum(tensor.nbytes for part in parts for tensor in part.values())
-        if not self._states.due or not has_room(self._states.folder, size):
+        if not has_room(self._states.folder, sum(tensor.nbytes for part in parts for tensor in part.values())):
             return False
         for place, part in enumerate(parts, self._written):
             own = {name: tensor.cpu().contiguous() for name, tensor in part.items()}

@@ -22,7 +22,7 @@ from core.models.loading import ModelClass, from_folder, sentences
 from core.models.modeling_slimscope import Experts, projections
 from core.models.parts.blocks import base_class
 from core.models.parts.experts import stacks_experts
-from core.models.parts.shards import in_parts, write_parts
+from core.models.parts.shards import in_parts, stored_names, write_parts
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -74,9 +74,7 @@ def _write(kind: ModelClass, folder: Path, dtype: torch.dtype, name: str, place:
 
 def _tensors(model: PreTrainedModel) -> Iterator[tuple[str, Tensor]]:
     """Yield the stored tensors of a model whose weights lie on disk; those of one module at a time are in memory."""
-    # Tied ones are stored once; buffers that are not persistent are in no state.
-    stored = model.state_dict().keys() - dict(model.named_parameters(remove_duplicate=False)).keys()
-    stored |= dict(model.named_parameters()).keys()
+    stored = stored_names(model)
     for name, module in model.named_modules():
         with align_module_device(module):
             if stacks_experts(module):

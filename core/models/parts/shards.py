@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 PART_BYTES = 2**28  # of a file whose tensors need not be together
 
 
+def stored_names(model: PreTrainedModel) -> set[str]:
+    """Return the names of the tensors in a model's checkpoint; tied ones are stored once."""
+    every = dict(model.named_parameters(remove_duplicate=False)).keys()
+    return set(model.state_dict()) - (every - dict(model.named_parameters()).keys())
+
+
 def in_parts(tensors: Iterable[tuple[str, Tensor]]) -> Iterator[dict[str, Tensor]]:
     """Yield named tensors in parts of about `PART_BYTES`."""
     part: dict[str, Tensor] = {}
@@ -70,6 +76,5 @@ def _stored(model: PreTrainedModel, layers: Mapping[str, Experts]) -> Iterator[d
     """Yield the tensors of each layer of experts, then the others; tied ones once."""
     for name, experts in layers.items():
         yield {f"{name}.{own}": tensor for own, tensor in stacked(experts).items()}
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    tied = parameters.keys() - dict(model.named_parameters()).keys()
-    yield {name: one for name, one in model.state_dict().items() if name not in tied and not one.is_meta}
+    names = stored_names(model)
+    yield {name: one for name, one in model.state_dict().items() if name in names and not one.is_meta}
