@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
+import torch
 from torch import nn
 
 from core.errors import UserError
-from core.models.modeling_slimscope import Parts
+from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks
 from core.models.removal.units import Units
 
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 def block_submodules(block: nn.Module, unit: Units) -> Parts:
     """Return the names of a block's attention, of the norms before attention and FFN, and of the FFN's modules.
 
-    Raises `UserError` if the block has other norms, or its attention is inside another module.
+    Raises `UserError` if the block has other norms, its attention is inside another module, or attention and FFN read
+    the same states.
     """
     children = dict(block.named_children())
     attention = next((name for name, child in children.items() if child is unit.attention), None)
@@ -27,7 +30,9 @@ def block_submodules(block: nn.Module, unit: Units) -> Parts:
         for name, child in children.items()
         if [tuple(p.shape) for p in child.parameters(recurse=False)][:1] == [(unit.geometry.hidden,)]
     ]
-    if attention is None or len(norms) != 2:
+    config = getattr(block, "config", None)
+    parallel = getattr(block, "use_parallel_residual", False) or getattr(config, "parallel_attn", False)
+    if attention is None or len(norms) != 2 or parallel or not all(_is_plain(children[name]) for name in norms):
         raise unfit()
     down = unit.linears["down"].module
     ffn = next(name for name, child in children.items() if any(module is down for module in child.modules()))
@@ -40,6 +45,19 @@ def block_submodules(block: nn.Module, unit: Units) -> Parts:
         if not any(True for _ in child.parameters()) and not isinstance(child, nn.Dropout)
     ]
     return {"attention": attention, "norms": norms, "ffn": [up, *plain, ffn]}
+
+
+@torch.no_grad()
+def _is_plain(norm: nn.Module) -> bool:
+    """Return whether a norm, also one without memory, is a LayerNorm or an RMS norm that its weight scales."""
+    if isinstance(norm, nn.LayerNorm):
+        return True
+    tried = copy.deepcopy(norm).to_empty(device="cpu").float()
+    weight = tried.get_parameter("weight")  # (hidden,)
+    weight.copy_(torch.linspace(0.5, 1.5, len(weight)))
+    states = torch.linspace(-1, 1, len(weight))[None]  # (1, hidden)
+    scaled = weight * states * torch.rsqrt(states.square().mean(-1, keepdim=True) + norm_eps(norm))
+    return torch.allclose(tried(states), scaled, rtol=1e-3, atol=1e-3)
 
 
 def rotatable_table(model: PreTrainedModel, blocks: Blocks, parts: Parts) -> nn.Embedding:

@@ -30,12 +30,12 @@ def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
         "Architecture: MixtralForCausalLM",
         "Experts: 8 in a layer, 2 for each token",
         "Covered: 99.4 % of the block weights are in linears; model.layers.*.mlp.gate.weight stay dense",
-        "Heads and channels are not removed from a mixture of experts.",
+        "This method needs one FFN in every block, but this model is a mixture of experts.",
         "slimscope sweep --models ./mix --dtype float32 --chain rtn@4bit",
         "--chain reap@0.25",
     ):
         assert words in out
-    assert "slimllm@0.2" not in out and "lorap" in out.split("Heads and channels")[0].splitlines()[-1]
+    assert "slimllm@0.2" not in out and "lorap" in out.split("This method needs one FFN")[0].splitlines()[-1]
 
 
 def test_json_has_architecture_and_shape(capsys):
@@ -57,6 +57,21 @@ def test_a_model_with_many_weights_outside_of_linears_needs_consent(capsys):
     result = json.loads(capsys.readouterr().out)
     (stage,) = result["variant"]["made"]
     assert stage["uncovered"] > 0.1 and "of the block weights are in no linear and stay dense" in stage["note"]
+
+
+@pytest.mark.parametrize(
+    ("name", "slices", "rotates"),
+    [
+        ("phi3", True, True),
+        ("starcoder2", True, False),  # LayerNorm
+        ("gemma", False, False),  # its norms scale by 1 + weight
+        ("gpt_neox", False, False),  # attention and FFN read the same states
+        ("mixtral", False, False),
+    ],
+)
+def test_slicing_and_rotation_are_refused_before_a_run(name, slices, rotates):
+    found = inspected(tiny_model(name).config.to_dict())
+    assert ((found.slices_refusal is None), (found.rotation_refusal is None)) == (slices, rotates)
 
 
 def test_a_removal_of_experts_is_refused_before_the_run(capsys):

@@ -29,7 +29,7 @@ def test_the_experts_and_what_does_not_run_are_shown(opened):
     assert "Experts" not in read(app)
     app.toggle(key="run_found").set_value(True).run()
     assert "**Experts**: 8 in a layer, 2 for each token" in read(app) and not app.error
-    refused = next(text.value for text in app.markdown if "Heads and channels" in text.value)
+    refused = next(text.value for text in app.markdown if "one FFN in every block" in text.value)
     assert "`slimllm`" in refused and "`reap`" not in refused
     (sweep,) = app.table
     assert [*sweep.value.index] == ["dense", "rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "reap@0.25"]
