@@ -229,7 +229,8 @@ def _make(
     from core.engine.session import Session
     from core.progress import silent
     from core.request.complete import complete
-    from core.store.store import Store, compute_lock
+    from core.store.slots import compute_lock
+    from core.store.store import Store
 
     texts, examples = (TextWindows.parse(text) if text else None for text in (calibration, train))
     spec = complete(

@@ -40,6 +40,10 @@ class CancelledError(Exception):
         self.kept = kept
 
 
+class LostJobError(CancelledError):
+    """Another process has the job of this one, which may not store anything."""
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the memory of the machine or a GPU ran out."""
     return (

@@ -20,7 +20,7 @@ from core.answers.question import Command, Event, Question
 from core.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.evaluation.generation.sampling import Token
 from core.jobs.worker import die_first
-from core.store.store import compute_lock
+from core.store.slots import compute_lock
 
 IDLE_CHECK_SECONDS = 10.0
 Send = Callable[[Event], None]

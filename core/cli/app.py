@@ -33,6 +33,7 @@ for command in (
     app.command(context_settings=RENAMING)(command)
 app.command("import", help=importing.HELP, context_settings=RENAMING)(importing.import_files)
 app.add_typer(results.app, name="results")
+app.add_typer(upkeep.store, name="store")
 
 
 def _print_version(wanted: bool) -> None:

@@ -26,6 +26,7 @@ from core.registry import data_requirement
 from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
 from core.request.estimate import Estimate, estimate_left
+from core.request.inspection import sweep_rows
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
@@ -165,6 +166,9 @@ def sweep(
         ),
     ] = None,
     tsv: Annotated[bool, typer.Option("--tsv", help="One line per result, separated by tabs.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the runs in their order with time and memory, and run none.")
+    ] = False,
 ) -> None:
     """Run models x chains x amounts x seeds; continue after failures."""
     if out is not None:
@@ -197,6 +201,11 @@ def sweep(
         messages.print(f"{model} is skipped: {problem}", markup=False)
     store, finished, failures = Store(), [], 0
     names = store.model_names(*(spec.variant.model_id for spec in specs))
+    if dry_run:
+        rows = sweep_rows(specs, [variant_name(spec.variant, names[spec.variant.model_id]) for spec in specs], store)
+        print_table(rows, f"{len(specs)} runs, with the dense baseline in each time")
+        messages.print(f"All: {format_duration(estimate_left(specs, store).seconds)}, each baseline once.")
+        return
     with bars() as progress:
         progress.start_points(len(specs))
         for number, spec in enumerate(specs, start=1):

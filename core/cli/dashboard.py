@@ -8,14 +8,21 @@ import typer
 
 from core.cli.printing.console import messages
 from core.paths import PROJECT
+from core.store.slots import VARIABLE
 
 SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration in its folder
 
 
 def dashboard(
     port: Annotated[int, typer.Option(min=1, max=65535, help="The port on 127.0.0.1.")] = 8501,
+    slots: Annotated[
+        int | None,
+        typer.Option(min=1, metavar="N", help="Jobs that run at once. Default: one for each GPU, or one."),
+    ] = None,
 ) -> None:
     """Serve the dashboard on this machine until Ctrl+C."""
+    if slots is not None:
+        os.environ[VARIABLE] = str(slots)
     messages.print(f"Slimscope is at http://127.0.0.1:{port} (Ctrl+C stops it)")
     # -P ignores a folder named core in the working directory.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)])

@@ -32,8 +32,8 @@ from core.memory import no_collection
 from core.models.names import resolve_name
 from core.paths import typed_path
 from core.results import Result
-from core.store.older import import_database
 from core.store.store import Store
+from core.store.transfer.older import import_database
 
 HELP = """List results, bundled ones included, or show one in full.
 

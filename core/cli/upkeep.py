@@ -1,14 +1,39 @@
-"""The commands `fetch`, `doctor` and `clear`."""
+"""The commands `fetch`, `doctor`, `clear` and `store`."""
 
 from typing import Annotated
 
 import typer
 
-from core.cli.printing.console import bars, output
+from core.cli.printing.console import bars, messages, output
 from core.cli.printing.tables import print_table
 from core.errors import UserError
 from core.models import terms
 from core.models.sources import awaited_terms
+from core.store.database import shown
+from core.store.transfer.copying import copy_store, named_store
+
+store = typer.Typer(help="Copy all results and jobs to another database.", rich_markup_mode=None, no_args_is_help=True)
+
+
+@store.callback()
+def of_store() -> None:
+    """Copy all results and jobs to another database."""
+
+
+@store.command()
+def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="A local.db, or the URL of a database.")],
+    target: Annotated[str, typer.Argument(metavar="TO", help="A new file, or the URL of an empty database.")],
+) -> None:
+    """Copy all results and jobs to an empty database.
+
+    A database of an earlier version is upgraded first. Samples and logs stay in the results folder.
+    """
+    old, new = named_store(source, exists=True), named_store(target, exists=False)
+    if old.url == new.url:
+        raise UserError(f"FROM and TO are both {shown(old.url)}; give another database as TO.")
+    messages.print(copy_store(old, new).words(), markup=False)
+    messages.print(f"Set SLIMSCOPE_DB to use it: {shown(new.url)}", markup=False)
 
 
 def fetch(

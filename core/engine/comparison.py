@@ -42,7 +42,7 @@ from core.progress import Progress, silent
 from core.request.complete import check_device, default_perplexity, identified_perplexity
 from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
-from core.store.store import compute_lock
+from core.store.slots import compute_lock
 from core.window_start import window_start
 
 if TYPE_CHECKING:

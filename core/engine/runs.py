@@ -12,7 +12,8 @@ from core.progress import Progress, silent
 from core.request.baseline import remaining_run
 from core.results import Result
 from core.specs import RunSpec
-from core.store.store import Store, compute_lock
+from core.store.slots import compute_lock
+from core.store.store import Store
 
 
 def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:

@@ -65,13 +65,12 @@ def left_words(seconds: float | None) -> str:
     return f"{format_duration(seconds)} left" if seconds > 0 else "longer than expected"
 
 
-def queue_left(expected: float, elapsed: float, stage: float | None, waiting: float) -> float:
-    """Compute the remaining seconds of a queue, which fall over time; 0 means longer than expected.
+def job_left(expected: float, elapsed: float, stage: float | None) -> float:
+    """Compute the remaining seconds of a running job, which fall over time; 0 means longer than expected.
 
     Args:
-        expected: Estimated seconds of the running job.
-        elapsed: Seconds since the running job started.
+        expected: Estimated seconds of the job.
+        elapsed: Seconds since it started.
         stage: Remaining seconds of its current stage, if known.
-        waiting: Estimated seconds of the queued jobs.
     """
-    return max(0.0, expected - elapsed, stage or 0.0) + waiting
+    return max(0.0, expected - elapsed, stage or 0.0)

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import psutil
 from sqlalchemy import URL
 
 from core import paths
+from core.store.slots import threads
 
 TAIL_BYTES = 65536
+THREADS = "OMP_NUM_THREADS"
 CAUSES: dict[int, str] = {  # of signals, as far as they tell
     signal.SIGKILL: "; most likely the memory ran out",
     signal.SIGBUS: "; most likely a file of the model was cut while it was read",
@@ -27,8 +30,7 @@ SAME_START = 2.0  # seconds by which two readings of one process's start may dif
 class Handle(Protocol):
     """The process of a job."""
 
-    pid: int
-    created: float  # seconds since 1970; identifies the process together with the pid
+    text: str  # from which its executor finds it again
 
     def poll(self) -> str | None:
         """Return None while it runs, then a phrase on its end that continues `The job's process`."""
@@ -49,10 +51,13 @@ class Handle(Protocol):
 class Executor(Protocol):
     """A way to start and find the processes of jobs."""
 
-    def launch(self, job_id: int) -> Handle:
-        """Start the process of a job, which then writes its own row; `OSError` if it cannot start."""
+    def launch(self, job_id: int, token: str) -> Handle:
+        """Start the process of an attempt, which then writes its own row; `OSError` if it cannot start."""
 
-    def adopt(self, pid: int, created: float, beating: bool = False) -> Handle | None:
+    def sees(self, handle: str) -> bool:
+        """Return whether it can tell if the process with this text of a handle runs."""
+
+    def adopt(self, handle: str, beating: bool = False) -> Handle | None:
         """Return the running process that an earlier supervisor launched, or None if it has ended.
 
         A process that is `beating` has just written to its row. Its start time is then not compared, because it changes
@@ -66,35 +71,69 @@ class LocalExecutor:
     def __init__(self, url: URL, command: Sequence[str] = (sys.executable, "-P", "-m", "core.jobs.worker")):
         self.url = url
         self.command = tuple(command)
+        self.host = socket.gethostname()
 
-    def launch(self, job_id: int) -> Handle:
-        environment = child_environment() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
+    def launch(self, job_id: int, token: str) -> Handle:
+        environment = (
+            child_environment() | _threads() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
+        )
         file = log_file(job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
         with open(file, "ab") as stream:
             process = subprocess.Popen(
-                [*self.command, str(job_id)],
+                [*self.command, str(job_id), token],
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=environment,
                 start_new_session=True,
             )
-        return _Child(process)
+        return _Child(process, self.host)
 
-    def adopt(self, pid: int, created: float, beating: bool = False) -> Handle | None:
+    def sees(self, handle: str) -> bool:
+        return _Place.parse(handle).host == self.host
+
+    def adopt(self, handle: str, beating: bool = False) -> Handle | None:
+        place = _Place.parse(handle)
         try:
-            process = psutil.Process(pid)
-            other = not beating and abs(process.create_time() - created) > SAME_START
+            process = psutil.Process(place.pid)
+            other = not beating and abs(process.create_time() - place.created) > SAME_START
             if other or process.status() == psutil.STATUS_ZOMBIE:
                 return None
         except psutil.NoSuchProcess:
             return None
-        return _Adopted(process)
+        return _Adopted(process, handle)
+
+
+def _threads() -> dict[str, str]:
+    """Return the variable that limits a job's threads, if other jobs share the cores and the user sets none."""
+    count = threads()
+    return {} if count is None or THREADS in os.environ else {THREADS: str(count)}
+
+
+class _Place(NamedTuple):
+    """Where a process is, and what distinguishes it from a later one with its pid."""
+
+    host: str
+    pid: int
+    created: float  # seconds since 1970
+
+    @classmethod
+    def parse(cls, text: str) -> _Place:
+        """Return the place of the text of a handle; raise `ValueError` if it is none."""
+        host, pid, created = text.rsplit(maxsplit=2)
+        return cls(host, int(pid), float(created))
+
+
+def handle_text(process: psutil.Process, host: str | None = None) -> str:
+    """Return the text of a local process, on this machine by default, from which it is found again."""
+    return f"{host or socket.gethostname()} {process.pid} {process.create_time()}"
 
 
 class _Group(Handle):
     """A process that leads its session's process group."""
+
+    pid: int
 
     def stopped(self) -> bool:
         with suppress(psutil.NoSuchProcess):
@@ -117,10 +156,10 @@ class _Group(Handle):
 
 
 class _Child(_Group):
-    def __init__(self, process: subprocess.Popen[bytes]):
+    def __init__(self, process: subprocess.Popen[bytes], host: str):
         self.process = process
         self.pid = process.pid
-        self.created = psutil.Process(process.pid).create_time()
+        self.text = handle_text(psutil.Process(process.pid), host)
 
     def poll(self) -> str | None:
         code = self.process.poll()
@@ -146,10 +185,10 @@ def describe_exit(code: int) -> str:
 class _Adopted(_Group):
     """A process that another supervisor started, so its exit code is unknown."""
 
-    def __init__(self, process: psutil.Process):
+    def __init__(self, process: psutil.Process, text: str):
         self.process = process
         self.pid = process.pid
-        self.created = process.create_time()
+        self.text = text
 
     def poll(self) -> str | None:
         with suppress(psutil.NoSuchProcess):

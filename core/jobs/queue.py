@@ -44,9 +44,9 @@ class Job(Frozen):
     detail: str
     error: str | None  # of failed jobs, one sentence
     attempts: int
-    supervisor: str | None
-    pid: int | None
-    process_created: float | None
+    token: str | None  # of the last attempt
+    handle: str | None  # of its process, as its executor reads it
+    lease: float | None
     heartbeat: float | None
     cancel: float | None
     created: float

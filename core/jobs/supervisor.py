@@ -1,14 +1,15 @@
 """The supervisor: a thread that starts queued jobs and records the end of their processes. Each machine has one.
 
-Only the rows store the state of jobs. A supervisor adopts processes that outlived an earlier one. A process that dies
-under a supervisor has failed. A process that dies without one is restarted, at most `RESTARTS` times. All times in
-rows come from the database's clock.
+Only the rows store the state of jobs. A claim gives a job a new token and a lease. A supervisor adopts processes that
+outlived an earlier one. A process that dies under a supervisor has failed. An attempt whose process died without one,
+or whose lease has ended where its process cannot be seen, is lost: the job runs again, at most `RESTARTS` times. All
+times in rows come from the database's clock.
 """
 
 from __future__ import annotations
 
 import logging
-import os
+import secrets
 import socket
 import threading
 from time import monotonic
@@ -21,25 +22,23 @@ from core import paths
 from core.errors import UserError
 from core.jobs.executor import Executor, Handle, log_tail
 from core.jobs.here import runs_here
-from core.jobs.worker import Column
+from core.jobs.worker import Column, lease
 from core.specs import Scalar
 from core.store.clock import Now
+from core.store.slots import slots
 from core.store.store import Store
 from core.store.tables import jobs
 
 JobRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of the table `jobs`
 log = logging.getLogger(__name__)
 
-SLOTS = 1  # parallel jobs: two computing processes would slow each other down
 RESTARTS = 2
 ACTIVE_SECONDS = 0.5  # between checks while a job runs
 IDLE_SECONDS = 3.0  # between checks for jobs of other processes
 GRACE_SECONDS = 10.0  # from cancelling to terminating a job's process, or to killing a suspended one
 KILL_TIMES = 30  # grace periods until it is killed: a training run first writes its best weights, which may be large
-START_SECONDS = 30.0  # for a process to write its own pid
 TURN = (jobs.c.created, jobs.c.id)  # the order in which queued jobs start
-STALE_SECONDS = 120.0  # without a heartbeat, after which another machine's job counts as dead
-BEATING_SECONDS = 5.0  # since the last heartbeat, within which a job's process is certainly the one with its pid
+BEATING_SECONDS = 5.0  # since the last heartbeat, within which a job's process is certainly the one of its handle
 FETCH_SECONDS = 60.0  # between checks whether this machine can run a job of another one
 
 
@@ -51,7 +50,7 @@ class Supervisor:
         self.store = store
         self.executor = executor
         self.host = socket.gethostname()
-        self.handles: dict[int, Handle] = {}
+        self.handles: dict[str, Handle] = {}  # by the token of the attempt
         self._wake = threading.Event()
         self._stopped = False
         self._thread: threading.Thread | None = None
@@ -112,22 +111,22 @@ class Supervisor:
 
     def step(self) -> None:
         """Check every running job once, then start queued ones in free slots."""
-        wanted = or_(jobs.c.state == "running", jobs.c.id.in_(list(self.handles)))
+        wanted = or_(jobs.c.state == "running", jobs.c.token.in_(list(self.handles)))
         with self.store.begin() as connection:
             rows = connection.execute(select(jobs, Now().label("now")).where(wanted)).all()
-        for job_id in self.handles.keys() - {row.id for row in rows}:  # its row was deleted
-            self.handles.pop(job_id).kill()
+        for token in self.handles.keys() - {row.token for row in rows}:  # its row was deleted, or claimed anew
+            self.handles.pop(token).kill()
         for row in rows:
             try:
                 self._watch(row)
             except (AttributeError, TypeError, ValueError) as error:  # an invalid row must not block the others
                 log.exception("Job %d cannot be watched", row.id)
                 self._end(row, f"The job's row cannot be read ({error}).")
-        while len(self.handles) < SLOTS and self._launch():
+        while len(self.handles) < slots() and self._launch():
             pass
 
     def _watch(self, row: JobRow) -> None:
-        handle = self.handles.get(row.id) or self._adopt(row)
+        handle = self.handles.get(row.token) or self._adopt(row)
         if handle is None:
             return
         how = handle.poll()
@@ -141,33 +140,35 @@ class Supervisor:
             elif late > GRACE_SECONDS:
                 handle.terminate()
             return
-        del self.handles[row.id]
+        del self.handles[row.token]
+        if row.state == "running" and row.now > (
+            row.lease or 0.0
+        ):  # it ended itself, as it could not reach the database
+            self._interrupted(row)
+            return
         last = log_tail(row.id, 1)
         self._end(row, f"The job's process {how}" + (f"; last output: {last}" if last else "."))
 
     def _adopt(self, row: JobRow) -> Handle | None:
-        """Return the process of a job that another supervisor launched; queue the job again if it has ended."""
-        if row.supervisor.rpartition("/")[0] != self.host:
-            ended = row.now - (row.heartbeat or row.started) > STALE_SECONDS
-        elif row.pid is None:
-            ended = row.now - row.started > START_SECONDS
-        else:
-            beating = row.now - (row.heartbeat or 0.0) < BEATING_SECONDS
-            handle = self.executor.adopt(row.pid, row.process_created, beating)
-            if handle is not None:
-                self.handles[row.id] = handle
-                return handle
-            ended = True
-        if ended:
+        """Return the process of a job that another supervisor launched; queue the job again if the attempt is lost."""
+        if row.handle is None or not self.executor.sees(row.handle):
+            if row.now > (row.lease or 0.0):
+                self._interrupted(row)
+            return None
+        beating = row.now - (row.heartbeat or 0.0) < BEATING_SECONDS
+        handle = self.executor.adopt(row.handle, beating)
+        if handle is None:
             self._interrupted(row)
-        return None
+        else:
+            self.handles[row.token] = handle
+        return handle
 
     def _interrupted(self, row: JobRow) -> None:
         if row.cancel or row.attempts > RESTARTS:
             self._end(row, f"The job was interrupted {row.attempts} times when the program that started it ended.")
         else:
             log.warning("Job %d was interrupted and is queued again", row.id)
-            self._set(row, state="queued", pid=None, process_created=None, heartbeat=None, stage="", detail="")
+            self._set(row, state="queued", token=None, handle=None, lease=None, heartbeat=None, stage="", detail="")
 
     def _end(self, row: JobRow, error: str) -> None:
         """Set the end state of a job whose process has ended, unless the process wrote one itself."""
@@ -176,21 +177,28 @@ class Supervisor:
 
     def _launch(self) -> bool:
         """Start the next queued job; return False if this machine can run none."""
-        job_id = self._next()
-        claim = update(jobs).where(jobs.c.id == job_id, jobs.c.state == "queued")
-        mine = {"state": "running", "attempts": jobs.c.attempts + 1, "supervisor": f"{self.host}/{os.getpid()}"}
-        with self.store.begin() as connection:
-            if job_id is None or not connection.execute(claim.values(**mine, started=Now())).rowcount:
-                return False
-            row = connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
+        row = self._claim(self._next())
+        if row is None:
+            return False
         try:
-            handle = self.executor.launch(job_id)
+            handle = self.executor.launch(row.id, row.token)
         except OSError as error:
             self._end(row, f"The job's process did not start: {error.strerror or error}.")
             return True
-        self.handles[job_id] = handle
-        self._set(row, pid=handle.pid, process_created=handle.created)
+        self.handles[row.token] = handle
+        self._set(row, handle=handle.text)
         return True
+
+    def _claim(self, job_id: int | None) -> JobRow | None:
+        """Give a queued job to a new attempt and return its row; None if another supervisor claims it."""
+        queued = select(jobs.c.id).where(jobs.c.id == job_id, jobs.c.state == "queued")
+        free = queued.with_for_update(skip_locked=True).scalar_subquery()
+        mine = {"state": "running", "token": secrets.token_hex(16), "attempts": jobs.c.attempts + 1}
+        claim = update(jobs).where(jobs.c.id == free).values(**mine, started=Now(), lease=lease())
+        with self.store.begin() as connection:
+            if not connection.execute(claim).rowcount:
+                return None
+            return connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
 
     def _next(self) -> int | None:
         """Return the first queued job that this machine submitted or can run, or None."""
@@ -213,6 +221,6 @@ class Supervisor:
 
     def _set(self, row: JobRow, **values: Column) -> None:
         """Update a running job's row, unless its process or another supervisor has changed its state."""
-        same = (jobs.c.id == row.id, jobs.c.state == "running", jobs.c.attempts == row.attempts)
+        same = (jobs.c.id == row.id, jobs.c.state == "running", jobs.c.token == row.token)
         with self.store.begin() as connection:
             connection.execute(update(jobs).where(*same).values(**values))

@@ -1,4 +1,8 @@
-"""The process of one job, `python -m core.jobs.worker JOB`, which writes its progress, heartbeat and end."""
+"""The process of one attempt at a job, `python -m core.jobs.worker JOB TOKEN`: it writes progress, heartbeat and end.
+
+The row names one attempt by its token. The process of another attempt can neither write to the row nor store results. A
+process extends its lease with each heartbeat. One that loses it stops, and ends by force after a grace period.
+"""
 
 from __future__ import annotations
 
@@ -12,36 +16,48 @@ from contextlib import suppress
 from pathlib import Path
 from time import monotonic
 from types import FrameType
+from typing import Literal
 
 import psutil
 from pydantic import ValidationError
-from sqlalchemy import Update, select, update
+from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
-from core.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
+from core.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError, out_of_memory
 from core.fields import fault
+from core.jobs.executor import handle_text
 from core.progress import Progress
 from core.results import Result
 from core.specs import RunSpec, Scalar
 from core.store.clock import Now
-from core.store.store import Store, compute_lock
+from core.store.slots import compute_lock
+from core.store.store import Store
 from core.store.tables import jobs
 
 log = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5  # at least between two writes, except at a new stage
+LEASE_SECONDS = 60.0  # without a heartbeat, after which an attempt counts as lost
+LAST_SECONDS = 10.0  # from the loss of the lease until the process ends by force
 
 Run = Callable[[RunSpec, Store, Progress], Result | None]
-Column = Scalar | Now  # a value of a row, or its expression
+Column = Scalar | ColumnElement[float]  # a value of a row, or its expression
+Standing = Literal["held", "cancelled", "lost", "unknown"]  # of an attempt; unknown: the database cannot be reached
+
+
+def lease() -> ColumnElement[float]:
+    """Return the time until which an attempt is alive that is heard of now."""
+    return Now() + LEASE_SECONDS
 
 
 class Worker:
-    """Access of a job's process to its own row."""
+    """Access of an attempt's process to its row and, through `store`, to the results."""
 
-    def __init__(self, store: Store, job_id: int):
-        self.store = store
+    def __init__(self, store: Store, job_id: int, token: str):
         self.job_id = job_id
-        self._stop = threading.Event()  # cancelled, or the row belongs to another process
+        self.token = token
+        self.store = store.checked(self._check)
+        self._stop = threading.Event()  # cancelled, or the row belongs to another attempt
         self._ended = threading.Event()
         self._stage: str | None = None
         self._done = 0
@@ -49,15 +65,13 @@ class Worker:
         self._notified = False  # whether the run has received the cancellation
 
     def take(self) -> RunSpec | None:
-        """Write this process into the row and return its run; None if the job needs no process.
+        """Write this process into the row and return its run; None if the row belongs to another attempt.
 
         Raises:
             UserError: The run cannot be read.
         """
-        process = psutil.Process()
-        mine = {"pid": process.pid, "process_created": process.create_time(), "heartbeat": Now()}
-        free = (jobs.c.pid.is_(None)) | (jobs.c.pid == process.pid)
-        change = update(jobs).where(jobs.c.id == self.job_id, jobs.c.state == "running", free).values(**mine)
+        here = func.coalesce(jobs.c.handle, handle_text(psutil.Process()))  # its supervisor may have ended
+        change = self._change(handle=here)
         wanted = select(jobs.c.spec).where(jobs.c.id == self.job_id)
         spec = self.store.transact(
             lambda connection: connection.execute(wanted).scalar() if connection.execute(change).rowcount else None
@@ -92,10 +106,18 @@ class Worker:
         raise KeyboardInterrupt
 
     def beat(self) -> None:
-        """Write the heartbeat until the run ends, and detect a cancellation."""
+        """Extend the lease until the run ends, and stop a run that is cancelled or whose lease is lost."""
+        held = monotonic()
         while not self._ended.wait(HEARTBEAT_SECONDS):
-            if self._write(heartbeat=Now()) is False:
+            standing = self._write()
+            if standing in ("held", "cancelled"):
+                held = monotonic()
+            late = monotonic() - held
+            if standing in ("cancelled", "lost") or late > LEASE_SECONDS:
                 self._stop.set()
+            if late > (LAST_SECONDS if standing == "lost" else LEASE_SECONDS + LAST_SECONDS):
+                log.error("This process has lost its job and ends.")
+                end_now()
 
     def end(self, state: str, error: str | None = None) -> None:
         """Write the job's end state."""
@@ -103,28 +125,42 @@ class Worker:
         change = self._change(state=state, error=error, finished=Now())
         self.store.transact(lambda connection: connection.execute(change))
 
-    def _change(self, **values: Column) -> Update:
-        mine = (jobs.c.id == self.job_id, jobs.c.state == "running", jobs.c.pid == os.getpid())
-        return update(jobs).where(*mine).values(**values)
+    def _check(self, connection: Connection) -> None:
+        """Raise `LostJobError` if the row belongs to another attempt, which it cannot until the transaction ends."""
+        mine = select(jobs.c.id).where(*self._mine()).with_for_update()
+        if connection.execute(mine).scalar() is None:
+            raise LostJobError
 
-    def _write(self, **values: Column) -> bool:
-        """Update the row; return False if the job is cancelled or another process has the row.
+    def _mine(self) -> list[ColumnElement[bool]]:
+        return [jobs.c.id == self.job_id, jobs.c.state == "running", jobs.c.token == self.token]
 
-        A failed write does not end the run.
-        """
+    def _change(self, **values: Column | ColumnElement[str]) -> Update:
+        alive = {"heartbeat": Now(), "lease": lease()}
+        return update(jobs).where(*self._mine()).values(**alive, **values)
+
+    def _write(self, **values: Column) -> Standing:
+        """Update the row and extend the lease. A failed write does not end the run."""
         wanted = select(jobs.c.cancel).where(jobs.c.id == self.job_id)
         try:
             with self.store.begin() as connection:
-                mine = connection.execute(self._change(**values)).rowcount
-                return bool(mine) and connection.execute(wanted).scalar() is None
+                if not connection.execute(self._change(**values)).rowcount:
+                    return "lost"
+                return "held" if connection.execute(wanted).scalar() is None else "cancelled"
         except UserError as error:
             log.warning("%s", error)
-            return True
+            return "unknown"
 
 
-def work(store: Store, job_id: int, run: Run | None = None) -> int:
+def end_now() -> None:
+    """End this process, with those that it has started if it leads a session of its own."""
+    if os.getsid(0) == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def work(store: Store, job_id: int, token: str, run: Run | None = None) -> int:
     """Run a job, write its end state and return the exit code; `run` defaults to `core.engine.runs.run`."""
-    worker = Worker(store, job_id)
+    worker = Worker(store, job_id, token)
     try:
         spec = worker.take()
     except UserError as error:
@@ -132,7 +168,7 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
         worker.end("failed", str(error))
         return 0
     if spec is None:
-        log.error("Job %d is not waiting for a process.", job_id)
+        log.error("Job %d is not waiting for this process.", job_id)
         return 1
     signal.signal(signal.SIGTERM, worker.terminated)
     threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
@@ -142,7 +178,7 @@ def work(store: Store, job_id: int, run: Run | None = None) -> int:
 
             run = runs.run
         with compute_lock(on_wait=lambda: worker.progress("waiting", 0, 0, "another run on this machine")):
-            run(spec, store, worker.progress)
+            run(spec, worker.store, worker.progress)
     except (CancelledError, KeyboardInterrupt):
         worker.end("cancelled")
     except UserError as error:
@@ -171,12 +207,12 @@ def die_first() -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def main(job_id: int, run: Run | None = None) -> int:
+def main(job_id: int, token: str, run: Run | None = None) -> int:
     """Run a job in this process and log to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     die_first()
-    return work(Store(), job_id, run)
+    return work(Store(), job_id, token, run)
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1])))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2]))

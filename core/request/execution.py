@@ -14,13 +14,14 @@ from core.memory import ACTIVATION_SHARE, HELD_BYTES
 from core.methods.base import Method
 from core.registry import build_method
 from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage
+from core.store.slots import slots
 
 if TYPE_CHECKING:
     from core.models.shape import ModelShape
 
 PROCESS_BYTES = 800e6  # of the libraries
 LEAST_BYTES = 5 * 10**8  # of the libraries without a model
-SHARE = 0.8  # of the free memory, if no budget is stated
+SHARE = 0.8  # of the free memory for all slots, if no budget is stated
 VARIABLE = "SLIMSCOPE_MEMORY"
 
 
@@ -88,7 +89,7 @@ def stated_memory(stated: int | None) -> int | None:
 def memory_budget(stated: int | None) -> int:
     """Return the bytes that a run may take: those of `stated_memory`, or a share of the free memory."""
     own = stated_memory(stated)
-    return int(SHARE * psutil.virtual_memory().available) if own is None else own
+    return int(SHARE * psutil.virtual_memory().available / slots()) if own is None else own
 
 
 def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) -> Execution:

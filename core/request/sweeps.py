@@ -1,6 +1,6 @@
 """The runs of a sweep: models x chains x amounts x seeds, each variant once."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TypedDict, Unpack
 
 from pydantic import InstanceOf
@@ -53,7 +53,7 @@ def count(grid: Grid) -> int:
 def expand_grid(
     grid: Grid, *, tasks: Sequence[Task] = (), **measuring: Unpack[Measuring]
 ) -> tuple[list[RunSpec], dict[str, str]]:
-    """Return the runs of a grid, each model's dense baseline first, and the error of each invalid model.
+    """Return the runs of a grid in the order of `in_order`, and the error of each invalid model.
 
     Raises:
         UserError: Another part of the request is invalid, or all models are.
@@ -84,7 +84,20 @@ def expand_grid(
                 specs.setdefault(spec.variant.key, spec)
     if not specs:
         raise UserError(" ".join(unfit.values()))
-    return list(specs.values()), unfit
+    return in_order(specs.values()), unfit
+
+
+def in_order(specs: Iterable[RunSpec]) -> list[RunSpec]:
+    """Return runs so that each chain follows those that it continues, and each model's dense baseline comes first.
+
+    A shared prefix is then computed once, as the next run finds it in the cache.
+    """
+    first: dict[str, int] = {}  # the place of each prefix by its first appearance
+
+    def place(spec: RunSpec) -> list[int]:
+        return [first.setdefault(prefix.key, len(first)) for prefix in spec.variant.prefixes]
+
+    return sorted(specs, key=place)
 
 
 def _filled(chain: Sequence[StageRequest], amounts: Sequence[Amount]) -> list[tuple[StageRequest, ...]]:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from alembic.config import Config
     from sqlalchemy.pool import ConnectionPoolEntry
 
+UPGRADES = 0x511A5C09E  # the lock of upgrades among those of PostgreSQL
 BUSY_SECONDS = 30  # the wait of a writer for another one, and of all for a server that restarts
 
 
@@ -27,12 +28,13 @@ def database_url(url: str | URL | None = None) -> URL:
     if not text_url:
         return URL.create("sqlite", database=str(paths.local_results_dir().absolute() / "local.db"))
     try:
-        return make_url(text_url)
+        found = make_url(text_url)
     except (ArgumentError, ValueError):
         raise UserError(
             "SLIMSCOPE_DB is not a database URL; it looks like sqlite:////folder/file.db or "
             "postgresql+psycopg://user:password@host/name."
         ) from None
+    return found.set(drivername="postgresql+psycopg") if found.drivername in ("postgres", "postgresql") else found
 
 
 def open_database(url: URL) -> Engine:
@@ -46,11 +48,12 @@ def open_database(url: URL) -> Engine:
     except NoSuchModuleError:
         raise UserError(f"SLIMSCOPE_DB names an unknown kind of database, {url.drivername!r}.") from None
     except ImportError as error:
+        extra = "slimscope[postgres]" if error.name == "psycopg" else error.name
         raise UserError(
-            f"The database {_shown(url)} needs the Python package {error.name!r}; install it with pip."
+            f"The database {shown(url)} needs the Python package {error.name!r}; install it by pip install '{extra}'."
         ) from None
     except OSError as error:
-        raise UserError(f"The folder of the database {_shown(url)} cannot be created: {error.strerror}.") from None
+        raise UserError(f"The folder of the database {shown(url)} cannot be created: {error.strerror}.") from None
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_pragmas)
     with sentences(url):
@@ -70,7 +73,7 @@ def sentences(url: URL) -> Iterator[None]:
 
 
 def _sentence(reason: str, url: URL) -> str:
-    where, low = _shown(url), reason.lower()
+    where, low = shown(url), reason.lower()
     if "disk is full" in low or "no space left" in low or "disk i/o error" in low:
         return f"The disk is full: nothing could be written to {where}; free some space and run again."
     if "readonly" in low or "read-only" in low:
@@ -87,7 +90,8 @@ def _sentence(reason: str, url: URL) -> str:
     return f"The database {where} failed: {first}"
 
 
-def _shown(url: URL) -> str:
+def shown(url: URL) -> str:
+    """Return the file of a database, or its URL without the password."""
     return str(url.database) if url.get_backend_name() == "sqlite" else url.render_as_string(hide_password=True)
 
 
@@ -154,6 +158,8 @@ def _upgrade(engine: Engine) -> None:
     with engine.connect() as connection:
         if engine.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # other processes wait here; DDL becomes transactional
+        elif engine.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": UPGRADES})
         if schema_version(connection) == HEAD:
             return
         config.attributes["connection"] = connection
@@ -161,7 +167,7 @@ def _upgrade(engine: Engine) -> None:
             command.upgrade(config, "head")
         except CommandError:
             raise UserError(
-                f"The database {_shown(engine.url)} was made by a newer version of this program; "
+                f"The database {shown(engine.url)} was made by a newer version of this program; "
                 "update this one, or set SLIMSCOPE_DB to another database."
             ) from None
         connection.commit()

@@ -7,11 +7,11 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from filelock import FileLock, Timeout
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 
 from core import paths
@@ -44,6 +44,13 @@ class Store:
         self.engine = open_database(self.url)
         self._logged: set[str] = set()  # warnings on unusable rows
         self._model_ids: dict[str, ModelId] = {}  # of the user's own variants, by key, which determines them
+        self._check: Callable[[Connection], None] | None = None
+
+    def checked(self, check: Callable[[Connection], None]) -> Store:
+        """Return the same store; each change of its results first calls `check(connection)` in its transaction."""
+        found = copy(self)
+        found._check = check
+        return found
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
@@ -77,7 +84,7 @@ class Store:
         values = row if result.layers else {name: value for name, value in row.items() if name != "layers"}
 
         def write(connection: Connection) -> None:
-            changed = {"changed": raise_counter(connection, RESULTS)}  # first, so that writers take turns
+            changed = {"changed": self._next_change(connection)}
             change = update(variants).where(variants.c.key == result.variant.key).values(values | changed)
             if not connection.execute(change).rowcount:
                 connection.execute(insert(variants).values(row | changed))
@@ -96,7 +103,7 @@ class Store:
             UserError: One of them is only bundled, or unknown; nothing is deleted.
         """
         with self.begin() as connection:
-            raise_counter(connection, RESULTS)  # first, as in `put`
+            self._next_change(connection)
             for key in keys:
                 connection.execute(delete(measurements).where(measurements.c.variant == key))
                 if not connection.execute(delete(variants).where(variants.c.key == key)).rowcount:
@@ -104,6 +111,13 @@ class Store:
         for key in keys:
             samples.delete_samples(key)
             shutil.rmtree(paths.cached_variant(key), ignore_errors=True)
+
+    def _next_change(self, connection: Connection) -> int:
+        """Return the counter of this change of results; called first, so that writers take turns."""
+        counter = raise_counter(connection, RESULTS)
+        if self._check is not None:
+            self._check(connection)
+        return counter
 
     def delete_cut_short(self, key: str) -> None:
         """Delete the stored result of a cancelled training, so that a new run can resume it."""
@@ -169,6 +183,8 @@ class Store:
 
     def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
         """Store the outcomes behind a measurement, one row per document."""
+        if self._check is not None:
+            self.transact(self._check)
         return samples.write_samples(key, measurement, frame)
 
     def samples(self, key: str, measurement: Measurement) -> DataFrame | None:
@@ -214,28 +230,3 @@ def _not_deletable(key: str) -> UserError:
     if key in bundled.read_measured().results:
         return UserError(f"{key[:12]} is bundled with the project; only your own results can be deleted.")
     return UserError(f"There is no result with the key {echo(key)}.")
-
-
-@contextmanager
-def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
-    """Lock computing on this machine, which jobs and command-line runs share.
-
-    While another process has the lock, `on_wait()` is called twice a second; it may raise to give up.
-    """
-    folder = paths.local_results_dir()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder / "compute.lock")
-        while True:
-            try:
-                lock.acquire(timeout=0.5 if on_wait else -1)
-                break
-            except Timeout:
-                if on_wait is not None:
-                    on_wait()
-    except OSError as error:
-        raise StorageError(f"The lock in {folder} cannot be acquired: {error.strerror or error}.") from error
-    try:
-        yield
-    finally:
-        lock.release()

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0003"  # the newest revision in core/store/migrations/versions
+HEAD = "0004"  # the newest revision in core/store/migrations/versions
 
 metadata = MetaData()
 
@@ -64,9 +64,9 @@ jobs = Table(
     Column("detail", Text, nullable=False, default=""),
     Column("error", Text),  # one sentence, on failed jobs
     Column("attempts", Integer, nullable=False, default=0),  # launches
-    Column("supervisor", Text),  # host/pid of the supervisor that launched it
-    Column("pid", Integer),
-    Column("process_created", Float),  # distinguishes the process from a later one with the same pid
+    Column("token", String(32)),  # of the last attempt: only its process may write to the row, or store results
+    Column("handle", Text),  # of its process, as its executor writes and reads it
+    Column("lease", Float),  # the time at which the attempt counts as lost, unless its process extends it
     Column("heartbeat", Float),  # times are seconds since 1970 by the database's clock, core.store.clock
     Column("cancel", Float),  # the time of the request to stop
     Column("created", Float, nullable=False),  # the time of submission, unique; jobs that swap places swap it

@@ -1,7 +1,7 @@
 """The jobs of this machine: progress of running jobs, errors of failed ones, links to the points of finished ones.
 
-The running job, or else the one that ended last, has its own place. Below it are the queued jobs and, folded, the ended
-ones.
+The running jobs, or else the one that ended last, have their own place. Below it are the queued jobs and, folded, the
+ended ones.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sqlalchemy import URL
 from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
-from core.jobs.countdown import Countdown, left_words, queue_left
+from core.jobs.countdown import Countdown, job_left, left_words
 from core.jobs.here import lacking_here
 from core.jobs.queue import Job, UnreadableJob
 from core.jobs.supervisor import FETCH_SECONDS
@@ -27,6 +27,7 @@ from core.request.estimate import estimate_left
 from core.shipping.formats import type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import ModelId, RunSpec
+from core.store.slots import slots
 from dashboard import data
 from dashboard.shared import links
 from dashboard.shared.literal import literal
@@ -84,9 +85,8 @@ def all_left(active: Sequence[Job], now: float) -> float | None:
     whole, own = _expected(active), _expected(running)
     if not whole:
         return None
-    since = min((job.started or now for job in running), default=now)
-    stage = sum(time_left(job, now) or 0.0 for job in running)
-    return queue_left(own, now - since, stage, max(0.0, whole - own))
+    left = [job_left(_expected([job]), now - (job.started or now), time_left(job, now)) for job in running]
+    return max(left, default=0.0) + max(0.0, whole - own) / slots()
 
 
 def _expected(jobs: Sequence[Job]) -> float:
@@ -134,16 +134,16 @@ def _models(jobs: Sequence[Job]) -> list[ModelId]:
 
 
 def show_current() -> None:
-    """Show the running job, or else the one that ended last; refresh every second while a job is active."""
+    """Show the running jobs, or else the one that ended last; refresh every second while a job is active."""
     active = sorted(_ids())
 
     @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
-        job, others = current_job(), _models(data.active_jobs())
-        with _replaced("run_shown_job", job and (job.id, job.state, job.cancel)):
-            if job is None:
+        shown, others = current_jobs(), _models(data.active_jobs())
+        with _replaced("run_shown_jobs", [(job.id, job.state, job.cancel) for job in shown]):
+            if not shown:
                 st.caption("No job is running. Jobs continue after you close this page.")
-            else:
+            for job in shown:
                 with st.container(key=f"run_job_{job.id}", gap="small"):
                     _show(job, others)
         if sorted(_ids()) != active:
@@ -167,10 +167,9 @@ def _replaced(key: str, shown: object) -> DeltaGenerator:
     return shown_place
 
 
-def current_job() -> Job | None:
-    """Return the running job, or else the one that ended last."""
-    running = [job for job in data.active_jobs() if job.state == "running"]
-    return next(iter(running or data.queue().ended(1)), None)
+def current_jobs() -> list[Job]:
+    """Return the running jobs, or else the one that ended last."""
+    return [job for job in data.active_jobs() if job.state == "running"] or data.queue().ended(1)
 
 
 def show_queue() -> None:
@@ -246,8 +245,8 @@ def _icon(
 
 def _show_ended(others: Sequence[ModelId]) -> None:
     """Show the jobs that ended last, except the one of `show_current`."""
-    current = current_job()
-    ended = [job for job in data.queue().ended(SHOWN + 1) if current is None or job.id != current.id][:SHOWN]
+    current = {job.id for job in current_jobs()}
+    ended = [job for job in data.queue().ended(SHOWN + 1) if job.id not in current][:SHOWN]
     if not ended:
         return
     failed = sum(job.state == "failed" for job in ended)

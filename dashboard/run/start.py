@@ -14,7 +14,7 @@ from core.request.estimate import Estimate, cached_stages, estimate_left
 from core.request.load import slowdown
 from core.specs import RunSpec
 from dashboard import data
-from dashboard.run.joblist import current_job, explore_link
+from dashboard.run.joblist import current_jobs, explore_link
 from dashboard.shared.literal import literal
 
 MESSAGE = "run_told"  # session key of the message to show after the rerun
@@ -53,8 +53,9 @@ def show_start(wanted: RunRequest) -> None:
         st.error(expected.refusal)
     for sentence in _more(wanted, unmeasured, new, expected):
         st.caption(sentence)
-    job = current_job()  # below, with the same link once it is done
-    if wanted.specs and not unmeasured and not (job and job.state == "done" and job.spec == wanted.specs[-1]):
+    # A job that is done is shown below, with the same link.
+    linked = [job.spec for job in current_jobs() if job.state == "done"]
+    if wanted.specs and not unmeasured and wanted.specs[-1] not in linked:
         explore_link(wanted.specs[-1])
     if pressed and not idle:
         data.queue().submit_all(new)

@@ -11,7 +11,7 @@ from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.shipping.proof import ExportCheck
 from core.store.store import Store
-from tests.core.queues import FAKE
+from tests.core.queues import FAKE, process_of
 from tests.core.tiny_folder import write_tiny_folder
 
 
@@ -20,6 +20,7 @@ def quick_supervisor(results_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
     monkeypatch.setattr(supervisor, "ACTIVE_SECONDS", 0.05)
     monkeypatch.setattr(supervisor, "IDLE_SECONDS", 0.1)
+    monkeypatch.setenv("SLIMSCOPE_SLOTS", "1")  # also on a machine with several GPUs
 
 
 @pytest.fixture
@@ -39,8 +40,8 @@ def make_queue(store):
     for queue in made:
         queue.stop()
     for job in made[0].jobs() if made else ():
-        if job.active and job.pid not in (None, os.getpid()):
-            left = LocalExecutor(store.url).adopt(job.pid, job.process_created)
+        if job.active and job.handle and process_of(job) != os.getpid():
+            left = LocalExecutor(store.url).adopt(job.handle)
             if left is not None:
                 left.kill()
 

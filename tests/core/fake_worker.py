@@ -66,4 +66,4 @@ def run(spec, store, progress):
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), run))
+    sys.exit(main(int(sys.argv[1]), sys.argv[2], run))

@@ -33,6 +33,11 @@ def running(queue, job_id, stage="evaluate"):
     return queue.job(job_id)
 
 
+def process_of(job):
+    """Return the id of a job's process."""
+    return int(job.handle.split()[1])
+
+
 def change(store, job_id, **values):
     with store.begin() as connection:
         connection.execute(update(jobs).where(jobs.c.id == job_id).values(**values))

@@ -11,6 +11,7 @@ from pathlib import Path
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
+from core.jobs.worker import LEASE_SECONDS
 from core.store.row_cache import RowCache
 from core.store.store import Store
 from core.store.tables import jobs
@@ -42,10 +43,11 @@ def _leases(seconds: float) -> str | None:
     queue = Queue(store)
     job = queue.submit(spec("wait"))
     beat = queue.job(job).read
-    change(store, job, state="running", supervisor="first/7", pid=7, process_created=1.0, started=beat, heartbeat=beat)
+    claim = {"token": "t", "handle": "first 7 1.0", "started": beat, "lease": beat + LEASE_SECONDS}
+    change(store, job, state="running", **claim)
     _shifted(seconds)
     other = Supervisor(store, LocalExecutor(store.url))
-    other.host = "second"
+    other.host = other.executor.host = "second"
     other.step()
     state = queue.job(job).state
     return None if state == "running" else f"A clock off by {seconds:g} s made a living job {state}."

@@ -15,7 +15,7 @@ from typing import Any
 import psutil
 
 from core.jobs import supervisor, worker
-from core.jobs.executor import LocalExecutor, _Group, log_file
+from core.jobs.executor import LocalExecutor, _Group, handle_text, log_file
 from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import Supervisor
 from core.request.complete import complete
@@ -23,6 +23,7 @@ from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.attacks.family import Family
 from tests.attacks.runs import forked, is_intact, perplexity, prepare, same, settle, wait_for
+from tests.core.queues import process_of
 
 STAGES = ("load", "compress", "keep", "train", "perplexity")
 VICTIMS = ("worker", "supervisor", "both", "stopped", "cancelled while stopped")
@@ -34,12 +35,12 @@ PAUSE_SECONDS = 1.0  # of the worker at its stage, so that the disturbance comes
 class Forked(_Group):
     """A worker that is a fork of its supervisor, so that it need not import anything."""
 
-    def __init__(self, job_id: int, stage: str):
+    def __init__(self, job_id: int, token: str, stage: str):
         file = log_file(job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
-        self.process = forked(partial(_work, stage), job_id, log=file)
+        self.process = forked(partial(_work, stage), job_id, token, log=file)
         self.pid = self.process.pid
-        self.created = psutil.Process(self.pid).create_time()
+        self.text = handle_text(psutil.Process(self.pid))
 
     def poll(self) -> str | None:
         self.process.join(0)
@@ -53,11 +54,11 @@ class Forking(LocalExecutor):
         super().__init__(store.url)
         self.stage = stage
 
-    def launch(self, job_id: int) -> Forked:
-        return Forked(job_id, self.stage)
+    def launch(self, job_id: int, token: str) -> Forked:
+        return Forked(job_id, token, self.stage)
 
 
-def _work(stage: str, job_id: int) -> int:
+def _work(stage: str, job_id: int, token: str) -> int:
     from core.engine import runs
 
     os.setsid()
@@ -72,7 +73,7 @@ def _work(stage: str, job_id: int) -> int:
 
         return runs.run(spec, store, reporting)
 
-    return worker.main(job_id, run)
+    return worker.main(job_id, token, run)
 
 
 def _supervise(stage: str) -> None:
@@ -127,7 +128,7 @@ def survives(given: tuple[tuple[Path, float], tuple[str, str]], draw: random.Ran
     if not mark.exists():
         return f"The job ended as {queue.job(job_id).state} before {stage}: {queue.job(job_id).error}"
     time.sleep(draw.uniform(0.0, 0.8 * PAUSE_SECONDS))
-    pid = queue.job(job_id).pid
+    pid = process_of(queue.job(job_id))
     if victim in ("supervisor", "both"):
         watcher.kill()
         watcher.join()

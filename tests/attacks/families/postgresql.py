@@ -58,7 +58,7 @@ def machines(draw: random.Random, place: Path, server: postgres.Server) -> str |
     def take(me: int) -> None:
         store = Store()
         mine = Supervisor(store, LocalExecutor(store.url, ("/bin/true",)))
-        mine.host = f"machine {me}"
+        mine.host = mine.executor.host = f"machine {me}"
         for _ in range(20):
             mine.step()
             time.sleep(0.02)

@@ -18,7 +18,8 @@ from core.evaluation.generation.sampling import Sampling
 from core.paths import cached_variant
 from core.request.complete import complete
 from core.request.stages import build_stage
-from core.store.store import Store, compute_lock
+from core.store.slots import compute_lock
+from core.store.store import Store
 from tests.core.answers.specs import question
 
 LONGEST = 120  # seconds

@@ -7,7 +7,7 @@ import pytest
 from core.answers.models import LoadedModels
 from core.answers.worker import Worker, sentence
 from core.errors import MEMORY_RAN_OUT, UserError
-from core.store.store import compute_lock
+from core.store.slots import compute_lock
 from tests.core.answers.specs import SIZE, load, question, variant
 
 pytestmark = pytest.mark.usefixtures("results_dir")

@@ -89,3 +89,23 @@ def test_a_failed_save_can_be_repeated(error, there, tmp_path, capsys, monkeypat
     assert main([*RUN, "--save", str(target)]) == 0, capsys.readouterr().err
     assert {"README.md", "config.json", "model.safetensors"} <= {path.name for path in target.iterdir()}
     assert list(target.parent.iterdir()) == [target]
+
+
+def test_a_dry_run_prints_the_plan_and_runs_nothing(capsys):
+    chains = ["--chain", "magnitude@0.5+adaprune", "--chain", "magnitude@0.5"]
+    texts = ["--calibration", "text.txt:2x32", "--perplexity", "text.txt@32:2"]
+    sweep = ["sweep", "--models", "./tiny", *chains, *texts]
+    assert main([*sweep, "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    lines = [line for line in captured.out.splitlines() if "tiny" in line]
+    assert [line.split(" tiny")[0] for line in lines] == [
+        "Dense,",
+        "Magnitude, 50 %,",
+        "AdaPrune, 50 %,",
+    ]
+    assert all("about" in line and "GB" in line for line in lines)
+    assert captured.err.startswith("All: about ") and Store().results() == []
+    assert main(sweep) == 0
+    capsys.readouterr()
+    assert main([*sweep, "--dry-run"]) == 0
+    assert capsys.readouterr().out.count("stored") == 3

@@ -7,7 +7,7 @@ import pytest
 
 from core.cli.printing import console
 from core.engine.runs import run
-from core.jobs.countdown import Countdown, left_words, queue_left
+from core.jobs.countdown import Countdown, job_left, left_words
 from core.jobs.worker import Worker
 from core.request.complete import complete
 from core.specs import Perplexity, TextWindows
@@ -105,7 +105,7 @@ def test_a_late_first_update_counts_from_the_start_of_the_stage():
 
 def test_a_second_text_restarts_the_stage_of_a_job(store_with_job):
     store, job_id, queue = store_with_job
-    mine = Worker(store, job_id)
+    mine = Worker(store, job_id, "t")
     mine.take()
     mine.progress("perplexity", 0, 16, "a")
     change(store, job_id, stage_started=1.0)
@@ -120,7 +120,7 @@ def test_a_second_text_restarts_the_stage_of_a_job(store_with_job):
 def store_with_job(quick_supervisor, store, make_queue):
     queue = make_queue()
     job_id = queue.submit(spec("steps"))
-    change(store, job_id, state="running", attempts=1)
+    change(store, job_id, state="running", token="t", attempts=1)
     return store, job_id, queue
 
 
@@ -154,13 +154,11 @@ def test_every_stage_reports_its_start_and_is_estimated(machine, method):
     assert {"observe", "gradients", "compress"} & set(first) & set(stages)
 
 
-def test_queue_time_adds_the_running_and_the_queued_jobs():
+def test_time_of_a_running_job_is_never_less_than_that_of_its_stage():
     def left(*numbers):
-        return left_words(queue_left(*numbers))
+        return left_words(job_left(*numbers))
 
-    assert left(60.0, 20.0, None, 3600.0) == "about 61 min left"
-    assert left(60.0, 20.0, 5.0, 0.0) == "about 40 s left"
-    assert left(60.0, 20.0, 300.0, 0.0) == "about 5 min left"  # never less than the stage alone
-    assert left(60.0, 500.0, 0.0, 3600.0) == "about 60 min left"  # behind one that is longer than expected
-    assert left(60.0, 60.0, 0.0, 0.0) == "longer than expected"
+    assert left(60.0, 20.0, None) == left(60.0, 20.0, 5.0) == "about 40 s left"
+    assert left(60.0, 20.0, 300.0) == "about 5 min left"
+    assert left(60.0, 60.0, 0.0) == left(60.0, 500.0, 0.0) == "longer than expected"
     assert left_words(None) == ""

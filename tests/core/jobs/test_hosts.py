@@ -24,7 +24,7 @@ def other():
     """The supervisor of another machine at the same database."""
     store = Store()
     found = Supervisor(store, LocalExecutor(store.url, FAKE))
-    found.host = "another"
+    found.host = found.executor.host = "another"
     yield found
     for handle in found.handles.values():
         handle.kill()
@@ -44,16 +44,13 @@ def test_a_wrong_clock_does_not_end_running_jobs(queue, other, monkeypatch):
 def test_database_clock_decides_when_a_silent_job_is_taken_over(store, make_queue, other):
     queue = make_queue()
     job_id = queue.submit(spec("wait"))
-    late = queue.job(job_id).read - supervisor.STALE_SECONDS - 1
-    change(
-        store, job_id, state="running", supervisor="first/7", pid=7, process_created=1.0, started=1.0, host="another"
-    )
-    change(store, job_id, heartbeat=late + 60)
+    now = queue.job(job_id).read
+    change(store, job_id, state="running", token="t", handle="first 7 1.0", started=1.0, lease=now + 60, host="another")
     other.step()
     assert queue.job(job_id).state == "running" and not other.handles
-    change(store, job_id, heartbeat=late)
+    change(store, job_id, lease=now - 1)
     other.step()
-    assert list(other.handles) == [job_id]
+    assert list(other.handles) == [queue.job(job_id).token]
     gate().touch()
 
 
@@ -61,11 +58,11 @@ def test_a_job_with_a_heartbeat_is_adopted_after_a_clock_change(store, make_queu
     queue = make_queue()
     job_id = queue.submit(spec("wait"))
     watcher = Supervisor(store, LocalExecutor(store.url, FAKE))
-    mine = {"supervisor": f"{watcher.host}/1", "pid": os.getpid(), "started": 1.0, "attempts": 1}
-    beats = {"process_created": psutil.Process().create_time() - 300, "heartbeat": queue.job(job_id).read}
-    change(store, job_id, state="running", **mine, **beats)
+    earlier = psutil.Process().create_time() - 300
+    mine = {"handle": f"{watcher.host} {os.getpid()} {earlier}", "started": 1.0, "attempts": 1}
+    change(store, job_id, state="running", token="t", **mine, heartbeat=queue.job(job_id).read)
     watcher.step()
-    assert list(watcher.handles) == [job_id]
+    assert list(watcher.handles) == ["t"]
 
 
 def test_job_times_come_from_the_database_clock(queue, monkeypatch):
@@ -89,7 +86,7 @@ def test_a_job_without_a_machine_can_run_anywhere(store, make_queue, other):
     job_id = queue.submit(spec("steps"))
     change(store, job_id, host=None)
     other.step()
-    assert list(other.handles) == [job_id]
+    assert list(other.handles) == [queue.job(job_id).token]
 
 
 def test_jobs_waiting_for_another_machine_do_not_block_the_queue(make_queue, store, other, machine):
@@ -97,7 +94,7 @@ def test_jobs_waiting_for_another_machine_do_not_block_the_queue(make_queue, sto
     here = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
     remote, fits = queue.submit(spec("a folder elsewhere")), queue.submit(here)
     other.step()
-    assert list(other.handles) == [fits] and queue.job(remote).state == "queued"
+    assert list(other.handles) == [queue.job(fits).token] and queue.job(remote).state == "queued"
 
 
 def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):

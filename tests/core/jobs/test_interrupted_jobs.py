@@ -7,21 +7,22 @@ import sys
 import threading
 import time
 
+import pandas
 import psutil
 import pytest
 
 from core import paths
-from core.errors import CancelledError
-from core.jobs import supervisor, worker
+from core.errors import CancelledError, LostJobError
+from core.jobs import worker
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
-from core.jobs.supervisor import Supervisor
 from core.jobs.worker import Worker
+from tests.core.factories import KEY, make, perplexity
 from tests.core.fake_worker import gate
-from tests.core.queues import FAKE, change, ended, running, spec, until
+from tests.core.queues import change, ended, process_of, running, spec, until
 
 pytestmark = pytest.mark.usefixtures("quick_supervisor")
-
+TOKEN = "0123456789abcdef0123456789abcdef"
 
 DASHBOARD = """
 import sys, time
@@ -44,25 +45,24 @@ def dead_dashboard(make_queue):
     dashboard.kill()
     dashboard.wait()
     job = queue.job(job_id)
-    assert job.supervisor.endswith(f"/{dashboard.pid}")
-    assert psutil.pid_exists(job.pid)
+    assert psutil.Process(process_of(job)).ppid() != os.getpid()
     return queue, job
 
 
 def test_a_job_outlives_its_dashboard_and_is_adopted(dead_dashboard):
     queue, job = dead_dashboard
     queue.start()
-    until(lambda: job.id in queue._supervisor.handles)
+    until(lambda: job.token in queue._supervisor.handles)
     gate().touch()
     after = ended(queue, job.id)
-    assert (after.state, after.attempts, after.pid) == ("done", 1, job.pid)
+    assert (after.state, after.attempts, after.handle) == ("done", 1, job.handle)
 
 
 def test_an_adopted_job_that_dies_fails(dead_dashboard):
     queue, job = dead_dashboard
     queue.start()
-    until(lambda: job.id in queue._supervisor.handles)
-    os.kill(job.pid, signal.SIGKILL)
+    until(lambda: job.token in queue._supervisor.handles)
+    os.kill(process_of(job), signal.SIGKILL)
     after = ended(queue, job.id)
     assert (after.state, after.attempts) == ("failed", 1)
     assert after.error.startswith("The job's process ended")
@@ -70,24 +70,24 @@ def test_an_adopted_job_that_dies_fails(dead_dashboard):
 
 def test_a_job_that_died_with_its_supervisor_runs_again(dead_dashboard):
     queue, job = dead_dashboard
-    os.kill(job.pid, signal.SIGKILL)
-    until(lambda: LocalExecutor(queue.store.url).adopt(job.pid, job.process_created) is None)
+    os.kill(process_of(job), signal.SIGKILL)
+    until(lambda: LocalExecutor(queue.store.url).adopt(job.handle) is None)
     gate().touch()
     queue.start()
     after = ended(queue, job.id)
     assert (after.state, after.attempts) == ("done", 2)
-    assert after.pid != job.pid
+    assert after.handle != job.handle and after.token != job.token
 
 
 @pytest.fixture
 def orphan(store, make_queue):
-    """A function that adds a running job of a dead supervisor, with the given columns."""
+    """A function that adds a running job of a dead supervisor with this token, and the given columns."""
     queue = make_queue()
 
     def make(**values):
         job_id = queue.submit(spec("steps"))
-        here = {"supervisor": f"{queue._supervisor.host}/1", "started": time.time(), "attempts": 1}
-        change(store, job_id, state="running", **(here | values))
+        given = {"token": TOKEN, "started": time.time(), "lease": time.time() + 60, "attempts": 1}
+        change(store, job_id, state="running", **(given | values))
         return queue, job_id
 
     return make
@@ -97,7 +97,7 @@ def orphan(store, make_queue):
 def dead_process():
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    return {"pid": process.pid, "process_created": time.time()}
+    return {"handle": f"{os.uname().nodename} {process.pid} {time.time()}"}
 
 
 @pytest.mark.parametrize(("attempts", "state", "launches"), [(2, "done", 3), (3, "failed", 3)])
@@ -116,57 +116,86 @@ def test_a_cancelled_interrupted_job_does_not_run_again(orphan, dead_process):
 
 
 def test_a_reused_pid_is_not_mistaken_for_the_job(orphan):
-    queue, job_id = orphan(pid=os.getpid(), process_created=psutil.Process().create_time() - 3600)
+    earlier = psutil.Process().create_time() - 3600
+    queue, job_id = orphan(handle=f"{os.uname().nodename} {os.getpid()} {earlier}")
     queue.start()
     job = ended(queue, job_id)
     assert (job.state, job.attempts) == ("done", 2)
 
 
-def test_supervisor_waits_for_the_pid_of_a_new_process(orphan, monkeypatch):
-    queue, job_id = orphan()
-    watcher = queue._supervisor
-    watcher.step()
+@pytest.mark.parametrize("handle", [None, "elsewhere 7 1.0"])
+def test_a_process_that_cannot_be_seen_is_lost_when_its_lease_ends(orphan, store, handle):
+    queue, job_id = orphan(handle=handle)
+    queue._supervisor.step()
     assert queue.job(job_id).state == "running"
-    monkeypatch.setattr(supervisor, "START_SECONDS", -1.0)
+    change(store, job_id, lease=time.time() - 1)
     queue.start()
     assert ended(queue, job_id).attempts == 2
 
 
-def test_a_remote_job_with_a_heartbeat_is_not_taken_over(orphan, store):
-    queue, job_id = orphan(supervisor="elsewhere/7", pid=7, process_created=1.0, heartbeat=time.time())
-    Supervisor(store, LocalExecutor(store.url, FAKE)).step()
-    assert queue.job(job_id).state == "running"
-    change(store, job_id, heartbeat=time.time() - 2 * supervisor.STALE_SECONDS)
-    queue.start()
-    assert ended(queue, job_id).attempts == 2
+def test_a_process_whose_job_was_claimed_anew_is_killed(queue, store):
+    job_id = queue.submit(spec("wait"))
+    process = process_of(running(queue, job_id))
+    change(store, job_id, token=TOKEN, handle="elsewhere 7 1.0", lease=time.time() + 60)
+    until(lambda: not psutil.pid_exists(process) or psutil.Process(process).status() == psutil.STATUS_ZOMBIE)
+    assert (queue.job(job_id).state, queue.job(job_id).token) == ("running", TOKEN)
 
 
 def test_a_process_that_lost_its_job_stops(orphan, store):
     _, job_id = orphan()
-    mine = Worker(store, job_id)
+    mine = Worker(store, job_id, TOKEN)
     assert mine.take() == spec("steps")
     mine.progress("prune", 1, 2)
-    change(store, job_id, state="queued", pid=None)
+    mine.store.put(make(perplexity(20.0)))
+    change(store, job_id, token="another")
     beating = threading.Thread(target=mine.beat)
     beating.start()
     until(lambda: mine._stop.is_set())
     with pytest.raises(CancelledError):
         mine.progress("prune", 2, 2)
+    late, outcomes = make(perplexity(10.0)), pandas.DataFrame({"doc_id": [0], "perplexity": [1.0]})
+    for write in (
+        lambda: mine.store.put(late),
+        lambda: mine.store.delete(KEY),
+        lambda: mine.store.put_samples(KEY, late.measurements[0], outcomes),
+    ):
+        with pytest.raises(LostJobError):
+            write()
     mine.end("done")
     beating.join()
-    assert Queue(store).job(job_id).state == "queued"  # what it writes no longer counts
+    (kept,) = store.results()
+    assert Queue(store).job(job_id).state == "running"  # what it writes no longer counts
+    assert [row.value for row in kept.measurements] == [20.0] and store.samples(KEY, kept.measurements[0]) is None
 
 
-def test_only_one_process_takes_a_job(orphan, store, dead_process):
-    queue, job_id = orphan(**dead_process)
-    assert Worker(store, job_id).take() is None
-    assert worker.work(store, job_id, run=None) == 1
+LOST = """
+import sys
+from core.jobs import worker
+worker.HEARTBEAT_SECONDS, worker.LAST_SECONDS = 0.05, 0.2
+from tests.core.fake_worker import run
+worker.main(int(sys.argv[1]), sys.argv[2], run)
+"""
+
+
+def test_a_process_that_lost_its_job_and_does_not_stop_ends_by_force(orphan, store):
+    _, job_id = orphan()
+    change(store, job_id, spec=spec("deaf").model_dump_json())
+    process = subprocess.Popen([sys.executable, "-c", LOST, str(job_id), TOKEN], cwd=paths.PROJECT)
+    until(lambda: Queue(store).job(job_id).stage == "prune")
+    change(store, job_id, token="another")
+    assert process.wait(60) == 1
+
+
+def test_a_process_of_an_earlier_attempt_does_not_take_the_job(orphan, store):
+    queue, job_id = orphan()
+    assert Worker(store, job_id, "an earlier one").take() is None
+    assert worker.work(store, job_id, "an earlier one", run=None) == 1
     assert queue.job(job_id).state == "running"
 
 
 def test_progress_is_throttled_but_stages_are_written_at_once(orphan, store, monkeypatch):
     queue, job_id = orphan()
-    mine = Worker(store, job_id)
+    mine = Worker(store, job_id, TOKEN)
     mine.take()
     monkeypatch.setattr(worker, "PROGRESS_SECONDS", 3600)
     mine.progress("prune", 1, 9, "a")

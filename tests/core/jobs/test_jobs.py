@@ -11,9 +11,10 @@ from core.errors import UserError
 from core.jobs import supervisor, worker
 from core.jobs.executor import LocalExecutor, log_file
 from core.jobs.queue import Queue
-from core.store.store import Store, compute_lock
+from core.store.slots import compute_lock
+from core.store.store import Store
 from tests.core.fake_worker import gate
-from tests.core.queues import FAKE, ended, running, spec, until
+from tests.core.queues import FAKE, ended, process_of, running, spec, until
 
 pytestmark = pytest.mark.usefixtures("quick_supervisor")
 
@@ -25,7 +26,7 @@ def test_a_job_runs_and_reports_progress(queue, store):
     assert job.created <= job.started <= job.stage_started
     first = job.heartbeat
     until(lambda: queue.job(job_id).heartbeat > first)
-    assert os.getsid(job.pid) == job.pid  # a session of its own
+    assert os.getsid(process_of(job)) == process_of(job)  # a session of its own
     gate().touch()
     job = ended(queue, job_id)
     assert (job.state, job.error, job.attempts) == ("done", None, 1)
@@ -56,7 +57,7 @@ def test_a_failed_job_reports_its_error(queue, kind, error):
 def test_a_killed_process_leaves_the_store_intact(queue, store):
     job_id = queue.submit(spec("wait"))
     job = running(queue, job_id)
-    os.kill(job.pid, signal.SIGKILL)
+    os.kill(process_of(job), signal.SIGKILL)
     job = ended(queue, job_id)
     assert job.state == "failed"
     assert "SIGKILL" in job.error
@@ -79,6 +80,20 @@ def test_jobs_run_one_after_another_in_order(queue):
     assert [job.id for job in queue.jobs(2)] == [ids[2], ids[1]]
 
 
+def test_as_many_jobs_run_at_once_as_there_are_slots(make_queue, monkeypatch):
+    monkeypatch.setenv("SLIMSCOPE_SLOTS", "2")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    queue = make_queue()
+    ids = queue.submit_all([spec(f"wait {i}") for i in range(3)])
+    queue.start()
+    both = [running(queue, i) for i in ids[:2]]
+    assert queue.job(ids[2]).state == "queued"
+    each = str(max(1, os.cpu_count() // 2))
+    assert [psutil.Process(process_of(job)).environ()["OMP_NUM_THREADS"] for job in both] == [each, each]
+    gate().touch()
+    assert [ended(queue, i).state for i in ids] == ["done"] * 3
+
+
 def test_cancelling_is_cooperative(queue):
     first, second = queue.submit(spec("wait")), queue.submit(spec("wait too"))
     running(queue, first)
@@ -96,7 +111,7 @@ def test_an_unresponsive_job_is_killed(queue, monkeypatch, kind):
     monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.3)
     job_id = queue.submit(spec(kind))
     until(lambda: queue.log_tail(job_id, 1) == f"running {kind}")
-    pid = queue.job(job_id).pid
+    pid = process_of(queue.job(job_id))
     queue.cancel(job_id)
     job = ended(queue, job_id)
     assert (job.state, job.error) == ("cancelled", None)
@@ -107,7 +122,7 @@ def test_an_unresponsive_job_is_killed(queue, monkeypatch, kind):
 def test_a_halted_job_that_is_cancelled_resumes_and_stops(queue, store, kind):
     job_id = queue.submit(spec(kind))
     job = running(queue, job_id, "train" if kind == "keeping" else "evaluate")
-    os.kill(job.pid, signal.SIGSTOP)
+    os.kill(process_of(job), signal.SIGSTOP)
     queue.cancel(job_id)
     assert ended(queue, job_id).state == "cancelled"
     (kept,) = store.results()
@@ -119,7 +134,7 @@ def test_a_job_that_is_halted_repeatedly_is_killed(queue, monkeypatch):
     monkeypatch.setattr(supervisor, "KILL_TIMES", 1000)
     job_id = queue.submit(spec("halting"))
     until(lambda: queue.log_tail(job_id, 1) == "running halting")
-    pid = queue.job(job_id).pid
+    pid = process_of(queue.job(job_id))
     queue.cancel(job_id)
     assert ended(queue, job_id).state == "cancelled"
     until(lambda: not psutil.pid_exists(pid))
@@ -208,9 +223,10 @@ def test_only_one_of_two_supervisors_is_active(queue, make_queue):
     running(second, job_id)
     until(lambda: queue._supervisor.handles or second._supervisor.handles)  # its child may report earlier
     one, other = (queue, second) if queue._supervisor.handles else (second, queue)  # either thread may come first
-    assert (list(one._supervisor.handles), other._supervisor.handles) == ([job_id], {})
+    token = second.job(job_id).token
+    assert (list(one._supervisor.handles), other._supervisor.handles) == ([token], {})
     one.stop()
-    until(lambda: list(other._supervisor.handles) == [job_id])  # adopted, not started again
+    until(lambda: list(other._supervisor.handles) == [token])  # adopted, not started again
     gate().touch()
     job = ended(other, job_id)
     assert (job.state, job.attempts) == ("done", 1)

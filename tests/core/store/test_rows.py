@@ -224,8 +224,8 @@ def test_an_unreadable_queued_job_fails_and_blocks_no_other(odd_job, store, queu
 
 
 @pytest.mark.usefixtures("quick_supervisor")
-def test_a_running_job_without_a_supervisor_blocks_no_other(odd_job, store, queue):
-    damage(store, jobs, jobs.c.id == 1, state="running", supervisor=None, started=None)
+def test_a_running_job_without_a_claim_blocks_no_other(odd_job, store, queue):
+    damage(store, jobs, jobs.c.id == 1, state="running", token=None, lease=None, started=None)
     until(lambda: not odd_job.unreadable()[0].active)
     assert ended(queue, 2).state == "done"
 

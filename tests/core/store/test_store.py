@@ -10,10 +10,10 @@ import pytest
 from sqlalchemy import event, inspect, text
 
 from core import paths
-from core.errors import CancelledError, UserError
+from core.errors import UserError
 from core.results import Measurement
 from core.store import samples
-from core.store.store import Store, compute_lock
+from core.store.store import Store
 from core.store.tables import HEAD, metadata
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
@@ -311,63 +311,3 @@ def test_default_is_a_private_file_in_the_results_folder(results_dir, monkeypatc
     assert elsewhere.exists()
     monkeypatch.delenv("SLIMSCOPE_DB")
     assert Store().get(KEY) is None
-
-
-HOLDER = """
-import sys
-from core.store.store import compute_lock
-with compute_lock():
-    print("in", flush=True)
-    sys.stdin.read()
-"""
-
-
-@pytest.fixture
-def holder(results_dir):
-    """A function that starts a process that takes the compute lock, prints `in`, and keeps it until its input ends."""
-    started = []
-
-    def start():
-        pipe = subprocess.PIPE
-        command = [sys.executable, "-c", HOLDER]
-        started.append(subprocess.Popen(command, cwd=paths.PROJECT, stdin=pipe, stdout=pipe, text=True))
-        return started[-1]
-
-    yield start
-    for child in started:
-        child.kill()
-        child.wait()
-
-
-def test_compute_lock_admits_one_process(holder):
-    child, waits = holder(), []
-    assert child.stdout.readline() == "in\n"
-
-    def on_wait():
-        waits.append(child.poll())
-        child.stdin.close()
-
-    with compute_lock(on_wait):
-        assert waits[0] is None  # it was alive, and it held the lock
-        second = holder()
-        with pytest.raises(subprocess.TimeoutExpired):
-            second.wait(timeout=1)
-    assert second.stdout.readline() == "in\n"
-
-
-def test_waiting_for_the_lock_can_be_cancelled(holder):
-    holder().stdout.readline()
-
-    def give_up():
-        raise CancelledError
-
-    with pytest.raises(CancelledError), compute_lock(give_up):
-        pass
-
-
-def test_a_killed_process_releases_the_lock(holder):
-    child = holder()
-    child.stdout.readline()
-    child.kill()
-    with compute_lock():
-        assert child.wait() != 0

@@ -71,6 +71,20 @@ def test_a_running_job_alone_has_its_own_time_and_stops_at_once(filled):
     assert any(text.value.endswith("· cancelling") for text in app.markdown)
 
 
+def test_all_running_jobs_are_visible(filled):
+    for chain in ("wanda@0.33", "wanda@0.44", "wanda@0.55"):
+        data.queue().submit(complete("smollm2-135m", chain))
+    with filled.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id != 3).values(state="running", started=time.time()))
+    app = open_app("run/view.py")
+    assert not app.exception and len(app.progress) == 2
+    assert {"run_cancel_1", "run_cancel_2", "run_waits_Cancel_3"} <= {button.key for button in app.button}
+    with filled.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == 1).values(state="done", finished=2.0))
+    app.run()
+    assert len(app.progress) == 1 and waiting(app) == ["1. Wanda, 55 %, smollm2-135m"]
+
+
 def test_a_job_for_another_machine_shows_the_reason(filled, tmp_path):
     submitted = complete("smollm2-135m", "wanda@0.33")
     absent = {"model": "my-llama", "revision": "sha256:0123456789ab"}

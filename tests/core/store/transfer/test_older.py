@@ -11,10 +11,10 @@ from sqlalchemy import create_engine, text
 from core import paths
 from core.cli.app import main
 from core.errors import UserError
-from core.store.older import import_database
 from core.store.rows import written
 from core.store.samples import FOLDER
 from core.store.store import Store
+from core.store.transfer.older import import_database
 from tests.core.factories import KEY, OTHER, make, perplexity
 from tests.core.store.test_schema1 import FOOTPRINT, LAYERS, NUMBER, WANDA
 
@@ -37,7 +37,7 @@ def old_database(file, *results, revision="0001", first=()):
     engine = create_engine(f"sqlite:///{file}")
     config = Config()
     config.set_main_option("script_location", str(paths.PROJECT / "core" / "store" / "migrations"))
-    last = "changed" if revision == "0003" else "updated"
+    last = "updated" if revision < "0003" else "changed"
     with engine.connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)
@@ -67,7 +67,7 @@ def store_samples_next_to(file, result):
     return there
 
 
-@pytest.mark.parametrize("revision", ["0001", "0002", "0003"])
+@pytest.mark.parametrize("revision", ["0001", "0002", "0003", "0004"])
 def test_databases_of_any_schema_are_imported_unchanged(tmp_path, revision):
     one = make(perplexity(VALUE), perplexity(30.0, window=128))
     old = {"key": WANDA["key"], "model": WANDA["model"], "method": "wanda", "variant": json.dumps(WANDA)}

@@ -1,0 +1,85 @@
+"""Slots of this machine: how many runs compute at once, and the lock of each slot.
+
+If there are several GPUs, each slot has one.
+Two runs on one device slow each other down, so a machine without GPUs has one slot unless the user gives more.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from core import paths
+from core.errors import StorageError, UserError, echo
+
+VARIABLE = "SLIMSCOPE_SLOTS"
+VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that CUDA shows to a process
+GPUS = Path("/proc/driver/nvidia/gpus")  # a folder per GPU
+TURN_SECONDS = 0.5  # between two calls of `on_wait`
+
+
+def slots() -> int:
+    """Return how many runs compute at once: `SLIMSCOPE_SLOTS`, else the number of GPUs, else 1."""
+    text = os.environ.get(VARIABLE)
+    if text is None:
+        return max(1, len(gpus()))
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"{VARIABLE} is {echo(text)}; give a number of runs from 1.")
+    return int(text)
+
+
+def gpus() -> list[str]:
+    """Return the ids of the GPUs that this process may use."""
+    visible = os.environ.get(VISIBLE)
+    if visible is not None:
+        return [one for one in visible.split(",") if one.strip()]
+    return [str(place) for place in range(len(list(GPUS.glob("*"))))]
+
+
+def threads() -> int | None:
+    """Return the threads of a run that shares the cores with other slots; None if it has all of them."""
+    return max(1, (os.cpu_count() or 1) // slots()) if slots() > 1 else None
+
+
+@contextmanager
+def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
+    """Take a slot of this machine, which jobs and command-line runs share; this process then sees its GPU only.
+
+    While other processes have all slots, `on_wait()` is called twice a second; it may raise to give up.
+    """
+    folder = paths.local_results_dir()
+    devices = gpus()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        locks = [FileLock(folder / f"compute{f'-{place + 1}' if place else ''}.lock") for place in range(slots())]
+        while (place := _free(locks)) is None:
+            if on_wait is not None:
+                on_wait()
+    except OSError as error:
+        raise StorageError(f"The lock in {folder} cannot be acquired: {error.strerror or error}.") from error
+    before = os.environ.get(VISIBLE)
+    if len(devices) > 1:
+        os.environ[VISIBLE] = devices[place % len(devices)]  # read when CUDA starts, which is later
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(VISIBLE, None)
+        else:
+            os.environ[VISIBLE] = before
+        locks[place].release()
+
+
+def _free(locks: list[FileLock]) -> int | None:
+    """Acquire one of the locks and return its place; None if none is free for a while."""
+    for place, lock in enumerate(locks):
+        try:
+            lock.acquire(timeout=TURN_SECONDS if place == len(locks) - 1 else 0)
+        except Timeout:
+            continue
+        return place
+    return None

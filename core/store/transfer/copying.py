@@ -1,0 +1,89 @@
+"""A copy of all results and jobs in an empty database, such as from SQLite to PostgreSQL."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, Connection, Table, func, insert, select, text, update
+
+from core.errors import UserError, echo
+from core.paths import typed_path
+from core.specs import Frozen
+from core.store.counters import JOBS, RESULTS, raise_counter
+from core.store.database import database_url, shown
+from core.store.store import Store
+from core.store.tables import counters, jobs, measurements, variants
+
+ROWS = 500  # in memory at once
+SERIAL = "SELECT setval(pg_get_serial_sequence('{0}', 'id'), max(id)) FROM {0}"  # PostgreSQL numbers on from there
+
+
+class Copied(Frozen):
+    """Counts of a copy."""
+
+    variants: int
+    numbers: int
+    jobs: int
+
+    def words(self) -> str:
+        """Describe the copy in one sentence."""
+        return f"Copied {self.numbers} numbers of {self.variants} variants and {self.jobs} jobs."
+
+
+def named_store(name: str, exists: bool) -> Store:
+    """Return the store with a typed URL or SQLite file.
+
+    Args:
+        name: The URL of a database, or the path of a SQLite file.
+        exists: Whether the file must exist; else the database is created.
+
+    Raises:
+        UserError: The text names no database, or the file does not exist.
+    """
+    url = database_url(name if "://" in name else URL.create("sqlite", database=str(typed_path(name).absolute())))
+    if exists and url.get_backend_name() == "sqlite" and not Path(str(url.database)).is_file():
+        raise UserError(f"There is no file {echo(str(url.database))}; give a local.db, or the URL of a database.")
+    return Store(url)
+
+
+def copy_store(source: Store, target: Store) -> Copied:
+    """Copy all results and jobs; a source of an earlier version is upgraded.
+
+    Samples and logs are files of the results folder and stay where they are.
+
+    Raises:
+        UserError: The target has results or jobs, or jobs of the source run.
+    """
+    with target.begin() as new, source.begin() as old:
+        for name in (RESULTS, JOBS):  # so that nothing else changes the source meanwhile
+            raise_counter(old, name)
+            raise_counter(new, name)
+        _check(old, source, new, target)
+        counts = {table: _copy(old, new, table) for table in (variants, measurements, jobs)}
+        for name, value in old.execute(select(counters.c.name, counters.c.value)).all():
+            new.execute(update(counters).where(counters.c.name == name).values(value=value))
+        if new.dialect.name == "postgresql":
+            for table in (measurements, jobs):
+                new.execute(text(SERIAL.format(table.name)))
+    return Copied(variants=counts[variants], numbers=counts[measurements], jobs=counts[jobs])
+
+
+def _check(old: Connection, source: Store, new: Connection, target: Store) -> None:
+    running = old.execute(select(func.count()).where(jobs.c.state == "running")).scalar_one()
+    if running:
+        raise UserError(
+            f"{running} of the jobs of {shown(source.url)} run; cancel them, or wait until they have ended."
+        )
+    for table, what in ((variants, "results"), (jobs, "jobs")):
+        if new.execute(select(func.count()).select_from(table)).scalar_one():
+            raise UserError(f"{shown(target.url)} already has {what}; give an empty database.")
+
+
+def _copy(old: Connection, new: Connection, table: Table) -> int:
+    """Copy the rows of a table and return their number."""
+    count = 0
+    query = select(table).order_by(*table.primary_key).execution_options(yield_per=ROWS)
+    for some in old.execute(query).mappings().partitions():
+        new.execute(insert(table), [dict(row) for row in some])
+        count += len(some)
+    return count
