@@ -8,7 +8,8 @@ run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
 # Three processes for two cores, as browser tests wait half of their time.
-PYTEST := $(BIN)/python -m pytest --durations 30 --numprocesses 3 --dist loadfile --no-loadscope-reorder
+# One thread for each process: tests are small, and more processes than cores run at once.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 30 --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 # What needs no torch: before each commit.
 quick: .venv/installed-test
