@@ -101,8 +101,8 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
     unplain = [role for role, linear in linears.items() if not isinstance(linear.module, nn.Linear)]
     if "down" in missing and any(linear.role == "down" for linear in found):
         raise UserError(
-            "This method needs one FFN in every block, but this model is a mixture of experts. Choose reap, unstructured "
-            "pruning, quantisation or low rank."
+            "This method needs one FFN in every block, but this model is a mixture of experts. Choose reap, "
+            "unstructured pruning, quantisation or low rank."
         )
     if missing or unplain:
         raise UserError(
