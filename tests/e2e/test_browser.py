@@ -45,6 +45,19 @@ def click_mark(page, place, address):
     raise AssertionError(f"No click led to an address with {address!r}, but to {page.url}.")
 
 
+def pick(page, field, typed, option):
+    """Type into a field with a list and choose an option; again where a new run of the page drops what was typed."""
+    for _ in range(6):
+        settled(page).get_by_role("combobox", name=field).click()
+        page.keyboard.press("ControlOrMeta+a")
+        page.keyboard.type(typed)
+        with suppress(TimeoutError):
+            page.get_by_role("option", name=option, exact=True).click(timeout=10_000)
+            return
+        page.keyboard.press("Escape")
+    raise AssertionError(f"{field} never offered {option!r}.")
+
+
 PAGES = [("", "Explore"), ("inside", "Inside"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
 
 

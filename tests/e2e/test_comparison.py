@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import TOY, opened, settled
+from tests.e2e.test_browser import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
 HEADER, ROW, TICK = 35, 35, 18  # px of a table: heights of its header and rows, and the middle of a tick
@@ -17,9 +17,7 @@ class Visitor:
 
     def choose(self, field: str, typed: str, option: str):
         """Type into a field with a list and choose an option."""
-        settled(self.page).get_by_role("combobox", name=field).focus()
-        self.page.keyboard.type(typed)
-        self.page.get_by_role("option", name=option, exact=True).click()
+        pick(self.page, field, typed, option)
         self.actions += 1
 
     def tick(self, table: str, row: int):

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import TOY, opened, settled
+from tests.e2e.test_browser import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
 PATIENT = 30_000  # ms
@@ -70,9 +70,7 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     story = step(page, "explore_story=", "Explore", explore_mode="Curve", explore_at="30 %")
     page.go_back()
     first()
-    page.get_by_role("combobox", name="Details of a point").click()
-    page.keyboard.type("wanda@0.3")
-    page.get_by_role("option", name="Wanda, 30 % · wanda@0.3", exact=True).click()
+    pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
     title = page.get_by_role("dialog").get_by_text("Wanda, 30 %", exact=True)
     title.wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)
@@ -96,8 +94,6 @@ def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     page.locator(".st-key-explore_limit_packed_mb").wait_for()
     point = page.get_by_role("combobox", name="Details of a point")
     expect(point).to_have_count(1, timeout=PATIENT)  # that of the curve stays until the run of the page ends
-    point.click()
-    page.keyboard.type("wanda@0.3")
-    page.get_by_role("option", name="Wanda, 30 % · wanda@0.3", exact=True).click()
+    pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
     page.get_by_role("dialog").wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)
