@@ -16,10 +16,10 @@ from core.analysis.fidelity import TextFidelity
 from core.data.tokens import token_ids
 from core.data.vocabulary import check_same_vocabulary, vocabulary_of
 from core.data.windows import Texts, evaluation_windows
-from core.engine.measure import text_rows
 from core.engine.session import ScoredText
 from core.errors import UserError
 from core.evaluation.dense_outputs import DenseOutputs
+from core.evaluation.fidelity import text_rows
 from core.evaluation.perplexity import TextLosses, dense_losses, perplexity
 from core.memory import reuse_freed_memory
 from core.models.compressed import load_compressed
@@ -160,15 +160,16 @@ def _compare(pair: _Pair, dtype: Dtype, device: str, progress: Progress) -> Iter
     windows = {text: scored.windows for text, scored in pair.scored.items()}
     for reading in perplexity(model, windows, progress, dense):
         text, scored = reading.text, pair.scored[reading.text]
+        of_text = scored.corpus, scored.windows.numel()
         losses = [-loss for loss in dense_losses(dense[text], scored.windows, place)]
         before = TextLosses(text, pd.DataFrame({"doc_id": range(len(losses)), "perplexity": losses}), 0.0)
-        (row,) = text_rows(before, scored, pair.tokenizer, dtype)
+        (row,) = text_rows(before, *of_text, pair.tokenizer, dtype)
         yield TextFidelity(
             models=(pair.dense.id, pair.other.id),
             text=text,
             dense=row,
             dense_samples=before.samples,
-            rows=text_rows(reading, scored, pair.tokenizer, dtype),
+            rows=text_rows(reading, *of_text, pair.tokenizer, dtype),
             samples=reading.samples,
         )
 

@@ -37,9 +37,9 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
     execution = choose_execution(spec, stages_to_run(spec), shape)
     if execution.refusal:
         raise UserError(execution.refusal)
+    result = store.get(spec.variant.key)
     session.memory = execution.budget
     session.shelf = Shelf(execution.disk, weight_files(session.source.files)) if execution.streams else None
-    result = store.get(spec.variant.key)
     outcomes: list[Iterable[Outcome]] = []
     if result is None or not spec.only_scans:
         model, result = make(spec, session, store, progress)
@@ -56,8 +56,8 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
             store.put_samples(spec.variant.key, known[0], samples)
         store.put(result.model_copy(update={"measurements": tuple(known)}))
     if spec.save and session.export:
-        # Last, as the card needs all numbers, and an export in another precision changes the model.
-        export(model, session.tokenizer, store.stored(spec.variant.key), *session.export, progress)
+        stored = store.stored(spec.variant.key)  # last, as the card needs all numbers
+        export(model, session.tokenizer, stored, *session.export, progress)  # in another precision it changes the model
 
 
 def make(spec: RunSpec, session: Session, store: Store, progress: Progress) -> tuple[PreTrainedModel, Result]:

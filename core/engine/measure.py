@@ -11,28 +11,24 @@ from uuid import uuid4
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.divergence import DenseText
 from core.evaluation.fewshot.dense import DenseModel
-from core.evaluation.fidelity import fidelity
+from core.evaluation.fidelity import text_rows
 from core.evaluation.latency import latency
-from core.evaluation.outcomes import summary
 from core.evaluation.packed import packed
-from core.evaluation.perplexity import TextLosses, perplexity
+from core.evaluation.perplexity import perplexity
 from core.models.parts.precision import in_precision
 from core.models.sources import load_model
 from core.paths import cache_dir
 from core.progress import Progress
-from core.protocols import perplexity_protocol
 from core.registry import leaves
 from core.results import Measurement
 from core.specs import Perplexity, RunSpec
-from core.statistics.correlations import VALUES, error_of
-from core.window_start import start_protocol
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedModel
 
-    from core.engine.session import ScoredText, Session
+    from core.engine.session import Session
 
 
 class Outcome(NamedTuple):
@@ -60,9 +56,11 @@ def _perplexities(
     model: PreTrainedModel, spec: RunSpec, dtype: str, session: Session, progress: Progress
 ) -> Iterator[Outcome]:
     windows = {text: session.scored[text].windows for text in spec.perplexity}
+    by_block = _pass_key(spec, session)
     dense = _dense_texts(spec, windows, session, progress) if spec.fidelity and dtype == spec.variant.dtype else None
-    for reading in perplexity(model, windows, progress, dense, by_block=_pass_key(spec, session)):
-        yield Outcome(text_rows(reading, session.scored[reading.text], session.tokenizer, dtype), reading.samples)
+    for reading in perplexity(model, windows, progress, dense, by_block=by_block):
+        corpus, tokens = session.scored[reading.text].corpus, windows[reading.text].numel()
+        yield Outcome(text_rows(reading, corpus, tokens, session.tokenizer, dtype), reading.samples)
 
 
 def _pass_key(spec: RunSpec, session: Session) -> str | None:
@@ -70,22 +68,6 @@ def _pass_key(spec: RunSpec, session: Session) -> str | None:
     if session.shelf is None:
         return None
     return f"{spec.variant.key} {uuid4()}" if spec.force else spec.variant.key  # a forced run resumes none
-
-
-def text_rows(
-    reading: TextLosses[Perplexity], scored: ScoredText, tokenizer: PreTrainedTokenizerBase, dtype: str
-) -> list[Measurement]:
-    """Return the perplexity on a text, and the distance to the dense model if the reading has it."""
-    corpus = scored.corpus
-    protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
-    row = Measurement(
-        metric="perplexity",
-        dataset=corpus.id,
-        protocol=protocol,
-        details={"seconds": round(reading.seconds, 3), "tokens": scored.windows.numel()},
-        **summary("perplexity", reading.samples, error_of(corpus.id, protocol, VALUES["perplexity"])),
-    )
-    return [row] if reading.divergences is None else [row, *fidelity(row, reading.samples, reading.divergences)]
 
 
 def _dense_texts(
@@ -103,10 +85,10 @@ def _tasks(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Pr
     from core.evaluation.zeroshot import evaluate
 
     load = partial(load_model, session.source, "float32", session.device, progress)
+    by_block, cache = _pass_key(spec, session), cache_dir()
     dense = DenseModel(spec.variant.prefixes[0].key, load, session.tokenizer)
     with in_precision(model, spec.scoring_dtype):
         tasks = {task: session.tasks[task] for task in spec.tasks}
-        by_block, cache = _pass_key(spec, session), cache_dir()
         found = evaluate(model, session.tokenizer, tasks, spec.scoring_dtype, progress, cache, dense, by_block)
         for outcome in found:
             yield Outcome(outcome.measurements, outcome.samples)

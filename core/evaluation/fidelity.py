@@ -1,4 +1,4 @@
-"""The measurements of a variant's distance to the dense model on the windows of a text."""
+"""The measurements on the windows of a text: the perplexity, and the distance to the dense model."""
 
 from __future__ import annotations
 
@@ -6,15 +6,46 @@ import math
 from typing import TYPE_CHECKING
 
 from core.evaluation.outcomes import summary
+from core.protocols import perplexity_protocol
 from core.results import AGREEMENT, KL, KL_P99, Measurement
 from core.statistics.correlations import VALUES, error_of
 from core.statistics.quantiles import quantile_interval
+from core.window_start import start_protocol
 
 if TYPE_CHECKING:
     import pandas as pd
     from torch import Tensor
+    from transformers import PreTrainedTokenizerBase
+
+    from core.data.corpus import CorpusSource
+    from core.evaluation.perplexity import TextLosses
+    from core.specs import Perplexity
 
 TAIL = 0.99  # quantile over tokens
+
+
+def text_rows(
+    reading: TextLosses[Perplexity], corpus: CorpusSource, tokens: int, tokenizer: PreTrainedTokenizerBase, dtype: str
+) -> list[Measurement]:
+    """Return the perplexity on a text, and the distance to the dense model if the reading has it.
+
+    Args:
+        reading: What a model computed on the windows.
+        corpus: The text.
+        tokens: The number of tokens in the windows.
+        tokenizer: The tokenizer of the windows.
+        dtype: The precision.
+    """
+    protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
+    error = error_of(corpus.id, protocol, VALUES["perplexity"])
+    row = Measurement(
+        metric="perplexity",
+        dataset=corpus.id,
+        protocol=protocol,
+        details={"seconds": round(reading.seconds, 3), "tokens": tokens},
+        **summary("perplexity", reading.samples, error),
+    )
+    return [row] if reading.divergences is None else [row, *fidelity(row, reading.samples, reading.divergences)]
 
 
 def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> list[Measurement]:
@@ -30,10 +61,10 @@ def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> li
         details of the percentile have the ends of its interval, and those of the mean the windows without numbers.
     """
     details = {name: row.details[name] for name in ("seconds", "tokens") if name in row.details}
-    value, low, high = quantile_interval(divergences.double().numpy(), TAIL)
     broken = [place for place, kl in enumerate(samples[KL]) if not math.isfinite(kl)]
     errors = {name: error_of(row.dataset, row.protocol, VALUES[name]) for name in (KL, AGREEMENT)}
     means = {name: summary(name, samples, error) for name, error in errors.items()}
+    value, low, high = quantile_interval(divergences.double().numpy(), TAIL)
     more = {
         KL: means[KL] | {"details": details | ({"not_finite": broken} if broken else {})},
         KL_P99: {"value": value, "n": len(samples), "details": details | {"low": low, "high": high}},

@@ -28,6 +28,8 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     texts = [f"calibration data `{defaults.calibration}`" if defaults.calibration else None]
     texts += [f"training data `{defaults.train}`" if defaults.train else None]
     texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]
+    sizes = [f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {name}."]
+    sizes += filter(None, [embedding_words(result)])
     command = [*run_command(variant), "--save", "FOLDER", "--format", form.name, "--type", name]
     lines = [
         "---",
@@ -43,8 +45,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         "",
         *(f"{place}. {_stage_sentence(stage)}" for place, stage in enumerate(variant.stages, 1)),
         "",
-        f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {name}.",
-        *filter(None, [embedding_words(result)]),
+        *sizes,
         "",
         *made.notes,
         *([""] if made.notes else []),

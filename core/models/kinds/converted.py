@@ -58,7 +58,8 @@ def cached_copy(folder: Path, label: str, width: int, write: Callable[[Path], No
     if copy.is_dir() and not intact(copy):
         shutil.rmtree(copy)
     if not copy.is_dir():
-        check_disk(copy.parent, sum(map(prod, weight_shapes(folder).values())) * width)
+        needed = sum(map(prod, weight_shapes(folder).values())) * width
+        check_disk(copy.parent, needed)
         make_room(copy.parent, 0)
         build_once(copy, write)
     return copy
