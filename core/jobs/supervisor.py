@@ -114,7 +114,7 @@ class Supervisor:
         wanted = or_(jobs.c.state == "running", jobs.c.token.in_(list(self.handles)))
         with self.store.begin() as connection:
             rows = connection.execute(select(jobs, Now().label("now")).where(wanted)).all()
-        for token in self.handles.keys() - {row.token for row in rows}:  # its row was deleted, or claimed anew
+        for token in self.handles.keys() - {row.token for row in rows}:  # its row was deleted, or has another attempt
             self.handles.pop(token).kill()
         for row in rows:
             try:
@@ -141,9 +141,7 @@ class Supervisor:
                 handle.terminate()
             return
         del self.handles[row.token]
-        if row.state == "running" and row.now > (
-            row.lease or 0.0
-        ):  # it ended itself, as it could not reach the database
+        if row.state == "running" and _is_over(row):  # it ended itself, as it could not reach the database
             self._interrupted(row)
             return
         last = log_tail(row.id, 1)
@@ -152,7 +150,7 @@ class Supervisor:
     def _adopt(self, row: JobRow) -> Handle | None:
         """Return the process of a job that another supervisor launched; queue the job again if the attempt is lost."""
         if row.handle is None or not self.executor.sees(row.handle):
-            if row.now > (row.lease or 0.0):
+            if _is_over(row):
                 self._interrupted(row)
             return None
         beating = row.now - (row.heartbeat or 0.0) < BEATING_SECONDS
@@ -224,3 +222,9 @@ class Supervisor:
         same = (jobs.c.id == row.id, jobs.c.state == "running", jobs.c.token == row.token)
         with self.store.begin() as connection:
             connection.execute(update(jobs).where(*same).values(**values))
+
+
+def _is_over(row: JobRow) -> bool:
+    """Return whether the lease of a running job has ended; a row without one has no living process."""
+    over: bool = row.now > (row.lease or 0.0)
+    return over

@@ -42,7 +42,8 @@ def gpus() -> list[str]:
 
 def threads() -> int | None:
     """Return the threads of a run that shares the cores with other slots; None if it has all of them."""
-    return max(1, (os.cpu_count() or 1) // slots()) if slots() > 1 else None
+    count = slots()
+    return max(1, (os.cpu_count() or 1) // count) if count > 1 else None
 
 
 @contextmanager

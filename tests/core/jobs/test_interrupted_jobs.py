@@ -133,7 +133,7 @@ def test_a_process_that_cannot_be_seen_is_lost_when_its_lease_ends(orphan, store
     assert ended(queue, job_id).attempts == 2
 
 
-def test_a_process_whose_job_was_claimed_anew_is_killed(queue, store):
+def test_a_process_whose_job_has_another_attempt_is_killed(queue, store):
     job_id = queue.submit(spec("wait"))
     process = process_of(running(queue, job_id))
     change(store, job_id, token=TOKEN, handle="elsewhere 7 1.0", lease=time.time() + 60)
