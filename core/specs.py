@@ -342,6 +342,8 @@ class RunSpec(Frozen):
     cached: bool = Field(default=False, exclude_if=lambda cached: not cached)
     # Bytes of memory that the run may take; absent by default, as in older jobs.
     memory: int | None = Field(default=None, ge=1, exclude_if=lambda memory: memory is None)
+    # Threads that the run computes with; None: as many as its machine or its executor gives it.
+    threads: int | None = Field(default=None, ge=1, exclude_if=lambda threads: threads is None)
     device: str = "cpu"
     force: bool = False
 

@@ -109,6 +109,10 @@ Memory = Annotated[
         f"{VARIABLE}, or {SHARE:.0%} of the free memory.",
     ),
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="Threads to compute with. Default: one for each core, or those of a job."),
+]
 Partial = Annotated[
     bool,
     typer.Option(

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from itertools import chain
 from typing import TYPE_CHECKING
 
+import torch
+
 from core.cache.shelf import Shelf
 from core.engine.circumstances import circumstances
 from core.engine.measure import Outcome, measure
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -> None:
     """Create the variant, and measure and store everything in `spec`; stream the model if it exceeds the memory."""
     reuse_freed_memory()
+    if spec.threads is not None:
+        torch.set_num_threads(spec.threads)
     shape = load_shape(session.source)
     execution = choose_execution(spec, stages_to_run(spec), shape)
     if execution.refusal:

@@ -1,4 +1,4 @@
-"""Executors, which start a job's process: here as a child in its own session."""
+"""Executors, which start the process of a job. The local one starts a child in its own session."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -16,10 +16,12 @@ import psutil
 from sqlalchemy import URL
 
 from core import paths
-from core.store.slots import threads
+from core.specs import RunSpec
+from core.store.slots import slots, threads
 
 TAIL_BYTES = 65536
 THREADS = "OMP_NUM_THREADS"
+COMMAND = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token
 CAUSES: dict[int, str] = {  # of signals, as far as they tell
     signal.SIGKILL: "; most likely the memory ran out",
     signal.SIGBUS: "; most likely a file of the model was cut while it was read",
@@ -27,22 +29,29 @@ CAUSES: dict[int, str] = {  # of signals, as far as they tell
 SAME_START = 2.0  # seconds by which two readings of one process's start may differ, as clocks are adjusted
 
 
+class End(NamedTuple):
+    """The end of a job's process."""
+
+    words: str  # continue `The job's process`
+    lost: bool = False  # with its machine, so that the job runs again
+
+
 class Handle(Protocol):
     """The process of a job."""
 
     text: str  # from which its executor finds it again
 
-    def poll(self) -> str | None:
-        """Return None while it runs, then a phrase on its end that continues `The job's process`."""
+    def poll(self) -> End | None:
+        """Return None until it has ended."""
+
+    def waits_for(self) -> str | None:
+        """Return the machine that it waits for, such as `2 cores`; None once it has one."""
 
     def stopped(self) -> bool:
         """Return whether it is suspended (SIGSTOP) and cannot react to a cancellation."""
 
     def resume(self) -> None:
         """Continue it and its children after a suspension."""
-
-    def terminate(self) -> None:
-        """Ask it and its children to end."""
 
     def kill(self) -> None:
         """Kill it and its children."""
@@ -51,8 +60,19 @@ class Handle(Protocol):
 class Executor(Protocol):
     """A way to start and find the processes of jobs."""
 
-    def launch(self, job_id: int, token: str) -> Handle:
-        """Start the process of an attempt, which then writes its own row; `OSError` if it cannot start."""
+    is_local: bool  # whether the processes run on this machine, with its models and texts
+
+    def problem(self) -> str | None:
+        """Return why no job can start now, in one sentence; None if jobs can."""
+
+    def has_room(self, handles: Collection[Handle]) -> bool:
+        """Return whether another process may start beside these."""
+
+    def refusal(self, specs: Sequence[RunSpec]) -> str | None:
+        """Return why it can run one of these for no reason that may pass, in one sentence; None if it can run all."""
+
+    def launch(self, job_id: int, token: str, spec: str) -> Handle:
+        """Start the process of an attempt at a run (JSON), which then writes its own row; `OSError` if it cannot."""
 
     def sees(self, handle: str) -> bool:
         """Return whether it can tell if the process with this text of a handle runs."""
@@ -68,12 +88,23 @@ class Executor(Protocol):
 class LocalExecutor:
     """An executor of child processes, each in its own session, which outlive it and end as a group."""
 
-    def __init__(self, url: URL, command: Sequence[str] = (sys.executable, "-P", "-m", "core.jobs.worker")):
+    is_local = True
+
+    def __init__(self, url: URL, command: Sequence[str] = COMMAND):
         self.url = url
         self.command = tuple(command)
         self.host = socket.gethostname()
 
-    def launch(self, job_id: int, token: str) -> Handle:
+    def problem(self) -> str | None:
+        return None
+
+    def has_room(self, handles: Collection[Handle]) -> bool:
+        return len(handles) < slots()
+
+    def refusal(self, specs: Sequence[RunSpec]) -> str | None:
+        return None
+
+    def launch(self, job_id: int, token: str, spec: str) -> Handle:
         environment = (
             child_environment() | _threads() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
         )
@@ -135,6 +166,9 @@ class _Group(Handle):
 
     pid: int
 
+    def waits_for(self) -> str | None:
+        return None
+
     def stopped(self) -> bool:
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(self.pid).status() in (psutil.STATUS_STOPPED, psutil.STATUS_TRACING_STOP)
@@ -142,9 +176,6 @@ class _Group(Handle):
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)
-
-    def terminate(self) -> None:
-        self._send(signal.SIGTERM)
 
     def kill(self) -> None:
         self._send(signal.SIGKILL)
@@ -161,9 +192,9 @@ class _Child(_Group):
         self.pid = process.pid
         self.text = handle_text(psutil.Process(process.pid), host)
 
-    def poll(self) -> str | None:
+    def poll(self) -> End | None:
         code = self.process.poll()
-        return None if code is None else describe_exit(code)
+        return None if code is None else End(describe_exit(code))
 
 
 def child_environment() -> dict[str, str]:
@@ -190,11 +221,11 @@ class _Adopted(_Group):
         self.pid = process.pid
         self.text = text
 
-    def poll(self) -> str | None:
+    def poll(self) -> End | None:
         with suppress(psutil.NoSuchProcess):
             if self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
                 return None
-        return "ended"
+        return End("ended")
 
 
 def log_file(job_id: int) -> Path:

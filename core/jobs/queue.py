@@ -16,7 +16,8 @@ from sqlalchemy import Connection, Executable, case, delete, func, insert, selec
 
 from core.errors import UserError
 from core.fields import fault
-from core.jobs.executor import Executor, LocalExecutor, log_file, log_tail
+from core.jobs.executor import Executor, log_file, log_tail
+from core.jobs.executors import chosen_executor
 from core.jobs.supervisor import TURN, Supervisor
 from core.specs import Frozen, RunSpec
 from core.store.clock import Now
@@ -74,7 +75,7 @@ class Queue:
 
     def __init__(self, store: Store, executor: Executor | None = None):
         self.store = store
-        self._supervisor = Supervisor(store, executor or LocalExecutor(store.url))
+        self._supervisor = Supervisor(store, executor or chosen_executor(store.url))
 
     def start(self) -> None:
         """Start the supervisor, which ends with this process. Its jobs continue, and a later supervisor adopts them."""
@@ -94,7 +95,13 @@ class Queue:
         return self.submit_all([spec])[0]
 
     def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
-        """Queue runs in this order, all or none, as `submit` does, and return their ids."""
+        """Queue runs in this order, all or none, as `submit` does, and return their ids.
+
+        Raises:
+            UserError: The executor can never run one of them.
+        """
+        if refusal := self._supervisor.executor.refusal(specs):
+            raise UserError(refusal)
         texts = [spec.model_dump_json() for spec in specs]
         ids = self.store.transact(lambda connection: _submit(connection, texts))
         self._supervisor.wake()

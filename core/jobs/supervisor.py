@@ -25,7 +25,6 @@ from core.jobs.here import runs_here
 from core.jobs.worker import Column, lease
 from core.specs import Scalar
 from core.store.clock import Now
-from core.store.slots import slots
 from core.store.store import Store
 from core.store.tables import jobs
 
@@ -35,10 +34,11 @@ log = logging.getLogger(__name__)
 RESTARTS = 2
 ACTIVE_SECONDS = 0.5  # between checks while a job runs
 IDLE_SECONDS = 3.0  # between checks for jobs of other processes
-GRACE_SECONDS = 10.0  # from cancelling to terminating a job's process, or to killing a suspended one
+GRACE_SECONDS = 10.0  # from cancelling to killing a suspended process
 KILL_TIMES = 30  # grace periods until it is killed: a training run first writes its best weights, which may be large
 TURN = (jobs.c.created, jobs.c.id)  # the order in which queued jobs start
 BEATING_SECONDS = 5.0  # since the last heartbeat, within which a job's process is certainly the one of its handle
+MACHINE = "machine"  # stage of a running job whose executor has no machine for it yet
 FETCH_SECONDS = 60.0  # between checks whether this machine can run a job of another one
 
 
@@ -92,7 +92,7 @@ class Supervisor:
         while not self._stopped:
             try:
                 self.step()
-                self.problem = None
+                self._report(self.executor.problem())
             except Exception as error:  # retrying is better than a queue that stops silently
                 log.exception("The job supervisor failed and will retry")
                 reason = str(error) if isinstance(error, UserError) else f"{type(error).__name__}: {error}"
@@ -100,8 +100,8 @@ class Supervisor:
                 self._pause(IDLE_SECONDS)
             self._pause(ACTIVE_SECONDS if self.handles else IDLE_SECONDS)
 
-    def _report(self, problem: str) -> None:
-        if problem != self.problem:
+    def _report(self, problem: str | None) -> None:
+        if problem is not None and problem != self.problem:
             log.warning("%s", problem)
         self.problem = problem
 
@@ -122,30 +122,43 @@ class Supervisor:
             except (AttributeError, TypeError, ValueError) as error:  # an invalid row must not block the others
                 log.exception("Job %d cannot be watched", row.id)
                 self._end(row, f"The job's row cannot be read ({error}).")
-        while len(self.handles) < slots() and self._launch():
+        while self.executor.has_room(self.handles.values()) and self._launch():
             pass
 
     def _watch(self, row: JobRow) -> None:
         handle = self.handles.get(row.token) or self._adopt(row)
         if handle is None:
             return
-        how = handle.poll()
-        if how is None:
-            since = row.finished or row.cancel
-            late = row.now - since if since else 0
-            if late > KILL_TIMES * GRACE_SECONDS or (late > GRACE_SECONDS and handle.stopped()):
-                handle.kill()
-            elif since and handle.stopped():
-                handle.resume()  # it can now notice the cancellation and save its partial result
-            elif late > GRACE_SECONDS:
-                handle.terminate()
+        end = handle.poll()
+        if end is None:
+            self._look_after(row, handle)
             return
         del self.handles[row.token]
-        if row.state == "running" and _is_over(row):  # it ended itself, as it could not reach the database
+        if end.lost or (row.state == "running" and _is_over(row)):  # over: it could not reach the database
             self._interrupted(row)
             return
         last = log_tail(row.id, 1)
-        self._end(row, f"The job's process {how}" + (f"; last output: {last}" if last else "."))
+        self._end(row, f"The job's process {end.words}" + (f"; last output: {last}" if last else "."))
+
+    def _look_after(self, row: JobRow, handle: Handle) -> None:
+        """Keep the lease of a process that waits for a machine, and end one that does not stop by itself."""
+        since = row.finished or row.cancel
+        late = row.now - since if since else 0
+        machine = handle.waits_for()
+        if machine is not None:
+            if row.cancel:
+                handle.kill()
+                self._end(row, "")
+            else:
+                self._set(row, lease=lease(), heartbeat=Now(), stage=MACHINE, detail=machine)
+        elif late > KILL_TIMES * GRACE_SECONDS or (late > GRACE_SECONDS and handle.stopped()):
+            handle.kill()
+        elif since and handle.stopped():
+            handle.resume()  # it can now notice the cancellation and save its partial result
+        elif not self.executor.is_local and row.state == "running" and _is_over(row):
+            handle.kill()  # its machine cannot reach the database, and another one may take the job
+            del self.handles[row.token]
+            self._interrupted(row)
 
     def _adopt(self, row: JobRow) -> Handle | None:
         """Return the process of a job that another supervisor launched; queue the job again if the attempt is lost."""
@@ -163,8 +176,8 @@ class Supervisor:
 
     def _interrupted(self, row: JobRow) -> None:
         if row.cancel or row.attempts > RESTARTS:
-            self._end(row, f"The job was interrupted {row.attempts} times when the program that started it ended.")
-        else:
+            self._end(row, f"The job was interrupted {row.attempts} times when its machine or its program ended.")
+        elif row.state == "running":
             log.warning("Job %d was interrupted and is queued again", row.id)
             self._set(row, state="queued", token=None, handle=None, lease=None, heartbeat=None, stage="", detail="")
 
@@ -179,7 +192,7 @@ class Supervisor:
         if row is None:
             return False
         try:
-            handle = self.executor.launch(row.id, row.token)
+            handle = self.executor.launch(row.id, row.token, row.spec)
         except OSError as error:
             self._end(row, f"The job's process did not start: {error.strerror or error}.")
             return True
@@ -203,7 +216,8 @@ class Supervisor:
         waiting = select(jobs.c.id, jobs.c.host).where(jobs.c.state == "queued").order_by(*TURN)
         with self.store.begin() as connection:
             rows = connection.execute(waiting).all()
-        return next((row.id for row in rows if row.host in (None, self.host) or self._fits(row.id)), None)
+        anywhere = not self.executor.is_local
+        return next((row.id for row in rows if anywhere or row.host in (None, self.host) or self._fits(row.id)), None)
 
     def _fits(self, job_id: int) -> bool:
         """Return whether this machine can run a job of another one; recheck later, as texts and models may arrive."""

@@ -1,4 +1,6 @@
-"""The process of one attempt at a job, `python -m core.jobs.worker JOB TOKEN`: it writes progress, heartbeat and end.
+"""The process of one attempt at a job, `python -m core.jobs.worker JOB TOKEN [bound]`.
+
+It writes its progress, its heartbeat and its end into the job's row.
 
 The row names one attempt by its token. The process of another attempt can neither write to the row nor store results. A
 process extends its lease with each heartbeat. One that loses it stops, and ends by force after a grace period.
@@ -12,7 +14,8 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from types import FrameType
@@ -39,6 +42,8 @@ HEARTBEAT_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5  # at least between two writes, except at a new stage
 LEASE_SECONDS = 60.0  # without a heartbeat, after which an attempt counts as lost
 LAST_SECONDS = 10.0  # from the loss of the lease until the process ends by force
+DEAF_SECONDS = 5.0  # from noticing a cancellation until a run that reports no progress is interrupted
+BOUND = "bound"  # argument of a process that ends with its parent and has its part of the machine from it
 
 Run = Callable[[RunSpec, Store, Progress], Result | None]
 Column = Scalar | ColumnElement[float]  # a value of a row, or its expression
@@ -53,8 +58,9 @@ def lease() -> ColumnElement[float]:
 class Worker:
     """Access of an attempt's process to its row and, through `store`, to the results."""
 
-    def __init__(self, store: Store, job_id: int, token: str):
+    def __init__(self, store: Store, job_id: int, token: str, bound: bool = False):
         self.job_id = job_id
+        self.parent = os.getppid() if bound else None  # the process with which this one ends
         self.token = token
         self.store = store.checked(self._check)
         self._stop = threading.Event()  # cancelled, or the row belongs to another attempt
@@ -107,9 +113,16 @@ class Worker:
 
     def beat(self) -> None:
         """Extend the lease until the run ends, and stop a run that is cancelled or whose lease is lost."""
-        held = monotonic()
+        held, cancelled = monotonic(), None
         while not self._ended.wait(HEARTBEAT_SECONDS):
+            if self.parent is not None and os.getppid() != self.parent:
+                log.error("The program that started this process has ended, so it ends, too.")
+                end_now()
             standing = self._write()
+            if standing == "cancelled":
+                cancelled = cancelled or monotonic()
+                if monotonic() - cancelled > DEAF_SECONDS:
+                    os.kill(os.getpid(), signal.SIGTERM)
             if standing in ("held", "cancelled"):
                 held = monotonic()
             late = monotonic() - held
@@ -158,9 +171,12 @@ def end_now() -> None:
     os._exit(1)
 
 
-def work(store: Store, job_id: int, token: str, run: Run | None = None) -> int:
-    """Run a job, write its end state and return the exit code; `run` defaults to `core.engine.runs.run`."""
-    worker = Worker(store, job_id, token)
+def work(store: Store, job_id: int, token: str, run: Run | None = None, bound: bool = False) -> int:
+    """Run a job, write its end state and return the exit code; `run` defaults to `core.engine.runs.run`.
+
+    A `bound` process ends with its parent, which has given it its part of the machine. Any other waits for a slot.
+    """
+    worker = Worker(store, job_id, token, bound)
     try:
         spec = worker.take()
     except UserError as error:
@@ -177,7 +193,8 @@ def work(store: Store, job_id: int, token: str, run: Run | None = None) -> int:
             from core.engine import runs
 
             run = runs.run
-        with compute_lock(on_wait=lambda: worker.progress("waiting", 0, 0, "another run on this machine")):
+        wait = partial(worker.progress, "waiting", 0, 0, "another run on this machine")
+        with nullcontext() if bound else compute_lock(on_wait=wait):
             run(spec, worker.store, worker.progress)
     except (CancelledError, KeyboardInterrupt):
         worker.end("cancelled")
@@ -207,12 +224,12 @@ def die_first() -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def main(job_id: int, token: str, run: Run | None = None) -> int:
+def main(job_id: str, token: str, *bound: str, run: Run | None = None) -> int:
     """Run a job in this process and log to stderr."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     die_first()
-    return work(Store(), job_id, token, run)
+    return work(Store(), int(job_id), token, run, bound == (BOUND,))
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

@@ -52,6 +52,7 @@ def complete(
     latency: bool = False,
     scan: ScanUnit | None = None,
     memory: int | None = None,
+    threads: int | None = None,
     partial: bool = False,
     force: bool = False,
     name: str | None = None,
@@ -78,6 +79,7 @@ def complete(
         latency: Whether to measure latency.
         scan: Parts whose sensitivity to measure, one at a time.
         memory: Bytes of memory that the run may take; by default those of `SLIMSCOPE_MEMORY`, or a share of the free.
+        threads: Threads to compute with; by default those of the machine, or a share of them beside other jobs.
         partial: Whether to compress a model that has more than a tenth of its block weights outside of linears.
         force: Whether to run again although results are stored.
         name: Name of a model folder.
@@ -111,6 +113,7 @@ def complete(
         fidelity=fidelity,
         latency=latency,
         memory=memory,
+        threads=threads,
         force=force,
         scoring=scoring,
     )

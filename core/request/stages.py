@@ -199,6 +199,7 @@ def build_run(
     fidelity: bool = False,
     latency: bool = False,
     memory: int | None = None,
+    threads: int | None = None,
     force: bool = False,
     scoring: Dtype | None = None,
 ) -> RunSpec:
@@ -217,6 +218,7 @@ def build_run(
         fidelity=fidelity and not variant.is_dense,
         latency=latency,
         memory=memory,
+        threads=threads,
         device=device,
         force=force,
     )

@@ -36,6 +36,7 @@ class Measuring(TypedDict, total=False):
     fidelity: bool
     latency: bool
     memory: int | None
+    threads: int | None
     partial: bool
     force: bool
     name: str | None

@@ -42,6 +42,7 @@ STATES = {  # icon and word; a running job has a progress bar instead
 }
 STAGES = {
     "waiting": "Waiting for another run on this machine",
+    "machine": "Waiting for a machine",
     "load": "Loading the model",
     "download": "Downloading",
     "convert": "Converting the model, once",

@@ -8,8 +8,10 @@ from pathlib import Path
 
 from core import paths
 from core.errors import CancelledError, UserError
-from core.jobs.worker import main
+from core.jobs import worker
 from tests.core.factories import make, perplexity
+
+LEASE = "SLIMSCOPE_TEST_LEASE"  # seconds of a lease in these processes
 
 
 def gate() -> Path:
@@ -66,4 +68,5 @@ def run(spec, store, progress):
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2], run))
+    worker.LEASE_SECONDS = float(os.environ.get(LEASE, worker.LEASE_SECONDS))
+    sys.exit(worker.main(*sys.argv[1:], run=run))

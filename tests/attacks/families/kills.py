@@ -73,7 +73,7 @@ def _work(stage: str, job_id: int, token: str) -> int:
 
         return runs.run(spec, store, reporting)
 
-    return worker.main(job_id, token, run)
+    return worker.main(job_id, token, run=run)
 
 
 def _supervise(stage: str) -> None:

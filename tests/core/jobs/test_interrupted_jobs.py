@@ -173,7 +173,7 @@ import sys
 from core.jobs import worker
 worker.HEARTBEAT_SECONDS, worker.LAST_SECONDS = 0.05, 0.2
 from tests.core.fake_worker import run
-worker.main(int(sys.argv[1]), sys.argv[2], run)
+worker.main(*sys.argv[1:], run=run)
 """
 
 

@@ -1,0 +1,53 @@
+"""Start of a Ray head on this machine, whose ports only this machine reaches unless the user names another address.
+
+Whoever reaches these ports can run any code as this user.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from core.errors import UserError
+
+NAMESPACE = "slimscope"  # of actors
+PORT = 6379  # of Ray's head by default
+HERE = "127.0.0.1"
+# Without clusters of several machines, Ray binds all its ports to 127.0.0.1. The name is historical.
+CLOSED = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+CURRENT = Path("/tmp/ray/ray_current_cluster")  # where Ray writes the address of this machine's cluster
+
+
+def only_this_machine(address: str) -> bool:
+    """Return whether an address, or that of this machine's cluster for `auto`, is on the loopback interface."""
+    if address == "auto":
+        try:
+            address = CURRENT.read_text().strip()
+        except OSError:
+            return False
+    host = urlsplit(address if "//" in address else f"//{address}").hostname
+    return host in (HERE, "localhost", "::1")
+
+
+def start_head(host: str, port: int, cores: int | None) -> str:
+    """Start a Ray head and return its address; a `UserError` if it does not start."""
+    ray = Path(sys.executable).with_name("ray")
+    if not ray.exists():
+        raise UserError(missing_words())
+    command = [str(ray), "start", "--head", f"--node-ip-address={host}", f"--port={port}"]
+    command += ["--include-dashboard=false", "--disable-usage-stats"] + ([f"--num-cpus={cores}"] if cores else [])
+    done = subprocess.run(
+        command, env=os.environ | (CLOSED if host == HERE else {}), capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise UserError(f"Ray did not start: {lines[-1] if lines else f'exit code {done.returncode}'}")
+    return f"{host}:{port}"
+
+
+def missing_words() -> str:
+    """Return the sentence on an installation without Ray."""
+    return "Ray is not installed; run `pip install 'slimscope[ray]'`."

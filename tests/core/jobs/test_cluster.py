@@ -1,0 +1,158 @@
+"""Jobs on a Ray cluster: they run, fail, are cancelled, and survive the loss of each of their processes."""
+
+import time
+
+import psutil
+import pytest
+
+from core.errors import UserError
+from core.jobs import executors, worker
+from core.jobs.cluster import executor as ray_executor
+from core.jobs.cluster.executor import RayExecutor
+from core.jobs.cluster.messages import Needs, Node
+from core.jobs.executor import LocalExecutor
+from core.jobs.queue import Queue
+from core.store.store import Store
+from tests.core.fake_worker import LEASE, gate
+from tests.core.jobs.cluster import cluster
+from tests.core.queues import FAKE, ended, running, spec, until
+
+LEASE_SECONDS = 8.0
+
+
+@pytest.fixture(scope="module")
+def machines(tmp_path_factory):
+    """A cluster whose two machines have two cores each, and one folder for the results."""
+    folder = tmp_path_factory.mktemp("results")
+    with cluster(2, 2, SLIMSCOPE_RESULTS=str(folder), **{LEASE: str(LEASE_SECONDS)}) as found:
+        found.folder = folder
+        yield found
+
+
+@pytest.fixture
+def on_ray(machines, quick_supervisor, monkeypatch):
+    """A queue whose jobs run on the cluster, with one core each."""
+    monkeypatch.setenv("SLIMSCOPE_RESULTS", str(machines.folder))
+    monkeypatch.setenv("RAY_ADDRESS", machines.address)
+    monkeypatch.setattr(worker, "LEASE_SECONDS", LEASE_SECONDS)
+    monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Needs(cores=1))
+    monkeypatch.setattr(RayExecutor, "refusal", lambda self, specs: None)
+    store = Store()
+    found = Queue(store, RayExecutor(store.url, FAKE))
+    found.start()
+    yield found
+    gate().unlink(missing_ok=True)
+    found.cancel_all()
+    until(lambda: not found.active())
+    found.stop()
+    found._supervisor.executor._lose("the test has ended")
+
+
+def process_of(job):
+    """Return the worker's process of a job."""
+    (found,) = [one for one in psutil.process_iter(["cmdline"]) if job.token in (one.info["cmdline"] or ())]
+    return found
+
+
+def test_jobs_end_on_a_cluster_as_on_one_machine(on_ray):
+    kinds = ("plain", "killed", "refused")
+    done, killed, refused = (ended(on_ray, one) for one in on_ray.submit_all([spec(kind) for kind in kinds]))
+    assert (done.state, done.attempts) == ("done", 1) and done.handle == f"ray slimscope-{done.token}"
+    assert [row.value for row in on_ray.store.get(done.spec.variant.key).measurements] == [20.0]
+    assert killed.state == "failed" and killed.attempts == 1
+    assert killed.error == (
+        "The job's process was killed (SIGKILL); most likely the memory ran out; last output: running killed"
+    )
+    assert (refused.state, refused.error) == ("failed", "The corpus is too short.")
+
+
+def test_a_cancelled_job_ends_within_ten_seconds(on_ray):
+    job = running(on_ray, on_ray.submit(spec("training")), "prune")
+    until(lambda: on_ray.log_tail(job.id, 1) == "running training")
+    on_ray.cancel(job.id)
+    job = ended(on_ray, job.id)
+    assert job.state == "cancelled" and job.finished - job.cancel < 10
+
+
+def test_a_job_runs_again_after_its_machine_was_killed(on_ray, machines):
+    job = running(on_ray, on_ray.submit(spec("wait")))
+    below = {node: psutil.Process(node.all_processes["raylet"][0].process.pid) for node in machines.nodes}
+    host = process_of(job)
+    (node,) = [node for node, raylet in below.items() if host in raylet.children(recursive=True)]
+    machines.kill(node)
+    machines.nodes.remove(node)
+    until(lambda: on_ray.job(job.id).attempts == 2 and on_ray.job(job.id).stage == "evaluate")
+    gate().touch()
+    assert ended(on_ray, job.id).state == "done"
+    machines.add(2)
+
+
+def test_another_agent_finds_the_jobs_of_a_killed_one(on_ray):
+    job = running(on_ray, on_ray.submit(spec("wait")))
+    on_ray._supervisor.executor._agent.kill()
+    until(lambda: on_ray.problem is not None)
+    assert on_ray.problem.startswith("The Ray cluster at 127.0.0.1:")
+    until(lambda: on_ray.problem is None)
+    gate().touch()
+    job = ended(on_ray, job.id)
+    assert (job.state, job.attempts) == ("done", 1)
+
+
+@pytest.mark.full
+def test_a_job_runs_again_after_its_actor_was_killed(on_ray):
+    job = running(on_ray, on_ray.submit(spec("wait")))
+    worker_process = process_of(job)
+    worker_process.parent().kill()
+    until(lambda: on_ray.job(job.id).attempts == 2 and on_ray.job(job.id).stage == "evaluate")
+    worker_process.wait(10)  # it ends with its actor
+    gate().touch()
+    assert ended(on_ray, job.id).state == "done"
+
+
+@pytest.mark.full
+def test_jobs_beyond_the_cluster_wait_and_can_be_cancelled(on_ray, monkeypatch):
+    monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Needs(cores=64))
+    job = running(on_ray, on_ray.submit(spec("plain")), "machine")
+    assert job.detail == "no machine of the cluster has 64 cores"
+    time.sleep(LEASE_SECONDS + 2)
+    assert on_ray.job(job.id).attempts == 1  # its lease is kept
+    on_ray.cancel(job.id)
+    assert ended(on_ray, job.id).state == "cancelled"
+
+
+def test_jobs_go_on_after_the_head_was_killed(on_ray, machines):
+    job = running(on_ray, on_ray.submit(spec("wait")))
+    port = machines.kill_head()
+    until(lambda: on_ray.problem is not None)
+    assert "is not reachable" in on_ray.problem
+    until(lambda: on_ray.job(job.id).state == "queued")
+    machines.start_head(port)
+    machines.add(2)
+    running(on_ray, job.id)
+    gate().touch()
+    job = ended(on_ray, job.id)
+    assert (job.state, job.attempts) == ("done", 2)
+
+
+def test_a_job_states_what_it_needs():
+    assert Needs(cores=1).words() == "1 core"
+    assert Needs(cores=2, gpus=1, memory=3 * 10**9).words() == "2 cores, 1 GPU and 3.0 GB of memory"
+    node = Node(name="n", cores=2, gpus=0, memory=8e9)
+    assert (
+        node.fits(Needs(cores=2, memory=7 * 10**9))
+        and not node.fits(Needs(cores=3))
+        and not node.fits(Needs(cores=1, gpus=1))
+    )
+
+
+def test_the_variable_chooses_the_executor(monkeypatch, results_dir):
+    url = Store().url
+    assert isinstance(executors.chosen_executor(url), LocalExecutor)
+    monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "ray")
+    assert isinstance(executors.chosen_executor(url), RayExecutor)
+    monkeypatch.setattr(ray_executor, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"Ray is not installed; run `pip install 'slimscope\[ray\]'`\."):
+        executors.chosen_executor(url)
+    monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "rai")
+    with pytest.raises(UserError, match="Unknown SLIMSCOPE_EXECUTOR 'rai'; did you mean 'ray'"):
+        executors.chosen_executor(url)
