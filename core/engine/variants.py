@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.cache.checksums import intact
+from core.cache.checksums import NAME, intact
 from core.cache.folders import keep
+from core.cache.shared import VARIANTS, shared
 from core.context import Context, StageInput
 from core.data.windows import calibration_windows
 from core.engine.circumstances import circumstances
@@ -197,6 +198,8 @@ def load_cached(
     """
     folder = cached_variant(spec.key)
     try:
+        if not folder.is_dir():
+            _fetch(spec.key)
         if not intact(folder):
             raise UserError("it does not match its checksums.")
         result = parse_result((folder / REPORT).read_bytes())
@@ -225,7 +228,25 @@ def _cache(model: PreTrainedModel, result: Result, mapped: bool) -> None:
         (folder / REPORT).write_text(result.model_dump_json())
 
     size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
-    keep(cached_variant(result.variant.key), size, write, alone=True)
+    folder = cached_variant(result.variant.key)
+    keep(folder, size, write, alone=True)
+    storage = shared()
+    if storage is not None and folder.is_dir():
+        storage.send_folder(folder, f"{VARIANTS}/{folder.name}")
+
+
+def _fetch(key: str) -> None:
+    """Copy a variant from the shared storage into the cache, if the storage has it and the cache has room."""
+    storage, folder = shared(), cached_variant(key)
+    if storage is None or NAME not in storage.names(f"{VARIANTS}/{key}"):
+        return
+
+    def copy(content: Path) -> None:
+        storage.fetch_folder(f"{VARIANTS}/{key}", content)
+        if not intact(content):
+            raise UserError("it does not match its checksums in the shared storage.")
+
+    keep(folder, storage.size(f"{VARIANTS}/{key}"), copy, alone=True)
 
 
 def describe(spec: VariantSpec, made: tuple[Details, ...] = ()) -> Variant:

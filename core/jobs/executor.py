@@ -9,17 +9,16 @@ import subprocess
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import NamedTuple, Protocol
 
 import psutil
 from sqlalchemy import URL
 
 from core import paths
+from core.jobs.logs import log_file
 from core.specs import RunSpec
 from core.store.slots import slots, threads
 
-TAIL_BYTES = 65536
 THREADS = "OMP_NUM_THREADS"
 COMMAND = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token
 CAUSES: dict[int, str] = {  # of signals, as far as they tell
@@ -226,19 +225,3 @@ class _Adopted(_Group):
             if self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
                 return None
         return End("ended")
-
-
-def log_file(job_id: int) -> Path:
-    """Return the log file of a job's process."""
-    return paths.local_results_dir() / "logs" / f"job-{int(job_id)}.log"
-
-
-def log_tail(job_id: int, lines: int) -> str:
-    """Return the last lines of a job's log; empty without a log."""
-    try:
-        with open(log_file(job_id), "rb") as stream:
-            stream.seek(max(0, stream.seek(0, os.SEEK_END) - TAIL_BYTES))
-            text = stream.read().decode(errors="replace")
-    except FileNotFoundError:
-        return ""
-    return "\n".join(text.splitlines()[-lines:])

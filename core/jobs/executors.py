@@ -8,9 +8,15 @@ from sqlalchemy import URL
 
 from core.errors import unknown
 from core.jobs.executor import Executor, LocalExecutor
+from core.store.slots import slots
 
 VARIABLE = "SLIMSCOPE_EXECUTOR"
 LOCAL, RAY = "local", "ray"
+
+
+def runs_several() -> bool:
+    """Return whether several jobs can run at once."""
+    return os.environ.get(VARIABLE, LOCAL) == RAY or slots() > 1
 
 
 def chosen_executor(url: URL) -> Executor:

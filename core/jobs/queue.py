@@ -16,16 +16,16 @@ from sqlalchemy import Connection, Executable, case, delete, func, insert, selec
 
 from core.errors import UserError
 from core.fields import fault
-from core.jobs.executor import Executor, log_file, log_tail
+from core.jobs.executor import Executor
 from core.jobs.executors import chosen_executor
-from core.jobs.supervisor import TURN, Supervisor
+from core.jobs.logs import delete_log, log_tail
+from core.jobs.supervisor import ACTIVE, TURN, Supervisor
 from core.specs import Frozen, RunSpec
 from core.store.clock import Now
 from core.store.counters import JOBS, raise_counter
 from core.store.store import Store
 from core.store.tables import jobs
 
-ACTIVE = ("queued", "running")
 STEP = 0.001  # minimum seconds between `created` of a new job and of any other
 SELECT = select(jobs, Now().label("read"))
 
@@ -161,7 +161,7 @@ class Queue:
         self._check_ended(job_id, "cancel it first")
         with self.store.begin() as connection:
             connection.execute(delete(jobs).where(jobs.c.id == job_id))
-        log_file(job_id).unlink(missing_ok=True)
+        delete_log(job_id)
 
     def job(self, job_id: int) -> Job:
         """Return one job; a `UserError` if it does not exist or cannot be read."""
@@ -239,5 +239,5 @@ def _insert(connection: Connection, text: str) -> int:
     assert key is not None  # one row was inserted
     job_id: int = key[0]
     with suppress(OSError):
-        log_file(job_id).unlink()  # log of an earlier database
+        delete_log(job_id)  # of an earlier database
     return job_id

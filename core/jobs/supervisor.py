@@ -12,16 +12,20 @@ import logging
 import secrets
 import socket
 import threading
+from collections.abc import Sequence
 from time import monotonic
 from typing import TypeAlias
 
 from filelock import FileLock, Timeout
+from pydantic import ValidationError
 from sqlalchemy import Row, or_, select, update
 
 from core import paths
 from core.errors import UserError
-from core.jobs.executor import Executor, Handle, log_tail
+from core.jobs.executor import Executor, Handle
 from core.jobs.here import runs_here
+from core.jobs.logs import log_tail, share_log
+from core.jobs.parts import must_wait
 from core.jobs.worker import Column, lease
 from core.specs import Scalar
 from core.store.clock import Now
@@ -32,6 +36,7 @@ JobRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of the table `jobs`
 log = logging.getLogger(__name__)
 
 RESTARTS = 2
+ACTIVE = ("queued", "running")  # states
 ACTIVE_SECONDS = 0.5  # between checks while a job runs
 IDLE_SECONDS = 3.0  # between checks for jobs of other processes
 GRACE_SECONDS = 10.0  # from cancelling to killing a suspended process
@@ -137,6 +142,8 @@ class Supervisor:
         if end.lost or (row.state == "running" and _is_over(row)):  # over: it could not reach the database
             self._interrupted(row)
             return
+        if self.executor.is_local:
+            share_log(row.id)
         last = log_tail(row.id, 1)
         self._end(row, f"The job's process {end.words}" + (f"; last output: {last}" if last else "."))
 
@@ -212,12 +219,26 @@ class Supervisor:
             return connection.execute(select(jobs).where(jobs.c.id == job_id)).one()
 
     def _next(self) -> int | None:
-        """Return the first queued job that this machine submitted or can run, or None."""
-        waiting = select(jobs.c.id, jobs.c.host).where(jobs.c.state == "queued").order_by(*TURN)
+        """Return the first queued job that can run now, or None.
+
+        It must be of this machine, or one that it or the executor can run, and need no part that a running job makes.
+        """
+        columns = jobs.c.id, jobs.c.host, jobs.c.state, jobs.c.spec
         with self.store.begin() as connection:
-            rows = connection.execute(waiting).all()
-        anywhere = not self.executor.is_local
-        return next((row.id for row in rows if anywhere or row.host in (None, self.host) or self._fits(row.id)), None)
+            rows = connection.execute(select(*columns).where(jobs.c.state.in_(ACTIVE)).order_by(*TURN)).all()
+        running = [row.spec for row in rows if row.state == "running"]
+        for row in rows:
+            fits = not self.executor.is_local or row.host in (None, self.host) or self._fits(row.id)
+            if row.state == "queued" and fits and not self._must_wait(row.spec, running):
+                found: int = row.id
+                return found
+        return None
+
+    def _must_wait(self, spec: str, running: Sequence[str]) -> bool:
+        try:
+            return must_wait(spec, running, self.store, self.executor.is_local)
+        except (ValidationError, UserError):
+            return False  # its process reports what is wrong with it
 
     def _fits(self, job_id: int) -> bool:
         """Return whether this machine can run a job of another one; recheck later, as texts and models may arrive."""

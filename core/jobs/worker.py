@@ -28,6 +28,7 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 from core.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError, out_of_memory
 from core.fields import fault
 from core.jobs.executor import handle_text
+from core.jobs.logs import share_log
 from core.progress import Progress
 from core.results import Result
 from core.specs import RunSpec, Scalar
@@ -42,6 +43,7 @@ HEARTBEAT_SECONDS = 1.0
 PROGRESS_SECONDS = 0.5  # at least between two writes, except at a new stage
 LEASE_SECONDS = 60.0  # without a heartbeat, after which an attempt counts as lost
 LAST_SECONDS = 10.0  # from the loss of the lease until the process ends by force
+SHARE_SECONDS = 5.0  # between two copies of the log to the shared storage
 DEAF_SECONDS = 5.0  # from noticing a cancellation until a run that reports no progress is interrupted
 BOUND = "bound"  # argument of a process that ends with its parent and has its part of the machine from it
 
@@ -113,11 +115,15 @@ class Worker:
 
     def beat(self) -> None:
         """Extend the lease until the run ends, and stop a run that is cancelled or whose lease is lost."""
-        held, cancelled = monotonic(), None
+        held = shared = monotonic()
+        cancelled: float | None = None
         while not self._ended.wait(HEARTBEAT_SECONDS):
             if self.parent is not None and os.getppid() != self.parent:
                 log.error("The program that started this process has ended, so it ends, too.")
                 end_now()
+            if monotonic() - shared > SHARE_SECONDS:
+                shared = monotonic()
+                share_log(self.job_id)
             standing = self._write()
             if standing == "cancelled":
                 cancelled = cancelled or monotonic()

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from core import paths
+from core.cache.shared import shared
 from core.errors import UserError, echo
 from core.evaluation.outcomes import value
 from core.results import Measurement, Result
@@ -40,6 +41,8 @@ def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
     """Store the per-document outcomes behind a measurement, one row per document; return the file."""
     file = _local(key, measurement)
     sample_files.write(frame, file)
+    if storage := shared():
+        storage.send(file, f"{_shared_folder(key)}/{file.name}")
     return file
 
 
@@ -51,6 +54,9 @@ def read_samples(key: str, measurement: Measurement) -> DataFrame | None:
     """
     frame = _read_local(key, measurement)
     fits = frame is not None and _gives(measurement, frame)
+    if not fits and _fetch(key, measurement):
+        frame = _read_local(key, measurement)
+        fits = frame is not None and _gives(measurement, frame)
     outcomes = frame if fits else read_shipped_samples(key, measurement)
     if frame is not None and measurement.metric in frame:
         file = _local(key, measurement)
@@ -107,6 +113,8 @@ def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
 def delete_samples(key: str) -> None:
     """Delete the user's own samples of a variant."""
     shutil.rmtree(_local_folder(key), ignore_errors=True)
+    if storage := shared():
+        storage.delete(_shared_folder(key))
 
 
 def ship_samples(result: Result, folder: Path) -> Path | None:
@@ -125,6 +133,18 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
     columns = ["dataset", "protocol", "loglikelihoods", *around, *COMPARED]
     sample_files.write(every.reindex(columns=columns).astype(COMPARED), file)
     return file
+
+
+def _fetch(key: str, measurement: Measurement) -> bool:
+    """Copy the samples behind a measurement from the shared storage; return whether it has any."""
+    storage, file = shared(), _local(key, measurement)
+    if storage is None or _checked(key) not in storage.names(FOLDER):
+        return False
+    return file.name in storage.names(_shared_folder(key)) and storage.fetch(f"{_shared_folder(key)}/{file.name}", file)
+
+
+def _shared_folder(key: str) -> str:
+    return f"{FOLDER}/{_checked(key)}"
 
 
 def _gives(measurement: Measurement, frame: DataFrame) -> bool:

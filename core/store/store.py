@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 
 from core import paths
+from core.cache.shared import VARIANTS, shared
 from core.errors import StorageError, UserError, echo
 from core.models.names import display_names
 from core.results import LoadedResults, Measurement, Result
@@ -111,6 +112,8 @@ class Store:
         for key in keys:
             samples.delete_samples(key)
             shutil.rmtree(paths.cached_variant(key), ignore_errors=True)
+            if storage := shared():
+                storage.delete(f"{VARIANTS}/{key}")
 
     def _next_change(self, connection: Connection) -> int:
         """Return the counter of this change of results; called first, so that writers take turns."""

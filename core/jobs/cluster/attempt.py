@@ -11,8 +11,9 @@ from sqlalchemy import case, update
 
 from core.errors import UserError
 from core.jobs.cluster.messages import Launch
-from core.jobs.executor import child_environment, describe_exit, log_file, log_tail
+from core.jobs.executor import child_environment, describe_exit
 from core.jobs.here import lacking_here
+from core.jobs.logs import log_file, log_tail, share_log
 from core.jobs.worker import BOUND
 from core.specs import RunSpec
 from core.store.clock import Now
@@ -36,6 +37,7 @@ class Attempt:
     def _run(self) -> None:
         try:
             code = self._work()
+            share_log(self.launch.job_id)
             if code:
                 self._record(f"The job's process {describe_exit(code)}")
         finally:

@@ -15,7 +15,8 @@ from typing import Any
 import psutil
 
 from core.jobs import supervisor, worker
-from core.jobs.executor import LocalExecutor, _Group, handle_text, log_file
+from core.jobs.executor import LocalExecutor, _Group, handle_text
+from core.jobs.logs import log_file
 from core.jobs.queue import Job, Queue
 from core.jobs.supervisor import Supervisor
 from core.request.complete import complete

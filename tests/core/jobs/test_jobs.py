@@ -9,7 +9,8 @@ import pytest
 
 from core.errors import UserError
 from core.jobs import supervisor, worker
-from core.jobs.executor import LocalExecutor, log_file
+from core.jobs.executor import LocalExecutor
+from core.jobs.logs import log_file
 from core.jobs.queue import Queue
 from core.store.slots import compute_lock
 from core.store.store import Store

@@ -13,7 +13,7 @@ from core.cli.app import main
 from core.cli.printing.description import describe_result
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
-from core.jobs.executor import log_file
+from core.jobs.logs import log_file
 from core.jobs.queue import Queue
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage
