@@ -9,12 +9,14 @@ PROJECT = str(Path(__file__).resolve().parents[1])
 if PROJECT not in sys.path:  # Streamlit adds only this file's folder
     sys.path.insert(0, PROJECT)
 
+from dashboard import login  # noqa: E402
 from dashboard.shared import about, binding, contrast, history, navigation  # noqa: E402
 
 # Two arrows that press on a line. The browser would fetch the picture of a `:material/` icon from a font host.
 ARROWS = "M4 11h16v2H4zM12 9 8 5h3V2h2v3h3zM12 15l4 4h-3v3h-2v-3H8z"
 ICON = f'<svg viewBox="0 0 24 24"><path fill="#0068a5" d="{ARROWS}"/></svg>'
 st.set_page_config(page_title="Slimscope", page_icon=ICON, layout="wide")
+login.require()
 PAGES = [
     st.Page("explore/view.py", title="Explore", icon=":material/show_chart:", default=True),
     st.Page("inside/view.py", title="Inside", url_path="inside", icon=":material/layers:"),

@@ -10,9 +10,10 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import compare, compute, dashboard, fidelity, importing, laws, listing, options, results, upkeep
+from core.cli import cluster, compare, compute, dashboard, fidelity, importing, laws, listing, options, results
 from core.cli.printing.console import messages
 from core.cli.printing.failures import disk_full, sentence
+from core.cli.upkeep import commands as upkeep
 from core.errors import CancelledError, UserError, out_of_memory, short
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
@@ -34,6 +35,7 @@ for command in (
 app.command("import", help=importing.HELP, context_settings=RENAMING)(importing.import_files)
 app.add_typer(results.app, name="results")
 app.add_typer(upkeep.store, name="store")
+app.add_typer(cluster.app, name="cluster")
 
 
 def _print_version(wanted: bool) -> None:

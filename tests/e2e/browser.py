@@ -62,6 +62,14 @@ def require_chromium() -> None:
         pytest.skip(message)
 
 
+def free_port() -> int:
+    """Return a port that no process uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port: int = free.getsockname()[1]
+        return port
+
+
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """Give a browser without a window."""
@@ -86,12 +94,12 @@ def dashboard(results: Path, project: Path = PROJECT) -> Iterator[Dashboard]:
 
 
 @contextmanager
-def served(script: Path, place: Path, environment: dict[str, str], logs: Path) -> Iterator[Dashboard]:
-    """Run a Streamlit script on a free port, in a working directory, with its log in the folder `logs`."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", port]
+def served(
+    script: Path, place: Path, environment: dict[str, str], logs: Path, port: int | None = None
+) -> Iterator[Dashboard]:
+    """Run a Streamlit script in a working directory, on a free port by default; its log is in the folder `logs`."""
+    port = port or free_port()
+    command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
     known = os.environ | environment
     known.pop("SLIMSCOPE_DB", None)
     started = time.time()

@@ -18,14 +18,15 @@ PORT = 6379  # of Ray's head by default
 HERE = "127.0.0.1"
 # Without clusters of several machines, Ray binds all its ports to 127.0.0.1. The name is historical.
 CLOSED = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
-CURRENT = Path("/tmp/ray/ray_current_cluster")  # where Ray writes the address of this machine's cluster
+TEMPORARY = Path("/tmp/ray")  # Ray's default
+CURRENT = "ray_current_cluster"  # where Ray writes the address of this machine's cluster
 
 
 def only_this_machine(address: str) -> bool:
     """Return whether an address, or that of this machine's cluster for `auto`, is on the loopback interface."""
     if address == "auto":
         try:
-            address = CURRENT.read_text().strip()
+            address = (TEMPORARY / CURRENT).read_text().strip()
         except OSError:
             return False
     host = urlsplit(address if "//" in address else f"//{address}").hostname
@@ -38,6 +39,7 @@ def start_head(host: str, port: int, cores: int | None) -> str:
     if not ray.exists():
         raise UserError(missing_words())
     command = [str(ray), "start", "--head", f"--node-ip-address={host}", f"--port={port}"]
+    command += [f"--temp-dir={TEMPORARY}"]
     command += ["--include-dashboard=false", "--disable-usage-stats"] + ([f"--num-cpus={cores}"] if cores else [])
     done = subprocess.run(
         command, env=os.environ | (CLOSED if host == HERE else {}), capture_output=True, text=True, check=False

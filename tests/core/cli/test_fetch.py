@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.cli import fetch, upkeep
 from core.cli.app import main
+from core.cli.upkeep import fetch, upkeep
 from core.models import terms
 
 GEMMA = "gemma3-270m"

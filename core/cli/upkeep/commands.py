@@ -43,8 +43,8 @@ def fetch(
     ] = False,
 ) -> None:
     """Download the default model, tasks and texts, or one model, for use offline."""
-    from core.cli.fetch import fetch as fetch_defaults
-    from core.cli.fetch import fetch_one
+    from core.cli.upkeep.fetch import fetch as fetch_defaults
+    from core.cli.upkeep.fetch import fetch_one
 
     if model is None and accept_terms:
         raise UserError("--accept-terms needs a model, such as `fetch gemma3-270m --accept-terms`.")
@@ -80,7 +80,7 @@ def _agree(model: str, accepted: bool) -> None:
 
 def doctor() -> None:
     """Show what is installed, reachable and cached."""
-    from core.cli.doctor import report
+    from core.cli.upkeep.doctor import report
 
     print_table([{"group": c.group, "name": c.name, "ok": "yes" if c.ok else "no", "": c.detail} for c in report()])
 
