@@ -3,7 +3,8 @@
 import pytest
 
 from core.cli.app import main
-from core.cli.upkeep import fetch, upkeep
+from core.cli.upkeep import commands as upkeep
+from core.cli.upkeep import fetch
 from core.models import terms
 
 GEMMA = "gemma3-270m"
