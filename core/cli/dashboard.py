@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from core.cli.printing.console import messages
+from core.jobs.executors import check_executor
 from core.paths import PROJECT
 from core.store.slots import VARIABLE
 
@@ -23,6 +24,7 @@ def dashboard(
     """Serve the dashboard on this machine until Ctrl+C."""
     if slots is not None:
         os.environ[VARIABLE] = str(slots)
+    check_executor()
     messages.print(f"Slimscope is at http://127.0.0.1:{port} (Ctrl+C stops it)")
     # -P ignores a folder named core in the working directory.
     os.execv(sys.executable, [sys.executable, "-P", "-m", "streamlit", "run", str(SERVER), "--server.port", str(port)])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 
 from sqlalchemy import URL
 
-from core.errors import unknown
+from core.errors import UserError, unknown
+from core.jobs.cluster.start import missing_words
 from core.jobs.executor import Executor, LocalExecutor
 from core.store.slots import slots
 
@@ -19,13 +21,20 @@ def runs_several() -> bool:
     return os.environ.get(VARIABLE, LOCAL) == RAY or slots() > 1
 
 
-def chosen_executor(url: URL) -> Executor:
-    """Return the executor of jobs of a store; a `UserError` for an unknown name, or without the extra that it needs."""
+def check_executor() -> None:
+    """Raise `UserError` for an unknown name of an executor, or without the extra that it needs."""
     name = os.environ.get(VARIABLE, LOCAL)
-    if name == LOCAL:
-        return LocalExecutor(url)
-    if name == RAY:
-        from core.jobs.cluster.executor import RayExecutor  # only here, as it reads models' facts
+    if name not in (LOCAL, RAY):
+        raise unknown(VARIABLE, name, (LOCAL, RAY))
+    if name == RAY and find_spec("ray") is None:
+        raise UserError(missing_words())
 
-        return RayExecutor(url)
-    raise unknown(VARIABLE, name, (LOCAL, RAY))
+
+def chosen_executor(url: URL) -> Executor:
+    """Return the executor of jobs of a store, with the errors of `check_executor`."""
+    check_executor()
+    if os.environ.get(VARIABLE, LOCAL) == LOCAL:
+        return LocalExecutor(url)
+    from core.jobs.cluster.executor import RayExecutor  # only here, as it reads models' facts
+
+    return RayExecutor(url)

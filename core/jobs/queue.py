@@ -6,6 +6,7 @@ Queued jobs are ordered by `created`. Moving a job swaps these times, and a rest
 
 from __future__ import annotations
 
+import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
@@ -55,6 +56,8 @@ class Job(Frozen):
     stage_started: float | None
     finished: float | None
     host: str | None
+    machine: str | None  # that runs it, or ran it last
+    sweep: str | None
     read: float
 
     @property
@@ -95,7 +98,7 @@ class Queue:
         return self.submit_all([spec])[0]
 
     def submit_all(self, specs: Sequence[RunSpec]) -> list[int]:
-        """Queue runs in this order, all or none, as `submit` does, and return their ids.
+        """Queue runs in this order, all or none, as `submit` does, and return their ids; several are a sweep.
 
         Raises:
             UserError: The executor can never run one of them.
@@ -103,7 +106,8 @@ class Queue:
         if refusal := self._supervisor.executor.refusal(specs):
             raise UserError(refusal)
         texts = [spec.model_dump_json() for spec in specs]
-        ids = self.store.transact(lambda connection: _submit(connection, texts))
+        sweep = secrets.token_hex(4) if len(texts) > 1 else None
+        ids = self.store.transact(lambda connection: _submit(connection, texts, sweep))
         self._supervisor.wake()
         return ids
 
@@ -186,6 +190,11 @@ class Queue:
         ended = SELECT.where(jobs.c.state.not_in(ACTIVE))
         return self._read(ended.order_by(jobs.c.finished.desc(), jobs.c.id.desc()).limit(limit))[0]
 
+    def newest_sweep(self) -> list[Job]:
+        """Return the jobs of the newest sweep in their order; none if the newest job is of no sweep."""
+        newest = select(jobs.c.sweep).order_by(jobs.c.id.desc()).limit(1).scalar_subquery()
+        return self._read(SELECT.where(jobs.c.sweep == newest).order_by(*TURN))[0]
+
     def unreadable(self, limit: int = 100) -> list[UnreadableJob]:
         """Return the unreadable ones among the newest jobs, newest first."""
         return self._read(SELECT.order_by(jobs.c.id.desc()).limit(limit))[1]
@@ -218,7 +227,7 @@ class Queue:
         return found, unreadable
 
 
-def _submit(connection: Connection, texts: Sequence[str]) -> list[int]:
+def _submit(connection: Connection, texts: Sequence[str], sweep: str | None) -> list[int]:
     """Return the ids of jobs with these specs (JSON texts); insert those that are not active yet."""
     raise_counter(connection, JOBS)  # first, so that no other process submits between query and insertion
     ids = []
@@ -226,15 +235,16 @@ def _submit(connection: Connection, texts: Sequence[str]) -> list[int]:
         same = select(jobs.c.id).where(jobs.c.spec == text, jobs.c.state.in_(ACTIVE), jobs.c.cancel.is_(None))
         job_id = connection.execute(same).scalar()
         if job_id is None:
-            job_id = _insert(connection, text)
+            job_id = _insert(connection, text, sweep)
         ids.append(job_id)
     return ids
 
 
-def _insert(connection: Connection, text: str) -> int:
+def _insert(connection: Connection, text: str, sweep: str | None) -> int:
     time, last = connection.execute(select(Now(), func.max(jobs.c.created))).one()
     created = max(time, (last or 0.0) + STEP)  # unique and last, even if the clock is wrong
-    new = insert(jobs).values(spec=text, state="queued", created=created, host=socket.gethostname())
+    here = socket.gethostname()
+    new = insert(jobs).values(spec=text, state="queued", created=created, host=here, sweep=sweep)
     key = connection.execute(new).inserted_primary_key
     assert key is not None  # one row was inserted
     job_id: int = key[0]

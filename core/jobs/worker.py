@@ -11,6 +11,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable
@@ -79,7 +80,7 @@ class Worker:
             UserError: The run cannot be read.
         """
         here = func.coalesce(jobs.c.handle, handle_text(psutil.Process()))  # its supervisor may have ended
-        change = self._change(handle=here)
+        change = self._change(handle=here, machine=socket.gethostname())
         wanted = select(jobs.c.spec).where(jobs.c.id == self.job_id)
         spec = self.store.transact(
             lambda connection: connection.execute(wanted).scalar() if connection.execute(change).rowcount else None

@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0004"  # the newest revision in core/store/migrations/versions
+HEAD = "0005"  # the newest revision in core/store/migrations/versions
 
 metadata = MetaData()
 
@@ -74,5 +74,7 @@ jobs = Table(
     Column("stage_started", Float),
     Column("finished", Float),
     Column("host", Text),  # the machine that submitted it; NULL in jobs of earlier versions
+    Column("machine", Text),  # that runs it, or ran it last
+    Column("sweep", String(16)),  # the same for all runs that were submitted together
     sqlite_autoincrement=True,  # ids are never reused, so a log belongs to one job
 )

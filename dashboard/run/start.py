@@ -58,9 +58,13 @@ def show_start(wanted: RunRequest) -> None:
     if wanted.specs and not unmeasured and wanted.specs[-1] not in linked:
         explore_link(wanted.specs[-1])
     if pressed and not idle:
-        data.queue().submit_all(new)
-        st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
-        st.rerun()
+        try:
+            data.queue().submit_all(new)
+        except UserError as error:  # no machine of the cluster can run them
+            st.error(literal(str(error)))
+        else:
+            st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
+            st.rerun()
 
 
 def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:

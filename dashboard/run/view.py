@@ -20,6 +20,7 @@ from dashboard.run.layout import card, group, two_sides
 from dashboard.run.measuring import measuring_inputs
 from dashboard.run.model_field import model_input
 from dashboard.run.start import RunRequest, show_start
+from dashboard.run.sweep import show_sweep
 from dashboard.shared import texts
 from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
@@ -154,6 +155,7 @@ def page() -> None:
         with card():
             show_start(wanted)
             show_current()
+        show_sweep()
         show_queue()
     show_imports()
 

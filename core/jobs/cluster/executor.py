@@ -13,7 +13,6 @@ import sys
 import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
-from importlib.util import find_spec
 from queue import Empty, SimpleQueue
 from time import monotonic
 
@@ -21,7 +20,6 @@ from sqlalchemy import URL
 
 from core.errors import UserError
 from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
-from core.jobs.cluster.start import missing_words
 from core.jobs.executor import COMMAND, End, Handle, child_environment
 from core.request.estimate import estimate_left
 from core.specs import RunSpec
@@ -71,8 +69,6 @@ class RayExecutor:
     is_local = False
 
     def __init__(self, url: URL, worker: Sequence[str] = COMMAND):
-        if find_spec("ray") is None:
-            raise UserError(missing_words())
         self.url = url
         self._worker = tuple(worker)
         self._lock = threading.Lock()

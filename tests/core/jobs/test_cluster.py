@@ -7,7 +7,6 @@ import pytest
 
 from core.errors import UserError
 from core.jobs import executors, worker
-from core.jobs.cluster import executor as ray_executor
 from core.jobs.cluster.executor import RayExecutor
 from core.jobs.cluster.messages import Needs, Node
 from core.jobs.executor import LocalExecutor
@@ -150,7 +149,7 @@ def test_the_variable_chooses_the_executor(monkeypatch, results_dir):
     assert isinstance(executors.chosen_executor(url), LocalExecutor)
     monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "ray")
     assert isinstance(executors.chosen_executor(url), RayExecutor)
-    monkeypatch.setattr(ray_executor, "find_spec", lambda name: None)
+    monkeypatch.setattr(executors, "find_spec", lambda name: None)
     with pytest.raises(UserError, match=r"Ray is not installed; run `pip install 'slimscope\[ray\]'`\."):
         executors.chosen_executor(url)
     monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "rai")

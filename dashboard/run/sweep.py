@@ -1,0 +1,110 @@
+"""The newest sweep, while it runs and until another job is queued: progress, failures, machines and its chart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from core.jobs.countdown import left_words
+from core.jobs.queue import Job
+from core.notation.formatting import variant_name
+from dashboard import data
+from dashboard.charts.curve import perplexity_curve
+from dashboard.charts.elements.figures import PACKED, RATIO, Axis
+from dashboard.charts.elements.style import Theme
+from dashboard.charts.frames import choices, points
+from dashboard.exports.names import export_name, model_part
+from dashboard.run.joblist import all_left
+from dashboard.shared.literal import literal
+from dashboard.shared.widgets import show_chart
+
+REFRESH_SECONDS = 2
+SHOWN = 5  # failures
+CHARTS = 3  # one for each model
+
+
+def show_sweep() -> None:
+    """Show the newest sweep, if the newest job is of one; refresh while one of its jobs is active."""
+    active = any(job.active for job in data.queue().newest_sweep())
+
+    @st.fragment(run_every=REFRESH_SECONDS if active else None)
+    def renewed() -> None:
+        jobs = data.queue().newest_sweep()
+        if not jobs:
+            return
+        with st.container(border=True, key="run_sweep"):
+            st.header("Sweep", anchor=False)
+            ended = sum(not job.active for job in jobs)
+            st.progress(ended / len(jobs), progress_words(jobs))
+            _show_failures(jobs)
+            of_model = {job.spec.variant.model_id: job.spec.variant for job in jobs}
+            for variant in list(of_model.values())[:CHARTS]:
+                _show_chart(data.called(variant), {job.spec.variant.key for job in jobs})
+
+    renewed()
+
+
+def progress_words(jobs: Sequence[Job]) -> str:
+    """Return how many runs of a sweep are done, failed and running, on which machines, and the time left."""
+    states = Counter(job.state for job in jobs)
+    parts = [f"{states['done']} of {len(jobs)} runs done"]
+    parts += [f"{states[state]} {state}" for state in ("failed", "cancelled") if states[state]]
+    machines = sorted({job.machine for job in jobs if job.state == "running" and job.machine})
+    if states["running"]:
+        parts.append(f"{states['running']} running" + (f" on {', '.join(machines)}" if machines else ""))
+    active = [job for job in jobs if job.active]
+    left = all_left(active, active[0].read) if active else None
+    return " · ".join(filter(None, [*map(literal, parts), left_words(left)]))
+
+
+def _show_failures(jobs: Sequence[Job]) -> None:
+    failed = [job for job in jobs if job.state == "failed"]
+    for job in failed[:SHOWN]:
+        name = variant_name(job.spec.variant, data.called(job.spec.variant))
+        st.error(literal(f"{name}: {job.error or 'see its log.'}"))
+    if len(failed) > SHOWN:
+        st.caption(f"{len(failed) - SHOWN} more runs failed; see the ended jobs.")
+    if failed:
+        st.button(
+            "Retry the failed runs", key="run_retry_failed", icon=":material/refresh:", on_click=_retry, args=(failed,)
+        )
+
+
+def _retry(failed: Sequence[Job]) -> None:
+    data.queue().submit_all([job.spec for job in failed])
+
+
+def _show_chart(model: str, keys: Collection[str]) -> None:
+    """Show the stored perplexities of a model's variants with these keys, on the text that most of them have."""
+    if model not in data.models():
+        return
+    frame = data.frame(model)
+    mine = frame[frame["key"].isin(keys)]
+    texts = choices.texts(mine)
+    if not texts:
+        return
+    name, (corpus, protocol) = next(iter(texts.items()))
+    on_text = choices.on_text(frame, corpus, protocol)
+    dense = points.collapse(on_text[points.is_dense(on_text)])
+    found = points.collapse(choices.on_text(mine, corpus, protocol).loc[lambda rows: ~points.is_dense(rows)])
+    if found.empty:
+        return
+    axis = _axis(found)
+
+    def draw(theme: Theme) -> go.Figure:
+        return perplexity_curve(found, dense, axis, theme, corpus)
+
+    caption = f"Perplexity of this sweep: {model}, {name}."
+    table = found[["series_label", "amount_label", "value", "low", "high"]]
+    show_chart(
+        f"run_sweep_chart_{model}", draw, caption, table, alt=caption, file=export_name("sweep", model_part(model))
+    )
+
+
+def _axis(found: pd.DataFrame) -> Axis:
+    """Return the pruning ratio if each variant has one, else the packed size."""
+    return RATIO if found["ratio"].notna().all() and found["pattern"].isna().all() else PACKED
