@@ -15,9 +15,9 @@ def spec(kind):
     return RunSpec(variant=VariantSpec(model=kind, revision="r", stages=(Stage(method="dense"),)))
 
 
-def until(condition):
+def until(condition, seconds=60):
     """Wait for a condition, long enough that only a hang fails."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never happened"
         time.sleep(0.02)
