@@ -35,7 +35,7 @@ from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.evaluation.generation.generate import generate
 from core.evaluation.generation.sampling import Sampling
-from core.jobs.executor import child_environment
+from core.jobs.processes import child_environment
 from core.memory import machine_bytes
 from core.models.sources import identify, load_tokenizer
 from core.paths import cache_dir

@@ -15,7 +15,7 @@ from typing import Literal
 from core.answers.question import Command, Event, Question
 from core.errors import UserError
 from core.evaluation.generation.sampling import Token
-from core.jobs.executor import child_environment, describe_exit
+from core.jobs.processes import child_environment, describe_exit
 
 MOST_OPEN = 16  # questions that wait for their answers
 LONGEST_UNWATCHED = 300.0  # seconds after which an answer stops; browsers refresh hidden tabs once a minute

@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import NamedTuple, Protocol
@@ -14,17 +13,12 @@ from typing import NamedTuple, Protocol
 import psutil
 from sqlalchemy import URL
 
-from core import paths
 from core.jobs.logs import log_file
+from core.jobs.processes import WORKER, child_environment, describe_exit
 from core.specs import RunSpec
 from core.store.slots import slots, threads
 
 THREADS = "OMP_NUM_THREADS"
-COMMAND = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token
-CAUSES: dict[int, str] = {  # of signals, as far as they tell
-    signal.SIGKILL: "; most likely the memory ran out",
-    signal.SIGBUS: "; most likely a file of the model was cut while it was read",
-}
 SAME_START = 2.0  # seconds by which two readings of one process's start may differ, as clocks are adjusted
 
 
@@ -89,7 +83,7 @@ class LocalExecutor:
 
     is_local = True
 
-    def __init__(self, url: URL, command: Sequence[str] = COMMAND):
+    def __init__(self, url: URL, command: Sequence[str] = WORKER):
         self.url = url
         self.command = tuple(command)
         self.host = socket.gethostname()
@@ -194,22 +188,6 @@ class _Child(_Group):
     def poll(self) -> End | None:
         code = self.process.poll()
         return None if code is None else End(describe_exit(code))
-
-
-def child_environment() -> dict[str, str]:
-    """Return the environment of a child process that computes with this code."""
-    search = [str(paths.PROJECT), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return os.environ | {
-        "PYTHONPATH": os.pathsep.join(search),
-        "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin would starve other processes
-    }
-
-
-def describe_exit(code: int) -> str:
-    """Return a phrase on the exit code of a process, to continue its name."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    return f"was killed ({signal.Signals(-code).name})" + CAUSES.get(-code, "")
 
 
 class _Adopted(_Group):

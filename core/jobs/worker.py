@@ -28,6 +28,7 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from core.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError, out_of_memory
 from core.fields import fault
+from core.jobs.cluster.attempt import BOUND
 from core.jobs.executor import handle_text
 from core.jobs.logs import share_log
 from core.progress import Progress
@@ -46,7 +47,6 @@ LEASE_SECONDS = 60.0  # without a heartbeat, after which an attempt counts as lo
 LAST_SECONDS = 10.0  # from the loss of the lease until the process ends by force
 SHARE_SECONDS = 5.0  # between two copies of the log to the shared storage
 DEAF_SECONDS = 5.0  # from noticing a cancellation until a run that reports no progress is interrupted
-BOUND = "bound"  # argument of a process that ends with its parent and has its part of the machine from it
 
 Run = Callable[[RunSpec, Store, Progress], Result | None]
 Column = Scalar | ColumnElement[float]  # a value of a row, or its expression

@@ -76,7 +76,7 @@ class Agent:
     def _launch(self, launch: Launch) -> None:
         resources = _resources(launch.needs)
         actor = ray.remote(Attempt).options(name=launch.name, lifetime="detached", max_restarts=0, **resources)
-        actor.remote(launch)
+        actor.remote(launch.job_id, launch.token, launch.command, launch.database)
         self._watched[launch.name] = Watched(ray.get_actor(launch.name))
 
     def _state(self, name: str) -> State:

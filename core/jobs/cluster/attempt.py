@@ -1,4 +1,7 @@
-"""The actor of one attempt at a job: it holds the resources, runs the worker's process and records its crash."""
+"""The actor of one attempt at a job: it holds the resources, runs the worker's process and records its crash.
+
+Ray starts a process for each actor, so this module imports what a crash needs only then.
+"""
 
 from __future__ import annotations
 
@@ -6,28 +9,23 @@ import os
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 
-from sqlalchemy import case, update
-
-from core.errors import UserError
-from core.jobs.cluster.messages import Launch
-from core.jobs.executor import child_environment, describe_exit
-from core.jobs.here import lacking_here
 from core.jobs.logs import log_file, log_tail, share_log
-from core.jobs.worker import BOUND
-from core.specs import RunSpec
-from core.store.clock import Now
-from core.store.store import Store
-from core.store.tables import jobs
+from core.jobs.processes import child_environment, describe_exit
 
 PAUSE_SECONDS = 0.2  # between checks of the worker and of Ray
+BOUND = "bound"  # argument of a worker that ends with its parent and has its part of the machine from it
 
 
 class Attempt:
     """An actor of Ray, which ends itself with its worker."""
 
-    def __init__(self, launch: Launch):
-        self.launch = launch
+    def __init__(self, job_id: int, token: str, command: Sequence[str], database: str):
+        self.job_id = job_id
+        self.token = token
+        self.command = [*command, str(job_id), token, BOUND]
+        self.database = database  # its URL
         self.parent = os.getppid()  # of this machine's Ray
         threading.Thread(target=self._run, daemon=True).start()
 
@@ -37,19 +35,19 @@ class Attempt:
     def _run(self) -> None:
         try:
             code = self._work()
-            share_log(self.launch.job_id)
+            share_log(self.job_id)
             if code:
                 self._record(f"The job's process {describe_exit(code)}")
         finally:
             os._exit(0)  # frees the resources also if nobody is connected
 
     def _work(self) -> int:
-        file = log_file(self.launch.job_id)
+        file = log_file(self.job_id)
         file.parent.mkdir(parents=True, exist_ok=True)
-        environment = child_environment() | {"SLIMSCOPE_DB": self.launch.database}
+        environment = child_environment() | {"SLIMSCOPE_DB": self.database}
         with open(file, "ab") as log:
             worker = subprocess.Popen(
-                [*self.launch.command, str(self.launch.job_id), self.launch.token, BOUND],
+                self.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -64,21 +62,18 @@ class Attempt:
 
     def _record(self, words: str) -> None:
         """Write the crash of the worker into its row, unless the attempt has ended or lost its lease."""
-        last = log_tail(self.launch.job_id, 1)
-        error = f"{words}; last output: {last}" if last else f"{words}."
-        own = jobs.c.id == self.launch.job_id, jobs.c.token == self.launch.token
-        mine = *own, jobs.c.state == "running", jobs.c.lease >= Now()
-        state = case((jobs.c.cancel.is_(None), "failed"), else_="cancelled")
-        store = Store(self.launch.database)
-        store.transact(
-            lambda connection: connection.execute(
-                update(jobs).where(*mine).values(state=state, error=error, finished=Now())
-            )
-        )
+        from core.jobs.crash import record_crash
+
+        last = log_tail(self.job_id, 1)
+        record_crash(self.database, self.job_id, self.token, f"{words}; last output: {last}" if last else f"{words}.")
 
 
 def lacking_on_node(spec: str) -> str | None:
     """Return what this machine lacks to run a job (JSON), to continue a sentence; None if it lacks nothing."""
+    from core.errors import UserError
+    from core.jobs.here import lacking_here
+    from core.specs import RunSpec
+
     try:
         return lacking_here(RunSpec.model_validate_json(spec))
     except (UserError, ValueError) as error:

@@ -20,7 +20,8 @@ from sqlalchemy import URL
 
 from core.errors import UserError
 from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
-from core.jobs.executor import COMMAND, End, Handle, child_environment
+from core.jobs.executor import End, Handle
+from core.jobs.processes import WORKER, child_environment
 from core.request.estimate import estimate_left
 from core.specs import RunSpec
 from core.store.store import Store
@@ -68,7 +69,7 @@ class RayExecutor:
 
     is_local = False
 
-    def __init__(self, url: URL, worker: Sequence[str] = COMMAND):
+    def __init__(self, url: URL, worker: Sequence[str] = WORKER):
         self.url = url
         self._worker = tuple(worker)
         self._lock = threading.Lock()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 from unittest import mock
 
 import psutil
@@ -34,7 +35,7 @@ class Machines:
     """The head and the nodes of a cluster."""
 
     def __init__(self) -> None:
-        self.nodes = []
+        self.nodes: list[Any] = []  # of Ray's
         self.start_head()
 
     @property
