@@ -100,8 +100,7 @@ def served(
     """Run a Streamlit script in a working directory, on a free port by default; its log is in the folder `logs`."""
     port = port or free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(script), "--server.port", str(port)]
-    known = os.environ | environment
-    known.pop("SLIMSCOPE_DB", None)
+    known = {name: value for name, value in os.environ.items() if name != "SLIMSCOPE_DB"} | environment
     started = time.time()
     with open(logs / "server.log", "wb") as log:
         server = subprocess.Popen(command, cwd=place, env=known, stdout=log, stderr=subprocess.STDOUT)
