@@ -89,6 +89,11 @@ class Queue:
         self._supervisor.stop()
 
     @property
+    def is_local(self) -> bool:
+        """Whether its jobs run on the machines of the dashboards, each with the jobs that it can run."""
+        return self._supervisor.executor.is_local
+
+    @property
     def problem(self) -> str | None:
         """The reason why this process starts no jobs, in one sentence, or None."""
         return self._supervisor.problem

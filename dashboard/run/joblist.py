@@ -33,6 +33,7 @@ from dashboard.shared import links
 from dashboard.shared.literal import literal
 
 SHOWN = 12  # queued jobs, and ended jobs
+ACTIVE_SECONDS, IDLE_SECONDS = 1, 10  # between refreshes; other machines may queue jobs of the same database
 ENDED = "run_ended"  # key of the expander of ended jobs
 STATES = {  # icon and word; a running job has a progress bar instead
     "running": (":material/autorenew:", ""),
@@ -87,7 +88,7 @@ def all_left(active: Sequence[Job], now: float) -> float | None:
     if not whole:
         return None
     left = [job_left(_expected([job]), now - (job.started or now), time_left(job, now)) for job in running]
-    return max(left, default=0.0) + max(0.0, whole - own) / slots()
+    return max(left, default=0.0) + max(0.0, whole - own) / max(slots(), len(running))
 
 
 def _expected(jobs: Sequence[Job]) -> float:
@@ -138,7 +139,7 @@ def show_current() -> None:
     """Show the running jobs, or else the one that ended last; refresh every second while a job is active."""
     active = sorted(_ids())
 
-    @st.fragment(run_every=1 if active else None)
+    @st.fragment(run_every=ACTIVE_SECONDS if active else IDLE_SECONDS)
     def renewed() -> None:
         shown, others = current_jobs(), _models(data.active_jobs())
         with _replaced("run_shown_jobs", [(job.id, job.state, job.cancel) for job in shown]):
@@ -177,7 +178,7 @@ def show_queue() -> None:
     """Show the queued jobs in order and the ended jobs, folded; refresh every second while a job is active."""
     active = bool(data.active_jobs())
 
-    @st.fragment(run_every=1 if active else None)
+    @st.fragment(run_every=ACTIVE_SECONDS if active else IDLE_SECONDS)
     def renewed() -> None:
         jobs = data.active_jobs()
         waiting = [job for job in jobs if job.state == "queued"]
@@ -216,7 +217,8 @@ def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId])
         _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
         _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
         _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
-    if job.host not in (None, socket.gethostname()) and (reason := _lacking(job.spec.model_dump_json())):
+    elsewhere = data.queue().is_local and job.host not in (None, socket.gethostname())
+    if elsewhere and (reason := _lacking(job.spec.model_dump_json())):
         st.caption(literal(f"Waiting for machine {job.host}: {reason}."))
     _show_saved(job)
 

@@ -147,7 +147,7 @@ def _grid(values: FormInput, series: Series) -> RunRequest:
 def page() -> None:
     """Show the page."""
     st.title("Run", anchor=False)
-    st.markdown("Compress a model on this machine and measure its quality, size and speed.")
+    st.markdown("Compress a model and measure its quality, size and speed.")
     left, right = two_sides()
     with left:
         wanted = form()

@@ -159,6 +159,7 @@ def test_axe_finds_nothing_in_finished_answers(browser, answers, scheme):
 
 
 @pytest.mark.real
+@pytest.mark.full  # the other tests ask a small model
 def test_two_clicks_from_explore_ask_dense_and_magnitude_the_same_question(page, address, results, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_RESULTS", str(results))
     monkeypatch.delenv("SLIMSCOPE_DB", raising=False)

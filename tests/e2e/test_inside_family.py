@@ -66,6 +66,7 @@ def test_clicks_open_and_fold_methods_and_two_nodes_are_compared(page, address):
     expect(link).to_have_attribute("href", both)
 
 
+@pytest.mark.matrix(width=None)
 @pytest.mark.parametrize("width", [400, 1280])
 def test_names_of_rows_do_not_overlap_and_the_page_fits(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})

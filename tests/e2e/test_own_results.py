@@ -60,6 +60,7 @@ def test_a_run_is_on_the_bundled_chart_after_four_actions(page, address, computi
     assert any(name.startswith("Wanda") and len(places) > 2 for name, places in drawn)
 
 
+@pytest.mark.matrix(width=None)
 @pytest.mark.parametrize("width", [1280, 400])
 def test_links_to_the_pages_are_in_sight_and_first_for_the_keyboard(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.cli import doctor, fetch
+from core.cli.upkeep import doctor, fetch
 from core.data.cards import TASKS
 from core.data.texts import BY_ID
 from core.errors import UserError

@@ -65,6 +65,26 @@ def test_jobs_end_on_a_cluster_as_on_one_machine(on_ray):
     assert (refused.state, refused.error) == ("failed", "The corpus is too short.")
 
 
+@pytest.mark.postgres
+def test_the_password_of_the_database_is_in_no_row_and_no_log(
+    machines, on_ray, postgres_server, monkeypatch, caplog, capfd
+):
+    url = postgres_server.new_database().replace("postgres@", "postgres:canary@")
+    monkeypatch.setenv("SLIMSCOPE_DB", url)
+    store = Store()
+    on_ray.stop()  # one process supervises a folder of results
+    other = Queue(store, RayExecutor(store.url, FAKE))
+    other.start()
+    try:
+        found = [ended(other, one) for one in other.submit_all([spec("broken"), spec("killed"), spec("refused")])]
+    finally:
+        other.stop()
+        other._supervisor.executor._lose("the test has ended")
+    assert {job.state for job in found} == {"failed"}
+    texts = [job.model_dump_json() for job in found] + [other.log_tail(job.id) for job in found] + [caplog.text]
+    assert not any("canary" in text for text in (*texts, *capfd.readouterr()))
+
+
 def test_a_cancelled_job_ends_within_ten_seconds(on_ray):
     job = running(on_ray, on_ray.submit(spec("training")), "prune")
     until(lambda: on_ray.log_tail(job.id, 1) == "running training")

@@ -135,6 +135,7 @@ def test_command_line_bars_use_the_estimate(monkeypatch):
 
 
 @pytest.mark.model
+@pytest.mark.matrix(method=lambda method: method == "llm-pruner")  # which computes gradients
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "slimllm", "llm-pruner", "slicegpt", "svd-llm", "shortgpt"])
 def test_every_stage_reports_its_start_and_is_estimated(machine, method):
     measures = {"perplexity", "latency"} if method == "magnitude" else {"perplexity"}  # the latency takes seconds

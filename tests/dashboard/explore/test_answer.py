@@ -114,6 +114,7 @@ def pairs_of_data(rows):
     )
 
 
+@pytest.mark.matrix(model=None)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_best_is_that_of_a_search_through_all_rows(model):
     rows, compared = rows_of(model), 0
@@ -147,6 +148,7 @@ def interval(store, model, series, at, text):
     return None if found.empty else interval_words(*found[["ratio_low", "ratio_high"]].iloc[0], ratio_words)
 
 
+@pytest.mark.matrix(model=None, family=None)
 @pytest.mark.parametrize(
     ("model", "family"), [(model, family) for model, family, axis in CASES if axis == "packed size"]
 )

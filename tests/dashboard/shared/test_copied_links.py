@@ -66,6 +66,7 @@ LINKS = [
 ]
 
 
+@pytest.mark.matrix(link=None)
 @pytest.mark.parametrize(("page", "link"), LINKS)
 def test_a_copied_link_opens_its_view(page, link, fresh):
     query = parse_qs(link, strict_parsing=True)

@@ -98,6 +98,7 @@ def worse(variant, quality):
     return variant["times_dense"] if quality == PERPLEXITY else -variant[ACCURACY]
 
 
+@pytest.mark.matrix(model=None, quality=None)
 @pytest.mark.parametrize(("model", "quality"), [(model, of) for model in MODELS for of in (PERPLEXITY, ACCURACY)])
 def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, variants, fresh):
     rows = SharedTable(bundled_rows(model))
@@ -176,6 +177,7 @@ def check_sentence(answer, best, fitting, able, quality):
     assert int(found[1] if found else 0) == lacking
 
 
+@pytest.mark.matrix(most=None)
 @pytest.mark.parametrize("most", [60, 75, 90, 110, 130, 200])
 def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most, variants, fresh):
     able = [one for one in variants["smollm2-135m"] if one["packed_mb"] <= most and not one["own"]]
