@@ -19,6 +19,7 @@ from core.specs import RunSpec
 from core.store.slots import slots, threads
 
 THREADS = "OMP_NUM_THREADS"
+RAY = "ray:"  # starts the handles of `core.jobs.cluster`; a host name has no colon
 SAME_START = 2.0  # seconds by which two readings of one process's start may differ, as clocks are adjusted
 
 
@@ -115,7 +116,7 @@ class LocalExecutor:
         return _Child(process, self.host)
 
     def sees(self, handle: str) -> bool:
-        return _Place.parse(handle).host == self.host
+        return not handle.startswith(RAY) and _Place.parse(handle).host == self.host
 
     def adopt(self, handle: str, beating: bool = False) -> Handle | None:
         place = _Place.parse(handle)

@@ -11,6 +11,7 @@ import streamlit as st
 
 from core.jobs.countdown import left_words
 from core.jobs.queue import Job
+from core.jobs.supervisor import MACHINE
 from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
@@ -53,9 +54,12 @@ def progress_words(jobs: Sequence[Job]) -> str:
     states = Counter(job.state for job in jobs)
     parts = [f"{states['done']} of {len(jobs)} runs done"]
     parts += [f"{states[state]} {state}" for state in ("failed", "cancelled") if states[state]]
-    machines = sorted({job.machine for job in jobs if job.state == "running" and job.machine})
-    if states["running"]:
-        parts.append(f"{states['running']} running" + (f" on {', '.join(machines)}" if machines else ""))
+    placed = [job for job in jobs if job.state == "running" and job.stage != MACHINE]
+    machines = sorted({job.machine for job in placed if job.machine})
+    if placed:
+        parts.append(f"{len(placed)} running" + (f" on {', '.join(machines)}" if machines else ""))
+    if waiting := states["running"] - len(placed):
+        parts.append(f"{waiting} waiting for a machine")
     active = [job for job in jobs if job.active]
     left = all_left(active, active[0].read) if active else None
     return " · ".join(filter(None, [*map(literal, parts), left_words(left)]))

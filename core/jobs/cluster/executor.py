@@ -20,14 +20,13 @@ from sqlalchemy import URL
 
 from core.errors import UserError
 from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
-from core.jobs.executor import End, Handle
+from core.jobs.executor import RAY, End, Handle
 from core.jobs.processes import WORKER, child_environment
 from core.request.estimate import estimate_left
 from core.specs import RunSpec
 from core.store.store import Store
 
 AGENT = (sys.executable, "-P", "-m", "core.jobs.cluster.agent")
-PREFIX = "ray "  # of the text of a handle
 WAITING = 2  # jobs at most for which Ray has no machine yet; the others stay in the queue, where they can be moved
 REPLY_SECONDS = 10.0  # after which an agent counts as lost
 CHECK_SECONDS = 90.0  # for the answers of all nodes
@@ -41,7 +40,7 @@ class RayHandle(Handle):
     """The actor of an attempt."""
 
     def __init__(self, executor: RayExecutor, name: str, needs: Needs | None = None):
-        self.text = PREFIX + name
+        self.text = RAY + name
         self.name = name
         self._executor = executor
         self._needs = needs
@@ -113,10 +112,10 @@ class RayExecutor:
         return RayHandle(self, name, needs)  # if Ray has not started it, the lease ends
 
     def sees(self, handle: str) -> bool:
-        return handle.startswith(PREFIX) and self._is_connected()
+        return handle.startswith(RAY) and self._is_connected()
 
     def adopt(self, handle: str, beating: bool = False) -> Handle | None:
-        name = handle.removeprefix(PREFIX)
+        name = handle.removeprefix(RAY)
         with self._lock:
             self._names.add(name)
             self._read = -STATE_SECONDS

@@ -56,7 +56,7 @@ def process_of(job):
 def test_jobs_end_on_a_cluster_as_on_one_machine(on_ray):
     kinds = ("plain", "killed", "refused")
     done, killed, refused = (ended(on_ray, one) for one in on_ray.submit_all([spec(kind) for kind in kinds]))
-    assert (done.state, done.attempts) == ("done", 1) and done.handle == f"ray slimscope-{done.token}"
+    assert (done.state, done.attempts) == ("done", 1) and done.handle == f"ray:slimscope-{done.token}"
     assert [row.value for row in on_ray.store.get(done.spec.variant.key).measurements] == [20.0]
     assert killed.state == "failed" and killed.attempts == 1
     assert killed.error == (

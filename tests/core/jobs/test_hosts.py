@@ -54,6 +54,18 @@ def test_database_clock_decides_when_a_silent_job_is_taken_over(store, make_queu
     gate().touch()
 
 
+def test_a_job_on_a_cluster_is_left_to_its_lease(store, make_queue, other):
+    queue = make_queue()
+    job_id = queue.submit(spec("wait"))
+    now = queue.job(job_id).read
+    change(store, job_id, state="running", token="t", handle="ray:slimscope-t", started=1.0, lease=now + 60)
+    other.step()
+    assert queue.job(job_id).state == "running" and not other.handles
+    change(store, job_id, lease=now - 1, cancel=now)
+    other.step()
+    assert queue.job(job_id).state == "cancelled"
+
+
 def test_a_job_with_a_heartbeat_is_adopted_after_a_clock_change(store, make_queue):
     queue = make_queue()
     job_id = queue.submit(spec("wait"))
