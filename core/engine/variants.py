@@ -26,7 +26,7 @@ from core.engine.circumstances import circumstances
 from core.engine.runners.by_runtime import reinstall_hooks
 from core.engine.session import Session
 from core.engine.stages import apply
-from core.errors import CancelledError, UserError
+from core.errors import CancelledError, StorageError, UserError
 from core.evaluation.footprint import footprint
 from core.fields import Details
 from core.models.facts import dense_sizes
@@ -232,7 +232,10 @@ def _cache(model: PreTrainedModel, result: Result, mapped: bool) -> None:
     keep(folder, size, write, alone=True)
     storage = shared()
     if storage is not None and folder.is_dir():
-        storage.send_folder(folder, f"{VARIANTS}/{folder.name}")
+        try:
+            storage.send_folder(folder, f"{VARIANTS}/{folder.name}")
+        except StorageError as error:  # other machines create the variant again
+            log.warning("%s", error)
 
 
 def _fetch(key: str) -> None:

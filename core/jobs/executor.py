@@ -63,7 +63,7 @@ class Executor(Protocol):
         """Return whether another process may start beside these."""
 
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
-        """Return why it can run one of these for no reason that may pass, in one sentence; None if it can run all."""
+        """Return why it can never run one of these, in one sentence; None if it can run all."""
 
     def launch(self, job_id: int, token: str, spec: str) -> Handle:
         """Start the process of an attempt at a run (JSON), which then writes its own row; `OSError` if it cannot."""

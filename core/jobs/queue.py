@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.fields import fault
 from core.jobs.executor import Executor
 from core.jobs.executors import chosen_executor
-from core.jobs.logs import delete_log, log_tail
+from core.jobs.logs import delete_log, log_file, log_tail
 from core.jobs.supervisor import ACTIVE, TURN, Supervisor
 from core.specs import Frozen, RunSpec
 from core.store.clock import Now
@@ -254,5 +254,5 @@ def _insert(connection: Connection, text: str, sweep: str | None) -> int:
     assert key is not None  # one row was inserted
     job_id: int = key[0]
     with suppress(OSError):
-        delete_log(job_id)  # of an earlier database
+        log_file(job_id).unlink()  # log of an earlier database
     return job_id

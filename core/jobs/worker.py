@@ -116,15 +116,11 @@ class Worker:
 
     def beat(self) -> None:
         """Extend the lease until the run ends, and stop a run that is cancelled or whose lease is lost."""
-        held = shared = monotonic()
-        cancelled: float | None = None
+        held, cancelled = monotonic(), 0.0
         while not self._ended.wait(HEARTBEAT_SECONDS):
             if self.parent is not None and os.getppid() != self.parent:
                 log.error("The program that started this process has ended, so it ends, too.")
                 end_now()
-            if monotonic() - shared > SHARE_SECONDS:
-                shared = monotonic()
-                share_log(self.job_id)
             standing = self._write()
             if standing == "cancelled":
                 cancelled = cancelled or monotonic()
@@ -138,6 +134,11 @@ class Worker:
             if late > (LAST_SECONDS if standing == "lost" else LEASE_SECONDS + LAST_SECONDS):
                 log.error("This process has lost its job and ends.")
                 end_now()
+
+    def share(self) -> None:
+        """Copy the log to the shared storage until the run ends; apart from the heartbeat, as a storage may hang."""
+        while not self._ended.wait(SHARE_SECONDS):
+            share_log(self.job_id)
 
     def end(self, state: str, error: str | None = None) -> None:
         """Write the job's end state."""
@@ -195,6 +196,7 @@ def work(store: Store, job_id: int, token: str, run: Run | None = None, bound: b
         return 1
     signal.signal(signal.SIGTERM, worker.terminated)
     threading.Thread(target=worker.beat, name="heartbeat", daemon=True).start()
+    threading.Thread(target=worker.share, name="log", daemon=True).start()
     try:
         if run is None:
             from core.engine import runs

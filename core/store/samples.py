@@ -8,6 +8,7 @@ that follow from the dataset's id.
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 from collections.abc import Collection
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from core import paths
 from core.cache.shared import shared
-from core.errors import UserError, echo
+from core.errors import StorageError, UserError, echo
 from core.evaluation.outcomes import value
 from core.results import Measurement, Result
 from core.store import sample_files
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Index, Series
     from pandas.arrays import ArrowExtensionArray
     from pyarrow import ChunkedArray, Table
+
+log = logging.getLogger(__name__)
 
 FOLDER = "samples"
 # Columns that comparisons use; bundled files have them, and the dataset and protocol.
@@ -137,10 +140,15 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
 
 def _fetch(key: str, measurement: Measurement) -> bool:
     """Copy the samples behind a measurement from the shared storage; return whether it has any."""
-    storage, file = shared(), _local(key, measurement)
-    if storage is None or _checked(key) not in storage.names(FOLDER):
+    storage, file, folder = shared(), _local(key, measurement), _shared_folder(key)
+    if storage is None:
         return False
-    return file.name in storage.names(_shared_folder(key)) and storage.fetch(f"{_shared_folder(key)}/{file.name}", file)
+    try:
+        listed = key in storage.names(FOLDER) and file.name in storage.names(folder)
+        return listed and storage.fetch(f"{folder}/{file.name}", file)
+    except StorageError as error:  # pages then show the number without its samples
+        log.warning("%s", error)
+        return False
 
 
 def _shared_folder(key: str) -> str:
