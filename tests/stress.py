@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from unittest import mock
 
 import typer
+from playwright.sync_api import Browser
 
 from core.errors import UserError
 from core.jobs.queue import Queue
@@ -92,7 +93,7 @@ class Person(threading.Thread):
         )
 
 
-def stress(seconds: float) -> str:
+def stress(seconds: float, browser: Browser) -> str:
     """Run it and return its counts as one line; an `AssertionError` says what is wrong."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(TemporaryDirectory()))
@@ -107,7 +108,6 @@ def stress(seconds: float) -> str:
             environment |= {"SLIMSCOPE_DB": url, "SLIMSCOPE_SLOTS": "2", "SLIMSCOPE_STORAGE": str(place / "storage")}
             script = PROJECT / "dashboard" / "server.py"
             servers.append(stack.enter_context(served(script, place / name, environment, place / name)))
-        browser = stack.enter_context(chromium())
         pages = [browser.new_page() for _ in servers]
         for page, server in zip(pages, servers, strict=True):
             page.goto(f"{server.address}/run")
@@ -159,7 +159,8 @@ def _counts(people: list[Person], queue: Queue, logs: list[str]) -> str:
 
 def main(seconds: float = 600.0) -> None:
     """Print the counts."""
-    print(stress(seconds))
+    with chromium() as browser:
+        print(stress(seconds, browser))
 
 
 if __name__ == "__main__":

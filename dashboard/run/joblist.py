@@ -33,7 +33,6 @@ from dashboard.shared import links
 from dashboard.shared.literal import literal
 
 SHOWN = 12  # queued jobs, and ended jobs
-ACTIVE_SECONDS, IDLE_SECONDS = 1, 10  # between refreshes; other machines may queue jobs of the same database
 ENDED = "run_ended"  # key of the expander of ended jobs
 STATES = {  # icon and word; a running job has a progress bar instead
     "running": (":material/autorenew:", ""),
@@ -139,7 +138,7 @@ def show_current() -> None:
     """Show the running jobs, or else the one that ended last; refresh every second while a job is active."""
     active = sorted(_ids())
 
-    @st.fragment(run_every=ACTIVE_SECONDS if active else IDLE_SECONDS)
+    @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
         shown, others = current_jobs(), _models(data.active_jobs())
         with _replaced("run_shown_jobs", [(job.id, job.state, job.cancel) for job in shown]):
@@ -178,7 +177,7 @@ def show_queue() -> None:
     """Show the queued jobs in order and the ended jobs, folded; refresh every second while a job is active."""
     active = bool(data.active_jobs())
 
-    @st.fragment(run_every=ACTIVE_SECONDS if active else IDLE_SECONDS)
+    @st.fragment(run_every=1 if active else None)
     def renewed() -> None:
         jobs = data.active_jobs()
         waiting = [job for job in jobs if job.state == "queued"]

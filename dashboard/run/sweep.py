@@ -19,7 +19,7 @@ from dashboard.charts.elements.figures import PACKED, RATIO, Axis
 from dashboard.charts.elements.style import Theme
 from dashboard.charts.frames import choices, points
 from dashboard.exports.names import export_name, model_part
-from dashboard.run.joblist import IDLE_SECONDS, all_left
+from dashboard.run.joblist import all_left
 from dashboard.shared.literal import literal
 from dashboard.shared.widgets import show_chart
 
@@ -32,7 +32,7 @@ def show_sweep() -> None:
     """Show the newest sweep, if the newest job is of one; refresh while one of its jobs is active."""
     active = any(job.active for job in data.queue().newest_sweep())
 
-    @st.fragment(run_every=REFRESH_SECONDS if active else IDLE_SECONDS)
+    @st.fragment(run_every=REFRESH_SECONDS if active else None)
     def renewed() -> None:
         jobs = data.queue().newest_sweep()
         if not jobs:

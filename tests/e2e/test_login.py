@@ -4,7 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.paths import PROJECT
-from tests.e2e.browser import chromium, free_port, require_chromium, served
+from tests.e2e.browser import free_port, require_chromium, served
 from tests.e2e.identity import CLIENT, provider
 
 pytestmark = pytest.mark.e2e
@@ -46,17 +46,16 @@ def visit(browser, team, email, verified=True):
     return page
 
 
-def test_only_listed_users_see_a_page(team):
-    with chromium() as browser:
-        page = visit(browser, team, "ann@example.org")
-        page.get_by_text("Perplexity", exact=False).first.wait_for(timeout=60000)
-        for email, verified in (("eve@example.org", True), ("ann@example.org", False)):
-            page = visit(browser, team, email, verified)
-            page.get_by_text(f"{email} is not on the list of users of this server").wait_for(timeout=60000)
-            text = page.locator("body").inner_text()
-            assert "GPTQ" not in text and "Perplexity" not in text
-            page.get_by_role("button", name="Sign out").click()
-            page.get_by_role("button", name="Sign in").wait_for(timeout=60000)
+def test_only_listed_users_see_a_page(browser, team):
+    page = visit(browser, team, "ann@example.org")
+    page.get_by_text("Perplexity", exact=False).first.wait_for(timeout=60000)
+    for email, verified in (("eve@example.org", True), ("ann@example.org", False)):
+        page = visit(browser, team, email, verified)
+        page.get_by_text(f"{email} is not on the list of users of this server").wait_for(timeout=60000)
+        text = page.locator("body").inner_text()
+        assert "GPTQ" not in text and "Perplexity" not in text
+        page.get_by_role("button", name="Sign out").click()
+        page.get_by_role("button", name="Sign in").wait_for(timeout=60000)
 
 
 @pytest.mark.parametrize(
