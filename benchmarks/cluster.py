@@ -50,7 +50,7 @@ def main(model: str = "", jobs: int = 200, slots: int = 8, seconds: float = 1.0)
 def time_bare(jobs: int, seconds: float) -> float:
     """Return the seconds of bare tasks, measured in a process of their own, which connects to the cluster first."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.cluster", "bare", str(jobs), str(seconds)],
+        [sys.executable, "-c", "from benchmarks.cluster import run_bare; run_bare()", str(jobs), str(seconds)],
         capture_output=True,
         text=True,
         check=True,
@@ -58,9 +58,11 @@ def time_bare(jobs: int, seconds: float) -> float:
     return float(done.stdout.split()[-1])
 
 
-def run_bare(jobs: int, seconds: float) -> None:
-    """Run bare tasks in this process and print their seconds."""
+def run_bare() -> None:
+    """Run the bare tasks of the command line in this process, and print their seconds."""
     import ray
+
+    jobs, seconds = int(sys.argv[1]), float(sys.argv[2])
 
     ray.init(os.environ["RAY_ADDRESS"], log_to_driver=False, logging_level=logging.ERROR)
     command = [sys.executable, "-c", f"import time, core.jobs.worker; time.sleep({seconds})"]
@@ -77,7 +79,7 @@ def run_bare(jobs: int, seconds: float) -> None:
 def time_jobs(jobs: int, seconds: float) -> float:
     """Return the seconds from the submission of jobs, with a connected executor, to the end of the last."""
     store = Store()
-    command = (sys.executable, "-m", "benchmarks.cluster", "worker", str(seconds))
+    command = (sys.executable, "-c", "from benchmarks.cluster import work; work()", str(seconds))
     with mock.patch.object(RayExecutor, "_needs", lambda self, spec: Needs(cores=1)):
         queue = Queue(store, RayExecutor(store.url, command))
         queue.start()
@@ -90,6 +92,14 @@ def time_jobs(jobs: int, seconds: float) -> float:
             whole = time.perf_counter() - started
         queue.stop()
     return whole
+
+
+def work() -> None:
+    """Run a job that sleeps, with the arguments of `core.jobs.worker` after the seconds."""
+    from core.jobs import worker
+
+    seconds = float(sys.argv[1])
+    sys.exit(worker.main(*sys.argv[2:], run=lambda spec, store, progress: time.sleep(seconds)))
 
 
 def _spec(place: int) -> RunSpec:
@@ -105,12 +115,4 @@ def _wait(queue: Queue, ids: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["worker"]:
-        from core.jobs import worker
-
-        pause = float(sys.argv[2])
-        sys.exit(worker.main(*sys.argv[3:], run=lambda spec, store, progress: time.sleep(pause)))
-    if sys.argv[1:2] == ["bare"]:
-        run_bare(int(sys.argv[2]), float(sys.argv[3]))
-    else:
-        run(main, SMOKE)
+    run(main, SMOKE)
