@@ -13,8 +13,7 @@ from typing import NamedTuple, Protocol
 import psutil
 from sqlalchemy import URL
 
-from core.jobs.logs import log_file
-from core.jobs.processes import WORKER, child_environment, describe_exit
+from core.jobs.processes import WORKER, describe_exit, start_worker
 from core.specs import RunSpec
 from core.store.slots import slots, threads
 
@@ -99,21 +98,8 @@ class LocalExecutor:
         return None
 
     def launch(self, job_id: int, token: str, spec: str) -> Handle:
-        environment = (
-            child_environment() | _threads() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
-        )
-        file = log_file(job_id)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with open(file, "ab") as stream:
-            process = subprocess.Popen(
-                [*self.command, str(job_id), token],
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
-        return _Child(process, self.host)
+        environment = _threads() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
+        return _Child(start_worker(self.command, job_id, [token], environment), self.host)
 
     def sees(self, handle: str) -> bool:
         return not handle.startswith(RAY) and _Place.parse(handle).host == self.host

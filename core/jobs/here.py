@@ -34,13 +34,27 @@ def lacking_here(spec: RunSpec) -> str | None:
     return None
 
 
-def _has_models(spec: RunSpec) -> bool:
+def needed_models(spec: RunSpec) -> frozenset[tuple[str, str]]:
+    """Return each model that a run reads, with its revision."""
     teachers = [stage.parameters["teacher"] for stage in spec.variant.stages if stage.parameters.get("teacher")]
-    named = [(spec.variant.model, spec.variant.revision), *(one.rpartition("@")[::2] for one in teachers)]
-    return all(identify_again(model, revision).revision == revision for model, revision in named)
+    return frozenset([(spec.variant.model, spec.variant.revision), *(_split(teacher) for teacher in teachers)])
+
+
+def needed_texts(spec: RunSpec) -> frozenset[str]:
+    """Return the names of the texts that a run reads."""
+    names = {stage.calibration.corpus for stage in spec.variant.stages if stage.calibration}
+    names |= {text.corpus for text in spec.perplexity} | ({spec.scan.text.corpus} if spec.scan else set())
+    return frozenset(names)
+
+
+def _split(teacher: str) -> tuple[str, str]:
+    model, _, revision = teacher.rpartition("@")
+    return model, revision
+
+
+def _has_models(spec: RunSpec) -> bool:
+    return all(identify_again(model, revision).revision == revision for model, revision in needed_models(spec))
 
 
 def _has_texts(spec: RunSpec) -> bool:
-    names = {stage.calibration.corpus for stage in spec.variant.stages if stage.calibration}
-    names |= {text.corpus for text in spec.perplexity} | ({spec.scan.text.corpus} if spec.scan else set())
-    return all(identify_corpus(name).id == name for name in names)
+    return all(identify_corpus(name).id == name for name in needed_texts(spec))

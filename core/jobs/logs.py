@@ -41,6 +41,12 @@ def log_tail(job_id: int, lines: int) -> str:
     return "\n".join(content.decode(errors="replace").splitlines()[-lines:])
 
 
+def with_last_line(words: str, job_id: int) -> str:
+    """Return a sentence on a job's end, with the last line of its log."""
+    last = log_tail(job_id, 1)
+    return f"{words}; last output: {last}" if last else f"{words}."
+
+
 def delete_log(job_id: int) -> None:
     """Delete a job's log; `OSError` if the file cannot be deleted."""
     log_file(job_id).unlink(missing_ok=True)

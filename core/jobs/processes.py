@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from collections.abc import Sequence
 
 from core import paths
+from core.jobs.logs import log_file
 
 WORKER = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token
 CAUSES: dict[int, str] = {  # of signals, as far as they tell
@@ -22,6 +25,23 @@ def child_environment() -> dict[str, str]:
         "PYTHONPATH": os.pathsep.join(search),
         "OMP_WAIT_POLICY": "PASSIVE",  # waiting threads that spin would starve other processes
     }
+
+
+def start_worker(
+    command: Sequence[str], job_id: int, arguments: Sequence[str], environment: dict[str, str]
+) -> subprocess.Popen[bytes]:
+    """Start a job's process in a session of its own; its output goes to the job's log. `OSError` if it cannot start."""
+    file = log_file(job_id)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with open(file, "ab") as stream:
+        return subprocess.Popen(
+            [*command, str(job_id), *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=child_environment() | environment,
+            start_new_session=True,
+        )
 
 
 def describe_exit(code: int) -> str:

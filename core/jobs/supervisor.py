@@ -24,7 +24,7 @@ from core import paths
 from core.errors import UserError
 from core.jobs.executor import Executor, Handle
 from core.jobs.here import runs_here
-from core.jobs.logs import log_tail, share_log
+from core.jobs.logs import share_log, with_last_line
 from core.jobs.parts import must_wait
 from core.jobs.worker import Column, lease
 from core.specs import Scalar
@@ -144,8 +144,7 @@ class Supervisor:
             return
         if self.executor.is_local:
             share_log(row.id)
-        last = log_tail(row.id, 1)
-        self._end(row, f"The job's process {end.words}" + (f"; last output: {last}" if last else "."))
+        self._end(row, with_last_line(f"The job's process {end.words}", row.id))
 
     def _look_after(self, row: JobRow, handle: Handle) -> None:
         """Keep the lease of a process that waits for a machine, and end one that does not stop by itself."""

@@ -25,6 +25,8 @@ from dashboard.shared import texts
 from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
 
+MOST_THREADS = 1024  # more than any machine has cores
+
 
 class FormInput(NamedTuple):
     """The values of the form."""
@@ -95,7 +97,7 @@ def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
         _memory()
     except UserError:
         wrong = True
-    with st.expander("Advanced: precision, device, memory", expanded=wrong):
+    with st.expander("Advanced: precision, device, memory, threads", expanded=wrong):
         check_link("run_dtype", "precision", DTYPES)
         dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
@@ -106,7 +108,13 @@ def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
         st.text_input("Memory", key="run_memory", placeholder=auto, help=help, **HELD)
         with mistakes.catch():
             memory = _memory()
-    return {"dtype": dtype, "device": device, "memory": memory}
+        check_link("run_threads", "number of threads", Between(1, MOST_THREADS))
+        help = "Processor threads that the run computes with. A cluster reserves as many cores for it."
+        auto = "one for each core, or a share of them"
+        threads = st.number_input(
+            "Threads", 1, MOST_THREADS, None, key="run_threads", placeholder=auto, help=help, **HELD
+        )
+    return {"dtype": dtype, "device": device, "memory": memory, "threads": threads}
 
 
 def _memory() -> int | None:

@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from core.jobs.cluster.attempt import Attempt, lacking_on_node
 from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
-from core.jobs.cluster.start import NAMESPACE, only_this_machine
+from core.jobs.cluster.start import CLOSED, NAMESPACE, only_this_machine
 
 PING_SECONDS = 2.0  # between two questions to an actor whether it lives
 NODE_SECONDS = 60.0  # for a node's answer
@@ -135,7 +135,7 @@ def connect() -> None:
     """Connect to the cluster of `RAY_ADDRESS`, or to that which runs on this machine; `ConnectionError` without it."""
     address = os.environ.get("RAY_ADDRESS", "auto")
     if only_this_machine(address):
-        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
+        os.environ.update(CLOSED)
     ray.init(address, namespace=NAMESPACE, log_to_driver=False, logging_level=logging.ERROR)
 
 

@@ -6,13 +6,12 @@ Ray starts a process for each actor, so this module imports what a crash needs o
 from __future__ import annotations
 
 import os
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
 
-from core.jobs.logs import log_file, log_tail, share_log
-from core.jobs.processes import child_environment, describe_exit
+from core.jobs.logs import share_log, with_last_line
+from core.jobs.processes import describe_exit, start_worker
 
 PAUSE_SECONDS = 0.2  # between checks of the worker and of Ray
 BOUND = "bound"  # argument of a worker that ends with its parent and has its part of the machine from it
@@ -24,7 +23,7 @@ class Attempt:
     def __init__(self, job_id: int, token: str, command: Sequence[str], database: str):
         self.job_id = job_id
         self.token = token
-        self.command = [*command, str(job_id), token, BOUND]
+        self.command = command
         self.database = database  # its URL
         self.parent = os.getppid()  # of this machine's Ray
         threading.Thread(target=self._run, daemon=True).start()
@@ -42,18 +41,7 @@ class Attempt:
             os._exit(0)  # frees the resources also if nobody is connected
 
     def _work(self) -> int:
-        file = log_file(self.job_id)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        environment = child_environment() | {"SLIMSCOPE_DB": self.database}
-        with open(file, "ab") as log:
-            worker = subprocess.Popen(
-                self.command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env=environment,
-                start_new_session=True,
-            )
+        worker = start_worker(self.command, self.job_id, [self.token, BOUND], {"SLIMSCOPE_DB": self.database})
         while (code := worker.poll()) is None:
             if os.getppid() != self.parent:  # Ray leaves the actor running, but its resources are gone
                 os._exit(1)
@@ -64,8 +52,7 @@ class Attempt:
         """Write the crash of the worker into its row, unless the attempt has ended or lost its lease."""
         from core.jobs.crash import record_crash
 
-        last = log_tail(self.job_id, 1)
-        record_crash(self.database, self.job_id, self.token, f"{words}; last output: {last}" if last else f"{words}.")
+        record_crash(self.database, self.job_id, self.token, with_last_line(words, self.job_id))
 
 
 def lacking_on_node(spec: str) -> str | None:

@@ -21,6 +21,7 @@ from sqlalchemy import URL
 from core.errors import UserError
 from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
 from core.jobs.executor import RAY, End, Handle
+from core.jobs.here import needed_models, needed_texts
 from core.jobs.processes import WORKER, child_environment
 from core.request.estimate import estimate_left
 from core.specs import RunSpec
@@ -70,6 +71,7 @@ class RayExecutor:
 
     def __init__(self, url: URL, worker: Sequence[str] = WORKER):
         self.url = url
+        self._store = Store(url)
         self._worker = tuple(worker)
         self._lock = threading.Lock()
         self._agent: subprocess.Popen[str] | None = None
@@ -93,7 +95,7 @@ class RayExecutor:
             return "A job on a cluster saves no model; run it without a folder, then export its result."
         if not self._is_connected():
             return None  # the jobs wait for the cluster
-        by_files = {(spec.variant.model_id, _texts(spec)): spec for spec in specs}
+        by_files = {(needed_models(spec), needed_texts(spec)): spec for spec in specs}
         for spec in by_files.values():
             reply = self._ask(Request(lacking=spec.model_dump_json()), CHECK_SECONDS)
             if reply is not None and reply.lacking is not None:
@@ -158,7 +160,7 @@ class RayExecutor:
         memory = spec.memory
         if memory is None:
             try:
-                memory = estimate_left([spec], Store(self.url)).bytes
+                memory = estimate_left([spec], self._store).bytes
             except UserError:  # the run itself reports it
                 memory = 0
         return Needs(cores=spec.threads or min(CORES, most), gpus=int(spec.device.startswith("cuda")), memory=memory)
@@ -233,8 +235,3 @@ def _collect(agent: subprocess.Popen[str], replies: SimpleQueue[Reply | None]) -
 
 def _address() -> str:
     return os.environ.get("RAY_ADDRESS", "auto")
-
-
-def _texts(spec: RunSpec) -> tuple[str, ...]:
-    stages = {stage.calibration.corpus for stage in spec.variant.stages if stage.calibration}
-    return tuple(sorted(stages | {text.corpus for text in spec.perplexity}))

@@ -34,6 +34,7 @@ LINK = {
     "run_dtype": "float16",
     "run_device": "cuda:1",
     "run_memory": "20GB",
+    "run_threads": "3",
 }
 
 SHOTS = Fewshot.parse("4,selector=nearest,order=similar-last,template=chat")
@@ -64,6 +65,7 @@ def test_a_link_restores_the_whole_form(texts, monkeypatch, typing):
         dtype="float16",
         device="cuda:1",
         memory=20 * 10**9,
+        threads=3,
     )
     assert address(app) == LINK
 
