@@ -21,7 +21,7 @@ from core.cache.folders import read_small, write_small
 from core.cache.shelf import trying
 from core.context import Context, StageInput
 from core.engine.walking.walk_modes import make_walker
-from core.evaluation.linears import QuickLinears
+from core.evaluation.linears import quick_products
 from core.evaluation.perplexity import window_losses
 from core.methods.cost import unread
 from core.methods.inputs import Statistics, Target
@@ -138,7 +138,7 @@ class _Tail:
         """Compute the losses with the current blocks from `index` on, which must not decrease between calls."""
         while self.place < index:
             block = self.blocks.holder[self.place]
-            with QuickLinears():
+            with quick_products():
                 for one in self.recordings:
                     call = one.calls[self.place].to(self.device)
                     one.hidden = first(block(one.hidden, *call.args, **call.kwargs))

@@ -24,6 +24,7 @@ from core.methods.base import Method
 from core.methods.dense import Dense
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
+from core.models.parts.products import wide_products
 from core.models.parts.sizes import is_language_model
 from core.models.removal.projections import separate_projections
 from core.registry import build_method
@@ -96,5 +97,5 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
         given = replace(given, decoder=find_blocks(model))
     if given.stage.prunes:
         given = replace(given, fraction_to_remove=fraction_to_remove(method, given))
-    with separate_projections(model, given.blocks) if method.kind in APART else nullcontext():
+    with separate_projections(model, given.blocks) if method.kind in APART else nullcontext(), wide_products():
         return RUNNERS[method.kind](model, method, given, context)

@@ -21,7 +21,7 @@ from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 from torch import Tensor
 
 from core.errors import UserError
-from core.evaluation.linears import QuickLinears
+from core.evaluation.linears import quick_products
 from core.evaluation.states import passes_by_block
 from core.evaluation.trees import Request, Row, batches, grow, pack
 from core.models.modeling_slimscope import FactoredHead
@@ -223,7 +223,7 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
     def _logits(self, batch: list[Row], positions: list[tuple[int, int]]) -> Tensor:
         """Return the logits (positions, vocabulary) at (row, node) positions."""
         index, node = torch.tensor(positions, device=self.device).T
-        with head_at(self.model, self._head, index, node) as cut, QuickLinears():
+        with head_at(self.model, self._head, index, node) as cut, quick_products():
             logits = self.model(**self._inputs(batch), use_cache=False).logits  # (1, positions, vocabulary) if `cut`
         chosen: Tensor = logits[0] if cut else logits[index, node]
         return chosen

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from itertools import accumulate, product
 from threading import Lock
 from typing import NamedTuple
+
+import numpy as np
 
 from core.errors import UserError
 from core.fields import Details
@@ -20,8 +22,9 @@ from core.specs import Fewshot, ModelId, RunSpec, Scalar, Stage, Task
 from core.store.row_cache import RowCache
 from core.store.store import Store, StoreStamp
 
-# Operations per second if no run is stored.
-CPU_CORE, GPU, GPU_16_BIT = 30e9, 3e12, 15e12
+# Operations per second if no run is stored: on a CPU, this share of the speed of a product of matrices.
+CPU_SHARE, GPU, GPU_16_BIT = 0.75, 3e12, 15e12
+SIDES, ROUNDS = (512, 1024, 1024), 8  # of the product, (N, K) and (K, M); about 10 ms a round on a core
 
 
 class WorkKind(NamedTuple):
@@ -169,8 +172,21 @@ class Speeds:
                 if similar:
                     return sum(done.work for done in similar) / sum(done.seconds for done in similar)
         if spec.device == "cpu":
-            return CPU_CORE * max(1, (os.cpu_count() or 2))
+            return CPU_SHARE * _product_speed()
         return GPU if (dtype or own) == "float32" else GPU_16_BIT
+
+
+@cache
+def _product_speed() -> float:
+    """Return the operations per second of a product of fp32 matrices on this machine, at its least busy."""
+    rows, inner, columns = SIDES
+    left, right = np.ones((rows, inner), np.float32), np.ones((inner, columns), np.float32)
+    seconds = []
+    for _ in range(ROUNDS):
+        started = time.perf_counter()
+        left @ right  # (N, M)
+        seconds.append(time.perf_counter() - started)
+    return 2 * rows * inner * columns / min(seconds)
 
 
 @lru_cache(maxsize=4)

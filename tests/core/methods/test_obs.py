@@ -14,7 +14,6 @@ from core.methods.unstructured.removals import remove, settle
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.surgeon import prune
 from core.models.shape import shape_from_config
-from core.request.speeds import CPU_CORE
 from core.specs import TextWindows
 
 ROWS, COLUMNS = 12, 24
@@ -243,7 +242,7 @@ def test_linears_of_one_input_share_one_inverse(weight, hessian):
 
 
 def test_cost_matches_the_measured_hour_and_is_quadratic_in_inputs():
-    """116 s a block of 576 and 1536 inputs, on two cores."""
+    """116 s a block of 576 and 1536 inputs, on two cores of 30e9 operations per second."""
     sizes = {"hidden_size": 576, "intermediate_size": 1536, "num_hidden_layers": 30, "num_attention_heads": 9}
     config = {"model_type": "llama", "vocab_size": 49152, "num_key_value_heads": 3} | sizes
     text = TextWindows(corpus="any", windows=4, window=2048)
@@ -251,7 +250,7 @@ def test_cost_matches_the_measured_hour_and_is_quadratic_in_inputs():
     def seconds(config):
         facts = shape_from_config(config)
         assert OBS().memory(facts, text, 4) > SparseGPT().memory(facts, text, 4)
-        return (OBS().cost(facts, text) - SparseGPT().cost(facts, text)) / (2 * CPU_CORE)
+        return (OBS().cost(facts, text) - SparseGPT().cost(facts, text)) / 60e9
 
     assert seconds(config) == pytest.approx(30 * 116, rel=0.25)
     wide = {name: 8 * size if name in ("hidden_size", "intermediate_size") else size for name, size in config.items()}

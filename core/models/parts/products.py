@@ -1,0 +1,116 @@
+"""Products of 16-bit matrices in fp32, for a CPU that has no instructions for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch._ops import OpOverload
+from torch.utils._python_dispatch import TorchDispatchMode
+
+ELEMENTS = 2**24  # of a matrix that are in fp32 at once, 64 MB
+COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
+
+aten = torch.ops.aten
+
+
+@contextmanager
+def wide_products() -> Iterator[None]:
+    """Compute products of 16-bit matrices in fp32 inside the context, where torch itself is slow.
+
+    Torch needs AVX-512 or AMX for them on an x86 processor. On one with AVX2 it is 10 to 140 times slower than in fp32.
+    Both sum in fp32 and round once, so at most the last bit of a result differs.
+    """
+    with WideProducts(slow) if (slow := slow_types()) else nullcontext():
+        yield
+
+
+@cache
+def slow_types() -> frozenset[torch.dtype]:
+    """Return the 16-bit types whose products are slow on the CPU of this machine."""
+    if not torch.backends.mkldnn.is_available():  # only with oneDNN torch says what the processor has
+        return frozenset()
+    quick = {
+        torch.bfloat16: torch.ops.mkldnn._is_mkldnn_bf16_supported(),
+        torch.float16: torch.ops.mkldnn._is_mkldnn_fp16_supported(),
+    }
+    return frozenset(dtype for dtype, supported in quick.items() if not supported)
+
+
+class WideProducts(TorchDispatchMode):
+    """A context in which products of matrices of these types on the CPU are computed in fp32, gradients included."""
+
+    def __init__(self, dtypes: Collection[torch.dtype]):
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._dtypes = dtypes
+
+    def __torch_dispatch__(
+        self,
+        func: OpOverload,
+        types: Collection[type],
+        args: tuple[Any, ...] = (),  # Any: what an operator takes and returns
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        kwargs = kwargs or {}
+        if any(isinstance(one, Tensor) and one.dtype in self._dtypes and one.device.type == "cpu" for one in args):
+            if func in PRODUCTS:
+                return PRODUCTS[func](*args, **kwargs)
+            if func.has_kernel_for_dispatch_key(COMPOSITE):  # in inference mode a linear arrives as such
+                with self:
+                    return func.decompose(*args, **kwargs)
+        return func(*args, **kwargs)
+
+
+def _mm(left: Tensor, right: Tensor) -> Tensor:
+    return _addmm(None, left, right)
+
+
+def _addmm(added: Tensor | None, left: Tensor, right: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
+    (rows, inner), columns = left.shape, right.shape[1]
+    product = left.new_empty(rows, columns)  # (N, M)
+    high, wide = max(1, ELEMENTS // max(inner, 1)), max(1, ELEMENTS // max(inner, rows, 1))
+    for top in range(0, rows, high):
+        part = left[top : top + high].float()  # (n, K)
+        for first in range(0, columns, wide):
+            here = slice(top, top + high), slice(first, first + wide)
+            product[here] = _scaled(added, (rows, columns), here, part @ right[:, here[1]].float(), beta, alpha)
+    return product
+
+
+def _bmm(left: Tensor, right: Tensor) -> Tensor:
+    return _baddbmm(None, left, right)
+
+
+def _baddbmm(added: Tensor | None, left: Tensor, right: Tensor, beta: float = 1, alpha: float = 1) -> Tensor:
+    (batch, rows, inner), columns = left.shape, right.shape[2]
+    shape = batch, rows, columns
+    product = left.new_empty(shape)  # (B, N, M)
+    step = max(1, ELEMENTS // max(rows * inner, inner * columns, rows * columns, 1))
+    for first in range(0, batch, step):
+        here = (slice(first, first + step),)
+        sums = torch.bmm(left[here].float(), right[here].float())
+        product[here] = _scaled(added, shape, here, sums, beta, alpha)
+    return product
+
+
+def _scaled(
+    added: Tensor | None, shape: tuple[int, ...], here: tuple[slice, ...], sums: Tensor, beta: float, alpha: float
+) -> Tensor:
+    """Return alpha sums + beta added, where `sums` is a part of a product of this shape."""
+    if alpha != 1:
+        sums *= alpha
+    if added is not None and beta != 0:
+        sums.add_(added.expand(shape)[here], alpha=beta)
+    return sums
+
+
+PRODUCTS: dict[OpOverload, Callable[..., Tensor]] = {
+    aten.mm.default: _mm,
+    aten.addmm.default: _addmm,
+    aten.bmm.default: _bmm,
+    aten.baddbmm.default: _baddbmm,
+}
