@@ -134,9 +134,12 @@ def _differentiate(
     context: Context,
     name: str | None,
 ) -> Tensors:
-    """Return the accumulated gradients of each linear by name, before any linear is changed; none is resumed."""
+    """Return the accumulated gradients of each linear by name, before any linear is changed.
+
+    An interrupted pass of this `name` is resumed.
+    """
     accumulators = {linear: method.accumulator() for linear in linears}
-    gather_gradients(model, accumulators, given.windows, context)
+    gather_gradients(model, accumulators, given.windows, context, name)
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
 
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from core.context import Context
+from core.engine.walking.kept_gradients import KeptGradients
 from core.methods.inputs import Accumulator
 from core.models.parts.blocks import Linear, move
 from core.models.parts.overflow import Overflow
@@ -22,13 +23,18 @@ if TYPE_CHECKING:
 
 
 def gather_gradients(
-    model: PreTrainedModel, linears: Mapping[Linear, Accumulator], windows: Tensor, context: Context
+    model: PreTrainedModel,
+    linears: Mapping[Linear, Accumulator],
+    windows: Tensor,
+    context: Context,
+    name: str | None = None,
 ) -> None:
     """Add the gradients of each sequence's mean loss, (out, in) fp32, to the accumulator of each linear.
 
     `windows` are calibration sequences, (N, L). The accumulators get tensors on the model's own device. Memory contains
     the gradient of one linear and the logits of a few tokens at a time. If the model streams, each block runs again in
-    the backward pass instead of storing its activations, and what the accumulators hold moves to disk.
+    the backward pass instead of storing its activations, and what the accumulators hold moves to disk. An interrupted
+    pass of this `name` is resumed.
     """
     progress, home = context.progress, next(model.parameters()).device
     wanted = {id(linear.module.weight) for linear in linears}
@@ -37,6 +43,7 @@ def gather_gradients(
         parameter.requires_grad_(id(parameter) in wanted)
     move(model, context.device)
     overflow = Overflow(None if context.shelf is None else 0)
+    kept = KeptGradients(name, linears, overflow) if name else None
 
     def adding(linear: Linear, accumulator: Accumulator) -> Callable[[Tensor], None]:
         def add(weight: Tensor) -> None:
@@ -52,10 +59,13 @@ def gather_gradients(
             for linear, accumulator in linears.items():
                 weight = linear.module.weight
                 hooks.callback(weight.register_post_accumulate_grad_hook(adding(linear, accumulator)).remove)
-            progress("gradients", 0, len(windows), "")
-            for index, window in enumerate(windows.split(1)):
+            begun = kept.restore() if kept else 0
+            progress("gradients", begun, len(windows), "")
+            for index, window in enumerate(windows.split(1)[begun:], begun):
                 batch = Batch(window, torch.ones_like(window[:, 1:], dtype=torch.bool)).to(context.device)
                 (text_loss(model, batch) / batch.counts.sum()).backward()
+                if kept:
+                    kept.keep(index + 1)
                 progress("gradients", index + 1, len(windows), "")
     finally:
         for name, parameter in model.named_parameters():

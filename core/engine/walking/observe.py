@@ -67,7 +67,7 @@ class ModelStatistics:
     def tensors(self, name: str | None) -> Tensors:
         """Observe the model and return tensors by name, on its device; resume an interrupted pass of this `name`."""
         if self.method.observes == "gradients":
-            return self._gradients()
+            return self._gradients(name)
         return self._statistics(name) if self.method.observes == "statistics" else self._similarities(name)
 
     def take(self, tensors: Tensors) -> None:
@@ -89,17 +89,17 @@ class ModelStatistics:
                         self.windows.numel(), {name: own[name] for name in SUMS if name in own}
                     )
 
-    def _gradients(self) -> Tensors:
+    def _gradients(self, name: str | None) -> Tensors:
         accumulators = {
             linear: self.method.accumulator(view, role)
             for view in self.views
             for role, linear in view.units.linears.items()
         }
-        gather_gradients(self.model, accumulators, self.windows, self.context)
+        gather_gradients(self.model, accumulators, self.windows, self.context, name)
         return {
-            f"{linear.name} {name}": tensor
+            f"{linear.name} {kind}": tensor
             for linear, accumulator in accumulators.items()
-            for name, tensor in accumulator.tensors().items()
+            for kind, tensor in accumulator.tensors().items()
         }
 
     def _statistics(self, name: str | None) -> Tensors:

@@ -36,3 +36,9 @@ class RoundingLosses:
         import torch
 
         return {"losses": torch.tensor(self.losses, dtype=torch.float64)}
+
+    def state(self) -> dict[str, Tensor]:
+        return self.tensors() if self.grids else {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.losses = state["losses"].tolist()

@@ -64,6 +64,12 @@ class LoraScore:
     def tensors(self) -> dict[str, Tensor]:
         return self.scores
 
+    def state(self) -> dict[str, Tensor]:
+        return self.scores | ({} if self.down is None else {"down": self.down})
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.down, self.scores = state["down"], {"score": state["score"]}
+
 
 class LoRAPrune(GradientUnitMethod):
     name = "loraprune"

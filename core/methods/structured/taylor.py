@@ -36,6 +36,15 @@ class Moments:
     def tensors(self) -> dict[str, Tensor]:
         return self.means
 
+    def state(self) -> dict[str, Tensor]:
+        import torch
+
+        return self.means | ({"windows": torch.tensor(self.windows)} if self.windows else {})
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.windows = int(state["windows"])
+        self.means = {name: tensor for name, tensor in state.items() if name != "windows"}
+
     def _average(self, name: str, value: Tensor) -> None:
         known = self.means.get(name)
         self.means[name] = value.clone() if known is None else known.lerp_(value, 1 / self.windows)

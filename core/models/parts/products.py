@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
+
+from core.models.parts.blocks import Args, Kwargs
 
 ELEMENTS = 2**24  # of a matrix that are in fp32 at once, 64 MB
 COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
@@ -52,9 +53,9 @@ class WideProducts(TorchDispatchMode):
         self,
         func: OpOverload,
         types: Collection[type],
-        args: tuple[Any, ...] = (),  # Any: what an operator takes and returns
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:
+        args: Args = (),
+        kwargs: Kwargs | None = None,
+    ) -> object:
         kwargs = kwargs or {}
         if any(isinstance(one, Tensor) and one.dtype in self._dtypes and one.device.type == "cpu" for one in args):
             if func in PRODUCTS:

@@ -18,6 +18,7 @@ from core.cli.app import main
 from core.data.corpora import identify_corpus
 from core.engine.session import Session
 from core.engine.variants import make_variant
+from core.engine.walking import kept_gradients
 from core.errors import CancelledError
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
@@ -181,6 +182,30 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
     assert len(finished.unfinished()) == 1
     resumed = made(spec, lambda what, done, total, *_: steps.append(done / total) if what == "observe" else None)
     assert steps[0] == 0 and min(steps[1:]) > 0.5
+    check_same(resumed, made(spec, fresh=True))
+    assert finished.unfinished() == []
+
+
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
+@pytest.mark.parametrize(
+    ("name", "amount"),
+    [("llm-pruner", Ratio(0.3)), ("loraprune", Ratio(0.3)), ("hywia", Ratio(0.3)), ("gptq", Bits(3.5))],
+)
+def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypatch):
+    """It is stopped after the fifth of eight sequences."""
+    monkeypatch.setattr(kept_gradients, "INTERVAL", 0)
+    monkeypatch.setattr(kept_gradients, "PAUSE", 0)
+    spec, steps = spec_of(name, amount=amount, **({"group_size": 0} if name == "gptq" else {})), []
+
+    def stop(what, done, total, detail=""):
+        if (what, done) == ("gradients", 5):
+            raise CancelledError
+
+    with pytest.raises(CancelledError):
+        made(spec, stop, streams=streams)
+    assert [folder.name for folder in finished.unfinished()[0].iterdir() if folder.is_dir()] == ["gradients-5"]
+    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "gradients" else None, streams=streams)
+    assert steps == [5, 6, 7, 8]
     check_same(resumed, made(spec, fresh=True))
     assert finished.unfinished() == []
 

@@ -1,0 +1,75 @@
+"""What a pass over calibration sequences has accumulated, kept in the cache, so that an interrupted pass resumes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from core.cache.checksums import intact
+from core.cache.folders import build_once
+from core.cache.kept_states import ENDING, INTERVAL, has_room
+from core.methods.inputs import Accumulator
+from core.models.parts.blocks import Linear
+from core.models.parts.overflow import Overflow
+from core.paths import variants_dir
+
+GRADIENTS = "gradients"
+PAUSE = 20.0  # times the last writing, which thus takes at most a twentieth of a pass
+
+
+class KeptGradients:
+    """The states of the accumulators after some sequences, in the folder of the pass, a file for each linear.
+
+    Args:
+        name: Identifies the pass.
+        accumulators: Those of the linears, without any sequence yet.
+        overflow: Moves to disk what the accumulators restore.
+    """
+
+    def __init__(self, name: str, accumulators: Mapping[Linear, Accumulator], overflow: Overflow):
+        self._folder = variants_dir() / f"{name}{ENDING}"
+        self._accumulators, self._overflow = accumulators, overflow
+        self._next = time.perf_counter() + INTERVAL
+
+    def restore(self) -> int:
+        """Restore the accumulators of an interrupted pass, and return the number of its sequences."""
+        for folder in self._folder.glob(f"{GRADIENTS}-*"):
+            if not folder.is_dir() or not intact(folder):
+                continue
+            for place, (linear, accumulator) in enumerate(self._accumulators.items()):
+                if state := load_file(_file(folder, place)):  # none if no sequence reached the linear
+                    accumulator.restore(state)
+                    self._overflow.store(linear.name, accumulator.tensors().values())
+            return int(folder.name.rpartition("-")[2])
+        return 0
+
+    def keep(self, done: int) -> None:
+        """Keep the accumulators after `done` sequences if it is time, and if the disk and the cache have room.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        if (started := time.perf_counter()) < self._next:
+            return
+        if has_room(
+            self._folder, sum(tensor.nbytes for one in self._accumulators.values() for tensor in one.state().values())
+        ):
+            own = build_once(self._folder / f"{GRADIENTS}-{done}", self._write)
+            for other in self._folder.glob(f"{GRADIENTS}-*"):
+                if other.is_dir() and other != own:
+                    shutil.rmtree(other, ignore_errors=True)
+        now = time.perf_counter()
+        self._next = now + max(INTERVAL, PAUSE * (now - started))
+
+    def _write(self, folder: Path) -> None:
+        for place, accumulator in enumerate(self._accumulators.values()):
+            state = {name: tensor.detach().cpu().contiguous() for name, tensor in accumulator.state().items()}
+            save_file(state, _file(folder, place))
+
+
+def _file(folder: Path, place: int) -> Path:
+    return folder / f"{place}.safetensors"
