@@ -32,6 +32,7 @@ from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
 from core.request.estimate import Estimate, estimate_left
 from core.request.inspection import sweep_rows
+from core.request.size import size_sentence
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
@@ -298,7 +299,8 @@ def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = F
             raise UserError(cost.refusal)
         progress.expect(cost.stages)
         if announce:
-            progress.announce(estimate_words(cost, spec.device, dense=parts[-1].variant != spec.variant))
+            words = estimate_words(cost, spec.device, dense=parts[-1].variant != spec.variant)
+            progress.announce(" ".join(filter(None, (words, size_sentence(spec.variant)))))
     return run_alone(spec, store, progress, lambda: progress(WAITING, 0, 1))
 
 

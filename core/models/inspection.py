@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from core.paths import cache_dir
 from core.specs import Frozen, canonical_json, sha256
 
 if TYPE_CHECKING:
+    from torch import Tensor
     from transformers import PreTrainedModel
 
     from core.models.parts.blocks import Blocks
@@ -130,7 +132,14 @@ def _shape(model: PreTrainedModel, blocks: Blocks) -> ModelShape:
         vocabulary=tokens,
         max_window=next((value for name in POSITIONS if (value := getattr(fields, name, None))), NO_LIMIT),
         widths=tuple(sorted({linear.shape[1] for linear in linears})),
+        matrices=tuple((*shape, count) for shape, count in Counter(linear.shape for linear in linears).items()),
+        tables=len({id(table) for table in _tables(model)}),
     )
+
+
+def _tables(model: PreTrainedModel) -> list[Tensor]:
+    """Return the weights of embedding and head, which are one tensor if tied."""
+    return [table.get_parameter("weight") for table in (model.get_input_embeddings(), model.get_output_embeddings())]
 
 
 def _refusal(blocks: Blocks, check: Callable[[Units], None]) -> str | None:

@@ -78,6 +78,8 @@ class ModelShape(Frozen):
     widths: tuple[int, ...]  # distinct input widths of block linears
     convolutions: int = 0  # weights in convolutions of a model that is not a language model
     names: tuple[str, ...] = ()  # of a block's linears, with {} for its index; empty for an unknown family
+    matrices: tuple[tuple[int, int, int], ...] = ()  # (out, in) of block linears, and how many there are of each
+    tables: int = 0  # embedding tables (vocabulary, hidden), a tied head not counted
 
     @property
     def linears(self) -> list[tuple[int, str]]:
@@ -212,6 +214,14 @@ def _gated(
         vocabulary=vocabulary,
         max_window=config.get("max_position_embeddings", 2048),
         widths=tuple(sorted({hidden, queries, ffn})),
+        matrices=(
+            (queries, hidden, blocks),
+            (keys, hidden, 2 * blocks),
+            (hidden, queries, blocks),
+            (ffn, hidden, 2 * blocks),
+            (hidden, ffn, blocks),
+        ),
+        tables=embeddings,
     )
 
 
@@ -222,7 +232,8 @@ def _opt(config: Config) -> ModelShape:
     outside = vocabulary * word + (positions + 2) * hidden
     outside += 2 * hidden if config.get("do_layer_norm_before", True) else 0  # the final norm
     outside += 2 * word * hidden if word != hidden else 0  # projections from and to the embeddings
-    return _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
+    found = _plain(hidden, config["num_hidden_layers"], config["ffn_dim"], vocabulary, positions, outside)
+    return found if word == hidden else found.model_copy(update={"tables": 0})  # the table has another width
 
 
 def _gpt(config: Config, names: tuple[str, str, str, str], qkv_bias: bool) -> ModelShape:
@@ -250,4 +261,6 @@ def _plain(
         vocabulary=vocabulary,
         max_window=positions,
         widths=tuple(sorted({hidden, ffn})),
+        matrices=((hidden, hidden, 4 * blocks), (ffn, hidden, blocks), (hidden, ffn, blocks)),
+        tables=1,
     )

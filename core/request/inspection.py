@@ -14,6 +14,7 @@ from core.models.source import ModelSource
 from core.notation.formatting import format_duration
 from core.registry import STAGES
 from core.request.estimate import estimate_left
+from core.request.size import size_of_variant
 from core.specs import Frozen, RunSpec
 
 if TYPE_CHECKING:
@@ -74,16 +75,16 @@ def first_chains(found: Inspection) -> list[str]:
 
 
 def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) -> list[dict[str, str]]:
-    """Return chain, estimated time and memory of each run of a sweep, in words."""
+    """Return chain, estimated time and memory, and predicted packed size of each run of a sweep, in words."""
     rows = []
     for spec, chain in zip(specs, chains, strict=True):
         cost = estimate_left([spec], store)
         streams = ", streaming from disk" if cost.streaming else ""
         memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
-        if cost.stages:
-            rows.append({"chain": chain, "time": format_duration(cost.seconds), "memory": memory})
-        else:
-            rows.append({"chain": chain, "time": "stored", "memory": ""})
+        size = size_of_variant(spec.variant)
+        packed = "" if size is None else size.words()
+        time, memory = (format_duration(cost.seconds), memory) if cost.stages else ("stored", "")
+        rows.append({"chain": chain, "time": time, "memory": memory, "packed size": packed})
     return rows
 
 

@@ -12,6 +12,7 @@ from core.notation.formatting import format_durations, variant_name
 from core.request.baseline import keys_of, remaining_run
 from core.request.estimate import Estimate, cached_stages, estimate_left
 from core.request.load import slowdown
+from core.request.size import size_sentence
 from core.specs import RunSpec
 from dashboard import data
 from dashboard.run.joblist import current_jobs, explore_link
@@ -117,6 +118,8 @@ def _more(
         notes.append("The run also measures the dense model under the same protocol.")
     if data.result(spec.variant.key):
         notes.append("This variant has results: the run measures only the missing numbers.")
+    if sentence := size_sentence(spec.variant):
+        notes.append(sentence)
     if expected and expected.streaming:
         notes.append(expected.streaming)
     if cached := cached_stages(spec.variant):

@@ -103,7 +103,7 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(capsys):
         "Magnitude, 50 %,",
         "AdaPrune, 50 %,",
     ]
-    assert all("about" in line and "GB" in line for line in lines)
+    assert all("about" in line and "GB" in line and line.rstrip().endswith(" MB") for line in lines)
     assert captured.err.startswith("All: about ") and Store().results() == []
     assert main(sweep) == 0
     capsys.readouterr()

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 
@@ -27,9 +28,24 @@ def test_facts_match_the_model(name, tmp_path):
     assert found.parameters == sum(p.numel() for p in model.parameters())
     assert found.block_weights == sum(linear.weight.numel() for linear in linears)
     assert found.widths == tuple(sorted({linear.weight.shape[1] for linear in linears}))
+    assert sum(rows * columns * count for rows, columns, count in found.matrices) == found.block_weights
+    counts = Counter(linear.shape for linear in linears)
+    if name not in ("phi3", "gpt2"):  # whose joined matrices the shape counts apart
+        assert Counter({}) == counts - _counted(found.matrices) == _counted(found.matrices) - counts
+    tables = {
+        id(table.get_parameter("weight")) for table in (model.get_input_embeddings(), model.get_output_embeddings())
+    }
+    assert found.tables == (0 if name == "opt-projected" else len(tables))  # 0: of another width
     if found.names:
         assert sorted(found.linears) == sorted((linear.block, linear.name) for linear in linears)
     assert (found.blocks, found.max_window, found.vocabulary) == (len(find_blocks(model).holder), 128, 97)
+
+
+def _counted(matrices):
+    found = Counter()
+    for rows, columns, count in matrices:
+        found[rows, columns] += count
+    return found
 
 
 def test_opt_350m_has_projections_around_narrow_embeddings():

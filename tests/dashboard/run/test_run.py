@@ -31,6 +31,7 @@ def test_run_estimates_and_queues_the_requested_run(store):
     limit.set_value(20).run()
     app.selectbox(key="run_scoring").set_value("bf16").run()
     assert "Takes" in page_text(app) and "GB of memory" in page_text(app)
+    assert "The packed size is 219 MB, 81 % of the dense model's 269 MB." in page_text(app)
     app.button(key="run_start").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.variant.stages[0].method == "wanda" and job.spec.variant.stages[0].ratio == 0.3
