@@ -63,7 +63,7 @@ def measure_reading() -> list[Row]:
 
 
 def measure_estimate() -> list[Row]:
-    from core.request.estimate import estimate_left
+    from core.request.expected.estimate import estimate_left
 
     store, spec = Store(), wanted_run()
     first, again = (timed(lambda: estimate_left([spec], store)) for _ in range(2))

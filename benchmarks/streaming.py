@@ -35,8 +35,8 @@ from core.data.windows import calibration_windows, read_data
 from core.models.sources import fetch_model, identify, load_tokenizer
 from core.paths import cache_dir
 from core.request.complete import complete
-from core.request.estimate import Estimate, estimate_left
 from core.request.execution import parse_memory
+from core.request.expected.estimate import Estimate, estimate_left
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result
 from core.specs import Perplexity, TextWindows

@@ -30,9 +30,9 @@ from core.protocols import requested
 from core.registry import data_requirement
 from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
-from core.request.estimate import Estimate, estimate_left
+from core.request.expected.estimate import Estimate, estimate_left
+from core.request.expected.size import size_sentence
 from core.request.inspection import sweep_rows
-from core.request.size import size_sentence
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result

@@ -21,8 +21,8 @@ from core.models.facts import load_shape
 from core.models.folders import weight_files
 from core.models.parts.blocks import move
 from core.progress import Progress
-from core.request.estimate import stages_to_run
 from core.request.execution import choose_execution
+from core.request.expected.estimate import stages_to_run
 from core.results import Result
 from core.shipping.export import export
 from core.specs import RunSpec

@@ -18,7 +18,7 @@ class Countdown:
     """Remaining time of the stages of one run. All times are seconds of the same clock."""
 
     def __init__(self, expected: Mapping[str, float] | None = None):
-        self.expected = dict(expected or {})  # seconds per stage, from `core.request.estimate`
+        self.expected = dict(expected or {})  # seconds per stage, from `core.request.expected.estimate`
         self._stage: tuple[str, int, float | None] | None = None  # name, total and start
         self._done = self._total = 0
         self._began = (0.0, 0)  # start of the pace: time, and units done by then

@@ -13,8 +13,8 @@ from core.models.inspection import NO_LIMIT, Inspection, inspected
 from core.models.source import ModelSource
 from core.notation.formatting import format_duration
 from core.registry import STAGES
-from core.request.estimate import estimate_left
-from core.request.size import size_of_variant
+from core.request.expected.estimate import estimate_left
+from core.request.expected.size import size_of_variant
 from core.specs import Frozen, RunSpec
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from core.data.texts import BY_ID, called
 from core.errors import UserError
 from core.notation.formatting import format_duration
 from core.request.complete import complete
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.specs import Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
 from dashboard.shared.series import ELSEWHERE

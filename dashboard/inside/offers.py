@@ -11,7 +11,7 @@ from core.analysis.reporting import listed
 from core.errors import UserError
 from core.notation.formatting import format_duration
 from core.paths import cached_variant
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.specs import RunSpec, VariantSpec
 from dashboard import data
 from dashboard.shared.literal import literal

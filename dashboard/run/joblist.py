@@ -23,7 +23,7 @@ from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.notation.achieved import describe_gap
 from core.notation.formatting import variant_name
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.shipping.formats import type_words, usual_words
 from core.shipping.saving import saved_words
 from core.specs import ModelId, RunSpec

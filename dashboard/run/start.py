@@ -10,9 +10,9 @@ import streamlit as st
 from core.errors import UserError
 from core.notation.formatting import format_durations, variant_name
 from core.request.baseline import keys_of, remaining_run
-from core.request.estimate import Estimate, cached_stages, estimate_left
-from core.request.load import slowdown
-from core.request.size import size_sentence
+from core.request.expected.estimate import Estimate, cached_stages, estimate_left
+from core.request.expected.load import slowdown
+from core.request.expected.size import size_sentence
 from core.specs import RunSpec
 from dashboard import data
 from dashboard.run.joblist import current_jobs, explore_link

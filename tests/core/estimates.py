@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from core.request import estimate as engine
-from core.request import speeds
+from core.request.expected import estimate as engine
+from core.request.expected import speeds
 from core.results import Result
 from core.specs import RunSpec
 

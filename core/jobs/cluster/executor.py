@@ -23,7 +23,7 @@ from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, Stat
 from core.jobs.executor import RAY, End, Handle
 from core.jobs.here import needed_models, needed_texts
 from core.jobs.processes import WORKER, child_environment
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.specs import RunSpec
 from core.store.store import Store
 

@@ -13,7 +13,7 @@ from core.errors import UserError
 from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request.complete import complete
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.store.store import Store
 from tests.attacks.ending import bad_end, run_command
 from tests.attacks.family import Family

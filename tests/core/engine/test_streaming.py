@@ -28,8 +28,8 @@ from core.paths import cache_dir, cached_variant
 from core.progress import silent
 from core.request import execution
 from core.request.complete import complete
-from core.request.estimate import estimate_left
 from core.request.execution import LEAST_BYTES, choose_execution, memory_budget, parse_memory
+from core.request.expected.estimate import estimate_left
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.core.tiny import ARCHITECTURES, OTHERS, tiny, windows

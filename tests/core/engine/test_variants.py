@@ -10,8 +10,8 @@ from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.models.sources import identify
 from core.progress import silent
-from core.request.estimate import estimate
-from core.request.speeds import history_of
+from core.request.expected.estimate import estimate
+from core.request.expected.speeds import history_of
 from core.request.stages import build_stage, variant_spec
 from core.specs import RunSpec, TextWindows, VariantSpec
 from core.store.store import Store

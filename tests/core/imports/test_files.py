@@ -9,7 +9,7 @@ from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
 from core.request.baseline import missing_part, remaining_run
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.request.reproduce import reproduce
 from core.request.stages import variant_spec
 from core.results import Measurement, Result

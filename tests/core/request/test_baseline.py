@@ -9,7 +9,7 @@ from core.engine.runs import run
 from core.errors import CancelledError, UserError
 from core.request.baseline import baseline, remaining_run
 from core.request.complete import complete
-from core.request.estimate import estimate_left
+from core.request.expected.estimate import estimate_left
 from core.request.sweeps import Grid, expand_grid
 from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store

@@ -8,10 +8,10 @@ from core import paths
 from core.engine.variants import describe
 from core.models.facts import load_shape
 from core.models.sources import identify
-from core.request import speeds
 from core.request.baseline import remaining_run
 from core.request.complete import complete
-from core.request.estimate import Estimate, estimate_left
+from core.request.expected import speeds
+from core.request.expected.estimate import Estimate, estimate_left
 from core.results import Measurement, Result
 from core.specs import Perplexity, RunSpec, Task, TextWindows
 from core.store.bundled import append_shipped

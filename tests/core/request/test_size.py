@@ -6,8 +6,8 @@ from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.models.sources import identify
 from core.notation.chain import ChainDefaults, format_chain, parse
+from core.request.expected.size import predicted_size, size_sentence
 from core.request.resolve import resolve_chain
-from core.request.size import predicted_size, size_sentence
 from core.specs import TextWindows, VariantSpec
 from core.store.bundled import read_measured
 

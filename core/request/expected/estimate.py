@@ -1,7 +1,7 @@
 """Estimates of a run's time and memory before it starts; imports no torch.
 
-The time is the floating-point operations (`core.request.cost`) over the speed of stored runs on this machine. Without
-stored runs, the speed is a cautious constant.
+The time is the floating-point operations (`core.request.expected.cost`) over the speed of stored runs on this machine.
+Without stored runs, the speed follows from that of a product of matrices, or is a cautious constant on a GPU.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from core.models.sources import identify_again
 from core.paths import cached_variant
 from core.registry import build_method
 from core.request.baseline import keys_of, remaining_run
-from core.request.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
 from core.request.execution import choose_execution
-from core.request.speeds import Speeds, history_of
+from core.request.expected.cost import perplexity_work, prompts_work, scan_work, stage_work, task_work
+from core.request.expected.speeds import Speeds, history_of
 from core.specs import BYTES, Frozen, RunSpec, Stage, VariantSpec
 from core.training.base import TrainingMethod
 

@@ -16,7 +16,7 @@ from core.fields import Details
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.sources import identify_again
-from core.request.cost import stage_work, task_work
+from core.request.expected.cost import stage_work, task_work
 from core.results import Result
 from core.specs import Fewshot, ModelId, RunSpec, Scalar, Stage, Task
 from core.store.row_cache import RowCache
