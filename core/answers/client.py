@@ -151,7 +151,7 @@ class Answerer:
                     self._stop(process, answers)
         code = process.wait()
         with self._lock:
-            failed = f"The process of the answers {describe_exit(code)}. Generate the answers again to start it anew."
+            failed = f"The process of the answers {describe_exit(code)}. Generate the answers again to restart it."
             mine = [answers for its, answers in self._open.values() if its is process]
             for answers in mine:
                 answers.apply(Event(number=answers.number, kind="fails", error=failed))

@@ -73,7 +73,7 @@ def inspected(config: Config) -> Inspection:
             raise UserError(done.stderr.decode(errors="replace").strip().splitlines()[-1])
         return done.stdout
 
-    # Another version with other fields finds them anew.
+    # Another version with other fields finds them again.
     key = sha256(str(VERSION), canonical_json(Inspection.model_json_schema()), text)
     return Inspection.model_validate_json(cached_file(cache_dir() / "inspections" / key, find))
 

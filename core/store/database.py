@@ -31,7 +31,8 @@ def database_url(url: str | URL | None = None) -> URL:
         found = make_url(text_url)
     except (ArgumentError, ValueError):
         raise UserError(
-            "SLIMSCOPE_DB is not a database URL; it looks like sqlite:////folder/file.db or "
+            f"{'The given text' if url else 'SLIMSCOPE_DB'} is not a database URL; one looks like "
+            "sqlite:////folder/file.db or "
             "postgresql+psycopg://user:password@host/name."
         ) from None
     return found.set(drivername="postgresql+psycopg") if found.drivername in ("postgres", "postgresql") else found
@@ -46,7 +47,8 @@ def open_database(url: URL) -> Engine:
         options = {"timeout": BUSY_SECONDS} if local else {}
         engine = create_engine(url, connect_args=options, pool_pre_ping=not local)
     except NoSuchModuleError:
-        raise UserError(f"SLIMSCOPE_DB names an unknown kind of database, {url.drivername!r}.") from None
+        known = "known are sqlite and postgresql"
+        raise UserError(f"The database URL names an unknown kind of database, {url.drivername!r}; {known}.") from None
     except ImportError as error:
         extra = "slimscope[postgres]" if error.name == "psycopg" else error.name
         raise UserError(

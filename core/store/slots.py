@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -62,17 +62,25 @@ def compute_lock(on_wait: Callable[[], None] | None = None) -> Iterator[None]:
                 on_wait()
     except OSError as error:
         raise StorageError(f"The lock in {folder} cannot be acquired: {error.strerror or error}.") from error
+    try:
+        with _seeing(devices[place % len(devices)]) if len(devices) > 1 else nullcontext():
+            yield
+    finally:
+        locks[place].release()
+
+
+@contextmanager
+def _seeing(device: str) -> Iterator[None]:
+    """Let this process see one GPU only; CUDA reads the variable when it starts, which is later."""
     before = os.environ.get(VISIBLE)
-    if len(devices) > 1:
-        os.environ[VISIBLE] = devices[place % len(devices)]  # read when CUDA starts, which is later
+    os.environ[VISIBLE] = device
     try:
         yield
     finally:
         if before is None:
-            os.environ.pop(VISIBLE, None)
+            del os.environ[VISIBLE]
         else:
             os.environ[VISIBLE] = before
-        locks[place].release()
 
 
 def _free(locks: list[FileLock]) -> int | None:

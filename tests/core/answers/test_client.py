@@ -121,7 +121,7 @@ def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(a
     wait(lambda: not answers.active)
     assert answers.state == "failed"
     reason = "The process of the answers was killed (SIGKILL); most likely the memory ran out."
-    assert answers.error == f"{reason} Generate the answers again to start it anew."
+    assert answers.error == f"{reason} Generate the answers again to restart it."
     assert asked(answerer, variants[0]).state == "done" and answerer.process_id != process.pid
 
 
