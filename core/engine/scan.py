@@ -138,7 +138,7 @@ class _Tail:
         """Compute the losses with the current blocks from `index` on, which must not decrease between calls."""
         while self.place < index:
             block = self.blocks.holder[self.place]
-            with quick_products():
+            with quick_products(self.model.dtype):
                 for one in self.recordings:
                     call = one.calls[self.place].to(self.device)
                     one.hidden = first(block(one.hidden, *call.args, **call.kwargs))

@@ -97,5 +97,8 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
         given = replace(given, decoder=find_blocks(model))
     if given.stage.prunes:
         given = replace(given, fraction_to_remove=fraction_to_remove(method, given))
-    with separate_projections(model, given.blocks) if method.kind in APART else nullcontext(), wide_products():
+    with (
+        separate_projections(model, given.blocks) if method.kind in APART else nullcontext(),
+        wide_products(model.dtype),
+    ):
         return RUNNERS[method.kind](model, method, given, context)

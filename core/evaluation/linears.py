@@ -18,9 +18,9 @@ Result = TypeVar("Result")
 
 
 @contextmanager
-def quick_products() -> Iterator[None]:
-    """Compute linears in fp32 and products in 16 bits in the fastest way inside the context."""
-    with wide_products(), QuickLinears():
+def quick_products(dtype: torch.dtype) -> Iterator[None]:
+    """Compute linears of a model of this type in the fastest way inside the context."""
+    with wide_products(dtype), QuickLinears():
         yield
 
 

@@ -141,7 +141,7 @@ def _finished(text: Text, losses: list[float], divergences: list[Divergence], se
 def dense_losses(dense: DenseText, windows: Tensor, device: torch.device) -> list[float]:
     """Return the `window_losses` (N,) of the dense model on the windows (N, L) of its outputs."""
     means = []
-    with quick_products():
+    with quick_products(dense.states.dtype):
         for place, window in enumerate(windows.to(device)):
             states = dense.window(place).states[0].to(device)  # (L - 1, hidden)
             losses, _ = _losses(dense.head.chunks(states), window[1:])
@@ -164,7 +164,7 @@ def read_states(
     """
     hidden = states.flatten(0, 1)  # (B (L - 1), hidden)
     compared = Divergences(dense) if dense else None
-    with quick_products():
+    with quick_products(states.dtype):
         losses, totals = _losses(_chunks(model, hidden), windows[:, 1:].flatten(), compared)
     means = losses.double().view(len(windows), -1).mean(1).tolist()
     return WindowLosses(means, compared.finish(totals) if compared else None)

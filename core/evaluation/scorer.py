@@ -223,7 +223,7 @@ class SharedPrefixLM(TemplateLM):  # type: ignore[misc]  # the harness has no ty
     def _logits(self, batch: list[Row], positions: list[tuple[int, int]]) -> Tensor:
         """Return the logits (positions, vocabulary) at (row, node) positions."""
         index, node = torch.tensor(positions, device=self.device).T
-        with head_at(self.model, self._head, index, node) as cut, quick_products():
+        with head_at(self.model, self._head, index, node) as cut, quick_products(self.model.dtype):
             logits = self.model(**self._inputs(batch), use_cache=False).logits  # (1, positions, vocabulary) if `cut`
         chosen: Tensor = logits[0] if cut else logits[index, node]
         return chosen

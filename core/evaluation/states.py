@@ -32,7 +32,7 @@ class States(NamedTuple):
 @torch.inference_mode()
 def final_states(model: PreTrainedModel, windows: Tensor) -> Tensor:
     """Return the hidden states before the head at all tokens but the last, (B, L - 1, hidden)."""
-    with quick_products():
+    with quick_products(model.dtype):
         states: Tensor = body(model)(input_ids=windows, use_cache=False).last_hidden_state[:, :-1]
     return states
 
@@ -101,7 +101,7 @@ def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Adva
     begun, states = kept.restore()
     for one, hidden in zip(recordings, states, strict=False):  # none without an interrupted pass
         one.hidden = hidden.to(one.hidden.device)
-    with torch.inference_mode(), quick_products():
+    with torch.inference_mode(), quick_products(recordings[0].hidden.dtype):
         for index in range(begun, last):
             for one in recordings:
                 call = one.calls[index]

@@ -40,7 +40,7 @@ class DenseModel:
         model = self.lm.model
         embeddings: list[Tensor] = [torch.empty(0)] * len(texts)
         for places, ids, seen in self._batches([self.lm.tok_encode(text)[:READ] for text in texts], "right"):
-            with quick_products():
+            with quick_products(model.dtype):
                 states = body(model)(input_ids=ids, attention_mask=seen, use_cache=False).last_hidden_state
             mask = seen[..., None].to(states.dtype)  # (batch, tokens, 1)
             means = (states * mask).sum(1) / mask.sum(1)  # (batch, hidden)

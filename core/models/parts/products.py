@@ -20,13 +20,13 @@ aten = torch.ops.aten
 
 
 @contextmanager
-def wide_products() -> Iterator[None]:
-    """Compute products of 16-bit matrices in fp32 inside the context, where torch itself is slow.
+def wide_products(dtype: torch.dtype) -> Iterator[None]:
+    """Compute products of matrices of this type in fp32 inside the context, where torch itself is slow.
 
     Torch needs AVX-512 or AMX for them on an x86 processor. On one with AVX2 it is 10 to 140 times slower than in fp32.
     Both sum in fp32 and round once, so at most the last bit of a result differs.
     """
-    with WideProducts(slow) if (slow := slow_types()) else nullcontext():
+    with WideProducts({dtype}) if dtype in slow_types() else nullcontext():
         yield
 
 

@@ -14,7 +14,7 @@ def test_quick_linears_match_torch(shape, bias):
     layer, inputs = nn.Linear(12, 20, bias), torch.randn(*shape)
     with torch.inference_mode():
         expected = layer(inputs)
-        with quick_products():
+        with quick_products(torch.float32):
             found = layer(inputs)
             strided = layer(inputs.repeat_interleave(2, -1)[..., ::2])
     torch.testing.assert_close(found, expected)
@@ -23,6 +23,6 @@ def test_quick_linears_match_torch(shape, bias):
 
 def test_layers_with_gradients_use_torch():
     layer = nn.Linear(12, 20)
-    with quick_products():
+    with quick_products(torch.float32):
         layer(torch.randn(3, 12)).sum().backward()
     assert layer.weight.grad is not None

@@ -72,6 +72,6 @@ def test_the_context_does_nothing_on_a_processor_with_the_instructions(slow, mon
     used = []
     monkeypatch.setattr(products, "slow_types", lambda: slow)
     monkeypatch.setitem(products.PRODUCTS, torch.ops.aten.mm.default, lambda *args: used.append(args))
-    with wide_products():
+    with wide_products(torch.bfloat16):
         torch.ones(2, 2).bfloat16() @ torch.ones(2, 2).bfloat16()
     assert bool(used) == bool(slow)
