@@ -252,3 +252,11 @@ def test_a_restored_model_predicts_its_speed_again(monkeypatch):
         patched.setattr(speeds, "shape_of", lambda *_: None)
         assert estimate_left([wanted], fresh).seconds != expected
     assert estimate_left([wanted], fresh).seconds == expected
+
+
+def test_without_stored_runs_the_time_follows_from_the_speed_of_this_processor(monkeypatch):
+    assert 0 < speeds.product_seconds() < 60
+    slow = of().seconds
+    monkeypatch.setattr(speeds, "product_speed", lambda: 80e9)
+    fast = of().seconds
+    assert slow / 2.5 < fast < slow / 1.5
