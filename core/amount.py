@@ -15,6 +15,20 @@ WHOLE_BITS = 16  # per unquantised weight
 RATIO_PLACES = 6  # as many as `:g` shows, so that different ratios look different
 
 
+def least_bits(
+    weights: float, nonzero: float, each: float = WHOLE_BITS, pattern: tuple[int, int] | None = None
+) -> float:
+    """Return the bits of a matrix in its smallest lossless layout, without scales and zero points.
+
+    The layouts are dense (all weights), bitmask (1 bit per weight and the non-zero weights) and, for 2:4 sparsity, 2 of
+    4 weights with a 2-bit index each. A stored weight takes `each` bits.
+    """
+    layouts = [each * weights, weights + each * nonzero]
+    if pattern == (2, 4):
+        layouts.append(weights * (2 * each + 2 * 2) / 4)
+    return min(layouts)
+
+
 @total_ordering
 @dataclass(frozen=True)
 class Amount(ABC):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,11 +42,12 @@ class KeptStates:
 
     def restore(self) -> tuple[int, list[Tensor]]:
         """Return the number of blocks that an interrupted pass kept, and the states after them; 0 and none without."""
-        for folder in self.folder.glob(f"{STATES}-*"):
-            if folder.is_dir() and intact(folder):
-                states, self.seconds = read_states(folder)
-                return int(folder.name.rpartition("-")[2]) + 1, states
-        return 0, []
+        known = newest(self.folder, STATES)
+        if known is None:
+            return 0, []
+        index, folder = known
+        states, self.seconds = read_states(folder)
+        return index + 1, states
 
     def keep(self, done: int, states: Sequence[Tensor]) -> None:
         """Keep the states after `done` blocks if it is time, and if the disk and the cache have room.
@@ -78,11 +79,22 @@ def has_room(folder: Path, size: int) -> bool:
 
 def write_states(root: Path, index: int, states: Sequence[Tensor], seconds: float = 0.0) -> None:
     """Write the states after a block, and the seconds until then; afterwards delete older ones."""
-    own = root / f"{STATES}-{index}"
     tensors = {str(place): one.detach().cpu().contiguous() for place, one in enumerate(states)}
+    replace_newest(root, STATES, index, lambda place: save_file(tensors, place / FILE, {"seconds": str(seconds)}))
+
+
+def newest(root: Path, kind: str) -> tuple[int, Path] | None:
+    """Return the number and the folder of what `replace_newest` wrote; None if it is missing or damaged."""
+    folders = (folder for folder in root.glob(f"{kind}-*") if folder.is_dir() and intact(folder))
+    return next(((int(folder.name.rpartition("-")[2]), folder) for folder in folders), None)
+
+
+def replace_newest(root: Path, kind: str, index: int, write: Callable[[Path], None]) -> None:
+    """Write the folder of this kind and number; afterwards delete those of other numbers."""
+    own = root / f"{kind}-{index}"
     shutil.rmtree(own, ignore_errors=True)
-    build_once(own, lambda place: save_file(tensors, place / FILE, metadata={"seconds": str(seconds)}))
-    for other in root.glob(f"{STATES}-*"):
+    build_once(own, write)
+    for other in root.glob(f"{kind}-*"):
         if other.is_dir() and other != own:
             shutil.rmtree(other, ignore_errors=True)
 

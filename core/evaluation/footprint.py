@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from core.amount import WHOLE_BITS, least_bits
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, RotatedNorm
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.constraints import Pattern, constraint_of
@@ -20,15 +21,11 @@ from core.results import Footprint
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-BITS = 16  # of one stored weight
 MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
 def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | None = None) -> int:
-    """Return the bits of a matrix in its smallest lossless layout.
-
-    The layouts are dense (all weights), bitmask (1 bit per weight and the non-zero weights) and, for 2:4 sparsity, 2 of
-    4 weights with a 2-bit index each. A stored weight takes 16 bits, or those of its grid.
+    """Return the bits of a matrix in its smallest lossless layout; a stored weight takes 16, or those of its grid.
 
     Args:
         weight: The matrix, (out, in).
@@ -36,11 +33,8 @@ def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | Non
         grid: Its grid, if any, whose scales and zero points add `overhead_bits`.
     """
     nonzero = int(torch.count_nonzero(weight))
-    each, overhead = (BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
-    layouts = [each * weight.numel(), weight.numel() + each * nonzero]
-    if pattern == (2, 4):
-        layouts.append(weight.numel() // 4 * (2 * each + 2 * 2))
-    return min(layouts) + overhead
+    each, overhead = (WHOLE_BITS, 0) if grid is None else (grid.bits, grid.overhead_bits)
+    return int(least_bits(weight.numel(), nonzero, each, pattern)) + overhead
 
 
 def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights: int) -> Footprint:
@@ -75,8 +69,8 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         model_parameters=total,
         model_zeros=zeros,
         dense_parameters=dense_parameters,
-        dense_bytes=total * BITS // 8,
-        packed_bytes=(total - block_weights) * BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
+        dense_bytes=total * WHOLE_BITS // 8,
+        packed_bytes=(total - block_weights) * WHOLE_BITS // 8 + math.ceil((block_bits - _saved_on_tables(model)) / 8),
         bits_per_weight=round(block_bits / dense_block_weights, 4),
         macs=MAC_TOKENS * (active_weights(model) + _rotation_weights(model) + _attention_macs(linears))
         + _tables_macs(model),
@@ -96,9 +90,9 @@ def _of_convolutions(model: PreTrainedModel, dense_parameters: int, dense_weight
         model_parameters=total,
         model_zeros=zeros,
         dense_parameters=dense_parameters,
-        dense_bytes=total * BITS // 8,
-        packed_bytes=total * BITS // 8,
-        bits_per_weight=round(BITS * weights / dense_weights, 4),
+        dense_bytes=total * WHOLE_BITS // 8,
+        packed_bytes=total * WHOLE_BITS // 8,
+        bits_per_weight=round(WHOLE_BITS * weights / dense_weights, 4),
     )
 
 
@@ -111,7 +105,9 @@ def _counted(model: PreTrainedModel) -> tuple[int, int]:
 def _saved_on_tables(model: PreTrainedModel) -> int:
     """Return the bits that quantised embedding tables save compared with 16 bits per weight."""
     weights = [(table.get_parameter("weight"), grid_of(table)) for table in embedding_tables(model).values()]
-    return sum(BITS * weight.numel() - packed_bits(weight, grid=grid) for weight, grid in weights if grid is not None)
+    return sum(
+        WHOLE_BITS * weight.numel() - packed_bits(weight, grid=grid) for weight, grid in weights if grid is not None
+    )
 
 
 def _rotation_weights(model: PreTrainedModel) -> int:

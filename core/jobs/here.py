@@ -36,8 +36,9 @@ def lacking_here(spec: RunSpec) -> str | None:
 
 def needed_models(spec: RunSpec) -> frozenset[tuple[str, str]]:
     """Return each model that a run reads, with its revision."""
-    teachers = [stage.parameters["teacher"] for stage in spec.variant.stages if stage.parameters.get("teacher")]
-    return frozenset([(spec.variant.model, spec.variant.revision), *(_split(teacher) for teacher in teachers)])
+    named = (stage.parameters["teacher"] for stage in spec.variant.stages if stage.parameters.get("teacher"))
+    teachers = (teacher.rpartition("@") for teacher in named)
+    return frozenset([(spec.variant.model, spec.variant.revision), *((id, revision) for id, _, revision in teachers)])
 
 
 def needed_texts(spec: RunSpec) -> frozenset[str]:
@@ -45,11 +46,6 @@ def needed_texts(spec: RunSpec) -> frozenset[str]:
     names = {stage.calibration.corpus for stage in spec.variant.stages if stage.calibration}
     names |= {text.corpus for text in spec.perplexity} | ({spec.scan.text.corpus} if spec.scan else set())
     return frozenset(names)
-
-
-def _split(teacher: str) -> tuple[str, str]:
-    model, _, revision = teacher.rpartition("@")
-    return model, revision
 
 
 def _has_models(spec: RunSpec) -> bool:

@@ -81,10 +81,13 @@ def sweep_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) ->
         cost = estimate_left([spec], store)
         streams = ", streaming from disk" if cost.streaming else ""
         memory = cost.refusal or f"{cost.bytes / 1e9:.1f} GB{streams}"
+        row = (
+            {"time": format_duration(cost.seconds), "memory": memory}
+            if cost.stages
+            else {"time": "stored", "memory": ""}
+        )
         size = size_of_variant(spec.variant)
-        packed = "" if size is None else size.words()
-        time, memory = (format_duration(cost.seconds), memory) if cost.stages else ("stored", "")
-        rows.append({"chain": chain, "time": time, "memory": memory, "packed size": packed})
+        rows.append({"chain": chain, **row, "packed size": "" if size is None else size.words()})
     return rows
 
 

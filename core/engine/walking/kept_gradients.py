@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from core.cache.checksums import intact
-from core.cache.folders import build_once
-from core.cache.kept_states import ENDING, INTERVAL, has_room
+from core.cache.kept_states import ENDING, INTERVAL, has_room, newest, replace_newest
 from core.methods.inputs import Accumulator
 from core.models.parts.blocks import Linear
 from core.models.parts.overflow import Overflow
@@ -37,15 +34,15 @@ class KeptGradients:
 
     def restore(self) -> int:
         """Restore the accumulators of an interrupted pass, and return the number of its sequences."""
-        for folder in self._folder.glob(f"{GRADIENTS}-*"):
-            if not folder.is_dir() or not intact(folder):
-                continue
-            for place, (linear, accumulator) in enumerate(self._accumulators.items()):
-                if state := load_file(_file(folder, place)):  # none if no sequence reached the linear
-                    accumulator.restore(state)
-                    self._overflow.store(linear.name, accumulator.tensors().values())
-            return int(folder.name.rpartition("-")[2])
-        return 0
+        known = newest(self._folder, GRADIENTS)
+        if known is None:
+            return 0
+        done, folder = known
+        for place, (linear, accumulator) in enumerate(self._accumulators.items()):
+            if state := load_file(_file(folder, place)):  # none if no sequence reached the linear
+                accumulator.restore(state)
+                self._overflow.store(linear.name, accumulator.tensors().values())
+        return done
 
     def keep(self, done: int) -> None:
         """Keep the accumulators after `done` sequences if it is time, and if the disk and the cache have room.
@@ -55,13 +52,9 @@ class KeptGradients:
         """
         if (started := time.perf_counter()) < self._next:
             return
-        if has_room(
-            self._folder, sum(tensor.nbytes for one in self._accumulators.values() for tensor in one.state().values())
-        ):
-            own = build_once(self._folder / f"{GRADIENTS}-{done}", self._write)
-            for other in self._folder.glob(f"{GRADIENTS}-*"):
-                if other.is_dir() and other != own:
-                    shutil.rmtree(other, ignore_errors=True)
+        size = sum(tensor.nbytes for one in self._accumulators.values() for tensor in one.state().values())
+        if has_room(self._folder, size):
+            replace_newest(self._folder, GRADIENTS, done, self._write)
         now = time.perf_counter()
         self._next = now + max(INTERVAL, PAUSE * (now - started))
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Collection
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 
 import torch
@@ -19,15 +19,13 @@ COMPOSITE = torch._C.DispatchKey.CompositeImplicitAutograd
 aten = torch.ops.aten
 
 
-@contextmanager
-def wide_products(dtype: torch.dtype) -> Iterator[None]:
-    """Compute products of matrices of this type in fp32 inside the context, where torch itself is slow.
+def wide_products(dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Return a context that computes products of matrices of this type in fp32, where torch itself is slow.
 
     Torch needs AVX-512 or AMX for them on an x86 processor. On one with AVX2 it is 10 to 140 times slower than in fp32.
     Both sum in fp32 and round once, so at most the last bit of a result differs.
     """
-    with WideProducts({dtype}) if dtype in slow_types() else nullcontext():
-        yield
+    return WideProducts({dtype}) if dtype in slow_types() else nullcontext()
 
 
 @cache

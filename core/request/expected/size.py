@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from core.amount import WHOLE_BITS, Bits, Factor, Pattern
+from core.amount import WHOLE_BITS, Bits, Factor, Pattern, least_bits
 from core.methods.base import Method
 from core.methods.embedding.base import EmbeddingMethod
 from core.models.facts import load_shape
@@ -51,11 +51,9 @@ class _Matrices:
 
     @property
     def bits(self) -> float:
-        """The bits of all: dense, with a bitmask, or 2 of 4 weights with their indices, whichever is least."""
-        layouts = [self.each, 1 + self.each * self.share]
-        if self.pattern == (2, 4):
-            layouts.append((2 * self.each + 2 * 2) / 4)
-        return self.weights * min(layouts) + self.count * self.overhead
+        """The bits of all."""
+        stored = least_bits(self.weights, self.weights * self.share, self.each, self.pattern)
+        return stored + self.count * self.overhead
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,8 @@ class _Layout:
 
 def size_sentence(variant: VariantSpec) -> str:
     """Return a sentence on the packed size of a variant and of its dense model; empty if it is dense or unknown."""
-    size, dense = size_of_variant(variant), size_of_variant(variant.prefixes[0])
+    shape = load_shape(identify_again(variant.model, variant.revision))
+    size, dense = (predicted_size(shape, stages) for stages in (variant.stages, ()))
     if variant.is_dense or size is None or dense is None:
         return ""
     share = size.packed_bytes / dense.packed_bytes
