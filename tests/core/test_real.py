@@ -78,6 +78,7 @@ def test_structured_methods_rank_as_in_the_papers(material):
     assert slimllm < llm_pruner < magnitude
 
 
+@pytest.mark.full
 def test_svd_llm_error_matches_the_discarded_singular_values(material):
     import torch
 
@@ -112,14 +113,8 @@ def test_svd_llm_error_matches_the_discarded_singular_values(material):
         assert lost == pytest.approx(values[len(right) :].sum().item(), rel=1e-6), name
 
 
-@pytest.mark.parametrize(
-    ("method", "target"),
-    [
-        pytest.param("sparsegpt", "0.5", marks=pytest.mark.full),
-        ("sparsegpt", "2:4"),
-        pytest.param("svd-llm", "0.2", marks=pytest.mark.full),
-    ],
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("method", "target"), [("sparsegpt", "0.5"), ("sparsegpt", "2:4"), ("svd-llm", "0.2")])
 def test_each_recovery_preserves_masks_grids_and_factors(material, method, target, monkeypatch):
     import torch
 

@@ -34,15 +34,19 @@ def click_mark(page, place, address):
 
     plotly ignores a click on a mark under which it has not seen the pointer yet.
     """
+    label = page.locator(".hoverlayer .hovertext").first
     for _ in range(6):
         page.mouse.move(0, 0)
         page.mouse.move(*place())
-        page.wait_for_timeout(300)
+        with suppress(TimeoutError):
+            label.wait_for(timeout=5_000)
         page.mouse.click(*place())
         with suppress(TimeoutError):
             page.wait_for_url(f"**{address}**", timeout=10_000)
             return
-    raise AssertionError(f"No click led to an address with {address!r}, but to {page.url}.")
+    raise AssertionError(
+        f"No click led to an address with {address!r}, but to {page.url}; under it: {label.all_text_contents()}"
+    )
 
 
 def pick(page, field, typed, option):

@@ -21,6 +21,8 @@ from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.evaluation.documents import LAMBADA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
 
+LIMIT = 2  # documents of each real task
+
 
 def documents():
     """Ten documents a task, as the data files have them."""
@@ -189,11 +191,11 @@ def test_default_model_scores_the_seven_tasks_as_hflm_does():
     model, tokenizer = load_model(source), load_tokenizer(source)
     harness = harness_tasks(SEVEN)
     theirs = HFLM(pretrained=model, tokenizer=tokenizer, batch_size=8)
-    for outcome in evaluate(model, tokenizer, open_tasks(Task(task=name, limit=4) for name in SEVEN), "float32"):
+    for outcome in evaluate(model, tokenizer, open_tasks(Task(task=name, limit=LIMIT) for name in SEVEN), "float32"):
         task = harness[outcome.task.task]
-        task.build_all_requests(limit=4)
+        task.build_all_requests(limit=LIMIT)
         expected = iter(theirs.loglikelihood(task.instances, disable_tqdm=True))
-        for (_, document), ours in zip(task.doc_iterator(limit=4), outcome.samples.itertuples(), strict=True):
+        for (_, document), ours in zip(task.doc_iterator(limit=LIMIT), outcome.samples.itertuples(), strict=True):
             choices = [next(expected) for _ in ours.loglikelihoods]
             assert ours.loglikelihoods == pytest.approx([score for score, _ in choices], abs=1e-3)
             assert ours.acc == task.process_results(document, choices)["acc"]
