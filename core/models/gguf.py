@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import gguf
+import numpy as np
 
 from core.errors import UserError
 from core.models.shape import SIZES, Config, text_part
@@ -19,6 +24,29 @@ _SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token
 _SPECIAL |= {"pad_token": "padding_token_id"}
 
 
+class PlainReader(gguf.GGUFReader):
+    """A reader whose file is a plain array: the many small slices of a memory map take twice as long."""
+
+    @property
+    def data(self) -> np.ndarray:
+        return self._data
+
+    @data.setter
+    def data(self, mapped: np.memmap) -> None:
+        self._data = np.asarray(mapped)
+
+
+@contextmanager
+def _plain_readers() -> Iterator[None]:
+    """Let transformers, which imports its reader at each call, use `PlainReader`."""
+    before = gguf.GGUFReader
+    gguf.GGUFReader = PlainReader
+    try:
+        yield
+    finally:
+        gguf.GGUFReader = before
+
+
 def convert(file: Path, folder: Path) -> None:
     """Convert the model of a GGUF file to fp32 and write it to `folder`.
 
@@ -31,10 +59,12 @@ def convert(file: Path, folder: Path) -> None:
 
     disable_progress_bar()
     source = named(file)
-    weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
+    with _plain_readers():
+        weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
+        config = AutoConfig.from_pretrained(**source)
     # transformers marks the loaded model as quantised and refuses to save it, so a plain model takes its tensors.
     with torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(**source), dtype=torch.float32)
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
     model.load_state_dict(weights, assign=True)
     model.tie_weights()
     ids = _special_ids(file)
@@ -68,9 +98,7 @@ def config_like(derived: Config, dense: Config) -> Config:
 
 def check_order(file: Path, name: str) -> None:
     """Raise `UserError` if the file of the model `name` has tensors that transformers reads in another order."""
-    from gguf import GGUFReader
-
-    reader = GGUFReader(file)
+    reader = PlainReader(file)
     llama = reader.fields["general.architecture"].contents() == "llama"
     if llama and any(tensor.name.endswith("attn_q.bias") for tensor in reader.tensors):
         raise UserError(
@@ -91,7 +119,8 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**named(file))
+    with _plain_readers():
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**named(file))
     for name, token_id in _special_ids(file).items():
         setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
     return tokenizer
@@ -99,8 +128,6 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
 
 def _special_ids(file: Path) -> dict[str, int]:
     """Return the ids of the special tokens in the fields of a GGUF file, by transformers' names."""
-    from gguf import GGUFReader
-
-    fields = GGUFReader(file).fields
+    fields = PlainReader(file).fields
     ids = {name: fields.get(f"tokenizer.ggml.{field}") for name, field in _SPECIAL.items()}
     return {name: int(field.contents()) for name, field in ids.items() if field is not None}

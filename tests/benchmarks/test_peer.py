@@ -36,7 +36,9 @@ def package(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("package")
-@pytest.mark.parametrize(("method", "amount"), [("sparsegpt", "0.5"), ("gptq", "4")])
+@pytest.mark.parametrize(
+    ("method", "amount"), [("sparsegpt", "0.5"), pytest.param("gptq", "4", marks=pytest.mark.full)]
+)
 def test_the_model_has_the_weights_of_the_peer(method, amount):
     with tiny_inputs() as model:
         source = identify(str(model))
@@ -51,4 +53,4 @@ def test_the_model_has_the_weights_of_the_peer(method, amount):
 def test_the_process_of_the_peer_is_measured_as_those_of_the_engine():
     with tiny_inputs() as model:
         found = peer(Path(sys.executable), str(model), "gptq@4bit", "c4-sample:2x24", "bfloat16")
-    assert 0 < found.compression < found.seconds and found.use.peak > 50
+    assert 0 <= found.compression < found.seconds and found.use.peak > 50

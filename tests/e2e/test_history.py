@@ -7,6 +7,7 @@ from tests.e2e.test_browser import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
 PATIENT = 30_000  # ms
+STEADY = 700  # ms without a change of the address
 
 
 def choose(page, field: str, text: str):
@@ -15,6 +16,15 @@ def choose(page, field: str, text: str):
 
 def follow(page, name: str):
     settled(page).get_by_role("link", name=name).first.click()
+
+
+def steady_address(page) -> str:
+    """Return the address once the browser has removed the parameters of fields that are gone."""
+    address = None
+    while address != page.url:
+        address = page.url
+        page.wait_for_timeout(STEADY)
+    return address
 
 
 def step(page, address: str, heading: str, **chosen: str):
@@ -29,7 +39,7 @@ def step(page, address: str, heading: str, **chosen: str):
 
     page.wait_for_url(lambda url: address in url)
     state()
-    whole = page.url
+    whole = steady_address(page)
 
     def again():
         page.wait_for_url(whole)

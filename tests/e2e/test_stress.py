@@ -1,4 +1,4 @@
-"""Twenty seconds of `tests.stress`."""
+"""Ten seconds of `tests.stress`."""
 
 import pytest
 
@@ -8,4 +8,4 @@ pytestmark = [pytest.mark.e2e, pytest.mark.postgres]
 
 
 def test_two_dashboards_and_four_workers_share_a_database(browser):
-    assert " jobs: " in stress(20, browser)
+    assert " jobs: " in stress(10, browser)
