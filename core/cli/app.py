@@ -10,7 +10,19 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
-from core.cli import cluster, compare, compute, dashboard, fidelity, importing, laws, listing, options, results
+from core.cli import (
+    autopilot,
+    cluster,
+    compare,
+    compute,
+    dashboard,
+    fidelity,
+    importing,
+    laws,
+    listing,
+    options,
+    results,
+)
 from core.cli.printing.console import messages
 from core.cli.printing.failures import disk_full, sentence
 from core.cli.upkeep import commands as upkeep
@@ -27,7 +39,7 @@ app = typer.Typer(
 )
 RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
-    *(listing.inspect, compute.run, compute.sweep, compute.export),
+    *(listing.inspect, compute.run, compute.sweep, autopilot.autopilot, compute.export),
     *(compare.compare, fidelity.fidelity, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor, upkeep.clear),
 ):

@@ -1,7 +1,5 @@
 """The commands that compute: `run`, `sweep` and `export`."""
 
-from collections.abc import Callable, Iterator, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,9 +15,7 @@ from core.cli.printing.overview import short_rows
 from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
 from core.errors import CancelledError, StorageError, UserError, short
-from core.jobs.executors import runs_several
-from core.jobs.points import ended_jobs
-from core.jobs.queue import Job
+from core.jobs.points import results_of
 from core.memory import machine_bytes
 from core.models.sources import identify_again
 from core.notation.achieved import describe_gap
@@ -218,7 +214,7 @@ def sweep(
         return
     with bars() as progress:
         progress.start_points(len(specs))
-        for number, (spec, compute) in enumerate(points(specs, store, progress), start=1):
+        for number, (spec, compute) in enumerate(results_of(specs, store, progress, compute_rest), start=1):
             point = f"{number}/{len(specs)} {variant_name(spec.variant, names[spec.variant.model_id])}"
             try:
                 result = compute()
@@ -302,27 +298,6 @@ def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = F
             words = estimate_words(cost, spec.device, dense=parts[-1].variant != spec.variant)
             progress.announce(" ".join(filter(None, (words, size_sentence(spec.variant)))))
     return run_alone(spec, store, progress, lambda: progress(WAITING, 0, 1))
-
-
-def points(specs: Sequence[RunSpec], store: Store, progress: Bars) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
-    """Yield the runs of a sweep, each with the function that returns its result or raises its error.
-
-    The function computes the result here, unless jobs do so, several at once.
-    """
-    for spec in specs:
-        store.delete_cut_short(spec.variant.key)
-    if runs_several():
-        for spec, job in ended_jobs(specs, store, progress):
-            yield spec, partial(_result_of, job, store)
-    else:
-        for spec in specs:
-            yield spec, partial(compute_rest, spec, store, progress)
-
-
-def _result_of(job: Job, store: Store) -> Result:
-    if job.state != "done":
-        raise UserError(job.error or f"Its job was {job.state}.")
-    return store.stored(job.spec.variant.key)
 
 
 def add_line(result: Result, file: Path) -> None:

@@ -1,19 +1,47 @@
-"""The runs of a sweep as jobs, which run at once where the executor has room."""
+"""The runs of a sweep or a search: here, or as jobs that run at once where the executor has room."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import TypeVar
 
 from core.errors import UserError
+from core.jobs.executors import runs_several
 from core.jobs.queue import Job, Queue
 from core.progress import Progress
+from core.results import Result
 from core.specs import RunSpec
 from core.store.store import Store
 
 POLL_SECONDS = 0.5
+Reported = TypeVar("Reported", bound=Progress)
+
+
+def results_of(
+    specs: Sequence[RunSpec], store: Store, progress: Reported, here: Callable[[RunSpec, Store, Reported], Result]
+) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
+    """Yield runs, each with the function that returns its result or raises its error.
+
+    The function computes the result by `here`, unless jobs do so, several at once.
+    """
+    for spec in specs:
+        store.delete_cut_short(spec.variant.key)
+    if runs_several():
+        for spec, job in ended_jobs(specs, store, progress):
+            yield spec, partial(_result_of, job, store)
+    else:
+        for spec in specs:
+            yield spec, partial(here, spec, store, progress)
+
+
+def _result_of(job: Job, store: Store) -> Result:
+    if job.state != "done":
+        raise UserError(job.error or f"Its job was {job.state}.")
+    return store.stored(job.spec.variant.key)
 
 
 def ended_jobs(specs: Sequence[RunSpec], store: Store, progress: Progress) -> Iterator[tuple[RunSpec, Job]]:

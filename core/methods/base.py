@@ -58,6 +58,8 @@ class Method:
     refusals: ClassVar[Mapping[Trait, str]] = {}  # reasons that replace those of `core.methods.traits`
     effect: ClassVar[str] = "compressed"  # what it does to the model, as a participle
     highest_offered: ClassVar[float] = 1.0  # highest ratio at which charts offer to add points
+    # Parameters that the autopilot tries at each amount (`core.search.space`).
+    searched_settings: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
     # Palette index, marker and line style on charts; no other method has the same three.
     colour: ClassVar[int]
     marker: ClassVar[str]

@@ -27,7 +27,7 @@ _SPECIAL |= {"pad_token": "padding_token_id"}
 class PlainReader(gguf.GGUFReader):
     """A reader whose file is a plain array: the many small slices of a memory map take twice as long."""
 
-    @property
+    @property  # type: ignore[override]  # the reader declares a memory map
     def data(self) -> np.ndarray:
         return self._data
 
@@ -40,11 +40,11 @@ class PlainReader(gguf.GGUFReader):
 def _plain_readers() -> Iterator[None]:
     """Let transformers, which imports its reader at each call, use `PlainReader`."""
     before = gguf.GGUFReader
-    gguf.GGUFReader = PlainReader
+    gguf.GGUFReader = PlainReader  # type: ignore[misc]  # a class
     try:
         yield
     finally:
-        gguf.GGUFReader = before
+        gguf.GGUFReader = before  # type: ignore[misc]
 
 
 def convert(file: Path, folder: Path) -> None:

@@ -3,9 +3,9 @@
 from benchmarks.smoke import tiny_inputs
 from benchmarks.streaming import measured, random_llama
 
-HIDDEN, WIDTH = 1024, 2752
+HIDDEN, WIDTH = 512, 1376
 BLOCK_MB = (4 * HIDDEN**2 + 3 * HIDDEN * WIDTH) * 2 / 1e6  # in bfloat16
-FEW, MANY = 2, 6
+FEW, MANY = 8, 24
 
 
 def test_the_peak_of_few_and_of_many_blocks_is_the_same(tmp_path):

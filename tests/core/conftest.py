@@ -131,3 +131,17 @@ def machine(folder, results_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
     monkeypatch.setattr("core.shipping.export.verify_export", lambda *_: ExportCheck(reason="not read here."))
     monkeypatch.chdir(folder)
+
+
+@pytest.fixture
+def tiny_texts(machine, folder, monkeypatch):
+    """Searches of the model `wide`, whose rows are whole groups, on a machine with one text."""
+    from core.request.expected import estimate
+    from core.search import question
+    from tests.core.search.texts import CALIBRATION, JUDGE, TEXT, write_wide
+
+    write_wide(folder)
+    monkeypatch.setattr(estimate, "START_SECONDS", 0.1)
+
+    monkeypatch.setattr(question, "texts", lambda shape: (TEXT, JUDGE))
+    monkeypatch.setattr(question, "default_text", lambda *_: CALIBRATION)

@@ -25,6 +25,7 @@ STATES = {
     "run": "run?chain=wanda%400.5%2Blora",
     "run with a mistake": "run?chain=wanda%400.5%2Blorx",
     "grid": "run?run_mode=Grid",
+    "autopilot": "autopilot",
     "published": "published",
     "methods": "methods",
 }

@@ -62,7 +62,8 @@ def pick(page, field, typed, option):
     raise AssertionError(f"{field} never offered {option!r}.")
 
 
-PAGES = [("", "Explore"), ("inside", "Inside"), ("run", "Run"), ("published", "Published"), ("methods", "Methods")]
+PAGES = [("", "Explore"), ("inside", "Inside"), ("run", "Run"), ("autopilot", "Autopilot")]
+PAGES += [("published", "Published"), ("methods", "Methods")]
 
 
 @pytest.mark.parametrize("path", [path for path, _ in PAGES])

@@ -87,6 +87,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
     mixed_precision = True
+    searched_settings = ({}, {"clip": True, "symmetric": False})
     data_requirement = "calibration"
     colour = 2
     dash = "dashdot"

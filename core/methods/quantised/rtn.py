@@ -62,6 +62,7 @@ class RTN(SymmetricScales, QuantisedMethod):
     }
     colour = 3
     bit_choices = (2, 3, 4, 6, 8)
+    searched_settings = ({}, {"on": "embedding"})
     parameters: RTNParameters
     Parameters = RTNParameters
 

@@ -96,6 +96,7 @@ class SparseGPT(SymmetricScales, ByHessian):
         "H": "Hessian of the layer's output error, up to a factor",
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
+    searched_settings = ({}, {"bits": 4})
     colour = 2
     marker = "circle"
     dash = "dashdot"

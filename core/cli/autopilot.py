@@ -1,0 +1,128 @@
+"""The command `autopilot`: the best chain within a budget of size and time."""
+
+from __future__ import annotations
+
+import math
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from core.cli import options
+from core.cli.printing.console import bars, messages, say
+from core.cli.printing.layout import Row
+from core.cli.printing.tables import SHORT_KEY, print_table
+from core.errors import UserError
+from core.notation.formatting import format_duration, format_number
+from core.store.slots import slots
+from core.store.store import Store
+
+if TYPE_CHECKING:
+    from core.search.autopilot import Progressed
+    from core.search.certificate import Certificate, Judged
+    from core.search.question import Prepared
+
+HIGHEST = 20.0  # nats: a larger ratio only shows that the model diverged
+NOTE = "The last column is the winner's perplexity over that of the row, with its paired 95 % interval."
+
+
+def autopilot(
+    model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
+    max_mb: Annotated[float, typer.Option(metavar="MB", help="The most packed megabytes, of 10^6 bytes.")],
+    minutes: Annotated[float, typer.Option(help="Minutes of all searches with the same question.")] = 60.0,
+    only: Annotated[
+        str | None, typer.Option(metavar="FORMAT", help="Only chains that fit this export format, such as gguf.")
+    ] = None,
+    methods: Annotated[str | None, typer.Option(metavar="X,Y", help="Only these methods.")] = None,
+    no_training: Annotated[bool, typer.Option("--no-training", help="No stage that trains.")] = False,
+    no_structured: Annotated[
+        bool, typer.Option("--no-structured", help="No stage that removes heads, channels or blocks.")
+    ] = False,
+    device: options.Device = "cpu",
+) -> None:
+    """Search the best chain within a budget; the same command resumes a stopped search."""
+    from core.search.study import check_optuna
+
+    check_optuna()
+    from core.search.question import Question, prepare
+    from core.search.session import conduct
+    from core.search.space import Restrictions
+
+    for value, name in ((max_mb, "--max-mb"), (minutes, "--minutes")):
+        if not 0 < value < float("inf"):
+            raise UserError(f"{name} {value:g} is not a number above 0; give one such as 90.")
+    restrictions = Restrictions(
+        training=not no_training,
+        structured=not no_structured,
+        methods=options.names(methods, "Methods") if methods else (),
+        only=only,
+    )
+    question = Question(model=model, max_mb=max_mb, minutes=minutes, restrictions=restrictions, device=device)
+    store = Store()
+    prepared = prepare(question, store)
+    say(_opening(prepared))
+    with bars() as progress:
+        found = conduct(prepared, store, progress, slots(), _print_step)
+    _print_certificate(prepared, found)
+
+
+def _opening(prepared: Prepared) -> str:
+    """Return the sentences before a search."""
+    question, space = prepared.question, prepared.space
+    fitting = int((space.sizes <= question.most_bytes).sum())
+    words = [
+        f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.max_mb:g} MB.",
+        f"The search reads {prepared.text}, and the judgement {prepared.judge}.",
+    ]
+    if prepared.prior.only_others:
+        words.append("No result of this model is stored, so the search starts from those of other models.")
+    if prepared.text.corpus == prepared.judge.corpus:
+        words.append("This machine has one text only, so the judgement is optimistic.")
+    return " ".join(words)
+
+
+def _print_step(step: Progressed) -> None:
+    messages.print(_step_words(step), markup=False)
+
+
+def _step_words(step: Progressed) -> str:
+    left = f"{format_duration(max(0.0, step.seconds_left))} left"
+    if step.tried is None:
+        return f"{step.chain}: {step.problem} ({left})"
+    one = step.tried
+    size, ratio = f"{one.packed_bytes / 1e6:.1f} MB", math.exp(min(one.loss, HIGHEST))
+    windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
+    best = ", the best so far" if step.best == one else ""
+    return f"{step.count}: {one.chain}, {size}, x {ratio:.4g} on {windows}{best} ({left})"
+
+
+def _print_certificate(prepared: Prepared, found: Certificate) -> None:
+    """Print the winner, what it is compared with, and how to make it again."""
+    max_mb = prepared.question.max_mb
+    if not found.fits:
+        say(f"The time ended before a chain below {max_mb:g} MB was measured.")
+    if not found.rows:
+        say("No stored variant fits either; give more minutes.")
+        return
+    print_table([_row(one) for one in found.rows], f"Judged on {prepared.judge}", NOTE)
+    winner = found.rows[0]
+    say(
+        f"Tried {found.tried} chains, of which {found.eliminated} lost early. The budget excludes "
+        f"{found.excluded:,} of {found.chains:,} chains."
+    )
+    chain = quote(winner.chain)
+    say(f"To save it: slimscope run {quote(prepared.question.model)} {chain} --save FOLDER")
+    say(f"To export it: slimscope export {winner.key[:SHORT_KEY]} FOLDER --format gguf")
+
+
+def _row(one: Judged) -> Row:
+    ratio = "" if one.ratio is None else f"x {one.ratio:.4g}"
+    if one.low is not None and one.high is not None:
+        ratio += f" [{one.low:.4g}, {one.high:.4g}]"
+    return {
+        "": one.role,
+        "chain": one.chain,
+        "packed MB": f"{one.packed_mb:.1f}",
+        "perplexity": format_number(one.perplexity),
+        "winner / it": ratio,
+    }

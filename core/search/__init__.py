@@ -1,0 +1,1 @@
+"""The autopilot: a search for the best chain within a budget."""

@@ -1,0 +1,20 @@
+"""The process of a search that a page started: `python -m core.search.process QUESTION`, a question as JSON."""
+
+import sys
+
+from core.progress import silent
+from core.search.question import Question, prepare
+from core.search.session import conduct
+from core.store.slots import slots
+from core.store.store import Store
+
+
+def main(question: str) -> None:
+    """Search and judge; the study has the outcome."""
+    store = Store()
+    prepared = prepare(Question.model_validate_json(question), store)
+    conduct(prepared, store, silent, slots(), lambda step: print(step.chain, step.problem, flush=True))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

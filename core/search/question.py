@@ -1,0 +1,135 @@
+"""The question of the autopilot, checked before the search: a model, a budget, a time, and what the user allows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import NamedTuple
+
+from pydantic import Field
+
+from core.data.corpora import default_corpora
+from core.errors import UserError
+from core.models.facts import load_shape
+from core.models.shape import ModelShape
+from core.models.source import ModelSource
+from core.models.sources import identify
+from core.models.terms import check_here
+from core.notation.chain import ChainDefaults, StageRequest
+from core.notation.formatting import format_number
+from core.registry import STAGES
+from core.request.compatibility import check_model_type
+from core.request.complete import check_device, default_text, identified_calibration, identified_perplexity
+from core.request.stages import DEFAULT_WINDOW
+from core.search.prior import Prior, stored_effects
+from core.search.racing import RUNGS
+from core.search.space import Candidate, Restrictions, Space, enumerate_space
+from core.shipping.formats import find_format
+from core.specs import Frozen, Perplexity, Stage, TextWindows, VariantSpec
+from core.store.store import Store
+
+SELECTION = "passages-eval"  # the corpus that every machine has
+
+
+class Question(Frozen):
+    """What the user asks."""
+
+    model: str
+    max_mb: float = Field(gt=0, allow_inf_nan=False)  # 10^6 bytes of packed size
+    minutes: float = Field(gt=0, allow_inf_nan=False)
+    restrictions: Restrictions = Restrictions()
+    device: str = "cpu"
+
+    @property
+    def most_bytes(self) -> float:
+        return 1e6 * self.max_mb
+
+
+class Prepared(NamedTuple):
+    """A checked question with the chains to choose from and what is expected of them."""
+
+    question: Question
+    source: ModelSource
+    shape: ModelShape
+    defaults: ChainDefaults
+    space: Space
+    prior: Prior
+    text: Perplexity  # on which the search selects
+    judge: Perplexity  # on which the winner is judged
+
+
+def prepare(question: Question, store: Store) -> Prepared:
+    """Return a checked question.
+
+    Raises:
+        UserError: The model is not a language model on this machine, or no chain fits the budget.
+    """
+    check_device(question.device)
+    source = identify(question.model)
+    check_here(source)
+    shape = load_shape(source)
+    if not check_model_type(source, (), measured=True):
+        raise UserError(f"{source.id} is no language model; choose one.")
+    if question.restrictions.only is not None:
+        find_format(question.restrictions.only)
+    defaults = ChainDefaults(_identified(False, shape), _identified(True, shape), 0)
+    results = [result for result in store.results() if not result.variant.is_external]
+    own = stored_effects(one for one in results if one.variant.model_id == (source.id, source.revision))
+    models = {one.variant.model_id for one in results} - {(source.id, source.revision)}
+    others = [stored_effects(one for one in results if one.variant.model_id == model) for model in sorted(models)]
+    fits = partial(check_fits, source, question.restrictions.only, refused_by(source))
+    space = enumerate_space(shape, defaults, question.restrictions, fits, own)
+    check_feasible(space, question.max_mb)
+    text, judge = (identified_perplexity(one, shape) for one in texts(shape))
+    return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge)
+
+
+def _identified(training: bool, shape: ModelShape) -> TextWindows:
+    return identified_calibration(default_text(training, shape), shape)
+
+
+def refused_by(source: ModelSource) -> dict[str, UserError]:
+    """Return the methods that a model refuses, such as those for experts, with the reasons."""
+    refused = {}
+    for method in STAGES:
+        try:
+            check_model_type(source, [StageRequest(method.name)], measured=True)
+        except UserError as error:
+            refused[method.name] = error
+    return refused
+
+
+def check_fits(
+    source: ModelSource, only: str | None, refused: Mapping[str, UserError], stages: tuple[Stage, ...]
+) -> None:
+    """Raise `UserError` for stages that the model refuses, or whose model does not fit the format `only`."""
+    for stage in stages:
+        if stage.method in refused:
+            raise refused[stage.method]
+    if only is not None and stages:
+        find_format(only).check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
+
+
+def check_feasible(space: Space, max_mb: float) -> None:
+    """Raise `UserError` with the smallest chain if none fits the budget."""
+    order = space.sizes.ravel().argsort(kind="stable")
+    places = (Candidate(*map(int, divmod(int(one), len(space.tables)))) for one in order)
+    smallest = next((place for place in places if space.legal(place)), None)
+    if smallest is None:
+        raise UserError("These restrictions leave no chain; allow more methods.")
+    least = space.sizes[smallest] / 1e6
+    if least > max_mb:
+        raise UserError(
+            f"No chain brings the model below {max_mb:g} MB. The smallest takes {format_number(least)} MB: "
+            f"{space.chain(smallest)}."
+        )
+
+
+def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:
+    """Return the text on which a search selects and that on which it judges.
+
+    Both are windows of the embedded text if this machine has no other.
+    """
+    window = min(DEFAULT_WINDOW, shape.max_window)
+    selection = Perplexity(corpus=SELECTION, window=window, windows=RUNGS[-1], spread=True)
+    return selection, Perplexity(corpus=default_corpora()[0], window=window, windows=RUNGS[-1])

@@ -1,0 +1,167 @@
+"""The sampler of the autopilot: the allowed chain with the highest expected improvement per second."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import numpy as np
+from optuna.distributions import BaseDistribution, IntDistribution
+from optuna.samplers import BaseSampler
+from optuna.trial import TrialState
+
+from core.search.prior import MOST
+from core.search.residuals import Expectation, Observation, Residuals
+from core.search.space import Candidate, Space
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.trial import FrozenTrial
+
+BLOCKS, TABLES = "blocks", "tables"  # parameters of a trial: the places of its parts
+CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a trial
+REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
+FIRST = 0.5  # share of the time that the first chain may take
+SLOWEST = 200  # chains whose seconds are estimated for a choice, as an estimate takes about a millisecond
+
+Seconds = Callable[[Candidate], float]
+
+
+class ChainSampler(BaseSampler):
+    """Chooses chains by the expectations of `Residuals`. A trial that runs counts as measured at its expectation.
+
+    Args:
+        space: The chains.
+        residuals: The expectations.
+        most_bytes: The most packed bytes of a chain.
+        seconds: Estimates the seconds that the trial of a chain takes; None: all take as long.
+        left: Returns the seconds that a trial may take.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        residuals: Residuals,
+        most_bytes: float,
+        seconds: Seconds | None = None,
+        left: Callable[[], float] | None = None,
+    ):
+        self.space, self.residuals, self.seconds, self.left = space, residuals, seconds, left
+        fitting = np.argwhere(space.sizes <= most_bytes)  # (K, 2)
+        order = np.argsort(residuals.prior(fitting).loss, kind="stable")
+        self.places = fitting[order]  # (K, 2), the best expected first
+        self._legal: dict[Candidate, bool] = {}
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """Return the two parameters of a trial."""
+        return {
+            BLOCKS: IntDistribution(0, len(self.space.blocks) - 1),
+            TABLES: IntDistribution(0, len(self.space.tables) - 1),
+        }
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, int]:
+        """Return the parts of the next chain."""
+        place = self.choose(*observations(study, self.space))
+        if place is None:
+            raise EverythingTriedError
+        return {BLOCKS: place.blocks, TABLES: place.tables}
+
+    def sample_independent(
+        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> NoReturn:
+        """Never called, as both parameters are sampled together."""
+        raise NotImplementedError
+
+    def choose(self, seen: Sequence[Observation], running: Sequence[Candidate] = ()) -> Candidate | None:
+        """Return the next chain, or None if every chain that fits the budget and the time was tried.
+
+        The first chain may take half of the time.
+
+        Args:
+            seen: The measured chains.
+            running: The chains whose trials run or failed.
+        """
+        tried = {one.place for one in seen} | set(running)
+        new = np.array([tuple(place) not in tried for place in self.places.tolist()], dtype=bool)
+        places = self.places[new]
+        if not len(places):
+            return None
+        waiting = np.array([one for one in running], dtype=int).reshape(-1, 2)
+        known = list(seen)
+        if len(waiting):
+            expected = self.residuals.posterior(waiting, seen)
+            known += [Observation(one, loss, 0.0) for one, loss in zip(running, expected.loss.tolist(), strict=True)]
+        found = self.residuals.posterior(places, known)
+        best = min((one.loss for one in seen), default=None)
+        gain = -found.loss if best is None else expected_improvement(found, best)
+        left = None if self.seconds is None or self.left is None else self.left() * (FIRST if best is None else 1.0)
+        for place in self._by_speed(places, gain, best is not None):
+            if self.is_legal(place) and (left is None or self.seconds is None or self.seconds(place) <= left):
+                return place
+        return None
+
+    def ranked(self, seen: Sequence[Observation]) -> list[Candidate]:
+        """Return the measured chains, the one with the lowest expected effect first.
+
+        Prior and measurements together err less than few windows alone, of whose lowest losses some are luck.
+        """
+        if not seen:
+            return []
+        places = [one.place for one in seen]
+        losses = self.residuals.posterior(np.array(places), seen).loss
+        return [places[int(number)] for number in np.argsort(losses, kind="stable")]
+
+    def is_legal(self, place: Candidate) -> bool:
+        """Return whether the parts of a chain go together."""
+        if place not in self._legal:
+            self._legal[place] = self.space.legal(place)
+        return self._legal[place]
+
+    def _by_speed(self, places: np.ndarray, gain: np.ndarray, improves: bool) -> list[Candidate]:
+        """Return chains in the order of their gain, and the first ones by gain per second if gains are positive."""
+        order = np.argsort(-gain, kind="stable")
+        ordered = [Candidate(*place) for place in places[order].tolist()]
+        if self.seconds is None or not improves:
+            return ordered
+        first = ordered[:SLOWEST]
+        speed = {place: value / self.seconds(place) for place, value in zip(first, gain[order].tolist(), strict=False)}
+        return sorted(first, key=lambda place: -speed[place]) + ordered[SLOWEST:]
+
+
+class EverythingTriedError(Exception):
+    """Every chain that fits was tried."""
+
+
+def expected_improvement(found: Expectation, best: float) -> np.ndarray:
+    """Return by how many nats each chain is expected to be better than the best, (K,) >= 0."""
+    from scipy.stats import norm
+
+    z = (best - found.loss) / found.spread  # (K,)
+    improvement: np.ndarray = found.spread * (z * norm.cdf(z) + norm.pdf(z))
+    return improvement
+
+
+def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:
+    """Return what the trials of a study measured, and the chains of those that run or were cut off.
+
+    Trials name their chain, because the places of parts change when a method is added.
+    """
+    seen, running = [], []
+    for trial in study.get_trials(deepcopy=False):
+        place = Candidate(trial.params[BLOCKS], trial.params[TABLES]) if BLOCKS in trial.params else None
+        if place is None or not _is_there(space, place, trial.user_attrs.get(CHAIN)):
+            continue
+        if PROBLEM in trial.user_attrs:
+            seen.append(Observation(place, *REFUSED))
+        elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None:
+            seen.append(Observation(place, trial.value, trial.user_attrs.get(VARIANCE, 0.0)))
+        else:
+            running.append(place)
+    return seen, running
+
+
+def _is_there(space: Space, place: Candidate, chain: str | None) -> bool:
+    inside = place.blocks < len(space.blocks) and place.tables < len(space.tables)
+    return inside and (chain is None or space.chain(place) == chain)

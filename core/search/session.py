@@ -1,0 +1,257 @@
+"""A search from its question to its certificate, in this process; others see its state and may stop it."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import psutil
+from sqlalchemy.engine import URL
+
+from core.engine.runs import run_alone
+from core.errors import CancelledError, UserError
+from core.jobs.points import results_of
+from core.jobs.processes import child_environment
+from core.paths import local_results_dir
+from core.progress import Progress
+from core.results import Result
+from core.search.autopilot import TRIED, Autopilot, Progressed
+from core.search.certificate import Certificate, best_stored, certify
+from core.search.question import Prepared, Question, prepare
+from core.search.sampler import CHAIN, ChainSampler
+from core.search.space import Candidate
+from core.search.study import (
+    CERTIFICATE,
+    FRONT,
+    PROBLEM,
+    PROCESS,
+    QUESTION,
+    SECONDS,
+    SINCE,
+    STOP,
+    storage,
+    study_name,
+)
+from core.search.trials import Tried
+from core.specs import RunSpec
+from core.store.store import Store
+
+if TYPE_CHECKING:
+    from optuna import Study
+
+log = logging.getLogger(__name__)
+
+RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
+STOP_SECONDS = 2.0  # between two looks whether another process stops the search
+FRONT_POINTS = 60
+COMMAND = (sys.executable, "-P", "-m", "core.search.process")  # and a question as JSON
+
+
+class StoppedError(CancelledError):
+    """Another process stopped the search."""
+
+
+class SearchState(NamedTuple):
+    """A search as other processes see it."""
+
+    name: str
+    question: Question
+    tried: tuple[Tried, ...]
+    running: tuple[str, ...]  # chains
+    front: tuple[tuple[float, float], ...]  # packed MB and expected effect in nats of the best chains by size
+    seconds: float  # of all its searches
+    alive: bool
+    stopping: bool
+    certificate: Certificate | None
+    problem: str  # why it ended without a certificate; empty if it did not
+
+    @property
+    def seconds_left(self) -> float:
+        return max(0.0, 60 * self.question.minutes - self.seconds)
+
+
+def conduct(
+    prepared: Prepared, store: Store, progress: Progress, at_once: int, on_step: Callable[[Progressed], None]
+) -> Certificate:
+    """Search, judge and return the certificate; it resumes an earlier search with the same question.
+
+    Args:
+        prepared: The question.
+        store: Where the results go.
+        progress: Called after each step of a run.
+        at_once: Trials that run at once.
+        on_step: Called after each trial.
+    """
+    stored = best_stored(store, prepared)
+    watch = _Watch(progress)
+    pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once)
+    study = pilot.study
+    owner = study.user_attrs.get(PROCESS) or (0, 0.0)
+    if _is_alive(owner) and owner[0] != os.getpid():
+        raise UserError(RUNS_ALREADY)
+    _begin(study, prepared.question, psutil.Process())
+    study.set_user_attr(FRONT, _front(pilot.sampler, prepared))
+    try:
+        watch.study = study
+        with suppress(StoppedError):
+            for step in pilot.search():
+                on_step(step)
+        watch.study = None
+        found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, partial(_computed, store, watch), store)
+        study.set_user_attr(CERTIFICATE, found.model_dump(mode="json"))
+        return found
+    except UserError as error:
+        study.set_user_attr(PROBLEM, str(error))
+        raise
+    finally:
+        study.set_user_attr(PROCESS, None)
+
+
+def _computed(
+    store: Store, progress: Progress, specs: Sequence[RunSpec]
+) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
+    """Run variants as a sweep does; a failure becomes a sentence, so that the search goes on with other chains."""
+    for spec, compute in results_of(specs, store, progress, _here):
+        yield spec, partial(_or_sentence, compute)
+
+
+def _here(spec: RunSpec, store: Store, progress: Progress) -> Result:
+    return run_alone(spec, store, progress, lambda: progress("waiting for another run", 0, 1, ""))
+
+
+def _or_sentence(compute: Callable[[], Result]) -> Result:
+    try:
+        return compute()
+    except (CancelledError, UserError):
+        raise
+    except Exception as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):  # no other chain would do better
+            raise
+        log.exception("A trial failed")
+        raise UserError(f"Unexpected error ({type(error).__name__}: {error}).") from error
+
+
+class _Watch:
+    """A progress that raises `StoppedError` once another process stops the study."""
+
+    def __init__(self, progress: Progress):
+        self.progress = progress
+        self.study: Study | None = None
+        self._looked = 0.0
+
+    def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
+        self.progress(stage, done, total, detail)
+        if self.study is not None and time.monotonic() - self._looked > STOP_SECONDS:
+            self._looked = time.monotonic()
+            if self.study.user_attrs.get(STOP):
+                raise StoppedError
+
+
+def start(question: Question, store: Store) -> str:
+    """Start a search in a process of its own; return the name of its study.
+
+    Raises:
+        UserError: The question has no answer, or its search runs already.
+    """
+    import optuna
+
+    name = study_name(question)
+    if any(state.name == name and state.alive for state in states(store.url)):
+        raise UserError(RUNS_ALREADY)
+    prepare(question, store)
+    log = local_results_dir() / "logs" / f"autopilot-{name}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as stream:
+        child = subprocess.Popen(
+            [*COMMAND, question.model_dump_json()],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            env=child_environment(),
+            start_new_session=True,
+        )
+    _begin(optuna.create_study(storage=storage(store.url), study_name=name, load_if_exists=True), question, child)
+    return name
+
+
+def stop(url: URL, name: str) -> None:
+    """Let a search end with the best chain so far."""
+    import optuna
+
+    optuna.load_study(study_name=name, storage=storage(url)).set_user_attr(STOP, True)
+
+
+def states(url: URL) -> list[SearchState]:
+    """Return the searches of a store, the newest first."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    kept = storage(url)
+    studies = optuna.get_all_study_names(kept)
+    return [state for name in reversed(studies) if (state := _state(optuna.load_study(study_name=name, storage=kept)))]
+
+
+def _state(study: Study) -> SearchState | None:
+    """Return the state of a study; None before its search has started."""
+    known = study.user_attrs
+    if QUESTION not in known:
+        return None
+    trials = study.get_trials(deepcopy=False)
+    alive = _is_alive(known.get(PROCESS))
+    return SearchState(
+        study.study_name,
+        Question.model_validate(known[QUESTION]),
+        tuple(Tried(*trial.user_attrs[TRIED]) for trial in trials if TRIED in trial.user_attrs),
+        tuple(trial.user_attrs.get(CHAIN, "") for trial in trials if alive and not trial.state.is_finished()),
+        tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
+        float(known.get(SECONDS, 0.0)) + (time.time() - known[SINCE] if alive and known.get(SINCE) else 0.0),
+        alive,
+        bool(known.get(STOP)),
+        None if known.get(CERTIFICATE) is None else Certificate.model_validate(known[CERTIFICATE]),
+        str(known.get(PROBLEM) or ""),
+    )
+
+
+def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
+    """Return packed MB and expected effect of the legal chains that are better than all smaller ones."""
+    sizes = prepared.space.sizes
+    every = np.argwhere(sizes > 0)
+    losses = sampler.residuals.prior(every).loss
+    order = np.lexsort((losses, sizes[every[:, 0], every[:, 1]]))
+    points: list[list[float]] = []
+    for place, loss in zip(every[order].tolist(), losses[order].tolist(), strict=True):
+        candidate = Candidate(*place)
+        if (not points or loss < points[-1][1]) and sampler.is_legal(candidate):
+            points.append([float(sizes[candidate]) / 1e6, float(loss)])
+    step = max(1, len(points) // FRONT_POINTS)
+    return points[::step]
+
+
+def _begin(study: Study, question: Question, process: psutil.Process | subprocess.Popen[bytes]) -> None:
+    """Write that a process searches for the answer of a question."""
+    started = psutil.Process(process.pid).create_time()
+    asked = question.model_dump(mode="json")
+    known = {QUESTION: asked, STOP: False, CERTIFICATE: None, PROBLEM: "", PROCESS: [process.pid, started]}
+    for name, value in known.items():
+        study.set_user_attr(name, value)
+
+
+def _is_alive(process: Sequence[float] | None) -> bool:
+    """Return whether a process of this machine, its id and start, still runs."""
+    if not process:
+        return False
+    try:
+        found = psutil.Process(int(process[0]))
+        same = bool(found.create_time() == process[1])
+        return same and found.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

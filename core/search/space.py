@@ -1,0 +1,214 @@
+"""The chains that a search chooses from: what the methods declare, in the orders that stages may have.
+
+A chain is a part in the blocks followed by a part on the embedding and head. Both change different weights, so the
+bytes that they save add up, and a chain needs no size of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from core.amount import Amount, Bits, Factor, Pattern, Ratio
+from core.errors import UserError
+from core.methods.base import Method
+from core.models.shape import ModelShape
+from core.notation.chain import ChainDefaults, StageRequest, format_chain, parse
+from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, get_stage
+from core.request.combining import TABLES
+from core.request.expected.size import Size, predicted_size
+from core.request.resolve import data_requirement_of, modified_places, resolve_chain
+from core.request.stages import check_stage_order
+from core.specs import COUNTED, Frozen, Stage
+
+RATIOS = tuple(Ratio(step / 10) for step in range(1, 8))
+PATTERNS = (Pattern(2, 4), Pattern(4, 8))
+BETWEEN = (0.25, 0.5)  # bits above a choice, for a mean over linears of different bits
+NOT_FOR_WEIGHTS = ("dense", "convolution", "runtime")  # families
+
+Fits = Callable[[tuple[Stage, ...]], None]
+
+
+def _every(stages: tuple[Stage, ...]) -> None:
+    """Accept all stages."""
+
+
+class Restrictions(Frozen):
+    """What the user allows."""
+
+    training: bool = True
+    structured: bool = True  # whether heads, channels and blocks may go
+    methods: tuple[str, ...] = ()  # names of the only stages; empty: all
+    only: str | None = None  # name of the format that the model must fit
+
+    def allow(self, method: type[Method], request: StageRequest) -> bool:
+        """Return whether a stage may be in a chain."""
+        return (
+            (not self.methods or method.name in self.methods)
+            and (self.structured or method.family != "structured")
+            and (self.training or data_requirement_of(request) != "training")
+        )
+
+    def allow_all(self, chain: Iterable[StageRequest]) -> bool:
+        """Return whether every stage may be in a chain."""
+        return all(self.allow(get_stage(one.name), one) for one in chain)
+
+
+class Part(NamedTuple):
+    """Stages on the same weights, with the size of a model after them alone."""
+
+    chain: str  # empty without stages
+    stages: tuple[Stage, ...]
+    size: Size
+
+
+class Candidate(NamedTuple):
+    """A chain of a space, by the places of its parts."""
+
+    blocks: int
+    tables: int
+
+
+@dataclass(frozen=True)
+class Space:
+    """The chains of two parts. The first part of each kind has no stages.
+
+    `fits` raises `UserError` for stages in a right order that the model still cannot have.
+    """
+
+    blocks: tuple[Part, ...]
+    tables: tuple[Part, ...]
+    fits: Fits = _every
+
+    @cached_property
+    def sizes(self) -> np.ndarray:
+        """The packed bytes of each chain, (blocks, tables)."""
+        blocks, tables = (np.array([part.size.packed_bytes for part in side]) for side in (self.blocks, self.tables))
+        whole: np.ndarray = blocks[:, None] + tables[None, :] - blocks[0]
+        return whole
+
+    def stages(self, place: Candidate) -> tuple[Stage, ...]:
+        """Return the stages of a chain."""
+        return self.blocks[place.blocks].stages + self.tables[place.tables].stages
+
+    def chain(self, place: Candidate) -> str:
+        """Return a chain in its notation."""
+        return format_chain(self.stages(place))
+
+    def legal(self, place: Candidate) -> bool:
+        """Return whether the parts of a chain go together."""
+        try:
+            check_stage_order(self.stages(place))
+            self.fits(self.stages(place))
+        except UserError:
+            return False
+        return place != (0, 0)
+
+    def exact(self, place: Candidate) -> bool:
+        """Return whether the size of a chain is exact, not an upper bound."""
+        return self.blocks[place.blocks].size.exact and self.tables[place.tables].size.exact
+
+
+def enumerate_space(
+    shape: ModelShape,
+    defaults: ChainDefaults,
+    restrictions: Restrictions,
+    fits: Fits = _every,
+    stored: Iterable[str] = (),
+) -> Space:
+    """Return the legal chains of a model whose size follows from what their methods declare.
+
+    Args:
+        shape: The model's shape.
+        defaults: Data and seed of the stages.
+        restrictions: What the user allows.
+        fits: Raises `UserError` for stages in a right order that the model still cannot have.
+        stored: Chains with results, whose parts join those that the methods declare.
+    """
+    for name in restrictions.methods:
+        get_stage(name)
+    chains = [chain for chain in map(parse, stored) if restrictions.allow_all(chain)]
+    allowed = [halves(chain) for chain in chains]
+    blocks = _parts((*block_chains(restrictions), *(first for first, _ in allowed)), shape, defaults, fits)
+    tables = _parts((*table_chains(restrictions), *(second for _, second in allowed)), shape, defaults, fits)
+    return Space(blocks, tables, fits)
+
+
+def halves(chain: tuple[StageRequest, ...]) -> tuple[tuple[StageRequest, ...], tuple[StageRequest, ...]]:
+    """Return the stages of a chain before its last one on the embedding, and that one; either may be empty."""
+    last = 1 if chain and modified_places(chain[-1]) == TABLES else 0
+    return chain[: len(chain) - last], chain[len(chain) - last :]
+
+
+def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
+    """Yield the requested chains in the blocks, in the orders that papers found best: prune, repair, round."""
+    methods = [method for method in METHODS if method.family not in NOT_FOR_WEIGHTS]
+    in_blocks = [one for one in _options(methods, restrictions) if modified_places(one) != TABLES]
+    pruning = [one for one in in_blocks if get_stage(one.name).ratio_kind in COUNTED]
+    rounding = [one for one in in_blocks if get_stage(one.name).ratio_kind == "bits"]
+    repairs = list(_options((*RECONSTRUCTIONS, *RECOVERIES), restrictions))
+    plain = [one for one in rounding if not one.settings and isinstance(one.amount, Bits) and one.amount.bits % 1 == 0]
+    recoveries = [one for one in repairs if get_stage(one.name) in RECOVERIES]
+    yield ()
+    for prune in pruning:
+        yield (prune,)
+        yield from ((prune, one) for one in (*repairs, *rounding))
+        yield from ((prune, recovery, one) for recovery in recoveries for one in plain)
+    for grid in rounding:
+        yield (grid,)
+        yield from ((preparation, grid) for preparation in _options(PREPARATIONS, restrictions))
+        yield from ((grid, repair) for repair in repairs)
+
+
+def table_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
+    """Yield the requested chains on the embedding and head."""
+    yield ()
+    yield from ((one,) for one in _options(METHODS, restrictions) if modified_places(one) == TABLES)
+
+
+def amounts_of(method: type[Method]) -> tuple[Amount | None, ...]:
+    """Return the amounts that a search tries of a method."""
+    if not method.takes_amount:
+        return (None,)
+    if method.bit_choices:
+        most = max(method.bit_choices)
+        between = [bits + step for bits in method.bit_choices for step in BETWEEN if bits + step < most]
+        return tuple(Bits(bits) for bits in sorted({*method.bit_choices, *(between if method.mixed_precision else ())}))
+    if method.factor_choices:
+        return tuple(Factor(factor) for factor in method.factor_choices)
+    ratios = tuple(ratio for ratio in RATIOS if ratio.value <= method.highest_offered)
+    return ratios + (PATTERNS if method.supports_nm else ())
+
+
+def _options(methods: Sequence[type[Method]], restrictions: Restrictions) -> Iterator[StageRequest]:
+    """Yield the allowed stages of some methods, at each amount with each choice of parameters."""
+    for method in methods:
+        for settings in method.searched_settings:
+            for amount in amounts_of(method):
+                request = StageRequest(method.name, amount, settings=settings)
+                if restrictions.allow(method, request):
+                    yield request
+
+
+def _parts(
+    chains: Iterable[tuple[StageRequest, ...]],
+    shape: ModelShape,
+    defaults: ChainDefaults,
+    fits: Fits,
+) -> tuple[Part, ...]:
+    """Return the legal chains with a known size, each once."""
+    parts: dict[str, Part] = {}
+    for requests in chains:
+        try:
+            stages = resolve_chain(requests, defaults)
+            fits(stages)
+        except UserError:
+            continue
+        chain = format_chain(stages) if stages else ""
+        if chain not in parts and (size := predicted_size(shape, stages)):
+            parts[chain] = Part(chain, stages, size)
+    return tuple(parts.values())

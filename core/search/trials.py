@@ -1,0 +1,124 @@
+"""The trials of a search: a chain is measured on more and more windows, until it loses against the best or has won."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from core.errors import UserError
+from core.notation.chain import ChainDefaults
+from core.protocols import satisfies
+from core.request.complete import complete
+from core.results import Result
+from core.search.racing import RUNGS, loses
+from core.specs import Perplexity, RunSpec
+from core.store.store import Store
+
+# Runs several variants, perhaps at once, and yields each with a function that returns its result or raises its error.
+Compute = Callable[[Sequence[RunSpec]], Iterator[tuple[RunSpec, Callable[[], Result]]]]
+
+
+class Tried(NamedTuple):
+    """The outcome of a trial."""
+
+    chain: str
+    key: str
+    packed_bytes: int
+    loss: float  # mean over the windows of the loss minus that of the dense model, in nats
+    variance: float  # of the error of `loss`
+    windows: int
+    eliminated: bool
+
+
+@dataclass
+class Racer:
+    """Races chains of one model against the best one so far."""
+
+    model: str
+    text: Perplexity  # all windows of the last rung
+    defaults: ChainDefaults
+    most_bytes: float
+    compute: Compute
+    store: Store
+    device: str = "cpu"
+    leader: Tried | None = None
+    _losses: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)  # over dense, by key and rung
+
+    def spec(self, chain: str, windows: int) -> RunSpec:
+        """Return the run that measures a chain on some windows."""
+        text = self.text.model_copy(update={"windows": windows})
+        return complete(
+            self.model,
+            chain,
+            calibration=self.defaults.calibration,
+            train=self.defaults.train,
+            perplexity=[text],
+            device=self.device,
+        )
+
+    def race(self, chains: Sequence[str]) -> dict[str, Tried | UserError]:
+        """Measure chains on the windows of each rung until they lose; return the outcome of each, or why it has none.
+
+        A chain whose real size exceeds the budget is never the best.
+        """
+        outcomes: dict[str, Tried | UserError] = {}
+        running = list(chains)
+        for rung in RUNGS:
+            specs: dict[str, RunSpec] = {}
+            for chain in running:
+                try:
+                    specs[chain] = self.spec(chain, rung)
+                except UserError as error:
+                    outcomes[chain] = error
+            names = {spec.variant.key: chain for chain, spec in specs.items()}
+            for spec, result_of in self.compute(list(specs.values())):
+                chain = names[spec.variant.key]
+                try:
+                    outcomes[chain] = self._outcome(chain, result_of(), spec, rung)
+                except UserError as error:
+                    outcomes[chain] = error
+            running = [chain for chain in running if _goes_on(outcomes[chain])]
+            if not running:
+                break
+        for one in outcomes.values():
+            if _goes_on(one) and isinstance(one, Tried) and (self.leader is None or one.loss < self.leader.loss):
+                self.leader = one
+        return outcomes
+
+    def _outcome(self, chain: str, result: Result, spec: RunSpec, rung: int) -> Tried:
+        losses = self._over_dense(result, spec)
+        packed = result.footprint.packed_bytes if result.footprint else 0
+        out = packed > self.most_bytes or self._loses(losses, rung)
+        self._losses[result.variant.key, rung] = losses
+        mean, variance = float(np.mean(losses)), float(np.var(losses, ddof=1)) / rung
+        return Tried(chain, result.variant.key, packed, mean, variance, rung, out)
+
+    def _loses(self, losses: np.ndarray, rung: int) -> bool:
+        if self.leader is None:
+            return False
+        whole = self._losses[self.leader.key, RUNGS[-1]]
+        step = RUNGS[-1] // rung  # the windows of a rung are evenly spread, so they are among those of the last
+        return loses(losses, whole[::step])
+
+    def _over_dense(self, result: Result, spec: RunSpec) -> np.ndarray:
+        """Return the losses of a variant minus those of the dense model, (windows,) in nats."""
+        dense = self.store.stored(result.variant.dense_key)
+        over: np.ndarray = self._samples(result, spec) - self._samples(dense, spec)
+        return over
+
+    def _samples(self, result: Result, spec: RunSpec) -> np.ndarray:
+        (text,) = spec.perplexity
+        for row in result.measurements:
+            if satisfies(row, text, spec.variant.dtype):
+                samples = self.store.samples(result.variant.key, row)
+                if samples is not None:
+                    losses: np.ndarray = -samples["perplexity"].to_numpy(float)  # (windows,)
+                    return losses
+        raise UserError(f"The window losses of {result.variant.key[:12]} on {text} are missing; run it again.")
+
+
+def _goes_on(outcome: Tried | UserError) -> bool:
+    return isinstance(outcome, Tried) and not outcome.eliminated

@@ -1,0 +1,96 @@
+"""The question of the page: a model, a budget, a time, and what the search may use."""
+
+from __future__ import annotations
+
+import streamlit as st
+
+from core.errors import UserError
+from core.models.catalogue import BY_ID, MODELS
+from core.models.facts import load_shape
+from core.models.kinds.folder import named_folder
+from core.models.sources import identify
+from core.notation.formatting import format_number
+from core.request.expected.size import predicted_size
+from core.request.stages import DEFAULT_MODEL
+from core.search.question import Question
+from core.search.space import Restrictions
+from core.shipping.formats import FORMATS
+from dashboard.shared import local
+from dashboard.shared.binding import HELD, Between, check_link
+from dashboard.shared.form_errors import FormErrors
+
+MOST_MB, MOST_MINUTES = 1e6, 10_080.0  # a week
+ANY = "any"
+SIZE = "Packed size, in megabytes of 10^6 bytes."
+TIME = "Of all searches with the same question."
+FOR = "Only chains whose model this program loads."
+MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED = (
+    f"autopilot_{name}" for name in ("model", "mb", "minutes", "only", "training", "structured")
+)
+
+
+def question_input() -> Question | None:
+    """Show the fields; return the question, or None if a field is wrong or waits for a permission."""
+    mistakes = FormErrors()
+    model = st.selectbox(
+        "Model",
+        [card.id for card in MODELS],
+        index=list(BY_ID).index(DEFAULT_MODEL),
+        key=MODEL,
+        accept_new_options=True,
+        help="Choose one, or type the folder of a Hugging Face model or a hub id such as org/name.",
+        on_change=local.allow_typed,
+        args=(MODEL,),
+        **HELD,
+    )
+    if local.held_back(MODEL, [named_folder(model or "")]):
+        return None
+    with mistakes.catch():
+        _describe(model or "")
+    left, right = st.columns(2)
+    check_link(MB, "number of megabytes", Between(0.001, MOST_MB))
+    max_mb = left.number_input(
+        "At most (MB)",
+        0.001,
+        MOST_MB,
+        90.0,
+        key=MB,
+        help="Packed size, in megabytes of 10^6 bytes.",
+        format="%g",
+        **HELD,
+    )
+    check_link(MINUTES, "number of minutes", Between(0.1, MOST_MINUTES))
+    minutes = right.number_input(
+        "Minutes",
+        0.1,
+        MOST_MINUTES,
+        60.0,
+        key=MINUTES,
+        help="Of all searches with the same question.",
+        format="%g",
+        **HELD,
+    )
+    names = {ANY: "Any program", **{form.name: form.label for form in FORMATS[1:]}}
+    check_link(ONLY, "format", names)
+    only = st.selectbox("For", list(names), format_func=names.__getitem__, key=ONLY, help=FOR, **HELD)
+    training = st.toggle("Stages that train", True, key=TRAINING, **HELD)
+    structured = st.toggle("Removal of heads, channels and blocks", True, key=STRUCTURED, **HELD)
+    if mistakes.found:
+        return None
+    return Question(
+        model=model or "",
+        max_mb=max_mb,
+        minutes=minutes,
+        restrictions=Restrictions(training=training, structured=structured, only=None if only == ANY else only),
+    )
+
+
+def _describe(model: str) -> None:
+    """Show the size of the dense model; a `UserError` if it is no language model on this machine."""
+    if not model:
+        raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
+    shape = load_shape(identify(model))
+    if shape.convolutions:
+        raise UserError("This is no language model; choose one.")
+    if size := predicted_size(shape, ()):
+        st.caption(f"The dense model takes {format_number(size.packed_bytes / 1e6)} MB.")

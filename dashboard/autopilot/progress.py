@@ -1,0 +1,188 @@
+"""A search on the page: its chart, what runs, the time left, and its certificate."""
+
+from __future__ import annotations
+
+from functools import partial
+from shlex import quote
+
+import pandas as pd
+import streamlit as st
+
+from core.errors import UserError
+from core.notation.formatting import format_duration, format_number
+from core.search.certificate import Certificate, Judged
+from core.search.question import Question
+from core.search.session import SearchState, states, stop
+from dashboard import data
+from dashboard.charts.search import search_chart, times_dense
+from dashboard.exports.names import export_name, model_part
+from dashboard.shared import links, widgets
+from dashboard.shared.literal import literal
+
+EARLIER = 10  # searches in the list
+CAPTION = (
+    "Chains of the search, on the windows that each was measured on. Eliminated chains lost against the best one on "
+    "few windows. The dotted line is what stored results let expect of the best chain by size."
+)
+
+
+def show_searches() -> None:
+    """Show the chosen search, and refresh it every two seconds while one runs."""
+    alive = any(state.alive for state in _states())
+
+    @st.fragment(run_every=2 if alive else None)
+    def renewed() -> None:
+        known = _states()
+        if not known:
+            st.caption("No search has run yet. A search continues after you close this page.")
+            return
+        names = {state.name: _title(state) for state in known[:EARLIER]}
+        chosen = st.selectbox("Search", list(names), format_func=names.__getitem__, key="autopilot_shown")
+        _show(next(state for state in known if state.name == (chosen or known[0].name)))
+        if any(state.alive for state in known) != alive:
+            data.show_now()
+            st.rerun()
+
+    renewed()
+
+
+def _states() -> list[SearchState]:
+    return states(data.store().url)
+
+
+def _title(state: SearchState) -> str:
+    question = state.question
+    words = f"{model_part(question.model)} below {question.max_mb:g} MB"
+    return f"{words}, running" if state.alive else words
+
+
+def _show(state: SearchState) -> None:
+    tried = _table(state)
+    whole = tried[~tried["eliminated"]]
+    best = None if whole.empty else str(whole.sort_values("times_dense")["chain"].iloc[0])
+    if state.problem:
+        st.error(literal(state.problem))
+    _show_now(state, tried, best)
+    if state.certificate is not None:
+        _show_certificate(state.question, state.certificate)
+    if tried.empty:
+        return
+    front = pd.DataFrame(
+        [(mb, times_dense(loss)) for mb, loss in state.front], columns=["packed_mb", "times_dense"], dtype=float
+    )
+    file = export_name(model_part(state.question.model), f"below-{state.question.max_mb:g}-mb", "autopilot")
+    widgets.show_chart(
+        "autopilot_chart",
+        partial(search_chart, tried, front, state.question.max_mb, best),
+        CAPTION,
+        tried,
+        file=file,
+        alt="Perplexity over dense by packed size of each chain that the search measured",
+    )
+    widgets.show_table(
+        "autopilot_table",
+        tried.sort_values(["eliminated", "times_dense"]).rename(columns=NAMES)[list(NAMES.values())],
+        CAPTION,
+        {"Packed MB": "%.4g", "Times dense": "%.4g"},
+        file=f"{file}-table",
+        captioned=False,
+    )
+
+
+NAMES = {
+    "chain": "Chain",
+    "packed_mb": "Packed MB",
+    "times_dense": "Times dense",
+    "windows": "Windows",
+    "outcome": "Outcome",
+}
+
+
+def _table(state: SearchState) -> pd.DataFrame:
+    """Return a row for each measured chain."""
+    rows = [
+        (one.chain, one.packed_bytes / 1e6, times_dense(one.loss), one.windows, one.eliminated) for one in state.tried
+    ]
+    table = pd.DataFrame(rows, columns=["chain", "packed_mb", "times_dense", "windows", "eliminated"])
+    table = table.astype({"eliminated": bool, "packed_mb": float, "times_dense": float})
+    return table.assign(outcome=table["eliminated"].map({True: "eliminated early", False: "measured in full"}))
+
+
+def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None:
+    """Show what runs and the best chain so far, or how the search ended."""
+    count = f"{len(tried)} {'chain' if len(tried) == 1 else 'chains'} tried"
+    if best is not None and state.certificate is None:
+        row = tried[tried["chain"] == best].iloc[0]
+        size, times = (format_number(row[name]) for name in ("packed_mb", "times_dense"))
+        st.markdown(f"Best so far: `{best}`, {size} MB, {times} times dense.")
+    if not state.alive:
+        if state.certificate is None and not state.problem:
+            st.info(f"This search was interrupted. {count}. Start it again to continue.")
+        return
+    st.progress(min(1.0, state.seconds / (60 * state.question.minutes)))
+    left = f"{format_duration(state.seconds_left)} left for trials"
+    st.caption(f"{count}, {left}." if state.running else f"{count}. Judging the best chains.")
+    for chain in state.running:
+        st.markdown(f"Running: `{chain}`" if chain else "Running: a chain is being chosen.")
+    st.button(
+        "Stop and take the best",
+        icon=":material/stop_circle:",
+        disabled=state.stopping,
+        on_click=_stop,
+        args=(state.name,),
+        key="autopilot_stop",
+    )
+    if state.stopping:
+        st.caption("The search stops at the next report of the run, then judges the best chains.")
+
+
+def _stop(name: str) -> None:
+    try:
+        stop(data.store().url, name)
+    except UserError as error:
+        st.toast(str(error), icon=":material/error:")
+
+
+def _show_certificate(question: Question, found: Certificate) -> None:
+    """Show the winner, its rivals on the text of the judgement, and how to make it again."""
+    if not found.fits:
+        st.warning("The time ended before a chain within the budget was measured.")
+    if not found.rows:
+        st.info("No stored variant fits either. Give more minutes.")
+        return
+    winner = found.rows[0]
+    st.success(f"**{literal(winner.chain)}** takes {format_number(winner.packed_mb)} MB.")
+    table = pd.DataFrame(
+        {
+            "": [row.role for row in found.rows],
+            "Chain": [row.chain for row in found.rows],
+            "Packed MB": [row.packed_mb for row in found.rows],
+            "Perplexity": [row.perplexity for row in found.rows],
+            "Winner over it": [_ratio(row) for row in found.rows],
+        }
+    )
+    caption = (
+        f"Judged on {found.judge}, which the search has not read. The last column is the winner's perplexity over "
+        f"that of the row, with its paired 95 % interval. Chains tried: {found.tried}, of which "
+        f"{found.eliminated} lost early. The budget excludes {found.excluded:,} of {found.chains:,} chains."
+    )
+    file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
+    widgets.show_table("autopilot_certificate", table, caption, {"Packed MB": "%.4g", "Perplexity": "%.4g"}, file=file)
+    st.code(f"slimscope run {quote(question.model)} {quote(winner.chain)} --save FOLDER", language="bash")
+    result = data.result(winner.key)
+    if result is not None:
+        st.page_link(
+            "explore/view.py",
+            label="Show on Explore, to save and export",
+            icon=":material/show_chart:",
+            query_params=links.own(data.called(result.variant), [winner.key]),
+        )
+
+
+def _ratio(row: Judged) -> str:
+    if row.ratio is None:
+        return ""
+    words = format_number(row.ratio)
+    if row.low is None or row.high is None:
+        return words
+    return f"{words} [{format_number(row.low)}, {format_number(row.high)}]"

@@ -1,0 +1,88 @@
+"""Chart of a search: the effect of each measured chain against its size, the prior's expectation and the budget."""
+
+from __future__ import annotations
+
+import math
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import log_axis
+from dashboard.charts.elements.style import Theme
+
+HEIGHT = 420  # px
+WORST = 5.0  # times dense at the upper edge; worse chains are drawn there
+RING = 17  # px
+ROOM = 1.15  # of the sizes and of the factors, beyond the outermost points
+
+
+def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: str | None, theme: Theme) -> go.Figure:
+    """Draw the perplexity of measured chains as a multiple of dense, by packed size.
+
+    Args:
+        tried: chain, packed_mb, times_dense, windows and eliminated of each measured chain.
+        front: packed_mb and times_dense that the stored results let expect of the best chain by size.
+        max_mb: The budget.
+        best: The chain that leads; None without any.
+        theme: Colours.
+    """
+    drawing = Drawing(theme, HEIGHT)
+    drawing.lay_out(xaxis={"title": {"text": "Packed size (MB)"}})
+    drawing.lay_out(title={"text": "Perplexity, times dense (log scale, lower is better)"})
+    heights = tried["times_dense"].clip(upper=WORST)
+    drawing.scatter(
+        x=front["packed_mb"].tolist(),
+        y=front["times_dense"].clip(upper=WORST).tolist(),
+        mode="lines",
+        line={"color": theme.muted, "width": 1.5, "dash": "dot"},
+        name="expected of the best chain",
+        hovertemplate="expected: %{x:.1f} MB, %{y:.3g} times dense<extra></extra>",
+    )
+    looks = ((True, "eliminated early", "circle-open", theme.muted), (False, "measured", "circle", theme.palette[1]))
+    for eliminated, name, symbol, colour in looks:
+        part = tried[tried["eliminated"] == eliminated]
+        drawing.scatter(
+            x=part["packed_mb"].tolist(),
+            y=heights[part.index].tolist(),
+            mode="markers",
+            marker={"symbol": symbol, "size": 9, "color": colour, "line": {"color": colour, "width": 1.5}},
+            customdata=part[["chain", "times_dense", "windows"]].to_numpy().tolist(),
+            hovertemplate="%{customdata[0]}<br>%{x:.1f} MB, %{customdata[1]:.4g} times dense on "
+            "%{customdata[2]} windows<extra></extra>",
+            name=name,
+        )
+    leader = tried[tried["chain"] == best]
+    drawing.scatter(
+        x=leader["packed_mb"].tolist(),
+        y=heights[leader.index].tolist(),
+        mode="markers",
+        marker={"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}},
+        name="best so far",
+        hoverinfo="skip",
+    )
+    most = max([max_mb, *tried["packed_mb"]])
+    low = min([1.0, *heights])
+    high = max([1.2, *heights, *front.loc[front["packed_mb"] <= most * ROOM, "times_dense"].clip(upper=WORST)[-1:]])
+    drawing.lay_out(
+        shapes=[
+            {
+                "type": "line",
+                **{"x0": max_mb, "x1": max_mb, "y0": 0, "y1": 1, "yref": "y domain"},
+                "line": {"color": theme.text, "dash": "dash", "width": 1.5},
+            }
+        ]
+    )
+    drawing.write(
+        text=f"{max_mb:g} MB", x=max_mb, y=1, yref="y domain", showarrow=False, xanchor="left", yanchor="top", xshift=4
+    )
+    least = min([max_mb, *tried["packed_mb"]])
+    drawing.lay_out(xaxis={"range": [least / ROOM, most * ROOM]})
+    log_axis(drawing, low / 1.03, max(high, low * 1.1) * 1.05)
+    drawing.across(1.0, {"color": theme.muted, "width": 1, "dash": "dot"})
+    return drawing.figure()
+
+
+def times_dense(loss: float) -> float:
+    """Return the multiple of the dense perplexity of an effect in nats."""
+    return math.exp(min(loss, 20.0))

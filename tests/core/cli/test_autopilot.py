@@ -1,0 +1,51 @@
+"""The command `autopilot` on a tiny model."""
+
+import pytest
+
+from core.cli.app import main
+from core.search.question import Question, prepare
+from core.store.store import Store
+
+pytestmark = pytest.mark.usefixtures("tiny_texts")
+COMMAND = ["autopilot", "./wide", "--methods", "magnitude,rtn"]
+
+
+@pytest.fixture
+def half(tiny_texts):
+    """About half of the megabytes of the dense model."""
+    prepared = prepare(Question(model="./wide", max_mb=10.0, minutes=1.0), Store())
+    return f"{0.6 * prepared.space.sizes[0, 0] / 1e6:.4f}"
+
+
+def test_a_search_prints_its_trials_and_a_certificate(half, capsys):
+    assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
+    out, err = capsys.readouterr()
+    assert f"below {half.rstrip('0')} MB" in out
+    assert "1: " in err and "the best so far" in err
+    for words in ("winner", "dense", "The budget excludes", "slimscope run ./wide", "slimscope export"):
+        assert words in out
+    assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
+    again = capsys.readouterr()
+    assert "winner" in again.out and not again.err  # its time is over
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--max-mb", "0.0001"], "The smallest takes"),
+        (["--max-mb", "-1"], "--max-mb -1 is not a number above 0"),
+        (["--max-mb", "1", "--minutes", "0"], "--minutes 0 is not a number above 0"),
+        (["--max-mb", "1", "--only", "gguff"], "gguf"),
+        (["--max-mb", "1", "--methods", "wandaa"], "wanda"),
+    ],
+)
+def test_a_question_without_an_answer_is_one_sentence(options, words, capsys):
+    assert main([*COMMAND, *options]) == 2
+    err = capsys.readouterr().err
+    assert words in err and "Traceback" not in err
+
+
+def test_optuna_is_named_where_it_is_missing(monkeypatch, capsys):
+    monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
+    assert main([*COMMAND, "--max-mb", "1"]) == 2
+    assert "pip install 'slimscope[autopilot]'" in capsys.readouterr().err

@@ -1,0 +1,212 @@
+"""Whole searches on a tiny model: trials, budget, resumption and certificate."""
+
+import math
+
+import numpy as np
+import pytest
+
+from core.engine import runs
+from core.engine.runs import run_alone
+from core.errors import UserError
+from core.jobs.points import results_of
+from core.notation.chain import format_chain
+from core.progress import silent
+from core.search import study as studies
+from core.search.autopilot import Autopilot
+from core.search.certificate import DENSE, RUNNER_UP, SEARCHED, STORED, WINNER, best_stored, certify, judgement
+from core.search.question import Question, prepare
+from core.search.space import Candidate, Restrictions
+from core.search.trials import Racer, Tried
+from core.store.store import Store
+from tests.core.search.texts import JUDGE
+
+pytestmark = pytest.mark.usefixtures("tiny_texts")
+METHODS = ("magnitude", "rtn")
+
+
+def compute(specs):
+    for spec in specs:
+        yield spec, lambda spec=spec: runs.run(spec, Store())
+
+
+def question(max_mb=0.07, minutes=1.0, **more):
+    return Question(model="./wide", max_mb=max_mb, minutes=minutes, restrictions=Restrictions(methods=METHODS, **more))
+
+
+class Clock:
+    """A clock on which each call takes a minute, longer than the estimate of a trial."""
+
+    def __init__(self):
+        self.time = 0.0
+
+    def __call__(self):
+        self.time += 60
+        return self.time
+
+
+def searched(asked, at_once=1, compute=compute):
+    store = Store()
+    prepared = prepare(asked, store)
+    pilot = Autopilot(prepared, store, compute, at_once, Clock())
+    return prepared, pilot, list(pilot.search())
+
+
+@pytest.fixture
+def dense_mb(tiny_texts):
+    return prepare(question(10.0), Store()).space.sizes[0, 0] / 1e6
+
+
+def test_a_search_ends_with_its_time_and_stays_within_the_budget(dense_mb):
+    limit = 0.6 * dense_mb
+    prepared, _pilot, steps = searched(question(limit, minutes=6))
+    assert len(steps) == 6  # each takes a minute of the clock
+    assert [step.count for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert steps[-1].seconds_left == 0
+    assert len({step.chain for step in steps}) == 6
+    places = map(Candidate._make, np.ndindex(prepared.space.sizes.shape))
+    sizes = {prepared.space.chain(place): float(prepared.space.sizes[place]) for place in places if place != (0, 0)}
+    for step in steps:
+        assert step.tried.packed_bytes <= 1e6 * limit
+        assert step.tried.windows in (2, 4, 16) and step.tried.eliminated == (step.tried.windows < 16)
+        assert step.tried.packed_bytes == pytest.approx(sizes[step.chain], rel=0.02)
+    best = min((step.tried for step in steps if not step.tried.eliminated), key=lambda one: one.loss)
+    assert steps[-1].best == best
+
+
+def test_a_trial_is_an_ordinary_variant_with_its_paired_loss(dense_mb):
+    _prepared, _pilot, (step, *_) = searched(question(0.6 * dense_mb, minutes=1))
+    result = Store().get(step.tried.key)
+    numbers = {row.protocol["windows"]: row.value for row in result.measurements}
+    dense = {row.protocol["windows"]: row.value for row in Store().get(result.variant.dense_key).measurements}
+    assert set(numbers) == {2, 4, 16}
+    assert step.tried.loss == pytest.approx(math.log(numbers[16] / dense[16]), abs=1e-5)
+    assert result.footprint.packed_bytes == step.tried.packed_bytes
+
+
+def test_a_stopped_search_goes_on(dense_mb):
+    asked = question(0.6 * dense_mb, minutes=3)
+    _, _, first = searched(asked)
+    assert [step.count for step in first] == [1, 2, 3]
+    assert searched(asked)[2] == []  # its time is over
+    _, pilot, more = searched(asked.model_copy(update={"minutes": 5}))
+    assert [step.count for step in more] == [4, 5]
+    assert not {step.chain for step in first} & {step.chain for step in more}
+    assert pilot.racer.leader.loss <= min(step.tried.loss for step in first if not step.tried.eliminated)
+
+
+def test_a_killed_trial_is_not_in_the_way(dense_mb, monkeypatch):
+    asked = question(0.6 * dense_mb, minutes=2)
+
+    def killed(self, chains):
+        raise SystemExit(9)
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(Racer, "race", killed)
+        searched(asked)
+    store = Store()
+    pilot = Autopilot(prepare(asked, store), store, compute, now=Clock())
+    (trial,) = pilot.study.get_trials()
+    assert trial.state.name == "FAIL"
+    assert len(list(pilot.search())) == 2
+
+
+def test_several_trials_run_at_once(dense_mb):
+    batches = []
+
+    def counted(specs):
+        batches.append(len(specs))
+        yield from compute(specs)
+
+    _, _, steps = searched(question(0.6 * dense_mb, minutes=2), at_once=3, compute=counted)
+    assert batches[0] == 3 and len(steps) == 6
+
+
+def test_a_chain_that_fails_is_named_and_the_search_goes_on(dense_mb):
+    def failing(specs):
+        for spec, result_of in compute(specs):
+            yield spec, fail if any(stage.method == "magnitude" for stage in spec.variant.stages) else result_of
+
+    def fail():
+        raise UserError("It failed.")
+
+    _, pilot, steps = searched(question(0.6 * dense_mb, minutes=12), compute=failing)
+    assert {step.problem for step in steps} == {"", "It failed."}
+    assert all(step.tried is None or "magnitude" not in step.chain for step in steps)
+    assert pilot.racer.leader is not None
+
+
+def test_a_budget_below_all_chains_is_refused_with_the_smallest():
+    with pytest.raises(UserError, match=r"No chain brings the model below 0\.001 MB\. The smallest takes 0\.\d+ MB: "):
+        prepare(question(0.001), Store())
+
+
+def test_the_certificate_judges_on_a_text_that_the_search_has_not_read(dense_mb):
+    limit = 0.6 * dense_mb
+    store = Store()
+    asked = question(limit, minutes=5)
+    prepared = prepare(asked, store)
+    earlier = runs.run(judgement(prepared, "magnitude@0.7+rtn@2bit,on=embedding"), store)
+    stored = best_stored(store, prepared)
+    assert stored.variant.key == earlier.variant.key
+    pilot = Autopilot(prepared, store, compute, now=Clock())
+    list(pilot.search())
+    found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, compute, store)
+    roles = {one.role: one for one in found.rows}
+    assert set(roles) <= {WINNER, RUNNER_UP, SEARCHED, STORED, DENSE} and {WINNER, DENSE} <= set(roles)
+    assert len({STORED, SEARCHED} & set(roles)) == 1
+    assert roles[WINNER].perplexity <= min(one.perplexity for role, one in roles.items() if role in (STORED, SEARCHED))
+    winner, dense = roles[WINNER], roles[DENSE]
+    assert winner.packed_mb <= limit and winner.ratio is None
+    assert winner.perplexity == pytest.approx(
+        next(row.value for row in store.get(winner.key).measurements if row.protocol["window"] == JUDGE.window)
+    )
+    assert dense.ratio == pytest.approx(winner.perplexity / dense.perplexity)
+    assert dense.low < dense.ratio < dense.high
+    assert found.fits and found.tried == 5
+    assert found.excluded == (prepared.space.sizes > 1e6 * limit).sum()
+
+
+def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
+    store = Store()
+    prepared = prepare(question(0.6 * dense_mb), store)
+    worse = runs.run(judgement(prepared, "magnitude@0.7+rtn@2bit,on=embedding"), store)
+    better = runs.run(judgement(prepared, "rtn@4bit+rtn@4bit,on=embedding"), store)
+    values = [one.measurements[0].value for one in (worse, better)]
+    low, high = (one for _, one in sorted(zip(values, (worse, better), strict=True), key=lambda pair: pair[0]))
+    tried = Tried(format_chain(high.variant.stages), high.variant.key, 1, 0.1, 0.0, 16, False)
+    found = certify(prepared, [tried], [tried], low, compute, store)
+    assert [(one.role, one.key) for one in found.rows[:2]] == [(WINNER, low.variant.key), (SEARCHED, high.variant.key)]
+    restrictions = Restrictions(methods=("magnitude",))
+    only = prepare(question(0.6 * dense_mb).model_copy(update={"restrictions": restrictions}), store)
+    assert best_stored(store, only) is None
+
+
+def test_without_a_measured_chain_the_best_stored_one_is_given(dense_mb):
+    store = Store()
+    prepared = prepare(question(0.6 * dense_mb), store)
+    assert certify(prepared, [], [], None, compute, store).rows == ()
+    runs.run(judgement(prepared, "magnitude@0.7+rtn@2bit,on=embedding"), store)
+    found = certify(prepared, [], [], best_stored(store, prepared), compute, store)
+    assert not found.fits and [one.role for one in found.rows] == [WINNER, DENSE]
+
+
+def test_a_chain_larger_than_predicted_never_leads(dense_mb):
+    prepared = prepare(question(0.6 * dense_mb), Store())
+    racer = Racer("./wide", prepared.text, prepared.defaults, 1.0, compute, Store())
+    (one,) = racer.race(["rtn@4bit"]).values()
+    assert isinstance(one, Tried) and one.eliminated and racer.leader is None
+
+
+def test_tables_of_optuna_are_apart_from_those_of_the_store(dense_mb, results_dir):
+    searched(question(0.6 * dense_mb, minutes=1))
+    assert (results_dir / studies.FILE).is_file() and (results_dir / "local.db").is_file()
+    Store()  # its migrations find their own version
+
+
+def test_a_search_computes_as_a_sweep_does(dense_mb, monkeypatch):
+    store = Store()
+    _, _, steps = searched(
+        question(0.6 * dense_mb, minutes=1),
+        compute=lambda specs: results_of(specs, store, silent, run_alone),
+    )
+    assert steps[0].tried is not None

@@ -1,0 +1,37 @@
+"""Races: a worse chain loses early, and one that is as good seldom does."""
+
+import math
+
+import numpy as np
+import pytest
+
+from core.search.racing import FALSE, RUNGS, loses
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_much_worse_chain_loses_on_every_rung(rung):
+    assert loses(np.full(rung, 2.0) + np.linspace(-0.2, 0.2, rung), np.full(rung, 0.5))
+
+
+@pytest.mark.parametrize("rung", RUNGS)
+def test_a_better_or_equal_chain_never_loses(rung):
+    assert not loses(np.ones(rung), np.ones(rung))
+    assert not loses(np.ones(rung), np.full(rung, 2.0))
+
+
+def test_windows_that_disagree_keep_a_chain_in_the_race():
+    assert not loses(np.array([0.4, -0.3]), np.zeros(2))
+    assert not loses(np.array([0.02, 0.01]), np.zeros(2))
+
+
+def test_a_diverged_chain_loses_and_one_against_a_diverged_best_does_not():
+    assert loses(np.array([math.inf, 1.0]), np.ones(2)) and loses(np.array([math.nan, 1.0]), np.ones(2))
+    assert not loses(np.ones(2), np.array([math.inf, 1.0]))
+
+
+@pytest.mark.parametrize(("loss", "spread"), [(0.05, 0.005), (0.1, 0.02), (0.7, 0.1), (0.7, 0.05)])
+def test_chains_that_are_as_good_lose_no_more_often_than_allowed(loss, spread):
+    draw = np.random.default_rng(0)
+    races = loss + draw.normal(0.0, spread, (4000, RUNGS[-1]))
+    lost = np.mean([any(loses(race[:rung], np.full(rung, loss)) for rung in RUNGS) for race in races])
+    assert lost <= FALSE

@@ -1,0 +1,123 @@
+"""Which chain a search tries next."""
+
+import numpy as np
+import optuna
+import pytest
+from scipy.integrate import quad
+from scipy.stats import norm
+
+from core.search.prior import Prior
+from core.search.residuals import Expectation, Observation, Residuals
+from core.search.sampler import (
+    BLOCKS,
+    CHAIN,
+    PROBLEM,
+    REFUSED,
+    TABLES,
+    VARIANCE,
+    ChainSampler,
+    EverythingTriedError,
+    expected_improvement,
+    observations,
+)
+from core.search.space import Candidate
+from tests.core.search.spaces import space
+
+SPACE = space("gptq", "sparsegpt", "slimllm", "rtn")
+MOST = 90e6
+
+
+@pytest.fixture
+def sampler():
+    return ChainSampler(SPACE, Residuals(SPACE, Prior({})), MOST)
+
+
+def test_the_first_choice_has_the_lowest_expected_loss_that_fits(sampler):
+    first = sampler.choose([])
+    expected = sampler.residuals.prior(sampler.places)
+    legal = [loss for place, loss in zip(sampler.places, expected.loss, strict=True) if SPACE.legal(Candidate(*place))]
+    assert sampler.residuals.prior(np.array([first])).loss[0] == min(legal)
+    assert SPACE.sizes[first] <= MOST
+
+
+def test_choices_fit_are_legal_and_never_repeat(sampler):
+    seen = []
+    for _ in range(25):
+        place = sampler.choose(seen)
+        assert SPACE.sizes[place] <= MOST and SPACE.legal(place) and place not in {one.place for one in seen}
+        seen.append(Observation(place, float(sampler.residuals.prior(np.array([place])).loss[0]), 0.0))
+
+
+def test_a_bad_surprise_turns_the_search_to_other_parts(sampler):
+    first = sampler.choose([])
+    assert sampler.choose([Observation(first, 5.0, 0.0)]).blocks != first.blocks
+
+
+def test_a_faster_chain_is_preferred_among_equal_gains():
+    slow = {}
+    sampler = ChainSampler(SPACE, Residuals(SPACE, Prior({})), MOST, lambda place: slow.get(place, 1.0))
+    seen = [Observation(sampler.choose([]), 3.0, 0.0)]
+    second = sampler.choose(seen)
+    slow[second] = 1e6
+    assert sampler.choose(seen) != second
+
+
+def test_a_chain_that_takes_longer_than_the_time_left_is_not_tried():
+    long = Residuals(SPACE, Prior({}))
+    first = ChainSampler(SPACE, long, MOST).choose([])
+    seconds = lambda place: 100.0 if place == first else 10.0  # noqa: E731
+    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose([]) != first  # more than half of it
+    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 250.0).choose([]) == first
+    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 5.0).choose([]) is None
+
+
+def test_running_trials_are_not_chosen_again(sampler):
+    first = sampler.choose([])
+    second = sampler.choose([], [first])
+    assert second not in (first, None)
+
+
+def test_expected_improvement_is_its_integral():
+    found = Expectation(np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.5, 0.3]))
+    for loss, spread, value in zip(*found, expected_improvement(found, 0.9), strict=True):
+        integral, _ = quad(lambda x, loss=loss, spread=spread: (0.9 - x) * norm.pdf(x, loss, spread), loss - 10, 0.9)
+        assert value == pytest.approx(integral, abs=1e-6)
+
+
+def trial_of(study, chain=None):
+    trial = study.ask()
+    place = Candidate(*(trial.suggest_int(name, 0, 10_000) for name in (BLOCKS, TABLES)))
+    trial.set_user_attr(CHAIN, chain or SPACE.chain(place))
+    return trial, place
+
+
+def test_a_study_gives_its_measurements_and_trials_that_run(sampler):
+    study = optuna.create_study(sampler=sampler)
+    first, place = trial_of(study)
+    assert observations(study, SPACE) == ([], [place])
+    first.set_user_attr(VARIANCE, 0.25)
+    study.tell(first, 0.75)
+    second, other = trial_of(study)
+    assert observations(study, SPACE) == ([Observation(place, 0.75, 0.25)], [other])
+    study.tell(second, state=optuna.trial.TrialState.FAIL)
+    assert observations(study, SPACE)[1] == [other]  # what was cut off is not tried again
+    third, refused = trial_of(study)
+    third.set_user_attr(PROBLEM, "It cannot be made.")
+    study.tell(third, state=optuna.trial.TrialState.FAIL)
+    assert observations(study, SPACE)[0][-1] == Observation(refused, *REFUSED)
+    trial_of(study, "magnitude@0.5")
+    assert len(observations(study, SPACE)[1]) == 1  # of another space
+
+
+def test_a_small_space_ends():
+    few = space("rtn")
+    sampler = ChainSampler(few, Residuals(few, Prior({})), few.sizes.max())
+    study = optuna.create_study(sampler=sampler)
+    count = sum(few.legal(Candidate(*place)) for place in np.argwhere(few.sizes > 0).tolist())
+    for _ in range(count):
+        trial = study.ask()
+        place = Candidate(*(trial.suggest_int(name, 0, 10_000) for name in (BLOCKS, TABLES)))
+        trial.set_user_attr(CHAIN, few.chain(place))
+        study.tell(trial, 1.0)
+    with pytest.raises(EverythingTriedError):
+        trial_of(study)

@@ -1,0 +1,109 @@
+"""A search as other processes see it: its state, its stop, and its process."""
+
+import subprocess
+import sys
+import time
+
+import optuna
+import psutil
+import pytest
+
+from core.errors import UserError
+from core.progress import silent
+from core.search import session
+from core.search.question import Question, prepare
+from core.search.session import conduct, start, states, stop
+from core.search.space import Restrictions
+from core.search.study import CERTIFICATE, PROCESS, storage, study_name
+from core.store.store import Store
+
+pytestmark = pytest.mark.usefixtures("tiny_texts")
+WAITS = (sys.executable, "-c", "import time; time.sleep(60)")
+
+
+def question(**more):
+    fixed = {"model": "./wide", "max_mb": 0.1, "minutes": 2, "restrictions": Restrictions(methods=("magnitude", "rtn"))}
+    return Question(**fixed | more)
+
+
+def test_a_finished_search_has_its_trials_and_its_certificate():
+    store, steps = Store(), []
+    asked = question(minutes=0.06)
+    found = conduct(prepare(asked, store), store, silent, 1, steps.append)
+    (state,) = states(store.url)
+    assert state.question == asked and state.name == study_name(asked)
+    assert [one.chain for one in state.tried] == [step.chain for step in steps]
+    assert not state.alive and not state.running and not state.problem
+    assert state.certificate == found
+    sizes, losses = zip(*state.front, strict=True)
+    assert list(sizes) == sorted(sizes) and list(losses) == sorted(losses, reverse=True)
+
+
+def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
+    monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
+    store, steps = Store(), []
+    asked = question(minutes=60)
+
+    def stop_after_two(step):
+        steps.append(step)
+        if len(steps) == 2:
+            stop(store.url, study_name(asked))
+
+    found = conduct(prepare(asked, store), store, silent, 1, stop_after_two)
+    assert len(steps) == 2 and found.tried == 2
+    (state,) = states(store.url)
+    assert state.certificate is not None and not state.alive
+
+
+def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
+    monkeypatch.setattr(session, "COMMAND", WAITS)
+    store, asked = Store(), question()
+    name = start(asked, store)
+    (state,) = states(store.url)
+    assert (state.name, state.alive, state.tried, state.certificate) == (name, True, (), None)
+    for again in (lambda: start(asked, store), lambda: conduct(prepare(asked, store), store, silent, 1, print)):
+        with pytest.raises(UserError, match="runs already"):
+            again()
+    process, _ = optuna.load_study(study_name=name, storage=storage(store.url)).user_attrs[PROCESS]
+    psutil.Process(process).kill()
+    until = time.monotonic() + 30
+    while states(store.url)[0].alive and time.monotonic() < until:
+        time.sleep(0.1)
+    assert not states(store.url)[0].alive
+
+
+def test_a_question_without_an_answer_starts_nothing(monkeypatch):
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    with pytest.raises(UserError, match="The smallest takes"):
+        start(question(max_mb=0.0001), Store())
+    assert states(Store().url) == []
+
+
+def test_an_unexpected_error_of_a_trial_does_not_end_the_search(monkeypatch):
+    real, calls = session.run_alone, []
+
+    def failing(spec, *rest):
+        calls.append(spec)
+        if len(calls) == 1:
+            raise RuntimeError("odd")
+        return real(spec, *rest)
+
+    monkeypatch.setattr(session, "run_alone", failing)
+    store, steps = Store(), []
+    conduct(prepare(question(minutes=0.06), store), store, silent, 1, steps.append)
+    assert steps[0].problem == "Unexpected error (RuntimeError: odd)." and steps[0].tried is None
+    assert any(step.tried for step in steps[1:])
+
+
+def test_an_error_of_the_judgement_is_kept(monkeypatch):
+    def failing(*_):
+        raise UserError("The text is gone.")
+
+    monkeypatch.setattr(session, "certify", failing)
+    store = Store()
+    with pytest.raises(UserError):
+        conduct(prepare(question(minutes=0.06), store), store, silent, 1, lambda step: None)
+    (state,) = states(store.url)
+    assert state.problem == "The text is gone." and not state.alive
+    study = optuna.load_study(study_name=state.name, storage=storage(store.url))
+    assert study.user_attrs[CERTIFICATE] is None

@@ -1,0 +1,81 @@
+"""The chains of a search: legal, of the right size, and as the user restricts them."""
+
+import random
+
+import pytest
+
+from core.amount import Ratio
+from core.errors import UserError
+from core.methods.unstructured.magnitude import Magnitude
+from core.registry import METHODS, get_stage
+from core.request.expected.size import predicted_size
+from core.request.stages import check_stage_order
+from core.search import space as module
+from core.search.space import Candidate, amounts_of
+from tests.core.search.spaces import SHAPE, chains, space
+
+
+def test_every_method_of_weights_takes_part_alone():
+    whole = space()
+    found = {stage.method for part in (*whole.blocks, *whole.tables) for stage in part.stages}
+    weights = {method.name for method in METHODS if method.family not in ("dense", "convolution", "runtime")}
+    without_size = {"slicegpt"}  # it does not follow from what they declare
+    of_experts = {method.name for method in METHODS if method.kind == "experts"}
+    assert weights - found == without_size | (of_experts - found)
+
+
+def test_chains_are_legal_and_their_sizes_are_those_of_their_parts():
+    found, draw = space("sparsegpt", "gptq", "slimllm", "adaprune", "rotate", "rtn", "tensor-train"), random.Random(0)
+    places = [Candidate(draw.randrange(len(found.blocks)), draw.randrange(len(found.tables))) for _ in range(200)]
+    legal = [place for place in places if found.legal(place)]
+    assert len(legal) > 100
+    for place in legal:
+        check_stage_order(found.stages(place))
+        size = predicted_size(SHAPE, found.stages(place))
+        assert found.sizes[place] == pytest.approx(size.packed_bytes, abs=2)
+        assert found.exact(place) == size.exact
+
+
+def test_the_dense_model_is_no_candidate():
+    assert not space("magnitude").legal(Candidate(0, 0))
+
+
+def test_prune_then_repair_then_round():
+    found = chains(space("sparsegpt", "adaprune", "lora", "gptq"))
+    for wanted in ("sparsegpt@0.5", "sparsegpt@0.5+adaprune", "sparsegpt@0.5+lora+gptq@4bit", "gptq@4.25bit"):
+        assert wanted in found
+    assert not any(chain.startswith("gptq@4bit+sparsegpt") for chain in found)
+
+
+def test_restrictions_leave_stages_out():
+    assert not any("lora" in chain for chain in chains(space("sparsegpt", "lora", training=False)))
+    families = [
+        {
+            get_stage(stage.method).family
+            for part in space("slimllm", "gptq", structured=allowed).blocks
+            for stage in part.stages
+        }
+        for allowed in (True, False)
+    ]
+    assert families == [{"structured", "quantisation"}, {"quantisation"}]
+    with pytest.raises(UserError, match="wandaa"):
+        space("wandaa")
+
+
+def test_a_new_method_takes_part(monkeypatch):
+    class Larger(Magnitude):
+        name = "larger"
+        highest_offered = 0.3
+
+    monkeypatch.setattr(module, "METHODS", (*METHODS, Larger))
+    monkeypatch.setattr("core.registry.STAGES", (*METHODS, Larger))
+    assert [str(amount) for amount in amounts_of(Larger)] == ["0.1", "0.2", "0.3", "2:4", "4:8"]
+    assert amounts_of(Larger)[0] == Ratio(0.1)
+    assert "larger@0.2" in chains(space("larger"))
+
+
+def test_stored_chains_join_with_each_part_once():
+    plain = space("gptq", "rtn")
+    more = space("gptq", "rtn", stored=["gptq@4bit,damping=0.1+rtn@8bit,on=embedding", "magnitude@0.5"])
+    assert set(chains(more)) - set(chains(plain)) == {"gptq@4bit,damping=0.1"}
+    assert more.tables == plain.tables

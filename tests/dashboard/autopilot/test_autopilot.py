@@ -1,0 +1,132 @@
+"""The Autopilot page: its question, a search that runs, and a certificate."""
+
+import pytest
+
+from core.errors import UserError
+from core.search import session
+from core.search.certificate import Certificate, Judged
+from core.search.question import Question
+from core.search.session import SearchState
+from core.search.space import Restrictions
+from core.search.trials import Tried
+from tests.dashboard.opened import charts, open_app, read
+
+QUESTION = Question(model="smollm2-135m", max_mb=90, minutes=60)
+TRIED = (
+    Tried("gptq@4bit", "a" * 64, 169_000_000, 0.31, 1e-4, 2, True),
+    Tried("gptq@4bit+rtn@8bit,on=embedding", "b" * 64, 85_700_000, 0.29, 1e-4, 16, False),
+    Tried("rtn@4bit+rtn@8bit,on=embedding", "c" * 64, 85_600_000, 9.0, 1e-4, 2, True),
+)
+FRONT = ((60.0, 1.0), (85.0, 0.3), (240.0, 0.001))
+
+
+def row(role, chain, packed, ratio=None):
+    low, high = (None, None) if ratio is None else (ratio - 0.01, ratio + 0.01)
+    found = {"role": role, "chain": chain, "key": "b" * 64, "packed_mb": packed, "perplexity": 20.0}
+    return Judged(**found, ratio=ratio, low=low, high=high)
+
+
+CERTIFICATE = Certificate(
+    rows=(row("winner", TRIED[1].chain, 85.7), row("dense", "dense", 269.0, 1.3)),
+    **{"tried": 3, "eliminated": 2, "excluded": 10, "chains": 20, "fits": True, "judge": "wikitext2@2048:16"},
+)
+
+
+def state(**more):
+    known = SearchState("name", QUESTION, TRIED, (), FRONT, 600.0, False, False, None, "")
+    return known._replace(**more)
+
+
+@pytest.fixture
+def seen(fresh, monkeypatch):
+    """Let the page see searches; return the function that sets them."""
+    shown = []
+    monkeypatch.setattr(session, "states", lambda url: list(shown))
+    monkeypatch.setattr("dashboard.autopilot.progress.states", session.states)
+    return shown.append
+
+
+def words(app):
+    return " ".join(
+        [read(app), *(one.value for kind in ("caption", "info", "success", "error") for one in app.get(kind))]
+    )
+
+
+def test_without_a_search_the_page_asks_a_question(seen):
+    app = open_app("autopilot/view.py")
+    assert "No search has run yet" in words(app) and "The dense model takes 269 MB" in words(app)
+    assert not charts(app) and not app.button(key="autopilot_start").disabled
+
+
+def test_the_question_on_the_screen_is_searched(seen, monkeypatch):
+    asked = []
+    monkeypatch.setattr(session, "start", lambda question, store: asked.append(question) or "name")
+    app = open_app("autopilot/view.py")
+    app.number_input(key="autopilot_mb").set_value(75.0).run()
+    app.number_input(key="autopilot_minutes").set_value(5.0).run()
+    app.selectbox(key="autopilot_only").set_value("gguf").run()
+    app.toggle(key="autopilot_training").set_value(False).run()
+    app.button(key="autopilot_start").click().run()
+    restrictions = Restrictions(training=False, only="gguf")
+    assert asked == [Question(model="smollm2-135m", max_mb=75, minutes=5, restrictions=restrictions)]
+
+
+def test_a_refusal_is_shown_at_the_form(seen, monkeypatch):
+    def refuse(question, store):
+        raise UserError("No chain brings the model below 1 MB.")
+
+    monkeypatch.setattr(session, "start", refuse)
+    app = open_app("autopilot/view.py")
+    app.button(key="autopilot_start").click().run()
+    assert [error.value for error in app.error] == ["No chain brings the model below 1 MB\\."]
+
+
+def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch):
+    stopped = []
+    monkeypatch.setattr("dashboard.autopilot.progress.stop", lambda url, name: stopped.append(name))
+    seen(state(alive=True, running=("awq@4bit",)))
+    app = open_app("autopilot/view.py")
+    shown = words(app)
+    assert "Best so far: `gptq@4bit+rtn@8bit,on=embedding`, 85.7 MB, 1.34 times dense." in shown
+    assert "3 chains tried, about 50 min left for trials." in shown and "Running: `awq@4bit`" in shown
+    assert len(charts(app)) == 1
+    app.button(key="autopilot_stop").click().run()
+    assert stopped == ["name"]
+
+
+def test_a_search_that_is_stopping_or_judging_says_so(seen):
+    seen(state(alive=True, stopping=True))
+    app = open_app("autopilot/view.py")
+    assert "Judging the best chains." in words(app) and "The search stops" in words(app)
+    assert app.button(key="autopilot_stop").disabled
+
+
+def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
+    seen(state(certificate=CERTIFICATE))
+    app = open_app("autopilot/view.py")
+    shown = words(app).replace("\\", "")
+    assert "gptq@4bit+rtn@8bit,on=embedding** takes 85.7 MB." in shown and "Best so far" not in shown
+    assert "Judged on wikitext2@2048:16" in shown and "The budget excludes 10 of 20 chains." in shown
+    (code,) = app.get("code")
+    assert code.value == "slimscope run smollm2-135m gptq@4bit+rtn@8bit,on=embedding --save FOLDER"
+    table = next(one.value for one in app.dataframe if "Winner over it" in one.value)
+    assert list(table["Winner over it"]) == ["", "1.3 [1.29, 1.31]"]
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ({"certificate": CERTIFICATE.model_copy(update={"rows": (), "fits": False})}, "No stored variant fits either."),
+        ({}, "This search was interrupted. 3 chains tried."),
+        ({"problem": "The text is gone."}, "The text is gone\\."),
+        ({"tried": (), "alive": True}, "0 chains tried."),
+    ],
+)
+def test_every_end_has_its_sentence(seen, more, sentence):
+    seen(state(**more))
+    assert sentence in words(open_app("autopilot/view.py"))
+
+
+def test_without_optuna_the_page_says_how_to_install_it(fresh, monkeypatch):
+    monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
+    assert "`pip install 'slimscope[autopilot]'`" in words(open_app("autopilot/view.py"))
