@@ -7,7 +7,7 @@ from tests.e2e.test_browser import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
 PATIENT = 30_000  # ms
-STEADY = 700  # ms without a change of the address
+STEADY = 400  # ms without a change of the address
 
 
 def choose(page, field: str, text: str):

@@ -2,6 +2,8 @@
 
 import shutil
 
+import pytest
+
 from core.paths import PROJECT
 from tests.tools.programs import run_program
 from tools import same_weights
@@ -21,6 +23,7 @@ def test_equal_weights_succeed(monkeypatch, capfd):
     assert list(cells(capfd.readouterr().out).values()) == [("equal", "equal")] * 2
 
 
+@pytest.mark.full
 def test_different_and_missing_weights_fail(tmp_path, capfd):
     shutil.copytree(PROJECT / "core", tmp_path / "core", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("cached_results", "pyproject.toml"):

@@ -185,6 +185,7 @@ def test_mean_of_seven_averages_the_tasks():
     assert mean(unsure) == (pytest.approx(0.4), None)
 
 
+@pytest.mark.full
 @pytest.mark.real
 def test_default_model_scores_the_seven_tasks_as_hflm_does():
     source = identify(DEFAULT_MODEL)
