@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
     from core.search.certificate import Certificate, Judged
     from core.search.question import Prepared
 
-HIGHEST = 20.0  # nats: a larger ratio only shows that the model diverged
 NOTE = "The last column is the winner's perplexity over that of the row, with its paired 95 % interval."
 
 
@@ -89,8 +87,10 @@ def _step_words(step: Progressed) -> str:
     left = f"{format_duration(max(0.0, step.seconds_left))} left"
     if step.tried is None:
         return f"{step.chain}: {step.problem} ({left})"
+    from core.search.trials import times_dense
+
     one = step.tried
-    size, ratio = f"{one.packed_bytes / 1e6:.1f} MB", math.exp(min(one.loss, HIGHEST))
+    size, ratio = f"{one.packed_bytes / 1e6:.1f} MB", times_dense(one.loss)
     windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
     best = ", the best so far" if step.best == one else ""
     return f"{step.count}: {one.chain}, {size}, x {ratio:.4g} on {windows}{best} ({left})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -17,8 +18,15 @@ from core.search.racing import RUNGS, loses
 from core.specs import Perplexity, RunSpec
 from core.store.store import Store
 
+HIGHEST = 20.0  # nats: more only shows that the model diverged
+
 # Runs several variants, perhaps at once, and yields each with a function that returns its result or raises its error.
 Compute = Callable[[Sequence[RunSpec]], Iterator[tuple[RunSpec, Callable[[], Result]]]]
+
+
+def times_dense(loss: float) -> float:
+    """Return the multiple of the dense perplexity of an effect in nats, bounded for chains that diverged."""
+    return math.exp(min(loss, HIGHEST))
 
 
 class Tried(NamedTuple):

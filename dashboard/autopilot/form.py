@@ -5,13 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from core.errors import UserError
-from core.models.catalogue import BY_ID, MODELS
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
 from core.models.sources import identify
 from core.notation.formatting import format_number
 from core.request.expected.size import predicted_size
-from core.request.stages import DEFAULT_MODEL
 from core.search.question import Question
 from core.search.space import Restrictions
 from core.shipping.formats import FORMATS
@@ -32,21 +30,11 @@ MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED = (
 def question_input() -> Question | None:
     """Show the fields; return the question, or None if a field is wrong or waits for a permission."""
     mistakes = FormErrors()
-    model = st.selectbox(
-        "Model",
-        [card.id for card in MODELS],
-        index=list(BY_ID).index(DEFAULT_MODEL),
-        key=MODEL,
-        accept_new_options=True,
-        help="Choose one, or type the folder of a Hugging Face model or a hub id such as org/name.",
-        on_change=local.allow_typed,
-        args=(MODEL,),
-        **HELD,
-    )
-    if local.held_back(MODEL, [named_folder(model or "")]):
+    model = local.model_box(MODEL)
+    if local.held_back(MODEL, [named_folder(model)]):
         return None
     with mistakes.catch():
-        _describe(model or "")
+        _describe(model)
     left, right = st.columns(2)
     check_link(MB, "number of megabytes", Between(0.001, MOST_MB))
     max_mb = left.number_input(
@@ -55,7 +43,7 @@ def question_input() -> Question | None:
         MOST_MB,
         90.0,
         key=MB,
-        help="Packed size, in megabytes of 10^6 bytes.",
+        help=SIZE,
         format="%g",
         **HELD,
     )
@@ -66,7 +54,7 @@ def question_input() -> Question | None:
         MOST_MINUTES,
         60.0,
         key=MINUTES,
-        help="Of all searches with the same question.",
+        help=TIME,
         format="%g",
         **HELD,
     )
@@ -78,7 +66,7 @@ def question_input() -> Question | None:
     if mistakes.found:
         return None
     return Question(
-        model=model or "",
+        model=model,
         max_mb=max_mb,
         minutes=minutes,
         restrictions=Restrictions(training=training, structured=structured, only=None if only == ANY else only),

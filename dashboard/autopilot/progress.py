@@ -13,8 +13,9 @@ from core.notation.formatting import format_duration, format_number
 from core.search.certificate import Certificate, Judged
 from core.search.question import Question
 from core.search.session import SearchState, states, stop
+from core.search.trials import times_dense
 from dashboard import data
-from dashboard.charts.search import search_chart, times_dense
+from dashboard.charts.search import search_chart
 from dashboard.exports.names import export_name, model_part
 from dashboard.shared import links, widgets
 from dashboard.shared.literal import literal

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -81,8 +79,3 @@ def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: 
     log_axis(drawing, low / 1.03, max(high, low * 1.1) * 1.05)
     drawing.across(1.0, {"color": theme.muted, "width": 1, "dash": "dot"})
     return drawing.figure()
-
-
-def times_dense(loss: float) -> float:
-    """Return the multiple of the dense perplexity of an effect in nats."""
-    return math.exp(min(loss, 20.0))

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.errors import UserError
-from core.models.catalogue import BY_ID, MODELS
+from core.models.catalogue import BY_ID
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
 from core.models.shape import ModelShape
 from core.models.sources import identify
-from core.request.stages import DEFAULT_MODEL
 from dashboard.run.found import consent, describe_model
 from dashboard.shared import local, texts
 from dashboard.shared.binding import HELD
@@ -35,18 +34,7 @@ class Model(NamedTuple):
 
 def model_input(mistakes: FormErrors) -> Model:
     """Show the field that accepts a model of the catalogue, a folder or a hub id."""
-    name = st.selectbox(
-        "Model",
-        [card.id for card in MODELS],
-        index=list(BY_ID).index(DEFAULT_MODEL),
-        key=KEY,
-        accept_new_options=True,
-        help="Choose one, or type the folder of a Hugging Face model or a hub id such as org/name.",
-        on_change=local.allow_typed,
-        args=(KEY,),
-        **HELD,
-    )
-    name = name or ""
+    name = local.model_box(KEY)
     st.session_state.pop(texts.LONGEST, None)
     if card := BY_ID.get(name):
         gated = " Gated: accept its licence on the hub first." if card.gated else ""

@@ -1,4 +1,4 @@
-"""Local files and folders that a link names: read only with the visitor's permission."""
+"""Local files and folders that a link names, read only with the visitor's permission; the field of a model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 import streamlit as st
 
 from core.data.texts import BY_ID
+from core.models.catalogue import MODELS
 from core.models.kinds.folder import named_folder
 from core.paths import typed_path
+from core.request.stages import DEFAULT_MODEL
+from dashboard.shared.binding import HELD
 
 READ = "run_read_paths"  # session key of the permitted paths
 
@@ -43,3 +46,20 @@ def held_back(key: str, paths: Sequence[Path | None]) -> bool:
     st.text("\n".join(map(str, waiting)))
     st.button(f"Read this {kind}", key=f"{key}_read", on_click=allow, args=waiting)
     return True
+
+
+def model_box(key: str) -> str:
+    """Show the field of a model of the catalogue, a folder or a hub id; return its name, empty without one."""
+    ids = [card.id for card in MODELS]
+    name = st.selectbox(
+        "Model",
+        ids,
+        index=ids.index(DEFAULT_MODEL),
+        key=key,
+        accept_new_options=True,
+        help="Choose one, or type the folder of a Hugging Face model or a hub id such as org/name.",
+        on_change=allow_typed,
+        args=(key,),
+        **HELD,
+    )
+    return name or ""

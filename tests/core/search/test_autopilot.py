@@ -197,7 +197,7 @@ def test_a_chain_larger_than_predicted_never_leads(dense_mb):
     assert isinstance(one, Tried) and one.eliminated and racer.leader is None
 
 
-def test_tables_of_optuna_are_apart_from_those_of_the_store(dense_mb, results_dir):
+def test_optuna_and_the_store_have_separate_databases(dense_mb, results_dir):
     searched(question(0.6 * dense_mb, minutes=1))
     assert (results_dir / studies.FILE).is_file() and (results_dir / "local.db").is_file()
     Store()  # its migrations find their own version
