@@ -1,5 +1,7 @@
 """Back and Forward in a real browser: each step of a visitor is one entry, and shows the state of its address."""
 
+from urllib.parse import urlsplit
+
 import pytest
 from playwright.sync_api import expect
 
@@ -7,7 +9,9 @@ from tests.e2e.test_browser import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
 PATIENT = 30_000  # ms
-STEADY = 400  # ms without a change of the address
+RUN = "/run?chain=wanda%400.45"
+CLIFF = "/?explore_methods=Magnitude&explore_series=Magnitude&explore_others=false&explore_at=30+%25"
+CLIFF += "&explore_story=cliff&explore_step=1"
 
 
 def choose(page, field: str, text: str):
@@ -18,50 +22,42 @@ def follow(page, name: str):
     settled(page).get_by_role("link", name=name).first.click()
 
 
-def steady_address(page) -> str:
-    """Return the address once the browser has removed the parameters of fields that are gone."""
-    address = None
-    while address != page.url:
-        address = page.url
-        page.wait_for_timeout(STEADY)
-    return address
-
-
 def step(page, address: str, heading: str, **chosen: str):
-    """Wait for a part of the address, a heading and the chosen options of fields; return a function that waits for the
-    same state again, with the whole address."""
+    """Wait for an address, a heading and the chosen options of fields; return a function that waits for them again.
+
+    The address is the whole path and query: the browser removes the parameter of a field that is gone some time after
+    the page shows its new state.
+    """
+
+    def reached(url: str) -> bool:
+        _, _, path, query, _ = urlsplit(url)
+        return (f"{path}?{query}" if query else path) == address
 
     def state():
+        page.wait_for_url(reached)
         expect(page.locator("h1")).to_have_text(heading, timeout=PATIENT)
         for field, text in chosen.items():
             expect(page.locator(f".st-key-{field} button[aria-checked=true]")).to_have_text(text, timeout=PATIENT)
         settled(page)
+        assert reached(page.url)  # no correction came later
 
-    page.wait_for_url(lambda url: address in url)
     state()
-    whole = steady_address(page)
-
-    def again():
-        page.wait_for_url(whole)
-        state()
-        assert page.url == whole  # no correction came later
-
-    return again
+    return state
 
 
 def test_back_and_forward_show_the_state_of_each_address(page, address):
     opened(page, f"{address}/?{TOY}")
-    steps = [step(page, TOY, "Explore", explore_mode="Curve", explore_at="50 %")]
+    steps = [step(page, f"/?{TOY}", "Explore", explore_mode="Curve", explore_at="50 %")]
     choose(page, "explore_at", "30 %")
-    steps.append(step(page, "explore_at=30+%25", "Explore", explore_mode="Curve", explore_at="30 %"))
+    steps.append(step(page, f"/?explore_at=30+%25&{TOY}", "Explore", explore_mode="Curve", explore_at="30 %"))
     choose(page, "explore_mode", "Trade-off")
-    steps.append(step(page, "explore_mode=Trade-off", "Explore", explore_mode="Trade-off"))
+    steps.append(step(page, f"/?explore_mode=Trade-off&{TOY}", "Explore", explore_mode="Trade-off"))
     choose(page, "explore_mode", "Few-shot")
-    steps.append(step(page, "explore_mode=Few-shot", "Explore", explore_mode="Few-shot"))
+    steps.append(step(page, f"/?explore_mode=Few-shot&{TOY}", "Explore", explore_mode="Few-shot"))
     follow(page, "Run")
-    steps.append(step(page, "/run", "Run", run_mode="One run"))
+    steps.append(step(page, RUN, "Run", run_mode="One run"))
     choose(page, "run_mode", "Grid")
-    steps.append(step(page, "run_mode=Grid", "Run", run_mode="Grid"))
+    steps.append(step(page, f"{RUN}&run_mode=Grid", "Run", run_mode="Grid"))
     follow(page, "Methods")
     steps.append(step(page, "/methods", "Methods"))
     for again in reversed(steps[:-1]):
@@ -74,10 +70,10 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
 
 def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     opened(page, f"{address}/?{TOY}")
-    first = step(page, TOY, "Explore", explore_mode="Curve", explore_at="50 %")
+    first = step(page, f"/?{TOY}", "Explore", explore_mode="Curve", explore_at="50 %")
     follow(page, "The cliff at 50 %")
     page.get_by_text("Step 1 of").wait_for()
-    story = step(page, "explore_story=", "Explore", explore_mode="Curve", explore_at="30 %")
+    story = step(page, CLIFF, "Explore", explore_mode="Curve", explore_at="30 %")
     page.go_back()
     first()
     pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
@@ -98,9 +94,9 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
 
 def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     opened(page, f"{address}/?{TOY}")
-    step(page, TOY, "Explore", explore_mode="Curve")
+    step(page, f"/?{TOY}", "Explore", explore_mode="Curve")
     choose(page, "explore_mode", "Trade-off")
-    step(page, "explore_mode=Trade-off", "Explore", explore_mode="Trade-off")
+    step(page, f"/?explore_mode=Trade-off&{TOY}", "Explore", explore_mode="Trade-off")
     page.locator(".st-key-explore_limit_packed_mb").wait_for()
     point = page.get_by_role("combobox", name="Details of a point")
     expect(point).to_have_count(1, timeout=PATIENT)  # that of the curve stays until the run of the page ends
