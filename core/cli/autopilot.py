@@ -9,7 +9,6 @@ import typer
 
 from core.cli import options
 from core.cli.printing.console import bars, messages, say
-from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError
 from core.notation.formatting import format_duration, format_number
@@ -17,11 +16,9 @@ from core.store.slots import slots
 from core.store.store import Store
 
 if TYPE_CHECKING:
-    from core.search.autopilot import Progressed
-    from core.search.certificate import Certificate, Judged
+    from core.search.autopilot import Progressed, Refined
+    from core.search.certificate import Certificate
     from core.search.question import Prepared
-
-NOTE = "The last column is the winner's perplexity over that of the row, with its paired 95 % interval."
 
 
 def autopilot(
@@ -79,8 +76,14 @@ def _opening(prepared: Prepared) -> str:
     return " ".join(words)
 
 
-def _print_step(step: Progressed) -> None:
-    messages.print(_step_words(step), markup=False)
+def _print_step(step: Progressed | Refined) -> None:
+    from core.search.autopilot import Refined
+
+    if not isinstance(step, Refined):
+        messages.print(_step_words(step), markup=False)
+    elif step.improved:
+        kept = f"{step.kept} of {step.switches} switches between blocks kept"
+        messages.print(f"{step.chain}: {kept}, x {step.ratio:.4g} of its perplexity", markup=False)
 
 
 def _step_words(step: Progressed) -> str:
@@ -104,25 +107,14 @@ def _print_certificate(prepared: Prepared, found: Certificate) -> None:
     if not found.rows:
         say("No stored variant fits either; give more minutes.")
         return
-    print_table([_row(one) for one in found.rows], f"Judged on {prepared.judge}", NOTE)
+    print_table([{name: _cell(one) for name, one in row.items()} for row in found.table()], "Judgement", found.note())
     winner = found.rows[0]
-    say(
-        f"Tried {found.tried} chains, of which {found.eliminated} lost early. The budget excludes "
-        f"{found.excluded:,} of {found.chains:,} chains."
-    )
     chain = quote(winner.chain)
     say(f"To save it: slimscope run {quote(prepared.question.model)} {chain} --save FOLDER")
     say(f"To export it: slimscope export {winner.key[:SHORT_KEY]} FOLDER --format gguf")
 
 
-def _row(one: Judged) -> Row:
-    ratio = "" if one.ratio is None else f"x {one.ratio:.4g}"
-    if one.low is not None and one.high is not None:
-        ratio += f" [{one.low:.4g}, {one.high:.4g}]"
-    return {
-        "": one.role,
-        "chain": one.chain,
-        "packed MB": f"{one.packed_mb:.1f}",
-        "perplexity": format_number(one.perplexity),
-        "winner / it": ratio,
-    }
+def _cell(one: str | float | None) -> str:
+    if one is None:
+        return ""
+    return one if isinstance(one, str) else format_number(one)

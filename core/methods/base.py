@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import ValidationError
 
+from core.amount import Amount, Bits, Ratio
 from core.errors import UserError, echo
-from core.methods.parameters import MethodParameters, WalkerParameters
+from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
 from core.methods.terms import Citation, Family, Kind, Place, Reads
 from core.methods.traits import STORED, Trait
 from core.specs import RatioKind, Scalar, TextWindows, sha256
@@ -20,7 +21,7 @@ from core.specs import RatioKind, Scalar, TextWindows, sha256
 if TYPE_CHECKING:
     from torch import Generator
 
-    from core.amount import Amount, Pattern
+    from core.amount import Pattern
     from core.models.shape import ModelShape
 
 
@@ -162,6 +163,25 @@ class Method:
 
     def check_pattern(self, pattern: Pattern) -> None:
         """Raise `UserError` if the method cannot leave an N:M pattern with its parameters."""
+
+    @property
+    def shifts(self) -> dict[int, int]:
+        """Steps of the amount of single blocks; the others have none."""
+        return parse_shifts(self.parameters.shifts) if isinstance(self.parameters, ShiftedParameters) else {}
+
+    def can_shift(self, amount: Amount | None) -> bool:
+        """Return whether single blocks can have another amount: a ratio that all share, or bits that none share."""
+        if not isinstance(self.parameters, ShiftedParameters) or not self.parameters.even:
+            return False
+        return isinstance(amount, Ratio) or (isinstance(amount, Bits) and amount.bits != int(amount.bits))
+
+    def check_shifts(self, amount: Amount) -> None:
+        """Raise `UserError` if the method has `shifts` that it cannot apply to an amount."""
+        if self.shifts and not self.can_shift(amount):
+            raise UserError(
+                f"{self.label}: shifts need an even ratio or a mean of bits, such as 0.5 or 4.25bit, not {amount} with "
+                "these parameters; remove shifts."
+            )
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Estimate the floating-point operations of the stage on a model of this shape."""

@@ -172,9 +172,10 @@ def build_stage(
                 f"{found.label} needs {wanted.data_requirement} data; give some, such as c4-sample:16x2048."
             )
         wanted.check_amount(calibration)
+    ratio, amount = _ratio(found, amount, before), amount or default_amount(found)
     if isinstance(amount, Pattern):
         wanted.check_pattern(amount)
-    ratio, amount = _ratio(found, amount, before), amount or default_amount(found)
+    wanted.check_shifts(amount)
     return Stage(
         method=found.name,
         version=wanted.result_version,

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
+import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from optuna import Trial
-from optuna.trial import TrialState
+from optuna.trial import TrialState, create_trial
 
 from core.errors import UserError
+from core.methods.parameters import format_shifts, parse_shifts
+from core.progress import Progress, silent
 from core.request.complete import complete
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
+from core.search.certificate import judgement
 from core.search.question import Prepared
 from core.search.racing import RUNGS
+from core.search.refining import Refiner, refinable
 from core.search.residuals import Residuals
 from core.search.sampler import (
     BLOCKS,
@@ -27,13 +35,17 @@ from core.search.sampler import (
     observations,
 )
 from core.search.space import Candidate
-from core.search.study import SECONDS, SINCE, open_study
+from core.search.study import REFINEMENT, SECONDS, SINCE, open_study
 from core.search.trials import Compute, Racer, Tried
 from core.specs import ModelId, RunSpec
+from core.store.slots import compute_lock
 from core.store.store import Store
 
-TRIED = "tried"  # attribute of a trial: its outcome
+TRIED, ORIGIN = "tried", "origin"  # attributes of a trial: its outcome, and the chain that it refines
 MIDDLE = RUNGS[1]  # windows on which the seconds of a trial are estimated
+LAST = 0.25  # share of the time for refinement
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +57,19 @@ class Progressed:
     problem: str  # why it could not be made; empty if it could
     best: Tried | None
     count: int
-    seconds_left: float
+    seconds_left: float  # to the certificate
+
+
+class Refined(NamedTuple):
+    """A refinement after a switch."""
+
+    chain: str
+    shifts: str  # steps by block so far
+    switches: int  # tried
+    kept: int
+    ratio: float  # perplexity over that before the first switch
+    improved: bool = False  # whether the last switch was kept
+    ended: bool = False
 
 
 class Autopilot:
@@ -57,6 +81,7 @@ class Autopilot:
         compute: Runs variants.
         at_once: Trials that run at once.
         now: The clock.
+        progress: Called before each switch of a refinement.
     """
 
     def __init__(
@@ -66,13 +91,13 @@ class Autopilot:
         compute: Compute,
         at_once: int = 1,
         now: Callable[[], float] = time.monotonic,
+        progress: Progress = silent,
     ):
-        self.prepared, self.at_once, self.now = prepared, at_once, now
-        self._estimates: dict[Candidate, float] = {}
+        self.prepared, self.compute, self.at_once, self.progress, self.now = prepared, compute, at_once, progress, now
+        self._reserve = 0.0  # seconds that trials leave to the refinement
         question, space = prepared.question, prepared.space
         text = prepared.text.model_copy(update={"windows": MIDDLE})
         self._dense = complete(question.model, "dense", perplexity=[text], device=question.device)
-        self._speeds = history_of(store).speeds(ModelId(prepared.source.id, prepared.source.revision))
         self.racer = Racer(
             question.model,
             prepared.text,
@@ -82,10 +107,13 @@ class Autopilot:
             store,
             question.device,
         )
+        self._learn_speeds()
         residuals = Residuals(space, prepared.prior)
         self.sampler = ChainSampler(
-            space, residuals, question.most_bytes, self._seconds, lambda: max(0.0, self.seconds_left)
+            space, residuals, question.most_bytes, self._seconds, lambda: max(0.0, self.seconds_left - self._reserve)
         )
+        # Of the winner and the runner-up.
+        self.judgement_seconds = 2 * estimate(judgement(prepared, "dense"), self._speeds).seconds
         self.study = open_study(question, self.sampler, store.url)
         self.outcomes = [
             Tried(*trial.user_attrs[TRIED])
@@ -102,25 +130,108 @@ class Autopilot:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
         seen, _ = observations(self.study, self.prepared.space)
         order = {self.prepared.space.chain(place): number for number, place in enumerate(self.sampler.ranked(seen))}
-        whole = [one for one in self.outcomes if not one.eliminated]
-        return sorted(whole, key=lambda one: order.get(one.chain, len(order)))
+        losses = {one.chain: one.loss for one in self.outcomes}
+        origins = {
+            trial.user_attrs[CHAIN]: trial.user_attrs[ORIGIN]
+            for trial in self.study.get_trials(deepcopy=False)
+            if ORIGIN in trial.user_attrs
+        }
 
-    def search(self) -> Iterator[Progressed]:
-        """Try chains until the time ends or nothing is left; yield after each trial."""
+        def place(one: Tried) -> tuple[int, bool]:
+            # A refined chain stands before its origin if it is better.
+            origin = origins.get(one.chain, one.chain)
+            return order.get(origin, len(order)), one.loss >= losses[origin] if one.chain in origins else False
+
+        return sorted((one for one in self.outcomes if not one.eliminated), key=place)
+
+    def search(self) -> Iterator[Progressed | Refined]:
+        """Try chains until the time ends or nothing is left, the last quarter after a refinement of the best one.
+
+        Yields after each trial and each switch.
+        """
         self._restore_leader()
-        while self.seconds_left > 0:
-            started = self.now()
-            trials = self._ask()
+        yield from self._trials(60 * self.prepared.question.minutes * LAST)
+        yield from self._refinement()
+        yield from self._trials(0.0)
+
+    def _trials(self, reserve: float) -> Iterator[Progressed]:
+        """Try chains until `reserve` seconds are left."""
+        self._reserve = reserve
+        while self.seconds_left > reserve:
+            with self._counted():
+                trials = self._ask()
+                found = self.racer.race(list(trials)) if trials else {}
             if not trials:
                 return
-            self.study.set_user_attr(SINCE, time.time())
-            found = self.racer.race(list(trials))
-            self.study.set_user_attr(SINCE, None)
-            self._estimates.clear()  # chains that start as these did are quicker now
-            spent = float(self.study.user_attrs.get(SECONDS, 0.0)) + self.now() - started
-            self.study.set_user_attr(SECONDS, spent)
+            self._learn_speeds()
             for chain, trial in trials.items():
                 yield self._ended(trial, chain, found[chain])
+
+    def _refinement(self) -> Iterator[Progressed | Refined]:
+        """Refine the best chain and race the result; nothing happens if it has nothing to refine, or no time."""
+        best = next(iter(self.ranked()), None)
+        if best is None or refinable(self.racer.spec(best.chain, MIDDLE).variant.stages) is None:
+            return
+        known = self.study.user_attrs.get(REFINEMENT)
+        state = Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
+        refiner = Refiner(best.chain, self.racer, parse_shifts(state.shifts))
+        whole = estimate(
+            self.racer.spec(best.chain, RUNGS[-1]).model_copy(update={"force": True}), self._speeds
+        ).seconds
+        if state.ended or whole > self.seconds_left:
+            return
+        try:
+            with self._counted():
+                levels = refiner.levels()
+                if whole + sum(estimate(one, self._speeds).seconds for one in levels.values()) > self.seconds_left:
+                    return
+                for _, result_of in self.compute(list(levels.values())):
+                    result_of()
+                with compute_lock(self._wait):
+                    refiner.load(levels, self.progress)
+        except UserError as error:
+            log.info("%s was not refined: %s", best.chain, error)
+            return
+        first = refiner.losses.mean() - math.log(state.ratio)
+        while self.seconds_left > whole:
+            with self._counted(), compute_lock(self._wait):
+                self.progress("refine", state.switches, state.switches + 1, f"{state.kept} switches kept")
+                kept = refiner.switch(state.switches)
+            if kept is None:
+                break
+            ratio, shifts = math.exp(refiner.losses.mean() - first), format_shifts(refiner.shifts)
+            state = Refined(best.chain, shifts, state.switches + 1, state.kept + kept, ratio, kept)
+            self.study.set_user_attr(REFINEMENT, list(state))
+            yield state
+        if refiner.shifts:
+            yield self._refined(refiner.chain(refiner.shifts), best.chain)
+        self.study.set_user_attr(REFINEMENT, list(state._replace(ended=True)))
+
+    def _refined(self, chain: str, origin: str) -> Progressed:
+        """Race a refined chain."""
+        with self._counted():
+            outcome = self.racer.race([chain])[chain]
+        if isinstance(outcome, UserError):
+            return self._progressed(chain, None, str(outcome))
+        attributes = {CHAIN: chain, ORIGIN: origin, TRIED: list(outcome), VARIANCE: outcome.variance}
+        self.study.add_trial(create_trial(value=outcome.loss, user_attrs=attributes))
+        self.outcomes.append(outcome)
+        return self._progressed(chain, outcome, "")
+
+    def _wait(self) -> None:
+        self.progress("waiting for another run", 0, 1, "")
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count the time of some work."""
+        started = self.now()
+        self.study.set_user_attr(SINCE, time.time())
+        try:
+            yield
+        finally:
+            self.study.set_user_attr(SINCE, None)
+            spent = float(self.study.user_attrs.get(SECONDS, 0.0)) + self.now() - started
+            self.study.set_user_attr(SECONDS, spent)
 
     def _ask(self) -> dict[str, Trial]:
         """Return the next trials by their chains, as many as run at once and as the time allows."""
@@ -152,13 +263,21 @@ class Autopilot:
         return self._progressed(chain, outcome, "")
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
-        return Progressed(outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left)
+        return Progressed(
+            outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left + self.judgement_seconds
+        )
 
     def _restore_leader(self) -> None:
         """Race the best chain of an earlier search once more; its numbers are stored."""
         whole = [one for one in self.outcomes if not one.eliminated]
         if whole:
             self.racer.race([min(whole, key=lambda one: one.loss).chain])
+
+    def _learn_speeds(self) -> None:
+        """Forget the estimates: the speeds of this machine are known better, and some first stages are in the cache."""
+        self._estimates: dict[Candidate, float] = {}
+        source = self.prepared.source
+        self._speeds = history_of(self.racer.store).speeds(ModelId(source.id, source.revision))
 
     def _seconds(self, place: Candidate) -> float:
         """Estimate the seconds of a chain's trial; nothing counts that is in the cache of variants."""

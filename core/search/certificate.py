@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
-from core.analysis.differences import paired_differences
+import pandas as pd
+
+from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_differences
+from core.analysis.seven import mean, sevens
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
 from core.request.complete import complete
 from core.results import Result
-from core.search.question import Prepared
+from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried
 from core.specs import Frozen, Perplexity, RunSpec
 from core.store.store import Store
@@ -19,18 +22,31 @@ WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", 
 SEARCHED = "best of the search"  # where the winner was stored before
 
 
+class Paired(Frozen):
+    """A comparison of the winner with another variant, with its paired 95 % interval."""
+
+    value: float
+    low: float | None
+    high: float | None
+
+    def words(self, number: Callable[[float], str]) -> str:
+        """Return the comparison with its interval."""
+        interval = "" if self.low is None or self.high is None else f" [{number(self.low)}, {number(self.high)}]"
+        return number(self.value) + interval
+
+
 class Judged(Frozen):
-    """A variant of the certificate on the text of the judgement."""
+    """A variant of the certificate on the text and the tasks of the judgement."""
 
     role: str
     chain: str
     key: str
     packed_mb: float
     perplexity: float
-    # Perplexity of the winner over that of this variant, with its paired 95 % interval; None for the winner.
-    ratio: float | None = None
-    low: float | None = None
-    high: float | None = None
+    accuracy: float | None = None  # mean of the seven tasks
+    # Perplexity of the winner over that of this variant, and its accuracy minus that of this one; None for the winner.
+    ratio: Paired | None = None
+    gain: Paired | None = None
 
 
 class Certificate(Frozen):
@@ -38,11 +54,42 @@ class Certificate(Frozen):
 
     rows: tuple[Judged, ...]
     judge: str  # the text
+    documents: int  # of each of the seven tasks; 0 if this machine lacks them
     tried: int
     eliminated: int
     excluded: int  # chains of the space above the budget
     chains: int  # of the space
     fits: bool  # whether a trial fits the budget; else the winner was stored before
+
+    def table(self) -> list[dict[str, str | float | None]]:
+        """Return a row for each variant, by the names of its columns."""
+        table = []
+        for one in self.rows:
+            row: dict[str, str | float | None] = {
+                "": one.role,
+                "Chain": one.chain,
+                "Packed MB": one.packed_mb,
+                "Perplexity": one.perplexity,
+                "Winner over it": one.ratio.words(lambda value: f"{value:.4g}") if one.ratio else "",
+            }
+            if self.documents:
+                row["Accuracy (%)"] = None if one.accuracy is None else 100 * one.accuracy
+                row["Winner minus it"] = one.gain.words(lambda value: f"{100 * value:+.1f}") if one.gain else ""
+            table.append(row)
+        return table
+
+    def note(self) -> str:
+        """Return what the columns of the table are, and what was tried."""
+        sentences = [
+            f"Judged on {self.judge}.",
+            "Winner over it: the winner's perplexity over that of the row, with its paired 95 % interval.",
+        ]
+        if self.documents:
+            sentences.append(f"Accuracy: the mean of seven tasks with {self.documents} documents each.")
+            sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
+        sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
+        sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
+        return " ".join(sentences)
 
 
 def best_stored(store: Store, prepared: Prepared) -> Result | None:
@@ -90,8 +137,9 @@ def certify(
         results[DENSE] = store.stored(results[WINNER].variant.dense_key)
     sizes = prepared.space.sizes
     return Certificate(
-        rows=tuple(_rows(results, prepared.judge, store)),
+        rows=tuple(_rows(results, prepared, store)),
         judge=str(prepared.judge),
+        documents=DOCUMENTS if prepared.tasks else 0,
         tried=len(outcomes),
         eliminated=sum(one.eliminated for one in outcomes),
         excluded=int((sizes > prepared.question.most_bytes).sum()),
@@ -118,21 +166,21 @@ def judgement(prepared: Prepared, chain: str) -> RunSpec:
         calibration=prepared.defaults.calibration,
         train=prepared.defaults.train,
         perplexity=[prepared.judge],
+        tasks=prepared.tasks,
         device=prepared.question.device,
     )
 
 
-def _rows(results: dict[str, Result], judge: Perplexity, store: Store) -> Iterator[Judged]:
+def _rows(results: dict[str, Result], prepared: Prepared, store: Store) -> Iterator[Judged]:
     for role, result in results.items():
-        value, size = _perplexity(result, judge), result.footprint
-        ratio = low = high = None
+        value, size = _perplexity(result, prepared.judge), result.footprint
+        protocol = (DOCUMENTS, 0, result.variant.dtype)  # of the tasks, as in `sevens`
+        seven = sevens(result.measurements).get(protocol) if prepared.tasks else None
+        ratio = gain = None
         if role != WINNER:
             pairs = paired_differences([(result, results[WINNER])], store.samples)
-            protocol = [row.protocol_id for row in result.measurements if satisfies(row, judge, result.variant.dtype)]
-            on = pairs[(pairs["dataset"] == judge.corpus) & (pairs["metric"] == "perplexity")]
-            on = on[on["protocol_id"].isin(protocol)]
-            if len(on):
-                ratio, low, high = on.iloc[0][["ratio", "ratio_low", "ratio_high"]]
+            ratio = _paired(pairs, _number(result, prepared.judge), "ratio", "ratio_low", "ratio_high")
+            gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high") if seven else None
         if value is not None:
             yield Judged(
                 role=role,
@@ -140,10 +188,25 @@ def _rows(results: dict[str, Result], judge: Perplexity, store: Store) -> Iterat
                 key=result.variant.key,
                 packed_mb=float("nan") if size is None else size.packed_bytes / 1e6,
                 perplexity=value,
+                accuracy=None if seven is None else mean(seven)[0],
                 ratio=ratio,
-                low=low,
-                high=high,
+                gain=gain,
             )
+
+
+def _paired(pairs: pd.DataFrame, number: tuple[str, str, str] | None, *columns: str) -> Paired | None:
+    """Return three columns of the pair with a number; None without it."""
+    if number is None:
+        return None
+    on = pairs[(pairs[list(NUMBER)] == number).all(axis=1)]
+    values = [None if pd.isna(one) else float(one) for one in on.iloc[0][list(columns)]] if len(on) else [None]
+    return None if values[0] is None else Paired(value=values[0], low=values[1], high=values[2])
+
+
+def _number(result: Result, text: Perplexity) -> tuple[str, str, str] | None:
+    """Return the number of a result's perplexity on a text."""
+    rows = (row for row in result.measurements if satisfies(row, text, result.variant.dtype))
+    return next((number_of(row) for row in rows if row.metric == "perplexity"), None)
 
 
 def _perplexity(result: Result, text: Perplexity) -> float | None:

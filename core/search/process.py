@@ -1,6 +1,7 @@
 """The process of a search that a page started: `python -m core.search.process QUESTION`, a question as JSON."""
 
 import sys
+from functools import partial
 
 from core.progress import silent
 from core.search.question import Question, prepare
@@ -13,7 +14,7 @@ def main(question: str) -> None:
     """Search and judge; the study has the outcome."""
     store = Store()
     prepared = prepare(Question.model_validate_json(question), store)
-    conduct(prepared, store, silent, slots(), lambda step: print(step.chain, step.problem, flush=True))
+    conduct(prepared, store, silent, slots(), partial(print, flush=True))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from core.data import files
+from core.data.cards import SEVEN, TASKS
 from core.data.corpora import default_corpora
 from core.errors import UserError
 from core.models.facts import load_shape
@@ -19,16 +21,23 @@ from core.notation.chain import ChainDefaults, StageRequest
 from core.notation.formatting import format_number
 from core.registry import STAGES
 from core.request.compatibility import check_model_type
-from core.request.complete import check_device, default_text, identified_calibration, identified_perplexity
+from core.request.complete import (
+    check_device,
+    default_text,
+    identified_calibration,
+    identified_perplexity,
+    identified_task,
+)
 from core.request.stages import DEFAULT_WINDOW
 from core.search.prior import Prior, stored_effects
 from core.search.racing import RUNGS
 from core.search.space import Candidate, Restrictions, Space, enumerate_space
 from core.shipping.formats import find_format
-from core.specs import Frozen, Perplexity, Stage, TextWindows, VariantSpec
+from core.specs import Frozen, Perplexity, Stage, Task, TextWindows, VariantSpec
 from core.store.store import Store
 
 SELECTION = "passages-eval"  # the corpus that every machine has
+DOCUMENTS = 100  # of each task that judges
 
 
 class Question(Frozen):
@@ -56,6 +65,7 @@ class Prepared(NamedTuple):
     prior: Prior
     text: Perplexity  # on which the search selects
     judge: Perplexity  # on which the winner is judged
+    tasks: tuple[Task, ...]  # that judge it, too; empty if this machine lacks their documents
 
 
 def prepare(question: Question, store: Store) -> Prepared:
@@ -81,7 +91,7 @@ def prepare(question: Question, store: Store) -> Prepared:
     space = enumerate_space(shape, defaults, question.restrictions, fits, own)
     check_feasible(space, question.max_mb)
     text, judge = (identified_perplexity(one, shape) for one in texts(shape))
-    return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge)
+    return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge, judging_tasks())
 
 
 def _identified(training: bool, shape: ModelShape) -> TextWindows:
@@ -123,6 +133,13 @@ def check_feasible(space: Space, max_mb: float) -> None:
             f"No chain brings the model below {max_mb:g} MB. The smallest takes {format_number(least)} MB: "
             f"{space.chain(smallest)}."
         )
+
+
+def judging_tasks() -> tuple[Task, ...]:
+    """Return the seven tasks with a few documents each; none if the documents of one are not on this machine."""
+    if any(files.find(TASKS[name].file) is None for name in SEVEN):
+        return ()
+    return tuple(identified_task(Task(task=name, limit=DOCUMENTS)) for name in SEVEN)
 
 
 def texts(shape: ModelShape) -> tuple[Perplexity, Perplexity]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
+from math import inf
 from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
@@ -22,7 +24,7 @@ BLOCKS, TABLES = "blocks", "tables"  # parameters of a trial: the places of its 
 CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a trial
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
 FIRST = 0.5  # share of the time that the first chain may take
-SLOWEST = 200  # chains whose seconds are estimated for a choice, as an estimate takes about a millisecond
+MOST_ESTIMATES = 200  # chains whose seconds are estimated for a choice, as an estimate takes about a millisecond
 
 Seconds = Callable[[Candidate], float]
 
@@ -96,11 +98,7 @@ class ChainSampler(BaseSampler):
         found = self.residuals.posterior(places, known)
         best = min((one.loss for one in seen), default=None)
         gain = -found.loss if best is None else expected_improvement(found, best)
-        left = None if self.seconds is None or self.left is None else self.left() * (FIRST if best is None else 1.0)
-        for place in self._by_speed(places, gain, best is not None):
-            if self.is_legal(place) and (left is None or self.seconds is None or self.seconds(place) <= left):
-                return place
-        return None
+        return self._quickest(places[np.argsort(-gain, kind="stable")], np.sort(gain)[::-1], best is None)
 
     def ranked(self, seen: Sequence[Observation]) -> list[Candidate]:
         """Return the measured chains, the one with the lowest expected effect first.
@@ -119,15 +117,24 @@ class ChainSampler(BaseSampler):
             self._legal[place] = self.space.legal(place)
         return self._legal[place]
 
-    def _by_speed(self, places: np.ndarray, gain: np.ndarray, improves: bool) -> list[Candidate]:
-        """Return chains in the order of their gain, and the first ones by gain per second if gains are positive."""
-        order = np.argsort(-gain, kind="stable")
-        ordered = [Candidate(*place) for place in places[order].tolist()]
-        if self.seconds is None or not improves:
-            return ordered
-        first = ordered[:SLOWEST]
-        speed = {place: value / self.seconds(place) for place, value in zip(first, gain[order].tolist(), strict=False)}
-        return sorted(first, key=lambda place: -speed[place]) + ordered[SLOWEST:]
+    def _quickest(self, places: np.ndarray, gain: np.ndarray, is_first: bool) -> Candidate | None:
+        """Return the chain with the highest gain per second that fits the time; the first chain has the highest gain.
+
+        Args:
+            places: Chains, (K, 2), with the highest gain first.
+            gain: Their gains, (K,).
+            is_first: Whether no chain was measured yet, so that gains may be negative.
+        """
+        ordered = zip(map(Candidate._make, places.tolist()), gain.tolist(), strict=True)
+        legal = ((place, value) for place, value in ordered if self.is_legal(place))
+        if self.seconds is None:
+            return next((place for place, _ in legal), None)
+        left = inf if self.left is None else self.left() * (FIRST if is_first else 1.0)
+        known = [(place, value, self.seconds(place)) for place, value in islice(legal, MOST_ESTIMATES)]
+        fitting = [one for one in known if one[2] <= left]
+        if not is_first:
+            fitting.sort(key=lambda one: -one[1] / one[2])
+        return next((place for place, _, _ in fitting), None)
 
 
 class EverythingTriedError(Exception):

@@ -24,7 +24,7 @@ from core.jobs.processes import child_environment
 from core.paths import local_results_dir
 from core.progress import Progress
 from core.results import Result
-from core.search.autopilot import TRIED, Autopilot, Progressed
+from core.search.autopilot import TRIED, Autopilot, Progressed, Refined
 from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, prepare
 from core.search.sampler import CHAIN, ChainSampler
@@ -32,9 +32,12 @@ from core.search.space import Candidate
 from core.search.study import (
     CERTIFICATE,
     FRONT,
+    JUDGEMENT,
+    JUDGING,
     PROBLEM,
     PROCESS,
     QUESTION,
+    REFINEMENT,
     SECONDS,
     SINCE,
     STOP,
@@ -67,20 +70,24 @@ class SearchState(NamedTuple):
     question: Question
     tried: tuple[Tried, ...]
     running: tuple[str, ...]  # chains
+    refinement: Refined | None
     front: tuple[tuple[float, float], ...]  # packed MB and expected effect in nats of the best chains by size
     seconds: float  # of all its searches
+    judgement_seconds: float  # estimated
     alive: bool
+    judging: bool
     stopping: bool
     certificate: Certificate | None
     problem: str  # why it ended without a certificate; empty if it did not
 
     @property
     def seconds_left(self) -> float:
-        return max(0.0, 60 * self.question.minutes - self.seconds)
+        """The seconds to the certificate."""
+        return max(0.0, 60 * self.question.minutes - self.seconds) + self.judgement_seconds
 
 
 def conduct(
-    prepared: Prepared, store: Store, progress: Progress, at_once: int, on_step: Callable[[Progressed], None]
+    prepared: Prepared, store: Store, progress: Progress, at_once: int, on_step: Callable[[Progressed | Refined], None]
 ) -> Certificate:
     """Search, judge and return the certificate; it resumes an earlier search with the same question.
 
@@ -89,23 +96,25 @@ def conduct(
         store: Where the results go.
         progress: Called after each step of a run.
         at_once: Trials that run at once.
-        on_step: Called after each trial.
+        on_step: Called after each trial, and after each switch of a refinement.
     """
     stored = best_stored(store, prepared)
     watch = _Watch(progress)
-    pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once)
+    pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once, progress=watch)
     study = pilot.study
     owner = study.user_attrs.get(PROCESS) or (0, 0.0)
     if _is_alive(owner) and owner[0] != os.getpid():
         raise UserError(RUNS_ALREADY)
     _begin(study, prepared.question, psutil.Process())
     study.set_user_attr(FRONT, _front(pilot.sampler, prepared))
+    study.set_user_attr(JUDGEMENT, pilot.judgement_seconds)
     try:
         watch.study = study
         with suppress(StoppedError):
             for step in pilot.search():
                 on_step(step)
         watch.study = None
+        study.set_user_attr(JUDGING, True)
         found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, partial(_computed, store, watch), store)
         study.set_user_attr(CERTIFICATE, found.model_dump(mode="json"))
         return found
@@ -212,9 +221,12 @@ def _state(study: Study) -> SearchState | None:
         Question.model_validate(known[QUESTION]),
         tuple(Tried(*trial.user_attrs[TRIED]) for trial in trials if TRIED in trial.user_attrs),
         tuple(trial.user_attrs.get(CHAIN, "") for trial in trials if alive and not trial.state.is_finished()),
+        Refined(*known[REFINEMENT]) if REFINEMENT in known else None,
         tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
         float(known.get(SECONDS, 0.0)) + (time.time() - known[SINCE] if alive and known.get(SINCE) else 0.0),
+        float(known.get(JUDGEMENT, 0.0)),
         alive,
+        bool(known.get(JUDGING)),
         bool(known.get(STOP)),
         None if known.get(CERTIFICATE) is None else Certificate.model_validate(known[CERTIFICATE]),
         str(known.get(PROBLEM) or ""),
@@ -240,7 +252,8 @@ def _begin(study: Study, question: Question, process: psutil.Process | subproces
     """Write that a process searches for the answer of a question."""
     started = psutil.Process(process.pid).create_time()
     asked = question.model_dump(mode="json")
-    known = {QUESTION: asked, STOP: False, CERTIFICATE: None, PROBLEM: "", PROCESS: [process.pid, started]}
+    known = {QUESTION: asked, STOP: False, JUDGING: False, CERTIFICATE: None, PROBLEM: ""}
+    known[PROCESS] = [process.pid, started]
     for name, value in known.items():
         study.set_user_attr(name, value)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import UserError
-from core.notation.chain import ChainDefaults
+from core.notation.chain import ChainDefaults, StageRequest
 from core.protocols import satisfies
 from core.request.complete import complete
 from core.results import Result
@@ -55,7 +55,7 @@ class Racer:
     leader: Tried | None = None
     _losses: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)  # over dense, by key and rung
 
-    def spec(self, chain: str, windows: int) -> RunSpec:
+    def spec(self, chain: str | Sequence[StageRequest], windows: int) -> RunSpec:
         """Return the run that measures a chain on some windows."""
         text = self.text.model_copy(update={"windows": windows})
         return complete(

@@ -10,7 +10,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.notation.formatting import format_duration, format_number
-from core.search.certificate import Certificate, Judged
+from core.search.certificate import Certificate
 from core.search.question import Question
 from core.search.session import SearchState, states, stop
 from core.search.trials import times_dense
@@ -121,8 +121,14 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
             st.info(f"This search was interrupted. {count}. Start it again to continue.")
         return
     st.progress(min(1.0, state.seconds / (60 * state.question.minutes)))
-    left = f"{format_duration(state.seconds_left)} left for trials"
-    st.caption(f"{count}, {left}." if state.running else f"{count}. Judging the best chains.")
+    left = f"{format_duration(state.seconds_left)} left"
+    st.caption(f"{count}. Judging the best chains." if state.judging else f"{count}, {left}.")
+    if state.refinement is not None and not state.refinement.ended and not state.judging:
+        one = state.refinement
+        st.markdown(
+            f"Refining `{one.chain}`: {one.switches} switches between blocks tried, {one.kept} kept, "
+            f"{format_number(one.ratio)} times its perplexity."
+        )
     for chain in state.running:
         st.markdown(f"Running: `{chain}`" if chain else "Running: a chain is being chosen.")
     st.button(
@@ -153,22 +159,9 @@ def _show_certificate(question: Question, found: Certificate) -> None:
         return
     winner = found.rows[0]
     st.success(f"**{literal(winner.chain)}** takes {format_number(winner.packed_mb)} MB.")
-    table = pd.DataFrame(
-        {
-            "": [row.role for row in found.rows],
-            "Chain": [row.chain for row in found.rows],
-            "Packed MB": [row.packed_mb for row in found.rows],
-            "Perplexity": [row.perplexity for row in found.rows],
-            "Winner over it": [_ratio(row) for row in found.rows],
-        }
-    )
-    caption = (
-        f"Judged on {found.judge}, which the search has not read. The last column is the winner's perplexity over "
-        f"that of the row, with its paired 95 % interval. Chains tried: {found.tried}, of which "
-        f"{found.eliminated} lost early. The budget excludes {found.excluded:,} of {found.chains:,} chains."
-    )
     file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
-    widgets.show_table("autopilot_certificate", table, caption, {"Packed MB": "%.4g", "Perplexity": "%.4g"}, file=file)
+    formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Accuracy (%)": "%.1f"}
+    widgets.show_table("autopilot_certificate", pd.DataFrame(found.table()), found.note(), formats, file=file)
     st.code(f"slimscope run {quote(question.model)} {quote(winner.chain)} --save FOLDER", language="bash")
     result = data.result(winner.key)
     if result is not None:
@@ -178,12 +171,3 @@ def _show_certificate(question: Question, found: Certificate) -> None:
             icon=":material/show_chart:",
             query_params=links.own(data.called(result.variant), [winner.key]),
         )
-
-
-def _ratio(row: Judged) -> str:
-    if row.ratio is None:
-        return ""
-    words = format_number(row.ratio)
-    if row.low is None or row.high is None:
-        return words
-    return f"{words} [{format_number(row.low)}, {format_number(row.high)}]"

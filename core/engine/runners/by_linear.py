@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from torch import Tensor
 from core.amount import Pattern
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
+from core.engine.allotment import Allotment, allot
 from core.engine.amounts import target_of
 from core.engine.dense import DenseWeights
 from core.engine.scan import group_linears, measure_sensitivity
@@ -24,9 +25,8 @@ from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
 from core.errors import UserError
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
-from core.methods.inputs import Plan, Statistics, Target
+from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
-from core.methods.numerics.levels import level_shares
 from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Blocks, Linear, by_block, select
 from core.models.parts.constraints import apply_constraint, clear_constraint, constraint_of, set_constraint
@@ -85,14 +85,11 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         observations = observed(given.input_key, stage, method.observations, observe)
     elif method.needs_sensitivity:
         observations = _scan(model, method, target, linears, given, context)
-    plan = method.plan(linears, target, observations)
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
-    shares = method.layer_ratios(linears, target, observations)
-    if not shares and counts and chained:
-        shares = level_shares(linears, share)
+    allotted = allot(method, linears, target, observations, counts and chained)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
-    work = _Work(model, method, target, shares, plan, dense, given.reports, len(linears), blocks, progress)
+    work = _Work(model, method, target, allotted, dense, given.reports, len(linears), blocks, progress)
     walk(method.required_statistics, work.compress, work.finish)
     unused = {linear.name for linear in linears} - {done.name for done in work.reports}
     if unused:
@@ -167,8 +164,7 @@ class _Work:
     model: PreTrainedModel
     method: LinearMethod
     target: Target
-    shares: Mapping[str, float]  # by linear name, where the ratio differs from the target's
-    plan: Plan
+    allotted: Allotment
     dense: DenseWeights
     reports: list[LayerReport]
     total: int
@@ -186,7 +182,7 @@ class _Work:
         if self.method.draws:
             statistics = replace(statistics, generator=self.method.generator(linear.name))
         result = self.method.compress(
-            linear.weight.to(torch.float32, copy=True), statistics, target, self.plan.get(linear.name)
+            linear.weight.to(torch.float32, copy=True), statistics, target, self.allotted.plan.get(linear.name)
         )
         if result.factors:
             clear_constraint(linear.module)
@@ -216,11 +212,11 @@ class _Work:
     def _target(self, linear: Linear) -> Target:
         """Return the target of one linear, with the zeros and the reference from earlier stages."""
         zeros, reference = linear.zeros, None
-        if zeros is None and self.shares:
+        if zeros is None and self.allotted.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
         if zeros is not None and "zeros" in self.method.needs:
             reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
-        ratio = self.shares.get(linear.name, self.target.ratio)
+        ratio = self.allotted.shares.get(linear.name, self.target.ratio)
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)
 
     def finish(self, block: int) -> None:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.linear import LinearMethod
-from core.methods.parameters import MethodParameters
+from core.methods.parameters import ShiftedParameters
 from core.methods.traits import STORED, Trait
 
 if TYPE_CHECKING:
@@ -22,13 +22,17 @@ if TYPE_CHECKING:
 DECOMPOSITION = 20  # operations of an SVD, divided by the matrix size times its smaller side
 
 
-class LowRankParameters(MethodParameters):
+class LowRankParameters(ShiftedParameters):
     ranks: Literal["uniform", "global"] = Field(
         title="Ranks of the matrices",
         default="uniform",
         description="uniform: every matrix loses the same share of its weights. global: ranks with the smallest "
         "total error; some matrices stay whole.",
     )
+
+    @property
+    def even(self) -> bool:
+        return self.ranks == "uniform"
 
 
 class LowRank(LinearMethod):

@@ -18,7 +18,7 @@ from core.methods.base import Method
 from core.methods.cost import Sum, differentiating, gradient_bytes, solving
 from core.methods.inputs import Accumulator, Compressed, Plan, Statistics, Target
 from core.methods.numerics.groups import SymmetricScales
-from core.methods.parameters import MethodParameters, WalkerParameters
+from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters
 from core.methods.quantised.base import GridParameters, QuantisedMethod
 from core.methods.quantised.rounding_losses import RoundingLosses
 from core.methods.terms import Citation
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 SCORING = 20  # operations to round a weight and score the change
 
 
-class GPTQParameters(GridParameters, WalkerParameters):
+class GPTQParameters(GridParameters, WalkerParameters, ShiftedParameters):
     damping: float = Field(
         default=0.01,
         gt=0,
@@ -178,12 +178,14 @@ class MixedGPTQ(GPTQ):
         return RoundingLosses(self.bit_choices, self.find)
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
-        """Return the bits of each linear by name."""
+        """Return the bits of each linear by name; each step of a block's shift doubles the weight of its losses."""
         from core.methods.quantised.allocation import allocate_bits
 
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}
-        return allocate_bits({name: observed[name].tolist() for name in sizes}, sizes, self.bit_choices, target.bits)
+        shares = {linear.name: 2.0 ** self.shifts.get(linear.block, 0) for linear in linears}
+        losses = {name: (share * observed[name]).tolist() for name, share in shares.items()}
+        return allocate_bits(losses, sizes, self.bit_choices, target.bits)
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         if text is None:

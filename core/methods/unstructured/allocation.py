@@ -21,7 +21,7 @@ from core.methods.fields import only_with
 from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import moved_counts
-from core.methods.parameters import MethodParameters
+from core.methods.parameters import MethodParameters, ShiftedParameters
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
@@ -35,7 +35,7 @@ OUTLIER = 5.0  # times the mean score of a block
 NORMS = "squared norms of the inputs"  # the observation's name
 
 
-class AllocatedParameters(MethodParameters):
+class AllocatedParameters(ShiftedParameters):
     allocation: Literal["uniform", "global", "owl", "sensitivity"] = Field(
         title="Allocation",
         default="uniform",
@@ -60,6 +60,10 @@ class AllocatedParameters(MethodParameters):
         "whole linear.",
         json_schema_extra=only_with("allocation"),
     )
+
+    @property
+    def even(self) -> bool:
+        return self.allocation == "uniform"
 
 
 class Allocated(LinearMethod):

@@ -92,7 +92,10 @@ def predicted_size(shape: ModelShape, stages: Sequence[Stage]) -> Size | None:
     others = shape.parameters - dense - sum(one.weights for one in tables)
     layout: _Layout | None = _Layout(linears, tables, others)
     for stage in stages:
-        layout = None if layout is None else _after(layout, stage, build_method(stage), dense, shape)
+        method = build_method(stage)
+        layout = None if layout is None else _after(layout, stage, method, dense, shape)
+        if layout is not None and method.shifts:  # blocks with fewer weights or bits may save more than others lose
+            layout = replace(layout, exact=False)
     if layout is None:
         return None
     bits = sum(one.bits for one in layout.linears)

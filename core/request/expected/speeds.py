@@ -141,7 +141,7 @@ class Speeds:
     """The speeds of work on one model, or on `others` if it has none."""
 
     def __init__(self, own: Sums, others: Callable[[], Sums]):
-        self.known: tuple[Callable[[], Sums], ...] = (lambda: own), others
+        self.known: tuple[Callable[[], Sums], ...] = (lambda: own), cache(others)
 
     def of(self, spec: RunSpec, kind: str, stage: Stage | None = None, dtype: str | None = None) -> float:
         """Return the operations per second of the most similar work.

@@ -4,7 +4,8 @@ import pytest
 
 from core.errors import UserError
 from core.search import session
-from core.search.certificate import Certificate, Judged
+from core.search.autopilot import Refined
+from core.search.certificate import Certificate, Judged, Paired
 from core.search.question import Question
 from core.search.session import SearchState
 from core.search.space import Restrictions
@@ -20,20 +21,30 @@ TRIED = (
 FRONT = ((60.0, 1.0), (85.0, 0.3), (240.0, 0.001))
 
 
-def row(role, chain, packed, ratio=None):
-    low, high = (None, None) if ratio is None else (ratio - 0.01, ratio + 0.01)
-    found = {"role": role, "chain": chain, "key": "b" * 64, "packed_mb": packed, "perplexity": 20.0}
-    return Judged(**found, ratio=ratio, low=low, high=high)
+def row(role, chain, packed, **more):
+    return Judged(role=role, chain=chain, key="b" * 64, packed_mb=packed, perplexity=20.0, **more)
 
 
 CERTIFICATE = Certificate(
-    rows=(row("winner", TRIED[1].chain, 85.7), row("dense", "dense", 269.0, 1.3)),
+    rows=(
+        row("winner", TRIED[1].chain, 85.7, accuracy=0.4),
+        row("runner-up", "awq@4bit+rtn@8bit,on=embedding", 85.7, ratio=Paired(value=1.1, low=None, high=None)),
+        row(
+            "dense",
+            "dense",
+            269.0,
+            ratio=Paired(value=1.3, low=1.29, high=1.31),
+            accuracy=0.42,
+            gain=Paired(value=-0.02, low=-0.031, high=-0.01),
+        ),
+    ),
+    documents=100,
     **{"tried": 3, "eliminated": 2, "excluded": 10, "chains": 20, "fits": True, "judge": "wikitext2@2048:16"},
 )
 
 
 def state(**more):
-    known = SearchState("name", QUESTION, TRIED, (), FRONT, 600.0, False, False, None, "")
+    known = SearchState("name", QUESTION, TRIED, (), None, FRONT, 600.0, 120.0, False, False, False, None, "")
     return known._replace(**more)
 
 
@@ -88,14 +99,14 @@ def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch)
     app = open_app("autopilot/view.py")
     shown = words(app)
     assert "Best so far: `gptq@4bit+rtn@8bit,on=embedding`, 85.7 MB, 1.34 times dense." in shown
-    assert "3 chains tried, about 50 min left for trials." in shown and "Running: `awq@4bit`" in shown
+    assert "3 chains tried, about 52 min left." in shown and "Running: `awq@4bit`" in shown
     assert len(charts(app)) == 1
     app.button(key="autopilot_stop").click().run()
     assert stopped == ["name"]
 
 
 def test_a_search_that_is_stopping_or_judging_says_so(seen):
-    seen(state(alive=True, stopping=True))
+    seen(state(alive=True, stopping=True, judging=True))
     app = open_app("autopilot/view.py")
     assert "Judging the best chains." in words(app) and "The search stops" in words(app)
     assert app.button(key="autopilot_stop").disabled
@@ -110,7 +121,17 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
     (code,) = app.get("code")
     assert code.value == "slimscope run smollm2-135m gptq@4bit+rtn@8bit,on=embedding --save FOLDER"
     table = next(one.value for one in app.dataframe if "Winner over it" in one.value)
-    assert list(table["Winner over it"]) == ["", "1.3 [1.29, 1.31]"]
+    assert list(table["Winner over it"]) == ["", "1.1", "1.3 [1.29, 1.31]"]
+    assert list(table["Winner minus it"]) == ["", "", "-2.0 [-3.1, -1.0]"]
+    assert "Accuracy: the mean of seven tasks with 100 documents each." in shown
+
+
+@pytest.mark.parametrize("judging", [False, True])
+def test_a_refinement_is_shown_until_the_judgement(seen, judging):
+    refined = Refined(TRIED[1].chain, "3:1;7:-1", 12, 3, 0.987)
+    seen(state(alive=True, refinement=refined, judging=judging))
+    shown = f"Refining `{TRIED[1].chain}`: 12 switches between blocks tried, 3 kept, 0.987 times its perplexity."
+    assert (shown in words(open_app("autopilot/view.py"))) is not judging
 
 
 @pytest.mark.parametrize(
@@ -119,7 +140,7 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
         ({"certificate": CERTIFICATE.model_copy(update={"rows": (), "fits": False})}, "No stored variant fits either."),
         ({}, "This search was interrupted. 3 chains tried."),
         ({"problem": "The text is gone."}, "The text is gone\\."),
-        ({"tried": (), "alive": True}, "0 chains tried."),
+        ({"tried": (), "alive": True}, "0 chains tried, "),
     ],
 )
 def test_every_end_has_its_sentence(seen, more, sentence):

@@ -1,0 +1,115 @@
+"""Refinement of a chain: switches of levels between blocks, put together from variants that are made once."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+
+from core.engine import runs
+from core.notation.chain import parse
+from core.progress import silent
+from core.request.resolve import resolve_chain
+from core.search.autopilot import Autopilot, Refined
+from core.search.question import Question, prepare
+from core.search.refining import WINDOWS, Refiner, refinable
+from core.search.space import Restrictions
+from core.search.trials import Racer
+from core.store.store import Store
+from tests.core.search.test_autopilot import Clock, compute
+
+pytestmark = pytest.mark.usefixtures("tiny_texts")
+
+
+def racer(store):
+    prepared = prepare(Question(model="./wide", max_mb=10, minutes=1), store)
+    return Racer("./wide", prepared.text, prepared.defaults, 1e9, compute, store)
+
+
+def started(chain, shifts=None):
+    """A refiner of a measured chain whose levels are made."""
+    racing = racer(Store())
+    racing.race([chain])
+    refiner = Refiner(chain, racing, shifts or {})
+    levels = refiner.levels()
+    for _, result_of in compute(list(levels.values())):
+        result_of()
+    refiner.load(levels, silent)
+    return refiner
+
+
+def stored_losses(refiner, chain):
+    spec = refiner.racer.spec(chain, WINDOWS)
+    result = runs.run(spec, Store())
+    (row,) = [row for row in result.measurements if row.protocol["windows"] == WINDOWS]
+    return -Store().samples(result.variant.key, row)["perplexity"].to_numpy()
+
+
+def test_a_model_of_parts_is_the_variant_that_its_shifts_name():
+    refiner = started("magnitude@0.5+rtn@8bit,on=embedding")  # its parts depend on no text
+    chain = refiner.chain({0: 1, 1: -1})
+    assert chain == "magnitude@0.5,shifts=0:1;1:-1+rtn@8bit,on=embedding"
+    np.testing.assert_allclose(refiner.losses, stored_losses(refiner, refiner.chain({})), rtol=1e-6)
+    found = refiner.mosaic.losses(refiner._choice({0: 1, 1: -1}))
+    np.testing.assert_allclose(found, stored_losses(refiner, chain), rtol=1e-6)
+    assert abs(found - refiner.losses).max() > 1e-4
+
+
+def test_a_switch_is_kept_only_if_every_window_gains():
+    refiner = started("magnitude@0.5")
+    before, kept, number = refiner.losses, [], 0
+    while (switched := refiner.switch(number)) is not None:
+        kept.append(switched)
+        number += 1
+    assert len(kept) == 2  # of two blocks
+    assert (refiner.losses < before).all() == any(kept)
+    for shifts in ({0: 1, 1: -1}, {0: -1, 1: 1}):
+        other = refiner.mosaic.losses(refiner._choice(shifts))
+        assert refiner.shifts == shifts or not (other < refiner.losses).all()
+
+
+def test_bits_are_planned_as_the_variant_plans_them():
+    refiner = started("gptq@3.5bit")
+    store = Store()
+    for shifts in ({}, {0: 3, 1: -3}):
+        key = runs.run(refiner.racer.spec(refiner.chain(shifts), WINDOWS), store).variant.key
+        assert refiner._choice(shifts) == {report.name: report.bits for report in store.get(key).layers}
+
+
+@pytest.mark.parametrize(
+    ("chain", "place"),
+    [
+        ("magnitude@0.5", 0),
+        ("magnitude@2:4", None),
+        ("gptq@4bit", None),
+        ("sparsegpt@0.5+gptq@3.5bit", 1),
+        ("wanda@0.5+rtn@4bit,on=embedding", 0),
+        ("wanda@0.5,allocation=owl", None),
+        ("wanda@0.5,shifts=0:1;1:-1", None),
+        ("rtn@4bit", None),
+    ],
+)
+def test_what_can_differ_between_blocks(chain, place):
+    assert refinable(resolve_chain(parse(chain), racer(Store()).defaults)) == place
+
+
+def searched(minutes=60, max_mb=0.1):
+    store = Store()
+    asked = Question(model="./wide", max_mb=max_mb, minutes=minutes, restrictions=Restrictions(methods=("magnitude",)))
+    pilot = Autopilot(prepare(asked, store), store, compute, now=Clock())
+    return pilot, list(pilot.search())
+
+
+def test_the_last_quarter_refines_the_best_chain():
+    pilot, steps = searched()
+    switches = [step for step in steps if isinstance(step, Refined)]
+    assert [step.switches for step in switches] == [1, 2]
+    trials = [step for step in steps if not isinstance(step, Refined)]
+    assert {step.chain for step in switches} <= {step.chain for step in trials}
+    made = [step.tried for step in trials if "shifts=" in step.chain]
+    assert len(made) == (switches[-1].kept > 0)
+    assert all(one.packed_bytes <= 1e5 for one in made)
+    again, more = searched(minutes=70)
+    assert all(step.chain != switches[0].chain for step in more if isinstance(step, Refined))  # it has ended
+    for one, ranked in product(made, (pilot.ranked(), again.ranked())):
+        origin = next(other for other in ranked if other.chain == switches[0].chain)
+        assert (ranked.index(one) < ranked.index(origin)) == (one.loss < origin.loss)
