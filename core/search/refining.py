@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
@@ -60,7 +59,7 @@ class Refiner:
         self.base = racer.spec(chain, WINDOWS)
         place = refinable(self.base.variant.stages)
         assert place is not None
-        self.place, self.stage = place, self.base.variant.stages[place]
+        self.place, self.stage, self.request = place, self.base.variant.stages[place], self.requests[place]
         self._most = MOST_OF_RATIO if isinstance(self.stage.amount, Ratio) else MOST_OF_BITS
         self._lost: set[str] = set()
 
@@ -77,7 +76,10 @@ class Refiner:
         else:
             reported = {report.bits for report in made.layers if report.stage == self.place and report.bits}
             amounts = {bits: Bits(bits) for bits in sorted(reported)}
-        specs = {level: self.racer.spec(self._with(amount=one), WINDOWS) for level, one in amounts.items()}
+        specs = {
+            level: self.racer.spec(self._with(replace(self.request, amount=one)), WINDOWS)
+            for level, one in amounts.items()
+        }
         return {level: spec.model_copy(update={"perplexity": (), "cached": True}) for level, spec in specs.items()}
 
     def load(self, levels: Mapping[int, RunSpec], progress: Progress) -> None:
@@ -144,10 +146,11 @@ class Refiner:
 
     def _shifted(self, shifts: Shifts) -> tuple[StageRequest, ...]:
         text = format_shifts(shifts)
-        return self._with(settings={**self.requests[self.place].settings, "shifts": text}) if text else self.requests
+        settings = {**self.request.settings, "shifts": text}
+        return self._with(replace(self.request, settings=settings)) if text else self.requests
 
-    def _with(self, **changes: Any) -> tuple[StageRequest, ...]:  # Any: fields of a request
-        one = replace(self.requests[self.place], **changes)
+    def _with(self, one: StageRequest) -> tuple[StageRequest, ...]:
+        """Return the chain with another stage at its place."""
         return (*self.requests[: self.place], one, *self.requests[self.place + 1 :])
 
     def _check_memory(self, count: int) -> None:
