@@ -25,6 +25,8 @@ from core.specs import Stage, canonical_json
 
 MOST = 5.0  # nats: a larger effect only shows that the model diverged
 LEAST = 1e-3  # nats: below it, effects are rounding
+LEAST_OF_LAW = 3  # different amounts
+MOST_FACTOR = 20.0  # logarithm of the measured over the rough effect
 # The error of each source, as nats plus a share of the effect.
 MEASURED, SAME_METHOD, OTHER_SETTINGS = (0.02, 0.1), (0.05, 0.35), (0.05, 0.5)
 OTHER_MODEL, RULE = (0.1, 0.7), (0.1, 1.0)
@@ -170,6 +172,14 @@ def _curves(effects: Effects) -> dict[tuple[str, str], list[tuple[float, float]]
 
 
 def _at(curve: Sequence[tuple[float, float]], rough: float) -> float:
-    """Return the measured over the rough effect, interpolated in logarithms, and constant beyond the measured ones."""
+    """Return the measured over the rough effect, interpolated in logarithms.
+
+    Beyond enough measured ones it follows the P2 law (arXiv:2411.10272), L = L0 + C r^-g, a line in logarithms, because
+    the rough effect of a ratio is a power of it. Beyond few it is constant.
+    """
     places, factors = (np.log([point[axis] for point in curve]) for axis in (0, 1))
-    return math.exp(float(np.interp(math.log(rough), places, factors)))
+    place = math.log(rough)
+    if not places[0] <= place <= places[-1] and len(set(places.tolist())) >= LEAST_OF_LAW:
+        slope, start = np.polyfit(places, factors, 1)
+        return math.exp(min(float(start + slope * place), MOST_FACTOR))
+    return math.exp(float(np.interp(place, places, factors)))

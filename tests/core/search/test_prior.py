@@ -54,6 +54,13 @@ def test_amounts_between_measured_ones_lie_between_them():
     assert prior.of_chain(GPTQ["sparsegpt@0.5"]).spread > prior.of_chain(GPTQ["sparsegpt@0.3"]).spread
 
 
+def test_beyond_the_measured_ratios_the_power_law_holds():
+    law = {ratio: 2 * ratio**3 for ratio in (0.2, 0.3, 0.4, 0.7)}  # L = L0 + C r^-g with C = 2 and g = -3
+    chains = {ratio: f"sparsegpt@{ratio}" for ratio in law}
+    measured = {chains[ratio]: MeasuredEffect(GPTQ[chains[ratio]], law[ratio]) for ratio in (0.2, 0.3, 0.4)}
+    assert Prior(measured).of_chain(GPTQ[chains[0.7]]).loss == pytest.approx(law[0.7])
+
+
 def test_other_models_are_a_weak_prior():
     own, other = known(gptq_4bit=0.3), known(gptq_4bit=0.2)
     assert Prior(own, [other]).of_chain(ROUND).loss == 0.3
