@@ -1,0 +1,51 @@
+"""A whole search in a real browser: the question, its trials, its stop and the certificate."""
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.core.search.texts import write_wide
+from tests.core.tiny_folder import write_tiny_folder
+from tests.e2e.browser import dashboard
+from tests.e2e.test_browser import opened, settled
+
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
+MINUTE = 60_000  # ms
+
+
+@pytest.fixture
+def wide(tmp_path):
+    """A small model of two blocks, and a dashboard beside it."""
+    write_tiny_folder(tmp_path)
+    write_wide(tmp_path)
+    (tmp_path / "results").mkdir()
+    with dashboard(tmp_path / "results") as running:
+        yield tmp_path / "wide", running.address
+
+
+def enter(page, label, value):
+    field = page.get_by_label(label, exact=True)
+    field.fill(value)
+    field.press("Enter")
+    settled(page)
+
+
+@pytest.mark.timeout(300)
+def test_a_search_is_asked_watched_stopped_and_judged(wide, page):
+    model, address = wide
+    settled(opened(page, f"{address}/autopilot"))
+    enter(page, "Model", str(model))
+    expect(page.get_by_text("The dense model takes")).to_contain_text("0.1")
+    enter(page, "At most (MB)", "0.001")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.get_by_text("No chain brings the model below").wait_for(timeout=MINUTE)
+    enter(page, "At most (MB)", "0.07")
+    page.get_by_role("button", name="Search", exact=True).click()
+    page.get_by_text("Best so far:").wait_for(timeout=2 * MINUTE)
+    page.locator(".js-plotly-plot").first.wait_for()
+    page.reload()  # a search outlives the page that started it
+    page.get_by_role("button", name="Stop and take the best").click()
+    page.get_by_text("Judged on").first.wait_for(timeout=2 * MINUTE)
+    expect(page.locator("[data-testid=stCode]").first).to_contain_text("slimscope run")
+    way = page.get_by_role("link", name="Show on Explore")
+    way.click()
+    expect(page.locator("h1")).to_have_text("Explore")
