@@ -16,10 +16,8 @@ from optuna.trial import TrialState, create_trial
 from core.errors import UserError
 from core.methods.parameters import format_shifts, parse_shifts
 from core.progress import Progress, silent
-from core.request.complete import complete
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
-from core.search.certificate import judgement
 from core.search.question import Prepared
 from core.search.racing import RUNGS
 from core.search.refining import Refiner, refinable
@@ -96,24 +94,15 @@ class Autopilot:
         self.prepared, self.compute, self.at_once, self.progress, self.now = prepared, compute, at_once, progress, now
         self._reserve = 0.0  # seconds that trials leave to the refinement
         question, space = prepared.question, prepared.space
-        text = prepared.text.model_copy(update={"windows": MIDDLE})
-        self._dense = complete(question.model, "dense", perplexity=[text], device=question.device)
-        self.racer = Racer(
-            question.model,
-            prepared.text,
-            prepared.defaults,
-            question.most_bytes,
-            compute,
-            store,
-            question.device,
-        )
+        self._dense = prepared.run("dense", MIDDLE)
+        self.racer = Racer(prepared, compute, store)
         self._learn_speeds()
         residuals = Residuals(space, prepared.prior)
         self.sampler = ChainSampler(
             space, residuals, question.most_bytes, self._seconds, lambda: max(0.0, self.seconds_left - self._reserve)
         )
         # Of the winner and the runner-up.
-        self.judgement_seconds = 2 * estimate(judgement(prepared, "dense"), self._speeds).seconds
+        self.judgement_seconds = 2 * estimate(prepared.judgement("dense"), self._speeds).seconds
         self.study = open_study(question, self.sampler, store.url)
         self.outcomes = [
             Tried(*trial.user_attrs[TRIED])
@@ -137,10 +126,9 @@ class Autopilot:
             if ORIGIN in trial.user_attrs
         }
 
-        def place(one: Tried) -> tuple[int, bool]:
-            # A refined chain stands before its origin if it is better.
-            origin = origins.get(one.chain, one.chain)
-            return order.get(origin, len(order)), one.loss >= losses[origin] if one.chain in origins else False
+        def place(one: Tried) -> tuple[int, float]:
+            origin = origins.get(one.chain, one.chain)  # beside which a refined chain stands
+            return order.get(origin, len(order)), one.loss - losses[origin]
 
         return sorted((one for one in self.outcomes if not one.eliminated), key=place)
 
@@ -170,13 +158,13 @@ class Autopilot:
     def _refinement(self) -> Iterator[Progressed | Refined]:
         """Refine the best chain and race the result; nothing happens if it has nothing to refine, or no time."""
         best = next(iter(self.ranked()), None)
-        if best is None or refinable(self.racer.spec(best.chain, MIDDLE).variant.stages) is None:
+        if best is None or refinable(self.prepared.run(best.chain, MIDDLE).variant.stages) is None:
             return
         known = self.study.user_attrs.get(REFINEMENT)
         state = Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
-        refiner = Refiner(best.chain, self.racer, parse_shifts(state.shifts))
+        refiner = Refiner(best.chain, self.prepared, self.racer.store, parse_shifts(state.shifts))
         whole = estimate(
-            self.racer.spec(best.chain, RUNGS[-1]).model_copy(update={"force": True}), self._speeds
+            self.prepared.run(best.chain, RUNGS[-1]).model_copy(update={"force": True}), self._speeds
         ).seconds
         if state.ended or whole > self.seconds_left:
             return

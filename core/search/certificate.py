@@ -11,11 +11,10 @@ from core.analysis.seven import mean, sevens
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
-from core.request.complete import complete
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity, RunSpec
+from core.specs import Frozen, Perplexity
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -154,21 +153,8 @@ def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:
 
 
 def _judged(prepared: Prepared, chain: str, compute: Compute) -> Result:
-    ((_, result_of),) = compute([judgement(prepared, chain)])
+    ((_, result_of),) = compute([prepared.judgement(chain)])
     return result_of()
-
-
-def judgement(prepared: Prepared, chain: str) -> RunSpec:
-    """Return the run that judges a chain."""
-    return complete(
-        prepared.question.model,
-        chain,
-        calibration=prepared.defaults.calibration,
-        train=prepared.defaults.train,
-        perplexity=[prepared.judge],
-        tasks=prepared.tasks,
-        device=prepared.question.device,
-    )
 
 
 def _rows(results: dict[str, Result], prepared: Prepared, store: Store) -> Iterator[Judged]:

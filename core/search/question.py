@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from core.registry import STAGES
 from core.request.compatibility import check_model_type
 from core.request.complete import (
     check_device,
+    complete,
     default_text,
     identified_calibration,
     identified_perplexity,
@@ -33,7 +34,7 @@ from core.search.prior import Prior, stored_effects
 from core.search.racing import RUNGS
 from core.search.space import Candidate, Restrictions, Space, enumerate_space
 from core.shipping.formats import find_format
-from core.specs import Frozen, Perplexity, Stage, Task, TextWindows, VariantSpec
+from core.specs import Frozen, Perplexity, RunSpec, Stage, Task, TextWindows, VariantSpec
 from core.store.store import Store
 
 SELECTION = "passages-eval"  # the corpus that every machine has
@@ -66,6 +67,27 @@ class Prepared(NamedTuple):
     text: Perplexity  # on which the search selects
     judge: Perplexity  # on which the winner is judged
     tasks: tuple[Task, ...]  # that judge it, too; empty if this machine lacks their documents
+
+    def run(self, chain: str | Sequence[StageRequest], windows: int) -> RunSpec:
+        """Return the run that measures a chain on some windows of the search."""
+        return self._measuring(chain, self.text.model_copy(update={"windows": windows}))
+
+    def judgement(self, chain: str) -> RunSpec:
+        """Return the run that judges a chain."""
+        return self._measuring(chain, self.judge, self.tasks)
+
+    def _measuring(
+        self, chain: str | Sequence[StageRequest], text: Perplexity, tasks: tuple[Task, ...] = ()
+    ) -> RunSpec:
+        return complete(
+            self.question.model,
+            chain,
+            calibration=self.defaults.calibration,
+            train=self.defaults.train,
+            perplexity=[text],
+            tasks=tasks,
+            device=self.question.device,
+        )
 
 
 def prepare(question: Question, store: Store) -> Prepared:

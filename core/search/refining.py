@@ -22,9 +22,10 @@ from core.notation.chain import StageRequest, format_chain, parse
 from core.progress import Progress
 from core.registry import build_method
 from core.request.execution import memory_budget
+from core.search.question import Prepared
 from core.search.racing import RUNGS
-from core.search.trials import Racer
 from core.specs import BYTES, RunSpec, Stage
+from core.store.store import Store
 
 WINDOWS = RUNGS[0]  # that decide on a switch
 MOST_OF_RATIO, MOST_OF_BITS = 1, 3  # steps of a block, up or down
@@ -49,14 +50,15 @@ class Refiner:
 
     Args:
         chain: A measured chain with a `refinable` stage.
-        racer: Names its runs.
+        prepared: The question.
+        store: Has the result of the chain.
         shifts: The steps to start from.
     """
 
-    def __init__(self, chain: str, racer: Racer, shifts: Shifts):
-        self.racer, self.shifts = racer, shifts
+    def __init__(self, chain: str, prepared: Prepared, store: Store, shifts: Shifts):
+        self.prepared, self.store, self.shifts = prepared, store, shifts
         self.requests = parse(chain)
-        self.base = racer.spec(chain, WINDOWS)
+        self.base = prepared.run(chain, WINDOWS)
         place = refinable(self.base.variant.stages)
         assert place is not None
         self.place, self.stage, self.request = place, self.base.variant.stages[place], self.requests[place]
@@ -69,7 +71,7 @@ class Refiner:
         Raises:
             UserError: A level does not exist.
         """
-        amount, made = self.stage.amount, self.racer.store.stored(self.base.variant.key)
+        amount, made = self.stage.amount, self.store.stored(self.base.variant.key)
         amounts: dict[int, Amount]
         if isinstance(amount, Ratio):
             amounts = {steps: Ratio(amount.value + RATIO_STEP * steps) for steps in (0, -1, 1)}
@@ -77,7 +79,7 @@ class Refiner:
             reported = {report.bits for report in made.layers if report.stage == self.place and report.bits}
             amounts = {bits: Bits(bits) for bits in sorted(reported)}
         specs = {
-            level: self.racer.spec(self._with(replace(self.request, amount=one)), WINDOWS)
+            level: self.prepared.run(self._with(replace(self.request, amount=one)), WINDOWS)
             for level, one in amounts.items()
         }
         return {level: spec.model_copy(update={"perplexity": (), "cached": True}) for level, spec in specs.items()}
@@ -129,7 +131,7 @@ class Refiner:
 
     def chain(self, shifts: Shifts) -> str:
         """Return the chain with some steps."""
-        return format_chain(self.racer.spec(self._shifted(shifts), WINDOWS).variant.stages)
+        return format_chain(self.prepared.run(self._shifted(shifts), WINDOWS).variant.stages)
 
     def _choice(self, shifts: Shifts) -> dict[str, int]:
         """Return the level of each part."""

@@ -79,7 +79,7 @@ class ChainSampler(BaseSampler):
     def choose(self, seen: Sequence[Observation], running: Sequence[Candidate] = ()) -> Candidate | None:
         """Return the next chain, or None if every chain that fits the budget and the time was tried.
 
-        The first chain may take half of the time.
+        The first chain is a quick one that may be the best. It takes at most half of the time.
 
         Args:
             seen: The measured chains.
@@ -98,7 +98,8 @@ class ChainSampler(BaseSampler):
         found = self.residuals.posterior(places, known)
         best = min((one.loss for one in seen), default=None)
         gain = -found.loss if best is None else expected_improvement(found, best)
-        return self._quickest(places[np.argsort(-gain, kind="stable")], np.sort(gain)[::-1], best is None)
+        order = np.argsort(-gain, kind="stable")
+        return self._quickest(places[order], gain[order], None if best is not None else float(found.spread[order[0]]))
 
     def ranked(self, seen: Sequence[Observation]) -> list[Candidate]:
         """Return the measured chains, the one with the lowest expected effect first.
@@ -117,24 +118,26 @@ class ChainSampler(BaseSampler):
             self._legal[place] = self.space.legal(place)
         return self._legal[place]
 
-    def _quickest(self, places: np.ndarray, gain: np.ndarray, is_first: bool) -> Candidate | None:
-        """Return the chain with the highest gain per second that fits the time; the first chain has the highest gain.
+    def _quickest(self, places: np.ndarray, gain: np.ndarray, margin: float | None) -> Candidate | None:
+        """Return the chain with the highest gain per second that fits the time.
 
         Args:
             places: Chains, (K, 2), with the highest gain first.
             gain: Their gains, (K,).
-            is_first: Whether no chain was measured yet, so that gains may be negative.
+            margin: None once a chain was measured. Before, gains may be negative, so the chain is the quickest of those
+                whose gain is at most this much below the highest.
         """
         ordered = zip(map(Candidate._make, places.tolist()), gain.tolist(), strict=True)
         legal = ((place, value) for place, value in ordered if self.is_legal(place))
         if self.seconds is None:
             return next((place for place, _ in legal), None)
-        left = inf if self.left is None else self.left() * (FIRST if is_first else 1.0)
+        left = inf if self.left is None else self.left() * (1.0 if margin is None else FIRST)
         known = [(place, value, self.seconds(place)) for place, value in islice(legal, MOST_ESTIMATES)]
         fitting = [one for one in known if one[2] <= left]
-        if not is_first:
-            fitting.sort(key=lambda one: -one[1] / one[2])
-        return next((place for place, _, _ in fitting), None)
+        if margin is None:
+            return max(fitting, key=lambda one: one[1] / one[2], default=(None, 0.0, 0.0))[0]
+        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
+        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
 
 
 class EverythingTriedError(Exception):

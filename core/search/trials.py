@@ -10,12 +10,11 @@ from typing import NamedTuple
 import numpy as np
 
 from core.errors import UserError
-from core.notation.chain import ChainDefaults, StageRequest
 from core.protocols import satisfies
-from core.request.complete import complete
 from core.results import Result
+from core.search.question import Prepared
 from core.search.racing import RUNGS, loses
-from core.specs import Perplexity, RunSpec
+from core.specs import RunSpec
 from core.store.store import Store
 
 HIGHEST = 20.0  # nats: more only shows that the model diverged
@@ -45,27 +44,11 @@ class Tried(NamedTuple):
 class Racer:
     """Races chains of one model against the best one so far."""
 
-    model: str
-    text: Perplexity  # all windows of the last rung
-    defaults: ChainDefaults
-    most_bytes: float
+    prepared: Prepared
     compute: Compute
     store: Store
-    device: str = "cpu"
     leader: Tried | None = None
     _losses: dict[tuple[str, int], np.ndarray] = field(default_factory=dict)  # over dense, by key and rung
-
-    def spec(self, chain: str | Sequence[StageRequest], windows: int) -> RunSpec:
-        """Return the run that measures a chain on some windows."""
-        text = self.text.model_copy(update={"windows": windows})
-        return complete(
-            self.model,
-            chain,
-            calibration=self.defaults.calibration,
-            train=self.defaults.train,
-            perplexity=[text],
-            device=self.device,
-        )
 
     def race(self, chains: Sequence[str]) -> dict[str, Tried | UserError]:
         """Measure chains on the windows of each rung until they lose; return the outcome of each, or why it has none.
@@ -78,7 +61,7 @@ class Racer:
             specs: dict[str, RunSpec] = {}
             for chain in running:
                 try:
-                    specs[chain] = self.spec(chain, rung)
+                    specs[chain] = self.prepared.run(chain, rung)
                 except UserError as error:
                     outcomes[chain] = error
             names = {spec.variant.key: chain for chain, spec in specs.items()}
@@ -99,7 +82,7 @@ class Racer:
     def _outcome(self, chain: str, result: Result, spec: RunSpec, rung: int) -> Tried:
         losses = self._over_dense(result, spec)
         packed = result.footprint.packed_bytes if result.footprint else 0
-        out = packed > self.most_bytes or self._loses(losses, rung)
+        out = packed > self.prepared.question.most_bytes or self._loses(losses, rung)
         self._losses[result.variant.key, rung] = losses
         mean, variance = float(np.mean(losses)), float(np.var(losses, ddof=1)) / rung
         return Tried(chain, result.variant.key, packed, mean, variance, rung, out)

@@ -61,6 +61,8 @@ def _show(state: SearchState) -> None:
     tried = _table(state)
     whole = tried[~tried["eliminated"]]
     best = None if whole.empty else str(whole.sort_values("times_dense")["chain"].iloc[0])
+    if state.certificate is not None and state.certificate.rows:
+        best = state.certificate.rows[0].chain
     if state.problem:
         st.error(literal(state.problem))
     _show_now(state, tried, best)

@@ -13,7 +13,7 @@ from core.notation.chain import format_chain
 from core.progress import silent
 from core.search import study as studies
 from core.search.autopilot import Autopilot
-from core.search.certificate import DENSE, RUNNER_UP, SEARCHED, STORED, WINNER, best_stored, certify, judgement
+from core.search.certificate import DENSE, RUNNER_UP, SEARCHED, STORED, WINNER, best_stored, certify
 from core.search.question import Question, prepare
 from core.search.space import Candidate, Restrictions
 from core.search.trials import Racer, Tried
@@ -145,7 +145,7 @@ def test_the_certificate_judges_on_a_text_that_the_search_has_not_read(dense_mb)
     store = Store()
     asked = question(limit, minutes=5)
     prepared = prepare(asked, store)
-    earlier = runs.run(judgement(prepared, "magnitude@0.7+rtn@2bit,on=embedding"), store)
+    earlier = runs.run(prepared.judgement("magnitude@0.7+rtn@2bit,on=embedding"), store)
     stored = best_stored(store, prepared)
     assert stored.variant.key == earlier.variant.key
     pilot = Autopilot(prepared, store, compute, now=Clock())
@@ -169,8 +169,8 @@ def test_the_certificate_judges_on_a_text_that_the_search_has_not_read(dense_mb)
 def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
     store = Store()
     prepared = prepare(question(0.6 * dense_mb), store)
-    worse = runs.run(judgement(prepared, "magnitude@0.7+rtn@2bit,on=embedding"), store)
-    better = runs.run(judgement(prepared, "rtn@4bit+rtn@4bit,on=embedding"), store)
+    worse = runs.run(prepared.judgement("magnitude@0.7+rtn@2bit,on=embedding"), store)
+    better = runs.run(prepared.judgement("rtn@4bit+rtn@4bit,on=embedding"), store)
     values = [one.measurements[0].value for one in (worse, better)]
     low, high = (one for _, one in sorted(zip(values, (worse, better), strict=True), key=lambda pair: pair[0]))
     tried = Tried(format_chain(high.variant.stages), high.variant.key, 1, 0.1, 0.0, 16, False)
@@ -185,14 +185,15 @@ def test_without_a_measured_chain_the_best_stored_one_is_given(dense_mb):
     store = Store()
     prepared = prepare(question(0.6 * dense_mb), store)
     assert certify(prepared, [], [], None, compute, store).rows == ()
-    runs.run(judgement(prepared, "magnitude@0.7+rtn@2bit,on=embedding"), store)
+    runs.run(prepared.judgement("magnitude@0.7+rtn@2bit,on=embedding"), store)
     found = certify(prepared, [], [], best_stored(store, prepared), compute, store)
     assert not found.fits and [one.role for one in found.rows] == [WINNER, DENSE]
 
 
 def test_a_chain_larger_than_predicted_never_leads(dense_mb):
     prepared = prepare(question(0.6 * dense_mb), Store())
-    racer = Racer("./wide", prepared.text, prepared.defaults, 1.0, compute, Store())
+    tight = prepared._replace(question=prepared.question.model_copy(update={"max_mb": 1e-6}))
+    racer = Racer(tight, compute, Store())
     (one,) = racer.race(["rtn@4bit"]).values()
     assert isinstance(one, Tried) and one.eliminated and racer.leader is None
 

@@ -20,16 +20,15 @@ from tests.core.search.test_autopilot import Clock, compute
 pytestmark = pytest.mark.usefixtures("tiny_texts")
 
 
-def racer(store):
-    prepared = prepare(Question(model="./wide", max_mb=10, minutes=1), store)
-    return Racer("./wide", prepared.text, prepared.defaults, 1e9, compute, store)
+def prepared():
+    return prepare(Question(model="./wide", max_mb=10, minutes=1), Store())
 
 
 def started(chain, shifts=None):
     """A refiner of a measured chain whose levels are made."""
-    racing = racer(Store())
-    racing.race([chain])
-    refiner = Refiner(chain, racing, shifts or {})
+    asked, store = prepared(), Store()
+    Racer(asked, compute, store).race([chain])
+    refiner = Refiner(chain, asked, store, shifts or {})
     levels = refiner.levels()
     for _, result_of in compute(list(levels.values())):
         result_of()
@@ -38,7 +37,7 @@ def started(chain, shifts=None):
 
 
 def stored_losses(refiner, chain):
-    spec = refiner.racer.spec(chain, WINDOWS)
+    spec = refiner.prepared.run(chain, WINDOWS)
     result = runs.run(spec, Store())
     (row,) = [row for row in result.measurements if row.protocol["windows"] == WINDOWS]
     return -Store().samples(result.variant.key, row)["perplexity"].to_numpy()
@@ -71,7 +70,7 @@ def test_bits_are_planned_as_the_variant_plans_them():
     refiner = started("gptq@3.5bit")
     store = Store()
     for shifts in ({}, {0: 3, 1: -3}):
-        key = runs.run(refiner.racer.spec(refiner.chain(shifts), WINDOWS), store).variant.key
+        key = runs.run(refiner.prepared.run(refiner.chain(shifts), WINDOWS), store).variant.key
         assert refiner._choice(shifts) == {report.name: report.bits for report in store.get(key).layers}
 
 
@@ -89,7 +88,7 @@ def test_bits_are_planned_as_the_variant_plans_them():
     ],
 )
 def test_what_can_differ_between_blocks(chain, place):
-    assert refinable(resolve_chain(parse(chain), racer(Store()).defaults)) == place
+    assert refinable(resolve_chain(parse(chain), prepared().defaults)) == place
 
 
 def searched(minutes=60, max_mb=0.1):

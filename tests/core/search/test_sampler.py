@@ -65,10 +65,22 @@ def test_a_faster_chain_is_preferred_among_equal_gains():
 def test_a_chain_that_takes_longer_than_the_time_left_is_not_tried():
     long = Residuals(SPACE, Prior({}))
     first = ChainSampler(SPACE, long, MOST).choose([])
-    seconds = lambda place: 100.0 if place == first else 10.0  # noqa: E731
-    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose([]) != first  # more than half of it
+    seconds = lambda place: 100.0 if place == first else 1000.0  # noqa: E731
+    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose([]) is None  # more than half of it
     assert ChainSampler(SPACE, long, MOST, seconds, lambda: 250.0).choose([]) == first
-    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 5.0).choose([]) is None
+    seen = [Observation(ChainSampler(SPACE, long, MOST).choose([], [first]), 3.0, 0.0)]
+    assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose(seen) == first
+
+
+def test_the_first_chain_is_the_quickest_that_may_be_the_best():
+    residuals = Residuals(SPACE, Prior({}))
+    best = ChainSampler(SPACE, residuals, MOST).choose([])
+    expected = residuals.prior(np.array([best]))
+    first = ChainSampler(SPACE, residuals, MOST, lambda place: 100.0 if place == best else 10.0).choose([])
+    assert first != best
+    assert residuals.prior(np.array([first])).loss[0] <= expected.loss[0] + expected.spread[0]
+    slow_all = ChainSampler(SPACE, residuals, MOST, lambda place: 10.0 if place == best else 100.0)
+    assert slow_all.choose([]) == best
 
 
 def test_running_trials_are_not_chosen_again(sampler):
