@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, NoReturn
 
@@ -24,7 +23,8 @@ BLOCKS, TABLES = "blocks", "tables"  # parameters of a trial: the places of its 
 CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a trial
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
 FIRST = 0.5  # share of the time that the first chain may take
-MOST_ESTIMATES = 200  # chains whose seconds are estimated for a choice, as an estimate takes about a millisecond
+# Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
+ESTIMATES, MOST_ESTIMATES = 200, 2000
 
 Seconds = Callable[[Candidate], float]
 
@@ -132,8 +132,12 @@ class ChainSampler(BaseSampler):
         if self.seconds is None:
             return next((place for place, _ in legal), None)
         left = inf if self.left is None else self.left() * (1.0 if margin is None else FIRST)
-        known = [(place, value, self.seconds(place)) for place, value in islice(legal, MOST_ESTIMATES)]
-        fitting = [one for one in known if one[2] <= left]
+        fitting: list[tuple[Candidate, float, float]] = []
+        for number, (place, value) in enumerate(legal):
+            if number >= (ESTIMATES if fitting else MOST_ESTIMATES):
+                break
+            if (seconds := self.seconds(place)) <= left:
+                fitting.append((place, value, seconds))
         if margin is None:
             return max(fitting, key=lambda one: one[1] / one[2], default=(None, 0.0, 0.0))[0]
         good = [one for one in fitting if one[1] >= fitting[0][1] - margin]

@@ -68,7 +68,8 @@ def test_a_chain_that_takes_longer_than_the_time_left_is_not_tried():
     seconds = lambda place: 100.0 if place == first else 1000.0  # noqa: E731
     assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose([]) is None  # more than half of it
     assert ChainSampler(SPACE, long, MOST, seconds, lambda: 250.0).choose([]) == first
-    seen = [Observation(ChainSampler(SPACE, long, MOST).choose([], [first]), 3.0, 0.0)]
+    other = ChainSampler(SPACE, long, MOST).choose([], [first])
+    seen = [Observation(other, float(long.prior(np.array([other])).loss[0]), 0.0)]
     assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose(seen) == first
 
 
