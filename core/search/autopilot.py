@@ -162,26 +162,13 @@ class Autopilot:
             return
         known = self.study.user_attrs.get(REFINEMENT)
         state = Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
-        refiner = Refiner(best.chain, self.prepared, self.racer.store, parse_shifts(state.shifts))
-        whole = estimate(
-            self.prepared.run(best.chain, RUNGS[-1]).model_copy(update={"force": True}), self._speeds
-        ).seconds
-        if state.ended or whole > self.seconds_left:
-            return
-        try:
-            with self._counted():
-                levels = refiner.levels()
-                if whole + sum(estimate(one, self._speeds).seconds for one in levels.values()) > self.seconds_left:
-                    return
-                for _, result_of in self.compute(list(levels.values())):
-                    result_of()
-                with compute_lock(self._wait):
-                    refiner.load(levels, self.progress)
-        except UserError as error:
-            log.info("%s was not refined: %s", best.chain, error)
+        anew = self.prepared.run(best.chain, RUNGS[-1]).model_copy(update={"force": True})
+        race = estimate(anew, self._speeds).seconds
+        refiner = None if state.ended else self._refiner(state, self.seconds_left - race)
+        if refiner is None:
             return
         first = refiner.losses.mean() - math.log(state.ratio)
-        while self.seconds_left > whole:
+        while self.seconds_left > race:
             with self._counted(), compute_lock(self._wait):
                 self.progress("refine", state.switches, state.switches + 1, f"{state.kept} switches kept")
                 kept = refiner.switch(state.switches)
@@ -194,6 +181,23 @@ class Autopilot:
         if refiner.shifts:
             yield self._refined(refiner.chain(refiner.shifts), best.chain)
         self.study.set_user_attr(REFINEMENT, list(state._replace(ended=True)))
+
+    def _refiner(self, state: Refined, seconds: float) -> Refiner | None:
+        """Make the variants of a refinement; None if they take longer, or are impossible."""
+        refiner = Refiner(state.chain, self.prepared, self.racer.store, parse_shifts(state.shifts))
+        try:
+            with self._counted():
+                levels = refiner.levels()
+                if sum(estimate(one, self._speeds).seconds for one in levels.values()) > seconds:
+                    return None
+                for _, result_of in self.compute(list(levels.values())):
+                    result_of()
+                with compute_lock(self._wait):
+                    refiner.load(levels, self.progress)
+        except UserError as error:
+            log.info("%s was not refined: %s", state.chain, error)
+            return None
+        return refiner
 
     def _refined(self, chain: str, origin: str) -> Progressed:
         """Race a refined chain."""

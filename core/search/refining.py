@@ -88,15 +88,20 @@ class Refiner:
         """Load the variants of the levels, which are in the cache, and measure the chain.
 
         Raises:
-            UserError: The memory of this machine does not suffice.
+            UserError: The memory of this machine does not suffice, or the cache does not.
         """
         self._check_memory(len(levels))
         from core.engine.mosaic import Mosaic, block_names
         from core.engine.session import Session
-        from core.engine.variants import make_variant
+        from core.engine.variants import load_cached
 
         session = Session([self.base], progress)
-        models = {level: make_variant(spec.variant, session, progress)[0] for level, spec in levels.items()}
+        models = {}
+        for level, spec in levels.items():
+            cached = load_cached(spec.variant, references=False)
+            if cached is None:
+                raise UserError("The cache has no room for the variants of all amounts.")
+            models[level] = cached[0]
         self.model = next(iter(models.values()))
         self.blocks = block_names(self.model)
         names = self.blocks if isinstance(self.stage.amount, Ratio) else list(self._bits(self.shifts))
