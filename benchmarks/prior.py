@@ -61,8 +61,8 @@ def main(of: str = DEFAULT_MODEL) -> None:
 def _missed(effects: dict[str, MeasuredEffect], dense: float, model: str) -> Iterator[Missed]:
     series: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)  # chains with their ratios
     for chain, (stages, loss) in effects.items():
-        (first, *others) = stages
-        if not others and isinstance(first.amount, Ratio) and first.prunes and not first.layers and loss < MOST:
+        first = stages[0]
+        if len(stages) == 1 and isinstance(first.amount, Ratio) and first.prunes and not first.layers and loss < MOST:
             series[first.method, canonical_json(first.parameters)].append((chain, first.amount.value))
     for points in series.values():
         for chain, ratio in points:
@@ -70,8 +70,9 @@ def _missed(effects: dict[str, MeasuredEffect], dense: float, model: str) -> Ite
             if len(others) >= LEAST:
                 known = {name: one for name, one in effects.items() if name != chain}
                 errors = {RULE: Prior(known).of_stage(effects[chain].stages[0]).loss}
-                errors |= _by_laws([(effects[name].loss, one) for name, one in others], ratio, dense, model)
-                inside = min(one for _, one in others) < ratio < max(one for _, one in others)
+                errors |= _by_laws([(effects[name].loss, other) for name, other in others], ratio, dense, model)
+                ratios = [other for _, other in others]
+                inside = min(ratios) < ratio < max(ratios)
                 true = effects[chain].loss
                 yield Missed(inside, {name: abs(min(value, MOST) - true) for name, value in errors.items()})
 
