@@ -33,7 +33,7 @@ def test_each_measurement_has_one_row():
     assert math.isnan(first.limit)
     assert (second.limit, second.fewshot, second.version) == (100, 0, 1)
     assert (first.method, first.series_label, first.family, first.ratio) == ("wanda", "Wanda", "unstructured", 0.5)
-    spelt_out = {"allocation": "uniform", "spread": 0.08, "cap": 0.95, "true_sequential": True}
+    spelt_out = {"shifts": None, "allocation": "uniform", "spread": 0.08, "cap": 0.95, "true_sequential": True}
     assert json.loads(first.stages) == [{"name": "wanda", "parameters": spelt_out}]
 
 

@@ -18,6 +18,7 @@ from core.specs import Stage, TextWindows
 TEXT, LESSON = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("c4-sample:512x256")
 BESIDE = ChainDefaults(TEXT, LESSON, 0)
 SHAPES = draw.lists(draw.integers(2, 999), min_size=2, max_size=5).map(lambda sizes: "x".join(map(str, sizes)))
+SHIFTS = draw.sampled_from(("0:1;1:-1", "12:-2;7:1;3:1", "5:0"))
 ODD = draw.text(min_size=1, max_size=20)  # quotes, plus signs, commas, line ends and all
 
 
@@ -40,7 +41,7 @@ def parameters(pick, method):
             excluded = {"exclude_min": ">" in ends or ">=" not in ends, "exclude_max": "<" in ends}
             value = pick(draw.floats(low, high, **excluded))
         else:
-            value = pick(SHAPES if name == "shape" else ODD)
+            value = pick({"shape": SHAPES, "shifts": SHIFTS}.get(name, ODD))
         found[name] = value
     return found
 
@@ -60,8 +61,11 @@ def stages(pick):
             kept = pick(draw.integers(1, 20))
             amount = Pattern(kept, kept + pick(draw.integers(1, 20)))
             settings.pop("allocation", None)  # a pattern leaves nothing to allocate
+            settings.pop("shifts", None)
         else:
             amount = Ratio(round(pick(draw.floats(0, 0.999999)), RATIO_PLACES))
+    if method.bit_choices or {"allocation", "ranks"} & settings.keys():  # not even, or whole bits
+        settings.pop("shifts", None)
     text = TextWindows(
         corpus=pick(ODD), windows=pick(draw.integers(3001, 10**9 - 1)), window=pick(draw.integers(2, 99))
     )
