@@ -72,7 +72,8 @@ def slurm_script(command: list[str], nodes: int, cores: int, gpus: int, time: st
     lines += [
         "",
         "# A port of its own for each job, as several may share a machine.",
-        'head=$(scontrol show hostnames "$SLURM_JOB_NODELIST" | head -n 1)',
+        # Not through a pipe to `head`, which may end before `scontrol` has written all names.
+        'read -r head < <(scontrol show hostnames "$SLURM_JOB_NODELIST")',
         'export RAY_ADDRESS="$head:$((20000 + SLURM_JOB_ID % 10000))"',
         "export SLIMSCOPE_EXECUTOR=ray RAY_USAGE_STATS_ENABLED=0",
         "",
