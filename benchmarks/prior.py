@@ -32,7 +32,7 @@ LEAST = 3  # other ratios of a series
 RULE = "prior"
 
 
-class Missed(NamedTuple):
+class Prediction(NamedTuple):
     """The errors of the predictions of one effect, by what predicted it, in nats."""
 
     inside: bool
@@ -45,7 +45,7 @@ def main(of: str = DEFAULT_MODEL) -> None:
     whole = [result for result in results if result.variant.key == result.variant.dense_key]
     values = [row.value for one in whole for row in one.measurements if row.metric == "perplexity" and row.of_text]
     dense = float(np.mean(np.log(values)))
-    found = list(_missed(stored_effects(results), dense, of))
+    found = list(_predictions(stored_effects(results), dense, of))
     table = Table(title=f"Errors of predicted effects of {of}, nats", title_justify="left")
     for name in ("predicted by", "effects", "median inside", "mean inside", "median beyond", "mean beyond"):
         table.add_column(name, justify="left" if name == "predicted by" else "right")
@@ -58,7 +58,7 @@ def main(of: str = DEFAULT_MODEL) -> None:
     Console().print(table)
 
 
-def _missed(effects: dict[str, MeasuredEffect], dense: float, model: str) -> Iterator[Missed]:
+def _predictions(effects: dict[str, MeasuredEffect], dense: float, model: str) -> Iterator[Prediction]:
     series: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)  # chains with their ratios
     for chain, (stages, loss) in effects.items():
         first = stages[0]
@@ -74,7 +74,7 @@ def _missed(effects: dict[str, MeasuredEffect], dense: float, model: str) -> Ite
                 ratios = [other for _, other in others]
                 inside = min(ratios) < ratio < max(ratios)
                 true = effects[chain].loss
-                yield Missed(inside, {name: abs(min(value, MOST) - true) for name, value in errors.items()})
+                yield Prediction(inside, {name: abs(min(value, MOST) - true) for name, value in errors.items()})
 
 
 def _by_laws(points: list[tuple[float, float]], ratio: float, dense: float, model: str) -> dict[str, float]:

@@ -43,19 +43,19 @@ def allot(
     Raises:
         UserError: The method has shifts that the model cannot have.
     """
-    blocks = [linear.block for linear in linears]
-    if missing := sorted(method.shifts.keys() - set(blocks)):
+    blocks, shifts = [linear.block for linear in linears], method.shifts
+    if missing := sorted(shifts.keys() - set(blocks)):
         raise UserError(
             f"{method.label}: shifts name block {missing[0]}, but the blocks are {min(blocks)} to {max(blocks)}."
         )
-    if not method.shifts or method.bit_choices:
+    if not shifts or method.bit_choices:
         return _of_all(method, linears, target, observed, level)
-    more = sum(method.shifts.get(linear.block, 0) * linear.weight.numel() for linear in linears)
+    more = sum(shifts.get(linear.block, 0) * linear.weight.numel() for linear in linears)
     if more < 0:
         raise UserError(f"{method.label}: with these shifts, more would remain, as the blocks differ in size.")
-    targets = {steps: _moved(method, target, steps) for steps in {0, *method.shifts.values()}}
+    targets = {steps: _moved(method, target, steps) for steps in {0, *shifts.values()}}
     parts = {steps: _of_all(method, linears, moved, observed, level) for steps, moved in targets.items()}
-    steps = {linear.name: method.shifts.get(linear.block, 0) for linear in linears}
+    steps = {linear.name: shifts.get(linear.block, 0) for linear in linears}
     plan = {name: parts[count].plan[name] for name, count in steps.items() if name in parts[count].plan}
     return Allotment(plan, {name: parts[count].shares.get(name, targets[count].ratio) for name, count in steps.items()})
 

@@ -5,7 +5,7 @@ Parts were calibrated on the outputs of their own variant, so a model that is ma
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedModel
 
+    from core.models.parts.blocks import Linear
     from core.specs import Stage
 
 Choice = Mapping[str, int]  # the level of each part, by its name in the model
@@ -60,21 +61,23 @@ def block_names(model: PreTrainedModel) -> list[str]:
     return [f"{blocks.name}.{index}" for index in range(len(blocks.holder))]
 
 
-def planned_bits(model: PreTrainedModel, stage: Stage, before: str) -> dict[str, int]:
-    """Return the bits that a stage for a mean of bits gives each linear, by name.
+def rounding_losses(stage: Stage, before: str) -> Tensors:
+    """Return the losses that a stage for a mean of bits has observed on each linear, by name.
 
     Args:
-        model: Any model with these linears.
         stage: The stage.
-        before: Key of the variant before the stage, of which its method observed the losses.
+        before: Key of the variant before it.
 
     Raises:
-        UserError: The observed losses are no longer in the cache.
+        UserError: They are no longer in the cache.
     """
+    return observed(before, stage, build_method(stage).observations, _missing)
+
+
+def planned_bits(linears: Sequence[Linear], stage: Stage, losses: Tensors) -> dict[str, int]:
+    """Return the bits that a stage for a mean of bits gives each linear, by name, from its `rounding_losses`."""
     method = build_method(stage)
     assert isinstance(method, LinearMethod)
-    losses = observed(before, stage, method.observations, _missing)
-    linears = list(find_blocks(model).all_linears())
     plan = allot(method, linears, target_of(stage, stage.required_ratio), losses, level=False).plan
     return {name: bits for name, bits in plan.items() if bits is not None}
 

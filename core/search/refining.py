@@ -91,9 +91,10 @@ class Refiner:
             UserError: The memory of this machine does not suffice, or the cache does not.
         """
         self._check_memory(len(levels))
-        from core.engine.mosaic import Mosaic, block_names
+        from core.engine.mosaic import Mosaic, block_names, rounding_losses
         from core.engine.session import Session
         from core.engine.variants import load_cached
+        from core.models.parts.blocks import find_blocks
 
         session = Session([self.base], progress)
         models = {}
@@ -102,9 +103,12 @@ class Refiner:
             if cached is None:
                 raise UserError("The cache has no room for the variants of all amounts.")
             models[level] = cached[0]
-        self.model = next(iter(models.values()))
-        self.blocks = block_names(self.model)
-        names = self.blocks if isinstance(self.stage.amount, Ratio) else list(self._bits(self.shifts))
+        model = next(iter(models.values()))
+        self.blocks = names = block_names(model)
+        if not isinstance(self.stage.amount, Ratio):
+            self._linears = list(find_blocks(model).all_linears())
+            self._rounding = rounding_losses(self.stage, self.base.variant.prefixes[self.place].key)
+            names = list(self._bits(self.shifts))
         (text,) = self.base.perplexity
         self.mosaic = Mosaic(models, names, session.scored[text].windows, session.device)
         self.known = frozenset(levels)
@@ -149,7 +153,7 @@ class Refiner:
 
         parameters = {**self.stage.parameters, "shifts": format_shifts(shifts) or None}
         stage = self.stage.model_copy(update={"parameters": parameters})
-        return planned_bits(self.model, stage, self.base.variant.prefixes[self.place].key)
+        return planned_bits(self._linears, stage, self._rounding)
 
     def _shifted(self, shifts: Shifts) -> tuple[StageRequest, ...]:
         text = format_shifts(shifts)

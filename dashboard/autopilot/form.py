@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
 from core.models.facts import load_shape
@@ -36,28 +37,8 @@ def question_input() -> Question | None:
     with mistakes.catch():
         _describe(model)
     left, right = st.columns(2)
-    check_link(MB, "number of megabytes", Between(0.001, MOST_MB))
-    max_mb = left.number_input(
-        "At most (MB)",
-        0.001,
-        MOST_MB,
-        90.0,
-        key=MB,
-        help=SIZE,
-        format="%g",
-        **HELD,
-    )
-    check_link(MINUTES, "number of minutes", Between(0.1, MOST_MINUTES))
-    minutes = right.number_input(
-        "Minutes",
-        0.1,
-        MOST_MINUTES,
-        60.0,
-        key=MINUTES,
-        help=TIME,
-        format="%g",
-        **HELD,
-    )
+    max_mb = _number(left, "At most (MB)", MB, "number of megabytes", (0.001, MOST_MB), 90.0, SIZE)
+    minutes = _number(right, "Minutes", MINUTES, "number of minutes", (0.1, MOST_MINUTES), 60.0, TIME)
     names = {ANY: "Any program", **{form.name: form.label for form in FORMATS[1:]}}
     check_link(ONLY, "format", names)
     only = st.selectbox("For", list(names), format_func=names.__getitem__, key=ONLY, help=FOR, **HELD)
@@ -71,6 +52,14 @@ def question_input() -> Question | None:
         minutes=minutes,
         restrictions=Restrictions(training=training, structured=structured, only=None if only == ANY else only),
     )
+
+
+def _number(
+    place: DeltaGenerator, label: str, key: str, what: str, limits: tuple[float, float], usual: float, help: str
+) -> float:
+    """Show the field of a number that a link may fill in, and return its value."""
+    check_link(key, what, Between(*limits))
+    return place.number_input(label, *limits, usual, key=key, help=help, format="%g", **HELD)
 
 
 def _describe(model: str) -> None:

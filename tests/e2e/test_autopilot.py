@@ -30,7 +30,7 @@ def enter(page, label, value):
 
 
 @pytest.mark.timeout(300)
-def test_a_search_is_asked_watched_stopped_and_judged(wide, page):
+def test_a_search_runs_stops_and_is_judged(wide, page):
     model, address = wide
     settled(opened(page, f"{address}/autopilot"))
     enter(page, "Model", str(model))

@@ -183,7 +183,8 @@ class MixedGPTQ(GPTQ):
 
         super().plan(linears, target, observed)
         sizes = {linear.name: linear.weight.numel() for linear in linears}
-        shares = {linear.name: 2.0 ** self.shifts.get(linear.block, 0) for linear in linears}
+        shifts = self.shifts
+        shares = {linear.name: 2.0 ** shifts.get(linear.block, 0) for linear in linears}
         losses = {name: (share * observed[name]).tolist() for name, share in shares.items()}
         return allocate_bits(losses, sizes, self.bit_choices, target.bits)
 

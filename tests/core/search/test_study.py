@@ -16,7 +16,7 @@ from core.store.store import Store
 QUESTION = Question(model="./wide", max_mb=0.1, minutes=0.05, restrictions=Restrictions(methods=("rtn",)))
 
 
-def test_studies_live_beside_the_tables_of_the_store(database):
+def test_studies_have_tables_of_their_own(database):
     store = Store()
     study = optuna.create_study(storage=storage(store.url), study_name="one")
     study.add_trial(create_trial(value=0.5, user_attrs={"chain": "rtn@4bit"}))
