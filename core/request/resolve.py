@@ -9,6 +9,7 @@ from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Place, Reads
+from core.methods.traits import GRIDS
 from core.notation.chain import ChainDefaults, StageRequest
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
@@ -30,6 +31,19 @@ def seeded(one: StageRequest) -> bool:
 def modified_places(one: StageRequest) -> frozenset[Place]:
     """Return the places whose weights a stage changes; a `UserError` if its parameters are invalid."""
     return _method(one).modifies
+
+
+def resizes(one: StageRequest) -> bool:
+    """Return whether a stage leaves linears with other numbers of inputs."""
+    method = _method(one)
+    return "linears" in method.modifies and bool(method.leaves & {"shapes", "factors"})
+
+
+def group_size(one: StageRequest) -> int:
+    """Return how many inputs share a scale after a stage: 0 for whole rows, or if it rounds nothing."""
+    method = _method(one)
+    size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
+    return size
 
 
 def _method(one: StageRequest) -> Method:

@@ -7,7 +7,7 @@ bytes that they save add up, and a chain needs no size of its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from core.notation.chain import ChainDefaults, StageRequest, format_chain, parse
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from core.request.combining import TABLES
 from core.request.expected.size import Size, predicted_size
-from core.request.resolve import data_requirement_of, modified_places, resolve_chain
+from core.request.resolve import data_requirement_of, group_size, modified_places, resizes, resolve_chain
 from core.request.stages import check_stage_order
 from core.specs import COUNTED, Frozen, Stage
 
@@ -133,8 +133,11 @@ def enumerate_space(
         get_stage(name)
     chains = [chain for chain in map(parse, stored) if restrictions.allow_all(chain)]
     allowed = [halves(chain) for chain in chains]
-    blocks = _parts((*block_chains(restrictions), *(first for first, _ in allowed)), shape, defaults, fits)
-    tables = _parts((*table_chains(restrictions), *(second for _, second in allowed)), shape, defaults, fits)
+    in_blocks, in_tables = (
+        [with_groups(chain, shape) for chain in side(restrictions)] for side in (block_chains, table_chains)
+    )
+    blocks = _parts((*in_blocks, *(first for first, _ in allowed)), shape, defaults, fits)
+    tables = _parts((*in_tables, *(second for _, second in allowed)), shape, defaults, fits)
     return Space(blocks, tables, fits)
 
 
@@ -168,6 +171,22 @@ def table_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...
     """Yield the requested chains on the embedding and head."""
     yield ()
     yield from ((one,) for one in _options(METHODS, restrictions) if modified_places(one) == TABLES)
+
+
+def with_groups(chain: tuple[StageRequest, ...], shape: ModelShape) -> tuple[StageRequest, ...]:
+    """Return a chain that rounds in whole rows where groups of the default size may not divide the inputs.
+
+    A stage that removes channels or factors matrices leaves numbers of inputs that only the run knows.
+    """
+    known, fitting = True, []
+    for one in chain:
+        size, places = group_size(one), modified_places(one)
+        widths = (shape.hidden,) if places == TABLES else shape.widths
+        if size and (not (known or places == TABLES) or any(width % size for width in widths)):
+            one = replace(one, settings={**one.settings, "group_size": 0})
+        known = known and not resizes(one)
+        fitting.append(one)
+    return tuple(fitting)
 
 
 def amounts_of(method: type[Method]) -> tuple[Amount | None, ...]:

@@ -31,19 +31,22 @@ MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED = (
 def question_input() -> Question | None:
     """Show the fields; return the question, or None if a field is wrong or waits for a permission."""
     mistakes = FormErrors()
-    model = local.model_box(MODEL)
-    if local.held_back(MODEL, [named_folder(model)]):
-        return None
-    with mistakes.catch():
-        _describe(model)
-    left, right = st.columns(2)
+    first, second, third = st.columns(3, gap="large")
+    with first:
+        model = local.model_box(MODEL)
+        if local.held_back(MODEL, [named_folder(model)]):
+            return None
+        with mistakes.catch():
+            _describe(model)
+    left, right = second.columns(2)
     max_mb = _number(left, "At most (MB)", MB, "number of megabytes", (0.001, MOST_MB), 90.0, SIZE)
     minutes = _number(right, "Minutes", MINUTES, "number of minutes", (0.1, MOST_MINUTES), 60.0, TIME)
     names = {ANY: "Any program", **{form.name: form.label for form in FORMATS[1:]}}
     check_link(ONLY, "format", names)
-    only = st.selectbox("For", list(names), format_func=names.__getitem__, key=ONLY, help=FOR, **HELD)
-    training = st.toggle("Stages that train", True, key=TRAINING, **HELD)
-    structured = st.toggle("Removal of heads, channels and blocks", True, key=STRUCTURED, **HELD)
+    with third:
+        only = st.selectbox("For", list(names), format_func=names.__getitem__, key=ONLY, help=FOR, **HELD)
+        training = st.toggle("Stages that train", True, key=TRAINING, **HELD)
+        structured = st.toggle("Removal of heads, channels and blocks", True, key=STRUCTURED, **HELD)
     if mistakes.found:
         return None
     return Question(

@@ -24,8 +24,7 @@ def page() -> None:
     from dashboard.autopilot.form import question_input
     from dashboard.autopilot.progress import show_searches
 
-    left, right = st.columns([2, 3], gap="large")
-    with left, st.container(border=True):
+    with st.container(border=True):
         question = question_input()
         pressed = st.button(
             "Search", type="primary", icon=":material/search:", disabled=question is None, key="autopilot_start"
@@ -40,8 +39,7 @@ def page() -> None:
                 st.session_state["autopilot_shown"] = name
                 st.toast("The search has started.", icon=":material/search:")
                 st.rerun()
-    with right:
-        show_searches()
+    show_searches()
 
 
 page()

@@ -39,7 +39,8 @@ CARD_CSS = f"""
 [class*="st-key-{NARROW}"] dl {{
   display: grid; grid-template-columns: minmax(40%, 1fr) auto; gap: 2px 12px; margin: 4px 0 0; font-size: 14px;
 }}
-[class*="st-key-{NARROW}"] dd {{ margin: 0; text-align: right; overflow-wrap: anywhere; }}
+[class*="st-key-{NARROW}"] dd {{ margin: 0; text-align: right; }}
+[class*="st-key-{NARROW}"] :is(strong, dd) {{ overflow-wrap: anywhere; }}
 """
 GROUP = ": "  # between the shared heading of some columns and the name of one
 LETTER, EDGES = 7.0, 20  # px of a letter in a table, and of a cell's padding

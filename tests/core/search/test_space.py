@@ -11,8 +11,8 @@ from core.registry import METHODS, get_stage
 from core.request.expected.size import predicted_size
 from core.request.stages import check_stage_order
 from core.search import space as module
-from core.search.space import Candidate, amounts_of
-from tests.core.search.spaces import SHAPE, chains, space
+from core.search.space import Candidate, Restrictions, amounts_of, enumerate_space
+from tests.core.search.spaces import DEFAULTS, SHAPE, chains, space
 
 
 def test_every_method_of_weights_takes_part_alone():
@@ -45,6 +45,21 @@ def test_prune_then_repair_then_round():
     for wanted in ("sparsegpt@0.5", "sparsegpt@0.5+adaprune", "sparsegpt@0.5+lora+gptq@4bit", "gptq@4.25bit"):
         assert wanted in found
     assert not any(chain.startswith("gptq@4bit+sparsegpt") for chain in found)
+
+
+def test_groups_that_would_not_divide_the_inputs_become_whole_rows():
+    found = chains(space("slimllm", "svd", "shortgpt", "sparsegpt", "gptq"))
+    for chain in ("slimllm@0.5+gptq@4bit,group_size=0", "svd@0.5+gptq@4bit,group_size=0", "sparsegpt@0.5+gptq@4bit"):
+        assert chain in found
+    assert "shortgpt@0.5+gptq@4bit" in found  # the blocks that stay have their inputs
+    assert not {"slimllm@0.5+gptq@4bit", "svd@0.5+gptq@4bit"} & set(found)
+
+
+@pytest.mark.parametrize(("inputs", "written"), [(960, "rtn@4bit"), (1000, "rtn@4bit,group_size=0")])
+def test_groups_fit_the_widths_of_the_model(inputs, written):
+    shape = SHAPE.model_copy(update={"widths": (576, inputs)})
+    blocks = enumerate_space(shape, DEFAULTS, Restrictions(methods=("rtn",))).blocks
+    assert written in [part.chain for part in blocks]
 
 
 def test_restrictions_leave_stages_out():
