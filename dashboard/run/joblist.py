@@ -33,6 +33,7 @@ from dashboard.shared import links
 from dashboard.shared.literal import literal
 
 SHOWN = 12  # queued jobs, and ended jobs
+IDLE_SECONDS = 5  # between two looks for jobs while none is active
 ENDED = "run_ended"  # key of the expander of ended jobs
 STATES = {  # icon and word; a running job has a progress bar instead
     "running": (":material/autorenew:", ""),
@@ -199,6 +200,20 @@ def show_queue() -> None:
         _show_ended(_models(jobs))
 
     renewed()
+
+
+def watch_for_jobs() -> None:
+    """While no job is active, show those that another dashboard or a command queues."""
+    if data.active_jobs():
+        return
+
+    @st.fragment(run_every=IDLE_SECONDS)
+    def watched() -> None:
+        if data.active_jobs():
+            data.show_now()
+            st.rerun()
+
+    watched()
 
 
 def queue_words(jobs: Sequence[Job]) -> str:

@@ -15,7 +15,7 @@ from core.specs import DTYPES
 from dashboard.run.chain_form import Chain, chain_input, present_chain
 from dashboard.run.grid_form import GRID, MODE, MOST_RUNS, ONE, Series, prefill, seeds_input, series_input, several
 from dashboard.run.imports import show_imports
-from dashboard.run.joblist import show_current, show_queue
+from dashboard.run.joblist import show_current, show_queue, watch_for_jobs
 from dashboard.run.layout import card, group, two_sides
 from dashboard.run.measuring import measuring_inputs
 from dashboard.run.model_field import model_input
@@ -165,6 +165,7 @@ def page() -> None:
             show_current()
         show_sweep()
         show_queue()
+        watch_for_jobs()
     show_imports()
 
 

@@ -4,6 +4,9 @@ import pytest
 from filelock import FileLock
 from playwright.sync_api import expect
 
+from core.jobs.queue import Queue
+from core.request.complete import complete
+from core.store.store import Store
 from tests.e2e.test_browser import opened, settled
 
 pytestmark = pytest.mark.e2e
@@ -39,6 +42,16 @@ def test_a_grid_is_queued_reordered_and_cancelled(page, address, computing):
     expect(page.get_by_role("button", name="Cancel all")).to_have_count(0)
     expect(card.get_by_role("button", name="Cancel")).to_have_count(0)
     expect(card.get_by_role("button", name="Start")).to_be_enabled()
+
+
+def test_an_idle_page_shows_a_job_that_something_else_queues(page, address, results, computing):
+    settled(opened(page, f"{address}/run"))
+    page.get_by_text("No job is waiting").wait_for()
+    queue = Queue(Store(f"sqlite:///{results / 'local.db'}"))
+    job_id = queue.submit(complete("smollm2-135m", "magnitude@0.34"))
+    page.locator(".st-key-run_start_card").get_by_text("Waiting for another run on this machine").wait_for()
+    queue.cancel(job_id)
+    page.get_by_text("cancelled").first.wait_for(timeout=60_000)
 
 
 @pytest.mark.full
