@@ -18,6 +18,7 @@ from core.models.parts.grids import Grid
 
 # The search of GPTQ's reference: ranges shrunk by hundredths to about 0.2, with the error |err|^2.4.
 CLIP_STEPS, CLIP_OF, CLIP_POWER = 80, 100, 2.4
+AT_ONCE = 2**17  # weights that are searched together, so that they stay in the cache of a CPU
 LEAST = 2.0**-24  # smallest positive scale in 16 bits
 
 
@@ -28,17 +29,30 @@ def find_grid(
 
     With `clip`, each group gets the narrower range, of `CLIP_STEPS`, with the least rounding error.
     """
-    groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
-    low, high = groups.amin(-1).clamp_max(0), groups.amax(-1).clamp_min(0)  # (out, groups)
-    best = grid_between(low, high, bits, group, symmetric, rule)
     if not clip:
-        return best
-    least = _error(best, weight, groups.shape)
+        return grid_between(*_ends(weight, group), bits, group, symmetric, rule)
+    rows = max(1, AT_ONCE // weight.shape[1]) if weight.device.type == "cpu" else len(weight)
+    found = [_clipped(part, bits, group, symmetric, rule) for part in weight.split(rows)]
+    zeros = [one.zero for one in found if one.zero is not None]
+    return Grid(bits, group, torch.cat([one.scale for one in found]), torch.cat(zeros) if zeros else None)
+
+
+def _ends(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
+    """Return the lower and the upper end of each group's weights and 0, (out, groups)."""
+    groups = weight.unflatten(1, (-1, group))  # (out, groups, group)
+    return groups.amin(-1).clamp_max(0), groups.amax(-1).clamp_min(0)
+
+
+def _clipped(weight: Tensor, bits: int, group: int, symmetric: bool, rule: ScaleRule) -> Grid:
+    """Return the grid of the narrower range, of `CLIP_STEPS`, with the least rounding error of each group."""
+    low, high = _ends(weight, group)  # (out, groups)
+    best = grid_between(low, high, bits, group, symmetric, rule)
+    least = _error(best, weight)  # (out, groups)
     scale, zero = best.scale, best.zero
     for step in range(1, CLIP_STEPS):
         share = 1 - step / CLIP_OF
         tried = grid_between(share * low, share * high, bits, group, symmetric, rule)
-        error = _error(tried, weight, groups.shape)
+        error = _error(tried, weight)
         better = error < least
         least = torch.where(better, error, least)
         scale = torch.where(better, tried.scale, scale)
@@ -86,5 +100,6 @@ def _rounded_down(scale: Tensor) -> Tensor:
     return torch.where(near.float() > scale, below, near).float()
 
 
-def _error(grid: Grid, weight: Tensor, shape: torch.Size) -> Tensor:
-    return (grid.nearest(weight) - weight).abs_().pow_(CLIP_POWER).view(shape).sum(-1)  # (out, groups)
+def _error(grid: Grid, weight: Tensor) -> Tensor:
+    error = (grid.nearest(weight) - weight).abs_().pow_(CLIP_POWER)  # (out, in)
+    return error.unflatten(1, (-1, grid.group)).sum(-1)  # (out, groups)

@@ -134,6 +134,15 @@ def test_clipping_reduces_the_rounding_error(weight, bits):
     assert error(rtn(weight, bits, clip=True)) < error(rtn(weight, bits))
 
 
+@pytest.mark.parametrize("symmetric", [True, False])
+def test_clipping_finds_the_same_grid_in_parts_of_a_weight(weight, symmetric, monkeypatch):
+    whole = find_grid(weight, 3, GROUP, symmetric, clip=True)
+    monkeypatch.setattr("core.methods.find.AT_ONCE", 3 * INPUTS)
+    parts = find_grid(weight, 3, GROUP, symmetric, clip=True)
+    assert torch.equal(parts.scale, whole.scale)
+    assert symmetric or torch.equal(parts.zero, whole.zero)
+
+
 @pytest.mark.parametrize("bits", [2, 3, 4])
 @pytest.mark.parametrize(
     "settings", [{}, {"symmetric": False}, {"order": "static"}, {"order": "groups"}, {"clip": True}]
