@@ -160,12 +160,13 @@ def expected_improvement(found: Expectation, best: float) -> np.ndarray:
 def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:
     """Return what the trials of a study measured, and the chains of those that run or were cut off.
 
-    Trials name their chain, because the places of parts change when a method is added.
+    Trials name their chain, because the places of parts change when a method is added, and a refined chain joins the
+    space only in the next search.
     """
     seen, running = [], []
     for trial in study.get_trials(deepcopy=False):
-        place = Candidate(trial.params[BLOCKS], trial.params[TABLES]) if BLOCKS in trial.params else None
-        if place is None or not _is_there(space, place, trial.user_attrs.get(CHAIN)):
+        place = _place(trial, space)
+        if place is None:
             continue
         if PROBLEM in trial.user_attrs:
             seen.append(Observation(place, *REFUSED))
@@ -176,6 +177,11 @@ def observations(study: Study, space: Space) -> tuple[list[Observation], list[Ca
     return seen, running
 
 
-def _is_there(space: Space, place: Candidate, chain: str | None) -> bool:
-    inside = place.blocks < len(space.blocks) and place.tables < len(space.tables)
-    return inside and (chain is None or space.chain(place) == chain)
+def _place(trial: FrozenTrial, space: Space) -> Candidate | None:
+    """Return the place of a trial's chain in a space; None if it is not there."""
+    if chain := trial.user_attrs.get(CHAIN):
+        return space.find(chain)
+    if BLOCKS not in trial.params or TABLES not in trial.params:
+        return None
+    place = Candidate(trial.params[BLOCKS], trial.params[TABLES])
+    return place if place.blocks < len(space.blocks) and place.tables < len(space.tables) else None

@@ -122,6 +122,14 @@ def test_a_study_gives_its_measurements_and_trials_that_run(sampler):
     assert len(observations(study, SPACE)[1]) == 1  # of another space
 
 
+def test_a_refined_chain_counts_as_measured_once_it_is_in_the_space(sampler):
+    study, chain = optuna.create_study(sampler=sampler), "gptq@4.25bit,shifts=0:1;1:-1"
+    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={CHAIN: chain, VARIANCE: 0.25}))
+    assert observations(study, SPACE) == ([], [])
+    later = space("gptq", stored=[chain])
+    assert observations(study, later) == ([Observation(later.find(chain), 0.5, 0.25)], [])
+
+
 def test_a_small_space_ends():
     few = space("rtn")
     sampler = ChainSampler(few, Residuals(few, Prior({})), few.sizes.max())
