@@ -102,4 +102,5 @@ def _rounded_down(scale: Tensor) -> Tensor:
 
 def _error(grid: Grid, weight: Tensor) -> Tensor:
     error = (grid.nearest(weight) - weight).abs_().pow_(CLIP_POWER)  # (out, in)
-    return error.unflatten(1, (-1, grid.group)).sum(-1)  # (out, groups)
+    summed: Tensor = error.unflatten(1, (-1, grid.group)).sum(-1)  # (out, groups)
+    return summed
