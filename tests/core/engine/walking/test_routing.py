@@ -116,11 +116,14 @@ def test_the_note_names_experts_with_few_tokens():
 
 @pytest.mark.parametrize("chain", [("wanda", 0.5), ("sparsegpt", 0.5), ("gptq", "4bit")])
 def test_one_expert_with_one_choice_is_compressed_as_the_dense_mlp(chain):
-    """Bit for bit: the expert gets all tokens, and its weight is 1."""
+    """Bit for bit: the expert gets all tokens, and its weight is 1.
+
+    The activation reads rows of a wider tensor here. Columns that do not fill a CPU's vector may round otherwise.
+    """
     method, amount = chain
-    model = mixture(num_local_experts=1, num_experts_per_tok=1)
-    alike = {name: getattr(model.config, name) for name in ("rms_norm_eps", "rope_parameters")}
-    config = AutoConfig.for_model("llama", **COMMON, **alike)
+    model = mixture(num_local_experts=1, num_experts_per_tok=1, intermediate_size=64)
+    alike = {name: getattr(model.config, name) for name in ("intermediate_size", "rms_norm_eps", "rope_parameters")}
+    config = AutoConfig.for_model("llama", **COMMON | alike)
     dense = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
     state = {
         name.replace("mlp.experts.0.", "mlp."): tensor
