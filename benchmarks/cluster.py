@@ -29,6 +29,10 @@ from tests.core.jobs.cluster import cluster
 
 SMOKE = {"jobs": 3, "slots": 2, "seconds": 0.1}
 PAUSE_SECONDS = 0.1
+# A job that sleeps; the arguments of `core.jobs.worker` follow the seconds.
+WORK = """import sys, time
+from core.jobs import worker
+sys.exit(worker.main(*sys.argv[2:], run=lambda *_: time.sleep(float(sys.argv[1]))))"""
 
 
 def main(model: str = "", jobs: int = 200, slots: int = 8, seconds: float = 1.0) -> None:
@@ -79,7 +83,7 @@ def run_bare() -> None:
 def time_jobs(jobs: int, seconds: float) -> float:
     """Return the seconds from the submission of jobs, with a connected executor, to the end of the last."""
     store = Store()
-    command = (sys.executable, "-c", "from benchmarks.cluster import work; work()", str(seconds))
+    command = (sys.executable, "-c", WORK, str(seconds))
     with mock.patch.object(RayExecutor, "_needs", lambda self, spec: Needs(cores=1)):
         queue = Queue(store, RayExecutor(store.url, command))
         queue.start()
@@ -92,14 +96,6 @@ def time_jobs(jobs: int, seconds: float) -> float:
             whole = time.perf_counter() - started
         queue.stop()
     return whole
-
-
-def work() -> None:
-    """Run a job that sleeps, with the arguments of `core.jobs.worker` after the seconds."""
-    from core.jobs import worker
-
-    seconds = float(sys.argv[1])
-    sys.exit(worker.main(*sys.argv[2:], run=lambda spec, store, progress: time.sleep(seconds)))
 
 
 def _spec(place: int) -> RunSpec:

@@ -28,7 +28,7 @@ from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
 from core.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError, out_of_memory
 from core.fields import fault
-from core.jobs.cluster.attempt import BOUND
+from core.jobs.cluster.seat import BOUND
 from core.jobs.executor import handle_text
 from core.jobs.logs import share_log
 from core.progress import Progress

@@ -10,62 +10,80 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 import ray
 from ray import ObjectRef
 from ray.actor import ActorHandle
-from ray.exceptions import GetTimeoutError, RayActorError, RayError
+from ray.exceptions import GetTimeoutError, RayError
+from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from core.jobs.cluster.attempt import Attempt, lacking_on_node
-from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
+from core.jobs.cluster.messages import PREFIX, Launch, Needs, Node, Reply, Request, State
+from core.jobs.cluster.seat import CALLS, FREE_SECONDS, Seat, Work, lacking_on_node
 from core.jobs.cluster.start import CLOSED, NAMESPACE, only_this_machine
 
-PING_SECONDS = 2.0  # between two questions to an actor whether it lives
+REUSE_SECONDS = FREE_SECONDS / 2  # for which a seat counts as free; later it may end before a call reaches it
+FIND_SECONDS = 2.0  # for the answers of all seats
 NODE_SECONDS = 60.0  # for a node's answer
 
 
 class Watched:
-    """An actor, and the last answer to the question whether it lives."""
+    """An attempt in a seat."""
 
-    def __init__(self, actor: ActorHandle[Attempt]):
-        self.actor = actor
-        self.state: State = "waiting"
-        self._asked = time.monotonic()
-        self._question: ObjectRef[None] = actor.ping.remote()
+    def __init__(
+        self, seat: ActorHandle[Seat], token: str, needs: Needs | None = None, started: ObjectRef[None] | None = None
+    ):
+        self.seat = seat
+        self.needs = needs  # what the seat holds; None if another agent made it
+        self._lives: ObjectRef[None] = seat.ping.remote()
+        self._ended: ObjectRef[None] = seat.wait.remote(token, started)
 
-    def renewed(self) -> State:
-        """Return its state; ask again once the last question is answered."""
-        ready, _ = ray.wait([self._question], timeout=0)
-        if ready and self.state != "gone":
-            try:
-                ray.get(self._question)
-                self.state = "running"
-            except RayActorError:
-                self.state = "gone"
-            if self.state == "running" and time.monotonic() - self._asked > PING_SECONDS:
-                self._asked = time.monotonic()
-                self._question = self.actor.ping.remote()
-        return self.state
+    @property
+    def state(self) -> State:
+        if _is_ready(self._ended):
+            return "gone"
+        return "running" if _is_ready(self._lives) else "waiting"
+
+    @property
+    def left_seat(self) -> bool:
+        """Whether the seat of an attempt that has ended is still there."""
+        try:
+            ray.get(self._ended)
+        except RayError:
+            return False
+        return True
+
+
+class Free(NamedTuple):
+    """A seat without an attempt."""
+
+    since: float
+    seat: ActorHandle[Seat]
+    needs: Needs
 
 
 class Agent:
     """The connection to a cluster."""
 
     def __init__(self) -> None:
-        self._watched: dict[str, Watched] = {}  # by the actor's name
+        # By the attempt's name:
+        self._watched: dict[str, Watched] = {}
+        self._held: dict[str, Launch] = {}  # that wait for a seat of this agent
+        self._gone: set[str] = set()
+        self._free: list[Free] = []
 
     def answer(self, request: Request) -> Reply:
         """Return the answer to a request."""
+        self._settle()
         reply = Reply(nodes=tuple(_nodes()))
         if request.launch is not None:
-            self._launch(request.launch)
+            self._held[request.launch.name] = request.launch
+            self._place(request.launch)
         elif request.watch is not None:
-            for name in self._watched.keys() - set(request.watch):
-                del self._watched[name]
+            self._forget(request.watch)
             return reply.model_copy(update={"states": {name: self._state(name) for name in request.watch}})
         elif request.kill is not None:
             self._kill(request.kill)
@@ -73,24 +91,94 @@ class Agent:
             return reply.model_copy(update={"lacking": _lacking(request.lacking)})
         return reply
 
-    def _launch(self, launch: Launch) -> None:
-        resources = _resources(launch.needs)
-        actor = ray.remote(Attempt).options(name=launch.name, lifetime="detached", max_restarts=0, **resources)
-        actor.remote(launch.job_id, launch.token, launch.command, launch.database)
-        self._watched[launch.name] = Watched(ray.get_actor(launch.name))
+    def _settle(self) -> None:
+        """Give the seats of attempts that have ended to those that are held."""
+        now = time.monotonic()
+        self._free = [one for one in self._free if now - one.since < REUSE_SECONDS]
+        for name, one in [*self._watched.items()]:
+            if one.state == "gone":
+                del self._watched[name]
+                self._gone.add(name)
+                if one.needs is not None and one.left_seat:
+                    self._free.append(Free(now, one.seat, one.needs))
+        for launch in [*self._held.values()]:
+            self._place(launch)
+
+    def _place(self, launch: Launch) -> None:
+        """Start a held attempt in a free seat, else in a new one, unless one will soon be free."""
+        free = next((one for one in self._free if one.needs.serves(launch.needs)), None)
+        if free is None and self._is_taken(launch.needs) and not _have_room(launch.needs):
+            return
+        del self._held[launch.name]
+        work = Work(launch.job_id, launch.token, launch.command, launch.database)
+        if free is not None:
+            self._free.remove(free)
+            started = free.seat.start.remote(work)
+            self._watched[launch.name] = Watched(free.seat, launch.token, free.needs, started)
+        else:
+            options = {"name": launch.name, "lifetime": "detached", "max_restarts": 0, "max_concurrency": CALLS}
+            ray.remote(Seat).options(**options, **_resources(launch.needs)).remote(work)
+            self._watched[launch.name] = Watched(ray.get_actor(launch.name), launch.token, launch.needs)
+
+    def _is_taken(self, needs: Needs) -> bool:
+        """Return whether a seat that serves a job runs another one."""
+        held = (one.needs for one in self._watched.values() if one.state == "running")
+        return any(one is not None and one.serves(needs) for one in held)
 
     def _state(self, name: str) -> State:
-        if name not in self._watched:
-            try:
-                self._watched[name] = Watched(ray.get_actor(name))
-            except ValueError:  # there is no such actor
+        if name in self._held:
+            return "waiting"
+        if name not in self._watched and name not in self._gone:
+            seat = _find(name)
+            if seat is None:
                 return "gone"
-        return self._watched[name].renewed()
+            self._watched[name] = Watched(seat, _token(name))
+        return self._watched[name].state if name in self._watched else "gone"
 
     def _kill(self, name: str) -> None:
-        self._watched.pop(name, None)
+        if self._held.pop(name, None) is None and self._state(name) != "gone":
+            ray.kill(self._watched.pop(name).seat)
+
+    def _forget(self, watched: Collection[str]) -> None:
+        """Forget the attempts of which nobody asks any more."""
+        self._gone &= set(watched)
+        for name in self._watched.keys() - set(watched):
+            del self._watched[name]
+
+
+def _is_ready(answer: ObjectRef[None]) -> bool:
+    return bool(ray.wait([answer], timeout=0)[0])
+
+
+def _token(name: str) -> str:
+    return name.removeprefix(PREFIX)
+
+
+def _find(name: str) -> ActorHandle[Seat] | None:
+    """Return the seat of an attempt that another agent started; None if it has ended.
+
+    A seat that waits for a machine has the name of its attempt, and cannot answer yet.
+    """
+    seats: dict[str, ActorHandle[Seat]] = {}
+    for one in list_named_actors():
         with suppress(ValueError):  # it has ended
-            ray.kill(ray.get_actor(name))
+            seats[one] = ray.get_actor(one)
+    asked = {seat.token.remote(): seat for seat in seats.values()}
+    if not asked:
+        return None
+    ready, silent = ray.wait([*asked], num_returns=len(asked), timeout=FIND_SECONDS)
+    for answer in ready:
+        with suppress(RayError):
+            if ray.get(answer) == _token(name):
+                return asked[answer]
+    return next((asked[one] for one in silent if asked[one] is seats.get(name)), None)
+
+
+def _have_room(needs: Needs) -> bool:
+    """Return whether the cluster has as much free as a job needs."""
+    free = ray.available_resources()  # type: ignore[no-untyped-call]
+    wanted = {"CPU": needs.cores, "GPU": needs.gpus, "memory": needs.memory}
+    return all(free.get(kind, 0) >= amount for kind, amount in wanted.items())
 
 
 def _resources(needs: Needs) -> dict[str, float]:

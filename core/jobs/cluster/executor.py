@@ -1,6 +1,6 @@
 """The executor of jobs on a Ray cluster.
 
-A job's handle is the name of its actor. All that this process knows of the cluster comes from its agent. If that ends
+A job's handle is the name of its attempt. All that this process knows of the cluster comes from its agent. If that ends
 or does not answer, the cluster counts as unreachable, and another agent tries to connect. Leases tell meanwhile which
 jobs are lost.
 """
@@ -19,7 +19,7 @@ from time import monotonic
 from sqlalchemy import URL
 
 from core.errors import UserError
-from core.jobs.cluster.messages import Launch, Needs, Node, Reply, Request, State
+from core.jobs.cluster.messages import PREFIX, Launch, Needs, Node, Reply, Request, State
 from core.jobs.executor import RAY, End, Handle
 from core.jobs.here import needed_models, needed_texts
 from core.jobs.processes import WORKER, child_environment
@@ -33,12 +33,12 @@ REPLY_SECONDS = 10.0  # after which an agent counts as lost
 CHECK_SECONDS = 90.0  # for the answers of all nodes
 CONNECT_SECONDS = 60.0
 RETRY_SECONDS = 5.0  # between two agents
-STATE_SECONDS = 0.4  # for which the states of actors are not asked again
+STATE_SECONDS = 0.4  # for which the states of attempts are not asked again
 CORES = 4  # of a job that states no threads, if the machines have as many
 
 
 class RayHandle(Handle):
-    """The actor of an attempt."""
+    """An attempt in an actor of Ray."""
 
     def __init__(self, executor: RayExecutor, name: str, needs: Needs | None = None):
         self.text = RAY + name
@@ -80,7 +80,7 @@ class RayExecutor:
         self._nodes: tuple[Node, ...] | None = None  # None: not connected
         self._problem: str | None = None
         self._states: dict[str, State] = {}
-        self._names: set[str] = set()  # of the actors that are watched
+        self._names: set[str] = set()  # of the attempts that are watched
         self._read = -STATE_SECONDS
 
     def problem(self) -> str | None:
@@ -104,7 +104,7 @@ class RayExecutor:
 
     def launch(self, job_id: int, token: str, spec: str) -> Handle:
         needs = self._needs(RunSpec.model_validate_json(spec))
-        name = f"slimscope-{token}"
+        name = PREFIX + token
         database = self.url.render_as_string(hide_password=False)
         launch = Launch(name=name, job_id=job_id, token=token, command=self._worker, database=database, needs=needs)
         if self._ask(Request(launch=launch)) is not None:
@@ -124,7 +124,7 @@ class RayExecutor:
         return None if self.state(name) == "gone" else RayHandle(self, name)
 
     def state(self, name: str) -> State | None:
-        """Return the state of an actor, which may be half a second old; None if the cluster cannot be reached."""
+        """Return the state of an attempt, which may be half a second old; None if the cluster cannot be reached."""
         if not self._is_connected():
             return None
         with self._lock:
@@ -143,7 +143,7 @@ class RayExecutor:
         return state
 
     def kill(self, name: str) -> None:
-        """Kill an actor."""
+        """Kill the actor of an attempt."""
         self._ask(Request(kill=name))
         with self._lock:
             self._names.discard(name)

@@ -6,7 +6,8 @@ from typing import Literal
 
 from core.specs import Frozen
 
-State = Literal["waiting", "running", "gone"]  # of the actor of an attempt; waiting: Ray has no machine for it yet
+State = Literal["waiting", "running", "gone"]  # of an attempt; waiting: Ray has no machine for it yet
+PREFIX = "slimscope-"  # of an attempt's name, before its token
 
 
 class Needs(Frozen):
@@ -15,6 +16,10 @@ class Needs(Frozen):
     cores: int
     gpus: int = 0
     memory: int = 0  # bytes; 0: unknown
+
+    def serves(self, other: Needs) -> bool:
+        """Return whether an actor that holds this can run a job with other needs."""
+        return (self.cores, self.gpus) == (other.cores, other.gpus) and self.memory >= other.memory
 
     def words(self) -> str:
         """Return it as words, such as `2 cores and 3.1 GB of memory`."""
@@ -25,9 +30,9 @@ class Needs(Frozen):
 
 
 class Launch(Frozen):
-    """Start the actor of an attempt."""
+    """Start an attempt."""
 
-    name: str  # of the actor
+    name: str  # its token after `PREFIX`
     job_id: int
     token: str
     command: tuple[str, ...]  # of the worker; the job and its token follow
@@ -39,8 +44,8 @@ class Request(Frozen):
     """A request; exactly one of its fields is set."""
 
     launch: Launch | None = None
-    watch: tuple[str, ...] | None = None  # names of actors, whose states are returned
-    kill: str | None = None  # the name of an actor
+    watch: tuple[str, ...] | None = None  # names of attempts, whose states are returned
+    kill: str | None = None  # the name of an attempt
     lacking: str | None = None  # JSON of a run: ask each node what it lacks
 
 
