@@ -113,7 +113,7 @@ class Agent:
         work = Work(launch.job_id, launch.token, launch.command, launch.database)
         if free is not None:
             self._free.remove(free)
-            started = free.seat.start.remote(work)
+            started: ObjectRef[None] = free.seat.start.remote(work)
             self._watched[launch.name] = Watched(free.seat, launch.token, free.needs, started)
         else:
             options = {"name": launch.name, "lifetime": "detached", "max_restarts": 0, "max_concurrency": CALLS}
@@ -163,7 +163,7 @@ def _find(name: str) -> ActorHandle[Seat] | None:
     for one in list_named_actors():
         with suppress(ValueError):  # it has ended
             seats[one] = ray.get_actor(one)
-    asked = {seat.token.remote(): seat for seat in seats.values()}
+    asked: dict[ObjectRef[str | None], ActorHandle[Seat]] = {seat.token.remote(): seat for seat in seats.values()}
     if not asked:
         return None
     ready, silent = ray.wait([*asked], num_returns=len(asked), timeout=FIND_SECONDS)

@@ -117,6 +117,24 @@ def test_another_agent_finds_the_jobs_of_a_killed_one(on_ray):
     assert (job.state, job.attempts) == ("done", 1)
 
 
+def test_jobs_follow_one_another_in_one_actor(on_ray, monkeypatch):
+    monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Needs(cores=2))  # a whole machine
+    alike = [spec("wait").model_copy(update={"threads": count}) for count in range(1, 5)]
+    first, second, third, last = on_ray.submit_all(alike)
+    places = {process_of(running(on_ray, one)).parent().pid for one in (first, second)}
+    gate().touch()
+    assert all(ended(on_ray, one).state == "done" for one in (first, second))
+    gate().unlink()
+    again = {process_of(running(on_ray, one)).parent().pid for one in (third, last)}
+    assert again == places
+    on_ray._supervisor.executor._agent.kill()  # another agent finds the jobs in actors with other names
+    until(lambda: on_ray.problem is not None)
+    until(lambda: on_ray.problem is None)
+    gate().touch()
+    jobs = [ended(on_ray, one) for one in (third, last)]
+    assert [(job.state, job.attempts) for job in jobs] == [("done", 1)] * 2
+
+
 @pytest.mark.full
 def test_a_job_runs_again_after_its_actor_was_killed(on_ray):
     job = running(on_ray, on_ray.submit(spec("wait")))
