@@ -31,7 +31,7 @@ MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED = (
 def question_input() -> Question | None:
     """Show the fields; return the question, or None if a field is wrong or waits for a permission."""
     mistakes = FormErrors()
-    first, second, third = st.columns(3, gap="large")
+    first, second, third = st.columns(3, gap="medium")
     with first:
         model = local.model_box(MODEL)
         if local.held_back(MODEL, [named_folder(model)]):
