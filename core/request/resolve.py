@@ -9,7 +9,6 @@ from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.terms import Place, Reads
-from core.methods.traits import GRIDS
 from core.notation.chain import ChainDefaults, StageRequest
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
@@ -20,33 +19,20 @@ MOST_SEED = 2**31  # every random generator accepts it
 
 def data_requirement_of(one: StageRequest) -> Reads:
     """Return the kind of text that a stage reads; a `UserError` if its parameters are invalid."""
-    return _method(one).data_requirement
+    return method_of(one).data_requirement
 
 
 def seeded(one: StageRequest) -> bool:
     """Return whether the result of a stage depends on the seed; a `UserError` if its parameters are invalid."""
-    return _method(one).seeded
+    return method_of(one).seeded
 
 
 def modified_places(one: StageRequest) -> frozenset[Place]:
     """Return the places whose weights a stage changes; a `UserError` if its parameters are invalid."""
-    return _method(one).modifies
+    return method_of(one).modifies
 
 
-def resizes(one: StageRequest) -> bool:
-    """Return whether a stage leaves linears with other numbers of inputs."""
-    method = _method(one)
-    return "linears" in method.modifies and bool(method.leaves & {"shapes", "factors"})
-
-
-def group_size(one: StageRequest) -> int:
-    """Return how many inputs share a scale after a stage: 0 for whole rows, or if it rounds nothing."""
-    method = _method(one)
-    size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
-    return size
-
-
-def _method(one: StageRequest) -> Method:
+def method_of(one: StageRequest) -> Method:
     """Build the method of a stage with its parameters; a `UserError` if they are invalid."""
     found = get_stage(one.name)
     with one.error_context():
@@ -87,7 +73,7 @@ def resolve_stage(one: StageRequest, defaults: ChainDefaults, before: Sequence[S
     with one.error_context("seed"):
         seed = check_seed(one.seed if one.seed is not None else defaults.seed or 0)
     with one.error_context("layers"):
-        if one.layers is not None and not _method(one).selects_layers:
+        if one.layers is not None and not method_of(one).selects_layers:
             raise UserError(f"{get_stage(one.name).label} compresses the whole model; leave out `layers`.")
     with one.error_context("@"):
         return build_stage(one.name, _amount(one, before), one.settings, text, seed, one.layers, before)

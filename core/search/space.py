@@ -16,18 +16,20 @@ import numpy as np
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.errors import UserError
 from core.methods.base import Method
+from core.methods.traits import GRIDS, Trait
 from core.models.shape import ModelShape
 from core.notation.chain import ChainDefaults, StageRequest, format_chain, parse
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from core.request.combining import TABLES
 from core.request.expected.size import Size, predicted_size
-from core.request.resolve import data_requirement_of, group_size, modified_places, resizes, resolve_chain
+from core.request.resolve import data_requirement_of, method_of, modified_places, resolve_chain
 from core.request.stages import check_stage_order
 from core.specs import COUNTED, Frozen, Stage
 
 RATIOS = tuple(Ratio(step / 10) for step in range(1, 8))
 PATTERNS = (Pattern(2, 4), Pattern(4, 8))
 BETWEEN = (0.25, 0.5)  # bits above a choice, for a mean over linears of different bits
+RESIZED: frozenset[Trait] = frozenset({"shapes", "factors"})  # traits of linears with other numbers of inputs
 NOT_FOR_WEIGHTS = ("dense", "convolution", "runtime")  # families
 
 Fits = Callable[[tuple[Stage, ...]], None]
@@ -195,11 +197,13 @@ def with_groups(chain: tuple[StageRequest, ...], shape: ModelShape) -> tuple[Sta
     """
     known, fitting = True, []
     for one in chain:
-        size, places = group_size(one), modified_places(one)
-        widths = (shape.hidden,) if places == TABLES else shape.widths
-        if size and (not (known or places == TABLES) or any(width % size for width in widths)):
+        method = method_of(one)
+        in_tables = method.modifies == TABLES
+        size: int = getattr(method.parameters, "group_size", 0) if method.leaves & GRIDS else 0
+        widths = (shape.hidden,) if in_tables else shape.widths
+        if size and (not (known or in_tables) or any(width % size for width in widths)):
             one = replace(one, settings={**one.settings, "group_size": 0})
-        known = known and not resizes(one)
+        known = known and not ("linears" in method.modifies and method.leaves & RESIZED)
         fitting.append(one)
     return tuple(fitting)
 

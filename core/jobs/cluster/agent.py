@@ -48,7 +48,7 @@ class Watched:
         return "running" if _is_ready(self._lives) else "waiting"
 
     @property
-    def left_seat(self) -> bool:
+    def keeps_seat(self) -> bool:
         """Whether the seat of an attempt that has ended is still there."""
         try:
             ray.get(self._ended)
@@ -99,7 +99,7 @@ class Agent:
             if one.state == "gone":
                 del self._watched[name]
                 self._gone.add(name)
-                if one.needs is not None and one.left_seat:
+                if one.needs is not None and one.keeps_seat:
                     self._free.append(Free(now, one.seat, one.needs))
         for launch in [*self._held.values()]:
             self._place(launch)
@@ -107,7 +107,7 @@ class Agent:
     def _place(self, launch: Launch) -> None:
         """Start a held attempt in a free seat, else in a new one, unless one will soon be free."""
         free = next((one for one in self._free if one.needs.serves(launch.needs)), None)
-        if free is None and self._is_taken(launch.needs) and not _have_room(launch.needs):
+        if free is None and self._is_busy(launch.needs) and not _have_room(launch.needs):
             return
         del self._held[launch.name]
         work = Work(launch.job_id, launch.token, launch.command, launch.database)
@@ -120,7 +120,7 @@ class Agent:
             ray.remote(Seat).options(**options, **_resources(launch.needs)).remote(work)
             self._watched[launch.name] = Watched(ray.get_actor(launch.name), launch.token, launch.needs)
 
-    def _is_taken(self, needs: Needs) -> bool:
+    def _is_busy(self, needs: Needs) -> bool:
         """Return whether a seat that serves a job runs another one."""
         held = (one.needs for one in self._watched.values() if one.state == "running")
         return any(one is not None and one.serves(needs) for one in held)

@@ -21,7 +21,7 @@ BOUND = "bound"  # argument of a worker that ends with its parent and has its pa
 
 
 class Work(NamedTuple):
-    """An attempt at a job."""
+    """An attempt at a job, apart from `Launch`, whose import would slow down the start of an actor."""
 
     job_id: int
     token: str

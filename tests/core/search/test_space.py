@@ -36,7 +36,7 @@ def test_chains_are_legal_and_their_sizes_are_those_of_their_parts():
         assert found.exact(place) == size.exact
 
 
-def test_a_chain_is_found_at_its_place():
+def test_find_returns_the_place_of_a_chain():
     found = space("sparsegpt", "gptq", "rtn")
     for place in (Candidate(0, 1), Candidate(1, 0), Candidate(2, 3)):
         assert found.find(found.chain(place)) == place
