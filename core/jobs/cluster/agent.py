@@ -107,7 +107,7 @@ class Agent:
     def _place(self, launch: Launch) -> None:
         """Start a held attempt in a free seat, else in a new one, unless one will soon be free."""
         free = next((one for one in self._free if one.needs.serves(launch.needs)), None)
-        if free is None and self._is_busy(launch.needs) and not _have_room(launch.needs):
+        if free is None and self._is_busy(launch.needs) and not self._have_room(launch.needs):
             return
         del self._held[launch.name]
         work = Work(launch.job_id, launch.token, launch.command, launch.database)
@@ -124,6 +124,21 @@ class Agent:
         """Return whether a seat that serves a job runs another one."""
         held = (one.needs for one in self._watched.values() if one.state == "running")
         return any(one is not None and one.serves(needs) for one in held)
+
+    def _have_room(self, needs: Needs) -> bool:
+        """Return whether the cluster has as much free as a job needs.
+
+        Ray knows what others hold. What this agent's seats hold reaches Ray's count only once they have started.
+        """
+        nodes = _nodes()
+        free = ray.available_resources()  # type: ignore[no-untyped-call]
+        seats = [one.needs for one in self._watched.values()] + [one.needs for one in self._free]
+        own = [one for one in seats if one and any(node.fits(one) for node in nodes)]  # others wait for a larger one
+        return all(
+            min(free.get(kind, 0), sum(getattr(node, name) for node in nodes) - sum(getattr(one, name) for one in own))
+            >= getattr(needs, name)
+            for kind, name in (("CPU", "cores"), ("GPU", "gpus"), ("memory", "memory"))
+        )
 
     def _state(self, name: str) -> State:
         if name in self._held:
@@ -172,13 +187,6 @@ def _find(name: str) -> ActorHandle[Seat] | None:
             if ray.get(answer) == _token(name):
                 return asked[answer]
     return next((asked[one] for one in silent if asked[one] is seats.get(name)), None)
-
-
-def _have_room(needs: Needs) -> bool:
-    """Return whether the cluster has as much free as a job needs."""
-    free = ray.available_resources()  # type: ignore[no-untyped-call]
-    wanted = {"CPU": needs.cores, "GPU": needs.gpus, "memory": needs.memory}
-    return all(free.get(kind, 0) >= amount for kind, amount in wanted.items())
 
 
 def _resources(needs: Needs) -> dict[str, float]:

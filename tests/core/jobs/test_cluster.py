@@ -1,12 +1,14 @@
 """Jobs on a Ray cluster: they run, fail, are cancelled, and survive the loss of each of their processes."""
 
 import time
+from types import SimpleNamespace
 
 import psutil
 import pytest
 
 from core.errors import UserError
 from core.jobs import executors, worker
+from core.jobs.cluster import agent
 from core.jobs.cluster.executor import RayExecutor
 from core.jobs.cluster.messages import Needs, Node
 from core.jobs.executor import LocalExecutor
@@ -169,6 +171,22 @@ def test_jobs_go_on_after_the_head_was_killed(on_ray, machines):
     gate().touch()
     job = ended(on_ray, job.id)
     assert (job.state, job.attempts) == ("done", 2)
+
+
+def test_a_seat_that_has_not_started_takes_room(monkeypatch):
+    machine = Node(name="n", cores=2, gpus=0, memory=0)
+    monkeypatch.setattr(agent, "_nodes", lambda: [machine, machine])
+    monkeypatch.setattr(agent.ray, "available_resources", lambda: {"CPU": 4.0})  # as before the seat's start
+    found = agent.Agent()
+
+    def holds(name, cores):
+        found._watched[name] = SimpleNamespace(needs=Needs(cores=cores))
+
+    holds("larger than each machine", 64)
+    holds("starts", 2)
+    assert found._have_room(Needs(cores=2))
+    holds("starts too", 2)
+    assert not found._have_room(Needs(cores=1))
 
 
 def test_a_job_states_what_it_needs():
