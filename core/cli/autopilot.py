@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +13,16 @@ from core.cli.printing.console import bars, messages, say
 from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError
 from core.notation.formatting import format_duration, format_number
+from core.shipping.formats import FORMATS
 from core.store.slots import slots
 from core.store.store import Store
 
 if TYPE_CHECKING:
+    from core.results import Variant
     from core.search.autopilot import Progressed, Refined
     from core.search.certificate import Certificate
     from core.search.question import Prepared
+    from core.shipping.base import Format
 
 
 def autopilot(
@@ -58,7 +62,7 @@ def autopilot(
     say(_opening(prepared))
     with bars() as progress:
         found = conduct(prepared, store, progress, slots(), _print_step)
-    _print_certificate(prepared, found)
+    _print_certificate(prepared, found, store)
 
 
 def _opening(prepared: Prepared) -> str:
@@ -99,7 +103,7 @@ def _step_words(step: Progressed) -> str:
     return f"{step.count}: {one.chain}, {size}, x {ratio:.4g} on {windows}{best} ({left})"
 
 
-def _print_certificate(prepared: Prepared, found: Certificate) -> None:
+def _print_certificate(prepared: Prepared, found: Certificate, store: Store) -> None:
     """Print the winner, what it is compared with, and how to make it again."""
     max_mb = prepared.question.max_mb
     if not found.fits:
@@ -111,7 +115,18 @@ def _print_certificate(prepared: Prepared, found: Certificate) -> None:
     winner = found.rows[0]
     chain = quote(winner.chain)
     say(f"To save it: slimscope run {quote(prepared.question.model)} {chain} --save FOLDER")
-    say(f"To export it: slimscope export {winner.key[:SHORT_KEY]} FOLDER --format gguf")
+    if form := _program(prepared, store.stored(winner.key).variant):
+        say(f"To export it: slimscope export {winner.key[:SHORT_KEY]} FOLDER --format {form.name}")
+
+
+def _program(prepared: Prepared, winner: Variant) -> Format | None:
+    """Return the export format for another program that the winner fits, that of the question first."""
+    only = prepared.question.restrictions.only
+    for form in sorted(FORMATS[1:], key=lambda form: form.name != only):
+        with suppress(UserError):
+            form.check(winner, prepared.source)
+            return form
+    return None
 
 
 def _cell(one: str | float | None) -> str:

@@ -164,10 +164,18 @@ def halves(chain: tuple[StageRequest, ...]) -> tuple[tuple[StageRequest, ...], t
     return chain[: len(chain) - last], chain[len(chain) - last :]
 
 
+def searched_methods() -> tuple[type[Method], ...]:
+    """Return the methods of the weights, whose stages a search may combine."""
+    return (*_of_weights(), *PREPARATIONS, *RECONSTRUCTIONS, *RECOVERIES)
+
+
+def _of_weights() -> tuple[type[Method], ...]:
+    return tuple(method for method in METHODS if method.family not in NOT_FOR_WEIGHTS)
+
+
 def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
     """Yield the requested chains in the blocks, in the orders that papers found best: prune, repair, round."""
-    methods = [method for method in METHODS if method.family not in NOT_FOR_WEIGHTS]
-    in_blocks = [one for one in _options(methods, restrictions) if modified_places(one) != TABLES]
+    in_blocks = [one for one in _options(_of_weights(), restrictions) if modified_places(one) != TABLES]
     pruning = [one for one in in_blocks if get_stage(one.name).ratio_kind in COUNTED]
     rounding = [one for one in in_blocks if get_stage(one.name).ratio_kind == "bits"]
     repairs = list(_options((*RECONSTRUCTIONS, *RECOVERIES), restrictions))
@@ -187,7 +195,7 @@ def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...
 def table_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
     """Yield the requested chains on the embedding and head."""
     yield ()
-    yield from ((one,) for one in _options(METHODS, restrictions) if modified_places(one) == TABLES)
+    yield from ((one,) for one in _options(_of_weights(), restrictions) if modified_places(one) == TABLES)
 
 
 def with_groups(chain: tuple[StageRequest, ...], shape: ModelShape) -> tuple[StageRequest, ...]:

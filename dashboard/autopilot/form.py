@@ -12,7 +12,7 @@ from core.models.sources import identify
 from core.notation.formatting import format_number
 from core.request.expected.size import predicted_size
 from core.search.question import Question
-from core.search.space import Restrictions
+from core.search.space import Restrictions, searched_methods
 from core.shipping.formats import FORMATS
 from dashboard.shared import local
 from dashboard.shared.binding import HELD, Between, check_link
@@ -23,8 +23,9 @@ ANY = "any"
 SIZE = "Packed size, in megabytes of 10^6 bytes."
 TIME = "Of all searches with the same question."
 FOR = "Only chains whose model this program loads."
-MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED = (
-    f"autopilot_{name}" for name in ("model", "mb", "minutes", "only", "training", "structured")
+ALL = "All; choose some to allow only these"
+MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED, METHODS = (
+    f"autopilot_{name}" for name in ("model", "mb", "minutes", "only", "training", "structured", "methods")
 )
 
 
@@ -41,6 +42,7 @@ def question_input() -> Question | None:
     left, right = second.columns(2)
     max_mb = _number(left, "At most (MB)", MB, "number of megabytes", (0.001, MOST_MB), 90.0, SIZE)
     minutes = _number(right, "Minutes", MINUTES, "number of minutes", (0.1, MOST_MINUTES), 60.0, TIME)
+    methods = _methods(second)
     names = {ANY: "Any program", **{form.name: form.label for form in FORMATS[1:]}}
     check_link(ONLY, "format", names)
     with third:
@@ -53,7 +55,9 @@ def question_input() -> Question | None:
         model=model,
         max_mb=max_mb,
         minutes=minutes,
-        restrictions=Restrictions(training=training, structured=structured, only=None if only == ANY else only),
+        restrictions=Restrictions(
+            training=training, structured=structured, methods=methods, only=None if only == ANY else only
+        ),
     )
 
 
@@ -63,6 +67,15 @@ def _number(
     """Show the field of a number that a link may fill in, and return its value."""
     check_link(key, what, Between(*limits))
     return place.number_input(label, *limits, usual, key=key, help=help, format="%g", **HELD)
+
+
+def _methods(place: DeltaGenerator) -> tuple[str, ...]:
+    """Show the field of the methods that a chain may have; return their names, none for all."""
+    labels = {method.name: method.label for method in searched_methods()}
+    check_link(METHODS, "method", labels.values(), labels.__getitem__)
+    return tuple(
+        place.multiselect("Methods", list(labels), format_func=labels.__getitem__, key=METHODS, placeholder=ALL, **HELD)
+    )
 
 
 def _describe(model: str) -> None:

@@ -2,8 +2,13 @@
 
 import pytest
 
+from core.cli import autopilot
 from core.cli.app import main
+from core.notation.chain import parse
+from core.request.resolve import resolve_chain
 from core.search.question import Question, prepare
+from core.search.space import Restrictions
+from core.specs import VariantSpec
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
@@ -22,11 +27,24 @@ def test_a_search_prints_its_trials_and_a_certificate(half, capsys):
     out, err = capsys.readouterr()
     assert f"below {half.rstrip('0')} MB" in out
     assert "1: " in err and "the best so far" in err
-    for words in ("winner", "dense", "The budget excludes", "slimscope run ./wide", "slimscope export"):
+    for words in ("winner", "dense", "The budget excludes", "slimscope run ./wide", "--format gguf"):
         assert words in out
     assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
     again = capsys.readouterr()
     assert "winner" in again.out and not again.err  # its time is over
+
+
+@pytest.mark.parametrize(
+    ("chain", "only", "name"),
+    [("rtn@4bit", None, "gguf"), ("rtn@4bit", "compressed-tensors", "compressed-tensors"), ("svd@0.5", None, None)],
+)
+def test_the_printed_export_is_one_that_the_winner_fits(chain, only, name):
+    restrictions = Restrictions(only=only)
+    prepared = prepare(Question(model="./wide", max_mb=10.0, minutes=1.0, restrictions=restrictions), Store())
+    stages = resolve_chain(parse(chain), prepared.defaults)
+    winner = VariantSpec(model="./wide", revision=prepared.source.revision, stages=stages)
+    found = autopilot._program(prepared, winner)
+    assert (found.name if found else None) == name
 
 
 @pytest.mark.parametrize(

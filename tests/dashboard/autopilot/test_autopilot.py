@@ -77,8 +77,9 @@ def test_the_question_on_the_screen_is_searched(seen, monkeypatch):
     app.number_input(key="autopilot_minutes").set_value(5.0).run()
     app.selectbox(key="autopilot_only").set_value("gguf").run()
     app.toggle(key="autopilot_training").set_value(False).run()
+    app.multiselect(key="autopilot_methods").set_value(["wanda", "gptq"]).run()
     app.button(key="autopilot_start").click().run()
-    restrictions = Restrictions(training=False, only="gguf")
+    restrictions = Restrictions(training=False, methods=("wanda", "gptq"), only="gguf")
     assert asked == [Question(model="smollm2-135m", max_mb=75, minutes=5, restrictions=restrictions)]
 
 
