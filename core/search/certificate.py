@@ -8,13 +8,14 @@ import pandas as pd
 
 from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_differences
 from core.analysis.seven import mean, sevens
+from core.errors import UserError
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity
+from core.specs import Frozen, Perplexity, Stage
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -93,7 +94,7 @@ class Certificate(Frozen):
 
 def best_stored(store: Store, prepared: Prepared) -> Result | None:
     """Return the allowed stored variant within the budget with the lowest perplexity on the text of the judgement."""
-    restrictions, able = prepared.question.restrictions, []
+    able = []
     for result in store.results():
         variant, size = result.variant, result.footprint
         if variant.model_id != (prepared.source.id, prepared.source.revision) or variant.is_external or size is None:
@@ -101,9 +102,18 @@ def best_stored(store: Store, prepared: Prepared) -> Result | None:
         if size.packed_bytes > prepared.question.most_bytes or on_own_grid(variant.model, variant.stages):
             continue
         value = _perplexity(result, prepared.judge)
-        if value is not None and restrictions.allow_all(parse(format_chain(variant.stages))):
+        if value is not None and _is_allowed(variant.stages, prepared):
             able.append((value, result))
     return min(able, key=lambda one: one[0])[1] if able else None
+
+
+def _is_allowed(stages: Sequence[Stage], prepared: Prepared) -> bool:
+    """Return whether a search with these restrictions may propose some stages."""
+    try:
+        prepared.space.fits(tuple(stages))
+    except UserError:
+        return False
+    return prepared.question.restrictions.allow_all(parse(format_chain(stages)))
 
 
 def certify(

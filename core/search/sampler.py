@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from math import inf
 from typing import TYPE_CHECKING, NoReturn
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 BLOCKS, TABLES = "blocks", "tables"  # parameters of a trial: the places of its parts
 CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a trial
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
+CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
 FIRST = 0.5  # share of the time that the first chain may take
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
@@ -83,7 +85,7 @@ class ChainSampler(BaseSampler):
 
         Args:
             seen: The measured chains.
-            running: The chains whose trials run or failed.
+            running: The chains whose trials run, or were cut off too often.
         """
         tried = {one.place for one in seen} | set(running)
         new = np.array([tuple(place) not in tried for place in self.places.tolist()], dtype=bool)
@@ -158,12 +160,13 @@ def expected_improvement(found: Expectation, best: float) -> np.ndarray:
 
 
 def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:
-    """Return what the trials of a study measured, and the chains of those that run or were cut off.
+    """Return what the trials of a study measured, and the chains of those that run or were cut off too often.
 
     Trials name their chain, because the places of parts change when a method is added, and a refined chain joins the
     space only in the next search.
     """
     seen, running = [], []
+    cut: Counter[Candidate] = Counter()
     for trial in study.get_trials(deepcopy=False):
         place = _place(trial, space)
         if place is None:
@@ -172,9 +175,11 @@ def observations(study: Study, space: Space) -> tuple[list[Observation], list[Ca
             seen.append(Observation(place, *REFUSED))
         elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None:
             seen.append(Observation(place, trial.value, trial.user_attrs.get(VARIANCE, 0.0)))
+        elif trial.state.is_finished():
+            cut[place] += 1
         else:
             running.append(place)
-    return seen, running
+    return seen, running + [place for place, count in cut.items() if count >= CUTS]
 
 
 def _place(trial: FrozenTrial, space: Space) -> Candidate | None:

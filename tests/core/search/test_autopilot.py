@@ -107,7 +107,8 @@ def test_a_killed_trial_is_not_in_the_way(dense_mb, monkeypatch):
     pilot = Autopilot(prepare(asked, store), store, compute, now=Clock())
     (trial,) = pilot.study.get_trials()
     assert trial.state.name == "FAIL"
-    assert len(list(pilot.search())) == 2
+    steps = list(pilot.search())
+    assert len(steps) == 2 and steps[0].chain == trial.user_attrs["chain"]
 
 
 def test_several_trials_run_at_once(dense_mb):
@@ -179,6 +180,15 @@ def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
     restrictions = Restrictions(methods=("magnitude",))
     only = prepare(question(0.6 * dense_mb).model_copy(update={"restrictions": restrictions}), store)
     assert best_stored(store, only) is None
+
+
+def test_a_stored_variant_that_the_program_does_not_load_is_no_answer(dense_mb):
+    store, asked = Store(), Question(model="./wide", max_mb=0.95 * dense_mb, minutes=1.0)
+    prepared = prepare(asked, store)
+    stored = runs.run(prepared.judgement("svd@0.5"), store)
+    assert best_stored(store, prepared).variant.key == stored.variant.key
+    for_llama = asked.model_copy(update={"restrictions": Restrictions(only="gguf")})
+    assert best_stored(store, prepare(for_llama, store)) is None
 
 
 def test_without_a_measured_chain_the_best_stored_one_is_given(dense_mb):

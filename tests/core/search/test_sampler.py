@@ -97,7 +97,9 @@ def test_expected_improvement_is_its_integral():
         assert value == pytest.approx(integral, abs=1e-6)
 
 
-def trial_of(study, chain=None):
+def trial_of(study, chain=None, place=None):
+    if place is not None:
+        study.enqueue_trial({BLOCKS: place.blocks, TABLES: place.tables})
     trial = study.ask()
     place = Candidate(*(trial.suggest_int(name, 0, 10_000) for name in (BLOCKS, TABLES)))
     trial.set_user_attr(CHAIN, chain or SPACE.chain(place))
@@ -113,13 +115,15 @@ def test_a_study_gives_its_measurements_and_trials_that_run(sampler):
     second, other = trial_of(study)
     assert observations(study, SPACE) == ([Observation(place, 0.75, 0.25)], [other])
     study.tell(second, state=optuna.trial.TrialState.FAIL)
-    assert observations(study, SPACE)[1] == [other]  # what was cut off is not tried again
+    assert observations(study, SPACE)[1] == []  # what was cut off is tried once more
+    study.tell(trial_of(study, place=other)[0], state=optuna.trial.TrialState.FAIL)
+    assert observations(study, SPACE)[1] == [other]
     third, refused = trial_of(study)
     third.set_user_attr(PROBLEM, "It cannot be made.")
     study.tell(third, state=optuna.trial.TrialState.FAIL)
     assert observations(study, SPACE)[0][-1] == Observation(refused, *REFUSED)
     trial_of(study, "magnitude@0.5")
-    assert len(observations(study, SPACE)[1]) == 1  # of another space
+    assert observations(study, SPACE)[1] == [other]  # the last one is of another space
 
 
 def test_a_refined_chain_counts_as_measured_once_it_is_in_the_space(sampler):
