@@ -10,6 +10,7 @@ from functools import partial
 
 from core.progress import Progress, silent
 from core.request.baseline import remaining_run
+from core.request.stages import check_version
 from core.results import Result
 from core.specs import RunSpec
 from core.store.slots import compute_lock
@@ -25,6 +26,8 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
         UserError: The run is impossible.
     """
     if parts := remaining_run(spec, store):
+        for stage in spec.variant.stages:
+            check_version(stage, "This run")  # a job may come from another version of the program
         from core.engine.execute import execute
         from core.engine.session import Session
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from core.data.corpora import identify_corpus
 from core.errors import UserError
 from core.models.sources import identify_again
+from core.request.stages import check_version
 from core.specs import RunSpec
 
 
@@ -25,7 +26,11 @@ def lacking_here(spec: RunSpec) -> str | None:
     """
     if spec.save is not None:
         return "it saves its model there"
-    for has, reason in ((_has_models, "its model folder is only there"), (_has_texts, "its text is only there")):
+    for has, reason in (
+        (_has_versions, "its methods have other versions there"),
+        (_has_models, "its model folder is only there"),
+        (_has_texts, "its text is only there"),
+    ):
         try:
             if not has(spec):
                 return reason
@@ -46,6 +51,12 @@ def needed_texts(spec: RunSpec) -> frozenset[str]:
     names = {stage.calibration.corpus for stage in spec.variant.stages if stage.calibration}
     names |= {text.corpus for text in spec.perplexity} | ({spec.scan.text.corpus} if spec.scan else set())
     return frozenset(names)
+
+
+def _has_versions(spec: RunSpec) -> bool:
+    for stage in spec.variant.stages:
+        check_version(stage, "This run")
+    return True
 
 
 def _has_models(spec: RunSpec) -> bool:

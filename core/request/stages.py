@@ -233,23 +233,27 @@ def parse_dtype(text: str) -> Dtype:
     return known
 
 
+def check_version(stage: Stage, owner: str) -> None:
+    """Raise `UserError` if this version of the program makes a stage otherwise than its `owner` asks for."""
+    try:
+        found = get_stage(stage.method)
+    except UserError:
+        raise UserError(f"{owner} uses {stage.method!r}, which this version lacks.") from None
+    if not stage.version:
+        raise UserError(f"{owner} uses an unknown version of {found.label}; run it again.")
+    if stage.version != (current := build_method(stage).result_version):
+        other = f"version {stage.version} of {found.label}"
+        raise UserError(f"{owner} uses {other}, but the current version is {current}; run it again.")
+
+
 def variant_spec(variant: Variant) -> VariantSpec:
     """Return the spec that reproduces a stored variant; a `UserError` if this version cannot reproduce it."""
     name = f"Variant {variant.key[:12]}"
     if variant.is_external:
         raise UserError(f"{name} was {variant.method} without its stages, so it cannot be reproduced.")
     for place, stage in enumerate(variant.stages):
-        try:
-            found = get_stage(stage.method)
-        except UserError:
-            raise UserError(f"{name} uses {stage.method!r}, which this version lacks.") from None
-        if not stage.version:
-            raise UserError(f"{name} was made by an unknown version of {found.label}; run it again first.")
-        if stage.version != (current := build_method(stage).result_version):
-            raise UserError(
-                f"{name} was made by version {stage.version} of {found.label}, but the current version is {current}; "
-                "run it again first."
-            )
+        check_version(stage, name)
+        found = get_stage(stage.method)
         build_stage(
             found.name,
             stage.amount,

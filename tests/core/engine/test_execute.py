@@ -4,9 +4,10 @@ import pytest
 
 from core.amount import Amount, Ratio
 from core.data.corpora import identify_corpus
+from core.engine import runs
 from core.engine.execute import execute
 from core.engine.session import Session
-from core.errors import CancelledError
+from core.errors import CancelledError, UserError
 from core.evaluation.packed import FOUR
 from core.models.sources import identify
 from core.progress import silent
@@ -48,6 +49,13 @@ def test_a_stopped_run_stores_the_texts_that_were_measured(run, tmp_path):
     whole = numbers(executed(run, Store(f"sqlite:///{tmp_path}/whole.db")))
     assert kept == {16: whole[16]}
     assert {window: tokens for window, (_, tokens) in whole.items()} == {16: 32, 24: 48}
+
+
+def test_a_run_of_another_version_is_refused(run, tmp_path):
+    (stage,) = run.variant.stages
+    variant = run.variant.model_copy(update={"stages": (stage.model_copy(update={"version": 99}),)})
+    with pytest.raises(UserError, match="This run uses version 99 of Magnitude, but the current version is 1"):
+        runs.run(run.model_copy(update={"variant": variant}), Store(f"sqlite:///{tmp_path}/other.db"))
 
 
 @pytest.fixture

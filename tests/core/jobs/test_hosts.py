@@ -114,7 +114,10 @@ def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
     assert runs_here(asked.model_dump_json())
     elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
     text = Perplexity(corpus="other.txt@01234567", window=32, windows=4)
+    (stage,) = asked.variant.stages
+    other = asked.variant.model_copy(update={"stages": (stage.model_copy(update={"version": 99}),)})
     for lacking, reason in (
+        ({"variant": other}, "its methods have other versions there"),
         ({"variant": elsewhere}, "its model folder is only there"),
         ({"perplexity": (text,)}, "its text is only there"),
         ({"save": str(tmp_path / "folder")}, "it saves its model there"),

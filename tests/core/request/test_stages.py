@@ -36,7 +36,7 @@ def test_a_chain_is_reproduced_with_the_same_stages():
             Stage(method="slimllm", version=1, ratio=0.5),
             "version 1 of SlimLLM, but the current version is 2; run it again",
         ),
-        (Stage(method="wanda", version=0, ratio=0.5), "by an unknown version of Wanda"),
+        (Stage(method="wanda", version=0, ratio=0.5), "uses an unknown version of Wanda"),
         (Stage(method="wanda", ratio=0.5, parameters={"colour": "red"}), "Wanda has no parameter 'colour'"),
         (Stage(method="magnitude", ratio=1.0), "Ratio 1.0 is outside"),
     ],

@@ -124,14 +124,14 @@ def test_version_is_derived_from_the_key(monkeypatch):
     monkeypatch.setattr(get_stage("slimllm"), "version", 3)
     monkeypatch.setattr(get_stage("lora"), "version", 2)
     assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
-    with pytest.raises(UserError, match="made by version 2 of SlimLLM, but the current version is 3"):
+    with pytest.raises(UserError, match="uses version 2 of SlimLLM, but the current version is 3"):
         variant_spec(parse_result(line(TRAINED)).variant)
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"key": "a" * 64}, "made by an unknown version of Wanda"),
+        ({"key": "a" * 64}, "uses an unknown version of Wanda"),
         ({"stages": [{"name": "wanda", "parameters": {"colour": "red"}}]}, "an unknown version of Wanda"),
         ({"method": "newer", "stages": [{"name": "newer", "parameters": {"a": 1}}]}, "uses 'newer', which"),
     ],

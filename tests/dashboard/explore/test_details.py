@@ -68,7 +68,7 @@ def test_a_point_without_a_command_shows_the_reason(filled):
     filled.delete(one.variant.key)
     app = open_app(explore_point="wanda@0.5")
     captions = " ".join(caption.value for caption in app.caption)
-    assert "This variant cannot be reproduced: Variant cccccccccccc was made by version 99 of Wanda" in captions
+    assert "This variant cannot be reproduced: Variant cccccccccccc uses version 99 of Wanda" in captions
     assert not app.code and not app.exception
 
 

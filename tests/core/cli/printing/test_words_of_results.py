@@ -32,7 +32,7 @@ NAMES = {ModelId("m", "r"): "m"}
     ("stages", "reason"),
     [
         ((Stage(method="newer", ratio=0.5),), "uses 'newer', which this version lacks"),
-        ((MAGNITUDE.model_copy(update={"version": 9}),), "made by version 9 of Magnitude"),
+        ((MAGNITUDE.model_copy(update={"version": 9}),), "uses version 9 of Magnitude"),
         ((Stage(method="magnitude", ratio=0.12345678),), "computes another variant"),
     ],
 )
