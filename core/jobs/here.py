@@ -53,6 +53,11 @@ def needed_texts(spec: RunSpec) -> frozenset[str]:
     return frozenset(names)
 
 
+def needed_methods(spec: RunSpec) -> frozenset[tuple[str, int]]:
+    """Return each method that a run uses, with its version."""
+    return frozenset((stage.method, stage.version) for stage in spec.variant.stages)
+
+
 def _has_versions(spec: RunSpec) -> bool:
     for stage in spec.variant.stages:
         check_version(stage, "This run")

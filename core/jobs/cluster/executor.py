@@ -21,7 +21,7 @@ from sqlalchemy import URL
 from core.errors import UserError
 from core.jobs.cluster.messages import PREFIX, Launch, Needs, Node, Reply, Request, State
 from core.jobs.executor import RAY, End, Handle
-from core.jobs.here import needed_models, needed_texts
+from core.jobs.here import needed_methods, needed_models, needed_texts
 from core.jobs.processes import WORKER, child_environment
 from core.request.expected.estimate import estimate_left
 from core.specs import RunSpec
@@ -95,8 +95,8 @@ class RayExecutor:
             return "A job on a cluster saves no model; run it without a folder, then export its result."
         if not self._is_connected():
             return None  # the jobs wait for the cluster
-        by_files = {(needed_models(spec), needed_texts(spec)): spec for spec in specs}
-        for spec in by_files.values():
+        by_needs = {(needed_methods(spec), needed_models(spec), needed_texts(spec)): spec for spec in specs}
+        for spec in by_needs.values():
             reply = self._ask(Request(lacking=spec.model_dump_json()), CHECK_SECONDS)
             if reply is not None and reply.lacking is not None:
                 return reply.lacking
