@@ -14,7 +14,7 @@ import threading
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from time import monotonic
+from time import monotonic, sleep
 
 from sqlalchemy import URL
 
@@ -93,6 +93,8 @@ class RayExecutor:
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
         if any(spec.save is not None for spec in specs):
             return "A job on a cluster saves no model; run it without a folder, then export its result."
+        while not self._is_connected() and self._agent is not None:  # it connects
+            sleep(STATE_SECONDS)
         if not self._is_connected():
             return None  # the jobs wait for the cluster
         by_needs = {(needed_methods(spec), needed_models(spec), needed_texts(spec)): spec for spec in specs}

@@ -1,5 +1,6 @@
 """Jobs on a Ray cluster: they run, fail, are cancelled, and survive the loss of each of their processes."""
 
+import re
 import time
 from types import SimpleNamespace
 
@@ -13,12 +14,14 @@ from core.jobs.cluster.executor import RayExecutor
 from core.jobs.cluster.messages import Needs, Node
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
+from core.specs import RunSpec, Stage, VariantSpec
 from core.store.store import Store
 from tests.core.fake_worker import LEASE, gate
 from tests.core.jobs.cluster import cluster
 from tests.core.queues import FAKE, ended, running, spec, until
 
 LEASE_SECONDS = 8.0
+REFUSAL = RayExecutor.refusal  # the queue of these tests submits what no machine has
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +88,13 @@ def test_the_password_of_the_database_is_in_no_row_and_no_log(
     assert {job.state for job in found} == {"failed"}
     texts = [job.model_dump_json() for job in found] + [other.log_tail(job.id) for job in found] + [caplog.text]
     assert not any("canary" in text for text in (*texts, *capfd.readouterr()))
+
+
+def test_a_run_whose_method_has_another_version_on_a_machine_is_refused(on_ray):
+    stages = (Stage(method="magnitude", version=99, ratio=0.5),)
+    asked = RunSpec(variant=VariantSpec(model="m", revision="r", stages=stages))
+    reason = REFUSAL(on_ray._supervisor.executor, [asked])
+    assert re.fullmatch(r"Machine \S+ of the cluster cannot run this job: its methods have other versions .+", reason)
 
 
 def test_a_cancelled_job_ends_within_ten_seconds(on_ray):
