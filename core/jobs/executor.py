@@ -102,18 +102,11 @@ class LocalExecutor:
         return _Child(start_worker(self.command, job_id, [token], environment), self.host)
 
     def sees(self, handle: str) -> bool:
-        return not handle.startswith(RAY) and _Place.parse(handle).host == self.host
+        return not handle.startswith(RAY) and is_of(handle, self.host)
 
     def adopt(self, handle: str, beating: bool = False) -> Handle | None:
-        place = _Place.parse(handle)
-        try:
-            process = psutil.Process(place.pid)
-            other = not beating and abs(process.create_time() - place.created) > SAME_START
-            if other or process.status() == psutil.STATUS_ZOMBIE:
-                return None
-        except psutil.NoSuchProcess:
-            return None
-        return _Adopted(process, handle)
+        process = find_process(handle, beating)
+        return None if process is None else _Adopted(process, handle)
 
 
 def _threads() -> dict[str, str]:
@@ -134,6 +127,22 @@ class _Place(NamedTuple):
         """Return the place of the text of a handle; raise `ValueError` if it is none."""
         host, pid, created = text.rsplit(maxsplit=2)
         return cls(host, int(pid), float(created))
+
+
+def is_of(handle: str, host: str) -> bool:
+    """Return whether the process with this text runs on a machine."""
+    return _Place.parse(handle).host == host
+
+
+def find_process(handle: str, beating: bool = False) -> psutil.Process | None:
+    """Return the process of this machine with this text if it still runs; see `Executor.adopt` for `beating`."""
+    place = _Place.parse(handle)
+    try:
+        process = psutil.Process(place.pid)
+        other = not beating and abs(process.create_time() - place.created) > SAME_START
+        return None if other or process.status() == psutil.STATUS_ZOMBIE else process
+    except psutil.NoSuchProcess:
+        return None
 
 
 def handle_text(process: psutil.Process, host: str | None = None) -> str:

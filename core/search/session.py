@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 
 from core.engine.runs import run_alone
 from core.errors import CancelledError, UserError
+from core.jobs.executor import find_process, handle_text, is_of
 from core.jobs.points import results_of
 from core.jobs.processes import child_environment
 from core.paths import local_results_dir
@@ -32,10 +33,11 @@ from core.search.space import Candidate
 from core.search.study import (
     CERTIFICATE,
     FRONT,
+    HANDLE,
+    HEARD,
     JUDGEMENT,
     JUDGING,
     PROBLEM,
-    PROCESS,
     QUESTION,
     REFINEMENT,
     SECONDS,
@@ -55,6 +57,8 @@ log = logging.getLogger(__name__)
 
 RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
 STOP_SECONDS = 2.0  # between two looks whether another process stops the search
+STATE_SECONDS = 20.0  # between two signs of life
+SILENT_SECONDS = 180.0  # without one, after which a search on another machine counts as ended
 FRONT_POINTS = 60
 COMMAND = (sys.executable, "-P", "-m", "core.search.process")  # and a question as JSON
 
@@ -102,18 +106,18 @@ def conduct(
     watch = _Watch(progress)
     pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once, progress=watch)
     study = pilot.study
-    owner = study.user_attrs.get(PROCESS) or (0, 0.0)
-    if _is_alive(owner) and owner[0] != os.getpid():
+    own = psutil.Process()
+    if _is_alive(study) and study.user_attrs[HANDLE] != handle_text(own):
         raise UserError(RUNS_ALREADY)
-    _begin(study, prepared.question, psutil.Process())
+    _begin(study, prepared.question, own)
     study.set_user_attr(FRONT, _front(pilot.sampler, prepared))
     study.set_user_attr(JUDGEMENT, pilot.judgement_seconds)
     try:
-        watch.study = study
+        watch.study, watch.stops = study, True
         with suppress(StoppedError):
             for step in pilot.search():
                 on_step(step)
-        watch.study = None
+        watch.stops = False
         study.set_user_attr(JUDGING, True)
         found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, partial(_computed, store, watch), store)
         study.set_user_attr(CERTIFICATE, found.model_dump(mode="json"))
@@ -122,7 +126,7 @@ def conduct(
         study.set_user_attr(PROBLEM, str(error))
         raise
     finally:
-        study.set_user_attr(PROCESS, None)
+        study.set_user_attr(HANDLE, None)
 
 
 def _computed(
@@ -150,16 +154,22 @@ def _or_sentence(compute: Callable[[], Result]) -> Result:
 
 
 class _Watch:
-    """A progress that raises `StoppedError` once another process stops the study."""
+    """A progress that raises `StoppedError` once another process stops the study, and states that this one lives."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
         self.study: Study | None = None
-        self._looked = 0.0
+        self.stops = False  # whether a stop ends the search
+        self._looked = self._stated = 0.0
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
         self.progress(stage, done, total, detail)
-        if self.study is not None and time.monotonic() - self._looked > STOP_SECONDS:
+        if self.study is None:
+            return
+        if time.monotonic() - self._stated > STATE_SECONDS:
+            self._stated = time.monotonic()
+            self.study.set_user_attr(HEARD, time.time())
+        if self.stops and time.monotonic() - self._looked > STOP_SECONDS:
             self._looked = time.monotonic()
             if self.study.user_attrs.get(STOP):
                 raise StoppedError
@@ -188,7 +198,11 @@ def start(question: Question, store: Store) -> str:
             env=child_environment(),
             start_new_session=True,
         )
-    _begin(optuna.create_study(storage=storage(store.url), study_name=name, load_if_exists=True), question, child)
+    _begin(
+        optuna.create_study(storage=storage(store.url), study_name=name, load_if_exists=True),
+        question,
+        psutil.Process(child.pid),
+    )
     return name
 
 
@@ -215,7 +229,7 @@ def _state(study: Study) -> SearchState | None:
     if QUESTION not in known:
         return None
     trials = study.get_trials(deepcopy=False)
-    alive = _is_alive(known.get(PROCESS))
+    alive = _is_alive(study)
     return SearchState(
         study.study_name,
         Question.model_validate(known[QUESTION]),
@@ -248,23 +262,20 @@ def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
     return points[::step]
 
 
-def _begin(study: Study, question: Question, process: psutil.Process | subprocess.Popen[bytes]) -> None:
+def _begin(study: Study, question: Question, process: psutil.Process) -> None:
     """Write that a process searches for the answer of a question."""
-    started = psutil.Process(process.pid).create_time()
     asked = question.model_dump(mode="json")
     known = {QUESTION: asked, STOP: False, JUDGING: False, CERTIFICATE: None, PROBLEM: ""}
-    known[PROCESS] = [process.pid, started]
+    known |= {HEARD: time.time(), HANDLE: handle_text(process)}
     for name, value in known.items():
         study.set_user_attr(name, value)
 
 
-def _is_alive(process: Sequence[float] | None) -> bool:
-    """Return whether a process of this machine, its id and start, still runs."""
-    if not process:
+def _is_alive(study: Study) -> bool:
+    """Return whether the process of a search still runs."""
+    handle = study.user_attrs.get(HANDLE)
+    if not handle:
         return False
-    try:
-        found = psutil.Process(int(process[0]))
-        same = bool(found.create_time() == process[1])
-        return same and found.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
+    if is_of(handle, socket.gethostname()):
+        return find_process(handle) is not None
+    return time.time() - float(study.user_attrs[HEARD]) < SILENT_SECONDS

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 SCHEMA = "autopilot"  # of PostgreSQL
 FILE = "autopilot.db"  # of SQLite, in the folder of results
 # Attributes of a study: the time of its ended trials, the start of those that run, what its searches state for other
-# processes, the wish of one of these that a search stops, and whether it judges and how long that takes.
-SECONDS, SINCE, QUESTION, FRONT, PROCESS, CERTIFICATE, PROBLEM, STOP, REFINEMENT, JUDGING, JUDGEMENT = (
-    *("seconds", "since", "question", "front", "process", "certificate", "problem", "stop", "refinement"),
+# processes (when last), the wish of one of these that a search stops, and whether it judges and how long that takes.
+SECONDS, SINCE, QUESTION, FRONT, HANDLE, HEARD, CERTIFICATE, PROBLEM, STOP, REFINEMENT, JUDGING, JUDGEMENT = (
+    *("seconds", "since", "question", "front", "handle", "heard", "certificate", "problem", "stop", "refinement"),
     *("judging", "judgement"),
 )
 

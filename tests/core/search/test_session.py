@@ -1,20 +1,21 @@
 """A search as other processes see it: its state, its stop, and its process."""
 
+import os
 import subprocess
 import sys
 import time
 
 import optuna
-import psutil
 import pytest
 
 from core.errors import UserError
+from core.jobs.executor import find_process
 from core.progress import silent
 from core.search import session
 from core.search.question import Question, prepare
 from core.search.session import conduct, start, states, stop
 from core.search.space import Restrictions
-from core.search.study import CERTIFICATE, PROCESS, storage, study_name
+from core.search.study import CERTIFICATE, HANDLE, HEARD, storage, study_name
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
@@ -64,11 +65,23 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
     for again in (lambda: start(asked, store), lambda: conduct(prepare(asked, store), store, silent, 1, print)):
         with pytest.raises(UserError, match="runs already"):
             again()
-    process, _ = optuna.load_study(study_name=name, storage=storage(store.url)).user_attrs[PROCESS]
-    psutil.Process(process).kill()
+    study = optuna.load_study(study_name=name, storage=storage(store.url))
+    find_process(study.user_attrs[HANDLE]).kill()
     until = time.monotonic() + 30
     while states(store.url)[0].alive and time.monotonic() < until:
         time.sleep(0.1)
+    assert not states(store.url)[0].alive
+
+
+def test_a_search_on_another_machine_lives_while_it_is_heard_of(monkeypatch):
+    store, asked = Store(), question(minutes=0.06)
+    conduct(prepare(asked, store), store, silent, 1, lambda step: None)
+    study = optuna.load_study(study_name=study_name(asked), storage=storage(store.url))
+    study.set_user_attr(HANDLE, f"another-machine {os.getpid()} 1.0")
+    assert states(store.url)[0].alive
+    with pytest.raises(UserError, match="runs already"):
+        start(asked, store)
+    study.set_user_attr(HEARD, time.time() - session.SILENT_SECONDS - 1)
     assert not states(store.url)[0].alive
 
 
