@@ -43,7 +43,7 @@ def autopilot(
     from core.search.study import check_optuna
 
     check_optuna()
-    from core.search.question import Question, prepare
+    from core.search.question import Question, opening, prepare
     from core.search.session import conduct
     from core.search.space import Restrictions
 
@@ -59,25 +59,10 @@ def autopilot(
     question = Question(model=model, max_mb=max_mb, minutes=minutes, restrictions=restrictions, device=device)
     store = Store()
     prepared = prepare(question, store)
-    say(_opening(prepared))
+    say(opening(prepared))
     with bars() as progress:
         found = conduct(prepared, store, progress, slots(), _print_step)
     _print_certificate(prepared, found, store)
-
-
-def _opening(prepared: Prepared) -> str:
-    """Return the sentences before a search."""
-    question, space = prepared.question, prepared.space
-    fitting = int((space.sizes <= question.most_bytes).sum())
-    words = [
-        f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.max_mb:g} MB.",
-        f"The search reads {prepared.text}, and the judgement {prepared.judge}.",
-    ]
-    if prepared.prior.only_others:
-        words.append("No result of this model is stored, so the search starts from those of other models.")
-    if prepared.text.corpus == prepared.judge.corpus:
-        words.append("This machine has one text only, so the judgement is optimistic.")
-    return " ".join(words)
 
 
 def _print_step(step: Progressed | Refined) -> None:

@@ -116,6 +116,21 @@ def prepare(question: Question, store: Store) -> Prepared:
     return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge, judging_tasks())
 
 
+def opening(prepared: Prepared) -> str:
+    """Return what a search chooses from and reads, as sentences."""
+    question, space = prepared.question, prepared.space
+    fitting = int((space.sizes <= question.most_bytes).sum())
+    words = [
+        f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.max_mb:g} MB.",
+        f"The search reads {prepared.text}, and the judgement {prepared.judge}.",
+    ]
+    if prepared.prior.only_others:
+        words.append("No result of this model is stored, so the search starts from those of other models.")
+    if prepared.text.corpus == prepared.judge.corpus:
+        words.append("This machine has one text only, so the judgement is optimistic.")
+    return " ".join(words)
+
+
 def _identified(training: bool, shape: ModelShape) -> TextWindows:
     return identified_calibration(default_text(training, shape), shape)
 

@@ -27,7 +27,7 @@ from core.progress import Progress
 from core.results import Result
 from core.search.autopilot import TRIED, Autopilot, Progressed, Refined
 from core.search.certificate import Certificate, best_stored, certify
-from core.search.question import Prepared, Question, prepare
+from core.search.question import Prepared, Question, opening, prepare
 from core.search.sampler import CHAIN, ChainSampler
 from core.search.space import Candidate
 from core.search.study import (
@@ -37,6 +37,7 @@ from core.search.study import (
     HEARD,
     JUDGEMENT,
     JUDGING,
+    OPENING,
     PROBLEM,
     QUESTION,
     REFINEMENT,
@@ -72,6 +73,7 @@ class SearchState(NamedTuple):
 
     name: str
     question: Question
+    opening: str  # what it chooses from and reads, as sentences; empty before it has started
     tried: tuple[Tried, ...]
     running: tuple[str, ...]  # chains
     refinement: Refined | None
@@ -112,6 +114,7 @@ def conduct(
     _begin(study, prepared.question, own)
     study.set_user_attr(FRONT, _front(pilot.sampler, prepared))
     study.set_user_attr(JUDGEMENT, pilot.judgement_seconds)
+    study.set_user_attr(OPENING, opening(prepared))
     try:
         watch.study, watch.stops = study, True
         with suppress(StoppedError):
@@ -233,6 +236,7 @@ def _state(study: Study) -> SearchState | None:
     return SearchState(
         study.study_name,
         Question.model_validate(known[QUESTION]),
+        str(known.get(OPENING, "")),
         tuple(Tried(*trial.user_attrs[TRIED]) for trial in trials if TRIED in trial.user_attrs),
         tuple(trial.user_attrs.get(CHAIN, "") for trial in trials if alive and not trial.state.is_finished()),
         Refined(*known[REFINEMENT]) if REFINEMENT in known else None,

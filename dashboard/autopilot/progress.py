@@ -63,6 +63,8 @@ def _show(state: SearchState) -> None:
     best = None if whole.empty else str(whole.sort_values("times_dense")["chain"].iloc[0])
     if state.certificate is not None and state.certificate.rows:
         best = state.certificate.rows[0].chain
+    if state.opening:
+        st.caption(literal(state.opening))
     if state.problem:
         st.error(literal(state.problem))
     _show_now(state, tried, best)

@@ -18,6 +18,7 @@ TRIED = (
     Tried("gptq@4bit+rtn@8bit,on=embedding", "b" * 64, 85_700_000, 0.29, 1e-4, 16, False),
     Tried("rtn@4bit+rtn@8bit,on=embedding", "c" * 64, 85_600_000, 9.0, 1e-4, 2, True),
 )
+OPENING = "12 of 20 chains bring smollm2-135m below 90 MB."
 FRONT = ((60.0, 1.0), (85.0, 0.3), (240.0, 0.001))
 
 
@@ -44,7 +45,7 @@ CERTIFICATE = Certificate(
 
 
 def state(**more):
-    known = SearchState("name", QUESTION, TRIED, (), None, FRONT, 600.0, 120.0, False, False, False, None, "")
+    known = SearchState("name", QUESTION, OPENING, TRIED, (), None, FRONT, 600.0, 120.0, False, False, False, None, "")
     return known._replace(**more)
 
 
@@ -100,7 +101,11 @@ def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch)
     app = open_app("autopilot/view.py")
     shown = words(app)
     assert "Best so far: `gptq@4bit+rtn@8bit,on=embedding`, 85.7 MB, 1.34 times dense." in shown
-    assert "3 chains tried, about 52 min left." in shown and "Running: `awq@4bit`" in shown
+    assert (
+        OPENING in shown.replace("\\", "")
+        and "3 chains tried, about 52 min left." in shown
+        and "Running: `awq@4bit`" in shown
+    )
     assert len(charts(app)) == 1
     app.button(key="autopilot_stop").click().run()
     assert stopped == ["name"]
