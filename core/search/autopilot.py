@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
 from optuna import Trial
 from optuna.trial import TrialState, create_trial
 
@@ -39,7 +40,8 @@ from core.specs import ModelId, RunSpec
 from core.store.slots import compute_lock
 from core.store.store import Store
 
-TRIED, ORIGIN = "tried", "origin"  # attributes of a trial: its outcome, and the chain that it refines
+# Attributes of a trial: its outcome, the chain that it refines, and what was expected of it.
+TRIED, ORIGIN, EXPECTED = "tried", "origin", "expected"
 MIDDLE = RUNGS[1]  # windows on which the seconds of a trial are estimated
 LAST = 0.25  # share of the time for refinement
 
@@ -56,6 +58,14 @@ class Progressed:
     best: Tried | None
     count: int
     seconds_left: float  # to the certificate
+
+
+class Chosen(NamedTuple):
+    """What a chain was chosen for."""
+
+    loss: float  # expected effect in nats
+    spread: float  # standard deviation of its error
+    seconds: float  # estimated
 
 
 class Refined(NamedTuple):
@@ -239,9 +249,15 @@ class Autopilot:
                 self.study.tell(trial, state=TrialState.FAIL)
                 break
             chain = self.prepared.space.chain(place)
+            trial.set_user_attr(EXPECTED, list(self._chosen(place)))
             trial.set_user_attr(CHAIN, chain)
             trials[chain] = trial
         return trials
+
+    def _chosen(self, place: Candidate) -> Chosen:
+        seen, _ = observations(self.study, self.prepared.space)
+        expected = self.sampler.residuals.posterior(np.array([place]), seen)
+        return Chosen(float(expected.loss[0]), float(expected.spread[0]), self._seconds(place))
 
     def _ended(self, trial: Trial, chain: str, outcome: Tried | UserError) -> Progressed:
         if isinstance(outcome, UserError):

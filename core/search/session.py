@@ -25,7 +25,7 @@ from core.jobs.processes import child_environment
 from core.paths import local_results_dir
 from core.progress import Progress
 from core.results import Result
-from core.search.autopilot import TRIED, Autopilot, Progressed, Refined
+from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, Progressed, Refined
 from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
 from core.search.sampler import CHAIN, ChainSampler
@@ -75,7 +75,7 @@ class SearchState(NamedTuple):
     question: Question
     opening: str  # what it chooses from and reads, as sentences; empty before it has started
     tried: tuple[Tried, ...]
-    running: tuple[str, ...]  # chains
+    running: tuple[tuple[str, Chosen], ...]  # chains, and what they were chosen for
     refinement: Refined | None
     front: tuple[tuple[float, float], ...]  # packed MB and expected effect in nats of the best chains by size
     seconds: float  # of all its searches
@@ -238,7 +238,11 @@ def _state(study: Study) -> SearchState | None:
         Question.model_validate(known[QUESTION]),
         str(known.get(OPENING, "")),
         tuple(Tried(*trial.user_attrs[TRIED]) for trial in trials if TRIED in trial.user_attrs),
-        tuple(trial.user_attrs.get(CHAIN, "") for trial in trials if alive and not trial.state.is_finished()),
+        tuple(
+            (trial.user_attrs[CHAIN], Chosen(*trial.user_attrs[EXPECTED]))
+            for trial in trials
+            if alive and not trial.state.is_finished() and CHAIN in trial.user_attrs
+        ),
         Refined(*known[REFINEMENT]) if REFINEMENT in known else None,
         tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
         float(known.get(SECONDS, 0.0)) + (time.time() - known[SINCE] if alive and known.get(SINCE) else 0.0),

@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.errors import UserError
 from core.notation.formatting import format_duration, format_number
+from core.search.autopilot import Chosen
 from core.search.certificate import Certificate
 from core.search.question import Question
 from core.search.session import SearchState, states, stop
@@ -20,6 +21,7 @@ from dashboard.exports.names import export_name, model_part
 from dashboard.shared import links, widgets
 from dashboard.shared.literal import literal
 
+DEVIATIONS = 1.96  # of a 95 % interval
 EARLIER = 10  # searches in the list
 CAPTION = (
     "Chains of the search, on the windows that each was measured on. Eliminated chains lost against the best one on "
@@ -133,8 +135,10 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
             f"Refining `{one.chain}`: {one.switches} switches between blocks tried, {one.kept} kept, "
             f"{format_number(one.ratio)} times its perplexity."
         )
-    for chain in state.running:
-        st.markdown(f"Running: `{chain}`" if chain else "Running: a chain is being chosen.")
+    for chain, chosen in state.running:
+        st.markdown(f"Running: `{chain}`. {_expected(chosen)}")
+    if state.running:
+        st.caption("The first chain is a quick one that may be the best. Each later one promises most for its time.")
     st.button(
         "Stop and take the best",
         icon=":material/stop_circle:",
@@ -145,6 +149,14 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
     )
     if state.stopping:
         st.caption("The search stops at the next report of the run, then judges the best chains.")
+
+
+def _expected(chosen: Chosen) -> str:
+    """Return what a chain was chosen for, with a 95 % interval."""
+    middle, low, high = (
+        format_number(times_dense(chosen.loss + step * chosen.spread)) for step in (0.0, -DEVIATIONS, DEVIATIONS)
+    )
+    return f"Expected: {middle} times dense ({low} to {high}), in {format_duration(chosen.seconds)}."
 
 
 def _stop(name: str) -> None:

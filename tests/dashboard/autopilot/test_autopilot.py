@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import UserError
 from core.search import session
-from core.search.autopilot import Refined
+from core.search.autopilot import Chosen, Refined
 from core.search.certificate import Certificate, Judged, Paired
 from core.search.question import Question
 from core.search.session import SearchState
@@ -97,15 +97,12 @@ def test_a_refusal_is_shown_at_the_form(seen, monkeypatch):
 def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch):
     stopped = []
     monkeypatch.setattr("dashboard.autopilot.progress.stop", lambda url, name: stopped.append(name))
-    seen(state(alive=True, running=("awq@4bit",)))
+    seen(state(alive=True, running=(("awq@4bit", Chosen(0.3, 0.05, 400.0)),)))
     app = open_app("autopilot/view.py")
     shown = words(app)
     assert "Best so far: `gptq@4bit+rtn@8bit,on=embedding`, 85.7 MB, 1.34 times dense." in shown
-    assert (
-        OPENING in shown.replace("\\", "")
-        and "3 chains tried, about 52 min left." in shown
-        and "Running: `awq@4bit`" in shown
-    )
+    assert OPENING in shown.replace("\\", "") and "3 chains tried, about 52 min left." in shown
+    assert "Running: `awq@4bit`. Expected: 1.35 times dense (1.22 to 1.49), in about 7 min." in shown
     assert len(charts(app)) == 1
     app.button(key="autopilot_stop").click().run()
     assert stopped == ["name"]
