@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -64,10 +63,6 @@ FRONT_POINTS = 60
 COMMAND = (sys.executable, "-P", "-m", "core.search.process")  # and a question as JSON
 
 
-class StoppedError(CancelledError):
-    """Another process stopped the search."""
-
-
 class SearchState(NamedTuple):
     """A search as other processes see it."""
 
@@ -117,9 +112,12 @@ def conduct(
     study.set_user_attr(OPENING, opening(prepared))
     try:
         watch.study, watch.stops = study, True
-        with suppress(StoppedError):
+        try:
             for step in pilot.search():
                 on_step(step)
+        except CancelledError:
+            if not watch.stopped:
+                raise
         watch.stops = False
         study.set_user_attr(JUDGING, True)
         found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, partial(_computed, store, watch), store)
@@ -157,12 +155,13 @@ def _or_sentence(compute: Callable[[], Result]) -> Result:
 
 
 class _Watch:
-    """A progress that raises `StoppedError` once another process stops the study, and states that this one lives."""
+    """A progress that cancels the run once another process stops the study, and states that this one lives."""
 
     def __init__(self, progress: Progress):
         self.progress = progress
         self.study: Study | None = None
         self.stops = False  # whether a stop ends the search
+        self.stopped = False
         self._looked = self._stated = 0.0
 
     def __call__(self, stage: str, done: int, total: int, detail: str = "") -> None:
@@ -175,7 +174,8 @@ class _Watch:
         if self.stops and time.monotonic() - self._looked > STOP_SECONDS:
             self._looked = time.monotonic()
             if self.study.user_attrs.get(STOP):
-                raise StoppedError
+                self.stopped = True
+                raise CancelledError
 
 
 def start(question: Question, store: Store) -> str:

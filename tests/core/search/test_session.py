@@ -8,7 +8,8 @@ import time
 import optuna
 import pytest
 
-from core.errors import UserError
+from core.engine import runs
+from core.errors import CancelledError, UserError
 from core.jobs.executor import find_process
 from core.progress import silent
 from core.search import session
@@ -54,6 +55,23 @@ def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
     assert len(steps) == 2 and found.tried == 2
     (state,) = states(store.url)
     assert state.certificate is not None and not state.alive
+
+
+def test_a_search_that_is_stopped_while_it_trains_takes_the_best_so_far(monkeypatch):
+    def trained(spec, store, progress):
+        """Raise an error of its own once it is cancelled, as training does, which keeps its weights."""
+        try:
+            progress("train", 0, 1)
+        except CancelledError:
+            raise CancelledError from None
+        return runs.run(spec, store)
+
+    monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
+    monkeypatch.setattr(session, "_here", trained)
+    store, asked = Store(), question(minutes=60)
+    found = conduct(prepare(asked, store), store, silent, 1, lambda step: stop(store.url, study_name(asked)))
+    (state,) = states(store.url)
+    assert state.certificate == found and found.tried == 1 and not state.alive
 
 
 def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
