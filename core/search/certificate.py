@@ -12,10 +12,11 @@ from core.errors import UserError
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
-from core.results import Result
+from core.request.stages import variant_spec
+from core.results import Result, Variant
 from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity, Stage
+from core.specs import Frozen, Perplexity
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -94,23 +95,23 @@ class Certificate(Frozen):
 
 def best_stored(store: Store, prepared: Prepared) -> Result | None:
     """Return the allowed stored variant within the budget with the lowest perplexity on the text of the judgement."""
-    able = []
+    able, own = [], (prepared.source.id, prepared.source.revision)
     for result in store.results():
         variant, size = result.variant, result.footprint
-        if variant.model_id != (prepared.source.id, prepared.source.revision) or variant.is_external or size is None:
-            continue
-        if size.packed_bytes > prepared.question.most_bytes or on_own_grid(variant.model, variant.stages):
+        other = variant.model_id != own or variant.is_external or on_own_grid(variant.model, variant.stages)
+        if other or variant.cut_short or size is None or size.packed_bytes > prepared.question.most_bytes:
             continue
         value = _perplexity(result, prepared.judge)
-        if value is not None and _is_allowed(variant.stages, prepared):
+        if value is not None and _is_allowed(variant, prepared):
             able.append((value, result))
     return min(able, key=lambda one: one[0])[1] if able else None
 
 
-def _is_allowed(stages: Sequence[Stage], prepared: Prepared) -> bool:
-    """Return whether a search with these restrictions may propose some stages."""
+def _is_allowed(variant: Variant, prepared: Prepared) -> bool:
+    """Return whether this version makes a stored variant, and a search with these restrictions may propose it."""
     try:
-        prepared.space.fits(tuple(stages))
+        stages = variant_spec(variant).stages
+        prepared.space.fits(stages)
     except UserError:
         return False
     return prepared.question.restrictions.allow_all(parse(format_chain(stages)))

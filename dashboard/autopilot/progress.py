@@ -9,12 +9,13 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import UserError
-from core.notation.formatting import format_duration, format_number
+from core.notation.formatting import format_duration, format_number, label
 from core.search.autopilot import Chosen
 from core.search.certificate import Certificate
 from core.search.question import Question
 from core.search.session import SearchState, states, stop
 from core.search.trials import times_dense
+from core.shipping.formats import find_format
 from dashboard import data
 from dashboard.charts.search import search_chart
 from dashboard.exports.names import export_name, model_part
@@ -39,7 +40,7 @@ def show_searches() -> None:
         if not known:
             st.caption("No search has run yet. A search continues after you close this page.")
             return
-        names = {state.name: _title(state) for state in known[:EARLIER]}
+        names = {state.name: _title(state.question) for state in known[:EARLIER]}
         chosen = st.selectbox("Search", list(names), format_func=names.__getitem__, key="autopilot_shown")
         _show(next(state for state in known if state.name == (chosen or known[0].name)))
         if any(state.alive for state in known) != alive:
@@ -53,10 +54,14 @@ def _states() -> list[SearchState]:
     return states(data.store().url)
 
 
-def _title(state: SearchState) -> str:
-    question = state.question
-    words = f"{model_part(question.model)} below {question.max_mb:g} MB"
-    return f"{words}, running" if state.alive else words
+def _title(question: Question) -> str:
+    """Return a search's name. It states nothing that changes, as a browser keeps the shown name of an option."""
+    allowed = question.restrictions
+    words = [f"{model_part(question.model)} below {question.max_mb:g} MB"]
+    words += [] if allowed.only is None else [f"for {find_format(allowed.only).label}"]
+    words += [", ".join(label(name) for name in allowed.methods)] * bool(allowed.methods)
+    words += ["no training"] * (not allowed.training) + ["no removal"] * (not allowed.structured)
+    return " · ".join(words)
 
 
 def _show(state: SearchState) -> None:

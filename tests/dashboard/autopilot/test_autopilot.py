@@ -108,6 +108,14 @@ def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch)
     assert stopped == ["name"]
 
 
+def test_a_search_is_named_by_its_question(seen):
+    restrictions = Restrictions(training=False, methods=("gptq", "rtn"), only="gguf")
+    seen(state(question=QUESTION.model_copy(update={"restrictions": restrictions}), alive=True))
+    app = open_app("autopilot/view.py")
+    (name,) = app.selectbox(key="autopilot_shown").options
+    assert name == "smollm2-135m below 90 MB · for GGUF · GPTQ, RTN · no training"
+
+
 def test_a_search_that_is_stopping_or_judging_says_so(seen):
     seen(state(alive=True, stopping=True, judging=True))
     app = open_app("autopilot/view.py")
