@@ -17,7 +17,7 @@ from core.search.session import SearchState, states, stop
 from core.search.trials import times_dense
 from core.shipping.formats import find_format
 from dashboard import data
-from dashboard.charts.search import search_chart
+from dashboard.charts.search import WORST, search_chart
 from dashboard.exports.names import export_name, model_part
 from dashboard.shared import links, widgets
 from dashboard.shared.literal import literal
@@ -26,7 +26,8 @@ DEVIATIONS = 1.96  # of a 95 % interval
 EARLIER = 10  # searches in the list
 CAPTION = (
     "Chains of the search, on the windows that each was measured on. Eliminated chains lost against the best one on "
-    "few windows. The dotted line is what stored results let expect of the best chain by size."
+    f"few windows. A chain above {WORST:g} times dense is drawn at {WORST:g}. The dotted line is what stored results "
+    "let expect of the best chain by size."
 )
 
 

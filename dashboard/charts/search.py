@@ -12,7 +12,8 @@ from dashboard.charts.elements.style import Theme
 HEIGHT = 420  # px
 WORST = 5.0  # times dense at the upper edge; worse chains are drawn there
 RING = 17  # px
-ROOM = 1.15  # of the sizes and of the factors, beyond the outermost points
+EDGE = 0.05  # of the height, between the outermost points and the edges
+ROOM = 1.15  # of the sizes, beyond the outermost points
 
 
 def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: str | None, theme: Theme) -> go.Figure:
@@ -76,6 +77,8 @@ def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: 
     )
     least = min([max_mb, *tried["packed_mb"]])
     drawing.lay_out(xaxis={"range": [least / ROOM, most * ROOM]})
-    log_axis(drawing, low / 1.03, max(high, low * 1.1) * 1.05)
+    high = max(high, low * 1.1)
+    edge = (high / low) ** EDGE
+    log_axis(drawing, low / edge, high * edge)
     drawing.across(1.0, {"color": theme.muted, "width": 1, "dash": "dot"})
     return drawing.figure()
