@@ -9,7 +9,6 @@ import pytest
 
 from core.errors import UserError
 from core.jobs import executors, worker
-from core.jobs.cluster import agent
 from core.jobs.cluster.executor import RayExecutor
 from core.jobs.cluster.messages import Needs, Node
 from core.jobs.executor import LocalExecutor
@@ -183,7 +182,9 @@ def test_jobs_go_on_after_the_head_was_killed(on_ray, machines):
     assert (job.state, job.attempts) == ("done", 2)
 
 
-def test_a_seat_that_has_not_started_takes_room(monkeypatch):
+def test_a_seat_that_has_not_started_takes_room(machines, monkeypatch):
+    from core.jobs.cluster import agent  # imports Ray, which reads the settings of the cluster once
+
     machine = Node(name="n", cores=2, gpus=0, memory=0)
     monkeypatch.setattr(agent, "_nodes", lambda: [machine, machine])
     monkeypatch.setattr(agent.ray, "available_resources", lambda: {"CPU": 4.0})  # as before the seat's start
