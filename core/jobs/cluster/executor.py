@@ -45,14 +45,20 @@ class RayHandle(Handle):
         self.name = name
         self._executor = executor
         self._needs = needs
+        self._gone = False  # the executor forgets an attempt once it has stated that it is gone
 
     def poll(self) -> End | None:
-        return End("ended", lost=True) if self._executor.state(self.name) == "gone" else None
+        return End("ended", lost=True) if self._state() == "gone" else None
 
     def waits_for(self) -> str | None:
-        if self._executor.state(self.name) != "waiting":
+        if self._state() != "waiting":
             return None
         return self._executor.wanted(self._needs) if self._needs else "a machine of the cluster"
+
+    def _state(self) -> State | None:
+        state = "gone" if self._gone else self._executor.state(self.name)
+        self._gone = state == "gone"
+        return state
 
     def stopped(self) -> bool:
         return False

@@ -9,7 +9,7 @@ import pytest
 
 from core.errors import UserError
 from core.jobs import executors, worker
-from core.jobs.cluster.executor import RayExecutor
+from core.jobs.cluster.executor import RayExecutor, RayHandle
 from core.jobs.cluster.messages import Needs, Node
 from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
@@ -198,6 +198,13 @@ def test_a_seat_that_has_not_started_takes_room(machines, monkeypatch):
     assert found._have_room(Needs(cores=2))
     holds("starts too", 2)
     assert not found._have_room(Needs(cores=1))
+
+
+def test_an_attempt_stays_gone_whoever_asks_first():
+    states = ["gone", None]  # the executor states it once
+    handle = RayHandle(SimpleNamespace(state=lambda name: states.pop(0)), "slimscope-1")
+    assert handle.waits_for() is None
+    assert handle.poll() is not None and handle.poll() is not None
 
 
 def test_a_job_states_what_it_needs():

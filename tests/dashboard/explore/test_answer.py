@@ -251,8 +251,8 @@ def test_another_family_does_not_worsen_the_answer(fresh):
 
 def test_a_better_family_by_size_is_one_click_away(fresh):
     app = open_app()
-    better = "GPTQ (symmetric off, clip on) + White-box distillation"
-    assert f"Smaller and better: **{better}, 4.25 bit** (quantisation), 117 MB, 1.020 times dense" in read(app)
+    better = "GPTQ 4.25 bit (symmetric off, clip on) + White-box distillation + RTN (on embedding)"
+    assert f"Smaller and better: **{better}, 8 bit** (quantisation), 90 MB, 1.020 times dense" in read(app)
     (link,) = (one for one in app.get("page_link") if one.proto.label == "Compare by packed size")
     query = parse_qs(link.proto.query_string)
     assert query["explore_families"] == ["Unstructured", "Quantisation"] and query["explore_x"] == ["packed size"]
