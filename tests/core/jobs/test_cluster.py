@@ -200,7 +200,7 @@ def test_a_seat_that_has_not_started_takes_room(machines, monkeypatch):
     assert not found._have_room(Needs(cores=1))
 
 
-def test_an_attempt_stays_gone_whoever_asks_first():
+def test_each_reader_of_an_attempt_receives_its_end():
     states = ["gone", None]  # the executor states it once
     handle = RayHandle(SimpleNamespace(state=lambda name: states.pop(0)), "slimscope-1")
     assert handle.waits_for() is None
