@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import opened, settled
+from tests.e2e.test_browser import click_mark, opened, settled
 
 pytestmark = pytest.mark.e2e
 TREE = "inside?inside_tab=Family+tree&inside_model=toy"
@@ -25,11 +25,15 @@ PLACE = """target => {
 }"""  # of the mark with this target or text; null until it is drawn
 
 
-def click(page, target):
-    """Click a mark of the tree."""
-    place = settled(page).wait_for_function(PLACE, arg=target).json_value()
-    page.mouse.move(place["x"], place["y"])
-    page.mouse.click(place["x"], place["y"])
+def click(page, target, address):
+    """Click the mark of the tree with this target or text, until the address has this text."""
+    click_mark(page, lambda: place(page, target), address)
+
+
+def place(page, target):
+    """The mark's (x, y) in the window."""
+    found = settled(page).wait_for_function(PLACE, arg=target).json_value()
+    return found["x"], found["y"]
 
 
 def shown(page, name):
@@ -41,9 +45,8 @@ def shown(page, name):
 def test_a_click_opens_a_node_whose_link_opens_its_point_on_explore(page, address):
     opened(page, f"{address}/{TREE}&inside_tree_methods=SparseGPT")
     page.locator(".js-plotly-plot .point").first.wait_for()
-    click(page, "sparsegpt@0.6")
+    click(page, "sparsegpt@0.6", "inside_tree_node=SparseGPT")
     shown(page, "SparseGPT, 60 %")
-    assert "inside_tree_node=SparseGPT" in page.url
     page.get_by_role("link", name="Show on Explore").click()
     drawer = page.get_by_role("dialog")
     drawer.get_by_text("SparseGPT, 60 %").first.wait_for()
@@ -53,13 +56,11 @@ def test_a_click_opens_a_node_whose_link_opens_its_point_on_explore(page, addres
 def test_clicks_open_and_fold_methods_and_two_nodes_are_compared(page, address):
     opened(page, f"{address}/{TREE}&inside_tree_methods=SparseGPT")
     page.locator(".js-plotly-plot .point").first.wait_for()
-    click(page, "method:wanda")
-    page.wait_for_function("location.search.includes('Wanda')")
-    click(page, "wanda@2:4")
+    click(page, "method:wanda", "inside_tree_methods=Wanda")
+    click(page, "wanda@2:4", "inside_tree_node=Wanda%2C+2")
     shown(page, "Wanda, 2:4")
-    click(page, "method:sparsegpt")
-    page.wait_for_function("!location.search.includes('SparseGPT')")
-    click(page, "wanda@0.3")
+    click(page, "method:sparsegpt", "inside_model=toy&inside_tree_methods=Wanda")
+    click(page, "wanda@0.3", "inside_tree_node=Wanda%2C+30")
     shown(page, "Wanda, 30 %")
     link = page.get_by_role("link", name="Compare the documents of both nodes")
     both = re.compile(r"inside_variant=Wanda%2C\+30.*inside_other=Wanda%2C\+2")
