@@ -34,27 +34,36 @@ class Watched:
     """An attempt in a seat."""
 
     def __init__(
-        self, seat: ActorHandle[Seat], token: str, needs: Needs | None = None, started: ObjectRef[None] | None = None
+        self,
+        seat: ActorHandle[Seat],
+        token: str,
+        needs: Needs | None = None,
+        launch: Launch | None = None,
+        started: ObjectRef[None] | None = None,
     ):
         self.seat = seat
         self.needs = needs  # what the seat holds; None if another agent made it
+        self._launch = launch  # that a free seat received
+        self._started = started  # the answer of its start there
         self._lives: ObjectRef[None] = seat.ping.remote()
         self._ended: ObjectRef[None] = seat.wait.remote(token, started)
 
     @property
     def state(self) -> State:
         if _is_ready(self._ended):
-            return "gone"
+            return "gone" if self.not_started is None else "waiting"
         return "running" if _is_ready(self._lives) else "waiting"
 
     @property
     def keeps_seat(self) -> bool:
         """Whether the seat of an attempt that has ended is still there."""
-        try:
-            ray.get(self._ended)
-        except RayError:
-            return False
-        return True
+        return not _failed(self._ended)
+
+    @property
+    def not_started(self) -> Launch | None:
+        """The attempt if its seat had ended before it arrived."""
+        ended = self._started is not None and _is_ready(self._ended) and _failed(self._started)
+        return self._launch if ended else None
 
 
 class Free(NamedTuple):
@@ -96,7 +105,10 @@ class Agent:
         now = time.monotonic()
         self._free = [one for one in self._free if now - one.since < REUSE_SECONDS]
         for name, one in [*self._watched.items()]:
-            if one.state == "gone":
+            if one.not_started is not None:
+                del self._watched[name]
+                self._held[name] = one.not_started
+            elif one.state == "gone":
                 del self._watched[name]
                 self._gone.add(name)
                 if one.needs is not None and one.keeps_seat:
@@ -114,7 +126,7 @@ class Agent:
         if free is not None:
             self._free.remove(free)
             started: ObjectRef[None] = free.seat.start.remote(work)
-            self._watched[launch.name] = Watched(free.seat, launch.token, free.needs, started)
+            self._watched[launch.name] = Watched(free.seat, launch.token, free.needs, launch, started)
         else:
             options = {"name": launch.name, "lifetime": "detached", "max_restarts": 0, "max_concurrency": CALLS}
             ray.remote(Seat).options(**options, **_resources(launch.needs)).remote(work)
@@ -163,6 +175,14 @@ class Agent:
 
 def _is_ready(answer: ObjectRef[None]) -> bool:
     return bool(ray.wait([answer], timeout=0)[0])
+
+
+def _failed(answer: ObjectRef[None]) -> bool:
+    try:
+        ray.get(answer)
+    except RayError:
+        return True
+    return False
 
 
 def _token(name: str) -> str:

@@ -137,13 +137,32 @@ def test_jobs_follow_one_another_in_one_actor(on_ray, monkeypatch):
         on_ray.cancel(one)
     assert all(ended(on_ray, one).state == "cancelled" for one in (first, second))
     again = {process_of(running(on_ray, one)).parent().pid for one in (third, last)}
-    assert again & places  # a seat that ends between two looks is replaced
+    assert again & places  # a seat that has ended when the agent looks is replaced
     on_ray._supervisor.executor._agent.kill()  # another agent finds the jobs in actors with other names
     until(lambda: on_ray.problem is not None)
     until(lambda: on_ray.problem is None)
     gate().touch()
     jobs = [ended(on_ray, one) for one in (third, last)]
     assert [(job.state, job.attempts) for job in jobs] == [("done", 1)] * 2
+
+
+def test_an_attempt_whose_free_seat_has_ended_starts_in_another(on_ray, monkeypatch):
+    monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Needs(cores=2))  # a whole machine
+    alike = [spec("wait").model_copy(update={"threads": count}) for count in range(1, 4)]
+    first, second, third = on_ray.submit_all(alike)
+    hosts = [process_of(running(on_ray, one)).parent() for one in (first, second)]
+    running(on_ray, third, "machine")
+    agent = psutil.Process(on_ray._supervisor.executor._agent.pid)
+    agent.suspend()  # it looks at the seats only after they have ended
+    for one in (first, second):
+        on_ray.cancel(one)
+    for host in hosts:
+        host.wait(8)
+    agent.resume()
+    running(on_ray, third)
+    gate().touch()
+    job = ended(on_ray, third)
+    assert (job.state, job.attempts) == ("done", 1)
 
 
 @pytest.mark.full
