@@ -6,16 +6,10 @@ from urllib.parse import parse_qs, urlencode, urlparse
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import click_mark, opened, settled
+from tests.e2e.test_browser import center, click_mark, opened, settled
 
 pytestmark = pytest.mark.e2e
 VIEW = {"inside_tab": "Documents", "inside_variant": "sparsegpt@0.5", "inside_doc_task": "ARC-e"}
-
-
-def center(mark):
-    mark.scroll_into_view_if_needed()
-    box = mark.bounding_box()
-    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
 def check_document(page, label):
