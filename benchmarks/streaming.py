@@ -38,7 +38,7 @@ from core.request.complete import complete
 from core.request.execution import parse_memory
 from core.request.expected.estimate import Estimate, estimate_left
 from core.request.stages import DEFAULT_MODEL
-from core.results import Result
+from core.results import Measurement, Result
 from core.specs import Perplexity, TextWindows
 from core.store.bundled import parse_result
 from core.store.store import Store
@@ -71,6 +71,7 @@ class Reading(NamedTuple):
     seconds: float
     use: Use
     result: Result
+    perplexity: Measurement
 
     @property
     def compression(self) -> float:
@@ -101,17 +102,19 @@ def main(
         table.add_column("compression, seconds", justify="right")
         table.add_column("perplexity", justify="right")
         sides = {"streaming": memory} if alone else {"whole": UNLIMITED, "streaming": memory}
-        for chain in chains.split(";"):
-            options = (model, chain, calibration, perplexity, dtype)
-            found: dict[str, list[Reading]] = {side: [] for side in sides}
-            for _ in range(rounds):
+        try:
+            for chain in chains.split(";"):
+                options = (model, chain, calibration, perplexity, dtype)
+                found: dict[str, list[Reading]] = {side: [] for side in sides}
+                for _ in range(rounds):
+                    for side, budget in sides.items():
+                        found[side].append(measured(*options, budget, streams=side == "streaming"))
                 for side, budget in sides.items():
-                    found[side].append(measured(*options, budget, streams=side == "streaming"))
-            for side, budget in sides.items():
-                add_row(table, chain, side, found, estimated(*options, budget))
-            if llmcompressor is not None:
-                add_peer_row(table, chain, peer(llmcompressor, model, chain, calibration, dtype))
-    Console().print(table)
+                    add_row(table, chain, side, found, estimated(*options, budget))
+                if llmcompressor is not None:
+                    add_peer_row(table, chain, peer(llmcompressor, model, chain, calibration, dtype))
+        finally:  # the rows so far, as a run may take an hour
+            Console().print(table)
 
 
 def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]], expected: Estimate) -> None:
@@ -119,7 +122,7 @@ def add_row(table: Table, chain: str, side: str, found: dict[str, list[Reading]]
     middle = {name: statistics.median(one.seconds for one in readings) for name, readings in found.items()}
     ratio = f"{middle[side] / middle['whole']:.2f}" if "whole" in middle else "-"
     peak, high, disk = map(max, zip(*(one.use for one in found[side]), strict=True))
-    value = found[side][0].result.measurements[0].value
+    value = found[side][0].perplexity.value
     seconds = f"{middle[side]:.1f}", f"{expected.seconds:.1f}", ratio
     memory = f"{peak:.0f}", f"{expected.bytes / 1e6:.0f}", f"{disk:.0f}", f"{expected.disk / 1e6:.0f}", f"{high:.0f}"
     compression = statistics.median(one.compression for one in found[side])
@@ -169,8 +172,10 @@ def measured(
     if process.returncode:
         raise SystemExit(err)
     result = parse_result(printed.encode())
-    assert (result.measurements[0].details.get("execution") == "streaming") == streams, err
-    return Reading(seconds, use, result)
+    rows = [one for one in result.measurements if one.metric == "perplexity"]
+    row = max(rows, key=lambda one: str(one.details["created"]))  # bundled rows may have others
+    assert (row.details.get("execution") == "streaming") == streams, err
+    return Reading(seconds, use, result, row)
 
 
 def watched(process: subprocess.Popen[str]) -> Use:
