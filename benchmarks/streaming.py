@@ -71,7 +71,12 @@ class Reading(NamedTuple):
     seconds: float
     use: Use
     result: Result
-    perplexity: Measurement
+
+    @property
+    def perplexity(self) -> Measurement:
+        """The perplexity of the run; bundled rows of its variant may have others."""
+        rows = [one for one in self.result.measurements if one.metric == "perplexity"]
+        return max(rows, key=lambda one: str(one.details["created"]))
 
     @property
     def compression(self) -> float:
@@ -171,11 +176,9 @@ def measured(
         printed, err = out.read(), said.read()
     if process.returncode:
         raise SystemExit(err)
-    result = parse_result(printed.encode())
-    rows = [one for one in result.measurements if one.metric == "perplexity"]
-    row = max(rows, key=lambda one: str(one.details["created"]))  # bundled rows may have others
-    assert (row.details.get("execution") == "streaming") == streams, err
-    return Reading(seconds, use, result, row)
+    found = Reading(seconds, use, parse_result(printed.encode()))
+    assert (found.perplexity.details.get("execution") == "streaming") == streams, err
+    return found
 
 
 def watched(process: subprocess.Popen[str]) -> Use:

@@ -60,6 +60,7 @@ def test_clicks_open_and_fold_methods_and_two_nodes_are_compared(page, address):
     click(page, "wanda@2:4", "inside_tree_node=Wanda%2C+2")
     shown(page, "Wanda, 2:4")
     click(page, "method:sparsegpt", "inside_model=toy&inside_tree_methods=Wanda")
+    assert "SparseGPT" not in page.url
     click(page, "wanda@0.3", "inside_tree_node=Wanda%2C+30")
     shown(page, "Wanda, 30 %")
     link = page.get_by_role("link", name="Compare the documents of both nodes")
