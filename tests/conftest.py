@@ -1,6 +1,7 @@
 """Fixtures that every test shares."""
 
 import os
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -39,6 +40,7 @@ def steady_speed():
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(speeds, "product_speed", lambda: 40e9)
+        patch.setattr(speeds, "CPU_INFO", Path("absent"))
         yield
 
 

@@ -23,12 +23,11 @@ from core.cli import (
     options,
     results,
 )
+from core.cli.cut_files import explain_cut_files
 from core.cli.printing.console import messages
-from core.cli.printing.failures import disk_full, sentence
+from core.cli.printing.failures import BAD_INPUT, FAILED, INTERRUPTED, disk_full, sentence
 from core.cli.upkeep import commands as upkeep
 from core.errors import CancelledError, UserError, out_of_memory, short
-
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     help="Compress language models, and measure their quality, size and speed.",
@@ -79,6 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         format="%(message)s",
         handlers=[RichHandler(console=messages, show_time=False, show_path=False)],
     )
+    explain_cut_files()
     try:
         code = app(arguments, standalone_mode=False) or 0
     except CancelledError:

@@ -1,4 +1,4 @@
-"""Failures as one sentence; the traceback of an unexpected one goes to a file."""
+"""Failures as one sentence and an exit code; the traceback of an unexpected one goes to a file."""
 
 import errno
 import traceback
@@ -6,6 +6,7 @@ import traceback
 from core.errors import MEMORY_RAN_OUT, UserError, out_of_memory
 from core.paths import local_results_dir
 
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, lru_cache
 from itertools import accumulate, product
+from pathlib import Path
 from threading import Lock
 from typing import NamedTuple
 
@@ -23,8 +25,10 @@ from core.specs import Fewshot, ModelId, RunSpec, Scalar, Stage, Task
 from core.store.row_cache import RowCache
 from core.store.store import Store, StoreStamp
 
-# Operations per second if no run is stored: on a CPU, this share of the speed of a product of matrices.
-CPU_SHARE, GPU, GPU_16_BIT = 0.75, 3e12, 15e12
+# Operations per second if no run is stored: on a CPU, this share of the speed of a product of fp32 matrices.
+CPU_SHARE, CPU_SHARE_BF16, GPU, GPU_16_BIT = 0.75, 1.05, 3e12, 15e12
+CPU_INFO = Path("/proc/cpuinfo")  # of Linux
+BF16_FLAGS = re.compile(r"\b(avx512_bf16|amx_bf16|bf16)\b")  # of processors that multiply bfloat16
 SIDES, ROUNDS = (512, 1024, 1024), 8  # of the product, (N, K) and (K, M); about 10 ms a round on a core
 
 
@@ -172,9 +176,20 @@ class Speeds:
                 similar = [done for row, done in rows.items() if row.method == stage.method] or list(rows.values())
                 if similar:
                     return sum(done.work for done in similar) / sum(done.seconds for done in similar)
+        precision = dtype or own
         if spec.device == "cpu":
-            return CPU_SHARE * product_speed() * max(1, os.cpu_count() or 2)
-        return GPU if (dtype or own) == "float32" else GPU_16_BIT
+            share = CPU_SHARE_BF16 if precision == "bfloat16" and multiplies_bf16() else CPU_SHARE
+            return share * product_speed() * max(1, os.cpu_count() or 2)
+        return GPU if precision == "float32" else GPU_16_BIT
+
+
+@cache
+def multiplies_bf16() -> bool:
+    """Return whether the processor has instructions for products of bfloat16; False where the system does not say."""
+    try:
+        return BF16_FLAGS.search(CPU_INFO.read_text()) is not None
+    except OSError:
+        return False
 
 
 @cache

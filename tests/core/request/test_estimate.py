@@ -13,7 +13,7 @@ from core.request.complete import complete
 from core.request.expected import speeds
 from core.request.expected.estimate import Estimate, estimate_left
 from core.results import Measurement, Result
-from core.specs import Perplexity, RunSpec, Task, TextWindows
+from core.specs import BYTES, Perplexity, RunSpec, Task, TextWindows
 from core.store.bundled import append_shipped
 from core.store.store import Store
 from tests.core.estimates import estimate
@@ -260,3 +260,18 @@ def test_without_stored_runs_the_time_follows_from_the_speed_of_this_processor(m
     monkeypatch.setattr(speeds, "product_speed", lambda: 80e9)
     fast = of().seconds
     assert slow / 2.5 < fast < slow / 1.5
+
+
+@pytest.mark.parametrize(
+    ("flags", "faster"),
+    [("flags : sse avx512_bf16", True), ("Features : fp asimd bf16", True), ("flags : sse avx512f", False)],
+)
+def test_a_processor_that_multiplies_bfloat16_is_faster_in_it(flags, faster, tmp_path, monkeypatch):
+    processor = tmp_path / "cpuinfo"
+    processor.write_text(flags)
+    monkeypatch.setattr(speeds, "CPU_INFO", processor)
+    speeds.multiplies_bf16.cache_clear()
+    seconds = {dtype: of("wanda", dtype=dtype).stages["compress"] for dtype in BYTES}
+    speeds.multiplies_bf16.cache_clear()
+    assert seconds["float16"] == seconds["float32"]
+    assert (seconds["bfloat16"] < seconds["float32"]) is faster
