@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from core.cache.folders import CACHE_BYTES
 from core.errors import UserError, echo
 from core.memory import ACTIVATION_SHARE, HELD_BYTES
 from core.methods.base import Method
@@ -116,7 +117,7 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         measured.append(round(PROCESS_BYTES + HELD_BYTES + 4 * shape.vocabulary * shape.hidden))  # the head in fp32
     # A block in its precision and in fp32, what its methods need, and the hidden states of a measurement.
     own = PROCESS_BYTES + block * (item + 4) + min(held, HELD_BYTES)
-    needed = disk = 0.0
+    needed = moved = 0.0
     for method, stage in zip(methods, stages, strict=True):
         text = stage.calibration
         most = method.memory(shape, text, item, streams=True)
@@ -124,8 +125,10 @@ def choose_execution(spec: RunSpec, stages: Sequence[Stage], shape: ModelShape) 
         room = ACTIVATION_SHARE * max(0, budget - own - least)  # for paused sequences; the others lie on disk
         needed = max(needed, least + min(most - least, room))
         states = 2 * text.windows * text.window * shape.hidden * item if text else 0  # before and after a block
-        # The finished blocks, the cached variant, the states, and the paused sequences without room.
-        disk = max(disk, shape.block_weights * item + size + states + max(0, most - least - room))
+        moved = max(moved, states + max(0, most - least - room))  # with the paused sequences without room
+    disk = 0.0
+    if stages:  # the finished blocks, and the variants of all stages as far as the cache keeps them
+        disk = moved + shape.block_weights * item + max(size, min(len(stages) * size, CACHE_BYTES))
     if shape.is_mixture:  # a copy with separate experts, and the stacked ones while it is written
         disk += 2 * size
     return Execution(budget, whole, round(max([own + needed, *measured])), round(disk))

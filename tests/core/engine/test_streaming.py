@@ -257,6 +257,21 @@ def test_the_estimate_says_why_a_model_streams():
 
 
 @pytest.mark.usefixtures("machine")
+def test_the_disk_of_a_chain_has_the_variants_that_the_cache_keeps(monkeypatch):
+    shape = load_shape(identify("./tiny"))
+
+    def disk(chain):
+        spec = requested(chain, memory=1)
+        return choose_execution(spec, spec.variant.stages, shape).disk
+
+    alone, chain = "magnitude@0.5", "magnitude@0.5+rtn@4bit,group_size=0"
+    assert disk(chain) == disk(alone) + shape.parameters * 4
+    monkeypatch.setattr(execution, "CACHE_BYTES", 0)
+    assert disk(chain) == disk(alone)
+    assert choose_execution(requested(alone, memory=1), (), shape).disk == 0  # it only measures
+
+
+@pytest.mark.usefixtures("machine")
 @pytest.mark.parametrize(
     ("chain", "more", "obstacle"),
     [
