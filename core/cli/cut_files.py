@@ -12,7 +12,6 @@ from core.jobs.processes import describe_exit
 _once = Lock()  # several threads may read the file
 
 
-@ctypes.CFUNCTYPE(None, ctypes.c_int)
 def _explain(number: int) -> None:
     _once.acquire()
     messages.show_cursor()
@@ -20,9 +19,12 @@ def _explain(number: int) -> None:
     os._exit(FAILED)
 
 
+HANDLER = ctypes.CFUNCTYPE(None, ctypes.c_int)(_explain)  # must outlive its use by C
+
+
 def explain_cut_files() -> None:
     """From now on, end the process with one sentence if a mapped file has lost the page that is read.
 
     Python calls its own signal handlers between two instructions, so never after a read that cannot end.
     """
-    ctypes.CDLL(None).signal(signal.SIGBUS, _explain)
+    ctypes.CDLL(None).signal(signal.SIGBUS, HANDLER)
