@@ -96,7 +96,9 @@ def passes_by_block(
 def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Advance) -> Iterator[float]:
     started = time.perf_counter()
     blocks = recorder.blocks.holder
-    recordings, last = recorder.record(batches), len(blocks) - 1
+    last = len(blocks) - 1
+    with quick_products(recorder.model.dtype):  # a rotated embedding has a product, too
+        recordings = recorder.record(batches)
     kept = KeptStates(sha256(key, *(str(batch["input_ids"].tolist()) for batch in batches)))
     begun, states = kept.restore()
     for one, hidden in zip(recordings, states, strict=False):  # none without an interrupted pass
