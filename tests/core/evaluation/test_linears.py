@@ -4,7 +4,12 @@ import pytest
 import torch
 from torch import nn
 
+from core.evaluation import linears
 from core.evaluation.linears import quick_products
+from core.evaluation.states import states_by_block
+from core.request.stages import build_stage
+from tests.core.applied import compress
+from tests.core.tiny import tiny, windows
 
 
 @pytest.mark.parametrize("shape", [(7, 12), (2, 5, 12), (1, 1, 12), (0, 12)])
@@ -26,3 +31,14 @@ def test_layers_with_gradients_use_torch():
     with quick_products(torch.float32):
         layer(torch.randn(3, 12)).sum().backward()
     assert layer.weight.grad is not None
+
+
+@pytest.mark.usefixtures("machine")
+def test_block_by_block_a_rotated_embedding_is_computed_in_the_same_way(monkeypatch):
+    model, batches = tiny(tie_word_embeddings=True), [windows(3)]
+    compress(model, build_stage("rotate"), None)
+    turn, calls, quick = model.get_input_embeddings().turn, [], []
+    turn.register_forward_pre_hook(lambda module, args: calls.append(len(args[0])))
+    monkeypatch.setattr(linears, "_suits", lambda *args: args[1] is turn.weight and quick.append(len(args[0])))
+    list(states_by_block(model, batches, "key", lambda done, count: None))
+    assert quick.count(3) == calls.count(3) > 1  # before the first block, and with the last one
