@@ -6,6 +6,7 @@ The table is that of `benchmarks.replay_table`. A seed draws the 4 windows on wh
 the effects of single parts on the other windows. The regret is the loss on all windows of the chain that a search
 would give, minus that of the best chain within the budget, in nats. Peers get the two parts of a chain as parameters
 and the size as a constraint. What does not fit or was tried takes none of their trials, as a size is known without one.
+They are told the known loss of a chain that was tried, and the worst known one for a chain that does not fit.
 
 The second table replays the races: the share in which the best chain within the budget was eliminated.
 """
@@ -29,7 +30,7 @@ from benchmarks.smoke import run
 from core.notation.chain import ChainDefaults, parse
 from core.request.expected.size import Size
 from core.request.resolve import resolve_chain
-from core.search.prior import MeasuredEffect, Prior
+from core.search.prior import MOST, MeasuredEffect, Prior
 from core.search.racing import RUNGS, loses
 from core.search.residuals import Observation, Residuals
 from core.search.sampler import BLOCKS, TABLES, ChainSampler
@@ -177,7 +178,7 @@ def peer(name: str, measured: Measured, fitting: list[Candidate], most: float, s
     def choose(seen: list[Observation]) -> Candidate | None:
         if seen and seen[-1].place in pending:
             study.tell(pending.pop(seen[-1].place), seen[-1].loss)
-        tried = {one.place for one in seen}
+        tried = {one.place: one.loss for one in seen}
         for _ in range(ASKS):
             trial = study.ask()
             blocks, tables = measured.space.sizes.shape
@@ -189,7 +190,7 @@ def peer(name: str, measured: Measured, fitting: list[Candidate], most: float, s
             if place in able and place not in tried:
                 pending[place] = trial
                 return place
-            study.tell(trial, float(measured.losses.max()))
+            study.tell(trial, tried.get(place, max(tried.values(), default=MOST)))
         left = [place for place in fitting if place not in tried]
         return draw.choice(left) if left else None
 

@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 from core.errors import UserError
 from core.methods.parameters import format_shifts, parse_shifts
 from core.progress import Progress, silent
-from core.request.expected.estimate import estimate
+from core.request.expected.estimate import estimate, estimate_left
 from core.request.expected.speeds import history_of
 from core.search.question import Prepared
 from core.search.racing import RUNGS
@@ -111,8 +111,6 @@ class Autopilot:
         self.sampler = ChainSampler(
             space, residuals, question.most_bytes, self._seconds, lambda: max(0.0, self.seconds_left - self._reserve)
         )
-        # Of the winner and the runner-up.
-        self.judgement_seconds = 2 * estimate(prepared.judgement("dense"), self._speeds).seconds
         self.study = open_study(question, self.sampler, store.url)
         self.outcomes = [
             Tried(*trial.user_attrs[TRIED])
@@ -282,10 +280,13 @@ class Autopilot:
             self.racer.race([min(whole, key=lambda one: one.loss).chain])
 
     def _learn_speeds(self) -> None:
-        """Forget the estimates: the speeds of this machine are known better, and some first stages are in the cache."""
+        """Estimate anew: the speeds of this machine are known better, and some first stages are in the cache."""
         self._estimates: dict[Candidate, float] = {}
         source = self.prepared.source
         self._speeds = history_of(self.racer.store).speeds(ModelId(source.id, source.revision))
+        dense = self.prepared.judgement("dense")
+        rivals = 2 * estimate(dense, self._speeds).seconds  # the winner and the runner-up
+        self.judgement_seconds = rivals + estimate_left([dense], self.racer.store).seconds
 
     def _seconds(self, place: Candidate) -> float:
         """Estimate the seconds of a chain's trial; nothing counts that is in the cache of variants."""

@@ -114,6 +114,7 @@ def conduct(
         watch.study, watch.stops = study, True
         try:
             for step in pilot.search():
+                study.set_user_attr(JUDGEMENT, pilot.judgement_seconds)
                 on_step(step)
         except CancelledError:
             if not watch.stopped:

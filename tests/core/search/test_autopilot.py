@@ -11,6 +11,8 @@ from core.errors import UserError
 from core.jobs.points import results_of
 from core.notation.chain import format_chain
 from core.progress import silent
+from core.request.expected.estimate import estimate
+from core.request.expected.speeds import history_of
 from core.search import study as studies
 from core.search.autopilot import Autopilot
 from core.search.certificate import DENSE, RUNNER_UP, SEARCHED, STORED, WINNER, best_stored, certify
@@ -74,13 +76,29 @@ def test_a_search_ends_with_its_time_and_stays_within_the_budget(dense_mb):
 
 
 def test_a_trial_is_an_ordinary_variant_with_its_paired_loss(dense_mb):
-    _prepared, _pilot, (step, *_) = searched(question(0.6 * dense_mb, minutes=1))
-    result = Store().get(step.tried.key)
-    numbers = {row.protocol["windows"]: row.value for row in result.measurements}
-    dense = {row.protocol["windows"]: row.value for row in Store().get(result.variant.dense_key).measurements}
-    assert set(numbers) == {2, 4, 16}
-    assert step.tried.loss == pytest.approx(math.log(numbers[16] / dense[16]), abs=1e-5)
-    assert result.footprint.packed_bytes == step.tried.packed_bytes
+    _prepared, _pilot, (first, second) = searched(question(0.6 * dense_mb, minutes=2))
+    for step, rungs in (first, {16}), (second, {2, 4, 16}):  # the first has nothing to lose against
+        result = Store().get(step.tried.key)
+        numbers = {row.protocol["windows"]: row.value for row in result.measurements}
+        dense = {row.protocol["windows"]: row.value for row in Store().get(result.variant.dense_key).measurements}
+        last = step.tried.windows
+        assert set(numbers) == {one for one in rungs if one <= last}
+        assert step.tried.loss == pytest.approx(math.log(numbers[last] / dense[last]), abs=1e-5)
+        assert result.footprint.packed_bytes == step.tried.packed_bytes
+
+
+def test_the_judgement_is_estimated_anew_after_each_trial(dense_mb):
+    store = Store()
+    prepared = prepare(question(0.6 * dense_mb), store)
+    pilot, judgement = Autopilot(prepared, store, compute, now=Clock()), prepared.judgement("dense")
+
+    def seconds():
+        return estimate(judgement, history_of(store).speeds(judgement.variant.model_id)).seconds
+
+    assert pilot.judgement_seconds == pytest.approx(3 * seconds())  # the winner, the runner-up and the dense model
+    runs.run(judgement, store)
+    next(pilot.search())
+    assert pilot.judgement_seconds == pytest.approx(2 * seconds())
 
 
 def test_a_stopped_search_goes_on(dense_mb):
