@@ -14,7 +14,6 @@ from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError
 from core.notation.formatting import format_duration, format_number
 from core.shipping.formats import FORMATS
-from core.store.slots import slots
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def autopilot(
     prepared = prepare(question, store)
     say(opening(prepared))
     with bars() as progress:
-        found = conduct(prepared, store, progress, slots(), _print_step)
+        found = conduct(prepared, store, progress, _print_step)
     _print_certificate(prepared, found, store)
 
 

@@ -61,6 +61,9 @@ class Executor(Protocol):
     def has_room(self, handles: Collection[Handle]) -> bool:
         """Return whether another process may start beside these."""
 
+    def capacity(self, spec: RunSpec) -> int:
+        """Return how many runs like this one it can run at once."""
+
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
         """Return why it can never run one of these, in one sentence; None if it can run all."""
 
@@ -93,6 +96,9 @@ class LocalExecutor:
 
     def has_room(self, handles: Collection[Handle]) -> bool:
         return len(handles) < slots()
+
+    def capacity(self, spec: RunSpec) -> int:
+        return slots()
 
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
         return None

@@ -6,7 +6,6 @@ from functools import partial
 from core.progress import silent
 from core.search.question import Question, prepare
 from core.search.session import conduct
-from core.store.slots import slots
 from core.store.store import Store
 
 
@@ -14,7 +13,7 @@ def main(question: str) -> None:
     """Search and judge; the study has the outcome."""
     store = Store()
     prepared = prepare(Question.model_validate_json(question), store)
-    conduct(prepared, store, silent, slots(), partial(print, flush=True))
+    conduct(prepared, store, silent, partial(print, flush=True))
 
 
 if __name__ == "__main__":

@@ -19,6 +19,7 @@ from sqlalchemy.engine import URL
 from core.engine.runs import run_alone
 from core.errors import CancelledError, UserError
 from core.jobs.executor import find_process, handle_text, is_of
+from core.jobs.executors import chosen_executor
 from core.jobs.points import results_of
 from core.jobs.processes import child_environment
 from core.paths import local_results_dir
@@ -27,6 +28,7 @@ from core.results import Result
 from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, Progressed, Refined
 from core.search.certificate import Certificate, best_stored, certify
 from core.search.question import Prepared, Question, opening, prepare
+from core.search.racing import RUNGS
 from core.search.sampler import CHAIN, ChainSampler
 from core.search.space import Candidate
 from core.search.study import (
@@ -88,19 +90,21 @@ class SearchState(NamedTuple):
 
 
 def conduct(
-    prepared: Prepared, store: Store, progress: Progress, at_once: int, on_step: Callable[[Progressed | Refined], None]
+    prepared: Prepared, store: Store, progress: Progress, on_step: Callable[[Progressed | Refined], None]
 ) -> Certificate:
     """Search, judge and return the certificate; it resumes an earlier search with the same question.
+
+    As many trials run at once as the executor has room for.
 
     Args:
         prepared: The question.
         store: Where the results go.
         progress: Called after each step of a run.
-        at_once: Trials that run at once.
         on_step: Called after each trial, and after each switch of a refinement.
     """
     stored = best_stored(store, prepared)
     watch = _Watch(progress)
+    at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
     pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once, progress=watch)
     study = pilot.study
     own = psutil.Process()

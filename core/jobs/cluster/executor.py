@@ -96,12 +96,15 @@ class RayExecutor:
     def has_room(self, handles: Collection[Handle]) -> bool:
         return self._is_connected() and sum(one.waits_for() is not None for one in handles) < WAITING
 
+    def capacity(self, spec: RunSpec) -> int:
+        self._await_connection()
+        needs = self._needs(spec)
+        return max(1, sum(node.room(needs) for node in self._nodes or ()))
+
     def refusal(self, specs: Sequence[RunSpec]) -> str | None:
         if any(spec.save is not None for spec in specs):
             return "A job on a cluster saves no model; run it without a folder, then export its result."
-        while not self._is_connected() and self._agent is not None:  # it connects
-            sleep(STATE_SECONDS)
-        if not self._is_connected():
+        if not self._await_connection():
             return None  # the jobs wait for the cluster
         by_needs = {(needed_methods(spec), needed_models(spec), needed_texts(spec)): spec for spec in specs}
         for spec in by_needs.values():
@@ -177,6 +180,12 @@ class RayExecutor:
         with self._lock:
             self._connect()
             return self._nodes is not None
+
+    def _await_connection(self) -> bool:
+        """Return whether the cluster can be reached, once that is known."""
+        while not self._is_connected() and self._agent is not None:
+            sleep(STATE_SECONDS)
+        return self._is_connected()
 
     def _connect(self) -> None:
         """Start an agent if there is none, and read its first reply."""

@@ -59,7 +59,12 @@ class Node(Frozen):
 
     def fits(self, needs: Needs) -> bool:
         """Return whether it has enough for a job that has it alone."""
-        return self.cores >= needs.cores and self.gpus >= needs.gpus and self.memory >= needs.memory
+        return self.room(needs) > 0
+
+    def room(self, needs: Needs) -> int:
+        """Return how many jobs with these needs it has enough for at once."""
+        wanted = (self.cores, needs.cores), (self.gpus, needs.gpus), (self.memory, needs.memory)
+        return min(int(whole // part) for whole, part in wanted if part)
 
 
 class Reply(Frozen):

@@ -69,6 +69,14 @@ def test_jobs_end_on_a_cluster_as_on_one_machine(on_ray):
     assert (refused.state, refused.error) == ("failed", "The corpus is too short.")
 
 
+def test_a_cluster_states_how_many_jobs_it_has_room_for(on_ray, monkeypatch):
+    executor = on_ray._supervisor.executor  # of two machines with two cores each
+    assert executor.capacity(spec("plain")) == 4
+    for needs, count in (Needs(cores=2), 2), (Needs(cores=3), 1):  # what no machine has waits, one at a time
+        monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec, needs=needs: needs)
+        assert executor.capacity(spec("plain")) == count
+
+
 @pytest.mark.postgres
 def test_the_password_of_the_database_is_in_no_row_and_no_log(
     machines, on_ray, postgres_server, monkeypatch, caplog, capfd
@@ -235,6 +243,7 @@ def test_a_job_states_what_it_needs():
         and not node.fits(Needs(cores=3))
         and not node.fits(Needs(cores=1, gpus=1))
     )
+    assert node.room(Needs(cores=1, memory=3 * 10**9)) == 2
 
 
 def test_the_variable_chooses_the_executor(monkeypatch, results_dir):

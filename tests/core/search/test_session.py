@@ -10,13 +10,14 @@ import pytest
 
 from core.engine import runs
 from core.errors import CancelledError, UserError
-from core.jobs.executor import find_process
+from core.jobs.executor import LocalExecutor, find_process
 from core.progress import silent
 from core.search import session
 from core.search.question import Question, prepare
 from core.search.session import conduct, start, states, stop
 from core.search.space import Restrictions
 from core.search.study import CERTIFICATE, HANDLE, HEARD, storage, study_name
+from core.search.trials import Racer
 from core.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
@@ -31,7 +32,7 @@ def question(**more):
 def test_a_finished_search_has_its_trials_and_its_certificate():
     store, steps = Store(), []
     asked = question(minutes=0.06)
-    found = conduct(prepare(asked, store), store, silent, 1, steps.append)
+    found = conduct(prepare(asked, store), store, silent, steps.append)
     (state,) = states(store.url)
     assert state.question == asked and state.name == study_name(asked)
     assert [one.chain for one in state.tried] == [step.chain for step in steps]
@@ -39,6 +40,15 @@ def test_a_finished_search_has_its_trials_and_its_certificate():
     assert state.certificate == found and "chains bring wide below 0.1 MB." in state.opening
     sizes, losses = zip(*state.front, strict=True)
     assert list(sizes) == sorted(sizes) and list(losses) == sorted(losses, reverse=True)
+
+
+def test_as_many_trials_run_at_once_as_the_executor_has_room_for(monkeypatch):
+    batches, race = [], Racer.race
+    monkeypatch.setattr(LocalExecutor, "capacity", lambda self, spec: 3)
+    monkeypatch.setattr(Racer, "race", lambda self, chains: batches.append(len(chains)) or race(self, chains))
+    store = Store()
+    conduct(prepare(question(minutes=0.06), store), store, silent, lambda step: None)
+    assert batches[0] == 3
 
 
 def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
@@ -51,7 +61,7 @@ def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
         if len(steps) == 2:
             stop(store.url, study_name(asked))
 
-    found = conduct(prepare(asked, store), store, silent, 1, stop_after_two)
+    found = conduct(prepare(asked, store), store, silent, stop_after_two)
     assert len(steps) == 2 and found.tried == 2
     (state,) = states(store.url)
     assert state.certificate is not None and not state.alive
@@ -69,7 +79,7 @@ def test_a_search_that_is_stopped_while_it_trains_takes_the_best_so_far(monkeypa
     monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
     monkeypatch.setattr(session, "_here", trained)
     store, asked = Store(), question(minutes=60)
-    found = conduct(prepare(asked, store), store, silent, 1, lambda step: stop(store.url, study_name(asked)))
+    found = conduct(prepare(asked, store), store, silent, lambda step: stop(store.url, study_name(asked)))
     (state,) = states(store.url)
     assert state.certificate == found and found.tried == 1 and not state.alive
 
@@ -80,7 +90,7 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
     name = start(asked, store)
     (state,) = states(store.url)
     assert (state.name, state.alive, state.tried, state.certificate) == (name, True, (), None)
-    for again in (lambda: start(asked, store), lambda: conduct(prepare(asked, store), store, silent, 1, print)):
+    for again in (lambda: start(asked, store), lambda: conduct(prepare(asked, store), store, silent, print)):
         with pytest.raises(UserError, match="runs already"):
             again()
     study = optuna.load_study(study_name=name, storage=storage(store.url))
@@ -93,7 +103,7 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
 
 def test_a_search_on_another_machine_lives_while_it_is_heard_of(monkeypatch):
     store, asked = Store(), question(minutes=0.06)
-    conduct(prepare(asked, store), store, silent, 1, lambda step: None)
+    conduct(prepare(asked, store), store, silent, lambda step: None)
     study = optuna.load_study(study_name=study_name(asked), storage=storage(store.url))
     study.set_user_attr(HANDLE, f"another-machine {os.getpid()} 1.0")
     assert states(store.url)[0].alive
@@ -121,7 +131,7 @@ def test_an_unexpected_error_of_a_trial_does_not_end_the_search(monkeypatch):
 
     monkeypatch.setattr(session, "run_alone", failing)
     store, steps = Store(), []
-    conduct(prepare(question(minutes=0.06), store), store, silent, 1, steps.append)
+    conduct(prepare(question(minutes=0.06), store), store, silent, steps.append)
     assert steps[0].problem == "Unexpected error (RuntimeError: odd)." and steps[0].tried is None
     assert any(step.tried for step in steps[1:])
 
@@ -133,7 +143,7 @@ def test_an_error_of_the_judgement_is_kept(monkeypatch):
     monkeypatch.setattr(session, "certify", failing)
     store = Store()
     with pytest.raises(UserError):
-        conduct(prepare(question(minutes=0.06), store), store, silent, 1, lambda step: None)
+        conduct(prepare(question(minutes=0.06), store), store, silent, lambda step: None)
     (state,) = states(store.url)
     assert state.problem == "The text is gone." and not state.alive
     study = optuna.load_study(study_name=state.name, storage=storage(store.url))

@@ -32,7 +32,7 @@ def test_studies_have_tables_of_their_own(database):
 @pytest.mark.usefixtures("tiny_texts")
 def test_a_search_runs_on_each_database(database):
     store, steps = Store(), []
-    found = conduct(prepare(QUESTION, store), store, silent, 1, steps.append)
+    found = conduct(prepare(QUESTION, store), store, silent, steps.append)
     (state,) = states(store.url)
     assert steps and state.certificate == found and found.tried == len(steps)
     assert studies.study_name(QUESTION) == state.name
