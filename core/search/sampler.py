@@ -28,6 +28,7 @@ FIRST = 0.5  # share of the time that the first chain may take
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
 
+ABOVE_FLOOR = 0.05  # nats by which a chain may be better than the best, the dense model and its own expectation
 Seconds = Callable[[Candidate], float]
 
 
@@ -151,12 +152,18 @@ class EverythingTriedError(Exception):
 
 
 def expected_improvement(found: Expectation, best: float) -> np.ndarray:
-    """Return by how many nats each chain is expected to be better than the best, (K,) >= 0."""
-    from scipy.stats import norm
+    """Return by how many nats each chain is expected to be better than the best, (K,) >= 0.
 
-    z = (best - found.loss) / found.spread  # (K,)
-    improvement: np.ndarray = found.spread * (z * norm.cdf(z) + norm.pdf(z))
-    return improvement
+    Errors are shares of the effects. So an effect above its floor is lognormal, and one of several nats is never small.
+    """
+    from scipy.special import ndtr
+
+    floor = np.minimum(found.loss, min(0.0, best)) - ABOVE_FLOOR  # (K,)
+    mean, target = found.loss - floor, best - floor  # (K,) > 0 each
+    width = np.sqrt(np.log1p((found.spread / mean) ** 2))  # (K,) of the logarithm
+    z = np.log(target / mean) / width + width / 2  # (K,)
+    improvement: np.ndarray = target * ndtr(z) - mean * ndtr(z - width)
+    return np.maximum(improvement, 0.0)
 
 
 def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:
@@ -174,7 +181,7 @@ def observations(study: Study, space: Space) -> tuple[list[Observation], list[Ca
         if PROBLEM in trial.user_attrs:
             seen.append(Observation(place, *REFUSED))
         elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None:
-            seen.append(Observation(place, trial.value, trial.user_attrs.get(VARIANCE, 0.0)))
+            seen.append(Observation(place, min(trial.value, MOST), trial.user_attrs.get(VARIANCE, 0.0)))
         elif trial.state.is_finished():
             cut[place] += 1
         else:

@@ -4,11 +4,12 @@ import numpy as np
 import optuna
 import pytest
 from scipy.integrate import quad
-from scipy.stats import norm
+from scipy.stats import lognorm
 
 from core.search.prior import Prior
 from core.search.residuals import Expectation, Observation, Residuals
 from core.search.sampler import (
+    ABOVE_FLOOR,
     BLOCKS,
     CHAIN,
     PROBLEM,
@@ -90,11 +91,22 @@ def test_running_trials_are_not_chosen_again(sampler):
     assert second not in (first, None)
 
 
-def test_expected_improvement_is_its_integral():
-    found = Expectation(np.array([0.5, 1.0, 2.0]), np.array([0.1, 0.5, 0.3]))
-    for loss, spread, value in zip(*found, expected_improvement(found, 0.9), strict=True):
-        integral, _ = quad(lambda x, loss=loss, spread=spread: (0.9 - x) * norm.pdf(x, loss, spread), loss - 10, 0.9)
+@pytest.mark.parametrize("best", [0.9, -0.2])
+def test_expected_improvement_is_its_integral(best):
+    found = Expectation(np.array([0.5, 1.0, 2.0, -0.5]), np.array([0.1, 0.5, 0.3, 0.2]))
+    for loss, spread, value in zip(*found, expected_improvement(found, best), strict=True):
+        floor = min(loss, best, 0.0) - ABOVE_FLOOR
+        width = np.sqrt(np.log1p((spread / (loss - floor)) ** 2))
+        effect = lognorm(width, floor, (loss - floor) * np.exp(-(width**2) / 2))
+        assert (effect.mean(), effect.std()) == pytest.approx((loss, spread))
+        integral, _ = quad(lambda x, effect=effect: (best - x) * effect.pdf(x), floor, best, points=[loss])
         assert value == pytest.approx(integral, abs=1e-6)
+
+
+def test_a_quick_chain_that_ruins_the_model_is_not_tried(sampler):
+    """Its effect may be half or twice of what is expected, but not a hundredth."""
+    good, ruins = expected_improvement(Expectation(np.array([0.06, 5.0]), np.array([0.02, 5.0])), 0.05)
+    assert good > 1000 * ruins
 
 
 def trial_of(study, chain=None, place=None):
@@ -124,6 +136,13 @@ def test_a_study_gives_its_measurements_and_trials_that_run(sampler):
     assert observations(study, SPACE)[0][-1] == Observation(refused, *REFUSED)
     trial_of(study, "magnitude@0.5")
     assert observations(study, SPACE)[1] == [other]  # the last one is of another space
+
+
+def test_a_model_that_diverged_is_as_bad_as_expected(sampler):
+    study = optuna.create_study(sampler=sampler)
+    study.tell(trial_of(study)[0], 15.0)
+    ((one,), _) = observations(study, SPACE)
+    assert one.loss == REFUSED[0]
 
 
 def test_a_refined_chain_counts_as_measured_once_it_is_in_the_space(sampler):
