@@ -38,12 +38,13 @@ from core.search.space import Candidate, Part, Space
 from core.specs import Stage, TextWindows
 
 SHOWN = (1, 2, 3, 5, 8, 12, 16, 20)  # trials
+WIDTH = 100  # of the printed tables
 ASKS = 200  # of a peer for a chain that fits and is new; then it is drawn at random
 NOISE = 0.02  # standard deviation of a loss on few windows, in nats, relative to dense
 OURS, COLD, GREEDY, RANDOM = "autopilot", "without effects", "sum of effects", "random"
 PEERS = {"TPE": optuna.samplers.TPESampler, "GPSampler": optuna.samplers.GPSampler}
 DATA = TextWindows(corpus="c4-sample", windows=8, window=512)
-SMOKE = {"budgets": 1, "seeds": 1, "trials": 2, "gp_seeds": 1}
+SMOKE = {"budgets": 1, "seeds": 1, "trials": 2}
 
 Choose = Callable[[list[Observation]], Candidate | None]
 
@@ -67,9 +68,7 @@ class Measured:
         return [Candidate(*place) for place in np.argwhere(self.space.sizes <= most).tolist() if place != [0, 0]]
 
 
-def main(
-    budgets: int = 20, seeds: int = 50, trials: int = 20, gp_seeds: int = 5, table: Path = DEFAULT_TABLE, seed: int = 0
-) -> None:
+def main(budgets: int = 20, seeds: int = 50, trials: int = 20, table: Path = DEFAULT_TABLE, seed: int = 0) -> None:
     """Replay the searches and print the regret of each, and the races."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -77,27 +76,24 @@ def main(
     limits = draw_budgets(measured, budgets, seed)
     regrets = {
         name: np.array(
-            [
-                replayed(measured, most, name, number, trials)
-                for most in limits
-                for number in range(gp_seeds if name == "GPSampler" else seeds)
-            ]
+            [replayed(measured, most, name, number, trials) for most in limits for number in range(seeds)]
         )  # (budgets x seeds, trials)
         for name in (OURS, COLD, GREEDY, *PEERS, RANDOM)
     }
     shown = [count for count in SHOWN if count <= trials]
-    printed = Table(title=f"Regret in nats, mean over {budgets} budgets and {seeds} seeds ({gp_seeds} of GPSampler)")
+    console = Console(width=WIDTH)
+    printed = Table(title=f"Regret in nats, mean over {budgets} budgets and {seeds} seeds")
     for column in ("after trials", *map(str, shown)):
         printed.add_column(column, justify="right")
     for name, found in regrets.items():
         printed.add_row(name, *(f"{found[:, count - 1].mean():.4f}" for count in shown))
-    Console().print(printed)
+    console.print(printed)
     raced = [races(measured, most, number, trials) for most in limits for number in range(seeds)]
     met = [one for one in raced if one is not None]
     eliminated, windows = sum(one.eliminated for one in met), np.mean([one.windows for one in raced if one])
     printed = Table("searches that tried the best chain", "eliminated it", "share", "windows of a trial, mean")
     printed.add_row(str(len(met)), str(eliminated), f"{100 * eliminated / max(1, len(met)):.1f} %", f"{windows:.1f}")
-    Console().print(printed)
+    console.print(printed)
 
 
 def read(file: Path) -> Measured:

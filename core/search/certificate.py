@@ -88,6 +88,8 @@ class Certificate(Frozen):
         if self.documents:
             sentences.append(f"Accuracy: the mean of seven tasks with {self.documents} documents each.")
             sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
+            if any(one.accuracy is None for one in self.rows):
+                sentences.append("A variant that was stored before is not made again, so its accuracy may be missing.")
         sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
         sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
         return " ".join(sentences)

@@ -15,7 +15,17 @@ from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search import study as studies
 from core.search.autopilot import Autopilot
-from core.search.certificate import DENSE, RUNNER_UP, SEARCHED, STORED, WINNER, best_stored, certify
+from core.search.certificate import (
+    DENSE,
+    RUNNER_UP,
+    SEARCHED,
+    STORED,
+    WINNER,
+    Certificate,
+    Judged,
+    best_stored,
+    certify,
+)
 from core.search.question import Question, prepare
 from core.search.space import Candidate, Restrictions
 from core.search.trials import Racer, Tried
@@ -198,6 +208,15 @@ def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
     restrictions = Restrictions(methods=("magnitude",))
     only = prepare(question(0.6 * dense_mb).model_copy(update={"restrictions": restrictions}), store)
     assert best_stored(store, only) is None
+
+
+@pytest.mark.parametrize(("documents", "accuracy"), [(100, None), (100, 0.4), (0, None)])
+def test_a_certificate_says_why_an_accuracy_is_missing(documents, accuracy):
+    row = Judged(role=WINNER, chain="rtn@4bit", key="k", packed_mb=1.0, perplexity=20.0, accuracy=accuracy)
+    known = {"judge": "text", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
+    found = Certificate(rows=(row,), documents=documents, **known)
+    missing = documents > 0 and accuracy is None
+    assert ("stored before is not made again, so its accuracy may be missing" in found.note()) == missing
 
 
 def test_a_stored_variant_that_the_program_does_not_load_is_no_answer(dense_mb):
