@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from importlib.util import find_spec
 
 from sqlalchemy import URL
@@ -35,6 +36,12 @@ def chosen_executor(url: URL) -> Executor:
     check_executor()
     if os.environ.get(VARIABLE, LOCAL) == LOCAL:
         return LocalExecutor(url)
+    return _on_ray(url, os.environ.get("RAY_ADDRESS"))
+
+
+@cache
+def _on_ray(url: URL, address: str | None) -> Executor:
+    """Return the one executor on a cluster in this process, because each has a connected process of its own."""
     from core.jobs.cluster.executor import RayExecutor  # only here, as it reads models' facts
 
     return RayExecutor(url)

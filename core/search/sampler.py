@@ -162,8 +162,8 @@ def expected_improvement(found: Expectation, best: float) -> np.ndarray:
     mean, target = found.loss - floor, best - floor  # (K,) > 0 each
     width = np.sqrt(np.log1p((found.spread / mean) ** 2))  # (K,) of the logarithm
     z = np.log(target / mean) / width + width / 2  # (K,)
-    improvement: np.ndarray = target * ndtr(z) - mean * ndtr(z - width)
-    return np.maximum(improvement, 0.0)
+    improvement: np.ndarray = np.maximum(target * ndtr(z) - mean * ndtr(z - width), 0.0)
+    return improvement
 
 
 def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:

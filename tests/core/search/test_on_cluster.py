@@ -1,5 +1,6 @@
 """A search whose trials run on a Ray cluster."""
 
+import psutil
 import pytest
 
 from core.jobs.cluster.executor import RayExecutor
@@ -26,5 +27,7 @@ def test_as_many_trials_run_at_once_as_the_cluster_has_room_for(monkeypatch):
         monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "ray")
         monkeypatch.setenv("RAY_ADDRESS", machines.address)
         found = conduct(prepared, store, silent, steps.append)
+        agents = [one for one in psutil.Process().children() if "core.jobs.cluster.agent" in one.cmdline()]
+    assert len(agents) == 1
     assert batches[0] == 2 and found.tried == len(steps) >= 2
     assert found.fits and all(step.problem == "" for step in steps)
