@@ -17,8 +17,9 @@ from optuna.trial import TrialState, create_trial
 from core.errors import UserError
 from core.methods.parameters import format_shifts, parse_shifts
 from core.progress import Progress, silent
-from core.request.expected.estimate import estimate, estimate_left
+from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
+from core.search.certificate import missing_of_dense
 from core.search.question import Prepared
 from core.search.racing import RUNGS
 from core.search.refining import Refiner, refinable
@@ -284,9 +285,9 @@ class Autopilot:
         self._estimates: dict[Candidate, float] = {}
         source = self.prepared.source
         self._speeds = history_of(self.racer.store).speeds(ModelId(source.id, source.revision))
-        dense = self.prepared.judgement("dense")
-        rivals = 2 * estimate(dense, self._speeds).seconds  # the winner and the runner-up
-        self.judgement_seconds = rivals + estimate_left([dense], self.racer.store).seconds
+        rival, left = self.prepared.judgement("dense"), missing_of_dense(self.prepared, self.racer.store)
+        runs = (rival, rival, *([left] if left else []))  # the winner, the runner-up and the dense model
+        self.judgement_seconds = sum(estimate(run, self._speeds).seconds for run in runs)
 
     def _seconds(self, place: Candidate) -> float:
         """Estimate the seconds of a chain's trial; nothing counts that is in the cache of variants."""

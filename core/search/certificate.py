@@ -16,7 +16,7 @@ from core.request.stages import variant_spec
 from core.results import Result, Variant
 from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity
+from core.specs import Frozen, Perplexity, RunSpec, Task
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -146,6 +146,9 @@ def certify(
         if _is_better(stored, results[WINNER], prepared.judge):
             results = {WINNER: results.pop(STORED), SEARCHED: results.pop(WINNER), **results}
     if results:
+        left = missing_of_dense(prepared, store)
+        if left and results[WINNER] is not stored:  # else no number of the winner lacks its pair
+            _computed(left, compute)
         results[DENSE] = store.stored(results[WINNER].variant.dense_key)
     sizes = prepared.space.sizes
     return Certificate(
@@ -160,13 +163,37 @@ def certify(
     )
 
 
+def missing_of_dense(prepared: Prepared, store: Store) -> RunSpec | None:
+    """Return the run of the judgement's numbers that the dense model lacks; None without one.
+
+    A number without samples counts as missing, because it cannot be paired. Bundled ones of some tasks have none.
+    """
+    spec = prepared.judgement("dense")
+    key = spec.variant.key
+    stored = store.get(key)
+    rows = stored.measurements if stored else ()
+
+    def lacks(wanted: Perplexity | Task, dtype: str) -> bool:
+        return not any(satisfies(row, wanted, dtype) and store.samples(key, row) is not None for row in rows)
+
+    perplexity = tuple(one for one in spec.perplexity if lacks(one, spec.variant.dtype))
+    tasks = tuple(one for one in spec.tasks if lacks(one, spec.scoring_dtype))
+    if not (perplexity or tasks):
+        return None
+    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "force": True})
+
+
 def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:
     ours, theirs = (_perplexity(one, judge) for one in (first, second))
     return ours is not None and theirs is not None and ours < theirs
 
 
 def _judged(prepared: Prepared, chain: str, compute: Compute) -> Result:
-    ((_, result_of),) = compute([prepared.judgement(chain)])
+    return _computed(prepared.judgement(chain), compute)
+
+
+def _computed(spec: RunSpec, compute: Compute) -> Result:
+    ((_, result_of),) = compute([spec])
     return result_of()
 
 

@@ -25,6 +25,7 @@ from core.search.certificate import (
     Judged,
     best_stored,
     certify,
+    missing_of_dense,
 )
 from core.search.question import Question, prepare
 from core.search.space import Candidate, Restrictions
@@ -208,6 +209,29 @@ def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
     restrictions = Restrictions(methods=("magnitude",))
     only = prepare(question(0.6 * dense_mb).model_copy(update={"restrictions": restrictions}), store)
     assert best_stored(store, only) is None
+
+
+def test_numbers_of_the_dense_model_without_samples_are_measured_again(dense_mb, monkeypatch):
+    store = Store()
+    prepared = prepare(question(0.6 * dense_mb), store)
+    judgement = prepared.judgement("dense")
+    assert missing_of_dense(prepared, store) == judgement.model_copy(update={"force": True})
+    runs.run(judgement, store)
+    assert missing_of_dense(prepared, store) is None
+    pilot = Autopilot(prepared, store, compute, now=Clock())
+    next(pilot.search())
+    measured = []
+
+    def noting(specs):
+        measured.extend(specs)
+        yield from compute(specs)
+
+    samples = Store.samples
+    known = lambda self, key, row: None if key == judgement.variant.key else samples(self, key, row)  # noqa: E731
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "samples", known)
+        certify(prepared, pilot.ranked(), pilot.outcomes, None, noting, store)
+    assert measured[-1] == judgement.model_copy(update={"force": True})
 
 
 @pytest.mark.parametrize(("documents", "accuracy"), [(100, None), (100, 0.4), (0, None)])
