@@ -129,7 +129,8 @@ class Prior:
             return _with_error(rough * median(_at(curve, rough) for curve in near), OTHER_SETTINGS)
         if elsewhere := [effects[chain].loss for effects in self.others if chain in effects]:
             return _with_error(median(elsewhere), OTHER_SETTINGS)
-        if near := [curve for curves in others for (name, _), curve in curves.items() if name == method]:
+        alike = [curves[method, settings] for curves in others if (method, settings) in curves]
+        if near := alike or [curve for curves in others for (name, _), curve in curves.items() if name == method]:
             return _with_error(rough * median(_at(curve, rough) for curve in near), OTHER_MODEL)
         return _with_error(rough, RULE)
 

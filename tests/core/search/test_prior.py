@@ -71,6 +71,14 @@ def test_other_models_are_a_weak_prior():
     assert not nothing.only_others and nothing.of_chain(ROUND).loss == rule(ROUND[0])
 
 
+def test_settings_count_in_other_models_too():
+    plain, clipped = "gptq@{}bit", "gptq@{}bit,clip=true,symmetric=false"
+    losses = {plain.format(4): 0.4, plain.format(3): 1.2, clipped.format(4): 0.1}
+    cold = Prior({}, [{chain: MeasuredEffect(GPTQ[chain], loss) for chain, loss in losses.items()}])
+    expected = {chain: cold.of_chain(GPTQ[chain.format(4.5)]).loss for chain in (plain, clipped)}
+    assert expected[clipped] == pytest.approx(expected[plain] / 4, rel=0.1)
+
+
 @pytest.mark.parametrize("name", ["gptq", "sparsegpt"])
 def test_the_rule_grows_with_the_amount(name):
     of = [part.stages[0] for part in space(name).blocks if len(part.stages) == 1 and not part.stages[0].parameters]
