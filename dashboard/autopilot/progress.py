@@ -180,7 +180,8 @@ def _show_certificate(question: Question, found: Certificate) -> None:
         st.info("No stored variant fits either. Give more minutes.")
         return
     winner = found.rows[0]
-    st.success(f"**{literal(winner.chain)}** takes {format_number(winner.packed_mb)} MB.")
+    # As code, because Markdown takes `gptq@4.25bit` for an e-mail address.
+    st.success(f"`{winner.chain}` takes {format_number(winner.packed_mb)} MB.")
     file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
     formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Accuracy (%)": "%.1f"}
     widgets.show_table("autopilot_certificate", pd.DataFrame(found.table()), found.note(), formats, file=file)

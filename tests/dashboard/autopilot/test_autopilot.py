@@ -127,7 +127,7 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
     seen(state(certificate=CERTIFICATE))
     app = open_app("autopilot/view.py")
     shown = words(app).replace("\\", "")
-    assert "gptq@4bit+rtn@8bit,on=embedding** takes 85.7 MB." in shown and "Best so far" not in shown
+    assert "gptq@4bit+rtn@8bit,on=embedding` takes 85.7 MB." in shown and "Best so far" not in shown
     assert "Judged on wikitext2@2048:16" in shown and "The budget excludes 10 of 20 chains." in shown
     (code,) = app.get("code")
     assert code.value == "slimscope run smollm2-135m gptq@4bit+rtn@8bit,on=embedding --save FOLDER"
