@@ -12,11 +12,12 @@ from core.errors import UserError
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
+from core.request.baseline import missing_part
 from core.request.stages import variant_spec
 from core.results import Result, Variant
 from core.search.question import DOCUMENTS, Prepared
 from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity, RunSpec, Task
+from core.specs import Frozen, Perplexity, RunSpec
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -169,18 +170,12 @@ def missing_of_dense(prepared: Prepared, store: Store) -> RunSpec | None:
     A number without samples counts as missing, because it cannot be paired. Bundled ones of some tasks have none.
     """
     spec = prepared.judgement("dense")
-    key = spec.variant.key
-    stored = store.get(key)
-    rows = stored.measurements if stored else ()
-
-    def lacks(wanted: Perplexity | Task, dtype: str) -> bool:
-        return not any(satisfies(row, wanted, dtype) and store.samples(key, row) is not None for row in rows)
-
-    perplexity = tuple(one for one in spec.perplexity if lacks(one, spec.variant.dtype))
-    tasks = tuple(one for one in spec.tasks if lacks(one, spec.scoring_dtype))
-    if not (perplexity or tasks):
-        return None
-    return spec.model_copy(update={"perplexity": perplexity, "tasks": tasks, "force": True})
+    stored = store.get(spec.variant.key)
+    if stored is not None:
+        paired = (row for row in stored.measurements if store.samples(spec.variant.key, row) is not None)
+        stored = stored.model_copy(update={"measurements": tuple(paired)})
+    left = missing_part(spec, stored)
+    return left and left.model_copy(update={"force": True})
 
 
 def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:

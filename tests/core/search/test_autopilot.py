@@ -98,7 +98,7 @@ def test_a_trial_is_an_ordinary_variant_with_its_paired_loss(dense_mb):
         assert result.footprint.packed_bytes == step.tried.packed_bytes
 
 
-def test_the_judgement_is_estimated_anew_after_each_trial(dense_mb):
+def test_the_time_to_the_certificate_is_estimated_after_each_trial(dense_mb):
     store = Store()
     prepared = prepare(question(0.6 * dense_mb), store)
     pilot, judgement = Autopilot(prepared, store, compute, now=Clock()), prepared.judgement("dense")
