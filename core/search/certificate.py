@@ -139,7 +139,7 @@ def certify(
         store: Where the results are.
     """
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
-    results = {role: _judged(prepared, one.chain, compute) for role, one in first}
+    results = {role: _computed(prepared.judgement(one.chain), compute) for role, one in first}
     if not results and stored is not None:
         results[WINNER] = stored
     elif stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
@@ -181,10 +181,6 @@ def missing_of_dense(prepared: Prepared, store: Store) -> RunSpec | None:
 def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:
     ours, theirs = (_perplexity(one, judge) for one in (first, second))
     return ours is not None and theirs is not None and ours < theirs
-
-
-def _judged(prepared: Prepared, chain: str, compute: Compute) -> Result:
-    return _computed(prepared.judgement(chain), compute)
 
 
 def _computed(spec: RunSpec, compute: Compute) -> Result:
