@@ -35,7 +35,7 @@ from core.search.sampler import (
     observations,
 )
 from core.search.space import Candidate
-from core.search.study import REFINEMENT, SECONDS, SINCE, open_study
+from core.search.study import JUDGEMENT, REFINEMENT, SECONDS, SINCE, open_study
 from core.search.trials import Compute, Racer, Tried
 from core.specs import ModelId, RunSpec
 from core.store.slots import compute_lock
@@ -107,12 +107,12 @@ class Autopilot:
         question, space = prepared.question, prepared.space
         self._dense = prepared.run("dense", MIDDLE)
         self.racer = Racer(prepared, compute, store)
-        self._learn_speeds()
         residuals = Residuals(space, prepared.prior)
         self.sampler = ChainSampler(
             space, residuals, question.most_bytes, self._seconds, lambda: max(0.0, self.seconds_left - self._reserve)
         )
         self.study = open_study(question, self.sampler, store.url)
+        self._learn_speeds()
         self.outcomes = [
             Tried(*trial.user_attrs[TRIED])
             for trial in self.study.get_trials(deepcopy=False)
@@ -288,6 +288,7 @@ class Autopilot:
         rival, left = self.prepared.judgement("dense"), missing_of_dense(self.prepared, self.racer.store)
         runs = (rival, rival, *([left] if left else []))  # the winner, the runner-up and the dense model
         self.judgement_seconds = sum(estimate(run, self._speeds).seconds for run in runs)
+        self.study.set_user_attr(JUDGEMENT, self.judgement_seconds)
 
     def _seconds(self, place: Candidate) -> float:
         """Estimate the seconds of a chain's trial; nothing counts that is in the cache of variants."""

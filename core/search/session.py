@@ -102,23 +102,19 @@ def conduct(
         progress: Called after each step of a run.
         on_step: Called after each trial, and after each switch of a refinement.
     """
+    _check_alone(prepared.question, store.url)
     stored = best_stored(store, prepared)
     watch = _Watch(progress)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
     pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once, progress=watch)
     study = pilot.study
-    own = psutil.Process()
-    if _is_alive(study) and study.user_attrs[HANDLE] != handle_text(own):
-        raise UserError(RUNS_ALREADY)
-    _begin(study, prepared.question, own)
+    _begin(study, prepared.question, psutil.Process())
     study.set_user_attr(FRONT, _front(pilot.sampler, prepared))
-    study.set_user_attr(JUDGEMENT, pilot.judgement_seconds)
     study.set_user_attr(OPENING, opening(prepared))
     try:
         watch.study, watch.stops = study, True
         try:
             for step in pilot.search():
-                study.set_user_attr(JUDGEMENT, pilot.judgement_seconds)
                 on_step(step)
         except CancelledError:
             if not watch.stopped:
@@ -191,10 +187,9 @@ def start(question: Question, store: Store) -> str:
     """
     import optuna
 
-    name = study_name(question)
-    if any(state.name == name and state.alive for state in states(store.url)):
-        raise UserError(RUNS_ALREADY)
+    _check_alone(question, store.url)
     prepare(question, store)
+    name = study_name(question)
     log = local_results_dir() / "logs" / f"autopilot-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as stream:
@@ -250,7 +245,7 @@ def _state(study: Study) -> SearchState | None:
         ),
         Refined(*known[REFINEMENT]) if REFINEMENT in known else None,
         tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
-        float(known.get(SECONDS, 0.0)) + (time.time() - known[SINCE] if alive and known.get(SINCE) else 0.0),
+        _spent(study, alive),
         float(known.get(JUDGEMENT, 0.0)),
         alive,
         bool(known.get(JUDGING)),
@@ -279,9 +274,30 @@ def _begin(study: Study, question: Question, process: psutil.Process) -> None:
     """Write that a process searches for the answer of a question."""
     asked = question.model_dump(mode="json")
     known = {QUESTION: asked, STOP: False, JUDGING: False, CERTIFICATE: None, PROBLEM: ""}
-    known |= {HEARD: time.time(), HANDLE: handle_text(process)}
+    known |= {SECONDS: _spent(study, alive=False), SINCE: None, HEARD: time.time(), HANDLE: handle_text(process)}
     for name, value in known.items():
         study.set_user_attr(name, value)
+
+
+def _spent(study: Study, alive: bool) -> float:
+    """Return the seconds of all searches of a study; a killed one counts up to its last sign of life."""
+    known = study.user_attrs
+    ended = float(known.get(SECONDS, 0.0))
+    if not known.get(SINCE):
+        return ended
+    return ended + max(0.0, (time.time() if alive else known[HEARD]) - known[SINCE])
+
+
+def _check_alone(question: Question, url: URL) -> None:
+    """Raise `UserError` if another process searches for the answer of a question."""
+    import optuna
+
+    kept, name = storage(url), study_name(question)
+    if name not in optuna.get_all_study_names(kept):
+        return
+    study = optuna.load_study(study_name=name, storage=kept)
+    if _is_alive(study) and study.user_attrs[HANDLE] != handle_text(psutil.Process()):
+        raise UserError(RUNS_ALREADY)
 
 
 def _is_alive(study: Study) -> bool:

@@ -7,6 +7,7 @@ import time
 
 import optuna
 import pytest
+from optuna.trial import TrialState
 
 from core.engine import runs
 from core.errors import CancelledError, UserError
@@ -16,7 +17,7 @@ from core.search import session
 from core.search.question import Question, prepare
 from core.search.session import conduct, start, states, stop
 from core.search.space import Restrictions
-from core.search.study import CERTIFICATE, HANDLE, HEARD, storage, study_name
+from core.search.study import CERTIFICATE, HANDLE, HEARD, SINCE, storage, study_name
 from core.search.trials import Racer
 from core.store.store import Store
 
@@ -90,10 +91,13 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
     name = start(asked, store)
     (state,) = states(store.url)
     assert (state.name, state.alive, state.tried, state.certificate) == (name, True, (), None)
-    for again in (lambda: start(asked, store), lambda: conduct(prepare(asked, store), store, silent, print)):
-        with pytest.raises(UserError, match="runs already"):
-            again()
+    with pytest.raises(UserError, match="runs already"):
+        start(asked, store)
     study = optuna.load_study(study_name=name, storage=storage(store.url))
+    running = study.ask()
+    with pytest.raises(UserError, match="runs already"):
+        conduct(prepare(asked, store), store, silent, print)
+    assert study.trials[running.number].state is TrialState.RUNNING
     find_process(study.user_attrs[HANDLE]).kill()
     until = time.monotonic() + 30
     while states(store.url)[0].alive and time.monotonic() < until:
@@ -111,6 +115,18 @@ def test_a_search_on_another_machine_lives_while_it_is_heard_of(monkeypatch):
         start(asked, store)
     study.set_user_attr(HEARD, time.time() - session.SILENT_SECONDS - 1)
     assert not states(store.url)[0].alive
+
+
+def test_the_time_of_a_killed_search_counts_up_to_its_last_sign_of_life():
+    store, asked = Store(), question(minutes=0.06)
+    conduct(prepare(asked, store), store, silent, lambda step: None)
+    ended = states(store.url)[0].seconds
+    study = optuna.load_study(study_name=study_name(asked), storage=storage(store.url))
+    study.set_user_attr(SINCE, 1000.0)
+    study.set_user_attr(HEARD, 1060.0)
+    assert states(store.url)[0].seconds == pytest.approx(ended + 60)
+    conduct(prepare(asked, store), store, silent, lambda step: pytest.fail("no time was left"))
+    assert states(store.url)[0].seconds == pytest.approx(ended + 60)
 
 
 def test_a_question_without_an_answer_starts_nothing(monkeypatch):
