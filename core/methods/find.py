@@ -44,20 +44,35 @@ def _ends(weight: Tensor, group: int) -> tuple[Tensor, Tensor]:
 
 
 def _clipped(weight: Tensor, bits: int, group: int, symmetric: bool, rule: ScaleRule) -> Grid:
-    """Return the grid of the narrower range, of `CLIP_STEPS`, with the least rounding error of each group."""
-    low, high = _ends(weight, group)  # (out, groups)
-    best = grid_between(low, high, bits, group, symmetric, rule)
-    least = _error(best, weight)  # (out, groups)
-    scale, zero = best.scale, best.zero
+    """Return the grid of the narrower range, of `CLIP_STEPS`, with the least rounding error of each group.
+
+    A group is not searched further once clipping its largest weight alone costs more than the least error.
+    """
+    left = weight.reshape(-1, group)  # (left, group)
+    low, high = _ends(left, group)  # (left, 1)
+    first = grid_between(low, high, bits, group, symmetric, rule)
+    scale, zero = first.scale, first.zero  # (out * groups, 1)
+    least = _error(first, left)  # (left, 1)
+    places = torch.arange(len(left), device=weight.device)  # (left,)
     for step in range(1, CLIP_STEPS):
         share = 1 - step / CLIP_OF
         tried = grid_between(share * low, share * high, bits, group, symmetric, rule)
-        error = _error(tried, weight)
-        better = error < least
-        least = torch.where(better, error, least)
-        scale = torch.where(better, tried.scale, scale)
-        zero = None if zero is None or tried.zero is None else torch.where(better, tried.zero, zero)
-    return Grid(bits, group, scale, zero)
+        error = _error(tried, left)
+        better = (error < least)[:, 0]
+        least = torch.minimum(error, least)
+        scale[places[better]] = tried.scale[better]
+        if zero is not None and tried.zero is not None:
+            zero[places[better]] = tried.zero[better]
+        largest = torch.maximum(high, -low)
+        # The farthest value of this grid and of all narrower ones, with the rounding of scales and zero points.
+        reach = 1.001 * share * largest + tried.scale.abs() / 2 + 2**bits * LEAST
+        goes_on = ((largest - reach).clamp_min(0).pow(CLIP_POWER) < 1.001 * least)[:, 0]
+        if not goes_on.all():
+            left, low, high, least, places = (one[goes_on] for one in (left, low, high, least, places))
+        if not len(places):
+            break
+    shape = len(weight), -1
+    return Grid(bits, group, scale.view(shape), None if zero is None else zero.view(shape))
 
 
 def grid_between(low: Tensor, high: Tensor, bits: int, group: int, symmetric: bool, rule: ScaleRule = "signed") -> Grid:
@@ -100,7 +115,7 @@ def _rounded_down(scale: Tensor) -> Tensor:
     return torch.where(near.float() > scale, below, near).float()
 
 
-def _error(grid: Grid, weight: Tensor) -> Tensor:
-    error = (grid.nearest(weight) - weight).abs_().pow_(CLIP_POWER)  # (out, in)
-    summed: Tensor = error.unflatten(1, (-1, grid.group)).sum(-1)  # (out, groups)
-    return summed
+def _error(grid: Grid, groups: Tensor) -> Tensor:
+    """Return the rounding error (n, 1) of groups (n, group)."""
+    nearest = grid.nearest_of(groups, grid.scale, grid.zero)
+    return nearest.sub_(groups).abs_().pow_(CLIP_POWER).sum(1, keepdim=True)

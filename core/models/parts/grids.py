@@ -59,7 +59,7 @@ class Grid:
         return self.nearest_of(weight, *self._spread(weight.shape[1]))
 
     def nearest_of(self, weight: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
-        """Return the nearest grid values of some weights; `scale` and `zero` have the weights' shape."""
+        """Return the nearest grid values of some weights; `scale` and `zero` broadcast to the weights' shape."""
         codes = self._codes(weight, scale, zero)
         return (codes if zero is None else codes.sub_(zero)).mul_(scale)
 

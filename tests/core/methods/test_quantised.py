@@ -29,6 +29,7 @@ from core.request.stages import DEFAULT_MODEL, build_stage, check_stage_order
 from core.specs import TextWindows
 from tests.core.applied import compress
 from tests.core.contract_setup import counts
+from tests.core.methods.clipping import clipped_by_all
 from tests.core.methods.linear import GROUP, INPUTS, ROWS, loss
 from tests.core.tiny import tiny, windows
 
@@ -132,6 +133,28 @@ def test_clipping_reduces_the_rounding_error(weight, bits):
         return float((rounded.weight - weight).abs().pow(2.4).sum())
 
     assert error(rtn(weight, bits, clip=True)) < error(rtn(weight, bits))
+
+
+SPREADS = {
+    "normal": lambda weight: weight,
+    "outliers": lambda weight: weight / torch.rand(ROWS, INPUTS, generator=torch.Generator().manual_seed(0)),
+    "positive": torch.abs,
+    "constant": lambda weight: torch.full_like(weight, 0.3),
+    "with zero rows": lambda weight: weight * (torch.arange(ROWS) % 2)[:, None],
+    "tiny": lambda weight: weight * 1e-6,
+    "large": lambda weight: weight * 1e3,
+}
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize(("symmetric", "rule"), [(True, "signed"), (True, "range"), (False, "signed")])
+def test_clipping_finds_the_best_of_all_ranges(weight, spread, bits, symmetric, rule):
+    spread_out = SPREADS[spread](weight)
+    grid = find_grid(spread_out, bits, GROUP, symmetric, clip=True, rule=rule)
+    scale, zero = clipped_by_all(spread_out, bits, GROUP, symmetric, rule)
+    assert torch.equal(grid.scale, scale)
+    assert symmetric or torch.equal(grid.zero, zero)
 
 
 @pytest.mark.parametrize("symmetric", [True, False])
