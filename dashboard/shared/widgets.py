@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from html import escape
@@ -42,6 +43,7 @@ CARD_CSS = f"""
 [class*="st-key-{NARROW}"] dd {{ margin: 0; text-align: right; }}
 [class*="st-key-{NARROW}"] :is(strong, dd) {{ overflow-wrap: anywhere; }}
 """
+PARTS = re.compile(r"([+,])(?=[a-z])")  # of a chain's notation, after which a line may break
 GROUP = ": "  # between the shared heading of some columns and the name of one
 LETTER, EDGES = 7.0, 20  # px of a letter in a table, and of a cell's padding
 LINE, ROW = 18.5, 35  # px of a further line of text in a row, and of a row with one line
@@ -212,7 +214,7 @@ def _cards(table: pd.DataFrame, formats: dict[str, str]) -> str:
     cards = []
     for row in table.head(CARDS).to_dict("records"):
         texts = {
-            str(name): escape(formats[name] % value if name in formats else str(value))
+            str(name): PARTS.sub(r"\1<wbr>", escape(formats[name] % value if name in formats else str(value)))
             for name, value in row.items()
             if pd.notna(value) and value != ""
         }
