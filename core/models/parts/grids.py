@@ -56,7 +56,11 @@ class Grid:
 
     def nearest(self, weight: Tensor) -> Tensor:
         """Return the nearest weights (out, in) on the grid."""
-        return self.nearest_of(weight, *self._spread(weight.shape[1]))
+        if weight.shape[1] % self.group:
+            return self.nearest_of(weight, *self._spread(weight.shape[1]))
+        groups = weight.unflatten(1, (-1, self.group))  # (out, groups, group)
+        zero = None if self.zero is None else self.zero[..., None]
+        return self.nearest_of(groups, self.scale[..., None], zero).flatten(1)
 
     def nearest_of(self, weight: Tensor, scale: Tensor, zero: Tensor | None) -> Tensor:
         """Return the nearest grid values of some weights; `scale` and `zero` broadcast to the weights' shape."""
