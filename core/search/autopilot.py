@@ -17,9 +17,7 @@ from optuna.trial import TrialState, create_trial
 from core.errors import UserError
 from core.methods.parameters import format_shifts, parse_shifts
 from core.progress import Progress, silent
-from core.request.expected.estimate import estimate
-from core.request.expected.speeds import history_of
-from core.search.certificate import missing_of_dense
+from core.search.estimates import Estimates
 from core.search.question import Prepared
 from core.search.racing import RUNGS
 from core.search.refining import Refiner, refinable
@@ -37,13 +35,11 @@ from core.search.sampler import (
 from core.search.space import Candidate
 from core.search.study import JUDGEMENT, REFINEMENT, SECONDS, SINCE, open_study
 from core.search.trials import Compute, Racer, Tried
-from core.specs import ModelId, RunSpec
 from core.store.slots import compute_lock
 from core.store.store import Store
 
 # Attributes of a trial: its outcome, the chain that it refines, and what was expected of it.
 TRIED, ORIGIN, EXPECTED = "tried", "origin", "expected"
-MIDDLE = RUNGS[1]  # windows on which the seconds of a trial are estimated
 LAST = 0.25  # share of the time for refinement
 
 log = logging.getLogger(__name__)
@@ -105,14 +101,20 @@ class Autopilot:
         self.prepared, self.compute, self.at_once, self.progress, self.now = prepared, compute, at_once, progress, now
         self._reserve = 0.0  # seconds that trials leave to the refinement
         question, space = prepared.question, prepared.space
-        self._dense = prepared.run("dense", MIDDLE)
+        self.estimates = Estimates(prepared, store)
         self.racer = Racer(prepared, compute, store)
         residuals = Residuals(space, prepared.prior)
+        self._whole = 60 * question.minutes
         self.sampler = ChainSampler(
-            space, residuals, question.most_bytes, self._seconds, lambda: max(0.0, self.seconds_left - self._reserve)
+            space,
+            residuals,
+            question.most_bytes,
+            self.estimates.of_trial,
+            lambda: max(0.0, self.seconds_left - self._reserve),
+            self._whole,
         )
         self.study = open_study(question, self.sampler, store.url)
-        self._learn_speeds()
+        self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
         self.outcomes = [
             Tried(*trial.user_attrs[TRIED])
             for trial in self.study.get_trials(deepcopy=False)
@@ -122,7 +124,7 @@ class Autopilot:
     @property
     def seconds_left(self) -> float:
         """The seconds that the question leaves after all its searches."""
-        return 60 * self.prepared.question.minutes - float(self.study.user_attrs.get(SECONDS, 0.0))
+        return self._whole - float(self.study.user_attrs.get(SECONDS, 0.0))
 
     def ranked(self) -> list[Tried]:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
@@ -144,35 +146,55 @@ class Autopilot:
     def search(self) -> Iterator[Progressed | Refined]:
         """Try chains until the time ends or nothing is left, the last quarter after a refinement of the best one.
 
-        Yields after each trial and each switch.
+        A refinement that would take longer is left out, and trials get its time. Yields after each trial and switch.
         """
         self._restore_leader()
-        yield from self._trials(60 * self.prepared.question.minutes * LAST)
+        yield from self._trials(lambda: self._whole * LAST if self._can_refine() else 0.0)
         yield from self._refinement()
-        yield from self._trials(0.0)
+        yield from self._trials(lambda: 0.0)
 
-    def _trials(self, reserve: float) -> Iterator[Progressed]:
+    def _trials(self, reserve: Callable[[], float]) -> Iterator[Progressed]:
         """Try chains until `reserve` seconds are left."""
-        self._reserve = reserve
-        while self.seconds_left > reserve:
+        while True:
+            self._reserve = reserve()
+            if self.seconds_left <= self._reserve:
+                return
             with self._counted():
                 trials = self._ask()
                 found = self.racer.race(list(trials)) if trials else {}
             if not trials:
                 return
-            self._learn_speeds()
+            self.estimates.learn()
+            self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
             for chain, trial in trials.items():
                 yield self._ended(trial, chain, found[chain])
 
+    def _can_refine(self) -> bool:
+        """Return whether the best chain can be refined in the last part of the time."""
+        best = self._refinable()
+        if best is None:
+            return False
+        try:
+            levels = Refiner(best.chain, self.prepared, self.racer.store, {}).levels()
+        except UserError:
+            return False
+        return self.estimates.of(levels.values()) + self.estimates.of_another(best.chain) < self._whole * LAST
+
+    def _refinable(self) -> Tried | None:
+        """Return the best chain; None if it has nothing to refine."""
+        best = next(iter(self.ranked()), None)
+        if best is None or refinable(self.prepared.run(best.chain, RUNGS[0]).variant.stages) is None:
+            return None
+        return best
+
     def _refinement(self) -> Iterator[Progressed | Refined]:
         """Refine the best chain and race the result; nothing happens if it has nothing to refine, or no time."""
-        best = next(iter(self.ranked()), None)
-        if best is None or refinable(self.prepared.run(best.chain, MIDDLE).variant.stages) is None:
+        best = self._refinable()
+        if best is None:
             return
         known = self.study.user_attrs.get(REFINEMENT)
         state = Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
-        anew = self.prepared.run(best.chain, RUNGS[-1]).model_copy(update={"force": True})
-        race = estimate(anew, self._speeds).seconds
+        race = self.estimates.of_another(best.chain)
         refiner = None if state.ended else self._refiner(state, self.seconds_left - race)
         if refiner is None:
             return
@@ -197,7 +219,7 @@ class Autopilot:
         try:
             with self._counted():
                 levels = refiner.levels()
-                if sum(estimate(one, self._speeds).seconds for one in levels.values()) > seconds:
+                if self.estimates.of(levels.values()) > seconds:
                     return None
                 for _, result_of in self.compute(list(levels.values())):
                     result_of()
@@ -256,7 +278,7 @@ class Autopilot:
     def _chosen(self, place: Candidate) -> Chosen:
         seen, _ = observations(self.study, self.prepared.space)
         expected = self.sampler.residuals.posterior(np.array([place]), seen)
-        return Chosen(float(expected.loss[0]), float(expected.spread[0]), self._seconds(place))
+        return Chosen(float(expected.loss[0]), float(expected.spread[0]), self.estimates.of_trial(place))
 
     def _ended(self, trial: Trial, chain: str, outcome: Tried | UserError) -> Progressed:
         if isinstance(outcome, UserError):
@@ -271,7 +293,7 @@ class Autopilot:
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
         return Progressed(
-            outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left + self.judgement_seconds
+            outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left + self.estimates.judgement
         )
 
     def _restore_leader(self) -> None:
@@ -279,23 +301,3 @@ class Autopilot:
         whole = [one for one in self.outcomes if not one.eliminated]
         if whole:
             self.racer.race([min(whole, key=lambda one: one.loss).chain])
-
-    def _learn_speeds(self) -> None:
-        """Estimate anew: the speeds of this machine are known better, and some first stages are in the cache."""
-        self._estimates: dict[Candidate, float] = {}
-        source = self.prepared.source
-        self._speeds = history_of(self.racer.store).speeds(ModelId(source.id, source.revision))
-        rival, left = self.prepared.judgement("dense"), missing_of_dense(self.prepared, self.racer.store)
-        runs = (rival, rival, *([left] if left else []))  # the winner, the runner-up and the dense model
-        self.judgement_seconds = sum(estimate(run, self._speeds).seconds for run in runs)
-        self.study.set_user_attr(JUDGEMENT, self.judgement_seconds)
-
-    def _seconds(self, place: Candidate) -> float:
-        """Estimate the seconds of a chain's trial; nothing counts that is in the cache of variants."""
-        if place not in self._estimates:
-            self._estimates[place] = estimate(self._spec(place), self._speeds).seconds
-        return self._estimates[place]
-
-    def _spec(self, place: Candidate) -> RunSpec:
-        variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
-        return self._dense.model_copy(update={"variant": variant})

@@ -74,7 +74,7 @@ def test_a_search_ends_with_its_time_and_stays_within_the_budget(dense_mb):
     prepared, pilot, steps = searched(question(limit, minutes=6))
     assert len(steps) == 6  # each takes a minute of the clock
     assert [step.count for step in steps] == [1, 2, 3, 4, 5, 6]
-    assert steps[-1].seconds_left == pilot.judgement_seconds > 0
+    assert steps[-1].seconds_left == pilot.estimates.judgement > 0
     assert len({step.chain for step in steps}) == 6
     places = map(Candidate._make, np.ndindex(prepared.space.sizes.shape))
     sizes = {prepared.space.chain(place): float(prepared.space.sizes[place]) for place in places if place != (0, 0)}
@@ -106,10 +106,10 @@ def test_the_time_to_the_certificate_is_estimated_after_each_trial(dense_mb):
     def seconds():
         return estimate(judgement, history_of(store).speeds(judgement.variant.model_id)).seconds
 
-    assert pilot.judgement_seconds == pytest.approx(3 * seconds())  # the winner, the runner-up and the dense model
+    assert pilot.estimates.judgement == pytest.approx(3 * seconds())  # the winner, the runner-up and the dense model
     runs.run(judgement, store)
     next(pilot.search())
-    assert pilot.judgement_seconds == pytest.approx(2 * seconds())
+    assert pilot.estimates.judgement == pytest.approx(2 * seconds())
 
 
 def test_a_stopped_search_goes_on(dense_mb):

@@ -10,6 +10,7 @@ from core.notation.chain import parse
 from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.search.autopilot import Autopilot, Refined
+from core.search.estimates import Estimates
 from core.search.question import Question, prepare
 from core.search.refining import WINDOWS, Refiner, refinable
 from core.search.space import Restrictions
@@ -91,11 +92,24 @@ def test_what_can_differ_between_blocks(chain, place):
     assert refinable(resolve_chain(parse(chain), prepared().defaults)) == place
 
 
-def searched(minutes=60, max_mb=0.1):
+def started_search(minutes=60):
     store = Store()
-    asked = Question(model="./wide", max_mb=max_mb, minutes=minutes, restrictions=Restrictions(methods=("magnitude",)))
-    pilot = Autopilot(prepare(asked, store), store, compute, now=Clock())
+    asked = Question(model="./wide", max_mb=0.1, minutes=minutes, restrictions=Restrictions(methods=("magnitude",)))
+    return Autopilot(prepare(asked, store), store, compute, now=Clock())
+
+
+def searched(minutes=60):
+    pilot = started_search(minutes)
     return pilot, list(pilot.search())
+
+
+@pytest.mark.parametrize(("seconds", "reserved"), [(0.0, 900.0), (900.0, 0.0)])
+def test_trials_leave_time_only_to_a_refinement_that_fits(monkeypatch, seconds, reserved):
+    monkeypatch.setattr(Estimates, "of_another", lambda self, chain: seconds)
+    pilot = started_search()
+    steps = pilot.search()
+    next(steps), next(steps)
+    assert pilot.seconds_left - pilot.sampler.left() == pytest.approx(reserved)
 
 
 def test_the_last_quarter_refines_the_best_chain():

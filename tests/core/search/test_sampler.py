@@ -74,6 +74,17 @@ def test_a_chain_that_takes_longer_than_the_time_left_is_not_tried():
     assert ChainSampler(SPACE, long, MOST, seconds, lambda: 150.0).choose(seen) == first
 
 
+def test_seconds_count_less_the_less_time_is_left():
+    residuals = Residuals(SPACE, Prior({}))
+    plain = ChainSampler(SPACE, residuals, MOST)
+    seen = [Observation(plain.choose([]), 3.0, 0.0)]
+    gain = expected_improvement(residuals.posterior(plain.places, seen), 3.0)
+    best = set(map(tuple, plain.places[gain > 0.9 * gain.max()].tolist()))
+    seconds = lambda place: 100.0 if place in best else 1.0  # noqa: E731
+    chosen = [ChainSampler(SPACE, residuals, MOST, seconds, lambda: 1e3, whole).choose(seen) for whole in (1e3, 1e6)]
+    assert [place in best for place in chosen] == [False, True]
+
+
 def test_the_first_chain_is_the_quickest_that_may_be_the_best():
     residuals = Residuals(SPACE, Prior({}))
     best = ChainSampler(SPACE, residuals, MOST).choose([])

@@ -1,0 +1,54 @@
+"""The seconds that the parts of a search take, at the speeds of this machine as far as they are known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from core.request.expected.estimate import estimate
+from core.request.expected.speeds import history_of
+from core.search.certificate import missing_of_dense
+from core.search.question import Prepared
+from core.search.racing import RUNGS
+from core.search.space import Candidate
+from core.specs import ModelId, RunSpec
+from core.store.store import Store
+
+MIDDLE = RUNGS[1]  # windows of a trial, on average
+
+
+class Estimates:
+    """Estimates of a search.
+
+    Args:
+        prepared: The question.
+        store: Has the runs that show the speeds.
+    """
+
+    def __init__(self, prepared: Prepared, store: Store):
+        self.prepared, self.store = prepared, store
+        self._dense = prepared.run("dense", MIDDLE)
+        self.learn()
+
+    def learn(self) -> None:
+        """Estimate anew: the speeds are known better, and some first stages are in the cache."""
+        source = self.prepared.source
+        self._trials: dict[Candidate, float] = {}
+        self._speeds = history_of(self.store).speeds(ModelId(source.id, source.revision))
+        rival, left = self.prepared.judgement("dense"), missing_of_dense(self.prepared, self.store)
+        runs = (rival, rival, *([left] if left else []))  # the winner, the runner-up and the dense model
+        self.judgement = self.of(runs)
+
+    def of(self, runs: Iterable[RunSpec]) -> float:
+        """Return the seconds of runs; nothing counts that is in the cache of variants."""
+        return sum(estimate(run, self._speeds).seconds for run in runs)
+
+    def of_trial(self, place: Candidate) -> float:
+        """Return the seconds of a chain's trial."""
+        if place not in self._trials:
+            variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
+            self._trials[place] = self.of([self._dense.model_copy(update={"variant": variant})])
+        return self._trials[place]
+
+    def of_another(self, chain: str) -> float:
+        """Return the seconds to make and race a chain that differs from this one in its shifts only."""
+        return self.of([self.prepared.run(chain, RUNGS[-1]).model_copy(update={"force": True})])
