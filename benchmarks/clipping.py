@@ -1,6 +1,6 @@
 """The search for clipped ranges against one that computes the error of every range, on one model in one run.
 
-    python -m benchmarks.clipping [--group-size 128]
+    python -m benchmarks.clipping [--group-size 64]
 
 It prints the seconds for all linears in the blocks. The sides take turns, linear by linear, and must find the same
 scales.

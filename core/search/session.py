@@ -285,7 +285,8 @@ def _spent(study: Study, alive: bool) -> float:
     ended = float(known.get(SECONDS, 0.0))
     if not known.get(SINCE):
         return ended
-    return ended + max(0.0, (time.time() if alive else known[HEARD]) - known[SINCE])
+    until = time.time() if alive else float(known[HEARD])
+    return ended + max(0.0, until - float(known[SINCE]))
 
 
 def _check_alone(question: Question, url: URL) -> None:
