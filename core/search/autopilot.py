@@ -164,8 +164,6 @@ class Autopilot:
                 found = self.racer.race(list(trials)) if trials else {}
             if not trials:
                 return
-            self.estimates.learn()
-            self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
             for chain, trial in trials.items():
                 yield self._ended(trial, chain, found[chain])
 
@@ -292,6 +290,8 @@ class Autopilot:
         return self._progressed(chain, outcome, "")
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
+        self.estimates.learn([one.chain for one in self.ranked()[:2]])
+        self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
         return Progressed(
             outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left + self.estimates.judgement
         )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from core.request.baseline import missing_part
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search.certificate import missing_of_dense
@@ -29,14 +30,20 @@ class Estimates:
         self._dense = prepared.run("dense", MIDDLE)
         self.learn()
 
-    def learn(self) -> None:
-        """Estimate anew: the speeds are known better, and some first stages are in the cache."""
+    def learn(self, rivals: Sequence[str] = ()) -> None:
+        """Estimate anew: the speeds are known better, some first stages are in the cache, and some numbers stored.
+
+        Args:
+            rivals: The best chain and the second best, as far as they are known.
+        """
         source = self.prepared.source
         self._trials: dict[Candidate, float] = {}
         self._speeds = history_of(self.store).speeds(ModelId(source.id, source.revision))
-        rival, left = self.prepared.judgement("dense"), missing_of_dense(self.prepared, self.store)
-        runs = (rival, rival, *([left] if left else []))  # the winner, the runner-up and the dense model
-        self.judgement = self.of(runs)
+        specs = [self.prepared.judgement(chain) for chain in rivals]
+        runs = [missing_part(spec, self.store.get(spec.variant.key)) for spec in specs]
+        runs += [self.prepared.judgement("dense")] * (2 - len(specs))  # a chain that is not known yet costs as much
+        runs.append(missing_of_dense(self.prepared, self.store))
+        self.judgement = self.of(run for run in runs if run)
 
     def of(self, runs: Iterable[RunSpec]) -> float:
         """Return the seconds of runs; nothing counts that is in the cache of variants."""

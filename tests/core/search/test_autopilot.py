@@ -103,13 +103,16 @@ def test_the_time_to_the_certificate_is_estimated_after_each_trial(dense_mb):
     prepared = prepare(question(0.6 * dense_mb), store)
     pilot, judgement = Autopilot(prepared, store, compute, now=Clock()), prepared.judgement("dense")
 
-    def seconds():
-        return estimate(judgement, history_of(store).speeds(judgement.variant.model_id)).seconds
+    def seconds(run=judgement):
+        return estimate(run, history_of(store).speeds(run.variant.model_id)).seconds
 
     assert pilot.estimates.judgement == pytest.approx(3 * seconds())  # the winner, the runner-up and the dense model
     runs.run(judgement, store)
-    next(pilot.search())
-    assert pilot.estimates.judgement == pytest.approx(2 * seconds())
+    best = next(pilot.search()).best.chain
+    assert pilot.estimates.judgement == pytest.approx(seconds(prepared.judgement(best)) + seconds())
+    runs.run(prepared.judgement(best), store)
+    pilot.estimates.learn([best])
+    assert pilot.estimates.judgement == pytest.approx(seconds())  # of the runner-up
 
 
 def test_a_stopped_search_goes_on(dense_mb):
