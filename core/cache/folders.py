@@ -1,6 +1,5 @@
 """Storage of the user cache: whole folders, and small files such as facts about large ones."""
 
-import errno
 import json
 import logging
 import os
@@ -15,14 +14,13 @@ from typing import IO
 from filelock import FileLock
 
 from core.cache import checksums
-from core.errors import StorageError
+from core.cache.disk import room, writing
 from core.paths import cache_dir
 from core.specs import sha256
 
 log = logging.getLogger(__name__)
 
 CACHE_BYTES = 10 * 2**30  # per kind of reproducible content
-FREE_BYTES = 5 * 2**30  # that stay free on the disk
 ABANDONED_SECONDS = 24 * 3600  # after which the process of an unfinished folder counts as killed
 
 
@@ -66,7 +64,7 @@ def keep(folder: Path, size: int, make: Callable[[Path], None], alone: bool = Fa
     """
     root = folder.parent
     with writing(root):
-        if (size > CACHE_BYTES and not alone) or shutil.disk_usage(root).free < size + FREE_BYTES:
+        if (size > CACHE_BYTES and not alone) or size > room(root):
             return
         shutil.rmtree(folder, ignore_errors=True)
         make_room(root, max(0, CACHE_BYTES - size))
@@ -148,17 +146,3 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             Path(temporary.name).unlink(missing_ok=True)
             raise
-
-
-@contextmanager
-def writing(folder: Path) -> Iterator[None]:
-    """Create `folder`, and raise `StorageError` if the disk is full or the cache is not writable."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StorageError(f"The disk is full at {folder}; free some space.") from None
-        if error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
-            raise StorageError(f"The cache folder {folder} is not writable; set SLIMSCOPE_CACHE to another.") from None
-        raise

@@ -12,7 +12,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from core.cache.checksums import intact
-from core.cache.folders import CACHE_BYTES, FREE_BYTES, build_once, make_room, writing
+from core.cache.disk import room, writing
+from core.cache.folders import CACHE_BYTES, build_once, make_room
 from core.paths import variants_dir
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def has_room(folder: Path, size: int) -> bool:
     root = folder.parent
     with writing(folder):
         own = sum(file.stat().st_size for file in folder.rglob("*"))
-        if shutil.disk_usage(root).free < size + FREE_BYTES:
+        if size > room(root):
             return False
         folder.touch()  # others are deleted first
         make_room(root, max(own, CACHE_BYTES - size))

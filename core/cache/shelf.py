@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -13,14 +12,13 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from core.cache.folders import writing
-from core.errors import StorageError, UserError
+from core.cache.disk import check_disk, writing
+from core.errors import UserError
 from core.paths import cache_dir
 
 if TYPE_CHECKING:
     from torch import nn
 
-FREE_BYTES = 10**9  # that stay free on the disk
 PAGE_BYTES = 4096
 
 
@@ -39,7 +37,7 @@ class Shelf:
         self._folder = cache_dir() / "shelf"
         self._stamps = {file: _stamp(file) for file in sources}
         self._reader = ThreadPoolExecutor(1, "prefetch")
-        check_disk(self._folder, needed)
+        check_disk(self._folder, needed, "Streaming")
 
     def take(self, module: nn.Module) -> None:
         """Copy the parameters of a module into memory before they change.
@@ -110,14 +108,3 @@ def trying(shelf: Shelf | None, module: nn.Module) -> Iterator[None]:
     yield
     for parameter, data in mapped.items():
         parameter.data = data
-
-
-def check_disk(folder: Path, needed: int) -> None:
-    """Create a folder; raise `StorageError` if its disk has no room for `needed` bytes."""
-    with writing(folder):
-        free = shutil.disk_usage(folder).free - FREE_BYTES
-    if free < needed:
-        raise StorageError(
-            f"Streaming needs {needed / 1e9:.1f} GB of disk, but {folder} has only {max(free, 0) / 1e9:.1f} GB to "
-            "spare. Free some space, or set SLIMSCOPE_CACHE to another disk."
-        )

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from core.cache import checksums
-from core.cache.folders import keep
-from core.errors import StorageError
+from core.cache.disk import check_disk
+from core.cache.folders import CACHE_BYTES, build_once, make_room
 from core.evaluation.divergence import DenseHead, DenseText
 from core.evaluation.head import OutputScale, head_parts, output_scale
 from core.evaluation.perplexity import batch_size
@@ -83,13 +83,9 @@ class DenseOutputs:
             os.utime(folder)
             return folder
         shutil.rmtree(folder, ignore_errors=True)
-        keep(folder, size(), make)
-        if not folder.is_dir():
-            raise StorageError(
-                f"The comparison with the dense model needs {size() / 1e6:.0f} MB of the cache in {folder.parent}; "
-                "free some space on its disk."
-            )
-        return folder
+        check_disk(folder.parent, size(), "The comparison with the dense model")
+        make_room(folder.parent, max(0, CACHE_BYTES - size()))
+        return build_once(folder, make)
 
     def _folder(self, name: str) -> Path:
         return cache_dir() / "dense_outputs" / f"{self.key[:16]}-{name}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from core.cache.folders import writing
+from core.cache.disk import writing
 from core.data.instructions import Pair
 from core.models.teacher import Teacher
 from core.progress import Progress

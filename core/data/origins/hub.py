@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from core.cache import hub
-from core.cache.folders import writing
+from core.cache.disk import writing
 from core.cache.single_files import discard_single, put_single, single_intact
 from core.data.origins.base import DataFile, Origin
 from core.errors import UserError

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 
 from core.cache.checksums import intact
+from core.cache.disk import check_disk
 from core.cache.folders import build_once, make_room
-from core.cache.shelf import check_disk
 from core.errors import UserError
 from core.models.folders import weight_files, weight_shapes
 from core.models.parts.shards import in_parts, write_parts
@@ -59,7 +59,7 @@ def cached_copy(folder: Path, label: str, width: int, write: Callable[[Path], No
         shutil.rmtree(copy)
     if not copy.is_dir():
         needed = sum(map(prod, weight_shapes(folder).values())) * width
-        check_disk(copy.parent, needed)
+        check_disk(copy.parent, needed, "Streaming")
         make_room(copy.parent, 0)
         build_once(copy, write)
     return copy

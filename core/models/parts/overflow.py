@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from core.cache.folders import writing
+from core.cache.disk import writing
 from core.memory import return_free_pages
 from core.paths import cache_dir
 

@@ -1,8 +1,11 @@
-"""The user cache evicts the least recently used folder first and does not keep folders that are too large."""
+"""The user cache evicts the least recently used folder first and keeps no folder too large for it or its disk."""
 
 import os
+from types import SimpleNamespace
 
-from core.cache import folders
+import pytest
+
+from core.cache import disk, folders
 
 
 def put(root, name, size, age):
@@ -41,3 +44,19 @@ def test_a_folder_above_the_limit_is_kept_only_alone(tmp_path, monkeypatch):
     for alone in (False, True):
         folders.keep(tmp_path / "huge", 9999, lambda place: (place / "file").write_bytes(b"0"), alone)
         assert names(tmp_path) == (["huge"] if alone else ["small"])
+
+
+@pytest.mark.parametrize(
+    ("free", "size", "kept"),
+    [
+        (6 * 2**30, 2**30, True),
+        (6 * 2**30, 2**30 + 1, False),
+        (2 * 10**9, 2 * 10**8, True),
+        (2 * 10**9, 2 * 10**8 + 1, False),
+        (0, 1, False),
+    ],
+)
+def test_a_folder_leaves_much_of_the_disk_free_or_takes_little_of_it(free, size, kept, tmp_path, monkeypatch):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    folders.keep(tmp_path / "new", size, lambda place: (place / "file").write_bytes(b"0"))
+    assert names(tmp_path) == ["new"] * kept

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from core.cache import kept_states, shelf
+from core.cache import disk, kept_states
 from core.cache.shelf import Shelf
 from core.engine.runs import run
 from core.engine.variants import load_cached
@@ -190,7 +190,7 @@ def test_weights_on_a_shelf_are_equal_and_lie_in_a_file_without_a_name(tmp_path,
 
 def test_a_full_disk_is_one_sentence(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(shelf.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(3 * 10**9))
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: namedtuple("Usage", "free")(3 * 10**9))
     with pytest.raises(StorageError, match=r"^Streaming needs 5\.0 GB of disk, but .* has only 2\.0 GB to spare\."):
         Shelf(5 * 10**9)
 

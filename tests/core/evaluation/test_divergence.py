@@ -2,10 +2,12 @@
 
 import copy
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from core.cache import disk
 from core.errors import StorageError, UserError
 from core.evaluation import head
 from core.evaluation.dense_outputs import DenseOutputs
@@ -135,8 +137,8 @@ def test_a_text_is_computed_once_and_again_where_its_file_is_damaged(tmp_path):
 
 
 def test_a_full_disk_is_named(monkeypatch):
-    monkeypatch.setattr("core.cache.folders.FREE_BYTES", 10**18)
-    with pytest.raises(StorageError, match="free some space"):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=10_000))
+    with pytest.raises(StorageError, match=r"The comparison with .* needs 0\.\d MB of disk, but .* has only 0\.0 MB"):
         DenseOutputs("c" * 64, "float32", tiny).of(windows(4, 20), silent, "text")
 
 
