@@ -114,12 +114,12 @@ class Autopilot:
             self._whole,
         )
         self.study = open_study(question, self.sampler, store.url)
-        self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
         self.outcomes = [
             Tried(*trial.user_attrs[TRIED])
             for trial in self.study.get_trials(deepcopy=False)
             if TRIED in trial.user_attrs
         ]
+        self._learn()
 
     @property
     def seconds_left(self) -> float:
@@ -290,11 +290,14 @@ class Autopilot:
         return self._progressed(chain, outcome, "")
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
-        self.estimates.learn([one.chain for one in self.ranked()[:2]])
-        self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
+        self._learn()
         return Progressed(
             outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left + self.estimates.judgement
         )
+
+    def _learn(self) -> None:
+        self.estimates.learn([one.chain for one in self.ranked()[:2]])
+        self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
 
     def _restore_leader(self) -> None:
         """Race the best chain of an earlier search once more; its numbers are stored."""

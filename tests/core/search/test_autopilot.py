@@ -111,8 +111,8 @@ def test_the_time_to_the_certificate_is_estimated_after_each_trial(dense_mb):
     best = next(pilot.search()).best.chain
     assert pilot.estimates.judgement == pytest.approx(seconds(prepared.judgement(best)) + seconds())
     runs.run(prepared.judgement(best), store)
-    pilot.estimates.learn([best])
-    assert pilot.estimates.judgement == pytest.approx(seconds())  # of the runner-up
+    resumed = Autopilot(prepared, store, compute, now=Clock())
+    assert resumed.estimates.judgement == pytest.approx(seconds())  # of the runner-up
 
 
 def test_a_stopped_search_goes_on(dense_mb):
