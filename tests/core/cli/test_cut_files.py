@@ -15,7 +15,7 @@ from core.request.execution import LEAST_BYTES
 pytestmark = pytest.mark.usefixtures("machine")
 
 TEXTS = ["--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:4"]
-RUN = ["run", "./own", "wanda", *TEXTS, "--memory", str(LEAST_BYTES)]  # so the model streams from its files
+RUN = ["run", "./tiny", "wanda", *TEXTS, "--memory", str(LEAST_BYTES)]  # so the model streams from its files
 CUT = """
 import os, sys
 from core.cli.app import main
@@ -24,7 +24,7 @@ from core.engine import measure
 whole = measure.perplexity
 
 def cut(*arguments, **more):
-    os.truncate("own/model.safetensors", 0)
+    os.truncate("tiny/model.safetensors", 0)
     return whole(*arguments, **more)
 
 measure.perplexity = cut
@@ -32,9 +32,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-def test_a_cut_file_is_one_sentence_and_the_run_resumes():
-    shutil.copytree("tiny", "own")
-    weights = Path("own", "model.safetensors")
+def test_a_cut_file_is_one_sentence_and_the_run_resumes(tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(Path.cwd(), tmp_path / "own"))
+    weights = Path("tiny", "model.safetensors")
     content, before = weights.read_bytes(), weights.stat()
     ended = subprocess.run(
         [sys.executable, "-c", CUT, *RUN],
