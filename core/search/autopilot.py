@@ -29,11 +29,11 @@ from core.search.sampler import (
     TABLES,
     VARIANCE,
     ChainSampler,
-    EverythingTriedError,
+    NothingLeftError,
     observations,
 )
 from core.search.space import Candidate
-from core.search.study import JUDGEMENT, REFINEMENT, SECONDS, SINCE, open_study
+from core.search.study import ENDS, JUDGEMENT, REFINEMENT, SECONDS, SINCE, open_study
 from core.search.trials import Compute, Racer, Tried
 from core.store.slots import compute_lock
 from core.store.store import Store
@@ -126,6 +126,11 @@ class Autopilot:
         """The seconds that the question leaves after all its searches."""
         return self._whole - float(self.study.user_attrs.get(SECONDS, 0.0))
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether there is time left, but no other chain may be better."""
+        return self.seconds_left > 0 and not self._seconds_of_trials()
+
     def ranked(self) -> list[Tried]:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
         seen, _ = observations(self.study, self.prepared.space)
@@ -144,12 +149,13 @@ class Autopilot:
         return sorted((one for one in self.outcomes if not one.eliminated), key=place)
 
     def search(self) -> Iterator[Progressed | Refined]:
-        """Try chains until the time ends or nothing is left, the last quarter after a refinement of the best one.
+        """Try chains until the time ends or no other may be better, the last quarter after a refinement of the best.
 
         A refinement that would take longer is left out, and trials get its time. Yields after each trial and switch.
         """
         self._restore_leader()
-        yield from self._trials(lambda: self._whole * LAST if self._can_refine() else 0.0)
+        last = self._whole * LAST
+        yield from self._trials(lambda: last if self._can_refine(last) else 0.0)
         yield from self._refinement()
         yield from self._trials(lambda: 0.0)
 
@@ -167,8 +173,8 @@ class Autopilot:
             for chain, trial in trials.items():
                 yield self._ended(trial, chain, found[chain])
 
-    def _can_refine(self) -> bool:
-        """Return whether the best chain can be refined in the last part of the time."""
+    def _can_refine(self, seconds: float) -> bool:
+        """Return whether the best chain can be refined in some seconds."""
         best = self._refinable()
         if best is None:
             return False
@@ -176,24 +182,27 @@ class Autopilot:
             levels = Refiner(best.chain, self.prepared, self.racer.store, {}).levels()
         except UserError:
             return False
-        return self.estimates.of(levels.values()) + self.estimates.of_another(best.chain) < self._whole * LAST
+        return self.estimates.of(levels.values()) + self.estimates.of_another(best.chain) < seconds
 
     def _refinable(self) -> Tried | None:
-        """Return the best chain; None if it has nothing to refine."""
+        """Return the best chain; None if it has nothing to refine, or was refined."""
         best = next(iter(self.ranked()), None)
         if best is None or refinable(self.prepared.run(best.chain, RUNGS[0]).variant.stages) is None:
             return None
-        return best
+        return None if self._refinement_of(best).ended else best
+
+    def _refinement_of(self, best: Tried) -> Refined:
+        """Return what an interrupted or ended refinement of a chain has reached."""
+        known = self.study.user_attrs.get(REFINEMENT)
+        return Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
 
     def _refinement(self) -> Iterator[Progressed | Refined]:
         """Refine the best chain and race the result; nothing happens if it has nothing to refine, or no time."""
         best = self._refinable()
         if best is None:
             return
-        known = self.study.user_attrs.get(REFINEMENT)
-        state = Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
-        race = self.estimates.of_another(best.chain)
-        refiner = None if state.ended else self._refiner(state, self.seconds_left - race)
+        state, race = self._refinement_of(best), self.estimates.of_another(best.chain)
+        refiner = self._refiner(state, self.seconds_left - race)
         if refiner is None:
             return
         first = refiner.losses.mean() - math.log(state.ratio)
@@ -264,7 +273,7 @@ class Autopilot:
                     trial.suggest_int(BLOCKS, 0, len(self.prepared.space.blocks) - 1),
                     trial.suggest_int(TABLES, 0, len(self.prepared.space.tables) - 1),
                 )
-            except EverythingTriedError:
+            except NothingLeftError:
                 self.study.tell(trial, state=TrialState.FAIL)
                 break
             chain = self.prepared.space.chain(place)
@@ -291,13 +300,23 @@ class Autopilot:
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
         self._learn()
-        return Progressed(
-            outcome, chain, problem, self.racer.leader, len(self.outcomes), self.seconds_left + self.estimates.judgement
-        )
+        left = self._seconds_of_search() + self.estimates.judgement
+        return Progressed(outcome, chain, problem, self.racer.leader, len(self.outcomes), left)
 
     def _learn(self) -> None:
         self.estimates.learn([one.chain for one in self.ranked()[:2]])
         self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
+        self.study.set_user_attr(ENDS, self._whole - self.seconds_left + self._seconds_of_search())
+
+    def _seconds_of_search(self) -> float:
+        """Return the seconds until the judgement: all that are left, or less if few chains may be better."""
+        left = max(0.0, self.seconds_left)
+        return left if self._can_refine(left) else self._seconds_of_trials()
+
+    def _seconds_of_trials(self) -> float:
+        """Return the seconds of all chains that may be better, as far as they are left."""
+        seen, running = observations(self.study, self.prepared.space)
+        return self.sampler.seconds_of_all(seen, running, max(0.0, self.seconds_left))
 
     def _restore_leader(self) -> None:
         """Race the best chain of an earlier search once more; its numbers are stored."""

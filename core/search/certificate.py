@@ -62,6 +62,7 @@ class Certificate(Frozen):
     excluded: int  # chains of the space above the budget
     chains: int  # of the space
     fits: bool  # whether a trial fits the budget; else the winner was stored before
+    exhausted: bool = False  # whether no other chain may be better
 
     def table(self) -> list[dict[str, str | float | None]]:
         """Return a row for each variant, by the names of its columns."""
@@ -92,6 +93,8 @@ class Certificate(Frozen):
             if any(one.accuracy is None for one in self.rows):
                 sentences.append("A variant that was stored before is not made again, so its accuracy may be missing.")
         sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
+        if self.exhausted:
+            sentences.append("No other chain within the budget is expected to be better.")
         sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
         return " ".join(sentences)
 
@@ -127,6 +130,7 @@ def certify(
     stored: Result | None,
     compute: Compute,
     store: Store,
+    exhausted: bool = False,
 ) -> Certificate:
     """Judge the winner, the runner-up, the best stored variant and the dense model.
 
@@ -137,6 +141,7 @@ def certify(
         stored: The best stored variant before the search, if any fits.
         compute: Runs variants.
         store: Where the results are.
+        exhausted: Whether no other chain may be better.
     """
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
     results = {role: _computed(prepared.judgement(one.chain), compute) for role, one in first}
@@ -161,6 +166,7 @@ def certify(
         excluded=int((sizes > prepared.question.most_bytes).sum()),
         chains=sizes.size - 1,
         fits=bool(ranked),
+        exhausted=exhausted,
     )
 
 

@@ -63,8 +63,10 @@ class Residuals:
         """Return the expectations of chains (K, 2) before any observation."""
         return self.posterior(places, ())
 
-    def posterior(self, places: np.ndarray, observations: Sequence[Observation]) -> Expectation:
-        """Return the expectations of chains (K, 2) after the observations."""
+    def posterior(
+        self, places: np.ndarray, observations: Sequence[Observation], least_scale: float = SCALES[0]
+    ) -> Expectation:
+        """Return the expectations of chains (K, 2) after the observations, with errors of at least a scale."""
         mean, variance = self._mean(places), self._variance(places)
         if not observations:
             return Expectation(mean, np.sqrt(variance))
@@ -72,7 +74,8 @@ class Residuals:
         errors = np.array([one.loss for one in observations]) - self._mean(at)  # (n,)
         noise = np.diag([one.variance for one in observations])  # (n, n)
         inside, across = self._covariance(at, at), self._covariance(places, at)  # (n, n), (K, n)
-        scale = max(SCALES, key=lambda one: _likelihood(one**2 * inside + noise, errors))
+        scales = (one for one in SCALES if one >= least_scale)
+        scale = max(scales, key=lambda one: _likelihood(one**2 * inside + noise, errors))
         whole = scale**2 * inside + noise  # (n, n)
         solved = np.linalg.solve(whole, np.column_stack([errors, scale**2 * across.T]))  # (n, 1 + K)
         explained = np.einsum("kn,nk->k", scale**2 * across, solved[:, 1:])  # (K,)

@@ -29,6 +29,7 @@ CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a tri
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
 CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
 FIRST = 0.5  # share of the time that the first chain may take
+LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about five standard errors below it
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
 
@@ -76,7 +77,7 @@ class ChainSampler(BaseSampler):
         """Return the parts of the next chain."""
         place = self.choose(*observations(study, self.space))
         if place is None:
-            raise EverythingTriedError
+            raise NothingLeftError
         return {BLOCKS: place.blocks, TABLES: place.tables}
 
     def sample_independent(
@@ -86,7 +87,7 @@ class ChainSampler(BaseSampler):
         raise NotImplementedError
 
     def choose(self, seen: Sequence[Observation], running: Sequence[Candidate] = ()) -> Candidate | None:
-        """Return the next chain, or None if every chain that fits the budget and the time was tried.
+        """Return the next chain, or None if no other one fits the budget and the time and may be better.
 
         The first chain is a quick one that may be the best. It takes at most half of the time.
 
@@ -94,11 +95,26 @@ class ChainSampler(BaseSampler):
             seen: The measured chains.
             running: The chains whose trials run, or were cut off too often.
         """
+        return self._quickest(*self._promising(seen, running))
+
+    def seconds_of_all(self, seen: Sequence[Observation], running: Sequence[Candidate], most: float) -> float:
+        """Return the seconds of all chains that may be better, or `most` if they take longer."""
+        total = 0.0
+        for place in map(Candidate._make, self._promising(seen, running)[0].tolist()):
+            if total >= most or self.seconds is None:
+                return most
+            total += self.seconds(place) if self.is_legal(place) else 0.0
+        return min(total, most)
+
+    def _promising(
+        self, seen: Sequence[Observation], running: Sequence[Candidate]
+    ) -> tuple[np.ndarray, np.ndarray, float | None]:
+        """Return the new chains that fit the budget and may be better, the best first, as `_quickest` takes them."""
         tried = {one.place for one in seen} | set(running)
         new = np.array([tuple(place) not in tried for place in self.places.tolist()], dtype=bool)
         places = self.places[new]
         if not len(places):
-            return None
+            return places, np.zeros(0), 0.0
         waiting = np.array([one for one in running], dtype=int).reshape(-1, 2)
         known = list(seen)
         if len(waiting):
@@ -108,7 +124,10 @@ class ChainSampler(BaseSampler):
         best = min((one.loss for one in seen), default=None)
         gain = -found.loss if best is None else expected_improvement(found, best)
         order = np.argsort(-gain, kind="stable")
-        return self._quickest(places[order], gain[order], None if best is not None else float(found.spread[order[0]]))
+        if best is not None:  # few good predictions do not show that the errors are smaller than the prior's
+            cautious = expected_improvement(self.residuals.posterior(places, known, least_scale=1.0), best)
+            order = order[cautious[order] >= LEAST_GAIN]
+        return places[order], gain[order], None if best is not None else float(found.spread[order[0]])
 
     def ranked(self, seen: Sequence[Observation]) -> list[Candidate]:
         """Return the measured chains, the one with the lowest expected effect first.
@@ -154,8 +173,8 @@ class ChainSampler(BaseSampler):
         return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
 
 
-class EverythingTriedError(Exception):
-    """Every chain that fits was tried."""
+class NothingLeftError(Exception):
+    """No chain is left that fits and may be better."""
 
 
 def expected_improvement(found: Expectation, best: float) -> np.ndarray:

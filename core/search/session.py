@@ -33,6 +33,7 @@ from core.search.sampler import CHAIN, ChainSampler
 from core.search.space import Candidate
 from core.search.study import (
     CERTIFICATE,
+    ENDS,
     FRONT,
     HANDLE,
     HEARD,
@@ -76,6 +77,7 @@ class SearchState(NamedTuple):
     refinement: Refined | None
     front: tuple[tuple[float, float], ...]  # packed MB and expected effect in nats of the best chains by size
     seconds: float  # of all its searches
+    ends: float  # seconds after which its trials end
     judgement_seconds: float  # estimated
     alive: bool
     judging: bool
@@ -86,7 +88,7 @@ class SearchState(NamedTuple):
     @property
     def seconds_left(self) -> float:
         """The seconds to the certificate."""
-        return max(0.0, 60 * self.question.minutes - self.seconds) + self.judgement_seconds
+        return max(0.0, self.ends - self.seconds) + self.judgement_seconds
 
 
 def conduct(
@@ -121,7 +123,8 @@ def conduct(
                 raise
         watch.stops = False
         study.set_user_attr(JUDGING, True)
-        found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, partial(_computed, store, watch), store)
+        run = partial(_computed, store, watch)
+        found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, run, store, pilot.exhausted)
         study.set_user_attr(CERTIFICATE, found.model_dump(mode="json"))
         return found
     except UserError as error:
@@ -246,6 +249,7 @@ def _state(study: Study) -> SearchState | None:
         Refined(*known[REFINEMENT]) if REFINEMENT in known else None,
         tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
         _spent(study, alive),
+        float(known.get(ENDS, 60 * known[QUESTION]["minutes"])),
         float(known.get(JUDGEMENT, 0.0)),
         alive,
         bool(known.get(JUDGING)),

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 SCHEMA = "autopilot"  # of PostgreSQL
 FILE = "autopilot.db"  # of SQLite, in the folder of results
 # Attributes of a study: the time of its ended trials, the start of those that run, what its searches state for other
-# processes (when last), the wish of one of these that a search stops, and whether it judges and how long that takes.
-SECONDS, SINCE, QUESTION, FRONT, HANDLE, HEARD, CERTIFICATE, PROBLEM, STOP, REFINEMENT, JUDGING, JUDGEMENT, OPENING = (
+# processes (when last), the wish of one of these that a search stops, the seconds after which its trials end, and
+# whether it judges and how long that takes.
+SECONDS, SINCE, QUESTION, FRONT, HANDLE, HEARD, CERTIFICATE, PROBLEM, STOP, REFINEMENT = (
     *("seconds", "since", "question", "front", "handle", "heard", "certificate", "problem", "stop", "refinement"),
-    *("judging", "judgement", "opening"),
 )
+ENDS, JUDGING, JUDGEMENT, OPENING = "ends", "judging", "judgement", "opening"
 
 
 def check_optuna() -> None:

@@ -132,7 +132,7 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
         if state.certificate is None and not state.problem:
             st.info(f"This search was interrupted. {count}. Start it again to continue.")
         return
-    st.progress(min(1.0, state.seconds / (60 * state.question.minutes)))
+    st.progress(min(1.0, state.seconds / max(1.0, state.ends)))
     left = f"{format_duration(state.seconds_left)} left"
     st.caption(f"{count}. Judging the best chains." if state.judging else f"{count}, {left}.")
     if state.refinement is not None and not state.refinement.ended and not state.judging:

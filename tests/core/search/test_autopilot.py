@@ -13,8 +13,9 @@ from core.notation.chain import format_chain
 from core.progress import silent
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
+from core.search import sampler
 from core.search import study as studies
-from core.search.autopilot import Autopilot
+from core.search.autopilot import Autopilot, Progressed
 from core.search.certificate import (
     DENSE,
     RUNNER_UP,
@@ -113,6 +114,18 @@ def test_the_time_to_the_certificate_is_estimated_after_each_trial(dense_mb):
     runs.run(prepared.judgement(best), store)
     resumed = Autopilot(prepared, store, compute, now=Clock())
     assert resumed.estimates.judgement == pytest.approx(seconds())  # of the runner-up
+
+
+def test_a_search_ends_before_its_time_if_no_other_chain_may_be_better(dense_mb, monkeypatch):
+    monkeypatch.setattr(sampler, "LEAST_GAIN", 100.0)
+    store = Store()
+    prepared = prepare(question(0.6 * dense_mb, minutes=60), store)
+    pilot = Autopilot(prepared, store, compute, now=Clock())
+    (step,) = (step for step in pilot.search() if isinstance(step, Progressed) and "shifts=" not in step.chain)
+    assert pilot.exhausted and pilot.seconds_left > 0
+    assert step.seconds_left == pilot.estimates.judgement  # nothing to refine, either
+    found = certify(prepared, pilot.ranked(), pilot.outcomes, None, compute, store, pilot.exhausted)
+    assert "No other chain within the budget is expected to be better." in found.note()
 
 
 def test_a_stopped_search_goes_on(dense_mb):

@@ -6,7 +6,7 @@ import pytest
 from scipy.integrate import quad
 from scipy.stats import lognorm
 
-from core.search.prior import Prior
+from core.search.prior import MeasuredEffect, Prior
 from core.search.residuals import Expectation, Observation, Residuals
 from core.search.sampler import (
     ABOVE_FLOOR,
@@ -17,7 +17,7 @@ from core.search.sampler import (
     TABLES,
     VARIANCE,
     ChainSampler,
-    EverythingTriedError,
+    NothingLeftError,
     expected_improvement,
     observations,
 )
@@ -164,7 +164,8 @@ def test_a_refined_chain_counts_as_measured_once_it_is_in_the_space(sampler):
     assert observations(study, later) == ([Observation(later.find(chain), 0.5, 0.25)], [])
 
 
-def test_a_small_space_ends():
+def test_a_small_space_ends(monkeypatch):
+    monkeypatch.setattr("core.search.sampler.LEAST_GAIN", 0.0)
     few = space("rtn")
     sampler = ChainSampler(few, Residuals(few, Prior({})), few.sizes.max())
     study = optuna.create_study(sampler=sampler)
@@ -174,5 +175,34 @@ def test_a_small_space_ends():
         place = Candidate(*(trial.suggest_int(name, 0, 10_000) for name in (BLOCKS, TABLES)))
         trial.set_user_attr(CHAIN, few.chain(place))
         study.tell(trial, 1.0)
-    with pytest.raises(EverythingTriedError):
+    with pytest.raises(NothingLeftError):
         trial_of(study)
+
+
+STORED = {"wanda@0.4": 0.4, "wanda@0.5": 0.8, "wanda@0.6": 2.0, "wanda@0.7": 4.0, "wanda@4:8": 1.5, "wanda@2:4": 2.4}
+
+
+def pruning(stored):
+    """A sampler of the chains of one method from 40 % on, of which some have stored effects."""
+    few = space("wanda")
+    effects = {chain: MeasuredEffect(few.stages(few.find(chain)), loss) for chain, loss in stored.items()}
+    return ChainSampler(few, Residuals(few, Prior(effects)), few.sizes[few.find("wanda@0.4")], lambda place: 7.0)
+
+
+def test_a_search_ends_once_no_other_chain_may_be_better():
+    sampler = pruning(STORED)
+    first = sampler.choose([])
+    assert sampler.space.chain(first) == "wanda@0.4"
+    as_expected = [Observation(first, 0.4, 1e-4)]
+    assert sampler.choose(as_expected) is None and sampler.seconds_of_all(as_expected, [], 100.0) == 0
+    surprise = [Observation(first, 1.9, 1e-4)]
+    assert sampler.choose(surprise) is not None and sampler.seconds_of_all(surprise, [], 100.0) > 0
+
+
+def test_one_good_prediction_does_not_end_a_search_without_stored_effects():
+    sampler = pruning({})
+    first = sampler.choose([])
+    expected = float(sampler.residuals.prior(np.array([first])).loss[0])
+    seen = [Observation(first, expected, 0.0)]
+    assert sampler.choose(seen) is not None
+    assert [sampler.seconds_of_all(seen, [], most) for most in (20.0, 100.0)] == [20.0, 7.0 * (len(STORED) - 1)]

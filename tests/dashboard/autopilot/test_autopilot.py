@@ -45,7 +45,8 @@ CERTIFICATE = Certificate(
 
 
 def state(**more):
-    known = SearchState("name", QUESTION, OPENING, TRIED, (), None, FRONT, 600.0, 120.0, False, False, False, None, "")
+    times, flags = (600.0, 3600.0, 120.0), (False, False, False)
+    known = SearchState("name", QUESTION, OPENING, TRIED, (), None, FRONT, *times, *flags, None, "")
     return known._replace(**more)
 
 
