@@ -299,14 +299,15 @@ class Autopilot:
         return self._progressed(chain, outcome, "")
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
-        self._learn()
-        left = self._seconds_of_search() + self.estimates.judgement
-        return Progressed(outcome, chain, problem, self.racer.leader, len(self.outcomes), left)
+        return Progressed(outcome, chain, problem, self.racer.leader, len(self.outcomes), self._learn())
 
-    def _learn(self) -> None:
+    def _learn(self) -> float:
+        """Estimate anew, tell other processes, and return the seconds to the certificate."""
         self.estimates.learn([one.chain for one in self.ranked()[:2]])
+        search = self._seconds_of_search()
+        self.study.set_user_attr(ENDS, self._whole - self.seconds_left + search)
         self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
-        self.study.set_user_attr(ENDS, self._whole - self.seconds_left + self._seconds_of_search())
+        return search + self.estimates.judgement
 
     def _seconds_of_search(self) -> float:
         """Return the seconds until the judgement: all that are left, or less if few chains may be better."""
