@@ -332,6 +332,8 @@ class RunSpec(Frozen):
     tasks: tuple[Task, ...] = ()
     # Whether to compare with the dense model on each text of `perplexity`; absent by default, as in older jobs.
     fidelity: bool = Field(default=False, exclude_if=lambda fidelity: not fidelity)
+    # Whether a number needs its samples, because a comparison pairs them; absent by default, as in older jobs.
+    paired: bool = Field(default=False, exclude_if=lambda paired: not paired)
     latency: bool = False
     scan: SensitivityScan | None = None
     scoring: Dtype | None = None  # evaluation precision of tasks; None: the variant's

@@ -10,9 +10,9 @@ from core.paths import cached_variant
 from core.protocols import compares_on, satisfies
 from core.registry import leaves
 from core.request.stages import build_stage
-from core.results import FIDELITY, Result
+from core.results import FIDELITY, Measurement, Result
 from core.specs import Perplexity, RunSpec, Task
-from core.store.samples import lost
+from core.store.samples import lost, read_samples
 
 
 class ResultLookup(Protocol):
@@ -50,17 +50,20 @@ def baseline(spec: RunSpec) -> RunSpec | None:
 def missing_part(spec: RunSpec, stored: Result | None) -> RunSpec | None:
     """Return the part of `spec` that is not in `stored`, or None if everything is.
 
-    A number whose samples are in a damaged file counts as missing.
+    A number whose samples are in a damaged file counts as missing, and in a `paired` run one without samples, too.
     """
     if stored is None:
         return spec
     rows, dtype, key = stored.measurements, spec.variant.dtype, stored.variant.key
 
+    def usable(row: Measurement) -> bool:
+        return read_samples(key, row) is not None if spec.paired else not lost(key, row)
+
     def answered(wanted: Perplexity | Task, precision: str) -> bool:
-        return any(satisfies(row, wanted, precision) and not lost(key, row) for row in rows)
+        return any(satisfies(row, wanted, precision) and usable(row) for row in rows)
 
     def compared(text: Perplexity) -> bool:
-        return {row.metric for row in rows if compares_on(row, text, dtype) and not lost(key, row)} == set(FIDELITY)
+        return {row.metric for row in rows if compares_on(row, text, dtype) and usable(row)} == set(FIDELITY)
 
     perplexity = tuple(p for p in spec.perplexity if not answered(p, dtype) or (spec.fidelity and not compared(p)))
     tasks = tuple(t for t in spec.tasks if not answered(t, spec.scoring_dtype))

@@ -12,7 +12,6 @@ from core.errors import UserError
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
-from core.request.baseline import missing_part
 from core.request.stages import variant_spec
 from core.results import Result, Variant
 from core.search.question import DOCUMENTS, Prepared
@@ -90,8 +89,10 @@ class Certificate(Frozen):
         if self.documents:
             sentences.append(f"Accuracy: the mean of seven tasks with {self.documents} documents each.")
             sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
-            if any(one.accuracy is None for one in self.rows):
-                sentences.append("A variant that was stored before is not made again, so its accuracy may be missing.")
+        others = self.rows[1:]
+        numbers = [one.ratio for one in others] + [one.gain for one in others if self.documents]
+        if None in numbers or None in [one.accuracy for one in self.rows if self.documents]:
+            sentences.append("A variant that was stored before is not made again, so it may lack numbers.")
         sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
         if self.exhausted:
             sentences.append("No other chain within the budget is expected to be better.")
@@ -152,9 +153,6 @@ def certify(
         if _is_better(stored, results[WINNER], prepared.judge):
             results = {WINNER: results.pop(STORED), SEARCHED: results.pop(WINNER), **results}
     if results:
-        left = missing_of_dense(prepared, store)
-        if left and results[WINNER] is not stored:  # else no number of the winner lacks its pair
-            _computed(left, compute)
         results[DENSE] = store.stored(results[WINNER].variant.dense_key)
     sizes = prepared.space.sizes
     return Certificate(
@@ -163,25 +161,11 @@ def certify(
         documents=DOCUMENTS if prepared.tasks else 0,
         tried=len(outcomes),
         eliminated=sum(one.eliminated for one in outcomes),
-        excluded=int((sizes > prepared.question.most_bytes).sum()),
+        excluded=int((sizes.flat[1:] > prepared.question.most_bytes).sum()),  # the first one is dense
         chains=sizes.size - 1,
         fits=bool(ranked),
         exhausted=exhausted,
     )
-
-
-def missing_of_dense(prepared: Prepared, store: Store) -> RunSpec | None:
-    """Return the run of the judgement's numbers that the dense model lacks; None without one.
-
-    A number without samples counts as missing, because it cannot be paired. Bundled ones of some tasks have none.
-    """
-    spec = prepared.judgement("dense")
-    stored = store.get(spec.variant.key)
-    if stored is not None:
-        paired = (row for row in stored.measurements if store.samples(spec.variant.key, row) is not None)
-        stored = stored.model_copy(update={"measurements": tuple(paired)})
-    left = missing_part(spec, stored)
-    return left and left.model_copy(update={"force": True})
 
 
 def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from core.request.baseline import missing_part
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
-from core.search.certificate import missing_of_dense
 from core.search.question import Prepared
 from core.search.racing import RUNGS
 from core.search.space import Candidate
@@ -39,10 +38,10 @@ class Estimates:
         source = self.prepared.source
         self._trials: dict[Candidate, float] = {}
         self._speeds = history_of(self.store).speeds(ModelId(source.id, source.revision))
-        specs = [self.prepared.judgement(chain) for chain in rivals]
+        dense = self.prepared.judgement("dense")
+        specs = [dense, *(self.prepared.judgement(chain) for chain in rivals)]
         runs = [missing_part(spec, self.store.get(spec.variant.key)) for spec in specs]
-        runs += [self.prepared.judgement("dense")] * (2 - len(specs))  # a chain that is not known yet costs as much
-        runs.append(missing_of_dense(self.prepared, self.store))
+        runs += [dense] * (2 - len(rivals))  # a chain that is not known yet costs as much
         self.judgement = self.of(run for run in runs if run)
 
     def of(self, runs: Iterable[RunSpec]) -> float:

@@ -87,7 +87,7 @@ class Prepared(NamedTuple):
             perplexity=[text],
             tasks=tasks,
             device=self.question.device,
-        )
+        ).model_copy(update={"paired": True})
 
 
 def prepare(question: Question, store: Store) -> Prepared:

@@ -24,13 +24,14 @@ from core.search.certificate import (
     WINNER,
     Certificate,
     Judged,
+    Paired,
     best_stored,
     certify,
-    missing_of_dense,
 )
 from core.search.question import Question, prepare
 from core.search.space import Candidate, Restrictions
 from core.search.trials import Racer, Tried
+from core.store.samples import delete_samples
 from core.store.store import Store
 from tests.core.search.texts import JUDGE
 
@@ -209,7 +210,7 @@ def test_the_certificate_judges_on_a_text_that_the_search_has_not_read(dense_mb)
     assert dense.ratio.value == pytest.approx(winner.perplexity / dense.perplexity)
     assert dense.ratio.low < dense.ratio.value < dense.ratio.high
     assert found.fits and found.tried == 5
-    assert found.excluded == (prepared.space.sizes > 1e6 * limit).sum()
+    assert found.excluded == (prepared.space.sizes > 1e6 * limit).sum() - 1  # without the dense model
 
 
 def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
@@ -227,36 +228,34 @@ def test_a_better_stored_variant_wins_unless_the_user_excludes_it(dense_mb):
     assert best_stored(store, only) is None
 
 
-def test_numbers_of_the_dense_model_without_samples_are_measured_again(dense_mb, monkeypatch):
+def test_stored_numbers_without_samples_are_measured_again_from_the_cache(dense_mb):
     store = Store()
     prepared = prepare(question(0.6 * dense_mb), store)
-    judgement = prepared.judgement("dense")
-    assert missing_of_dense(prepared, store) == judgement.model_copy(update={"force": True})
-    runs.run(judgement, store)
-    assert missing_of_dense(prepared, store) is None
-    pilot = Autopilot(prepared, store, compute, now=Clock())
-    next(pilot.search())
-    measured = []
-
-    def noting(specs):
-        measured.extend(specs)
-        yield from compute(specs)
-
-    samples = Store.samples
-    known = lambda self, key, row: None if key == judgement.variant.key else samples(self, key, row)  # noqa: E731
-    with monkeypatch.context() as patch:
-        patch.setattr(Store, "samples", known)
-        certify(prepared, pilot.ranked(), pilot.outcomes, None, noting, store)
-    assert measured[-1] == judgement.model_copy(update={"force": True})
+    chains = "magnitude@0.5+rtn@2bit,on=embedding", "magnitude@0.6+rtn@2bit,on=embedding"
+    before = [runs.run(prepared.judgement(chain), store) for chain in chains]
+    for key in (before[0].variant.key, before[1].variant.key, before[0].variant.dense_key):
+        delete_samples(key)
+    tried = [Tried(chain, one.variant.key, 1, 0.1, 0.0, 16, False) for chain, one in zip(chains, before, strict=True)]
+    found = certify(prepared, tried, tried, None, compute, store)
+    assert [one.role for one in found.rows] == [WINNER, RUNNER_UP, DENSE]
+    assert all(one.ratio.low <= one.ratio.value <= one.ratio.high for one in found.rows[1:])
+    assert "may lack numbers" not in found.note()
+    assert [store.get(one.variant.key).variant.stage_runs for one in before] == [
+        one.variant.stage_runs for one in before
+    ]
 
 
-@pytest.mark.parametrize(("documents", "accuracy"), [(100, None), (100, 0.4), (0, None)])
-def test_a_certificate_says_why_an_accuracy_is_missing(documents, accuracy):
-    row = Judged(role=WINNER, chain="rtn@4bit", key="k", packed_mb=1.0, perplexity=20.0, accuracy=accuracy)
-    known = {"judge": "text", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
-    found = Certificate(rows=(row,), documents=documents, **known)
-    missing = documents > 0 and accuracy is None
-    assert ("stored before is not made again, so its accuracy may be missing" in found.note()) == missing
+@pytest.mark.parametrize("documents", [100, 0])
+@pytest.mark.parametrize("lacks", ["accuracy", "ratio", None])
+def test_a_certificate_says_why_a_number_is_missing(documents, lacks):
+    known = {"key": "k", "packed_mb": 1.0, "perplexity": 20.0, "accuracy": 0.4}
+    pairs = dict.fromkeys(("ratio", "gain"), Paired(value=1.0, low=0.9, high=1.1))
+    rows = Judged(role=WINNER, chain="rtn@4bit", **known), Judged(role=STORED, chain="dense", **known, **pairs)
+    if lacks:
+        rows = rows[0], rows[1].model_copy(update={lacks: None})
+    counts = {"judge": "text", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
+    note = Certificate(rows=rows, documents=documents, **counts).note()
+    assert ("it may lack numbers" in note) == (lacks == "ratio" or (lacks == "accuracy" and documents > 0))
 
 
 def test_a_stored_variant_that_the_program_does_not_load_is_no_answer(dense_mb):
