@@ -128,8 +128,8 @@ class Autopilot:
 
     @property
     def exhausted(self) -> bool:
-        """Whether there is time left, but no other chain may be better."""
-        return self.seconds_left > 0 and not self._seconds_of_trials()
+        """Whether no other chain may be better, whatever the time."""
+        return not self._seconds_of_trials(1.0)
 
     def ranked(self) -> list[Tried]:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
@@ -312,12 +312,11 @@ class Autopilot:
     def _seconds_of_search(self) -> float:
         """Return the seconds until the judgement: all that are left, or less if few chains may be better."""
         left = max(0.0, self.seconds_left)
-        return left if self._can_refine(left) else self._seconds_of_trials()
+        return left if self._can_refine(left) else self._seconds_of_trials(left)
 
-    def _seconds_of_trials(self) -> float:
-        """Return the seconds of all chains that may be better, as far as they are left."""
-        seen, running = observations(self.study, self.prepared.space)
-        return self.sampler.seconds_of_all(seen, running, max(0.0, self.seconds_left))
+    def _seconds_of_trials(self, most: float) -> float:
+        """Return the seconds of all chains that may be better, or `most` if they take longer."""
+        return self.sampler.seconds_of_all(*observations(self.study, self.prepared.space), most)
 
     def _restore_leader(self) -> None:
         """Race the best chain of an earlier search once more; its numbers are stored."""

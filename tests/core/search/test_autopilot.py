@@ -129,6 +129,10 @@ def test_a_search_ends_before_its_time_if_no_other_chain_may_be_better(dense_mb,
     assert "No other chain within the budget is expected to be better." in found.note()
 
 
+def test_a_search_whose_time_ends_is_not_exhausted(dense_mb):
+    assert not searched(question(0.6 * dense_mb, minutes=2))[1].exhausted
+
+
 def test_a_stopped_search_goes_on(dense_mb):
     asked = question(0.6 * dense_mb, minutes=3)
     _, _, first = searched(asked)
