@@ -56,7 +56,7 @@ def test_a_folder_above_the_limit_is_kept_only_alone(tmp_path, monkeypatch):
         (0, 1, False),
     ],
 )
-def test_a_folder_leaves_much_of_the_disk_free_or_takes_little_of_it(free, size, kept, tmp_path, monkeypatch):
+def test_a_folder_is_kept_only_where_the_disk_has_room(free, size, kept, tmp_path, monkeypatch):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
     folders.keep(tmp_path / "new", size, lambda place: (place / "file").write_bytes(b"0"))
     assert names(tmp_path) == ["new"] * kept
