@@ -21,6 +21,7 @@ from core.context import Context, StageInput
 from core.data.windows import calibration_windows, read_data
 from core.engine.stages import apply
 from core.methods.base import Method
+from core.methods.terms import Kind
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.sizes import counted_sizes, is_language_model
@@ -93,13 +94,13 @@ def cases(methods: Sequence[type[Method]]) -> list[Case]:
 
 
 def one_a_class(cases: Sequence[Case]) -> list[Case]:
-    """Return the first case of each class: settings may decide which of several carries a method out."""
+    """Return the first case of each class: settings may decide which kind of runner carries a method out."""
     return list({class_of(case): case for case in reversed(cases)}.values())
 
 
-def class_of(case: Case) -> type[Method]:
-    """Return the class that carries a case out, for the tiers of the tests."""
-    return type(case.made)
+def class_of(case: Case) -> Kind:
+    """Return the kind of runner that carries a case out, for the tiers of the tests."""
+    return case.made.kind
 
 
 def _choices(annotation: Any) -> Iterator[Any]:

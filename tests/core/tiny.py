@@ -69,6 +69,13 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 
+LAYOUTS = {"gpt2": "joined projections", "phi3": "joined projections", "cohere": "parallel blocks", "mixtral": "mixture"}
+
+
+def layout_of(name: str) -> str:
+    """Return the class of a tiny model's blocks, for the tiers of the tests."""
+    return LAYOUTS.get(name, "plain")
+
 
 def tiny(name: str = "llama-gqa", seed: int = 0, **changes):
     """Return a random causal LM in evaluation mode, its weights large enough that attention matters."""
