@@ -19,7 +19,7 @@ from core.methods.quantised.base import BITS
 from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model
 from core.request.stages import DEFAULT_MODEL
-from tests.core.methods.clipping import clipped_by_all
+from tests.core.methods.quantised.clipping import clipped_by_all
 
 SMOKE = {"group_size": 16}
 

@@ -20,7 +20,7 @@ from core.notation.chain import ChainDefaults, parse
 from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 
 LOOKED_UP, POSITIONS = (1, 512), (1, 64)
 SMOKE = {"least_seconds": 0.01}

@@ -27,7 +27,7 @@ from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Dtype
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 
 DENSE: Dtype = "bfloat16"
 UNITS = {"prefill": "ms a token", "decode": "ms a token", "memory": "MB"}

@@ -15,7 +15,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 settings.register_profile("slimscope", database=None, deadline=None, derandomize="CI" in os.environ)
 settings.load_profile("slimscope")
 # Their assertions are reported with the values that they compare, as those of test files are.
-pytest.register_assert_rewrite("tests.core.contract", "tests.core.declared")
+pytest.register_assert_rewrite("tests.core.contract")
 
 
 def pytest_collection_modifyitems(config, items):

@@ -27,7 +27,7 @@ from core.methods.reconstruction import Reconstruction
 from core.paths import PROJECT
 from core.registry import STAGES
 from core.training.base import Recovery
-from tests.core.contract_setup import RATIO, WINDOW, WINDOWS, Case, instead
+from tests.core.contract.ground import RATIO, WINDOW, WINDOWS, Case, instead
 from tests.core.encoders import encoder
 from tests.core.tiny_folder import write_tiny_folder
 

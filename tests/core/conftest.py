@@ -66,7 +66,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def ground(folder, tmp_path_factory):
     """A model of four blocks, with the tokenizer of the small one."""
-    from tests.core.contract_setup import BLOCKS
+    from tests.core.contract.ground import BLOCKS
     from tests.core.tiny import tiny
 
     yield from _ground(tiny(num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("contract"))
@@ -82,7 +82,7 @@ def gemma(folder, tmp_path_factory):
 
 def _ground(model, folder, place):
     """Yield a model as the ground of a contract, with the tokenizer of the small one."""
-    from tests.core.contract_setup import Ground
+    from tests.core.contract.ground import Ground
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
@@ -95,7 +95,7 @@ def _ground(model, folder, place):
 @pytest.fixture(scope="module")
 def mixture(folder, tmp_path_factory):
     """A mixture of eight experts, two of which compute each token."""
-    from tests.core.contract_setup import BLOCKS
+    from tests.core.contract.ground import BLOCKS
     from tests.core.tiny import tiny
 
     yield from _ground(tiny("mixtral", num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("mixture"))

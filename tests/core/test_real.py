@@ -40,7 +40,7 @@ def measured(model, texts):
 
 
 def pruned(material, method, ratio=None, layers=None, **settings):
-    from tests.core.applied import compress
+    from tests.core.engine.applied import compress
 
     source, calibration, tokens, texts = material
     model = load_model(source)
@@ -85,7 +85,7 @@ def test_svd_llm_error_matches_the_discarded_singular_values(material):
     from core.methods.numerics.decompose import spectrum
     from core.methods.numerics.hessian import lower_factor
     from core.models.parts.blocks import find_blocks
-    from tests.core.applied import compress
+    from tests.core.engine.applied import compress
 
     source, calibration, tokens, _ = material
     model, inputs = load_model(source), {}
@@ -124,7 +124,7 @@ def test_each_recovery_preserves_masks_grids_and_factors(material, method, targe
     from core.models.parts.constraints import constraint_of
     from core.registry import RECOVERIES
     from core.training import loop as training
-    from tests.core.applied import compress
+    from tests.core.engine.applied import compress
 
     falling = itertools.count(0, -1)  # so that what was learnt is kept, whatever so short a training was good for
     monkeypatch.setattr(training, "held_out_loss", lambda *_: float(next(falling)))
@@ -162,7 +162,7 @@ def test_an_export_gives_the_same_outputs_in_llama_cpp(material, tmp_path):
     from core.models.parts.reference import mark_dense
     from core.results import Result
     from core.specs import VariantSpec
-    from tests.core.applied import compress
+    from tests.core.engine.applied import compress
     from tests.core.shipping.exported import exported
 
     source, calibration, tokens, _ = material
@@ -179,7 +179,7 @@ def test_an_export_gives_the_same_outputs_in_llama_cpp(material, tmp_path):
 def test_default_model_weights_are_on_the_documented_grid(material):
     """HQQ with those bits and groups therefore changes nothing, and its results give the reason."""
     from core.methods.quantised.hqq import GIVEN_BACK
-    from tests.core.applied import compress
+    from tests.core.engine.applied import compress
 
     source, _, tokens, _ = material
     bits, group = BY_ID[DEFAULT_MODEL].grid

@@ -16,7 +16,7 @@ from core.models.catalogue import BY_ID
 from core.request.stages import DEFAULT_MODEL
 from tests.attacks.ending import bad_end, run_command
 from tests.attacks.family import Family
-from tests.core.wheels import only_from, put_wheel
+from tests.core.cache.wheels import only_from, put_wheel
 
 TERMS_MODEL = next(id for id, card in BY_ID.items() if card.terms)
 

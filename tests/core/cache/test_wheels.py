@@ -12,7 +12,7 @@ from core.cache import wheels
 from core.cache.folders import build_once, cached_text, put
 from core.cache.wheels import Wheel, download, extract, members
 from core.errors import CancelledError, UserError
-from tests.core.wheels import only_from, put_wheel
+from tests.core.cache.wheels import only_from, put_wheel
 
 
 @pytest.fixture

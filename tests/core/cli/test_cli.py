@@ -16,7 +16,7 @@ from core.store.bundled import append_shipped
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
 from tests.core.factories import make, perplexity
-from tests.core.latex import check_table
+from tests.core.notation.latex import check_table
 
 pytestmark = pytest.mark.usefixtures("machine")
 

@@ -15,7 +15,7 @@ from core.results import Measurement
 from core.specs import Stage, VariantSpec
 from core.store.store import Store
 from tests.core.factories import make, perplexity
-from tests.core.latex import check_table
+from tests.core.notation.latex import check_table
 
 pytestmark = pytest.mark.usefixtures("machine")
 

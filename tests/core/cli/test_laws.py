@@ -10,7 +10,7 @@ from core.cli.app import main
 from core.specs import Stage, VariantSpec
 from core.store.store import Store
 from tests.core.factories import make, perplexity
-from tests.core.latex import check_table
+from tests.core.notation.latex import check_table
 
 pytestmark = pytest.mark.usefixtures("machine")
 

@@ -26,9 +26,9 @@ from core.notation.achieved import counted_removed_fraction
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
-from tests.core.contract_setup import left, linears, same
+from tests.core.contract.ground import left, linears, same
 from tests.core.tiny import tiny, windows
-from tests.core.trained import trained
+from tests.core.training.trained import trained
 
 TEXT = TextWindows(corpus="any", windows=4, window=24)
 UNSTRUCTURED = [

@@ -17,7 +17,7 @@ from core.models.parts.blocks import find_blocks
 from core.registry import build_method
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.contract_setup import linears, same
+from tests.core.contract.ground import linears, same
 from tests.core.tiny import tiny, windows
 
 READ = TextWindows(corpus="any", windows=6, window=24)

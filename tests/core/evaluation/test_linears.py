@@ -8,7 +8,7 @@ from core.evaluation import linears
 from core.evaluation.linears import quick_products
 from core.evaluation.states import states_by_block
 from core.request.stages import build_stage
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 

@@ -24,7 +24,7 @@ from core.models.parts.blocks import execution_device, find_blocks
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 

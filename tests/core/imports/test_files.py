@@ -15,7 +15,7 @@ from core.request.stages import variant_spec
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
-from tests.core.estimates import estimate
+from tests.core.request.estimates import estimate
 from tests.core.factories import make, perplexity
 from tests.core.imports.given import ACCURACY, PERPLEXITY, described, sheet, uploads
 

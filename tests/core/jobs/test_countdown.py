@@ -12,7 +12,7 @@ from core.jobs.worker import Worker
 from core.request.complete import complete
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
-from tests.core.estimates import estimate
+from tests.core.request.estimates import estimate
 from tests.core.queues import change, spec
 
 

@@ -16,7 +16,7 @@ from core.registry import METHODS
 from core.request.resolve import resolve_chain
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 TEXT = TextWindows(corpus="any", windows=4, window=24)

@@ -14,9 +14,9 @@ from core.models.removal.units import slice_linear
 from core.models.sources import identify, load_model
 from core.registry import METHODS
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
-from tests.core.methods.test_structured import shrunk
+from tests.core.methods.structured.test_structured import shrunk
 from tests.core.tiny import tiny, windows
-from tests.core.trained import cut, trained
+from tests.core.training.trained import cut, trained
 
 CPU = torch.device("cpu")
 LINEAR_METHODS = [method.name for method in METHODS if method.selects_layers and method.family == "unstructured"]

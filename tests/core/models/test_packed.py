@@ -12,7 +12,7 @@ from core.models.kinds import wheel
 from core.models.packed import Packed
 from core.models.sources import fetch_model, identify
 from core.models.terms import check_here
-from tests.core.wheels import only_from, put_wheel
+from tests.core.cache.wheels import only_from, put_wheel
 
 GEMMA = "gemma3-270m"
 PARTS = ("one ", "two ", "three")

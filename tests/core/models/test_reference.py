@@ -18,9 +18,9 @@ from core.models.parts.reference import (
     save_references,
 )
 from core.models.removal.depth import keep_blocks
-from tests.core.methods.test_structured import shrunk
+from tests.core.methods.structured.test_structured import shrunk
 from tests.core.tiny import tiny
-from tests.core.trained import cut, trained
+from tests.core.training.trained import cut, trained
 
 
 def marked(name="llama-gqa", **changes):

@@ -14,7 +14,7 @@ from core.request.sweeps import Grid, expand_grid
 from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store
 from tests.core.commands import RUN, WORDS
-from tests.core.estimates import estimate
+from tests.core.request.estimates import estimate
 
 pytestmark = pytest.mark.usefixtures("machine")
 

@@ -16,8 +16,8 @@ from core.results import Measurement, Result
 from core.specs import BYTES, Perplexity, RunSpec, Task, TextWindows
 from core.store.bundled import append_shipped
 from core.store.store import Store
-from tests.core.estimates import estimate
 from tests.core.factories import make
+from tests.core.request.estimates import estimate
 
 MODEL = "smollm2-135m"
 

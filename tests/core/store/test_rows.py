@@ -21,10 +21,10 @@ from core.store.bundled import append_shipped, read_measured
 from core.store.store import Store
 from core.store.tables import jobs, measurements, variants
 from tests.core.commands import RUN
-from tests.core.estimates import estimate
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity, trained
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet
 from tests.core.queues import ended, spec, until
+from tests.core.request.estimates import estimate
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,7 @@ from core.training.adapters import add_adapters
 from core.training.loop import Budget, train
 from core.training.losses import next_token, states, targets, through_head
 from tests.core.tiny import tiny, windows
-from tests.core.trained import examples, trained
+from tests.core.training.trained import examples, trained
 
 
 def test_best_weights_are_kept_and_stagnation_ends_the_training(monkeypatch):

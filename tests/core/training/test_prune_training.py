@@ -19,8 +19,8 @@ from core.training.examples import Example
 from core.training.methods.unit_masks import UnitMasks
 from core.training.methods.weight_masks import WeightMasks
 from tests.core.tiny import tiny
-from tests.core.trained import data_of
 from tests.core.training.test_recovery import patterned
+from tests.core.training.trained import data_of
 
 CALIBRATION = TextWindows(corpus="any", windows=24, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0, "epochs": 6, "patience": 0, "held_out": 4}

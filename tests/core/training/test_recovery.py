@@ -18,9 +18,9 @@ from core.training import losses as losses_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.training.examples import Example, collate
 from core.training.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
-from tests.core.trained import CALIBRATION, cut, data_of, patterned, trained
+from tests.core.training.trained import CALIBRATION, cut, data_of, patterned, trained
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gemma2"])

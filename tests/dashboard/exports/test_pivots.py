@@ -12,7 +12,7 @@ from dashboard.charts import papers
 from dashboard.exports import files
 from dashboard.exports.latex import HIGHEST
 from dashboard.exports.pivots import DENSE_COLUMN, Pivot, of_means, wide
-from tests.core.latex import check_table
+from tests.core.notation.latex import check_table
 from tests.dashboard.exports.conftest import CAPTION
 
 

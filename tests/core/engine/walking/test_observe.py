@@ -9,7 +9,7 @@ from core.engine.walking.observe import ModelStatistics
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)

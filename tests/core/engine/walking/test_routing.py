@@ -15,7 +15,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.experts import experts_in, separate_experts
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import COMMON, tiny, windows
 from tools.architectures.models import tiny_model
 

@@ -13,7 +13,7 @@ from core.models.parts.recorder import Recorder
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import ARCHITECTURES, tiny, windows
 
 CPU = torch.device("cpu")

@@ -15,8 +15,8 @@ from core.models.parts.blocks import find_blocks
 from core.registry import METHODS, PREPARATIONS
 from core.request.stages import build_stage, check_stage_order
 from core.specs import UNCHANGED, TextWindows
-from tests.core.applied import compress
-from tests.core.contract_setup import counts
+from tests.core.contract.ground import counts
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 TURNED = ("llama-gqa", "llama-mha", "qwen2-sliding", "qwen3", "mistral", "smollm3", "granite")

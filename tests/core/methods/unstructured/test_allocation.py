@@ -15,7 +15,7 @@ from core.methods.unstructured.allocation import OUTLIER, spread_shares
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.contract_setup import linears
+from tests.core.contract.ground import linears
 from tests.core.tiny import tiny, windows
 
 TEXT = TextWindows(corpus="any", windows=4, window=24)

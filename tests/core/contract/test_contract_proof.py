@@ -19,9 +19,9 @@ from core.methods.unstructured.wanda import Wanda
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.training import adapters
 from core.training.methods.lora import LoRA
-from tests.core import contract, declared
-from tests.core.contract_setup import Case, cases, linears, one_a_class
-from tests.core.idle import idle
+from tests.core.contract import checks, declared
+from tests.core.contract.ground import Case, cases, class_of, linears, one_a_type
+from tests.core.contract.idle import idle
 
 MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)
 
@@ -38,34 +38,35 @@ class Impossible(MethodParameters):
     share: float = Field(default=2.0, le=1, description="A default that is not allowed.")
 
 
-@pytest.mark.parametrize("case", [case for case in one_a_class(cases(METHODS)) if case.method is not Dense], ids=str)
+@pytest.mark.matrix(case=class_of)
+@pytest.mark.parametrize("case", [case for case in one_a_type(cases(METHODS)) if case.method is not Dense], ids=str)
 def test_contract_detects_a_method_without_effect(case, grounds, monkeypatch):
     ground = grounds(case)
     idle(monkeypatch, type(case.made))
     with pytest.raises(AssertionError):
-        contract.check_share(ground.make(case))
+        checks.check_share(ground.make(case))
     if case.made.selects_layers:
         with pytest.raises(AssertionError):
-            contract.check_layers(ground, case)
+            checks.check_layers(ground, case)
     if case.method.supports_nm:
         with pytest.raises(AssertionError):
-            contract.check_pattern(ground.make(case, pattern="2:4").model, Pattern(2, 4))
+            checks.check_pattern(ground.make(case, pattern="2:4").model, Pattern(2, 4))
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTIONS, ids=lambda reconstruction: reconstruction.name)
 def test_contract_detects_a_reconstruction_without_effect(reconstruction, ground, monkeypatch, tmp_path):
     made = ground.make(MAGNITUDE)
-    contract.check_reconstructed(made, Case(reconstruction), tmp_path)
+    checks.check_reconstructed(made, Case(reconstruction), tmp_path)
     idle(monkeypatch, reconstruction)
     with pytest.raises(AssertionError):
-        contract.check_reconstructed(made, Case(reconstruction), tmp_path)
+        checks.check_reconstructed(made, Case(reconstruction), tmp_path)
     with pytest.raises(AssertionError):
-        contract.check_reconstruction_layers(made, Case(reconstruction))
+        checks.check_reconstruction_layers(made, Case(reconstruction))
     with pytest.raises(AssertionError):
-        contract.check_reconstruction_seeds(made, Case(reconstruction))
+        checks.check_reconstruction_seeds(made, Case(reconstruction))
     monkeypatch.setattr(reconstruction, "plan", lambda *_: {})
     with pytest.raises(pytest.fail.Exception):
-        contract.check_unmasked_refused(ground, Case(reconstruction))
+        checks.check_unmasked_refused(ground, Case(reconstruction))
 
 
 def test_contract_detects_a_reconstruction_that_worsens_or_prunes(ground, monkeypatch, tmp_path):
@@ -73,32 +74,32 @@ def test_contract_detects_a_reconstruction_that_worsens_or_prunes(ground, monkey
     for change in (lambda weight: 1.5 * weight, lambda weight: weight.clone().fill_diagonal_(0)):
         monkeypatch.setattr(AdaPrune, "compress", lambda self, weight, *_, change=change: Compressed(change(weight)))
         with pytest.raises(AssertionError):
-            contract.check_reconstructed(made, Case(AdaPrune), tmp_path)
+            checks.check_reconstructed(made, Case(AdaPrune), tmp_path)
 
 
 @pytest.mark.parametrize("recovery", RECOVERIES, ids=lambda recovery: recovery.name)
 def test_contract_detects_a_recovery_without_effect(recovery, ground, monkeypatch):
     idle(monkeypatch, recovery)
     with pytest.raises(AssertionError):
-        contract.check_recovered(ground.make(MAGNITUDE), Case(recovery))
+        checks.check_recovered(ground.make(MAGNITUDE), Case(recovery))
 
 
 def test_contract_detects_a_recovery_that_fills_zeros(ground, monkeypatch):
     monkeypatch.setattr(adapters, "constraint_of", lambda linear: None)
     with pytest.raises(AssertionError):
-        contract.check_recovered(ground.make(MAGNITUDE), Case(LoRA))
+        checks.check_recovered(ground.make(MAGNITUDE), Case(LoRA))
 
 
 def test_contract_detects_a_change_at_ratio_zero(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * (1 + 1e-6)))
     with pytest.raises(AssertionError):
-        contract.check_nothing(ground, MAGNITUDE)
+        checks.check_nothing(ground, MAGNITUDE)
 
 
 def test_contract_detects_unread_calibration_data(ground, monkeypatch):
     monkeypatch.setattr(Wanda, "score", lambda self, weight, statistics: weight.abs())
     with pytest.raises(AssertionError):
-        contract.check_seeds(ground, WANDA, ground.make(WANDA))
+        checks.check_seeds(ground, WANDA, ground.make(WANDA))
 
 
 def drawn(self, weight, statistics):
@@ -119,13 +120,13 @@ def test_contract_detects_undeclared_random_numbers(score, ground, monkeypatch):
     with pytest.raises(
         AssertionError, match="magnitude gives different results under one key: it draws random numbers"
     ):
-        contract.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
+        checks.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
 
 
 def test_contract_detects_an_unused_seed(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "draws", True)
     with pytest.raises(AssertionError, match="magnitude: its seed must matter only if it draws"):
-        contract.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
+        checks.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
 
 
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
@@ -135,8 +136,8 @@ def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground
     monkeypatch.setattr(Magnitude, "draws", True)
     case = Case(Magnitude, {"allocation": allocation})
     made = ground.make(case)
-    contract.check_seeds(ground, case, made)
-    contract.check_share(made)
+    checks.check_seeds(ground, case, made)
+    checks.check_share(made)
     assert made.stage.seed == 0 and ground.make(case, seed=7).stage.seed == 7
     query, output = (
         linear.weight == 0 for linear in linears(made.model) if linear.role in ("q", "o") and not linear.block
@@ -147,19 +148,19 @@ def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground
 def test_contract_assertions_report_the_compared_values(ground, monkeypatch):
     monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * 0))
     with pytest.raises(AssertionError, match=r"where .* = abs\("):
-        contract.check_share(ground.make(MAGNITUDE))
+        checks.check_share(ground.make(MAGNITUDE))
 
 
 def test_contract_detects_ignored_layers(ground, monkeypatch):
     monkeypatch.setattr("core.engine.runners.by_linear.select", lambda linears, layers, blocks: linears)
     with pytest.raises(AssertionError):
-        contract.check_layers(ground, MAGNITUDE)
+        checks.check_layers(ground, MAGNITUDE)
 
 
 def test_contract_detects_a_wrong_reloaded_model(ground, monkeypatch, tmp_path):
-    monkeypatch.setattr(contract, "load_model_folder", lambda folder, dtype: ground.dense)
+    monkeypatch.setattr(checks, "load_model_folder", lambda folder, dtype: ground.dense)
     with pytest.raises(AssertionError):
-        contract.check_saved(ground.make(MAGNITUDE), tmp_path)
+        checks.check_saved(ground.make(MAGNITUDE), tmp_path)
 
 
 @pytest.mark.parametrize(

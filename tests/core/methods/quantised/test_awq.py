@@ -12,7 +12,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import ARCHITECTURES, tiny, windows
 
 TEXT = TextWindows.parse("any:4x24")

@@ -15,9 +15,9 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.shape import shape_from_config
 from core.request.stages import build_stage
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
-from tests.core.trained import CALIBRATION
+from tests.core.training.trained import CALIBRATION
 
 ROWS, COLUMNS = 12, 48
 

@@ -27,8 +27,8 @@ from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import grid_of
 from core.models.parts.tables import embedding_tables
 from core.training.base import TrainPruneMethod
-from tests.core.contract_setup import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
-from tests.core.slack import slack
+from tests.core.contract.ground import BLOCKS, Case, Ground, Made, counts, left, linears, modules, same
+from tests.core.contract.slack import slack
 
 MIDDLE = f"1:{BLOCKS - 2}"  # layers
 

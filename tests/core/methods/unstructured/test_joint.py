@@ -14,7 +14,7 @@ from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
 from core.specs import TextWindows
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.methods.linear import GROUP, loss
 from tests.core.tiny import tiny, windows
 

@@ -6,7 +6,7 @@ from core.amount import Pattern
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
 from core.request.compatibility import on_convolutions
 from core.training.base import TrainPruneMethod
-from tests.core.contract import (
+from tests.core.contract.checks import (
     check_layers,
     check_nothing,
     check_pattern,
@@ -20,9 +20,9 @@ from tests.core.contract import (
     check_share,
     check_unmasked_refused,
 )
-from tests.core.contract_setup import Case, cases, class_of, one_a_class
-from tests.core.declared import check_declared, check_key, check_of
-from tests.core.observed_traits import observed_traits
+from tests.core.contract.declared import check_declared, check_key, check_of
+from tests.core.contract.ground import Case, cases, class_of, one_a_type, type_of
+from tests.core.contract.observed_traits import observed_traits
 
 pytestmark = pytest.mark.matrix(case=class_of, reconstruction=class_of, recovery=class_of)
 
@@ -32,8 +32,10 @@ LANGUAGE = [case for case in CASES if not on_convolutions(case.method)]  # whose
 RECONSTRUCTED = cases(RECONSTRUCTIONS)
 RECOVERED = cases(RECOVERIES)
 MASKING = [case for case in PLAIN if case.method.ratio_kind == "sparsity" and case.method.takes_amount]
+PATTERNED = [case for case in PLAIN if case.method.supports_nm]
 RATIOS = [0.2, 0.5]  # in addition to the ratio of all cases
 PATTERNS = ["2:4", "4:8", "1:4"]
+BY_TYPE = pytest.mark.matrix(case=type_of)
 
 
 @pytest.fixture(scope="module")
@@ -61,22 +63,26 @@ def test_stage_names_are_unique():
     assert len(set(names)) == len(names)
 
 
+@BY_TYPE
 @pytest.mark.parametrize("case", [*CASES, *RECONSTRUCTED, *RECOVERED], ids=str)
 def test_every_setting_declares_its_method_cost_and_memory(case, grounds):
     check_of(case, grounds(case))
 
 
+@BY_TYPE
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_requested_share_is_removed_and_checkpoints_reload(case, made, tmp_path):
     check_share(made(case))
     check_saved(made(case), tmp_path)
 
 
+@BY_TYPE
 @pytest.mark.parametrize("case", [*CASES, *cases(PREPARATIONS)], ids=str)
 def test_a_stage_leaves_the_traits_that_it_declares(case, made):
     assert observed_traits(made(case)) == leaves(made(case).stage)
 
 
+@pytest.mark.matrix(case=class_of, ratio=None)
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_requested_share_is_removed_at_other_ratios(case, ratio, grounds):
@@ -88,6 +94,7 @@ def test_unselected_layers_do_not_change(case, ground):
     check_layers(ground, case)
 
 
+@pytest.mark.matrix(case=class_of, pattern=None)
 @pytest.mark.parametrize("pattern", PATTERNS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_patterns_are_exact_or_rejected(case, pattern, made, grounds):
@@ -105,6 +112,7 @@ ANY_RATIO = [
 ]
 
 
+@BY_TYPE
 @pytest.mark.parametrize("case", ANY_RATIO, ids=str)
 def test_a_ratio_of_zero_changes_nothing(case, grounds):
     check_nothing(grounds(case), case)
@@ -116,25 +124,26 @@ def test_equal_seeds_give_equal_results(case, made, grounds):
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
-@pytest.mark.parametrize("case", one_a_class([case for case in LANGUAGE if not case.method.bit_choices]), ids=str)
+@pytest.mark.parametrize("case", one_a_type([case for case in LANGUAGE if not case.method.bit_choices]), ids=str)
 def test_a_recovery_preserves_masks_and_grids(case, recovery, made):
     check_recovered(made(case), recovery)
 
 
 @pytest.mark.parametrize("recovery", RECOVERED, ids=str)
-def test_every_recovery_preserves_patterns(recovery, made):
-    cut = [case for case in PLAIN if case.method.supports_nm]
-    for case in cut[:1] if recovery.settings else cut:
-        check_recovered(made(case, pattern="2:4"), recovery)
+@pytest.mark.parametrize("case", PATTERNED, ids=str)
+def test_every_recovery_preserves_patterns(case, recovery, made):
+    check_recovered(made(case, pattern="2:4"), recovery)
 
 
+@pytest.mark.matrix(case=class_of, reconstruction=class_of, pattern=bool)
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)
-@pytest.mark.parametrize("case", MASKING, ids=str)
-def test_a_reconstruction_moves_closer_to_dense_under_its_mask(case, reconstruction, made, tmp_path):
-    check_reconstructed(made(case), reconstruction, tmp_path / "plain")
-    if case.method.supports_nm:
-        for pattern in PATTERNS:
-            check_reconstructed(made(case, pattern=pattern), reconstruction, tmp_path / pattern)
+@pytest.mark.parametrize(
+    ("case", "pattern"),
+    [*((case, None) for case in MASKING), *((case, pattern) for case in PATTERNED for pattern in PATTERNS)],
+    ids=str,
+)
+def test_a_reconstruction_moves_closer_to_dense_under_its_mask(case, pattern, reconstruction, made, tmp_path):
+    check_reconstructed(made(case, pattern=pattern) if pattern else made(case), reconstruction, tmp_path)
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)

@@ -5,8 +5,8 @@ import pytest
 from core.errors import UserError
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, get_stage
-from tests.core.contract import check_reconstructed, check_recovered, check_saved, check_share
-from tests.core.contract_setup import Case, cases, class_of
+from tests.core.contract.checks import check_reconstructed, check_recovered, check_saved, check_share
+from tests.core.contract.ground import Case, cases, class_of
 
 pytestmark = pytest.mark.matrix(case=class_of)
 

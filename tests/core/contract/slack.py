@@ -17,7 +17,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry
 from core.models.removal.units import find_units, whole_block
 from core.training.base import TrainPruneMethod
-from tests.core.contract_setup import BLOCKS, Made
+from tests.core.contract.ground import BLOCKS, Made
 
 Sizes = Sequence[tuple[int, int]]  # (out, in) of linears
 

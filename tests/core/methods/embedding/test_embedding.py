@@ -24,7 +24,7 @@ from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
 from core.training.examples import Example, collate
 from core.training.losses import next_token, states, targets, through_head
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 FULL = 10**9  # a cap that cuts nothing

@@ -8,7 +8,7 @@ from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
 from core.models.parts.sizes import is_language_model
 from core.models.parts.tables import embedding_tables
-from tests.core.contract_setup import Made, linears
+from tests.core.contract.ground import Made, linears
 
 KINDS: dict[str, Trait] = {
     "factors": "factors",

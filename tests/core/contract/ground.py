@@ -93,14 +93,19 @@ def cases(methods: Sequence[type[Method]]) -> list[Case]:
     return found
 
 
-def one_a_class(cases: Sequence[Case]) -> list[Case]:
-    """Return the first case of each class: settings may decide which kind of runner carries a method out."""
-    return list({class_of(case): case for case in reversed(cases)}.values())
+def one_a_type(cases: Sequence[Case]) -> list[Case]:
+    """Return the first case of each class of methods: settings may decide which class carries a method out."""
+    return list({type_of(case): case for case in reversed(cases)}.values())
 
 
 def class_of(case: Case) -> Kind:
     """Return the kind of runner that carries a case out, for the tiers of the tests."""
     return case.made.kind
+
+
+def type_of(case: Case) -> type[Method]:
+    """Return the class that carries a case out, for the tiers of the tests."""
+    return type(case.made)
 
 
 def _choices(annotation: Any) -> Iterator[Any]:

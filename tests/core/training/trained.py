@@ -14,7 +14,7 @@ from core.specs import TextWindows
 from core.training.adapters import add_adapters, merge_adapters
 from core.training.examples import Example, Examples
 from core.training.loop import Budget, train
-from tests.core.applied import compress
+from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)

@@ -27,10 +27,10 @@ from core.notation.formatting import series_name
 from core.registry import build_method
 from core.request.stages import DEFAULT_MODEL, build_stage, check_stage_order
 from core.specs import TextWindows
-from tests.core.applied import compress
-from tests.core.contract_setup import counts
-from tests.core.methods.clipping import clipped_by_all
+from tests.core.contract.ground import counts
+from tests.core.engine.applied import compress
 from tests.core.methods.linear import GROUP, INPUTS, ROWS, loss
+from tests.core.methods.quantised.clipping import clipped_by_all
 from tests.core.tiny import tiny, windows
 
 

@@ -15,7 +15,7 @@ from core.notation.taxonomy import leaf_of
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import VariantSpec
-from tests.core.contract_setup import RATIO, Case, Ground, instead
+from tests.core.contract.ground import RATIO, Case, Ground, instead
 
 
 def check_declared(method: type[Method]) -> None:
