@@ -51,14 +51,8 @@ def perplexities(frame):
 
 @pytest.fixture
 def fresh(results_dir, monkeypatch):
-    """The store of a machine without runs: it has the bundled rows."""
-    monkeypatch.delenv("SLIMSCOPE_DATA", raising=False)
-    st.cache_data.clear()
-    st.cache_resource.clear()
-    store = Store(database_url(None))
-    queue = Queue(store)
-    monkeypatch.setattr(data, "queue", lambda: queue)
-    return store
+    """The store of a machine without runs, to write to: it has the bundled rows."""
+    return _opened(monkeypatch)
 
 
 @pytest.fixture
@@ -70,6 +64,42 @@ def store(monkeypatch, tmp_path, request):
 
 @pytest.fixture
 def filled(store):
+    """The made-up curve, to write to."""
+    return _with_curve(store)
+
+
+@pytest.fixture(scope="module")
+def bundled(tmp_path_factory):
+    """The bundled rows, which the tests of a module only read: pages of it share what they have read."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SLIMSCOPE_RESULTS", str(tmp_path_factory.mktemp("bundled")))
+        patch.delenv("SLIMSCOPE_DB", raising=False)
+        yield _opened(patch)
+
+
+@pytest.fixture(scope="module")
+def example(tmp_path_factory):
+    """The made-up curve, which the tests of a module only read."""
+    with pytest.MonkeyPatch.context() as patch:
+        place = tmp_path_factory.mktemp("example")
+        patch.setenv("SLIMSCOPE_RESULTS", str(place))
+        patch.delenv("SLIMSCOPE_DB", raising=False)
+        patch.setattr(paths, "SHIPPED_MEASURED", place / "bundled")
+        yield _with_curve(_opened(patch))
+
+
+def _opened(patch):
+    """Return the store and queue of this machine, without what pages have read of another one."""
+    patch.delenv("SLIMSCOPE_DATA", raising=False)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    store = Store(database_url(None))
+    queue = Queue(store)
+    patch.setattr(data, "queue", lambda: queue)
+    return store
+
+
+def _with_curve(store):
     for one in curve():
         store.put(one)
     return store

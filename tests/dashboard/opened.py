@@ -1,9 +1,11 @@
 """The app opened as by an address."""
 
 from base64 import b64decode
+from pathlib import Path
 
 from numpy import frombuffer
 from streamlit.testing.v1 import AppTest
+from streamlit.util import calc_hash
 
 from core import paths
 
@@ -11,15 +13,16 @@ APP = str(paths.PROJECT / "dashboard" / "app.py")
 
 
 def open_app(page=None, typed=None, **query) -> AppTest:
-    """Open a page by an address with `query`; `typed` are values that inputs hold already."""
+    """Open a page by an address with `query`, alone; `typed` are values that inputs hold already."""
     app = AppTest.from_file(APP, default_timeout=30)
     for name, value in query.items():
         app.query_params[name] = value
-    app.run()
     for key, value in (typed or {}).items():
         app.session_state[key] = value
     if page:
-        app.switch_page(page).run()
+        # `switch_page` knows the addresses of pages only after a run, which would draw Explore.
+        app._page_hash = calc_hash(Path(page).parent.name)
+    app.run()
     assert not app.exception
     return app
 
