@@ -97,6 +97,7 @@ def test_contract_detects_a_change_at_ratio_zero(ground, monkeypatch):
 
 
 def test_contract_detects_unread_calibration_data(ground, monkeypatch):
+    monkeypatch.setattr(checks, "DRAWS", 2)
     monkeypatch.setattr(Wanda, "score", lambda self, weight, statistics: weight.abs())
     with pytest.raises(AssertionError):
         checks.check_seeds(ground, WANDA, ground.make(WANDA))

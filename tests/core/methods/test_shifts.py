@@ -56,7 +56,7 @@ def test_a_block_with_another_ratio_is_that_of_a_model_with_this_ratio():
         assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
 
 
-@pytest.mark.matrix(method=str)
+@pytest.mark.matrix(method=lambda method: method.family)
 @pytest.mark.parametrize("method", [method for method in SHIFTABLE if not method.bit_choices], **OF)
 def test_shifted_ratios_leave_the_whole(method):
     before, after = (of_blocks(made(method.name, "0.5", shifts=shifts)) for shifts in (None, "1:2;2:-2"))

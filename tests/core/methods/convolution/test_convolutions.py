@@ -54,6 +54,7 @@ EXACT = [
 ]
 
 
+@pytest.mark.matrix()
 @pytest.mark.parametrize(("kind", "settings", "form"), EXACT)
 def test_an_untruncated_pair_equals_the_convolution(kind, settings, form):
     module = convolution(kind, **settings)
@@ -74,6 +75,7 @@ def test_multiplier_is_at_most_the_kernel_size():
     assert [one.weight.shape[0] for one in decomposed(wide, Separable())] == [2 * 4, 12]
 
 
+@pytest.mark.matrix()
 @pytest.mark.parametrize(("kind", "settings", "form"), EXACT)
 def test_kernel_error_is_the_sum_of_discarded_squared_values(kind, settings, form):
     module = convolution(kind, **settings)

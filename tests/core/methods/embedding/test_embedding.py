@@ -25,9 +25,10 @@ from core.request.stages import build_stage
 from core.training.examples import Example, collate
 from core.training.losses import next_token, states, targets, through_head
 from tests.core.engine.applied import compress
-from tests.core.tiny import tiny, windows
+from tests.core.tiny import layout_of, tiny, windows
 
 FULL = 10**9  # a cap that cuts nothing
+SCALED = ["opt-projected", "gemma2"]  # whose embedding is projected, or has a factor
 PLAIN = ["llama-gqa", "opt", "gpt2", "qwen3", "cohere", "opt-projected", "gemma2", "gemma3"]
 
 
@@ -201,6 +202,7 @@ def written_out(model, name, tied, made, rebuilt):
     return plain
 
 
+@pytest.mark.matrix(name=lambda name: name if name in SCALED else layout_of(name), method=str, tied=bool, head=str)
 @pytest.mark.parametrize("head", ["rebuilt", "explicit"])
 @pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
 @pytest.mark.parametrize("method", ["tensor-train", "embedding-lowrank"])
@@ -216,19 +218,6 @@ def test_a_factored_model_equals_its_dense_form_and_reloads(name, method, tied, 
     assert not save_model(model, tmp_path)
     again = load_model_folder(tmp_path, torch.float32)
     assert torch.equal(again(windows()).logits, ours)
-
-
-@pytest.mark.parametrize("name", ["llama-gqa", "gemma3"])
-@pytest.mark.parametrize("tied", [True, False], ids=["tied", "untied"])
-@torch.no_grad()
-def test_full_ranks_restore_the_model(tied, name, monkeypatch):
-    monkeypatch.setattr(TensorTrain, "_choose_shape", lambda *_: ((4, 8), FULL))
-    dense = tiny(name, tie_word_embeddings=tied)
-    model = applied(tiny(name, tie_word_embeddings=tied), "tensor-train")
-    table = dense.get_input_embeddings().weight
-    assert torch.allclose(model.get_input_embeddings().rows(slice(None)), table, atol=1e-5)
-    theirs = dense(windows()).logits
-    assert torch.allclose(model(windows()).logits, theirs, atol=1e-5 * theirs.abs().max())
 
 
 def test_removed_share_is_counted_for_embedding_and_model():

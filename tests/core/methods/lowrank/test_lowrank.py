@@ -18,7 +18,7 @@ from core.registry import METHODS
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.engine.applied import compress
-from tests.core.tiny import tiny, windows
+from tests.core.tiny import layout_of, tiny, windows
 
 CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 LOW_RANK = [method for method in METHODS if method.family == "low rank"]
@@ -122,6 +122,7 @@ def test_global_ranks_have_the_smallest_possible_error():
         assert loss(chosen) <= loss({n: uniform_ranks(shapes, ratio)[n] for n in shapes}) + 1e-9
 
 
+@pytest.mark.matrix(name=layout_of, method=lambda method: method.name, ranks=str)
 @pytest.mark.parametrize("ranks", ["uniform", "global"])
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("method", LOW_RANK, **OF)
@@ -168,6 +169,7 @@ def test_asvd_with_power_0_is_the_plain_svd():
     torch.testing.assert_close(plain(windows()).logits, scaled(windows()).logits, rtol=1e-3, atol=1e-3)
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_low_rank_model_is_saved_and_loaded(name, tmp_path):
     model = tiny(name)

@@ -15,7 +15,7 @@ from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.engine.applied import compress
-from tests.core.tiny import ARCHITECTURES, tiny, windows
+from tests.core.tiny import ARCHITECTURES, layout_of, tiny, windows
 
 TEXT = TextWindows.parse("any:4x24")
 
@@ -54,8 +54,9 @@ def block_losses(dense, rounded):
     return losses
 
 
-@pytest.mark.parametrize("symmetric", [True, False])
-@pytest.mark.parametrize("name", ["llama-gqa", "gpt2", "opt"])
+@pytest.mark.parametrize(
+    ("name", "symmetric"), [("llama-gqa", True), ("gpt2", False), pytest.param("opt", True, marks=pytest.mark.full)]
+)
 def test_block_outputs_move_closer_to_dense(name, symmetric):
     dense, learnt, nearest = tiny(name), tiny(name), tiny(name)
     compress(learnt, autoround("4bit", symmetric=symmetric, iterations=60), windows())
@@ -64,6 +65,7 @@ def test_block_outputs_move_closer_to_dense(name, symmetric):
     assert ours[0] < 0.9 * theirs[0] and ours[1] < 0.95 * theirs[1]
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_rounded_weights_are_on_their_grid_and_others_unchanged(name):
     model = tiny(name)

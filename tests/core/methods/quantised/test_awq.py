@@ -13,7 +13,7 @@ from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.engine.applied import compress
-from tests.core.tiny import ARCHITECTURES, tiny, windows
+from tests.core.tiny import ARCHITECTURES, layout_of, tiny, windows
 
 TEXT = TextWindows.parse("any:4x24")
 
@@ -47,6 +47,7 @@ def logits_off(model, stage):
         return float((rounded(text).logits - dense).norm() / dense.norm())
 
 
+@pytest.mark.matrix(name=layout_of, symmetric=bool)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_power_0_without_clipping_rounds_to_nearest(name, symmetric):

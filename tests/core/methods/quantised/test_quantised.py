@@ -355,6 +355,7 @@ def test_mean_bits_add_the_cost_of_gradients():
     assert mixed.memory(shape, text, 4) > 4 * shape.block_weights
 
 
+@pytest.mark.matrix(mean=None)
 @pytest.mark.parametrize("mean", ["3.5bit", "2.25bit", "6bit"])
 def test_gptq_chooses_and_reports_bits_per_linear(mean):
     model = tiny()

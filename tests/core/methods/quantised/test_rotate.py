@@ -17,7 +17,7 @@ from core.request.stages import build_stage, check_stage_order
 from core.specs import UNCHANGED, TextWindows
 from tests.core.contract.ground import counts
 from tests.core.engine.applied import compress
-from tests.core.tiny import tiny, windows
+from tests.core.tiny import layout_of, tiny, windows
 
 TURNED = ("llama-gqa", "llama-mha", "qwen2-sliding", "qwen3", "mistral", "smollm3", "granite")
 OTHERS = ("opt", "gpt2", "gemma2", "gemma3", "olmo2")
@@ -57,6 +57,7 @@ def gained():
     return make
 
 
+@pytest.mark.matrix(name=lambda name: name not in ("llama-mha", "mistral") and name, settings=str, tied=bool)
 @pytest.mark.parametrize("tied", [True, False])
 @pytest.mark.parametrize("settings", [{}, {"heads": False}, {"draw": 3}], ids=str)
 @pytest.mark.parametrize("name", TURNED)
@@ -84,6 +85,7 @@ def test_a_rotated_model_gives_the_same_outputs_with_other_weights(name, setting
     assert footprint(again, *counts(dense)) == ours
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("name", OTHERS)
 def test_unsupported_models_are_rejected_unchanged(name):
     model = tiny(name)

@@ -19,7 +19,11 @@ from tests.core.methods.structured.test_structured import block_weights, shrunk
 from tests.core.tiny import windows
 from tools.architectures.models import tiny_model
 
+# GPT-2 joins q, k and v; the others join gate and up, too, or have rows in another order.
+ONE_OF_TWO = pytest.mark.matrix(architecture=lambda name: name == "gpt2")
 
+
+@ONE_OF_TWO
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"])
 def test_joined_projections_are_shrunk_and_joined_again(architecture, tmp_path):
     model, plain = tiny_model(architecture), tiny_model(architecture)
@@ -32,6 +36,7 @@ def test_joined_projections_are_shrunk_and_joined_again(architecture, tmp_path):
     torch.testing.assert_close(logits, model(windows()).logits)
 
 
+@ONE_OF_TWO
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox"])
 def test_factors_of_a_joined_projection_are_separate_in_the_checkpoint(architecture, tmp_path):
     model = tiny_model(architecture)
@@ -41,6 +46,7 @@ def test_factors_of_a_joined_projection_are_separate_in_the_checkpoint(architect
     torch.testing.assert_close(logits, model(windows()).logits)
 
 
+@ONE_OF_TWO
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "glm"])
 def test_hidden_states_are_sliced_around_joined_projections(architecture, tmp_path):
     """A model as wide as it was computes the same; the projections are joined again."""
@@ -55,6 +61,7 @@ def test_hidden_states_are_sliced_around_joined_projections(architecture, tmp_pa
     torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(tokens).logits, model(tokens).logits)
 
 
+@pytest.mark.matrix(architecture=None)
 @pytest.mark.parametrize("architecture", ["phi3", "glm"])
 def test_hidden_states_are_rotated_around_joined_projections(architecture):
     model, tokens = tiny_model(architecture), windows()
@@ -64,6 +71,7 @@ def test_hidden_states_are_rotated_around_joined_projections(architecture):
     assert [name for name, _ in find_blocks(model).holder.named_parameters()] == names
 
 
+@ONE_OF_TWO
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "olmo2"])
 def test_entries_of_the_hidden_states_are_removed(architecture, tmp_path):
     """Norms over all heads keep their width, although it may be that of the hidden states."""
@@ -73,6 +81,7 @@ def test_entries_of_the_hidden_states_are_removed(architecture, tmp_path):
     torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(tokens).logits, model(tokens).logits)
 
 
+@pytest.mark.matrix(architecture=None)
 @pytest.mark.parametrize("architecture", ["gpt_neo", "gpt_neox", "mpt", "olmo2"])
 def test_blocks_of_another_structure_are_not_sliced(architecture):
     with pytest.raises(UserError, match="one plain norm before attention and one before the FFN"):
@@ -98,6 +107,7 @@ def test_separated_projections_compute_the_same(architecture):
         torch.testing.assert_close(model(windows()).logits, silent)
 
 
+@pytest.mark.matrix(architecture=None)
 @pytest.mark.parametrize("architecture", ["bloom", "mpt"])
 def test_heads_with_a_position_bias_of_their_own_stay(architecture):
     with pytest.raises(UserError, match="ALiBi"):

@@ -77,6 +77,7 @@ def brute_force(inputs, weight, units, count, greedy):
     return sorted(kept)
 
 
+@pytest.mark.matrix(seed=None, greedy=bool)
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("greedy", [False, True])
 def test_kept_heads_match_the_search_on_stored_outputs(layer, seed, greedy):
@@ -208,6 +209,7 @@ def test_taylor_scores_use_the_gradient_of_each_window():
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
 
 
+@pytest.mark.matrix(name=lambda name: name in ("gemma2", "granite") and name)
 @pytest.mark.parametrize("name", ["gemma3-mqa", "gemma2", "granite", "llama-gqa"])
 def test_gradients_need_the_logits_of_a_few_tokens_only(name, monkeypatch):
     """Of a large vocabulary those of a whole window are more than the model."""

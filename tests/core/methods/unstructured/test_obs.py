@@ -201,6 +201,7 @@ def test_earlier_zeros_do_not_change_the_greedy_order(weight, hessian):
         torch.testing.assert_close(more, rises[:, first:])
 
 
+@pytest.mark.matrix(seed=None, pattern=bool)
 @pytest.mark.parametrize("pattern", [None, (2, 4)])
 @pytest.mark.parametrize("seed", range(5))
 def test_obs_has_a_smaller_error_than_sparsegpt(weight, hessian, pattern, seed):
