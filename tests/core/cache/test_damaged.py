@@ -5,10 +5,16 @@ import os
 from pathlib import Path
 
 import pytest
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
-from core.cache import folders
+from core.cache import checksums, folders
 from core.cli.app import main
+from core.engine.runs import run
+from core.engine.variants import load_cached
+from core.paths import cached_variant
+from core.request.complete import complete
+from core.specs import Perplexity
+from core.store.store import Store
 from tests.core.commands import RUN
 
 DAMAGES = {
@@ -20,13 +26,18 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", [*DAMAGES, "a folder in its place"])
 def test_a_damaged_small_file_is_recomputed(damage, tmp_path, caplog):
     caplog.set_level("INFO", folders.__name__)
     file = tmp_path / "d" / "x"
     assert folders.cached_file(file, lambda: b"what was found") == b"what was found"
     assert folders.cached_file(file, lambda: pytest.fail("made again")) == b"what was found"
-    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    content = file.read_bytes()
+    file.unlink()
+    if damage == "a folder in its place":
+        (file / "inside").mkdir(parents=True)
+    else:
+        file.write_bytes(DAMAGES[damage](content))
     assert folders.cached_file(file, lambda: b"what is found now") == b"what is found now"
     assert folders.cached_file(file, lambda: pytest.fail("made again")) == b"what is found now"
     (record,) = caplog.records
@@ -55,96 +66,68 @@ def number(capsys, *more):
     return {row["protocol"]["windows"]: row["value"] for row in json.loads(captured.out)["measurements"]}
 
 
-def edit(file, change):
-    config = json.loads(file.read_text())
-    change(config)
-    file.write_text(json.dumps(config))
-
-
-def cut(file, share):
-    """Leave the beginning of a file, in a new one: what has the old one mapped keeps it whole."""
+def cut(file):
+    """Leave the first half of a file, in a new one: what has the old one mapped keeps it whole."""
     content = file.read_bytes()
     file.unlink()
-    file.write_bytes(content[: int(share * len(content))])
-
-
-def tensors(file):
-    return {name: tensor.clone() for name, tensor in load_file(file).items()}
-
-
-def rewrite(file, change):
-    state = tensors(file)
-    file.unlink()
-    save_file(change(state), file, metadata={"format": "pt"})
-
-
-def without_a_tensor(state):
-    return {name: tensor for name, tensor in state.items() if name != "model.layers.1.mlp.down_proj.weight"}
-
-
-def with_a_tensor_of_half_precision(state):
-    return state | {"model.layers.1.mlp.down_proj.weight": state["model.layers.1.mlp.down_proj.weight"].half()}
+    file.write_bytes(content[: len(content) // 2])
 
 
 def flip(file):
-    """Change one bit of a file, in a new one: what has the old one mapped keeps it whole."""
+    """Change one bit of a file, in a new one."""
     content = bytearray(file.read_bytes())
     content[len(content) // 2 + 3] ^= 0x40
     file.unlink()
     file.write_bytes(content)
 
 
-VARIANT = {
+DAMAGED = {
     "weights with a changed bit": ("model.safetensors", flip),
-    "a tensor in another dtype": ("model.safetensors", lambda file: rewrite(file, with_a_tensor_of_half_precision)),
-    "weights without a tensor": ("model.safetensors", lambda file: rewrite(file, without_a_tensor)),
-    "weights cut off": ("model.safetensors", lambda file: cut(file, 0.5)),
-    "weights empty": ("model.safetensors", lambda file: cut(file, 0)),
-    "configuration without architectures": ("config.json", lambda file: edit(file, lambda c: c.pop("architectures"))),
-    "configuration of another kind": ("config.json", lambda file: file.write_text("[]")),
-    "configuration of other sizes": ("config.json", lambda file: edit(file, lambda c: c.update(hidden_size=16))),
-    "report empty": ("result.json", lambda file: cut(file, 0)),
     "report with a changed bit": ("result.json", flip),
-    "checksums cut off": ("checksums.json", lambda file: cut(file, 0.5)),
-    "no checksums, as of an earlier version": ("checksums.json", lambda file: file.unlink()),
+    "checksums cut off": ("checksums.json", cut),
+    "no checksums, as of an earlier version": ("checksums.json", Path.unlink),
+}
+UNREADABLE = {  # whose checksums match
+    "weights cut off": ("model.safetensors", cut),
+    "configuration of another kind": ("config.json", lambda file: file.write_text("[]")),
+    "report empty": ("result.json", lambda file: file.write_text("")),
 }
 
 
-@pytest.mark.parametrize("kind", VARIANT)
+@pytest.mark.parametrize("kind", [*DAMAGED, *UNREADABLE])
 @pytest.mark.usefixtures("machine")
-def test_a_damaged_variant_is_recomputed(kind, capsys, tmp_path):
-    name, damage = VARIANT[kind]
+def test_a_damaged_variant_is_not_loaded(kind):
+    asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
+    run(asked, Store())
+    folder = cached_variant(asked.variant.key)
+    assert load_cached(asked.variant) is not None
+    name, damage = (DAMAGED | UNREADABLE)[kind]
+    damage(folder / name)
+    if kind in UNREADABLE:
+        (folder / checksums.NAME).unlink()
+        (folder / checksums.NAME).write_bytes(checksums.digests(folder))
+    assert load_cached(asked.variant) is None and not folder.exists()
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_run_makes_a_damaged_variant_again(capsys, tmp_path):
     before = number(capsys)
     (folder,) = (tmp_path / "cache" / "variants").glob("[!.]*[!k]")
-    whole = tensors(folder / "model.safetensors")
-    damage(folder / name)
+    whole = {name: tensor.clone() for name, tensor in load_file(folder / "model.safetensors").items()}
+    flip(folder / "model.safetensors")
     after = number(capsys, "--perplexity", "text.txt@32:3")
-    whole_again = tensors(folder / "model.safetensors")
-    assert all((whole_again[key] == tensor).all() for key, tensor in whole.items())
+    again = load_file(folder / "model.safetensors")
+    assert all((again[key] == tensor).all() for key, tensor in whole.items())
     assert after.keys() == before.keys() | {3}
-    assert main([*RUN, "--perplexity", "text.txt@32:3", "--force", "--json"]) == 0
-    forced = {r["protocol"]["windows"]: r["value"] for r in json.loads(capsys.readouterr().out)["measurements"]}
-    assert forced[3] == after[3]
+    assert number(capsys, "--perplexity", "text.txt@32:3", "--force")[3] == after[3]
 
 
 @pytest.mark.usefixtures("machine")
-def test_a_folder_in_place_of_a_small_file_is_replaced(capsys, tmp_path):
+def test_a_run_repairs_damaged_cache_files(capsys, tmp_path):
     before = number(capsys)
-    for file in (tmp_path / "cache" / "tokens").iterdir():
-        file.unlink()
-        (file / "inside").mkdir(parents=True)
-    assert number(capsys, "--force") == before
-    assert all(file.is_file() for file in (tmp_path / "cache" / "tokens").iterdir())
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-@pytest.mark.parametrize("kind", ["tokens", "facts", "folders"])
-@pytest.mark.usefixtures("machine")
-def test_a_run_repairs_damaged_cache_files(kind, damage, capsys, tmp_path):
-    before = number(capsys)
-    files = list((tmp_path / "cache" / kind).iterdir())
-    assert files
+    files = [file for kind in ("tokens", "facts", "folders") for file in (tmp_path / "cache" / kind).iterdir()]
+    assert {file.parent.name for file in files} == {"tokens", "facts", "folders"}
     for file in files:
-        file.write_bytes(DAMAGES[damage](file.read_bytes()))
+        file.write_bytes(DAMAGES["one bit off"](file.read_bytes()))
     assert number(capsys, "--force") == before
     assert all(folders.read_small(file) is not None for file in files)

