@@ -2,34 +2,39 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_WAIT_POLICY ?= PASSIVE
 
-.PHONY: run quick test coverage full attack bench lint
+.PHONY: run quick test test-servers test-others coverage full bench lint
 
 run: .venv/installed-run
 	$(BIN)/slimscope dashboard
 
-# Three processes for two cores, as browser tests wait half of their time.
 # One thread for each process: tests are small, and more processes than cores run at once.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 30 --numprocesses 3 --dist loadfile --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --durations 20
+# They start servers for a file, and work stealing ignores groups: a process of their own runs them beside the others.
+SERVERS := e2e or ray
 
 # What needs no torch: before each commit.
 quick: .venv/installed-test
-	$(PYTEST) --tier quick -m "not gpu and not real and not postgres"
+	$(PYTEST) --numprocesses 2 --dist worksteal --tier quick -m "not gpu and not real and not postgres"
 
-# One case of each class of input; PART=K/N adds one part of N of the other cases.
+# One case of each class of behaviour.
 test: .venv/installed-test
-	$(PYTEST) --tier test -m "not gpu" $(if $(PART),--part $(PART))
+	@$(MAKE) --no-print-directory --jobs 2 test-servers test-others
+
+test-servers:
+	$(PYTEST) --tier test -m "not gpu and ($(SERVERS))"
+
+test-others:
+	$(PYTEST) --numprocesses 2 --dist worksteal --tier test -m "not gpu and not ($(SERVERS))"
 
 # What the tests of `make test` cover; they take half as long again.
 coverage: .venv/installed-test
-	$(PYTEST) --tier test -m "not gpu" --cov=core --cov=dashboard --cov-report=term:skip-covered
+	$(PYTEST) --numprocesses 2 --dist worksteal --tier test -m "not gpu" --cov=core --cov=dashboard --cov-report=term:skip-covered
 
-# The other cases, and the attacks; PART=K/N takes one part of N of the cases, without the attacks.
+# The other cases, part by part; PART=NAME runs one, and `python -m tests.tiers` prints the names.
 full: .venv/installed-test
-	$(PYTEST) --tier full -m "not gpu" $(if $(PART),--part $(PART))
-	$(if $(PART),,$(BIN)/python -m tests.attacks)
-
-attack: .venv/installed-test
-	$(BIN)/python -m tests.attacks
+	failed=; for part in $(or $(PART),$$($(BIN)/python -m tests.tiers)); do echo "make full PART=$$part"; \
+	  $(PYTEST) --numprocesses 2 --dist loadfile --tier full --part $$part -m "not gpu" || failed="$$failed $$part"; \
+	  done; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
 
 bench: .venv/installed-test
 	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python -m benchmarks.$$(basename $$file .py); done

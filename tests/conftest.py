@@ -58,7 +58,7 @@ def postgres_server():
         yield running
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.full])])
 def database(request, results_dir, monkeypatch):
     """Each kind of database in turn, empty and the one that a store opens; the name of its kind."""
     if request.param == "postgresql":

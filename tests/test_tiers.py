@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.tiers import first_of_each_class, quick_files
+from tests.tiers import PARTS, first_of_each_class, quick_files
 
 SOURCE = """
 import pytest
@@ -25,6 +25,12 @@ def test_alone():
 @pytest.mark.full
 def test_again():
     pass
+
+
+@pytest.mark.full
+@pytest.mark.e2e
+def test_in_a_browser():
+    pass
 """
 pytest_plugins = ["pytester"]
 
@@ -35,7 +41,7 @@ def item(name, kinds=None, axes=1, **params):
     return SimpleNamespace(
         nodeid=f"{name}[{params}]",
         callspec=SimpleNamespace(params=params),
-        get_closest_marker=lambda _: mark,
+        get_closest_marker=lambda name: mark if name == "matrix" else None,
         iter_markers=lambda _: iter(range(axes)),
     )
 
@@ -60,26 +66,36 @@ def test_functions_do_not_share_classes_and_single_tests_remain():
 
 def collected(pytester, *arguments):
     pytester.makeconftest('pytest_plugins = ["tests.tiers"]')
-    pytester.makepyfile(test_it=SOURCE)
+    pytester.makepyfile(**{"tests/core/methods/test_it": SOURCE, "tests/docs/test_other": "def test_page(): pass"})
     result = pytester.runpytest("--collect-only", "-q", *arguments)
-    return {line for line in result.outlines if "::" in line}
+    return {line.rpartition("/")[2] for line in result.outlines if "::" in line}
 
 
-def test_tiers_and_parts_partition_the_tests(pytester):
+def test_tiers_partition_the_tests_and_parts_the_full_tier(pytester):
     everything = collected(pytester)
     test, full = collected(pytester, "--tier", "test"), collected(pytester, "--tier", "full")
-    parts = [collected(pytester, "--tier", "full", "--part", f"{number}/3") for number in (1, 2, 3)]
-    assert len(everything) == 10 and test | full == everything and not test & full
-    assert {"test_it.py::test_alone"} < test and len(test) == 4 and "test_it.py::test_again" in full
+    assert len(everything) == 12 and test | full == everything and not test & full
+    assert {"test_it.py::test_alone", "test_other.py::test_page"} < test and len(test) == 5
+    parts = [collected(pytester, "--tier", "full", "--part", part) for part in PARTS]
     assert set().union(*parts) == full and sum(map(len, parts)) == len(full)
-    assert collected(pytester, "--tier", "test", "--part", "2/3") == test | parts[1]
+    assert [part for part, found in zip(PARTS, parts, strict=True) if found] == ["browser", "methods"]
+    assert collected(pytester, "--tier", "full", "--part", "browser") == {"test_it.py::test_in_a_browser"}
 
 
-@pytest.mark.parametrize("part", ["0/4", "5/4", "2", "a/b"])
-def test_an_invalid_part_is_rejected(pytester, part):
+def test_a_part_of_another_tier_is_rejected(pytester):
     pytester.makeconftest('pytest_plugins = ["tests.tiers"]')
-    result = pytester.runpytest("--tier", "full", "--part", part)
-    result.stderr.fnmatch_lines(["*--part is K/N with 1 <= K <= N*"])
+    result = pytester.runpytest("--tier", "test", "--part", "browser")
+    result.stderr.fnmatch_lines(["*--part needs --tier full*"])
+
+
+def test_the_quick_tier_rejects_torch_and_leaves_it_out_of_the_loaded_modules(pytester):
+    pytester.makeconftest('pytest_plugins = ["tests.tiers"]')
+    file = quick_files()[0].removesuffix(".py")
+    pytester.makepyfile(
+        **{file: "def test_it():\n    import sys\n    assert 'torch' not in sys.modules\n    import torch"}
+    )
+    result = pytester.runpytest_subprocess("--tier", "quick")
+    result.stdout.fnmatch_lines(["*ModuleNotFoundError: The tests of make quick import no torch.*"])
 
 
 def test_files_of_the_quick_tier_exist_in_order(pytestconfig):

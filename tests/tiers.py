@@ -1,34 +1,45 @@
 """The tiers of the tests: `make quick`, `make test` and `make full` run what `--tier` selects here.
 
 A test function with several `parametrize` marks, or a mark `matrix`, is a matrix. `test` keeps one combination for each
-class of each parameter, and `full` keeps the rest. `--part K/N` takes one of N parts of that rest: `full` keeps no more
-than it, and `test` keeps it, too. Each value is a
-class of its own, unless `matrix(name=classify)` says what class a value of a parameter is in; with None all are in one.
-The mark `full` leaves a test to that tier whose class of input another test of `test` has. Tests of the default model
-with this mark take minutes, so no part of them is added to `test`.
+class of each parameter, and `full` keeps the rest. Each value is a class of its own, unless `matrix(name=classify)`
+returns the class of a value of a parameter; with None all are in one.
+The mark `full` leaves a test to that tier whose class of behaviour another test of `test` has.
+`full` has parts, and `--part NAME` keeps one of them: `python -m tests.tiers` prints their names.
 `quick` keeps the files of `quick.txt`, whose tests need no torch, and makes an import of torch an error. Without
 `--tier` everything runs.
 """
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.abc import MetaPathFinder
 from pathlib import Path
 from typing import Any
-from zlib import crc32
 
 import pytest
 
 TIERS = ("quick", "test", "full")
 QUICK_FILES = Path(__file__).with_name("quick.txt")
+# Marks or folders by part: a test is in the first part that names a mark of it, or a folder above it.
+PARTS: Mapping[str, tuple[str, ...]] = {
+    "attacks": ("attack",),
+    "browser": ("e2e",),
+    "ray": ("ray",),
+    "postgres": ("postgres",),
+    "real": ("real",),
+    "programs": ("tests/benchmarks", "tests/extensions", "tests/package", "tests/tools"),
+    "pages": ("tests/dashboard",),
+    "methods": ("tests/core/contract", "tests/core/methods"),
+    "engine": (*(f"tests/core/{name}" for name in ("engine", "evaluation", "models", "shipping", "training")),),
+    "rest": ("tests",),
+}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tiers")
     group.addoption("--tier", choices=TIERS, help="the tests to run; all by default")
-    group.addoption("--part", metavar="K/N", help="of what is in --tier full: the K-th of N parts of equal size")
+    group.addoption("--part", choices=tuple(PARTS), help="the part of --tier full to run")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,10 +48,18 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers", "full: in `make full` only, as another test of `make test` has its class of input"
     )
     config.addinivalue_line("markers", "model: needs torch, in a file of `make quick`")
-    if config.option.part and (config.option.tier not in ("test", "full") or _part(config.option.part) is None):
-        raise pytest.UsageError("--part is K/N with 1 <= K <= N, and of --tier test or full.")
+    if config.option.part and config.option.tier != "full":
+        raise pytest.UsageError("--part needs --tier full.")
     if config.option.tier == "quick":
-        sys.modules["torch"] = None  # type: ignore[assignment]
+        sys.meta_path.insert(0, _WithoutTorch())
+
+
+class _WithoutTorch(MetaPathFinder):
+    """Rejects an import of torch; a None in `sys.modules` would break libraries that look there for a loaded torch."""
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
+        if fullname.partition(".")[0] == "torch":
+            raise ModuleNotFoundError("The tests of make quick import no torch.", name=fullname)
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -70,23 +89,30 @@ def _kept(config: pytest.Config, items: Sequence[pytest.Item]) -> list[bool]:
         return [not item.get_closest_marker("model") for item in items]
     if tier is None:
         return [True] * len(items)
-    first = [
-        one and not item.get_closest_marker("full") for item, one in zip(items, first_of_each_class(items), strict=True)
-    ]
-    number, parts = _part(config.option.part or "1/1") or (1, 1)
-    part = [crc32(item.nodeid.encode()) % parts == number - 1 for item in items]
-    if tier == "full":
-        return [drawn and not one for drawn, one in zip(part, first, strict=True)]
-    brief = [not (item.get_closest_marker("real") and item.get_closest_marker("full")) for item in items]
-    wanted = [bool(config.option.part) and drawn and short for drawn, short in zip(part, brief, strict=True)]
-    return [one or more for one, more in zip(first, wanted, strict=True)]
+    first = first_of_each_class(items)
+    if tier == "test":
+        return first
+    return [not one and config.option.part in (None, part_of(item)) for item, one in zip(items, first, strict=True)]
+
+
+def part_of(item: pytest.Item) -> str:
+    """Return the part of `make full` that a test is in."""
+    folders = [parent.as_posix() for parent in Path(item.nodeid.partition("::")[0]).parents]
+    marks = [mark.name for mark in item.iter_markers()]
+    return next(part for part, names in PARTS.items() if not set(names).isdisjoint([*folders, *marks]))
 
 
 def first_of_each_class(items: Sequence[pytest.Item]) -> list[bool]:
-    """Return of each test whether it has the first case of a class of one of its parameters, or is in no matrix."""
+    """Return of each test whether it is one of `make test`.
+
+    It has the first case of a class of one of its parameters, or is in no matrix, and has no mark `full`.
+    """
     seen: set[tuple[str, str, Any]] = set()
     found = []
     for item in items:
+        if item.get_closest_marker("full"):
+            found.append(False)
+            continue
         mark = item.get_closest_marker("matrix")
         axes = len(list(item.iter_markers("parametrize")))
         if not hasattr(item, "callspec") or (mark is None and axes < 2):
@@ -106,9 +132,5 @@ def _classes(item: pytest.Item, kinds: Mapping[str, Callable[[Any], Any] | None]
         yield name, (classify(value) if classify else None) if name in kinds else id(value)
 
 
-def _part(text: str) -> tuple[int, int] | None:
-    """Return K and N of `K/N`; None where it is not that."""
-    match = re.fullmatch(r"([1-9]\d*)/([1-9]\d*)", text)
-    if match is None or int(match[1]) > int(match[2]):
-        return None
-    return int(match[1]), int(match[2])
+if __name__ == "__main__":
+    print(*PARTS)
