@@ -1,4 +1,4 @@
-"""A bare Streamlit page with the figures of Explore: the floor of `benchmarks.pages`.
+"""A bare Streamlit page with the figures of Explore: the floor of `benchmarks.dashboard.pages`.
 
 It draws the first figure and replaces it after a choice, without any import of the project.
 """

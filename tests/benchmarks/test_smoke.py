@@ -1,4 +1,4 @@
-"""Every benchmark prints its table on a tiny model, texts and tasks."""
+"""Every benchmark prints its table on a tiny model, texts and tasks: three in `make test`, the others in `full`."""
 
 import sys
 from functools import partial
@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import pages, smoke
+from benchmarks import smoke
+from benchmarks.dashboard import pages
 from core.paths import PROJECT
 from tests.e2e.browser import require_chromium
 
-FILES = (PROJECT / "benchmarks").glob("*.py")
-MODULES = sorted(file.stem for file in FILES if '__name__ == "__main__"' in file.read_text())
+FILES = (PROJECT / "benchmarks").glob("[a-z]*/*.py")
+MODULES = sorted(f"{file.parent.name}.{file.stem}" for file in FILES if '__name__ == "__main__"' in file.read_text())
+IN_TEST = {"methods.sparsegpt", "evaluation.perplexity", "search.prior"}
 
 
 def test_the_benchmarks_are_found():
-    assert {"sparsegpt", "zeroshot", "pages", "shipping", "training"} <= set(MODULES)
+    assert IN_TEST | {"dashboard.pages", "running.shipping", "running.training"} <= set(MODULES)
 
 
-@pytest.mark.parametrize("name", MODULES)
+@pytest.mark.parametrize(
+    "name", [name if name in IN_TEST else pytest.param(name, marks=pytest.mark.full) for name in MODULES]
+)
 def test_each_benchmark_prints_a_table(name, capsys):
     module = import_module(f"benchmarks.{name}")
     smoke.smoke(module.main, module.SMOKE)

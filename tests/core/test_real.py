@@ -60,7 +60,7 @@ def test_magnitude_loses_more_than_sparsegpt_in_a_third_of_the_blocks(material):
 
 def test_reference_form_agrees_with_an_independent_two_pass_computation(material):
     """On the first blocks only: over all of them differences of rounding grow until other weights are chosen."""
-    from benchmarks.two_pass import prune_two_pass
+    from benchmarks.methods.two_pass import prune_two_pass
 
     source, _, tokens, texts = material
     model = load_model(source)

@@ -28,7 +28,7 @@ def test_a_test_runs_each_program_of_tools():
 def test_each_benchmark_declares_tiny_arguments():
     sources = {one: (PROJECT / f"{one.replace('.', '/')}.py").read_text() for one in programs("benchmarks")}
     assert {one for one, source in sources.items() if "\n    run(main, SMOKE)\n" not in source} == set()
-    assert "benchmarks.sparsegpt" in sources
+    assert "benchmarks.methods.sparsegpt" in sources
 
 
 def test_a_program_that_ends_with_a_message_fails(tmp_path):

@@ -1,12 +1,12 @@
-"""Searches replayed on the table of measured chains, which `benchmarks.replay_table` made."""
+"""Searches replayed on the table of measured chains, which `benchmarks.search.replay_table` made."""
 
 import csv
 
 import numpy as np
 import pytest
 
-from benchmarks.autopilot import COLD, GREEDY, OURS, RANDOM, draw_budgets, read, replayed
-from benchmarks.replay_table import BLOCKS, DEFAULT_TABLE, NOTHING, TABLES
+from benchmarks.search.autopilot import COLD, GREEDY, OURS, RANDOM, draw_budgets, read, replayed
+from benchmarks.search.replay_table import BLOCKS, DEFAULT_TABLE, NOTHING, TABLES
 from core.request.expected.size import predicted_size
 from tests.core.search.spaces import SHAPE
 

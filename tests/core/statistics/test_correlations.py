@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.coverage import judge, longest
+from benchmarks.evaluation.coverage import judge, longest
 from core.statistics.correlations import correlation_of, error_of, record
 from core.statistics.longrun import autocorrelation, consecutive, independent, inflation
 from core.store.bundled import read_measured
@@ -18,7 +18,7 @@ def test_records_match_the_bundled_losses(records):
     assert len(records) >= 6
     for place, series in records.items():
         known = record(*place)
-        assert known.windows == series.shape[1]  # else `python -m benchmarks.coverage --write` makes longer ones
+        assert known.windows == series.shape[1]  # else `benchmarks.evaluation.coverage --write` makes longer ones
         wanted = inflation(16, autocorrelation(series))
         assert inflation(16, known.correlation) == pytest.approx(wanted, rel=0.15)  # of more variants, it is another
 
