@@ -1,7 +1,7 @@
 """Checksums of cached files, stored with the files and verified before reading.
 
-They use sha256, for which processors have instructions; `benchmarks.running.checksums` compares it with others. A folder has a
-file with the digests of its files, a small file starts with its digest, and a stream ends with it.
+They use sha256, for which processors have instructions. A folder has a file with the digests of its files, a small file
+starts with its digest, and a stream ends with it.
 """
 
 import hashlib
