@@ -21,7 +21,7 @@ from core.context import Context, StageInput
 from core.data.windows import calibration_windows, read_data
 from core.engine.stages import apply
 from core.methods.base import Method
-from core.methods.terms import Kind
+from core.methods.terms import Kind, Reads
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.sizes import counted_sizes, is_language_model
@@ -98,9 +98,9 @@ def one_a_type(cases: Sequence[Case]) -> list[Case]:
     return list({type_of(case): case for case in reversed(cases)}.values())
 
 
-def class_of(case: Case) -> Kind:
-    """Return the kind of runner that carries a case out, for the tiers of the tests."""
-    return case.made.kind
+def class_of(case: Case) -> tuple[Kind, Reads]:
+    """Return the kind of runner that carries a case out, and its data, for the tiers of the tests."""
+    return case.made.kind, case.made.data_requirement
 
 
 def type_of(case: Case) -> type[Method]:

@@ -24,10 +24,11 @@ from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model
 from core.notation.achieved import counted_removed_fraction
 from core.progress import silent
+from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
 from tests.core.contract.ground import left, linears, same
-from tests.core.tiny import tiny, windows
+from tests.core.tiny import layout_of, tiny, windows
 from tests.core.training.trained import trained
 
 TEXT = TextWindows(corpus="any", windows=4, window=24)
@@ -40,6 +41,10 @@ UNSTRUCTURED = [
     ("sparsegpt", {"mask_block": 16}),
     ("sparsegpt", {"true_sequential": False}),
 ]
+
+
+def name_of(method):
+    return method[0]
 
 
 def named(method):
@@ -72,7 +77,7 @@ class Chain:
         return sum(int((linear.weight == 0).sum()) for linear in chosen), sum(self.sizes[one.name] for one in chosen)
 
 
-@pytest.mark.matrix(first=str, second=str)
+@pytest.mark.matrix(first=name_of, second=name_of)
 @pytest.mark.parametrize(("first", "second"), product(UNSTRUCTURED, UNSTRUCTURED), ids=named)
 def test_the_second_of_two_prunings_sets_the_ratio(first, second):
     chain = Chain().then(first[0], 0.3, **first[1])
@@ -82,6 +87,7 @@ def test_the_second_of_two_prunings_sets_the_ratio(first, second):
     assert not any((earlier[name] & ~zeros).any() for name, zeros in chain.zeros.items())
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("name", ["llama-mha", "gpt2", "phi3"])
 def test_three_stages_and_a_training_between_them_are_exact(name):
     chain = Chain(name).then("magnitude", 0.2)
@@ -95,6 +101,7 @@ def test_three_stages_and_a_training_between_them_are_exact(name):
     assert not any((earlier[linear].logical_and(~zeros)).any() for linear, zeros in chain.zeros.items())
 
 
+@pytest.mark.matrix(second=name_of)
 @pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
 def test_a_linear_above_the_level_keeps_its_zeros_and_others_compensate(second):
     chain = Chain().then("magnitude", 0.7, layers="0:0").then(second[0], 0.5, **second[1])
@@ -112,6 +119,7 @@ def test_with_layers_the_ratio_refers_to_them():
     assert all(torch.equal(zeros, before[name]) for name, zeros in chain.zeros.items() if ".0." in name)
 
 
+@pytest.mark.matrix(first=name_of, second=name_of)
 @pytest.mark.parametrize("second", UNSTRUCTURED, ids=named)
 @pytest.mark.parametrize(
     "first",
@@ -131,6 +139,7 @@ def test_zeros_add_to_removed_weights(first, second):
     assert chain.removed == round(0.5 * chain.dense)
 
 
+@pytest.mark.matrix()
 @pytest.mark.parametrize(
     ("first", "second"),
     [
@@ -168,6 +177,7 @@ def test_a_pattern_prunes_constrained_zeros_first(second, kept, group):
         assert not (earlier[name] & ~zeros).any()
 
 
+@pytest.mark.matrix(second=lambda name: get_stage(name).kind)
 @pytest.mark.parametrize("second", ["magnitude", "wanda", "sparsegpt", "flap", "shortgpt", "llm-pruner"])
 def test_a_ratio_below_the_removed_share_is_rejected_before_any_change(second):
     chain = Chain(num_hidden_layers=4).then("magnitude", 0.5)

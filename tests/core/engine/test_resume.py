@@ -34,7 +34,6 @@ pytestmark = pytest.mark.usefixtures("machine", "often")
 
 BLOCK, FIRST = 7, 10  # linears of a block of the small model, which has two; computed before the interruption
 METHODS = {  # each kind of stage that walks, and of what it leaves
-    "sparsegpt": (Ratio(0.5), {}),
     "wanda": (Amount.from_columns(None, "2:4"), {}),
     "gptq": (Bits(4), {"group_size": 0}),
     "rtn": (Bits(4), {"group_size": 0}),
@@ -43,13 +42,12 @@ METHODS = {  # each kind of stage that walks, and of what it leaves
     "slimllm": (Ratio(0.25), {}),
     "lorap": (Ratio(0.25), {}),
 }
-OBSERVING = {"shortgpt": {}, "flap": {}, "slimllm": {}, "svd-llm": {"ranks": "global"}}  # before they compress
 DYING = """
-import os, signal, sys
-from tests.core.engine.test_resume import made, spec_of
+import os, signal
+from tests.core.engine.test_resume import BLOCK, made, spec_of
 
 def die(what, done, total, detail=""):
-    if what == "compress" and done == int(sys.argv[1]):
+    if what == "compress" and done == BLOCK + 1:
         os.kill(os.getpid(), signal.SIGKILL)
 
 made(spec_of("wanda"), die, streams=True)
@@ -98,6 +96,17 @@ def stopping(error, after=FIRST, stage=1):
     return progress
 
 
+def interrupted(spec, after=FIRST, **how):
+    """Begin a stage that is cancelled after a number of steps."""
+    with pytest.raises(CancelledError):
+        made(spec, stopping(CancelledError, after), **how)
+
+
+def noting(steps, of="compress"):
+    """Build a progress function that notes the steps of a part."""
+    return lambda what, done, *_: steps.append(done) if what == of else None
+
+
 def kept():
     """Return the folders of finished blocks."""
     return [path for folder in finished.unfinished() for path in sorted(folder.glob("[0-9]"))]
@@ -131,19 +140,21 @@ def check_same(one, other):
         assert torch.equal(tensor, expected[name]), name
 
 
+def check_resumed(name, after, streams):
+    """A stage that stops after some steps resumes with the second block."""
+    amount, settings = METHODS[name]
+    spec, steps = spec_of(name, amount=amount, **settings), []
+    interrupted(spec, after, streams=streams)
+    assert [path.name for path in kept()][:1] == ["0"]
+    resumed = made(spec, noting(steps), streams=streams)
+    assert 1 not in steps
+    check_same(resumed, made(spec, fresh=True))
+
+
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
 @pytest.mark.parametrize("name", METHODS)
 def test_every_kind_of_stage_resumes(name, streams):
-    amount, settings = METHODS[name]
-    spec = spec_of(name, amount=amount, **settings)
-    after = 2 if name in ("slimllm", "lorap") else FIRST  # which count blocks
-    with pytest.raises(CancelledError):
-        made(spec, stopping(CancelledError, after), streams=streams)
-    assert [path.name for path in kept()] == ["0"]
-    steps = []
-    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=streams)
-    assert 1 not in steps
-    check_same(resumed, made(spec, fresh=True))
+    check_resumed(name, 2 if name in ("slimllm", "lorap") else FIRST, streams)  # which count blocks
     assert finished.unfinished() == []
 
 
@@ -154,24 +165,16 @@ def test_every_kind_of_stage_resumes(name, streams):
 def test_experts_and_joined_projections_resume(architecture, name, after, streams, tmp_path, monkeypatch):
     """After 30 of 28 linears a block, or 2 blocks."""
     own_model(tmp_path, monkeypatch, architecture, num_hidden_layers=3)
-    amount, settings = METHODS[name]
-    spec = spec_of(name, amount=amount, **settings)
-    with pytest.raises(CancelledError):
-        made(spec, stopping(CancelledError, after), streams=streams)
-    assert [path.name for path in kept()][:1] == ["0"]
-    steps = []
-    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=streams)
-    assert 1 not in steps
-    check_same(resumed, made(spec, fresh=True))
+    check_resumed(name, after, streams)
 
 
-@pytest.mark.parametrize("name", [*OBSERVING, "reap"])
+@pytest.mark.parametrize("name", ["shortgpt", "flap", "svd-llm", "reap"])
 def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
     """It is stopped at the second of two blocks."""
     monkeypatch.setattr(kept_states, "INTERVAL", 0)
     if name == "reap":
         own_model(tmp_path, monkeypatch, "mixtral", num_hidden_layers=2)
-    spec, steps = spec_of(name, amount=Ratio(0.3), **OBSERVING.get(name, {})), []
+    spec, steps = spec_of(name, amount=Ratio(0.3), **({"ranks": "global"} if name == "svd-llm" else {})), []
 
     def stop(what, done, total, detail=""):
         if what == "observe" and done > total / 2:
@@ -189,7 +192,7 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
 @pytest.mark.parametrize(
     ("name", "amount"),
-    [("llm-pruner", Ratio(0.3)), ("loraprune", Ratio(0.3)), ("hywia", Ratio(0.3)), ("gptq", Bits(3.5))],
+    [("llm-pruner", Ratio(0.3)), ("loraprune", Ratio(0.3)), ("gptq", Bits(3.5))],
 )
 def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypatch):
     """It is stopped after the fifth of eight sequences."""
@@ -204,27 +207,24 @@ def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypat
     with pytest.raises(CancelledError):
         made(spec, stop, streams=streams)
     assert [folder.name for folder in finished.unfinished()[0].iterdir() if folder.is_dir()] == ["gradients-5"]
-    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "gradients" else None, streams=streams)
+    resumed = made(spec, noting(steps, "gradients"), streams=streams)
     assert steps == [5, 6, 7, 8]
     check_same(resumed, made(spec, fresh=True))
     assert finished.unfinished() == []
 
 
-@pytest.mark.parametrize("step", [BLOCK, BLOCK + 1])
-def test_a_killed_run_resumes_at_its_last_finished_block(step):
-    spec = spec_of("wanda")
-    killed = subprocess.run([sys.executable, "-c", DYING, str(step)], env=os.environ | {"PYTHONPATH": str(PROJECT)})
+def test_a_killed_run_resumes_at_its_last_finished_block():
+    spec, steps = spec_of("wanda"), []
+    killed = subprocess.run([sys.executable, "-c", DYING], env=os.environ | {"PYTHONPATH": str(PROJECT)})
     assert killed.returncode == -signal.SIGKILL
-    assert [path.name for path in kept()] == (["0"] if step > BLOCK else [])
-    steps = []
-    resumed = made(spec, lambda what, done, *_: steps.append(done) if what == "compress" else None, streams=True)
-    assert steps[1] == (BLOCK + 1 if step > BLOCK else 1)
+    assert [path.name for path in kept()] == ["0"]
+    resumed = made(spec, noting(steps), streams=True)
+    assert steps[1] == BLOCK + 1
     check_same(resumed, made(spec, fresh=True))
 
 
 def test_a_command_clears_the_blocks_of_interrupted_runs(capsys):
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError))
+    interrupted(spec_of("obs"))
     size = sum(file.stat().st_size for file in kept()[0].parent.rglob("*") if file.is_file()) / 1e6
     assert main(["clear"]) == 0 and kept() == []
     assert capsys.readouterr().out == f"Deleted the finished blocks of interrupted runs: 1 runs, {size:.0f} MB.\n"
@@ -259,8 +259,7 @@ def test_a_stage_whose_blocks_are_all_finished_only_restores_them(computed):
 @pytest.mark.parametrize("file", ["0/weights.safetensors", "0/block.json", "states-0/states.safetensors"])
 def test_a_damaged_block_is_computed_again(file, computed):
     spec = spec_of("obs")
-    with pytest.raises(CancelledError):
-        made(spec, stopping(CancelledError))
+    interrupted(spec)
     broken = kept()[0].parent / file
     content = broken.read_bytes()
     broken.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
@@ -280,16 +279,14 @@ def test_the_time_of_interrupted_runs_counts(monkeypatch):
         return compress(self, *given)
 
     monkeypatch.setattr(OBS, "compress", slow)
-    with pytest.raises(CancelledError):
-        made(spec, stopping(CancelledError))
+    interrupted(spec)
     _, result = made(spec)
     assert [layer.seconds for layer in result.layers] == [100] * 2 * BLOCK
     assert result.variant.details["seconds"] == 100 * 2 * BLOCK
 
 
 def test_another_amount_stage_or_model_reuses_nothing(computed):
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError))
+    interrupted(spec_of("obs"))
     made(spec_of("obs", ratio=0.6))
     made(spec_of("obs", damping=0.1))
     made(spec_of("magnitude", "obs"))
@@ -300,18 +297,15 @@ def test_another_amount_stage_or_model_reuses_nothing(computed):
 
 
 def test_a_forced_run_and_a_fast_stage_keep_nothing(computed, monkeypatch):
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError), fresh=True)
+    interrupted(spec_of("obs"), fresh=True)
     monkeypatch.setattr(finished, "INTERVAL", 60)
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError))
+    interrupted(spec_of("obs"))
     assert kept() == []
 
 
 def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monkeypatch):
     monkeypatch.setattr(kept_states, "room", lambda folder: 0)
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError))
+    interrupted(spec_of("obs"))
     assert kept() == []
     made(spec_of("obs"))
     assert computed == {"obs": FIRST + 2 * BLOCK}
@@ -319,19 +313,16 @@ def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monke
 
 def test_blocks_above_the_limit_are_kept_alone(computed, monkeypatch):
     monkeypatch.setattr(kept_states, "CACHE_BYTES", 1)
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError))
+    interrupted(spec_of("obs"))
     assert [path.name for path in kept()] == ["0"]
     made(spec_of("obs"))
     assert computed == {"obs": FIRST + BLOCK}
 
 
 def test_blocks_of_abandoned_runs_make_room_for_others(monkeypatch):
-    with pytest.raises(CancelledError):
-        made(spec_of("obs"), stopping(CancelledError))
+    interrupted(spec_of("obs"))
     size = sum(file.stat().st_size for file in kept()[0].parent.rglob("*"))
     monkeypatch.setattr(kept_states, "CACHE_BYTES", size + 1)
-    with pytest.raises(CancelledError):
-        made(spec_of("obs", ratio=0.6), stopping(CancelledError))
+    interrupted(spec_of("obs", ratio=0.6))
     (only,) = kept()
     assert json.loads((only / "block.json").read_text())["reports"][0]["sparsity"] == pytest.approx(0.6, abs=0.01)

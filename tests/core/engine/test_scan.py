@@ -18,7 +18,7 @@ from core.registry import build_method
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.contract.ground import linears, same
-from tests.core.tiny import tiny, windows
+from tests.core.tiny import layout_of, tiny, windows
 
 READ = TextWindows(corpus="any", windows=6, window=24)
 TOKENS = windows(8)
@@ -39,6 +39,7 @@ def risen(losses, whole):
     return [one - other for one, other in zip(losses, whole, strict=True)]
 
 
+@pytest.mark.matrix(name=layout_of, method=str)
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3", "gpt-neo"])
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
 def test_block_loss_equals_a_model_with_only_that_block_compressed(name, method):

@@ -10,16 +10,10 @@ from core.methods.structured.llm_pruner import LLMPruner
 from core.methods.structured.lorap import LoRAP
 from core.methods.structured.slimllm import SlimLLM
 from core.methods.terms import Kind
-from core.registry import STAGES
 
 
 def test_each_kind_has_a_runner():
     assert RUNNERS.keys() == set(get_args(Kind))
-
-
-@pytest.mark.parametrize("method", STAGES, ids=lambda method: method.name)
-def test_each_stage_has_a_kind(method):
-    assert method.kind in RUNNERS
 
 
 def test_the_nearest_base_class_selects_the_runner():

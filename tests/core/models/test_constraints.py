@@ -14,7 +14,7 @@ from core.models.removal.units import slice_linear
 from core.models.sources import identify, load_model
 from core.registry import METHODS
 from core.training.adapters import adapters_of, add_adapters, merge_adapters
-from tests.core.methods.structured.test_structured import shrunk
+from tests.core.engine.applied import shrunk
 from tests.core.tiny import tiny, windows
 from tests.core.training.trained import cut, trained
 

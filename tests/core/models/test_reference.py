@@ -18,7 +18,7 @@ from core.models.parts.reference import (
     save_references,
 )
 from core.models.removal.depth import keep_blocks
-from tests.core.methods.structured.test_structured import shrunk
+from tests.core.engine.applied import shrunk
 from tests.core.tiny import tiny
 from tests.core.training.trained import cut, trained
 

@@ -5,15 +5,34 @@ import math
 import pytest
 import torch
 
-from core.cache.checksums import end_with_digest
-from core.errors import CancelledError, UserError
+from core.errors import UserError
 from core.progress import silent
 from core.training import loop as training
 from core.training.adapters import add_adapters
 from core.training.loop import Budget, train
 from core.training.losses import next_token, states, targets, through_head
 from tests.core.tiny import tiny, windows
-from tests.core.training.trained import examples, trained
+from tests.core.training.trained import examples, save_state, stop_at, trained
+
+
+def finished(**settings):
+    """Return the course of a training and the logits of the model."""
+    model = tiny()
+    return trained(model, **settings), model(windows()).logits
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Trainings that nothing interrupted, by dropout."""
+    return {dropout: finished(dropout=dropout) for dropout in (0.0, 0.1)}
+
+
+@pytest.fixture(scope="module")
+def halfway(tmp_path_factory):
+    """The state of a training without dropout that was cancelled halfway."""
+    file = tmp_path_factory.mktemp("halfway") / "state"
+    trained(tiny(), progress=stop_at(13), checkpoint=file)
+    return file
 
 
 def test_best_weights_are_kept_and_stagnation_ends_the_training(monkeypatch):
@@ -54,51 +73,35 @@ def test_a_long_step_reports_progress_by_part(monkeypatch):
     assert 0 < updates[len(updates) // 2] < updates[-1] == 1000
 
 
-def test_a_cancelled_training_keeps_its_best_weights_and_is_reported():
-    def stop(stage, done, total, detail=""):
-        if "step 12," in detail:
-            raise CancelledError
-
-    model, whole = tiny(), tiny()
-    done = trained(model, progress=stop)
+def test_a_cancelled_training_keeps_its_best_weights_and_is_reported(whole):
+    done, logits = finished(progress=stop_at(12))
     assert (done.ended, done.steps) == ("cancelled", 12) and done.seconds > 0
     assert done.best_step == min(done.held_out, key=lambda pair: pair[1])[0]
-    trained(whole, steps=20)
-    assert not torch.equal(model(windows()).logits, whole(windows()).logits)
+    assert not torch.equal(logits, whole[0.0][1])
 
 
-def test_a_killed_training_resumes(tmp_path, monkeypatch):
+def test_a_killed_training_resumes(whole, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
     file = tmp_path / "training" / "state"
 
     class Killed(BaseException):
         pass
 
-    def kill(stage, done, total, detail=""):
-        if "step 13," in detail:
-            raise Killed
-
     with pytest.raises(Killed):
-        trained(tiny(), progress=kill, checkpoint=file, dropout=0.1)
+        trained(tiny(), progress=stop_at(13, Killed), checkpoint=file, dropout=0.1)
     assert file.is_file()
     calls = []
-    resumed, whole = tiny(), tiny()
-    done = trained(resumed, progress=lambda *call: calls.append(call), checkpoint=file, dropout=0.1)
+    done, logits = finished(progress=lambda *call: calls.append(call), checkpoint=file, dropout=0.1)
     assert calls[0][3].startswith("step 12,")  # its state was written
     assert (calls[0][1], calls[-1][1]) == (0, 1000)  # of the steps of this process
-    expected = trained(whole, dropout=0.1)
+    expected, same = whole[0.1]
     assert (done.steps, done.held_out, done.losses) == (expected.steps, expected.held_out, expected.losses)
-    torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
+    assert torch.equal(logits, same)
 
 
 @pytest.mark.parametrize(("step", "place"), [(13, "a step"), (14, "a held-out loss"), (20, "a held-out loss")])
-def test_a_cancelled_training_resumes(step, place, tmp_path, monkeypatch):
+def test_a_cancelled_training_resumes(step, place, whole, tmp_path, monkeypatch):
     updates, real = [""], training.held_out_loss
-
-    def stop(stage, done, total, detail=""):
-        updates.append(detail)
-        if place == "a step" and detail.startswith(f"step {step},"):
-            raise CancelledError
 
     def interrupted(*arguments):
         if place == "a held-out loss" and updates[-1].startswith(f"step {step},"):
@@ -106,12 +109,13 @@ def test_a_cancelled_training_resumes(step, place, tmp_path, monkeypatch):
         return real(*arguments)
 
     monkeypatch.setattr(training, "held_out_loss", interrupted)
+    stop = stop_at(step if place == "a step" else None, updates=updates)
     assert trained(tiny(), progress=stop, checkpoint=tmp_path / "state", dropout=0.1).ended == "cancelled"
     monkeypatch.undo()
-    resumed, whole = tiny(), tiny()
-    done, expected = trained(resumed, checkpoint=tmp_path / "state", dropout=0.1), trained(whole, dropout=0.1)
+    done, logits = finished(checkpoint=tmp_path / "state", dropout=0.1)
+    expected, same = whole[0.1]
     assert (done.ended, done.steps, done.held_out) == ("budget", expected.steps, expected.held_out)
-    torch.testing.assert_close(resumed(windows()).logits, whole(windows()).logits, rtol=0, atol=0)
+    assert torch.equal(logits, same)
 
 
 def test_a_step_with_gradients_that_are_not_finite_is_skipped():
@@ -153,48 +157,25 @@ STATES = {
 }
 
 
-def interrupted(file, make):
-    """Write the state of a training that is cancelled halfway."""
-
-    def stop(stage, done, total, detail=""):
-        if detail.startswith("step 13,"):
-            raise CancelledError
-
-    make(tiny(), progress=stop, checkpoint=file)
-    return torch.load(file, weights_only=True)
+def with_a_changed_bit(content):
+    middle = len(content) // 2
+    return content[:middle] + bytes([content[middle] ^ 0x40]) + content[middle + 1 :]
 
 
-@pytest.mark.parametrize("kind", STATES)
-def test_a_damaged_checkpoint_restarts_the_training(kind, tmp_path, caplog):
+CONTENTS = {"a changed bit": with_a_changed_bit, "no torch file": lambda content: b"no state", "empty": lambda _: b""}
+
+
+@pytest.mark.parametrize("kind", [*STATES, *CONTENTS])
+def test_a_damaged_checkpoint_restarts_the_training(kind, halfway, whole, tmp_path, caplog):
     caplog.set_level("INFO", training.__name__)
     file = tmp_path / "state"
-    state = STATES[kind](interrupted(file, trained))
-    with file.open("w+b") as stream:
-        torch.save(state, stream)
-        end_with_digest(stream)
-    model, fresh = tiny(), tiny()
-    done, expected = trained(model, checkpoint=file), trained(fresh)
-    assert (done.steps, done.held_out) == (20, expected.held_out)
-    torch.testing.assert_close(model(windows()).logits, fresh(windows()).logits, rtol=0, atol=0)
+    if kind in CONTENTS:
+        file.write_bytes(CONTENTS[kind](halfway.read_bytes()))
+    else:
+        save_state(STATES[kind](torch.load(halfway, weights_only=True)), file)
+    done = trained(tiny(), progress=stop_at(7), checkpoint=file)
+    assert (done.steps, done.held_out) == (7, whole[0.0][0].held_out[:4])
     assert "starts from the beginning" in caplog.text
-
-
-def test_a_changed_bit_in_a_checkpoint_restarts_the_training(tmp_path):
-    file = tmp_path / "state"
-    weight = interrupted(file, trained)["weights"][0].numpy().tobytes()
-    content = bytearray(file.read_bytes())
-    content[content.index(weight) + 2] ^= 0x40
-    file.write_bytes(content)
-    done, expected = trained(tiny(), checkpoint=file), trained(tiny())
-    assert (done.steps, done.held_out) == (20, expected.held_out)
-
-
-@pytest.mark.parametrize("content", [b"no state", b""])
-def test_a_checkpoint_that_is_no_torch_file_restarts_the_training(content, tmp_path):
-    file = tmp_path / "state"
-    file.write_bytes(content)
-    done, expected = trained(tiny(), checkpoint=file), trained(tiny())
-    assert (done.steps, done.held_out) == (20, expected.held_out)
 
 
 def test_minutes_end_a_training(monkeypatch):

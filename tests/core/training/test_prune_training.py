@@ -1,5 +1,7 @@
 """Pruning during training: the schedule, permanent removal, and the resulting model."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -18,35 +20,52 @@ from core.training.adapters import adapters_of, add_adapters
 from core.training.examples import Example
 from core.training.methods.unit_masks import UnitMasks
 from core.training.methods.weight_masks import WeightMasks
+from tests.core.engine.applied import block_weights
 from tests.core.tiny import tiny
-from tests.core.training.test_recovery import patterned
-from tests.core.training.trained import data_of
+from tests.core.training.trained import data_of, patterned, save_state, stop_at
 
 CALIBRATION = TextWindows(corpus="any", windows=24, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0, "epochs": 6, "patience": 0, "held_out": 4}
 
 
-@pytest.fixture
-def text(monkeypatch):
-    monkeypatch.setattr(engine, "read_examples", lambda *_: [Example(row) for row in patterned()])
+METHODS = {
+    "loraprune-trained": {"every": 1, "whole_first": 0.0, "whole_last": 0.0},
+    "magnitude-trained": {},
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def text():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "read_examples", lambda *_: [Example(row) for row in patterned()])
+        yield
 
 
 def pruned(model, name, ratio=0.4, progress=silent, checkpoint=None, **settings):
-    stage = build_stage(name, Amount.from_columns(ratio, None), SETTINGS | settings, CALIBRATION)
+    stage = build_stage(name, Amount.from_columns(ratio, None), SETTINGS | METHODS[name] | settings, CALIBRATION)
     given = StageInput(stage, checkpoint=checkpoint, training_data=data_of(CALIBRATION))
     done = apply(model, given, Context(torch.device("cpu"), progress))
     return done.reports, done.training
 
 
-def block_weights(model):
-    return sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
+@pytest.fixture(scope="module", params=METHODS)
+def whole(request):
+    """A short training of each method that nothing interrupted: its model, its course, its details, and a way to it."""
+
+    def again(model=None, **more):
+        return pruned(model or tiny(num_hidden_layers=4), request.param, epochs=3, **more)[1]
+
+    model, updates = tiny(num_hidden_layers=4), []
+    done = again(model, progress=stop_at(None, updates=updates))
+    return SimpleNamespace(again=again, state=model.state_dict(), done=done, updates=updates)
 
 
-@pytest.mark.parametrize("name", ["llama-gqa", "llama-mha", "opt"])
-def test_units_are_removed_during_training_and_the_model_ends_smaller(name, text):
+@pytest.mark.matrix(name=None)
+@pytest.mark.parametrize("name", ["opt", "llama-gqa", "llama-mha"])
+def test_units_are_removed_during_training_and_the_model_ends_smaller(name):
     model = tiny(name, num_hidden_layers=4)
     dense = block_weights(model)
-    reports, done = pruned(model, "loraprune-trained", every=1, whole_first=0.0, whole_last=0.0)
+    reports, done = pruned(model, "loraprune-trained", epochs=4)
     assert abs(1 - block_weights(model) / dense - 0.4) < 0.03
     assert len(reports) == len(list(find_blocks(model).all_linears())) and {r.sparsity for r in reports} != {0.0}
     # No weights before the end of the schedule can be the best, although fewer were removed then.
@@ -55,7 +74,7 @@ def test_units_are_removed_during_training_and_the_model_ends_smaller(name, text
     assert torch.isfinite(model(patterned()).logits).all()
 
 
-def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
+def test_every_linear_ends_at_the_ratio_after_its_rounds():
     model = tiny()
     shares = []
 
@@ -75,7 +94,7 @@ def test_every_linear_ends_at_the_ratio_after_its_rounds(text):
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.613])
-def test_earlier_zeros_are_preserved_and_count_during_training(text, ratio):
+def test_earlier_zeros_are_preserved_and_count_during_training(ratio):
     model = tiny("gpt2")
     earlier = {}
     for linear in find_blocks(model).all_linears():
@@ -90,7 +109,7 @@ def test_earlier_zeros_are_preserved_and_count_during_training(text, ratio):
         assert not linear.weight[earlier[linear.name]].any()
 
 
-def test_a_ratio_below_the_removed_share_is_rejected_before_training(text):
+def test_a_ratio_below_the_removed_share_is_rejected_before_training():
     model = tiny()
     pruned(model, "magnitude-trained", 0.5, rounds=1, epochs=1)
     with pytest.raises(UserError, match=r"targets 30\.0 %, but 50\.0 % of the weights are already removed"):
@@ -103,7 +122,7 @@ def test_the_schedule_is_cubic_between_warm_up_and_cool_down():
     assert masks.share(0.5) == pytest.approx(1 - 0.5**3)
 
 
-def test_scores_are_the_estimate_from_the_adapters_gradients(text):
+def test_scores_are_the_estimate_from_the_adapters_gradients():
     from core.methods.structured.base import StructuredBlockView
     from core.methods.structured.budget import Removal
     from core.models.removal.units import find_units
@@ -126,72 +145,54 @@ def test_scores_are_the_estimate_from_the_adapters_gradients(text):
     torch.testing.assert_close(masks.scores[linear.name], (0.1 * rows / rows.norm()).detach())
 
 
-@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-def test_a_killed_pruning_resumes(method, text, tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
-
+def test_a_killed_pruning_resumes(whole, tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
     def kill(stage, done, total, detail=""):
-        if "step 20," in detail:
+        if detail.startswith("step 9,"):
+            monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0)
+        if detail.startswith("step 10,"):
             raise Killed
 
-    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
-    file = tmp_path / "training" / "state"
+    file, resumed = tmp_path / "training" / "state", tiny(num_hidden_layers=4)
     with pytest.raises(Killed):
-        pruned(tiny(num_hidden_layers=4), method, progress=kill, checkpoint=file, **settings)
-    resumed, whole = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
-    _, done = pruned(resumed, method, checkpoint=file, **settings)
-    _, expected = pruned(whole, method, **settings)
-    assert (done.steps, done.held_out) == (expected.steps, expected.held_out)
-    for ours, theirs in zip(resumed.state_dict().values(), whole.state_dict().values(), strict=True):
-        assert torch.equal(ours, theirs)
+        whole.again(progress=kill, checkpoint=file)
+    done = whole.again(resumed, checkpoint=file)
+    assert (done.steps, done.held_out) == (whole.done.steps, whole.done.held_out)
+    assert all(torch.equal(ours, whole.state[name]) for name, ours in resumed.state_dict().items())
 
 
-@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-def test_masks_of_another_form_restart_the_training(method, text, tmp_path):
-    def stop(stage, done, total, detail=""):
-        if "step 20," in detail:
-            raise CancelledError
-
-    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
-    file = tmp_path / "state"
+def test_masks_of_another_form_restart_the_training(whole, tmp_path):
+    file, updates = tmp_path / "state", []
     with pytest.raises(CancelledError):
-        pruned(tiny(num_hidden_layers=4), method, progress=stop, checkpoint=file, **settings)
+        whole.again(progress=stop_at(7), checkpoint=file)
     state = torch.load(file, weights_only=True)
     masks = {name: mask for name, mask in state["during"].items() if name not in ("round", "channels 2")}
     assert len(masks) == len(state["during"]) - 1
-    torch.save(state | {"during": masks}, file)
-    ours, fresh = tiny(num_hidden_layers=4), tiny(num_hidden_layers=4)
-    _, done = pruned(ours, method, checkpoint=file, **settings)
-    _, expected = pruned(fresh, method, **settings)
-    assert (done.steps, done.held_out) == (expected.steps, expected.held_out)
-    for here, there in zip(ours.state_dict().values(), fresh.state_dict().values(), strict=True):
-        assert torch.equal(here, there)
+    save_state(state | {"during": masks}, file)
+    with pytest.raises(CancelledError):
+        whole.again(progress=stop_at(9, updates=updates), checkpoint=file)
+    assert updates[0] == "step 0" and updates == whole.updates[: len(updates)]
 
 
-@pytest.mark.parametrize("method", ["loraprune-trained", "magnitude-trained"])
-@pytest.mark.parametrize("seconds", [4, 60])
-def test_minutes_end_a_pruning_at_its_ratio(method, seconds, text, monkeypatch):
+@pytest.mark.matrix(method=str, seconds=None)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("seconds", [60, 4])
+def test_minutes_end_a_pruning_at_its_ratio(method, seconds, monkeypatch):
     clock = iter(range(0, 100_000, seconds))  # between two reads
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
     model = tiny(num_hidden_layers=4)
     dense = block_weights(model)
-    settings = {"every": 1, "whole_first": 0.0, "whole_last": 0.0} if "lora" in method else {}
-    _, done = pruned(model, method, minutes=5, **settings)
+    _, done = pruned(model, method, minutes=5)
     zeros = sum(int((linear.weight == 0).sum()) for linear in find_blocks(model).all_linears())
     assert abs(1 - (block_weights(model) - zeros) / dense - 0.4) < 0.03
     assert done.ended == "budget" and done.best_step > 0
 
 
-def test_a_cancelled_incomplete_pruning_stores_nothing(text):
-    def stop(stage, done, total, detail=""):
-        if "step 12," in detail:
-            raise CancelledError
-
+def test_a_cancelled_incomplete_pruning_stores_nothing():
     with pytest.raises(CancelledError):
-        pruned(tiny(), "magnitude-trained", progress=stop)
+        pruned(tiny(), "magnitude-trained", progress=stop_at(12))
 
 
 def test_finished_rounds_are_restored():

@@ -18,11 +18,12 @@ from core.training import losses as losses_module
 from core.training.adapters import NAME, SparseLora, adapters_of, add_adapters, merge_adapters
 from core.training.examples import Example, collate
 from core.training.losses import block_outputs, divergence, next_token, states, targets, text_loss, through_head
-from tests.core.engine.applied import compress
-from tests.core.tiny import tiny, windows
-from tests.core.training.trained import CALIBRATION, cut, data_of, patterned, trained
+from tests.core.engine.applied import CALIBRATION, compress
+from tests.core.tiny import layout_of, tiny, windows
+from tests.core.training.trained import cut, data_of, patterned, trained
 
 
+@pytest.mark.matrix(name=lambda name: name == "gemma2")
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gemma2"])
 def test_chunked_loss_equals_the_loss_of_the_model(name, monkeypatch):
     monkeypatch.setattr(losses_module, "CHUNK_BYTES", 4 * 97 * 7)  # seven rows at a time
@@ -72,7 +73,7 @@ def test_divergences_match_their_names():
 def test_zeros_are_preserved_and_other_weights_change(recovery, name, method, pattern):
     model = cut(tiny(name), method, pattern=pattern)
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
-    done = trained(model, recovery)
+    done = trained(model, recovery, steps=8)
     for linear in find_blocks(model).all_linears():
         assert torch.equal(linear.weight == 0, before[linear.name] == 0)
         assert not torch.equal(linear.weight, before[linear.name])
@@ -109,10 +110,12 @@ def test_few_zeros_are_preserved_too():
         assert torch.equal(linear.weight == 0, zeros[linear.name])
 
 
-def test_the_merged_model_equals_the_trained_one():
-    model = cut(tiny(), "sparsegpt")
-    parameters = add_adapters(model, 4, 16.0, 0.0, 0)
-    for parameter in parameters:
+@pytest.mark.parametrize("quantised", [False, True])
+def test_the_merged_model_equals_the_trained_one(quantised):
+    model = tiny() if quantised else cut(tiny(), "sparsegpt")
+    if quantised:
+        compress(model, build_stage("rtn", Amount.parse("3bit"), {"group_size": 0}), None)
+    for parameter in add_adapters(model, 4, 16.0, 0.0, 0):
         torch.nn.init.normal_(parameter, std=0.2)
     expected = model(windows()).logits
     merge_adapters(model)
@@ -120,6 +123,7 @@ def test_the_merged_model_equals_the_trained_one():
     assert not any(p.requires_grad for p in model.parameters())
 
 
+@pytest.mark.matrix(name=layout_of, settings=len)
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
 @pytest.mark.parametrize("settings", [{}, {"symmetric": False}])
 def test_quantised_weights_change_and_stay_on_their_grid(name, settings):
@@ -136,22 +140,12 @@ def test_quantised_weights_change_and_stay_on_their_grid(name, settings):
         assert not torch.equal(linear.weight, weight) and not linear.weight[zeros[linear.name]].any()
 
 
-def test_the_merged_quantised_model_equals_the_trained_one():
-    model = tiny()
-    compress(model, build_stage("rtn", Amount.parse("3bit"), {"group_size": 0}), None)
-    for parameter in add_adapters(model, 4, 16.0, 0.0, 0):
-        torch.nn.init.normal_(parameter, std=0.2)
-    expected = model(windows()).logits
-    merge_adapters(model)
-    torch.testing.assert_close(model(windows()).logits, expected, rtol=1e-4, atol=1e-4)
-
-
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 @pytest.mark.parametrize("method", ["sparsegpt", "svd-llm"])
 def test_sixteen_bit_models_train_in_full_precision(dtype, method):
     model = cut(tiny(), method, 0.3).to(dtype)
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
-    done = trained(model)
+    done = trained(model, steps=8)
     assert done.held_out[-1][1] < done.held_out[0][1] - 0.1
     for linear in find_blocks(model).all_linears():
         assert linear.weight.dtype == dtype and not torch.equal(linear.weight, before[linear.name])

@@ -4,20 +4,18 @@ from types import SimpleNamespace
 
 import torch
 
-from core.amount import Amount
+from core.cache.checksums import end_with_digest
 from core.data.corpus import CorpusSource, CorpusText
 from core.data.windows import TextData
+from core.errors import CancelledError
 from core.progress import silent
 from core.registry import get_stage
-from core.request.stages import build_stage
-from core.specs import TextWindows
 from core.training.adapters import add_adapters, merge_adapters
 from core.training.examples import Example, Examples
 from core.training.loop import Budget, train
-from tests.core.engine.applied import compress
-from tests.core.tiny import tiny, windows
+from tests.core.engine.applied import shrunk
+from tests.core.tiny import tiny
 
-CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 SETTINGS = {"rank": 4, "batch": 4, "learning_rate": 0.01, "dropout": 0.0}
 
 
@@ -37,14 +35,27 @@ def examples(held_out=4, batch=4):
 
 
 def cut(model, method, ratio=0.5, pattern=None):
-    compress(
-        model,
-        build_stage(method, Amount.from_columns(ratio if not pattern else None, pattern), {}, CALIBRATION),
-        windows(),
-        "cpu",
-        silent,
-    )
+    shrunk(model, method, ratio, pattern)
     return model
+
+
+def stop_at(step, error=CancelledError, updates=None):
+    """Build a progress function that stops a training after a step, and notes the details until then."""
+
+    def progress(stage, done, total, detail=""):
+        if updates is not None:
+            updates.append(detail)
+        if detail.startswith(f"step {step},"):
+            raise error
+
+    return progress
+
+
+def save_state(state, file):
+    """Write the state of a training as the loop does."""
+    with file.open("w+b") as stream:
+        torch.save(state, stream)
+        end_with_digest(stream)
 
 
 def trained(model, recovery="lora", steps=20, patience=0, progress=silent, checkpoint=None, **settings):

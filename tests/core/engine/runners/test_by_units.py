@@ -8,7 +8,7 @@ from core.engine.runners import by_units
 from core.models.parts.blocks import find_blocks
 from core.progress import silent
 from core.request.stages import build_stage
-from tests.core.methods.structured.test_structured import CALIBRATION, compress
+from tests.core.engine.applied import CALIBRATION, compress
 from tests.core.tiny import tiny, windows
 
 

@@ -3,16 +3,12 @@
 import pytest
 import torch
 
-from core.amount import Amount, Ratio
 from core.cache import observations as observed
 from core.engine.walking.observe import ModelStatistics
-from core.progress import silent
-from core.request.stages import build_stage
-from core.specs import TextWindows
-from tests.core.engine.applied import compress
-from tests.core.tiny import tiny, windows
-
-CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
+from core.registry import get_stage
+from tests.core.engine import applied
+from tests.core.engine.applied import CALIBRATION
+from tests.core.tiny import tiny
 
 
 @pytest.fixture(autouse=True)
@@ -32,17 +28,11 @@ def looks(monkeypatch):
 
 def shrunk(method, ratio, before, calibration=CALIBRATION, **settings):
     model = tiny(num_hidden_layers=4)
-    compress(
-        model,
-        build_stage(method, Amount.from_columns(ratio, None), settings, calibration),
-        windows(),
-        "cpu",
-        silent,
-        before,
-    )
+    applied.shrunk(model, method, ratio, before=before, calibration=calibration, **settings)
     return model
 
 
+@pytest.mark.matrix(method=lambda name: (get_stage(name).kind, get_stage(name).observes))
 @pytest.mark.parametrize("method", ["llm-pruner", "loraprune", "hywia", "flap", "shortgpt", "slimllm"])
 def test_a_second_ratio_observes_nothing_and_gives_the_same_model(method, looks):
     shrunk(method, 0.25, "dense")
@@ -79,9 +69,7 @@ def test_spectra_of_other_layers_are_observed_again():
     found = {}
     for layers in ("0:2", "2:4"):
         for before in ("dense", None):
-            model = tiny(num_hidden_layers=4)
-            stage = build_stage("svd-llm", Ratio(0.3), {"ranks": "global"}, CALIBRATION, 0, layers)
-            compress(model, stage, windows(), "cpu", silent, before)
+            model = shrunk("svd-llm", 0.3, before, layers=layers, ranks="global")
             found[layers, before] = model.state_dict()
         kept, fresh = found[layers, "dense"], found[layers, None]
         assert list(kept) == list(fresh) and all(torch.equal(kept[name], fresh[name]) for name in fresh)

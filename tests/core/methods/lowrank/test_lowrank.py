@@ -6,34 +6,19 @@ import itertools
 import pytest
 import torch
 
-from core.amount import Amount
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
 from core.methods.numerics.decompose import spectrum, truncate
 from core.methods.numerics.hessian import lower_factor
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import Factors
 from core.models.parts.blocks import find_blocks
-from core.progress import silent
 from core.registry import METHODS
-from core.request.stages import build_stage
-from core.specs import TextWindows
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import block_weights, inputs_of, shrunk
 from tests.core.tiny import layout_of, tiny, windows
 
-CALIBRATION = TextWindows(corpus="any", windows=4, window=24)
 LOW_RANK = [method for method in METHODS if method.family == "low rank"]
 SHAPES = ["llama-gqa", "opt", "gpt2", "phi3"]
 OF = {"ids": lambda method: method.name}
-
-
-def cut(model, method, ratio=0.4, **settings):
-    return compress(
-        model, build_stage(method, Amount.from_columns(ratio, None), settings, CALIBRATION), windows(), "cpu", silent
-    )
-
-
-def block_weights(model):
-    return sum(linear.weight.numel() for linear in find_blocks(model).all_linears())
 
 
 def made(outputs=12, inputs=20, tokens=64, seed=0):
@@ -129,7 +114,7 @@ def test_global_ranks_have_the_smallest_possible_error():
 def test_factors_replace_linears_and_meet_the_ratio(method, name, ranks):
     model = tiny(name)
     dense = block_weights(model)
-    reports = cut(model, method.name, ranks=ranks)
+    reports = shrunk(model, method.name, ranks=ranks)
     assert abs(1 - block_weights(model) / dense - 0.4) * dense <= 400  # a rank of the largest matrix
     assert any(isinstance(module, Factors) for module in model.modules())
     ranked = [report for report in reports if report.note]
@@ -141,12 +126,9 @@ def test_factors_replace_linears_and_meet_the_ratio(method, name, ranks):
 def test_reported_errors_match_the_singular_values():
     model = tiny()
     dense = copy.deepcopy(model)
-    reports = {report.name: report for report in cut(model, "svd-llm", true_sequential=False)}
+    reports = {report.name: report for report in shrunk(model, "svd-llm", true_sequential=False)}
     linear = next(linear for linear in find_blocks(dense).all_linears() if linear.role == "up")
-    inputs = []
-    linear.module.register_forward_pre_hook(lambda module, args: inputs.append(args[0].detach()))
-    dense(windows())
-    rows = inputs[0].flatten(0, 1).double()
+    rows = inputs_of(dense, [linear], windows())[linear.name].double()
     values = spectrum(linear.weight.double(), lower_factor(rows.T @ rows)[0])
     rank = int(reports[linear.name].note.removeprefix("rank "))
     assert reports[linear.name].error == pytest.approx((values[rank:].sum() / values.sum()).item(), rel=1e-4)
@@ -157,15 +139,15 @@ def test_truncation_aware_svd_has_a_smaller_error_than_plain_svd():
     for method in ("svd", "asvd", "svd-llm"):
         model = tiny()
         expected = model(windows()).logits
-        cut(model, method, 0.3)
+        shrunk(model, method, 0.3)
         losses[method] = (model(windows()).logits - expected).square().mean().item()
     assert losses["svd-llm"] < losses["svd"]
 
 
 def test_asvd_with_power_0_is_the_plain_svd():
     plain, scaled = tiny(), tiny()
-    cut(plain, "svd")
-    cut(scaled, "asvd", alpha=0.0)
+    shrunk(plain, "svd")
+    shrunk(scaled, "asvd", alpha=0.0)
     torch.testing.assert_close(plain(windows()).logits, scaled(windows()).logits, rtol=1e-3, atol=1e-3)
 
 
@@ -173,7 +155,7 @@ def test_asvd_with_power_0_is_the_plain_svd():
 @pytest.mark.parametrize("name", SHAPES)
 def test_a_low_rank_model_is_saved_and_loaded(name, tmp_path):
     model = tiny(name)
-    cut(model, "svd-llm", ranks="global")
+    shrunk(model, "svd-llm", ranks="global")
     assert not save_model(model, tmp_path)
     again = load_model_folder(tmp_path, torch.float32)
     torch.testing.assert_close(again(windows()).logits, model(windows()).logits, rtol=1e-5, atol=1e-5)

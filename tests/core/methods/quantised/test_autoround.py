@@ -54,9 +54,7 @@ def block_losses(dense, rounded):
     return losses
 
 
-@pytest.mark.parametrize(
-    ("name", "symmetric"), [("llama-gqa", True), ("gpt2", False), pytest.param("opt", True, marks=pytest.mark.full)]
-)
+@pytest.mark.parametrize(("name", "symmetric"), [("llama-gqa", True), ("gpt2", False)])
 def test_block_outputs_move_closer_to_dense(name, symmetric):
     dense, learnt, nearest = tiny(name), tiny(name), tiny(name)
     compress(learnt, autoround("4bit", symmetric=symmetric, iterations=60), windows())

@@ -14,8 +14,7 @@ from core.models.removal.units import find_units, spread
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Stage
-from tests.core.engine.applied import compress
-from tests.core.methods.structured.test_structured import block_weights, shrunk
+from tests.core.engine.applied import block_weights, compress, shrunk
 from tests.core.tiny import windows
 from tools.architectures.models import tiny_model
 

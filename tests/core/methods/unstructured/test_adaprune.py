@@ -14,9 +14,8 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.shape import shape_from_config
 from core.request.stages import build_stage
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import CALIBRATION, compress
 from tests.core.tiny import tiny, windows
-from tests.core.training.trained import CALIBRATION
 
 ROWS, COLUMNS = 12, 48
 

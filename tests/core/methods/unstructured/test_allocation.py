@@ -7,26 +7,22 @@ import pytest
 import torch
 
 from core.amount import Amount, Ratio
-from core.context import Context, StageInput
-from core.engine.stages import apply
 from core.errors import UserError
 from core.methods.numerics.levels import moved_counts
 from core.methods.unstructured.allocation import OUTLIER, spread_shares
 from core.models.parts.blocks import find_blocks
 from core.request.stages import build_stage
-from core.specs import TextWindows
 from tests.core.contract.ground import linears
+from tests.core.engine.applied import CALIBRATION, inputs_of, shrunk
 from tests.core.tiny import tiny, windows
 
-TEXT = TextWindows(corpus="any", windows=4, window=24)
 METHODS = ("magnitude", "wanda", "ria", "sparsegpt", "obs", "alps")
 
 
 def pruned(method, model=None, ratio=0.6, **settings):
     """Return a pruned model of four blocks, and by name the share of zeros in each of its linears."""
     model = model or tiny(num_hidden_layers=4)
-    stage = build_stage(method, Amount.from_columns(ratio, None), settings=settings, calibration=TEXT)
-    apply(model, StageInput(stage, windows()), Context(torch.device("cpu")))
+    shrunk(model, method, ratio, **settings)
     return model, {linear.name: (linear.weight == 0).double().mean().item() for linear in linears(model)}
 
 
@@ -68,12 +64,7 @@ def test_owl_prunes_blocks_with_outliers_less():
 
 def test_owl_counts_scores_above_a_multiple_of_the_block_mean():
     model = tiny(num_hidden_layers=4)
-    inputs = {}
-    for linear in linears(model):
-        linear.module.register_forward_pre_hook(
-            lambda module, args, name=linear.name: inputs.__setitem__(name, args[0].flatten(0, -2))
-        )
-    model(windows())
+    inputs = inputs_of(model, linears(model), windows())
     found = {}
     for index in range(4):
         score = torch.cat(
@@ -92,15 +83,11 @@ def test_owl_counts_scores_above_a_multiple_of_the_block_mean():
 def test_global_sparsegpt_ranks_the_error_of_each_single_weight():
     """w^2 / (H^-1)_jj is the rise of the error if a weight is removed and the others of its row compensate."""
     model = tiny(num_hidden_layers=4)
-    inputs = {}
-    for linear in linears(model):
-        linear.module.register_forward_pre_hook(
-            lambda module, args, name=linear.name: inputs.__setitem__(name, args[0].flatten(0, -2).double())
-        )
-    model(windows())
+    inputs = inputs_of(model, linears(model), windows())
     scores = {}
     for linear in linears(model):
-        hessian = inputs[linear.name].T @ inputs[linear.name]
+        rows = inputs[linear.name].double()
+        hessian = rows.T @ rows
         hessian += 0.01 * hessian.diagonal().mean() * torch.eye(len(hessian))
         scores[linear.name] = linear.weight.double() ** 2 / torch.linalg.inv(hessian).diagonal()
     joint = torch.cat([score.flatten() for score in scores.values()])
@@ -124,18 +111,18 @@ def test_sensitivity_prunes_the_most_sensitive_block_least():
 @pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
 def test_a_pattern_rejects_allocations(allocation):
     with pytest.raises(UserError, match="nothing to allocate"):
-        build_stage("wanda", Amount.parse("2:4"), settings={"allocation": allocation}, calibration=TEXT)
+        build_stage("wanda", Amount.parse("2:4"), settings={"allocation": allocation}, calibration=CALIBRATION)
 
 
 def test_a_scan_needs_a_calibration_window():
     with pytest.raises(UserError, match="at least 2"):
-        one = TEXT.model_copy(update={"windows": 1})
+        one = CALIBRATION.model_copy(update={"windows": 1})
         build_stage("wanda", Ratio(0.5), settings={"allocation": "sensitivity"}, calibration=one)
 
 
-def test_only_some_allocations_need_calibration_data():
-    assert build_stage("magnitude", Ratio(0.5), settings={"allocation": "global"}, calibration=TEXT).calibration is None
-    assert build_stage("magnitude", Ratio(0.5), settings={"allocation": "owl"}, calibration=TEXT).calibration == TEXT
+@pytest.mark.parametrize(("allocation", "needed"), [("global", None), ("owl", CALIBRATION)])
+def test_only_some_allocations_need_calibration_data(allocation, needed):
+    assert build_stage("magnitude", Ratio(0.5), {"allocation": allocation}, CALIBRATION).calibration == needed
 
 
 def test_shares_are_centred_on_the_ratio():
