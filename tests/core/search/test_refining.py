@@ -11,25 +11,24 @@ from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.search.autopilot import Autopilot, Refined
 from core.search.estimates import Estimates
-from core.search.question import Question, prepare
+from core.search.question import prepare
 from core.search.refining import WINDOWS, Refiner, refinable
-from core.search.space import Restrictions
 from core.search.trials import Racer
 from core.store.store import Store
-from tests.core.search.test_autopilot import Clock, compute
+from tests.core.search.texts import Clock, compute, played, question
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
 
 
 def prepared():
-    return prepare(Question(model="./wide", max_mb=10, minutes=1), Store())
+    return prepare(question(10), Store())
 
 
-def started(chain, shifts=None):
+def started(chain):
     """A refiner of a measured chain whose levels are made."""
     asked, store = prepared(), Store()
     Racer(asked, compute, store).race([chain])
-    refiner = Refiner(chain, asked, store, shifts or {})
+    refiner = Refiner(chain, asked, store, {})
     levels = refiner.levels()
     for _, result_of in compute(list(levels.values())):
         result_of()
@@ -92,13 +91,12 @@ def test_what_can_differ_between_blocks(chain, place):
     assert refinable(resolve_chain(parse(chain), prepared().defaults)) == place
 
 
-def started_search(minutes=60):
+def started_search(minutes):
     store = Store()
-    asked = Question(model="./wide", max_mb=0.1, minutes=minutes, restrictions=Restrictions(methods=("magnitude",)))
-    return Autopilot(prepare(asked, store), store, compute, now=Clock())
+    return Autopilot(prepare(question(0.1, minutes, ("magnitude",)), store), store, played, now=Clock())
 
 
-def searched(minutes=60):
+def searched(minutes):
     pilot = started_search(minutes)
     return pilot, list(pilot.search())
 
@@ -106,14 +104,14 @@ def searched(minutes=60):
 @pytest.mark.parametrize(("seconds", "reserved"), [(0.0, 900.0), (900.0, 0.0)])
 def test_trials_leave_time_only_to_a_refinement_that_fits(monkeypatch, seconds, reserved):
     monkeypatch.setattr(Estimates, "of_another", lambda self, chain: seconds)
-    pilot = started_search()
+    pilot = started_search(60)
     steps = pilot.search()
     next(steps), next(steps)
     assert pilot.seconds_left - pilot.sampler.left() == pytest.approx(reserved)
 
 
 def test_the_last_quarter_refines_the_best_chain():
-    pilot, steps = searched()
+    pilot, steps = searched(minutes=16)
     switches = [step for step in steps if isinstance(step, Refined)]
     assert [step.switches for step in switches] == [1, 2]
     trials = [step for step in steps if not isinstance(step, Refined)]
@@ -121,7 +119,7 @@ def test_the_last_quarter_refines_the_best_chain():
     made = [step.tried for step in trials if "shifts=" in step.chain]
     assert len(made) == (switches[-1].kept > 0)
     assert all(one.packed_bytes <= 1e5 for one in made)
-    again, more = searched(minutes=70)
+    again, more = searched(minutes=18)
     assert all(step.chain != switches[0].chain for step in more if isinstance(step, Refined))  # it has ended
     for one, ranked in product(made, (pilot.ranked(), again.ranked())):
         origin = next(other for other in ranked if other.chain == switches[0].chain)

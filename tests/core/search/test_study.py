@@ -1,19 +1,12 @@
 """The study of a search beside the store, on each kind of database."""
 
 import optuna
-import pytest
 from optuna.trial import create_trial
 from sqlalchemy import inspect
 
-from core.progress import silent
-from core.search import study as studies
-from core.search.question import Question, prepare
-from core.search.session import conduct, states
-from core.search.space import Restrictions
-from core.search.study import SCHEMA, storage
+from core.search.study import SCHEMA, storage, study_name
 from core.store.store import Store
-
-QUESTION = Question(model="./wide", max_mb=0.1, minutes=0.05, restrictions=Restrictions(methods=("rtn",)))
+from tests.core.search.texts import question
 
 
 def test_studies_have_tables_of_their_own(database):
@@ -29,10 +22,6 @@ def test_studies_have_tables_of_their_own(database):
     Store()  # its migrations find their own version
 
 
-@pytest.mark.usefixtures("tiny_texts")
-def test_a_search_runs_on_each_database(database):
-    store, steps = Store(), []
-    found = conduct(prepare(QUESTION, store), store, silent, steps.append)
-    (state,) = states(store.url)
-    assert steps and state.certificate == found and found.tried == len(steps)
-    assert studies.study_name(QUESTION) == state.name
+def test_a_question_has_one_study_whatever_its_time():
+    names = [study_name(one) for one in (question(), question(minutes=9), question(max_mb=5))]
+    assert names[0] == names[1] != names[2]
