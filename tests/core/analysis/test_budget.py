@@ -107,9 +107,11 @@ def test_a_point_at_its_limit_fits_and_misses_name_their_excess():
         "245 times dense over (1.2e4 %)",
     ]
     assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25, 122.3])
+    rows = table([(100, 2, sum([0.1] * 3) / 3 - 1e-17)]).assign(mean_accuracy=0.4 - 1e-16)
+    assert fits(rows, Budget(mean_accuracy=0.4))["fits"].all()
 
 
-def test_unknown_values_do_not_fit_and_are_named():
+def test_unknown_values_do_not_fit_but_leave_a_variant_undecided():
     rows = table([(150, 1.5, 0.4), (150, 1.5, NAN)]).assign(decode_ms=[NAN, 30.0])
     found = fits(rows, Budget(packed_mb=100, decode_ms=35, mean_accuracy=0.3))
     assert list(found["misses"]) == [
@@ -118,6 +120,9 @@ def test_unknown_values_do_not_fit_and_are_named():
     ]
     assert not found["fits"].any() and found["excess"].isna().all()
     assert list(fits(rows, Budget(packed_mb=150))["fits"]) == [True, True]
+    rows = table([(90, 2, NAN), (110, 2, NAN), (90, 2, 0.3), (90, 2, 0.5)])
+    found = fits(rows, Budget(packed_mb=100, mean_accuracy=0.4))
+    assert list(found["undecided"]) == [True, False, False, False] and list(found["fits"]) == [False] * 3 + [True]
 
 
 def test_misses_are_sorted_by_their_largest_excess():
@@ -149,22 +154,11 @@ def test_diverged_models_are_sorted_by_their_perplexity_and_unscored_ones_are_la
     assert winner(ranked(rows.iloc[[0, 2]], Budget(packed_mb=100), "packed_mb", PERPLEXITY)) is None
 
 
-def test_a_variant_is_undecided_if_only_unknown_quantities_keep_it_from_fitting():
-    rows = table([(90, 2, NAN), (110, 2, NAN), (90, 2, 0.3), (90, 2, 0.5)])
-    found = fits(rows, Budget(packed_mb=100, mean_accuracy=0.4))
-    assert list(found["undecided"]) == [True, False, False, False] and list(found["fits"]) == [False] * 3 + [True]
-
-
 def test_front_contains_only_fitting_variants():
     rows = table([(100, 2, 0.2), (110, 3, 0.5), (120, 2.5, 0.6)])
     found = ranked(rows, Budget(mean_accuracy=0.4), "packed_mb", PERPLEXITY)
     assert list(found["key"]) == ["02", "01", "00"]
     assert list(found["front"]) == [True, True, False] and not pareto(rows, "packed_mb", PERPLEXITY)[17]
-
-
-def test_rounding_does_not_fail_an_accuracy_at_its_limit():
-    rows = table([(100, 2, sum([0.1] * 3) / 3 - 1e-17)]).assign(mean_accuracy=0.4 - 1e-16)
-    assert fits(rows, Budget(mean_accuracy=0.4))["fits"].all()
 
 
 def test_a_budget_in_words():

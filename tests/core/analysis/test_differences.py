@@ -92,14 +92,11 @@ def test_missing_answers_cannot_be_paired():
     assert found.drop([SEVEN[3], MEAN])["unpaired_reason"].isna().all()
 
 
-def test_different_documents_are_reported():
+def test_other_documents_are_reported_and_other_protocols_not_compared():
     one, other = answered("piqa", 60), answered("piqa", 50)
     other[1]["doc_id"] += 1
     (row,) = compared([one], [other]).to_dict("records")
     assert row["unpaired_reason"].startswith("cannot be paired: The documents or windows of the variants differ")
-
-
-def test_numbers_of_different_protocols_are_not_compared():
     assert compared([answered("piqa", 60)], [answered("piqa", 50, limit=None)]).empty
 
 

@@ -54,13 +54,10 @@ def test_a_text_with_a_record_uses_its_correlation(tmp_path, monkeypatch):
     assert distance_interval(found[AGREEMENT]) == pytest.approx(interval(values.mean(), *consecutive(values)))
 
 
-def test_the_interval_of_the_percentile_is_stored():
+def test_intervals_stay_in_the_range_of_the_metric():
     _, found = rows()
     low, high = distance_interval(found[KL_P99])
     assert low <= found[KL_P99].value <= high
-
-
-def test_intervals_stay_in_the_range_of_the_metric():
     _, found = rows()
     wide = {metric: row.model_copy(update={"stderr": 9.0}) for metric, row in found.items()}
     assert distance_interval(wide[KL])[0] == 0 and distance_interval(wide[AGREEMENT]) == (0, 1)

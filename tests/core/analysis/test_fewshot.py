@@ -99,14 +99,8 @@ def test_variants_without_few_shot_examples_are_left_out():
         }
     )
     assert fewshot_table([other, zero], dense, samples).equals(fewshot_table([other], dense, samples))
-
-
-def test_zero_shot_only_results_give_an_empty_table():
     dense, other, samples, _ = both(["0"])
     assert fewshot_table([other], dense, samples).empty
-
-
-def test_values_remain_without_stored_answers():
     dense, other, _, _ = both(["0", "4"])
     found = fewshot_table([other], dense, lambda key, measurement: None)
     assert len(found) == 12 and found["value"].notna().all() and found["difference"].isna().all()

@@ -175,14 +175,11 @@ def test_critical_ratio_is_zero_if_any_removal_costs_too_much():
     assert math.isinf(better.critical(0.9)[0].value)
 
 
-def test_a_single_ratio_does_not_predict_the_third_form():
-    found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
-    assert math.isnan(found.critical(0.9)[0].value) and "single ratio does not predict" in sentence(found, 0.9)
-
-
-def test_too_few_points_are_not_fitted():
+def test_too_few_points_are_not_fitted_and_one_ratio_predicts_none():
     assert fit(THIRD, group(third, ratios=[0.2, 0.5])) is None
     assert fit(SECOND, group(second, ratios=[0.5])) is None
+    found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
+    assert math.isnan(found.critical(0.9)[0].value) and "single ratio does not predict" in sentence(found, 0.9)
 
 
 def test_groups_of_several_models_are_fitted_together():

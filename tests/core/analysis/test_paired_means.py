@@ -55,17 +55,13 @@ class TestMean:
         assert (found.gained, found.lost) == (110, 110)
         assert found.p < 1e-4 and verdict(found, found.p) == "better"
 
-    def test_mean_of_one_task_is_that_task(self):
+    def test_edges(self):
         found = compared("acc", answers(np.random.default_rng(6), 40))
         assert mean_difference([found]).model_dump() == pytest.approx(found.model_dump())
-
-    def test_no_discordant_documents(self):
         tasks = [compared("acc", (np.ones(n), np.ones(n))) for n in (3, 5)]
         found = mean_difference(tasks)
         assert (found.n, found.difference, found.p, found.gained, found.lost) == (8, 0, 1, 0, 0)
         assert found.low == -found.high < 0
-
-    def test_interval_is_missing_if_a_task_has_none(self):
         found = mean_difference([compared("acc", ([0], [1])), compared("acc", ([0, 1, 0], [1, 1, 0]))])
         assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
 

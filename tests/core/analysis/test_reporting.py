@@ -85,13 +85,7 @@ WHY = "cannot be paired: answers were not stored"
 )
 def test_sentence_summarises_the_verdicts(verdicts, expected):
     rows = [
-        row(
-            "acc",
-            0.0,
-            0.0,
-            0.0,
-            **({"verdict": None, "why": one} if one.startswith(WHY) else {"verdict": one}),
-        )
+        row("acc", 0.0, 0.0, 0.0, **({"verdict": None, "why": one} if one.startswith(WHY) else {"verdict": one}))
         for one in verdicts
     ]
     assert sentence(list(zip("abc", rows, strict=True)), "Wanda", "Dense") == expected

@@ -24,10 +24,7 @@ def test_numbers_and_words_do_not_change(cell):
     assert written(cell) == cell
 
 
-def test_a_carriage_return_starts_no_row():
+def test_number_columns_do_not_change_and_a_carriage_return_starts_no_row():
     assert written("x\r=1") == "x\n=1"
-
-
-def test_number_columns_do_not_change():
     table = pd.DataFrame({"x": [-1.5, float("nan")], "n": [-2, 3], "mixed": [-1.5, "-x"], "on": [True, False]})
     assert csv_text(table) == "x,n,mixed,on\n-1.5,-2,-1.5,True\n,3,'-x,False\n"

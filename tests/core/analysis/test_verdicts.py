@@ -11,31 +11,13 @@ from hypothesis import strategies as draw
 from core.analysis.intervals import ALPHA
 from core.analysis.paired import Baselines, Difference, baselines, difference, mean_difference
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT, excludes_zero, holm, verdict, verdict_text
-from tests.core.analysis.outcomes import SEVEN_SIZES, answers, compared, false_alarms, frame, losses, windows
+from tests.core.analysis.outcomes import answers, compared, false_alarms, frame, losses, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
 
 
 class TestRates:
     """Simulated comparisons: planted differences are found, and false alarms keep to the nominal rate."""
-
-    def test_a_planted_difference_is_found(self):
-        rng = np.random.default_rng(7)
-        for metric, make, n, size, expected in (
-            ("acc", answers, 400, 0.15, "better"),
-            ("perplexity", losses, 16, 0.15, "worse"),
-        ):
-            found = [compared(metric, make(rng, n, size)) for _ in range(100)]
-            assert sum(verdict(one, one.p, metric == "perplexity") == expected for one in found) >= 90
-
-    def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
-        rng, right = np.random.default_rng(8), 0
-        for _ in range(20):
-            planted = (0.0, 0.15, 0.0)
-            means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
-            verdicts = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
-            right += verdicts[1] == "better"
-        assert right >= 18
 
     @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
     def test_equal_variants_differ_at_the_nominal_rate_at_most(self, metric, make, n):
@@ -65,8 +47,6 @@ class TestRates:
 class TestHolm:
     def test_p_is_multiplied_by_the_remaining_comparisons(self):
         assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-
-    def test_missing_p_values_do_not_count(self):
         assert holm([None, 0.02, None, 0.5]) == [None, pytest.approx(0.04), None, pytest.approx(0.5)]
         assert holm([None]) == [None]
         assert holm([]) == []
@@ -135,12 +115,10 @@ def test_no_verdict_contradicts_its_interval(tasks, texts):
 
 
 class TestBaselines:
-    def test_chance_and_majority_use_the_scored_documents(self):
+    def test_chance_and_majority_use_the_scored_documents(self, tmp_path):
         choices = [[-1.0, -2.0, -3.0, -4.0], [-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0, -4.0]]
         samples = frame([1, 0, 1], target=[2, 0, 2], loglikelihoods=choices)
         assert baselines(samples) == pytest.approx((5 / 18, 2 / 3))
-
-    def test_baselines_from_a_file_are_equal(self, tmp_path):
         samples = frame([1, 0, 1], loglikelihoods=[[-1.0, -2.0]] * 3)
         samples.to_parquet(tmp_path / "piqa.parquet")
         assert baselines(pd.read_parquet(tmp_path / "piqa.parquet")) == pytest.approx((1 / 2, 2 / 3))

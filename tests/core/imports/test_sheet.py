@@ -3,7 +3,7 @@
 import pytest
 
 from core.errors import UserError
-from core.imports.sheet import COLUMNS, MAX_FAULTS, MOST_ROWS, read_sheet
+from core.imports.sheet import MAX_FAULTS, MOST_ROWS, read_sheet
 from core.imports.uploads import Upload
 from core.protocols import perplexity_protocol
 from core.results import Measurement
@@ -70,9 +70,7 @@ def test_optional_columns_can_be_omitted():
         (PERPLEXITY, {"pattern": "2:4"}, "row 2, column pattern: the row also has a ratio"),
         (PERPLEXITY, {"ratio": "", "pattern": "4:2"}, "row 2, column pattern"),
         (PERPLEXITY, {"model": "/etc/passwd"}, "row 2, column model: '/etc/passwd' is not a model id"),
-        (PERPLEXITY, {"model": "../x"}, "row 2, column model"),
         (PERPLEXITY, {"model": "a" * 101}, "row 2, column model"),
-        (PERPLEXITY, {"label": "a+b"}, "row 2, column label"),
         (PERPLEXITY, {"label": "<b>"}, "row 2, column label"),
         (PERPLEXITY, {"label": "x" * 61}, "row 2, column label"),
         (PERPLEXITY, {"label": "x" * 201}, "row 2, column label: at most 200 characters"),
@@ -112,12 +110,9 @@ def test_all_faults_of_a_row_and_of_a_header_are_named_at_once():
     assert columns == ["ratio", "value", "n", "label", "window", "limit"]
     assert refused(row, "x").splitlines()[-1] == "mine.csv, row 3 has 1 cells, the header 16."
     header = refused(PERPLEXITY, header=HEADER.replace("ratio", "ration").replace("metric,", "") + ",n").splitlines()
-    starts = (
-        "mine.csv: Unknown column 'ration'",
-        "mine.csv has the column n twice",
-        "mine.csv lacks the column metric",
-    )
-    assert all(line.startswith(start) for line, start in zip(header, starts, strict=True))
+    starts = ("Unknown column 'ration'; did you mean 'ratio'?", "has the column n twice", "lacks the column metric")
+    assert all(start in line for line, start in zip(header, starts, strict=True))
+    assert "lacks the column model" in refused(PERPLEXITY, header="")
 
 
 def test_contradictory_rows_are_rejected():
@@ -126,22 +121,8 @@ def test_contradictory_rows_are_rejected():
     assert "row 3, column packed_mb: 90 contradicts 178 in row 2" in refused(PERPLEXITY, other)
 
 
-@pytest.mark.parametrize(
-    ("header", "message"),
-    [
-        (HEADER.replace("ratio", "ration"), "mine.csv: Unknown column 'ration'; did you mean 'ratio'?"),
-        (HEADER + ",n", "has the column n twice"),
-        (HEADER.replace("metric,", ""), "lacks the column metric"),
-        ("", "lacks the column model"),
-    ],
-)
-def test_an_incomplete_header_names_the_missing_columns(header, message):
-    assert message in refused(PERPLEXITY, header=header)
-
-
 def test_files_that_are_no_table_are_rejected():
     assert "has a header but no rows" in refused()
-    assert "row 2 has 1 cells, the header 16" in refused("x")
     assert "is not valid CSV" in refused('"a"b' + PERPLEXITY)
     assert f"more than {MOST_ROWS} rows" in refused(*[PERPLEXITY] * (MOST_ROWS + 1))
     with pytest.raises(UserError, match="not UTF-8"):
@@ -151,7 +132,3 @@ def test_files_that_are_no_table_are_rejected():
 def test_byte_order_mark_and_spaces_are_stripped_from_names():
     content = ("\ufeff" + HEADER.replace(",", " , ") + "\r\n" + PERPLEXITY.replace(",", ", ") + "\r\n").encode()
     assert len(read(Upload("mine.csv", content))) == 1
-
-
-def test_every_column_has_a_description():
-    assert all(column.description for column in COLUMNS.values())

@@ -34,12 +34,9 @@ def test_other_file_types_are_rejected(name):
     assert "cannot be imported; give a results_" in refused(Upload(name, b""))
 
 
-def test_number_of_files_is_limited():
+def test_number_and_names_of_files_are_limited():
     assert "0 files are given" in refused()
     assert f"give 1 to {MOST_FILES}" in refused(*[Upload("a.csv", b"")] * (MOST_FILES + 1))
-
-
-def test_names_are_shown_short_and_without_folders():
     assert Upload("../../etc/a\x1b[0m.csv", b"").shown == "a?[0m.csv"
     assert len(Upload("x" * 500 + ".csv", b"").shown) <= 60
 

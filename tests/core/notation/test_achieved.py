@@ -24,13 +24,7 @@ def made(method, ratio, zeros, layers=(), selected=None):
         ("wanda", 0.5, 49, (), "Removed 49.0 % of the block weights; 50.0 % was requested."),
         ("wanda", 0.5, 49, (layer(shape=(64, 32)),), None),  # half an input of 32
         ("svd", 0.999, 97, (layer(),), "Removed 97.0 % of the block weights; 99.9 % was requested."),
-        (
-            "shortgpt",
-            0.9,
-            50,
-            (layer(block=0), layer(block=1)),
-            "Removed 50.0 % of the block weights; 90.0 %",
-        ),
+        ("shortgpt", 0.9, 50, (layer(block=0), layer(block=1)), "Removed 50.0 % of the block weights; 90.0 %"),
         ("shortgpt", 0.3, 50, (layer(block=0), layer(block=1)), None),  # half a block of two
         ("of another version", 0.5, 30, (), "Removed 30.0 % of the block weights"),
         ("dense", None, 0, (), None),

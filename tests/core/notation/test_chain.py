@@ -113,16 +113,13 @@ def test_common_settings_are_shared_and_others_inline():
     assert shared([build_stage("magnitude", Ratio(0.5))]) == ChainDefaults()
 
 
-def test_a_series_omits_the_last_amount():
+def test_a_series_omits_the_last_amount_and_a_chain_the_dense_model_before_a_training():
     def of(chain):
         return series_chain(resolve_chain(parse(chain), BESIDE))
 
     assert of("wanda@0.5+lora") == of("wanda@2:4+lora") == "wanda@+lora"
     assert of("magnitude@0.2+lora+wanda@0.5,layers=0:3") == "magnitude@0.2+lora+wanda@,layers=0:3"
     assert (of("lora"), of("dense")) == ("lora", "dense")
-
-
-def test_dense_is_omitted_before_a_training():
     dense, lora = Stage(method="dense"), build_stage("lora", calibration=TEXT)
     assert (format_chain([dense, lora]), format_chain([dense])) == ("lora", "dense")
 
@@ -172,7 +169,6 @@ BAD = {
     "adaprune": "character 1: AdaPrune re-solves the kept weights",
     "slimllm@0.2+adaprune": "character 13: AdaPrune re-solves the kept weights",
     "magnitude@0.5+wanda@0.4": "character 15: wanda@0.4 is less than the 50 % that earlier stages removed",
-    "magnitude@2:4+wanda@0.7": "character 15: Wanda would not preserve the 2:4 sparsity of Magnitude",
     "magnitude@4:8+wanda@2:4": "character 15: Wanda would not preserve the 4:8 sparsity of Magnitude",
     "wanda@0.3+svd@0.5": "character 11: SVD would not preserve the zeros of Wanda",
     "flap@0.2,layers=0:3": "character 10: FLAP compresses the whole model; leave out `layers`",

@@ -16,13 +16,10 @@ TABLES = WrittenChain("rtn@8bit,on=embedding", None, None, None)
 @pytest.mark.parametrize(
     ("chain", "blocks", "tables", "both"),
     [
-        ("gptq@4bit", True, False, False),
         ("gptq@,group_size=0", True, False, False),
         ("wanda@0.5+lora+gptq@", True, False, False),
         ("shortgpt@0.2", True, False, False),
-        ("rtn@4bit,on=embedding", False, True, False),
         ("rtn@,on=embedding", False, True, False),
-        ("tensor-train@2x", False, True, False),
         ("embedding-lowrank@2x,head=explicit", False, True, False),
         ("gptq@4bit+rtn@8bit,on=embedding", False, False, True),
         ("wanda@0.5+lora+gptq@4bit+tensor-train@2x", False, False, True),

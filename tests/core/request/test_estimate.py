@@ -134,14 +134,11 @@ def test_all_windows_of_a_text_take_longer_than_some(tmp_path):
     assert seconds(2) < seconds(8) < seconds(None)
 
 
-def test_memory_grows_with_model_dtype_and_calibration_data():
+def test_memory_grows_with_model_dtype_data_and_the_export_check(tmp_path):
     assert of("dense").bytes < of("sparsegpt").bytes
     assert of(windows=16).bytes < of(windows=64).bytes
     assert of(dtype="bfloat16").bytes < of(dtype="float32").bytes
     assert of().bytes > 4 * 134_515_008  # fp32 weights alone
-
-
-def test_saving_includes_the_memory_of_the_export_check(tmp_path):
     plain = spec("magnitude")
     saved = plain.model_copy(update={"save": str(tmp_path / "saved")})
     weights = 4 * load_shape(identify(MODEL)).parameters
@@ -155,6 +152,9 @@ def test_a_stored_run_of_the_same_kind_is_the_estimate_of_its_repetition():
     assert measured.seconds == pytest.approx(overhead() + 110)
     twice = estimate(spec(measured=32), [result(again, seconds=90.0, perplexity_seconds=20.0)])
     assert twice.seconds == pytest.approx(overhead() + 130)
+    quiet = [result(spec(seed=seed), 90.0 + seed, 20.0) for seed in (1, 2, 3)]
+    busy = result(spec(seed=4), 900.0, 200.0)
+    assert estimate(spec(), [*quiet, busy]).seconds == pytest.approx(overhead() + 93 + 20)
 
 
 def test_most_similar_rows_count_and_other_devices_do_not():
@@ -169,12 +169,6 @@ def test_most_similar_rows_count_and_other_devices_do_not():
     assert estimate(spec(), [*rows, small]).seconds < overhead() + 400
     assert estimate(spec("sparsegpt"), [result(spec("magnitude"), 1.0, 20.0)]).seconds > overhead() + 30
     assert estimate(spec(dtype="bfloat16"), rows).stages == estimate(spec(), rows).stages | {"load": ANY}
-
-
-def test_one_run_on_a_busy_machine_does_not_move_the_estimate():
-    quiet = [result(spec(seed=seed), 90.0 + seed, 20.0) for seed in (1, 2, 3)]
-    busy = result(spec(seed=4), 900.0, 200.0)
-    assert estimate(spec(), [*quiet, busy]).seconds == pytest.approx(overhead() + 93 + 20)
 
 
 def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:

@@ -20,29 +20,23 @@ TRAIN = ["--train", "text.txt:16x32"]
 RUNS = {
     "dense": ["dense"],
     "a ratio of many digits": ["magnitude", "--ratio", "0.123457"],
-    "a ratio of 0": ["magnitude@0"],
     "a small ratio": ["magnitude@0.000001"],
     "a pattern": ["wanda", *READ, "--pattern", "2:4"],
-    "blocks": ["magnitude", "--layers", "0:0"],
     "an expression with what a shell reads": ["magnitude", "--layers", "mlp.(up|down)_proj$"],
     "an expression with what a chain reads": ["magnitude", "--layers", r"mlp.\w+, |o_proj@|q_proj"],
     "a choice and a small number": ["magnitude", "--set", "allocation=global", "--set", "cap=1e-5", "--ratio", "0"],
     "a whole number, a number and a no": [
-        *("sparsegpt", *READ, "--set", "mask_block=64", "--set", "damping=0.037", "--set", "true_sequential=no"),
+        *("sparsegpt", *READ, "--set", "mask_block=64", "--set", "damping=0.037", "--set", "true_sequential=no")
     ],
-    "a number that may be left out": ["slimllm", *READ, "--set", "alpha=1.5", "--set", "greedy=false"],
     "a method that trains": ["magnitude-trained", "--train", "text.txt:24x32", "--set", "rounds=2"],
-    "a recovery": ["magnitude@0.5+lora", *TRAIN, "--seed", "3"],
     "a recovery with parameters": ["wanda+lora,rank=3,minutes=0.5,preset=slimllm", *READ, *TRAIN],
     "a recovery of the dense model": ["lora", *TRAIN],
     "another teacher": ["magnitude+distill-white,teacher=./tiny", *TRAIN],
-    "several stages": ["magnitude@0.3,layers=0:0+lora+wanda@2:4", *READ, *TRAIN],
     "texts and seeds of their own": ["wanda@0.3,seed=2+wanda@0.5,text=text.txt:2x32+lora", *READ, *TRAIN],
-    "a seed": ["wanda", *READ, "--seed", "7"],
-    "another precision": ["magnitude", "--dtype", "bfloat16"],
+    "a seed and another precision": ["wanda", *READ, "--seed", "7", "--dtype", "bfloat16"],
     "tasks scored in another precision": ["dense", "--tasks", "piqa:5,boolq", "--eval-dtype", "bf16"],
     "tasks after demonstrations": [
-        *("dense", "--tasks", "piqa:5", "--fewshot", "4,selector=nearest,order=similar-last,template=chat"),
+        *("dense", "--tasks", "piqa:5", "--fewshot", "4,selector=nearest,order=similar-last,template=chat")
     ],
     "what was scanned": ["wanda", *READ, "--sensitivity", "linear"],
     "several numbers": [

@@ -66,13 +66,10 @@ def test_each_layout_of_a_matrix_has_its_own_size():
     assert size_of("rotate+rtn@4bit").parameters == shape.parameters + 2 * shape.hidden**2
 
 
-def test_a_mean_of_bits_and_a_factor_are_upper_bounds():
+def test_sizes_of_mean_bits_factors_and_cumulative_ratios():
     assert not size_of("gptq@3.5bit").exact and size_of("gptq@3.5bit").words().startswith("at most ")
     assert not size_of("tensor-train@2x").exact
     assert size_of("tensor-train@2x,head=explicit").packed_bytes > size_of("dense").packed_bytes
-
-
-def test_a_cumulative_ratio_counts_what_earlier_stages_removed():
     assert size_of("magnitude@0.3+wanda@0.6") == size_of("wanda@0.6")
     both = size_of("slimllm@0.2+wanda@0.6")
     assert both.parameters == size_of("slimllm@0.2").parameters

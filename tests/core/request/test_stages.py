@@ -11,9 +11,7 @@ from tests.core.factories import make
 CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 
 
-def test_quantised_variants_are_reproduced_with_their_bits():
-    stages = (build_stage("wanda", Ratio(0.5), calibration=CALIBRATION), build_stage("rtn", Amount.parse("3bit")))
-    assert variant_spec(make(stages=stages).variant).stages == stages
+def test_a_stored_amount_of_another_kind_is_rejected():
     with pytest.raises(UserError, match="RTN takes no ratio"):
         variant_spec(make(stages=(build_stage("rtn", Amount.parse("3bit")).model_copy(update={"ratio": 0.5}),)).variant)
 
@@ -22,6 +20,7 @@ def test_a_chain_is_reproduced_with_the_same_stages():
     stages = (
         build_stage("magnitude", Ratio(0.5)),
         build_stage("wanda", Ratio(0.7), calibration=CALIBRATION, seed=3, layers="0:3"),
+        build_stage("rtn", Amount.parse("3bit")),
         build_stage("lora", settings={"rank": 4}, calibration=CALIBRATION),
     )
     spec = variant_spec(make(stages=stages, dtype="bfloat16").variant)
@@ -32,10 +31,7 @@ def test_a_chain_is_reproduced_with_the_same_stages():
     ("stage", "message"),
     [
         (Stage(method="wand", ratio=0.5), "uses 'wand', which this version lacks"),
-        (
-            Stage(method="slimllm", version=1, ratio=0.5),
-            "version 1 of SlimLLM, but the current version is 2; run it again",
-        ),
+        (Stage(method="slimllm", version=1, ratio=0.5), "version 1 of SlimLLM, but the current version is 2"),
         (Stage(method="wanda", version=0, ratio=0.5), "uses an unknown version of Wanda"),
         (Stage(method="wanda", ratio=0.5, parameters={"colour": "red"}), "Wanda has no parameter 'colour'"),
         (Stage(method="magnitude", ratio=1.0), "Ratio 1.0 is outside"),
@@ -73,14 +69,11 @@ def chain(*stages):
 @pytest.mark.parametrize(
     "stages",
     [
-        ("wanda@0.5",),
         ("magnitude@0.3", "lora", "wanda@0.5", "sparsegpt@0.6"),
         ("wanda@0.3", "flap@0.5"),
-        ("wanda@0.3", "llm-pruner@0.5@granularity=channel"),
         ("wanda@0.3", "magnitude-trained@0.5", "loraprune-trained@0.6"),
         ("wanda@0.3", "sparsegpt@2:4", "lora"),
         ("sparsegpt@2:4", "shortgpt@0.6"),
-        ("sparsegpt@2:4", "llm-pruner@0.6@granularity=layer"),
         ("flap@0.3", "svd@0.5", "wanda@0.6"),
         ("svd@0.3", "sparsegpt@2:4"),
         ("slicegpt@0.3", "flap@0.4", "wanda@0.5"),
@@ -88,11 +81,8 @@ def chain(*stages):
         ("magnitude@0.5@layers=0:3", "magnitude@0.3@layers=4:7"),
         ("wanda@0.5", "wanda@0.5"),
         ("slimllm@0.2", "tensor-train@2x", "gptq@4bit", "lora"),
-        ("sparsegpt@2:4", "embedding-lowrank@3x"),
-        ("tensor-train@2x", "svd@0.3", "sparsegpt@2:4"),
         ("tensor-train@4x", "wanda@0.3"),  # shares of other weights
         ("rotate", "tensor-train@2x"),
-        ("slicegpt@0.2", "tensor-train@1.5x"),
     ],
     ids=", ".join,
 )
@@ -105,44 +95,20 @@ def test_compatible_stage_orders_are_accepted(stages):
     [
         (("wanda@0.5", "svd@0.6"), "SVD would not preserve the zeros of Wanda; put SVD first or remove it."),
         (("wanda@0.5", "lora", "lorap@0.6"), "LoRAP would not preserve the zeros of Wanda"),
-        (
-            ("magnitude-trained@0.5", "slicegpt@0.6"),
-            "SliceGPT would not preserve the zeros of Magnitude while training",
-        ),
         (("sparsegpt@2:4", "wanda@0.6"), "Wanda would not preserve the 2:4 sparsity of SparseGPT"),
         (("sparsegpt@2:4", "wanda@1:4"), "Wanda would not preserve the 2:4 sparsity of SparseGPT"),
         (("sparsegpt@2:4", "shortgpt@0.6", "flap@0.7"), "FLAP would not preserve the 2:4 sparsity of SparseGPT"),
         (("svd@0.3", "svd-llm@0.5"), "SVD-LLM needs whole matrices, which SVD factored"),
-        (("lorap@0.3", "shortgpt@0.5"), "ShortGPT needs whole matrices, which LoRAP factored"),
-        (("svd@0.3", "loraprune-trained@0.5"), "needs whole matrices, which SVD factored"),
         (("slicegpt@0.3", "svd@0.5"), "SVD cannot factor the shortcut matrices that SliceGPT inserted"),
         (("slicegpt@0.3", "shortgpt@0.5"), "needs the same hidden basis in every block, and SliceGPT"),
-        (("slicegpt@0.3", "llm-pruner@0.5@granularity=channel"), "LLM-Pruner needs the same hidden basis"),
         (("wanda@0.5", "lora", "wanda@0.3"), "wanda@0.3 is less than the 50 % that earlier stages removed"),
         (("wanda@0.7", "sparsegpt@2:4"), "sparsegpt@2:4 is less than the 70 % that earlier stages removed"),
         (("flap@0.5", "wanda@0.3"), "wanda@0.3 is less than the 50 %"),
-        (("wanda@0.5", "magnitude@0"), "magnitude@0 is less than the 50 %"),
-        (
-            ("tensor-train@2x", "rtn@8bit@on=embedding"),
-            "RTN needs a whole embedding, which Tensor train factored",
-        ),
-        (
-            ("tensor-train@2x", "embedding-lowrank@3x"),
-            "Low-rank embedding needs a whole embedding",
-        ),
-        (
-            ("embedding-lowrank@2x", "slicegpt@0.3"),
-            "SliceGPT needs a whole embedding, which Low-rank",
-        ),
-        (("tensor-train@2x", "llm-pruner@0.3@granularity=channel"), "LLM-Pruner needs a whole embedding"),
-        (
-            ("tensor-train@2x", "rotate"),
-            "Rotate would mix the weights that Tensor train compressed; put Rotate first or remove it.",
-        ),
-        (
-            ("rtn@8bit@on=embedding", "tensor-train@2x"),
-            "Tensor train would undo the quantisation by RTN",
-        ),
+        (("tensor-train@2x", "rtn@8bit@on=embedding"), "RTN needs a whole embedding, which Tensor train factored"),
+        (("tensor-train@2x", "embedding-lowrank@3x"), "Low-rank embedding needs a whole embedding"),
+        (("embedding-lowrank@2x", "slicegpt@0.3"), "SliceGPT needs a whole embedding, which Low-rank"),
+        (("tensor-train@2x", "rotate"), "Rotate would mix the weights that Tensor train compressed"),
+        (("rtn@8bit@on=embedding", "tensor-train@2x"), "Tensor train would undo the quantisation by RTN"),
     ],
     ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
 )

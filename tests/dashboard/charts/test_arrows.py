@@ -1,8 +1,7 @@
 """Arrows connect a pruned variant and its reconstructed or fine-tuned version."""
 
 from core.analysis.frame import tidy
-from core.store import bundled
-from dashboard.charts import dots, papers
+from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT, look
@@ -25,14 +24,6 @@ def test_an_arrow_connects_pruned_and_fine_tuned_variants():
     trained, pruned = trace(figure, "SparseGPT + LoRA"), trace(figure, "SparseGPT")
     assert trained.line.color == pruned.line.color and trained.marker.symbol != pruned.marker.symbol
 
-    rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
-    order = list(dict.fromkeys(shown["task"]))
-    figure = dots.accuracy_dots(shown, LIGHT, order)
-    assert len(arrows(figure)) == 8  # seven tasks and their mean
-    assert list(trace(figure, "SparseGPT + LoRA").y) == list(trace(figure, "SparseGPT").y)
-    assert len(draw(figure, 6.75).axes) == 1
-
 
 def test_each_chain_has_its_own_style_and_arrow():
     chains = ("magnitude@0.5+adaprune", "magnitude@0.2+adaprune+magnitude@0.5+adaprune", "wanda@0.5+adaprune")
@@ -43,32 +34,20 @@ def test_each_chain_has_its_own_style_and_arrow():
     found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
     drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
-    assert drawn == [
-        (40, 35.0, "Wanda + AdaPrune + LoRA"),
-        (44, 40.0, "Wanda + AdaPrune"),
-        (420, 100.0, "AdaPrune"),
-    ]
+    assert drawn == [(40, 35.0, "Wanda + AdaPrune + LoRA"), (44, 40.0, "Wanda + AdaPrune"), (420, 100.0, "AdaPrune")]
     assert len({arrow.x[0] for arrow in arrows(figure)}) == 3
-    names = [
-        "Magnitude",
-        "Wanda",
-        "AdaPrune",
-        "AdaPrune 20 % + AdaPrune",
-        "Wanda + AdaPrune",
-        "Wanda + AdaPrune + LoRA",
-    ]
+    trained = ["AdaPrune", "AdaPrune 20 % + AdaPrune", "Wanda + AdaPrune", "Wanda + AdaPrune + LoRA"]
+    names = ["Magnitude", "Wanda", *trained]
     looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
     assert len(set(looks)) == len(names)
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.accuracies(rows)
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
     drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
     assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
-    assert len(arrows(drawn)) == 3 * 7 and len(draw(drawn, 6.75).axes) == 1
+    assert len(arrows(drawn)) == 3 * 8 and len(draw(drawn, 6.75).axes) == 1  # seven tasks and their mean
 
 
-def test_adaprune_has_the_same_style_as_in_published_tables():
-    printed = papers.rows_of(bundled.published(), papers.TABLES[0])
-    assert "adaprune" in set(printed["name"])
+def test_a_reconstruction_has_the_colour_of_its_method_and_a_marker_of_its_own():
     assert look("adaprune", LIGHT).symbol == "pentagon" and look("adaprune", LIGHT).color == LIGHT.palette[3]
     once, again, more = look("adaprune", LIGHT), look("adaprune+adaprune", LIGHT), look("wanda+sparsegpt", LIGHT)
     assert once.color == again.color and once.symbol != again.symbol

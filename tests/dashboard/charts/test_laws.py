@@ -10,7 +10,6 @@ from core.analysis.laws.fit import best_of, fits
 from core.analysis.laws.measured import means, of_accuracies, of_perplexities
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.laws import law_chart, points
-from dashboard.exports import print_figures
 from tests.dashboard.charts.drawn import trace
 
 
@@ -64,9 +63,3 @@ def test_accuracies_are_in_percent(frame):
     fitted = fits(of_accuracies(means(frame), "mean")[0])
     figure = law_chart(fitted, "Accuracy", LIGHT)
     assert figure.layout.yaxis.type is None and all(20 < value < 60 for value in trace(figure, "Dense").y)
-
-
-def test_the_law_chart_can_be_printed(groups):
-    fitted = fits(groups["SparseGPT"])
-    page = print_figures.draw(law_chart(fitted, "Perplexity", LIGHT), 3.25)
-    assert print_figures.save(page, "pdf", "law", "").startswith(b"%PDF")

@@ -41,14 +41,8 @@ def test_a_scan_gives_ratios_to_dense_with_intervals():
     assert rows["perplexity_ratio"].tolist() == pytest.approx([math.exp(rise) for rise in (0.5, 0.01, -0.001)])
     assert rows["perplexity_ratio_low"][1] == pytest.approx(math.exp(0.01 - 3.182446 * 0.002))
     assert rows["text"][0] == "c4-sample, 4 of 16 windows of 2048"
-
-
-def test_the_last_of_two_scans_is_shown():
     found = sensitivity.scans(with_rows(*scanned(), *scanned(rises=(0.3, 0.2, 0.1), windows=8)))
     assert found["block"]["perplexity_ratio"].tolist() == pytest.approx([math.exp(rise) for rise in (0.3, 0.2, 0.1)])
-
-
-def test_a_variant_without_a_scan_has_no_rows():
     assert sensitivity.scans(with_rows()) == {}
 
 
@@ -65,9 +59,6 @@ def test_blocks_are_drawn_with_error_bars_on_a_log_axis():
         and 10**high > rows["perplexity_ratio_high"].max()
     )
     assert len(set(figure.layout.yaxis.ticktext)) == len(figure.layout.yaxis.ticktext) >= 3
-
-
-def test_one_window_has_no_interval():
     rows = sensitivity.scans(with_rows(*scanned(stderr=None)))["block"]
     assert rows["perplexity_ratio_low"].isna().all()
     assert sensitivity.by_block(rows, "sparsegpt", LIGHT).data[0].y[0] == pytest.approx(math.exp(0.5))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.analysis.frame import tidy
-from core.registry import METHODS, STAGES
+from core.registry import METHODS
 from core.store import bundled
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements import figures
@@ -44,13 +44,6 @@ def distinguishable(one: SeriesStyle, other: SeriesStyle, eyes: str) -> bool:
     return float(np.linalg.norm(seen(one.color, eyes) - seen(other.color, eyes))) >= MIN_DISTANCE
 
 
-def test_simulated_colour_vision_matches_the_literature():
-    red, green, blue = (seen(colour, "deuteranopia") for colour in ("#C85A3C", "#7F7F2E", "#0072B2"))
-    assert np.linalg.norm(red - green) < np.linalg.norm(red - blue) / 3
-    assert np.allclose(seen("#ffffff", "deuteranopia"), [100, 0, 0], atol=0.1)
-    assert np.allclose(seen("#808080", "grey"), lab(linear("#808080")), atol=0.1)
-
-
 @pytest.fixture(scope="module")
 def shown():
     """The bundled points and the series that Explore highlights by default, by (model, family)."""
@@ -81,8 +74,3 @@ def test_the_highlighted_series_of_a_family_are_distinguishable(shown, eyes, the
         if not distinguishable(one, other, eyes)
     ]
     assert alike == []
-
-
-def test_all_stages_have_different_styles():
-    looks = [(one.colour, one.marker, one.dash) for one in STAGES]
-    assert len(set(looks)) == len(looks)

@@ -16,6 +16,9 @@ def test_a_file_name_contains_model_text_and_content():
     text = text_part("wikitext2", 2048, 16)
     assert export_name("smollm2-135m", text, "perplexity") == "slimscope-smollm2-135m-wikitext2-16x2048-perplexity"
     assert export_name("m", text_part("c4", 128, None), "x") == "slimscope-m-c4-allx128-x"
+    name = export_name("m" * 300, "layers")
+    assert len(name) <= LONGEST + 1 and name.endswith("m-layers")
+    assert model_part("/home/me/tiny") == "tiny" and model_part("org/tiny") == "org/tiny"
 
 
 @pytest.mark.parametrize(
@@ -32,15 +35,6 @@ def test_a_file_name_contains_model_text_and_content():
 )
 def test_a_file_name_has_safe_characters_only(parts, name):
     assert export_name(*parts) == name
-
-
-def test_a_long_file_name_keeps_its_content_part():
-    name = export_name("m" * 300, "layers")
-    assert len(name) <= LONGEST + 1 and name.endswith("m-layers")
-
-
-def test_a_file_name_omits_the_folder_of_the_model():
-    assert model_part("/home/me/tiny") == "tiny" and model_part("org/tiny") == "org/tiny"
 
 
 def test_html_is_self_contained_and_has_the_protocol(charts):

@@ -3,7 +3,6 @@
 import pytest
 
 from core.results import KL
-from core.specs import Stage
 from tests.tools.report.test_significance import DENSE, pruned, variant
 from tools.report.flips import LEAST, changed_answers, compared_chains, flips, predicted
 from tools.report.points import MODEL
@@ -25,6 +24,7 @@ def read(*made):
     return [result for result, _ in made], lambda key, row: kept[key].get(row.identity)
 
 
+@pytest.mark.full
 def test_the_number_that_orders_the_flips_has_a_correlation_of_one():
     places = range(1, LEAST + 1)
     made = [compared(place, loss=3 + 0.01 * (place * 5 % 9), right=30 - place, kl=0.1 * place) for place in places]
@@ -41,8 +41,3 @@ def test_the_number_that_orders_the_flips_has_a_correlation_of_one():
     assert low <= value <= high and value == pytest.approx(1 - float(perplexity.split()[0]), abs=0.011)
     assert second["perplexity"] == "at most 1.5 times dense"
     assert compared_chains(results, MODEL).startswith("`alps@0.1`, `magnitude@0.1")
-
-
-def test_few_variants_have_no_table():
-    results, samples = read(DENSE, compared(1, 3.0, 20, 0.1), variant("f", (Stage(method="dense"),)))
-    assert flips(results, samples).empty

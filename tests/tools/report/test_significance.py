@@ -68,21 +68,9 @@ def test_bundled_variants_are_compared_with_dense_and_each_other():
         ["50 %", "lorap", "slimllm"],
     ]
     assert [cell.split(" [")[0] for cell in table[MEANS]] == ["-25.0", "-25.0", "+0.0"]
-    assert [cell.split(": ")[1] for cell in table[MEANS]] == [
-        *["worse"] * 2,
-        "not significant",
-    ]
+    assert [cell.split(": ")[1] for cell in table[MEANS]] == [*["worse"] * 2, "not significant"]
     assert [cell.split(" [")[0] for cell in table[RATIOS]] == ["x 1.65", "x 2.72", "x 1.65"]
     assert all(cell.endswith(": worse") for cell in table[RATIOS])
-
-
-def test_every_variant_with_bundled_answers_is_compared_with_dense():
-    svd, magnitude = variant("1", pruned("svd"), 20), variant("2", pruned("magnitude", None, 0.2), 20)
-    _, known, kept = bundled(DENSE, svd, magnitude, variant("3", pruned("flap"), 10, answers=False))
-    table = significance.every_apart(known, kept)
-    assert table[["removed", "variant"]].to_dict("split")["data"] == [["20 %", "magnitude"], ["50 %", "svd"]]
-    assert "against" not in table
-    assert significance.every_apart(*bundled(DENSE)[1:]).empty
 
 
 def test_a_fine_tuned_variant_is_compared_with_the_pruned_one():
@@ -103,16 +91,6 @@ def test_verdicts_are_adjusted_over_the_whole_table():
     among = significance.zeroed_apart(*bundled(DENSE, (some, answers), *more)[1:])
     third = ": significant alone, not after Holm (6 comparisons)"
     assert among[MEANS][0].endswith(third) and ", adjusted p 0." in among[MEANS][0]
-
-
-def test_results_without_answers_or_of_other_models_give_no_table():
-    old = variant("1", pruned("slimllm"), answers=False)
-    _, known, kept = bundled((DENSE[0], {}), old)
-    for table in significance.PAIRS.values():
-        assert markdown(table(known, kept)) == ""
-        assert markdown(table({}, kept)) == ""
-    elsewhere = old[0].model_copy(update={"variant": old[0].variant.model_copy(update={"model": "m"})})
-    assert significance.known([elsewhere]) == {}
 
 
 def test_the_protocol_with_more_documents_is_paired():
@@ -162,6 +140,7 @@ def test_methods_with_several_seeds_have_a_column_per_seed():
     assert markdown(significance.seeds([once])) == ""
 
 
+@pytest.mark.full
 def test_the_page_accepts_new_results_with_the_bundled_ones(monkeypatch):
     """The page has every table and every conditional text with results of both kinds."""
     bundled_rows = results.read_measured()

@@ -54,13 +54,10 @@ def test_each_direction_with_its_choices_and_margins():
     assert rows["variant_loglikelihoods"].tolist() == AFTER
 
 
-def test_documents_may_have_different_numbers_of_choices():
+def test_choices_may_differ_in_number_between_documents_but_not_variants():
     one = samples([[-1, -2], [-3, -2, -9, -1]], [0, 3])
     rows = compare_documents("acc", one, one)
     assert rows["baseline_margin"].tolist() == [1, 1] and rows["baseline_choice"].tolist() == [0, 3]
-
-
-def test_a_document_needs_the_same_choices_in_both_variants():
     with pytest.raises(UserError, match="different numbers of choices"):
         compare_documents("acc", samples(BEFORE), samples([one[:2] for one in AFTER], [0, 1, 1, 0, 1]))
 
@@ -74,13 +71,10 @@ def test_acc_norm_decides_the_direction_and_leaves_wrong_choices_unknown():
     assert rows["variant_margin"].tolist() == [1, -1, 1, -1, -7]
 
 
-def test_a_wrong_choice_of_two_is_the_other_one():
+def test_unknown_choices():
     one = samples([[-1, -2], [-1, -2]], [0, 1], "acc_norm", [0.0, 0.0])
     rows = compare_documents("acc_norm", one, one)
     assert rows["baseline_choice"].tolist() == [1, 0] and set(rows["direction"]) == {BOTH_WRONG}
-
-
-def test_a_choice_that_contradicts_the_stored_accuracy_is_unknown():
     rows = compare_documents("acc", samples(BEFORE, correct=[0.0] * 5), samples(AFTER))
     assert rows["baseline_choice"].tolist() == [UNKNOWN, 0, UNKNOWN, 1, 2]
 

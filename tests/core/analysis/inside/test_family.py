@@ -48,9 +48,6 @@ def test_a_prefix_without_results_is_not_measured_and_its_variant_is():
     assert missing["key"] is None and missing["reason"] == NOT_MEASURED and missing["results"] == 0
     assert math.isnan(missing["times_dense"]) and math.isnan(missing["packed_mb"])
     assert whole["key"] == whole["node"] and whole["reason"] == "" and whole["times_dense"] == pytest.approx(1.5)
-
-
-def test_a_prefix_that_is_measured_itself_is_one_node():
     nodes = tree(DENSE, chained("magnitude@0.5", 60.0), chained("magnitude@0.5+adaprune", 30.0))
     assert shape(nodes) == ["Dense", "  Magnitude, 50 %", "    AdaPrune"]
     assert one(nodes, "magnitude@0.5")["times_dense"] == pytest.approx(3.0)
@@ -71,11 +68,14 @@ def test_a_perplexity_on_another_text_gives_no_multiple():
     assert family_nodes([DENSE.variant], tidy([DENSE]), None)["reason"].tolist() == [NO_PERPLEXITY]
 
 
-def test_a_node_counts_its_results_and_has_its_packed_size():
+def test_a_node_has_its_results_its_size_and_the_data_and_seed_of_its_chain():
     result = chained("wanda@0.5", 30.0)
     node = one(tree(DENSE, result), "wanda@0.5")
     assert node["results"] == len(result.measurements)
     assert node["packed_mb"] == pytest.approx(result.footprint.packed_bytes / 1e6)
+    node = one(tree(DENSE, chained("wanda@0.5+lora", 30.0, seed=3)), "wanda@0.5+lora")
+    assert (node["calibration"], node["train"]) == ("passages-calibration:16x2048", "passages-calibration:512x256")
+    assert node["chain_seed"] == 3 and node["family"] == "unstructured" and node["first_method"] == "wanda"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_children_follow_their_parent_before_its_next_sibling():
     chains = ["wanda@0.3", "wanda@0.5", "wanda@0.3+lora", "wanda@0.3+adaprune", "wanda@0.3+adaprune+lora"]
     nodes = tree(DENSE, *(chained(chain, 30.0) for chain in chains))
     assert [label.strip() for label in shape(nodes)[1:]] == [
-        *("Wanda, 30 %", "AdaPrune", "LoRA", "LoRA", "Wanda, 50 %"),
+        *("Wanda, 30 %", "AdaPrune", "LoRA", "LoRA", "Wanda, 50 %")
     ]
     assert list(nodes["depth"]) == [0, 1, 2, 3, 2, 1]
 
@@ -121,12 +121,6 @@ def test_variants_that_differ_in_their_data_or_seed_are_nodes_with_distinct_labe
         "Wanda, 50 %, passages-calibration:16x2048, seed 0",
         "Wanda, 50 %, passages-calibration:16x2048, seed 1",
     ]
-
-
-def test_a_node_knows_the_data_and_the_seed_of_its_whole_chain():
-    node = one(tree(DENSE, chained("wanda@0.5+lora", 30.0, seed=3)), "wanda@0.5+lora")
-    assert (node["calibration"], node["train"]) == ("passages-calibration:16x2048", "passages-calibration:512x256")
-    assert node["chain_seed"] == 3 and node["family"] == "unstructured" and node["first_method"] == "wanda"
 
 
 def test_the_grid_of_the_own_file_is_marked():

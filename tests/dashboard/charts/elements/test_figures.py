@@ -15,7 +15,7 @@ from dashboard.charts.curve import explained, perplexity_curve
 from dashboard.charts.elements import figures, labels
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import SCREEN
-from dashboard.charts.elements.style import DARK, LIGHT, look
+from dashboard.charts.elements.style import LIGHT, look
 from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.charts.frames.comparison import comparison
 from dashboard.charts.layers.heatmap import layer_heatmap
@@ -55,7 +55,7 @@ def test_each_pattern_has_its_place_right_of_the_highest_ratio(chart, perplexiti
     assert "2:4" in texts(packed) and packed.layout.xaxis.ticktext is None
 
 
-def test_seeds_collapse_to_mean_and_range(chart, perplexities):
+def test_seeds_collapse_to_mean_and_range_and_one_has_its_standard_error(chart, perplexities):
     description = points.describe_seeds(perplexities[0])
     assert description == " Wanda at 50 %: mean and range of 3 seeds."
     assert points.describe_seeds(perplexities[0][perplexities[0]["series_label"] != "Wanda"]) == ""
@@ -65,6 +65,8 @@ def test_seeds_collapse_to_mean_and_range(chart, perplexities):
     assert wanda.y[middle] == pytest.approx(mean)
     assert wanda.error_y.array[middle] == pytest.approx(46 - mean)
     assert wanda.error_y.arrayminus[middle] == pytest.approx(mean - 41)
+    line = trace(chart, "SparseGPT")
+    assert line.error_y.array[0] == pytest.approx(20.3 * 0.02)
 
 
 def test_the_caption_explains_only_the_drawn_markers(perplexities):
@@ -80,11 +82,6 @@ def test_the_caption_explains_only_the_drawn_markers(perplexities):
     assert explained(pd.concat([plain, tuned]), dense).endswith(
         "Arrows connect a pruned model to its reconstructed or fine-tuned version."
     )
-
-
-def test_error_bars_are_the_standard_error(chart):
-    line = trace(chart, "SparseGPT")
-    assert line.error_y.array[0] == pytest.approx(20.3 * 0.02)
 
 
 def test_diverged_points_are_labelled_in_a_band_without_a_line(chart):
@@ -136,25 +133,11 @@ def test_context_series_are_grey_and_unlabelled(perplexities):
     assert trace(figure, "Magnitude").hoverlabel.bgcolor == look("magnitude", LIGHT).color  # as if highlighted
 
 
-def test_dense_is_a_labelled_line_and_a_point_at_zero(chart):
+def test_dense_is_a_labelled_line_and_a_point_at_zero(chart, perplexities):
     (line,) = [found for found in chart.data if found.mode == "lines" and found.line.dash == "dot"]
     assert set(line.y) == {20.1} and tuple(line.x) == tuple(chart.layout.xaxis.range)
     assert "dense 20.1" in texts(chart)
     assert trace(chart, "Dense").x == (0.0,)
-
-
-def test_the_same_input_gives_the_same_figure(perplexities):
-    one, two = (perplexity_curve(*perplexities, figures.PACKED, DARK, "x").to_json() for _ in range(2))
-    assert one == two
-
-
-def test_every_axis_draws_a_curve(perplexities):
-    for axis in (figures.RATIO, figures.REMOVED, figures.PACKED):
-        figure = perplexity_curve(*perplexities, axis, LIGHT, "x")
-        assert len(trace(figure, "Magnitude").x) == 7
-
-
-def test_no_points_give_an_empty_chart(perplexities):
     nothing = perplexities[0].iloc[:0]
     assert not perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
 

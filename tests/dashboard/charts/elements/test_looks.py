@@ -46,9 +46,7 @@ def test_series_of_different_parameters_have_shades_of_one_colour(perplexities):
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
-def test_methods_have_different_and_stable_styles(theme):
-    looks = [look(method.name, theme) for method in METHODS]
-    assert len(set(looks)) == len(looks)
+def test_methods_have_stable_styles(theme):
     # A new method changes no other colour: published figures show these.
     fixed = {"magnitude": 0, "wanda": 1, "sparsegpt": 2, "slimllm": 8, "llm-pruner": 5, "svd-llm": 4}
     assert {name: theme.palette.index(look(name, theme).color) for name in fixed} == fixed

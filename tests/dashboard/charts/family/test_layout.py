@@ -87,15 +87,9 @@ def test_a_folded_row_has_the_number_of_its_variants_and_their_lowest_loss():
     assert folds["method:magnitude"].text == "4 variants, best 1.10" and folds["method:magnitude"].best == 1.1
     assert folds["family:structured"].text == "1 variant, best 2.50"
     assert folds["family:quantisation"].text == "2 variants, best 1.10"  # Rotate alone has no results
-
-
-def test_a_variant_on_the_own_grid_of_the_file_is_no_best_one():
     marked = NODES.assign(own_grid=NODES["chain"] == "magnitude@0.1")
     (fold,) = (fold for fold in lay_out(marked, "unstructured", []).folds if fold.target == "method:magnitude")
     assert fold.text == "4 variants, best 3.00"
-
-
-def test_a_fold_without_a_known_loss_has_only_its_number():
     unknown = NODES.assign(times_dense=float("nan"))
     assert "3 variants" not in {fold.text for fold in lay_out(NODES, "unstructured", []).folds}
     assert "4 variants" in {fold.text for fold in lay_out(unknown, "unstructured", []).folds}

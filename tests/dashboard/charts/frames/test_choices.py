@@ -4,22 +4,10 @@ import math
 
 import pandas as pd
 
-from core.analysis.differences import differences
 from core.analysis.frame import tidy
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import choices, points
 from tests.dashboard.synthetic import result
-
-UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
-
-
-def test_pruning_while_training_is_kept_for_any_calibration_data():
-    trained = result("loraprune-trained", 30.0, 0.3)
-    frame = tidy([result("wanda", 24.0, 0.3), trained])
-    frame = frame[frame["metric"] == "perplexity"]
-    assert choices.calibrations(frame) == ["passages-calibration:16x2048"]
-    chosen = ("passages-calibration:16x2048", "passages-calibration:512x256")
-    assert list(choices.filter_by_text(frame, *chosen)["value"]) == [24.0, 30.0]
 
 
 def test_training_data_are_never_averaged_as_seeds():
@@ -28,7 +16,7 @@ def test_training_data_are_never_averaged_as_seeds():
     tuned = [result("wanda", 22.0 + seen, 0.3, recovery="lora", training=text) for seen, text in enumerate(texts)]
     frame = tidy([*pruned, *tuned, result("wanda", 24.0, 0.3)])
     frame = frame[frame["metric"] == "perplexity"]
-    assert choices.trainings(frame) == list(texts)
+    assert choices.calibrations(frame) == ["passages-calibration:16x2048"] and choices.trainings(frame) == list(texts)
     for text, values in zip(texts, ([24.0, 22.0, 30.0], [24.0, 23.0, 40.0]), strict=True):
         shown = points.collapse(choices.filter_by_text(frame, "passages-calibration:16x2048", text))
         assert list(shown["value"]) == values and set(shown["seeds"]) == {1}

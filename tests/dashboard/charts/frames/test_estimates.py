@@ -62,13 +62,6 @@ def test_the_size_of_every_measured_combination_is_that_of_its_estimate(bundled)
     assert checked or "gemma3-270m" not in set(measured["model"])
 
 
-def test_the_size_of_a_bundled_chain_follows_from_its_parts():
-    measured, _, dense = on_main_text(bundled_rows("gemma3-270m"))
-    found = estimates.combinations(measured[measured["chain"] != "gptq@4bit+rtn@4bit,on=embedding"], dense)
-    (mb,) = found.loc[found["chain"] == "gptq@4bit+rtn@4bit,on=embedding", "packed_mb"]
-    assert mb == pytest.approx(388.924672 + 289.28798 - 535.70334, abs=1e-9) == pytest.approx(142.509312, abs=1e-9)
-
-
 def searched(measured, base):
     """Return size and predicted perplexity of every combination by chain and data, in plain Python."""
     first = measured[~measured["own_grid"].astype(bool)].sort_values("seed")
@@ -110,15 +103,12 @@ def test_estimates_within_each_budget_are_those_of_a_plain_search(bundled):
 PARTS = [("dense", 20.0), ("gptq@4bit", 24.0), ("rtn@8bit,on=embedding", 20.2), ("gptq@3bit", 40.0)]
 
 
-def test_an_estimate_disappears_when_its_chain_is_measured():
+def test_estimates_disappear_when_measured_and_restore_no_grid_of_the_file():
     drawn = shown(*on_main_text(made(*PARTS)))
     assert list(drawn["chain"]) == ["gptq@4bit+rtn@8bit,on=embedding", "gptq@3bit+rtn@8bit,on=embedding"]
     assert list(drawn[PERPLEXITY]) == pytest.approx([24 * 20.2 / 20, 40 * 20.2 / 20])
     found = estimates.combinations(*on_main_text(made(*PARTS, ("gptq@4bit+rtn@8bit,on=embedding", 24.4)))[::2])
     assert list(found["chain"]) == ["gptq@3bit+rtn@8bit,on=embedding"]
-
-
-def test_parts_that_restore_the_grid_of_the_file_are_not_combined():
     measured, _, dense = on_main_text(made(*PARTS, ("hqq@4bit,group_size=32", 20.1)))
     assert measured["own_grid"].any()
     assert not estimates.combinations(measured, dense)["chain"].str.contains("hqq").any()

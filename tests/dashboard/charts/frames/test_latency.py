@@ -1,11 +1,8 @@
 """The speed of a variant, compared with dense."""
 
-from core.analysis.differences import differences
 from core.results import Measurement
 from dashboard.charts.frames import latency
 from tests.dashboard.synthetic import result
-
-UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
 def timed(method, prefill, device="cpu (x86_64)", dtype="float32"):

@@ -158,15 +158,12 @@ def test_a_faded_colour_is_blended_with_the_page_colour():
     assert faded("#000000", LIGHT) == "#949494" and faded(LIGHT.paper, LIGHT) == LIGHT.paper
 
 
-def test_unpaired_variants_are_named_with_the_reason(without_wanda):
+def test_unpaired_variants_are_named_with_the_reason(without_wanda, kept):
     rows, _ = drawn(without_wanda)
     assert set(rows.loc[rows["unpaired_reason"].isna(), "series_label"]) == {"Magnitude", "SparseGPT"}
     message = paired.unpaired(rows)
     assert "Wanda (per-document answers were not stored)" in message
     assert "RIA (a mean of 2 seeds)" in message and "Magnitude" not in message
-
-
-def test_a_task_without_answers_is_named_alone(kept):
     results, samples = kept
     key = results[1].variant.key
     some = {identity: frame for identity, frame in samples[key].items() if identity[1] != "piqa"}

@@ -1,10 +1,6 @@
 """Accuracies of tasks and their mean."""
 
-from core.analysis.differences import differences
 from dashboard.charts.frames import zeroshot
-from tests.dashboard.synthetic import result
-
-UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
 def test_the_mean_needs_all_seven_tasks(frame):
