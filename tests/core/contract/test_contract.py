@@ -118,6 +118,7 @@ def test_a_ratio_of_zero_changes_nothing(case, grounds):
     check_nothing(grounds(case), case)
 
 
+@pytest.mark.matrix(case=lambda case: (class_of(case), case.made.draws))
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_equal_seeds_give_equal_results(case, made, grounds):
     check_seeds(grounds(case), case, made(case))

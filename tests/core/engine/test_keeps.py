@@ -11,9 +11,9 @@ from core.models.parts.constraints import constraint_of
 from core.registry import METHODS
 from core.request.compatibility import on_convolutions
 from core.request.stages import build_stage, default_amount
-from tests.core.contract.ground import Case, cases, class_of, linears
+from tests.core.contract.ground import Case, cases, linears, type_of
 
-pytestmark = pytest.mark.matrix(case=class_of)
+pytestmark = pytest.mark.matrix(case=type_of)
 
 # Not those of experts, which the ground lacks; `tests/core/methods/structured/test_expert_removal.py` has their zeros.
 AMOUNTS = [
