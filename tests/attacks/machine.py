@@ -1,70 +1,186 @@
-"""What families prepare: a small model with its text, and a few of the bundled results instead of all."""
+"""A machine with a small model and few results, and commands in forked processes, which may hang or die."""
 
 from __future__ import annotations
 
 import json
 import os
+import resource
 import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
+
+import psutil
+import pytest
 
 from core import paths
 from core.cli.app import main
 from core.store.store import Store
-from tests.core.commands import RUN
 from tests.core.tiny_folder import write_tiny_folder
 
+FORK = get_context("fork")
+TEXT = ("--perplexity", "text.txt@32:4")
+RUN = ("run", "./tiny", "magnitude@0.5", *TEXT)
 BUNDLED = paths.SHIPPED_MEASURED
 FILES = ("smollm2-135m-quantised.jsonl", "smollm2-135m-structured.jsonl")
+SURPRISES = ("Traceback (most recent", "Unexpected error (")
+DOCUMENTED = "points failed"  # of a sweep, which then ends with 1
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A folder with `tiny` and `text.txt`, their results, and a few bundled rows."""
+    """A folder with `tiny` and `text.txt`, the results of `RUN`, and a few bundled rows."""
 
     folder: Path
-    results: Path
-    keys: tuple[str, ...]  # of all results, the user's own first
+    key: str  # of the variant of `RUN`
+    perplexity: float
 
-    def copy_results(self, place: Path) -> Path:
-        """Copy the results for one try, and make the copy those of this process."""
-        copied = place / "results"
-        shutil.copytree(self.results, copied)
-        os.environ["SLIMSCOPE_RESULTS"] = str(copied)
-        return copied
+    @contextmanager
+    def place(self, filled: bool = True) -> Iterator[Path]:
+        """Make a new folder the current one, with links to model and text, a copy of the results and no cache."""
+        with (
+            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
+            pytest.MonkeyPatch.context() as patch,
+        ):
+            for one in ("tiny", "text.txt"):
+                Path(name, one).symlink_to(self.folder / one)
+            if filled:
+                shutil.copytree(self.folder / "results", Path(name, "results"))
+            patch.setattr(paths, "SHIPPED_MEASURED", self.folder / "bundled")
+            patch.setenv("SLIMSCOPE_RESULTS", str(Path(name, "results")))
+            patch.setenv("SLIMSCOPE_CACHE", str(Path(name, "cache")))
+            patch.setenv("HOME", name)
+            patch.setenv("PIP_NO_INDEX", "1")
+            patch.delenv("SLIMSCOPE_DB", raising=False)
+            patch.chdir(name)
+            yield Path(name)
 
-    def enter(self, place: Path) -> None:
-        """Make a try's folder the current one, with links to model and text, a copy of the results and a cache."""
-        for name in ("tiny", "text.txt"):
-            (place / name).symlink_to(self.folder / name)
-        self.copy_results(place)
-        os.environ["SLIMSCOPE_CACHE"] = str(place / "cache")
-        os.chdir(place)
+    def bundled_keys(self) -> list[str]:
+        """Return the keys of the bundled rows."""
+        rows = "".join(file.read_text() for file in sorted((self.folder / "bundled").iterdir())).splitlines()
+        return [json.loads(row)["variant"]["key"] for row in rows]
 
 
-def prepare_machine(folder: Path) -> Machine:
-    """Write the model and few bundled rows, and run a variant of the model; this process has them from here on."""
+def prepare(folder: Path) -> Machine:
+    """Write the model, the text and four bundled rows of each of `FILES`, and measure `RUN`."""
+    import torch
+
+    torch.set_num_threads(1)  # as further threads would not outlive a fork
     write_tiny_folder(folder)
-    rows = use_few_bundled(folder / "bundled")
-    os.chdir(folder)
-    own = folder / "results"
-    if main([*RUN, "--json"]) != 0:
-        raise RuntimeError("The variant that all tries start from could not be measured.")
-    local = sorted(Store().local_keys())
-    keys = (*local, *(row["variant"]["key"] for row in rows))
-    for words in (["results", "--csv"], ["compare", *local], ["laws"], ["methods"]):
-        main(words)  # imports what each try would import again
-    return Machine(folder, own, keys)
+    write_few_bundled(folder / "bundled", 4)
+    unmeasured = Machine(folder, "", 0.0)
+    with unmeasured.place(filled=False) as place:
+        assert main(RUN) == 0
+        for words in (["results", "--csv"], ["laws"], ["methods"]):
+            main(words)  # imports what each fork would import again
+        shutil.copytree(place / "results", folder / "results")
+        (own,) = (key for key in Store().local_keys() if key != Store().get(key).variant.dense_key)
+        return Machine(folder, own, perplexity())
 
 
-def use_few_bundled(place: Path, rows: int = 4) -> list[dict[str, Any]]:
-    """Let this process read a few bundled rows of each of `FILES`, the dense model's among them; return them."""
-    place.mkdir()
-    kept = []
+def write_few_bundled(folder: Path, rows: int) -> None:
+    """Write the first rows of `FILES`, the dense model's among them."""
+    folder.mkdir()
     for name in FILES:
-        lines = [json.loads(line) for line in (BUNDLED / name).read_text().splitlines()[:rows]]
-        (place / name).write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-        kept += lines
-    paths.SHIPPED_MEASURED = place
-    return kept
+        lines = (BUNDLED / name).read_text().splitlines(keepends=True)
+        (folder / name).write_text("".join(lines[:rows]))
+
+
+def perplexity(chain: str = "magnitude") -> float:
+    """Return the stored perplexity of the variant whose first stage is this one; NaN without one."""
+    found = [one for one in Store().results() if one.variant.model == "tiny" and one.variant.stages[0].method == chain]
+    values = [row.value for one in found for row in one.measurements if row.metric == "perplexity"]
+    return values[0] if len(values) == 1 else float("nan")
+
+
+def forked(target: Callable[..., Any], *arguments: Any, log: Path | None = None) -> Any:
+    """Start a forked process and return it; what it prints goes to a file."""
+    process = FORK.Process(target=_child, args=(target, arguments, log or Path(os.devnull)))
+    process.start()
+    return process
+
+
+def _child(target: Callable[..., Any], arguments: tuple, log: Path) -> None:
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(descriptor, 1)
+    os.dup2(descriptor, 2)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)  # strict, as a terminal's is
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    code = target(*arguments)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code if isinstance(code, int) else 0)
+
+
+def command(*words: str, seconds: float = 120.0, memory: float = 4.0) -> tuple[int, str]:
+    """Run a command line in a forked process of limited memory (GB); return its exit code and what it printed."""
+
+    def limited() -> int:
+        resource.setrlimit(resource.RLIMIT_DATA, (int(memory * 1e9),) * 2)
+        return main(words)
+
+    with tempfile.NamedTemporaryFile() as log:
+        process = forked(limited, log=Path(log.name))
+        process.join(seconds)
+        hangs = process.exitcode is None
+        if hangs:
+            kill_tree(process.pid)
+        process.join()
+        printed = Path(log.name).read_text(errors="replace")
+        assert not hangs, f"{shown(words)} has no end within {seconds:g} s: {printed[-300:]}"
+        return process.exitcode, printed
+
+
+def expect(*words: str, codes: tuple[int, ...] = (0, 2), **limits: float) -> str:
+    """Run a command line that may be refused in a sentence, and return what it prints; it may not end otherwise."""
+    code, printed = command(*words, **limits)
+    surprise = next((printed.index(one) for one in SURPRISES if one in printed), None)
+    assert surprise is None, f"{shown(words)} prints: {printed[surprise:][:2_000]}"
+    assert code in codes or (code == 1 and DOCUMENTED in printed), f"{shown(words)} ends with {code}: {printed[-300:]}"
+    return printed
+
+
+def shown(words: tuple[str, ...]) -> str:
+    """Return a command line for a message."""
+    return ascii(" ".join(words))[:600]
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process with all that it started, where it still runs."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (*process.children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+@contextmanager
+def limited(seconds: float = 20.0, gigabytes: float = 1.0) -> Iterator[None]:
+    """Inside the context, raise `TimeoutError` after some time, and `MemoryError` beyond this much more memory."""
+
+    def stop(*_: Any) -> None:
+        raise TimeoutError(f"There is no end within {seconds:g} s.")
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    resource.setrlimit(resource.RLIMIT_DATA, (psutil.Process().memory_info().data + int(gigabytes * 1e9), hard))
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
+def check_intact() -> None:
+    """Assert that SQLite finds no fault in the store's database; PostgreSQL checks its own."""
+    with Store().begin() as connection:
+        if connection.dialect.name == "sqlite":
+            assert connection.exec_driver_sql("PRAGMA integrity_check").scalar() == "ok"

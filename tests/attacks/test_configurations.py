@@ -1,0 +1,155 @@
+"""Damaged `config.json`: identified and estimated without torch, and loaded, compressed and measured."""
+
+import json
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from core.errors import UserError
+from core.models.facts import load_shape
+from core.models.sources import identify
+from core.request.complete import complete
+from core.request.expected.estimate import estimate_left
+from core.store.store import Store
+from tests.attacks.damage import ATTACK, as_json, damaged_tree, examples
+from tests.attacks.machine import expect, limited
+from tests.core.encoders import ENCODERS, encoder
+from tests.core.tiny import ARCHITECTURES, OTHERS
+
+pytestmark = ATTACK
+
+TYPES = ("mamba", "resnet", "bert", "t5", "", "no-such")
+SIZES = (0, 1, 2, 3, 7, 1_000, 1_001, 10**5, 10**9, 2**31, 2**63, -1)
+LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "depths", "encoder_layers", "num_experts")
+CLASSES = ([], [""], ["LlamaModel"], ["ResNetModel"], ["LlamaForCausalLM", ""], ["BertForMaskedLM"], "LlamaForCausalLM")
+CASES = (
+    *({"architectures": classes} for classes in CLASSES),
+    *({"model_type": kind} for kind in (*TYPES, None, 5, ["llama"])),
+    *({"model_type": "mamba", "num_hidden_layers": layers} for layers in (10**9, 2**63)),
+    *({"model_type": "resnet", "architectures": ["ResNetModel"], "depths": one} for one in ([1, 100_000], [10**9])),
+    *({name: n} for name in ("num_hidden_layers", "vocab_size", "hidden_size", "num_attention_heads") for n in SIZES),
+)
+CHAINS = ("magnitude@0.5", "rtn@4bit,group_size=16", "dense", "wanda@2:4", "flap@0.3")
+KINDS = tuple({kind for kind, _ in (ARCHITECTURES | OTHERS).values()})
+CHANGES = st.one_of(  # of what loaders read first
+    st.fixed_dictionaries({"model_type": st.sampled_from((*sorted(KINDS), *TYPES))}),
+    st.fixed_dictionaries({"architectures": st.sampled_from(CLASSES)}),
+    st.tuples(st.sampled_from(LAYERS), st.sampled_from((*SIZES, [1, 100_000], [2, 2]))).map(lambda pair: dict([pair])),
+)
+
+
+@pytest.fixture(scope="module")
+def config(machine):
+    return json.loads((machine.folder / "tiny" / "config.json").read_text())
+
+
+@st.composite
+def configurations(draw, config):
+    """Draw a configuration after one to three changes, at random or of what loaders read first."""
+    if draw(st.booleans()):
+        return draw(damaged_tree(config))
+    config = dict(config)
+    for _ in range(draw(st.integers(1, 3))):
+        numbers = sorted(name for name, value in config.items() if isinstance(value, int))
+        sizes = st.tuples(st.sampled_from(numbers), st.sampled_from(SIZES)).map(lambda pair: dict([pair]))
+        config |= draw(CHANGES | sizes)
+    return config
+
+
+def write(machine, config, place):
+    """Write the small model with another configuration."""
+    shutil.copytree(machine.folder / "tiny", place / "model", dirs_exist_ok=True)
+    (place / "model" / "config.json").unlink()
+    (place / "model" / "config.json").write_bytes(as_json(config))
+
+
+def estimate(machine, config, chain):
+    """Identify a model, and estimate a run of it, or refuse it in a sentence."""
+    with machine.place() as place, limited():
+        write(machine, config, place)
+        try:
+            found = load_shape(identify("./model"))
+            cost = estimate_left([complete("./model", chain)], Store())
+        except UserError as error:
+            assert str(error).strip()
+            return
+        assert found.parameters >= 0 and cost.bytes >= 0
+
+
+def compress(machine, config, chain):
+    """Compress and measure a model, or refuse it in a sentence."""
+    data = ("--calibration", "text.txt:2x32") if chain[0] in "wf" else ()
+    with machine.place() as place:
+        write(machine, config, place)
+        expect("run", "./model", chain, *data, "--perplexity", "text.txt@32:2", seconds=180)
+
+
+@examples(1_200)
+@given(st.data(), st.sampled_from(CHAINS))
+def test_a_damaged_configuration_is_estimated_or_refused(machine, config, data, chain):
+    estimate(machine, data.draw(configurations(config)), chain)
+
+
+@examples(50)
+@given(st.data(), st.sampled_from(CHAINS))
+def test_a_damaged_configuration_is_compressed_or_refused(machine, config, data, chain):
+    compress(machine, data.draw(configurations(config)), chain)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: ascii(case)[:60])
+def test_a_hostile_configuration_is_estimated_and_compressed_or_refused(case, machine, config, draw):
+    for check in (estimate, compress):
+        check(machine, config | case, draw.choice(CHAINS))
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory):
+    """Random models of audio and vision, by name."""
+    folder = tmp_path_factory.mktemp("encoders")
+    for name in ENCODERS:
+        encoder(name).save_pretrained(folder / name)
+    return folder
+
+
+CONVOLUTIONS = (
+    *("conv-lowrank@0.5", "depthwise-separable@0.5", "conv-lowrank@0.3+depthwise-separable@0.5", "conv-lowrank@0.9999"),
+    *("conv-lowrank@0", "conv-lowrank@2:4", "magnitude@0.5", "dense", "depthwise-separable@0.5,layers=0:0", "rtn@4bit"),
+)
+VALUES = {
+    "architectures": (["LlamaModel"], ["ResNetModel"], ["WhisperModel"], ["NoSuchModel"], [""], ["PreTrainedModel"]),
+    "depths": ([1, 100_000], [1], [0, 0], [1, 2, 3], [-1, 2], 10**9),
+}
+
+
+@pytest.mark.parametrize("name", ENCODERS)
+def test_a_damaged_encoder_is_compressed_or_refused(name, encoders, empty_place, draw):
+    whole = json.loads((encoders / name / "config.json").read_text())
+
+    def run(chain, config=whole, weights=name, share=1.0):
+        shutil.copytree(encoders / name, "model")
+        content = (encoders / weights / "model.safetensors").read_bytes()
+        (empty_place / "model" / "model.safetensors").write_bytes(content[: int(share * len(content))])
+        (empty_place / "model" / "config.json").write_bytes(as_json(config))
+        expect("run", "./model", chain)
+        shutil.rmtree("model")
+
+    for chain in CONVOLUTIONS:
+        run(chain)
+    for key, values in VALUES.items():
+        for value in values if key in whole or key == "architectures" else ():
+            run(draw.choice(CONVOLUTIONS), whole | {key: value})
+    for other in ENCODERS:
+        run(draw.choice(CONVOLUTIONS), weights=other)
+    run(draw.choice(CONVOLUTIONS), share=draw.random())
+
+
+@examples(50)
+@given(st.data(), st.sampled_from(sorted(ENCODERS)), st.sampled_from(CONVOLUTIONS))
+def test_a_damaged_configuration_of_an_encoder_is_refused(machine, encoders, data, name, chain):
+    config = json.loads((encoders / name / "config.json").read_text())
+    with machine.place(filled=False) as place:
+        shutil.copytree(encoders / name, "model")
+        (place / "model" / "config.json").write_bytes(as_json(data.draw(damaged_tree(config))))
+        expect("run", "./model", chain)
