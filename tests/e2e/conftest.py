@@ -1,13 +1,15 @@
-"""A real browser and the real server, with a store of its own."""
+"""A real browser and the real server, with a store of its own. All tests share them and the browser's cache."""
 
 import pytest
+from filelock import FileLock
 from playwright.sync_api import expect
 
 from core.store.store import Store
 from tests.dashboard.synthetic import curve
+from tests.e2e.actions import COUNT_RUNS
 from tests.e2e.browser import chromium, dashboard, require_chromium
 
-LONGEST_WAIT = 30_000  # ms; a busy machine needs more than the five seconds of Playwright's own assertions
+LONGEST_WAIT = 60_000  # ms; a busy machine needs more than the five seconds of Playwright's own assertions
 
 
 @pytest.fixture(scope="session")
@@ -16,6 +18,16 @@ def browser():
     expect.set_options(timeout=LONGEST_WAIT)
     with chromium() as started:
         yield started
+
+
+@pytest.fixture(scope="session")
+def context(browser):
+    """The tabs of one visitor: the program is loaded and compiled once."""
+    shared = browser.new_context(viewport={"width": 1280, "height": 900})
+    shared.set_default_timeout(LONGEST_WAIT)
+    shared.add_init_script(COUNT_RUNS)
+    yield shared
+    shared.close()
 
 
 @pytest.fixture(scope="session")
@@ -35,13 +47,18 @@ def address(results):
 
 
 @pytest.fixture
-def page(browser, address):
+def computing(results):
+    """Another process seems to compute on the server's machine, so that no job does more than wait."""
+    with FileLock(results / "compute.lock"):
+        yield
+
+
+@pytest.fixture
+def page(context):
     """An empty tab; exceptions of the page fail the test."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
-    tab.set_default_timeout(LONGEST_WAIT)
     errors = []
     tab.on("pageerror", lambda error: errors.append(str(error)))
     yield tab
-    context.close()
+    tab.close()
     assert not errors

@@ -1,10 +1,12 @@
 """The pages for those who see little or use no mouse: axe-core's rules, and what the keyboard alone can do."""
 
+import itertools
+
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import TOY, opened, settled
+from tests.e2e.actions import TOY, opened, settled
 
 pytestmark = pytest.mark.e2e
 STREAMLITS_OWN = {  # (rule, part of the element): why it stays
@@ -13,7 +15,8 @@ STREAMLITS_OWN = {  # (rule, part of the element): why it stays
     ("svg-img-alt", "highlighted_points_marks"): "The line of a metric has a group without a name for the mark under a "
     "pointer, and nothing is in it.",
 }
-AGAIN = 4  # times that a finding has to be there again
+SCHEMES = ("light", "dark")
+IN_TEST = {("light", "explore"), ("dark", "run with a mistake")}
 STATES = {
     "explore": f"?{TOY}",
     "trade-off": f"?{TOY}&explore_mode=Trade-off&explore_limit_times_dense=2",
@@ -30,35 +33,19 @@ STATES = {
     "methods": "methods",
 }
 STILL = "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations > 1)"
+# What is just being drawn anew, as where a job is looked for, is pale for a moment.
+OPAQUE = "[data-stale=true] {opacity: 1 !important; transition: none !important}"
 
 
-@pytest.fixture(params=["light", "dark"])
-def tab(browser, request):
-    """A tab in a colour scheme, without motion: what fades in has another contrast for a while."""
-    context = browser.new_context(
-        viewport={"width": 1280, "height": 900}, color_scheme=request.param, reduced_motion="reduce"
-    )
-    tab = context.new_page()
-    tab.set_default_timeout(60_000)
-    yield tab
-    context.close()
+def show_in(page, scheme: str) -> None:
+    """Show a page in a colour scheme, without motion: what fades in has another contrast for a while."""
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
 
 
 def violations(tab) -> list[str]:
-    """Return what axe-core finds on a page and finds again, each with the rule and the element.
-
-    What is just being drawn anew, as where a job is looked for, is pale for a moment.
-    """
-    found = _violations(tab)
-    for _ in range(AGAIN):
-        if found:
-            tab.wait_for_timeout(1000)
-            found = [one for one in _violations(tab) if one in found]
-    return found
-
-
-def _violations(tab) -> list[str]:
-    tab.wait_for_function(f"document.querySelector('[data-stale=true]') === null && {STILL}")
+    """Return what axe-core finds on a page, each with the rule and the element."""
+    tab.add_style_tag(content=OPAQUE)
+    settled(tab).wait_for_function(STILL)
     found = [
         (rule["id"], rule["help"], node["html"])
         for rule in Axe().run(tab).response["violations"]
@@ -71,28 +58,35 @@ def _violations(tab) -> list[str]:
     ]
 
 
-@pytest.mark.matrix(tab=None)
-@pytest.mark.parametrize("state", STATES)
-def test_axe_finds_nothing_that_is_not_streamlits_own(tab, address, state):
-    settled(opened(tab, f"{address}/{STATES[state]}"))
-    expect(tab.get_by_role("dialog")).to_have_count(1 if state == "point" else 0)
-    assert violations(tab) == []
+@pytest.mark.parametrize(
+    ("scheme", "state"),
+    [
+        pytest.param(*case, marks=() if case in IN_TEST else pytest.mark.full)
+        for case in itertools.product(SCHEMES, STATES)
+    ],
+)
+def test_axe_finds_nothing_that_is_not_streamlits_own(page, address, scheme, state):
+    show_in(page, scheme)
+    settled(opened(page, f"{address}/{STATES[state]}"))
+    expect(page.get_by_role("dialog")).to_have_count(1 if state == "point" else 0)
+    assert violations(page) == []
 
 
-@pytest.mark.matrix(tab=None)
-def test_axe_finds_nothing_in_the_export_menu_and_about(tab, address):
-    settled(opened(tab, f"{address}/?{TOY}"))
-    tab.get_by_role("button", name="Export", exact=False).first.click()
-    tab.get_by_role("button", name="PDF", exact=True).wait_for()
-    assert violations(tab) == []
-    tab.keyboard.press("Escape")
-    tab.get_by_role("button", name="About").click()
-    parts = tab.get_by_role("dialog").locator("summary")
+@pytest.mark.full
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_axe_finds_nothing_in_the_export_menu_and_about(page, address, scheme):
+    show_in(page, scheme)
+    settled(opened(page, f"{address}/?{TOY}"))
+    page.get_by_role("button", name="Export", exact=False).first.click()
+    page.get_by_role("button", name="PDF", exact=True).wait_for()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="About").click()
+    parts = page.get_by_role("dialog").locator("summary")
     expect(parts).to_have_count(3)
     for part in parts.all():
         part.click()
-    settled(tab)
-    assert violations(tab) == []
+    assert violations(page) == []
 
 
 def test_a_point_is_opened_and_closed_by_keyboard(page, address):

@@ -5,8 +5,8 @@ from playwright.sync_api import expect
 
 from tests.core.search.texts import write_wide
 from tests.core.tiny_folder import write_tiny_folder
+from tests.e2e.actions import enter, opened, settled
 from tests.e2e.browser import dashboard
-from tests.e2e.test_browser import opened, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
 MINUTE = 60_000  # ms
@@ -22,23 +22,16 @@ def wide(tmp_path):
         yield tmp_path / "wide", running.address
 
 
-def enter(page, label, value):
-    field = page.get_by_label(label, exact=True)
-    field.fill(value)
-    field.press("Enter")
-    settled(page)
-
-
 @pytest.mark.timeout(300)
 def test_a_search_runs_stops_and_is_judged(wide, page):
     model, address = wide
     settled(opened(page, f"{address}/autopilot"))
-    enter(page, "Model", str(model))
+    enter(page.get_by_label("Model", exact=True), str(model))
     expect(page.get_by_text("The dense model takes")).to_contain_text("0.1")
-    enter(page, "At most (MB)", "0.001")
+    enter(page.get_by_label("At most (MB)", exact=True), "0.001")
     page.get_by_role("button", name="Search", exact=True).click()
     page.get_by_text("No chain brings the model below").wait_for(timeout=MINUTE)
-    enter(page, "At most (MB)", "0.07")
+    enter(page.get_by_label("At most (MB)", exact=True), "0.07")
     page.get_by_role("button", name="Search", exact=True).click()
     page.get_by_text("Best so far:").wait_for(timeout=2 * MINUTE)
     page.locator(".js-plotly-plot").first.wait_for()

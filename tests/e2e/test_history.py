@@ -5,10 +5,9 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.test_browser import TOY, opened, pick, settled
+from tests.e2e.actions import TOY, opened, pick, settled
 
 pytestmark = pytest.mark.e2e
-PATIENT = 30_000  # ms
 RUN = "/run?chain=wanda%400.45"
 CLIFF = "/?explore_methods=Magnitude&explore_series=Magnitude&explore_others=false&explore_at=30+%25"
 CLIFF += "&explore_story=cliff&explore_step=1"
@@ -35,9 +34,9 @@ def step(page, address: str, heading: str, **chosen: str):
 
     def state():
         page.wait_for_url(reached)
-        expect(page.locator("h1")).to_have_text(heading, timeout=PATIENT)
+        expect(page.locator("h1")).to_have_text(heading)
         for field, text in chosen.items():
-            expect(page.locator(f".st-key-{field} button[aria-checked=true]")).to_have_text(text, timeout=PATIENT)
+            expect(page.locator(f".st-key-{field} button[aria-checked=true]")).to_have_text(text)
         settled(page)
         assert reached(page.url)  # no correction came later
 
@@ -52,8 +51,6 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
     steps.append(step(page, f"/?explore_at=30+%25&{TOY}", "Explore", explore_mode="Curve", explore_at="30 %"))
     choose(page, "explore_mode", "Trade-off")
     steps.append(step(page, f"/?explore_mode=Trade-off&{TOY}", "Explore", explore_mode="Trade-off"))
-    choose(page, "explore_mode", "Few-shot")
-    steps.append(step(page, f"/?explore_mode=Few-shot&{TOY}", "Explore", explore_mode="Few-shot"))
     follow(page, "Run")
     steps.append(step(page, RUN, "Run", run_mode="One run"))
     choose(page, "run_mode", "Grid")
@@ -68,6 +65,7 @@ def test_back_and_forward_show_the_state_of_each_address(page, address):
         again()
 
 
+@pytest.mark.full
 def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     opened(page, f"{address}/?{TOY}")
     first = step(page, f"/?{TOY}", "Explore", explore_mode="Curve", explore_at="50 %")
@@ -92,6 +90,7 @@ def test_a_story_is_one_step_and_a_closed_drawer_opens_again(page, address):
     story()
 
 
+@pytest.mark.full
 def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     opened(page, f"{address}/?{TOY}")
     step(page, f"/?{TOY}", "Explore", explore_mode="Curve")
@@ -99,7 +98,7 @@ def test_a_field_that_changed_its_place_stays_in_the_address(page, address):
     step(page, f"/?explore_mode=Trade-off&{TOY}", "Explore", explore_mode="Trade-off")
     page.locator(".st-key-explore_limit_packed_mb").wait_for()
     point = page.get_by_role("combobox", name="Details of a point")
-    expect(point).to_have_count(1, timeout=PATIENT)  # that of the curve stays until the run of the page ends
+    expect(point).to_have_count(1)  # that of the curve stays until the run of the page ends
     pick(page, "Details of a point", "wanda@0.3", "Wanda, 30 % · wanda@0.3")
     page.get_by_role("dialog").wait_for()
     page.wait_for_url(lambda url: "explore_point=Wanda" in url)

@@ -1,0 +1,109 @@
+"""Explore in a real browser: its chart, its stories, and what stands where on a phone."""
+
+import itertools
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.e2e.actions import OVERFLOW, TOY, center, click_mark, opened, settled
+
+pytestmark = pytest.mark.e2e
+
+
+def test_a_click_on_the_curve_opens_the_point(page, address):
+    opened(page, f"{address}/?{TOY}")
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".scatterlayer .point").first.wait_for()
+    settled(page)
+    lines = chart.locator(".scatterlayer .trace", has=page.locator(".point:nth-child(7)"))  # seven ratios
+    click_mark(page, lambda: center(lines.first.locator(".point").nth(3)), "explore_point=")
+    page.get_by_text("slimscope run toy").wait_for()
+    assert "explore_at=40" in page.url
+    page.get_by_role("dialog").get_by_text("40 %").first.wait_for()
+    faded = "points => points.filter(point => getComputedStyle(point).opacity < 1).length"
+    assert chart.locator(".scatterlayer .point").evaluate_all(faded) == 0
+    page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="detached")
+    page.wait_for_function("!location.search.includes('explore_point')")
+    page.get_by_text("at a pruning ratio of 40 %").wait_for()
+
+
+@pytest.mark.full
+def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
+    settled(opened(page, address))
+    page.get_by_role("link", name="Which method should I use?").click()
+    page.wait_for_function("location.search.includes('explore_mode=Trade-off')")
+    settled(page).get_by_role("link", name="Next", exact=True).click()
+    page.get_by_text("with at most 130 MB packed").wait_for()
+    settled(page).get_by_role("link", name="Next story: The cliff at 50 %").click()
+    page.wait_for_function("!location.search.includes('explore_mode')")
+    assert "explore_methods=Magnitude" in page.url and "alone" not in settled(page).url
+    settled(page).get_by_role("button", name="Close").click()
+    page.get_by_role("link", name="On another model").click()
+    page.wait_for_function("location.search.includes('explore_mode=Several')")
+    page.locator(".js-plotly-plot", has_text="SparseGPT,smollm2-135m").wait_for()
+    settled(page).get_by_text("packed size", exact=True).click()
+    page.locator(".js-plotly-plot", has_text="Packed size relative to dense").wait_for()
+    assert "explore_against=packed" in settled(page).url
+
+
+@pytest.mark.full
+def test_labels_stay_inside_the_chart_on_a_phone(page, address):
+    page.set_viewport_size({"width": 400, "height": 850})
+    opened(page, f"{address}/?{TOY}")
+    page.locator(".js-plotly-plot .xtick text").first.wait_for()
+    settled(page)
+    for index in range(page.locator(".js-plotly-plot").count()):
+        chart = page.locator(".js-plotly-plot").nth(index)
+        outer = chart.bounding_box()
+        for text in chart.locator("text:visible").all():
+            box = text.bounding_box()
+            if box and box["width"]:
+                assert box["x"] >= outer["x"] - 1, text.inner_text()
+                assert box["x"] + box["width"] <= outer["x"] + outer["width"] + 1, text.text_content()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("width", [1280, 400])
+@pytest.mark.parametrize("axis", ["pruning ratio", "packed size"])
+def test_no_label_lies_on_another(page, address, axis, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    opened(page, f"{address}/?{TOY}&explore_x={axis.replace(' ', '+')}")
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".textpoint text").first.wait_for()
+    settled(page)
+    boxes = [text.bounding_box() for text in chart.locator(".textpoint text").all()]
+    patterns = 0 if axis == "pruning ratio" else 6  # along ratios, the axis names them
+    assert len(boxes) == patterns + 6  # and a diverged point, the dense line, three names and the chosen amount
+    for one, other in itertools.combinations(boxes, 2):
+        across = one["x"] < other["x"] + other["width"] and other["x"] < one["x"] + one["width"]
+        down = one["y"] < other["y"] + other["height"] and other["y"] < one["y"] + one["height"]
+        assert not (across and down), (one, other)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("width", [1280, 400])
+def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    settled(opened(page, f"{address}/?{TOY}&explore_mode=Trade-off&explore_law_of=SparseGPT"))
+    chart = page.locator(".js-plotly-plot").nth(1)
+    chart.scroll_into_view_if_needed()
+    expect(chart.locator(".legendtext", has_text="predicts best")).to_have_count(1)
+    page.get_by_role("slider", name="Quality to keep (%)").press("ArrowLeft")
+    page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
+    page.wait_for_function("location.search.includes('explore_law_keep=89')")
+    settled(page).reload()
+    page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
+    assert settled(page).evaluate(OVERFLOW) <= 0
+
+
+@pytest.mark.full
+def test_a_narrow_window_shows_cards_in_place_of_a_wide_table(page, address):
+    settled(opened(page, f"{address}/?{TOY}"))
+    table, cards = (page.locator(f".st-key-{kind}_explore_points") for kind in ("wide", "narrow"))
+    table.wait_for()
+    cards.wait_for(state="hidden")
+    page.set_viewport_size({"width": 400, "height": 900})
+    table.wait_for(state="hidden")
+    expect(cards.locator("li").first).to_contain_text("Dense")
+    assert cards.evaluate("one => one.scrollWidth <= one.clientWidth")

@@ -1,0 +1,91 @@
+"""A run of the default model, from the form to the chart and to another program, in a real browser."""
+
+import pytest
+
+from tests.e2e.actions import enter, opened, run_again, settled
+
+pytestmark = [pytest.mark.e2e, pytest.mark.real, pytest.mark.timeout(900)]
+MINUTES = 60_000
+# Ratios that are not shipped, so that the point is new.
+FORM = "run_model=smollm2-135m&chain="
+CHAIN = "wanda@0.33+lora,batch=2,held_out=1,steps=2+wanda@0.55"
+
+
+def add(page, place, name, **parameters):
+    """Add a stage of the method `name` with these parameters; return its card."""
+    with run_again(page):
+        page.get_by_role("button", name="Add a stage").click()
+    with run_again(page):
+        method = page.get_by_role("combobox", name=f"Stage {place}")
+        method.click()  # which opens the list, as typing alone does not everywhere
+        method.fill(name)
+        page.get_by_role("option", name=name).first.wait_for()
+        method.press("Enter")
+    card = page.locator(f".st-key-run_card{place - 1}_box")
+    if parameters:
+        card.get_by_text("Parameters", exact=True).click()
+    for label, value in parameters.items():
+        enter(card.get_by_label(label, exact=True), value)
+    return card
+
+
+def explored(page, name, ratio):
+    """Start what is in the form and follow its job to Explore, which has a point of this series at this ratio."""
+    enter(page.get_by_label("First windows", exact=True), "1")
+    enter(page.get_by_label("Tokens per window", exact=True).first, "128")
+    page.get_by_text("of memory").wait_for()
+    page.get_by_role("button", name="Start").click()
+    job = page.locator("[class*=st-key-run_job_]").first
+    job.get_by_role("progressbar").wait_for(timeout=2 * MINUTES)
+    page.reload()  # a job outlives the page that started it
+    way = job.get_by_role("link", name="Show on Explore")
+    way.wait_for(timeout=12 * MINUTES)
+    settled(page)  # the whole page runs once more when its last job has ended
+    way.click()
+    page.get_by_role("heading", name="Explore").wait_for()
+    chart = page.locator(".js-plotly-plot").first
+    chart.locator(".scatterlayer .point").first.wait_for()
+    settled(page)
+    removed = chart.evaluate(
+        "(chart, name) => chart.calcdata.filter(c => c[0].trace.name?.startsWith(name))"
+        ".flatMap(c => c.map(p => p.x)).filter(Number.isFinite)",
+        name,
+    )
+    assert any(abs(x - ratio) < 1e-9 for x in removed)
+    assert chart.locator(".textpoint", has_text="dense").count() == 1  # the run has brought its baseline
+
+
+def test_a_run_becomes_a_point_and_leaves_as_gguf_that_llama_cpp_has_read(page, address, tmp_path):
+    from gguf import GGUFReader
+
+    folder = tmp_path / "shipped"
+    settled(opened(page, f"{address}/run?{FORM}magnitude%400.33"))
+    explored(page, "Magnitude", 0.33)
+    opened(page, f"{page.url}&explore_point=magnitude%400.33")
+    page.get_by_role("button", name="Save for other programs").click()
+    page.get_by_role("radio", name="GGUF", exact=True).click()
+    page.get_by_text("One file for llama.cpp").wait_for()
+    enter(page.get_by_label("New folder on this machine"), str(folder))
+    page.get_by_role("button", name="Save", exact=True).click()
+    page.get_by_text("Queued").wait_for()
+    opened(page, f"{address}/run")
+    job = page.locator("[class*=st-key-run_job_]").first
+    job.get_by_text("Checked with xllamacpp").wait_for(timeout=8 * MINUTES)
+    (file,) = folder.glob("*.gguf")
+    tensors = {tensor.name: tensor for tensor in GGUFReader(file).tensors}
+    assert 0.2 < (tensors["blk.0.ffn_gate.weight"].data == 0).mean() < 0.5
+    assert "xllamacpp" in (folder / "README.md").read_text()
+
+
+@pytest.mark.full
+def test_a_chain_from_cards_becomes_a_point_on_explore(page, address):
+    from playwright.sync_api import expect
+
+    settled(opened(page, f"{address}/run?{FORM}wanda%400.33"))
+    add(page, 2, "LoRA", **{"Examples per step": "2", "Maximum steps": "2", "Held-out examples": "1"})
+    last = add(page, 3, "Wanda")
+    enter(last.get_by_label("Cumulative ratio after this stage", exact=True), "0.55")
+    expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
+    enter(page.get_by_label("Sequences", exact=True), "1")
+    enter(page.get_by_label("Tokens per sequence", exact=True).first, "128")  # of calibration data, the first
+    explored(page, "Wanda", 0.55)
