@@ -11,21 +11,12 @@ from dashboard.charts.layers.heatmap import layer_heatmap
 from tests.dashboard.synthetic import result
 
 
-def scanned(by="block", rises=(0.5, 0.01, -0.001), corpus="c4-sample", stderr=0.002, windows=16):
+def scanned(by="block", rises=(0.5, 0.01, -0.001), stderr=0.002, windows=16):
     protocol = {"by": by, "window": 2048, "windows": windows, "seed": 0, "dtype": "float32"}
     ending = ".mlp.up_proj" if by == "linear" else ""
-    rows = [
-        Measurement(
-            metric="sensitivity",
-            dataset=corpus,
-            value=rise,
-            stderr=stderr,
-            n=4,
-            protocol=protocol | {"part": f"model.layers.{index}{ending}"},
-        )
-        for index, rise in enumerate(rises)
-    ]
-    return rows
+    parts = [protocol | {"part": f"model.layers.{index}{ending}"} for index in range(len(rises))]
+    same = {"metric": "sensitivity", "dataset": "c4-sample", "stderr": stderr, "n": 4}
+    return [Measurement(value=rise, protocol=part, **same) for rise, part in zip(rises, parts, strict=True)]
 
 
 def with_rows(*rows):

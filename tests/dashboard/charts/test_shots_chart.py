@@ -10,23 +10,16 @@ PROMPTS = ("", "selector=nearest,order=similar-last", "template=chat")
 
 
 def rows():
-    found = []
-    for series, parts, level in (("Dense", "dense", 60.0), ("Wanda, 50 %", "wanda", 50.0)):
-        for prompts in PROMPTS:
-            for k in (0, 1, 8) if prompts == "" else (8,):
-                known = {} if parts == "dense" else {"low": level - 2, "high": level + 3}
-                found.append(
-                    {
-                        "series_label": series,
-                        "parts": parts,
-                        "pattern": None,
-                        "k": k,
-                        "prompts": prompts,
-                        "value": level + k,
-                    }
-                    | {"low": None, "high": None, **known}
-                )
-    return pd.DataFrame(found).astype({"low": float, "high": float})
+    found = [
+        (series, parts, k, prompts, level + k, *ends)
+        for series, parts, level, ends in (("Dense", "dense", 60, (None, None)), ("Wanda, 50 %", "wanda", 50, (48, 53)))
+        for prompts in PROMPTS
+        for k in ((0, 1, 8) if prompts == "" else (8,))
+    ]
+    columns = ["series_label", "parts", "k", "prompts", "value", "low", "high"]
+    return (
+        pd.DataFrame(found, columns=columns).assign(pattern=None).astype({"value": float, "low": float, "high": float})
+    )
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
