@@ -7,7 +7,7 @@ import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from core.models.manifest import describing
-from core.results import Variant
+from core.models.source import ModelSource
 from core.shipping.base import ProgressFn, WrittenExport
 from core.shipping.huggingface import HuggingFace, loading
 from core.specs import Dtype
@@ -21,13 +21,12 @@ class SmallFiles(HuggingFace):
     def write(
         self,
         model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase | None,
-        variant: Variant,
+        tokenizer: PreTrainedTokenizerBase,
+        source: ModelSource,
         folder: Path,
         kind: str,
         progress: ProgressFn,
     ) -> WrittenExport:
-        assert tokenizer is not None
         model.to(getattr(torch, cast("Dtype", kind)))
         with describing(model, folder) as plain:
             model.save_pretrained(folder, max_shard_size="20KB")

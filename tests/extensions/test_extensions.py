@@ -6,6 +6,7 @@ A new module kind is tested in `tests/core/models/test_module_kinds.py`.
 import json
 import re
 
+import pytest
 from safetensors import safe_open
 
 COMMANDS = """
@@ -36,7 +37,7 @@ import pytest, sys
 from core.paths import PROJECT
 sys.exit(pytest.main([
     "--rootdir", str(PROJECT), "-c", str(PROJECT / "pyproject.toml"), "-p", "no:cacheprovider", "--tier", "full",
-    str(PROJECT / "tests/core/test_contract.py"), "-k", "row-magnitude or rounded-inputs",
+    str(PROJECT / "tests/core/contract/test_contract.py"), "-k", "row-magnitude or rounded-inputs",
 ]))
 """
 
@@ -49,36 +50,28 @@ def commands(run, *commands):
     return list(zip(statuses, outputs, strict=True))
 
 
-def test_the_command_line_runs_a_new_score_and_a_new_runtime_stage(run):
+def test_the_command_line_runs_new_methods_and_saves_a_new_format(run, tmp_path):
     chains = [f"row-magnitude@0.5{runtime}" for runtime in ("", "+rounded-inputs@4bit", "+rounded-inputs@8bit")]
     asked = [("run", "./tiny", chain, "--perplexity", "text.txt@32:4", "--json") for chain in chains]
     # The same number of the cached variant, which has the hooks again, and of a new one.
     other = ("run", "./tiny", chains[1], "--perplexity", "text.txt@16:4", "--json")
-    *done, listed = commands(run, *asked, other, (*other, "--force"), ("methods",))
-    assert [status for status, _ in (*done, listed)] == [0] * 6
-    *first, cached, fresh = [json.loads(out)["measurements"] for _, out in done]
+    to_save = ("row-magnitude@0.5", "rounded-inputs@8bit", "rounded-inputs@8bit+row-magnitude@0.5")
+    saved = [("run", "./tiny", one, "--save", str(tmp_path / one), "--format", "small-files") for one in to_save]
+    done = commands(run, *asked, other, (*other, "--force"), ("methods",), *saved)
+    assert [status for status, _ in done] == [0] * 6 + [0, 2, 2]
+    *first, cached, fresh = [json.loads(out)["measurements"] for _, out in done[:5]]
     assert len({row["value"] for [row] in first}) == 3
     assert [row["value"] for row in cached] == [row["value"] for row in fresh]
-    assert "row-magnitude" in listed[1] and "rounded-inputs" in listed[1]
-
-
-def test_a_new_format_saves_and_refuses_a_runtime_stage(run, tmp_path):
-    folders = [str(tmp_path / name) for name in ("saved", "refused", "never")]
-    options = [("--save", folder, "--format", "small-files") for folder in folders]
-    done = commands(
-        run,
-        ("run", "./tiny", "row-magnitude@0.5", *options[0]),
-        ("run", "./tiny", "rounded-inputs@8bit", *options[1]),
-        ("run", "./tiny", "rounded-inputs@8bit+row-magnitude@0.5", *options[2]),
-    )
-    assert [status for status, _ in done] == [0, 2, 2]
-    files = sorted((tmp_path / "saved").glob("*.safetensors"))
+    listed = done[5][1]
+    assert "row-magnitude" in listed and "rounded-inputs" in listed
+    files = sorted((tmp_path / to_save[0]).glob("*.safetensors"))
     assert len(files) > 1 and all(safe_open(file, "pt").keys() for file in files)
-    proof = json.loads((tmp_path / "saved" / "proof.json").read_text())
+    proof = json.loads((tmp_path / to_save[0] / "proof.json").read_text())
     assert proof["same_tokens"] and proof["difference"] < 1e-4
-    assert not (tmp_path / "refused").exists()
+    assert not (tmp_path / to_save[1]).exists()
 
 
+@pytest.mark.full
 def test_the_pages_offer_the_new_methods(run):
     assert run(PAGES).splitlines()[-3:] == [
         "['row-magnitude@0.25+rounded-inputs@8bit']",
@@ -87,6 +80,7 @@ def test_the_pages_offer_the_new_methods(run):
     ]
 
 
+@pytest.mark.full
 def test_the_contract_tests_check_the_new_methods(run):
     out = run(CONTRACT)
     assert re.match(r"\d{2} passed, \d+ deselected", out.splitlines()[-1])
