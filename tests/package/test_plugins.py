@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from core.paths import PROJECT
+from core.plugins import load
 from tests.package.plugin import write_plugin
 
 BROKEN = "The method broken of random-pruning is skipped: ModuleNotFoundError: No module named 'random_pruning.absent'"
@@ -42,6 +43,15 @@ def python(machine, folder, tmp_path):
     return run
 
 
+def test_a_plugin_is_loaded_and_each_broken_one_is_named(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(write_plugin(tmp_path))
+    found = load({"wanda"})
+    assert [(method.name, method.__module__) for method in found.methods] == [("random", "random_pruning")]
+    assert found.left_out[0].startswith(BROKEN) and found.left_out[1:] == (KINDLESS, TAKEN)
+    monkeypatch.delitem(sys.modules, "random_pruning")
+
+
+@pytest.mark.full
 def test_the_command_line_runs_a_plugin(python):
     done = python("-m", "core", "run", "./tiny", "random@0.5", "--perplexity", "text.txt@32:4", "--seed", "3", "--json")
     assert done.returncode == 0, done.stderr
@@ -49,6 +59,7 @@ def test_the_command_line_runs_a_plugin(python):
     assert all(skipped in done.stderr for skipped in (BROKEN, KINDLESS, TAKEN)) and "Traceback" not in done.stderr
 
 
+@pytest.mark.full
 def test_the_form_offers_a_plugin(python):
     done = python("-c", FORM)
     assert done.returncode == 0, done.stderr

@@ -69,6 +69,7 @@ def test_the_wheel_contains_only_the_program(installed):
     assert packages == {"core", "dashboard", "slimscope"}
 
 
+@pytest.mark.full
 def test_the_pages_find_the_glossary(installed):
     python = [str(installed.bin / "python"), "-c", "from dashboard.shared.glossary import term; print(term('chain'))"]
     read = subprocess.run(python, env=installed.env, cwd=installed.here, capture_output=True, text=True, timeout=200)
@@ -92,6 +93,7 @@ def test_a_plugin_method_stores_results_in_the_user_data_folder(installed, tmp_p
     assert (installed.home / "cache" / "slimscope").is_dir()
 
 
+@pytest.mark.full
 def test_the_configured_results_folder_is_used(installed, tmp_path):
     known = {"SLIMSCOPE_RESULTS": str(tmp_path / "mine")}
     done = installed.slimscope("results", "smollm2-135m", "--limit", "1", **known)
@@ -99,6 +101,7 @@ def test_the_configured_results_folder_is_used(installed, tmp_path):
     assert (tmp_path / "mine" / "local.db").is_file()
 
 
+@pytest.mark.full
 def test_the_package_provides_the_python_api(installed):
     code = (
         "import slimscope; variant = slimscope.compress('./my-model', 'magnitude@0.25'); "
@@ -109,6 +112,7 @@ def test_the_package_provides_the_python_api(installed):
     assert done.stdout.split() == ["magnitude@0.25", "True", str(installed.packages / "slimscope" / "__init__.py")]
 
 
+@pytest.mark.full
 def test_another_package_named_core_ends_the_command_with_an_error(installed, tmp_path):
     (tmp_path / "core.py").touch()
     done = installed.slimscope("--version", PYTHONPATH=str(tmp_path))
@@ -119,6 +123,7 @@ def test_another_package_named_core_ends_the_command_with_an_error(installed, tm
     assert str(tmp_path / "core.py") in done.stderr
 
 
+@pytest.mark.full
 def test_the_dashboard_starts_in_any_folder_and_listens_locally(installed, tmp_path):
     (tmp_path / "core.py").write_text("raise ImportError('not ours')")
     with closing(socket.socket()) as free:

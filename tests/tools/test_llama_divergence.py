@@ -83,6 +83,7 @@ def test_both_sides_and_their_difference_are_printed(sides, capsys):
     assert float(re.search(r"between llama.cpp and Slimscope: (\S+) nats", printed)[1]) < 1e-5
 
 
+@pytest.mark.full
 def test_a_dense_model_with_other_weights_is_visible(sides, capsys):
     tokens, _, other = sides
     Path("base").write_bytes(base_bytes(tokens, other))
@@ -90,6 +91,7 @@ def test_a_dense_model_with_other_weights_is_visible(sides, capsys):
     assert float(re.search(r"between llama.cpp and Slimscope: (\S+) nats", capsys.readouterr().out)[1]) > 1e-3
 
 
+@pytest.mark.full
 def test_other_tokens_are_refused(sides):
     tokens, dense, _ = sides
     Path("base").write_bytes(base_bytes(tokens + 1, dense))
@@ -97,6 +99,7 @@ def test_other_tokens_are_refused(sides):
         compared()
 
 
+@pytest.mark.full
 def test_a_failure_and_an_output_without_numbers_are_reported(sides):
     Path("output").write_text("too few tokens")
     with pytest.raises(SystemExit, match=r"printed no mean KL.*\n.*too few tokens"):

@@ -8,7 +8,7 @@ from PIL import Image
 from tests.e2e.browser import require_chromium
 from tests.tools.programs import run_program
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.full]
 
 
 def test_a_state_is_captured_in_light_and_dark(tmp_path):
