@@ -109,10 +109,6 @@ def test_a_question_goes_to_the_dense_model_and_the_chosen_variants(keys, asked)
     assert dense["tokens"][0]["likeliest"] == [["It", -0.5]]
 
 
-def test_the_first_choice_is_a_cached_variant_at_the_usual_amount(keys):
-    assert opened().multiselect(key=VARIANTS).value == [keys["magnitude@0.5"]]
-
-
 def test_a_typed_prompt_is_in_no_link_and_replaces_a_prepared_one(keys, asked):
     app = opened(inside_answers_prompt="A sum")
     assert app.text_area(key=TEXT).value == PROMPTS["A sum"]
@@ -128,15 +124,20 @@ def test_a_typed_prompt_is_in_no_link_and_replaces_a_prepared_one(keys, asked):
 
 
 def test_settings_of_a_link_reach_the_question(keys, asked):
+    asked.texts = [["<b>", "x"], ["<i>**", "x"]]
     settings = {"temperature": "0.8", "top_p": "0.9", "seed": "7", "chat": "false"}
     app = generate(opened(**{f"inside_answers_{name}": value for name, value in settings.items()}))
     question = asked.questions[0]
     assert (question.sampling.temperature, question.sampling.top_p, question.sampling.seed) == (0.8, 0.9, 7)
     assert not question.chat and "drawn tokens" in read(app)
+    (found,) = (one.value for one in app.markdown if "differs from dense" in one.value)
+    assert "\\<i\\>\\*\\*" in found and "\\<b\\>" in found
+    assert components(app)[1]["tokens"][0]["text"] == "<i>**"  # which the script writes as text
 
 
 def test_the_slider_moves_along_the_cached_amounts_and_asks_again(keys, asked):
     app = opened()
+    assert app.multiselect(key=VARIANTS).value == [keys["magnitude@0.5"]]  # cached, at the usual amount
     (slider,) = app.select_slider
     assert slider.options == ["30 %", "50 %", "70 %"] and slider.value == "50 %"
     slider.set_value("70 %").run()
@@ -164,43 +165,30 @@ def test_answers_that_grow_have_stop_and_no_sentence_yet(keys, asked):
     asked.ends = False
     app = generate(opened())
     assert "Generating." in read(app) and "equals dense" not in read(app)
+    asked.given[0].state = "waiting"
+    app.run()
+    assert "Waits for the running computation" in read(app)
+    asked.given[0].state = "running"
     app.button(key="inside_answers_stop").click().run()
     assert len(asked.stopped) == 1 and "Stopped." in read(app)
     assert "equals dense at the start" in read(app)
     assert not [button for button in app.button if button.key == "inside_answers_stop"]
 
 
-def test_a_question_waits_visibly_for_a_job(keys, asked):
+def test_each_failure_is_its_sentence(keys, asked, monkeypatch):
     asked.ends = False
-    app = generate(opened())
-    asked.given[0].state = "waiting"
-    app.run()
-    assert "Waits for the running computation on this machine." in read(app)
+    app = opened()
+    for place in (None, 1):
+        generate(app)
+        asked.given[-1].apply(Event(number=1, kind="fails", place=place, error="It has *no* memory."))
+        app.run()
+        assert [error.value.replace("\\", "") for error in app.error] == ["It has *no* memory."]
 
-
-@pytest.mark.parametrize("place", [None, 1])
-def test_a_failure_is_its_sentence(keys, asked, place):
-    asked.ends = False
-    app = generate(opened())
-    asked.given[0].apply(Event(number=1, kind="fails", place=place, error="It has *no* memory."))
-    app.run()
-    assert [error.value.replace("\\", "") for error in app.error] == ["It has *no* memory."]
-
-
-def test_an_error_before_the_question_is_shown(keys, asked, monkeypatch):
     def ask(question):
         raise UserError("Too many questions.")
 
     monkeypatch.setattr(asked, "ask", ask)
     assert [error.value for error in generate(opened()).error] == ["Too many questions\\."]
-
-
-def test_the_text_of_a_model_is_escaped(keys, asked):
-    asked.texts = [["<b>", "x"], ["<i>**", "x"]]
-    app = generate(opened())
-    (found,) = (one.value for one in app.markdown if "differs from dense" in one.value)
-    assert "\\<i\\>\\*\\*" in found and "\\<b\\>" in found
-    assert components(app)[1]["tokens"][0]["text"] == "<i>**"  # which the script writes as text
 
 
 def test_a_link_from_explore_chooses_prompt_and_variant(store, keys):
@@ -216,14 +204,12 @@ def test_a_link_from_explore_chooses_prompt_and_variant(store, keys):
 def test_another_model_has_its_own_variants(store, keys):
     other = chained("wanda@0.3", 20.0, model="toy")
     store.put(other)
+    store.put(chained("dense", 20.0, model="alone"))
     app = opened()
     app.selectbox(key="inside_model").set_value("toy").run()
     assert not app.exception and app.multiselect(key=VARIANTS).value in ([], [other.variant.key])
-
-
-def test_a_model_without_compressed_variants_says_so(store, asked):
-    store.put(chained("dense", 20.0))
-    assert "no variant that this machine can create" in opened().info[0].value
+    app.selectbox(key="inside_model").set_value("alone").run()
+    assert not app.exception and len(app.info) == 1
 
 
 @pytest.mark.parametrize(

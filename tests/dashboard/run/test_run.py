@@ -3,7 +3,6 @@
 import os
 import re
 
-import pytest
 from sqlalchemy import update
 
 from core.engine.variants import describe
@@ -14,7 +13,7 @@ from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
 from core.store.tables import jobs
 from dashboard import data
-from dashboard.shared import links
+from dashboard.run.chain_form import first_chain
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import chain_field, open_app, read
 
@@ -42,8 +41,10 @@ def test_run_estimates_and_queues_the_requested_run(store):
 
 
 def test_fields_for_texts_and_seed_appear_if_a_stage_needs_them(store):
+    app = open_app("run/view.py")
+
     def shown(chain):
-        app = open_app("run/view.py", chain=chain)
+        chain_field(app).set_value(chain).run()
         keys = {field.key for kind in (app.number_input, app.selectbox) for field in kind}
         return keys & {"run_calibration_corpus", "run_train_corpus", "run_seed"}
 
@@ -94,44 +95,31 @@ def test_a_measured_run_links_its_results_instead_of_starting(store):
     assert app.button(key="run_start").disabled
     (way,) = (link for link in app.page_link if link.value == "Show on Explore")
     assert "explore_series=SparseGPT" in way.proto.query_string
+    job = data.queue().submit(spec)
+    with store.begin() as connection:
+        connection.execute(update(jobs).where(jobs.c.id == job).values(state="done", finished=1.0))
+    app.run()
+    assert [link.value for link in app.page_link].count("Show on Explore") == 1  # that of the job
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
 
 
-def test_a_finished_run_has_one_link(store):
-    spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
-    for one in (spec, baseline(spec)):
-        stored(store, one)
-    job = data.queue().submit(spec)
-    with store.begin() as connection:
-        connection.execute(update(jobs).where(jobs.c.id == job).values(state="done", finished=1.0))
-    app = open_app("run/view.py", chain="sparsegpt@0.5")
-    assert "All results are stored already." in page_text(app)
-    assert [link.value for link in app.page_link].count("Show on Explore") == 1
-
-
-def test_the_card_of_a_stage_names_the_embedding_if_it_rounds_that_only(store):
-    assert "Embedding only" in page_text(open_app("run/view.py", chain="gptq@4bit+rtn@8bit,on=embedding"))
-    assert "Embedding only" not in page_text(open_app("run/view.py", chain="rtn@8bit"))
-
-
 def test_the_form_proposes_an_unmeasured_run(store):
-    assert chain_field(open_app("run/view.py")).value == "wanda@0.5"
+    assert first_chain() == "wanda@0.5"
     for chain in ("wanda@0.5", "wanda@0.45"):
         spec = complete("smollm2-135m", chain, perplexity=TEXT)
         stored(store, spec)
         stored(store, baseline(spec))
-    app = open_app("run/view.py")
-    assert chain_field(app).value == "wanda@0.55"
-    assert "Takes" in page_text(app) and not app.button(key="run_start").disabled
+    assert first_chain() == "wanda@0.55"
 
 
-@pytest.mark.parametrize(("load", "busy"), [(0.1, False), (3.0, True)])
-def test_the_time_is_a_range_while_other_programs_run(store, monkeypatch, load, busy):
-    monkeypatch.setattr("psutil.getloadavg", lambda: (load * os.cpu_count(), 0.0, 0.0))
-    text = page_text(open_app("run/view.py", chain="wanda@0.5"))
-    assert (re.search(r"Takes \*\*about \d+( s| min)? to \d+ (s|min|h)\*\*", text) is not None) is busy
-    assert ("because this machine is busy" in text) is busy
+def test_the_time_is_a_range_while_other_programs_run(store, monkeypatch):
+    app = open_app("run/view.py", chain="wanda@0.5")
+    for load, busy in ((0.1, False), (3.0, True)):
+        monkeypatch.setattr("psutil.getloadavg", lambda load=load: (load * os.cpu_count(), 0.0, 0.0))
+        text = page_text(app.run())
+        assert (re.search(r"Takes \*\*about \d+( s| min)? to \d+ (s|min|h)\*\*", text) is not None) is busy
+        assert ("because this machine is busy" in text) is busy
 
 
 def test_the_estimate_adds_stages_and_names_a_cached_variant(store, tmp_path, monkeypatch):
@@ -151,51 +139,40 @@ def test_the_estimate_adds_stages_and_names_a_cached_variant(store, tmp_path, mo
     assert "The run starts from a cached variant with 1 of 2 stages." in page_text(app)
 
 
-def test_the_link_of_a_finished_run_shows_it_with_dense(store):
-    spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
-    for one in (spec, baseline(spec)):
-        stored(store, one)
-    app = open_app(**links.own(spec.variant.model, [spec.variant.key]))
-    assert list(app.dataframe[0].value["Method"]) == ["Dense", "Wanda"]
-    assert list(app.dataframe[0].value["Times dense"].dropna()) == [1.0, 1.0]
-    assert "dense" not in " ".join(caption.value for caption in app.caption if "Not measured" in caption.value)
-
-
-@pytest.mark.parametrize(
-    ("key", "value", "sentence"),
-    [
-        ("run_model", "smolm2-135m", "did you mean 'smollm2-135m'?"),
-        ("run_model", "/no/such/folder", "There is no folder"),
-        ("run_calibration_corpus", "wikitext3", "wikitext"),
-        ("run_card0_layers", "99:100", "selects none of blocks 0 to 29"),
-        ("run_card0_layers", "no_such_proj", "selects none of the 210 linears"),
-        ("run_card0_layers", "(", "neither FIRST:LAST nor a regular expression"),
-        ("run_card0_ratio", 1.5, "Ratio 1.5 is outside [0, 1)"),
-        ("run_window", 99_999, "the model has only"),
-        ("run_device", "gpu", "Unknown device 'gpu'"),
-        ("run_memory", "much", "Memory is 'much', not a size such as 6GB or 500MB."),
-        ("run_perplexity", [], "No measurement is chosen"),
-        ("run_perplexity", ["c4-sample"], "only for calibration"),
-        ("run_train_corpus", "/no/such/file.txt", "There is no text file"),
-        ("run_model", "", "No model is chosen"),
-    ],
-)
-def test_a_mistake_shows_one_error_and_keeps_the_form(store, typing, key, value, sentence):
+def test_a_mistake_shows_one_error_and_keeps_the_form(store, typing):
     app = open_app("run/view.py", chain="sparsegpt@0.35+lora")
-    app.session_state[key] = value
+    for key, value, named in (
+        ("run_model", "smolm2-135m", "'smollm2-135m'"),
+        ("run_model", "/no/such/folder", "/no/such/folder"),
+        ("run_model", "", "No model"),
+        ("run_calibration_corpus", "wikitext3", "wikitext"),
+        ("run_card0_layers", "99:100", "blocks 0 to 29"),
+        ("run_card0_layers", "no_such_proj", "210 linears"),
+        ("run_card0_layers", "(", "FIRST:LAST"),
+        ("run_card0_ratio", 1.5, "Ratio 1.5"),
+        ("run_window", 99_999, "99999"),
+        ("run_device", "gpu", "'gpu'"),
+        ("run_memory", "much", "'much'"),
+        ("run_perplexity", [], "No measurement"),
+        ("run_perplexity", ["c4-sample"], "calibration"),
+        ("run_train_corpus", "/no/such/file.txt", "/no/such/file.txt"),
+    ):
+        before = app.session_state[key]
+        app.session_state[key] = value
+        app.run()
+        (error,) = app.error
+        assert named in error.value and "Traceback" not in error.value and not app.exception, key
+        assert app.button(key="run_start").disabled and app.session_state[key] == value
+        assert key == "run_card0_ratio" or app.number_input(key="run_card0_ratio").value == 0.35
+        app.session_state[key] = before
     app.run()
-    (error,) = app.error
-    assert sentence in error.value and "Traceback" not in error.value and not app.exception
-    assert app.button(key="run_start").disabled
-    assert app.session_state[key] == value
-    assert key == "run_card0_ratio" or app.number_input(key="run_card0_ratio").value == 0.35
+    assert not app.error and not app.button(key="run_start").disabled
 
 
 def test_a_run_that_exceeds_its_memory_and_cannot_stream_is_refused(store):
     app = open_app("run/view.py", chain="slicegpt@0.3", run_memory="600MB")
     (error,) = app.error
-    assert error.value.endswith("because SliceGPT needs the whole model in memory.")
-    assert app.button(key="run_start").disabled
+    assert "SliceGPT" in error.value and app.button(key="run_start").disabled
     app.text_input(key="run_memory").set_value("50GB").run()
     assert not app.error and not app.button(key="run_start").disabled
 
@@ -209,7 +186,4 @@ def test_few_shot_fields_appear_with_tasks_and_limit_the_examples(store):
     app.number_input(key="run_limit").set_value(10).run()
     assert not app.button(key="run_start").disabled
     app.number_input(key="run_shots").set_value(6).run()
-    assert (
-        "MMLU has 5 unscored documents for few-shot examples" in app.error[0].value
-        and app.button(key="run_start").disabled
-    )
+    assert "MMLU has 5" in app.error[0].value and app.button(key="run_start").disabled

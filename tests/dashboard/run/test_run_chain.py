@@ -1,6 +1,7 @@
 """The chain on the Run page: its text and its cards agree, whichever is edited."""
 
 import pytest
+from streamlit.testing.v1 import AppTest
 
 from core.request.complete import complete
 from core.specs import Perplexity
@@ -8,6 +9,22 @@ from dashboard import data
 from tests.dashboard.opened import chain_field, open_app
 
 pytestmark = pytest.mark.usefixtures("store")
+
+
+def shown_form():
+    from dashboard.run.chain_form import chain_input
+
+    chain_input()
+
+
+def form(chain=None):
+    """Open the form of a chain without the rest of the page."""
+    app = AppTest.from_function(shown_form)
+    if chain is not None:
+        app.query_params["chain"] = chain
+    app.run()
+    assert not app.exception
+    return app
 
 
 def text(app):
@@ -28,16 +45,10 @@ def methods(app):
 def press(app, button, card):
     app.button(key=f"run_card{card}_{button}").click().run()
     assert not app.exception
-    return app
-
-
-def submitted(app):
-    app.button(key="run_start").click().run()
-    return data.queue().jobs()[0].spec
 
 
 def test_a_method_has_a_field_for_every_declared_parameter():
-    app = open_app("run/view.py", chain="sparsegpt@0.5")
+    app = form("sparsegpt@0.5")
     assert app.number_input(key="run_card0_of_sparsegpt_damping").value == 0.01
     assert app.number_input(key="run_card0_of_sparsegpt_block_size").min == 1
     assert app.toggle(key="run_card0_of_sparsegpt_true_sequential").value is True
@@ -47,7 +58,7 @@ def test_a_method_has_a_field_for_every_declared_parameter():
 
 
 def test_a_typed_chain_sets_the_cards():
-    app = typed(open_app("run/view.py"), "magnitude@0.50 + wanda@2:4,true_sequential=no,layers=0:9 + lora,minutes=5.0")
+    app = typed(form(), "magnitude@0.50 + wanda@2:4,true_sequential=no,layers=0:9 + lora,minutes=5.0")
     assert methods(app) == ["magnitude", "wanda", "lora"]
     assert app.number_input(key="run_card0_ratio").value == 0.5
     assert app.selectbox(key="run_card1_pattern").value == "2:4"
@@ -57,10 +68,13 @@ def test_a_typed_chain_sets_the_cards():
     assert text(app) == "magnitude@0.5+wanda@2:4,true_sequential=false,layers=0:9+lora,minutes=5"
     typed(app, "lora")
     assert methods(app) == ["lora"] and app.number_input(key="run_card0_of_lora_minutes").value is None
+    for chain, embedding in (("gptq@4bit+rtn@8bit,on=embedding", True), ("rtn@8bit", False)):
+        captions = " ".join(caption.value for caption in typed(app, chain).caption)
+        assert ("Embedding only" in captions) is embedding
 
 
 def test_cards_set_the_chain_text():
-    app = open_app("run/view.py", chain="wanda@0.5")
+    app = form("wanda@0.5")
     app.segmented_control(key="run_card0_kind").set_value("pattern").run()
     app.selectbox(key="run_card0_pattern").set_value("4:8").run()
     assert text(app) == "wanda@4:8"
@@ -78,15 +92,16 @@ def test_cards_set_the_chain_text():
     app.number_input(key="run_card3_of_lora_rank").set_value(4).run()
     app.number_input(key="run_card3_of_lora_alpha").set_value(None).run()
     assert text(app) == "wanda@4:8+lora,learning_rate=1e-05,rank=4"
-    assert [stage.parameters for stage in submitted(app).variant.stages] == [{}, {"learning_rate": 1e-5, "rank": 4}]
+    assert app.query_params["chain"] in (text(app), [text(app)])
 
 
 def test_moved_cards_keep_their_values():
-    app = open_app("run/view.py", chain="magnitude@0.3+lora,minutes=5+wanda@0.6,seed=2")
+    app = form("magnitude@0.3+lora,minutes=5+wanda@0.6,seed=2")
     press(app, "Move down", 0)
     assert text(app) == "lora,minutes=5+magnitude@0.3+wanda@0.6,seed=2"
+    app.number_input(key="run_card1_of_lora_minutes").set_value(2.0)  # just before the click
     press(app, "Move up", 2)
-    assert text(app) == "lora,minutes=5+wanda@0.6,seed=2+magnitude@0.3"
+    assert text(app) == "lora,minutes=2+wanda@0.6,seed=2+magnitude@0.3"
     assert app.button(key="run_card1_Move up").disabled and app.button(key="run_card0_Move down").disabled
     press(app, "Remove", 1)
     assert text(app) == "wanda@0.6,seed=2+magnitude@0.3"
@@ -98,39 +113,20 @@ def test_moved_cards_keep_their_values():
     assert not [button for button in app.button if button.key == "run_card0_Remove"]
 
 
-def test_a_value_typed_before_a_card_moves_is_kept():
-    app = open_app("run/view.py", chain="magnitude@0.3+lora")
-    app.number_input(key="run_card1_of_lora_minutes").set_value(2.0)
-    press(app, "Move up", 1)
-    assert text(app) == "lora,minutes=2+magnitude@0.3"
-    chain_field(app).set_value("wanda@0.2")
-    app.button(key="run_start").click().run()
-    assert data.queue().jobs()[0].spec.variant.stages[0].ratio == 0.2
-
-
-@pytest.mark.parametrize("chain", ["magnitude@0.5+lora", "magnitude@0.5 lora"])
-def test_a_link_opens_its_chain(chain):
-    app = open_app("run/view.py", chain=chain)
-    assert (methods(app), text(app)) == (["magnitude", "lora"], "magnitude@0.5+lora")
-
-
-def test_the_address_contains_the_chain_of_the_cards():
-    app = open_app("run/view.py")
-    app.number_input(key="run_card0_ratio").set_value(0.3).run()
-    assert app.query_params["chain"] in ("wanda@0.3", ["wanda@0.3"])
+@pytest.mark.parametrize("chain", ["", "wanda@0.5+", "dense+lora", 'lora,teacher="x', f"lora,steps={10**20}"])
+def test_a_link_with_an_invalid_chain_opens_the_form_with_an_error(chain):
+    app = form(chain)
+    assert methods(app) == ["wanda"] and len(app.error) == 1 and text(app) == chain
 
 
 def test_an_invalid_chain_names_the_position_and_keeps_the_cards():
-    app = open_app("run/view.py", chain="wanda@0.4+lora,minutes=5")
+    app = form("wanda@0.4+lora,minutes=5")
     typed(app, "wanda@0.4+lorx,minutes=5")
     (error,) = app.error
     assert error.value == "Character 11: Unknown stage 'lorx'; did you mean 'lora'?"
-    assert methods(app) == ["wanda", "lora"] and app.button(key="run_start").disabled
+    assert methods(app) == ["wanda", "lora"]
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
     assert text(app) == "wanda@0.4+lorx,minutes=5"  # edits of the cards keep the text
-    app.switch_page("explore/view.py").run()
-    app.switch_page("run/view.py").run()
-    assert text(app) == "wanda@0.4+lorx,minutes=5" and len(app.error) == 1
     app.button(key="run_rewrite").click().run()
     assert text(app) == "wanda@0.3+lora,minutes=5" and not app.error
     typed(app, "wandaa")
@@ -138,82 +134,81 @@ def test_an_invalid_chain_names_the_position_and_keeps_the_cards():
     assert methods(app) == ["ria"] and not app.error
 
 
-@pytest.mark.parametrize("chain", ["", "wanda@0.5+", "dense+lora", 'lora,teacher="x', f"lora,steps={10**20}"])
-def test_a_link_with_an_invalid_chain_opens_the_form_with_an_error(chain):
-    app = open_app("run/view.py", chain=chain)
-    assert methods(app) == ["wanda"] and len(app.error) == 1 and text(app) == chain
-
-
-def test_the_caption_names_the_invalid_stage(typing):
-    app = open_app("run/view.py", chain="wanda@0.4+magnitude@0.6+lora")
-    app.number_input(key="run_card2_of_lora_minutes").set_value(0.0).run()
-    (error,) = app.error
-    assert "minutes = '0' does not fit" in error.value and "Correct stage 3 of the chain" in " ".join(
-        caption.value for caption in app.caption
-    )
-    app.number_input(key="run_card2_of_lora_minutes").set_value(None).run()
-    app.number_input(key="run_card1_ratio").set_value(None).run()
-    (error,) = app.error
-    assert error.value == "The amount of magnitude is open; give one, such as magnitude@0.5."
-    assert "Correct stage 2 of the chain" in " ".join(caption.value for caption in app.caption)
-    app.segmented_control(key="run_card1_kind").set_value("pattern").run()
-    app.session_state["run_card1_pattern"] = "2:4+lora"
-    app.run()
-    assert len(app.error) == 1 and len(methods(app)) == 3
-
-
-def test_an_unsupported_pattern_is_rejected():
-    app = open_app("run/view.py", chain="wanda@2:7")
-    assert "2:7 does not divide the" in app.error[0].value
-
-
 def test_dense_accepts_no_further_stages():
-    app = open_app("run/view.py", chain="dense")
+    app = form("dense")
     assert app.button(key="run_add").disabled and not app.error
     typed(app, "wanda@0.5+lora")
     assert not [option for option in app.selectbox(key="run_card0_method").options if option.startswith("Dense")]
 
 
+def test_special_characters_in_names_are_preserved(tmp_path):
+    folder = tmp_path / 'a, b+c "d" @e=f'
+    app = form("magnitude@0.5 distill-white")  # some programs write + as a space
+    app.text_input(key="run_card1_of_distill-white_teacher").set_value(str(folder)).run()
+    app.text_input(key="run_card1_text").set_value(f"{folder}/own text.txt:16x64").run()
+    chain = text(app)
+    for one in (app, form(chain)):
+        assert one.text_input(key="run_card1_of_distill-white_teacher").value == str(folder)
+        assert one.text_input(key="run_card1_text").value == f"{folder}/own text.txt:16x64"
+        assert methods(one) == ["magnitude", "distill-white"] and text(one) == chain
+
+
+def test_an_error_is_on_the_card_of_its_stage(typing):
+    app = open_app("run/view.py", chain="wanda@0.4+magnitude@0.6+lora")
+
+    def blamed(stage):
+        """Return the one error, if the page asks to correct that stage."""
+        (error,) = app.error
+        assert any(f"Correct stage {stage} of the chain" in caption.value for caption in app.caption)
+        assert app.button(key="run_start").disabled and len(methods(app)) == 3
+        return error.value
+
+    app.number_input(key="run_card2_of_lora_minutes").set_value(0.0).run()
+    assert "minutes = '0'" in blamed(3)
+    app.number_input(key="run_card2_of_lora_minutes").set_value(None).run()
+    app.number_input(key="run_card1_ratio").set_value(None).run()
+    assert "magnitude@0.5" in blamed(2)
+    app.segmented_control(key="run_card1_kind").set_value("pattern").run()
+    app.session_state["run_card1_pattern"] = "2:4+lora"
+    app.run()
+    assert len(app.error) == 1 and len(methods(app)) == 3
+    app.session_state["run_card1_pattern"] = "2:7"
+    app.run()
+    assert "2:7" in app.error[0].value and app.button(key="run_start").disabled
+
+
 def test_the_form_is_kept_while_another_page_is_open():
     chain = "wanda@4:8,layers=0:9+lora,minutes=5,seed=2+sparsegpt@0.7,damping=0.1"
-    app = open_app("run/view.py", chain=chain)
+    app = open_app("run/view.py", chain=chain, run_windows="8", run_spread="true", run_tasks="PIQA")
     press(app, "Move down", 1)
     app.number_input(key="run_train_windows").set_value(64).run()
-    app.switch_page("explore/view.py").run()
+    app.switch_page("autopilot/view.py").run()
     app.switch_page("run/view.py").run()
     assert text(app) == "wanda@4:8,layers=0:9+sparsegpt@0.7,damping=0.1+lora,minutes=5,seed=2"
     assert app.number_input(key="run_train_windows").value == 64
+    assert app.number_input(key="run_windows").value == 8 and app.checkbox(key="run_spread").value
+    assert app.multiselect(key="run_tasks").value == ["piqa"]
     press(app, "Remove", 2)
     assert text(app) == "wanda@4:8,layers=0:9+lora,minutes=5,seed=2"
+    typed(app, "wanda@0.4+lorx")
+    app.switch_page("autopilot/view.py").run()
+    app.switch_page("run/view.py").run()
+    assert text(app) == "wanda@0.4+lorx" and len(app.error) == 1 and app.button(key="run_start").disabled
 
 
-@pytest.mark.parametrize(
-    "chain",
-    [
+def test_the_queued_run_equals_the_run_of_the_command_line():
+    app = open_app("run/view.py")
+    for chain in (
         "magnitude@0.5+adaprune,iterations=20+lora,minutes=5",
         "wanda@0.5+distill-white,divergence=reverse,temperature=2.5+sparsegpt@2:4,seed=3",
         "svd@0.333333+lora,alpha=1.23456789",
         "wanda@0.3,layers=0:3+wanda@0.5,text=passages-calibration:4x128",
-    ],
-)
-def test_the_queued_run_equals_the_run_of_the_command_line(chain):
-    wanted = complete("smollm2-135m", chain, perplexity=[Perplexity.parse("passages-eval@2048:16")])
-    assert submitted(open_app("run/view.py", chain=chain)) == wanted
-
-
-def test_special_characters_in_names_are_preserved(tmp_path):
-    folder = tmp_path / 'a, b+c "d" @e=f'
-    folder.mkdir()
-    (folder / "own text.txt").write_text("Some words of a text. " * 2000)
-    app = open_app("run/view.py", chain="magnitude@0.5+distill-white")
-    app.text_input(key="run_card1_of_distill-white_teacher").set_value(str(folder)).run()
-    app.text_input(key="run_card1_text").set_value(f"{folder}/own text.txt:16x64").run()
-    chain = text(app)
-    again = open_app("run/view.py", chain=chain)
-    for one in (app, again):
-        assert one.text_input(key="run_card1_of_distill-white_teacher").value == str(folder)
-        assert one.text_input(key="run_card1_text").value == f"{folder}/own text.txt:16x64"
-        assert methods(one) == ["magnitude", "distill-white"] and text(one) == chain
-    app.text_input(key="run_card1_of_distill-white_teacher").set_value("").run()
-    key = submitted(app).variant.key
-    assert key == complete("smollm2-135m", text(app)).variant.key
+    ):
+        typed(app, chain)
+        app.button(key="run_start").click().run()
+        wanted = complete("smollm2-135m", chain, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+        assert data.queue().jobs()[0].spec == wanted
+    typed(app, "wanda@0.3")
+    chain_field(app).set_value("wanda@0.2")  # just before the click
+    app.button(key="run_start").click().run()
+    assert data.queue().jobs()[0].spec.variant.stages[0].ratio == 0.2
