@@ -10,7 +10,7 @@ from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT, look
 from dashboard.charts.frames import missing, points, zeroshot
-from dashboard.exports import files as exports
+from dashboard.exports import files
 from dashboard.run import imports
 from tests.core.imports.given import ACCURACY, HEADER, described, sheet, uploads
 from tests.dashboard.opened import charts, open_app, read
@@ -36,7 +36,12 @@ def table(app) -> pd.DataFrame:
 
 
 def test_a_csv_is_previewed_and_stored_on_confirmation(store):
-    app = given(open_app(RUN), sheet(*ROWS))
+    app = open_app(RUN)
+    assert list(table(app)["Column"]) == list(COLUMNS)
+    given(app, sheet(ROWS[0], "x"))
+    assert len(app.error) == 1 and "mine.csv, row 3" in " ".join(text.value for text in app.text)
+    assert "run_import_keep" not in {button.key for button in app.button}
+    given(app, sheet(*ROWS))
     assert list(table(app)["Series"]) == ["my-pruner (imported)"] * 2
     assert list(table(app)["Amount"]) == ["30 %", "50 %"] and not store.results()
     app.button(key="run_import_keep").click().run()
@@ -57,17 +62,6 @@ def test_files_of_lm_eval_need_a_model_and_a_label(store):
     (result,) = store.results()
     assert (result.variant.pattern, len(result.measurements)) == ("2:4", 5)
     assert len(store.samples(result.variant.key, result.measurements[0])) == 4
-
-
-def test_an_invalid_file_shows_errors_and_no_button(store):
-    app = given(open_app(RUN), sheet(ROWS[0], "x"))
-    assert "These files cannot be imported" in app.error[0].value
-    assert "mine.csv, row 3 has 1 cells" in " ".join(text.value for text in app.text)
-    assert "run_import_keep" not in {button.key for button in app.button}
-
-
-def test_the_page_lists_every_column(store):
-    assert list(table(open_app(RUN))["Column"]) == list(COLUMNS)
 
 
 @pytest.fixture
@@ -91,6 +85,9 @@ def test_an_imported_series_is_labelled_and_has_hollow_markers(rows):
     assert symbols == {"hexagon-open"}
     assert [tuple(trace.x) for trace in mine] == [(0.3, 0.5), (0.9,)]
     assert "quant (imported)" not in {trace.legendgroup for trace in figure.data if trace.customdata is not None}
+    assert (
+        len(files.image(files.Chart(name="curve", caption="x", table=found, build=lambda: figure), "svg", 3.25)) > 1000
+    )
     ours = {trace.marker.symbol for trace in figure.data if trace.legendgroup == "Wanda" and trace.showlegend is None}
     assert ours == {"circle"}
 
@@ -115,18 +112,6 @@ def test_a_label_that_names_a_method_has_its_colour():
     assert look("imported:x", LIGHT).symbol == look("imported:wanda", LIGHT).symbol == "hexagon-open"
 
 
-@pytest.mark.parametrize("format", exports.IMAGES)
-def test_an_imported_series_can_be_printed(rows, format):
-    found, dense = collapsed(rows)
-    item = exports.Chart(
-        name="curve",
-        caption="x",
-        table=found,
-        build=lambda: perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
-    )
-    assert len(exports.image(item, format, 3.25)) > 1000
-
-
 def test_explore_shows_imports_and_can_only_delete_them(filled):
     store_imports(read_imports([sheet(*ROWS)], None, filled), filled)
     app = open_app(explore_model="smollm2-135m", explore_point="imported@0.5,label=my-pruner")
@@ -149,16 +134,14 @@ def test_no_runs_are_offered_for_imports(filled):
 
 
 def test_explore_shows_a_model_with_imports_only(filled):
-    rows = [row.replace("smollm2-135m", "org/name") for row in ROWS]
-    store_imports(read_imports([sheet(*rows)], None, filled), filled)
-    assert len(charts(open_app(explore_model="org/name"))) == 1
-
-
-def test_explore_shows_accuracies_without_a_perplexity(filled):
+    named = [row.replace("smollm2-135m", "org/name") for row in ROWS]
     rows = [ACCURACY.replace("smollm2-135m", "org/other"), ACCURACY.replace("smollm2-135m", "org/third")]
     rows += [rows[1].replace(",0.5,", f",{ratio},") for ratio in ("0.3", "")]
+    store_imports(read_imports([sheet(*named)], None, filled), filled)
     store_imports(read_imports([sheet(*rows)], None, filled), filled)
-    app = open_app(explore_model="org/other")
+    app = open_app(explore_model="org/name")
+    assert len(charts(app)) == 1
+    app.selectbox(key="explore_model").set_value("org/other").run()
     assert len(charts(app)) == 1 and "zero-shot accuracy at 50 %" in app.caption[0].value
     assert "These methods have no perplexity" in app.info[0].value
     app = open_app(explore_model="org/third", explore_at="30 %")

@@ -1,4 +1,4 @@
-"""The Run page with folders, text files and invalid models that an address names."""
+"""The Run page with folders, text files and invalid models that an address or a field names."""
 
 import pytest
 
@@ -7,82 +7,118 @@ from core.models.kinds import folder
 from core.request.complete import complete
 from tests.core.encoders import encoder
 from tests.core.tiny import tiny
-from tests.dashboard.opened import open_app
+from tests.dashboard.opened import control, open_app, read
+from tools.architectures.models import tiny_model
 
-pytestmark = pytest.mark.usefixtures("store")
+pytestmark = pytest.mark.usefixtures("store", "typing")
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    """An empty cache."""
+    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture
-def model_folder(tmp_path, monkeypatch, typing):
-    """A folder with a model, and an empty cache."""
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+def opened(tmp_path):
+    """Open the Run page with a model, whose folder is typed."""
+
+    def open_with(model):
+        model.save_pretrained(tmp_path / "mine")
+        app = open_app("run/view.py")
+        assert "run_found" not in [one.key for one in app.toggle]  # of a catalogue model
+        app.selectbox(key="run_model").set_value(str(tmp_path / "mine")).run()
+        assert not app.exception and "run_model_read" not in keys(app)
+        return app
+
+    return open_with
+
+
+def keys(app):
+    return [button.key for button in app.button]
+
+
+def test_the_experts_and_what_does_not_run_are_shown(opened):
+    app = opened(tiny("mixtral"))
+    assert "Experts" not in read(app)
+    app.toggle(key="run_found").set_value(True).run()
+    assert "**Experts**: 8 in a layer, 2 for each token" in read(app) and not app.error
+    refused = next(text.value for text in app.markdown if "one FFN in every block" in text.value)
+    assert "`slimllm`" in refused and "`reap`" not in refused
+    (sweep,) = app.table
+    assert [*sweep.value.index] == ["dense", "rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "reap@0.25"]
+    assert all("GB" in memory for memory in sweep.value["memory"])
+    next(one for one in app.button if one.label == "Fill the grid with this sweep").click().run()
+    assert app.text_area(key="run_chains").value == "\n".join(sweep.value.index[1:])
+    assert not app.error and not app.button(key="run_start").disabled
+
+
+def test_a_model_with_many_weights_outside_of_linears_asks_for_consent(opened):
+    app = opened(tiny_model("llama4_text"))
+    (error,) = app.error
+    assert "of the block weights of mine are in no linear" in error.value
+    assert app.button(key="run_start").disabled
+    app.toggle(key="run_found").set_value(True).run()
+    assert "**Experts**: some in a layout that is not taken apart" in read(app)
+    app.checkbox(key="run_partial").set_value(True).run()
+    assert not app.error and not app.button(key="run_start").disabled
+
+
+@pytest.fixture
+def model_folder(tmp_path):
     tiny().save_pretrained(tmp_path / "$my$ model")
     return tmp_path / "$my$ model"
 
 
-def test_a_folder_in_a_link_is_read_after_confirmation(model_folder, monkeypatch):
-    read, real = [], folder.folder_source
-    monkeypatch.setattr(folder, "folder_source", lambda path: (read.append(path), real(path))[1])
+def test_a_folder_in_a_link_is_read_after_confirmation(model_folder, cache, monkeypatch):
+    seen, real = [], folder.folder_source
+    monkeypatch.setattr(folder, "folder_source", lambda path: (seen.append(path), real(path))[1])
     app = open_app("run/view.py", run_model=str(model_folder))
-    assert not read and not list(model_folder.parent.glob("cache/folders/*"))
+    assert not seen and not list(cache.glob("folders/*"))
     assert str(model_folder) in [text.value for text in app.text]
     assert app.button(key="run_start").disabled and not app.error
     app.number_input(key="run_card0_ratio").set_value(0.3).run()
-    assert not read
+    assert not seen
     app.button(key="run_model_read").click().run()
-    assert read and "run_model_read" not in [button.key for button in app.button]
+    assert seen and "run_model_read" not in keys(app)
     assert app.number_input(key="run_window").placeholder == "auto (128)"  # the model's longest
     assert not app.error and not app.button(key="run_start").disabled
     app.selectbox(key="run_model").set_value("smollm2-135m").run()
     app.selectbox(key="run_model").set_value(str(model_folder)).run()
-    assert "run_model_read" not in [button.key for button in app.button]
-
-
-def test_a_typed_folder_is_read_at_once(model_folder):
-    app = open_app("run/view.py")
-    app.selectbox(key="run_model").set_value(str(model_folder)).run()
-    assert "run_model_read" not in [button.key for button in app.button]
-    assert not app.error
+    assert "run_model_read" not in keys(app)
     app.number_input(key="run_calibration_window").set_value(2048).run()
     (error,) = app.error
     assert "the model has only 128" in error.value
 
 
-@pytest.mark.parametrize(
-    ("config", "sentence"),
-    [("[]", "contains no JSON"), ('{"hidden_size": "64"}', "has hidden_size = '64'"), ("{", "not readable JSON")],
-)
-def test_an_invalid_model_in_a_link_shows_an_error(model_folder, config, sentence):
-    (model_folder / "config.json").write_text(config)
+def test_an_invalid_model_or_path_in_a_link_shows_an_error(model_folder):
+    (model_folder / "config.json").write_text('{"hidden_size": "64"}')
     app = open_app("run/view.py", run_model=str(model_folder))
     app.button(key="run_model_read").click().run()
-    assert sentence in app.error[0].value and not app.exception
+    assert "hidden_size = '64'" in app.error[0].value and not app.exception
+    for name in ("~nouser/x", "n" * 300, "no/" + "n" * 300):
+        app = open_app("run/view.py", run_model=name)
+        assert name[:20] in app.error[0].value  # a long one is shortened
 
 
-@pytest.mark.parametrize("name", ["~nouser/x", "n" * 300, "no/" + "n" * 300])
-def test_an_invalid_path_in_a_link_shows_an_error(name):
-    app = open_app("run/view.py", run_model=name)
-    assert name[:20] in app.error[0].value and not app.exception  # a long one is shortened
-
-
+@pytest.mark.matrix(field=None)
 @pytest.mark.parametrize("field", ["run_perplexity", "run_calibration_corpus"])
-def test_a_text_file_in_a_link_is_read_after_confirmation(tmp_path, monkeypatch, typing, field):
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
+def test_a_text_file_in_a_link_is_read_after_confirmation(tmp_path, cache, field):
     file = tmp_path / "own text.txt"
     file.write_text("Some words of a text. " * 20000)
     app = open_app("run/view.py", chain="wanda@0.5", **{field: str(file)})
     assert str(file) in [text.value for text in app.text] and app.button(key="run_start").disabled
-    assert not list((tmp_path / "cache").glob("texts/*")) and not app.error
+    assert not list(cache.glob("texts/*")) and not app.error
     (button,) = (button for button in app.button if button.label == "Read this file")
     button.click().run()
-    assert list((tmp_path / "cache").glob("texts/*")) and not app.error
+    assert list(cache.glob("texts/*")) and not app.error
     assert not app.button(key="run_start").disabled
 
 
 @pytest.fixture
-def encoder_folder(tmp_path, monkeypatch, typing):
+def encoder_folder(tmp_path):
     """A folder with a convolutional model that reads no text."""
-    monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     encoder().save_pretrained(tmp_path / "resnet")
     return tmp_path / "resnet"
 
@@ -104,8 +140,9 @@ def test_pages_open_with_a_model_that_has_no_perplexity(encoder_folder, store):
     spec = complete(str(encoder_folder), "conv-lowrank@0.5")
     for wanted in (spec, complete(str(encoder_folder), "dense")):
         run(wanted, store)
+    app = open_app(explore_model="resnet")
     for mode in ("Curve", "Trade-off", "Several models"):
-        app = open_app(explore_model="resnet", explore_mode=mode)
-        assert app.selectbox(key="explore_model").value == "resnet" and not app.error
+        control(app, "explore_mode").set_value(mode).run()
+        assert app.selectbox(key="explore_model").value == "resnet" and not app.error and not app.exception
     assert not open_app("methods/view.py").error
     assert not open_app("run/view.py").error
