@@ -10,7 +10,7 @@ from core.evaluation.generation.pieces import Pieces, prompt_ids
 from core.evaluation.generation.sampling import LIKELIEST, Sampling
 from core.window_start import begin_windows
 from tests.core.byte_tokenizer import byte_tokenizer
-from tests.core.tiny import ARCHITECTURES, tiny
+from tests.core.tiny import ARCHITECTURES, layout_of, tiny
 
 PROMPT = [5, 17, 60, 33, 2]
 LENGTH = 12
@@ -38,6 +38,7 @@ def endless(name="llama-gqa"):
     return model
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_a_greedy_answer_has_the_tokens_of_transformers_own_loop(name, tokenizer):
     model = endless(name)

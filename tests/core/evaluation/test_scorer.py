@@ -11,7 +11,7 @@ from core.evaluation import scorer, states
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.trees import Row, batches, grow, pack
 from tests.core.byte_tokenizer import byte_tokenizer
-from tests.core.tiny import ARCHITECTURES, tiny
+from tests.core.tiny import ARCHITECTURES, layout_of, tiny
 
 LONG = "All work and no play makes a dull sentence. " * 4  # does not fit a window of 128
 PAIRS = [
@@ -58,6 +58,7 @@ def reference(model, tokenizer, requests=REQUESTS):
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=3).loglikelihood(requests, disable_tqdm=True)
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("begin", [False, True], ids=["no-bos", "bos"])
 def test_scores_match_hflm(name, begin):
@@ -65,6 +66,7 @@ def test_scores_match_hflm(name, begin):
     assert_equal(SharedPrefixLM(model, tokenizer).loglikelihood(REQUESTS), reference(model, tokenizer))
 
 
+@pytest.mark.matrix(name=layout_of)
 @pytest.mark.parametrize("held", [1, 2**29])
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_scores_block_by_block_equal_those_of_the_whole_model(name, held, monkeypatch):
@@ -76,6 +78,7 @@ def test_scores_block_by_block_equal_those_of_the_whole_model(name, held, monkey
     assert sum(updates) == len(PAIRS) and 0 in updates
 
 
+@pytest.mark.matrix(name=lambda name: (layout_of(name), tuple(WIDE[name])))
 @pytest.mark.parametrize("name", WIDE)
 def test_trees_are_used_if_the_window_allows_them(name):
     model, tokenizer = tiny(name, vocab_size=257, **WIDE[name]), byte_tokenizer()

@@ -13,11 +13,12 @@ from core.models.parts.blocks import find_blocks
 from core.models.parts.experts import separate_experts
 from core.models.shape import shape_from_config
 from core.models.sources import identify
-from tests.core.tiny import ARCHITECTURES, OTHERS, tiny
+from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny
 
 pytestmark = pytest.mark.usefixtures("cache")
 
 
+@pytest.mark.matrix(name=lambda name: name if "opt" in name or name == "gpt2" else layout_of(name))
 @pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
 def test_facts_match_the_model(name, tmp_path):
     model = tiny(name)

@@ -65,6 +65,7 @@ def test_a_registered_kind_is_saved_and_loaded(registered, gated, tmp_path):
     assert not torch.equal(tiny()(windows()).logits, logits)
 
 
+@pytest.mark.full
 @torch.no_grad()
 def test_plain_transformers_builds_a_registered_kind(registered, gated, tmp_path):
     save_model(gated, tmp_path)

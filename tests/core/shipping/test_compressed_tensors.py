@@ -70,6 +70,7 @@ def test_different_bits_and_group_sizes_get_their_own_groups(tmp_path):
     assert json.loads((tmp_path / "config.json").read_text())["quantization_config"]["ignore"] == config["ignore"]
 
 
+@pytest.mark.full
 def test_blocks_of_different_shapes_export_their_code(tmp_path):
     model, result = made("neuron-magnitude@0.3+rtn@4bit,group_size=0")
     shown = exported(model, result, bpe(), tmp_path / "out", "compressed-tensors", "fp32")

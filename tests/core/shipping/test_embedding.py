@@ -36,6 +36,7 @@ def test_plain_transformers_reads_the_checkpoint(chain, tmp_path):
     assert "trust_remote_code" in card and "of the embedding" in card
 
 
+@pytest.mark.full
 def test_linears_are_packed_while_factors_are_not(tmp_path):
     model, result = made("embedding-lowrank@2x+rtn@4bit,group_size=32", tie_word_embeddings=True)
     assert isinstance(model.get_input_embeddings(), LowRankEmbedding)

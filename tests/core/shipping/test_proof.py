@@ -84,6 +84,7 @@ def test_a_runtime_imports_nothing_of_this_project(script):
     assert imported and not names & {"core", "dashboard", "tests", "benchmarks"}
 
 
+@pytest.mark.full
 def test_plain_transformers_reads_blocks_with_custom_code(tmp_path):
     model, result = made("slicegpt@0.3")
     shown = exported(model, result, bpe(), tmp_path / "out", "huggingface", "fp32")

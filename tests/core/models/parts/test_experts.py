@@ -50,6 +50,7 @@ def test_separate_experts_compute_what_the_stacked_ones_do(name):
     assert torch.allclose(model(tokens).logits, before, atol=1e-5)
 
 
+@pytest.mark.matrix(name=None)
 @pytest.mark.parametrize("name", MIXTURES)
 def test_every_expert_has_linears_of_its_own_and_routers_have_none(name):
     model = tiny_model(name)
@@ -88,6 +89,7 @@ def test_experts_of_different_shapes_keep_their_linears_in_the_checkpoint(tmp_pa
     assert type(experts_in(again)[0][3].up_proj).__name__ == "Factors"
 
 
+@pytest.mark.matrix(name=None)
 @pytest.mark.parametrize("name", MIXTURES)
 def test_a_mixture_is_mapped_from_a_copy_with_separate_experts(name, tmp_path, monkeypatch):
     """No expert is in memory of the process, and the mapped model computes what the whole one does."""

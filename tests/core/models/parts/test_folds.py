@@ -7,7 +7,7 @@ from core.context import Context
 from core.engine.walking.walk_modes import make_walker
 from core.models.parts.blocks import find_blocks
 from core.models.parts.folds import find_folds
-from tests.core.tiny import ARCHITECTURES, OTHERS, tiny, windows
+from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny, windows
 
 ATTENTION, FFN, DOWN, OUT = ("q", "k", "v"), ("gate", "up"), ("down",), ("o",)
 FOLDED = {  # by what is scaled; up reaches down through more than a product where a GELU lies between
@@ -22,6 +22,7 @@ FOLDED = {  # by what is scaled; up reaches down through more than a product whe
 }
 
 
+@pytest.mark.matrix(name=lambda name: name if name in FOLDED else layout_of(name))
 @pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
 def test_scaled_folds_preserve_the_outputs(name):
     model, text, draw = tiny(name), windows(), torch.Generator().manual_seed(0)
