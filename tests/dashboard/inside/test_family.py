@@ -28,9 +28,10 @@ def rows():
     return bundled_rows(MODEL)
 
 
-@pytest.fixture
-def tree(fresh):
-    return open_app("inside/view.py", **TAB)
+@pytest.fixture(scope="module")
+def nodes(bundled):
+    rows = data.frame(MODEL)
+    return nodes_of(rows, choices.texts(rows)[TEXT])
 
 
 def opened(**query):
@@ -70,38 +71,26 @@ def names_of(model):
     return subject_of(model).names
 
 
-def test_every_bundled_variant_of_the_opened_method_is_one_node_with_its_multiple(tree, rows):
+def test_the_tree_shows_the_largest_method_and_follows_its_fields(bundled, rows):
+    tree = opened()
+    assert tree.selectbox(key=state.FAMILY).value == "unstructured"
+    assert tree.multiselect(key=state.METHODS).value == ["sparsegpt"]
+    assert {"method:wanda", "family:structured", "family:quantisation"} <= set(marks(tree))
     first = {key: one.variant.stages[0].method for key, one in read_measured().results.items()}
     wanted = {key for key in set(rows["key"]) if first[key] == "sparsegpt"}
     shown = [target for target in marks(tree) if target in wanted]
     assert sorted(shown) == sorted(wanted) and len(wanted) > 30
-    corpus, protocol = choices.texts(rows)[TEXT]
-    values = choices.on_text(rows, corpus, protocol).set_index("key")["value"]
+    values = choices.on_text(rows, *choices.texts(rows)[TEXT]).set_index("key")["value"]
     dense = values[rows.loc[rows["chain"] == "dense", "key"].iloc[0]]
     shown = table(tree).set_index("Chain")
     for chain in ("sparsegpt@0.6", "sparsegpt@0.7+adaprune", "sparsegpt@0.5,bits=4"):
         (key,) = set(rows.loc[(rows["chain"] == chain) & rows["key"].isin(values.index), "key"])
         assert shown.loc[[chain], "Times dense"].dropna().tolist() == [pytest.approx(values[key] / dense)]
-
-
-def test_the_colours_are_those_of_one_protocol(tree, rows):
-    (coloured,) = (trace for trace in drawn(tree) if "colorbar" in trace.get("marker", {}))
-    nodes = [row[0] for row in coloured["customdata"] if ":" not in row[0]]
-    on_text = choices.on_text(rows, *choices.texts(rows)[TEXT])
-    assert set(nodes) <= set(on_text["key"]) and len(nodes) > 20
-    other = opened(text="passages-eval, 16 x 2048 tokens")
-    (coloured,) = (trace for trace in drawn(other) if "colorbar" in trace.get("marker", {}))
-    assert set(nodes) != {row[0] for row in coloured["customdata"] if ":" not in row[0]}
-    assert any(trace.get("name") == ELSEWHERE for trace in drawn(other))
-
-
-def test_the_largest_family_and_method_are_open_and_others_folded(tree):
-    assert tree.selectbox(key=state.FAMILY).value == "unstructured"
-    assert tree.multiselect(key=state.METHODS).value == ["sparsegpt"]
-    assert {"method:wanda", "family:structured", "family:quantisation"} <= set(marks(tree))
-
-
-def test_the_fields_open_another_family(tree):
+    on_text = coloured(tree)
+    assert on_text <= set(values.index) and len(on_text) > 20
+    tree.selectbox(key=state.TEXT).set_value("passages-eval, 16 x 2048 tokens").run()
+    assert on_text != coloured(tree) and any(trace.get("name") == ELSEWHERE for trace in drawn(tree))
+    tree.selectbox(key=state.TEXT).set_value(TEXT)
     tree.selectbox(key=state.FAMILY).set_value("quantisation").run()
     assert tree.multiselect(key=state.METHODS).value == ["gptq"] and "family:unstructured" in marks(tree)
     tree.multiselect(key=state.METHODS).set_value(["gptq", "rotate"]).run()
@@ -111,20 +100,26 @@ def test_the_fields_open_another_family(tree):
     assert "method:gptq" in marks(tree) and {"rtn@4bit", "awq@4bit"} <= set(table(tree)["Chain"])
 
 
-def test_a_link_restores_the_choices(fresh):
+def coloured(app):
+    """Return the nodes with a colour."""
+    (found,) = (trace for trace in drawn(app) if "colorbar" in trace.get("marker", {}))
+    return {row[0] for row in found["customdata"] if ":" not in row[0]}
+
+
+def test_a_link_restores_the_choices(bundled):
     app = opened(family="Structured", methods=["SlimLLM", "FLAP"], text="WikiText-2, 128 x 128 tokens")
     assert app.selectbox(key=state.FAMILY).value == "structured"
     assert app.multiselect(key=state.METHODS).value == ["slimllm", "flap"]
     assert app.selectbox(key=state.TEXT).value == "WikiText-2, 128 x 128 tokens" and not app.info[:-1]
 
 
-@pytest.mark.parametrize("field", ["family", "methods", "text", "node"])
-def test_an_unknown_value_in_a_link_is_named(field, fresh):
-    app = opened(**{field: "nonsense"})
-    assert not app.exception and any("nonsense" in info.value for info in app.info)
+def test_unknown_values_in_a_link_are_named(bundled):
+    unknown = {field: f"no {field}" for field in ("family", "methods", "text", "node")}
+    notices = " ".join(info.value for info in opened(**unknown).info)
+    assert all(value in notices for value in unknown.values())
 
 
-def test_a_link_to_a_node_opens_its_panel_and_its_method(fresh):
+def test_a_link_to_a_node_opens_its_panel_and_its_method(bundled):
     app = opened(node="slimllm@0.2+lora,batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92")
     assert app.selectbox(key=state.FAMILY).value == "structured" and not app.exception
     assert app.multiselect(key=state.METHODS).value == ["slimllm"]
@@ -135,43 +130,43 @@ def test_a_link_to_a_node_opens_its_panel_and_its_method(fresh):
     assert any("95 %" in caption.value and "results in total" in caption.value for caption in app.caption)
 
 
-def test_the_panel_shows_fidelity_where_it_is_measured(fresh):
+def test_the_panel_follows_the_chosen_node(bundled, nodes):
     app = opened(node="sparsegpt@0.7+adaprune")
+    found, names, first = addresses(app), names_of(MODEL), app.session_state[state.NODE]
     assert "KL divergence" not in {metric.label for metric in app.metric}
+    explore = found["Show on Explore"]
+    assert explore["explore_point"] == ["sparsegpt@0.7+adaprune"] and explore["explore_model"] == [MODEL]
+    assert found["Look at its layers"]["inside_tab"] == ["Layers"]
+    assert found["Look at its layers"]["inside_variant"] == [names[first]]
+    documents = found["Compare its documents with its parent's"]
+    assert documents["inside_tab"] == ["Documents"] and documents["inside_variant"] == [names[first]]
+    assert documents["inside_other"] == ["SparseGPT, 70 %, c4-sample:16x2048 · sparsegpt@0.7"]
+
+    (button,) = (button for button in app.button if button.label == "Select its parent")
+    button.click().run()
+    assert app.session_state[state.OTHER] == first != app.session_state[state.NODE]
+    both = addresses(app)["Compare the documents of both nodes"]
+    assert both["inside_variant"] == [names[app.session_state[state.NODE]]] and both["inside_other"] == [names[first]]
+
     name = "SparseGPT, 50 %, c4-sample:16x2048, seed 0 · sparsegpt@0.5"
-    (key,) = (key for key, its in names_of(MODEL).items() if its == name)
+    (key,) = (key for key, its in names.items() if its == name)
     app.selectbox(key=state.NODE).set_value(key).run()
     shown = {metric.label: metric.value for metric in app.metric}
     fidelity = data.frame(MODEL).query("key == @key and metric == 'kl'")
-    assert ("KL divergence" in shown) == bool(len(fidelity)) == ("Top-1 agreement" in shown)
-    assert len(fidelity) and float(shown["KL divergence"]) == pytest.approx(fidelity["value"].iloc[0], rel=0.01)
+    assert float(shown["KL divergence"]) == pytest.approx(fidelity["value"].iloc[0], rel=0.01)
+    assert "Top-1 agreement" in shown
 
-
-def test_the_links_of_a_node_lead_to_explore_its_layers_and_its_documents(fresh):
-    app = opened(node="sparsegpt@0.7+adaprune")
-    found, names = addresses(app), names_of(MODEL)
-    explore = found["Show on Explore"]
-    assert explore["explore_point"] == ["sparsegpt@0.7+adaprune"] and explore["explore_model"] == [MODEL]
-    own = names[app.session_state[state.NODE]]
-    assert found["Look at its layers"]["inside_tab"] == ["Layers"]
-    assert found["Look at its layers"]["inside_variant"] == [own]
-    documents = found["Compare its documents with its parent's"]
-    assert documents["inside_tab"] == ["Documents"] and documents["inside_variant"] == [own]
-    assert documents["inside_other"] == ["SparseGPT, 70 %, c4-sample:16x2048 · sparsegpt@0.7"]
-
-
-def test_the_link_of_a_node_opens_its_point_on_explore(fresh):
-    address = addresses(opened(node="sparsegpt@0.7+adaprune"))["Show on Explore"]
-    app = open_app(None, **address)
-    assert names_of(MODEL)[app.session_state["explore_point"]].endswith("sparsegpt@0.7+adaprune")
-    assert not any("asks for" in info.value for info in app.info)
+    last = nodes.loc[nodes["chain"] == "slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0", "node"].iloc[0]
+    app.selectbox(key=state.NODE).set_value(last).run()
+    documents = addresses(app)["Compare its documents with its nearest measured ancestor's"]
+    assert documents["inside_other"][0].endswith("· slimllm@0.2") and "which is not measured" in read(app)
 
 
 @pytest.mark.matrix(chain=None)
 @pytest.mark.parametrize(
-    "chain", ["dense", "gptq@4bit", "hqq@4bit,group_size=32", "embedding-lowrank@2x", "rotate+gptq@4bit", "obs@0.5"]
+    "chain", ["gptq@4bit", "dense", "hqq@4bit,group_size=32", "embedding-lowrank@2x", "rotate+gptq@4bit", "obs@0.5"]
 )
-def test_every_kind_of_variant_has_a_link_that_opens_its_point(chain, fresh):
+def test_every_kind_of_variant_has_a_link_that_opens_its_point(chain, bundled):
     subject = subject_of(MODEL)
     key = next(key for key, name in subject.names.items() if f"· {chain}" in name)
     app = open_app(None, **links.explore(subject, key, choices.texts(subject.rows), TEXT))
@@ -179,44 +174,7 @@ def test_every_kind_of_variant_has_a_link_that_opens_its_point(chain, fresh):
     assert not any("asks for" in info.value for info in app.info)
 
 
-def test_a_node_without_results_offers_to_run_its_chain(fresh):
-    app = opened(node=MISSING)
-    assert not app.exception and not app.metric
-    (query,) = addresses(app).values()
-    assert query["chain"] == ["rotate"] and query["run_model"] == [MODEL] and "no results" in app.info[-1].value
-    run = open_app("run/view.py", **query)
-    assert not run.error and not run.exception
-
-
-def test_the_run_of_a_missing_node_has_its_data_and_gives_it_results(fresh):
-    nodes = nodes_of(data.frame(MODEL), choices.texts(data.frame(MODEL))[TEXT])
-    node = nodes[nodes["chain"] == "slimllm@0.2+tensor-train@2x"].iloc[0]
-    app = open_app("run/view.py", **links.run(MODEL, node))
-    app.button(key="run_start").click().run()
-    (job,) = data.queue().active()
-    assert job.spec.variant.key == node["node"]
-
-
-def test_the_nearest_measured_ancestor_replaces_a_parent_without_results(fresh):
-    app = opened(node="slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0")
-    documents = addresses(app)["Compare its documents with its nearest measured ancestor's"]
-    assert documents["inside_other"][0].endswith("· slimllm@0.2")
-    assert "which is not measured" in read(app)
-
-
-def test_the_former_node_stays_to_compare_both(fresh):
-    app = opened(node="sparsegpt@0.7+adaprune")
-    first = app.session_state[state.NODE]
-    (button,) = (button for button in app.button if button.label == "Select its parent")
-    button.click().run()
-    assert app.session_state[state.OTHER] == first != app.session_state[state.NODE]
-    both = addresses(app)["Compare the documents of both nodes"]
-    names = names_of(MODEL)
-    assert both["inside_variant"] == [names[app.session_state[state.NODE]]] and both["inside_other"] == [names[first]]
-
-
-def test_a_click_opens_folds_and_chooses(fresh, monkeypatch):
-    nodes = nodes_of(data.frame(MODEL), choices.texts(data.frame(MODEL))[TEXT])
+def test_a_click_opens_folds_and_chooses(nodes, monkeypatch):
     session = {state.FAMILY: "unstructured", state.METHODS: ["sparsegpt"]}
     monkeypatch.setattr(state.st, "session_state", session)
     state.click(nodes, ["method:wanda"])
@@ -234,22 +192,34 @@ def test_a_click_opens_folds_and_chooses(fresh, monkeypatch):
     assert session[state.NODE] == other
 
 
-def test_names_of_nodes_are_unique_and_say_which_lack_results(fresh):
-    subject = subject_of(MODEL)
-    nodes = nodes_of(subject.rows, choices.texts(subject.rows)[TEXT])
-    names = node_names(nodes, subject.names)
+def test_names_of_nodes_are_unique_and_say_which_lack_results(nodes):
+    names = node_names(nodes, names_of(MODEL))
     assert len(set(names.values())) == len(names) == len(nodes)
     lacking = {names[node] for node in nodes.loc[nodes["key"].isna(), "node"]}
     assert MISSING in lacking and all(NOT_MEASURED in name for name in lacking)
 
 
-@pytest.mark.parametrize(("chain", "remains"), [("sparsegpt@0.7+adaprune", True), ("ria@0.3", False)])
-def test_another_model_shows_the_node_of_the_same_name_if_it_has_one(chain, remains, fresh):
-    app = opened(node=chain)
-    first = app.session_state[state.NODE]
-    app.selectbox(key="inside_model").set_value("gemma3-270m").run()
-    assert not app.exception and first and app.session_state[state.NODE] != first
-    assert (app.session_state[state.NODE] in names_of("gemma3-270m")) == remains
+def test_another_model_shows_the_node_of_the_same_name_if_it_has_one(bundled):
+    for chain, remains in (("sparsegpt@0.7+adaprune", True), ("ria@0.3", False)):
+        app = opened(node=chain)
+        first = app.session_state[state.NODE]
+        app.selectbox(key="inside_model").set_value("gemma3-270m").run()
+        assert not app.exception and first and app.session_state[state.NODE] != first
+        assert (app.session_state[state.NODE] in names_of("gemma3-270m")) == remains
+
+
+def test_a_node_without_results_offers_the_run_that_gives_it_some(fresh):
+    app = opened(node=MISSING)
+    assert not app.metric and "no results" in app.info[-1].value
+    (query,) = addresses(app).values()
+    assert query["chain"] == ["rotate"] and query["run_model"] == [MODEL]
+    assert not open_app("run/view.py", **query).error
+    nodes = nodes_of(data.frame(MODEL), choices.texts(data.frame(MODEL))[TEXT])
+    node = nodes[nodes["chain"] == "slimllm@0.2+tensor-train@2x"].iloc[0]
+    app = open_app("run/view.py", **links.run(MODEL, node))
+    app.button(key="run_start").click().run()
+    (job,) = data.queue().active()
+    assert job.spec.variant.key == node["node"]
 
 
 def test_a_model_with_its_dense_results_alone_has_a_tree_of_one_row(store):

@@ -44,10 +44,9 @@ def address(app):
     return {name: values if len(values) > 1 else values[0] for name, values in app.query_params.items()}
 
 
-@pytest.mark.parametrize("texts", [LINK["run_perplexity"], ["wikitext2", "ptb"]], ids=["names", "ids of older links"])
-def test_a_link_restores_the_whole_form(texts, monkeypatch, typing):
+def test_a_link_restores_the_whole_form(monkeypatch, typing):
     monkeypatch.setattr(hub, "revision", lambda *_: 40 * "0")
-    app = open_app("run/view.py", **LINK | {"run_perplexity": texts})
+    app = open_app("run/view.py", **LINK | {"run_perplexity": ["WikiText-2", "ptb"]})  # an older link has ids
     assert not app.error
     app.button(key="run_start").click().run()
     (job,) = data.queue().active()
@@ -70,59 +69,22 @@ def test_a_link_restores_the_whole_form(texts, monkeypatch, typing):
     assert address(app) == LINK
 
 
-def test_default_values_are_omitted_from_the_address():
+def test_invalid_and_default_values_of_a_link_are_ignored():
+    invalid = {
+        **{"run_windows": "many", "run_limit": "x", "run_latency": "maybe", "run_tasks": "nonsense"},
+        **{"run_dtype": "float8", "run_scoring": "fp8", "run_mode": "Nothing", "run_seed": "99999999999999"},
+        **{"run_window": "1", "run_calibration_windows": "-1"},
+    }
+    app = open_app("run/view.py", chain="wanda@0.3", **invalid)
+    assert not app.error and not app.button(key="run_start").disabled and chain_field(app).value == "wanda@0.3"
     app = open_app("run/view.py", chain="wanda@0.3")
     app.number_input(key="run_seed").set_value(0).run()
     assert address(app) == {"chain": "wanda@0.3"}
 
 
-def test_a_link_restores_a_grid():
-    link = {
-        "run_mode": "Grid",
-        "run_chains": "wanda@\nmagnitude@+lora",
-        "run_amounts": ["0.35", "2:4"],
-        "run_seeds": ["0", "7"],
-    }
-    app = open_app("run/view.py", **link)
-    assert not app.error
-    assert app.text_area(key="run_chains").value == link["run_chains"]
-    assert app.multiselect(key="run_amounts").value == link["run_amounts"]
-    assert app.multiselect(key="run_seeds").value == link["run_seeds"]
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        *(("run_windows", "many"), ("run_windows", "-1"), ("run_limit", "x"), ("run_latency", "maybe")),
-        *(("run_tasks", "nonsense"), ("run_dtype", "float8"), ("run_scoring", "fp8"), ("run_mode", "Nothing")),
-        *(("run_seed", "99999999999999"), ("run_window", "1")),
-    ],
-)
-def test_an_invalid_value_in_a_link_is_ignored(field, value):
-    app = open_app("run/view.py", chain="wanda@0.3", **{field: value})
-    assert not app.error and not app.exception
-    assert not app.button(key="run_start").disabled and chain_field(app).value == "wanda@0.3"
-
-
-@pytest.mark.parametrize(
-    ("field", "value", "sentence"),
-    [
-        ("run_model", "nonsense", "Unknown model 'nonsense'"),
-        ("run_device", "gpu", "Unknown device 'gpu'"),
-        ("run_calibration_corpus", "nonsense", "Unknown corpus 'nonsense'"),
-        ("run_perplexity", "nonsense", "Unknown corpus 'nonsense'"),
-    ],
-)
-def test_an_unknown_name_in_a_link_shows_one_error(field, value, sentence):
-    app = open_app("run/view.py", chain="wanda@0.3", **{field: value})
-    (error,) = app.error
-    assert sentence in error.value and not app.exception and app.button(key="run_start").disabled
-
-
-def test_the_form_is_kept_while_another_page_is_open():
-    app = open_app("run/view.py", chain="wanda@0.3", run_windows="8", run_spread="true", run_tasks="PIQA")
-    app.switch_page("published/view.py").run()
-    app.switch_page("run/view.py").run()
-    assert app.number_input(key="run_windows").value == 8
-    assert app.checkbox(key="run_spread").value
-    assert app.multiselect(key="run_tasks").value == ["piqa"]
+def test_each_unknown_name_in_a_link_has_an_error():
+    unknown = {"run_device": "gpu", "run_calibration_corpus": "nonsense", "run_perplexity": "noise"}
+    app = open_app("run/view.py", chain="wanda@0.3", **unknown)
+    errors = " ".join(error.value for error in app.error)
+    assert len(app.error) == 3 and all(f"'{name}'" in errors for name in unknown.values())
+    assert app.button(key="run_start").disabled
