@@ -1,10 +1,12 @@
 """Links copied from the pages of version 0.2.0, before names and texts were rewritten: they open the same views."""
 
+import re
 from urllib.parse import parse_qs
 
 import pytest
 
 from core.registry import STAGES
+from dashboard.shared.binding import Lacking
 from tests.dashboard.opened import charts, open_app
 
 UNSTRUCTURED = ["Magnitude", "Wanda", "RIA", "SparseGPT", "ALPS", "Magnitude+while+training"]
@@ -68,7 +70,7 @@ LINKS = [
 
 @pytest.mark.matrix(link=None)
 @pytest.mark.parametrize(("page", "link"), LINKS)
-def test_a_copied_link_opens_its_view(page, link, fresh):
+def test_a_copied_link_opens_its_view(page, link, bundled):
     query = parse_qs(link, strict_parsing=True)
     app = open_app(page or None, **query)
     names = {stage.label: stage.name for stage in STAGES}
@@ -84,15 +86,16 @@ def test_a_copied_link_opens_its_view(page, link, fresh):
 @pytest.mark.parametrize(
     ("link", "now"),
     [
-        ("explore_x=time+to+read+a+token", ("explore_x", "prefill latency")),
-        ("explore_mode=Trade-off&explore_cost=parameters+left", ("explore_cost", "parameters")),
-        ("explore_text=wikitext2%2C+128+x+128+tokens", ("explore_text", "WikiText-2, 128 x 128 tokens")),
+        (
+            "explore_x=time+to+read+a+token&explore_text=wikitext2%2C+128+x+128+tokens",
+            {"explore_x": "prefill latency", "explore_text": "WikiText-2, 128 x 128 tokens"},
+        ),
+        ("explore_mode=Trade-off&explore_cost=parameters+left", {"explore_cost": "parameters"}),
     ],
 )
-def test_a_copied_link_with_a_former_name_opens_its_view(link, now, fresh):
+def test_a_copied_link_with_a_former_name_opens_its_view(link, now, bundled):
     app = open_app(**parse_qs(link))
-    key, value = now
-    assert app.selectbox(key=key).value == value
+    assert {key: app.selectbox(key=key).value for key in now} == now
 
 
 def lacking(app):
@@ -101,61 +104,72 @@ def lacking(app):
     return [text for text in found if text.startswith("This link asks for")]
 
 
+@pytest.mark.parametrize(
+    ("field", "values", "shown", "sentences"),
+    [
+        ("model", ["nope"], "a", "This link asks for a model that is not here: nope. Shown: a."),
+        (
+            "axis",
+            ["A", "B"],
+            None,
+            "This link asks for an axis that is not here: A. This link asks for an axis that is not here: B. "
+            "Shown: none.",
+        ),
+    ],
+)
+def test_a_notice_names_each_missing_value_and_what_is_shown(field, values, shown, sentences):
+    assert Lacking(field, values, str, shown).sentences() == sentences
+
+
 LACKING = [
     (
-        {"explore_model": "nope"},
-        ["This link asks for a model that is not here: nope. Shown: smollm2-135m."],
-    ),
-    (
-        {"explore_x": "no such axis", "explore_families": ["Structured", "Magic"], "explore_at": "33 %"},
-        [
-            "This link asks for an axis that is not here: no such axis. Shown: pruning ratio.",
-            "This link asks for a family that is not here: Magic. Shown: Structured.",
-            "This link asks for an amount that is not here: 33 %. Shown: 50 %.",
-        ],
-    ),
-    (
-        {"explore_methods": ["Wanda", "A", "B"], "explore_text": "Moby Dick", "explore_point": "wanda@0.99"},
-        [
-            "This link asks for a text that is not here: Moby Dick. Shown: WikiText-2, 16 x 2048 tokens.",
-            "This link asks for a method that is not here: A. This link asks for a method that is not here: B. "
-            "Shown: Wanda.",
-            "This link asks for a point that is not here: wanda@0.99. Shown: none.",
-        ],
+        {
+            "explore_mode": "Sideways",
+            "explore_x": "no such axis",
+            "explore_families": ["Structured", "Magic"],
+            "explore_at": "33 %",
+        },
+        {"view": "Curve", "axis": "pruning ratio", "family": "Structured", "amount": "50 %"},
     ),
     (
         {"explore_mode": "Trade-off", "explore_cost": "weight", "explore_limit_packed_mb": "many"},
-        [
-            "This link asks for a cost that is not here: weight. Shown: packed size.",
-            "This link asks for a limit that is not here: many. Shown: none.",
-        ],
+        {"cost": "packed size", "limit": "none"},
     ),
-    ({"explore_mode": "Sideways"}, ["This link asks for a view that is not here: Sideways. Shown: Curve."]),
+    (
+        {
+            "explore_model": "nope",
+            "explore_methods": ["Wanda", "A"],
+            "explore_text": "T",
+            "explore_point": "wanda@0.99",
+        },
+        {"model": "smollm2-135m", "text": "WikiText-2, 16 x 2048 tokens", "method": "Wanda", "point": "none"},
+    ),
 ]
 
 
-@pytest.mark.parametrize(("query", "notices"), LACKING)
-def test_a_link_says_what_is_missing_and_what_is_shown_instead(query, notices, fresh):
+@pytest.mark.parametrize(("query", "shown"), LACKING)
+def test_a_link_says_what_is_missing_and_what_is_shown_instead(query, shown, bundled):
     app = open_app(**query)
-    assert sorted(lacking(app)) == sorted(notices)
+    assert said(app) == shown
+    if "explore_x" in query:
+        assert "explore_x" not in app.query_params and app.query_params["explore_families"] == "Structured"
+        assert said(app.run()) == shown
+        app.selectbox(key="explore_x").set_value("packed size").run()
+        assert "axis" not in said(app)  # its field changed
+
+
+def said(app):
+    """Return the kinds of values that a link asks for in vain, and what is shown instead."""
+    found = [re.match(r"This link asks for an? (\w+) .* Shown: (.*)\.$", text) for text in lacking(app)]
+    return dict(one.groups() for one in found)
 
 
 @pytest.mark.parametrize(
-    ("page", "query", "notice"),
+    ("page", "query", "kind", "shown"),
     [
-        ("run/view.py", {"run_tasks": ["PIQA", "Chess"]}, "a task that is not here: Chess. Shown: PIQA."),
-        ("published/view.py", {"published_table_name": "T"}, "a table that is not here: T. Shown: SparseGPT"),
-        ("methods/view.py", {"methods_kind": "K"}, "a kind that is not here: K. Shown: none."),
+        ("run/view.py", {"run_tasks": ["PIQA", "Chess"]}, "task", "PIQA"),
+        ("published/view.py", {"published_table_name": "T"}, "table", "SparseGPT"),
     ],
 )
-def test_each_page_says_what_its_link_asks_for_in_vain(page, query, notice, fresh):
-    (found,) = lacking(open_app(page, **query))
-    assert found.startswith(f"This link asks for {notice}")
-
-
-def test_a_notice_disappears_when_its_field_changes(fresh):
-    app = open_app(explore_families=["Structured"], explore_x="no such axis")
-    assert "explore_x" not in app.query_params and app.query_params["explore_families"] == "Structured"
-    assert len(lacking(app.run())) == 1
-    app.selectbox(key="explore_x").set_value("packed size").run()
-    assert lacking(app) == []
+def test_each_page_says_what_its_link_asks_for_in_vain(page, query, kind, shown, bundled):
+    assert said(open_app(page, **query))[kind].startswith(shown)
