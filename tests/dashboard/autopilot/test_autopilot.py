@@ -10,6 +10,7 @@ from core.search.question import Question
 from core.search.session import SearchState
 from core.search.space import Restrictions
 from core.search.trials import Tried
+from dashboard.autopilot import progress
 from tests.dashboard.opened import charts, open_app, read
 
 QUESTION = Question(model="smollm2-135m", max_mb=90, minutes=60)
@@ -51,12 +52,16 @@ def state(**more):
 
 
 @pytest.fixture
-def seen(fresh, monkeypatch):
-    """Let the page see searches; return the function that sets them."""
+def seen(bundled, monkeypatch):
+    """Let the page see searches; return the function that sets the one that it sees."""
     shown = []
     monkeypatch.setattr(session, "states", lambda url: list(shown))
     monkeypatch.setattr("dashboard.autopilot.progress.states", session.states)
-    return shown.append
+
+    def see(one):
+        shown[:] = [one]
+
+    return see
 
 
 def words(app):
@@ -65,16 +70,20 @@ def words(app):
     )
 
 
-def test_without_a_search_the_page_asks_a_question(seen):
-    app = open_app("autopilot/view.py")
-    assert "No search has run yet" in words(app) and "The dense model takes 269 MB" in words(app)
-    assert not charts(app) and not app.button(key="autopilot_start").disabled
-
-
 def test_the_question_on_the_screen_is_searched(seen, monkeypatch):
     asked = []
-    monkeypatch.setattr(session, "start", lambda question, store: asked.append(question) or "name")
+
+    def start(question, store):
+        asked.append(question)
+        if len(asked) == 1:
+            raise UserError("No chain brings the model below 1 MB.")
+        return "name"
+
+    monkeypatch.setattr(session, "start", start)
     app = open_app("autopilot/view.py")
+    assert "No search has run yet" in words(app) and "The dense model takes 269 MB" in words(app) and not charts(app)
+    app.button(key="autopilot_start").click().run()
+    assert [error.value for error in app.error] == ["No chain brings the model below 1 MB\\."]
     app.number_input(key="autopilot_mb").set_value(75.0).run()
     app.number_input(key="autopilot_minutes").set_value(5.0).run()
     app.selectbox(key="autopilot_only").set_value("gguf").run()
@@ -82,17 +91,7 @@ def test_the_question_on_the_screen_is_searched(seen, monkeypatch):
     app.multiselect(key="autopilot_methods").set_value(["wanda", "gptq"]).run()
     app.button(key="autopilot_start").click().run()
     restrictions = Restrictions(training=False, methods=("wanda", "gptq"), only="gguf")
-    assert asked == [Question(model="smollm2-135m", max_mb=75, minutes=5, restrictions=restrictions)]
-
-
-def test_a_refusal_is_shown_at_the_form(seen, monkeypatch):
-    def refuse(question, store):
-        raise UserError("No chain brings the model below 1 MB.")
-
-    monkeypatch.setattr(session, "start", refuse)
-    app = open_app("autopilot/view.py")
-    app.button(key="autopilot_start").click().run()
-    assert [error.value for error in app.error] == ["No chain brings the model below 1 MB\\."]
+    assert asked[1] == Question(model="smollm2-135m", max_mb=75, minutes=5, restrictions=restrictions)
 
 
 def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch):
@@ -109,19 +108,10 @@ def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch)
     assert stopped == ["name"]
 
 
-def test_a_search_is_named_by_its_question(seen):
+def test_a_search_is_named_by_its_question():
     restrictions = Restrictions(training=False, methods=("gptq", "rtn"), only="gguf")
-    seen(state(question=QUESTION.model_copy(update={"restrictions": restrictions}), alive=True))
-    app = open_app("autopilot/view.py")
-    (name,) = app.selectbox(key="autopilot_shown").options
+    name = progress._title(QUESTION.model_copy(update={"restrictions": restrictions}))
     assert name == "smollm2-135m below 90 MB · for GGUF · GPTQ, RTN · no training"
-
-
-def test_a_search_that_is_stopping_or_judging_says_so(seen):
-    seen(state(alive=True, stopping=True, judging=True))
-    app = open_app("autopilot/view.py")
-    assert "Judging the best chains." in words(app) and "The search stops" in words(app)
-    assert app.button(key="autopilot_stop").disabled
 
 
 def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
@@ -138,28 +128,28 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
     assert "Accuracy: the mean of seven tasks with 100 documents each." in shown
 
 
-@pytest.mark.parametrize("judging", [False, True])
-def test_a_refinement_is_shown_until_the_judgement(seen, judging):
+def test_the_page_follows_a_search(seen):
     refined = Refined(TRIED[1].chain, "3:1;7:-1", 12, 3, 0.987)
-    seen(state(alive=True, refinement=refined, judging=judging))
-    shown = f"Refining `{TRIED[1].chain}`: 12 switches between blocks tried, 3 kept, 0.987 times its perplexity."
-    assert (shown in words(open_app("autopilot/view.py"))) is not judging
+    refining = f"Refining `{TRIED[1].chain}`: 12 switches between blocks tried, 3 kept, 0.987 times its perplexity."
+    seen(state(tried=(), alive=True))
+    app = open_app("autopilot/view.py")
+    assert "0 chains tried, " in words(app)
+    unfit = CERTIFICATE.model_copy(update={"rows": (), "fits": False})
+    for more, sentence, refines in (
+        ({"alive": True, "refinement": refined}, "left.", True),
+        ({"alive": True, "refinement": refined, "judging": True}, "Judging the best chains.", False),
+        ({"alive": True, "stopping": True}, "The search stops", False),
+        ({"certificate": unfit}, "No stored variant fits either.", False),
+        ({}, "This search was interrupted. 3 chains tried.", False),
+        ({"problem": "The text is gone."}, "The text is gone\\.", False),
+    ):
+        seen(state(**more))
+        shown = words(app.run())
+        assert sentence in shown and (refining in shown) is refines and not app.exception
+        stop = [button.disabled for button in app.button if button.key == "autopilot_stop"]
+        assert stop == ([bool(more.get("stopping"))] if more.get("alive") else [])
 
 
-@pytest.mark.parametrize(
-    ("more", "sentence"),
-    [
-        ({"certificate": CERTIFICATE.model_copy(update={"rows": (), "fits": False})}, "No stored variant fits either."),
-        ({}, "This search was interrupted. 3 chains tried."),
-        ({"problem": "The text is gone."}, "The text is gone\\."),
-        ({"tried": (), "alive": True}, "0 chains tried, "),
-    ],
-)
-def test_every_end_has_its_sentence(seen, more, sentence):
-    seen(state(**more))
-    assert sentence in words(open_app("autopilot/view.py"))
-
-
-def test_without_optuna_the_page_says_how_to_install_it(fresh, monkeypatch):
+def test_without_optuna_the_page_says_how_to_install_it(bundled, monkeypatch):
     monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
     assert "`pip install 'slimscope[autopilot]'`" in words(open_app("autopilot/view.py"))
