@@ -111,7 +111,7 @@ def test_a_hostile_command_ends_in_a_sentence(case, place, machine):
     assert not (place / "~").exists()
 
 
-@examples(800)
+@examples(600)
 @given(st.data())
 def test_a_damaged_command_ends_in_a_sentence(machine, data):
     with machine.place() as place:

@@ -158,22 +158,12 @@ def _files(folder):
     return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
 
 
-@pytest.fixture
-def exports(place, monkeypatch):
-    """What an undisturbed export writes, and how long it takes."""
+def test_a_killed_export_is_whole_or_not_there_and_the_next_one_succeeds(place, machine, draw, monkeypatch):
     # A check starts a process of its own, which takes long.
     monkeypatch.setattr(export, "verify_export", lambda *_: ExportCheck(reason="not read here."))
-
-    def measure(key):
-        begun = time.monotonic()
-        expect("export", key, "undisturbed", codes=(0,))
-        return _files(place / "undisturbed"), time.monotonic() - begun
-
-    return measure
-
-
-def test_a_killed_export_is_whole_or_not_there_and_the_next_one_succeeds(exports, place, machine, draw):
-    files, seconds = exports(machine.key)
+    begun = time.monotonic()
+    expect("export", machine.key, "undisturbed", codes=(0,))
+    files, seconds = _files(place / "undisturbed"), time.monotonic() - begun
     for part in range(12):  # of the length of an export, after which it is killed
         process = forked(main, ["export", machine.key, f"export-{part}"])
         time.sleep(draw.uniform(part, part + 1) / 12 * seconds)

@@ -43,19 +43,14 @@ def own_server(empty_place, monkeypatch):
         yield server
 
 
-def at_once(works):
-    """Run works in forked processes at once, of which none may fail."""
+def in_each(work, count):
+    """Call `work(number)` in this many forked processes at once, of which none may fail."""
     log = Path("log").resolve()
-    processes = [forked(work, log=log) for work in works]
+    processes = [forked(work, number, log=log) for number in range(count)]
     for process in processes:
         process.join()
     failed = [process.exitcode for process in processes if process.exitcode]
     assert not failed, log.read_text()
-
-
-def in_each(work, count):
-    """Call `work(number)` in this many processes at once."""
-    at_once([lambda me=me: work(me) for me in range(count)])
 
 
 def test_no_number_of_concurrent_writers_is_lost(any_store, draw):
