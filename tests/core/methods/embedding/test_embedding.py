@@ -25,6 +25,7 @@ from core.request.stages import build_stage
 from core.training.examples import Example, collate
 from core.training.losses import next_token, states, targets, through_head
 from tests.core.engine.applied import compress
+from tests.core.methods.linear import drawn
 from tests.core.tiny import layout_of, tiny, windows
 
 FULL = 10**9  # a cap that cuts nothing
@@ -34,10 +35,6 @@ PLAIN = ["llama-gqa", "opt", "gpt2", "qwen3", "cohere", "opt-projected", "gemma2
 
 def silent(done, total):
     pass
-
-
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def embedding(rows, shape, cap):

@@ -15,13 +15,10 @@ from core.models.parts.blocks import find_blocks
 from core.models.shape import shape_from_config
 from core.request.stages import build_stage
 from tests.core.engine.applied import CALIBRATION, compress
+from tests.core.methods.linear import drawn, row_losses
 from tests.core.tiny import tiny, windows
 
 ROWS, COLUMNS = 12, 48
-
-
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def gram_of(tokens=400, dead=()):
@@ -29,12 +26,6 @@ def gram_of(tokens=400, dead=()):
     inputs = drawn(tokens, COLUMNS) @ (drawn(COLUMNS, COLUMNS, seed=1) + 4 * torch.eye(COLUMNS))
     inputs[:, list(dead)] = 0
     return inputs.T @ inputs
-
-
-def losses(weight, reference, gram):
-    """What each row misses of the reference's outputs, (out,) fp64."""
-    gap = weight.double() - reference.double()
-    return ((gap @ gram.double()) * gap).sum(1)
 
 
 def exact(reference, gram, zeros):
@@ -67,12 +58,12 @@ def test_reconstruction_reaches_the_exact_solution(reference, mask, gram):
     zeros = masks()[mask]
     start = reference.masked_fill(zeros, 0)
     solved, used = reconstruct(start, reference, gram, zeros, 400, 1e-6)
-    best = losses(exact(reference, gram, zeros), reference, gram)
-    whole = losses(torch.zeros_like(reference), reference, gram)
-    found = losses(solved, reference, gram)
+    best = row_losses(exact(reference, gram, zeros), reference, gram)
+    whole = row_losses(torch.zeros_like(reference), reference, gram)
+    found = row_losses(solved, reference, gram)
     assert not solved[zeros].any() and 1 < used <= 400
     assert (found - best <= 1e-4 * best + 1e-6 * whole).all()
-    assert found.sum() < 0.95 * losses(start, reference, gram).sum()
+    assert found.sum() < 0.95 * row_losses(start, reference, gram).sum()
     dead = (gram.diagonal() == 0).nonzero().flatten().tolist()
     assert torch.equal(solved[:, dead], start[:, dead])
 
@@ -83,12 +74,12 @@ def test_reconstruction_reaches_the_exact_solution(reference, mask, gram):
 def test_no_row_gets_worse_and_iterations_never_hurt(reference, mask, iterations, tokens):
     zeros, gram = masks()[mask], gram_of(tokens, dead=(5,))
     start = reference.masked_fill(zeros, 0)
-    before = losses(start, reference, gram)
+    before = row_losses(start, reference, gram)
     found, more = (
-        losses(reconstruct(start, reference, gram, zeros, count, 0.0)[0], reference, gram)
+        row_losses(reconstruct(start, reference, gram, zeros, count, 0.0)[0], reference, gram)
         for count in (iterations, iterations + 1)
     )
-    noise = 1e-7 * losses(torch.zeros_like(reference), reference, gram)
+    noise = 1e-7 * row_losses(torch.zeros_like(reference), reference, gram)
     assert (found <= before).all() and (more <= found + noise).all()
     assert (found < before)[zeros.any(1) & ~zeros.all(1)].all()
 
@@ -114,12 +105,12 @@ def test_reconstruction_continues_from_the_weights_of_sparsegpt(reference):
     swept = SparseGPT().compress(reference.clone(), statistics, Target(0.5))
     target = Target(0.0, zeros=swept.zeros, reference=reference)
     own = AdaPruneParameters(iterations=1)
-    start = losses(swept.weight, reference, gram)
-    one = losses(AdaPrune(own).compress(swept.weight.clone(), statistics, target).weight, reference, gram)
+    start = row_losses(swept.weight, reference, gram)
+    one = row_losses(AdaPrune(own).compress(swept.weight.clone(), statistics, target).weight, reference, gram)
     done = AdaPrune().compress(swept.weight.clone(), statistics, target)
-    best = losses(exact(reference, gram, swept.zeros), reference, gram)
+    best = row_losses(exact(reference, gram, swept.zeros), reference, gram)
     assert (one <= start).all() and one.sum() < start.sum()
-    assert losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
+    assert row_losses(done.weight, reference, gram).sum() <= 1.001 * best.sum()
     assert done.zeros is None and done.note.endswith(" iterations")
 
 

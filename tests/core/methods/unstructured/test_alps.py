@@ -9,12 +9,9 @@ from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.admm import MOST_RHO, alternate
 from core.methods.unstructured.alps import ALPS, ALPSParameters
 from core.methods.unstructured.sparsegpt import SparseGPT
+from tests.core.methods.linear import drawn, row_losses
 
 ROWS, COLUMNS = 16, 48
-
-
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture
@@ -36,8 +33,7 @@ def alps(weight, gram, target, **own):
 def losses(weight, dense, gram, damping=0.01):
     """What each row's outputs are off, on the damped inputs, (out,) fp64."""
     hessian = gram.double() + damping * gram.double().diagonal().mean() * torch.eye(len(gram))
-    gap = weight.double() - dense.double()
-    return ((gap @ hessian) * gap).sum(1)
+    return row_losses(weight, dense, hessian)
 
 
 def written_out(weight, hessian, count, rho, iterations):

@@ -1,6 +1,7 @@
 """OBS against brute force, and what makes it fast against what that must not change."""
 
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -15,12 +16,13 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.surgeon import prune
 from core.models.shape import shape_from_config
 from core.specs import TextWindows
+from tests.core.methods import linear
+from tests.core.methods.linear import row_losses
 
 ROWS, COLUMNS = 12, 24
 
 
-def drawn(*shape, seed=0):
-    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+drawn = partial(linear.drawn, dtype=torch.float64)
 
 
 def hessian_of(columns=COLUMNS):
@@ -38,12 +40,6 @@ def hessian():
 def weight():
     # Rows of different sizes, so that they lose very different shares.
     return drawn(ROWS, COLUMNS, seed=2) * torch.linspace(0.3, 3, ROWS)[:, None]
-
-
-def losses(weight, dense, hessian):
-    """The quadratic form of what each row has changed by, (out,)."""
-    gap = weight - dense
-    return ((gap @ hessian) * gap).sum(1)
 
 
 def exact(row, hessian, bare):
@@ -97,7 +93,7 @@ def test_step_losses_add_up_to_the_final_loss(weight, hessian, block):
     order, rises = remove(weight, inverse, none, steps, block)
     bare = none.unflatten(1, (-1, block)).any(2).scatter(1, order, True).repeat_interleave(block, 1)
     assert (bare.sum(1) == steps * block).all()
-    torch.testing.assert_close(rises.sum(1), losses(settle(weight, inverse, bare), weight, hessian))
+    torch.testing.assert_close(rises.sum(1), row_losses(settle(weight, inverse, bare), weight, hessian))
 
 
 def all_rows_to_the_end(weight, hessian, wanted):
@@ -149,7 +145,7 @@ def test_a_pattern_removes_the_cheapest_weight_of_open_groups(hessian, weight):
                 if not bare[other] and bare[other // 4 * 4 :][:4].sum() < 2:
                     tried = bare.clone()
                     tried[other] = True
-                    after[other] = float(losses(exact(weight[row], hessian, tried)[None], weight[row], hessian))
+                    after[other] = float(row_losses(exact(weight[row], hessian, tried)[None], weight[row], hessian))
             assert place == min(after, key=after.__getitem__)
             bare[place], known = True, after[place]
         assert float(rises[row, :-1].sum()) == pytest.approx(known)
@@ -208,7 +204,7 @@ def test_obs_has_a_smaller_error_than_sparsegpt(weight, hessian, pattern, seed):
     dense, ratio = drawn(ROWS, COLUMNS, seed=10 + seed), 0.5
     swept, _ = sweep(dense.clone(), factorise(hessian, 1e-9).upper, ratio, pattern)
     made, _ = pruned(dense, hessian, ratio, pattern=pattern)
-    assert losses(made, dense, hessian).sum() < losses(swept, dense, hessian).sum()
+    assert row_losses(made, dense, hessian).sum() < row_losses(swept, dense, hessian).sum()
 
 
 @pytest.mark.parametrize("tokens", [4, 20, 400])
@@ -223,7 +219,7 @@ def test_single_and_double_precision_choose_the_same_weights(tokens, damping):
     found = method.compress(dense.float(), Statistics(tokens, {"gram": gram.float()}), Target(0.5))
     made, _ = pruned(dense, hessian)
     assert found.weight.isfinite().all() and found.zeros.sum() == 0.5 * dense.numel()
-    ours, best = (losses(one.double(), dense, hessian).sum() for one in (found.weight, made))
+    ours, best = (row_losses(one.double(), dense, hessian).sum() for one in (found.weight, made))
     assert ours == pytest.approx(float(best), rel=1e-3)
 
 
