@@ -11,7 +11,7 @@ from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
 from core.shipping.proof import ExportCheck
 from core.store.store import Store
-from tests.core.queues import FAKE, process_of
+from tests.core.queues import FAKE, PlayedQueue, process_of
 from tests.core.tiny_folder import write_tiny_folder
 
 
@@ -51,6 +51,14 @@ def queue(make_queue):
     queue = make_queue()
     queue.start()
     return queue
+
+
+@pytest.fixture
+def played(quick_supervisor, store):
+    """A queue whose jobs have no processes."""
+    queue = PlayedQueue(store)
+    yield queue
+    queue.stop()
 
 
 @pytest.fixture(scope="session")

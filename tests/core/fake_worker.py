@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 
 from core import paths
-from core.errors import CancelledError, UserError
+from core.errors import UserError
 from core.jobs import worker
 from tests.core.factories import make, perplexity
 
@@ -28,8 +28,6 @@ def run(spec, store, progress):
         while not gate().exists():
             progress("evaluate", 2, 4, "window 2")
             time.sleep(0.02)
-    elif kind == "deaf":
-        time.sleep(600)
     elif kind == "training":  # does not look at its progress, and keeps what it has when it is interrupted
         try:
             time.sleep(600)
@@ -37,34 +35,12 @@ def run(spec, store, progress):
             os.kill(os.getpid(), signal.SIGTERM)  # a second one does not disturb it
             store.put(make(perplexity(10.0), key=spec.variant.key))
             raise
-    elif kind == "keeping":  # hears that it is to stop, and takes its time to keep what it has
-        try:
-            while True:
-                progress("train", 1, 4)
-                time.sleep(0.02)
-        except CancelledError:
-            time.sleep(3)
-            store.put(make(perplexity(10.0), key=spec.variant.key))
-            raise
-    elif kind == "halting":
-        while True:
-            os.kill(os.getpid(), signal.SIGSTOP)
-    elif kind == "stubborn":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(600)
     elif kind == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
-    elif kind == "cut":
-        os.kill(os.getpid(), signal.SIGBUS)
-    elif kind == "exits":
-        print("the library gave up", flush=True)
-        os._exit(3)
     elif kind == "refused":
         raise UserError("The corpus is too short.")
     elif kind == "broken":
         raise ValueError("shapes differ\nand a second line")
-    elif kind == "large":
-        raise MemoryError
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from tests.core.jobs.pausing_worker import MARK
 from tests.core.jobs.supervising import LEASE_SECONDS
 from tests.core.queues import until
 
-pytestmark = pytest.mark.full
+pytestmark = [pytest.mark.ray, pytest.mark.full]
 STEPS = ("claim", "load", "observe", "compress", "train", "perplexity", "store")
 KILLED = ("head", "node", "worker", "actor", "supervisor")
 CHAIN = "shortgpt@0.5+sparsegpt@0.5+lora,steps=2,batch=2,held_out=1"

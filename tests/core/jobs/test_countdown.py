@@ -8,12 +8,10 @@ import pytest
 from core.cli.printing import console
 from core.engine.runs import run
 from core.jobs.countdown import Countdown, job_left, left_words
-from core.jobs.worker import Worker
 from core.request.complete import complete
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.core.request.estimates import estimate
-from tests.core.queues import change, spec
 
 
 def seconds_left(countdown, now):
@@ -101,27 +99,6 @@ def test_a_late_first_update_counts_from_the_start_of_the_stage():
     countdown = Countdown()
     countdown.update("train", 500, 1000, 160.0, started=100.0)
     assert seconds_left(countdown, 160.0) == 60
-
-
-def test_a_second_text_restarts_the_stage_of_a_job(store_with_job):
-    store, job_id, queue = store_with_job
-    mine = Worker(store, job_id, "t")
-    mine.take()
-    mine.progress("perplexity", 0, 16, "a")
-    change(store, job_id, stage_started=1.0)
-    mine.progress("perplexity", 16, 16, "a")
-    assert queue.job(job_id).stage_started == 1.0
-    mine.progress("perplexity", 0, 16, "b")
-    assert (queue.job(job_id).done, queue.job(job_id).detail) == (0, "b")
-    assert queue.job(job_id).stage_started > 1.0
-
-
-@pytest.fixture
-def store_with_job(quick_supervisor, store, make_queue):
-    queue = make_queue()
-    job_id = queue.submit(spec("steps"))
-    change(store, job_id, state="running", token="t", attempts=1)
-    return store, job_id, queue
 
 
 def test_command_line_bars_use_the_estimate(monkeypatch):

@@ -1,12 +1,11 @@
 """Jobs in a database of an earlier version."""
 
-from alembic import command
-from sqlalchemy import create_engine, text
+from sqlalchemy import text
 
 from core.jobs.queue import Queue
-from core.store import database
 from core.store.store import Store
 from tests.core.queues import spec
+from tests.databases import at_revision
 
 INSERT = (
     "INSERT INTO jobs (spec, state, stage, done, total, detail, attempts, created, pid, process_created, cancel) "
@@ -15,19 +14,12 @@ INSERT = (
 
 
 def test_running_jobs_of_an_earlier_version_are_queued_again(results_dir):
-    results_dir.mkdir()
-    engine = create_engine(f"sqlite:///{results_dir / 'local.db'}")
-    config = database._migrations()
     states = [("queued", None, None), ("running", 7, None), ("running", 7, 5.0), ("done", 7, None)]
-    with engine.connect() as connection:
-        config.attributes["connection"] = connection
-        command.upgrade(config, "0003")
+    with at_revision(results_dir / "local.db", "0003") as connection:
         for place, (state, pid, cancel) in enumerate(states):
             run = spec(f"run {place}").model_dump_json()
             row = {"spec": run, "state": state, "created": float(place), "pid": pid, "cancel": cancel}
             connection.execute(text(INSERT), row)
-        connection.commit()
-    engine.dispose()
     queue = Queue(Store())
     found = [(job.state, job.token, job.finished) for job in reversed(queue.jobs())]
     assert found == [("queued", None, None)] * 2 + [("cancelled", None, 5.0), ("done", None, None)]
