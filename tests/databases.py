@@ -1,4 +1,4 @@
-"""SQLite databases that tests create quickly: most tests need one, and none reads one after a power cut."""
+"""SQLite databases that tests create quickly, as none reads one after a power cut, and those of earlier versions."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, event, text
+from alembic import command
+from sqlalchemy import Connection, Engine, event, text
 
 from core.store import database
 
@@ -42,6 +43,19 @@ def quick(file: Path) -> Iterator[None]:
             yield
     finally:
         event.remove(Engine, "connect", _without_waiting)
+
+
+@contextmanager
+def at_revision(file: Path, revision: str) -> Iterator[Connection]:
+    """Create a database as an earlier version has it, and give a connection, which is committed at the end."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    engine, config = database.create_engine(f"sqlite:///{file}"), database._migrations()
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+        yield connection
+        connection.commit()
+    engine.dispose()
 
 
 def _without_waiting(connection: object, _record: object) -> None:

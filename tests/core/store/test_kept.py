@@ -3,19 +3,12 @@
 import pytest
 from sqlalchemy import update
 
-from core import paths
 from core.specs import ModelId
 from core.store.bundled import append_shipped
 from core.store.row_cache import MOST, RowCache
 from core.store.store import Store
 from core.store.tables import variants
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
-
-
-@pytest.fixture(autouse=True)
-def folder(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    return tmp_path / "measured"
 
 
 @pytest.fixture
@@ -51,14 +44,14 @@ def test_only_changed_rows_are_rebuilt(kept):
     assert results(known.of("m")) == without_layers(store) and made == [KEY, OTHER, KEY]
 
 
-def test_bundled_numbers_are_included_and_marked(kept, folder):
+def test_bundled_numbers_are_included_and_marked(kept, bundled_folder):
     store, known, _ = kept
-    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
-    append_shipped(make(perplexity(5.0), key=OTHER), folder / "a.jsonl")
+    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), bundled_folder / "a.jsonl")
+    append_shipped(make(perplexity(5.0), key=OTHER), bundled_folder / "a.jsonl")
     store.put(make(perplexity(21.0)))
     assert results(known.of("m")) == without_layers(store)
     assert {key: own for key, (_, own) in known.of("m").values.items()} == {KEY: True, OTHER: False}
-    append_shipped(make(perplexity(31.0, window=128)), folder / "b.jsonl")
+    append_shipped(make(perplexity(31.0, window=128)), bundled_folder / "b.jsonl")
     assert results(known.of("m")) == without_layers(store)
     assert [row.value for row in results(known.of("m"))[KEY].measurements] == [21.0, 31.0]
 
@@ -90,10 +83,10 @@ def test_models_are_cached_separately_and_only_a_few(kept):
     assert known.of("none").values == {}
 
 
-def test_models_are_sorted_by_their_number_of_variants(folder):
+def test_models_are_sorted_by_their_number_of_variants(bundled_folder):
     store = Store()
     assert store.model_ids() == []
-    append_shipped(make(perplexity(20.0)), folder / "a.jsonl")
+    append_shipped(make(perplexity(20.0)), bundled_folder / "a.jsonl")
     store.put(make(perplexity(20.0)))
     for key in ("1" * 64, "2" * 64):
         one = make(perplexity(20.0), key=key)
@@ -101,12 +94,13 @@ def test_models_are_sorted_by_their_number_of_variants(folder):
     assert store.model_ids() == [ModelId("larger", "r"), ModelId("m", "r")]
 
 
-def test_selected_results_are_read_without_layers(folder):
+def test_selected_results_are_read_without_layers(bundled_folder, monkeypatch):
+    monkeypatch.setattr("core.store.store.MOST_NAMED", 3)
     store = Store()
-    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), folder / "a.jsonl")
+    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128)), bundled_folder / "a.jsonl")
     store.put(make(perplexity(21.0)))
-    for place in range(600):  # more than one query requests
-        store.put(make(perplexity(float(place)), key=f"{place:064x}"))
-    keys = [KEY, *(f"{place:064x}" for place in range(599)), "f" * 64]
+    for place in range(6):  # more than one query requests
+        store.put(make(perplexity(float(place)), layers=(LAYER,), key=f"{place:064x}"))
+    keys = [KEY, *(f"{place:064x}" for place in range(5)), "f" * 64]
     found = without_layers(store)
     assert store.get_many(keys) == {key: found[key] for key in keys[:-1]}

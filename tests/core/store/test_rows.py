@@ -1,36 +1,26 @@
 """Rows that cannot be used: each is left out and named, wherever it comes from, and all others stay."""
 
 import json
-import subprocess
-import sys
 import time
 
 import pytest
 from sqlalchemy import insert, update
 
-from core import paths
 from core.cli.app import main
 from core.cli.printing.description import describe_result
 from core.errors import UserError
 from core.imports.files import read_imports, store_imports
-from core.jobs.logs import log_file
-from core.jobs.queue import Queue
+from core.jobs.executor import End
+from core.jobs.worker import work
 from core.results import Measurement, Result
 from core.specs import RunSpec, Stage
-from core.store.bundled import append_shipped, read_measured
+from core.store.bundled import read_measured
 from core.store.store import Store
 from core.store.tables import jobs, measurements, variants
-from tests.core.commands import RUN
-from tests.core.factories import KEY, LAYER, OTHER, make, perplexity, trained
+from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 from tests.core.imports.given import ACCURACY, PERPLEXITY, sheet
-from tests.core.queues import ended, spec, until
+from tests.core.queues import spec
 from tests.core.request.estimates import estimate
-
-
-@pytest.fixture(autouse=True)
-def bundled_folder(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    return tmp_path / "measured"
 
 
 def damage(store, table, where, **values):
@@ -54,33 +44,19 @@ ODD = {
     "an unknown field": ({"variant__colour": "red"}, "variant.colour"),
     "no stages": ({"variant__stages": []}, "variant.stages"),
     "a pattern that is none": ({"variant__stages__0__pattern": "x"}, "variant.stages.0.pattern: 'x' is not"),
-    "a pattern that keeps all": ({"variant__stages__0__pattern": "4:2"}, "variant.stages.0.pattern: '4:2' is not"),
     "a ratio beyond 1": ({"variant__stages__0__ratio": 1.5}, "variant.stages: a ratio is outside"),
     "a key that is a path": ({"variant__key": "../" * 20 + "etc"}, "variant.key"),
-    "a dtype that is none": ({"variant__dtype": "float8"}, "variant.dtype"),
-    "a calibration that is none": ({"variant__stages__0__calibration": "c4"}, "variant.stages.0.calibration"),
     "a text that is none": (
         {"variant__stages__0__calibration": {"corpus": "c4", "windows": 0, "window": 1}},
         "variant.stages.0.calibration.windows",
     ),
     "a seed without end": ({"variant__stages__0__seed": 2**70}, "variant.stages: a seed is not a whole number"),
-    "seconds in words": ({"variant__made": [{"seconds": "many"}]}, "seconds is not a number"),
-    "a time that is a number": ({"variant__made": [{"created": 5}]}, "created is not text"),
     "a training without an end": ({"variant__made": [{"training": {}}]}, "training.ended is missing"),
-    "losses that are none": (
-        {"variant__made": [trained(losses=[1])]},
-        "training.losses",
-    ),
-    "no weights": ({"footprint__block_weights": 0}, "footprint.block_weights"),
-    "more weights than can be counted": ({"footprint__macs": 2**70}, "footprint.macs"),
     "no window": ({"measurements__0__protocol": {"windows": 16}}, "protocol.window is missing"),
     "a limit in words": ({"measurements__0__protocol__limit": "all"}, "protocol.limit is not a whole number"),
-    "half a window": ({"measurements__0__protocol__window": 2048.5}, "protocol.window is not a whole number"),
-    "no number at all": ({"measurements__0__protocol__windows": float("inf")}, "protocol.windows is not a whole"),
     "a list in a protocol": ({"measurements__0__protocol__version": [1]}, "protocol.version is neither"),
     "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is not text"),
     "a latency of no batch": ({"measurements__0__metric": "prefill"}, "protocol.batch is missing"),
-    "a block before the first": ({"layers__0__block": -1}, "layers.0.block"),
 }
 
 
@@ -190,9 +166,9 @@ def test_unknown_methods_do_not_break_estimates():
 
 
 @pytest.fixture
-def odd_job(store):
+def odd_job(played, store):
     """A queue with a done job whose spec has a field of another version, and one job that waits."""
-    queue = Queue(store)
+    queue = played
     text = spec("odd").model_dump_json().replace('"force"', '"colour":1,"force"')
     with store.begin() as connection:
         connection.execute(insert(jobs).values(spec=text, state="done", created=time.time()))
@@ -212,42 +188,31 @@ def test_an_unreadable_job_is_named_and_can_be_deleted(odd_job):
     assert odd_job.unreadable() == [] and len(odd_job.jobs()) == 1
 
 
-@pytest.mark.usefixtures("quick_supervisor")
-def test_an_unreadable_queued_job_fails_and_blocks_no_other(odd_job, store, queue):
+def test_an_unreadable_queued_job_fails_and_blocks_no_other(odd_job, store):
     damage(store, jobs, jobs.c.id == 1, state="queued")
-    until(lambda: not odd_job.unreadable()[0].active)
+    odd_job.step()
+    (token,) = odd_job.supervisor.handles
+    assert work(store, 1, token) == 0
     with store.begin() as connection:
         state, error = connection.exec_driver_sql("SELECT state, error FROM jobs WHERE id = 1").one()
     assert state == "failed" and error.startswith("The job's run cannot be read (colour: ")
-    assert ended(queue, 2).state == "done"
-    assert "Traceback" not in log_file(1).read_text()
+    (process,) = odd_job.processes.values()
+    process.end = End("ended with exit code 0")
+    odd_job.step()
+    assert odd_job.job(2).state == "running"
 
 
-@pytest.mark.usefixtures("quick_supervisor")
-def test_a_running_job_without_a_claim_blocks_no_other(odd_job, store, queue):
+def test_a_running_job_without_a_claim_blocks_no_other(odd_job, store):
     damage(store, jobs, jobs.c.id == 1, state="running", token=None, lease=None, started=None)
-    until(lambda: not odd_job.unreadable()[0].active)
-    assert ended(queue, 2).state == "done"
+    odd_job.step()
+    assert [odd_job.unreadable()[0].active, len(odd_job.supervisor.handles)] == [True, 1]  # it runs again
 
 
-@pytest.mark.model
-@pytest.mark.usefixtures("machine")
-def test_command_line_names_and_deletes_damaged_rows(capsys, bundled_folder, tmp_path, monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(paths.PROJECT))
+def test_command_line_names_and_deletes_damaged_rows(capsys, tmp_path):
     store = Store()
     store.put(make(perplexity(20.0), key=KEY))
     damage(store, variants, variants.c.key == KEY, footprint="{}")
-    append_shipped(make(perplexity(5.0), key=OTHER), bundled_folder / "a.jsonl")
-    with open(bundled_folder / "a.jsonl", "a") as stream:
-        stream.write(written(variant__stages=[]))
-    code = "import sys; from pathlib import Path; from core import paths; from core.cli.app import main; "
-    code += "paths.SHIPPED_MEASURED = Path(sys.argv[1]); main(['results', '--json'])"
-    listed = subprocess.run([sys.executable, "-c", code, bundled_folder], capture_output=True, text=True, timeout=100)
-    assert [result["variant"]["key"] for result in json.loads(listed.stdout)] == [OTHER]
-    message = " ".join(listed.stderr.split())
-    assert "a.jsonl, line 2 is skipped: variant.stages" in message
-    assert "The footprint of the stored variant aaaaaaaaaaaa is skipped" in message
-    assert main(RUN) == 0
+    assert main(["results", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
     assert main(["export", KEY, str(tmp_path / "out")]) == 2
     assert "The result aaaaaaaaaaaa cannot be read; run it again, or delete it." in capsys.readouterr().err
     assert main(["delete", KEY[:10]]) == 0

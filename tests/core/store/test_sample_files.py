@@ -20,11 +20,6 @@ TASK = Measurement(metric="acc", dataset="piqa", value=0.5, n=40, protocol={"lim
 FRAME = pandas.DataFrame({"doc_id": range(40), "loglikelihoods": [[-1.0, -2.0]] * 40, "acc": [1.0, 0.0] * 20})
 
 
-@pytest.fixture(autouse=True)
-def isolated(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-
-
 def cut(file):
     file.write_bytes(file.read_bytes()[:-40])
 

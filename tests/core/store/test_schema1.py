@@ -1,17 +1,14 @@
-"""Results of schema 1: bundled lines, a user's database and cached variants open with all their content."""
+"""Results of schema 1 are read with all their content."""
 
 import json
 
 import pytest
-from sqlalchemy import text
 
-from core import paths
 from core.errors import UserError
 from core.registry import get_stage
 from core.request.stages import variant_spec
 from core.store import schema1
 from core.store.bundled import parse_result, read_measured
-from core.store.store import Store
 
 # As a run wrote them, shortened: a method of version 2 with a recovery, and what `magnitude` wrote before recoveries.
 TRAINED = json.loads(
@@ -21,9 +18,8 @@ TRAINED = json.loads(
     "regression":"scale","layer_ratio":"softmax","alpha":null,"spare_least":true},"text":"c4-sample:16x2048","seed":0},
     {"name":"lora","parameters":{"preset":"llm-pruner","rank":null,"batch":4,"alpha":16.0,"dropout":0.0,
     "learning_rate":0.002,"epochs":2.0,"steps":null,"minutes":5.0,"held_out":8,"patience":0},
-    "text":"c4-sample:2048x256","seed":0}],"calibration":"c4-sample:16x2048","seed":0,"layers":null,"details":{
-    "seconds":305.5,"device":"cpu (x86_64)","threads":2,"created":"2026-11-25T11:04:06+00:00","training":{"steps":92,
-    "tokens":94208,"best_step":92,"seconds":300.1,"ended":"budget","losses":[[9,5.0754134965618185]],"held_out":[[0,5.147643683938419]]}}}"""
+    "text":"c4-sample:2048x256","seed":0}],"calibration":"c4-sample:16x2048","seed":0,"layers":null,
+    "details":{"seconds":305.5,"threads":2,"created":"2026-11-25T11:04:06+00:00"}}"""
 )
 WANDA = json.loads(
     """{"key":"73fc995e87dfd11a417105e980091a23eb69d569abd017dc373edb081d0485e8","model":"smollm2-135m",
@@ -47,13 +43,6 @@ NUMBER = (
 )
 
 
-@pytest.fixture(autouse=True)
-def folder(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
-    (tmp_path / "measured").mkdir()
-    return tmp_path / "measured"
-
-
 def line(variant):
     return (
         f'{{"schema_version":1,"variant":{json.dumps(variant)},"footprint":{FOOTPRINT},"measurements":[{NUMBER}],'
@@ -61,71 +50,38 @@ def line(variant):
     ).encode()
 
 
-def versions(variant):
-    return [(stage.method, stage.version) for stage in parse_result(line(variant)).variant.stages]
+def check(result, old):
+    """Compare a result with the variant that it had in schema 1, and with the other constants."""
+    assert result.variant.key == variant_spec(result.variant).key == old["key"]
+    same = {name: value for name, value in old.items() if name not in ("stages", "calibration", "seed")}
+    assert result.variant.model_dump().items() >= same.items()
+    first = result.variant.stages[0]
+    assert (str(first.calibration), first.seed) == (old["calibration"], old["seed"])
+    assert result.variant.stage_runs == (*({} for _ in old["stages"][1:]), old["details"])
+    assert json.loads(result.footprint.model_dump_json()) == json.loads(FOOTPRINT)
+    assert [json.loads(number.model_dump_json()) for number in result.measurements] == [json.loads(NUMBER)]
+    written = [json.loads(layer.model_dump_json()) for layer in result.layers]
+    assert written == [layer | {"stage": 0} for layer in json.loads(LAYERS)]
 
 
-def check(trained, wanda):
-    assert (trained.variant.key, wanda.variant.key) == (TRAINED["key"], WANDA["key"])
-    assert variant_spec(trained.variant).key == TRAINED["key"] and variant_spec(wanda.variant).key == WANDA["key"]
-    assert [(stage.method, stage.version) for stage in trained.variant.stages] == [("slimllm", 2), ("lora", 1)]
+def test_bundled_lines_are_read(bundled_folder, monkeypatch):
+    bundled_folder.mkdir()
+    damaged = b"\n".join(line(WANDA | change) for change in ({"stages": []}, {"calibration": "c4"}, {"colour": "red"}))
+    (bundled_folder / "old.jsonl").write_bytes(line(TRAINED) + b"\n" + line(WANDA) + b"\n" + damaged)
+    found, warnings = read_measured()
+    assert [words.partition(" is skipped: ")[0] for words in warnings] == [f"old.jsonl, line {n}" for n in (3, 4, 5)]
+    trained, wanda = found.values()
+    check(trained, TRAINED)
+    check(wanda, WANDA)
     slimllm, lora = trained.variant.stages
+    assert [(one.method, one.version) for one in (slimllm, lora)] == [("slimllm", 2), ("lora", 1)]
     assert (slimllm.ratio, slimllm.ratio_kind, slimllm.parameters) == (0.5, "parameters", {})
     assert lora.parameters == {"batch": 4, "dropout": 0.0, "learning_rate": 0.002, "minutes": 5.0, "patience": 0}
-    assert trained.variant.stage_runs == ({}, TRAINED["details"])
-    same = {name: value for name, value in TRAINED.items() if name not in ("stages", "calibration", "seed")}
-    assert trained.variant.model_dump().items() >= same.items()
-    assert (str(slimllm.calibration), slimllm.seed) == (TRAINED["calibration"], TRAINED["seed"])
-    for result in (trained, wanda):
-        assert json.loads(result.footprint.model_dump_json()) == json.loads(FOOTPRINT)
-        assert [json.loads(number.model_dump_json()) for number in result.measurements] == [json.loads(NUMBER)]
-        written = [json.loads(layer.model_dump_json()) for layer in result.layers]
-        assert written == [layer | {"stage": 0} for layer in json.loads(LAYERS)]
-
-
-def test_bundled_lines_are_read(folder):
-    (folder / "old.jsonl").write_bytes(line(TRAINED) + b"\n" + line(WANDA) + b"\n")
-    found, warnings = read_measured()
-    assert warnings == ()
-    check(*found.values())
-    (folder / "new.jsonl").write_text(found[WANDA["key"]].model_dump_json() + "\n")
-    assert read_measured() == (found, ())
-
-
-def test_a_local_database_is_migrated_with_the_next_number():
-    store = Store()
-    with store.begin() as connection:
-        for variant in (TRAINED, WANDA):
-            connection.execute(
-                text(
-                    "INSERT INTO variants (key, model, method, variant, footprint, layers) "
-                    "VALUES (:key, :model, :method, :variant, :footprint, :layers)"
-                ),
-                {"key": variant["key"], "model": variant["model"], "method": variant["method"]}
-                | {"variant": json.dumps(variant, separators=(",", ":")), "footprint": FOOTPRINT, "layers": LAYERS},
-            )
-            connection.execute(
-                text(
-                    "INSERT INTO measurements (variant, metric, dataset, protocol, data) VALUES (:key, 'perplexity', "
-                    "'passages-eval', 'c81d745dc171f737fe4aa6a30d802bb7df2da08af534babdc3a2fd65d0f1a639', :data)"
-                ),
-                {"key": variant["key"], "data": NUMBER},
-            )
-    check(*store.results())
-    for found in store.results():
-        store.put(found.model_copy(update={"measurements": found.measurements[:1]}))
-    with store.begin() as connection:
-        assert not any(schema1.wrote(row.variant) for row in connection.execute(text("SELECT variant FROM variants")))
-    check(*Store().results())
-
-
-def test_version_is_derived_from_the_key(monkeypatch):
-    assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
+    assert not schema1.wrote(trained.variant.model_dump_json())
     monkeypatch.setattr(get_stage("slimllm"), "version", 3)
     monkeypatch.setattr(get_stage("lora"), "version", 2)
-    assert versions(TRAINED) == [("slimllm", 2), ("lora", 1)]
-    with pytest.raises(UserError, match="uses version 2 of SlimLLM, but the current version is 3"):
-        variant_spec(parse_result(line(TRAINED)).variant)
+    later = parse_result(line(TRAINED)).variant  # the version follows from the key
+    assert [(stage.method, stage.version) for stage in later.stages] == [("slimllm", 2), ("lora", 1)]
 
 
 @pytest.mark.parametrize(
@@ -150,11 +106,3 @@ def test_layers_belong_to_the_stage_that_changed_linears():
     result = parse_result(line(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}))
     assert [layer.stage for layer in result.layers] == [1]
     assert result.variant.stage_runs == ({}, {}, {"seconds": 145.0})
-
-
-@pytest.mark.parametrize("change", [{"stages": []}, {"stages": 3}, {"calibration": "c4"}, {"colour": "red"}])
-def test_a_damaged_line_is_named(change, folder):
-    (folder / "old.jsonl").write_bytes(line(WANDA | change) + b"\n" + line(WANDA) + b"\n")
-    found, (warning,) = read_measured()
-    assert list(found) == [WANDA["key"]]
-    assert warning.startswith("old.jsonl, line 1 is skipped: ")

@@ -12,11 +12,9 @@ from core.store.store import Store
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
 
-@pytest.fixture(autouse=True)
-def folder(results_dir, tmp_path, monkeypatch):
-    folder = tmp_path / "measured"
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", folder)
-    return folder
+@pytest.fixture
+def folder(bundled_folder):
+    return bundled_folder
 
 
 def values(result):

@@ -61,19 +61,15 @@ def test_compute_lock_admits_one_process(holder):
     assert second.stdout.readline() == "in\n"
 
 
-def test_waiting_for_the_lock_can_be_cancelled(holder):
-    holder().stdout.readline()
+def test_waiting_for_the_lock_can_be_cancelled_and_a_killed_process_releases_it(holder):
+    child = holder()
+    child.stdout.readline()
 
     def give_up():
         raise CancelledError
 
     with pytest.raises(CancelledError), compute_lock(give_up):
         pass
-
-
-def test_a_killed_process_releases_the_lock(holder):
-    child = holder()
-    child.stdout.readline()
     child.kill()
     with compute_lock():
         assert child.wait() != 0

@@ -1,4 +1,4 @@
-"""The store: schema, merging, concurrent writers, deletes, errors in a sentence."""
+"""The store: schema, merging, deletes, errors in a sentence."""
 
 import math
 import sqlite3
@@ -12,15 +12,10 @@ from sqlalchemy import event, inspect, text
 from core import paths
 from core.errors import UserError
 from core.results import Measurement
-from core.store import samples
+from core.store import database, samples
 from core.store.store import Store
 from core.store.tables import HEAD, metadata
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
-
-
-@pytest.fixture(autouse=True)
-def isolated(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
 
 
 def test_another_store_reads_stored_results():
@@ -42,21 +37,14 @@ def test_put_replaces_equal_numbers_and_keeps_others():
     assert found.layers == (LAYER,)  # kept, as the second result had none
 
 
-def test_source_of_a_text_is_not_part_of_the_identity():
+def test_source_of_a_text_is_not_part_of_the_identity_and_diverged_numbers_survive():
     store = Store()
-    elsewhere = perplexity(22.0)
+    elsewhere = perplexity(math.inf, stderr=math.nan)
     elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
     store.put(make(perplexity(20.0)))
     store.put(make(elsewhere))
-    assert [m.value for m in store.get(KEY).measurements] == [22.0]
-
-
-def test_diverged_numbers_survive():
-    store = Store()
-    store.put(make(perplexity(math.inf, stderr=math.nan)))
     (found,) = store.get(KEY).measurements
-    assert found.value == math.inf
-    assert math.isnan(found.stderr)
+    assert found.value == math.inf and math.isnan(found.stderr)
 
 
 def test_local_numbers_override_bundled_ones_until_deleted():
@@ -169,20 +157,6 @@ def test_samples_reject_invalid_keys_and_tasks(key, dataset):
         Store().samples(key, wanted)
 
 
-def test_stamp_changes_with_every_change():
-    store = Store()
-    stamps = [store.stamp()]
-    for change in (lambda: store.put(make(perplexity(1.0))), lambda: store.put(make(perplexity(2.0)))):
-        change()
-        stamps.append(store.stamp())
-    store.delete(KEY)
-    paths.SHIPPED_MEASURED.mkdir()
-    (paths.SHIPPED_MEASURED / "one.jsonl").write_text(make().model_dump_json())
-    stamps.append(store.stamp())
-    assert len(set(stamps)) == 4
-    assert store.stamp() == stamps[-1]
-
-
 def test_migrations_create_the_declared_tables():
     from alembic.autogenerate import compare_metadata
     from alembic.migration import MigrationContext
@@ -195,12 +169,9 @@ def test_migrations_create_the_declared_tables():
 
 
 def test_head_is_the_latest_revision():
-    from alembic.config import Config
     from alembic.script import ScriptDirectory
 
-    config = Config()
-    config.set_main_option("script_location", str(paths.PROJECT / "core" / "store" / "migrations"))
-    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
+    assert ScriptDirectory.from_config(database._migrations()).get_current_head() == HEAD
 
 
 def test_an_up_to_date_database_opens_without_alembic_or_pandas():
@@ -213,51 +184,16 @@ def test_an_up_to_date_database_opens_without_alembic_or_pandas():
     assert done.stdout.strip() == "set()"
 
 
-WRITER = """
-import sys
-from core.store.store import Store
-from tests.core.factories import make, perplexity
-for i in range(25):
-    Store().put(make(perplexity(float(i)), perplexity(float(i), dataset=sys.argv[1] + str(i))))
-"""
-
-
-def test_two_processes_can_write_into_a_new_database():
-    writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, name], cwd=paths.PROJECT, stderr=subprocess.PIPE, text=True)
-        for name in ("one", "two")
-    ]
-    for writer in writers:
-        _, errors = writer.communicate()
-        assert writer.returncode == 0, errors
-    found = Store().get(KEY)
-    assert {m.dataset for m in found.measurements} == {"wikitext2"} | {
-        f"{w}{i}" for w in ("one", "two") for i in range(25)
-    }
-    assert len(found.measurements) == 51
-
-
-def test_a_failed_put_leaves_the_store_unchanged():
+def test_a_full_database_gives_a_sentence_and_keeps_its_content():
     store = Store()
     store.put(make(perplexity(20.0)))
-    with store.engine.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TRIGGER full BEFORE INSERT ON measurements "
-            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
-        )
-    with pytest.raises(UserError, match=r"^The disk is full: .*free some space"):
-        store.put(make(perplexity(21.0), zeros=99))
-    assert store.get(KEY) == make(perplexity(20.0))
-
-
-def test_a_full_database_gives_a_sentence():
-    store = Store()
     with store.engine.connect() as connection:
         pages = connection.exec_driver_sql("PRAGMA page_count").scalar()
     event.listen(store.engine, "connect", lambda raw, _: raw.execute(f"PRAGMA max_page_count={pages}"))
     store.engine.dispose()
-    with pytest.raises(UserError, match="disk is full"):
-        store.put(make(*(perplexity(1.0, dataset=f"d{i}") for i in range(500))))
+    with pytest.raises(UserError, match=r"^The disk is full: .*free some space"):
+        store.put(make(*(perplexity(1.0, dataset=f"d{i}") for i in range(500)), zeros=99))
+    assert store.get(KEY) == make(perplexity(20.0))
 
 
 def test_a_read_only_database_gives_a_sentence(results_dir):

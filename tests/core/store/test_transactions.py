@@ -1,25 +1,14 @@
 """Transactions that the server ends: after a restart and after a deadlock they are done again."""
 
-import subprocess
-import sys
-import threading
 from types import SimpleNamespace
 
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from core import paths
 from core.errors import StorageError
 from core.store import transactions
 from core.store.store import Store
-from tests import postgres
-from tests.core.factories import KEY, make, perplexity
-
-
-@pytest.fixture(autouse=True)
-def isolated(results_dir, tmp_path, monkeypatch):
-    monkeypatch.setattr(paths, "SHIPPED_MEASURED", tmp_path / "measured")
 
 
 class EndedError(Exception):
@@ -70,38 +59,3 @@ def test_an_unresponsive_server_times_out(monkeypatch):
     with pytest.raises(OperationalError), transactions.transaction(engine):
         pass
     assert len(tries) == 1  # it has waited by itself
-
-
-WRITER = """
-import sys
-from core.store.store import Store
-from tests.core.factories import make, perplexity
-store = Store()
-for number in range(3):
-    store.put(make(perplexity(float(number), dataset=f"d{number}")))
-    print("put", flush=True)
-    sys.stdin.readline()
-"""
-
-
-@pytest.mark.postgres
-def test_a_run_survives_a_server_restart(monkeypatch):
-    with postgres.server() as server:
-        monkeypatch.setenv("SLIMSCOPE_DB", server.new_database())
-        store = Store()
-        store.get(KEY)  # so that there is a connection to lose
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        writer = subprocess.Popen([sys.executable, "-c", WRITER], cwd=paths.PROJECT, **pipes)
-        assert writer.stdout.readline() == "put\n"
-        server.stop()
-        writer.stdin.write("\n")  # it stores while there is no server
-        writer.stdin.flush()
-        threading.Timer(1.0, server.start).start()
-        assert writer.stdout.readline() == "put\n"
-        server.stop()
-        server.start()
-        _, errors = writer.communicate("\n\n")
-        assert (writer.returncode, errors) == (0, "")
-        assert len(store.get(KEY).measurements) == 3
-        store.put(make(perplexity(9.0)))
-        store.engine.dispose()
