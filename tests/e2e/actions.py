@@ -6,11 +6,13 @@ from contextlib import contextmanager
 TOY = "explore_model=toy"
 STATE = "data-test-script-state"
 COUNT_RUNS = f"""
-window.runs = 0;
+window.runs = window.changed = 0;
 new MutationObserver(changes => {{
   window.runs += changes.filter(one => one.target.getAttribute('{STATE}') === 'notRunning').length;
+  window.changed = performance.now();
 }}).observe(document, {{attributes: true, attributeFilter: ['{STATE}'], subtree: true}});
-"""  # the finished runs of a page since it was opened
+"""  # the finished runs of a page since it was opened, and when the last began or ended
+QUIET = "performance.now() - window.changed > 500"  # ms, as some pages run once more by themselves
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 
 
@@ -26,10 +28,15 @@ def settled(page):
     return page
 
 
+def quiet(page):
+    settled(page).wait_for_function(QUIET)
+    return settled(page)
+
+
 @contextmanager
 def run_again(page) -> Iterator[None]:
     """Wait until what is done within has run the page again."""
-    before = settled(page).evaluate("window.runs")
+    before = quiet(page).evaluate("window.runs")
     yield
     page.wait_for_function(f"window.runs > {before}")
     settled(page)
@@ -40,7 +47,7 @@ def click_mark(page, place, address):
 
     plotly ignores a click on a mark under which it has not seen the pointer yet, so the label of the mark comes first.
     """
-    settled(page)
+    quiet(page)
     spot = None
     while (found := place()) != spot:  # until the chart has its size, and nothing scrolls
         spot = found
