@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.cache import wheels
-from core.cache.folders import build_once, cached_text, put
+from core.cache.folders import build_once, cached_text
 from core.cache.wheels import Wheel, download, extract, members
 from core.errors import CancelledError, UserError
 from tests.core.cache.wheels import only_from, put_wheel
@@ -67,21 +67,16 @@ def test_a_wheel_with_a_wrong_sha256_is_rejected_and_not_cached(index, tmp_path,
     assert "--no-cache-dir" in asked[0]  # pip would hand the same file out again
 
 
-def test_a_member_outside_the_folder_is_rejected(tmp_path):
-    archive, target = tmp_path / "evil.whl", tmp_path / "target"
+def test_members_that_are_missing_or_outside_the_folder_are_rejected(tmp_path):
+    archive, target = tmp_path / "w.whl", tmp_path / "target"
     target.mkdir()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("../outside.txt", "x")
     with pytest.raises(UserError, match="outside its own folder"):
         extract(archive, ["../outside.txt"], target)
     assert not (tmp_path / "outside.txt").exists()
-
-
-def test_a_missing_member_is_named(tmp_path):
-    with zipfile.ZipFile(tmp_path / "w.whl", "w") as file:
-        file.writestr("a", "x")
     with pytest.raises(UserError, match=r"The wheel w\.whl lacks b\."):
-        extract(tmp_path / "w.whl", ["b"], tmp_path)
+        extract(archive, ["b"], target)
 
 
 def test_an_unreachable_package_index_gives_one_sentence(index, tmp_path):
@@ -150,12 +145,6 @@ def test_a_cached_text_is_recomputed_if_its_file_changes(tmp_path, monkeypatch):
     file.write_text("other")
     assert cached_text("t", [file], compute) == "other" and len(calls) == 2
     assert cached_text("another fact", [file], lambda: "its own") == "its own"
-
-
-def test_put_replaces_whole_files(tmp_path):
-    put(tmp_path / "d" / "x", b"1")
-    put(tmp_path / "d" / "x", b"22")
-    assert (tmp_path / "d" / "x").read_bytes() == b"22" and len(list((tmp_path / "d").iterdir())) == 1
 
 
 def test_a_folder_that_vanishes_while_it_is_counted_has_no_bytes(tmp_path, monkeypatch):
