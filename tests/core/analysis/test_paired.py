@@ -29,6 +29,16 @@ def resampled(rng, pair):
     return np.stack([first[places].mean(1), second[places].mean(1)])
 
 
+@pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
+def test_standard_error_matches_a_bootstrap_over_documents(metric, make):
+    rng = np.random.default_rng(1)
+    pair = make(rng, 400)
+    first, second = resampled(rng, pair)
+    found = compared(metric, pair)
+    assert found.stderr == pytest.approx((second - first).std(), rel=0.05)
+    assert found.stderr < 0.9 * math.hypot(first.std(), second.std())  # less than that of two samples
+
+
 def test_mean_of_seven_error_matches_a_bootstrap_within_each_task():
     rng = np.random.default_rng(2)
     pairs = [answers(rng, n, gains=0.1) for n in SEVEN_SIZES]
@@ -37,6 +47,15 @@ def test_mean_of_seven_error_matches_a_bootstrap_within_each_task():
     assert found.stderr == pytest.approx(np.mean([second - first for first, second in drawn], axis=0).std(), rel=0.05)
     assert found.difference == pytest.approx(np.mean([second.mean() - first.mean() for first, second in pairs]))
     assert found.n == sum(SEVEN_SIZES)
+
+
+@pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
+def test_interval_has_its_nominal_coverage(metric, make):
+    rng = np.random.default_rng(3)
+    found = [compared(metric, make(rng, 200 if metric == "acc" else 16, 0.1)) for _ in range(300)]
+    truth = 0.1
+    held = np.mean([one.low <= truth <= one.high for one in found])
+    assert held == pytest.approx(1 - ALPHA, abs=0.03)
 
 
 def test_accuracy_counts_discordant_documents():

@@ -11,13 +11,31 @@ from hypothesis import strategies as draw
 from core.analysis.intervals import ALPHA
 from core.analysis.paired import Baselines, Difference, baselines, difference, mean_difference
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT, excludes_zero, holm, verdict, verdict_text
-from tests.core.analysis.outcomes import answers, compared, false_alarms, frame, losses, windows
+from tests.core.analysis.outcomes import SEVEN_SIZES, answers, compared, false_alarms, frame, losses, windows
 
 pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
 
 
 class TestRates:
     """Simulated comparisons: planted differences are found, and false alarms keep to the nominal rate."""
+
+    def test_a_planted_difference_is_found(self):
+        rng = np.random.default_rng(7)
+        for metric, make, n, size, expected in (
+            ("acc", answers, 400, 0.15, "better"),
+            ("perplexity", losses, 16, 0.15, "worse"),
+        ):
+            found = [compared(metric, make(rng, n, size)) for _ in range(100)]
+            assert sum(verdict(one, one.p, metric == "perplexity") == expected for one in found) >= 90
+
+    def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
+        rng, right = np.random.default_rng(8), 0
+        for _ in range(20):
+            planted = (0.0, 0.15, 0.0)
+            means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
+            verdicts = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
+            right += verdicts[1] == "better"
+        assert right >= 18
 
     @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
     def test_equal_variants_differ_at_the_nominal_rate_at_most(self, metric, make, n):
