@@ -22,7 +22,7 @@ def programs(folder):
 
 def test_a_test_runs_each_program_of_tools():
     runs = {module for file in TESTS.rglob("test_*.py") for module in RUN.findall(file.read_text())}
-    assert runs == programs("tools") >= {"tools.tiers", "tools.report.results"}
+    assert runs == programs("tools") >= {"tools.report.results"}
 
 
 def test_each_benchmark_declares_tiny_arguments():
