@@ -106,6 +106,9 @@ def test_bad_stages_give_one_sentence(arguments, message):
         (Perplexity.parse, "wikitext2@2048:16:even"),
         (Task.parse, "piqa:none"),
         (Task.parse, "piqa:0"),
+        (Task.parse, "piqa:00"),
+        *((parse, f"{start}{'9' * 5000}") for parse, start in ((Perplexity.parse, "a@32:"), (Task.parse, "piqa:"))),
+        (TextWindows.parse, f"text.txt:{'9' * 5000}x32"),
     ],
 )
 def test_malformed_texts_are_rejected(parse, text):

@@ -104,10 +104,9 @@ def test_answers_wait_for_a_running_job_and_stop_while_they_wait(answerer, varia
 
 
 @pytest.mark.timeout(300)
-def test_answers_whose_page_is_closed_stop(variants):
-    impatient = Answerer(unwatched=0.0)
-    answers = asked(impatient, variants[0], tokens=MOST_TOKENS, temperature=3.0)
-    impatient.close()
+def test_answers_whose_page_is_closed_stop(answerer, variants, monkeypatch):
+    monkeypatch.setattr(answerer, "_unwatched", 0.0)
+    answers = asked(answerer, variants[0], tokens=MOST_TOKENS, temperature=3.0)
     assert answers.stopped and answers.state == "done" and len(answers.answers[0].tokens) < MOST_TOKENS
 
 
@@ -159,6 +158,7 @@ def test_a_question_without_a_prompt_or_with_too_many_variants_is_invalid(varian
             Question(prompt=prompt, variants=variants[:1] * count, sampling=Sampling(tokens=MOST_TOKENS))
 
 
+@pytest.mark.full
 @pytest.mark.timeout(300)
 def test_the_process_ends_with_its_parent():
     code = "from core.answers.client import Answerer; import time; one = Answerer(); one._started(); "

@@ -1,15 +1,19 @@
 """The command `autopilot` on a tiny model."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from core.cli import autopilot
 from core.cli.app import main
-from core.notation.chain import parse
+from core.models.sources import identify
+from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
 from core.search.question import Question, prepare
 from core.search.space import Restrictions
 from core.specs import VariantSpec
 from core.store.store import Store
+from tests.core.search.texts import CALIBRATION
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
 COMMAND = ["autopilot", "./wide", "--methods", "magnitude,rtn"]
@@ -39,11 +43,13 @@ def test_a_search_prints_its_trials_and_a_certificate(half, capsys):
     [("rtn@4bit", None, "gguf"), ("rtn@4bit", "compressed-tensors", "compressed-tensors"), ("svd@0.5", None, None)],
 )
 def test_the_printed_export_is_one_that_the_winner_fits(chain, only, name):
-    restrictions = Restrictions(only=only)
-    prepared = prepare(Question(model="./wide", max_mb=10.0, minutes=1.0, restrictions=restrictions), Store())
-    stages = resolve_chain(parse(chain), prepared.defaults)
-    winner = VariantSpec(model="./wide", revision=prepared.source.revision, stages=stages)
-    found = autopilot._program(prepared, winner)
+    question, source = (
+        Question(model="./wide", max_mb=10.0, minutes=1.0, restrictions=Restrictions(only=only)),
+        identify("./wide"),
+    )
+    stages = resolve_chain(parse(chain), ChainDefaults(CALIBRATION, None, 0))
+    winner = VariantSpec(model="./wide", revision=source.revision, stages=stages)
+    found = autopilot._program(SimpleNamespace(question=question, source=source), winner)
     assert (found.name if found else None) == name
 
 

@@ -1,4 +1,4 @@
-"""A chain of four stages, end to end on a tiny random model and a text file."""
+"""Chains of several stages, trainings among them, end to end on a tiny random model and a text file."""
 
 import json
 import os
@@ -13,18 +13,24 @@ from safetensors.torch import load_file
 
 from core import paths
 from core.cli.app import main
+from core.cli.printing.tables import summary
+from core.engine import variants
 from core.engine.runners import by_linear
 from core.models.manifest import load_model_folder
+from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
-from core.paths import cached_variant
+from core.paths import cache_dir, cached_variant
 from core.request.complete import complete
+from core.results import Result
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
+from core.training import loop
+from tests.core.commands import and_then, copy_machine, finish
 
 pytestmark = pytest.mark.usefixtures("machine")
 
-FIRST, LORA = "wanda@0.3+adaprune", "lora,batch=8,epochs=60,learning_rate=0.01,rank=2,steps=60"
-CHAIN = f"{FIRST}+{LORA}+wanda@0.5"
+FIRST, LORA = "wanda@0.3+adaprune", "lora,batch=8,epochs=60,learning_rate=0.01,rank=2,steps="
+CHAIN, LONG = f"{FIRST}+{LORA}10+wanda@0.5", f"{FIRST}+{LORA}60+wanda@0.5"
 TEXTS = ["--calibration", "text.txt:4x32", "--train", "text.txt:24x32", "--perplexity", "text.txt@32:4"]
 RUN = ["run", "./tiny", CHAIN, *TEXTS]
 PLAIN = """
@@ -37,15 +43,59 @@ assert not any(name.split(".")[0] in ("core", "dashboard") for name in sys.modul
 """
 
 
-@pytest.fixture
-def spec():
+def requested(chain=CHAIN):
     return complete(
         "./tiny",
-        CHAIN,
+        chain,
         calibration=TextWindows.parse("text.txt:4x32"),
         train=TextWindows.parse("text.txt:24x32"),
         perplexity=[Perplexity.parse("text.txt@32:4")],
     )
+
+
+@pytest.fixture
+def spec(machine):
+    return requested()
+
+
+@pytest.fixture(scope="module")
+def finished_chain(folder, tmp_path_factory):
+    return finish(tmp_path_factory.mktemp("chain"), folder, RUN)
+
+
+@pytest.fixture
+def chain_ran(finished_chain, machine, tmp_path):
+    """`machine` after the run of the chain."""
+    copy_machine(finished_chain, tmp_path)
+
+
+@pytest.fixture
+def made(monkeypatch):
+    """The methods of the stages that are computed from now on."""
+    apply, methods = variants.apply, []
+    monkeypatch.setattr(
+        variants, "apply", lambda model, given, more: methods.append(given.stage.method) or apply(model, given, more)
+    )
+    return methods
+
+
+@pytest.fixture
+def interrupt(monkeypatch):
+    """A function that interrupts the next training at one of its held-out losses, by their number."""
+    real = loop.held_out_loss
+
+    def at(number):
+        losses = []
+
+        def interrupted(*arguments):
+            losses.append(arguments)
+            if len(losses) == number:
+                raise KeyboardInterrupt
+            return real(*arguments)
+
+        monkeypatch.setattr(loop, "held_out_loss", interrupted)
+
+    return at
 
 
 def zeros(key):
@@ -53,8 +103,7 @@ def zeros(key):
     return {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
 
 
-def test_every_stage_preserves_earlier_zeros(spec):
-    assert main(RUN) == 0
+def test_every_stage_preserves_earlier_zeros(chain_ran, spec):
     _, pruned, rebuilt, trained, whole = (prefix.key for prefix in spec.variant.prefixes)
     first, last = zeros(pruned), zeros(whole)
     for name, bound in first.items():
@@ -66,21 +115,21 @@ def test_every_stage_preserves_earlier_zeros(spec):
     assert {layer.stage for layer in stored[whole].layers} == {0, 1, 3}
 
 
-def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(spec, capsys):
-    grid = ["--chain", f"{FIRST}+{LORA}+wanda@", "--ratios", "0.5"]
-    assert main(["sweep", "--models", "./tiny", *grid, *TEXTS]) == 0
-    capsys.readouterr()
-    assert main([*RUN, "--json"]) == 0
-    variant = json.loads(capsys.readouterr().out)["variant"]
-    assert variant["key"] == spec.variant.key
-    assert variant["chain"] == CHAIN
+def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(chain_ran, spec, made, capsys):
+    sweep = ["sweep", "--models", "./tiny", "--chain", f"{FIRST}+{LORA}10+wanda@", "--ratios", "0.5", *TEXTS]
+    assert main(sweep) == main([*RUN, "--json"]) == 0
+    printed = capsys.readouterr().out
+    variant = json.loads(printed[printed.index("{\n") :])["variant"]
+    assert (variant["key"], variant["chain"]) == (spec.variant.key, CHAIN) and made == []
     assert main(["results", "--json"]) == 0
     chains = [result["variant"]["chain"] for result in json.loads(capsys.readouterr().out)]
     assert {"dense", "wanda@0.3", FIRST} < set(chains)
 
 
-def test_a_killed_chain_resumes_after_its_last_complete_stage(spec, monkeypatch):
-    command = [sys.executable, "-m", "core", *RUN]
+@pytest.mark.full
+def test_a_killed_chain_resumes_after_its_last_complete_stage(made):
+    spec, run = requested(LONG), ["run", "./tiny", LONG, *TEXTS]
+    command = [sys.executable, "-m", "core", *run]
     process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(paths.PROJECT)})
     whole = cached_variant(spec.variant.prefixes[2].key)
     while not whole.is_dir():
@@ -89,18 +138,12 @@ def test_a_killed_chain_resumes_after_its_last_complete_stage(spec, monkeypatch)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not cached_variant(spec.variant.prefixes[3].key).is_dir()
-
-    from core.engine import variants
-
-    apply, made = variants.apply, []
-    monkeypatch.setattr(
-        variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)
-    )
-    assert main(RUN) == 0
+    assert main(run) == 0
     assert made == ["lora", "wanda", "dense"]
 
 
-def test_transformers_loads_an_export(spec, tmp_path):
+@pytest.mark.full
+def test_transformers_loads_an_export(chain_ran, spec, tmp_path):
     assert main([*RUN, "--save", str(tmp_path / "saved")]) == 0
     logits = tmp_path / "logits"
     plain = [sys.executable, "-c", PLAIN, str(tmp_path / "saved"), str(logits)]
@@ -111,55 +154,40 @@ def test_transformers_loads_an_export(spec, tmp_path):
     assert torch.equal(load_file(logits)["logits"], expected)
 
 
-def test_a_factored_embedding_is_cached_and_its_removed_share_printed(monkeypatch, capsys):
-    from core.engine import variants
-
+@pytest.mark.parametrize("more", [[], pytest.param(["--latency"], marks=pytest.mark.full)], ids=len)
+def test_a_factored_embedding_is_cached_and_its_removed_share_printed(more, made, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
     assert main([*command, "text.txt@32:4"]) == 0
-    assert "Removed 62.5 % of the embedding (4x8 of ranks 1, 12 numbers a token, 0." in capsys.readouterr().out
-    apply, made = variants.apply, []
-    monkeypatch.setattr(
-        variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)
-    )
-    assert main([*command, "text.txt@16:4", "--latency", "--json"]) == 0
+    assert "Removed 62.5 % of the embedding (4x8" in capsys.readouterr().out
+    made.clear()
+    assert main([*command, "text.txt@16:4", *more, "--json"]) == 0
     assert made == ["dense"]
     printed = json.loads(capsys.readouterr().out)
     assert [stage["pattern"] for stage in printed["variant"]["stages"]] == [None, "2x"]
-    assert {row["metric"] for row in printed["measurements"]} == {"perplexity", "prefill", "decode", "memory"}
+    latency = {"prefill", "decode", "memory"} if more else set()
+    assert {row["metric"] for row in printed["measurements"]} == {"perplexity"} | latency
     assert sum(row["metric"] == "perplexity" for row in printed["measurements"]) == 2
 
 
-def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, monkeypatch):
-    from core.engine import variants
-    from core.training import loop
-
-    real, apply, losses, made = loop.held_out_loss, variants.apply, [], []
-
-    def interrupted(*arguments):
-        losses.append(arguments)
-        if len(losses) == 4:
-            raise KeyboardInterrupt
-        return real(*arguments)
-
-    monkeypatch.setattr(loop, "held_out_loss", interrupted)
+def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, made):
+    interrupt(4)
     assert main(RUN) == 130
     store, trained = Store(), spec.variant.prefixes[3]
     cut = store.get(trained.key)
     assert cut.variant.cut_short and store.get(spec.variant.key) is None
-    monkeypatch.setattr(
-        variants, "apply", lambda model, given, context: made.append(given.stage.method) or apply(model, given, context)
-    )
+    made.clear()
     assert main(RUN) == 0
     assert made == ["lora", "wanda", "dense"]
     whole, again = store.get(spec.variant.key), store.get(trained.key)
     assert not whole.variant.cut_short and not again.variant.cut_short
     before, after = (found.variant.stage_runs[2]["training"] for found in (cut, whole))
-    assert after["steps"] == 60 > before["steps"]
+    assert after["steps"] == 10 > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
 
 
+@pytest.mark.matrix(method=lambda name: name in ("sparsegpt", "alps"))  # which observe Gram matrices
 @pytest.mark.parametrize("allocation", ["global", "owl", "sensitivity"])
-@pytest.mark.parametrize("method", ["magnitude", "wanda", "ria", "sparsegpt", "alps"])
+@pytest.mark.parametrize("method", ["wanda", "sparsegpt", "magnitude", "ria", "alps"])
 def test_observations_for_an_allocation_serve_the_next_ratio(method, allocation, monkeypatch):
     def run(ratio):
         chain = f"{method}@{ratio},allocation={allocation}"
@@ -169,3 +197,72 @@ def test_observations_for_an_allocation_serve_the_next_ratio(method, allocation,
     if allocation != "sensitivity":  # whose scan is of the amount, too
         monkeypatch.setattr(by_linear, "_observe", lambda *_: pytest.fail("observed again"))
     assert run(0.6) == 0
+
+
+def test_a_recovery_starts_from_the_cached_variant(ran, made, capsys):
+    untuned = next(one for one in Store().results() if one.variant.method == "sparsegpt")
+    chain = and_then("lora,learning_rate=0.01,batch=4,rank=2")
+    assert main([*chain, "--train", "text.txt:24x32", "--json"]) == 0
+    assert made == ["lora"]
+    tuned = Result.model_validate_json(capsys.readouterr().out)
+    variant = tuned.variant
+    assert (variant.method, variant.recovery, variant.ratio) == ("sparsegpt", "lora", 0.5)
+    assert variant.stages[1].calibration.corpus.startswith("text.txt@") and variant.stages[1].parameters["rank"] == 2
+    assert tuned.footprint.block_zeros == untuned.footprint.block_zeros and tuned.layers == untuned.layers
+    curve = variant.details["training"]
+    assert (curve["steps"], curve["ended"]) == (8, "budget")
+    assert curve["held_out"][0][0] == 0 and len(curve["held_out"]) == 9
+    assert variant.key != untuned.variant.key
+
+
+@pytest.mark.parametrize("teacher", [None, "./tiny"])
+@pytest.mark.parametrize("recovery", ["distill-white", "distill-black"])
+def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teacher, ran, capsys):
+    settings = [recovery, "batch=8", "epochs=1", *([f"teacher={teacher}"] if teacher else [])]
+    settings += ["answer_tokens=6"] if recovery == "distill-black" else ["teacher_share=1"]
+    assert main([*and_then(",".join(settings)), "--train", "text.txt:16x24", "--json"]) == 0
+    variant = json.loads(capsys.readouterr().out)["variant"]
+    named = variant["stages"][1]["parameters"].get("teacher")
+    assert named is None if teacher is None else named.startswith("tiny@sha256:")
+    assert variant["recovery"] == recovery and variant["details"]["training"]["steps"] == 1
+
+
+def test_an_interrupted_recovery_keeps_its_best_weights_and_resumes(ran, interrupt, capsys):
+    interrupt(4)
+    command = [*and_then("lora,batch=4"), "--train", "text.txt:24x32"]
+    assert main(command) == 130
+    (kept,) = (result for result in Store().results() if result.variant.cut_short)
+    assert kept.variant.details["training"]["ended"] == "cancelled" and kept.measurements == ()
+    assert "(cancelled)" in summary([kept], Store().samples, display_names([kept.variant.model_id]))[0]["chain"]
+    assert main(command) == 0
+    (again,) = (result for result in Store().results() if result.variant.recovery)
+    before, after = kept.variant.details["training"], again.variant.details["training"]
+    assert after["ended"] == "budget" and after["steps"] > before["steps"]
+    assert after["held_out"][: len(before["held_out"])] == before["held_out"]
+    assert len(again.measurements) == 1 and not list((cache_dir() / "training").iterdir())
+
+
+@pytest.mark.full
+def test_later_stages_need_a_complete_training(interrupt):
+    chain, read = "magnitude-trained@0.3,batch=4,rounds=1", ["--perplexity", "text.txt@32:4"]
+    read += ["--train", "text.txt:24x32"]
+    interrupt(8)
+    assert main(["run", "./tiny", chain, *read]) == 130
+    (kept,) = Store().results()
+    assert kept.variant.cut_short
+    assert main(["run", "./tiny", f"{chain}+lora,batch=8", *read]) == 0
+    reports = (cache_dir() / "variants").glob("*/result.json")
+    variants_kept = [Result.model_validate_json(report.read_text()).variant for report in reports]
+    assert len(variants_kept) == 2 and not any(variant.cut_short for variant in variants_kept)
+
+
+@pytest.mark.parametrize("method", ["loraprune-trained", pytest.param("magnitude-trained", marks=pytest.mark.full)])
+def test_pruning_during_training_is_run_like_other_methods(method, capsys):
+    train = ["--train", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
+    assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["variant"]["method"] == method and result["variant"]["recovery"] is None
+    assert result["variant"]["details"]["training"]["ended"] in ("budget", "no improvement")
+    footprint = result["footprint"]
+    removed = 1 - (footprint["block_weights"] - footprint["block_zeros"]) / footprint["dense_block_weights"]
+    assert removed == pytest.approx(0.3, abs=0.05)

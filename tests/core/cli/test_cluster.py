@@ -10,6 +10,8 @@ import psutil
 import pytest
 
 from core.cli.app import main
+from core.cli.cluster import slurm_script
+from core.errors import UserError
 from core.jobs.cluster import start
 from tests.e2e.browser import free_port
 
@@ -43,16 +45,10 @@ def test_the_script_for_slurm_is_clean_and_keeps_the_command(capsys, tmp_path):
     assert failed.returncode and "SLIMSCOPE_DB: set it to what all machines share" in failed.stderr
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--time", "soon"], "The time limit 'soon' is not [D-]HH:MM:SS, such as 02:00:00."),
-        (["--partition", "a b"], "The partition 'a b' is not the name of a partition, such as gpu."),
-    ],
-)
-def test_a_value_that_slurm_does_not_read_is_one_sentence(arguments, words, capsys):
-    assert main(["cluster", "slurm", *arguments, *SWEEP]) == 2
-    assert capsys.readouterr().err.strip() == words
+@pytest.mark.parametrize(("time", "partition", "words"), [("soon", None, "'soon' is not"), ("01:00", "a b", "'a b'")])
+def test_a_value_that_slurm_does_not_read_is_refused(time, partition, words):
+    with pytest.raises(UserError, match=words):
+        slurm_script(SWEEP[1:], 1, 8, 0, time, partition)
 
 
 @pytest.fixture
@@ -62,6 +58,8 @@ def short_folder():
         yield Path(folder)
 
 
+@pytest.mark.full
+@pytest.mark.ray
 def test_only_this_machine_reaches_a_head_by_default(capsys, short_folder, monkeypatch):
     monkeypatch.setattr(start, "TEMPORARY", short_folder)
     port = free_port()

@@ -74,11 +74,7 @@ def test_slicing_and_rotation_are_refused_before_a_run(name, slices, rotates):
     assert ((found.slices_refusal is None), (found.rotation_refusal is None)) == (slices, rotates)
 
 
-def test_a_removal_of_experts_is_refused_before_the_run(capsys):
-    assert main(["run", "tiny", "reap@0.2"]) == 2
-    assert "REAP removes experts, and tiny has none; use another method." in capsys.readouterr().err
-
-
+@pytest.mark.full
 def test_a_program_without_torch_finds_the_same(monkeypatch):
     config = identify("./tiny").required_config
     here = inspected(config)

@@ -1,22 +1,24 @@
 """Sweeps on the command line: each variant once, despite failures, with the measurements of each point."""
 
 import json
+import shutil
 
 import pytest
 
 from core.amount import Pattern, Ratio
-from core.cli import compute, options
+from core.cli import compute
 from core.cli.app import main
-from core.errors import UserError
+from core.request.sweeps import Grid, expand_grid
+from core.specs import Perplexity, Task, TextWindows
 from core.store.store import Store
-from tests.core.commands import SWEEP
+from tests.core.commands import RUN, SWEEP
 
 pytestmark = pytest.mark.usefixtures("machine")
 
 
 def test_a_sweep_runs_each_variant_once_and_continues_after_failures(tmp_path, capsys, monkeypatch):
     out = tmp_path / "out.jsonl"
-    grid = ["--methods", "magnitude,wanda", "--ratios", "0.2:0.4:0.2", "--patterns", "2:4", "--seeds", "0,1"]
+    grid = ["--methods", "magnitude,wanda", "--ratios", "0.2", "--patterns", "2:4", "--seeds", "0,1"]
     real, asked = compute.run_alone, []
 
     def failing_on_patterns(spec, *rest):
@@ -28,23 +30,23 @@ def test_a_sweep_runs_each_variant_once_and_continues_after_failures(tmp_path, c
     monkeypatch.setattr(compute, "run_alone", failing_on_patterns)
     assert main([*SWEEP, *grid, "--out", str(out)]) == 1
     stages = [spec.variant.stages[0] for spec in asked]
-    # Dense once; magnitude draws nothing, so 3 points; wanda 3 points with 2 seeds each.
-    assert [stage.method for stage in stages] == ["dense"] + ["magnitude"] * 3 + ["wanda"] * 6
-    assert [stage.ratio for stage in stages[1:4]] == [0.2, 0.4, 0.5]
+    # Dense once; magnitude draws nothing, so 2 points; wanda 2 points with 2 seeds each.
+    assert [stage.method for stage in stages] == ["dense"] + ["magnitude"] * 2 + ["wanda"] * 4
+    assert [stage.ratio for stage in stages[1:3]] == [0.2, 0.5]
     captured = capsys.readouterr()
-    assert "3 of 10 points failed" in captured.err
-    assert "4/10 Magnitude, 2:4, tiny: Unexpected error (RuntimeError: odd)" in captured.err
-    assert len(out.read_text().splitlines()) == 7
+    assert "3 of 7 points failed" in captured.err
+    assert "3/7 Magnitude, 2:4, tiny: Unexpected error (RuntimeError: odd)" in captured.err
+    assert len(out.read_text().splitlines()) == 4
 
     monkeypatch.setattr(compute, "run_alone", real)
     assert main([*SWEEP, *grid, "--out", str(out)]) == 0
     lines = [json.loads(line) for line in out.read_text().splitlines()]
-    assert len({line["variant"]["key"] for line in lines}) == len(lines) == 10
-    assert len(Store().results()) == 10
+    assert len({line["variant"]["key"] for line in lines}) == len(lines) == 7
+    assert len(Store().results()) == 7
 
 
 def test_sweep_table_has_only_the_requested_numbers(capsys):
-    grid = [*SWEEP, "--methods", "magnitude", "--ratios", "0.3,0.5"]
+    grid = [*SWEEP, "--methods", "magnitude", "--ratios", "0.3"]
     assert main([*grid, "--perplexity", "text.txt@64:2"]) == 0
     capsys.readouterr()
     assert main(grid) == 0
@@ -52,14 +54,48 @@ def test_sweep_table_has_only_the_requested_numbers(capsys):
     assert "@32:2" in table and "@64:2" not in table and "magnitude@0.3" in table
     assert main([*grid, "--tsv"]) == 0
     header, *rows = [line.split("\t") for line in capsys.readouterr().out.splitlines()]
-    assert [row[header.index("chain")] for row in rows] == ["dense", "magnitude@0.3", "magnitude@0.5"]
+    assert [row[header.index("chain")] for row in rows] == ["dense", "magnitude@0.3"]
     assert sum(name.startswith("perplexity ") for name in header) == 1
 
 
-def test_a_range_of_ratios_is_checked_before_expansion(monkeypatch):
-    monkeypatch.setattr(options, "range", lambda *_: pytest.fail("spelt out"), raising=False)
-    with pytest.raises(UserError, match="outside"):
-        options.parse_ratios("0:99999999:0.001")
+ODD = {
+    "config.json": "null",
+    "model.safetensors": "",
+    "model.safetensors.index.json": "{}",
+    "tokenizer.json": "[]",
+}
+
+
+@pytest.mark.matrix(file=lambda file: file == "config.json")  # which is read before the sweep
+@pytest.mark.parametrize("file", ODD)
+def test_a_sweep_continues_after_an_unreadable_model(file, capsys, tmp_path, folder):
+    odd = shutil.copytree(folder / "tiny", tmp_path / "odd")
+    (odd / file).write_text(ODD[file])
+    grid = ["--methods", "magnitude", "--ratios", "0.5", "--perplexity", "text.txt@32:2"]
+    assert main(["sweep", "--models", f"{odd},./tiny", *grid]) == 1
+    captured = capsys.readouterr()
+    assert "Magnitude, 50 %, tiny: done." in captured.err and "Traceback" not in captured.err
+    last = captured.err.strip().splitlines()[-1]
+    assert ("1 of 2 models skipped" in last and str(odd) in last) or "2 of 4 points failed" in last
+    assert len(Store().results()) == 2
+
+    assert main(["sweep", "--models", str(odd), *grid]) == (2 if "skipped" in last else 1)
+    assert "odd" in capsys.readouterr().err
+
+
+def test_a_dry_run_prints_the_plan_and_runs_nothing(ran, capsys):
+    chains = ["--chain", "sparsegpt@0.5+adaprune", "--chain", "sparsegpt@0.5"]
+    assert main(["sweep", "--models", "./tiny", *chains, *RUN[3:], "--dry-run"]) == 0
+    captured = capsys.readouterr()
+    lines = [line for line in captured.out.splitlines() if "tiny" in line]
+    assert [line.split(" tiny")[0] for line in lines] == [
+        "Dense,",
+        "SparseGPT, 50 %,",
+        "SparseGPT, 50 %, then AdaPrune,",
+    ]
+    assert "about" in lines[2] and "GB" in lines[2] and all(line.rstrip().endswith(" MB") for line in lines)
+    assert captured.out.count("stored") == 2
+    assert captured.err.startswith("All: about ") and len(Store().results()) == 2
 
 
 @pytest.mark.parametrize("reason", ["database or disk is full", "attempt to write a readonly database"])
@@ -104,9 +140,6 @@ def test_unstored_variants_of_a_sweep_are_not_recompressed(capsys, monkeypatch):
 
 
 def test_tasks_at_selects_the_points_with_tasks():
-    from core.request.sweeps import Grid, expand_grid
-    from core.specs import Perplexity, Task, TextWindows
-
     grid = Grid(
         models=("./tiny",),
         chains=("magnitude@",),
@@ -122,3 +155,11 @@ def test_tasks_at_selects_the_points_with_tasks():
     )
     assert [len(spec.tasks) for spec in specs] == [1, 1, 0, 1]
     assert [spec.scoring for spec in specs] == ["bfloat16", "bfloat16", None, "bfloat16"]
+
+
+def test_a_sweep_has_each_point_of_several_chains():
+    grid = Grid(models=("./tiny",), chains=("magnitude@", "magnitude@+lora,batch=8"), amounts=(Ratio(0.5),))
+    text = TextWindows(corpus="text.txt", windows=16, window=32)
+    specs, _ = expand_grid(grid, train=text, perplexity=[Perplexity(corpus="text.txt", window=32)])
+    methods = [[stage.method for stage in spec.variant.stages] for spec in specs]
+    assert methods == [["dense"], ["magnitude"], ["magnitude", "lora"]]

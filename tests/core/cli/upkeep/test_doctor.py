@@ -34,6 +34,7 @@ def test_doctor_lists_installed_parts_and_sources_of_the_rest(tmp_path):
 
 def test_doctor_reports_why_a_data_folder_is_unusable(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
+    monkeypatch.setattr(doctor, "_reachable", lambda: [])
     damaged = tmp_path / "data" / TASKS["piqa"].file
     damaged.parent.mkdir(parents=True)
     damaged.write_bytes(b"x")

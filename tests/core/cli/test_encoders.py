@@ -14,10 +14,13 @@ from core.amount import Ratio
 from core.cli.app import main
 from core.context import Context, StageInput
 from core.engine.stages import apply
+from core.errors import UserError
 from core.models.facts import load_shape
 from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model
+from core.request.complete import complete
 from core.request.stages import build_stage
+from core.specs import Perplexity, Task
 from core.store.store import Store
 from tests.core.encoders import ENCODERS, answer, encoder
 
@@ -49,6 +52,7 @@ def weights(model):
     return sum(one.weight.numel() for one in model.modules() if isinstance(one, nn.Conv1d | nn.Conv2d))
 
 
+@pytest.mark.matrix(name=lambda name: name in ("whisper", "wav2vec2"))
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("name", ENCODERS)
 def test_encoders_are_compressed_counted_saved_and_loaded(name, method, place, tmp_path, capsys):
@@ -85,6 +89,7 @@ assert not any(name.split(".")[0] == "core" for name in sys.modules)
 """
 
 
+@pytest.mark.matrix(name=None)
 @pytest.mark.parametrize("name", ["whisper", "wav2vec2", "resnet"])
 def test_plain_transformers_gives_the_same_outputs(name, place, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HF_MODULES_CACHE", str(tmp_path / "modules"))
@@ -144,38 +149,26 @@ def running(model):
 
 
 @pytest.mark.parametrize(
-    ("words", "sentence"),
+    ("chain", "options", "sentence"),
     [
-        (["wanda@0.5"], "Wanda is for language models, and resnet is a ResNetForImageClassification; use conv-lowrank"),
-        (["conv-lowrank@0.5+lora"], "LoRA is for language models"),
-        (["conv-lowrank@0.5", "--tasks", "piqa:10"], "without perplexity, tasks, latency and scans"),
-        (["conv-lowrank@0.5", "--perplexity", "text.txt@32:4"], "perplexity, tasks, latency and scans"),
-        (["dense", "--latency"], "perplexity, tasks, latency and scans"),
-        (
-            ["conv-lowrank@0.3+depthwise-separable@0.5"],
-            "needs whole convolutions, which Low-rank convolutions factored",
-        ),
-        (["conv-lowrank@2:4"], "does not support N:M sparsity"),
-        (["conv-lowrank@0.5", "--layers", "0:1"], "compresses the whole model"),
+        ("wanda@0.5", {}, "Wanda is for language models, and resnet is a ResNetForImageClassification"),
+        ("conv-lowrank@0.5+lora", {}, "LoRA is for language models"),
+        ("conv-lowrank@0.5", {"tasks": [Task(task="piqa", limit=10)]}, "without perplexity, tasks, latency and scans"),
+        ("conv-lowrank@0.5", {"perplexity": [Perplexity.parse("text.txt@32:4")]}, "without perplexity"),
+        ("dense", {"latency": True}, "without perplexity"),
+        ("conv-lowrank@0.3+depthwise-separable@0.5", {}, "which Low-rank convolutions factored"),
+        ("conv-lowrank@2:4", {}, "does not support N:M sparsity"),
+        ("conv-lowrank@0.5,layers=0", {}, "compresses the whole model"),
     ],
 )
-def test_language_model_options_are_rejected_before_loading(words, sentence, place, capsys, monkeypatch):
-    folder = place("resnet")
-    monkeypatch.setattr("core.engine.execute.execute", lambda *_: pytest.fail("started"))
-    code, _, err = run(capsys, folder, *words)
-    assert code == 2 and sentence in " ".join(err.split())
+def test_language_model_options_are_rejected(chain, options, sentence, place):
+    with pytest.raises(UserError, match=sentence):
+        complete(place("resnet"), chain, **options)
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_convolution_methods_reject_language_models(method, capsys):
-    code, _, err = run(capsys, "./tiny", f"{method}@0.5")
-    error = " ".join(err.split())
-    assert code == 2 and "a language model has none; choose one of audio and vision encoders, such as Whisper" in error
-
-
-def test_encoders_are_rejected_as_teachers(place, capsys):
-    code, _, err = run(capsys, "./tiny", f"magnitude@0.5+distill-white,teacher={place('resnet')}")
-    assert code == 2 and "but a teacher must be a causal language model" in " ".join(err.split())
+def test_encoders_are_rejected_as_teachers(place):
+    with pytest.raises(UserError, match="a teacher must be a causal language model"):
+        complete("./tiny", f"magnitude@0.5+distill-white,teacher={place('resnet')}")
 
 
 @pytest.mark.parametrize(
@@ -194,10 +187,10 @@ def test_an_unknown_architecture_is_rejected(spoil, sentence, place, capsys):
     assert code == 2 and sentence in " ".join(err.split())
 
 
-def test_a_model_without_convolutions_is_rejected(tmp_path, capsys):
+def test_a_model_without_convolutions_is_rejected(tmp_path):
     from transformers import BertConfig, BertModel
 
     sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
     BertModel(BertConfig(vocab_size=40, **sizes)).save_pretrained(tmp_path / "bert")
-    code, _, err = run(capsys, str(tmp_path / "bert"), "conv-lowrank@0.5")
-    assert code == 2 and "is a BertModel, not a causal language model" in " ".join(err.split())
+    with pytest.raises(UserError, match="is a BertModel, not a causal language model"):
+        complete(str(tmp_path / "bert"), "conv-lowrank@0.5")

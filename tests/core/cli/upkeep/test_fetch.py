@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.cache.checksums import sealed
 from core.cli.app import main
 from core.cli.upkeep import commands as upkeep
 from core.cli.upkeep import fetch
@@ -56,6 +57,17 @@ def test_without_a_terminal_nothing_is_downloaded(fetched, monkeypatch, capsys):
     message = capsys.readouterr().err
     assert "You gave no answer, so gemma3-270m is not fetched." in message and "Traceback" not in message
     assert not fetched and terms.answer(GEMMA) is None
+
+
+@pytest.mark.parametrize("content", [b"yes", b"", b"\xff" * 40, sealed(b"maybe"), sealed(b"yes" * 9), None])
+def test_a_damaged_answer_is_no_consent(fetched, tmp_path, content):
+    file = tmp_path / "cache" / "terms" / "answers" / GEMMA
+    file.parent.mkdir(parents=True)
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    assert terms.answer(GEMMA) is None
 
 
 def test_a_model_without_terms_is_downloaded_at_once(fetched, terminal):

@@ -83,6 +83,7 @@ HEADS = {
 }
 
 
+@pytest.mark.matrix(head=lambda head: head if head in ("trimmed", "padded") else None)  # other or equal sizes
 @pytest.mark.parametrize("head", HEADS)
 def test_numbers_equal_those_of_whole_logits(head, save, capsys):
     kind, settings, rows = HEADS[head]
@@ -190,13 +191,13 @@ def test_blocks_of_different_shapes_are_built_without_their_own_code(llama, plac
     assert found["kl"] > 1e-3
 
 
-@pytest.mark.parametrize("named", ["out", "out/model-Q8_0.gguf"])
-def test_a_gguf_file_is_compared_with_its_weights_dequantised(named, llama, place, capsys):
+def test_a_gguf_file_is_compared_with_its_weights_dequantised(llama, place, capsys):
     model, result = llama
     exported(model, result, bpe(), place / "out", "gguf", "Q8_0")
-    found, _ = numbers(capsys, "dense", named, *TEXT_OPTION)
+    found, _ = numbers(capsys, "dense", "out", *TEXT_OPTION)
     assert 1e-7 < found["kl"] < 0.05 and found["agreement"] > 0.8
-    assert main(["run", named, "dense"]) == 2
+    assert identify_compressed("out/model-Q8_0.gguf").revision == identify_compressed("out").revision
+    assert main(["run", "out", "dense"]) == 2
     assert "model-Q8_0.gguf is a GGUF file, which only `slimscope fidelity` reads" in capsys.readouterr().err
 
 
@@ -225,6 +226,7 @@ def test_biases_that_transformers_reads_in_another_order_are_refused(save, place
     assert "model-F16.gguf has biases in its attention" in refused(capsys, "dense", "out", *TEXT_OPTION)
 
 
+@pytest.mark.full
 def test_a_gguf_file_of_gemma_is_compared(save, place, capsys):
     (place / "text.txt").write_text(TEXT * 20)
     model, result = made("dense", "gemma3", vocab_size=400, num_hidden_layers=3)

@@ -1,0 +1,112 @@
+"""Failures are one sentence and an exit code: long input, unexpected errors, and a file that is cut."""
+
+import errno
+import os
+import sqlite3
+import subprocess
+import sys
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from core import paths
+from core.cli import compute
+from core.cli.app import main
+from tests.core.commands import RUN, SWEEP
+
+pytestmark = pytest.mark.usefixtures("machine")
+
+MUCH = "x" * 5000
+LONG_INPUT = {
+    "model": ["run", MUCH, "wanda"],
+    "folder": ["run", f"./{MUCH}", "wanda"],
+    "chain": ["run", "./tiny", MUCH],
+    "amount": ["run", "./tiny", f"wanda@{MUCH}"],
+    "bits": ["run", "./tiny", f"rtn@{MUCH}"],
+    "end of a long chain": ["run", "./tiny", "+".join(["wanda@0.5"] * 500) + "+" + MUCH],
+    "parameter": [*RUN, "--set", f"{MUCH}=1"],
+    "value": [*RUN, "--set", f"damping={MUCH}"],
+    "setting": [*RUN, "--set", MUCH],
+    "amount of a sweep": [*SWEEP, "--methods", "wanda", "--patterns", MUCH],
+    "pattern": [*RUN, "--pattern", MUCH],
+    "layers": [*RUN, "--layers", MUCH],
+    "calibration": [*RUN, "--calibration", MUCH],
+    "text": ["run", "./tiny", "dense", "--perplexity", f"{MUCH}.txt@32"],
+    "perplexity": ["run", "./tiny", "dense", "--perplexity", MUCH],
+    "task": ["run", "./tiny", "dense", "--tasks", MUCH],
+    "few-shot": ["run", "./tiny", "dense", "--tasks", "piqa", "--fewshot", MUCH],
+    "precision": [*RUN, "--dtype", MUCH],
+    "device": [*RUN, "--device", MUCH],
+    "folder to save in": [*RUN, "--save", MUCH],
+    "type": [*RUN, "--save", "new", "--type", MUCH],
+    "ratios": [*SWEEP, "--methods", "wanda", "--ratios", MUCH],
+    "seeds": [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", MUCH],
+    "option": [*RUN, f"--{MUCH}"],
+    "command": [MUCH],
+    "key": ["delete", MUCH],
+    "model of results": ["results", MUCH],
+    "order of results": ["results", "--sort", MUCH],
+    "database": ["results", "import", f"{MUCH}.db"],
+    "file": ["import", f"{MUCH}.csv"],
+    "model of laws": ["laws", MUCH],
+}
+
+
+@pytest.mark.parametrize("kind", LONG_INPUT)
+def test_errors_shorten_long_input(kind, capsys):
+    assert main(LONG_INPUT[kind]) == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "x" * 20 in line and "x" * 81 not in line and len(line) < 700
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "sentence"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), 2, "The disk is full"),
+        (RuntimeError("I/O error: No space left on device (os error 28)"), 2, "The disk is full"),
+        (OperationalError("INSERT", {}, sqlite3.OperationalError("database or disk is full")), 2, "The disk is full"),
+        (MemoryError(), 2, "Memory ran out; choose a smaller model"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), 2, "Memory ran out"),
+        (KeyboardInterrupt(), 130, "Finished measurements are stored"),
+        (RuntimeError("odd"), 1, "RuntimeError: odd"),
+    ],
+)
+def test_failures_end_with_a_sentence(error, code, sentence, capsys, monkeypatch, results_dir):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(compute, "run_alone", fail)
+    assert main(RUN) == code
+    captured = capsys.readouterr()
+    assert captured.out == "" and "Traceback" not in captured.err
+    assert sentence in captured.err.strip().splitlines()[-1]
+    if code == 1:
+        assert "RuntimeError: odd" in (results_dir / "logs" / "error.log").read_text()
+
+
+CUT = """
+import mmap, os, sys
+from core.cli.app import main
+from core.cli.upkeep import doctor
+
+def cut():
+    with open("weights", "w+b") as file:
+        file.write(bytes(2 * mmap.PAGESIZE))
+        file.flush()
+        mapped = mmap.mmap(file.fileno(), 0)
+        os.truncate("weights", 0)
+        return [mapped[mmap.PAGESIZE]]
+
+doctor.report = cut
+sys.exit(main(["doctor"]))
+"""
+
+
+def test_a_cut_file_is_one_sentence(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(paths.PROJECT)}
+    ended = subprocess.run([sys.executable, "-c", CUT], env=environment, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert ended.stderr == (
+        "The command was killed (SIGBUS); most likely a file of the model was cut while it was read. Restore it, and "
+        "the same command resumes.\n"
+    )
