@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from dataclasses import fields
 from functools import cache
-from urllib.parse import parse_qs
 
 import numpy as np
 import pandas as pd
@@ -17,18 +16,16 @@ from core.registry import METHODS, STAGES
 from core.request.compatibility import on_convolutions
 from core.specs import OUTSIDE_BLOCKS
 from core.store.bundled import read_measured
-from core.store.database import database_url
-from core.store.store import Store
 from core.training.base import TrainingMethod
+from dashboard import data
 from dashboard.charts.elements import figures
 from dashboard.charts.frames import choices, points
 from dashboard.charts.frames.answer import TRAINED, UNTRAINED
-from dashboard.explore.answer import best_at
+from dashboard.explore.answer import _smaller, best_at
 from dashboard.explore.curve_data import drawn_points
 from dashboard.shared.pickers import Chosen
 from tests.dashboard.bundled import bundled_rows
-from tests.dashboard.explore.test_explore import control
-from tests.dashboard.opened import charts, open_app, read
+from tests.dashboard.explore.given import answer_at, best_of, shown
 
 MODELS = ("gemma3-270m", "smollm2-135m")  # that with fewer variants first, as `make test` takes the first
 TRAINS = {one.name for one in STAGES if issubclass(one, TrainingMethod)}
@@ -47,8 +44,9 @@ def rows_of(model):
 
 
 @cache
-def records_of(model):
-    return rows_of(model).to_dict("records")
+def perplexities_of(model):
+    rows = rows_of(model)
+    return rows[rows["metric"] == "perplexity"].to_dict("records")
 
 
 def has_place(row, axis):
@@ -64,8 +62,8 @@ def searched(model, family, axis, text, calibration, training):
     """Return by amount the (perplexity, series, trained) of every variant of a family, the best first."""
     corpus, protocol = text
     values, trained, amounts = defaultdict(dict), {}, {}
-    for row in records_of(model):
-        if (row["metric"], row["dataset"], row["protocol_id"]) != ("perplexity", corpus, protocol):
+    for row in perplexities_of(model):
+        if (row["dataset"], row["protocol_id"]) != (corpus, protocol):
             continue
         other = [row["calibration"] not in (None, calibration), row["train"] not in (None, training)]
         if row["family"] != family or any(other) or row["own_grid"] or not has_place(row, axis):
@@ -120,8 +118,8 @@ def test_the_best_is_that_of_a_search_through_all_rows(model):
     rows, compared = rows_of(model), 0
     for of, family, axis in CASES:
         for text in choices.texts(rows).values() if of == model else ():
-            for data in pairs_of_data(rows):
-                asked = (model, family, axis, text, *data)
+            for pair in pairs_of_data(rows):
+                asked = (model, family, axis, text, *pair)
                 expected = {}
                 for at, variants in searched(*asked).items():
                     of_kind = {}
@@ -152,43 +150,36 @@ def interval(store, model, series, at, text):
 @pytest.mark.parametrize(
     ("model", "family"), [(model, family) for model, family, axis in CASES if axis == "packed size"]
 )
-def test_the_page_states_the_best_of_all_drawn_variants(fresh, model, family):
-    """The sentence has the winners of the search, with their paired intervals, and the chart highlights them."""
+def test_the_answer_states_the_best_of_all_drawn_variants(bundled, model, family):
+    """The sentences have the winners of the search, with their paired intervals."""
     axis = "packed size" if family in ("quantisation", "embedding") else "pruning ratio"
     text = next(iter(choices.texts(rows_of(model)).values()))
-    shown = {"explore_model": model, "explore_families": family.capitalize(), "explore_x": axis}
-    app = open_app(**shown)
-    trainings = choices.trainings(rows_of(model)) or [None]
-    training = app.selectbox(key="explore_training").value if "explore_training" in boxes(app) else trainings[0]
+    view = shown(model=model, families=family.capitalize(), x=axis)
+    training = view.chosen.training or next(iter(choices.trainings(rows_of(model))), None)
     wanted = searched(model, family, axis, text, choices.calibrations(rows_of(model))[0], training)
     assert wanted
-    store = Store(database_url(None))
     for at, variants in wanted.items():
-        if len(wanted) > 1:
-            control(app, "explore_at").set_value(at).run()
-        assert not app.exception
-        answer = next(one for one in (one.value.replace("\\", "") for one in app.markdown) if one.startswith(model))
+        written = answer_at(view, at)
+        assert written.startswith(model)
         best, count = variants[0], len(variants)
         states = f"has the lowest perplexity of {count} variants" if count > 1 else "is the only variant"
-        if "diverged" in answer:
+        if "diverged" in written:
             assert best[0] > 10_000 or best[0] > 500 * dense_value(model, text)
-            assert f"**{best[1]}** has the lowest perplexity: " in answer
+            assert f"**{best[1]}** has the lowest perplexity: " in written
             continue
-        assert f"**{best[1]}** {states}, " in answer, (at, answer)
-        if expected := interval(store, model, best[1], at, text):
-            assert f" times dense (unadjusted 95 % {expected})" in answer
+        assert f"**{best[1]}** {states}, " in written, (at, written)
+        if expected := interval(bundled, model, best[1], at, text):
+            assert f" times dense (unadjusted 95 % {expected})" in written
         second = next((one for one in variants if one[2] != best[2]), None)
         if second:
-            assert f"{'With' if second[2] else 'Without'} training: **{second[1]}**, " in answer
-            if expected := interval(store, model, second[1], at, text):
-                assert f" times dense {expected}" in answer
+            assert f"{'With' if second[2] else 'Without'} training: **{second[1]}**, " in written
+            if expected := interval(bundled, model, second[1], at, text):
+                assert f" times dense {expected}" in written
         elif count > 1:
-            assert f"No variant {TRAINED if not best[2] else UNTRAINED} is measured here." in answer
-        names = [f'"name":"{one[1]}"' for one in (best, second) if one]
-        drawn = charts(app)[0].proto.spec.replace('": "', '":"')
-        assert all(name in drawn for name in names) and '"circle-open"' in drawn
-        if (named := smaller(store, model, best[1], at, text, training)) is not None:
-            assert (f"Smaller and better: **{named}**" in read(app)) == bool(named), (at, read(app))
+            assert f"No variant {TRAINED if not best[2] else UNTRAINED} is measured here." in written
+        if (named := smaller(bundled, model, best[1], at, text, training)) is not None:
+            found = smaller_at(view, at)
+            assert found.startswith(f"Smaller and better: **{named}**") if named else not found, (at, found)
 
 
 def dense_value(model, text):
@@ -203,9 +194,8 @@ def smaller(store, model, series, at, text, training):
     "" without one; None if the winner or this variant has several seeds, whose intervals this search does not know.
     """
     winner, others = [], defaultdict(list)
-    for row in records_of(model):
-        number = row["metric"], row["dataset"], row["protocol_id"]
-        if number != ("perplexity", *text) or row["own_grid"] or row["train"] not in (None, training):
+    for row in perplexities_of(model):
+        if (row["dataset"], row["protocol_id"]) != text or row["own_grid"] or row["train"] not in (None, training):
             continue
         amount = Amount.from_columns(row["ratio"], row["pattern"])
         name = f"{row['series_label']}, {amount.label}" if amount else row["series_label"]
@@ -229,72 +219,35 @@ def smaller(store, model, series, at, text, training):
     return ""
 
 
-def test_grey_variants_count_and_the_model_is_named(fresh):
+def smaller_at(view, at):
+    """Return the sentence on a smaller and better variant of another family; empty without one."""
+    found = _smaller(view.chosen, view.dense, data.frame(view.chosen.model), best_of(view, at)[1])
+    return found.sentence.replace("\\", "") if found else ""
+
+
+def test_grey_variants_count_and_the_model_is_named(bundled):
     """Fine-tuned SlimLLM is grey among the structured methods, and was left out of the sentence."""
-    app = open_app(explore_families="Structured", explore_series=["SlimLLM", "LoRAP"])
-    answer = read(app)
+    written = answer_at(shown(("SlimLLM", "LoRAP"), families="Structured"), "50 %")
     start = (
         "smollm2-135m at a pruning ratio of 50 %, with training: **SlimLLM + White-box distillation** has the lowest"
     )
-    assert start in answer and "Without training: **SlimLLM**, 5.62 times dense [" in answer
-    assert set(app.dataframe[0].value["Method"]) == {"Dense", "SlimLLM", "LoRAP"}  # the table has the chosen series
-    app.toggle(key="explore_others").set_value(False).run()
-    assert "without training: **SlimLLM** has the lowest perplexity of 2 variants" in read(app)
+    assert start in written and "Without training: **SlimLLM**, 5.62 times dense [" in written
+    without = answer_at(shown(("SlimLLM", "LoRAP"), others=False, families="Structured"), "50 %")
+    assert "without training: **SlimLLM** has the lowest perplexity of 2 variants" in without
 
 
-def test_another_family_does_not_worsen_the_answer(fresh):
-    best = "**SparseGPT + White-box distillation** has the lowest perplexity of"
-    for families in (["Unstructured"], ["Unstructured", "Structured"], ["Unstructured", "Structured", "Low rank"]):
-        app = open_app(explore_families=families)
-        assert best in read(app) and "Without training: **ALPS**" in read(app)
+def test_another_family_does_not_worsen_the_answer(bundled):
+    for families in (["Unstructured"], ["Unstructured", "Structured", "Low rank"]):
+        written = answer_at(shown(families=families), "50 %")
+        assert "**SparseGPT + White-box distillation** has the lowest perplexity of" in written
+        assert "Without training: **ALPS**" in written
 
 
-def test_a_better_family_by_size_is_one_click_away(fresh):
-    app = open_app()
-    better = "GPTQ 4.25 bit (symmetric off, clip on) + White-box distillation + RTN (on embedding)"
-    assert f"Smaller and better: **{better}, 8 bit** (quantisation), 90 MB, 1.020 times dense" in read(app)
-    (link,) = (one for one in app.get("page_link") if one.proto.label == "Compare by packed size")
-    query = parse_qs(link.proto.query_string)
-    assert query["explore_families"] == ["Unstructured", "Quantisation"] and query["explore_x"] == ["packed size"]
-    app = open_app(**query)
-    assert app.selectbox(key="explore_x").value == "packed size" and not app.exception
-    assert control(app, "explore_at").value == "50 %"
-    assert {better, "SparseGPT + White-box distillation", "ALPS"} == set(control(app, "explore_series").value)
-    assert "Smaller and better: " in read(app)
-    assert "Compare by packed size" not in {one.proto.label for one in app.get("page_link")}  # it does already
-
-
-def test_quantisation_is_a_family_and_switches_the_axis(fresh):
-    app = open_app()
-    families = control(app, "explore_families")
-    assert "Quantisation" in families.options and app.selectbox(key="explore_x").value == "pruning ratio"
-    families.set_value(["unstructured", "quantisation"]).run()
-    assert app.selectbox(key="explore_x").value == "packed size" and not app.exception
-    assert {"wanda", "gptq"} < set(app.multiselect(key="explore_methods").value)
-    app.selectbox(key="explore_x").set_value("pruning ratio").run()
-    assert "Quantisation: no place on this axis." in [one.value for one in app.caption]
-    app.button(key="explore_by_size").click().run()
-    assert app.selectbox(key="explore_x").value == "packed size"
-    assert "gptq" in app.multiselect(key="explore_methods").value
-
-
-def test_the_series_are_one_list_in_the_sidebar_with_samples_of_their_styles(fresh):
-    for shown, key in (({}, "explore_series"), ({"explore_mode": "Several models"}, "explore_multiples_shown")):
-        app = open_app(**shown)
-        (there,) = (group for group in app.sidebar.get("button_group") if group.key == key)
-        (css,) = (one.proto.body for one in app.get("html") if f".st-key-{key}" in one.proto.body)
-        assert 5 < css.count("data:image/svg+xml") <= len(there.options)
-
-
-def test_a_point_has_one_name_and_both_spellings_are_found(fresh):
-    names = open_app(explore_point="sparsegpt@2:4")
-    assert [one.proto.dialog.title for one in names.get("dialog")] == ["SparseGPT, 2:4"]
-    point = names.selectbox(key="explore_point")
-    (option,) = (one for one in point.options if one.endswith(" sparsegpt@2:4"))
-    assert option == "SparseGPT, 2:4 · sparsegpt@2:4"
-    (other,) = (box for box in names.selectbox if box.label == "Compare with")
-    assert any(one.startswith("Wanda, 2:4") and one.endswith(" · wanda@2:4") for one in other.options)
-    assert open_app(explore_point=option).selectbox(key="explore_point").value == point.value  # a new link, as an old
+def test_a_published_model_has_no_intervals(bundled):
+    written = answer_at(shown(model="llama-7b", text="WikiText-2, all x 128 tokens"), "50 %")
+    assert "llama-7b at a pruning ratio of 50 %: **SlimLLM + LoRA (published)** has the lowest perplexity" in written
+    assert "of 8 variants, 2.12 times dense, without an interval. " in written
+    assert "points relative to dense, without an interval" in written
 
 
 def test_a_model_restored_to_its_own_grid_never_wins():
@@ -306,7 +259,3 @@ def test_a_model_restored_to_its_own_grid_never_wins():
     chosen = picked("smollm2-135m", both)
     assert best_at(chosen, both[:0], points.collapse(both), "4 bit").keys == [other["key"].iloc[0]]
     assert best_at(chosen, both[:0], points.collapse(own), "4 bit") is None
-
-
-def boxes(app):
-    return {box.key for box in app.selectbox}

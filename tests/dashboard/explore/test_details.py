@@ -9,19 +9,8 @@ from tests.dashboard.synthetic import chained, result
 CHAIN = "magnitude@0.5+lora+wanda@0.7"
 
 
-def test_a_fine_tuned_variant_is_shown_with_its_losses(filled):
-    filled.put(result("sparsegpt", 25.0, 0.5, recovery="lora"))
-    app = open_app(explore_point="sparsegpt@0.5+lora")
-    assert "SparseGPT + LoRA" in set(app.dataframe[0].value["Method"])
-    assert len(charts(app)) == 4  # curve, accuracies, losses, layers
-    captions = " ".join(caption.value for caption in app.caption)
-    assert (
-        "losses on passages-calibration:512x256. 40 steps, 163,840 tokens; the variant has the weights of step 32"
-        in captions
-    )
-    assert "run smollm2-135m sparsegpt@0.5+lora" in app.code[0].value
-    assert "--train passages-calibration:512x256" in app.code[0].value
-    assert not app.exception
+def captions(app) -> str:
+    return " ".join(caption.value for caption in app.caption)
 
 
 def drawer(app) -> str:
@@ -30,35 +19,38 @@ def drawer(app) -> str:
     return dialog.proto.dialog.title
 
 
-def test_a_chain_is_shown_with_all_its_stages(filled):
+def test_points_are_shown_with_their_stages_losses_and_command(filled):
+    """An address with spaces in place of each plus opens its point, as do the field and the notation of links."""
     filled.put(chained(CHAIN, 25.0))
-    app = open_app(explore_point=CHAIN)
+    filled.put(chained("lora", 19.0))
+    for text in ("passages-calibration:512x256", "passages-calibration:512x32"):
+        filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
+    app = open_app(explore_point=CHAIN.replace("+", " "), explore_training="passages-calibration:512x256")
+    point = app.selectbox(key="explore_point")
+    assert point.value == chained(CHAIN, 25.0).variant.key and drawer(app) == "Magnitude 50 % + LoRA + Wanda, 70 %"
+    assert "sparsegpt@0.5" in {name.rpartition(" · ")[2] for name in point.options}
     table = app.dataframe[0].value.set_index("Method")
     assert table.loc["Magnitude 50 % + LoRA + Wanda", "Chain"] == CHAIN
+    assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
     assert "Computed in 180 s" in " ".join(text.value for text in app.markdown)
     stages = app.dataframe[1].value
     assert list(stages["Stage"]) == ["Magnitude", "LoRA", "Wanda"]
     assert list(stages["Cumulative pruning ratio (%)"]) == [50.0, 50.0, pytest.approx(70.0)]
     assert list(stages["Worst error"].round(4))[::2] == [0.08, 0.0267] and set(stages["Seconds"]) == {60.0}
-    captions = " ".join(caption.value for caption in app.caption)
-    assert "training and held-out losses on passages-calibration:512x256" in captions
-    assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in captions
+    losses = "losses on passages-calibration:512x256. 40 steps, 163,840 tokens; the variant has the weights of step 32"
+    assert f"training and held-out {losses}" in captions(app) and len(charts(app)) == 4
+    assert f"(`{CHAIN}`): relative output error of each linear layer, by block, after stage 3, Wanda." in captions(app)
     assert f"run smollm2-135m {CHAIN} " in app.code[0].value
+    assert "--train passages-calibration:512x256" in app.code[0].value
     (stage,) = (group for group in app.get("button_group") if group.key.startswith("explore_stage_"))
     stage.set_value(0).run()
-    assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in " ".join(
-        caption.value for caption in app.caption
-    )
-    assert not app.exception
-
-
-def test_an_address_with_spaces_instead_of_plus_opens_the_point(filled):
-    filled.put(chained(CHAIN, 25.0))
-    app = open_app(explore_point=CHAIN.replace("+", " "))
-    assert app.selectbox(key="explore_point").value == chained(CHAIN, 25.0).variant.key
-    assert drawer(app) == "Magnitude 50 % + LoRA + Wanda, 70 %"
-    app = open_app(explore_point="nothing like it")
-    assert app.selectbox(key="explore_point").value is None and not app.exception
+    assert "relative weight error of each linear layer, by block, after stage 1, Magnitude." in captions(app)
+    point.set_value(chained("lora", 19.0).variant.key).run()
+    assert drawer(app) == "Dense + LoRA" and not app.exception
+    app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
+    assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
+    assert "training and held-out losses on passages-calibration:512x32" in captions(app)
+    assert open_app(explore_point="nothing like it").selectbox(key="explore_point").value is None
 
 
 def test_a_point_without_a_command_shows_the_reason(filled):
@@ -85,15 +77,6 @@ def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     assert all("(`wanda@2:4+adaprune`)" in item.caption for item in point)
 
 
-def test_a_fine_tuned_dense_model_is_a_separate_point(filled):
-    filled.put(chained("lora", 19.0))
-    app = open_app(explore_point="lora")
-    table = app.dataframe[0].value.set_index("Method")
-    assert table.loc["Dense", "Perplexity"] == 20.1 and table.loc["Dense + LoRA", "Perplexity"] == 19.0
-    assert drawer(app) == "Dense + LoRA"
-    assert not app.exception
-
-
 def test_details_show_layers_and_the_command_and_delete_the_result(filled):
     app = open_app(explore_point="sparsegpt@0.5")
     assert len(charts(app)) == 3
@@ -104,12 +87,3 @@ def test_details_show_layers_and_the_command_and_delete_the_result(filled):
     before = len(filled.results())
     app.button(key="explore_delete").click().run()
     assert len(filled.results()) == before - 1 and not app.exception
-
-
-def test_a_point_shows_its_losses_and_the_selected_training_data(filled):
-    for text in ("passages-calibration:512x256", "passages-calibration:512x32"):
-        filled.put(chained("wanda@0.3+lora+wanda@0.5", 30.0, training=text))
-    app = open_app(explore_point="wanda@0.3+lora+wanda@0.5", explore_training="passages-calibration:512x32")
-    assert not app.exception
-    assert app.selectbox(key="explore_training").value == "passages-calibration:512x32"
-    assert any("training and held-out losses on" in caption.value for caption in app.caption)

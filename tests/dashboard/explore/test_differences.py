@@ -1,4 +1,4 @@
-"""Paired differences to the dense model on Explore, on a store of made-up outcomes."""
+"""Paired differences to the dense model on Explore, on stores of made-up outcomes."""
 
 import json
 import re
@@ -8,27 +8,42 @@ import pytest
 import streamlit as st
 
 from core import paths
+from core.analysis.differences import tidy_with_differences
+from core.analysis.seven import MEAN
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
-from dashboard.charts.frames.paired import FLIPS
+from dashboard.charts.frames.paired import CANNOT, FLIPS
 from dashboard.explore.comparison.field import newly_ticked
+from dashboard.explore.curve_data import points_data
+from dashboard.exports.files import Chart
 from dashboard.shared import widgets
+from tests.dashboard.explore.given import chosen, shown
 from tests.dashboard.opened import charts, control, open_app
 from tests.dashboard.synthetic import curve, put_answered, result
 
 DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
-PAIRED_CHART = "Magnitude, 50 % relative to Wanda, 50 %"
 NOT_KEPT = "per-document answers were not stored"
+# Columns of points, which `results --csv` has no equal of: bars, counts and baselines.
+OF_POINTS = {"amount_label", "low", "high", "seeds", "chance", "majority"}
+MAGNITUDE, WANDA, SPARSEGPT = (f"{name}, 50 % · {name.lower()}@0.5" for name in ("Magnitude", "Wanda", "SparseGPT"))
+
+
+@pytest.fixture(scope="module")
+def answers(example):
+    """The curve; dense and two methods have outcomes at 50 %, and the others have none."""
+    results = [result("dense", 20.0), result("magnitude", 400.0, 0.5), result("wanda", 44.0, 0.5)]
+    for seed, one in enumerate(results):
+        put_answered(example, one, seed)
+    data.show_now()
+    return example
 
 
 @pytest.fixture
-def answers(store):
-    """Dense and two methods with outcomes, at 50 %, and one without."""
-    results = [result("dense", 20.0), result("magnitude", 400.0, 0.5), result("wanda", 44.0, 0.5)]
-    for seed, one in enumerate(results):
-        put_answered(store, one, seed)
-    store.put(result("sparsegpt", 37.0, 0.5))
-    return store
+def exported(monkeypatch):
+    """What the page exports."""
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
+    return items
 
 
 def captions(app) -> str:
@@ -39,73 +54,79 @@ def titles(app) -> str:
     return " ".join(one.proto.spec for one in charts(app))
 
 
+def dialogs(app):
+    return [one.proto.dialog.title for one in app.get("dialog")]
+
+
+def comparison(app):
+    (table,) = (one.value for one in app.dataframe if "First is" in one.value)
+    return table
+
+
 def test_explore_shows_paired_differences_or_accuracies(answers):
     app = open_app()
-    assert DIFFERENCES in titles(app) and ACCURACIES not in titles(app)
-    assert "Magnitude" in titles(app) and "Bars: unadjusted 95 % intervals" in captions(app)
+    assert ACCURACIES not in titles(app) and "Bars: unadjusted 95 % intervals" in captions(app)
+    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
+    assert "Wanda" in chart and "Magnitude" in chart and "SparseGPT" not in chart
+    assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in captions(app)
     control(app, "explore_as").set_value("Accuracy").run()
     assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
     assert "majority class" in titles(app)
     assert "Chance: a random choice" in captions(app) and "Majority class: always" in captions(app)
-    assert ACCURACIES in titles(open_app(explore_as="Accuracy")) and not app.exception
-
-
-def test_a_variant_without_stored_answers_is_named(answers):
-    app = open_app()
-    assert f"Not compared with dense: SparseGPT ({NOT_KEPT})." in captions(app)
-    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
-    assert "Wanda" in chart and "SparseGPT" not in chart
-
-
-def test_without_pairs_explore_shows_accuracies_and_the_reason(filled):
-    app = open_app()
-    assert ACCURACIES in titles(app) and DIFFERENCES not in titles(app)
-    assert f"Differences to dense are unavailable: {NOT_KEPT}." in captions(app)
-    assert "explore_as" not in {group.key for group in app.get("button_group")}
-    control(app, "explore_tasks").set_value("Task by task").run()
-    assert "Chance: a random choice" in captions(app) and "Majority" not in captions(app)
-    assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {"cannot be paired"}
-    assert "Holm" not in captions(app) and not app.exception
+    assert not app.exception
 
 
 def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
     monkeypatch.setattr("core.analysis.differences.difference", lambda *_: pytest.fail("paired"))
-    assert not open_app().exception
+    assert shown().perplexities["verdict"].isna().all()
 
 
-def test_the_table_and_its_exports_contain_verdicts(answers, monkeypatch):
-    items = []
-    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
+def test_the_table_and_its_exports_contain_verdicts(answers, exported):
     app = open_app()
-    table = app.dataframe[0].value.set_index("Method")
-    assert table.loc["Magnitude", "Perplexity is"] == "worse" and table.loc["Magnitude", "Accuracy is"] == "worse"
-    low, high = json.loads(table.loc["Magnitude", "Accuracy, unadjusted 95 %"].replace("+", ""))
-    assert low < table.loc["Magnitude", "Accuracy vs dense"] < high
-    low, high = json.loads(table.loc["Magnitude", "Times dense, unadjusted 95 %"])
-    assert low <= table.loc["Magnitude", "Times dense"] * 1.01 and low > 1
-    assert table.loc["SparseGPT", "Accuracy is"] == "cannot be paired"
-    (points,) = [item for item in items if item.name.endswith("-points")]
-    assert list(points.table.columns) == list(app.dataframe[0].value.columns)
-    (differences,) = [item for item in items if item.name.endswith("-minus-dense")]
+    table = app.dataframe[0].value
+    at_half = table[table["Amount"].isin(["0 %", "50 %"])].set_index("Method")
+    assert at_half.loc["Magnitude", "Perplexity is"] == "worse" and at_half.loc["Magnitude", "Accuracy is"] == "worse"
+    low, high = json.loads(at_half.loc["Magnitude", "Accuracy, unadjusted 95 %"].replace("+", ""))
+    assert low < at_half.loc["Magnitude", "Accuracy vs dense"] < high
+    low, high = json.loads(at_half.loc["Magnitude", "Times dense, unadjusted 95 %"])
+    assert low <= at_half.loc["Magnitude", "Times dense"] * 1.01 and low > 1
+    assert at_half.loc["SparseGPT", "Accuracy is"] == CANNOT
+    (points,) = [item for item in exported if item.name.endswith("-points")]
+    assert list(points.table.columns) == list(table.columns)
+    (differences,) = [item for item in exported if item.name.endswith("-minus-dense")]
     assert {"dataset", "difference", "difference_low", "difference_high"} <= set(differences.table)
     assert {"p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series_label"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
     others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
-    assert list(others) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
-        "50 %", keys["Wanda"], list(others)
-    ) == {keys["Magnitude"]: True}
-    keys = {series: pivot.key for (series, _), pivot in differences.pivots[0].cells.items()}
-    others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
-    assert list(others) == [keys["Magnitude"]] and points.pivots[0].is_distinguishable(
-        "50 %", keys["Wanda"], list(others)
-    ) == {keys["Magnitude"]: True}
+    assert list(others) == [keys["Magnitude"]]
+    assert points.pivots[0].is_distinguishable("50 %", keys["Wanda"], list(others)) == {keys["Magnitude"]: True}
+
+
+@pytest.mark.parametrize("how", ["Accuracy", "Difference to dense"])
+def test_exports_of_charts_have_the_columns_and_numbers_of_results(how, answers, exported):
+    rows = tidy_with_differences(list(answers.results()), answers.samples)
+
+    def numbers(table, column):
+        """Return a column by variant and dataset, without the means, which `results` does not list."""
+        table = table[(table["dataset"] != MEAN) & table["chain"].isin(["magnitude@0.5", "wanda@0.5"])]
+        return {(row["chain"], row["dataset"]): row[column] for row in table.to_dict("records")}
+
+    open_app(explore_as=how)
+    tables = {item.name: item.table for item in exported if isinstance(item, Chart)}
+    assert len(tables) == 2
+    for table in tables.values():
+        assert set(table) <= {*rows, *OF_POINTS} and {"series_label", "chain", "ratio"} <= set(table)
+    (table,) = [one for name, one in tables.items() if "accuracy" in name]
+    column = "value" if "value" in table else "difference"
+    every, found = numbers(rows[rows["metric"] != "perplexity"], column), numbers(table, column)
+    assert len(found) == 14 and found == pytest.approx({place: every[place] for place in found})
 
 
 def test_a_point_is_compared_with_dense_or_another_variant(answers):
     app = open_app(explore_point="magnitude@0.5")
     picker = next(field for field in app.selectbox if field.label == "Compare with")
-    assert picker.options == ["Dense · dense", "Wanda, 50 % · wanda@0.5", "SparseGPT, 50 % · sparsegpt@0.5"]
+    assert {"Dense · dense", WANDA, SPARSEGPT} < set(picker.options) and MAGNITUDE not in picker.options
     table = comparison(app)
     assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
     assert set(table["First is"]) <= {"worse", "better", "not significant"}
@@ -120,20 +141,20 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
 
 
 def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
-    magnitude, wanda, sparse = (
-        f"{name}, 50 % · {chain}@0.5"
-        for name, chain in (("Magnitude", "magnitude"), ("Wanda", "wanda"), ("SparseGPT", "sparsegpt"))
-    )
-    app = open_app(explore_compared=[magnitude, wanda])
-    assert dialogs(app) == ["Magnitude, 50 % and Wanda, 50 %"] and PAIRED_CHART in titles(app)
+    app = open_app(explore_compared=[MAGNITUDE, WANDA])
+    assert dialogs(app) == ["Magnitude, 50 % and Wanda, 50 %"]
+    assert "Magnitude, 50 % relative to Wanda, 50 %" in titles(app)
     (verdict,) = (text for text in (one.value.replace("\\", "") for one in app.markdown) if "is better than" in text)
     assert verdict.startswith("**Wanda, 50 %** is better than Magnitude, 50 % in perplexity on passages-eval (")
     assert verdict.replace("**", "") in captions(app) and comparison(app)["First is"][0] == "worse"
-    assert app.query_params["explore_compared"] == [magnitude, wanda]
-    app = open_app(explore_compared=[wanda, sparse])
-    assert set(comparison(app)["First is"]) == {"cannot be paired"}
+    assert app.query_params["explore_compared"] == [MAGNITUDE, WANDA]
+    field = app.multiselect(key="explore_compared")
+    keys = {name: key for name, key in zip((MAGNITUDE, WANDA), field.value, strict=True)}
+    field.set_value([keys[WANDA], result("sparsegpt", 37.0, 0.5).variant.key]).run()
+    assert set(comparison(app)["First is"]) == {CANNOT}
     assert f"Cannot be paired: {NOT_KEPT}." in captions(app) and not app.exception
-    assert dialogs(open_app(explore_compared=[wanda])) == []
+    app.multiselect(key="explore_compared").set_value([keys[WANDA]]).run()
+    assert dialogs(app) == []
 
 
 @pytest.mark.parametrize(
@@ -143,15 +164,6 @@ def test_a_comparison_names_the_better_point_and_is_in_the_address(answers):
 def test_the_last_two_ticks_are_compared_and_an_untick_opens_nothing(before, keys, chosen, monkeypatch):
     monkeypatch.setattr(st, "session_state", {"explore_ticked_table": list(before)})
     assert newly_ticked("table", list(keys)) == list(chosen)
-
-
-def dialogs(app):
-    return [one.proto.dialog.title for one in app.get("dialog")]
-
-
-def comparison(app):
-    (table,) = (one.value for one in app.dataframe if "First is" in one.value)
-    return table
 
 
 def at_limit(one, limit):
@@ -194,14 +206,13 @@ def test_accuracies_in_two_precisions_are_never_mixed(store):
     dense, wanda, magnitude = result("dense", 20.0), result("wanda", 44.0, 0.5), result("magnitude", 400.0, 0.5)
     for seed, one in enumerate((dense, wanda, scored_in(dense, "bfloat16"), scored_in(wanda, "bfloat16"), magnitude)):
         put_answered(store, one, seed)
-    app = open_app()
-    choice = app.selectbox(key="explore_documents")
-    assert choice.value == "First 100 documents of each task, float32"
-    assert "first 100 documents of each task, float32" in captions(app) and "Magnitude" in titles(app)
-    choice.set_value("First 100 documents of each task, bfloat16").run()
-    assert "first 100 documents of each task, bfloat16" in captions(app) and not app.exception
-    (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
-    assert "Wanda" in chart and "Magnitude" not in chart
+    for dtype, series in (("float32", {"Dense", "Wanda", "Magnitude"}), ("bfloat16", {"Dense", "Wanda"})):
+        documents = f"First 100 documents of each task, {dtype}"
+        one = chosen(documents=documents)
+        assert set(one.scores["series_label"]) == series and set(one.scores["scoring"]) == {dtype}
+        assert str(one.documents) == documents.lower()
+    assert str(chosen().documents).endswith("float32")
+    app = open_app(explore_documents="First 100 documents of each task, bfloat16")
     app.button(key="explore_run_tasks").click().run()
     assert {job.spec.scoring for job in data.queue().jobs()} == {"bfloat16"}
 
@@ -215,18 +226,20 @@ def test_unscored_models_are_offered_the_default_document_limit(store):
     assert {task.limit for task in job.spec.tasks} == {DEFAULT_LIMIT}
 
 
-def test_several_seeds_are_paired_by_mean_loss_only(answers):
-    put_answered(answers, result("wanda", 46.0, 0.5, seed=1), 7)
-    app = open_app()
-    assert "Wanda (a mean of 2 seeds)" in captions(app)
-    table = app.dataframe[0].value.set_index("Method")
-    assert table.loc["Wanda", "Accuracy is"] == "a mean of 2 seeds"
-    assert table.loc["Wanda", "Perplexity is"] == "worse"
-    assert table.loc["Wanda", "Accuracy vs dense"] != 0 and table.loc["Wanda", "Seeds"] == 2
+def test_several_seeds_are_paired_by_mean_loss_only(filled):
+    for seed, one in enumerate([result("dense", 20.0), result("wanda", 44.0, 0.5)]):
+        put_answered(filled, one, seed)
+    put_answered(filled, result("wanda", 46.0, 0.5, seed=1), 7)
+    table = points_data(shown()).drawn
+    wanda = table[table["Amount"] == "50 %"].set_index("Method").loc["Wanda"]
+    assert wanda["Accuracy is"] == "a mean of 2 seeds" and wanda["Perplexity is"] == "worse"
+    assert wanda["Accuracy vs dense"] != 0 and wanda["Seeds"] == 2
 
 
 def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypatch):
-    dense, *others = (one.variant.key for one in answers.results())
+    keys = (result(*one).variant.key for one in (("dense", 1), ("magnitude", 1, 0.5), ("wanda", 1, 0.5)))
+    dense, *others = keys
+    st.cache_resource.clear()
     alone = data.paired([(others[0],)], dense)
     read = []
     monkeypatch.setattr(data, "_paired", lambda seeds, *of, made=data._paired: read.append(seeds) or made(seeds, *of))
@@ -239,7 +252,9 @@ def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypat
     assert again.astype(object).equals(alone[columns].astype(object))
 
 
-def test_explore_opens_with_damaged_samples_and_names_the_file(answers):
+def test_explore_opens_with_damaged_samples_and_names_the_file(filled):
+    for seed, one in enumerate([result("dense", 20.0), result("wanda", 44.0, 0.5), result("magnitude", 420, 0.5)]):
+        put_answered(filled, one, seed)
     (file, *_) = sorted((paths.local_results_dir() / "samples").glob(f"{result('wanda', 44.0, 0.5).variant.key}/*"))
     for damaged in file.parent.iterdir():
         damaged.write_bytes(damaged.read_bytes()[:-9])
@@ -247,5 +262,5 @@ def test_explore_opens_with_damaged_samples_and_names_the_file(answers):
     assert not app.exception and "SparseGPT" in captions(app)
     (message,) = (text.value for text in app.text)
     assert f"The samples in {file} are skipped (" in message
-    put_answered(answers, result("wanda", 44.0, 0.5), 2)
+    put_answered(filled, result("wanda", 44.0, 0.5), 2)
     assert not open_app().text

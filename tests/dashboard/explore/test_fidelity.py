@@ -2,43 +2,36 @@
 
 import pytest
 
+from core.results import KL
 from dashboard import data
 from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
 from dashboard.shared import widgets
 from tests.dashboard import synthetic
+from tests.dashboard.explore.given import open_tradeoff, ranked
 from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import curve, result
 
 VALUES = {"wanda": (0.4, 2.5, 0.72), "sparsegpt": (0.2, 1.5, 0.81)}  # FIDELITY at 50 %
 
 
-@pytest.fixture
-def compared(filled):
+@pytest.fixture(scope="module")
+def compared(example):
     for method, values in VALUES.items():
         one = next(one for one in curve() if one.variant.method == method and one.variant.ratio == 0.5)
-        filled.put(synthetic.compared(one, *values))
+        example.put(synthetic.compared(one, *values))
     data.show_now()
 
 
-def points(app):
-    return next(one.value for one in app.dataframe if "Times dense" in one.value)
-
-
-def test_the_table_of_points_has_fidelity_where_it_is_measured(compared):
+def test_the_table_of_points_and_its_exports_have_fidelity_where_it_is_measured(compared, monkeypatch):
+    items = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
     app = open_app()
-    assert not app.exception
-    table = points(app)
+    table = next(one.value for one in app.dataframe if "Times dense" in one.value)
     at_half = table[table["Amount"] == "50 %"].set_index("Method")
     for method, (kl, _, agreement) in zip(("Wanda", "SparseGPT"), VALUES.values(), strict=True):
         assert at_half.loc[method, KL_TITLE] == kl
         assert at_half.loc[method, AGREEMENT_TITLE] == pytest.approx(100 * agreement)
     assert table.loc[table["Amount"] != "50 %", KL_TITLE].isna().all()
-
-
-def test_the_exports_have_a_table_of_each_number_by_method_and_amount(compared, monkeypatch):
-    items = []
-    monkeypatch.setattr(widgets, "export_page", lambda name, page: items.extend(page()))
-    open_app()
     (points,) = [item for item in items if item.name.endswith("-points")]
     found = {pivot.title: pivot for pivot in points.pivots}
     for title, place, times in ((KL_TITLE, 0, 1), (AGREEMENT_TITLE, 2, 100)):
@@ -50,29 +43,23 @@ def test_the_exports_have_a_table_of_each_number_by_method_and_amount(compared, 
     assert found[KL_TITLE].lower_is_better and not found[AGREEMENT_TITLE].lower_is_better
 
 
-def test_without_fidelity_the_table_has_no_empty_columns(filled):
-    assert KL_TITLE not in points(open_app()) and AGREEMENT_TITLE not in points(open_app())
-
-
 @pytest.mark.parametrize(
     ("limit", "sentence", "fact"),
     [
-        ({"explore_limit_agreement": "80"}, "at least 80 % top-1 agreement", "81 % top-1 agreement"),
-        ({"explore_limit_kl": "0.3"}, " and 0.3 nats of KL divergence", "0.2 nats of KL divergence"),
+        ({"agreement": 0.8}, "at least 80 % top-1 agreement", "81 % top-1 agreement"),
+        ({"kl": 0.3}, " and 0.3 nats of KL divergence", "0.2 nats of KL divergence"),
     ],
 )
 def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
-    app = open_app(explore_mode="Trade-off", explore_limit_packed_mb="200", **limit)
-    assert not app.exception and sentence in read(app)
-    assert "**SparseGPT, 50 %**" in read(app) and fact in read(app)
-    shown = app.dataframe[0].value
+    _, shown, answer, _ = ranked(packed_mb=200, **limit)
+    assert sentence in answer and "**SparseGPT, 50 %**" in answer and fact in answer
     assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
-    column, value = (AGREEMENT_TITLE, 81) if "explore_limit_agreement" in limit else (KL_TITLE, 0.2)
+    column, value = (KL_TITLE, 0.2) if KL in limit else (AGREEMENT_TITLE, 81)
     assert shown[column].tolist() == [pytest.approx(value)]
 
 
 def test_the_dense_model_satisfies_every_limit_of_fidelity(compared):
-    app = open_app(explore_mode="Trade-off", explore_limit_kl="0.001", explore_limit_agreement="100")
+    app = open_tradeoff(limit_kl="0.001", limit_agreement="100")
     shown = app.dataframe[0].value
     assert shown["Method"].tolist() == ["Dense"] and not app.exception
     assert shown[[KL_TITLE, AGREEMENT_TITLE]].iloc[0].tolist() == [0, 100]
@@ -81,7 +68,7 @@ def test_the_dense_model_satisfies_every_limit_of_fidelity(compared):
 @pytest.mark.parametrize("mode", ["Curve", "Trade-off", "Several models", "Few-shot"])
 def test_rows_of_fidelity_are_no_tasks(compared, mode):
     app = open_app(explore_mode=mode)
-    assert not app.exception and "kl_p99" not in read(app)
+    assert "kl_p99" not in read(app)
     assert not any("kl" in map(str, one.value.to_numpy().ravel()) for one in app.dataframe)
 
 

@@ -10,8 +10,6 @@ from dashboard.shared import widgets
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import result
 
-pytestmark = pytest.mark.usefixtures("filled")
-
 
 def open_law(**query):
     app = open_app(explore_mode="Trade-off", **{f"explore_{name}": value for name, value in query.items()})
@@ -23,19 +21,17 @@ def groups():
     return {one.name: one for one in of_perplexities(rows[rows["metric"] == "perplexity"])}
 
 
-def test_the_sentence_uses_the_form_that_predicts_best():
-    app = open_law(law_of="SparseGPT", law_keep="80")
-    best = best_of(fits(groups()["SparseGPT"]))
-    assert sentence(best, 0.8) in read(app)
-    assert f"This is the form {best.form.name}, which predicts best here. Its error at ratios" in read(app)
-    assert f"is {best.by_ratio.percent:.1f} % of ln(perplexity)" in read(app)
-    assert len(charts(app)) == 2
-
-
-def test_the_law_follows_the_selected_series_and_quality():
+@pytest.mark.usefixtures("example")
+def test_the_law_follows_the_series_and_the_quality_to_keep(monkeypatch):
+    kept = []
+    monkeypatch.setattr(widgets, "export_page", lambda name, items: kept.append(items))
     app = open_law()
     (of,) = [field for field in app.selectbox if field.label == "Fitted to"]
     assert of.options == ["Unstructured", "Magnitude", "Wanda", "SparseGPT"] and of.value == "Unstructured"
+    (papers,) = [part for part in app.expander if part.label == "Findings of the papers"]
+    text = papers.markdown[0].value
+    assert "https://arxiv.org/abs/2411.10272" in text and "https://arxiv.org/abs/2504.04342" in text
+    assert "eight models" in text and "According to a summary" in text
     of.select("Wanda").run()
     (keep,) = [slider for slider in app.slider if slider.label == "Quality to keep (%)"]
     keep.set_value(95).run()
@@ -43,40 +39,29 @@ def test_the_law_follows_the_selected_series_and_quality():
     table = app.dataframe[-1].value
     assert list(table["Form"]) == ["1 + r", "1 - r", "P2"] and list(table["Predicts best"]).count("yes") == 1
     assert "Keeps 95 % up to" in table and table["Leave-one-ratio-out error"].str.contains("%").all()
-
-
-def test_the_law_ends_at_the_largest_measured_ratio():
-    app = open_law(law_of="SparseGPT", law_keep="50")
+    *_, chart, table = kept[-1]()
+    assert chart.name.endswith("-law") and list(chart.table["series_label"].unique()) == ["dense", "Wanda"]
+    assert table.name.endswith("-laws") and "accuracies include chance" in table.caption
+    app = open_law(law_of="SparseGPT", law_keep="80")
+    best = best_of(fits(groups()["SparseGPT"]))
+    assert sentence(best, 0.8) in read(app) and len(charts(app)) == 2
+    assert f"This is the form {best.form.name}, which predicts best here. Its error at ratios" in read(app)
+    assert f"is {best.by_ratio.percent:.1f} % of ln(perplexity)" in read(app)
+    app.slider(key="explore_law_keep").set_value(50).run()
     assert "At 70 %, the largest ratio measured, the law keeps 50 % of 1 / ln(perplexity)" in read(app)
 
 
+@pytest.mark.usefixtures("example")
 def test_a_law_can_be_fitted_to_accuracies():
     app = open_law(quality="Mean accuracy")
     assert "To keep 90 % of the accuracy, remove at most" in read(app)
     assert "% of the accuracy." in read(app)
 
 
-def test_papers_are_cited_with_their_protocols():
-    app = open_law()
-    (papers,) = [part for part in app.expander if part.label == "Findings of the papers"]
-    text = papers.markdown[0].value
-    assert "https://arxiv.org/abs/2411.10272" in text and "https://arxiv.org/abs/2504.04342" in text
-    assert "eight models" in text and "According to a summary" in text
-
-
-def test_the_page_export_contains_the_law(monkeypatch):
-    kept = []
-    monkeypatch.setattr(widgets, "export_page", lambda name, items: kept.append(items))
-    open_law(law_of="Wanda")
-    *_, chart, table = kept[-1]()
-    assert chart.name.endswith("-law") and list(chart.table["series_label"].unique()) == ["dense", "Wanda"]
-    assert table.name.endswith("-laws") and "accuracies include chance" in table.caption
-
-
 def test_dropped_values_are_counted_if_too_few_ratios_remain(store):
-    for one in store.results():
-        if one.variant.method != "dense":
-            store.delete(one.variant.key)
+    store.put(result("dense", 20.0))
+    app = open_law()
+    assert not [header for header in app.header if header.value == "Compression law"]
     for ratio, value in ((0.1, 25.0), (0.3, 2e4), (0.5, 3e4)):
         store.put(result("wanda", value, ratio))
     expected = (
@@ -85,11 +70,3 @@ def test_dropped_values_are_counted_if_too_few_ratios_remain(store):
     app = open_law()
     assert any(caption.value.startswith(expected) for caption in app.caption)
     assert [header.value for header in app.header].count("Compression law") == 1
-
-
-def test_too_few_ratios_give_no_law(store):
-    for one in store.results():
-        store.delete(one.variant.key)
-    store.put(result("dense", 20.0))
-    app = open_law()
-    assert not [header for header in app.header if header.value == "Compression law"]

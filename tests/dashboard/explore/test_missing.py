@@ -1,5 +1,7 @@
 """Points that are not measured yet, which Explore offers to run, on a store of made-up results."""
 
+import pytest
+
 from core.notation.chain import format_chain
 from dashboard import data
 from dashboard.explore import missing, offers
@@ -63,6 +65,7 @@ def test_points_on_a_missing_text_run_on_one_that_is_here(store, monkeypatch):
     assert app.toggle(key="explore_elsewhere").value and not app.exception
 
 
+@pytest.mark.full
 def test_points_that_are_measured_on_the_text_that_is_here_are_shown(store, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     monkeypatch.setattr("core.data.files.find", lambda name: None)

@@ -45,19 +45,15 @@ def test_explore_opens_with_a_task_that_has_a_perplexity(filled):
     assert app.code[0].value.count("--perplexity") == 1 and not app.exception
 
 
-def test_run_opens_and_can_delete_the_unreadable_job(unreadable):
+def test_run_opens_and_can_cancel_and_delete_the_unreadable_job(unreadable, filled):
     app = open_app("run/view.py")
     assert [text.value for text in app.text] == [data.queue().unreadable()[0].reason]
+    with filled.begin() as connection:
+        connection.execute(update(jobs).values(state="queued"))
+    app.run()
+    app.button(key="run_cancel_1").click().run()
     app.button(key="run_start").click().run()
     assert len(data.queue().jobs()) == 1
     app.button(key="run_delete_1").click().run()
     assert not data.queue().unreadable() and len(data.queue().jobs()) == 1
     assert not app.exception and not app.text
-
-
-def test_an_unreadable_queued_job_can_be_cancelled(unreadable, filled):
-    with filled.begin() as connection:
-        connection.execute(update(jobs).values(state="queued"))
-    app = open_app("run/view.py")
-    app.button(key="run_cancel_1").click().run()
-    assert app.button(key="run_delete_1") and not app.exception

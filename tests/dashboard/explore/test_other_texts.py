@@ -49,18 +49,12 @@ def test_a_run_on_another_text_is_hollow_on_the_bundled_chart(fresh):
     assert {trace["name"] for trace in traces(app) if trace.get("customdata")} > {"Wanda", "SparseGPT", "Dense"}
     assert f"relative to their own dense model: **Wanda, {OTHER}**, 1.50 times dense" in read(app)
     assert "Hollow markers on dotted lines: other texts" in " ".join(text.value for text in app.caption)
+    app.selectbox(key="explore_point").set_value(mine.variant.key).run()
+    (metric,) = (one for one in app.metric if one.label == "Perplexity")
+    assert (metric.value, metric.delta) == ("30", "dense 20")  # of its own text
     app.toggle(key="explore_elsewhere").set_value(False).run()
     assert not app.exception and not points_of(app, f"Wanda, {OTHER}")
     assert "other texts" not in read(app)
-
-
-def test_the_details_of_a_hollow_point_compare_with_dense_on_its_text(fresh):
-    mine = chained("wanda@0.33", 30.0, corpus=OTHER)
-    for one in (mine, result("dense", 20.0, corpus=OTHER)):
-        fresh.put(one)
-    app = open_app(**links.own(MODEL, [mine.variant.key]), explore_point="wanda@0.33")
-    (metric,) = (one for one in app.metric if one.label == "Perplexity")
-    assert (metric.value, metric.delta) == ("30", "dense 20")
 
 
 def test_a_run_on_a_text_with_bundled_variants_is_on_their_curves(fresh):

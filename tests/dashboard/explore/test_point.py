@@ -51,63 +51,46 @@ def choose_format(app, spec, name):
     app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
 
 
-def test_a_model_is_saved_to_the_typed_folder(two_points, tmp_path):
-    spec = two_points[0]
-    app = open_app(explore_point="magnitude@0.5")
-    folder, kind, save = save_inputs(app, spec)
+def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points, tmp_path):
+    magnitude, svd = two_points
+    app = open_app(explore_point="magnitude@0.5", explore_families=["Unstructured", "Low rank"])
+    folder, kind, save = save_inputs(app, magnitude)
     assert kind.options == ["538 MB, fp32", "269 MB, fp16", "269 MB, bf16"] and kind.value == "float32"
+    assert folder.value.endswith(f"smollm2-135m-magnitude@0.5-{magnitude.variant.key[:8]}")
     folder.set_value("model")
     save.click().run()
     assert not data.queue().jobs() and "is not an absolute path" in app.toast[0].value
-    folder, kind, save = save_inputs(app, spec)
+    folder, kind, save = save_inputs(app, magnitude)
     folder.set_value(str(tmp_path / "model"))  # no rerun between these and the click
     kind.set_value("float16")
     save.click().run()
     (job,) = data.queue().jobs()
     assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
-    assert job.spec.variant == spec.variant and not job.spec.perplexity
+    assert job.spec.variant == magnitude.variant and not job.spec.perplexity
     assert f"It writes {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
-
-
-def test_another_format_has_its_own_types_and_sizes(two_points, tmp_path):
-    spec = two_points[0]
-    app = open_app(explore_point="magnitude@0.5")
-    choose_format(app, spec, "gguf")
-    folder, kind, save = save_inputs(app, spec, "gguf")
+    choose_format(app, magnitude, "gguf")
+    folder, kind, save = save_inputs(app, magnitude, "gguf")
     assert kind.options[:2] == ["269 MB, GGUF F16", "143 MB, GGUF Q8_0"] and kind.value == "F16"
-    folder.set_value(str(tmp_path / "model"))
+    folder.set_value(str(tmp_path / "another"))
     kind.set_value("Q4_0")
     save.click().run()
-    (job,) = data.queue().jobs()
-    assert (job.spec.format, job.spec.precision) == ("gguf", "Q4_0")
-    captions = " ".join(caption.value.replace("\\", "") for caption in open_app("run/view.py").caption)
-    assert f"Exports to {tmp_path / 'model'} as GGUF Q4_0" in captions
-    data.queue().cancel(job.id)
-    assert data.queue().jobs()[0].state == "cancelled"
-
-
-@pytest.mark.parametrize(
-    ("chain", "form", "why"),
-    [
-        ("svd@0.3", "gguf", "GGUF does not support the low-rank factors of SVD"),
-        ("magnitude@0.5", "compressed-tensors", "no stage of this variant quantises them"),
-    ],
-)
-def test_an_unsupported_format_shows_the_reason(two_points, chain, form, why):
-    spec = two_points[chain == "svd@0.3"]
-    app = open_app(explore_point=chain, explore_families=["Unstructured", "Low rank"])
-    choose_format(app, spec, form)
-    assert any(why in warning.value for warning in app.warning)
+    (job,) = [job for job in data.queue().jobs() if job.spec.format == "gguf"]
+    assert job.spec.precision == "Q4_0"
+    choose_format(app, magnitude, "compressed-tensors")
+    assert any("no stage of this variant quantises them" in warning.value for warning in app.warning)
     assert "explore_save" not in [button.key for button in app.button]
-
-
-def test_the_proposed_folder_differs_by_point(two_points):
-    app = open_app(explore_point="magnitude@0.5", explore_families=["Unstructured", "Low rank"])
-    first = save_inputs(app, two_points[0])[0].value
-    app.selectbox(key="explore_point").set_value(two_points[1].variant.key).run()
-    second = save_inputs(app, two_points[1])[0].value
-    assert first.endswith(f"smollm2-135m-magnitude@0.5-{two_points[0].variant.key[:8]}")
-    assert second.endswith(f"smollm2-135m-svd@0.3-{two_points[1].variant.key[:8]}")
+    app.button(key="scan_start").click().run()
+    (job,) = [job for job in data.queue().jobs() if job.spec.scan]
+    assert job.spec.variant == magnitude.variant and not job.spec.perplexity
+    assert (job.spec.scan.by, job.spec.scan.text.windows) == ("block", 16) and "Queued" in app.toast[0].value
+    app.selectbox(key="explore_point").set_value(svd.variant.key).run()
+    assert save_inputs(app, svd)[0].value.endswith(f"smollm2-135m-svd@0.3-{svd.variant.key[:8]}")
+    choose_format(app, svd, "gguf")
+    assert any("GGUF does not support the low-rank factors of SVD" in warning.value for warning in app.warning)
+    app.selectbox(key="explore_point").set_value(magnitude.variant.key).run()
+    assert "scan_start" not in [one.key for one in app.button]  # it is queued
+    captions = " ".join(caption.value.replace("\\", "") for caption in open_app("run/view.py").caption)
+    assert f"Exports to {tmp_path / 'another'} as GGUF Q4_0" in captions
 
 
 def test_the_card_of_an_export_names_folder_type_and_size(two_points, store, tmp_path):
@@ -124,16 +107,6 @@ def test_the_card_of_an_export_names_folder_type_and_size(two_points, store, tmp
     with store.begin() as connection:
         connection.execute(update(jobs).values(state="done", finished=2.0))
     assert f"Saved to {folder}, 12 MB, bf16" in captions() and not app.exception
-
-
-def test_a_sensitivity_scan_runs_as_a_job(two_points):
-    app = open_app(explore_point="magnitude@0.5")
-    app.button(key="scan_start").click().run()
-    (job,) = data.queue().jobs()
-    assert job.spec.variant == two_points[0].variant and not job.spec.perplexity
-    assert (job.spec.scan.by, job.spec.scan.text.windows) == ("block", 16)
-    assert "Queued" in app.toast[0].value
-    assert "scan_start" not in [one.key for one in open_app(explore_point="magnitude@0.5").button]
 
 
 def test_sensitivity_scans_are_offered_for_single_methods_only(store):

@@ -5,12 +5,16 @@ from types import SimpleNamespace
 import pandas as pd
 import pytest
 
+from core.analysis.fewshot import MEAN
 from core.data import files
 from core.data.cards import card
 from core.errors import UserError
 from core.results import Measurement
 from dashboard import data
+from dashboard.charts import fewshot
 from dashboard.explore import prompt_viewer
+from dashboard.explore.fewshot import _named
+from tests.dashboard.explore.given import chosen
 from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import answered, result
 
@@ -69,11 +73,6 @@ def table(app):
     return found
 
 
-def test_few_shot_without_results_shows_a_message(filled):
-    app = open_app(explore_mode="Few-shot")
-    assert "No task has few-shot results yet" in app.info[0].value and not charts(app)
-
-
 def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
     app = open_app(explore_mode="Few-shot")
     (chart,) = [one.proto.spec for one in charts(app)]
@@ -91,22 +90,19 @@ def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
     assert "ARC-e, accuracy" in charts(app)[0].proto.spec and not app.exception
 
 
-def test_each_seed_has_its_own_line(shown):
+def test_each_seed_has_its_own_line_and_zero_shot_charts_exclude_few_shot_results(shown):
     one = result("wanda", 46.0, 0.5, seed=1)
     shown.put(one)
     made, kept = with_few_shot_accuracies(one, 7, 0.3)
     for number in made.measurements:
         shown.put_samples(made.variant.key, number, kept[number.identity])
     shown.put(made)
-    app = open_app(explore_mode="Few-shot")
-    assert len(set(table(app)["Variant"])) == 2 and len(table(app)) == 2 * len(HOWS) and not app.exception
-
-
-def test_zero_shot_charts_exclude_few_shot_results(shown):
     rows = data.frame("smollm2-135m")
+    found = _named(data.fewshot_table("smollm2-135m"), rows)
+    costs = fewshot.table(found[(found["dataset"] == MEAN) & ~found["dense"]])
+    assert len(set(costs["Variant"])) == 2 and len(costs) == 2 * len(HOWS)
     assert set(rows["prompts"][rows["metric"] == "acc"]) == {"", "selector=nearest", "template=instruction"}
-    app = open_app()
-    assert "4-shot" not in " ".join(one.proto.spec for one in charts(app)) and not app.exception
+    assert len(chosen().scores) and not (chosen().scores["fewshot"] > 0).any()
 
 
 def test_the_prompt_marks_its_few_shot_examples(shown, documents):
@@ -139,9 +135,6 @@ def test_a_prompt_without_its_documents_shows_a_message(shown, monkeypatch, tmp_
     monkeypatch.setattr(files, "get", fails)
     app.button(key="explore_prompt_fetch").click().run()
     assert "cannot be reached" in app.warning[0].value and not app.exception
-
-
-def test_a_deleted_result_shows_no_prompt(shown, monkeypatch):
     monkeypatch.setattr(prompt_viewer, "data", SimpleNamespace(results=lambda keys: {}))
-    app = open_app(explore_mode="Few-shot")
+    app.run()
     assert any("This result was deleted" in one.value for one in app.caption) and not app.exception

@@ -2,6 +2,9 @@
 
 import pytest
 
+from core.analysis.laws.fit import best_of, fits
+from core.analysis.laws.measured import of_perplexities
+from core.analysis.laws.report import sentence
 from core.models.sources import identify
 from core.results import Result
 from core.specs import UNKNOWN, RunSpec, VariantSpec
@@ -10,6 +13,7 @@ from dashboard import data
 from dashboard.run.imports import preview
 from tests.core.imports.given import sheet
 from tests.core.tiny import tiny
+from tests.dashboard.explore.given import chosen, ranked
 from tests.dashboard.opened import open_app, read
 from tests.dashboard.synthetic import curve
 
@@ -41,57 +45,54 @@ def both(store, tmp_path, monkeypatch):
     return store
 
 
-def test_the_model_menu_offers_both_and_a_curve_shows_one(both):
+def test_the_model_menu_offers_both_and_a_curve_and_a_list_show_one(both):
+    assert data.models() == NAMES
     for name, dense, value in zip(NAMES, (20.1, 40.2), (44.0, 88.0), strict=True):
-        app = open_app(explore_model=name)
-        assert app.selectbox(key="explore_model").options[:2] == NAMES
-        drawn = app.dataframe[-1].value
-        wanda = drawn[(drawn["Method"] == "Wanda") & (drawn["Amount"] == "50 %")]
-        assert list(wanda["Perplexity"]) == [value]
-        assert list(drawn.loc[drawn["Method"] == "Dense", "Perplexity"]) == [dense]
-        assert any(caption.value.startswith(f"{name}, perplexity on") for caption in app.caption)
+        one = chosen(model=name)
+        assert one.model == name
+        values = one.measured.set_index("chain")["value"]
+        assert (values["dense"], values["wanda@0.5"]) == (dense, value)
+        listed = ranked(model=name).table.set_index("Chain")["Perplexity"]
+        assert (listed["dense"], listed["wanda@0.5"]) == (dense, value)
 
 
-@pytest.mark.parametrize("mode", ["Trade-off", "Several models"])
-def test_charts_distinguish_the_two_checkpoints(both, mode):
-    app = open_app(explore_model=NAMES[1], explore_mode=mode)
-    if mode == "Trade-off":
-        values = set(app.dataframe[0].value["Perplexity"])
-        assert 44.0 not in values and 88.0 in values
-        assert any(caption.value.startswith(f"{NAMES[1]}, the best perplexity first") for caption in app.caption)
-    else:
-        table = app.dataframe[0].value
-        assert set(table["Model"]) == set(NAMES) == set(app.pills(key="explore_models_shown").options)
-        pairs = table[(table["Method"] == "Wanda") & (table["Amount"] == "50 %")]
-        assert len(pairs) == 2 and pairs["Times dense"].nunique() == 1 and pairs["Perplexity"].nunique() == 2
+def test_several_models_distinguish_the_two_checkpoints(both):
+    app = open_app(explore_model=NAMES[1], explore_mode="Several models", explore_models_shown=["ckpt@9f00", NAMES[0]])
+    table = app.dataframe[0].value
+    assert set(table["Model"]) == set(NAMES) == set(app.pills(key="explore_models_shown").options)
+    pairs = table[(table["Method"] == "Wanda") & (table["Amount"] == "50 %")]
+    assert len(pairs) == 2 and pairs["Times dense"].nunique() == 1 and pairs["Perplexity"].nunique() == 2
 
 
 def test_a_law_is_fitted_to_one_checkpoint(both):
-    app = open_app(explore_model=NAMES[0], explore_mode="Trade-off", explore_law_of="Wanda")
-    assert any(caption.value.startswith(f"{NAMES[0]}, Wanda: perplexity") for caption in app.caption)
-    alone = read(app).replace(NAMES[0], "ckpt")  # the answer names the model
+    def law(model):
+        rows = data.frame(model)
+        groups = of_perplexities(rows[rows["metric"] == "perplexity"])
+        return next(sentence(best_of(fits(one)), 0.9) for one in groups if one.name == "Wanda")
+
+    alone = law(NAMES[0])
     for one in Store().results():
         if one.variant.revision == SECOND:
             both.delete(one.variant.key)
-    assert data.models() == ["ckpt"]
-    assert read(open_app(explore_model="ckpt", explore_mode="Trade-off", explore_law_of="Wanda")) == alone
+    assert data.models() == ["ckpt"] and law("ckpt") == alone
 
 
 def test_links_by_name_or_revision_keep_working(both):
-    assert open_app(explore_model="ckpt").selectbox(key="explore_model").value == NAMES[0]  # which has most variants
-    assert open_app(explore_model="ckpt@9f00").selectbox(key="explore_model").value == NAMES[1]
-    app = open_app(explore_mode="Several models", explore_model=NAMES[1], explore_models_shown=["ckpt@9f00"])
-    assert app.pills(key="explore_models_shown").value == [NAMES[1]]
+    def opened(name):
+        return open_app(explore_model=name, explore_mode="Few-shot").selectbox(key="explore_model").value
+
+    assert opened("ckpt") == NAMES[0]  # which has most variants
+    assert opened("ckpt@9f00") == NAMES[1]
     for one in Store().results():
         if one.variant.revision == FIRST:
             both.delete(one.variant.key)
-    assert open_app(explore_model=NAMES[1]).selectbox(key="explore_model").value == "ckpt"
+    assert opened(NAMES[1]) == "ckpt"
 
 
 def test_a_second_checkpoint_renames_the_selected_model(store):
     for one in curve():
         store.put(of_checkpoint(one, FIRST))
-    app = open_app(explore_model="ckpt")
+    app = open_app(explore_model="ckpt", explore_mode="Few-shot")
     assert app.selectbox(key="explore_model").value == "ckpt"
     store.put(of_checkpoint(curve()[0], SECOND))
     app.run()

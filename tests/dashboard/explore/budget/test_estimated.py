@@ -4,10 +4,11 @@ import json
 
 import pytest
 
+from core.analysis.budget import ACCURACY
 from dashboard import data
 from dashboard.charts.frames import estimate_words, estimates
 from dashboard.explore import missing
-from tests.dashboard.explore.budget.test_tradeoff import open_tradeoff
+from tests.dashboard.explore.given import open_tradeoff, ranked
 from tests.dashboard.opened import charts, read
 from tests.dashboard.synthetic import chained
 
@@ -60,10 +61,10 @@ def test_an_estimate_that_is_likely_better_is_named_and_runs_with_the_data_of_it
     assert [text.corpus for text in job.spec.perplexity] == ["passages-eval"]
 
 
-@pytest.mark.parametrize("limit", estimates.UNKNOWN)
-def test_a_limit_on_a_number_without_a_rule_leaves_no_estimate(parts, limit):
-    app = open_tradeoff(text=TEXT, **{f"limit_{limit}": 50})
-    assert not app.exception and estimate_words.MEASURED not in listed(app)
+def test_only_perplexities_and_sizes_are_estimated(parts):
+    assert len(ranked().estimates) == 2 and ranked(ACCURACY).estimates.empty
+    for limit in estimates.UNKNOWN:
+        assert ranked(**{limit: 0.5}).estimates.empty
 
 
 def test_one_button_runs_all_estimates(parts):
@@ -74,8 +75,3 @@ def test_one_button_runs_all_estimates(parts):
     assert count == 2 and f"Measure all {count} estimates" in app.button(key="explore_run_estimated").label
     app.button(key="explore_run_estimated").click().run()
     assert len(data.queue().jobs()) == count and not app.exception
-
-
-def test_accuracies_are_not_estimated(parts):
-    app = open_tradeoff(text=TEXT, quality="Mean accuracy")
-    assert estimate_words.MEASURED not in listed(app) and missing.ESTIMATED not in {box.key for box in app.expander}

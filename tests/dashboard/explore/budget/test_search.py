@@ -3,20 +3,26 @@
 import math
 import re
 from collections import defaultdict
+from functools import cache
 from statistics import fmean
 
+import pandas as pd
 import pytest
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
 from core.analysis.differences import differences
+from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
 from dashboard.charts.frames import choices, points, ranking
 from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
 from dashboard.charts.qualities import quality_of
 from dashboard.charts.tradeoff import PACKED
+from dashboard.explore.budget import pairs
 from dashboard.explore.budget.query import BudgetQuery, rank
 from dashboard.sharing import SharedTable
 from tests.dashboard.bundled import bundled_rows
+from tests.dashboard.explore.given import open_tradeoff, ranked, table
+from tests.dashboard.opened import read
 
 COUNTED = ("packed_mb", "bits_per_weight", "parameters", "prefill_ms", "decode_ms", "memory_mb")
 TASKS = {
@@ -44,6 +50,7 @@ BUDGETS = [{}, *({kind: step} for kind, steps in STEPS.items() for step in steps
 MODELS = {"smollm2-135m": ("wikitext2", 2048, 16, 500), "gemma3-270m": ("wikitext2", 2048, 8, 200)}
 
 
+@cache
 def searched(model):
     """Return every bundled variant of a model, as a mean over its seeds, in plain Python."""
     corpus, window, windows, documents = MODELS[model]
@@ -79,11 +86,6 @@ def searched(model):
     return found
 
 
-@pytest.fixture(scope="module")
-def variants():
-    return {model: searched(model) for model in MODELS}
-
-
 def excess(variant, limits):
     """Return the largest excess as a share of its limit: 0 within the budget, NaN if a quantity is unknown."""
     over = [
@@ -99,25 +101,26 @@ def worse(variant, quality):
 
 
 @pytest.mark.matrix(model=None, quality=None)
+@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.full)])
 @pytest.mark.parametrize(("model", "quality"), [(model, of) for model in MODELS for of in (PERPLEXITY, ACCURACY)])
-def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, variants, fresh):
+def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, step, bundled):
     rows = SharedTable(bundled_rows(model))
     corpus, window, windows, documents = MODELS[model]
     text = choices.texts(rows)[choices.text_name(corpus, window, windows)]
     measured, scored = choices.on_text(rows, *text), of_documents(rows)[documents, "float32"]
     every = SharedTable(candidates(measured, scored, (), without_perplexity(rows, measured)))
     dense, numbers = SharedTable(every[points.is_dense(every)]), scored if quality == ACCURACY else measured
-    assert len(every) == len(variants[model])
+    assert len(every) == len(searched(model))
     shown = quality_of(quality, corpus)
-    for limits in BUDGETS:
+    for limits in BUDGETS[::step]:
         asked = BudgetQuery(shown, PACKED, Budget(**limits))
         found = rank(every, dense, SharedTable(numbers), asked)
         answer = ranking.answer(found, asked.budget, shown, model)
         listed = ranking.ranking(answers(found), asked.budget, "packed_mb", shown, [None] * len(answers(found)))
-        fitting = [one for one in variants[model] if excess(one, limits) <= 1e-9]
+        fitting = [one for one in searched(model) if excess(one, limits) <= 1e-9]
         able = [one for one in fitting if not one["own"] and math.isfinite(worse(one, quality))]
         if not fitting:
-            check_nearest(answer, listed, limits, variants[model], quality, model)
+            check_nearest(answer, listed, limits, searched(model), quality, model)
             continue
         assert sorted(listed["Chain"]) == sorted(one["chain"] for one in fitting), limits
         check_order(listed, fitting, able, quality)
@@ -129,6 +132,34 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, v
         assert name.startswith(best["name"]) and listed["Chain"].iloc[0] == best["chain"], limits
         assert winner(found)["chain"] == best["chain"]
         check_sentence(answer, best, fitting, able, quality)
+
+
+def test_the_page_lists_the_variants_of_a_search_with_tests_against_the_best(bundled):
+    limits = {"packed_mb": 180, "times_dense": 2}
+    fitting = [one for one in searched(DEFAULT_MODEL) if excess(one, limits) <= 1e-9]
+    able = [one for one in fitting if not one["own"] and math.isfinite(one["times_dense"])]
+    by_page = open_tradeoff(limit_packed_mb=180, limit_times_dense=2)
+    shown, best = table(by_page), min(able, key=lambda one: one["times_dense"])
+    assert sorted(shown["Chain"]) == sorted(one["chain"] for one in fitting)
+    check_order(shown, fitting, able, PERPLEXITY)
+    front, lowest = set(), math.inf
+    for one in sorted(able, key=lambda one: (one["packed_mb"], one["times_dense"])):
+        if one["times_dense"] < lowest:
+            front, lowest = {*front, one["chain"]}, one["times_dense"]
+    assert set(shown.loc[shown[ranking.ON_FRONT] == "yes", "Chain"]) == front
+    assert by_page.number_input[0].label == "I have (MB)"
+    start = f"Of {len(able)} variants of {DEFAULT_MODEL} with at most 180 MB packed and 2 times dense, "
+    assert f"{start}**{best['name']}, " in read(by_page)
+    assert "1 more variant only restores the grid of the model's own file." in read(by_page)
+    by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
+    verdicts = table(by_page)["Compared with the first"]
+    compared = verdicts.iloc[1 : pairs.COMPARED]
+    assert pd.isna(verdicts.iloc[0]) and compared.notna().all() and compared.eq("worse").any()
+    assert verdicts.iloc[pairs.COMPARED :].isna().all()
+    assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
+    assert "Compared with the first" not in ranked(packed_mb=1).table
+    by_page.selectbox(key="explore_model").set_value("opt-125m").run()  # a published one
+    assert not by_page.exception
 
 
 def check_nearest(answer, listed, limits, every, quality, model):
@@ -179,8 +210,8 @@ def check_sentence(answer, best, fitting, able, quality):
 
 @pytest.mark.matrix(most=None)
 @pytest.mark.parametrize("most", [60, 75, 90, 110, 130, 200])
-def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most, variants, fresh):
-    able = [one for one in variants["smollm2-135m"] if one["packed_mb"] <= most and not one["own"]]
+def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most, bundled):
+    able = [one for one in searched("smollm2-135m") if one["packed_mb"] <= most and not one["own"]]
     able = [one for one in able if math.isfinite(one["times_dense"])]
     rows = SharedTable(bundled_rows())
     text = choices.texts(rows)[choices.text_name("wikitext2", 2048, 16)]
@@ -196,7 +227,7 @@ def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most
     stored = {one.variant.key: one for one in read_measured().results.values() if one.variant.model == "smollm2-135m"}
     (key,) = set(measured.loc[measured["chain"] == best["chain"], "key"])
     (dense,) = set(measured.loc[points.is_dense(measured), "key"])
-    pairs = differences([stored[key]], stored[dense], fresh.samples)
+    pairs = differences([stored[key]], stored[dense], bundled.samples)
     (pair,) = pairs[pairs["protocol_id"] == text[1]].to_dict("records")
     low, high = (float(end.replace(",", "")) for end in re.search(r"95 % \[(.+?), (.+?)\]", answer).groups())
     assert (low, high) == pytest.approx((pair["ratio_low"], pair["ratio_high"]), rel=0.02)

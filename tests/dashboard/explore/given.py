@@ -1,0 +1,106 @@
+"""Explore's choices and data as its page has them, without charts."""
+
+from typing import NamedTuple
+
+import pandas as pd
+from streamlit.testing.v1 import AppTest
+
+from core.analysis.budget import ACCURACY, PERPLEXITY, Budget
+from core.request.stages import DEFAULT_MODEL
+from core.results import AGREEMENT, KL
+from dashboard import data
+from dashboard.charts.frames import choices, points, ranking
+from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
+from dashboard.charts.frames.estimate_words import MEASURED, YES
+from dashboard.charts.qualities import quality_of
+from dashboard.charts.tradeoff import PACKED
+from dashboard.explore import answer
+from dashboard.explore.answer import best_at
+from dashboard.explore.budget.estimated import estimate
+from dashboard.explore.budget.filters import accepted
+from dashboard.explore.budget.pairs import differences_to_best
+from dashboard.explore.budget.query import BudgetQuery, rank
+from dashboard.explore.budget.table import _rows
+from dashboard.explore.curve_data import Shown, drawn_points, shown_series, with_winners
+from dashboard.shared.pickers import Chosen
+from tests.dashboard.opened import open_app
+
+
+def _sidebar():
+    import streamlit as st
+
+    from dashboard import data
+    from dashboard.shared.pickers import pick
+
+    st.session_state["chosen"] = pick([*data.models(), *data.printed_models()])
+
+
+def chosen(**query) -> Chosen:
+    """Return the choices of Explore's sidebar for an address."""
+    app = AppTest.from_function(_sidebar, default_timeout=30)
+    for name, value in query.items():
+        app.query_params[f"explore_{name}"] = value
+    app.run()
+    assert not app.exception
+    return app.session_state["chosen"]
+
+
+def shown(series=(), others=True, **query) -> Shown:
+    """Return the data of the curve view for an address, with these series highlighted, or the default ones."""
+    one = chosen(**query)
+    dense, found = points.split_points(one.measured)
+    return shown_series(one, dense, found, [*series] or choices.default_series(found), others)
+
+
+def best_of(view: Shown, at: str):
+    """Return the points that the curve draws, and the best at an amount."""
+    names = list(view.highlighted["series_label"].unique())
+    drawn = drawn_points(view.points, names, view.show_context, view.chosen.axis)
+    return drawn, best_at(view.chosen, view.dense, drawn, at)
+
+
+def answer_at(view: Shown, at: str) -> str:
+    """Return the sentences of the answer at an amount."""
+    drawn, best = best_of(view, at)
+    names = with_winners(view.points, list(view.highlighted["series_label"].unique()), best)
+    whole = shown_series(view.chosen, view.dense, view.points, names, view.show_context)
+    return answer._answer(whole.chosen, whole.dense, drawn, best, at, whole.perplexities, whole.scored).replace(
+        "\\", ""
+    )
+
+
+class Ranked(NamedTuple):
+    """The trade-off of a model without its page."""
+
+    found: pd.DataFrame
+    table: pd.DataFrame
+    answer: str
+    estimates: pd.DataFrame
+
+
+def ranked(quality=PERPLEXITY, cost=PACKED, documents=None, filters=None, model=DEFAULT_MODEL, **limits) -> Ranked:
+    """Return a model's variants on its first text within limits, with their list, the answer and the estimates."""
+    rows = data.frame(model)
+    text = next(iter(choices.texts(rows).values()))
+    measured = choices.on_text(rows, *text)
+    known = of_documents(rows)
+    scored = known.get(documents or next(iter(known), None), rows[:0])
+    compared = choices.on_text(rows, *text, (KL, AGREEMENT))
+    every = candidates(measured, scored, (), without_perplexity(rows, measured), compared)
+    dense = every[points.is_dense(every)]
+    query = BudgetQuery(quality_of(quality, text[0]), cost, Budget(**limits))
+    numbers = scored if quality == ACCURACY else choices.on_text(rows, *text, (quality,))
+    found = rank(accepted(every, filters or {}), dense, numbers, query)
+    listed, _ = _rows(found, query, differences_to_best(found, numbers))
+    estimates = estimate(measured, dense, found, filters or {}, query).rows
+    return Ranked(found, listed, ranking.answer(found, query.budget, query.quality, model), estimates)
+
+
+def open_tradeoff(**query):
+    return open_app(explore_mode="Trade-off", **{f"explore_{name}": str(value) for name, value in query.items()})
+
+
+def table(app) -> pd.DataFrame:
+    """Return the list of variants without estimated chains."""
+    shown = app.dataframe[0].value
+    return shown[shown[MEASURED] == YES].reset_index(drop=True) if MEASURED in shown else shown
