@@ -10,7 +10,6 @@ from core.engine.walking.walker import Walker
 from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.recorder import Recorder
-from core.progress import silent
 from core.request.stages import build_stage
 from tests.core.engine.applied import CALIBRATION, compress, inputs_of
 from tests.core.tiny import ARCHITECTURES, layout_of, tiny, windows
@@ -152,30 +151,23 @@ def test_cancellation_removes_all_hooks():
 
 
 @pytest.mark.gpu
-def test_activations_of_a_gpu_move_to_disk_and_back(monkeypatch):
-    monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (1, 0))
-    on_cpu, on_gpu = tiny(), tiny()
-    compress(on_cpu, stage(), windows())
-    compress(on_gpu, stage(), windows(), "cuda", silent)
-    for mine, theirs in zip(on_gpu.parameters(), on_cpu.parameters(), strict=True):
-        torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3)
-
-
-@pytest.mark.gpu
 def test_a_device_has_only_one_block_in_memory():
     model = tiny(num_hidden_layers=24, hidden_size=256, intermediate_size=512)
     block = sum(one.numel() * one.element_size() for one in find_blocks(model).holder[0].parameters())
     torch.cuda.reset_peak_memory_stats()
     before = torch.cuda.memory_allocated()
-    compress(model, stage(), windows(), "cuda", silent)
+    compress(model, stage(), windows(), "cuda")
     assert torch.cuda.max_memory_allocated() - before < 12 * block
 
 
 @pytest.mark.gpu
-def test_one_block_at_a_time_on_the_device():
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_one_block_at_a_time_on_the_device(on_disk, monkeypatch):
+    if on_disk:
+        monkeypatch.setattr(walk_modes, "choose_walk_mode", lambda *_: (1, 0))
     on_cpu, on_gpu = tiny(), tiny()
     compress(on_cpu, stage(), windows())
-    compress(on_gpu, stage(), windows(), "cuda", silent)
+    compress(on_gpu, stage(), windows(), "cuda")
     for mine, theirs in zip(on_gpu.parameters(), on_cpu.parameters(), strict=True):
         assert mine.device.type == "cpu"
         torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3)
