@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from core.cache.disk import check_disk, writing
-from core.errors import UserError
+from core.cache.stamps import FileStamps
 from core.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -28,14 +27,14 @@ class Shelf:
     A file loses its name at once, so its space is free again when its weights are replaced or the process ends.
     """
 
-    def __init__(self, needed: int, sources: Sequence[Path] = ()):
-        """Prepare a shelf for `needed` bytes; the weights of the model are mapped from the files `sources`.
+    def __init__(self, needed: int, sources: FileStamps | None = None):
+        """Prepare a shelf for `needed` bytes; the weights of the model are mapped from the files of `sources`.
 
         Raises:
             StorageError: The disk has no room for them.
         """
         self._folder = cache_dir() / "shelf"
-        self._stamps = {file: _stamp(file) for file in sources}
+        self._sources = sources or FileStamps()
         self._reader = ThreadPoolExecutor(1, "prefetch")
         check_disk(self._folder, needed, "Streaming")
 
@@ -47,11 +46,7 @@ class Shelf:
         Raises:
             UserError: The model's files have changed since the run started.
         """
-        for file, stamp in self._stamps.items():
-            if _stamp(file) != stamp:
-                raise UserError(
-                    f"{file} has changed since the run started. Restore it, or start the run again with the new file."
-                )
+        self._sources.check()
         for parameter in module.parameters():
             parameter.data = parameter.data.clone()
 
@@ -78,15 +73,6 @@ class Shelf:
             with safe_open(file.name, "pt") as mapped:  # its tensors keep the mapping
                 for name, parameter in own.items():
                     parameter.data = mapped.get_tensor(name)
-
-
-def _stamp(file: Path) -> tuple[int, int] | None:
-    """Return the size and the modification time of a file; None if it is absent."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from core.errors import CancelledError, UserError
 from core.fields import Details
 from core.memory import reuse_freed_memory
 from core.models.facts import load_shape
-from core.models.folders import weight_files
 from core.models.parts.blocks import move
 from core.progress import Progress
 from core.request.execution import choose_execution
@@ -43,7 +42,7 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
         raise UserError(execution.refusal)
     result = store.get(spec.variant.key)
     session.memory = execution.budget
-    session.shelf = Shelf(execution.disk, weight_files(session.source.files)) if execution.streams else None
+    session.shelf = Shelf(execution.disk, session.weights) if execution.streams else None
     outcomes: list[Iterable[Outcome]] = []
     if result is None or not spec.only_scans:
         model, result = make(spec, session, store, progress)

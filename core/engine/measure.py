@@ -16,7 +16,6 @@ from core.evaluation.latency import latency
 from core.evaluation.packed import packed
 from core.evaluation.perplexity import perplexity
 from core.models.parts.precision import in_precision
-from core.models.sources import load_model
 from core.paths import cache_dir
 from core.progress import Progress
 from core.registry import leaves
@@ -76,7 +75,7 @@ def _dense_texts(
     """Return what the dense model computed on each text, and compute it where it is not cached."""
     dtype = spec.variant.dtype
     streams = session.shelf is not None
-    load = partial(load_model, session.source, dtype, session.device, progress, streams)
+    load = partial(session.load_model, dtype, session.device, progress, streams)
     outputs = DenseOutputs(spec.variant.prefixes[0].key, dtype, load, streams)
     return {text: outputs.of(tokens, progress, str(text)) for text, tokens in windows.items()}
 
@@ -84,7 +83,7 @@ def _dense_texts(
 def _tasks(model: PreTrainedModel, spec: RunSpec, session: Session, progress: Progress) -> Iterator[Outcome]:
     from core.evaluation.zeroshot import evaluate
 
-    load = partial(load_model, session.source, "float32", session.device, progress)
+    load = partial(session.load_model, "float32", session.device, progress)
     by_block, cache = _pass_key(spec, session), cache_dir()
     dense = DenseModel(spec.variant.prefixes[0].key, load, session.tokenizer)
     with in_precision(model, spec.scoring_dtype):

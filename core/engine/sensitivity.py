@@ -13,7 +13,6 @@ from core.engine.scan import measure_sensitivity
 from core.engine.session import Session
 from core.fields import Details
 from core.models.parts.blocks import find_blocks, select
-from core.models.sources import load_model
 from core.progress import Progress
 from core.protocols import scan_protocol
 from core.request.sensitivity import scan_method
@@ -31,7 +30,7 @@ def sensitivities(
     method = scan_method(variant.stages)
     if method is None:
         raise TypeError(f"{stage.method} has no method to measure layer sensitivity with.")
-    model = load_model(session.source, variant.dtype, progress=progress)
+    model = session.load_model(variant.dtype, progress=progress)
     blocks = find_blocks(model)
     linears = select(list(blocks.all_linears()), stage.layers, len(blocks.holder))
     given = StageInput(stage, session.scanned, variant.prefixes[0].key, decoder=blocks)

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.cache.shelf import Shelf
+from core.cache.stamps import FileStamps
 from core.data.corpus import CorpusSource
 from core.data.tasks import open_tasks
 from core.data.windows import Texts, calibration_windows, evaluation_windows
 from core.errors import UserError
-from core.models.folders import encoder_of
+from core.models.folders import encoder_of, weight_files
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
-from core.models.sources import fetch_model, identify_again, load_tokenizer
+from core.models.sources import fetch_model, identify_again, load_model, load_tokenizer
 from core.progress import Progress, silent
 from core.request.complete import check_save_folder
 from core.shipping.base import Format
@@ -22,7 +23,9 @@ from core.shipping.formats import requested_format
 from core.specs import Perplexity, RunSpec
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 
 class ScoredText(NamedTuple):
@@ -46,6 +49,7 @@ class Session:
 
     Attributes:
         source: The dense model, with its files on this machine.
+        weights: The stamps of its weights.
         memory: Bytes of memory that the current part of the run may take.
         shelf: The place of compressed blocks while the current part of the run streams its model.
         export: Where and how the variant is saved, if it is.
@@ -74,6 +78,7 @@ class Session:
             )
         self.export = _export_target(parts[0], found)
         self.source = fetch_model(found, progress)
+        self.weights = FileStamps(weight_files(self.source.files))
         self.memory: int | None = None
         self.shelf: Shelf | None = None
         self.device = execution_device(parts[0].device)
@@ -97,6 +102,18 @@ class Session:
         self.scanned: Tensor | None = None
         if scan := parts[0].scan:
             self.scanned = calibration_windows(self.texts.data(scan.text), self.tokenizer, scan.seed)
+
+    def load_model(
+        self, dtype: str, device: torch.device | str = "cpu", progress: Progress = silent, mapped: bool = False
+    ) -> PreTrainedModel:
+        """Return the dense model as of `core.models.sources.load_model`.
+
+        Raises:
+            UserError: Its files have changed since the run started, so its numbers would be of another revision.
+        """
+        model = load_model(self.source, dtype, device, progress, mapped)
+        self.weights.check()
+        return model
 
 
 def _export_target(spec: RunSpec, source: ModelSource) -> ExportTarget | None:

@@ -37,7 +37,6 @@ from core.models.parts.finished import FinishedBlocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.shape import MOST_UNCOVERED
-from core.models.sources import load_model
 from core.paths import cache_dir, cached_variant
 from core.progress import Progress
 from core.registry import build_method
@@ -88,7 +87,7 @@ def make_variant(
         sizes = dense_sizes(session.source)
     else:
         progress("load", 0, 1, spec.model)
-        model, result = load_model(session.source, spec.dtype, mapped=mapped), None
+        model, result = session.load_model(spec.dtype, mapped=mapped), None
         progress("load", 1, 1, spec.model)
         if is_language_model(model):
             mark_dense(find_blocks(model))

@@ -126,6 +126,18 @@ def test_another_model_than_requested_is_rejected_before_any_computation(spoil, 
     assert store.results() == []
 
 
+def test_weights_that_change_before_they_are_loaded_give_no_number(model):
+    spec, store = complete(str(model), "magnitude@0.5"), Store()
+
+    def progress(stage, *_):
+        if stage == "load":
+            (model / "model.safetensors").write_bytes((model / "model.safetensors").read_bytes())
+
+    with pytest.raises(UserError, match=r"model\.safetensors has changed since the run started"):
+        run(spec, store, progress)
+    assert store.results() == []
+
+
 @pytest.fixture
 def hub(model, monkeypatch):
     """A hub with the small model, which is not on this machine before its download; the calls of its functions."""
