@@ -37,7 +37,8 @@ full: .venv/installed-test
 	  done; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
 
 bench: .venv/installed-test
-	set -e; for file in $$(grep -l __main__ benchmarks/*.py); do $(BIN)/python -m benchmarks.$$(basename $$file .py); done
+	set -e; for file in $$(grep -rl --include=*.py '^if __name__' benchmarks); do \
+	  $(BIN)/python -m $$(echo $${file%.py} | tr / .); done
 
 lint: .venv/installed-test
 	$(BIN)/ruff check .
