@@ -45,3 +45,9 @@ def test_each_named_file_and_folder_exists():
     patterns = {name for name in named if "NAME" in name}
     assert len(named) > 5 and patterns == {"dashboard/NAME/view.py", "tests/dashboard/NAME/"}
     assert [name for name in named if name not in patterns and not (PROJECT / name).exists()] == []
+
+
+def test_each_named_make_target_exists():
+    targets = set(re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.M))
+    named = set(re.findall(r"`make ([\w-]+)", PAGE.read_text(encoding="utf-8")))
+    assert {"quick", "lint", "test", "full"} <= named <= targets
