@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from core.data import embedded
+from core.data import embedded, files, tasks
 from core.data.cards import SEVEN, TASKS, card
 from core.data.tasks import harness_tasks, identify_task, parts
 from core.errors import UserError
@@ -30,18 +30,11 @@ def data(request, tmp_path, monkeypatch):
     """A data folder with one document for each task and subject; an empty cache; no hub."""
     if "real" in request.keywords:
         return None
-    rows = ROWS | {
-        "mmlu": [
-            {
-                "question": f"What of {part}? ",
-                "subject": part.removeprefix("mmlu_"),
-                "choices": CHOICES["text"],
-                "answer": 3,
-            }
-            for part in parts("mmlu")
-        ]
-    }
-    for name, content in rows.items():
+    subjects = [
+        {"question": f"What of {part}? ", "subject": part[5:], "choices": CHOICES["text"], "answer": 3}
+        for part in parts("mmlu")
+    ]
+    for name, content in (ROWS | {"mmlu": subjects}).items():
         write(tmp_path / "data" / TASKS[name].file, content)
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
@@ -57,38 +50,28 @@ def test_prompts_and_choices_match_the_harness(name):
     assert task.doc_to_text(document) == context
     assert [task.doc_to_choice(document), int(task.doc_to_target(document))] == [choices, right]
     assert task.config.num_fewshot in (None, 0) and task.VERSION >= 1
+    assert scored(task) == [(context, f" {choice}") for choice in choices]
+
+
+def scored(task):
+    """Return the (context, ending) of each request of a task."""
     task.build_all_requests(limit=None, rank=0, world_size=1)
-    assert [request.args for request in task.instances] == [(context, f" {choice}") for choice in choices]
+    return [request.args for request in task.instances]
 
 
-def test_winogrande_scores_one_ending_after_two_contexts():
-    task = harness_tasks(["winogrande"])["winogrande"]
-    task.build_all_requests(limit=None, rank=0, world_size=1)
-    assert [request.args for request in task.instances] == [
-        ("Ann saw Bea so Ann", " left."),
-        ("Ann saw Bea so Bea", " left."),
-    ]
+def test_winogrande_scores_one_ending_after_two_contexts_and_lambada_the_last_word():
+    found = harness_tasks(["winogrande", "lambada_openai"])
+    assert scored(found["winogrande"]) == [("Ann saw Bea so Ann", " left."), ("Ann saw Bea so Bea", " left.")]
+    assert scored(found["lambada_openai"]) == [("he saw the", " sign")]
 
 
-def test_lambada_scores_the_last_word():
-    task = harness_tasks(["lambada_openai"])["lambada_openai"]
-    task.build_all_requests(limit=None, rank=0, world_size=1)
-    assert [request.args for request in task.instances] == [("he saw the", " sign")]
-
-
-def test_mmlu_has_57_subjects():
-    tasks = harness_tasks(["mmlu"])
-    assert tuple(tasks) == parts("mmlu") and len(tasks) == 57
-    task = tasks["mmlu_anatomy"]
-    task.build_all_requests(limit=None, rank=0, world_size=1)
-    context = task.instances[0].args[0]
+def test_mmlu_has_57_subjects(data):
+    found = harness_tasks(["mmlu"])
+    assert tuple(found) == parts("mmlu") and len(found) == 57
+    context, _ = scored(found["mmlu_anatomy"])[0]
     assert context.startswith("The following are multiple choice questions (with answers) about anatomy.")
     assert context.endswith("What of mmlu_anatomy?\nA. first\nB. second\nC. third\nD. fourth\nAnswer:")
-
-
-def test_mmlu_with_a_missing_subject_is_rejected(data):
-    rows = pq.read_table(data / TASKS["mmlu"].file).to_pylist()
-    write(data / TASKS["mmlu"].file, rows[1:])
+    write(data / TASKS["mmlu"].file, pq.read_table(data / TASKS["mmlu"].file).to_pylist()[1:])
     with pytest.raises(UserError, match="has no documents of mmlu_abstract_algebra"):
         harness_tasks(["mmlu"])
 
@@ -98,7 +81,10 @@ def test_different_documents_give_another_id(data, monkeypatch):
     assert found.id.startswith("piqa@") and found.source == "SLIMSCOPE_DATA"
     assert (found.label, found.chance, found.metric) == ("PIQA", 0.5, "acc")
     assert list(harness_tasks([found.id])) == [found.id]
-    whole = TASKS["piqa"].model_copy(update={"sha256": found_digest("piqa", data)})
+    write(data / TASKS["piqa"].file, [{**row, "idx": 7, "extra": "x"} for row in ROWS["piqa"]])
+    assert identify_task("piqa").id == found.id  # without columns that the harness ignores
+    own, path = TASKS["piqa"], files.find(TASKS["piqa"].file).path
+    whole = own.model_copy(update={"sha256": tasks._digest(own, path, files.table(path))})
     monkeypatch.setitem(TASKS, "piqa", whole)
     assert identify_task("piqa").id == "piqa"
     write(data / TASKS["piqa"].file, ROWS["piqa"] * 2)
@@ -107,30 +93,11 @@ def test_different_documents_give_another_id(data, monkeypatch):
         harness_tasks([found.id])
 
 
-def found_digest(name, data):
-    from core.data.files import find, table
-    from core.data.tasks import _digest
-
-    path = find(TASKS[name].file).path
-    return _digest(TASKS[name], path, table(path))
-
-
-def test_columns_that_the_harness_ignores_do_not_change_the_id(data):
-    before = identify_task("boolq").id
-    write(data / TASKS["boolq"].file, [{**row, "idx": 7, "extra": "x"} for row in ROWS["boolq"]])
-    assert identify_task("boolq").id == before
-
-
 def test_seven_tasks_use_the_metrics_of_the_papers():
-    assert {name: TASKS[name].metric for name in SEVEN} == {
-        "boolq": "acc",
-        "piqa": "acc",
-        "hellaswag": "acc_norm",
-        "winogrande": "acc",
-        "arc_easy": "acc",
-        "arc_challenge": "acc_norm",
-        "openbookqa": "acc_norm",
-    }
+    assert set(SEVEN) == {"boolq", "piqa", "hellaswag", "winogrande", "arc_easy", "arc_challenge", "openbookqa"}
+    by_length = {name for name in SEVEN if TASKS[name].metric == "acc_norm"}
+    assert by_length == {"hellaswag", "arc_challenge", "openbookqa"}
+    assert {TASKS[name].metric for name in set(SEVEN) - by_length} == {"acc"}
 
 
 def test_unknown_tasks_suggest_a_match_and_absent_ones_a_source(data):

@@ -30,9 +30,11 @@ def test_facts_match_the_model(name, tmp_path):
     assert found.block_weights == sum(linear.weight.numel() for linear in linears)
     assert found.widths == tuple(sorted({linear.weight.shape[1] for linear in linears}))
     assert sum(rows * columns * count for rows, columns, count in found.matrices) == found.block_weights
-    counts = Counter(linear.shape for linear in linears)
     if name not in ("phi3", "gpt2"):  # whose joined matrices the shape counts apart
-        assert _counted(found.matrices) == counts
+        counted = Counter()
+        for rows, columns, count in found.matrices:
+            counted[rows, columns] += count
+        assert counted == Counter(linear.shape for linear in linears)
     tables = {
         id(table.get_parameter("weight")) for table in (model.get_input_embeddings(), model.get_output_embeddings())
     }
@@ -42,18 +44,6 @@ def test_facts_match_the_model(name, tmp_path):
     assert (found.blocks, found.max_window, found.vocabulary) == (len(find_blocks(model).holder), 128, 97)
 
 
-def _counted(matrices):
-    found = Counter()
-    for rows, columns, count in matrices:
-        found[rows, columns] += count
-    return found
-
-
-def test_opt_350m_has_projections_around_narrow_embeddings():
-    model = tiny("opt", word_embed_proj_dim=16, do_layer_norm_before=False)
-    assert shape_from_config(model.config.to_dict()).parameters == sum(p.numel() for p in model.parameters())
-
-
 def test_missing_sizes_fail():
     with pytest.raises(UserError, match="lacks 'hidden_size'"):
         shape_from_config({"model_type": "llama"})
@@ -61,19 +51,9 @@ def test_missing_sizes_fail():
 
 @pytest.mark.parametrize(
     ("name", "parameters"),
-    [
-        ("smollm2-135m", 134_515_008),
-        ("gemma3-270m", 268_098_176),
-        ("opt-125m", 125_239_296),
-        ("opt-350m", 331_196_416),
-        ("llama-7b", 6_738_415_616),
-        ("llama-2-70b", 68_976_648_192),
-        ("llama-3-8b", 8_030_261_248),
-        ("llama-3.2-1b", 1_235_814_400),
-        ("tinyllama-1.1b", 1_100_048_384),
-        ("qwen2.5-0.5b", 494_032_768),
-    ],
-)
+    [("smollm2-135m", 134_515_008), ("gemma3-270m", 268_098_176), ("opt-350m", 331_196_416),
+     ("llama-2-70b", 68_976_648_192), ("qwen2.5-0.5b", 494_032_768)],
+)  # fmt: skip
 def test_catalogue_has_the_published_sizes(name, parameters):
     assert BY_ID[name].parameters == parameters and BY_ID[name].size_bytes == 2 * parameters
 

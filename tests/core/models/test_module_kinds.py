@@ -37,13 +37,9 @@ class GatedLinear(ModuleKind, nn.Module):
 
 
 @pytest.fixture
-def registered(monkeypatch):
+def gated(monkeypatch):
+    """A model with a gated linear, whose kind is registered."""
     monkeypatch.setattr(modeling_slimscope, "KINDS", [*KINDS, GatedLinear])
-
-
-@pytest.fixture
-def gated():
-    """A model with a gated linear."""
     model = tiny()
     old = model.get_submodule(NAME)
     new = GatedLinear(old.in_features, old.out_features)
@@ -54,7 +50,7 @@ def gated():
 
 
 @torch.no_grad()
-def test_a_registered_kind_is_saved_and_loaded(registered, gated, tmp_path):
+def test_a_registered_kind_is_saved_and_loaded(gated, tmp_path, monkeypatch):
     assert not save_model(gated, tmp_path)
     shapes = json.loads((tmp_path / "config.json").read_text())["slimscope"]
     assert {tag: listed for tag, listed in shapes.items() if listed} == {"gated": {NAME: [48, 32]}}
@@ -63,22 +59,18 @@ def test_a_registered_kind_is_saved_and_loaded(registered, gated, tmp_path):
     logits = gated(windows()).logits
     assert torch.equal(again(windows()).logits, logits)
     assert not torch.equal(tiny()(windows()).logits, logits)
+    monkeypatch.setattr(modeling_slimscope, "KINDS", KINDS)
+    with pytest.raises(UserError, match="this program has no module kind gated"):
+        load_model_folder(tmp_path, torch.float32)
 
 
 @pytest.mark.full
 @torch.no_grad()
-def test_plain_transformers_builds_a_registered_kind(registered, gated, tmp_path):
+def test_plain_transformers_builds_a_registered_kind(gated, tmp_path):
     save_model(gated, tmp_path)
     torch.save({"tokens": windows(), "logits": gated(windows()).logits}, tmp_path / "check.pt")
     done = subprocess.run([sys.executable, "-c", OUTSIDE, str(tmp_path)], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip() == "same", done.stderr[-3000:]
-
-
-def test_a_kind_that_nothing_registers_is_named(registered, gated, tmp_path, monkeypatch):
-    save_model(gated, tmp_path)
-    monkeypatch.setattr(modeling_slimscope, "KINDS", KINDS)
-    with pytest.raises(UserError, match="this program has no module kind gated"):
-        load_model_folder(tmp_path, torch.float32)
 
 
 def test_every_kind_has_a_tag_of_its_own():

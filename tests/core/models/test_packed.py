@@ -113,10 +113,6 @@ def test_terms_are_read_from_their_wheel(card, index):
     for file in index.glob("part*"):
         file.unlink()
     assert terms.terms_text(card.terms) == "## Duties\n\nDo **no** harm."
-
-
-@pytest.mark.full
-def test_missing_terms_are_reported_with_their_address(card):
     lost = card.terms.model_copy(update={"article": "elsewhere"})
     with pytest.raises(UserError, match=r"could not be read from terms==1\.0; read them at https://ai\.google\.dev"):
         terms.terms_text(lost)

@@ -13,21 +13,15 @@ from tests.core.models.folders import ODD, edit
 pytestmark = pytest.mark.usefixtures("cache")
 
 
-PIPES = ["model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json", "config.json"]
-
-
-@pytest.mark.parametrize("name", [*PIPES, "adapter_config.json", "additional_chat_templates/x.jinja"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json", "additional_chat_templates/x.jinja"])
 def test_a_pipe_in_a_model_folder_is_rejected(folder, name):
     (folder / name).unlink(missing_ok=True)
     (folder / name).parent.mkdir(exist_ok=True)
     os.mkfifo(folder / name)
     with pytest.raises(UserError, match=r"is a pipe, not a regular file; give a file on a disk\.$"):
         identify(str(folder))
-
-
-def test_a_link_to_a_device_in_a_model_folder_is_rejected(folder):
-    (folder / "generation_config.json").unlink(missing_ok=True)
-    (folder / "generation_config.json").symlink_to("/dev/zero")
+    (folder / name).unlink()
+    (folder / name).symlink_to("/dev/zero")
     with pytest.raises(UserError, match="is a device, not a regular file"):
         identify(str(folder))
 
@@ -52,18 +46,15 @@ INDEX = "model.safetensors.index.json"
         *((lambda f, text=text: (f / "config.json").write_text(text), "contains no JSON object") for text in ODD),
         (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
         (lambda f: edit(f, architectures=5), "not a list of names"),
-        (lambda f: edit(f, architectures=[""]), "not a list of names"),
         (lambda f: edit(f, num_hidden_layers=10**9), "has num_hidden_layers = 1000000000; at most 1000 are allowed"),
-        (lambda f: edit(f, model_type="mamba", num_hidden_layers=1001), "at most 1000 are allowed"),
         (lambda f: edit(f, vision_config={"depths": [1, 100_000]}), r"has depths = \[1, 100000\]; at most 1000"),
         (lambda f: edit(f, architectures=["BertForMaskedLM"]), "is a BertForMaskedLM, not a causal language model"),
         (lambda f: (f / "tokenizer.model").symlink_to("gone"), "tokenizer.model cannot be read: No such file"),
-        (lambda f: (f / "tokenizer.model").mkdir(), "tokenizer.model cannot be read: Is a directory"),
         (lambda f: edit(f, slimscope={}), "give the model it was compressed from"),
         (lambda f: edit(f, quantization_config={"quant_method": "gptq"}), "already quantised"),
         (lambda f: (f / "model.safetensors").unlink(), "no complete set of weights"),
         (
-            lambda f: (f / "model.safetensors.index.json").write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
+            lambda f: (f / INDEX).write_text('{"weight_map": {"a": "model-2.safetensors"}}'),
             "no complete set of weights",
         ),
         *((lambda f, text=text: (f / INDEX).write_text(text), "contains no JSON object") for text in ODD),
@@ -83,7 +74,6 @@ def test_an_unusable_folder_is_rejected_with_a_sentence(folder, spoil, sentence)
     [
         ({"hidden_size": "64"}, "has hidden_size = '64'; give a whole number above 0"),
         ({"max_position_embeddings": math.nan}, "has max_position_embeddings = nan"),
-        ({"vocab_size": math.inf}, "has vocab_size = inf"),
         ({"num_attention_heads": 0}, "has num_attention_heads = 0"),
         ({"num_hidden_layers": 10**400}, "has num_hidden_layers = 1000"),
         ({"intermediate_size": None}, "lacks 'intermediate_size'"),

@@ -17,8 +17,23 @@ from core.training.examples import Batch, Example, Examples, collate, encode, re
 from tests.core.tiny import tiny
 
 
+class Letters:
+    """Build a tokenizer of the letters a to z, for a model of 97 tokens."""
+
+    pad_token_id, eos_token_id = 0, 96
+
+    def __call__(self, text):
+        return {"input_ids": [ord(letter) - ord("a") + 1 for letter in text]}
+
+    def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=True):
+        return "".join(chr(ord("a") + int(i) - 1) if int(i) < 27 else "z" for i in ids if int(i))
+
+
 def test_each_epoch_has_every_example_once_and_no_held_out_one():
-    data = Examples([Example(torch.full((2 + i % 5,), i)) for i in range(23)], batch=4, held_out=3, seed=1)
+    data, again = (
+        Examples([Example(torch.full((2 + i % 5,), i)) for i in range(23)], batch=4, held_out=3, seed=1)
+        for _ in range(2)
+    )
     held = {int(batch.ids[0, 0]) for batch in data.held_out}
     orders = []
     for epoch in range(2):
@@ -27,7 +42,6 @@ def test_each_epoch_has_every_example_once_and_no_held_out_one():
         assert sorted(firsts) == sorted(set(range(23)) - held)
         orders.append(firsts)
     assert orders[0] != orders[1]
-    again = Examples([Example(torch.full((2 + i % 5,), i)) for i in range(23)], batch=4, held_out=3, seed=1)
     assert torch.equal(again.batch(7).ids, data.batch(7).ids)
 
 
@@ -62,22 +76,15 @@ def test_instructions_are_read_with_or_without_input_or_as_prompts():
 
 def test_instruction_examples_train_the_answer_and_its_end(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
-
-    class Tokenizer:
-        eos_token_id = 1
-
-        def __call__(self, text):
-            return {"input_ids": [2 + ord(letter) % 90 for letter in text]}
-
     file = tmp_path / "mine.jsonl"
     file.write_text("\n".join(json.dumps({"prompt": "ask" * n, "response": "yes"}) for n in (1, 2, 9)))
-    found = read_examples(read_data(TextWindows(corpus=str(file), windows=2, window=8)), Tokenizer(), 0)
+    found = read_examples(read_data(TextWindows(corpus=str(file), windows=2, window=8)), Letters(), 0)
     assert sorted((len(example.ids), example.prompt) for example in found) == [(7, 3), (8, 6)]
-    assert next(example for example in found if example.prompt == 3).ids[-1] == 1
+    assert next(example for example in found if example.prompt == 3).ids[-1] == Letters.eos_token_id
     with file.open("a") as lines:
         lines.write('\n{"prompt": "a\u2028b", "response": " "}')  # an empty answer
     with pytest.raises(UserError, match="it has 2 instructions whose prompts fit 8 tokens, not 3"):
-        read_examples(read_data(TextWindows(corpus=str(file), windows=3, window=8)), Tokenizer(), 0)
+        read_examples(read_data(TextWindows(corpus=str(file), windows=3, window=8)), Letters(), 0)
 
 
 def test_a_token_spanning_prompt_and_answer_has_a_loss():
@@ -92,18 +99,6 @@ def test_a_token_spanning_prompt_and_answer_has_a_loss():
     assert Tokenizer()("to be ")["input_ids"] == [3, 4, 2]
     example = encode("to be ", "seen", Tokenizer(), 10)
     assert (example.ids.tolist(), example.prompt) == ([3, 4, 6, 0], 2)
-
-
-class Letters:
-    """Build a tokenizer of the letters a to z, for a model of 97 tokens."""
-
-    pad_token_id, eos_token_id = 0, 96
-
-    def __call__(self, text):
-        return {"input_ids": [ord(letter) - ord("a") + 1 for letter in text]}
-
-    def decode(self, ids, skip_special_tokens=False, clean_up_tokenization_spaces=True):
-        return "".join(chr(ord("a") + int(i) - 1) if int(i) < 27 else "z" for i in ids if int(i))
 
 
 def test_answers_of_a_teacher_are_generated_and_cached(tmp_path):

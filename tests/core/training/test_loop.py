@@ -21,6 +21,13 @@ def finished(**settings):
     return trained(model, **settings), model(windows()).logits
 
 
+def adapted():
+    """A model with adapters, their parameters, and the loss of a batch."""
+    model = tiny()
+    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
+    return model, parameters, lambda batch: through_head(model, states(model, batch), next_token(targets(batch)))
+
+
 @pytest.fixture(scope="module")
 def whole():
     """Trainings that nothing interrupted, by dropout."""
@@ -42,12 +49,7 @@ def test_best_weights_are_kept_and_stagnation_ends_the_training(monkeypatch):
     monkeypatch.setattr(
         training, "weights_of", lambda parameters: seen.append([p.detach().clone() for p in parameters]) or seen[-1]
     )
-    model = tiny()
-    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
-
-    def loss(batch):
-        return through_head(model, states(model, batch), next_token(targets(batch)))
-
+    model, parameters, loss = adapted()
     done = train(model, parameters, loss, examples(), Budget(20), 0.01, 3, silent)
     assert (done.ended, done.best_step, done.steps) == ("no improvement", 2, 8)
     assert done.held_out == [[0, 3.0], [2, 2.0], [4, 5.0], [6, 4.0], [8, 6.0]]
@@ -119,14 +121,11 @@ def test_a_cancelled_training_resumes(step, place, whole, tmp_path, monkeypatch)
 
 
 def test_a_step_with_gradients_that_are_not_finite_is_skipped():
-    model = tiny()
-    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
-    calls = []
+    (model, parameters, plain), calls = adapted(), []
 
     def loss(batch):
         calls.append(1)
-        value = through_head(model, states(model, batch), next_token(targets(batch)))
-        return value * math.nan if len(calls) == 3 or broken else value
+        return plain(batch) * (math.nan if len(calls) == 3 or broken else 1)
 
     broken = False
     done = train(model, parameters, loss, examples(), Budget(10), 0.01, 0, silent)
@@ -146,8 +145,6 @@ def test_a_model_that_predicts_nothing_is_not_trained():
 
 STATES = {
     "no state": lambda state: None,
-    "a tensor": lambda state: torch.zeros(3),
-    "other keys": lambda state: {"epoch": 3, "model": state["weights"]},
     "a key less": lambda state: {name: value for name, value in state.items() if name != "recent"},
     "another record": lambda state: state | {"training": {"epochs": 3}},
     "fewer weights": lambda state: state | {"weights": state["weights"][1:]},
@@ -157,12 +154,11 @@ STATES = {
 }
 
 
-def with_a_changed_bit(content):
-    middle = len(content) // 2
-    return content[:middle] + bytes([content[middle] ^ 0x40]) + content[middle + 1 :]
-
-
-CONTENTS = {"a changed bit": with_a_changed_bit, "no torch file": lambda content: b"no state", "empty": lambda _: b""}
+CONTENTS = {
+    "a changed bit": lambda content: content[:999] + bytes([content[999] ^ 0x40]) + content[1000:],
+    "no torch file": lambda content: b"no state",
+    "empty": lambda content: b"",
+}
 
 
 @pytest.mark.parametrize("kind", [*STATES, *CONTENTS])
@@ -181,15 +177,8 @@ def test_a_damaged_checkpoint_restarts_the_training(kind, halfway, whole, tmp_pa
 def test_minutes_end_a_training(monkeypatch):
     clock = iter(range(0, 10_000, 5))  # five seconds between two reads
     monkeypatch.setattr(training.time, "perf_counter", lambda: next(clock))
-    model = tiny()
-    parameters = add_adapters(model, 2, 4.0, 0.0, 0)
-
-    def loss(batch):
-        return through_head(model, states(model, batch), next_token(targets(batch)))
-
-    done = train(model, parameters, loss, examples(), Budget(10_000, minutes=5), 0.01, 0, silent)
-    assert done.ended == "budget"
-    assert 0 < done.steps < 60
+    done = train(*adapted(), examples(), Budget(10_000, minutes=5), 0.01, 0, silent)
+    assert done.ended == "budget" and 0 < done.steps < 60
 
 
 def rates(budget, seconds):

@@ -53,17 +53,13 @@ def test_divergences_match_their_names():
     draw = torch.Generator().manual_seed(0)
     student, teacher = (torch.randn(5, 11, generator=draw, dtype=torch.float64) for _ in range(2))
     p, q = (log_softmax(logits / 2, -1).exp() for logits in (teacher, student))
-    forward = 4 * (p * (p / q).log()).sum()
-    reverse = 4 * (q * (q / p).log()).sum()
     middle = (p + q) / 2
-    both = 2 * ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum())
-    torch.testing.assert_close(divergence("forward", student, teacher, 2.0), forward)
-    torch.testing.assert_close(divergence("reverse", student, teacher, 2.0), reverse)
-    torch.testing.assert_close(divergence("jensen-shannon", student, teacher, 2.0), both)
-    torch.testing.assert_close(
-        divergence("jensen-shannon", student, teacher, 2.0), divergence("jensen-shannon", teacher, student, 2.0)
-    )
-    for kind in ("forward", "reverse", "jensen-shannon"):
+    for kind, expected in (
+        ("forward", 4 * (p * (p / q).log()).sum()),
+        ("reverse", 4 * (q * (q / p).log()).sum()),
+        ("jensen-shannon", 2 * ((p * (p / middle).log()).sum() + (q * (q / middle).log()).sum())),
+    ):
+        torch.testing.assert_close(divergence(kind, student, teacher, 2.0), expected)
         assert divergence(kind, student, student, 2.0).abs() < 1e-12
 
 
@@ -99,15 +95,6 @@ def test_an_adapter_matches_peft_s(name, dtype, dropout):
         for ours, theirs in zip(*found, strict=True):
             assert ours.dtype == theirs.dtype
             assert (ours - theirs).norm() < tolerance * theirs.norm()
-
-
-def test_few_zeros_are_preserved_too():
-    model = cut(tiny(), "magnitude", 0.0008)
-    zeros = {linear.name: linear.weight == 0 for linear in find_blocks(model).all_linears()}
-    assert sum(int(where.sum()) for where in zeros.values()) > 0
-    trained(model)
-    for linear in find_blocks(model).all_linears():
-        assert torch.equal(linear.weight == 0, zeros[linear.name])
 
 
 @pytest.mark.parametrize("quantised", [False, True])
@@ -153,35 +140,15 @@ def test_sixteen_bit_models_train_in_full_precision(dtype, method):
             assert torch.equal(linear.weight == 0, before[linear.name] == 0)
 
 
-def test_dropout_applies_to_the_adapter_and_not_to_the_weight():
-    model = cut(tiny(), "sparsegpt")
-    expected = model(windows()).logits
-    parameters = add_adapters(model, 4, 16.0, 0.5, 0)
-    model.train()
-    torch.testing.assert_close(model(windows()).logits, expected)  # the adapters are still 0
-    for parameter in parameters:
-        torch.nn.init.normal_(parameter, std=0.2)
-    assert not torch.equal(model(windows()).logits, model(windows()).logits)
-    model.eval()
-    assert torch.equal(model(windows()).logits, model(windows()).logits)
-
-
-class Vocabulary:
-    def __init__(self, words):
-        self.words = words
-
-    def get_vocab(self):
-        return {word: index for index, word in enumerate(self.words)}
-
-
 def test_a_teacher_with_another_tokenizer_is_rejected(monkeypatch):
     monkeypatch.setattr(examples_module, "read_examples", lambda *_: [])
+    own, other = (SimpleNamespace(get_vocab=lambda words=words: {word: 1 for word in words}) for words in ("ab", "ac"))
     found = get_stage("distill-white")
-    teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=Vocabulary(["a", "b"]), max_window=24)
+    teacher = SimpleNamespace(source=SimpleNamespace(id="big"), tokenizer=own, max_window=24)
     method = found(found.parse_parameters({"teacher": "big@1"}))
-    method.check_text(data_of(CALIBRATION), Vocabulary(["a", "b"]), teacher)
+    method.check_text(data_of(CALIBRATION), own, teacher)
     with pytest.raises(UserError, match="The teacher big has another tokenizer"):
-        method.check_text(data_of(CALIBRATION), Vocabulary(["a", "c"]), teacher)
+        method.check_text(data_of(CALIBRATION), other, teacher)
 
 
 def test_a_teacher_with_a_shorter_window_is_rejected(monkeypatch):
@@ -195,9 +162,7 @@ def test_a_teacher_with_a_shorter_window_is_rejected(monkeypatch):
     with pytest.raises(UserError, match="Examples of 24 tokens exceed the 23 tokens of the teacher old"):
         white(white.parse_parameters({})).check_text(data_of(CALIBRATION), tokenizer, teacher)
     black(black.parse_parameters({"answer_tokens": 18})).check_text(data_of(CALIBRATION), tokenizer, teacher)
-    with pytest.raises(
-        UserError, match="Prompts of up to 5 tokens and answers of 19 exceed the 23 tokens of the teacher old"
-    ):
+    with pytest.raises(UserError, match="Prompts of up to 5 tokens and answers of 19 exceed the 23 tokens of the"):
         black(black.parse_parameters({"answer_tokens": 19})).check_text(data_of(CALIBRATION), tokenizer, teacher)
 
 
@@ -209,32 +174,26 @@ def test_the_teacher_and_the_text_share_the_loss():
         return found(found.parse_parameters(settings)).loss(student, SimpleNamespace(model=teacher), batch)
 
     text = text_loss(student, batch)
-    taught = divergence("forward", *(states_logits(model, batch) for model in (student, teacher)), 2.0)
+    logits = [model(batch.ids).logits[:, :-1][batch.counts] for model in (student, teacher)]
+    taught = divergence("forward", *logits, 2.0)
     torch.testing.assert_close(loss(teacher_share=0), text)
     torch.testing.assert_close(loss(teacher_share=1, temperature=2), taught)
     torch.testing.assert_close(loss(temperature=2), (text + taught) / 2)
-
-
-def states_logits(model, batch):
-    return model(batch.ids).logits[:, :-1][batch.counts]
 
 
 def test_hidden_states_are_compared_block_by_block_if_possible():
     found = get_stage("distill-white")
     plain, hidden = (found(found.parse_parameters({"hidden_weight": weight})) for weight in (0, 2))
     student, teacher, batch = tiny(seed=1), tiny(), collate([Example(row) for row in patterned(3, 10)])
-    ours, theirs = (
-        model(input_ids=batch.ids, output_hidden_states=True).hidden_states[1:-1] for model in (student, teacher)
-    )
-    first = [(a - b)[:, :-1].square().sum(-1) / b[:, :-1].square().sum(-1) for a, b in zip(ours, theirs, strict=True)]
-    gap = (
-        hidden.loss(student, SimpleNamespace(model=teacher), batch)
-        - plain.loss(student, SimpleNamespace(model=teacher), batch)
-    ).item()
+    gap = 0.0
     with block_outputs(student) as own, block_outputs(teacher) as wanted:
         student(batch.ids), teacher(batch.ids)
-    last = ((own[1] - wanted[1])[:, :-1].square().sum(-1) / wanted[1][:, :-1].square().sum(-1)).sum()
-    assert gap == pytest.approx(2 * (first[0].sum() + last).item() / 2, rel=1e-3)
+    for ours, theirs in zip(own, wanted, strict=True):
+        gap += ((ours - theirs)[:, :-1].square().sum(-1) / theirs[:, :-1].square().sum(-1)).sum().item()
+    first = student(input_ids=batch.ids, output_hidden_states=True).hidden_states[1]
+    torch.testing.assert_close(own[0], first)
+    losses = [method.loss(student, SimpleNamespace(model=teacher), batch).item() for method in (hidden, plain)]
+    assert losses[0] - losses[1] == pytest.approx(2 * gap / 2, rel=1e-3)
     other = SimpleNamespace(model=tiny(num_hidden_layers=3))
     with pytest.raises(UserError, match="The student has 2 blocks of width 32, but the teacher has 3 of 32"):
         hidden.check(student, other)

@@ -66,6 +66,10 @@ def test_a_method_records_the_removed_weights(method, name, pattern):
 def test_methods_that_remove_no_weights_leave_no_constraint(method, ratio):
     model = cut(tiny(), method, ratio)
     assert not any(constraint_of(module) for module in model.modules())
+    for linear in linears_of(model).values():
+        linear.weight[:, ::2] = 0
+    add_adapters(model, 4, 16.0, 0.0, 0)
+    assert all(adapter.mask is None for adapter in adapters_of(model).values())
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
@@ -83,14 +87,6 @@ def test_training_changes_incidental_zeros_but_no_removed_weights(name, ratio):
     merge_adapters(model)
     assert_kept(model, zeros)
     assert all(linear.weight[tuple(by_chance[key])] != 0 for key, linear in linears_of(model).items())
-
-
-def test_without_a_constraint_an_adapter_masks_nothing():
-    model = tiny()
-    for linear in linears_of(model).values():
-        linear.weight[:, ::2] = 0
-    add_adapters(model, 4, 16.0, 0.0, 0)
-    assert all(adapter.mask is None for adapter in adapters_of(model).values())
 
 
 @pytest.mark.parametrize("name", ["llama-gqa", "gpt2"])
@@ -122,19 +118,17 @@ def test_a_later_pruning_preserves_earlier_zeros(later):
 
 
 @pytest.mark.parametrize(
-    ("method", "settings"),
-    [("neuron-magnitude", {}), ("slimllm", {}), ("llm-pruner", {"granularity": "channel"})],
+    ("method", "settings"), [("neuron-magnitude", {}), ("slimllm", {}), ("llm-pruner", {"granularity": "channel"})]
 )
 def test_slicing_slices_the_constraint(method, settings):
     model = cut(tiny("llama-mha", num_hidden_layers=4), "wanda", 0.4)
+    dense = {name: linear.shape for name, linear in linears_of(model).items()}
     shrunk(model, method, 0.6, **settings)  # a third of what is left
-    smaller = 0
     for linear in linears_of(model).values():
         zeros = bound(linear)
         assert zeros.shape == linear.weight.shape and 0.2 < zeros.float().mean() < 0.6
         assert torch.equal(linear.weight == 0, zeros)
-        smaller += zeros.shape != (32, 32) and zeros.shape != (48, 32) and zeros.shape != (32, 48)
-    assert smaller
+    assert any(linear.shape != dense[name] for name, linear in linears_of(model).items())
 
 
 def test_a_pattern_survives_if_whole_groups_remain():
@@ -150,15 +144,11 @@ def test_a_pattern_survives_if_whole_groups_remain():
 @pytest.mark.parametrize("method", ["slicegpt", "lorap", "svd"])
 def test_methods_that_mix_weights_clear_the_constraint(method):
     model = cut(tiny("llama-mha", num_hidden_layers=4), "magnitude", 0.5)
-    if method == "svd":
-        cut(model, "svd", 0.3)
-    else:
-        shrunk(model, method, 0.3)
+    shrunk(model, method, 0.3)
     known = {linear.role: constraint_of(linear.module) for linear in linears_of(model).values() if linear.block == 1}
     assert known["q"] is None
     for linear in linears_of(model).values():
-        if (one := constraint_of(linear.module)) is not None:
-            assert not linear.weight[one.zeros(CPU)].any()
+        assert not linear.weight[bound(linear)].any()
 
 
 @pytest.mark.parametrize("method", ["lorap", "svd-llm"])
@@ -197,12 +187,7 @@ def test_a_plain_checkpoint_restores_its_constraint(tmp_path):
     assert identify(str(tmp_path)).revision != source.revision
     free = load_model(identify(str(tmp_path)))
     assert not any(constraint_of(module) for module in free.modules())
-
-
-def test_a_cached_variant_without_a_constraint_is_not_used(tmp_path):
-    save_model(cut(tiny(), "wanda"), tmp_path)
-    (tmp_path / FILE).unlink()
-    with pytest.raises(UserError, match=FILE):
+    with pytest.raises(UserError, match=FILE):  # which a cached variant has
         load_model_folder(tmp_path, torch.float32)
 
 

@@ -26,16 +26,9 @@ class Standardised(nn.Conv2d):
 
 
 def test_only_plain_convolutions_count():
-    model = nn.ModuleDict(
-        {
-            "plain": nn.Conv1d(2, 4, 3),
-            "other": Standardised(2, 4, 3),
-            "back": nn.ConvTranspose2d(2, 4, 3),
-            "volume": nn.Conv3d(2, 4, 3),
-            "normed": weight_norm(nn.Conv1d(2, 4, 3), dim=2),
-            "linear": nn.Linear(2, 4),
-        }
-    )
+    model = nn.ModuleDict({"plain": nn.Conv1d(2, 4, 3), "normed": weight_norm(nn.Conv1d(2, 4, 3), dim=2)})
+    model.update({"other": Standardised(2, 4, 3), "back": nn.ConvTranspose2d(2, 4, 3)})
+    model.update({"volume": nn.Conv3d(2, 4, 3), "linear": nn.Linear(2, 4)})
     found = convolutions_of(model)
     assert [one.name for one in found] == ["plain", "normed"] and [one.shape for one in found] == [(4, 6)] * 2
     assert torch.equal(found[1].kernel, model["normed"].weight) and not found[1].kernel.requires_grad

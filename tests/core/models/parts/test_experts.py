@@ -29,35 +29,26 @@ for folder in sys.argv[2:]:
 """
 
 
-def fused(name):
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(name, **ARCHITECTURES[name], initializer_range=0.3)
-    return AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
-
-
 @pytest.mark.parametrize("name", MIXTURES)
 def test_separate_experts_compute_what_the_stacked_ones_do(name):
-    model, tokens = fused(name), windows()
+    tokens = windows()
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(name, **ARCHITECTURES[name], initializer_range=0.3)
+    model = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
     before = model(tokens).logits
     tensors = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     separate_experts(model)
     assert experts_in(model) and torch.allclose(model(tokens).logits, before, atol=1e-5)
+    linears = list(find_blocks(model).all_linears())
+    experts = [linear for linear in linears if ".experts." in linear.name and "shared" not in linear.name]
+    assert len(experts) == sum(3 * len(layer) for layer in experts_in(model))
+    assert not [linear for linear in linears if linear.shape[0] in (1, 8)]  # routers have an output for each expert
     with stacked_shapes(model) as layers:
         assert {name: one.shape for name, one in model.state_dict().items()} == {n: t.shape for n, t in tensors.items()}
     assert model.state_dict().keys() != tensors.keys()
     for place, experts in layers.items():
         assert all(torch.equal(one, tensors[f"{place}.{own}"]) for own, one in stacked(experts).items())
     assert torch.allclose(model(tokens).logits, before, atol=1e-5)
-
-
-@pytest.mark.matrix(name=None)
-@pytest.mark.parametrize("name", MIXTURES)
-def test_every_expert_has_linears_of_its_own_and_routers_have_none(name):
-    model = tiny_model(name)
-    linears = list(find_blocks(model).all_linears())
-    experts = [linear for linear in linears if ".experts." in linear.name and "shared" not in linear.name]
-    assert len(experts) == sum(3 * len(layer) for layer in experts_in(model))
-    assert not [linear for linear in linears if linear.shape[0] in (1, 8)]  # one output for each expert
 
 
 def test_changed_weights_load_in_plain_transformers(tmp_path):

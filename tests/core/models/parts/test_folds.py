@@ -22,40 +22,34 @@ FOLDED = {  # by what is scaled; up reaches down through more than a product whe
 }
 
 
-@pytest.mark.matrix(name=lambda name: name if name in FOLDED else layout_of(name))
-@pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
-def test_scaled_folds_preserve_the_outputs(name):
-    model, text, draw = tiny(name), windows(), torch.Generator().manual_seed(0)
-    blocks = find_blocks(model)
-    walker = make_walker(
-        model, blocks, text, lambda role: frozenset(), Context(torch.device("cpu")), list(blocks.all_linears())
-    )
-    found = []
+def scaled(model, factors):
+    """Scale all folds of a model by factors of their width, and return the roles that read each, by block."""
+    blocks, found, context = find_blocks(model), [], Context(torch.device("cpu"))
+    walker = make_walker(model, blocks, windows(), lambda role: frozenset(), context, list(blocks.all_linears()))
 
     def scale(index, run, dense):
         folds = find_folds(blocks.holder[index], blocks.linears(index), lambda: run(0))
         for fold in folds:
-            fold.scale(torch.rand(fold.readers[0].shape[1], generator=draw) + 0.5)
+            fold.scale(factors(fold.readers[0].shape[1]))
         found.append([tuple(reader.role for reader in fold.readers) for fold in folds])
 
-    with torch.no_grad():
-        before = model(text).logits
-        walker.change(scale)
-        torch.testing.assert_close(model(text).logits, before, rtol=1e-4, atol=1e-4)
+    walker.change(scale)
+    return found
+
+
+@pytest.mark.matrix(name=lambda name: name if name in FOLDED else layout_of(name))
+@pytest.mark.parametrize("name", [*ARCHITECTURES, *OTHERS])
+@torch.no_grad()
+def test_scaled_folds_preserve_the_outputs(name):
+    model, draw = tiny(name), torch.Generator().manual_seed(0)
+    before = model(windows()).logits
+    found = scaled(model, lambda width: torch.rand(width, generator=draw) + 0.5)
+    torch.testing.assert_close(model(windows()).logits, before, rtol=1e-4, atol=1e-4)
     assert all(one == FOLDED.get(name, found[0]) for one in found) and all(found)
 
 
 def test_scales_of_1_are_bit_identical():
     model = tiny("gemma2")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    blocks = find_blocks(model)
-    walker = make_walker(
-        model, blocks, windows(), lambda role: frozenset(), Context(torch.device("cpu")), list(blocks.all_linears())
-    )
-
-    def scale(index, run, dense):
-        for fold in find_folds(blocks.holder[index], blocks.linears(index), lambda: run(0)):
-            fold.scale(torch.ones(fold.readers[0].shape[1]))
-
-    walker.change(scale)
+    scaled(model, torch.ones)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

@@ -43,11 +43,7 @@ def test_owners_stay_in_memory_up_to_the_limit_together():
     again = torch.zeros(25)
     assert place.store(3, [again]) == [] and not on_disk(again)
     assert place.store(2, [third]) == []  # there already
-
-
-def test_without_a_limit_nothing_moves():
-    tensor = torch.zeros(25)
-    assert Overflow().store("a", [tensor]) == [] and not on_disk(tensor)
+    assert Overflow().store("a", [again]) == [] and not on_disk(again)  # without a limit
 
 
 def test_a_full_disk_is_one_sentence(monkeypatch):
