@@ -106,14 +106,15 @@ def served(
         server = subprocess.Popen(command, cwd=place, env=known, stdout=log, stderr=subprocess.STDOUT)
     try:
         address = f"http://127.0.0.1:{port}"
-        _wait(f"{address}/_stcore/health", server)
+        wait_until_up(f"{address}/_stcore/health", server)
         yield Dashboard(address, server.pid, started)
     finally:
         server.terminate()
         server.wait(20)
 
 
-def _wait(url: str, server: subprocess.Popen) -> None:
+def wait_until_up(url: str, server: subprocess.Popen) -> None:
+    """Wait until a server says at this address that it is healthy."""
     until = time.monotonic() + LONGEST_START
     while time.monotonic() < until:
         if server.poll() is not None:

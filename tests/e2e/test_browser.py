@@ -41,15 +41,6 @@ def test_a_page_opens_fits_and_asks_no_other_machine(page, address, path, title,
 
 
 @pytest.mark.full
-@pytest.mark.parametrize(("path", "title", "drawn"), PAGES)
-def test_a_page_fits_a_phone(page, address, path, title, drawn):
-    page.set_viewport_size({"width": 400, "height": 900})
-    settled(opened(page, f"{address}/{path}?{TOY}"))
-    page.locator(drawn).first.wait_for(state="attached")
-    assert page.evaluate(OVERFLOW) <= 0
-
-
-@pytest.mark.full
 @pytest.mark.parametrize("width", [1280, 400])
 def test_links_to_the_pages_are_in_sight_and_first_for_the_keyboard(page, address, width):
     page.set_viewport_size({"width": width, "height": 900})

@@ -1,13 +1,14 @@
-"""Explore in a real browser: its chart, its stories, and what stands where on a phone."""
+"""Explore in a real browser: clicks on its chart and its table, and what stands where on a phone."""
 
 import itertools
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.e2e.actions import OVERFLOW, TOY, center, click_mark, opened, settled
+from tests.e2e.actions import TOY, center, click_mark, opened, run_again, settled
 
 pytestmark = pytest.mark.e2e
+ROW, TICK = 35, 18  # px of a table: the height of its header and rows, and the middle of a tick
 
 
 def test_a_click_on_the_curve_opens_the_point(page, address):
@@ -28,23 +29,28 @@ def test_a_click_on_the_curve_opens_the_point(page, address):
     page.get_by_text("at a pruning ratio of 40 %").wait_for()
 
 
+def tick(page, row: int):
+    """Tick a row of the table, from 0."""
+    canvas = settled(page).locator(".st-key-explore_points canvas").first
+    canvas.scroll_into_view_if_needed()
+    with run_again(page):
+        canvas.click(position={"x": TICK, "y": ROW * (row + 1) + ROW // 2}, force=True)  # under its scroller
+
+
 @pytest.mark.full
-def test_a_story_leads_to_its_chart_and_back_to_what_is_default(page, address):
-    settled(opened(page, address))
-    page.get_by_role("link", name="Which method should I use?").click()
-    page.wait_for_function("location.search.includes('explore_mode=Trade-off')")
-    settled(page).get_by_role("link", name="Next", exact=True).click()
-    page.get_by_text("with at most 130 MB packed").wait_for()
-    settled(page).get_by_role("link", name="Next story: The cliff at 50 %").click()
-    page.wait_for_function("!location.search.includes('explore_mode')")
-    assert "explore_methods=Magnitude" in page.url and "alone" not in settled(page).url
-    settled(page).get_by_role("button", name="Close").click()
-    page.get_by_role("link", name="On another model").click()
-    page.wait_for_function("location.search.includes('explore_mode=Several')")
-    page.locator(".js-plotly-plot", has_text="SparseGPT,smollm2-135m").wait_for()
-    settled(page).get_by_text("packed size", exact=True).click()
-    page.locator(".js-plotly-plot", has_text="Packed size relative to dense").wait_for()
-    assert "explore_against=packed" in settled(page).url
+def test_two_ticks_of_the_table_open_the_comparison(page, address):
+    opened(page, f"{address}/?{TOY}")
+    page.locator(".js-plotly-plot .point").first.wait_for()
+    drawer = page.get_by_role("dialog")
+    tick(page, 1)
+    drawer.get_by_text("Command to reproduce it").wait_for()
+    with run_again(page):
+        page.keyboard.press("Escape")
+        drawer.wait_for(state="detached")
+    tick(page, 2)
+    page.wait_for_url(lambda url: url.count("explore_compared=") == 2)
+    page.go_back()
+    drawer.wait_for(state="detached")
 
 
 @pytest.mark.full
@@ -79,22 +85,6 @@ def test_no_label_lies_on_another(page, address, axis, width):
         across = one["x"] < other["x"] + other["width"] and other["x"] < one["x"] + one["width"]
         down = one["y"] < other["y"] + other["height"] and other["y"] < one["y"] + one["height"]
         assert not (across and down), (one, other)
-
-
-@pytest.mark.full
-@pytest.mark.parametrize("width", [1280, 400])
-def test_a_law_says_how_much_may_be_removed_and_a_link_restores_it(page, address, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    settled(opened(page, f"{address}/?{TOY}&explore_mode=Trade-off&explore_law_of=SparseGPT"))
-    chart = page.locator(".js-plotly-plot").nth(1)
-    chart.scroll_into_view_if_needed()
-    expect(chart.locator(".legendtext", has_text="predicts best")).to_have_count(1)
-    page.get_by_role("slider", name="Quality to keep (%)").press("ArrowLeft")
-    page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
-    page.wait_for_function("location.search.includes('explore_law_keep=89')")
-    settled(page).reload()
-    page.get_by_text("To keep 89 % of 1 / ln(perplexity)").wait_for()
-    assert settled(page).evaluate(OVERFLOW) <= 0
 
 
 @pytest.mark.full

@@ -1,4 +1,4 @@
-"""The map of layers in a browser: a click chooses a matrix everywhere, and a point of Explore leads to it."""
+"""The map and the histogram of layers in a browser: a click chooses a matrix everywhere."""
 
 import pytest
 from playwright.sync_api import expect
@@ -6,7 +6,7 @@ from playwright.sync_api import expect
 from tests.e2e.actions import click_mark, opened, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
-BUNDLED = "explore_model=smollm2-135m"
+VIEW = "inside?inside_model=smollm2-135m&inside_variant=gptq@4bit"
 
 
 def cell(page, block, role):
@@ -22,7 +22,7 @@ def cell(page, block, role):
 
 
 def test_a_click_on_the_map_chooses_the_matrix(page, address):
-    settled(opened(page, f"{address}/inside?inside_model=smollm2-135m&inside_variant=gptq@4bit"))
+    settled(opened(page, f"{address}/{VIEW}"))
     name = "model.layers.5.mlp.down_proj"
     click_mark(page, lambda: cell(page, 5, "down"), f"inside_matrix={name}")
     page.get_by_role("heading", name=f"Weights of {name}").wait_for()
@@ -47,17 +47,7 @@ def loneliest(page):
 
 
 def test_a_click_on_a_mark_of_the_histogram_chooses_the_matrix(page, address):
-    settled(opened(page, f"{address}/inside?inside_model=smollm2-135m&inside_variant=gptq@4bit"))
+    settled(opened(page, f"{address}/{VIEW}"))
     name, _ = loneliest(page)
     click_mark(page, lambda: loneliest(page)[1], f"inside_matrix={name}")
     page.get_by_role("heading", name=f"Weights of {name}").wait_for()
-
-
-def test_the_details_of_a_point_lead_inside(page, address):
-    settled(opened(page, f"{address}/?{BUNDLED}&explore_point=sparsegpt%400.5"))
-    page.get_by_role("link", name="Look inside").click()
-    page.get_by_role("heading", name="Inside").wait_for()
-    settled(page)
-    field = page.get_by_role("combobox", name="Variant")
-    assert field.input_value().startswith("SparseGPT, 50 %") and field.input_value().endswith("sparsegpt@0.5")
-    assert "alone" not in page.url

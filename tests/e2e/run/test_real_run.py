@@ -2,31 +2,11 @@
 
 import pytest
 
-from tests.e2e.actions import enter, opened, run_again, settled
+from tests.e2e.actions import enter, opened, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.real, pytest.mark.timeout(900)]
 MINUTES = 60_000
-# Ratios that are not shipped, so that the point is new.
-FORM = "run_model=smollm2-135m&chain="
-CHAIN = "wanda@0.33+lora,batch=2,held_out=1,steps=2+wanda@0.55"
-
-
-def add(page, place, name, **parameters):
-    """Add a stage of the method `name` with these parameters; return its card."""
-    with run_again(page):
-        page.get_by_role("button", name="Add a stage").click()
-    with run_again(page):
-        method = page.get_by_role("combobox", name=f"Stage {place}")
-        method.click()  # which opens the list, as typing alone does not everywhere
-        method.fill(name)
-        page.get_by_role("option", name=name).first.wait_for()
-        method.press("Enter")
-    card = page.locator(f".st-key-run_card{place - 1}_box")
-    if parameters:
-        card.get_by_text("Parameters", exact=True).click()
-    for label, value in parameters.items():
-        enter(card.get_by_label(label, exact=True), value)
-    return card
+FORM = "run_model=smollm2-135m&chain=magnitude%400.33"  # a ratio that is not shipped, so that the point is new
 
 
 def explored(page, name, ratio):
@@ -59,7 +39,7 @@ def test_a_run_becomes_a_point_and_leaves_as_gguf_that_llama_cpp_has_read(page, 
     from gguf import GGUFReader
 
     folder = tmp_path / "shipped"
-    settled(opened(page, f"{address}/run?{FORM}magnitude%400.33"))
+    settled(opened(page, f"{address}/run?{FORM}"))
     explored(page, "Magnitude", 0.33)
     opened(page, f"{page.url}&explore_point=magnitude%400.33")
     page.get_by_role("button", name="Save for other programs").click()
@@ -75,17 +55,3 @@ def test_a_run_becomes_a_point_and_leaves_as_gguf_that_llama_cpp_has_read(page, 
     tensors = {tensor.name: tensor for tensor in GGUFReader(file).tensors}
     assert 0.2 < (tensors["blk.0.ffn_gate.weight"].data == 0).mean() < 0.5
     assert "xllamacpp" in (folder / "README.md").read_text()
-
-
-@pytest.mark.full
-def test_a_chain_from_cards_becomes_a_point_on_explore(page, address):
-    from playwright.sync_api import expect
-
-    settled(opened(page, f"{address}/run?{FORM}wanda%400.33"))
-    add(page, 2, "LoRA", **{"Examples per step": "2", "Maximum steps": "2", "Held-out examples": "1"})
-    last = add(page, 3, "Wanda")
-    enter(last.get_by_label("Cumulative ratio after this stage", exact=True), "0.55")
-    expect(page.get_by_label("Chain of stages", exact=True).first).to_have_value(CHAIN)
-    enter(page.get_by_label("Sequences", exact=True), "1")
-    enter(page.get_by_label("Tokens per sequence", exact=True).first, "128")  # of calibration data, the first
-    explored(page, "Wanda", 0.55)

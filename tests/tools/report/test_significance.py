@@ -8,8 +8,7 @@ from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
 from core.specs import Stage, TextWindows
 from tests.core.factories import make, perplexity
-from tools.report import chains, points, results, significance
-from tools.report.few_bits import is_rounded
+from tools.report import points, significance
 from tools.report.points import MEANS, RATIOS
 from tools.report.results import markdown
 
@@ -138,36 +137,3 @@ def test_methods_with_several_seeds_have_a_column_per_seed():
     assert (both.loc["lorap", "seed 1"], both.loc["sparsegpt", "seed 2"]) == ("", "")
     assert list(both)[-1] == "highest / lowest"
     assert markdown(significance.seeds([once])) == ""
-
-
-@pytest.mark.full
-def test_the_page_accepts_new_results_with_the_bundled_ones(monkeypatch):
-    """The page has every table and every conditional text with results of both kinds."""
-    bundled_rows = results.read_measured()
-    new = [points.DENSE, *significance.REMOVED, *significance.ZEROED, ("slimllm", "lora", "50 %")]
-    made, kept = {}, {}
-    for place, one in bundled_rows.results.items():
-        name = points.point(one.variant)
-        long = any(points.column(row) == points.LONG for row in one.measurements)
-        special = is_rounded(one) or chains.of_some_blocks(one) or chains.is_allocated(one)
-        if name in new and long and not special and not points.seed(one.variant):
-            fresh, answers = variant("9", one.variant.stages, right=20 + len(made) % 5, loss=3 + len(made) / 10, n=500)
-            made[place] = one.updated(fresh.model_copy(update={"variant": one.variant}))
-            kept[place] = answers
-    assert len(made) == len(new)
-    seeded = variant("8", pruned("sparsegpt", 1))[0]
-    rows = bundled_rows._replace(results=bundled_rows.results | made | {"8" * 64: seeded})
-    monkeypatch.setattr(results, "read_measured", lambda: rows)
-    monkeypatch.setattr(results, "read_shipped_samples", lambda key, row: kept.get(key, {}).get(row.identity))
-    page = results.page()
-    assert "on the first 500 documents of each task" in page and "(100)" in page
-    for text in (
-        "Structured pruning, compared",
-        "in the same way; ",
-        "Fine-tuned variants, compared",
-        "Baselines of the tasks",
-        "by seed:",
-    ):
-        assert text in page
-    assert "nan" not in page
-    assert "\n\n\n" not in page
