@@ -101,6 +101,7 @@ VARIANTS = {
     "nested too deep": ({"variant": "[" * 100_000}, "The stored variant"),
     "another key": ({"variant": make(key="c" * 64).variant.model_dump_json()}, "its key does not match"),
     "a footprint of nothing": ({"footprint": "{}"}, "The footprint of the stored variant"),
+    "no footprint": ({"footprint": "null"}, "The footprint of the stored variant"),
 }
 
 
@@ -133,23 +134,18 @@ def test_an_unreadable_number_is_named_and_measured_again(data):
     assert [row.value for row in store.get(KEY).measurements] == [30.0, 21.0] and not store.read().warnings
 
 
-def test_unreadable_layers_do_not_lose_the_numbers():
+def test_unreadable_layers_do_not_lose_the_numbers_and_a_damaged_text_column_is_named():
     store = Store()
     store.put(make(perplexity(20.0), layers=(LAYER,)))
+    store.put(make(perplexity(5.0), key=OTHER))
     damage(store, variants, variants.c.key == KEY, layers="[1]")
     results, (warning,) = store.read()
     assert results[KEY] == make(perplexity(20.0)) and "layers" in warning
-
-
-def test_a_damaged_text_column_is_named():
-    store = Store()
-    store.put(make(perplexity(20.0)))
-    store.put(make(perplexity(5.0), key=OTHER))
     with store.begin() as connection:
         connection.exec_driver_sql(
             "UPDATE measurements SET data = CAST(replace(data, 'wiki', x'ff') AS TEXT) WHERE variant = ?", (KEY,)
         )
-    results, (warning,) = store.read()
+    results, (warning, _) = store.read()
     assert results[KEY].measurements == () and len(results[OTHER].measurements) == 1
     assert "unicode" in warning
 
@@ -228,12 +224,3 @@ def test_damaged_imports_are_named_with_the_advice_to_reimport(caplog):
     assert "A number of the stored variant" in warning and warning.endswith("import it again.")
     (result,) = store.results()
     assert [row.metric for row in result.measurements] == ["perplexity"] and result.footprint is None
-
-
-def test_measured_variants_need_a_footprint():
-    store = Store()
-    store.put(make(perplexity(20.0)))
-    with store.begin() as connection:
-        connection.execute(update(variants).values(footprint="null"))
-    (warning,) = store.read().warnings
-    assert warning.startswith(f"The footprint of the stored variant {KEY[:12]} is skipped") and not store.results()

@@ -47,7 +47,6 @@ DAMAGE = {
     "a flipped bit": flip,
     "texts for numbers": replaced(doc_id=range(40), acc=["yes"] * 40),
     "lists for numbers": replaced(doc_id=range(40), acc=[[1.0]] * 40),
-    "numbers for choices": replaced(doc_id=range(40), acc=[1.0] * 40, loglikelihoods=[1.0] * 40),
     "texts for choices": replaced(doc_id=range(40), acc=[1.0] * 40, loglikelihoods=[["a"]] * 40),
     "no documents": replaced(acc=[1.0] * 40),
     "a folder": folder,
@@ -83,22 +82,11 @@ def test_a_file_that_contradicts_the_number_is_named(caplog):
     words = f"The samples in {file} do not give acc = 0.75; run or import the variant again to replace them."
     assert samples.damaged([KEY]) == [words] == caplog.messages  # once
     assert samples.lost(KEY, other) and samples.damaged(["b" * 64]) == []
-    store.put_samples(KEY, other, FRAME.assign(acc=[1.0, 1.0, 1.0, 0.0] * 10))
-    assert samples.damaged([KEY]) == [] and not samples.lost(KEY, other)
-
-
-def test_a_file_that_matches_the_number_is_not_named():
-    store, other = Store(), TASK.model_copy(update={"value": 0.75})
-    store.put_samples(KEY, TASK, FRAME)
-    assert store.samples(KEY, other) is None and len(samples.damaged([KEY])) == 1
-    assert len(store.samples(KEY, TASK)) == 40 and samples.damaged([KEY]) == []
-
-
-def test_a_file_without_the_metric_is_not_named():
-    store = Store()
-    store.put_samples(KEY, TASK, FRAME)
+    assert len(store.samples(KEY, TASK)) == 40 and samples.damaged([KEY]) == []  # its own number
     norm = TASK.model_copy(update={"metric": "acc_norm"})
     assert store.samples(KEY, norm) is None and samples.damaged([KEY]) == [] and not samples.lost(KEY, norm)
+    store.put_samples(KEY, other, FRAME.assign(acc=[1.0, 1.0, 1.0, 0.0] * 10))
+    assert samples.damaged([KEY]) == [] and not samples.lost(KEY, other)
 
 
 def test_bundled_samples_replace_those_of_another_number():

@@ -9,6 +9,7 @@ from core.registry import get_stage
 from core.request.stages import variant_spec
 from core.store import schema1
 from core.store.bundled import parse_result, read_measured
+from tests.core.factories import LAYER, make, perplexity
 
 # As a run wrote them, shortened: a method of version 2 with a recovery, and what `magnitude` wrote before recoveries.
 TRAINED = json.loads(
@@ -27,20 +28,8 @@ WANDA = json.loads(
     "pattern":null,"stages":[{"name":"wanda","parameters":{"true_sequential":true}}],
     "calibration":"passages-calibration:16x2048","seed":0,"layers":null,"details":{"seconds":145.0}}"""
 )
-FOOTPRINT = (
-    '{"block_weights":106168320,"block_zeros":53084160,"model_parameters":134515008,"model_zeros":53375805,'
-    '"dense_parameters":134515008,"dense_bytes":269030016,"packed_bytes":176132736,"bits_per_weight":9.0,'
-    '"dense_block_weights":null,"macs":null}'
-)
-LAYERS = (
-    '[{"name":"model.layers.0.self_attn.q_proj","block":0,"role":"q","shape":[576,576],"sparsity":0.5,'
-    '"error":0.00032233839738182724,"error_kind":"output","damping":null,"seconds":0.0404,"note":null}]'
-)
-NUMBER = (
-    '{"metric":"perplexity","dataset":"passages-eval","value":42.49004791855034,"stderr":1.4925199809098204,"n":16,'
-    '"protocol":{"window":2048,"windows":16,"dtype":"float32","source":"SLIMSCOPE_DATA"},"origin":"measured",'
-    '"details":{"seconds":144.294,"device":"cpu (x86_64)","tokens":32768}}'
-)
+FOOTPRINT, LAYERS = make().footprint.model_dump_json(), f"[{LAYER.model_dump_json(exclude={'stage'})}]"
+NUMBER = perplexity(42.5, "passages-eval", details={"seconds": 144.294}).model_dump_json()
 
 
 def line(variant):
@@ -58,10 +47,8 @@ def check(result, old):
     first = result.variant.stages[0]
     assert (str(first.calibration), first.seed) == (old["calibration"], old["seed"])
     assert result.variant.stage_runs == (*({} for _ in old["stages"][1:]), old["details"])
-    assert json.loads(result.footprint.model_dump_json()) == json.loads(FOOTPRINT)
-    assert [json.loads(number.model_dump_json()) for number in result.measurements] == [json.loads(NUMBER)]
-    written = [json.loads(layer.model_dump_json()) for layer in result.layers]
-    assert written == [layer | {"stage": 0} for layer in json.loads(LAYERS)]
+    assert (result.footprint, result.layers) == (make().footprint, (LAYER,))
+    assert [number.model_dump_json() for number in result.measurements] == [NUMBER]
 
 
 def test_bundled_lines_are_read(bundled_folder, monkeypatch):

@@ -12,19 +12,14 @@ from core.store.store import Store
 from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
 
-@pytest.fixture
-def folder(bundled_folder):
-    return bundled_folder
-
-
 def values(result):
     return {(m.dataset, m.protocol["window"]): m.value for m in result.measurements}
 
 
-def test_lines_of_one_key_are_merged_and_the_last_wins(folder):
-    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)), folder / "a.jsonl")
-    append_shipped(make(perplexity(5.0), key=OTHER), folder / "a.jsonl")
-    append_shipped(make(perplexity(21.0), zeros=60), folder / "b.jsonl")
+def test_lines_of_one_key_are_merged_and_the_last_wins(bundled_folder):
+    append_shipped(make(perplexity(20.0), perplexity(30.0, window=128), layers=(LAYER,)), bundled_folder / "a.jsonl")
+    append_shipped(make(perplexity(5.0), key=OTHER), bundled_folder / "a.jsonl")
+    append_shipped(make(perplexity(21.0), zeros=60), bundled_folder / "b.jsonl")
     found, warnings = read_measured()
     assert list(found) == [KEY, OTHER]
     assert values(found[KEY]) == {("wikitext2", 2048): 21.0, ("wikitext2", 128): 30.0}
@@ -33,20 +28,15 @@ def test_lines_of_one_key_are_merged_and_the_last_wins(folder):
     assert warnings == ()
 
 
-def test_a_missing_folder_counts_as_empty():
-    assert read_measured() == ({}, ())
-    assert Store().read().warnings == ()
-
-
-def test_damage_is_named_and_loses_no_other_lines(folder, caplog):
-    folder.mkdir()
+def test_damage_is_named_and_loses_no_other_lines(bundled_folder, caplog):
+    bundled_folder.mkdir()
     good = make(perplexity(20.0)).model_dump_json()
     later = good.replace('"schema_version":2', '"schema_version":3')
     wrong = good.replace('"block_weights":100', '"block_weights":"many"')
     lines = [b"{half a li", b"\xff\xfe", later.encode(), wrong.encode(), b"[1, 2]", b"", good.encode()]
-    (folder / "a.jsonl").write_bytes(b"\n".join(lines))
-    (folder / "b.jsonl").mkdir()  # cannot be read, also by root
-    append_shipped(make(perplexity(5.0), key=OTHER), folder / "c.jsonl")
+    (bundled_folder / "a.jsonl").write_bytes(b"\n".join(lines))
+    (bundled_folder / "b.jsonl").mkdir()  # cannot be read, also by root
+    append_shipped(make(perplexity(5.0), key=OTHER), bundled_folder / "c.jsonl")
     found, warnings = read_measured()
     assert list(found) == [KEY, OTHER]
     assert values(found[KEY]) == {("wikitext2", 2048): 20.0}
@@ -61,8 +51,8 @@ def test_damage_is_named_and_loses_no_other_lines(folder, caplog):
     assert len(Store().results()) == 2
 
 
-def test_a_truncated_line_does_not_damage_the_next(folder):
-    file = folder / "a.jsonl"
+def test_a_truncated_line_does_not_damage_the_next(bundled_folder):
+    file = bundled_folder / "a.jsonl"
     append_shipped(make(perplexity(20.0)), file)
     file.write_bytes(file.read_bytes() + b'{"schema_version":2,"vari')
     append_shipped(make(perplexity(5.0), key=OTHER), file)
@@ -71,20 +61,18 @@ def test_a_truncated_line_does_not_damage_the_next(folder):
     assert len(warnings) == 1
 
 
-def test_files_are_read_again_only_after_a_change(folder):
-    append_shipped(make(perplexity(20.0)), folder / "a.jsonl")
+def test_files_are_read_again_only_after_a_change(bundled_folder):
+    assert read_measured() == ({}, ()) and Store().read().warnings == ()  # there is no folder yet
+    append_shipped(make(perplexity(20.0)), bundled_folder / "a.jsonl")
     first = read_measured()
     assert read_measured() is first
-    append_shipped(make(perplexity(21.0)), folder / "a.jsonl")
+    append_shipped(make(perplexity(21.0)), bundled_folder / "a.jsonl")
     assert values(read_measured().results[KEY]) == {("wikitext2", 2048): 21.0}
-    os.remove(folder / "a.jsonl")
+    os.remove(bundled_folder / "a.jsonl")
     assert read_measured() == ({}, ())
-
-
-def test_a_line_that_cannot_be_written_gives_a_sentence(tmp_path):
-    (tmp_path / "file").touch()
+    (bundled_folder / "file").touch()
     with pytest.raises(UserError, match=r"^The result cannot be written to .*\.$"):
-        append_shipped(make(), tmp_path / "file" / "x.jsonl")
+        append_shipped(make(), bundled_folder / "file" / "x.jsonl")
 
 
 def test_published_tables_are_read_completely():
