@@ -91,5 +91,4 @@ def test_unknown_versions_are_readable_but_not_reproducible(change, message):
 def test_layers_belong_to_the_stage_that_changed_linears():
     stages = [{"name": "dense"}, {"name": "wanda", "parameters": {}}, TRAINED["stages"][1]]
     result = parse_result(line(WANDA | {"method": "dense", "ratio": None, "calibration": None, "stages": stages}))
-    assert [layer.stage for layer in result.layers] == [1]
-    assert result.variant.stage_runs == ({}, {}, {"seconds": 145.0})
+    assert result.layers[0].stage == 1 and result.variant.stage_runs == ({}, {}, {"seconds": 145.0})
