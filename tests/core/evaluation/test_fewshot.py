@@ -12,15 +12,16 @@ from core.data.cards import TASKS
 from core.data.harness import _DEFINITIONS, _UNUSED
 from core.data.tasks import open_tasks
 from core.errors import UserError
-from core.evaluation.fewshot import words
+from core.evaluation.fewshot import build, words
 from core.evaluation.fewshot.dense import DenseModel
-from core.evaluation.fewshot.prompts import question, requests, right
+from core.evaluation.fewshot.prompts import Prompt, chat_of, question, requests, right
+from core.evaluation.fewshot.read import load_scored_task, reading
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.zeroshot import evaluate
 from core.request.complete import identified_task
 from core.specs import Fewshot, Task
 from tests.core.byte_tokenizer import byte_tokenizer
-from tests.core.evaluation.documents import LAMBADA, WINOGRANDE, WORDS
+from tests.core.evaluation.documents import LAMBADA, PIQA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
 
 ARC = [
@@ -32,17 +33,13 @@ ARC = [
     }
     for i, w in enumerate(WORDS)
 ]
+BOOLQ = [{"question": f"does the {w} eat", "passage": f"The {w} eats.", "label": i % 2} for i, w in enumerate(WORDS)]
 TABLES = {
     "arc_easy_test": ARC[:4],
     "arc_easy_validation": [ARC[1], *ARC[4:]],  # the first is scored, too
-    "piqa_validation": [
-        {"goal": f"Feed the {w}", "sol1": f"Give the {w} food.", "sol2": f"Give {w} paint", "label": i % 2}
-        for i, w in enumerate(WORDS)
-    ],
+    "piqa_validation": PIQA,
     "winogrande_xl_validation": WINOGRANDE,
-    "boolq_validation": [
-        {"question": f"does the {w} eat", "passage": f"The {w} eats.", "label": i % 2} for i, w in enumerate(WORDS)
-    ],
+    "boolq_validation": BOOLQ,
     "lambada_openai_test": LAMBADA,
 }
 TEMPLATE = (
@@ -80,8 +77,6 @@ def run(task, how, lm=None, dense=None, tokenizer=None, **more):
 
 def prompts(monkeypatch, *arguments, **more):
     """Return the requests in text that a run scores, a list a document, and its samples."""
-    from core.evaluation.fewshot import build
-
     found = []
     monkeypatch.setattr(build, "requests", lambda *given: found.append(requests(*given)) or found[-1])
     samples = run(*arguments, **more).samples
@@ -104,23 +99,12 @@ class Theirs(ConfigurableTask):
 
 
 @pytest.mark.parametrize(
-    ("name", "scored", "pool"),
-    [
-        ("arc_easy", ARC[:4], ARC[4:]),
-        *(
-            (name, TABLES[f"{table}"][:4], TABLES[table][4:])
-            for name, table in [
-                ("piqa", "piqa_validation"),
-                ("winogrande", "winogrande_xl_validation"),
-                ("boolq", "boolq_validation"),
-                ("lambada_openai", "lambada_openai_test"),
-            ]
-        ),
-    ],
+    ("name", "rows"),
+    [("arc_easy", ARC), ("piqa", PIQA), ("winogrande", WINOGRANDE), ("boolq", BOOLQ), ("lambada_openai", LAMBADA)],
 )
-def test_first_selector_gives_the_prompts_of_the_harness(name, scored, pool, monkeypatch):
+def test_first_selector_gives_the_prompts_of_the_harness(name, rows, monkeypatch):
     found, samples = prompts(monkeypatch, f"{name}:4", "3,selector=first")
-    theirs = Theirs(TASKS[name], scored, pool)
+    theirs = Theirs(TASKS[name], rows[:4], rows[4:])
     for ours, document in zip(found, theirs.test_docs(), strict=True):
         made = theirs.construct_requests(doc=document, ctx=theirs.fewshot_context(document, 3), metadata=("", 0, 1))
         assert ours == [one.args for one in (made if isinstance(made, list) else [made])]
@@ -166,7 +150,7 @@ def test_likely_examples_have_the_lowest_perplexity():
     dense = model(seed=3)
     shots = run("piqa:4", "3,selector=likely", dense=dense_of(dense)).samples["shots"]
     losses = []
-    for row in TABLES["piqa_validation"][4:]:
+    for row in PIQA[4:]:
         text = f"Question: {row['goal']}\nAnswer: {row[('sol1', 'sol2')[row['label']]]}"
         ids = torch.tensor([[256, *byte_tokenizer().encode(text)]])
         with torch.no_grad():
@@ -181,9 +165,7 @@ def test_long_prompts_drop_their_oldest_examples(monkeypatch):
     lengths = [len(context + answer) - 1 for pairs in found for context, answer in pairs]
     assert max(lengths) <= 170 < max(lengths) + 50
     dropped = [4 - len(shots) for shots in samples["shots"]]
-    assert all(dropped) and all(
-        shots == tuple(range(lost, 4)) for shots, lost in zip(samples["shots"], dropped, strict=True)
-    )
+    assert all(dropped) and samples["shots"].tolist() == [tuple(range(lost, 4)) for lost in dropped]
     outcome = run("piqa:4", "4,selector=first", lm=model(window=170))
     assert outcome.measurements[0].details["dropped"] == sum(dropped)
 
@@ -228,7 +210,7 @@ def test_best_proposed_instruction_has_the_likeliest_answers(monkeypatch):
     monkeypatch.setattr(DenseModel, "generate", lambda self, texts, tokens, progress: asked.extend(texts) or proposed)
     stays = set(run("piqa:4", "0,template=generated", lm=lm).samples["instruction"])
     assert len(set(asked)) > 1 and all(text.count("Question:") == 3 for text in asked)
-    held_out = [row for row in TABLES["piqa_validation"][4:] if not any(row["goal"] in text for text in asked)]
+    held_out = [row for row in PIQA[4:] if not any(row["goal"] in text for text in asked)]
     assert len(held_out) == 3
     scores = {}
     for instruction in {one for one in proposed if one}:
@@ -256,10 +238,9 @@ def test_reasoning_is_generated_by_the_dense_model(monkeypatch):
         assert answer.startswith(" Give")
         ids = torch.tensor([byte_tokenizer().encode(f"{before} {words.CUE}")])
         made = dense.generate(input_ids=ids, max_new_tokens=words.REASONING_TOKENS, do_sample=False, pad_token_id=256)
-        alone = (
-            byte_tokenizer().decode(made[0, ids.shape[1] :], skip_special_tokens=True).strip().split("\n", 1)[0].strip()
-        )
-        assert reasoning == " ".join(filter(None, (words.CUE, alone, words.THEN)))
+        alone = byte_tokenizer().decode(made[0, ids.shape[1] :], skip_special_tokens=True)
+        first_line = alone.strip().split("\n", 1)[0].strip()
+        assert reasoning == " ".join(filter(None, (words.CUE, first_line, words.THEN)))
 
 
 @pytest.mark.parametrize(
@@ -277,16 +258,15 @@ def test_impossible_settings_are_rejected_before_data_are_read(task, how, messag
         identified_task(Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)}))
 
 
-def test_too_small_a_pool_is_reported():
+def test_missing_documents_are_reported():
     with pytest.raises(UserError, match="ARC-e has 6 few-shot examples here, fewer than the requested 7"):
         run("arc_easy:4", "7")
+    with pytest.raises(UserError, match="fewer documents on this machine"):
+        reading(load_scored_task(Task.parse("piqa:4")), 4, Prompt())
 
 
 def parts_of(task, how, place=0, tokenizer=None):
     """Return the parts of a prompt and the request that was scored."""
-    from core.evaluation.fewshot.prompts import Prompt, chat_of
-    from core.evaluation.fewshot.read import load_scored_task, reading
-
     wanted = Task.parse(task).model_copy(update={"fewshot": Fewshot.parse(how)})
     kept = run(task, how, tokenizer=tokenizer).samples.iloc[place]
     prompt = Prompt(shots=tuple(kept["shots"]), instruction=kept["instruction"], reasoning=kept["reasoning"])
@@ -323,14 +303,6 @@ def test_chat_parts_separate_turns_from_content():
     assert "".join(text for _, text in read.parts) == context
     assert [kind for kind, _ in read.parts] == ["", "example", "", "question", ""]
     assert read.parts[0] == ("", "<user>") and read.parts[-1] == ("", "<assistant>")
-
-
-def test_a_missing_document_is_reported():
-    from core.evaluation.fewshot.prompts import Prompt
-    from core.evaluation.fewshot.read import load_scored_task, reading
-
-    with pytest.raises(UserError, match="fewer documents on this machine"):
-        reading(load_scored_task(Task.parse("piqa:4")), 4, Prompt())
 
 
 def test_prompt_parts_are_labelled():

@@ -116,12 +116,9 @@ def test_the_texts_of_tokens_join_to_the_answer_with_whole_characters(tokenizer)
     texts = [pieces.add(token) for token in tokens]
     assert len(tokens) == len(text.encode()) and "".join(texts) == text
     assert texts[1:3] == ["", "ü"] and texts[8:12] == ["", "", "", "🙂"]
-
-
-def test_an_answer_that_ends_inside_a_character_shows_that(tokenizer):
-    pieces = Pieces(tokenizer, [])
+    cut = Pieces(tokenizer, [])  # an answer that ends inside a character
     first, second, *_ = tokenizer("🙂")["input_ids"]
-    assert pieces.add(first) == "" and pieces.add(second, last=True) == "�"
+    assert cut.add(first) == "" and cut.add(second, last=True) == "�"
 
 
 def test_a_prompt_is_inside_the_chat_template_only_if_wanted_and_known(tokenizer):

@@ -33,6 +33,11 @@ def read(model, texts, progress=silent):
     return {reading.text: reading.samples for reading in perplexity(model, texts, progress)}
 
 
+def losses(model, tokens):
+    """Return the loss of each window."""
+    return list(-read(model, {"text": tokens})["text"]["perplexity"])
+
+
 def own_losses(model, tokens):
     """Return the loss of each window according to Transformers."""
     with torch.no_grad():
@@ -54,27 +59,23 @@ def own_losses(model, tokens):
 def test_window_loss_equals_the_loss_of_transformers(name, changes, columns, monkeypatch):
     monkeypatch.setattr(head, "COLUMNS", columns)
     model, tokens = tiny(name, **changes), windows(3, 20)
-    assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
-        own_losses(model, tokens), rel=1e-5
-    )
+    assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)
 
 
 def test_bias_of_the_head_counts(monkeypatch):
     monkeypatch.setattr(head, "COLUMNS", 20)
     model, tokens = tiny(), windows(3, 20)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
-    assert list(-read(model, {"text": tokens})["text"]["perplexity"]) == pytest.approx(
-        own_losses(model, tokens), rel=1e-5
-    )
+    assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)
 
 
 def test_perplexity_follows_the_definition_of_the_papers():
     model, tokens = tiny(), windows(3, 20)
-    losses = torch.tensor(own_losses(model, tokens))
+    own = torch.tensor(own_losses(model, tokens))
     found = summary("perplexity", read(model, {"text": tokens})["text"])
     assert found["n"] == 3
-    assert found["value"] == pytest.approx(losses.mean().exp().item(), rel=1e-4)
-    assert found["stderr"] == pytest.approx(found["value"] * losses.std().item() / math.sqrt(3), rel=1e-3)
+    assert found["value"] == pytest.approx(own.mean().exp().item(), rel=1e-4)
+    assert found["stderr"] == pytest.approx(found["value"] * own.std().item() / math.sqrt(3), rel=1e-3)
 
 
 def test_logits_that_differ_from_the_model_are_rejected():
@@ -130,12 +131,8 @@ def test_memory_growth_ignores_earlier_allocations():
     assert there.sum() > 0
 
 
-TEXTS = {
-    "short": windows(7, 24),
-    "long": windows(2, 40),
-    "other": windows(6, 24, seed=2),
-    "one": windows(1, 24, seed=3),
-}
+TEXTS = {"short": windows(7, 24), "long": windows(2, 40)}
+TEXTS |= {"other": windows(6, 24, seed=2), "one": windows(1, 24, seed=3)}
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])

@@ -8,8 +8,9 @@ from lm_eval.models.huggingface import HFLM
 
 from core.analysis.seven import mean, sevens
 from core.data.cards import SEVEN, TASKS
+from core.data.harness import subjects
 from core.data.tasks import harness_tasks, identify_task, open_tasks
-from core.errors import CancelledError, UserError
+from core.errors import CancelledError
 from core.evaluation import zeroshot
 from core.evaluation.outcomes import summary
 from core.evaluation.zeroshot import evaluate
@@ -18,40 +19,24 @@ from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement
 from core.specs import Task
 from tests.core.byte_tokenizer import byte_tokenizer
-from tests.core.evaluation.documents import LAMBADA, WINOGRANDE, WORDS
+from tests.core.evaluation.documents import LAMBADA, PIQA, WINOGRANDE, WORDS
 from tests.core.tiny import tiny
 
 LIMIT = 2  # documents of each real task
 
 
-def documents():
-    """Ten documents a task, as the data files have them."""
-    return {
-        "piqa_validation": [
-            {"goal": f"Feed the {w}", "sol1": f"Give the {w} some food.", "sol2": f"Give {w} paint", "label": i % 2}
-            for i, w in enumerate(WORDS)
-        ],
-        "winogrande_xl_validation": WINOGRANDE,
-        "lambada_openai_test": LAMBADA,
-        "mmlu_all_test": [
-            {"question": f"Which one is the {w}?", "subject": subject, "choices": list(WORDS[:4]), "answer": i % 4}
-            for subject in subjects()
-            for i, w in enumerate(WORDS[:2])
-        ],
-    }
-
-
-def subjects():
-    from core.data.harness import subjects as of_group
-
-    return [config["dataset_name"] for config in of_group(TASKS["mmlu"]).values()]
-
-
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
+    """A folder with ten documents a task, and two for each subject, as the data files have them."""
+    mmlu = [
+        {"question": f"Which one is the {w}?", "subject": one["dataset_name"], "choices": WORDS[:4], "answer": i}
+        for one in subjects(TASKS["mmlu"]).values()
+        for i, w in enumerate(WORDS[:2])
+    ]
     folder = tmp_path_factory.mktemp("data")
     (folder / "tasks").mkdir()
-    for name, rows in documents().items():
+    tables = {"piqa_validation": PIQA, "winogrande_xl_validation": WINOGRANDE, "lambada_openai_test": LAMBADA}
+    for name, rows in (tables | {"mmlu_all_test": mmlu}).items():
         pd.DataFrame(rows).to_parquet(folder / "tasks" / f"{name}.parquet")
     return folder
 
@@ -160,11 +145,6 @@ def test_progress_counts_requests_and_can_cancel(local):
 
     with pytest.raises(CancelledError):
         run(tiny(vocab_size=257), byte_tokenizer(), "piqa:4", progress=stop)
-
-
-def test_an_unknown_task_is_named(local):
-    with pytest.raises(UserError, match="piqa"):
-        run(tiny(vocab_size=257), byte_tokenizer(), "pika")
 
 
 def accuracies(limit, value, stderr=0.01, **more):

@@ -70,15 +70,8 @@ def pieces():
     trained.pre_tokenizer = pre_tokenizers.Split(Regex("(?=\u2581)"), "isolated")
     trained.train_from_iterator([TEXT * 3], trainers.BpeTrainer(vocab_size=120, show_progress=False))
     learnt = sorted(trained.get_vocab().items(), key=lambda one: one[1])  # the first are letters
-    names = [
-        "<pad>",
-        "<eos>",
-        "<bos>",
-        "<unk>",
-        *(f"<0x{byte:02X}>" for byte in range(256)),
-        *(one for one, _ in learnt),
-    ]
-    vocabulary = {token: place for place, token in enumerate(names)}
+    names = ["<pad>", "<eos>", "<bos>", "<unk>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    vocabulary = {token: place for place, token in enumerate([*names, *(one for one, _ in learnt)])}
     halves = [(token[:at], token[at:]) for token, _ in learnt for at in range(1, len(token))]
     merges = [(first, second) for first, second in halves if {first, second} <= vocabulary.keys()]
     whole = Tokenizer(models.BPE(vocabulary, merges, unk_token="<unk>", byte_fallback=True, fuse_unk=True))

@@ -73,25 +73,25 @@ def test_quantised_weights_keep_their_codes(settings, tmp_path):
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", GGUF().default(result.variant))
     assert "21 matrices keep the codes and scales of their grid." in (tmp_path / "out" / "README.md").read_text()
     assert shown.reason is None and shown.difference < 1.5
-    kinds = _kinds(tmp_path / "out")
+    kinds = kinds_of(tmp_path / "out")
     assert kinds["blk.0.attn_q.weight"] == ("Q4_1" if settings else "Q4_0")
     assert kinds["token_embd.weight"] == "Q8_0" and kinds["output_norm.weight"] == "F32"
     weight = model.get_parameter("model.layers.0.mlp.up_proj.weight").numpy(force=True)
     # 16 bits round the minimum of an asymmetric group, and nothing of a symmetric one.
     close = 0 if not settings else 2**-11 * np.abs(weight).max()
-    assert np.abs(_matrix(tmp_path / "out", "blk.0.ffn_up.weight") - weight).max() <= close
+    assert np.abs(matrix(tmp_path / "out", "blk.0.ffn_up.weight") - weight).max() <= close
     grid = grid_of(model.get_submodule("model.layers.0.mlp.up_proj"))
     assert (grid.scale < 0).any() == (not settings)  # a signed scale leaves as it is
 
 
-def _matrix(folder, name):
+def matrix(folder, name):
     """Return a tensor of a file (out, in), as the gguf package reads it."""
     (file,) = folder.glob("*.gguf")
     tensor = next(tensor for tensor in GGUFReader(file).tensors if tensor.name == name)
     return dequantize(tensor.data, tensor.tensor_type)
 
 
-def _kinds(folder):
+def kinds_of(folder):
     (file,) = folder.glob("*.gguf")
     return {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
 
@@ -101,11 +101,11 @@ def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     form = GGUF()
     assert form.default(result.variant) == "Q8_0"
     assert exported(model, result, bpe(), tmp_path / "eight", "gguf", "Q8_0").reason is None
-    assert set(_kinds(tmp_path / "eight").values()) == {"Q8_0", "F32"}
+    assert set(kinds_of(tmp_path / "eight").values()) == {"Q8_0", "F32"}
     card = (tmp_path / "eight" / "README.md").read_text()
     assert "22 matrices keep the codes and scales of their grid." in card
     assert exported(model, result, bpe(), tmp_path / "four", "gguf", "Q4_0").reason is None
-    assert _kinds(tmp_path / "four")["token_embd.weight"] == "Q4_0"
+    assert kinds_of(tmp_path / "four")["token_embd.weight"] == "Q4_0"
     for name in ("eight", "four"):
         (file,) = (tmp_path / name).glob("*.gguf")
         tensors = sum(int(tensor.n_bytes) for tensor in GGUFReader(file).tensors)
@@ -113,18 +113,11 @@ def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
         assert size == pytest.approx(tensors, rel=0.03)
 
 
+LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
+
+
 @pytest.mark.parametrize(
-    "rope",
-    [
-        {"rope_type": "linear", "factor": 2.0},
-        {
-            "rope_type": "llama3",
-            "factor": 8.0,
-            "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0,
-            "original_max_position_embeddings": 32,
-        },
-    ],
+    "rope", [{"rope_type": "linear", "factor": 2.0}, LLAMA3 | {"original_max_position_embeddings": 32}]
 )
 def test_llama_cpp_reads_scaled_rope(rope, tmp_path):
     model, result = made("dense", rope_parameters={"rope_theta": 10000.0, **rope})
@@ -155,11 +148,7 @@ def test_llama_cpp_tokenises_like_transformers(split, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("chain", "what"),
-    [
-        ("svd@0.3", "low-rank factors of SVD"),
-        ("lorap@0.3", "low-rank factors of LoRAP"),
-        ("slicegpt@0.3", "rotated blocks of SliceGPT"),
-    ],
+    [("lorap@0.3", "low-rank factors of LoRAP"), ("slicegpt@0.3", "rotated blocks of SliceGPT")],
 )
 def test_unsupported_variants_are_rejected_before_writing(chain, what, tmp_path):
     model, result = made(chain)
@@ -191,24 +180,21 @@ def test_a_vocabulary_with_extra_rows_is_padded(tmp_path):
     assert shown.same_tokens and shown.difference < CLOSE
 
 
-def test_a_full_disk_is_reported_and_leaves_no_files(tmp_path, monkeypatch):
+def test_a_cancelled_export_or_one_on_a_full_disk_leaves_no_files(tmp_path, monkeypatch):
     def full(writer, tensor):
         raise OSError("186624 requested and 95712 written")  # numpy's words
 
+    (model, result), out = made("dense"), tmp_path / "new" / "out"
+    for stage in ("save", "prove"):
+
+        def stop(at, *_, stage=stage):
+            if at == stage:
+                raise CancelledError
+
+        with pytest.raises(CancelledError):
+            exported(model, result, bpe(), out, "gguf", "F16", stop)
+        assert not list(out.parent.iterdir())
     monkeypatch.setattr(GGUFWriter, "write_tensor_data", full)
-    model, result = made("dense")
     with pytest.raises(UserError, match=r"could not be saved in .*: No space left on device"):
-        exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16")
-    assert not list((tmp_path / "new").iterdir())
-
-
-@pytest.mark.parametrize("stage", ["save", "prove"])
-def test_a_cancelled_export_leaves_no_files(stage, tmp_path):
-    def stop(at, *_):
-        if at == stage:
-            raise CancelledError
-
-    model, result = made("dense")
-    with pytest.raises(CancelledError):
-        exported(model, result, bpe(), tmp_path / "new" / "out", "gguf", "F16", stop)
-    assert not list((tmp_path / "new").iterdir())
+        exported(model, result, bpe(), out, "gguf", "F16")
+    assert not list(out.parent.iterdir())

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from gguf import GGUFReader
 from transformers import AutoModelForCausalLM
 
 from core.errors import UserError
@@ -11,7 +10,7 @@ from core.shipping.gguf.architectures import architecture_of, period
 from core.shipping.gguf.format import GGUF
 from core.shipping.gguf.tokenizer import of_pieces
 from tests.core.shipping.exported import exported, made, pieces
-from tests.core.shipping.test_gguf import CLOSE, ODD, fields
+from tests.core.shipping.test_gguf import CLOSE, ODD, fields, kinds_of
 from tests.core.tiny import tiny
 
 SMALL = {"vocab_size": 400, "hidden_size": 64}
@@ -52,8 +51,7 @@ def test_zeros_and_codes_are_read(chain, tmp_path):
     kind = GGUF().default(result.variant)
     shown = exported(model, result, pieces(), tmp_path / "out", "gguf", kind)
     assert shown.reason is None and shown.same_tokens and shown.difference < (CLOSE if kind == "F16" else 1.5)
-    (file,) = (tmp_path / "out").glob("*.gguf")
-    kinds = {tensor.name: tensor.tensor_type.name for tensor in GGUFReader(file).tensors}
+    kinds = kinds_of(tmp_path / "out")
     assert kinds["blk.0.attn_q.weight"] == kind and kinds["blk.0.post_ffw_norm.weight"] == "F32"
 
 

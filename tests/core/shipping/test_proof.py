@@ -53,14 +53,15 @@ def test_usual_differences_match_the_documentation():
         assert USUAL[kind] == (min(found), max(found)) and len(found) == 4
 
 
-def test_a_runtime_that_is_not_installed_is_named():
-    found = verify_export(Runtime("in_llama_cpp", ("no-such-package",)), Path("x"), [], 1, lambda: None)
-    assert found.words() == "Export not checked: install no-such-package (pip install 'slimscope[export]') to check it."
-
-
-def test_files_that_a_runtime_cannot_read_are_reported(tmp_path):
+def test_a_missing_runtime_and_a_file_that_it_cannot_read_are_reported(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF and no more")
-    found = verify_export(Runtime("in_llama_cpp", ("xllamacpp",)), tmp_path / "model.gguf", [], 1, lambda: None)
+    missing, found = (
+        verify_export(Runtime("in_llama_cpp", (name,)), tmp_path / "model.gguf", [], 1, lambda: None)
+        for name in ("no-such-package", "xllamacpp")
+    )
+    assert missing.words() == (
+        "Export not checked: install no-such-package (pip install 'slimscope[export]') to check it."
+    )
     assert found.reason.startswith("xllamacpp could not read it (exit code 1): RuntimeError: ")
 
 
