@@ -95,7 +95,11 @@ CASES = (  # KEY and LONG stand for the key of the user's variant and for a long
     *("sweep --models ./tiny --chain LONG", "sweep --models ./tiny --methods magnitude --ratios 0:1:1e-9"),
     *("sweep --models ./tiny --methods magnitude --ratios 0.5 --out ~/out.jsonl", "results --csv --json"),
     *("compare KEY", "compare LONG", "delete ''", "delete 00000000", "laws \udcff", "import ~/x.csv"),
-    *("fetch ../../x", "fetch ~/x"),
+    *("fetch ../../x", "fetch ~/x", "run ./tiny wanda@0.5 --calibration text.txt:999999999x999999999"),
+    *("run ./tiny wanda@0.5 --calibration text.txt:²x4", "run ./tiny dense --perplexity text.txt@999999999:999999999"),
+    *("run ./tiny dense --tasks piqa:9223372036854775808", "run ./tiny magnitude@0.5 --layers (a+)+$"),
+    *("run ./tiny dense --tasks piqa --fewshot 999999999", "run ./tiny magnitude@0.5 --layers 0:999999999"),
+    "sweep --models ./tiny --methods magnitude --ratios 0:1e308:0.1",
 )
 
 

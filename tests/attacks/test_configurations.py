@@ -117,32 +117,6 @@ CONVOLUTIONS = (
     *("conv-lowrank@0.5", "depthwise-separable@0.5", "conv-lowrank@0.3+depthwise-separable@0.5", "conv-lowrank@0.9999"),
     *("conv-lowrank@0", "conv-lowrank@2:4", "magnitude@0.5", "dense", "depthwise-separable@0.5,layers=0:0", "rtn@4bit"),
 )
-VALUES = {
-    "architectures": (["LlamaModel"], ["ResNetModel"], ["WhisperModel"], ["NoSuchModel"], [""], ["PreTrainedModel"]),
-    "depths": ([1, 100_000], [1], [0, 0], [1, 2, 3], [-1, 2], 10**9),
-}
-
-
-@pytest.mark.parametrize("name", ENCODERS)
-def test_a_damaged_encoder_is_compressed_or_refused(name, encoders, empty_place, draw):
-    whole = json.loads((encoders / name / "config.json").read_text())
-
-    def run(chain, config=whole, weights=name, share=1.0):
-        shutil.copytree(encoders / name, "model")
-        content = (encoders / weights / "model.safetensors").read_bytes()
-        (empty_place / "model" / "model.safetensors").write_bytes(content[: int(share * len(content))])
-        (empty_place / "model" / "config.json").write_bytes(as_json(config))
-        expect("run", "./model", chain)
-        shutil.rmtree("model")
-
-    for chain in CONVOLUTIONS:
-        run(chain)
-    for key, values in VALUES.items():
-        for value in values if key in whole or key == "architectures" else ():
-            run(draw.choice(CONVOLUTIONS), whole | {key: value})
-    for other in ENCODERS:
-        run(draw.choice(CONVOLUTIONS), weights=other)
-    run(draw.choice(CONVOLUTIONS), share=draw.random())
 
 
 @examples(50)

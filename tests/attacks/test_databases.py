@@ -25,11 +25,7 @@ def _page(file, draw):
 
 
 def _execute(statement):
-    def change(file, draw):
-        with sqlite3.connect(file) as connection:
-            connection.execute(statement)
-
-    return change
+    return lambda file, draw: sqlite3.connect(file, isolation_level=None).execute(statement)
 
 
 def _locked(seconds):
@@ -38,9 +34,7 @@ def _locked(seconds):
     def hold(file, draw):
         holder = sqlite3.connect(file, check_same_thread=False, isolation_level=None)
         holder.execute("BEGIN IMMEDIATE")
-        timer = threading.Timer(seconds, holder.rollback)
-        timer.daemon = True
-        timer.start()
+        threading.Timer(seconds, holder.rollback).start()
 
     return hold
 
@@ -54,7 +48,6 @@ DAMAGES = {
     "page": _page,
     "locked shortly": _locked(0.5),
     "locked for long": _locked(5 * BUSY_SECONDS),
-    "newer": _execute("UPDATE alembic_version SET version_num = '9999'"),
     **{f"no {table}": _execute(f"DROP TABLE {table}") for table in TABLES},
     "no counter": _execute("DELETE FROM counters"),
     "no version": _execute("DELETE FROM alembic_version"),

@@ -12,7 +12,7 @@ import pytest
 
 from core.cli.app import main
 from core.jobs import supervisor, worker
-from core.jobs.executor import LocalExecutor, _Group, handle_text
+from core.jobs.executor import End, LocalExecutor, _Group, handle_text
 from core.jobs.logs import log_file
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
@@ -46,7 +46,7 @@ class Forked(_Group):
 
     def poll(self):
         self.process.join(0)
-        return None if self.process.exitcode is None else f"ended with exit code {self.process.exitcode}"
+        return None if self.process.exitcode is None else End(f"ended with exit code {self.process.exitcode}")
 
 
 class Forking(LocalExecutor):
@@ -56,7 +56,7 @@ class Forking(LocalExecutor):
         super().__init__(store.url)
         self.stage = stage
 
-    def launch(self, job_id, token):
+    def launch(self, job_id, token, spec):
         return Forked(job_id, token, self.stage)
 
 

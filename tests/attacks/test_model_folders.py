@@ -1,35 +1,21 @@
-"""Hostile model folders: pipes, pickles, code, indices that lead elsewhere, damaged weights, and changes in a run."""
+"""Hostile model folders: pipes, code, indices that lead elsewhere, and damaged weights."""
 
 import json
 import os
-import pickle
 import shutil
 import socket
 
 import pytest
 from safetensors.torch import load_file, save_file
 
-from core.engine.runs import run
-from core.errors import UserError
-from core.request.complete import complete
-from core.specs import Perplexity
-from core.store.store import Store
 from tests.attacks.damage import ATTACK
 from tests.attacks.machine import RUN, expect
-from tests.core.tiny import tiny
 
 pytestmark = ATTACK
 
 CANARY = "CANARY_OF_CODE"  # of the environment: a folder that code in a model folder would make
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-
-
-class Payload:
-    """A pickle that creates a folder when it is opened."""
-
-    def __reduce__(self):
-        return os.mkdir, (os.environ[CANARY],)
 
 
 def text(name, content):
@@ -50,11 +36,6 @@ def settings(name, **changes):
         (folder / name).write_text(json.dumps(known | changes))
 
     return change
-
-
-def _pickled(folder):
-    (folder / WEIGHTS).unlink()
-    (folder / "pytorch_model.bin").write_bytes(pickle.dumps({"weight": Payload()}))
 
 
 def _own_code(folder):
@@ -91,13 +72,10 @@ CASES = {
     "weights of zeros without an end": device(WEIGHTS, "/dev/zero"),
     "a tokenizer of zeros without an end": device("tokenizer.json", "/dev/zero"),
     "a tokenizer that links to itself": device("tokenizer.json", "tokenizer.json"),
-    "a pickle that runs code": _pickled,
     "code of its own": _own_code,
     "a nested index": text(INDEX, "[" * 100_000),
     "weights cut off": _cut,
-    "empty weights": text(WEIGHTS, b""),
     "weights with a huge header": text(WEIGHTS, b"\xff" * 7 + b"\x7f" + b"{}"),
-    "weights that are not numbers": _tensors(lambda tensor: tensor * float("nan")),
     "weights of zero": _tensors(lambda tensor: tensor * 0),
     "weights of another shape": _tensors(lambda tensor: tensor[:1]),
     "whole numbers as weights": _tensors(lambda tensor: tensor.int()),
@@ -114,32 +92,3 @@ def test_a_hostile_folder_ends_in_a_sentence_and_runs_no_code(kind, place, machi
     CASES[kind](place / "model")
     expect("run", "./model", *RUN[2:])
     assert not (place / "ran").exists()
-
-
-def other_weights(folder):
-    """Put the weights of another model into a folder."""
-    (folder / WEIGHTS).unlink()
-    tiny("llama-gqa", seed=1).save_pretrained(folder)
-
-
-@pytest.mark.parametrize("during", [False, True], ids=["before", "during"])
-@pytest.mark.parametrize("change", [other_weights, shutil.rmtree], ids=["changed", "deleted"])
-def test_a_folder_that_changes_before_or_during_its_run_gives_no_wrong_number(change, during, empty_place, machine):
-    shutil.copytree(machine.folder / "tiny", "model")
-    spec = complete("./model", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
-    happened = not during
-    if happened:
-        change(empty_place / "model")
-
-    def progress(stage, done, total, detail=""):
-        nonlocal happened
-        if not happened:
-            happened = True
-            change(empty_place / "model")
-
-    try:
-        result = run(spec, Store(), progress)
-    except UserError as error:
-        assert str(error).strip()
-        return
-    assert [row.value for row in result.measurements if row.metric == "perplexity"] == [machine.perplexity]

@@ -9,9 +9,7 @@ from pathlib import Path
 import pytest
 
 from core.errors import UserError
-from core.jobs.executor import LocalExecutor
 from core.jobs.queue import Queue
-from core.jobs.supervisor import Supervisor
 from core.store import database
 from core.store.store import Store
 from tests import postgres
@@ -19,7 +17,7 @@ from tests.attacks.damage import ATTACK
 from tests.attacks.machine import RUN, check_intact, expect, forked, perplexity
 from tests.core.factories import KEY, make
 from tests.core.factories import perplexity as number
-from tests.core.queues import change, spec
+from tests.core.queues import spec
 
 pytestmark = ATTACK
 
@@ -63,16 +61,6 @@ def test_no_number_of_concurrent_writers_is_lost(any_store, draw):
 
     in_each(write, count)
     assert len(Store().get(KEY).measurements) == 8 * count + 1
-
-
-def test_runs_submitted_at_once_are_one_job_each(any_store, draw):
-    def submit(me):
-        queue = Queue(Store())
-        for turn in range(6):
-            queue.submit(spec(f"run {turn}"))
-
-    in_each(submit, draw.randint(5, 8))
-    assert len(Queue(Store()).jobs()) == 6
 
 
 def test_jobs_moved_at_once_keep_their_places(any_store, draw):
@@ -139,26 +127,6 @@ def test_no_number_is_lost_while_the_server_restarts(own_server, draw):
         store.put(make(number(1.0, dataset=f"d{turn}")))
         turn += 1
     assert len(store.get(KEY).measurements) == turn
-
-
-@pytest.mark.postgres
-def test_no_job_is_taken_by_two_machines(own_server):
-    store = Store()
-    queue = Queue(store)
-    ids = queue.submit_all([spec(f"run {turn}") for turn in range(20)])
-    for job in ids:
-        change(store, job, host=None)  # so that any machine takes it
-
-    def take(me):
-        store = Store()
-        mine = Supervisor(store, LocalExecutor(store.url, ("/bin/true",)))
-        mine.host = mine.executor.host = f"machine {me}"
-        for _ in range(20):
-            mine.step()
-            time.sleep(0.02)
-
-    in_each(take, 5)
-    assert max(queue.job(job).attempts for job in ids) == 1
 
 
 @pytest.mark.postgres

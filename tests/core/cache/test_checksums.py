@@ -6,12 +6,7 @@ import torch
 from core.cache import checksums, folders
 from core.cache.observations import observed
 from core.specs import Stage, TextWindows
-
-
-def flip(file):
-    content = bytearray(file.read_bytes())
-    content[len(content) // 2] ^= 1
-    file.write_bytes(content)
+from tests.core.cache.test_damaged import flip
 
 
 @pytest.fixture
@@ -69,8 +64,5 @@ def test_an_observation_with_a_changed_bit_is_recomputed(tmp_path, monkeypatch):
 
     assert (look(1.0), look(2.0)) == (1.0, 1.0)
     (file,) = tmp_path.rglob("observed.safetensors")
-    content = bytearray(file.read_bytes())
-    content[-3] ^= 0x40
-    file.unlink()
-    file.write_bytes(content)
+    flip(file)
     assert look(3.0) == 3.0

@@ -37,12 +37,9 @@ def test_a_file_is_sent_listed_fetched_and_deleted(storage, tmp_path):
     assert storage.names("logs") == frozenset()
 
 
-def test_an_invalid_url_is_one_sentence():
+def test_what_is_no_storage_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="SLIMSCOPE_STORAGE is 'nothing://x', which cannot be opened: "):
         Storage("nothing://x")
-
-
-def test_an_unwritable_storage_is_one_sentence(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"The shared storage .*file failed: "):
         Storage(str(tmp_path / "file")).send(tmp_path / "file", "logs/a")

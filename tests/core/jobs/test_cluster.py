@@ -1,7 +1,9 @@
-"""Jobs on a Ray cluster: they run, fail and are cancelled."""
+"""Jobs on a Ray cluster: they run, fail, are cancelled, and outlive the processes of the cluster."""
 
+import os
 import re
 
+import psutil
 import pytest
 
 from core.jobs import worker
@@ -36,15 +38,25 @@ def on_ray(machines, quick_supervisor, monkeypatch):
     monkeypatch.setattr(worker, "LEASE_SECONDS", LEASE_SECONDS)
     monkeypatch.setattr(RayExecutor, "_needs", lambda self, spec: Needs(cores=1))
     monkeypatch.setattr(RayExecutor, "refusal", lambda self, specs: None)
-    store = Store()
-    found = Queue(store, RayExecutor(store.url, FAKE))
-    found.start()
+    found = supervised()
     yield found
     gate().unlink(missing_ok=True)
     found.cancel_all()
     until(lambda: not found.active())
-    found.stop()
-    found._supervisor.executor._lose("the test has ended")
+    end(found)
+
+
+def supervised():
+    """Return a queue whose jobs run on the cluster of `RAY_ADDRESS`."""
+    store = Store()
+    found = Queue(store, RayExecutor(store.url, FAKE))
+    found.start()
+    return found
+
+
+def end(queue):
+    queue.stop()
+    queue._supervisor.executor._lose("the test has ended")
 
 
 def test_jobs_end_on_a_cluster_as_on_one_machine(on_ray):
@@ -66,15 +78,12 @@ def test_the_password_of_the_database_is_in_no_row_and_no_log(
 ):
     url = postgres_server.new_database().replace("postgres@", "postgres:canary@")
     monkeypatch.setenv("SLIMSCOPE_DB", url)
-    store = Store()
     on_ray.stop()  # one process supervises a folder of results
-    other = Queue(store, RayExecutor(store.url, FAKE))
-    other.start()
+    other = supervised()
     try:
         found = [ended(other, one) for one in other.submit_all([spec("broken"), spec("killed"), spec("refused")])]
     finally:
-        other.stop()
-        other._supervisor.executor._lose("the test has ended")
+        end(other)
     assert {job.state for job in found} == {"failed"}
     texts = [job.model_dump_json() for job in found] + [other.log_tail(job.id) for job in found] + [caplog.text]
     assert not any("canary" in text for text in (*texts, *capfd.readouterr()))
@@ -94,3 +103,41 @@ def test_a_cancelled_job_ends(on_ray):
     until(lambda: on_ray.log_tail(job.id, 1) == "running training")
     on_ray.cancel(job.id)
     assert ended(on_ray, job.id).state == "cancelled"
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("killed", ["head", "node", "actor", "worker", "supervisor"])
+def test_a_job_whose_cluster_loses_a_process_ends_with_its_numbers(killed, machines, on_ray, monkeypatch):
+    end(on_ray)
+    with cluster(1, SLIMSCOPE_RESULTS=str(machines.folder), **{LEASE: str(LEASE_SECONDS)}) as own:
+        monkeypatch.setenv("RAY_ADDRESS", own.address)
+        queue = supervised()
+        job = running(queue, queue.submit(spec(f"wait {killed}")))
+        worker = next(one for one in psutil.process_iter(["cmdline"]) if job.token in (one.info["cmdline"] or ()))
+        if killed == "worker":
+            os.killpg(worker.pid, 9)
+        elif killed == "actor":
+            worker.parent().kill()
+        elif killed == "node":
+            own.kill(own.nodes.pop())
+            own.add(1)
+        elif killed == "head":
+            port = own.kill_head()
+            own.nodes.clear()
+            own.start_head(port)
+            own.add(1)
+        else:
+            end(queue)
+            queue = supervised()
+        if killed == "worker":
+            job = ended(queue, job.id)
+            assert job.state == "failed" and "was killed (SIGKILL)" in job.error
+            job = queue.job(queue.retry(job.id))
+        elif killed != "supervisor":
+            until(lambda: queue.job(job.id).attempts > 1, seconds=180)
+        gate().touch()
+        until(lambda: not queue.job(job.id).active, seconds=180)
+        job = queue.job(job.id)
+        assert job.state == "done" and (job.attempts > 1) == (killed in ("head", "node", "actor")), job.error
+        assert [row.value for row in queue.store.get(job.spec.variant.key).measurements] == [20.0]
+        end(queue)

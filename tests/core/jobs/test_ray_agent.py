@@ -1,5 +1,6 @@
 """The agent of a Ray cluster, with a Ray that a test plays: seats, and the attempts that wait for them."""
 
+from collections import namedtuple
 from types import SimpleNamespace
 
 import pytest
@@ -8,11 +9,7 @@ from core.jobs.cluster.messages import Launch, Needs, Node, Request
 from tests.core.jobs.cluster import SETTINGS
 
 
-class Ref:
-    """An answer; `ready` and `failed` say whether it has come, and whether it is an error."""
-
-    def __init__(self, ready, value=lambda: None, failed=lambda: False):
-        self.ready, self.value, self.failed = ready, value, failed
+Answer = namedtuple("Answer", "value ready failed")  # functions: ready once it has come, failed if it is an error
 
 
 class PlayedSeat:
@@ -21,27 +18,23 @@ class PlayedSeat:
     def __init__(self, options, work):
         self.options, self.works, self.running = options, [work], work.token
         self.lives, self.dead = True, False
-        answers = {"ping": self._ping, "token": self._token, "wait": self._wait, "start": self._start}
-        for name, answer in answers.items():
-            setattr(self, name, SimpleNamespace(remote=answer))
+        for name in ("ping", "token", "wait", "start"):
+            setattr(self, name, SimpleNamespace(remote=getattr(self, f"_{name}")))
 
-    def _ref(self, ready, value=None):
-        return Ref(lambda: self.dead or (self.lives and ready()), value or (lambda: None), lambda: self.dead)
-
-    def _ping(self):
-        return self._ref(lambda: True)
+    def _ping(self, value=lambda: None, ready=lambda: True):
+        return Answer(value, lambda: self.dead or (self.lives and ready()), lambda: self.dead)
 
     def _token(self):
-        return self._ref(lambda: True, lambda: self.running)
+        return self._ping(lambda: self.running)
 
     def _wait(self, token, started):
-        return self._ref(lambda: self.running != token)
+        return self._ping(ready=lambda: self.running != token)
 
     def _start(self, work):
         if not self.dead:
             self.works.append(work)
             self.running = work.token
-        return self._ref(lambda: True)
+        return self._ping()
 
 
 class PlayedRay:
@@ -103,22 +96,16 @@ def ray(module, monkeypatch):
 @pytest.fixture
 def agent(module, ray):
     found = module.Agent()
-    found.states = lambda *names: [
-        found.answer(Request(watch=tuple(map("slimscope-{}".format, names)))).states[f"slimscope-{name}"]
-        for name in names
-    ]
-    found.launch = lambda token, **needs: found.answer(
-        Request(
-            launch=Launch(
-                name=f"slimscope-{token}",
-                job_id=1,
-                token=token,
-                command=("worker",),
-                database="url",
-                needs=Needs(**{"cores": 2} | needs),
-            )
-        )
-    )
+
+    def states(*tokens):
+        asked = [f"slimscope-{token}" for token in tokens]
+        return [found.answer(Request(watch=asked)).states[name] for name in asked]
+
+    def launch(token, **needs):
+        given = {"name": f"slimscope-{token}", "job_id": 1, "token": token, "command": ("worker",), "database": "url"}
+        return found.answer(Request(launch=Launch(**given, needs=Needs(**{"cores": 2} | needs))))
+
+    found.states, found.launch = states, launch
     return found
 
 
