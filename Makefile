@@ -23,8 +23,8 @@ test: .venv/installed-test
 test-servers:
 	$(PYTEST) --tier test -m "not gpu and ($(SERVERS))"
 
-test-others:
-	$(PYTEST) --numprocesses 2 --dist worksteal --tier test -m "not gpu and not ($(SERVERS))"
+test-others: # three processes for two cores, as many tests wait for others
+	$(PYTEST) --numprocesses 3 --dist worksteal --tier test -m "not gpu and not ($(SERVERS))"
 
 # What the tests of `make test` cover; they take half as long again.
 coverage: .venv/installed-test

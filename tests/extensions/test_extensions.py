@@ -56,7 +56,8 @@ def test_the_command_line_runs_new_methods_and_saves_a_new_format(run, tmp_path)
     # The same number of the cached variant, which has the hooks again, and of a new one.
     other = ("run", "./tiny", chains[1], "--perplexity", "text.txt@16:4", "--json")
     to_save = ("row-magnitude@0.5", "rounded-inputs@8bit", "rounded-inputs@8bit+row-magnitude@0.5")
-    saved = [("run", "./tiny", one, "--save", str(tmp_path / one), "--format", "small-files") for one in to_save]
+    text = ("--perplexity", "text.txt@32:4")
+    saved = [("run", "./tiny", one, *text, "--save", str(tmp_path / one), "--format", "small-files") for one in to_save]
     done = commands(run, *asked, other, (*other, "--force"), ("methods",), *saved)
     assert [status for status, _ in done] == [0] * 6 + [0, 2, 2]
     *first, cached, fresh = [json.loads(out)["measurements"] for _, out in done[:5]]

@@ -21,6 +21,7 @@ def on_disk(monkeypatch):
         yield Path(folder)
 
 
+@pytest.mark.full
 def test_the_peak_of_few_and_of_many_blocks_is_the_same(on_disk):
     with tiny_inputs() as tiny:
         how = "wanda@0.5", "c4-sample:2x64", "wikitext2@64:1", "bfloat16", "500MB"

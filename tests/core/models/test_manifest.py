@@ -37,7 +37,7 @@ def assert_loads(folder, model):
     return again
 
 
-@pytest.mark.matrix(name=None)
+@pytest.mark.full
 @pytest.mark.parametrize("name", SHAPES)
 def test_models_of_every_method_are_saved_and_loaded(name, tmp_path):
     folders = []
