@@ -10,7 +10,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,6 +22,7 @@ import pytest
 from core import paths
 from core.cli.app import main
 from core.store.store import Store
+from tests.core.queues import kill_tree
 from tests.core.tiny_folder import write_tiny_folder
 
 FORK = get_context("fork")
@@ -149,15 +150,6 @@ def expect(*words: str, codes: tuple[int, ...] = (0, 2), **limits: float) -> str
 def shown(words: tuple[str, ...]) -> str:
     """Return a command line for a message."""
     return ascii(" ".join(words))[:600]
-
-
-def kill_tree(pid: int) -> None:
-    """Kill a process with all that it started, where it still runs."""
-    with suppress(psutil.NoSuchProcess):
-        process = psutil.Process(pid)
-        for one in (*process.children(recursive=True), process):
-            with suppress(psutil.NoSuchProcess):
-                one.kill()
 
 
 @contextmanager

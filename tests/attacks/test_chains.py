@@ -12,15 +12,6 @@ from core.specs import TextWindows
 from tests.attacks.damage import NUMBERS, attack, damaged, examples
 from tests.attacks.machine import limited
 
-CASES = (
-    *("", "+", "@", ",", "dense+dense", "magnitude@0.5,layers=" + "(" * 99, "magnitude@0.5+" * 400 + "magnitude@0.5"),
-    *("magnitude@0.9999999", "flap@0.9999999", "svd@0.9999999", "shortgpt@0.9999999", "magnitude@²:4", "wanda@٢:٤"),
-    *("magnitude@nan", "magnitude@inf", "magnitude@-0.0", "magnitude@1e-324", "wanda@0:4", "wanda@4:4", "wanda@2:0"),
-    *("x" * 5_000, "magnitude@0." + "9" * 5_000, "magnitude@" + "9" * 5_000 + ":4", "magnitude@0.5,seed=-1"),
-    *("magnitude@0.5,layers=" + "x" * 5_000, "sparsegpt@0.5,damping=nan", "sparsegpt@0.5,damping=1e400"),
-    *("sparsegpt@0.5,blocksize=0", "gptq@4bit,group_size=-1", "magnitude@0.5+lora,steps=" + "9" * 400),
-    *("magnitude@0.5,\ud800=1", "magnitude@0.5\x00"),
-)
 TEXTS = ("text.txt:4x32", "text.txt:2x64", "text.txt:1x2")
 OTHERS = {"layers": ("0:1", "1:", "0:0", "mlp"), "text": TEXTS, "seed": ("0", "1", "7")}  # of every stage
 WORDS = ("true", "global", "uniform", "owl")
@@ -76,10 +67,3 @@ def test_a_written_chain_keeps_its_key(chain, text, seed):
 @given(CHAINS | damaged(CHAINS, CHAINS), st.sampled_from(TEXTS), SEEDS)
 def test_a_damaged_chain_keeps_its_key_or_is_refused(chain, text, seed):
     check_key(chain, text, seed)
-
-
-@attack
-@pytest.mark.usefixtures("tiny_folder")
-@pytest.mark.parametrize("chain", CASES, ids=map(str, range(len(CASES))))
-def test_a_hostile_chain_keeps_its_key_or_is_refused(chain):
-    check_key(chain, TEXTS[0], 0)

@@ -15,7 +15,6 @@ from core.request.expected.estimate import estimate_left
 from core.store.store import Store
 from tests.attacks.damage import ATTACK, as_json, damaged_tree, examples
 from tests.attacks.machine import expect, limited
-from tests.core.encoders import ENCODERS, encoder
 from tests.core.tiny import ARCHITECTURES, OTHERS
 
 pytestmark = ATTACK
@@ -24,13 +23,6 @@ TYPES = ("mamba", "resnet", "bert", "t5", "", "no-such")
 SIZES = (0, 1, 2, 3, 7, 1_000, 1_001, 10**5, 10**9, 2**31, 2**63, -1)
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers", "depths", "encoder_layers", "num_experts")
 CLASSES = ([], [""], ["LlamaModel"], ["ResNetModel"], ["LlamaForCausalLM", ""], ["BertForMaskedLM"], "LlamaForCausalLM")
-CASES = (
-    *({"architectures": classes} for classes in CLASSES),
-    *({"model_type": kind} for kind in (*TYPES, None, 5, ["llama"])),
-    *({"model_type": "mamba", "num_hidden_layers": layers} for layers in (10**9, 2**63)),
-    *({"model_type": "resnet", "architectures": ["ResNetModel"], "depths": one} for one in ([1, 100_000], [10**9])),
-    *({name: n} for name in ("num_hidden_layers", "vocab_size", "hidden_size", "num_attention_heads") for n in SIZES),
-)
 CHAINS = ("magnitude@0.5", "rtn@4bit,group_size=16", "dense", "wanda@2:4", "flap@0.3")
 KINDS = tuple({kind for kind, _ in (ARCHITECTURES | OTHERS).values()})
 CHANGES = st.one_of(  # of what loaders read first
@@ -96,34 +88,3 @@ def test_a_damaged_configuration_is_estimated_or_refused(machine, config, data, 
 @given(st.data(), st.sampled_from(CHAINS))
 def test_a_damaged_configuration_is_compressed_or_refused(machine, config, data, chain):
     compress(machine, data.draw(configurations(config)), chain)
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: ascii(case)[:60])
-def test_a_hostile_configuration_is_estimated_and_compressed_or_refused(case, machine, config, draw):
-    for check in (estimate, compress):
-        check(machine, config | case, draw.choice(CHAINS))
-
-
-@pytest.fixture(scope="module")
-def encoders(tmp_path_factory):
-    """Random models of audio and vision, by name."""
-    folder = tmp_path_factory.mktemp("encoders")
-    for name in ENCODERS:
-        encoder(name).save_pretrained(folder / name)
-    return folder
-
-
-CONVOLUTIONS = (
-    *("conv-lowrank@0.5", "depthwise-separable@0.5", "conv-lowrank@0.3+depthwise-separable@0.5", "conv-lowrank@0.9999"),
-    *("conv-lowrank@0", "conv-lowrank@2:4", "magnitude@0.5", "dense", "depthwise-separable@0.5,layers=0:0", "rtn@4bit"),
-)
-
-
-@examples(50)
-@given(st.data(), st.sampled_from(sorted(ENCODERS)), st.sampled_from(CONVOLUTIONS))
-def test_a_damaged_configuration_of_an_encoder_is_refused(machine, encoders, data, name, chain):
-    config = json.loads((encoders / name / "config.json").read_text())
-    with machine.place(filled=False) as place:
-        shutil.copytree(encoders / name, "model")
-        (place / "model" / "config.json").write_bytes(as_json(data.draw(damaged_tree(config))))
-        expect("run", "./model", chain)

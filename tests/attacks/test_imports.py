@@ -119,21 +119,15 @@ ROW = HEADER.encode() + b"\n"
 CONTENTS = {
     "more than 20 MB": ("x.csv", b"x" * (20 * MEGABYTES + 1)),
     "20 MB of one cell": ("x.csv", ROW + b"x" * 19 * MEGABYTES),
-    "20 MB of empty lines": ("x.csv", ROW + b"\n" * 19 * MEGABYTES),
     "20 MB of rows": ("x.csv", ROW + f"{PERPLEXITY}\n".encode() * 250_000),
     "20 MB in an open quote": ("x.csv", b'"' + b"x," * 9 * MEGABYTES),
-    "20 MB of columns": ("x.csv", b"x," * 9 * MEGABYTES),
     "20 MB of a JSON text": ("x.json", b'"' + b"x" * 19 * MEGABYTES + b'"'),
-    "20 MB of JSON lists": ("x.json", b"[" + b"[]," * 6 * MEGABYTES + b"[]]"),
     "20 MB of brackets": ("x.json", b"[" * 19 * MEGABYTES),
-    "nested objects": ("x.json", b'{"a":' * 100_000),
     "nested in a results file": ("results_x.json", {"configs": json.loads("[" * 400 + "]" * 400)}),
     "more than 50 MB of samples": (SAMPLES, b"x" * (50 * MEGABYTES + 1)),
-    "50 MB of one sample": (SAMPLES, b"x" * 49 * MEGABYTES),
     "many samples": (SAMPLES, b"{}\n" * 30_000),
     "a nested sample": (SAMPLES, b'{"doc_id": ' + b"[" * 100_000),
     "half of a surrogate pair": ("results_x.json", {"system_instruction": "\ud800"}),
-    "half of a surrogate pair in a version": ("results_x.json", {"versions__piqa": "\ud800"}),
     "an infinite version": ("results_x.json", {"versions__piqa": float("-inf")}),
     "a negative perplexity": ("results_x.json", {"results": {"lambada_openai": {"perplexity,none": -5}}}),
 }
@@ -157,9 +151,3 @@ def test_what_is_no_file_is_refused(place):
     with socket.socket(socket.AF_UNIX) as made:
         made.bind("x.csv")
     expect("import", "x.csv", *MODEL, codes=(2,), memory=3)
-
-
-@attack
-def test_a_link_to_a_good_file_is_read(place):
-    (place / RESULTS.name).symlink_to(RESULTS)
-    expect("import", RESULTS.name, *MODEL, codes=(0,))

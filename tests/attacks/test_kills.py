@@ -22,8 +22,8 @@ from core.shipping.proof import ExportCheck
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.attacks.damage import ATTACK
-from tests.attacks.machine import RUN, check_intact, expect, forked, kill_tree, perplexity
-from tests.core.queues import process_of, until
+from tests.attacks.machine import RUN, check_intact, expect, forked, perplexity
+from tests.core.queues import kill_tree, process_of, until
 
 pytestmark = ATTACK
 

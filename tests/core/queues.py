@@ -2,7 +2,9 @@
 
 import sys
 import time
+from contextlib import suppress
 
+import psutil
 from sqlalchemy import update
 
 from core.jobs.executor import End, Handle, LocalExecutor
@@ -38,6 +40,15 @@ def running(queue, job_id, stage="evaluate"):
 def process_of(job):
     """Return the id of a job's process."""
     return int(job.handle.split()[1])
+
+
+def kill_tree(pid):
+    """Kill a process with all that it started, where it still runs."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for one in (process, *process.children(recursive=True)):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def change(store, job_id, **values):
@@ -95,6 +106,12 @@ class PlayedQueue(Queue):
 
     def step(self):
         self.supervisor.step()
+
+    def begin(self):
+        """Submit a job and look at the rows once; return its id."""
+        job_id = self.submit(spec("a"))
+        self.step()
+        return job_id
 
     def process(self, job_id):
         return self.processes[self.job(job_id).handle]

@@ -116,12 +116,9 @@ def test_a_download_reports_its_bytes_and_can_be_cancelled(server):
     assert hub.cached_revision("org/open") == COMMIT
 
 
-def test_a_gated_model_names_the_steps_for_access(server):
+def test_a_gated_or_missing_model_is_named(server):
     with pytest.raises(UserError, match=r"'org/gated' is gated: accept its licence at http.*/org/gated, then run"):
         load_model(identify("org/gated"))
-
-
-def test_a_missing_model_is_named(server):
     with pytest.raises(UserError, match="The Hugging Face Hub has no public 'org/none'"):
         identify("org/none")
 
@@ -141,12 +138,7 @@ def test_an_unreachable_hub_gives_an_error_with_the_fix(tmp_path, monkeypatch):
 
 
 def test_pickled_weights_are_downloaded_only_without_safetensors():
-    both = [
-        "config.json",
-        "model.safetensors",
-        "pytorch_model.bin",
-        "original/x.safetensors",
-        "consolidated.safetensors",
-    ]
+    both = ["config.json", *("model.safetensors", "original/x.safetensors", "consolidated.safetensors")]
+    both.append("pytorch_model.bin")
     assert hub.wanted_files(both) == ["model.safetensors", "config.json"]
     assert hub.wanted_files(["config.json", "pytorch_model.bin"]) == ["pytorch_model.bin", "config.json"]

@@ -35,36 +35,27 @@ def test_pip_downloads_a_wheel_and_only_named_members_are_unpacked(index, tmp_pa
     assert not (work / "data/b.txt").exists() and not (work / "code.py").exists()
 
 
-def test_a_wheel_that_is_no_zip_is_reported_and_not_cached(index, tmp_path):
-    wheel = index({"a": "A"})
-    (tmp_path / "index" / "files_only-1.0-py3-none-any.whl").write_bytes(b"<html>Sign in to go on</html>")
-    with pytest.raises(
-        UserError, match=r"The download of files-only==1\.0 is not a zip archive and was deleted"
-    ) as error:
-        build_once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
-    assert "network" not in str(error.value)
-    assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
-
-
-def test_a_download_that_differs_from_the_index_is_damaged(index, tmp_path, monkeypatch):
+def test_a_download_that_is_not_the_wheel_is_deleted_and_not_cached(index, tmp_path, monkeypatch):
     wheel, name = index({"a": "A"}), "files_only-1.0-py3-none-any.whl"
-    (tmp_path / "index" / "index.html").write_text(f'<a href="{name}#sha256={"0" * 64}">{name}</a>')
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index" / "index.html"))
-    with pytest.raises(UserError, match=r"has another sha256 than the index reports and was deleted"):
-        download(wheel, tmp_path)
-    assert not list(tmp_path.glob("*.whl"))
-
-
-def test_a_wheel_with_a_wrong_sha256_is_rejected_and_not_cached(index, tmp_path, monkeypatch):
-    wheel = index({"a": "A"}).model_copy(update={"sha256": "0" * 64})
-    asked, start = [], wheels.subprocess.Popen
+    asked, start, content = [], wheels.subprocess.Popen, (tmp_path / "index" / name).read_bytes()
     monkeypatch.setattr(
         wheels.subprocess, "Popen", lambda command, **more: (asked.append(command), start(command, **more))[1]
     )
-    with pytest.raises(UserError, match=r"files-only==1\.0 has sha256 .* instead of 000000000000\.\.\."):
-        download(wheel, tmp_path)
-    assert not list(tmp_path.glob("*.whl"))
+
+    def rejected(wheel, words):
+        with pytest.raises(UserError, match=words) as error:
+            build_once(tmp_path / "made" / "it", lambda folder: download(wheel, folder) and None)
+        assert "network" not in str(error.value)
+        assert [path.name for path in (tmp_path / "made").iterdir()] == ["it.lock"]
+
+    rejected(wheel.model_copy(update={"sha256": "0" * 64}), r"files-only==1\.0 has sha256 .* instead of 000000000000")
     assert "--no-cache-dir" in asked[0]  # pip would hand the same file out again
+    (tmp_path / "index" / name).write_bytes(b"<html>Sign in to go on</html>")
+    rejected(wheel, r"The download of files-only==1\.0 is not a zip archive and was deleted")
+    (tmp_path / "index" / name).write_bytes(content)
+    (tmp_path / "index" / "index.html").write_text(f'<a href="{name}#sha256={"0" * 64}">{name}</a>')
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index" / "index.html"))
+    rejected(wheel, "has another sha256 than the index reports and was deleted")
 
 
 def test_members_that_are_missing_or_outside_the_folder_are_rejected(tmp_path):

@@ -8,9 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-import psutil
-
 from core.jobs.cluster.start import CLOSED
+from tests.core.queues import kill_tree
 
 SETTINGS = CLOSED | {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -62,7 +61,7 @@ class Machines:
         """Kill a node with all its processes, by SIGKILL."""
         for process in node.all_processes.values():
             for one in process:
-                _kill(one.process.pid)
+                kill_tree(one.process.pid)
 
     def kill_head(self) -> int:
         """Kill the head with all its processes, by SIGKILL, and return its port."""
@@ -73,16 +72,3 @@ class Machines:
         """End everything."""
         for node in [*self.nodes, self.cluster.head_node]:
             self.kill(node)
-
-
-def _kill(pid: int) -> None:
-    try:
-        process = psutil.Process(pid)
-        below = process.children(recursive=True)
-    except psutil.NoSuchProcess:
-        return
-    for one in [process, *below]:
-        try:
-            one.kill()
-        except psutil.NoSuchProcess:
-            continue

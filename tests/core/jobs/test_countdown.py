@@ -71,12 +71,20 @@ def test_a_slower_stage_hides_its_time_until_it_is_valid_again():
     assert seconds_left(countdown, 90.0) == 10
 
 
-def test_every_text_is_a_separate_stage():
-    countdown = Countdown()
-    countdown.update("perplexity", 16, 16, 100.0)
-    countdown.update("perplexity", 0, 16, 100.0)
-    countdown.update("perplexity", 4, 16, 104.0)
-    assert seconds_left(countdown, 104.0) == 12
+@pytest.mark.parametrize(
+    ("expected", "updates", "left"),
+    [
+        ({}, [(16, 16, 100.0), (0, 16, 100.0), (4, 16, 104.0)], "about 12 s left"),  # each text is a stage
+        ({}, [(500, 1000, 160.0, 100.0)], "about 60 s left"),  # a late first update, from the start of the stage
+        ({"perplexity": 20.0}, [(0, 2, 120.0, 100.0)], "longer than expected"),
+        ({"perplexity": 20.0}, [(0, 2, 120.0, 100.0), (0, 2, 123.0, 122.0)], "about 22 s left"),  # started again
+    ],
+)
+def test_a_stage_counts_from_its_start(expected, updates, left):
+    countdown = Countdown(expected)
+    for update in updates:
+        countdown.update("perplexity", *update)
+    assert countdown.format(updates[-1][2]) == left
 
 
 def test_a_stage_predicts_the_next_one_of_its_kind():
@@ -85,20 +93,6 @@ def test_a_stage_predicts_the_next_one_of_its_kind():
     countdown.update("load", 0, 1, 150.0)
     countdown.update("perplexity", 0, 2, 160.0)
     assert seconds_left(countdown, 160.0) == 50
-
-
-def test_a_restarted_stage_counts_as_a_new_one():
-    countdown = Countdown({"perplexity": 20.0})
-    countdown.update("perplexity", 0, 2, 120.0, started=100.0)
-    assert countdown.format(120.0) == "longer than expected"
-    countdown.update("perplexity", 0, 2, 123.0, started=122.0)
-    assert seconds_left(countdown, 123.0) == 22
-
-
-def test_a_late_first_update_counts_from_the_start_of_the_stage():
-    countdown = Countdown()
-    countdown.update("train", 500, 1000, 160.0, started=100.0)
-    assert seconds_left(countdown, 160.0) == 60
 
 
 def test_command_line_bars_use_the_estimate(monkeypatch):

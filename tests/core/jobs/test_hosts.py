@@ -22,8 +22,7 @@ def other(store):
 
 
 def test_a_wrong_clock_does_not_end_running_jobs(played, other, monkeypatch):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     real = time.time
     monkeypatch.setattr("time.time", lambda: real() + 300)
     other.step()
@@ -43,8 +42,7 @@ def test_database_clock_decides_when_a_silent_job_is_taken_over(played, store, o
 
 @pytest.mark.parametrize(("age", "beating"), [(1.0, True), (supervisor.BEATING_SECONDS + 1, False)])
 def test_a_job_is_adopted_by_its_recent_heartbeat(played, store, monkeypatch, age, beating):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     later, seen = PlayedQueue(store, played.processes), []
     adopt = later.supervisor.executor.adopt
     monkeypatch.setattr(

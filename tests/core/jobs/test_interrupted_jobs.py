@@ -13,8 +13,7 @@ pytestmark = pytest.mark.usefixtures("quick_supervisor")
 
 
 def test_a_later_supervisor_adopts_a_process_and_reports_its_death(played, store):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     later = PlayedQueue(store, played.processes)
     later.step()
     assert list(later.supervisor.handles) == [later.job(job_id).token] and later.job(job_id).attempts == 1
@@ -72,8 +71,7 @@ def test_a_process_that_cannot_be_seen_is_lost_when_its_lease_ends(orphan, playe
 
 @pytest.mark.parametrize("lost", [True, False])
 def test_a_process_that_ended_with_its_machine_or_without_a_lease_runs_again(played, store, lost):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     played.process(job_id).end = End("ended", lost=lost)
     if not lost:
         change(store, job_id, lease=1.0)  # it could not reach the database
@@ -83,8 +81,7 @@ def test_a_process_that_ended_with_its_machine_or_without_a_lease_runs_again(pla
 
 @pytest.mark.parametrize("local", [True, False])
 def test_a_process_without_a_lease_is_killed_on_a_cluster_only(played, store, local):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     process = played.process(job_id)
     played.supervisor.executor.is_local = local
     change(store, job_id, lease=1.0)
@@ -94,8 +91,7 @@ def test_a_process_without_a_lease_is_killed_on_a_cluster_only(played, store, lo
 
 @pytest.mark.parametrize("deleted", [True, False])
 def test_a_process_whose_job_has_another_attempt_is_killed(played, store, deleted):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     process, token = played.process(job_id), "another"
     if deleted:
         played.finish(job_id)

@@ -97,8 +97,7 @@ def test_a_reused_pid_is_not_mistaken_for_the_job():
 )
 def test_the_end_of_a_process_is_described_with_its_last_output(played, code, words):
     assert describe_exit(code) == words
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     assert with_last_line(words, job_id) == f"{words}."
     log_file(job_id).parent.mkdir(parents=True)
     log_file(job_id).write_text("first\nthe library gave up\n")
@@ -176,8 +175,7 @@ def test_all_jobs_are_cancelled_at_once(played):
     ],
 )
 def test_a_cancelled_process_that_does_not_end_is_resumed_and_then_killed(played, store, late, halted, orders):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     process = played.process(job_id)
     process.halted = halted
     played.step()
@@ -192,8 +190,7 @@ def test_a_cancelled_process_that_does_not_end_is_resumed_and_then_killed(played
 
 
 def test_a_process_that_waits_for_a_machine_keeps_its_lease(played, store):
-    job_id = played.submit(spec("a"))
-    played.step()
+    job_id = played.begin()
     process = played.process(job_id)
     process.machine = "2 cores"
     change(store, job_id, lease=1.0)

@@ -8,7 +8,6 @@ import pytest
 from core.jobs.cluster.messages import Launch, Needs, Node, Request
 from tests.core.jobs.cluster import SETTINGS
 
-
 Answer = namedtuple("Answer", "value ready failed")  # functions: ready once it has come, failed if it is an error
 
 

@@ -14,21 +14,19 @@ from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search import sampler
 from core.search import study as studies
-from core.search.autopilot import Autopilot, Progressed
+from core.search.autopilot import Progressed
 from core.search.certificate import certify
 from core.search.question import prepare
 from core.search.space import Candidate
 from core.search.trials import Racer, Tried
 from core.store.store import Store
-from tests.core.search.texts import Clock, played, played_run, question
+from tests.core.search.texts import pilot_of, played, played_run, question
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
 
 
 def searched(asked, at_once=1, compute=played):
-    store = Store()
-    prepared = prepare(asked, store)
-    pilot = Autopilot(prepared, store, compute, at_once, Clock())
+    _, prepared, pilot = pilot_of(asked, at_once=at_once, compute=compute)
     return prepared, pilot, list(pilot.search())
 
 
@@ -61,9 +59,8 @@ def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(res
 
 
 def test_the_time_to_the_certificate_is_estimated_after_each_trial():
-    store = Store()
-    prepared = prepare(question(), store)
-    pilot, judgement = Autopilot(prepared, store, played, now=Clock()), prepared.judgement("dense")
+    store, prepared, pilot = pilot_of(question())
+    judgement = prepared.judgement("dense")
 
     def seconds(run=judgement):
         return estimate(run, history_of(store).speeds(run.variant.model_id)).seconds
@@ -73,15 +70,12 @@ def test_the_time_to_the_certificate_is_estimated_after_each_trial():
     best = next(pilot.search()).best.chain
     assert pilot.estimates.judgement == pytest.approx(seconds(prepared.judgement(best)) + seconds())
     played_run(prepared.judgement(best), store)
-    resumed = Autopilot(prepared, store, played, now=Clock())
-    assert resumed.estimates.judgement == pytest.approx(seconds())  # of the runner-up
+    assert pilot_of(question())[2].estimates.judgement == pytest.approx(seconds())  # of the runner-up
 
 
 def test_a_search_ends_before_its_time_if_no_other_chain_may_be_better(monkeypatch):
     monkeypatch.setattr(sampler, "LEAST_GAIN", 100.0)
-    store = Store()
-    prepared = prepare(question(minutes=60), store)
-    pilot = Autopilot(prepared, store, played, now=Clock())
+    store, prepared, pilot = pilot_of(question(minutes=60))
     (step,) = (step for step in pilot.search() if isinstance(step, Progressed) and "shifts=" not in step.chain)
     assert pilot.exhausted and pilot.seconds_left > 0
     assert step.seconds_left == pilot.estimates.judgement  # nothing to refine, either
@@ -109,8 +103,7 @@ def test_a_killed_trial_is_not_in_the_way(monkeypatch):
     with monkeypatch.context() as patch, pytest.raises(SystemExit):
         patch.setattr(Racer, "race", killed)
         searched(asked)
-    store = Store()
-    pilot = Autopilot(prepare(asked, store), store, played, now=Clock())
+    pilot = pilot_of(asked)[2]
     (trial,) = pilot.study.get_trials()
     assert trial.state.name == "FAIL"
     steps = list(pilot.search())

@@ -6,7 +6,6 @@ import pytest
 
 from core.engine import runs
 from core.notation.chain import format_chain
-from core.search.autopilot import Autopilot
 from core.search.certificate import (
     DENSE,
     RUNNER_UP,
@@ -24,7 +23,7 @@ from core.search.space import Restrictions
 from core.search.trials import Tried
 from core.store.samples import delete_samples
 from core.store.store import Store
-from tests.core.search.texts import JUDGE, Clock, compute, played, played_run, question
+from tests.core.search.texts import JUDGE, compute, pilot_of, played, played_run, question
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
 CHAINS = "magnitude@0.5+rtn@2bit,on=embedding", "magnitude@0.6+rtn@2bit,on=embedding"
@@ -32,12 +31,10 @@ BOTH = {"methods": ("magnitude", "rtn")}
 
 
 def test_the_certificate_judges_on_a_text_that_the_search_has_not_read():
-    store = Store()
-    prepared = prepare(question(minutes=4), store)
+    store, prepared, pilot = pilot_of(question(minutes=4))
     earlier = played_run(prepared.judgement("rtn@2bit"), store)
     stored = best_stored(store, prepared)
     assert stored.variant.key == earlier.variant.key
-    pilot = Autopilot(prepared, store, played, now=Clock())
     list(pilot.search())
     found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, played, store)
     assert [one.role for one in found.rows] == [WINNER, RUNNER_UP, STORED, DENSE]

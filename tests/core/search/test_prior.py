@@ -15,54 +15,44 @@ GPTQ = {part.chain: part.stages for part in space("gptq", "sparsegpt", "lora", "
 ROUND = GPTQ["gptq@4bit"]
 
 
-def known(**effects):
-    return {
-        chain.replace("_", "@"): MeasuredEffect(GPTQ[chain.replace("_", "@")], loss) for chain, loss in effects.items()
-    }
+def known(effects):
+    return {chain: MeasuredEffect(GPTQ[chain], loss) for chain, loss in effects.items()}
 
 
 def test_a_measured_chain_has_its_effect_and_a_small_error():
-    effect = Prior(known(gptq_4bit=0.3)).of_chain(ROUND)
+    effect = Prior(known({"gptq@4bit": 0.3})).of_chain(ROUND)
     assert effect.loss == 0.3 and 0 < effect.spread < 0.1
 
 
 def test_effects_of_stages_add_up():
-    prior = Prior(known(gptq_4bit=0.3) | {"sparsegpt@0.5": MeasuredEffect(GPTQ["sparsegpt@0.5"], 0.7)})
+    prior = Prior(known({"gptq@4bit": 0.3, "sparsegpt@0.5": 0.7}))
     both = prior.of_chain(GPTQ["sparsegpt@0.5+gptq@4bit"])
     assert both.loss == pytest.approx(1.0)
     assert both.spread > prior.of_chain(ROUND).spread
 
 
-def test_a_measured_start_replaces_its_stages():
-    start = "sparsegpt@0.5+lora"
-    prior = Prior(known(gptq_4bit=0.3) | {start: MeasuredEffect(GPTQ[start], 0.4)})
+def test_a_measured_start_replaces_its_stages_and_an_unmeasured_recovery_takes_its_share():
+    prior = Prior(known({"gptq@4bit": 0.3, "sparsegpt@0.5+lora": 0.4}))
     assert prior.of_chain(GPTQ["sparsegpt@0.5+lora+gptq@4bit"]).loss == pytest.approx(0.7)
-
-
-def test_an_unmeasured_recovery_takes_its_share():
-    prior = Prior({"sparsegpt@0.5": MeasuredEffect(GPTQ["sparsegpt@0.5"], 0.7)})
+    prior = Prior(known({"sparsegpt@0.5": 0.7}))
     assert prior.of_chain(GPTQ["sparsegpt@0.5+lora"]).loss == pytest.approx((1 - RECOVERED) * 0.7)
 
 
 def test_amounts_between_measured_ones_lie_between_them():
-    ends = {
-        chain: MeasuredEffect(GPTQ[chain], loss) for chain, loss in (("sparsegpt@0.3", 0.1), ("sparsegpt@0.7", 2.4))
-    }
-    prior = Prior(ends)
+    prior = Prior(known({"sparsegpt@0.3": 0.1, "sparsegpt@0.7": 2.4}))
     losses = [prior.of_chain(GPTQ[f"sparsegpt@{ratio}"]).loss for ratio in (0.3, 0.4, 0.5, 0.6, 0.7)]
     assert losses == sorted(losses) and losses[0] == 0.1 and losses[-1] == 2.4
     assert prior.of_chain(GPTQ["sparsegpt@0.5"]).spread > prior.of_chain(GPTQ["sparsegpt@0.3"]).spread
 
 
 def test_beyond_the_measured_ratios_the_power_law_holds():
-    law = {ratio: 2 * ratio**3 for ratio in (0.2, 0.3, 0.4, 0.7)}  # L = L0 + C r^-g with C = 2 and g = -3
-    chains = {ratio: f"sparsegpt@{ratio}" for ratio in law}
-    measured = {chains[ratio]: MeasuredEffect(GPTQ[chains[ratio]], law[ratio]) for ratio in (0.2, 0.3, 0.4)}
-    assert Prior(measured).of_chain(GPTQ[chains[0.7]]).loss == pytest.approx(law[0.7])
+    law = {f"sparsegpt@{ratio}": 2 * ratio**3 for ratio in (0.2, 0.3, 0.4, 0.7)}  # L = L0 + C r^-g: C = 2 and g = -3
+    expected = law.pop("sparsegpt@0.7")
+    assert Prior(known(law)).of_chain(GPTQ["sparsegpt@0.7"]).loss == pytest.approx(expected)
 
 
 def test_other_models_are_a_weak_prior():
-    own, other = known(gptq_4bit=0.3), known(gptq_4bit=0.2)
+    own, other = known({"gptq@4bit": 0.3}), known({"gptq@4bit": 0.2})
     assert Prior(own, [other]).of_chain(ROUND).loss == 0.3
     cold = Prior({}, [other])
     assert cold.only_others and cold.of_chain(ROUND).loss == 0.2
@@ -74,7 +64,7 @@ def test_other_models_are_a_weak_prior():
 def test_settings_count_in_other_models_too():
     plain, clipped = "gptq@{}bit", "gptq@{}bit,clip=true,symmetric=false"
     losses = {plain.format(4): 0.4, plain.format(3): 1.2, clipped.format(4): 0.1}
-    cold = Prior({}, [{chain: MeasuredEffect(GPTQ[chain], loss) for chain, loss in losses.items()}])
+    cold = Prior({}, [known(losses)])
     expected = {chain: cold.of_chain(GPTQ[chain.format(4.5)]).loss for chain in (plain, clipped)}
     assert expected[clipped] == pytest.approx(expected[plain] / 4, rel=0.1)
 

@@ -9,13 +9,13 @@ from core.engine import runs
 from core.notation.chain import parse
 from core.progress import silent
 from core.request.resolve import resolve_chain
-from core.search.autopilot import Autopilot, Refined
+from core.search.autopilot import Refined
 from core.search.estimates import Estimates
 from core.search.question import prepare
 from core.search.refining import WINDOWS, Refiner, refinable
 from core.search.trials import Racer
 from core.store.store import Store
-from tests.core.search.texts import Clock, compute, played, question
+from tests.core.search.texts import compute, pilot_of, question
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
 
@@ -92,8 +92,7 @@ def test_what_can_differ_between_blocks(chain, place):
 
 
 def started_search(minutes):
-    store = Store()
-    return Autopilot(prepare(question(0.1, minutes, ("magnitude",)), store), store, played, now=Clock())
+    return pilot_of(question(0.1, minutes, ("magnitude",)))[2]
 
 
 def searched(minutes):

@@ -1,26 +1,15 @@
 """Searches replayed on the table of measured chains, which `benchmarks.search.replay_table` made."""
 
-import csv
-
 import numpy as np
 import pytest
 
 from benchmarks.search.autopilot import COLD, GREEDY, OURS, RANDOM, draw_budgets, read, replayed
-from benchmarks.search.replay_table import BLOCKS, DEFAULT_TABLE, NOTHING, TABLES
+from benchmarks.search.replay_table import DEFAULT_TABLE
 from core.request.expected.size import predicted_size
 from tests.core.search.spaces import SHAPE
 
 MEASURED = read(DEFAULT_TABLE)
 BUDGETS, SEEDS, TRIALS = 4, 3, 6
-
-
-def test_the_table_has_each_combination_once():
-    with DEFAULT_TABLE.open(encoding="utf-8") as file:
-        rows = [(row["blocks"], row["tables"]) for row in csv.DictReader(file)]
-    blocks, tables = ([NOTHING, *chains.split(";")] for chains in (BLOCKS, TABLES))
-    assert len(rows) == len(set(rows)) == len(blocks) * len(tables) > 200
-    assert {row[0] for row in rows} == set(blocks) and {row[1] for row in rows} == set(tables)
-    assert np.isfinite(MEASURED.losses).all()
 
 
 def test_sizes_of_the_table_are_predicted():

@@ -38,15 +38,12 @@ def test_chains_are_legal_and_their_sizes_are_those_of_their_parts():
         assert found.exact(place) == size.exact
 
 
-def test_find_returns_the_place_of_a_chain():
+def test_find_returns_the_place_of_a_chain_and_the_dense_model_is_none():
     found = space("sparsegpt", "gptq", "rtn")
     for place in (Candidate(0, 1), Candidate(1, 0), Candidate(2, 3)):
         assert found.find(found.chain(place)) == place
     assert found.find("magnitude@0.5") is None and found.find("magnitude@0.5+rtn@8bit,on=embedding") is None
-
-
-def test_the_dense_model_is_no_candidate():
-    assert not space("magnitude").legal(Candidate(0, 0))
+    assert not found.legal(Candidate(0, 0))
 
 
 def test_prune_then_repair_then_round():

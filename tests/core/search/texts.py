@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
@@ -14,8 +15,9 @@ from core.models.sources import identify_again
 from core.protocols import perplexity_protocol
 from core.request.expected.size import predicted_size
 from core.results import Measurement, Result, Variant
+from core.search.autopilot import Autopilot
 from core.search.prior import rule
-from core.search.question import Question
+from core.search.question import Prepared, Question, prepare
 from core.search.space import Restrictions
 from core.specs import Perplexity, RunSpec, Stage, TextWindows, VariantSpec
 from core.store.store import Store
@@ -46,6 +48,13 @@ class Clock:
     def __call__(self):
         self.time += 60
         return self.time
+
+
+def pilot_of(asked: Question, **how: Any) -> tuple[Store, Prepared, Autopilot]:
+    """Return a store and a search in it, of made-up models unless `how` has another `compute`."""
+    store = Store()
+    prepared = prepare(asked, store)
+    return store, prepared, Autopilot(prepared, store, **{"compute": played, "now": Clock()} | how)
 
 
 def question(max_mb: float = 0.1, minutes: float = 1.0, methods: tuple[str, ...] = ("rtn",)) -> Question:
