@@ -48,6 +48,11 @@ def decoded(column) -> list[float]:
     return column if isinstance(column, list) else list(frombuffer(b64decode(column["bdata"]), column["dtype"]))
 
 
+def captions(app: AppTest) -> str:
+    """Return the page's captions without the backslashes that escape literal signs."""
+    return " ".join(caption.value for caption in app.caption).replace("\\", "")
+
+
 def read(app: AppTest) -> str:
     """Return the page's Markdown without the backslashes that escape literal signs."""
     return " ".join(text.value for text in app.markdown).replace("\\", "")

@@ -28,14 +28,9 @@ def rows():
     return made
 
 
-def test_a_single_change_shows_at_once(rows):
+def test_a_single_change_shows_at_once_and_continuous_ones_after_the_pause(rows):
     rows.store("a")
     assert rows.shown() and rows.shown("a")
-
-
-def test_continuous_changes_appear_after_the_pause(rows):
-    rows.store("a")
-    assert rows.shown()
     rows.time += PAUSE - 0.1
     rows.store("a")
     assert not rows.shown() and not rows.shown("a")
@@ -60,16 +55,11 @@ def test_rows_of_another_model_change_no_stamp(rows):
     assert rows.shown() and rows.renewal.stamp("b") is before
 
 
-def test_a_deleted_row_disappears_at_once(rows):
+def test_a_deleted_row_and_an_action_on_a_page_show_at_once(rows):
     rows.store("a")
     assert rows.shown()
     rows.store("a", rows=-1)
     assert rows.shown() and rows.shown("a")
-
-
-def test_an_action_on_a_page_shows_at_once(rows):
-    rows.store("a")
-    assert rows.shown()
     rows.store("a", rows=0)
     assert not rows.shown()
     rows.renewal.show_now()

@@ -22,9 +22,6 @@ def test_the_interval_is_that_of_the_errors_and_of_their_mean():
     assert (math.log(low), math.log(high)) == pytest.approx((math.log(1.3) - half, math.log(1.3) + half))
     biased = RuleError(tuple(error + 0.1 for error in ERRORS)).interval(1.3)
     assert biased[0] < low and biased[1] > 1.3 * math.exp(0.1)
-
-
-def test_too_few_chains_give_no_interval():
     assert RuleError(ERRORS[: FEWEST - 1]).interval(1.3) == (None, None)
     assert RuleError().spread is None and RuleError(ERRORS[:FEWEST]).spread is not None
 

@@ -109,24 +109,24 @@ def test_perplexity_is_compared_as_a_ratio():
     assert row["verdict"] == "worse"
 
 
-def test_interval_accounts_for_correlated_windows():
-    losses = pandas.DataFrame({"doc_id": range(16), "perplexity": [-3.0 - math.sin(i) for i in range(16)]})
-    more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(16)])
-    (row,) = compared([(perplexity(20.0), losses)], [(perplexity(22.0), more)]).to_dict("records")
-    independent = difference("perplexity", losses, more)
+def waves(number, n):
+    """Return the difference of two variants with slowly varying losses, and that of independent losses."""
+    losses = pandas.DataFrame({"doc_id": range(n), "perplexity": [-3.0 - math.sin(i) for i in range(n)]})
+    more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(n)])
+    (row,) = compared([(number, losses)], [(number, more)]).to_dict("records")
+    return row, difference("perplexity", losses, more)
+
+
+def test_interval_accounts_for_correlated_windows_and_not_for_independent_documents():
+    row, independent = waves(perplexity(20.0), 16)
     factor = inflation(16, correlation_of("wikitext2", {"window": 2048, "windows": 16}, "differences"))
     assert row["stderr"] == pytest.approx(independent.stderr * math.sqrt(factor))
     assert row["high"] - row["low"] > 1.3 * (independent.high - independent.low)
     assert row["p"] > independent.p
-
-
-def test_log_losses_of_documents_are_independent():
-    losses = pandas.DataFrame({"doc_id": range(100), "perplexity": [-3.0 - math.sin(i) for i in range(100)]})
-    more = losses.assign(perplexity=losses["perplexity"] - [0.1 + 0.02 * math.cos(i) for i in range(100)])
     protocol = {"limit": 100, "fewshot": 0, "dtype": "float32"}
-    row = Measurement(metric="perplexity", dataset="lambada_openai", value=20.0, n=100, protocol=protocol)
-    (row,) = compared([(row, losses)], [(row, more)]).to_dict("records")
-    assert row["stderr"] == pytest.approx(difference("perplexity", losses, more).stderr)
+    number = Measurement(metric="perplexity", dataset="lambada_openai", value=20.0, n=100, protocol=protocol)
+    row, independent = waves(number, 100)
+    assert row["stderr"] == pytest.approx(independent.stderr)
 
 
 def test_seeds_are_paired_by_their_mean_loss():
@@ -197,6 +197,9 @@ def test_each_variant_is_compared_with_its_own_dense_model():
     found = differences_to_dense(*with_samples(dense, wanda))
     assert list(found["dataset"]) == ["piqa"] and list(found["verdict"]) == ["worse"]
     assert differences_to_dense(*with_samples(wanda)).empty
+    reason = "cannot be paired: no dense result under this protocol"
+    assert list(tidy_with_differences(*with_samples(wanda))["unpaired_reason"]) == [reason] * 2
+    assert tidy_with_differences([], lambda *_: None).empty
 
 
 def test_tidy_table_has_differences_to_dense_or_a_reason():
@@ -216,12 +219,3 @@ def test_tidy_table_has_differences_to_dense_or_a_reason():
     assert rows.loc[("wanda", "boolq"), "unpaired_reason"] == "cannot be paired: no dense result under this protocol"
     assert rows.loc[("wanda", "arc_easy"), "unpaired_reason"].endswith("answers were not stored")
     assert rows.loc["dense", ["difference", "p", "verdict", "unpaired_reason"]].isna().all(axis=None)
-
-
-def test_tidy_table_has_no_reasons_if_all_rows_are_paired():
-    one, other = (DENSE, [answered("piqa", 60)]), ((WANDA,), [answered("piqa", 50)])
-    assert tidy_with_differences(*with_samples(one, other))["unpaired_reason"].isna().all()
-    assert list(tidy_with_differences(*with_samples(other))["unpaired_reason"]) == [
-        "cannot be paired: no dense result under this protocol"
-    ]
-    assert tidy_with_differences([], lambda *_: None).empty

@@ -52,31 +52,23 @@ def test_methods_are_sorted_with_recoveries_after_their_parents():
 
 
 def test_protocol_has_a_sentence_and_an_id():
-    elsewhere = perplexity(20.0)
-    elsewhere = elsewhere.model_copy(update={"protocol": elsewhere.protocol | {"source": "hub"}})
-    rows = [perplexity(20.0), perplexity(30.0, window=128), accuracy(0.6), accuracy(0.7, limit=None)]
+    first = perplexity(20.0)
+    elsewhere, spread = (
+        first.model_copy(update={"protocol": first.protocol | more}) for more in ({"source": "hub"}, {"spread": True})
+    )
+    rows = [first, perplexity(30.0, window=128), accuracy(0.6), accuracy(0.7, limit=None), spread]
     frame = tidy([make(*rows), make(elsewhere, key=OTHER)])
     assert list(frame.protocol) == [
         "window 2048, first 16 windows, float32",
         "window 128, first 16 windows, float32",
         "0-shot, first 100 documents, version 1, float32",
         "0-shot, all documents, version 1, float32",
-        "window 2048, first 16 windows, float32",
-    ]
-    assert frame.protocol_id[0] == frame.protocol_id[4]  # where a text came from does not make a number another one
-    assert frame.protocol_id.nunique() == 4
-
-
-def test_spread_windows_have_their_own_protocol():
-    first = perplexity(20.0)
-    spread = first.model_copy(update={"protocol": first.protocol | {"spread": True}})
-    frame = tidy([make(first, spread)])
-    assert list(frame.protocol) == [
-        "window 2048, first 16 windows, float32",
         "window 2048, 16 windows spread over the text, float32",
+        "window 2048, first 16 windows, float32",
     ]
-    assert list(frame.spread_windows) == [False, True]
-    assert frame.protocol_id.nunique() == 2
+    assert list(frame.spread_windows[[0, 1, 4]]) == [False, False, True]
+    assert frame.protocol_id[0] == frame.protocol_id[5]  # where a text came from does not make a number another one
+    assert frame.protocol_id.nunique() == 5
 
 
 def test_every_row_has_footprint_and_latency():

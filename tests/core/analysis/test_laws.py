@@ -211,7 +211,7 @@ def tidied(ratios=(0.1, 0.3, 0.5, 0.7), **more):
     return found.assign(parts=found["method"], **same, **more)
 
 
-def test_series_and_families_contain_pruning_ratios_only():
+def test_series_contain_pruning_ratios_of_one_calibration_only():
     rows = tidied()
     bits = rows.tail(1).assign(ratio=0.75, rounded=True, pattern="4bit", value=99.0)
     pattern = rows.tail(1).assign(ratio=0.5, pattern="2:4", value=99.0)
@@ -224,6 +224,9 @@ def test_series_and_families_contain_pruning_ratios_only():
     assert series.rows["value"].iloc[-1] == pytest.approx(math.log(35))  # the mean of two seeds
     assert [one.name for one in select_groups(tidied((0.1, 0.5)), "perplexity") if one.enough] == ["Unstructured"]
     assert select_groups(tidied()[1:], "perplexity") == []  # without the dense model there is no L0
+    other = tidied()[1:].assign(calibration="d:1x8")
+    found = select_groups(pd.concat([tidied(), other]), "perplexity")
+    assert [one.name for one in found] == ["Unstructured", "Wanda, c:1x8", "Wanda, d:1x8"]
 
 
 def test_mixed_family_group_uses_training_tokens():
@@ -234,12 +237,6 @@ def test_mixed_family_group_uses_training_tokens():
     assert sorted(both.rows["tokens"].unique()) == [0, 0.5]
     assert [one.form for one in fits(both)] == [FIRST] and "c" in fits(both)[0].exponents
     assert [one.form for one in fits(found["Wanda + LoRA"])] == [*FORMS]  # all of it was trained alike
-
-
-def test_different_calibration_data_make_different_series():
-    other = tidied()[1:].assign(calibration="d:1x8")
-    found = select_groups(pd.concat([tidied(), other]), "perplexity")
-    assert [one.name for one in found] == ["Unstructured", "Wanda, c:1x8", "Wanda, d:1x8"]
 
 
 def scored(rows):

@@ -48,14 +48,11 @@ def test_p_values_are_short(p, short):
     assert p_words(p) == short
 
 
-def test_unpaired_rows_give_the_reason():
+def test_verdicts_give_the_reason_or_count_the_comparisons():
     assert (
         verdict_text(row("acc", None, None, None, verdict=None, why="cannot be paired: so")) == "cannot be paired: so"
     )
     assert verdict_text(row("acc", 0.1, 0.05, 0.15, verdict=BETTER)) == BETTER
-
-
-def test_significant_alone_verdict_counts_the_comparisons():
     found = row("acc", -0.062, -0.101, -0.023, verdict=ALONE)
     assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
     assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")

@@ -10,6 +10,14 @@ from core.amount import Amount
 from core.notation import formatting
 from core.specs import Stage, TextWindows, VariantSpec
 
+TEXT = TextWindows.parse("c4-sample:16x2048")
+MAGNITUDE, MORE = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
+GLOBAL = MORE.model_copy(update={"parameters": {"allocation": "global"}})
+ADAPRUNE = Stage(method="adaprune", calibration=TEXT, seed=0)
+OTHER = ADAPRUNE.model_copy(update={"calibration": TextWindows.parse("alpaca:64x256"), "seed": 1})
+WANDA = Stage(method="wanda", ratio=0.5, pattern="2:4", calibration=TEXT, seed=0)
+LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0})
+
 
 @pytest.mark.parametrize(
     ("ratio", "pattern", "text"),
@@ -63,13 +71,8 @@ def test_variants_are_named_by_all_their_stages():
     assert formatting.variant_name(dense, "tiny@1") == "Dense, tiny@1"
     unknown = VariantSpec(model="tiny", revision="r", stages=(Stage(method="gone", ratio=0.5, pattern="2:4"),))
     assert formatting.variant_name(unknown, "tiny") == "gone, 2:4, tiny"
-
-
-TEXT, OTHER = TextWindows.parse("c4-sample:16x2048"), TextWindows.parse("alpaca:64x256")
-MAGNITUDE, MORE = Stage(method="magnitude", ratio=0.2), Stage(method="magnitude", ratio=0.5)
-ADAPRUNE = Stage(method="adaprune", calibration=TEXT, seed=0)
-WANDA = Stage(method="wanda", ratio=0.5, pattern="2:4", calibration=TEXT, seed=0)
-LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0})
+    spec = VariantSpec(model="tiny", revision="r", stages=(MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE, LORA))
+    assert formatting.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
 
 
 @pytest.mark.parametrize(
@@ -82,29 +85,16 @@ LORA = Stage(method="lora", calibration=TEXT, seed=0, parameters={"minutes": 5.0
         ([MORE, ADAPRUNE, LORA], "AdaPrune + LoRA", "adaprune+lora"),
         ([MORE, LORA, ADAPRUNE], "Magnitude + LoRA + AdaPrune", "magnitude+lora+adaprune"),
         ([MORE.model_copy(update={"layers": "0:3"}), ADAPRUNE], "Magnitude (layers 0:3) + AdaPrune", None),
-        (
-            [MORE.model_copy(update={"parameters": {"allocation": "global"}}), ADAPRUNE],
-            "Magnitude (allocation global) + AdaPrune",
-            None,
-        ),
+        ([GLOBAL, ADAPRUNE], "Magnitude (allocation global) + AdaPrune", None),
         ([WANDA, MORE], "Wanda 2:4 + Magnitude", "wanda+magnitude"),
         ([LORA], "Dense + LoRA", "dense+lora"),
         ([Stage(method="dense"), LORA], "Dense + LoRA", "dense+lora"),
-        (
-            [WANDA, ADAPRUNE.model_copy(update={"calibration": OTHER, "seed": 1})],
-            "Wanda (c4-sample:16x2048, seed 0) + AdaPrune (alpaca:64x256, seed 1)",
-            "wanda+adaprune",
-        ),
+        ([WANDA, OTHER], "Wanda (c4-sample:16x2048, seed 0) + AdaPrune (alpaca:64x256, seed 1)", "wanda+adaprune"),
     ],
 )
 def test_series_use_common_method_names(stages, name, parts):
     assert formatting.series_name(stages) == name
     assert parts is None or "+".join(part.name for part in formatting.label_parts(stages)) == parts
-
-
-def test_long_chains_are_clear():
-    spec = VariantSpec(model="tiny", revision="r", stages=(MAGNITUDE, ADAPRUNE, MORE, ADAPRUNE, LORA))
-    assert formatting.variant_name(spec, "tiny") == "AdaPrune, 20 %, then AdaPrune, 50 %, then LoRA (minutes 5.0), tiny"
 
 
 def test_formatting_imports_no_large_package():

@@ -41,10 +41,13 @@ def test_quantisation_alone_removes_nothing(stages):
     assert format_percent(block_share(result)) == ""
 
 
-def test_quantised_weights_keep_all_their_parameters():
+def test_quantised_weights_keep_all_their_parameters_and_report_bits():
     assert parameters_left(of(GPTQ)) == 200 - 8  # zeros outside the blocks are of the model's file
     assert parameters_left(of(ON_TABLES, zeros=3)) == 200 - 3  # outside are codes, inside are not
     assert parameters_left(of(GPTQ, ON_TABLES)) == 200
+    assert bits_words(of(GPTQ)) == ["9.00 bits per block weight"]
+    assert bits_words(of(GPTQ, ON_TABLES)) == ["9.00 bits per block weight", "4 bit per embedding weight"]
+    assert bits_words(of(WANDA)) == []
 
 
 @pytest.mark.parametrize(
@@ -75,12 +78,6 @@ def test_removed_units_and_factored_embeddings_are_counted():
     assert block_share(of(WANDA, FLAP, GPTQ, layers=reports(0, 0.5), **cut)) is None  # which zeros went is not known
     embedding = of(SMALLER, GPTQ)
     assert block_share(embedding) is None and model_share(embedding) == pytest.approx(8 / 200)
-
-
-def test_quantised_parts_report_bits_instead_of_a_share():
-    assert bits_words(of(GPTQ)) == ["9.00 bits per block weight"]
-    assert bits_words(of(GPTQ, ON_TABLES)) == ["9.00 bits per block weight", "4 bit per embedding weight"]
-    assert bits_words(of(WANDA)) == []
 
 
 def test_joint_pruning_and_rounding_reports_no_gap():

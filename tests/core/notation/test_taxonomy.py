@@ -10,19 +10,16 @@ from core.training.methods.distill_white import DistillWhite
 from core.training.methods.lora import LoRA
 
 
-def test_every_family_has_a_description():
+def test_every_family_has_a_description_and_every_stage_one_place():
     assert set(OF_FAMILY) == set(get_args(Family)) - {"dense", "recovery"}
     leaves = [leaf for branch in BRANCHES for leaf in branch.leaves]
     assert len(set(leaves)) == len(leaves) and set(OF_FAMILY.values()) <= set(leaves)
+    shown = [method for _, kinds in populated_branches(STAGES) for kind in kinds for method in kind.methods]
+    assert sorted(method.name for method in shown) == sorted(m.name for m in STAGES if m.family != "dense")
+    assert [branch.name for branch, _ in populated_branches(METHODS[:3])] == ["Pruning"]
+    assert populated_branches(()) == []
 
 
 def test_recoveries_differ_by_their_teacher_signal():
     assert (leaf_of(DistillWhite), leaf_of(DistillBlack), leaf_of(LoRA)) == (WHITE_BOX, BLACK_BOX, FINE_TUNING)
     assert len(RECOVERIES) == 3
-
-
-def test_taxonomy_has_each_stage_once_and_no_empty_branch():
-    shown = [method for _, kinds in populated_branches(STAGES) for kind in kinds for method in kind.methods]
-    assert sorted(method.name for method in shown) == sorted(m.name for m in STAGES if m.family != "dense")
-    assert [branch.name for branch, _ in populated_branches(METHODS[:3])] == ["Pruning"]
-    assert populated_branches(()) == []

@@ -83,6 +83,7 @@ class TestConsecutive:
         assert consecutive(values, [1.0, -0.4]).value == pytest.approx(independent(values).value)
         values = np.array([1.0, 4.0])
         assert consecutive(values) == pytest.approx(independent(values))
+        assert inflation(10**12, [1.0, 0.5, 0.3]) == pytest.approx(2.6)
 
     @pytest.mark.parametrize("values", [[], [1.0], [1.0, math.inf], [1.0, math.nan, 2.0]])
     def test_too_few_or_infinite_values_have_no_error(self, values):
@@ -103,6 +104,3 @@ class TestConsecutive:
         assert found.value**2 == pytest.approx(
             np.arange(n).var(ddof=1) * (n - np.trace(centred)) * (n - 1) / np.trace(centred) / n, rel=1e-12
         )
-
-    def test_a_number_of_values_beyond_memory_has_an_inflation(self):
-        assert inflation(10**12, [1.0, 0.5, 0.3]) == pytest.approx(2.6)

@@ -14,8 +14,8 @@ from tests.dashboard.synthetic import chained, curve, result
 def test_an_arrow_connects_pruned_and_fine_tuned_variants():
     frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
     rows = frame[frame["metric"] == "perplexity"]
-    found = points.collapse(rows[rows["method"] != "dense"])
-    figure = perplexity_curve(found, points.collapse(rows[rows["method"] == "dense"]), figures.RATIO, LIGHT, "x")
+    dense, found = points.split_points(rows)
+    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
     (arrow,) = arrows(figure)
     assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
     left, right = figure.layout.xaxis.range
@@ -26,12 +26,11 @@ def test_an_arrow_connects_pruned_and_fine_tuned_variants():
 
 
 def test_each_chain_has_its_own_style_and_arrow():
-    chains = ("magnitude@0.5+adaprune", "magnitude@0.2+adaprune+magnitude@0.5+adaprune", "wanda@0.5+adaprune")
-    values = (100.0, 80.0, 40.0, 35.0)
-    chains = (*chains, "wanda@0.5+adaprune+lora")
-    frame = tidy([*curve(), *(chained(chain, value) for chain, value in zip(chains, values, strict=True))])
+    twice = "magnitude@0.2+adaprune+magnitude@0.5+adaprune"
+    chains = {"magnitude@0.5+adaprune": 100, twice: 80, "wanda@0.5+adaprune": 40, "wanda@0.5+adaprune+lora": 35}
+    frame = tidy([*curve(), *(chained(chain, value) for chain, value in chains.items())])
     rows = frame[frame["metric"] == "perplexity"]
-    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    dense, found = points.split_points(rows)
     figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
     drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
     assert drawn == [(40, 35.0, "Wanda + AdaPrune + LoRA"), (44, 40.0, "Wanda + AdaPrune"), (420, 100.0, "AdaPrune")]

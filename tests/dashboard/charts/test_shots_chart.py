@@ -79,9 +79,6 @@ def test_verdicts_are_adjusted_for_the_shown_comparisons():
     assert fewshot.answer(together) == f"Few-shot examples rarely change the cost of compression: {count}"
     none = "Few-shot examples do not measurably change the cost of compression: "
     assert fewshot.answer(fewshot.table(grown((0.0, 0.9)))) == f"{none}{start} 1 of 1 comparisons (Holm-adjusted)."
-
-
-def test_without_stored_answers_there_are_no_verdicts():
     rows = grown((-0.1, 0.03)).assign(growth_difference=None, growth_p=None, difference=None)
     assert fewshot.table(rows)["Compression"].tolist() == [""] and "No test is possible" in fewshot.answer(
         fewshot.table(rows)

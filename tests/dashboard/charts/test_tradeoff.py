@@ -20,11 +20,11 @@ from dashboard.charts.frames.candidates import candidates, of_documents
 from dashboard.charts.frames.paired import CANNOT
 from dashboard.charts.qualities import QUALITIES, quality_of
 from tests.dashboard.bundled import bundled_rows
+from tests.dashboard.charts.drawn import PHONE, boxes, overlapping
 from tests.dashboard.synthetic import curve, result
 
 NO_LIMIT = Budget()
 NOTHING = pd.DataFrame()
-PHONE = (290, 250)  # px of the plot
 
 
 def table(results) -> pd.DataFrame:
@@ -207,35 +207,14 @@ def test_a_limit_of_the_quality_is_a_labelled_line(every, budget, quality, label
     assert low < (math.log10(height) if quality == PERPLEXITY else height) < high
 
 
-def boxes(figure):
-    """Left, bottom, right, top in px of each text, on a phone."""
-    ends = figure.layout.xaxis.range, figure.layout.yaxis.range
-    log = figure.layout.yaxis.type == "log"
-    found = []
-    for trace in (one for one in figure.data if "text" in one.mode):
-        x, y = trace.x[0], math.log10(trace.y[0]) if log else trace.y[0]
-        across, up = (
-            (value - low) / (high - low) * pixels
-            for value, (low, high), pixels in zip((x, y), ends, PHONE, strict=True)
-        )
-        lines = trace.text[0].split("<br>")
-        wide, high = 5.5 * max(map(len, lines)), 13 * len(lines)
-        vertical, horizontal = trace.textposition.split()
-        left = across + {"left": -7 - wide, "center": -wide / 2, "right": 7}[horizontal]
-        bottom = up + {"bottom": -7 - high, "middle": -high / 2, "top": 7}[vertical]
-        found.append((left, bottom, left + wide, bottom + high))
-    return found
-
-
 @pytest.mark.parametrize("quality", [PERPLEXITY, ACCURACY])
 @pytest.mark.parametrize(
     "budget", [NO_LIMIT, Budget(packed_mb=180, times_dense=2), Budget(packed_mb=230, mean_accuracy=0.42)]
 )
 def test_labels_do_not_overlap_and_stay_inside(measured, budget, quality):
-    found = boxes(chart(measured, budget, quality))
-    assert len(found) >= 2
-    for one, other in itertools.combinations(found, 2):
-        assert not (one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3])
+    figure = chart(measured, budget, quality)
+    found = boxes(figure, 5.5, figure.data)
+    assert len(found) >= 2 and overlapping(found) == []
     assert all(left >= -1 and right <= PHONE[0] + 1 for left, _, right, _ in found)
 
 

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from dataclasses import fields
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -104,21 +105,14 @@ def computed(model, family, axis, text, calibration, training):
     }
 
 
-def pairs_of_data(rows):
-    """Return each calibration data with the first training data, and the first with each training data."""
-    calibrations, trainings = choices.calibrations(rows) or [None], choices.trainings(rows) or [None]
-    return dict.fromkeys(
-        [*((one, trainings[0]) for one in calibrations), *((calibrations[0], one) for one in trainings)]
-    )
-
-
 @pytest.mark.matrix(model=None)
 @pytest.mark.parametrize("model", MODELS)
 def test_the_best_is_that_of_a_search_through_all_rows(model):
     rows, compared = rows_of(model), 0
+    calibrations, trainings = choices.calibrations(rows) or [None], choices.trainings(rows) or [None]
     for of, family, axis in CASES:
         for text in choices.texts(rows).values() if of == model else ():
-            for pair in pairs_of_data(rows):
+            for pair in dict.fromkeys([*product(calibrations, trainings[:1]), *product(calibrations[:1], trainings)]):
                 asked = (model, family, axis, text, *pair)
                 expected = {}
                 for at, variants in searched(*asked).items():
@@ -164,7 +158,7 @@ def test_the_answer_states_the_best_of_all_drawn_variants(bundled, model, family
         best, count = variants[0], len(variants)
         states = f"has the lowest perplexity of {count} variants" if count > 1 else "is the only variant"
         if "diverged" in written:
-            assert best[0] > 10_000 or best[0] > 500 * dense_value(model, text)
+            assert best[0] > 10_000 or best[0] > 500 * view.dense["value"].iloc[0]
             assert f"**{best[1]}** has the lowest perplexity: " in written
             continue
         assert f"**{best[1]}** {states}, " in written, (at, written)
@@ -178,14 +172,9 @@ def test_the_answer_states_the_best_of_all_drawn_variants(bundled, model, family
         elif count > 1:
             assert f"No variant {TRAINED if not best[2] else UNTRAINED} is measured here." in written
         if (named := smaller(bundled, model, best[1], at, text, training)) is not None:
-            found = smaller_at(view, at)
-            assert found.startswith(f"Smaller and better: **{named}**") if named else not found, (at, found)
-
-
-def dense_value(model, text):
-    rows = rows_of(model)
-    rows = rows[(rows["dataset"] == text[0]) & (rows["protocol_id"] == text[1]) & (rows["chain"] == "dense")]
-    return rows["value"].iloc[0]
+            found = _smaller(view.chosen, view.dense, data.frame(model), best_of(view, at)[1])
+            words = found.sentence.replace("\\", "") if found else ""
+            assert words.startswith(f"Smaller and better: **{named}**") if named else not words, (at, words)
 
 
 def smaller(store, model, series, at, text, training):
@@ -219,24 +208,13 @@ def smaller(store, model, series, at, text, training):
     return ""
 
 
-def smaller_at(view, at):
-    """Return the sentence on a smaller and better variant of another family; empty without one."""
-    found = _smaller(view.chosen, view.dense, data.frame(view.chosen.model), best_of(view, at)[1])
-    return found.sentence.replace("\\", "") if found else ""
-
-
 def test_grey_variants_count_and_the_model_is_named(bundled):
     """Fine-tuned SlimLLM is grey among the structured methods, and was left out of the sentence."""
     written = answer_at(shown(("SlimLLM", "LoRAP"), families="Structured"), "50 %")
-    start = (
-        "smollm2-135m at a pruning ratio of 50 %, with training: **SlimLLM + White-box distillation** has the lowest"
-    )
+    start = "smollm2-135m at a pruning ratio of 50 %, with training: **SlimLLM + White-box distillation** has the"
     assert start in written and "Without training: **SlimLLM**, 5.62 times dense [" in written
     without = answer_at(shown(("SlimLLM", "LoRAP"), others=False, families="Structured"), "50 %")
     assert "without training: **SlimLLM** has the lowest perplexity of 2 variants" in without
-
-
-def test_another_family_does_not_worsen_the_answer(bundled):
     for families in (["Unstructured"], ["Unstructured", "Structured", "Low rank"]):
         written = answer_at(shown(families=families), "50 %")
         assert "**SparseGPT + White-box distillation** has the lowest perplexity of" in written

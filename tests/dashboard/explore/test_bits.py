@@ -3,16 +3,12 @@
 import pandas as pd
 
 from core.analysis.frame import tidy
-from core.engine.variants import describe
-from core.request.complete import complete
-from core.specs import Perplexity
 from dashboard.charts.elements.figures import PACKED, RATIO
 from dashboard.charts.elements.marks import is_hollow
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.frames import choices, missing, points
 from dashboard.charts.frames.stages import stage_table
 from dashboard.charts.layers.heatmap import layer_heatmap
-from tests.core.factories import LAYER, make, perplexity
 from tests.dashboard.explore.given import answer_at, ranked, shown
 from tests.dashboard.opened import chain_field, open_app
 from tests.dashboard.synthetic import chained, result
@@ -75,25 +71,6 @@ def test_bits_and_factors_have_places_by_size_but_none_by_pruning_ratio(store):
     assert {("RTN", "4 bit"), ("SparseGPT (bits 4)", "50 %"), ("Tensor train", "2x")} <= there
 
 
-def test_a_quantised_point_shows_bits_and_no_pruning_ratio(store):
-    text = [Perplexity.parse("passages-eval@2048:16")]
-    spec = complete("smollm2-135m", "rtn@3bit", perplexity=text)
-    layers = tuple(LAYER.model_copy(update={"name": name, "role": name, "bits": 3}) for name in ("q", "k"))
-    made = make(perplexity(30.0, "passages-eval"), layers=layers, zeros=80)
-    store.put(made.model_copy(update={"variant": describe(spec.variant)}))
-    app = open_app(
-        explore_x="bits per weight", explore_text="passages-eval, 16 x 2048 tokens", explore_point="rtn@3bit"
-    )
-    assert not app.exception
-    facts = " ".join(text.value for text in app.markdown)
-    assert "9.00 bits per block weight" in facts.lower() and "zero or removed" not in facts
-    points, stages = (table.value for table in app.dataframe[:2])
-    assert points["Model removed (%)"].isna().all() and list(points["Amount"]) == ["3 bit"]
-    assert stages["Cumulative pruning ratio (%)"].isna().all()
-    (by,) = (group for group in app.get("button_group") if group.key == "explore_by")
-    assert list(by.options) == ["relative output error", "bits per weight"]
-
-
 def test_the_heat_map_shows_bits_as_whole_numbers():
     layers = pd.DataFrame({"block": [0, 0, 1, 1], "role": ["q", "k"] * 2, "bits": [4, 2, 3, 8]})
     heat = layer_heatmap(layers, LIGHT, "bits", "Bits a weight").data[0]
@@ -118,3 +95,4 @@ def test_a_factor_does_not_change_the_cumulative_pruning_ratio():
     layers = tuple(layer for layer in whole.layers if layer.stage != 1)  # it reports on none
     table = stage_table(whole.model_copy(update={"layers": layers}))
     assert list(table["Cumulative pruning ratio (%)"].round()) == [30.0, 30.0, 50.0] and table["Amount"][1] == "2x"
+    assert stage_table(result("rtn", 30.0, pattern="3bit"))["Cumulative pruning ratio (%)"].isna().all()

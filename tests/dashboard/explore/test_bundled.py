@@ -10,7 +10,7 @@ from core.store.bundled import read_measured
 from dashboard import data
 from dashboard.charts.frames.points import is_dense
 from dashboard.explore.details import POINT
-from tests.dashboard.opened import charts, control, open_app, read
+from tests.dashboard.opened import captions, charts, control, open_app, read
 
 pytestmark = pytest.mark.usefixtures("bundled")
 COMMAND = "slimscope run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2048"
@@ -63,15 +63,6 @@ def test_the_first_view_matches_the_readme(monkeypatch):
     assert not app.exception
 
 
-@pytest.mark.full
-def test_a_better_family_by_size_is_one_click_away():
-    app = open_app(**linked_by_size(open_app()))
-    assert app.selectbox(key="explore_x").value == "packed size" and not app.exception
-    assert control(app, "explore_at").value == "50 %"
-    assert {BETTER, "SparseGPT + White-box distillation", "ALPS"} == set(control(app, "explore_series").value)
-    assert "Smaller and better: " in read(app) and linked_by_size(app) is None  # it does already
-
-
 def test_the_headline_shows_dense_values_and_the_curve_of_the_series():
     app = open_app(**{POINT: "sparsegpt@0.5"})
     results = [one for one in read_measured().results.values() if reproduce(one).startswith(COMMAND)]
@@ -95,9 +86,9 @@ def test_the_headline_shows_dense_values_and_the_curve_of_the_series():
 
 def test_a_published_model_is_shown_like_a_measured_one():
     app = open_app(explore_model="llama-7b", explore_text="wikitext2, all x 128 tokens")
-    captions = " ".join(one.value for one in app.caption)
-    assert "This model has published results only" in captions and "Bars:" not in captions
-    assert "paper SlimLLM, main table, unknown precision" in captions and len(charts(app)) == 2
+    notes = captions(app)
+    assert "This model has published results only" in notes and "Bars:" not in notes
+    assert "paper SlimLLM, main table, unknown precision" in notes and len(charts(app)) == 2
     assert "**SlimLLM + LoRA (published)** has the lowest perplexity of 8 variants, 2.12 times dense" in read(app)
     assert [field.key for field in app.multiselect] == ["explore_compared"]
     app = open_app(explore_model="llama-7b", **{POINT: "published@0.5,label=SlimLLM"})
@@ -122,18 +113,10 @@ def test_several_models_are_shown_relative_to_their_dense_model():
     assert not app.exception and set(app.dataframe[0].value["Amount"]) == {"50 %"}
     app.pills(key="explore_models_shown").set_value([]).run()
     assert "Choose at least one model." in [one.value for one in app.info]
-
-
-def test_quantised_variants_appear_by_packed_size():
-    shown = {"explore_mode": "Several models", "explore_families": "Quantisation", "explore_multiples_shown": "GPTQ"}
-    app = open_app(**shown, explore_against="packed size")
-    table = app.dataframe[0].value
-    gptq = table[(table["Method"] == "GPTQ") & (table["Amount"] == "4 bit")]
-    assert set(gptq["Model"]) == {"smollm2-135m", "gemma3-270m"}
-    assert gptq["Packed size vs dense (%)"].between(20, 90).all()
+    app.pills(key="explore_models_shown").set_value(["gemma3-270m"]).run()
     app.segmented_control(key="explore_against").set_value("pruning ratio").run()
-    assert not app.exception and not app.dataframe
-    assert "No compressed smollm2-135m fits this chart. Choose other methods" in app.info[0].value
+    app.multiselect(key="explore_methods").set_value(["gptq"]).run()
+    assert not app.dataframe and "No compressed smollm2-135m fits this chart" in app.info[0].value
 
 
 def test_points_of_several_models_open_with_their_own_dense_model_and_are_compared():

@@ -4,15 +4,11 @@ import pytest
 
 from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
 from dashboard.charts.frames.paired import CANNOT
-from tests.dashboard.opened import charts, control, open_app, read
+from tests.dashboard.opened import captions, charts, control, open_app, read
 from tests.dashboard.synthetic import curve
 
 pytestmark = pytest.mark.usefixtures("example")
 ACCURACIES = "zero-shot, % (higher is better)"
-
-
-def captions(app) -> str:
-    return " ".join(caption.value for caption in app.caption)
 
 
 def test_the_curve_follows_amount_axis_and_methods():
@@ -46,21 +42,6 @@ def test_without_pairs_accuracies_are_shown_with_the_reason():
     assert "Chance: a random choice" in captions(app) and "Majority" not in captions(app)
     assert set(app.dataframe[0].value["Perplexity is"].dropna()) == {CANNOT}
     assert "Holm" not in captions(app) and not app.exception
-
-
-def test_an_address_restores_a_view():
-    app = open_app(explore_methods="Wanda", explore_x="packed size", explore_at="30 %")
-    assert app.multiselect(key="explore_methods").value == ["wanda"]
-    assert app.selectbox(key="explore_x").value == "packed size"
-    assert control(app, "explore_at").value == "30 %"
-    assert set(app.dataframe[0].value["Method"]) == {"Dense", "Wanda"}
-
-
-def test_invalid_values_in_an_address_fall_back_to_defaults():
-    wrong = dict.fromkeys(("model", "methods", "text", "at", "x", "mode"), "nonsense")
-    app = open_app(**{f"explore_{name}": value for name, value in wrong.items()})
-    assert app.selectbox(key="explore_model").value == "smollm2-135m"
-    assert {"explore_at", "explore_series"} < {group.key for group in app.get("button_group")} and len(charts(app)) == 2
 
 
 def test_few_shot_without_results_shows_a_message():

@@ -2,7 +2,7 @@
 
 from dashboard.charts.frames import choices, points
 from tests.dashboard.explore.given import chosen, shown
-from tests.dashboard.opened import charts, control, open_app
+from tests.dashboard.opened import captions, charts, control, open_app
 from tests.dashboard.synthetic import chained, result
 
 
@@ -42,11 +42,6 @@ def test_explore_without_results_links_the_run_page(store):
     assert "Run a model" in [link.value for link in app.page_link]
 
 
-def drawn_accuracies(app) -> str:
-    (chart,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
-    return chart
-
-
 def test_charts_and_table_show_the_same_models_whose_gaps_other_calibration_data_never_fill(store):
     store.put(result("dense", 20.1))  # on passages, where calibrated variants have no accuracies
     for ratio in (0.1, 0.3, 0.5, 0.7):
@@ -56,17 +51,14 @@ def test_charts_and_table_show_the_same_models_whose_gaps_other_calibration_data
     store.put(result("dense", 20.1, corpus="wikitext2"))
     for ratio in (0.3, 0.5):
         store.put(result("wanda", 40.0 + ratio, ratio, **wikitext))
-    app = open_app()
-    assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
-    assert "Wanda" in drawn_accuracies(app)
-    table = app.dataframe[0].value.set_index("Method")
-    assert table["Mean accuracy (%)"].notna().all() and set(table.index) == {"Dense", "Wanda"}
-    captions = [caption.value for caption in app.caption if "Calibration data: " in caption.value]
-    assert len(captions) >= 2 and all("c4-sample:16x2048" in caption for caption in captions)
+    one = chosen()
+    assert (one.corpus, one.calibration) == ("wikitext2", "c4-sample:16x2048")
+    assert set(one.measured["series_label"]) == {"Dense", "Wanda"} < set(one.scores["series_label"])
+    assert set(one.scores["calibration"].dropna()) == {"c4-sample:16x2048"}
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
-    assert "Wanda" not in drawn_accuracies(app) and "Magnitude" in drawn_accuracies(app)
+    (drawn,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
+    assert "Wanda" not in drawn and "Magnitude" in drawn
     assert "No zero-shot accuracy at 50 % yet of Wanda." in app.info[0].value
-    assert app.button(key="explore_run_tasks").label.startswith("Run the seven tasks at 50 % with Wanda (")
     table = app.dataframe[0].value
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
 
@@ -95,11 +87,11 @@ def test_changing_the_model_raises_no_error_and_a_missing_one_has_its_command(fi
     filled.put(result("dense", 30.0, model="gemma3-270m", corpus="wikitext2"))
     filled.put(result("wanda", 31.0, 0.3, model="gemma3-270m", corpus="wikitext2"))
     app = open_app(explore_at="60 %", explore_methods=["SparseGPT"])
-    assert "is not on this machine" not in " ".join(one.value for one in app.caption)
+    assert "is not on this machine" not in captions(app)
     app.selectbox(key="explore_model").set_value("gemma3-270m").run()
     assert not app.exception
     assert "WikiText-2" in app.selectbox(key="explore_text").value
-    assert "`slimscope fetch gemma3-270m`" in " ".join(one.value for one in app.caption)
+    assert "`slimscope fetch gemma3-270m`" in captions(app)
     assert len(charts(open_app(explore_model="gemma3-270m"))) == 2
 
 

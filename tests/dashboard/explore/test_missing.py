@@ -1,12 +1,10 @@
 """Points that are not measured yet, which Explore offers to run, on a store of made-up results."""
 
-import pytest
-
 from core.notation.chain import format_chain
 from dashboard import data
 from dashboard.explore import missing, offers
-from tests.dashboard.opened import control, open_app
-from tests.dashboard.synthetic import chained, curve, result
+from tests.dashboard.opened import captions, control, open_app
+from tests.dashboard.synthetic import chained, result
 
 
 def opened(app):
@@ -17,19 +15,24 @@ def opened(app):
 
 def test_explore_offers_the_other_amounts_of_a_chain(filled):
     filled.put(chained("magnitude@0.5+adaprune", 100.0))
+    filled.delete(result("magnitude", 24.0, 0.2).variant.key)
     filled.put(chained("sparsegpt@0.5+lora", 30.0))
     app = open_app(explore_methods=["Magnitude"])
-    assert "8 points are not measured yet" in [box.label for box in app.expander]
+    assert "9 points are not measured yet" in [box.label for box in app.expander]
     assert "explore_run_missing" not in {button.key for button in app.button}  # nothing is estimated before it is asked
     opened(app)
     boxes = control(app, "explore_missing_AdaPrune")
     assert boxes.value == [] and len(boxes.options) == 8 and "2:4" in boxes.options
+    assert control(app, "explore_missing_Magnitude").value == ["20 %"]
     boxes.set_value(["10 %", "2:4"]).run()
     button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run these 2 points (")
+    assert button.label.startswith("Run these 3 points (")
     button.click().run()
-    chains = [format_chain(job.spec.variant.stages) for job in data.queue().jobs()]
-    assert sorted(chains) == ["magnitude@0.1+adaprune", "magnitude@2:4+adaprune"]
+    jobs = data.queue().jobs()
+    chains = [format_chain(job.spec.variant.stages) for job in jobs]
+    assert sorted(chains) == ["magnitude@0.1+adaprune", "magnitude@0.2", "magnitude@2:4+adaprune"]
+    assert {str(text) for job in jobs for text in job.spec.perplexity} == {"passages-eval@2048:16"}
+    assert "explore_run_missing" not in {button.key for button in app.button}
     app = opened(open_app(explore_methods=["SparseGPT"]))  # a training takes too long to offer many
     assert "explore_run_missing" not in {button.key for button in app.button}
     assert not app.exception
@@ -45,7 +48,7 @@ def test_explore_offers_to_run_the_missing_seven_tasks(filled):
     assert job.spec.variant.stages[0].ratio == 0.4 and not app.exception
 
 
-def test_points_on_a_missing_text_run_on_one_that_is_here(store, monkeypatch):
+def test_points_on_a_missing_text_run_on_one_that_is_here_or_are_shown(store, monkeypatch):
     monkeypatch.setattr("core.cache.hub.online", lambda: False)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
     for one in (result("dense", 20.0, corpus="wikitext2"), result("wanda", 25.0, 0.3, corpus="wikitext2")):
@@ -53,7 +56,7 @@ def test_points_on_a_missing_text_run_on_one_that_is_here(store, monkeypatch):
     for one in (result("dense", 20.0), result("wanda", 25.0, 0.4)):  # on passages-eval
         store.put(one)
     app = opened(open_app(explore_text="WikiText-2, 16 x 2048 tokens"))
-    assert "not available for download: WikiText-2." in " ".join(caption.value for caption in app.caption)
+    assert "not available for download: WikiText-2." in captions(app)
     there = control(app, "explore_missing_Wanda")
     assert "50 %" in there.options and "40 %" not in there.options  # which is measured on passages-eval
     there.set_value(["50 %"]).run()
@@ -62,17 +65,9 @@ def test_points_on_a_missing_text_run_on_one_that_is_here(store, monkeypatch):
     button.click().run()
     (job,) = data.queue().jobs()
     assert [str(text) for text in job.spec.perplexity] == ["passages-eval@2048:16"]
-    assert app.toggle(key="explore_elsewhere").value and not app.exception
-
-
-@pytest.mark.full
-def test_points_that_are_measured_on_the_text_that_is_here_are_shown(store, monkeypatch):
-    monkeypatch.setattr("core.cache.hub.online", lambda: False)
-    monkeypatch.setattr("core.data.files.find", lambda name: None)
-    for one in (result("dense", 20.0, corpus="wikitext2"), result("wanda", 25.0, 0.3, corpus="wikitext2")):
-        store.put(one)
-    for one in (result("dense", 20.0), *(result("wanda", 25.0, at) for at in (0.1, 0.2, 0.4, 0.5, 0.6, 0.7))):
-        store.put(one)
+    assert app.toggle(key="explore_elsewhere").value
+    for ratio in (0.1, 0.2, 0.5, 0.6, 0.7):
+        store.put(result("wanda", 25.0, ratio))
     app = opened(open_app(explore_text="WikiText-2, 16 x 2048 tokens"))
     app.button(key="explore_show_elsewhere").click().run()
     assert app.toggle(key="explore_elsewhere").value and not app.exception
@@ -87,24 +82,8 @@ def test_an_offer_needs_every_text_of_the_chain(store, monkeypatch):
     assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
 
 
-def test_missing_points_are_offered_and_queued_once(filled, monkeypatch):
-    lacking = next(one for one in curve() if one.variant.method == "magnitude" and one.variant.ratio == 0.2)
-    filled.delete(lacking.variant.key)
-    app = opened(open_app())
-    button = app.button(key="explore_run_missing")
-    assert button.label.startswith("Run this point (") and control(app, "explore_missing_Magnitude").value == ["20 %"]
-    button.click().run()
-    (job,) = data.queue().jobs()
-    stage = job.spec.variant.stages[0]
-    assert (stage.method, stage.ratio, job.spec.variant.model) == ("magnitude", 0.2, "smollm2-135m")
-    assert [str(text) for text in job.spec.perplexity] == ["passages-eval@2048:16"]
-    assert not app.exception
-    assert "explore_run_missing" not in [button.key for button in app.button]
-
-
 def test_points_that_cannot_run_show_the_reason(store):
     for one in (result("dense", 20.0, model="no-such-model"), result("wanda", 25.0, 0.3, model="no-such-model")):
         store.put(one)
     app = opened(open_app())
-    captions = " ".join(caption.value for caption in app.caption)
-    assert "cannot run these points: Unknown model 'no-such-model'" in captions
+    assert "cannot run these points: Unknown model 'no-such-model'" in captions(app)

@@ -14,7 +14,7 @@ from dashboard.charts.elements.figures import RATIO
 from dashboard.charts.frames.other_texts import other_texts
 from dashboard.shared import links
 from tests.core.imports.given import sheet
-from tests.dashboard.opened import charts, decoded, open_app, read
+from tests.dashboard.opened import captions, charts, decoded, open_app, read
 from tests.dashboard.run.test_run import stored
 from tests.dashboard.synthetic import chained, result
 
@@ -38,9 +38,12 @@ def points_of(app, series: str) -> dict[float, float]:
 
 
 def test_a_run_on_another_text_is_hollow_on_the_bundled_chart(fresh):
-    mine = chained("wanda@0.33", 30.0, corpus=OTHER)
-    for one in (mine, result("dense", 20.0, corpus=OTHER)):
+    mine, quantised = chained("wanda@0.33", 30.0, corpus=OTHER), chained("gptq@4bit", 24.0, corpus=OTHER)
+    for one in (mine, quantised, result("dense", 20.0, corpus=OTHER)):
         fresh.put(one)
+    app = open_app(**links.own(MODEL, [quantised.variant.key]))
+    assert app.selectbox(key="explore_x").value == "packed size"
+    assert list(points_of(app, f"GPTQ, {OTHER}").values()) == pytest.approx([1.2])
     app = open_app(**links.own(MODEL, [mine.variant.key]))
     assert app.toggle(key="explore_elsewhere").value
     assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
@@ -48,7 +51,7 @@ def test_a_run_on_another_text_is_hollow_on_the_bundled_chart(fresh):
     assert points_of(app, f"Wanda, {OTHER}") == pytest.approx({0.33: 1.5})
     assert {trace["name"] for trace in traces(app) if trace.get("customdata")} > {"Wanda", "SparseGPT", "Dense"}
     assert f"relative to their own dense model: **Wanda, {OTHER}**, 1.50 times dense" in read(app)
-    assert "Hollow markers on dotted lines: other texts" in " ".join(text.value for text in app.caption)
+    assert "Hollow markers on dotted lines: other texts" in captions(app)
     app.selectbox(key="explore_point").set_value(mine.variant.key).run()
     (metric,) = (one for one in app.metric if one.label == "Perplexity")
     assert (metric.value, metric.delta) == ("30", "dense 20")  # of its own text
@@ -66,15 +69,6 @@ def test_a_run_on_a_text_with_bundled_variants_is_on_their_curves(fresh):
     app = open_app(**address)
     assert {"Wanda", "SparseGPT"} <= set(app.pills(key="explore_series").value)
     assert "33 %" in app.segmented_control(key="explore_at").options
-
-
-def test_a_quantised_run_is_on_the_bundled_chart_by_packed_size(fresh):
-    mine = chained("gptq@4bit", 24.0, corpus=OTHER)
-    for one in (mine, result("dense", 20.0, corpus=OTHER)):
-        fresh.put(one)
-    app = open_app(**links.own(MODEL, [mine.variant.key]))
-    assert app.selectbox(key="explore_x").value == "packed size"
-    assert list(points_of(app, f"GPTQ, {OTHER}").values()) == pytest.approx([1.2])
 
 
 @pytest.mark.parametrize(

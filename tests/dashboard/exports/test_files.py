@@ -37,14 +37,11 @@ def test_a_file_name_has_safe_characters_only(parts, name):
     assert export_name(*parts) == name
 
 
-def test_html_is_self_contained_and_has_the_protocol(charts):
+def test_html_is_self_contained_and_only_figures_have_the_sentences_on_their_marks(charts):
     page = files.html(charts["curve"]).decode()
     assert page.startswith("<!doctype html>") and "Plotly.newPlot" in page and CAPTION in page
     assert "<title>Perplexity on passages-eval (log scale, lower is better)</title>" in page
     assert not re.search(r'<script[^>]+src="http', page)
-
-
-def test_only_figures_have_the_sentences_on_their_marks(charts):
     marked = replace(charts["curve"], marks=" Grey band: diverged models.")
     assert "Grey band" in files.html(marked).decode() and "Grey band" in files.image(marked, "svg", 3.25).decode()
     for table in (files.latex(marked), files.csv(marked), files.csv_long(marked)):

@@ -81,7 +81,7 @@ def test_a_paired_test_overrides_the_errors():
     assert found == {("SparseGPT", "50 %"), ("Magnitude", "50 %"), ("Wanda", "2:4")}
 
 
-def test_latex_of_a_pivot():
+def test_latex_of_a_pivot_explains_its_signs():
     text = files.latex(item(pivot(order=["50 %", "2:4"]), name="slimscope-m-perplexity")).decode()
     check_table(text)
     assert text.startswith("% needs \\usepackage{booktabs}\n") and "\\label{tab:slimscope-m-perplexity}" in text
@@ -96,9 +96,6 @@ def test_latex_of_a_pivot():
         r"SparseGPT & \textbf{45.2}\,{\tiny$\pm$0.5} & $\infty$ \\",
         r"Magnitude & 420\,{\tiny$\pm$9} & $5.5{\times}10^{4}$ \\",
     ]
-
-
-def test_latex_explains_its_signs():
     paired = files.latex(item(pivot(is_distinguishable=lambda *_: {}, error_is="half"))).decode()
     assert "$\\pm$: half. " in paired and "not significantly different from it (paired tests, Holm-adj" in paired
     exact = files.latex(item(pivot({("a", "x"): (1.0, 0.0), ("b", "x"): (2.0, 0.0)}))).decode()
@@ -110,6 +107,8 @@ def test_several_metrics_are_blocks_of_one_table(charts, perplexity_pivot):
         [("k", "Dense", "nothing removed", 0.443, 0.01), ("l", "Wanda", "50 %", 0.4, 0.01)],
         columns=["key", "series_label", "amount_label", "mean", "stderr"],
     )
+    for chart in charts.values():
+        check_table(files.latex(chart).decode())
     both = [perplexity_pivot, Pivot("Mean accuracy (%)", of_means(means), "amount_label", False, form=".1f")]
     text = files.latex(item(*both)).decode()
     check_table(text)
@@ -156,11 +155,6 @@ def test_long_chains_break_at_commas_and_plus_signs():
     assert len(lines) == 4 and max(map(len, lines)) <= 26
 
 
-def test_the_latex_of_every_chart_parses(charts):
-    for chart in charts.values():
-        check_table(files.latex(chart).decode())
-
-
 def test_special_characters_are_escaped_in_latex():
     special = "a_b & 50 % of $x^2 {#1} ~\\input <y>"
     chain = "AdaPrune 20 % + AdaPrune 40 % + AdaPrune"
@@ -187,16 +181,13 @@ def test_errors_have_the_decimals_of_their_value():
     assert written == {"a": ("25.0", "2.0"), "b": ("1,234", "46"), "c": ("134", "0.3"), "d": ("8.30", "")}
 
 
-def test_csv_reads_back_as_numbers_with_the_protocol_in_a_long_one(charts):
+def test_csv_reads_back_as_numbers_and_no_cell_is_a_formula(charts):
     read = pd.read_csv(io.BytesIO(files.csv(charts["curve"])))
     assert all(pd.api.types.is_numeric_dtype(read[name]) for name in read.columns if name != "Method")
     assert "caption" not in read and len(read) == 4
     read = pd.read_csv(io.BytesIO(files.csv_long(charts["tasks"])))
     assert len(read) == len(charts["tasks"].table) and set(read["caption"]) == {CAPTION}
     assert read["value"].tolist() == pytest.approx(charts["tasks"].table["value"].tolist())
-
-
-def test_no_cell_of_a_csv_is_a_formula():
     name, values = "=HYPERLINK(1)", {("=HYPERLINK(1)", "50 %"): (-1.5, 0.5)}
     rows = files.csv(item(pivot(values))).decode().splitlines()
     assert rows[1].lstrip('"').startswith(f"'{name}") and rows[1].endswith(",-1.5,0.5")

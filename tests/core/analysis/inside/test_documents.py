@@ -69,6 +69,8 @@ def test_acc_norm_decides_the_direction_and_leaves_wrong_choices_unknown():
     assert rows["baseline_choice"].tolist() == [0, UNKNOWN, 2, UNKNOWN, UNKNOWN]
     assert rows["variant_choice"].tolist() == [UNKNOWN, UNKNOWN, 2, 0, UNKNOWN]
     assert rows["variant_margin"].tolist() == [1, -1, 1, -1, -7]
+    assert choice_by_length([-10, -12], [10, 10]) == 0
+    assert choice_by_length([-10, -12], [10, 20]) == 1
 
 
 def test_unknown_choices():
@@ -84,11 +86,6 @@ def test_margins_of_a_diverged_model_are_not_finite_and_its_accuracy_still_count
     rows = compare_documents("acc", samples(BEFORE), broken)
     assert rows["variant_margin"].isna().all() and rows["margin_change"].isna().all()
     assert rows["direction"].tolist() == [TO_WRONG, BOTH_WRONG, TO_WRONG, BOTH_WRONG, OTHER_WRONG]
-
-
-def test_acc_norm_divides_by_the_length_of_a_choice():
-    assert choice_by_length([-10, -12], [10, 10]) == 0
-    assert choice_by_length([-10, -12], [10, 20]) == 1
 
 
 @pytest.mark.parametrize("column", ["target", "loglikelihoods"])
@@ -141,7 +138,7 @@ def read(key, measurement):
     return one.assign(target=(one["target"] + 1) % 3) if measurement.dataset == "winogrande" and not dense else one
 
 
-def test_the_zero_shot_protocol_with_most_documents_is_compared(dense, wanda):
+def test_the_zero_shot_protocol_of_both_variants_with_most_documents_is_compared(dense, wanda):
     found = compare_answers(dense, wanda, read)
     (task,) = found.tasks
     assert task.measurement == measured("piqa", 5)
@@ -155,9 +152,6 @@ def test_the_zero_shot_protocol_with_most_documents_is_compared(dense, wanda):
     assert found.without_choices == ("LAMBADA",)
     (reason,) = found.unpaired
     assert reason.startswith("WinoGrande cannot be compared: The correct answers of the variants differ")
-
-
-def test_a_protocol_of_only_one_variant_is_not_compared(dense, wanda):
     fewer = wanda.model_copy(update={"measurements": (measured("piqa", 2), measured("piqa", 5, dtype="float16"))})
     (task,) = compare_answers(dense, fewer, read).tasks
     assert task.measurement == measured("piqa", 2) and len(task.documents) == 2

@@ -42,7 +42,7 @@ def test_every_prefix_of_a_chain_is_a_node_with_the_key_of_its_variant():
     assert path_to(nodes, nodes["node"].iloc[-1]) == list(nodes["node"])
 
 
-def test_a_prefix_without_results_is_not_measured_and_its_variant_is():
+def test_a_prefix_and_a_root_without_results_are_nodes():
     nodes = tree(DENSE, chained("magnitude@0.5+adaprune", 30.0))
     missing, whole = one(nodes, "magnitude@0.5"), one(nodes, "magnitude@0.5+adaprune")
     assert missing["key"] is None and missing["reason"] == NOT_MEASURED and missing["results"] == 0
@@ -51,9 +51,6 @@ def test_a_prefix_without_results_is_not_measured_and_its_variant_is():
     nodes = tree(DENSE, chained("magnitude@0.5", 60.0), chained("magnitude@0.5+adaprune", 30.0))
     assert shape(nodes) == ["Dense", "  Magnitude, 50 %", "    AdaPrune"]
     assert one(nodes, "magnitude@0.5")["times_dense"] == pytest.approx(3.0)
-
-
-def test_without_variants_between_the_root_is_there_even_if_it_has_no_results():
     nodes = tree(chained("wanda@0.5", 30.0))
     assert shape(nodes) == ["Dense", "  Wanda, 50 %"] and nodes["key"].iloc[0] is None
     assert one(nodes, "wanda@0.5")["reason"] == NO_DENSE
@@ -87,25 +84,20 @@ def test_diverged_models_are_marked(value, diverged):
     assert node["times_dense"] == (value / 20 if math.isfinite(value) else math.inf)
 
 
-def test_siblings_are_in_the_order_of_the_registry_and_amounts_of_a_series_in_theirs():
+def test_siblings_have_the_order_of_registry_and_amounts_and_children_follow_their_parent():
     chains = ["gptq@3bit", "sparsegpt@2:4", "wanda@0.5", "gptq@4bit", "sparsegpt@0.7", "sparsegpt@0.1", "magnitude@0.5"]
     nodes = tree(DENSE, *(chained(chain, 30.0) for chain in chains))
     names = ["Magnitude, 50 %", "Wanda, 50 %", "SparseGPT, 10 %", "SparseGPT, 70 %", "SparseGPT, 2:4"]
-    assert [label.strip() for label in shape(nodes)[1:]] == [*names, "GPTQ, 4 bit", "GPTQ, 3 bit"]
-
-
-def test_children_follow_their_parent_before_its_next_sibling():
+    assert list(nodes["label"])[1:] == [*names, "GPTQ, 4 bit", "GPTQ, 3 bit"]
     chains = ["wanda@0.3", "wanda@0.5", "wanda@0.3+lora", "wanda@0.3+adaprune", "wanda@0.3+adaprune+lora"]
     nodes = tree(DENSE, *(chained(chain, 30.0) for chain in chains))
-    assert [label.strip() for label in shape(nodes)[1:]] == [
-        *("Wanda, 30 %", "AdaPrune", "LoRA", "LoRA", "Wanda, 50 %")
-    ]
+    assert list(nodes["label"])[1:] == [*("Wanda, 30 %", "AdaPrune", "LoRA", "LoRA", "Wanda, 50 %")]
     assert list(nodes["depth"]) == [0, 1, 2, 3, 2, 1]
 
 
 def test_a_label_has_the_parameters_that_differ_from_their_defaults():
     nodes = tree(DENSE, chained("gptq@4bit,group_size=128", 30.0), chained(r"wanda@0.5,layers=layers\.0\.", 30.0))
-    assert [label.strip() for label in shape(nodes)[1:]] == [
+    assert list(nodes["label"])[1:] == [
         r"Wanda, 50 %, layers layers\.0\.",
         "GPTQ, 4 bit, group size 128",
     ]
@@ -115,7 +107,7 @@ def test_variants_that_differ_in_their_data_or_seed_are_nodes_with_distinct_labe
     same = [chained("wanda@0.5", 30.0, seed=seed) for seed in (0, 1)]
     other = chained("wanda@0.5", 30.0, calibration="c4-sample:8x128")
     nodes = tree(DENSE, *same, other, chained("wanda@0.3", 25.0))
-    assert [label.strip() for label in shape(nodes)[1:]] == [
+    assert list(nodes["label"])[1:] == [
         "Wanda, 50 %, c4-sample:8x128",
         "Wanda, 30 %",
         "Wanda, 50 %, passages-calibration:16x2048, seed 0",

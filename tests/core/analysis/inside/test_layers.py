@@ -34,6 +34,9 @@ def test_zeros_are_sparsity_and_rank_comes_with_the_removed_share():
     table = layer_table(factored, 0)
     assert table["rank"].tolist() == [2] and table["removed"].tolist() == [0.5] and table["sparsity"].isna().all()
     assert titles(table, SVD) == ["relative weight error", "rank", "share removed"]
+    quantised = Stage(method="rtn", ratio=0.8125, ratio_kind="bits", pattern="3bit")
+    table = layer_table(make(layers=[layer(bits=3)], stages=[quantised]), 0)
+    assert titles(table, quantised) == ["relative output error", "bits per weight"]
 
 
 def test_each_stage_has_its_own_table():

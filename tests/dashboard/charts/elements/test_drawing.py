@@ -6,7 +6,7 @@ from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import LIGHT, layout
 
 
-def test_a_drawing_equals_the_figure_built_with_plotly():
+def test_a_drawing_equals_the_figure_built_with_plotly_and_shares_no_layout():
     drawing = Drawing(LIGHT, 300)
     drawing.scatter(x=[1, 2], y=[3, 4], mode="lines", line={"color": "#123456"})
     drawing.trace("heatmap", z=[[1, 2]])
@@ -23,9 +23,6 @@ def test_a_drawing_equals_the_figure_built_with_plotly():
     figure.update_layout(margin_r=70)
     figure.add_annotation(text="words", x=0, y=1)
     assert drawing.figure() == figure
-
-
-def test_drawings_share_no_layout():
     first, second = Drawing(LIGHT, 300), Drawing(LIGHT, 300)
     first.lay_out(xaxis={"range": [0, 1]})
     assert "range" not in first.layout["yaxis"] and "range" not in second.layout["xaxis"]

@@ -1,6 +1,5 @@
 """The content of the charts, read from their figures."""
 
-import itertools
 import math
 
 import numpy as np
@@ -20,7 +19,7 @@ from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.charts.frames.comparison import comparison
 from dashboard.charts.layers.heatmap import layer_heatmap
 from tests.dashboard.bundled import bundled_rows
-from tests.dashboard.charts.drawn import trace
+from tests.dashboard.charts.drawn import PHONE, boxes, overlapping, trace
 from tests.dashboard.synthetic import curve, result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
@@ -35,17 +34,13 @@ def texts(figure):
     return [text for found in figure.data if "text" in found.mode for text in found.text]
 
 
-def test_lines_connect_ratios_but_not_patterns(chart):
+def test_lines_connect_ratios_and_patterns_have_places_right_of_the_highest_ratio(chart, perplexities):
     line = trace(chart, "SparseGPT")
     assert list(line.x) == pytest.approx([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     hollow = [found for found in chart.data if found.name == "SparseGPT" and found.mode == "markers"]
     assert [list(found.marker.symbol) for found in hollow] == [["circle-dot", "circle"]]  # 4:8, then 2:4
     assert [sorted(found.y) for found in hollow] == [pytest.approx([37.0 * 1.6, 37.0 * 3])]
     assert hollow[0].marker.color == LIGHT.paper
-
-
-def test_each_pattern_has_its_place_right_of_the_highest_ratio(chart, perplexities):
-    hollow = [found for found in chart.data if found.name == "SparseGPT" and found.mode == "markers"]
     assert list(hollow[0].x) == pytest.approx([0.8, 0.9])
     axis = chart.layout.xaxis
     named = dict(zip(axis.ticktext, axis.tickvals, strict=True))
@@ -138,35 +133,16 @@ def test_dense_is_a_labelled_line_and_a_point_at_zero(chart, perplexities):
     assert set(line.y) == {20.1} and tuple(line.x) == tuple(chart.layout.xaxis.range)
     assert "dense 20.1" in texts(chart)
     assert trace(chart, "Dense").x == (0.0,)
-    nothing = perplexities[0].iloc[:0]
+    nothing, dense = perplexities[0].iloc[:0], perplexities[1]
     assert not perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
+    for axis in figures.AXES:
+        assert "dense 20.1" in texts(perplexity_curve(nothing, dense, axis, LIGHT, "x"))
 
 
-PHONE = (290, 250)  # px of the plot
-
-
-def boxes(figure):
-    """Left, bottom, right, top in px of each label next to or over a marker, on a phone."""
-    ends = figure.layout.xaxis.range, figure.layout.yaxis.range
-    found = []
-    for one in (found for found in figure.data if "text" in found.mode and found.meta != SCREEN):
-        if one.text[0].startswith("dense"):
-            continue
-        for x, y, text, side in zip(one.x, one.y, one.text, np.broadcast_to(one.textposition, len(one.x)), strict=True):
-            places = zip((x, math.log10(y)), ends, PHONE, strict=True)
-            across, up = ((value - low) / (high - low) * pixels for value, (low, high), pixels in places)
-            words, *below = text.split("<br>")
-            wide, high = 7 * len(words), 13
-            (vertical, horizontal) = side.split()
-            left = across + {"left": -7 - wide, "center": -wide / 2, "right": 7}[horizontal]
-            bottom = up + {"bottom": -7 - high, "middle": -high / 2, "top": 7 + high * len(below)}[vertical]
-            found.append((left, bottom, left + wide, bottom + high))
-    return found
-
-
-def overlapping(found):
-    pairs = itertools.combinations(found, 2)
-    return [(a, b) for a, b in pairs if a[0] < b[2] and b[0] < a[2] and a[1] < b[3] and b[1] < a[3]]
+def labels_of(figure):
+    """Return the boxes of the labels beside or over markers."""
+    named = [one for one in figure.data if "text" in one.mode and one.meta != SCREEN]
+    return boxes(figure, 7, [one for one in named if not one.text[0].startswith("dense")])
 
 
 @pytest.mark.parametrize("axis", [figures.RATIO, figures.REMOVED, figures.PACKED, figures.PREFILL])
@@ -177,9 +153,9 @@ def test_labels_do_not_overlap(perplexities, axis):
     broken = found["ratio"] == 0.7
     found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
     figure = perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
-    assert len(boxes(figure)) == (3 if axis == figures.RATIO else 9)  # three diverged, six patterns
-    assert overlapping(boxes(figure)) == []
-    assert max(top for *_, top in boxes(figure)) <= PHONE[1]
+    assert len(labels_of(figure)) == (3 if axis == figures.RATIO else 9)  # three diverged, six patterns
+    assert overlapping(labels_of(figure)) == []
+    assert max(top for *_, top in labels_of(figure)) <= PHONE[1]
 
 
 def test_labels_without_room_are_omitted():
@@ -187,15 +163,15 @@ def test_labels_without_room_are_omitted():
     rows = frame[(frame["metric"] == "perplexity") & (frame["dataset"] == "wikitext2") & (frame["window"] == 2048)]
     rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
-    found, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    dense, found = points.split_points(rows)
     highlighted = choices.default_series(found)
     assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(highlighted)
     assert len(highlighted) <= choices.MAX_HIGHLIGHTED + 2  # with the best with and without training
     figure = perplexity_curve(found, dense, figures.REMOVED, LIGHT, "wikitext2", bright=highlighted)
     found = found[found["series_label"].isin(highlighted)]
     patterns = found["pattern"].notna().sum()
-    assert 5 <= len(boxes(figure)) - 1 < patterns  # one is of a diverged point
-    assert overlapping(boxes(figure)) == []
+    assert 5 <= len(labels_of(figure)) - 1 < patterns  # one is of a diverged point
+    assert overlapping(labels_of(figure)) == []
 
 
 @pytest.mark.parametrize(
@@ -248,13 +224,6 @@ def test_a_fine_tuned_dense_model_is_not_the_dense_model():
     assert list(points.at_amount(frame, "30 %")["value"]) == [20.1, 24.0]
 
 
-def test_dense_alone_is_drawn_on_every_axis(perplexities):
-    found, dense = perplexities
-    for axis in figures.AXES:
-        figure = perplexity_curve(found.iloc[:0], dense, axis, LIGHT, "x")
-        assert "dense 20.1" in texts(figure)
-
-
 @pytest.mark.parametrize(("bits", "drawn"), [(16.0, False), (4.3, True)])
 def test_dense_has_no_marker_far_from_the_other_points(perplexities, bits, drawn):
     found, dense = perplexities
@@ -264,7 +233,7 @@ def test_dense_has_no_marker_far_from_the_other_points(perplexities, bits, drawn
     assert (figure.layout.xaxis.range[1] > bits) == drawn
 
 
-def test_the_table_averages_accuracy_over_scored_seeds(frame):
+def test_the_table_averages_accuracy_over_scored_seeds_and_has_dense_as_baseline(frame, perplexities):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
     means = zeroshot.seven_means(zeroshot.headline(frame))
     seeds = means[(means["series_label"] == "Wanda") & (means["amount_label"] == "50 %")]["mean"]
@@ -273,12 +242,7 @@ def test_the_table_averages_accuracy_over_scored_seeds(frame):
     table = comparison(found, dropped, found.iloc[:0], UNPAIRED, UNPAIRED)
     row = table[table["Amount"] == "50 %"].iloc[0]
     assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
-
-
-def test_the_comparison_has_dense_as_baseline(perplexities, frame):
-    found, dense = perplexities
-    means = zeroshot.seven_means(zeroshot.headline(frame))
-    table = comparison(found, means, dense, UNPAIRED, UNPAIRED)
+    table = comparison(perplexities[0], means, perplexities[1], UNPAIRED, UNPAIRED)
     assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Times dense"] == 1
     row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]
     assert row["Times dense"] == pytest.approx(22.8 / 20.1)

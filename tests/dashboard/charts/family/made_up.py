@@ -25,8 +25,6 @@ CHAINS = {
 }
 ELSEWHERE = ("wanda@0.1", 21.0)  # on another text
 RESULTS = [chained(*one) for one in CHAINS.items()] + [chained(*ELSEWHERE, corpus="wikitext2")]
-
-
-def nodes():
-    """Return the nodes of the tree."""
-    return family_nodes([one.variant for one in RESULTS], tidy(RESULTS), ("passages-eval", perplexity(1.0).protocol_id))
+TEXT = "passages-eval", perplexity(1.0).protocol_id
+NODES = family_nodes([one.variant for one in RESULTS], tidy(RESULTS), TEXT)
+ID = dict(zip(NODES["chain"], NODES["node"], strict=True))

@@ -13,11 +13,9 @@ from dashboard.charts.family.places import Name
 from dashboard.charts.family.rows import LINE, LONGEST, Rows
 from dashboard.charts.family.symbols import DIVERGED, ELSEWHERE, FOLDED, UNKNOWN
 from dashboard.exports import print_figures
-from tests.dashboard.charts.family.made_up import nodes
+from tests.dashboard.charts.family.made_up import ID, NODES
 from tests.dashboard.exports.test_print import drawn
 
-NODES = nodes()
-ID = dict(zip(NODES["chain"], NODES["node"], strict=True))
 TITLE = "Perplexity on passages-eval, times dense"
 
 
@@ -48,12 +46,9 @@ def test_the_colour_is_the_logarithm_of_the_multiple_up_to_a_cap(theme):
     ticks = dict(zip(bar.colorbar.ticktext, np.exp(np.array(bar.colorbar.tickvals)), strict=True))
     assert ticks.pop(f"≥ {CAP:g}") == pytest.approx(CAP)
     assert ticks == {text: pytest.approx(float(text)) for text in ticks} and "1" in ticks
-
-
-def test_a_multiple_below_one_has_the_colour_of_dense():
     better = NODES.assign(times_dense=NODES["times_dense"].mask(NODES["chain"] == "wanda@0.3", 0.9))
-    figure = family_tree(better, LIGHT, "unstructured", ["wanda"], TITLE)
-    assert marks_in(figure)[ID["wanda@0.3"]][0] == 0.0
+    figure = family_tree(better, theme, "unstructured", ["wanda"], TITLE)
+    assert marks_in(figure)[ID["wanda@0.3"]][0] == 0.0  # the colour of dense
 
 
 def test_nodes_without_a_multiple_are_grey_and_diverged_ones_are_marked():
@@ -108,11 +103,8 @@ def test_chosen_nodes_have_rings_and_the_path_of_the_first_is_thick():
     assert {marks[ID[chain]] for chain in ("dense", "wanda@0.5", "wanda@0.5+adaprune")} <= corners
     assert marks[ID["wanda@0.3"]] not in corners
     assert (rings[0].x[0], rings[0].y[0]) == marks[ID["wanda@0.5+adaprune"]]
-
-
-def test_a_chosen_node_of_a_folded_method_has_no_ring():
-    figure = draw(opened=["wanda"], chosen=(ID["magnitude@0.5+adaprune"],))
-    assert not any(trace.marker.size == 20 for trace in figure.data)
+    folded = draw(opened=["wanda"], chosen=(ID["magnitude@0.5+adaprune"],))
+    assert not any(trace.marker.size == 20 for trace in folded.data)
 
 
 def test_the_height_follows_the_rows_and_names_do_not_overlap():

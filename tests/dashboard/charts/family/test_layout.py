@@ -1,20 +1,13 @@
 """Layout of a made-up family tree: rows of series, columns of amounts, and folded methods and families."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pandas as pd
 import pytest
 
 from dashboard.charts.family.layout import STEP, lay_out
-from tests.dashboard.charts.family.made_up import nodes
-
-NODES = nodes()
-ID = dict(zip(NODES["chain"], NODES["node"], strict=True))
-
-
-def named(tree, chain):
-    """Return the name of a node's row."""
-    return tree.names[int(tree.places[ID[chain]][1])].text
+from tests.dashboard.charts.family.made_up import ID, NODES
 
 
 def test_an_opened_method_has_a_row_per_series_and_later_stage():
@@ -64,20 +57,16 @@ def test_a_branch_of_a_first_stage_starts_at_the_dense_model():
     tree = lay_out(NODES, "quantisation", ["rotate"])
     branch = tree.branches[ID["rotate"]]
     assert branch[0] == tree.places[ID["dense"]] and branch[-1] == tree.places[ID["rotate"]]
-    assert list(tree.columns) == ["–"] and named(tree, "rotate+gptq@4bit") == "+ GPTQ, 4 bit"
+    row = int(tree.places[ID["rotate+gptq@4bit"]][1])
+    assert list(tree.columns) == ["–"] and tree.names[row].text == "+ GPTQ, 4 bit"
 
 
 def test_a_column_with_long_chains_is_wider():
     tree = lay_out(NODES, "unstructured", ["wanda"])
-    wide = {name: end - start for name, start, end in zip(tree.columns, *ends(tree), strict=False)}
+    wide = {name: end - start for (name, start), (_, end) in pairwise(tree.columns.items())}
     assert wide["30 %"] == pytest.approx(1.0) and wide["50 %"] > wide["30 %"]
     deepest = max(tree.places[ID[chain]][0] for chain in ID if chain.startswith("wanda@0.5+"))
     assert deepest < tree.columns["70 %"]
-
-
-def ends(tree):
-    xs = list(tree.columns.values())
-    return xs, xs[1:]
 
 
 def test_a_folded_row_has_the_number_of_its_variants_and_their_lowest_loss():

@@ -77,9 +77,6 @@ def test_every_choice_is_that_of_a_search_over_all_rows(first):
         pair = next(row for row in pairs.to_dict("records") if "window 2048" in row["protocol"])
         assert (one.low, one.high) == pytest.approx((pair["ratio_low"], pair["ratio_high"]))
         assert one.low <= one.best["times_dense"] * 1.001 and one.best["times_dense"] <= one.high * 1.001
-
-
-def test_own_grids_never_win(first):
     keys = set(first.rows.loc[first.rows["own_grid"], "key"])
     assert keys and not keys & set(first.best(1e9)["key"])
 

@@ -66,11 +66,17 @@ def dense_differences(kept):
     return differences([group[0] for group in groups], results[0], read), frame
 
 
-def drawn(kept, at="50 %"):
-    """Return the rows of the chart of differences, and their differences."""
+def scored(kept):
+    """Return the accuracies at 50 % with their baselines, and the differences to dense."""
     found, frame = dense_differences(kept)
-    here = points.at_amount(zeroshot.headline(frame), at)
+    here = points.at_amount(zeroshot.headline(frame), "50 %")
     both = zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here))
+    return paired.with_baselines(both, found), found
+
+
+def drawn(kept):
+    """Return the rows of the chart of differences, and their differences."""
+    both, found = scored(kept)
     together = adjust_together(paired.of_shown(found, both))
     return paired.of_tasks(together, both), together
 
@@ -78,9 +84,7 @@ def drawn(kept, at="50 %"):
 def score_chart(kept, theme=LIGHT, difference=True, tasks=None, others=()):
     """Return figure, rows, differences and lines of the chart of scores; `others` are context series."""
     rows, together = drawn(kept)
-    found, frame = dense_differences(kept)
-    here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
+    both, _ = scored(kept)
     lines, shown = paired.lines(both), [one for one in both["series_label"].unique() if one not in others]
     paired_rows = rows[rows["unpaired_reason"].isna() & rows["series_label"].isin(shown)]
     rows = (
@@ -144,6 +148,7 @@ def test_not_significant_pairs_are_faded(kept, theme):
         assert same.marker.color == same.error_x.color == faded(color, theme) != color
         assert NOT_SIGNIFICANT in same.hovertemplate and "adjusted p = 1, Holm over the 3" in same.hovertemplate
     assert dots_of(figure, "Magnitude")[-1].marker.color == theme.palette[0]
+    assert faded("#000000", LIGHT) == "#949494" and faded(LIGHT.paper, LIGHT) == LIGHT.paper
 
 
 def test_a_dense_model_below_its_majority_class_is_named(kept):
@@ -152,10 +157,6 @@ def test_a_dense_model_below_its_majority_class_is_named(kept):
     low.loc["BoolQ", "majority"] = 63.0
     assert "on BoolQ (42.0 % against 63.0 %). Differences" in paired.below_majority(low)
     assert paired.below_majority(low.assign(majority=10.0)) == ""
-
-
-def test_a_faded_colour_is_blended_with_the_page_colour():
-    assert faded("#000000", LIGHT) == "#949494" and faded(LIGHT.paper, LIGHT) == LIGHT.paper
 
 
 def test_unpaired_variants_are_named_with_the_reason(without_wanda, kept):
@@ -185,9 +186,7 @@ def test_holm_counts_only_shown_comparisons(kept):
 
 
 def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
-    found, frame = dense_differences(kept)
-    here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
+    both, _ = scored(kept)
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
     lines = {one.name: one for one in figure.data if one.mode == "lines"}
     assert set(lines) == {"chance", "majority class"}
@@ -202,9 +201,7 @@ def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
 
 def test_without_stored_answers_chance_comes_from_the_catalogue(kept):
     results, _ = kept
-    found, frame = dense_differences((results, {one.variant.key: {} for one in results}))
-    here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = paired.with_baselines(zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here)), found)
+    both, _ = scored((results, {one.variant.key: {} for one in results}))
     assert both["majority"].isna().all()
     assert list(both.loc[both["task"] == "HellaSwag", "chance"].unique()) == [0.25]
     figure = dots.accuracy_dots(both, LIGHT, list(dict.fromkeys(both["task"])))
@@ -215,7 +212,7 @@ def curve_of(kept):
     """Return the points, dense, and the differences of their perplexities."""
     found, frame = dense_differences(kept)
     rows = frame[frame["metric"] == "perplexity"]
-    curve, dense = points.collapse(rows[~points.is_dense(rows)]), points.collapse(rows[points.is_dense(rows)])
+    dense, curve = points.split_points(rows)
     return curve, dense, adjust_together(paired.of_shown(found[found["metric"] == "perplexity"], curve))
 
 
@@ -246,10 +243,9 @@ def test_the_table_contains_intervals_and_verdicts(without_wanda):
     assert row["Accuracy vs dense"] == pytest.approx(100 * mean["difference"])
     assert row["Accuracy, unadjusted 95 %"] == f"[{100 * mean['low']:+.1f}, {100 * mean['high']:+.1f}]"
     assert (row["Perplexity is"], row["Accuracy is"]) == ("worse", mean["verdict"])
-    ria, seeds = (
-        table.loc[("RIA", "50 %")],
-        paired.of_points(perplexities, curve[curve["series_label"] == "RIA"]).iloc[0],
-    )
+    ria = table.loc[("RIA", "50 %")]
+    seeds = paired.of_points(perplexities, curve[curve["series_label"] == "RIA"]).iloc[0]
+    assert ria["Seeds"] == 2
     both = [math.log(one.measurements[0].value / results[0].measurements[0].value) for one in results[5:7]]
     assert seeds["ratio"] == pytest.approx(math.exp(sum(both) / 2))
     assert ria["Times dense, unadjusted 95 %"] == f"[{seeds['ratio_low']:.3g}, {seeds['ratio_high']:.3g}]"

@@ -3,13 +3,9 @@
 from dashboard.charts.frames import zeroshot
 
 
-def test_the_mean_needs_all_seven_tasks(frame):
+def test_the_mean_needs_all_seven_tasks_and_an_axis_has_one_protocol(frame):
     rows = zeroshot.headline(frame)
     assert zeroshot.seven_means(rows[rows["dataset"] != "boolq"]).empty
-
-
-def test_two_protocols_never_share_an_axis(frame):
-    rows = zeroshot.headline(frame)
     other = rows["key"] == rows[rows["method"] == "wanda"]["key"].iloc[0]
     mixed = rows.assign(protocol_id=rows["protocol_id"].mask(other, "another"))
     kept = zeroshot.one_protocol(mixed)

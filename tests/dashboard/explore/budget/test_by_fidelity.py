@@ -23,7 +23,7 @@ from dashboard.explore import missing
 from dashboard.explore.budget.chart import pivots_of
 from dashboard.explore.budget.pairs import differences_to_best
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
-from tests.dashboard.opened import charts, control, decoded, read
+from tests.dashboard.opened import captions, charts, control, decoded, read
 from tests.dashboard.synthetic import chained, compared, curve, result
 
 LABELS = {KL: "KL divergence", AGREEMENT: "Top-1 agreement"}
@@ -93,16 +93,16 @@ def test_answer_axis_and_captions_name_the_measure(near, quality, best, axis, de
     figure = drawn(app)
     assert axis in figure["layout"]["title"]["text"].replace("<br>", " ")
     assert dense in json.dumps(figure) and QUALITIES[quality].name in json.dumps(figure["data"])
-    captions = " ".join(one.value for one in app.caption)
-    assert f"the best {QUALITIES[quality].name} first" in captions
-    assert f"1 ({QUALITIES[quality].name} not measured)" in captions
-    assert f"{INTERVAL}: interval of the mean over windows" in captions
+    notes = captions(app)
+    assert f"the best {QUALITIES[quality].name} first" in notes
+    assert f"1 ({QUALITIES[quality].name} not measured)" in notes
+    assert f"{INTERVAL}: interval of the mean over windows" in notes
     assert not any(header.value == "Compression law" for header in app.header)
     if quality == AGREEMENT:
         axis = figure["layout"]["yaxis"]
         assert axis["range"][1] > 100 and axis["ticktext"] == ["20", "40", "60", "80", "100"]
         return
-    assert "Triangles in the grey band: infinite KL divergence." in captions
+    assert "Triangles in the grey band: infinite KL divergence." in notes
     assert "1 more variant fits: infinite KL divergence." in read(app)
     figure = drawn(app := by(KL))
     low, high = (10**end for end in figure["layout"]["yaxis"]["range"])
@@ -110,7 +110,7 @@ def test_answer_axis_and_captions_name_the_measure(near, quality, best, axis, de
     star = next(trace for trace in figure["data"] if trace.get("name") == "Dense" and "customdata" in trace)
     (height,) = decoded(star["y"])
     assert low < height < 0.0075 < 3 < high
-    assert "At the lower edge: below 0.0001 nats." in " ".join(one.value for one in app.caption)
+    assert "At the lower edge: below 0.0001 nats." in captions(app)
     box = next(one for one in app.selectbox if one.label == "Perplexity on")
     box.set_value(next(one for one in box.options if one.startswith("WikiText-2"))).run()
     assert not app.exception and control(app, "explore_quality").value == "Perplexity"

@@ -9,7 +9,7 @@ from dashboard import data
 from dashboard.charts.frames import estimate_words, estimates
 from dashboard.explore import missing
 from tests.dashboard.explore.given import open_tradeoff, ranked
-from tests.dashboard.opened import charts, read
+from tests.dashboard.opened import captions, charts, read
 from tests.dashboard.synthetic import chained
 
 TEXT = "BoolQ passages, 16 x 2048 tokens"
@@ -40,8 +40,12 @@ def test_estimates_are_marked_in_the_list_and_hollow_on_the_chart_and_never_win(
     assert sum(len(trace["hovertext"]) for trace in hollow) == (~measured).sum()
     assert all(trace["marker"]["symbol"].endswith("-open") for trace in hollow)
     assert any(trace.get("name") == "Estimated, not measured" for trace in traces)
-    notes = " ".join(caption.value for caption in app.caption)
-    assert "It has no interval, because 0 measured chains check it, and 5 are needed." in notes
+    assert "It has no interval, because 0 measured chains check it, and 5 are needed." in captions(app)
+    app.session_state[missing.ESTIMATED] = True
+    app.run()
+    assert f"Measure all {(~measured).sum()} estimates" in app.button(key="explore_run_estimated").label
+    app.button(key="explore_run_estimated").click().run()
+    assert len(data.queue().jobs()) == (~measured).sum() == 2 and not app.exception
 
 
 def test_an_estimate_that_is_likely_better_is_named_and_runs_with_the_data_of_its_parts(parts):
@@ -65,13 +69,3 @@ def test_only_perplexities_and_sizes_are_estimated(parts):
     assert len(ranked().estimates) == 2 and ranked(ACCURACY).estimates.empty
     for limit in estimates.UNKNOWN:
         assert ranked(**{limit: 0.5}).estimates.empty
-
-
-def test_one_button_runs_all_estimates(parts):
-    app = open_tradeoff(text=TEXT)
-    app.session_state[missing.ESTIMATED] = True
-    app.run()
-    count = (listed(app)[estimate_words.MEASURED] == estimate_words.NO).sum()
-    assert count == 2 and f"Measure all {count} estimates" in app.button(key="explore_run_estimated").label
-    app.button(key="explore_run_estimated").click().run()
-    assert len(data.queue().jobs()) == count and not app.exception

@@ -20,20 +20,13 @@ from dashboard.charts.tradeoff import PACKED
 from dashboard.explore.budget import pairs
 from dashboard.explore.budget.query import BudgetQuery, rank
 from dashboard.sharing import SharedTable
+from tests.dashboard import synthetic
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import read
 
 COUNTED = ("packed_mb", "bits_per_weight", "parameters", "prefill_ms", "decode_ms", "memory_mb")
-TASKS = {
-    ("boolq", "acc"),
-    ("piqa", "acc"),
-    ("hellaswag", "acc_norm"),
-    ("winogrande", "acc"),
-    ("arc_easy", "acc"),
-    ("arc_challenge", "acc_norm"),
-    ("openbookqa", "acc_norm"),
-}
+TASKS = {(task, metric) for task, (metric, _) in synthetic.TASKS.items()}
 STEPS = {  # limits of each kind
     "packed_mb": [*range(60, 305, 5), 113.1, 1000],
     "times_dense": [0.5, 0.9, *(1 + place / 10 for place in range(0, 41, 2)), 10, 50, 1000, 1e6],
@@ -131,7 +124,12 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, s
         name = re.search(r"\*\*(.+?)\*\*", answer)[1]
         assert name.startswith(best["name"]) and listed["Chain"].iloc[0] == best["chain"], limits
         assert winner(found)["chain"] == best["chain"]
-        check_sentence(answer, best, fitting, able, quality)
+        counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked)", answer)
+        assert int(counted[1] or counted[2] or 1) == len(able)
+        size = float(re.search(r"([\d.,]+) MB packed", answer.split("**")[2])[1])
+        assert size == pytest.approx(best["packed_mb"], rel=0.006)
+        lacking = re.search(r"(\d+) more variants? fits?: ", answer)
+        assert int(lacking[1] if lacking else 0) == sum(math.isnan(worse(one, quality)) for one in fitting)
 
 
 def test_the_page_lists_the_variants_of_a_search_with_tests_against_the_best(bundled):
@@ -188,47 +186,18 @@ def check_order(listed, fitting, able, quality):
     assert listed[column][len(able) + len(own) :].isna().all()
 
 
-def check_sentence(answer, best, fitting, able, quality):
-    """The sentence states size, multiple and interval of the best, and whether it is usable."""
-    poor = all(not one["times_dense"] < 5 for one in fitting if not one["own"])
-    assert answer.startswith("No variant of ") == (poor and not math.isnan(best["times_dense"]))
-    counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked)", answer)
-    assert int(counted[1] or counted[2] or 1) == len(able)
-    facts = answer.split("**")[2].partition(": ")[2]
-    if not math.isnan(best["times_dense"]):
-        multiple = float(re.search(r"([\d.,e]+) times dense", facts)[1].replace(",", ""))
-        assert multiple == pytest.approx(best["times_dense"], rel=0.06 if multiple > 1e4 else 0.006)
-    size = float(re.search(r"([\d.,]+) MB packed", facts)[1])
-    assert size == pytest.approx(best["packed_mb"], rel=0.006)
-    if quality == ACCURACY:
-        share = float(re.search(r"([\d.]+) %", facts)[1])
-        assert share == pytest.approx(100 * best[ACCURACY], abs=0.06)
-    lacking = sum(math.isnan(worse(one, quality)) for one in fitting)
-    found = re.search(r"(\d+) more variants? fits?: ", answer)
-    assert int(found[1] if found else 0) == lacking
-
-
-@pytest.mark.matrix(most=None)
-@pytest.mark.parametrize("most", [60, 75, 90, 110, 130, 200])
-def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(most, bundled):
-    able = [one for one in searched("smollm2-135m") if one["packed_mb"] <= most and not one["own"]]
-    able = [one for one in able if math.isfinite(one["times_dense"])]
-    rows = SharedTable(bundled_rows())
+def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(bundled):
+    able = [one for one in searched(DEFAULT_MODEL) if one["packed_mb"] <= 110 and not one["own"]]
+    best = min((one for one in able if math.isfinite(one["times_dense"])), key=lambda one: one["times_dense"])
+    rows = bundled_rows()
     text = choices.texts(rows)[choices.text_name("wikitext2", 2048, 16)]
     measured = choices.on_text(rows, *text)
-    every = SharedTable(candidates(measured, of_documents(rows)[500, "float32"]))
-    query = BudgetQuery(quality_of(PERPLEXITY, "wikitext2"), PACKED, Budget(packed_mb=most))
-    found = rank(every, SharedTable(every[points.is_dense(every)]), measured, query)
-    answer = ranking.answer(found, query.budget, query.quality, "smollm2-135m")
-    if not able:
-        assert "fits the budget" in answer
-        return
-    best = min(able, key=lambda one: one["times_dense"])
-    stored = {one.variant.key: one for one in read_measured().results.values() if one.variant.model == "smollm2-135m"}
+    stored = read_measured().results
     (key,) = set(measured.loc[measured["chain"] == best["chain"], "key"])
     (dense,) = set(measured.loc[points.is_dense(measured), "key"])
     pairs = differences([stored[key]], stored[dense], bundled.samples)
     (pair,) = pairs[pairs["protocol_id"] == text[1]].to_dict("records")
-    low, high = (float(end.replace(",", "")) for end in re.search(r"95 % \[(.+?), (.+?)\]", answer).groups())
+    found = re.search(r"95 % \[(.+?), (.+?)\]", ranked(packed_mb=110).answer)
+    low, high = (float(end.replace(",", "")) for end in found.groups())
     assert (low, high) == pytest.approx((pair["ratio_low"], pair["ratio_high"]), rel=0.02)
     assert low <= best["times_dense"] <= high
