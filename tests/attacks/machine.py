@@ -45,10 +45,7 @@ class Machine:
     @contextmanager
     def place(self, filled: bool = True) -> Iterator[Path]:
         """Make a new folder the current one, with links to model and text, a copy of the results and no cache."""
-        with (
-            tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name,
-            pytest.MonkeyPatch.context() as patch,
-        ):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as name, pytest.MonkeyPatch.context() as patch:
             for one in ("tiny", "text.txt"):
                 Path(name, one).symlink_to(self.folder / one)
             if filled:

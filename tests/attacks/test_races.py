@@ -61,6 +61,7 @@ def test_no_number_of_concurrent_writers_is_lost(any_store, draw):
 
     in_each(write, count)
     assert len(Store().get(KEY).measurements) == 8 * count + 1
+    check_intact()
 
 
 def test_jobs_moved_at_once_keep_their_places(any_store, draw):
@@ -75,11 +76,6 @@ def test_jobs_moved_at_once_keep_their_places(any_store, draw):
 
     in_each(move, draw.randint(5, 8))
     assert sorted(job.created for job in Queue(Store()).jobs()) == places
-
-
-def test_a_new_store_is_opened_at_once(any_store, draw):
-    in_each(lambda me: Store().put(make(number(1.0))), draw.randint(5, 8))
-    check_intact()
 
 
 def test_a_variant_is_stored_and_deleted_at_once(any_store, draw):

@@ -26,15 +26,14 @@ def test_a_folder_is_intact_until_a_bit_of_any_file_changes(folder):
         flip(folder / name)
         assert not checksums.intact(folder), name
         (folder / name).write_bytes(before)
+    for unreadable in (b"", b"[]", b"5", b"{", b"\xff"):
+        before = (folder / checksums.NAME).read_bytes()
+        (folder / checksums.NAME).write_bytes(unreadable)
+        assert not checksums.intact(folder), unreadable
+        (folder / checksums.NAME).write_bytes(before)
     (folder / "weights").unlink()
     assert not checksums.intact(folder)
     assert checksums.intact(folder, lambda name: name == "inner/text")
-
-
-@pytest.mark.parametrize("content", [b"", b"[]", b"5", b"{", b"\xff"])
-def test_unreadable_checksums_match_nothing(content, folder):
-    (folder / checksums.NAME).write_bytes(content)
-    assert not checksums.intact(folder)
 
 
 def test_folders_of_earlier_versions_get_checksums_at_first_use(folder):

@@ -104,8 +104,7 @@ def test_two_processes_create_a_folder_once(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("code", "sentence"),
-    [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "is not writable; set SLIMSCOPE_CACHE")],
+    ("code", "sentence"), [(errno.ENOSPC, "The disk is full"), (errno.EROFS, "is not writable; set SLIMSCOPE_CACHE")]
 )
 def test_a_full_disk_or_an_unwritable_cache_gives_a_sentence(tmp_path, code, sentence):
     def make(folder):

@@ -41,12 +41,7 @@ def orphan(store, played):
 
 @pytest.mark.parametrize(
     ("attempts", "cancel", "found"),
-    [
-        (1, None, ("running", 2)),
-        (2, None, ("running", 3)),
-        (3, None, ("failed", 3)),
-        (1, 5.0, ("cancelled", 1)),
-    ],
+    [(1, None, ("running", 2)), (2, None, ("running", 3)), (3, None, ("failed", 3)), (1, 5.0, ("cancelled", 1))],
 )
 def test_an_interrupted_job_runs_again_at_most_twice(orphan, played, attempts, cancel, found):
     before, job = orphan(attempts=attempts, cancel=cancel)

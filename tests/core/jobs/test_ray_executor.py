@@ -106,6 +106,10 @@ def test_a_run_that_a_machine_cannot_run_is_refused(agent, ray):
     agent.lacking = "Machine n of the cluster cannot run this job: its text is only there."
     assert ray.refusal([run()]) == agent.lacking
     assert "saves no model" in ray.refusal([run(save="/folder")])
+    stages = ({"method": "magnitude", "version": 99, "ratio": 0.5},)
+    asked = RunSpec.model_validate({"variant": {"model": "m", "revision": "r", "stages": stages}})
+    assert seat.lacking_on_node(asked.model_dump_json()) == "its methods have other versions there"
+    assert "JSON" in seat.lacking_on_node("{")
 
 
 @pytest.mark.parametrize("fails", ["silent", "error"])
@@ -135,13 +139,10 @@ def test_a_cluster_that_cannot_be_reached_is_a_problem(agent, results_dir):
     assert found.capacity(run()) == 1 and found.refusal([run()]) is None and "(no cluster)" in found.problem()
 
 
-def test_replies_of_an_agent_are_collected_until_its_end():
+def test_each_reader_of_replies_and_of_an_attempt_receives_its_end():
     replies = SimpleQueue()
     module._collect(SimpleNamespace(stdout=[Reply(nodes=(NODE,)).model_dump_json()]), replies)
     assert (replies.get(), replies.get()) == (Reply(nodes=(NODE,)), None)
-
-
-def test_each_reader_of_an_attempt_receives_its_end():
     states = ["gone", None]  # the executor states it once
     handle = RayHandle(SimpleNamespace(state=lambda name: states.pop(0)), "slimscope-1")
     assert handle.waits_for() is None
@@ -191,10 +192,3 @@ def test_a_seat_runs_attempts_one_after_another_and_records_a_crash(played, stor
     assert found.token() in (works[1].token, None)
     found.wait(works[1].token)
     assert found.token() is None and played.job(second).state == "running"  # the worker writes its own end
-
-
-def test_a_machine_states_what_it_lacks():
-    stages = ({"method": "magnitude", "version": 99, "ratio": 0.5},)
-    asked = RunSpec.model_validate({"variant": {"model": "m", "revision": "r", "stages": stages}})
-    assert seat.lacking_on_node(asked.model_dump_json()) == "its methods have other versions there"
-    assert "JSON" in seat.lacking_on_node("{")

@@ -155,12 +155,7 @@ def test_a_race_ends_on_the_rung_that_a_chain_loses():
     found = racer.race(["rtn@2bit", "rtn@8bit", "rtn@none"])
     assert racer.leader == found["rtn@8bit"] != best
     assert isinstance(found["rtn@none"], UserError) and found["rtn@2bit"].eliminated
-    assert asked == [
-        [("rtn@6bit", 16)],
-        [("rtn@2bit", 2), ("rtn@8bit", 2)],
-        [("rtn@8bit", 4)],
-        [("rtn@8bit", 16)],
-    ]
+    assert asked == [[("rtn@6bit", 16)], [("rtn@2bit", 2), ("rtn@8bit", 2)], [("rtn@8bit", 4)], [("rtn@8bit", 16)]]
     assert best.variance == pytest.approx(np.var(racer._losses[best.key, 16], ddof=1) / 16)
 
 

@@ -128,26 +128,21 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
     until(lambda: not states(store.url)[0].alive)
 
 
-def test_a_search_on_another_machine_lives_while_it_is_heard_of():
+def test_a_search_on_another_machine_lives_while_it_is_heard_of_and_its_time_counts_up_to_that():
     conducted()
     store, study = Store(), study_of()
+    ended = states(store.url)[0].seconds
     study.set_user_attr(HANDLE, f"another-machine {os.getpid()} 1.0")
     assert states(store.url)[0].alive
     with pytest.raises(UserError, match="runs already"):
         start(ASKED, store)
     study.set_user_attr(HEARD, time.time() - session.SILENT_SECONDS - 1)
     assert not states(store.url)[0].alive
-
-
-def test_the_time_of_a_killed_search_counts_up_to_its_last_sign_of_life():
-    conducted()
-    url, study = Store().url, study_of()
-    ended = states(url)[0].seconds
     study.set_user_attr(SINCE, 1000.0)
     study.set_user_attr(HEARD, 1060.0)
-    assert states(url)[0].seconds == pytest.approx(ended + 60)
+    assert states(store.url)[0].seconds == pytest.approx(ended + 60)
     conducted(on_step=lambda step: pytest.fail("no time was left"))
-    assert states(url)[0].seconds == pytest.approx(ended + 60)
+    assert states(store.url)[0].seconds == pytest.approx(ended + 60)
 
 
 def test_a_question_without_an_answer_starts_nothing(monkeypatch):
