@@ -12,7 +12,7 @@ from core.notation.chain import ChainDefaults, parse
 from core.registry import METHODS
 from core.request.resolve import resolve_chain
 from core.request.stages import build_run, build_stage
-from core.specs import Perplexity, Stage, Task, TextWindows, VariantSpec
+from core.specs import Perplexity, Task, TextWindows, VariantSpec
 
 CALIBRATION = TextWindows.parse("c4-sample:16x2048")
 
@@ -135,11 +135,6 @@ def test_parameters_can_be_text():
 def test_an_unknown_dtype_is_rejected():
     with pytest.raises(UserError, match="float32"):
         build_run("m", "r", [build_stage("dense")], dtype="int3")
-
-
-def test_stages_round_trip_through_json():
-    stage = build_stage("sparsegpt", Ratio(0.3), settings={"damping": 0.1}, calibration=CALIBRATION)
-    assert Stage.model_validate_json(stage.model_dump_json()) == stage
 
 
 def test_describing_a_run_does_not_import_torch():

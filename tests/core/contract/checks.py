@@ -92,6 +92,7 @@ def check_rounded(made: Made) -> None:
     on_tables = isinstance(made.method, TableQuantMethod)
     chosen = [] if on_tables else select(linears(made.model), made.stage.layers, BLOCKS)
     assert sorted(report.name for report in made.reports) == sorted(linear.name for linear in chosen)
+    assert {report.bits for report in made.reports} <= {bits}
     rounded = [(linear.module, linear.weight) for linear in chosen]
     if on_tables:
         rounded = [(table, table.weight) for table in embedding_tables(made.model).values()]

@@ -12,8 +12,7 @@ from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.models.parts.convolutions import convolutions_of
 from core.request.stages import build_stage
-from tests.core.encoders import answer, encoder
-from tests.core.tiny import tiny
+from tests.core.encoders import encoder
 
 METHODS = ("conv-lowrank", "depthwise-separable")
 CPU = Context(torch.device("cpu"))
@@ -84,15 +83,6 @@ def test_half_precision_is_preserved():
     assert {parameter.dtype for parameter in model.parameters()} == {torch.bfloat16}
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_language_model_is_rejected_unchanged(method):
-    model = tiny()
-    before = copy.deepcopy(model.state_dict())
-    with pytest.raises(UserError, match="a language model has none"):
-        decompose(model, method, 0.5)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
-
-
 def test_a_model_without_shrinkable_convolutions_is_rejected_unchanged():
     model = encoder("vit", patch_size=1, image_size=4)  # 1 x 1
     before = answer_of(model)
@@ -104,8 +94,3 @@ def test_a_model_without_shrinkable_convolutions_is_rejected_unchanged():
 @torch.no_grad()
 def answer_of(model):
     return model(torch.ones(1, 3, 4, 4))[0]
-
-
-def test_a_zero_amount_changes_nothing():
-    model = encoder()
-    assert decompose(model, METHODS[0], 0.0) == [] and torch.equal(answer(model), answer(encoder()))

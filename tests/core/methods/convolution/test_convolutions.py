@@ -7,7 +7,6 @@ import torch
 from torch import nn
 
 from core.methods.convolution.allocation import Cut, Options, allocate
-from core.methods.convolution.base import ConvMethod
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.forms import Separable, Split, spectrum, truncate
 from core.methods.convolution.low_rank import ConvLowRank
@@ -56,7 +55,7 @@ EXACT = [
 
 @pytest.mark.matrix()
 @pytest.mark.parametrize(("kind", "settings", "form"), EXACT)
-def test_an_untruncated_pair_equals_the_convolution(kind, settings, form):
+def test_an_untruncated_pair_equals_the_convolution_and_each_rank_loses_its_values(kind, settings, form):
     module = convolution(kind, **settings)
     pair = decomposed(module, FORMS[form])
     batch = images(module)
@@ -64,6 +63,14 @@ def test_an_untruncated_pair_equals_the_convolution(kind, settings, form):
     assert pair.kernel_size == module.kernel_size and pair.stride == module.stride
     assert (pair.in_channels, pair.out_channels) == (4, 8)
     assert pair.bias is module.bias and pair.weight.dtype == torch.float64
+    matrices = FORMS[form].matrices(module.weight.detach(), module.groups)
+    values = spectrum(matrices)
+    # What all singular values together have is the kernel's; each rank's loss is the rest.
+    assert values.sum() == pytest.approx(module.weight.square().sum().item())
+    for rank in range(1, len(values)):
+        left, right = truncate(matrices, rank)
+        lost = (matrices - left @ right).square().sum().item()
+        assert lost == pytest.approx(values[rank:].sum().item(), abs=1e-12)
 
 
 def test_multiplier_is_at_most_the_kernel_size():
@@ -73,20 +80,6 @@ def test_multiplier_is_at_most_the_kernel_size():
     assert pointwise.weight.shape == (8, 32, 1, 1)
     wide = nn.Conv2d(2, 12, 2).double()
     assert [one.weight.shape[0] for one in decomposed(wide, Separable())] == [2 * 4, 12]
-
-
-@pytest.mark.matrix()
-@pytest.mark.parametrize(("kind", "settings", "form"), EXACT)
-def test_kernel_error_is_the_sum_of_discarded_squared_values(kind, settings, form):
-    module = convolution(kind, **settings)
-    matrices = FORMS[form].matrices(module.weight.detach(), module.groups)
-    values = spectrum(matrices)
-    # What all singular values together have is the kernel's; each rank's loss is the rest.
-    assert values.sum() == pytest.approx(module.weight.square().sum().item())
-    for rank in range(1, len(values)):
-        left, right = truncate(matrices, rank)
-        lost = (matrices - left @ right).square().sum().item()
-        assert lost == pytest.approx(values[rank:].sum().item(), abs=1e-12)
 
 
 def test_kernel_of_the_pair_has_the_predicted_error():
@@ -169,4 +162,3 @@ def test_unshrinkable_convolutions_pass_their_share_to_others():
     kept = 12 + cuts["large"].rank * (16 + 48)
     assert abs(kept - 0.5 * (12 + 768)) <= 32  # half a rank
     assert allocate(options, 0.999)["large"].rank == 1  # the least that it can keep
-    assert isinstance(ConvLowRank(), ConvMethod)

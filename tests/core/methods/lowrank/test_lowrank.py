@@ -9,7 +9,6 @@ import torch
 from core.methods.lowrank.ranks import global_ranks, uniform_ranks
 from core.methods.numerics.decompose import spectrum, truncate
 from core.methods.numerics.hessian import lower_factor
-from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import Factors
 from core.models.parts.blocks import find_blocks
 from core.registry import METHODS
@@ -134,28 +133,8 @@ def test_reported_errors_match_the_singular_values():
     assert reports[linear.name].error == pytest.approx((values[rank:].sum() / values.sum()).item(), rel=1e-4)
 
 
-def test_truncation_aware_svd_has_a_smaller_error_than_plain_svd():
-    losses = {}
-    for method in ("svd", "asvd", "svd-llm"):
-        model = tiny()
-        expected = model(windows()).logits
-        shrunk(model, method, 0.3)
-        losses[method] = (model(windows()).logits - expected).square().mean().item()
-    assert losses["svd-llm"] < losses["svd"]
-
-
 def test_asvd_with_power_0_is_the_plain_svd():
     plain, scaled = tiny(), tiny()
     shrunk(plain, "svd")
     shrunk(scaled, "asvd", alpha=0.0)
     torch.testing.assert_close(plain(windows()).logits, scaled(windows()).logits, rtol=1e-3, atol=1e-3)
-
-
-@pytest.mark.matrix(name=layout_of)
-@pytest.mark.parametrize("name", SHAPES)
-def test_a_low_rank_model_is_saved_and_loaded(name, tmp_path):
-    model = tiny(name)
-    shrunk(model, "svd-llm", ranks="global")
-    assert not save_model(model, tmp_path)
-    again = load_model_folder(tmp_path, torch.float32)
-    torch.testing.assert_close(again(windows()).logits, model(windows()).logits, rtol=1e-5, atol=1e-5)

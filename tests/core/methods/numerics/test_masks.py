@@ -42,14 +42,6 @@ def test_wanda_ranks_weight_times_input_norm_within_each_row():
     assert result.tolist() == [[0, 1, -2, 0], [0, -1, 1, 0]]
 
 
-def test_wanda_with_equal_norms_is_magnitude_per_row():
-    weight = torch.randn(5, 16)
-    result = Wanda().compress(weight.clone(), Statistics(9, {"sqnorm": torch.full((16,), 7.0)}), Target(0.25)).weight
-    pruned = smallest_mask(weight.abs(), 4)
-    assert torch.equal(result == 0, pruned)
-    assert torch.equal(result[~pruned], weight[~pruned])
-
-
 def test_global_ranking_reaches_the_total_and_respects_the_cap():
     weights = {"small": torch.randn(10, 10) * 0.01, "large": torch.randn(20, 10), "mid": torch.randn(10, 10)}
     sizes = {name: weight.numel() for name, weight in weights.items()}

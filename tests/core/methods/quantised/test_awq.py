@@ -1,29 +1,17 @@
 """AWQ: scales and clipped ranges against rounding to nearest."""
 
 import copy
+from functools import partial
 
 import pytest
 import torch
 
-from core.amount import Amount
 from core.methods.find import find_grid
 from core.methods.quantised.scaling import clipped, powers
-from core.models.parts.blocks import find_blocks
-from core.models.parts.grids import grid_of
-from core.request.stages import build_stage
-from core.specs import TextWindows
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import shrunk
 from tests.core.tiny import ARCHITECTURES, layout_of, tiny, windows
 
-TEXT = TextWindows.parse("any:4x24")
-
-
-def awq(bits="4bit", **settings):
-    return build_stage("awq", Amount.from_columns(None, bits), {"group_size": 16, **settings}, TEXT)
-
-
-def rtn(bits="4bit", **settings):
-    return build_stage("rtn", Amount.from_columns(None, bits), {"group_size": 16, **settings})
+rounded = partial(shrunk, group_size=16, pattern="4bit")
 
 
 @pytest.fixture
@@ -38,13 +26,13 @@ def model():
     return made
 
 
-def logits_off(model, stage):
-    """By how much a stage changes the model's outputs, relative."""
-    text, rounded = windows(), copy.deepcopy(model)
-    compress(rounded, stage, text)
+def logits_off(model, method, **settings):
+    """By how much a method changes the model's outputs, relative."""
+    text, changed = windows(), copy.deepcopy(model)
+    rounded(changed, method, **settings)
     with torch.no_grad():
         dense = model(text).logits
-        return float((rounded(text).logits - dense).norm() / dense.norm())
+        return float((changed(text).logits - dense).norm() / dense.norm())
 
 
 @pytest.mark.matrix(name=layout_of, symmetric=bool)
@@ -52,25 +40,20 @@ def logits_off(model, stage):
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_power_0_without_clipping_rounds_to_nearest(name, symmetric):
     one, other = tiny(name), tiny(name)
-    compress(one, awq(steps=1, clip=False, symmetric=symmetric), windows())
-    compress(other, rtn(symmetric=symmetric), None)
+    rounded(one, "awq", steps=1, clip=False, symmetric=symmetric)
+    rounded(other, "rtn", symmetric=symmetric)
     theirs = other.state_dict()
     assert all(torch.equal(tensor, theirs[key]) for key, tensor in one.state_dict().items())
 
 
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 def test_scaling_reduces_the_output_error(model, bits):
-    assert logits_off(model, awq(bits, clip=False)) < 0.9 * logits_off(model, rtn(bits))
+    assert logits_off(model, "awq", pattern=bits, clip=False) < 0.9 * logits_off(model, "rtn", pattern=bits)
 
 
-def test_unscaled_linears_are_noted_and_weights_are_on_their_grid(model):
-    reports = compress(model, awq(), windows())
-    assert all(report.note is None for report in reports)
-    for linear in find_blocks(model).all_linears():
-        grid = grid_of(linear.module)
-        torch.testing.assert_close(grid.nearest(linear.weight), linear.weight)
-    reports = compress(tiny("llama-gqa"), awq(), windows())
-    assert {report.role for report in reports if report.note == "not scaled"} == {"o"}
+def test_unscaled_linears_are_noted(model):
+    assert all(report.note is None for report in rounded(model, "awq"))
+    assert {report.role for report in rounded(tiny("llama-gqa"), "awq") if report.note == "not scaled"} == {"o"}
 
 
 def test_powers_are_centred_on_1():

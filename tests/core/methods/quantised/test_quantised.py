@@ -25,7 +25,7 @@ from core.models.sources import identify
 from core.notation.chain import format_chain, parse
 from core.notation.formatting import series_name
 from core.registry import build_method
-from core.request.stages import DEFAULT_MODEL, build_stage, check_stage_order
+from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
 from tests.core.contract.ground import counts
 from tests.core.engine.applied import compress
@@ -248,38 +248,6 @@ def test_packed_bits_count_codes_scales_and_zeros(weight):
     sparse = dense.clone()
     sparse[:, ::2] = 0  # 1 bit a weight and 4 a kept one
     assert packed_bits(sparse, grid=symmetric) == 3 * dense.numel() + 16 * groups
-
-
-def test_stages_that_would_leave_the_grid_are_rejected():
-    rounded = build_stage("rtn")
-    for later in (
-        build_stage("magnitude", Ratio(0.5)),
-        build_stage("magnitude-trained", Ratio(0.5), calibration=TextWindows.parse("any:64x24")),
-        build_stage("rtn", Amount.parse("8bit")),
-    ):
-        with pytest.raises(UserError, match="would undo the quantisation by RTN"):
-            check_stage_order((rounded, later))
-    text = TextWindows.parse("any:8x24")
-    tables, coarser = (
-        build_stage("rtn", Amount.from_columns(None, bits), {"on": "embedding"}) for bits in ("8bit", "4bit")
-    )
-    for chain in ((rounded, tables), (tables, rounded), (tables, build_stage("magnitude", Ratio(0.5)), rounded)):
-        check_stage_order(chain)
-    check_stage_order((rounded, build_stage("shortgpt", Ratio(0.2), calibration=text), tables))
-    check_stage_order((tables, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
-    for later in (coarser, build_stage("slicegpt", Ratio(0.2), calibration=text)):
-        with pytest.raises(UserError, match="would undo the quantisation by RTN"):
-            check_stage_order((tables, later))
-    with pytest.raises(UserError, match="RTN would undo the quantisation by RTN"):
-        check_stage_order((rounded, tables, rounded))
-    joint = build_stage("sparsegpt", Ratio(0.5), settings={"bits": 4}, calibration=text)
-    with pytest.raises(UserError, match="RTN would undo the quantisation by SparseGPT"):
-        check_stage_order((joint, rounded))
-    check_stage_order((build_stage("sparsegpt", Ratio(0.5), calibration=text), rounded))
-    check_stage_order((build_stage("magnitude", Ratio(0.5)), rounded))
-    check_stage_order((rounded, build_stage("lora", calibration=TextWindows.parse("any:64x24"))))
-    with pytest.raises(UserError, match="HQQ has no code for the zeros of Magnitude"):
-        check_stage_order((build_stage("magnitude", Ratio(0.5)), build_stage("hqq")))
 
 
 def test_amounts_of_rtn_are_bits():

@@ -5,17 +5,16 @@ import copy
 import pytest
 import torch
 
-from core.amount import Amount, Ratio
+from core.amount import Amount
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.preparation import TransformMethod
 from core.methods.quantised.hadamard import hadamard, random_rotation
 from core.models.manifest import load_model_folder, save_model
-from core.models.parts.blocks import find_blocks
 from core.registry import METHODS, PREPARATIONS
-from core.request.stages import build_stage, check_stage_order
+from core.request.stages import build_stage
 from core.specs import UNCHANGED, TextWindows
-from tests.core.contract.ground import counts
+from tests.core.contract.ground import counts, linears
 from tests.core.engine.applied import compress
 from tests.core.tiny import layout_of, tiny, windows
 
@@ -115,22 +114,7 @@ def test_rotation_reduces_the_rounding_error():
         assert off(rotate(), rtn) < 0.7 * off(rtn)
 
 
-def test_rotation_must_be_first_and_excludes_slicing():
-    check_stage_order((rotate(), build_stage("gptq", calibration=TEXT)))
-    check_stage_order((rotate(), build_stage("magnitude", Ratio(0.5))))
-    with pytest.raises(UserError, match="Rotate would mix the weights that Magnitude compressed; put Rotate first"):
-        check_stage_order((build_stage("magnitude", Ratio(0.5)), rotate()))
-    with pytest.raises(UserError, match="Rotate would undo the quantisation"):
-        check_stage_order((build_stage("rtn"), rotate()))
-    with pytest.raises(UserError, match="SliceGPT cannot cut the rotated hidden states of Rotate"):
-        check_stage_order((rotate(), build_stage("slicegpt", Ratio(0.2), calibration=TEXT)))
-
-
 def test_unchanged_lists_all_preparations():
     assert {"dense", *(stage.name for stage in PREPARATIONS)} == set(UNCHANGED)
     assert not any(issubclass(method, TransformMethod) for method in METHODS)
     assert not rotate().recovers
-
-
-def linears(model):
-    return list(find_blocks(model).all_linears())

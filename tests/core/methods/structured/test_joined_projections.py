@@ -20,29 +20,31 @@ from tools.architectures.models import tiny_model
 
 # GPT-2 joins q, k and v; the others join gate and up, too, or have rows in another order.
 ONE_OF_TWO = pytest.mark.matrix(architecture=lambda name: name == "gpt2")
+OTHER_NORMS = ("gpt_neo", "gpt_neox", "mpt", "olmo2")
 
 
-@ONE_OF_TWO
-@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"])
-def test_joined_projections_are_shrunk_and_joined_again(architecture, tmp_path):
+SHRUNK = {  # each form that leaves other shapes, with the architectures that it is tried on
+    "neuron-magnitude": ({}, ["gpt2", "phi3", "gpt_neox", "falcon", "glm4"]),
+    "lorap": ({}, ["gpt2", "phi3", "gpt_neox"]),  # whose factors stay apart
+    "llm-pruner": ({"granularity": "channel"}, ["gpt2", "phi3", "olmo2"]),  # whose norms over all heads stay as wide
+}
+
+
+def check_reloads(model, folder):
+    save_model(model, folder)
+    torch.testing.assert_close(load_model_folder(folder, torch.float32)(windows()).logits, model(windows()).logits)
+
+
+@pytest.mark.matrix(method=str, architecture=lambda name: name == "gpt2")
+@pytest.mark.parametrize(("method", "architecture"), [(one, name) for one in SHRUNK for name in SHRUNK[one][1]])
+def test_joined_projections_are_shrunk_and_saved(method, architecture, tmp_path):
     model, plain = tiny_model(architecture), tiny_model(architecture)
     before = block_weights(model)
-    shrunk(model, "neuron-magnitude")
+    shrunk(model, method, **SHRUNK[method][0])
     assert block_weights(model) < 0.8 * before
-    assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
-    save_model(model, tmp_path)
-    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
-    torch.testing.assert_close(logits, model(windows()).logits)
-
-
-@ONE_OF_TWO
-@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox"])
-def test_factors_of_a_joined_projection_are_separate_in_the_checkpoint(architecture, tmp_path):
-    model = tiny_model(architecture)
-    shrunk(model, "lorap")
-    save_model(model, tmp_path)
-    logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
-    torch.testing.assert_close(logits, model(windows()).logits)
+    if method != "lorap":
+        assert [name for name, _ in model.named_parameters()] == [name for name, _ in plain.named_parameters()]
+    check_reloads(model, tmp_path)
 
 
 @ONE_OF_TWO
@@ -56,8 +58,7 @@ def test_hidden_states_are_sliced_around_joined_projections(architecture, tmp_pa
         slice_model(model, SliceGPT(), as_wide, Context(torch.device("cpu")))
     torch.testing.assert_close(model(tokens).logits, expected, atol=1e-3, rtol=1e-3)
     assert names <= {one.name for one in find_blocks(model).all_linears()}
-    save_model(model, tmp_path)
-    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(tokens).logits, model(tokens).logits)
+    check_reloads(model, tmp_path)
 
 
 @pytest.mark.matrix(architecture=None)
@@ -70,21 +71,17 @@ def test_hidden_states_are_rotated_around_joined_projections(architecture):
     assert [name for name, _ in find_blocks(model).holder.named_parameters()] == names
 
 
-@ONE_OF_TWO
-@pytest.mark.parametrize("architecture", ["gpt2", "phi3", "olmo2"])
-def test_entries_of_the_hidden_states_are_removed(architecture, tmp_path):
-    """Norms over all heads keep their width, although it may be that of the hidden states."""
-    model, tokens = tiny_model(architecture), windows()
-    shrunk(model, "llm-pruner", 0.25, granularity="channel")
-    save_model(model, tmp_path)
-    torch.testing.assert_close(load_model_folder(tmp_path, torch.float32)(tokens).logits, model(tokens).logits)
-
-
-@pytest.mark.matrix(architecture=None)
-@pytest.mark.parametrize("architecture", ["gpt_neo", "gpt_neox", "mpt", "olmo2"])
-def test_blocks_of_another_structure_are_not_sliced(architecture):
-    with pytest.raises(UserError, match="one plain norm before attention and one before the FFN"):
-        shrunk(tiny_model(architecture), "slicegpt", 0.25)
+@pytest.mark.matrix(architecture=None, method=str)
+@pytest.mark.parametrize(
+    ("architecture", "method", "reason"),
+    [
+        *((name, "slicegpt", "one plain norm before attention and one before the FFN") for name in OTHER_NORMS),
+        *((name, "neuron-magnitude", "ALiBi") for name in ("bloom", "mpt")),
+    ],
+)
+def test_blocks_that_cannot_shrink_are_rejected(architecture, method, reason):
+    with pytest.raises(UserError, match=reason):
+        shrunk(tiny_model(architecture), method, 0.25)
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "phi3", "gpt_neox", "falcon", "glm4", "gpt_bigcode", "persimmon"])
@@ -104,10 +101,3 @@ def test_separated_projections_compute_the_same(architecture):
         units.linears["k"].weight[: units.geometry.head_dim] = 1
         units.linears["v"].weight[: units.geometry.head_dim] = 1
         torch.testing.assert_close(model(windows()).logits, silent)
-
-
-@pytest.mark.matrix(architecture=None)
-@pytest.mark.parametrize("architecture", ["bloom", "mpt"])
-def test_heads_with_a_position_bias_of_their_own_stay(architecture):
-    with pytest.raises(UserError, match="ALiBi"):
-        shrunk(tiny_model(architecture), "neuron-magnitude")

@@ -200,13 +200,6 @@ def test_slicegpt_keeps_the_needed_hidden_dimensions():
     torch.testing.assert_close(model(windows()).logits, dense, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.matrix(name=None)
-@pytest.mark.parametrize("name", ["gemma2", "gemma3"])
-def test_slicegpt_rejects_blocks_with_other_norms(name):
-    with pytest.raises(UserError, match="one plain norm before attention"):
-        shrunk(tiny(name), "slicegpt")
-
-
 @pytest.mark.parametrize("method", ["neuron-magnitude", "flap"])
 def test_removing_too_much_is_rejected_unchanged(method):
     model = tiny()

@@ -125,12 +125,6 @@ def test_number_of_pruned_weights_is_exact(weight, gram, ratio):
     assert found.zeros.sum() == (found.weight == 0).sum() == round(ratio * weight.numel())
 
 
-@pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 3)])
-def test_a_pattern_is_exact(weight, gram, pattern):
-    found = alps(weight, gram, Target(0.5, pattern))
-    assert (found.weight.unflatten(1, (-1, pattern[1])).count_nonzero(-1) == pattern[0]).all()
-
-
 @pytest.mark.parametrize("target", [Target(0.5), Target(0.8), Target(0.5, (2, 4))])
 def test_conjugate_gradients_improve_the_matrix_and_no_row_worsens(weight, gram, target):
     before, one, all_steps = (alps(weight, gram, target, refinements=count) for count in (0, 1, 10))

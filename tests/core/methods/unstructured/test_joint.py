@@ -9,11 +9,11 @@ from core.evaluation.footprint import footprint
 from core.methods.inputs import Statistics, Target
 from core.methods.quantised.gptq import GPTQ
 from core.methods.unstructured.sparsegpt import SparseGPT
-from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
 from core.request.stages import build_stage
 from core.specs import TextWindows
+from tests.core.contract.ground import linears
 from tests.core.engine.applied import compress
 from tests.core.methods.linear import GROUP, loss
 from tests.core.tiny import tiny, windows
@@ -87,7 +87,3 @@ def test_groups_that_do_not_fit_are_rejected(settings, pattern, message):
     )
     with pytest.raises(UserError, match=message):
         compress(tiny(), stage, windows())
-
-
-def linears(model):
-    return list(find_blocks(model).all_linears())

@@ -127,12 +127,6 @@ def test_number_of_pruned_weights_is_exact(weight, hessian, ratio):
     assert ratio or torch.equal(made, weight)
 
 
-@pytest.mark.parametrize("pattern", [(2, 4), (4, 8), (1, 3)])
-def test_a_pattern_is_exact_in_every_group(weight, hessian, pattern):
-    _, bare = pruned(weight, hessian, 1 - pattern[0] / pattern[1], pattern=pattern)
-    assert (bare.unflatten(1, (-1, pattern[1])).sum(2) == pattern[1] - pattern[0]).all()
-
-
 def test_a_pattern_removes_the_cheapest_weight_of_open_groups(hessian, weight):
     inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
     order, rises = remove(weight, inverse, none, COLUMNS // 2 + 1, pattern=(2, 4))
