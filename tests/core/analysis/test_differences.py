@@ -36,18 +36,17 @@ def answered(dataset, right, metric="acc", limit=100):
     return Measurement(metric=metric, dataset=dataset, value=right / 100, n=100, protocol=protocol), samples
 
 
-def asked(numbers):
-    """A variant's measurements, and what `Store.samples` would find of them."""
-    return tuple(row for row, _ in numbers), {row.identity: samples for row, samples in numbers}
+def stored(*variants):
+    """Return results of (key, stages, numbers with samples), and a function that reads samples as `Store.samples`."""
+    kept = {(key, row.identity): samples for key, _, numbers in variants for row, samples in numbers}
+    results = [make(*(row for row, _ in numbers), key=key, stages=stages) for key, stages, numbers in variants]
+    return results, lambda key, row: kept.get((key, row.identity))
 
 
 def compared(first, *others):
-    kept = {}
-    results = []
-    for key, numbers in zip((KEY, OTHER, THIRD, "d" * 64, "e" * 64), (first, *others), strict=False):
-        rows, kept[key] = asked(numbers)
-        results.append(make(*rows, key=key, stages=DENSE if key == KEY else (Stage(method="wanda", ratio=0.5),)))
-    return differences(results, results[0], lambda key, row: kept[key].get(row.identity))
+    keys, stages = (KEY, OTHER, THIRD, "d" * 64, "e" * 64), (DENSE, *[(WANDA,)] * len(others))
+    results, read = stored(*zip(keys, stages, (first, *others), strict=False))
+    return differences(results, results[0], read)
 
 
 def seven(right):
@@ -69,7 +68,7 @@ def test_p_values_are_adjusted_over_the_variants():
     assert found["unpaired_reason"].isna().all()
 
 
-def test_mean_of_seven_uses_the_same_pairs():
+def test_mean_of_seven_uses_the_same_pairs_and_needs_all_answers():
     first, second = seven(60), seven(50)
     found = compared(first, second).set_index("dataset")
     assert list(found.index) == [*SEVEN, MEAN]
@@ -78,10 +77,6 @@ def test_mean_of_seven_uses_the_same_pairs():
     assert found.loc[MEAN, "difference"] == pytest.approx(-0.1)
     assert found.loc[MEAN, "value"] == pytest.approx(0.53)
     assert found.loc[MEAN, "verdict"] == "worse"
-
-
-def test_missing_answers_cannot_be_paired():
-    first, second = seven(60), seven(50)
     second[3] = (second[3][0], None)
     found = compared(first, second).set_index("dataset")
     for name in (SEVEN[3], MEAN):
@@ -145,14 +140,10 @@ def test_seeds_are_paired_by_their_mean_loss():
 
 
 def test_pairs_with_several_references_are_adjusted_together():
-    kept, results = {}, {}
-    for key, right in ((KEY, 60), (OTHER, 50), (THIRD, 57)):
-        rows, kept[key] = asked([answered("piqa", right)])
-        results[key] = make(*rows, key=key, stages=(WANDA,))
+    rights = ((KEY, 60), (OTHER, 50), (THIRD, 57))
+    (first, second, third), read = stored(*((key, (WANDA,), [answered("piqa", right)]) for key, right in rights))
     pairs = [(KEY, OTHER), (KEY, THIRD), (OTHER, THIRD)]
-    found = paired_differences(
-        [(results[a], results[b]) for a, b in pairs], lambda key, row: kept[key].get(row.identity)
-    )
+    found = paired_differences([(first, second), (first, third), (second, third)], read)
     assert list(zip(found["reference_key"], found["key"], strict=True)) == pairs
     assert list(found["p_adjusted"]) == holm(list(found["p"]))
     assert list(found["verdict"]) == ["worse", "not significant", "better"]
@@ -183,13 +174,9 @@ def test_tasks_and_their_mean_have_baselines():
 
 
 def with_samples(*variants):
-    """Return results of one model whose keys follow from their stages, and what they answered."""
-    kept, results = {}, []
-    for stages, numbers in variants:
-        key = VariantSpec(model="m", revision="r", stages=stages).key
-        rows, kept[key] = asked(numbers)
-        results.append(make(*rows, key=key, stages=stages))
-    return results, lambda key, row: kept[key].get(row.identity)
+    """Return `stored` of one model, whose keys follow from their stages."""
+    keys = [VariantSpec(model="m", revision="r", stages=stages).key for stages, _ in variants]
+    return stored(*((key, *one) for key, one in zip(keys, variants, strict=True)))
 
 
 def test_each_variant_is_compared_with_its_own_dense_model():

@@ -167,7 +167,7 @@ def test_rows_have_chain_series_and_shared_settings():
     assert pd.isna(dense["calibration"]) and dense["train"] == "alpaca:64x256"
 
 
-def test_two_series_never_share_a_name():
+def test_two_series_never_share_a_name_and_a_parent_has_the_same_calibration_data():
     chains = ("wanda@0.5+lora", "wanda@0.5+lora,rank=4", "wanda@0.5+lora,seed=3", "wanda@0.5+adaprune,iterations=9")
     found = [of_chain(chain, str(place) * 64) for place, chain in enumerate(chains)]
     explicit = Stage(method="magnitude", ratio=0.5, parameters={"allocation": "uniform"})  # written by another program
@@ -176,9 +176,6 @@ def test_two_series_never_share_a_name():
     frame = tidy(found)
     assert frame["series_chain"].nunique() == frame["series_label"].nunique() == 6
     assert {"Wanda + LoRA", "Wanda + LoRA (rank 4)", "Wanda + AdaPrune"} <= set(frame["series_label"])
-
-
-def test_parent_has_the_same_calibration_data():
     frame = tidy([of_chain("wanda@0.5,text=c4-sample:8x128+adaprune", KEY), of_chain("wanda@0.5+adaprune", OTHER)])
     untuned = dict(zip(frame["key"], frame["parent_label"], strict=True))
     assert pd.isna(untuned[KEY]) and untuned[OTHER] == "Wanda"

@@ -78,9 +78,6 @@ def test_removed_units_and_factored_embeddings_are_counted():
     assert block_share(of(WANDA, FLAP, GPTQ, layers=reports(0, 0.5), **cut)) is None  # which zeros went is not known
     embedding = of(SMALLER, GPTQ)
     assert block_share(embedding) is None and model_share(embedding) == pytest.approx(8 / 200)
-
-
-def test_joint_pruning_and_rounding_reports_no_gap():
     assert describe_gap(of(JOINT, layers=reports(0, 0.62))) is None
     assert describe_gap(of(JOINT.model_copy(update={"layers": "0"}), layers=(report(0, 0.62),))) is None
 

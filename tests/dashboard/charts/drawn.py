@@ -16,6 +16,12 @@ def arrows(figure):
     return [found for found in figure.data if found.marker.angleref == "previous"]
 
 
+def each_mark(figure):
+    """Return (trace, place in the trace, custom data) of each mark that has such data."""
+    traces = [one for one in figure.data if one.customdata is not None]
+    return [(one, place, row) for one in traces for place, row in enumerate(one.customdata)]
+
+
 def boxes(figure, letter, traces):
     """Return left, bottom, right, top in px of each label of the traces, on a phone; `letter` is the px of a letter."""
     ends, found = (figure.layout.xaxis.range, figure.layout.yaxis.range), []

@@ -20,7 +20,7 @@ from dashboard.charts.frames.candidates import candidates, of_documents
 from dashboard.charts.frames.paired import CANNOT
 from dashboard.charts.qualities import QUALITIES, quality_of
 from tests.dashboard.bundled import bundled_rows
-from tests.dashboard.charts.drawn import PHONE, boxes, overlapping
+from tests.dashboard.charts.drawn import PHONE, boxes, each_mark, overlapping
 from tests.dashboard.synthetic import curve, result
 
 NO_LIMIT = Budget()
@@ -60,12 +60,9 @@ def chart(
 def marked(figure):
     """Return colour and symbol of each marker by its key."""
     found = {}
-    for trace in (one for one in figure.data if one.customdata is not None):
-        symbols = (
-            trace.marker.symbol if isinstance(trace.marker.symbol, tuple) else [trace.marker.symbol] * len(trace.x)
-        )
-        colour = trace.marker.line.color or trace.marker.color
-        found |= {row[0]: (colour, symbol) for row, symbol in zip(trace.customdata, symbols, strict=True)}
+    for trace, place, row in each_mark(figure):
+        symbol = trace.marker.symbol[place] if isinstance(trace.marker.symbol, tuple) else trace.marker.symbol
+        found[row[0]] = trace.marker.line.color or trace.marker.color, symbol
     return found
 
 
@@ -115,12 +112,7 @@ def test_perplexities_are_multiples_of_dense_from_1_to_5_with_a_band_for_higher_
     assert list(axis.ticktext) == ["1", "1.5", "2", "3", "4", "5", "over 5"]
     low, high = (10**end for end in axis.range)
     assert 0.75 < low < 1 and 5 < axis.tickvals[-1] < high < 8
-    heights = {
-        row[0]: y
-        for trace in figure.data
-        if trace.customdata is not None
-        for row, y in zip(trace.customdata, trace.y, strict=True)
-    }
+    heights = {row[0]: trace.y[place] for trace, place, row in each_mark(figure)}
     for name, times in measured.set_index("key")["times_dense"].items():
         assert heights[name] == pytest.approx(times if times <= 5 else axis.tickvals[-1])
     (band,) = [trace for trace in figure.data if trace.fill]
@@ -151,13 +143,13 @@ def test_bars_of_the_front_are_paired_intervals(every):
         found = found_in(every, quality=quality, differences=differences).query("front and interval_low.notna()")
         base = 0 if quality == PERPLEXITY else 100 * every.loc[every["chain"] == "dense", ACCURACY].item()
         seen = 0
-        for trace in (one for one in figure.data if one.customdata is not None and one.error_y.array is not None):
-            for place, row in enumerate(trace.customdata):
-                if row[0] in set(found["key"]) and trace.y[place] < (5 if quality == PERPLEXITY else 100):
-                    seen += 1
-                    assert trace.y[place] + trace.error_y.array[place] == pytest.approx(base + high)
-                    assert trace.y[place] - trace.error_y.arrayminus[place] == pytest.approx(base + low)
-                    assert "unadjusted 95 % [" in row[1]
+        for trace, place, row in each_mark(figure):
+            drawn = trace.error_y.array is not None and row[0] in set(found["key"])
+            if drawn and trace.y[place] < (5 if quality == PERPLEXITY else 100):
+                seen += 1
+                assert trace.y[place] + trace.error_y.array[place] == pytest.approx(base + high)
+                assert trace.y[place] - trace.error_y.arrayminus[place] == pytest.approx(base + low)
+                assert "unadjusted 95 % [" in row[1]
         assert seen
 
 

@@ -39,9 +39,7 @@ CASES = [
 ]
 
 
-@cache
-def rows_of(model):
-    return bundled_rows(model)
+rows_of = cache(bundled_rows)
 
 
 @cache

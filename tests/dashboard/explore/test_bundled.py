@@ -17,11 +17,6 @@ COMMAND = "slimscope run smollm2-135m sparsegpt@0.5 --calibration c4-sample:16x2
 BETTER = "GPTQ 4.25 bit (symmetric off, clip on) + White-box distillation + RTN (on embedding)"
 
 
-def accuracies(app) -> str:
-    (chart,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
-    return chart
-
-
 def samples(app, key):
     """Return the number of series in the sidebar's list, and that of the samples of their styles."""
     (there,) = (group for group in app.sidebar.get("button_group") if group.key == key)
@@ -58,7 +53,8 @@ def test_the_first_view_matches_the_readme(monkeypatch):
     assert not app.exception  # the mean of the only variant that was scored has no pair
     for amount in ("70 %", "2:4"):
         control(app, "explore_at").set_value(amount).run()
-        assert "SparseGPT" in accuracies(app)
+        (scores,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
+        assert "SparseGPT" in scores
         assert all("yet of ALPS" in one.value or "yet of RIA + AdaPrune" in one.value for one in app.info)
     assert not app.exception
 

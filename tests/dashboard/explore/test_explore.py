@@ -6,9 +6,9 @@ from tests.dashboard.opened import captions, charts, control, open_app
 from tests.dashboard.synthetic import chained, result
 
 
-def test_explore_shows_one_family_until_others_are_selected(filled):
-    for method, value in (("slimllm", 60.0), ("lorap", 70.0)):
-        filled.put(result(method, value, 0.5))
+def test_explore_shows_one_family_and_quantisation_switches_the_axis(filled):
+    for one in (result("slimllm", 60.0, 0.5), result("lorap", 70.0, 0.5), result("gptq", 24.0, pattern="4bit")):
+        filled.put(one)
     app = open_app()
     assert app.multiselect(key="explore_methods").value == ["magnitude", "wanda", "sparsegpt"]
     families = control(app, "explore_families")
@@ -17,18 +17,10 @@ def test_explore_shows_one_family_until_others_are_selected(filled):
     families.set_value(["structured"]).run()
     assert app.multiselect(key="explore_methods").value == ["lorap", "slimllm"]
     assert set(app.dataframe[0].value["Method"]) == {"Dense", "LoRAP", "SlimLLM"}
-    assert not app.error
-
-
-def test_quantisation_is_a_family_and_switches_the_axis(store):
-    for one in (result("dense", 20.0), result("wanda", 40.0, 0.5), result("gptq", 24.0, pattern="4bit")):
-        store.put(one)
-    app = open_app()
-    families = control(app, "explore_families")
-    assert "Quantisation" in families.options and app.selectbox(key="explore_x").value == "pruning ratio"
+    assert not app.error and app.selectbox(key="explore_x").value == "pruning ratio"
     families.set_value(["unstructured", "quantisation"]).run()
     assert app.selectbox(key="explore_x").value == "packed size"
-    assert app.multiselect(key="explore_methods").value == ["wanda", "gptq"]
+    assert app.multiselect(key="explore_methods").value == ["magnitude", "wanda", "sparsegpt", "gptq"]
     app.selectbox(key="explore_x").set_value("pruning ratio").run()
     assert "Quantisation: no place on this axis." in [one.value for one in app.caption]
     app.button(key="explore_by_size").click().run()

@@ -10,7 +10,7 @@ from core.request.complete import complete
 from core.store.tables import jobs, variants
 from dashboard import data
 from tests.dashboard.opened import open_app
-from tests.dashboard.synthetic import curve
+from tests.dashboard.synthetic import curve, result
 
 
 @pytest.fixture
@@ -36,7 +36,10 @@ def test_explore_opens_and_names_the_skipped_rows(unreadable):
     assert not app.error and not app.warning
 
 
-def test_explore_opens_with_a_task_that_has_a_perplexity(filled):
+def test_explore_opens_with_a_task_that_has_a_perplexity_and_an_unknown_metric(filled):
+    unknown = result("magnitude", 30.0, 0.5)
+    row = unknown.measurements[0].model_copy(update={"metric": "agreement", "value": 0.9})
+    filled.put(unknown.model_copy(update={"measurements": (row,)}))
     one = curve()[0]
     lambada = one.measurements[1].model_copy(update={"metric": "perplexity", "dataset": "lambada_openai"})
     filled.put(one.model_copy(update={"measurements": (lambada,)}))

@@ -22,8 +22,9 @@ HOWS = (0, 4, "4,selector=nearest", "4,template=instruction")
 DOCUMENTS = 12
 
 
-def with_few_shot_accuracies(one, seed, fall=0.0):
-    """Return a result with accuracies of two tasks for each prompt, and their outcomes."""
+def put(store, one, seed, fall=0.0):
+    """Store a result, with accuracies of two tasks for each prompt and their outcomes."""
+    store.put(one)
     numbers = [
         Measurement(
             metric=metric,
@@ -38,18 +39,16 @@ def with_few_shot_accuracies(one, seed, fall=0.0):
     made, kept = answered(one.model_copy(update={"measurements": tuple(numbers)}), seed)
     for samples in kept.values():
         samples["shots"], samples["instruction"], samples["reasoning"] = [(1, 0, 2, 3)] * DOCUMENTS, "", ""
-    return made, kept
+    for number in made.measurements:
+        store.put_samples(made.variant.key, number, kept[number.identity])
+    store.put(made)
 
 
 @pytest.fixture
 def shown(store):
     """Dense and one method, with perplexities and few-shot accuracies."""
     for seed, (one, fall) in enumerate([(result("dense", 20.0), 0.0), (result("wanda", 44.0, 0.5), 0.65)]):
-        store.put(one)
-        made, kept = with_few_shot_accuracies(one, seed, fall)
-        for number in made.measurements:
-            store.put_samples(made.variant.key, number, kept[number.identity])
-        store.put(made)
+        put(store, one, seed, fall)
     return store
 
 
@@ -91,12 +90,7 @@ def test_few_shot_shows_the_mean_first_and_the_cost_of_compression(shown):
 
 
 def test_each_seed_has_its_own_line_and_zero_shot_charts_exclude_few_shot_results(shown):
-    one = result("wanda", 46.0, 0.5, seed=1)
-    shown.put(one)
-    made, kept = with_few_shot_accuracies(one, 7, 0.3)
-    for number in made.measurements:
-        shown.put_samples(made.variant.key, number, kept[number.identity])
-    shown.put(made)
+    put(shown, result("wanda", 46.0, 0.5, seed=1), 7, 0.3)
     rows = data.frame("smollm2-135m")
     found = _named(data.fewshot_table("smollm2-135m"), rows)
     costs = fewshot.table(found[(found["dataset"] == MEAN) & ~found["dense"]])

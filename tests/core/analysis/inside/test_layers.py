@@ -26,7 +26,7 @@ def titles(table, stage):
     return [measure.title for measure in measures_of(table, stage)]
 
 
-def test_zeros_are_sparsity_and_rank_comes_with_the_removed_share():
+def test_each_stage_has_a_table_of_sparsity_or_of_rank_and_removed_share():
     table = layer_table(make(layers=[layer(), layer("k", sparsity=0.25)]), 0)
     assert table["sparsity"].tolist() == [0.5, 0.25] and table["removed"].isna().all()
     assert titles(table, WANDA) == ["sparsity", "relative output error"]
@@ -37,9 +37,6 @@ def test_zeros_are_sparsity_and_rank_comes_with_the_removed_share():
     quantised = Stage(method="rtn", ratio=0.8125, ratio_kind="bits", pattern="3bit")
     table = layer_table(make(layers=[layer(bits=3)], stages=[quantised]), 0)
     assert titles(table, quantised) == ["relative output error", "bits per weight"]
-
-
-def test_each_stage_has_its_own_table():
     result = make(layers=[layer(), layer(stage=1, error=0.25)], stages=[WANDA, WANDA])
     assert stages_of(result) == [0, 1]
     assert [layer_table(result, stage)["error"].tolist() for stage in (0, 1)] == [[0.1], [0.25]]

@@ -13,6 +13,7 @@ from dashboard.charts.family.places import Name
 from dashboard.charts.family.rows import LINE, LONGEST, Rows
 from dashboard.charts.family.symbols import DIVERGED, ELSEWHERE, FOLDED, UNKNOWN
 from dashboard.exports import print_figures
+from tests.dashboard.charts.drawn import each_mark
 from tests.dashboard.charts.family.made_up import ID, NODES
 from tests.dashboard.exports.test_print import drawn
 
@@ -26,12 +27,9 @@ def draw(family="unstructured", opened=("wanda", "magnitude"), chosen=(), theme=
 def marks_in(figure):
     """Return the colour (a number or a text) and the symbol of each mark by the target of its click."""
     found = {}
-    for trace in figure.data:
-        if trace.customdata is not None:
-            count = len(trace.x)
-            colors = trace.marker.color if not isinstance(trace.marker.color, str) else [trace.marker.color] * count
-            looks = zip(colors, trace.marker.symbol, strict=True)
-            found |= dict(zip((row[0] for row in trace.customdata), looks, strict=True))
+    for trace, place, row in each_mark(figure):
+        color = trace.marker.color
+        found[row[0]] = color if isinstance(color, str) else color[place], trace.marker.symbol[place]
     return found
 
 
@@ -66,12 +64,7 @@ def test_the_hover_text_explains_the_node():
     text = texts[ID["wanda@0.5+adaprune"]]
     assert "<b>AdaPrune</b>" in text and "wanda@0.5 +adaprune" in text and "2.00 times dense, perplexity 40" in text
     assert "MB packed" in text and "diverged" not in text and "diverged" in texts[ID["magnitude@0.7"]]
-    grey = [
-        row[1]
-        for trace in draw().data
-        if trace.marker.symbol and "x" in trace.marker.symbol
-        for row in (trace.customdata if trace.customdata is not None else ())
-    ]
+    grey = [row[1] for trace, _, row in each_mark(draw()) if trace.marker.symbol and "x" in trace.marker.symbol]
     assert grey == ["<b>GPTQ, 4 bit</b><br>wanda@0.5 +gptq@4bit<br>not measured"]
 
 
@@ -93,12 +86,7 @@ def test_chosen_nodes_have_rings_and_the_path_of_the_first_is_thick():
     ]
     assert len(rings) == 2
     (thick,) = (trace for trace in figure.data if trace.line.width == 2.5)
-    marks = {
-        row[0]: (x, y)
-        for trace in figure.data
-        if trace.customdata is not None
-        for row, x, y in zip(trace.customdata, trace.x, trace.y, strict=True)
-    }
+    marks = {row[0]: (trace.x[place], trace.y[place]) for trace, place, row in each_mark(figure)}
     corners = set(zip(thick.x, thick.y, strict=True))
     assert {marks[ID[chain]] for chain in ("dense", "wanda@0.5", "wanda@0.5+adaprune")} <= corners
     assert marks[ID["wanda@0.3"]] not in corners

@@ -26,17 +26,15 @@ def test_an_opened_method_has_a_row_per_series_and_later_stage():
         (1, "Family: structured"),
         (1, "Family: quantisation"),
     ]
+    tree = lay_out(NODES[:1], "dense", [])
+    assert [name.text for name in tree.names] == ["Dense"] and not tree.folds and not tree.columns
 
 
-def test_every_node_of_opened_methods_has_a_place_of_its_own():
+def test_every_node_has_a_place_of_its_own_and_amounts_of_a_series_are_in_order_on_one_line():
     tree = lay_out(NODES, "unstructured", ["wanda", "magnitude"])
     shown = NODES[NODES["first_method"].isin(("dense", "wanda", "magnitude"))]
     assert set(tree.places) == set(shown["node"])
     assert max(Counter(tree.places.values()).values()) == 1
-
-
-def test_amounts_of_a_series_are_in_order_on_one_line_and_methods_share_columns():
-    tree = lay_out(NODES, "unstructured", ["wanda", "magnitude"])
     assert list(tree.columns) == ["10 %", "30 %", "50 %", "70 %", "2:4"]
     assert list(tree.columns.values()) == sorted(tree.columns.values())
     for chain, column in (("wanda@0.5", "50 %"), ("magnitude@0.5", "50 %"), ("wanda@2:4", "2:4")):
@@ -45,12 +43,16 @@ def test_amounts_of_a_series_are_in_order_on_one_line_and_methods_share_columns(
     assert len(heights) == 1
 
 
-def test_a_later_stage_hangs_below_its_parent_and_its_branch_joins_both():
+def test_a_later_stage_hangs_below_its_parent_and_widens_its_column():
     tree = lay_out(NODES, "unstructured", ["wanda"])
     for row in NODES[(NODES["first_method"] == "wanda") & (NODES["depth"] > 1)].to_dict("records"):
         (x, y), (above_x, above_y) = tree.places[row["node"]], tree.places[row["parent"]]
         assert x == pytest.approx(above_x + STEP) and y > above_y
         assert tree.branches[row["node"]] == [(above_x, above_y), (above_x, y), (x, y)]
+    wide = {name: end - start for (name, start), (_, end) in pairwise(tree.columns.items())}
+    assert wide["30 %"] == pytest.approx(1.0) and wide["50 %"] > wide["30 %"]
+    deepest = max(tree.places[ID[chain]][0] for chain in ID if chain.startswith("wanda@0.5+"))
+    assert deepest < tree.columns["70 %"]
 
 
 def test_a_branch_of_a_first_stage_starts_at_the_dense_model():
@@ -59,14 +61,6 @@ def test_a_branch_of_a_first_stage_starts_at_the_dense_model():
     assert branch[0] == tree.places[ID["dense"]] and branch[-1] == tree.places[ID["rotate"]]
     row = int(tree.places[ID["rotate+gptq@4bit"]][1])
     assert list(tree.columns) == ["–"] and tree.names[row].text == "+ GPTQ, 4 bit"
-
-
-def test_a_column_with_long_chains_is_wider():
-    tree = lay_out(NODES, "unstructured", ["wanda"])
-    wide = {name: end - start for (name, start), (_, end) in pairwise(tree.columns.items())}
-    assert wide["30 %"] == pytest.approx(1.0) and wide["50 %"] > wide["30 %"]
-    deepest = max(tree.places[ID[chain]][0] for chain in ID if chain.startswith("wanda@0.5+"))
-    assert deepest < tree.columns["70 %"]
 
 
 def test_a_folded_row_has_the_number_of_its_variants_and_their_lowest_loss():
@@ -90,8 +84,3 @@ def test_twins_of_one_series_and_amount_have_a_row_each():
     tree = lay_out(both, "unstructured", ["magnitude"])
     places = [tree.places[ID["magnitude@0.5"]], tree.places["f" * 64]]
     assert places[0][0] == places[1][0] and places[0][1] != places[1][1]
-
-
-def test_a_tree_of_the_dense_model_alone_has_one_row():
-    tree = lay_out(NODES[:1], "dense", [])
-    assert [name.text for name in tree.names] == ["Dense"] and not tree.folds and not tree.columns
