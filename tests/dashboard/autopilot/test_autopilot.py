@@ -27,18 +27,12 @@ def row(role, chain, packed, **more):
     return Judged(role=role, chain=chain, key="b" * 64, packed_mb=packed, perplexity=20.0, **more)
 
 
+LOST = Paired(value=-0.02, low=-0.031, high=-0.01)
 CERTIFICATE = Certificate(
     rows=(
         row("winner", TRIED[1].chain, 85.7, accuracy=0.4),
         row("runner-up", "awq@4bit+rtn@8bit,on=embedding", 85.7, ratio=Paired(value=1.1, low=None, high=None)),
-        row(
-            "dense",
-            "dense",
-            269.0,
-            ratio=Paired(value=1.3, low=1.29, high=1.31),
-            accuracy=0.42,
-            gain=Paired(value=-0.02, low=-0.031, high=-0.01),
-        ),
+        row("dense", "dense", 269.0, accuracy=0.42, ratio=Paired(value=1.3, low=1.29, high=1.31), gain=LOST),
     ),
     documents=100,
     **{"tried": 3, "eliminated": 2, "excluded": 10, "chains": 20, "fits": True, "judge": "wikitext2@2048:16"},

@@ -51,13 +51,8 @@ def bundled_pair():
 
 
 def answers(one, task):
-    metric = TASKS[task].metric
-    wanted = dict(dataset=task, metric=metric)
-    (row,) = (
-        row
-        for row in one.measurements
-        if row.protocol.get("limit") == 500 and {"dataset": row.dataset, "metric": row.metric} == wanted
-    )
+    wanted = (task, metric := TASKS[task].metric, 500)
+    (row,) = (row for row in one.measurements if (row.dataset, row.metric, row.protocol.get("limit")) == wanted)
     return data.store().samples(one.variant.key, row)[metric].to_numpy()
 
 
@@ -103,11 +98,9 @@ def check_chart(app, documents, lost, gained):
 
 def test_a_link_sets_every_filter(bundled):
     dense, one = bundled_pair()
+    query = {"task": "PIQA", "direction": "Right to wrong", "change": "3"}
     app = documents_tab(
-        inside_variant="sparsegpt@0.5",
-        inside_doc_task="PIQA",
-        inside_doc_direction="Right to wrong",
-        inside_doc_change="3",
+        inside_variant="sparsegpt@0.5", **{f"inside_doc_{kind}": value for kind, value in query.items()}
     )
     found = compared.compare(MODEL, dense.variant.key, one.variant.key).documents["PIQA"]
     large = found[found["margin_change"].abs() >= 3]
@@ -245,14 +238,8 @@ def test_another_task_closes_the_document(store):
 
 
 def test_the_chart_leaves_out_margins_that_are_not_finite_and_rings_the_chosen_document():
-    rows = pd.DataFrame(
-        {
-            "label": ["A 1", "A 2", "A 3"],
-            "direction": DIRECTIONS[:3],
-            "baseline_margin": [1.0, -2.0, 3.0],
-            "variant_margin": [-1.0, np.nan, np.inf],
-        }
-    )
+    margins = {"baseline_margin": [1.0, -2.0, 3.0], "variant_margin": [-1.0, np.nan, np.inf]}
+    rows = pd.DataFrame({"label": ["A 1", "A 2", "A 3"], "direction": DIRECTIONS[:3]} | margins)
     figure = margin_chart(rows, rows.head(2), ("Dense", "Wanda"), LIGHT, "A 1")
     assert figure.layout.yaxis.range[0] < -1 and 0 < figure.layout.yaxis.range[1] < 1
     ring = figure.data[-1]

@@ -51,8 +51,7 @@ def marks(app):
 
 def addresses(app):
     """Return the addresses of the tab's links, by label."""
-    found = {link.proto.label: (link.proto.page, parse_qs(link.proto.query_string)) for link in app.get("page_link")}
-    return {label: query for label, (_, query) in found.items() if query}
+    return {one.proto.label: parse_qs(one.proto.query_string) for one in app.get("page_link") if one.proto.query_string}
 
 
 def table(app):
@@ -220,13 +219,6 @@ def test_a_node_without_results_offers_the_run_that_gives_it_some(fresh):
     app.button(key="run_start").click().run()
     (job,) = data.queue().active()
     assert job.spec.variant.key == node["node"]
-
-
-def test_a_model_with_its_dense_results_alone_has_a_tree_of_one_row(store):
-    store.put(chained("dense", 20.0))
-    data.show_now()
-    app = open_app("inside/view.py", **TAB)
-    assert not app.exception and len(marks(app)) == 1 and table(app)["Stage"].tolist() == ["Dense"]
 
 
 def test_a_model_without_perplexities_has_a_tree(store):

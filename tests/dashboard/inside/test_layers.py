@@ -7,6 +7,7 @@ import pytest
 from core.analysis.inside.allocation import allocated_chain
 from core.notation.chain import format_chain
 from core.paths import cached_variant
+from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
 from dashboard import data
 from dashboard.charts.sensitivity import scans
@@ -23,26 +24,18 @@ def heat(app):
     z = trace["z"]
     rows = decoded(z) if isinstance(z, dict) else [value for row in z for value in row]
     blocks, roles = decoded(trace["x"]), trace["y"]
-    return {
-        (int(block), role): value
-        for (role, block), value in zip(((r, b) for r in roles for b in blocks), rows, strict=True)
-    }
+    places = [(int(block), role) for role in roles for block in blocks]
+    return dict(zip(places, rows, strict=True))
 
 
-def result(chain, calibration="c4-sample"):
-    """Return a bundled result of a single stage."""
-    return next(
-        one
-        for one in read_measured().results.values()
-        if one.variant.model == "smollm2-135m"
-        and len(one.variant.stages) == 1
-        and f"{one.variant.stages[0].method}@{one.variant.stages[0].amount}" == chain
-        and (one.variant.stages[0].calibration is None or one.variant.stages[0].calibration.corpus == calibration)
-    )
+def result(chain):
+    """Return a bundled result of the default model."""
+    mine = (one for one in read_measured().results.values() if one.variant.model == DEFAULT_MODEL)
+    return next(one for one in mine if format_chain(one.variant.stages) == chain)
 
 
 def key_of(chain):
-    rows = data.frame("smollm2-135m")
+    rows = data.frame(DEFAULT_MODEL)
     return rows.loc[rows["chain"] == chain, "key"].iloc[0]
 
 

@@ -165,24 +165,18 @@ def test_the_remaining_time_of_a_job_only_decreases(become, monkeypatch):
     )
     app = page()
     click(app, "run_start")
-
-    def left(after, **values):
-        """Return the last words on the bar, `after` seconds later and with `values` in the job's row."""
-        clock["now"] += after
+    started = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}
+    for now, values, words in (
+        (1000.0, started, "about 5 s left"),  # as estimated for the start
+        (1009.0, {}, "longer than expected"),
+        (1039.0, {"stage": "perplexity", "total": 2, "done": 1, "stage_started": 1009.0}, "about 30 s left"),
+        (1051.0, {}, "about 18 s left"),
+        (1091.0, {"detail": "done", "done": 2}, "done"),
+    ):
+        clock["now"] = now
         if values:
             become(1, **values)
-        app.run()
-        assert not app.exception
-        return app.progress[0].text.rpartition(" · ")[2]
-
-    started = {"state": "running", "started": 995.0, "stage": "", "stage_started": None}
-    assert left(0, **started) == "about 5 s left"  # as estimated for the start
-    assert left(9) == "longer than expected"
-    left(0, stage="perplexity", total=2, done=0, stage_started=1009.0)
-    assert left(30, done=1) == "about 30 s left"
-    assert left(12) == "about 18 s left"
-    assert left(40) == "longer than expected"
-    assert left(0, detail="done", done=2) == "done"
+        assert app.run().progress[0].text.rpartition(" · ")[2] == words and not app.exception
 
 
 def test_a_sweep_shows_its_progress_failures_machines_and_chart(filled, become):
@@ -190,12 +184,8 @@ def test_a_sweep_shows_its_progress_failures_machines_and_chart(filled, become):
     for one in results[:2]:
         filled.put(one)
     specs = [complete(MODEL, f"wanda@{ratio}") for ratio in RATIOS]
-    data.queue().submit_all(
-        [
-            spec.model_copy(update={"variant": spec.variant.model_copy(update={"stages": one.variant.stages})})
-            for spec, one in zip(specs, results, strict=True)
-        ]
-    )
+    variants = [a.variant.model_copy(update={"stages": b.variant.stages}) for a, b in zip(specs, results, strict=True)]
+    data.queue().submit_all([specs[0].model_copy(update={"variant": variant}) for variant in variants])
     app = page()
     assert "Sweep" in [one.value for one in app.header]
     become(1, state="done", machine="first")

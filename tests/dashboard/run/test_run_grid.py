@@ -93,11 +93,8 @@ def test_a_mistake_in_a_grid_shows_one_error(store):
     for key, value, named in (
         ("run_chains", "wanda@\nwandaa@", "'wandaa'"),
         ("run_chains", "shortgpt@", "ShortGPT"),
-        ("run_chains", "gptq@", "GPTQ"),
         ("run_chains", "tensor-train@", "tensor-train@2x"),
-        ("run_chains", "wanda@@", "'@'"),
         ("run_amounts", ["half"], "'half'"),
-        ("run_amounts", ["1.5"], "Ratio 1.5"),
         ("run_amounts", [], "at least one amount"),
         ("run_seeds", ["-1"], "'-1'"),
         ("run_seeds", [], "no seed"),

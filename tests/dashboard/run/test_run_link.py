@@ -10,33 +10,15 @@ from tests.dashboard.opened import chain_field, open_app
 
 pytestmark = pytest.mark.usefixtures("store")
 LINK = {
-    "run_model": "smollm2-360m",
-    "chain": "wanda@0.3+lora,minutes=5",
-    "run_calibration_corpus": "c4-sample",
-    "run_calibration_windows": "8",
-    "run_calibration_window": "1024",
-    "run_train_corpus": "alpaca",
-    "run_train_windows": "64",
-    "run_train_window": "128",
-    "run_seed": "3",
-    "run_perplexity": ["WikiText-2", "PTB (test)"],
-    "run_window": "512",
-    "run_windows": "0",
-    "run_tasks": ["PIQA", "BoolQ"],
-    "run_limit": "20",
-    "run_scoring": "bf16",
-    "run_shots": "4",
-    "run_selector": "most like the question",
-    "run_order": "most similar last",
-    "run_template": "as turns of a chat",
-    "run_fidelity": "true",
-    "run_latency": "true",
-    "run_dtype": "float16",
-    "run_device": "cuda:1",
-    "run_memory": "20GB",
-    "run_threads": "3",
+    **{"run_model": "smollm2-360m", "chain": "wanda@0.3+lora,minutes=5", "run_seed": "3"},
+    **{"run_calibration_corpus": "c4-sample", "run_calibration_windows": "8", "run_calibration_window": "1024"},
+    **{"run_train_corpus": "alpaca", "run_train_windows": "64", "run_train_window": "128"},
+    **{"run_perplexity": ["WikiText-2", "PTB (test)"], "run_window": "512", "run_windows": "0"},
+    **{"run_tasks": ["PIQA", "BoolQ"], "run_limit": "20", "run_scoring": "bf16", "run_shots": "4"},
+    **{"run_selector": "most like the question", "run_order": "most similar last"},
+    **{"run_template": "as turns of a chat", "run_fidelity": "true", "run_latency": "true"},
+    **{"run_dtype": "float16", "run_device": "cuda:1", "run_memory": "20GB", "run_threads": "3"},
 }
-
 SHOTS = Fewshot.parse("4,selector=nearest,order=similar-last,template=chat")
 
 
@@ -50,21 +32,14 @@ def test_a_link_restores_the_whole_form(monkeypatch, typing):
     assert not app.error
     app.button(key="run_start").click().run()
     (job,) = data.queue().active()
+    machine = {"dtype": "float16", "device": "cuda:1", "memory": 20 * 10**9, "threads": 3}
     assert job.spec == complete(
-        "smollm2-360m",
-        "wanda@0.3+lora,minutes=5",
+        *("smollm2-360m", "wanda@0.3+lora,minutes=5"),
         calibration=TextWindows.parse("c4-sample:8x1024"),
         train=TextWindows.parse("alpaca:64x128"),
-        seed=3,
         perplexity=[Perplexity.parse("wikitext2@512"), Perplexity.parse("ptb@512")],
         tasks=[Task(task=name, limit=20, fewshot=SHOTS) for name in ("piqa", "boolq")],
-        scoring="bfloat16",
-        fidelity=True,
-        latency=True,
-        dtype="float16",
-        device="cuda:1",
-        memory=20 * 10**9,
-        threads=3,
+        **{"seed": 3, "scoring": "bfloat16", "fidelity": True, "latency": True} | machine,
     )
     assert address(app) == LINK
 

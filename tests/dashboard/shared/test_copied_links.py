@@ -9,43 +9,16 @@ from core.registry import STAGES
 from dashboard.shared.binding import Lacking
 from tests.dashboard.opened import charts, open_app
 
-UNSTRUCTURED = ["Magnitude", "Wanda", "RIA", "SparseGPT", "ALPS", "Magnitude+while+training"]
-STRUCTURED = [
-    "Neuron+magnitude",
-    "LLM-Pruner",
-    "LoRAPrune",
-    "LoRAP",
-    "SlimLLM",
-    "HyWIA-style",
-    "FLAP",
-    "ShortGPT",
-    "SliceGPT",
-]
-OTHERS = [*STRUCTURED, "LoRAPrune+while+training"]
-
-
-def several(key: str, values: list[str]) -> str:
-    return "&".join(f"{key}={value}" for value in values)
-
-
+METHODS = ("RIA", "ALPS", "Magnitude+while+training", "Neuron+magnitude", "HyWIA-style", "LoRAPrune+while+training")
 LINKS = [
     ("", "explore_at=2%3A4"),
     (
         "",
-        f"explore_families=Unstructured&explore_families=Structured&{several('explore_methods', UNSTRUCTURED + OTHERS)}"
-        "&explore_series=Wanda&explore_series=RIA&explore_series=SparseGPT&explore_series=ALPS&explore_series=LoRAP"
-        "&explore_series=SlimLLM&explore_tasks=Task+by+task",
+        "explore_families=Unstructured&explore_families=Structured"
+        f"&{'&'.join(f'explore_methods={name}' for name in METHODS)}"
+        "&explore_series=RIA&explore_series=ALPS&explore_tasks=Task+by+task&explore_x=packed+size",
     ),
-    ("", "explore_families=Quantisation&explore_x=bits+per+weight"),
-    (
-        "",
-        "explore_families=Unstructured&explore_families=Low+rank"
-        f"&{several('explore_methods', [*UNSTRUCTURED, 'SVD', 'ASVD', 'SVD-LLM'])}"
-        "&explore_series=Magnitude&explore_series=Wanda&explore_series=RIA&explore_series=SparseGPT&explore_series=ALPS"
-        "&explore_series=SVD&explore_x=packed+size",
-    ),
-    ("", "explore_as=Accuracy&explore_tasks=Task+by+task"),
-    ("", "explore_mode=Trade-off&explore_limit_packed_mb=180"),
+    ("", "explore_families=Quantisation&explore_x=bits+per+weight&explore_as=Accuracy"),
     (
         "",
         "explore_mode=Trade-off&explore_quality=Mean+accuracy&explore_cost=decode+latency&explore_limit_decode_ms=40"
@@ -53,17 +26,13 @@ LINKS = [
     ),
     (
         "",
-        "explore_methods=Magnitude&explore_methods=Wanda&explore_methods=SparseGPT&explore_series=Magnitude"
-        "&explore_series=Wanda&explore_series=Wanda+%28allocation+owl%29"
-        "&explore_series=Wanda+%28allocation+sensitivity%29&explore_series=SparseGPT+%28allocation+owl%29"
-        "&explore_series=SparseGPT&explore_series=SparseGPT+%28allocation+sensitivity%29"
+        "explore_methods=SparseGPT&explore_series=SparseGPT&explore_series=SparseGPT+%28allocation+sensitivity%29"
         "&explore_calibration=c4-sample%3A16x2048",
     ),
     ("", "explore_against=packed+size&explore_mode=Several+models"),
     ("", "explore_mode=Few-shot"),
     ("", "explore_point=sparsegpt%400.5"),
-    ("run/view.py", "chain=wanda%400.45&run_mode=Grid"),
-    ("run/view.py", "chain=slimllm%400.25%2Blora%2Cminutes%3D5&run_tasks=PIQA"),
+    ("run/view.py", "chain=slimllm%400.25%2Blora%2Cminutes%3D5&run_tasks=PIQA&run_mode=Grid"),
     ("published/view.py", "published_table_name=SparseGPT%3A+OPT-175B%2C+zero-shot"),
 ]
 
@@ -104,31 +73,17 @@ def lacking(app):
     return [text for text in found if text.startswith("This link asks for")]
 
 
-@pytest.mark.parametrize(
-    ("field", "values", "shown", "sentences"),
-    [
-        ("model", ["nope"], "a", "This link asks for a model that is not here: nope. Shown: a."),
-        (
-            "axis",
-            ["A", "B"],
-            None,
-            "This link asks for an axis that is not here: A. This link asks for an axis that is not here: B. "
-            "Shown: none.",
-        ),
-    ],
-)
-def test_a_notice_names_each_missing_value_and_what_is_shown(field, values, shown, sentences):
-    assert Lacking(field, values, str, shown).sentences() == sentences
+def test_a_notice_names_each_missing_value_and_what_is_shown():
+    one = "This link asks for a model that is not here: nope. Shown: a."
+    assert Lacking("model", ["nope"], str, "a").sentences() == one
+    two = (f"This link asks for an axis that is not here: {name}." for name in "AB")
+    assert Lacking("axis", ["A", "B"], str, None).sentences() == f"{' '.join(two)} Shown: none."
 
 
 LACKING = [
     (
-        {
-            "explore_mode": "Sideways",
-            "explore_x": "no such axis",
-            "explore_families": ["Structured", "Magic"],
-            "explore_at": "33 %",
-        },
+        {"explore_mode": "Sideways", "explore_families": ["Structured", "Magic"], "explore_at": "33 %"}
+        | {"explore_x": "no such axis"},
         {"view": "Curve", "axis": "pruning ratio", "family": "Structured", "amount": "50 %"},
     ),
     (
@@ -136,12 +91,8 @@ LACKING = [
         {"cost": "packed size", "limit": "none"},
     ),
     (
-        {
-            "explore_model": "nope",
-            "explore_methods": ["Wanda", "A"],
-            "explore_text": "T",
-            "explore_point": "wanda@0.99",
-        },
+        {"explore_model": "nope", "explore_methods": ["Wanda", "A"], "explore_text": "T"}
+        | {"explore_point": "wanda@0.99"},
         {"model": "smollm2-135m", "text": "WikiText-2, 16 x 2048 tokens", "method": "Wanda", "point": "none"},
     ),
 ]

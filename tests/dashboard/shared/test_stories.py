@@ -16,7 +16,6 @@ from tests.dashboard.opened import charts, open_app, read
 from tests.dashboard.synthetic import result
 
 NAMES = ["choose", "cliff", "recovery", "models"]
-ALONE = {"cliff": ["Magnitude", "Wanda", "SparseGPT"], "recovery": ["SparseGPT"], "models": ["SparseGPT", "Magnitude"]}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,6 @@ def test_bundled_results_have_stories_of_three_to_five_steps_with_two_sentences(
 @pytest.mark.parametrize(
     ("name", "place", "series"),
     [
-        pytest.param("cliff", 0, ["Magnitude"], marks=pytest.mark.full),
         ("cliff", 2, ["Magnitude", "Wanda", "SparseGPT"]),
         ("recovery", 1, ["SparseGPT", "SparseGPT + LoRA"]),
         ("models", 2, ["Magnitude", "SparseGPT"]),
@@ -61,7 +59,7 @@ def test_a_step_shows_its_series_alone_and_their_numbers(name, place, series, by
     assert set(table["Method"]) - {"Dense"} == set(series)
     assert step.write() in read(app)
     half = table[(table["Amount"] == "50 %") & table["Method"].isin(series)]
-    if name == "cliff" and place:
+    if name == "cliff":
         assert all(format_number(value) in step.write() for value in half["Perplexity"][half["Method"] != "Magnitude"])
         assert ratio_words(half.loc[half["Method"] == "Magnitude", "Times dense"].iloc[0]) in step.write()
     if name == "recovery":
