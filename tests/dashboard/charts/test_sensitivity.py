@@ -37,7 +37,7 @@ def test_a_scan_gives_ratios_to_dense_with_intervals():
     assert sensitivity.scans(with_rows()) == {}
 
 
-def test_blocks_are_drawn_with_error_bars_on_a_log_axis():
+def test_blocks_have_error_bars_on_a_log_axis_and_linears_a_heat_map():
     rows = sensitivity.scans(with_rows(*scanned()))["block"]
     figure = sensitivity.by_block(rows, "sparsegpt", LIGHT)
     (trace,) = figure.data
@@ -53,9 +53,6 @@ def test_blocks_are_drawn_with_error_bars_on_a_log_axis():
     rows = sensitivity.scans(with_rows(*scanned(stderr=None)))["block"]
     assert rows["perplexity_ratio_low"].isna().all()
     assert sensitivity.by_block(rows, "sparsegpt", LIGHT).data[0].y[0] == pytest.approx(math.exp(0.5))
-
-
-def test_linears_are_a_heat_map_of_blocks_and_roles():
     rows = sensitivity.scans(with_rows(*scanned("linear")))["linear"]
     (trace,) = layer_heatmap(rows, LIGHT, "perplexity_ratio", sensitivity.TITLE).data
     assert list(trace.x) == [0, 1, 2] and len(trace.y) == 1

@@ -47,7 +47,7 @@ def both(store, tmp_path, monkeypatch):
     return store
 
 
-def test_the_model_menu_offers_both_and_a_curve_and_a_list_show_one(both):
+def test_the_menu_offers_both_and_a_curve_a_list_and_an_import_show_one(both):
     assert data.models() == NAMES
     for name, dense, value in zip(NAMES, (20.1, 40.2), (44.0, 88.0), strict=True):
         one = chosen(model=name)
@@ -56,6 +56,9 @@ def test_the_model_menu_offers_both_and_a_curve_and_a_list_show_one(both):
         assert (values["dense"], values["wanda@0.5"]) == (dense, value)
         listed = ranked(model=name).table.set_index("Chain")["Perplexity"]
         assert (listed["dense"], listed["wanda@0.5"]) == (dense, value)
+    header = "model,label,ratio,metric,dataset,value,n,window,windows"
+    row = f"{NAMES[1]},mine,0.5,perplexity,wikitext2,9,4,32,4"
+    assert list(preview(read_imports([sheet(row, header=header)], None, both))["Model"]) == [NAMES[1]]
 
 
 def test_several_models_distinguish_the_two_checkpoints(both):
@@ -145,9 +148,3 @@ def test_the_run_page_has_a_field_for_the_name_of_a_folder(store, tmp_path, monk
     assert job.spec.variant.model == "four" and "four" in read(app)
     app.text_input(key="run_name").set_value("opt-125m").run()
     assert len(app.error) == 1 and app.button(key="run_start").disabled
-
-
-def test_an_import_is_shown_under_the_name_of_its_checkpoint(both):
-    header = "model,label,ratio,metric,dataset,value,n,window,windows"
-    row = f"{NAMES[1]},mine,0.5,perplexity,wikitext2,9,4,32,4"
-    assert list(preview(read_imports([sheet(row, header=header)], None, both))["Model"]) == [NAMES[1]]

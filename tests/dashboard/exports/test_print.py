@@ -133,9 +133,12 @@ def test_a_long_legend_leaves_room_for_the_plot(width, count, more):
     assert len({text for text in texts(page) if text.startswith("Method")}) == count
 
 
-def test_a_legend_has_as_many_columns_as_fit():
+def test_a_legend_has_as_many_columns_as_fit_and_literal_dollar_signs():
     columns = [print_figures.draw(many(12), width).legends[0]._ncols for width in (3.25, 6.75)]
     assert columns == [3, 6]
+    figure = many(2)
+    figure.data[0].name = "$HOME/a$b_c"
+    assert "$HOME/a$b_c" in texts(print_figures.draw(figure, 6.75))
 
 
 def test_a_tall_chart_shrinks_to_a_page(shown):
@@ -145,7 +148,7 @@ def test_a_tall_chart_shrinks_to_a_page(shown):
     assert 8 < page.get_figheight() <= 8.5
 
 
-def test_few_lines_are_labelled_at_their_ends(perplexities):
+def test_few_lines_are_labelled_at_their_ends_or_in_a_legend(perplexities):
     found, dense = perplexities
     one_seed = found.assign(seeds=1)
     build = perplexity_curve(one_seed, dense, figures.RATIO, LIGHT, "passages-eval")
@@ -158,6 +161,11 @@ def test_few_lines_are_labelled_at_their_ends(perplexities):
         end = one_seed[(one_seed["series_label"] == series) & (one_seed["ratio"] == 0.7)]["value"].iloc[0]
         place = axes.transData.inverted().transform(named[series].get_window_extent().get_points())
         assert place[0][1] < end < place[1][1]
+    packed = perplexity_curve(one_seed, dense, figures.PACKED, LIGHT, "x")
+    assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
+    short = found[(found["series_label"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
+    unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
+    assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
 
 
 def test_every_tick_of_the_ratios_is_printed_and_a_legend_explains_the_grey_series(perplexities):
@@ -171,27 +179,12 @@ def test_every_tick_of_the_ratios_is_printed_and_a_legend_explains_the_grey_seri
     assert abs((title.x0 + title.x1) / 2 - (inner.x0 + inner.x1) / 2) < 0.02 * inner.width
 
 
-def test_lines_without_room_for_end_labels_have_a_legend(perplexities):
-    found, dense = perplexities
-    packed = perplexity_curve(found.assign(seeds=1), dense, figures.PACKED, LIGHT, "x")
-    assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
-    short = found[(found["series_label"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
-    unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
-    assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
-
-
 def test_labels_of_model_sizes_do_not_overlap(charts):
     page = print_figures.draw(charts["sizes"].build(), 3.25)
     texts(page)
     ticks = [text.get_window_extent() for text in page.axes[0].get_xticklabels()]
     assert not any(one.overlaps(other) for one, other in zip(ticks, ticks[2:], strict=False))
     assert {"125M", "350M", "175B"} <= {text.strip() for text in texts(page)}
-
-
-def test_a_dollar_sign_is_printed_literally():
-    figure = many(2)
-    figure.data[0].name = "$HOME/a$b_c"
-    assert "$HOME/a$b_c" in texts(print_figures.draw(figure, 6.75))
 
 
 def test_sessions_export_the_same_file_concurrently(charts):
