@@ -69,7 +69,8 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
 }
 
-LAYOUTS = {"gpt2": "joined projections", "phi3": "joined projections", "cohere": "parallel blocks", "mixtral": "mixture"}
+JOINED = "joined projections"
+LAYOUTS = {"gpt2": JOINED, "phi3": JOINED, "cohere": "parallel blocks", "mixtral": "mixture"}
 
 
 def layout_of(name: str) -> str:
