@@ -55,25 +55,6 @@ def test_charts_and_table_show_the_same_models_whose_gaps_other_calibration_data
     assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
 
 
-def test_accuracies_on_fewer_documents_count_as_missing(filled):
-    other = result("lorap", 70.0, 0.5)
-    few = [one.model_copy(update={"protocol": one.protocol | {"limit": 20}}) for one in other.measurements[1:]]
-    filled.put(other.model_copy(update={"measurements": (other.measurements[0], *few)}))
-    one = chosen(methods=["Wanda", "LoRAP"], families=["Unstructured", "Structured"])
-    assert str(one.documents) == "first 100 documents of each task, float32" and one.several_documents
-    assert set(one.scores["series_label"]) == {"Dense", "Wanda"}
-    assert set(one.measured["series_label"]) == {"Dense", "Wanda", "LoRAP"}
-
-
-def test_explore_shows_one_choice_of_training_data(filled):
-    for value, text in ((25.0, "passages-calibration:512x256"), (26.0, "c4-sample:512x256")):
-        filled.put(result("sparsegpt", value, 0.5, recovery="lora", training=text))
-    for value, text in ((25.0, "passages-calibration:512x256"), (26.0, "c4-sample:512x256")):
-        one = chosen(training=text)
-        assert one.training == text and {25.0, 26.0} & set(one.measured["value"]) == {value}
-        assert set(one.scores["train"].dropna()) == {text}
-
-
 def test_changing_the_model_raises_no_error_and_a_missing_one_has_its_command(filled, tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path / "cache"))
     filled.put(result("dense", 30.0, model="gemma3-270m", corpus="wikitext2"))
