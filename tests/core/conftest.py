@@ -71,42 +71,28 @@ def folder(tmp_path_factory):
     return place
 
 
-@pytest.fixture(scope="module")
-def ground(folder, tmp_path_factory):
-    """A model of four blocks, with the tokenizer of the small one."""
-    from tests.core.contract.ground import BLOCKS
-    from tests.core.tiny import tiny
+def _ground(architecture, **changes):
+    """Build a fixture of a tiny model as the ground of a contract, with the tokenizer of the small one."""
 
-    yield from _ground(tiny(num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("contract"))
+    @pytest.fixture(scope="module")
+    def made(folder, tmp_path_factory):
+        from tests.core.contract.ground import Ground
+        from tests.core.tiny import tiny
 
+        place = tmp_path_factory.mktemp(architecture)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
+            for file in (folder / "tiny").glob("*token*"):
+                (place / file.name).write_bytes(file.read_bytes())
+            tiny(architecture, **changes).save_pretrained(place)
+            yield Ground.at(place)
 
-@pytest.fixture(scope="module")
-def gemma(folder, tmp_path_factory):
-    """A Gemma 3 of the shape of its 270M model in small."""
-    from tests.core.tiny import tiny
-
-    yield from _ground(tiny("gemma3-mqa"), folder, tmp_path_factory.mktemp("gemma"))
-
-
-def _ground(model, folder, place):
-    """Yield a model as the ground of a contract, with the tokenizer of the small one."""
-    from tests.core.contract.ground import Ground
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
-        for file in (folder / "tiny").glob("*token*"):
-            (place / file.name).write_bytes(file.read_bytes())
-        model.save_pretrained(place)
-        yield Ground.at(place)
+    return made
 
 
-@pytest.fixture(scope="module")
-def mixture(folder, tmp_path_factory):
-    """A mixture of eight experts, two of which compute each token."""
-    from tests.core.contract.ground import BLOCKS
-    from tests.core.tiny import tiny
-
-    yield from _ground(tiny("mixtral", num_hidden_layers=BLOCKS), folder, tmp_path_factory.mktemp("mixture"))
+ground = _ground("llama-gqa", num_hidden_layers=4)  # as many as the `BLOCKS` of the contract
+gemma = _ground("gemma3-mqa")  # of the shape of the 270M model in small
+mixture = _ground("mixtral", num_hidden_layers=4)  # of eight experts, two of which compute each token
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from core.amount import Pattern
+from core.engine.runners import by_linear
 from core.methods.dense import Dense
 from core.methods.inputs import Compressed
 from core.methods.parameters import MethodParameters
@@ -20,8 +21,9 @@ from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES
 from core.training import adapters
 from core.training.methods.lora import LoRA
 from tests.core.contract import checks, declared
-from tests.core.contract.ground import Case, cases, class_of, linears, one_a_type
+from tests.core.contract.ground import BLOCKS, Case, cases, class_of, linears, one_a_type
 from tests.core.contract.idle import idle
+from tests.core.tiny import tiny
 
 MAGNITUDE, WANDA = Case(Magnitude), Case(Wanda)
 
@@ -84,25 +86,6 @@ def test_contract_detects_a_recovery_without_effect(recovery, ground, monkeypatc
         checks.check_recovered(ground.make(MAGNITUDE), Case(recovery))
 
 
-def test_contract_detects_a_recovery_that_fills_zeros(ground, monkeypatch):
-    monkeypatch.setattr(adapters, "constraint_of", lambda linear: None)
-    with pytest.raises(AssertionError):
-        checks.check_recovered(ground.make(MAGNITUDE), Case(LoRA))
-
-
-def test_contract_detects_a_change_at_ratio_zero(ground, monkeypatch):
-    monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * (1 + 1e-6)))
-    with pytest.raises(AssertionError):
-        checks.check_nothing(ground, MAGNITUDE)
-
-
-def test_contract_detects_unread_calibration_data(ground, monkeypatch):
-    monkeypatch.setattr(checks, "DRAWS", 2)
-    monkeypatch.setattr(Wanda, "score", lambda self, weight, statistics: weight.abs())
-    with pytest.raises(AssertionError):
-        checks.check_seeds(ground, WANDA, ground.make(WANDA))
-
-
 def drawn(self, weight, statistics):
     return torch.rand(weight.shape, generator=statistics.generator)
 
@@ -124,12 +107,6 @@ def test_contract_detects_undeclared_random_numbers(score, ground, monkeypatch):
         checks.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
 
 
-def test_contract_detects_an_unused_seed(ground, monkeypatch):
-    monkeypatch.setattr(Magnitude, "draws", True)
-    with pytest.raises(AssertionError, match="magnitude: its seed must matter only if it draws"):
-        checks.check_seeds(ground, MAGNITUDE, ground.make(MAGNITUDE))
-
-
 @pytest.mark.parametrize("allocation", ["uniform", "global"])
 def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground, monkeypatch):
     """Its seed is in the key, and each linear draws numbers of its own."""
@@ -144,24 +121,6 @@ def test_a_score_with_declared_randomness_passes_the_contract(allocation, ground
         linear.weight == 0 for linear in linears(made.model) if linear.role in ("q", "o") and not linear.block
     )
     assert query.shape == output.shape and not torch.equal(query, output)
-
-
-def test_contract_assertions_report_the_compared_values(ground, monkeypatch):
-    monkeypatch.setattr(Magnitude, "compress", lambda self, weight, *_: Compressed(weight * 0))
-    with pytest.raises(AssertionError, match=r"where .* = abs\("):
-        checks.check_share(ground.make(MAGNITUDE))
-
-
-def test_contract_detects_ignored_layers(ground, monkeypatch):
-    monkeypatch.setattr("core.engine.runners.by_linear.select", lambda linears, layers, blocks: linears)
-    with pytest.raises(AssertionError):
-        checks.check_layers(ground, MAGNITUDE)
-
-
-def test_contract_detects_a_wrong_reloaded_model(ground, monkeypatch, tmp_path):
-    monkeypatch.setattr(checks, "load_model_folder", lambda folder, dtype: ground.dense)
-    with pytest.raises(AssertionError):
-        checks.check_saved(ground.make(MAGNITUDE), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -200,23 +159,48 @@ def test_contract_detects_an_invalid_default(monkeypatch):
         declared.check_declared(Magnitude)
 
 
-def test_contract_detects_a_default_in_the_key(ground, monkeypatch):
-    monkeypatch.setattr(Magnitude, "Parameters", Drawn)
-    with pytest.raises(AssertionError):
-        declared.check_key(Magnitude, ground)
+def drawing(case):
+    return lambda ground, folder: checks.check_seeds(ground, case, ground.make(case))
 
 
-@pytest.mark.parametrize(
-    ("case", "kind", "name", "value"),
-    [
-        (Case(LLMPruner, {"granularity": "layer"}), LLMPrunerLayers, "version", 1),
-        (MAGNITUDE, Magnitude, "cost", lambda *_: 0),
-        (WANDA, Wanda, "cost", lambda *_: 1e9),
-        (WANDA, Wanda, "memory", lambda *_: 1e9),
-    ],
-    ids=["version", "no cost", "cost without text", "memory without text"],
-)
-def test_contract_detects_wrong_classes_and_constant_costs(case, kind, name, value, ground, monkeypatch):
-    monkeypatch.setattr(kind, name, value)
+def declaring(method, **settings):
+    return lambda ground, folder: declared.check_of(Case(method, settings), ground)
+
+
+BROKEN = {  # by the fault: what is replaced, by what, and the check that fails
+    "zeros filled by a recovery": (
+        (adapters, "constraint_of", lambda linear: None),
+        lambda ground, folder: checks.check_recovered(ground.make(MAGNITUDE), Case(LoRA)),
+    ),
+    "a change at ratio zero": (
+        (Magnitude, "compress", lambda self, weight, *_: Compressed(weight * (1 + 1e-6))),
+        lambda ground, folder: checks.check_nothing(ground, MAGNITUDE),
+    ),
+    "ignored layers": (
+        (by_linear, "select", lambda linears, layers, blocks: linears),
+        lambda ground, folder: checks.check_layers(ground, MAGNITUDE),
+    ),
+    "another model reloaded": (
+        (checks, "load_model_folder", lambda folder, dtype: tiny(num_hidden_layers=BLOCKS)),
+        lambda ground, folder: checks.check_saved(ground.make(MAGNITUDE), folder),
+    ),
+    "a default in the key": (
+        (Magnitude, "Parameters", Drawn),
+        lambda ground, folder: declared.check_key(Magnitude, ground),
+    ),
+    "an unused seed": ((Magnitude, "draws", True), drawing(MAGNITUDE)),
+    "unread calibration data": ((Wanda, "score", lambda self, weight, statistics: weight.abs()), drawing(WANDA)),
+    "a version of its own": ((LLMPrunerLayers, "version", 1), declaring(LLMPruner, granularity="layer")),
+    "no cost": ((Magnitude, "cost", lambda *_: 0), declaring(Magnitude)),
+    "a cost without text": ((Wanda, "cost", lambda *_: 1e9), declaring(Wanda)),
+    "a memory without text": ((Wanda, "memory", lambda *_: 1e9), declaring(Wanda)),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_contract_detects(fault, ground, monkeypatch, tmp_path):
+    monkeypatch.setattr(checks, "DRAWS", 2)
+    replaced, check = BROKEN[fault]
+    monkeypatch.setattr(*replaced)
     with pytest.raises(AssertionError):
-        declared.check_of(case, ground)
+        check(ground, tmp_path)

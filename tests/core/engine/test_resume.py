@@ -102,6 +102,17 @@ def interrupted(spec, after=FIRST, **how):
         made(spec, stopping(CancelledError, after), **how)
 
 
+def stopped(spec, at, error=CancelledError, **how):
+    """Begin a run that stops where `at` of the part of the work, the steps done, and their total is true."""
+
+    def progress(what, done, total, detail=""):
+        if at(what, done, total):
+            raise error
+
+    with pytest.raises(error):
+        made(spec, progress, **how)
+
+
 def noting(steps, of="compress"):
     """Build a progress function that notes the steps of a part."""
     return lambda what, done, *_: steps.append(done) if what == of else None
@@ -140,8 +151,19 @@ def check_same(one, other):
         assert torch.equal(tensor, expected[name]), name
 
 
-def check_resumed(name, after, streams):
-    """A stage that stops after some steps resumes with the second block."""
+@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
+@pytest.mark.parametrize(
+    ("architecture", "name", "after"),
+    [
+        *((None, name, 2 if name in ("slimllm", "lorap") else FIRST) for name in METHODS),  # which count blocks
+        ("mixtral", "wanda", 30),  # of 28 linears a block
+        ("mixtral", "svd-llm", 30),
+        ("phi3", "slimllm", 2),
+    ],
+)
+def test_every_kind_of_stage_resumes_with_the_second_block(architecture, name, after, streams, tmp_path, monkeypatch):
+    if architecture:
+        own_model(tmp_path, monkeypatch, architecture, num_hidden_layers=3)
     amount, settings = METHODS[name]
     spec, steps = spec_of(name, amount=amount, **settings), []
     interrupted(spec, after, streams=streams)
@@ -149,23 +171,7 @@ def check_resumed(name, after, streams):
     resumed = made(spec, noting(steps), streams=streams)
     assert 1 not in steps
     check_same(resumed, made(spec, fresh=True))
-
-
-@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
-@pytest.mark.parametrize("name", METHODS)
-def test_every_kind_of_stage_resumes(name, streams):
-    check_resumed(name, 2 if name in ("slimllm", "lorap") else FIRST, streams)  # which count blocks
     assert finished.unfinished() == []
-
-
-@pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
-@pytest.mark.parametrize(
-    ("architecture", "name", "after"), [("mixtral", "wanda", 30), ("mixtral", "svd-llm", 30), ("phi3", "slimllm", 2)]
-)
-def test_experts_and_joined_projections_resume(architecture, name, after, streams, tmp_path, monkeypatch):
-    """After 30 of 28 linears a block, or 2 blocks."""
-    own_model(tmp_path, monkeypatch, architecture, num_hidden_layers=3)
-    check_resumed(name, after, streams)
 
 
 @pytest.mark.parametrize("name", ["shortgpt", "flap", "svd-llm", "reap"])
@@ -175,13 +181,7 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
     if name == "reap":
         own_model(tmp_path, monkeypatch, "mixtral", num_hidden_layers=2)
     spec, steps = spec_of(name, amount=Ratio(0.3), **({"ranks": "global"} if name == "svd-llm" else {})), []
-
-    def stop(what, done, total, detail=""):
-        if what == "observe" and done > total / 2:
-            raise CancelledError
-
-    with pytest.raises(CancelledError):
-        made(spec, stop)
+    stopped(spec, lambda what, done, total: what == "observe" and done > total / 2)
     assert len(finished.unfinished()) == 1
     resumed = made(spec, lambda what, done, total, *_: steps.append(done / total) if what == "observe" else None)
     assert steps[0] == 0 and min(steps[1:]) > 0.5
@@ -199,13 +199,7 @@ def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypat
     monkeypatch.setattr(kept_gradients, "INTERVAL", 0)
     monkeypatch.setattr(kept_gradients, "PAUSE", 0)
     spec, steps = spec_of(name, amount=amount, **({"group_size": 0} if name == "gptq" else {})), []
-
-    def stop(what, done, total, detail=""):
-        if (what, done) == ("gradients", 5):
-            raise CancelledError
-
-    with pytest.raises(CancelledError):
-        made(spec, stop, streams=streams)
+    stopped(spec, lambda what, done, total: (what, done) == ("gradients", 5), streams=streams)
     assert [folder.name for folder in finished.unfinished()[0].iterdir() if folder.is_dir()] == ["gradients-5"]
     resumed = made(spec, noting(steps, "gradients"), streams=streams)
     assert steps == [5, 6, 7, 8]
@@ -245,13 +239,7 @@ def test_a_resumed_stage_gives_the_same_result(names, error, computed):
 
 def test_a_stage_whose_blocks_are_all_finished_only_restores_them(computed):
     spec = spec_of("obs")
-
-    def stop(what, done, total, detail=""):
-        if what == "keep":
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        made(spec, stop)
+    stopped(spec, lambda what, done, total: what == "keep", KeyboardInterrupt)
     check_same(made(spec), made(spec, fresh=True))
     assert computed == {"obs": 4 * BLOCK}  # once before, and once of the fresh one
 

@@ -1,6 +1,7 @@
 """Layer sensitivity equals the loss rise of a model with one part compressed."""
 
 import copy
+import re
 
 import pytest
 import torch
@@ -39,37 +40,28 @@ def risen(losses, whole):
     return [one - other for one, other in zip(losses, whole, strict=True)]
 
 
-@pytest.mark.matrix(name=layout_of, method=str)
+@pytest.mark.matrix(name=layout_of, method=str, by=str)
+@pytest.mark.parametrize("by", ["block", "linear"])
 @pytest.mark.parametrize("name", ["llama-gqa", "opt", "gpt2", "gemma3", "gpt-neo"])
 @pytest.mark.parametrize("method", ["magnitude", "wanda", "sparsegpt"])
-def test_block_loss_equals_a_model_with_only_that_block_compressed(name, method):
+def test_loss_of_a_part_equals_a_model_with_only_that_part_compressed(name, method, by):
     model = tiny(name)
     before = copy.deepcopy(model)
-    parts = scanned(model, method)
+    parts = scanned(model, method, by)
     assert same(model, before)
     read, unread = split(TOKENS)
     whole = window_losses(before, unread)
     blocks = find_blocks(model)
-    assert list(parts) == [f"{blocks.name}.{index}" for index in range(len(blocks.holder))]
-    for index, rises in enumerate(parts.values()):
-        alone = copy.deepcopy(before)
-        apply(alone, StageInput(stage_of(method, f"{index}:{index}"), read), Context(torch.device("cpu")))
+    names = {
+        "block": [f"{blocks.name}.{index}" for index in range(len(blocks.holder))],
+        "linear": [linear.name for linear in linears(model)],
+    }
+    assert list(parts) == names[by]
+    for part, rises in parts.items():
+        alone, only = copy.deepcopy(before), re.escape(part) + {"block": r"\.", "linear": "$"}[by]
+        apply(alone, StageInput(stage_of(method, only), read), Context(torch.device("cpu")))
         assert rises == pytest.approx(risen(window_losses(alone, unread), whole), abs=5e-5)
-        assert max(map(abs, rises)) > 5e-4
-
-
-def test_each_linear_can_be_a_part():
-    model = tiny()
-    parts = scanned(model, "sparsegpt", "linear")
-    assert list(parts) == [linear.name for linear in linears(model)]
-    read, unread = split(TOKENS)
-    whole = window_losses(model, unread)
-    for name in list(parts)[::3]:
-        alone = tiny()
-        apply(
-            alone, StageInput(stage_of("sparsegpt", name.replace(".", r"\.") + "$"), read), Context(torch.device("cpu"))
-        )
-        assert parts[name] == pytest.approx(risen(window_losses(alone, unread), whole), abs=5e-5)
+        assert by == "linear" or max(map(abs, rises)) > 5e-4
 
 
 @pytest.mark.usefixtures("machine")
