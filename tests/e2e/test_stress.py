@@ -5,8 +5,8 @@ is done has its numbers.
 """
 
 import random
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
@@ -32,58 +32,50 @@ LONGEST_END = 120.0  # seconds until all jobs have ended
 ERRORS = "[data-testid=stException], [data-testid=stAlertContentError]"
 
 
-class Person(threading.Thread):
-    """Someone who acts on the queue at random until `end`."""
+def person(url: str, folder: Path, seed: int, end: float) -> tuple[set[int], set[int]]:
+    """Act on the queue at random until `end`; return the ids of submitted and of deleted jobs."""
+    queue, draw = Queue(Store(url)), random.Random(seed)
+    submitted: set[int] = set()
+    deleted: set[int] = set()
 
-    def __init__(self, url: str, folder: Path, seed: int, end: float):
-        super().__init__(daemon=True)
-        self.queue = Queue(Store(url))
-        self.folder, self.draw, self.end = folder, random.Random(seed), end
-        self.submitted: set[int] = set()
-        self.deleted: set[int] = set()
-        self.broken: str | None = None
+    def submit() -> None:
+        if len(queue.active()) < WAITING:
+            submitted.add(queue.submit(spec(folder, draw)))
 
-    def run(self) -> None:
-        acts = (*[self.submit] * 8, *[self.move] * 8, self.cancel, self.delete, self.retry)
-        try:
-            while time.monotonic() < self.end:
-                with suppress(UserError):  # someone else was first
-                    self.draw.choice(acts)()
-                time.sleep(PAUSE_SECONDS * self.draw.random())
-        except Exception as error:
-            self.broken = f"{type(error).__name__}: {error}"
+    def cancel() -> None:
+        if found := queue.active():
+            queue.cancel(draw.choice(found).id)
 
-    def submit(self) -> None:
-        if len(self.queue.active()) < WAITING:
-            self.submitted.add(self.queue.submit(self._spec()))
+    def move() -> None:
+        if found := queue.active():
+            queue.move(draw.choice(found).id, later=draw.random() < 0.5)
 
-    def cancel(self) -> None:
-        if found := self.queue.active():
-            self.queue.cancel(self.draw.choice(found).id)
+    def delete() -> None:
+        if found := queue.ended():
+            job_id = draw.choice(found).id
+            queue.delete(job_id)
+            deleted.add(job_id)
 
-    def move(self) -> None:
-        if found := self.queue.active():
-            self.queue.move(self.draw.choice(found).id, later=self.draw.random() < 0.5)
+    def retry() -> None:
+        if found := queue.ended():
+            submitted.add(queue.retry(draw.choice(found).id))
 
-    def delete(self) -> None:
-        if found := self.queue.ended():
-            job_id = self.draw.choice(found).id
-            self.queue.delete(job_id)
-            self.deleted.add(job_id)
+    while time.monotonic() < end:
+        with suppress(UserError):  # someone else was first
+            draw.choice((*[submit] * 8, *[move] * 8, cancel, delete, retry))()
+        time.sleep(PAUSE_SECONDS * draw.random())
+    return submitted, deleted
 
-    def retry(self) -> None:
-        if found := self.queue.ended():
-            self.submitted.add(self.queue.retry(self.draw.choice(found).id))
 
-    def _spec(self) -> RunSpec:
-        text = str(self.folder / "text.txt")
-        return complete(
-            str(self.folder / "tiny"),
-            f"{self.draw.choice(('wanda', 'magnitude', 'sparsegpt'))}@0.{self.draw.randint(1, 8)}",
-            calibration=TextWindows(corpus=text, windows=2, window=32),
-            perplexity=[Perplexity(corpus=text, window=32, windows=2)],
-            threads=1,
-        )
+def spec(folder: Path, draw: random.Random) -> RunSpec:
+    text, method = str(folder / "text.txt"), draw.choice(("wanda", "magnitude", "sparsegpt"))
+    return complete(
+        str(folder / "tiny"),
+        f"{method}@0.{draw.randint(1, 8)}",
+        calibration=TextWindows(corpus=text, windows=2, window=32),
+        perplexity=[Perplexity(corpus=text, window=32, windows=2)],
+        threads=1,
+    )
 
 
 def _look(pages: list) -> None:
@@ -107,14 +99,13 @@ def test_two_dashboards_and_four_workers_share_a_database(browser, tmp_path, mon
         pages = [browser.new_page() for _ in servers]
         for page, server in zip(pages, servers, strict=True):
             page.goto(f"{server.address}/run")
-        people = [Person(url, tmp_path, seed, time.monotonic() + SECONDS) for seed in range(PEOPLE)]
-        for person in people:
-            person.start()
-        while any(person.is_alive() for person in people):
+        pool = stack.enter_context(ThreadPoolExecutor(PEOPLE))
+        people = [pool.submit(person, url, tmp_path, seed, time.monotonic() + SECONDS) for seed in range(PEOPLE)]
+        while not all(one.done() for one in people):
             _look(pages)
             pages[0].wait_for_timeout(1000)
-        assert [person.broken for person in people] == [None] * PEOPLE
-        queue = people[0].queue
+        submitted, deleted = (set().union(*ids) for ids in zip(*(one.result() for one in people), strict=True))
+        queue = Queue(Store(url))
         queue.cancel_all()
         until(lambda: not queue.active(), LONGEST_END)
         _look(pages)
@@ -122,8 +113,6 @@ def test_two_dashboards_and_four_workers_share_a_database(browser, tmp_path, mon
         log = (tmp_path / name / "server.log").read_text()
         assert "Traceback" not in log and "deadlock" not in log.lower(), log[-2000:]
     jobs = queue.jobs(100_000)
-    submitted = set.union(*(one.submitted for one in people))
-    deleted = set.union(*(one.deleted for one in people))
     assert {job.id for job in jobs} | deleted == submitted and not {job.id for job in jobs} & deleted
     assert {job.state for job in jobs} <= {"done", "cancelled"}, [job.error for job in jobs if job.state == "failed"]
     assert all(queue.store.stored(job.spec.variant.key).measurements for job in jobs if job.state == "done")
