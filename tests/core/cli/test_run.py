@@ -1,15 +1,14 @@
 """The commands `run`, `export` and `delete`, end to end on a tiny random model and a text file."""
 
 import errno
-import io
 import json
 import shlex
 import shutil
 import subprocess
 import sys
 
-import pandas
 import pytest
+from transformers import AutoModelForCausalLM
 
 from core import paths
 from core.cli import compute
@@ -23,7 +22,6 @@ from core.store.bundled import append_shipped
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP, WORDS
 from tests.core.factories import make, perplexity
-from tests.core.notation.latex import check_table
 
 pytestmark = pytest.mark.usefixtures("machine")
 
@@ -90,33 +88,13 @@ def test_an_achieved_ratio_that_differs_is_printed(capsys):
     assert f"3/3 ShortGPT, 99.9 %, tiny: done. {message}\n" in lines
 
 
-def test_results_are_printed_in_every_format_and_deleted(ran, capsys):
-    assert main(["results", "--json"]) == 0
-    listed = json.loads(capsys.readouterr().out)
-    assert {result["variant"]["method"] for result in listed} == {"dense", "sparsegpt"}
-    assert main(["results", "--csv"]) == 0
-    frame = pandas.read_csv(io.StringIO(capsys.readouterr().out))
-    stored = {one["variant"]["key"]: one["measurements"][0]["value"] for one in listed}
-    assert dict(zip(frame["key"], frame["value"], strict=True)) == pytest.approx(stored)
-    assert main(["results", "--latex"]) == 0
-    latex = capsys.readouterr().out
-    assert latex.startswith("{\\small\n") and r"50.0 \%" in latex
-    check_table(latex)
-    (key,) = (one["variant"]["key"] for one in listed if one["variant"]["method"] == "sparsegpt")
-    assert main(["results"]) == 0 and key[:12] in capsys.readouterr().out
-
-    assert main(["delete", key[:12], "0" * 64]) == 2  # none is deleted where one cannot be
-    assert len(Store().results()) == 2
-    assert main(["delete", key[:12]]) == 0
-    assert [result.variant.method for result in Store().results()] == ["dense"]
-
-
 def test_several_results_are_deleted_together_or_not_at_all():
     bundled = make(perplexity(9.0), key="c" * 64)
     for key in ("a" * 64, "b" * 64):
         Store().put(make(perplexity(20.0), key=key))
     append_shipped(bundled, paths.SHIPPED_MEASURED / "a.jsonl")
-    assert main(["delete", "a" * 8, "c" * 8]) == 2
+    for other in ("c" * 8, "0" * 64):  # a bundled one, and none
+        assert main(["delete", "a" * 8, other]) == 2
     assert len(Store().results()) == 3
     assert main(["delete", "a" * 8, "b" * 8, "a" * 12]) == 0
     assert Store().results() == [bundled]
@@ -140,17 +118,12 @@ def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(ran, capsys)
 
 def test_lists_show_all_models_and_methods(capsys):
     assert main(["models"]) == 0
-    models = capsys.readouterr().out
-    assert "smollm2-135m" in models
-    assert "llama-2-7b" in models
+    assert {"smollm2-135m", "llama-2-7b"} <= set(capsys.readouterr().out.split())
     assert main(["methods"]) == 0
     lines = capsys.readouterr().out.splitlines()
     dampings = [line for line in lines if line.strip().startswith("damping")]
     assert len(dampings) == 4 and all("<= 10" in line and "0.01" in line for line in dampings)
     assert any("Bits per weight: 2, 3, 4, 8." in line for line in lines)
-    rank = next(line for line in lines if line.strip().startswith("rank") and "auto" in line)
-    assert "integer" in rank and ">= 1, <= 1024" in rank
-    assert any("uniform, global" in line for line in lines)
 
 
 def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path, monkeypatch):
@@ -159,15 +132,11 @@ def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path
     first = json.loads(capsys.readouterr().out)
     key = first["variant"]["key"]
     assert (tmp_path / "cache" / "variants" / key / "model.safetensors").is_file()
-    real = variants.apply
-
-    def only_dense(model, given, context):  # nothing else is made again
-        assert given.stage.method == "dense"
-        return real(model, given, context)
-
-    monkeypatch.setattr(variants, "apply", only_dense)
+    real, made = variants.apply, []
+    monkeypatch.setattr(variants, "apply", lambda *given: made.append(given[1].stage.method) or real(*given))
     assert main([*command, "--perplexity", "text.txt@64:2", "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
+    assert made == ["dense"]  # nothing else is made again
     assert {row["protocol"]["window"] for row in again["measurements"]} == {32, 64}
     assert again["layers"] == first["layers"]
     assert again["footprint"]["model_parameters"] < again["footprint"]["dense_parameters"]
@@ -178,8 +147,6 @@ def test_a_shrunk_variant_is_cached_measured_again_and_exported(capsys, tmp_path
 
 
 def test_a_variant_missing_from_the_cache_is_recomputed(ran, tmp_path, monkeypatch):
-    from transformers import AutoModelForCausalLM
-
     (key,) = (one.variant.key for one in Store().results() if one.variant.method == "sparsegpt")
     shutil.rmtree(tmp_path / "cache" / "variants")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
@@ -200,31 +167,22 @@ def test_a_model_of_any_name_runs(name, capsys, tmp_path, folder, monkeypatch):
     (tmp_path / "results" / "text.txt").write_text((folder / "text.txt").read_text())
     monkeypatch.chdir(tmp_path / "results")
     measured = ["--perplexity", "text.txt@32:4", "--json"]
-    command = ["magnitude", *measured]
-    assert main(["run", str(model), *command]) == 0, capsys.readouterr().err
+    assert main(["run", str(model), "magnitude", *measured]) == 0, capsys.readouterr().err
     result = json.loads(capsys.readouterr().out)
     assert result["variant"]["model"] == model.name
-    assert main(["run", model.name, *command]) == 0
+    assert main(["run", model.name, "magnitude", *measured]) == 0
     assert json.loads(capsys.readouterr().out) == result
     assert main(["export", result["variant"]["key"], str(tmp_path / "out")]) == 0
     with monkeypatch.context() as patch:
         patch.chdir(model.parent)
         sweep = ["--methods", "wanda", "--ratios", "0.5", "--calibration", f"{folder}/text.txt:2x32"]
-        given = f'"{model}"'
-        assert main(["sweep", "--models", given, *sweep, "--perplexity", f"{folder}/text.txt@32:4"]) == 0
+        assert main(["sweep", "--models", f'"{model}"', *sweep, "--perplexity", f"{folder}/text.txt@32:4"]) == 0
     chain = f"magnitude+distill-white,teacher={quoted(str(model))},steps=2,held_out=4,batch=4"
     assert main(["run", str(model), chain, *measured, "--train", "text.txt:12x16"]) == 0, capsys.readouterr().err
 
 
 @pytest.mark.matrix(error=lambda error: isinstance(error, Exception))
-@pytest.mark.parametrize(
-    "error",
-    [
-        OSError(errno.ENOSPC, "No space left on device"),
-        RuntimeError("I/O error: No space left on device (os error 28)"),
-        KeyboardInterrupt(),
-    ],
-)
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
 @pytest.mark.parametrize("there", [False, True])
 def test_a_failed_save_can_be_repeated(error, there, ran, tmp_path, capsys, monkeypatch):
     def fail(model, folder):

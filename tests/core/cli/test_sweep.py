@@ -5,11 +5,10 @@ import shutil
 
 import pytest
 
-from core.amount import Pattern, Ratio
+from core.amount import Pattern
 from core.cli import compute
 from core.cli.app import main
-from core.request.sweeps import Grid, expand_grid
-from core.specs import Perplexity, Task, TextWindows
+from core.engine import variants
 from core.store.store import Store
 from tests.core.commands import RUN, SWEEP
 
@@ -58,12 +57,7 @@ def test_sweep_table_has_only_the_requested_numbers(capsys):
     assert sum(name.startswith("perplexity ") for name in header) == 1
 
 
-ODD = {
-    "config.json": "null",
-    "model.safetensors": "",
-    "model.safetensors.index.json": "{}",
-    "tokenizer.json": "[]",
-}
+ODD = {"config.json": "null", "model.safetensors": "", "model.safetensors.index.json": "{}", "tokenizer.json": "[]"}
 
 
 @pytest.mark.matrix(file=lambda file: file == "config.json")  # which is read before the sweep
@@ -88,26 +82,11 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(ran, capsys):
     assert main(["sweep", "--models", "./tiny", *chains, *RUN[3:], "--dry-run"]) == 0
     captured = capsys.readouterr()
     lines = [line for line in captured.out.splitlines() if "tiny" in line]
-    assert [line.split(" tiny")[0] for line in lines] == [
-        "Dense,",
-        "SparseGPT, 50 %,",
-        "SparseGPT, 50 %, then AdaPrune,",
-    ]
+    names = ["Dense,", "SparseGPT, 50 %,", "SparseGPT, 50 %, then AdaPrune,"]
+    assert [line.split(" tiny")[0] for line in lines] == names
     assert "about" in lines[2] and "GB" in lines[2] and all(line.rstrip().endswith(" MB") for line in lines)
     assert captured.out.count("stored") == 2
     assert captured.err.startswith("All: about ") and len(Store().results()) == 2
-
-
-@pytest.mark.parametrize("reason", ["database or disk is full", "attempt to write a readonly database"])
-def test_a_sweep_stops_at_the_first_result_that_cannot_be_stored(reason, capsys):
-    with Store().begin() as connection:
-        raising = f"BEGIN SELECT RAISE(ABORT, '{reason}'); END"
-        connection.exec_driver_sql(f"CREATE TRIGGER refuse BEFORE INSERT ON variants {raising}")
-    grid = [*SWEEP, "--methods", "magnitude,wanda", "--ratios", "0.3,0.5"]
-    assert main(grid) == 2
-    *_, last = capsys.readouterr().err.strip().splitlines()
-    assert last.startswith("The sweep stopped at 1/5 Dense, tiny; the same command resumes there: The d")
-    assert "points failed" not in last
 
 
 def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, results_dir):
@@ -117,49 +96,21 @@ def test_a_sweep_stops_where_the_results_folder_cannot_be_written(capsys, result
     assert "The sweep stopped at 1/5 Dense, tiny" in error and "The lock in" in error and "points failed" not in error
 
 
-def test_unstored_variants_of_a_sweep_are_not_recompressed(capsys, monkeypatch):
+def test_a_sweep_stops_at_a_result_that_cannot_be_stored_and_resumes_with_its_variant(capsys, monkeypatch):
     store, grid = Store(), [*SWEEP, "--methods", "wanda", "--ratios", "0.3,0.5"]
+    when, full = "BEFORE INSERT ON variants WHEN NEW.method = 'wanda'", "RAISE(ABORT, 'database or disk is full')"
     with store.begin() as connection:
-        connection.exec_driver_sql(
-            "CREATE TRIGGER refuse BEFORE INSERT ON variants WHEN NEW.method = 'wanda' "
-            "BEGIN SELECT RAISE(ABORT, 'database or disk is full'); END"
-        )
+        connection.exec_driver_sql(f"CREATE TRIGGER refuse {when} BEGIN SELECT {full}; END")
     assert main(grid) == 2
-    assert "at 2/3 Wanda, 30 %, tiny; the same command resumes there: The disk is full" in capsys.readouterr().err
+    *_, last = capsys.readouterr().err.strip().splitlines()
+    assert "at 2/3 Wanda, 30 %, tiny; the same command resumes there: The disk is full" in last
+    assert "points failed" not in last
     assert [result.variant.method for result in store.results()] == ["dense"]
     with store.begin() as connection:
         connection.exec_driver_sql("DROP TRIGGER refuse")
-
-    from core.engine import variants
 
     apply, made = variants.apply, []
     monkeypatch.setattr(variants, "apply", lambda model, given, more: made.append(given) or apply(model, given, more))
     assert main(grid) == 0
     assert [given.stage.ratio for given in made] == [0.5]  # 0.3 lay in the cache
     assert len(store.results()) == 3
-
-
-def test_tasks_at_selects_the_points_with_tasks():
-    grid = Grid(
-        models=("./tiny",),
-        chains=("magnitude@",),
-        amounts=(Ratio(0.3), Ratio(0.4), Pattern(2, 4)),
-        tasks_at={Ratio(0.3), Pattern(2, 4)},
-    )
-    specs, _ = expand_grid(
-        grid,
-        tasks=[Task(task="piqa", limit=5)],
-        scoring="bfloat16",
-        calibration=TextWindows(corpus="text.txt", windows=2, window=32),
-        perplexity=[Perplexity(corpus="text.txt", window=32)],
-    )
-    assert [len(spec.tasks) for spec in specs] == [1, 1, 0, 1]
-    assert [spec.scoring for spec in specs] == ["bfloat16", "bfloat16", None, "bfloat16"]
-
-
-def test_a_sweep_has_each_point_of_several_chains():
-    grid = Grid(models=("./tiny",), chains=("magnitude@", "magnitude@+lora,batch=8"), amounts=(Ratio(0.5),))
-    text = TextWindows(corpus="text.txt", windows=16, window=32)
-    specs, _ = expand_grid(grid, train=text, perplexity=[Perplexity(corpus="text.txt", window=32)])
-    methods = [[stage.method for stage in spec.variant.stages] for spec in specs]
-    assert methods == [["dense"], ["magnitude"], ["magnitude", "lora"]]

@@ -9,10 +9,14 @@ import pytest
 
 from core import paths
 from core.cli.app import main
+from core.errors import UserError
+from core.imports.files import read_imports
 from core.models.names import short_revision
 from core.models.sources import identify
+from core.request.reproduce import reproduce
 from core.store.store import Store
 from tests.core.commands import SWEEP
+from tests.core.imports.given import sheet
 from tests.core.tiny import tiny
 
 RATIOS = ("0.1", "0.3", "0.5")
@@ -55,22 +59,13 @@ def here(measured, monkeypatch, tmp_path):
 
 
 def printed(capsys, *arguments) -> str:
-    capsys.readouterr()
     assert main(list(arguments)) == 0
     return capsys.readouterr().out
 
 
 def refused(capsys, *arguments) -> str:
-    capsys.readouterr()
     assert main(list(arguments)) == 2
     return " ".join(capsys.readouterr().err.split())
-
-
-def test_results_table_lists_both_checkpoints(here, capsys):
-    shown = printed(capsys, "results")
-    assert [shown.count(name) for name in here] == [4, 4]
-    latex = printed(capsys, "results", "--latex")
-    assert all(name in latex for name in here)
 
 
 def test_a_name_or_folder_filters_the_table(here, capsys, folder, tmp_path, monkeypatch):
@@ -101,11 +96,9 @@ def test_laws_are_fitted_to_each_checkpoint(here, capsys):
     both = json.loads(printed(capsys, "laws", "--metric", "perplexity", "--json"))
     own = [row for row in both if row["of"] in here]
     assert {row["of"] for row in own} == set(here)
-    one = json.loads(printed(capsys, "laws", here[0], "--json"))
+    one = json.loads(printed(capsys, "laws", "w3/ckpt", "--json"))
     assert one == [row for row in own if row["of"] == here[0]] and {row["points"] for row in one} == {3}
-    assert json.loads(printed(capsys, "laws", "w3/ckpt", "--json")) == one
     assert refused(capsys, "laws", "ckpt") == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
-    assert refused(capsys, "laws", "nobody").endswith(f"there are results of {here[0]}, {here[1]}.")
 
 
 def test_a_comparison_names_both_and_pairs_no_perplexity(here, capsys):
@@ -121,13 +114,7 @@ def test_an_ambiguous_name_is_rejected_with_both_paths(here, capsys, measured):
     for name in here:
         assert name in printed(capsys, "run", name, "magnitude@0.5", *MEASURE)
     assert len(Store().results()) == 8  # all were there
-
-
-def test_reproduce_command_names_the_checkpoint(here, capsys):
-    from core.request.reproduce import reproduce
-
-    found = {reproduce(one).split()[2] for one in Store().results()}
-    assert found == set(here)
+    assert {reproduce(one).split()[2] for one in Store().results()} == set(here)
 
 
 def test_a_given_name_is_a_separate_model(here, capsys):
@@ -141,20 +128,15 @@ def test_a_given_name_is_a_separate_model(here, capsys):
     assert "is for one model, but the sweep has 2" in refused(capsys, *sweep[:2], "w3/ckpt,w4/ckpt", *sweep[3:])
 
 
-def test_an_import_needs_an_unambiguous_checkpoint(here, capsys, tmp_path):
-    header = "model,label,ratio,metric,dataset,value,n,window,windows"
-    rows = {of: f"{of},mine,0.5,perplexity,wikitext2,9,4,32,4" for of in ("ckpt", *here)}
-    for of, row in rows.items():
-        (tmp_path / f"{of}.csv").write_text(f"{header}\n{row}\n")
-    message = refused(capsys, "import", str(tmp_path / "ckpt.csv"))
-    assert message == f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."
-    for name in here:
-        assert name in printed(capsys, "import", str(tmp_path / f"{name}.csv"))
-    imported = [one.variant for one in Store().results() if one.variant.is_external]
-    assert {one.model for one in imported} == {"ckpt"} and len({one.revision for one in imported}) == 2
-    assert "revision 0000" in refused(capsys, "import", _other(tmp_path, header, rows["ckpt"]))
+def test_an_import_needs_an_unambiguous_checkpoint(here):
+    def imported(model):
+        header = "model,label,ratio,metric,dataset,value,n,window,windows"
+        row = f"{model},mine,0.5,perplexity,wikitext2,9,4,32,4"
+        return read_imports([sheet(row, header=header)], None, Store()).results[0].variant
 
-
-def _other(place, header, row) -> str:
-    (place / "other.csv").write_text(f"{header}\n{row.replace('ckpt,', 'ckpt@0000,')}\n")
-    return str(place / "other.csv")
+    with pytest.raises(UserError, match=f"'ckpt' is ambiguous; give {here[0]} or {here[1]}."):
+        imported("ckpt")
+    with pytest.raises(UserError, match="revision 0000"):
+        imported("ckpt@0000")
+    variants = [imported(name) for name in here]
+    assert {one.model for one in variants} == {"ckpt"} and len({one.revision for one in variants}) == 2

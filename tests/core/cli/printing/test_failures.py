@@ -16,45 +16,22 @@ from tests.core.commands import RUN, SWEEP
 
 pytestmark = pytest.mark.usefixtures("machine")
 
-MUCH = "x" * 5000
-LONG_INPUT = {
-    "model": ["run", MUCH, "wanda"],
-    "folder": ["run", f"./{MUCH}", "wanda"],
-    "chain": ["run", "./tiny", MUCH],
-    "amount": ["run", "./tiny", f"wanda@{MUCH}"],
-    "bits": ["run", "./tiny", f"rtn@{MUCH}"],
-    "end of a long chain": ["run", "./tiny", "+".join(["wanda@0.5"] * 500) + "+" + MUCH],
-    "parameter": [*RUN, "--set", f"{MUCH}=1"],
-    "value": [*RUN, "--set", f"damping={MUCH}"],
-    "setting": [*RUN, "--set", MUCH],
-    "amount of a sweep": [*SWEEP, "--methods", "wanda", "--patterns", MUCH],
-    "pattern": [*RUN, "--pattern", MUCH],
-    "layers": [*RUN, "--layers", MUCH],
-    "calibration": [*RUN, "--calibration", MUCH],
-    "text": ["run", "./tiny", "dense", "--perplexity", f"{MUCH}.txt@32"],
-    "perplexity": ["run", "./tiny", "dense", "--perplexity", MUCH],
-    "task": ["run", "./tiny", "dense", "--tasks", MUCH],
-    "few-shot": ["run", "./tiny", "dense", "--tasks", "piqa", "--fewshot", MUCH],
-    "precision": [*RUN, "--dtype", MUCH],
-    "device": [*RUN, "--device", MUCH],
-    "folder to save in": [*RUN, "--save", MUCH],
-    "type": [*RUN, "--save", "new", "--type", MUCH],
-    "ratios": [*SWEEP, "--methods", "wanda", "--ratios", MUCH],
-    "seeds": [*SWEEP, "--methods", "wanda", "--ratios", "0.5", "--seeds", MUCH],
-    "option": [*RUN, f"--{MUCH}"],
-    "command": [MUCH],
-    "key": ["delete", MUCH],
-    "model of results": ["results", MUCH],
-    "order of results": ["results", "--sort", MUCH],
-    "database": ["results", "import", f"{MUCH}.db"],
-    "file": ["import", f"{MUCH}.csv"],
-    "model of laws": ["laws", MUCH],
-}
+LONG_INPUT = (  # X stands for the long word
+    *("run X wanda", "run ./X wanda", "run ./tiny X", "run ./tiny wanda@X", "run ./tiny rtn@X", "RUN --set X=1"),
+    *(f"run ./tiny {'wanda@0.5+' * 500}X", "RUN --set damping=X", "RUN --set X", "RUN --pattern X", "RUN --layers X"),
+    *("RUN --calibration X", "run ./tiny dense --perplexity X.txt@32", "run ./tiny dense --perplexity X"),
+    *("run ./tiny dense --tasks X", "run ./tiny dense --tasks piqa --fewshot X", "RUN --dtype X", "RUN --device X"),
+    *("RUN --save X", "RUN --save new --type X", "SWEEP --methods wanda --ratios X", "RUN --X", "X", "delete X"),
+    *("SWEEP --methods wanda --patterns X", "SWEEP --methods wanda --ratios 0.5 --seeds X", "results X"),
+    *("results --sort X", "results import X.db", "import X.csv", "laws X"),
+)
 
 
-@pytest.mark.parametrize("kind", LONG_INPUT)
-def test_errors_shorten_long_input(kind, capsys):
-    assert main(LONG_INPUT[kind]) == 2
+@pytest.mark.parametrize("command", LONG_INPUT, ids=lambda command: command[-40:])
+def test_errors_shorten_long_input(command, capsys):
+    known = {"RUN": RUN, "SWEEP": SWEEP}
+    words = [one for word in command.split() for one in known.get(word, [word.replace("X", "x" * 5000)])]
+    assert main(words) == 2
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert "x" * 20 in line and "x" * 81 not in line and len(line) < 700
 

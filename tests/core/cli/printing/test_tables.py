@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from core.cli.app import main
 from core.cli.printing.console import PIPED, output
 from core.cli.printing.tables import print_table, print_tsv
 
@@ -14,14 +15,10 @@ CHAIN = "gptq@4.25bit,clip=true,symmetric=false+distill-white,batch=4,dropout=0,
 CELL = "0.5000, -25.0 [-38.7, -8.9] points, adjusted p 0.0026"
 
 
-def test_a_file_or_pipe_has_lines_of_100_characters():
-    assert output.width == PIPED == 100
-
-
 def printed(capsys, rows, **more):
     print_table(rows, **more)
     lines = capsys.readouterr().out.splitlines()
-    assert max(map(len, lines)) <= PIPED
+    assert max(map(len, lines)) <= output.width == PIPED == 100  # as of files and pipes
     return lines
 
 
@@ -70,8 +67,6 @@ def test_tsv_has_one_line_per_row_without_padding(capsys):
 
 @pytest.mark.parametrize("command", [["models"], ["methods"], ["methods", "wanda"]])
 def test_listed_tables_fit_the_width(capsys, command):
-    from core.cli.app import main
-
     assert main(command) == 0
     out = capsys.readouterr().out
     rules = [line for line in out.splitlines() if line.startswith("─")]

@@ -19,36 +19,27 @@ from tests.core.factories import LAYER, WANDA, make, perplexity
 
 TEXT = TextWindows.parse("passages-calibration:16x2048")
 LORA = build_stage("lora", calibration=TEXT)
-MAGNITUDE, SPARSEGPT = (
-    build_stage("magnitude", Ratio(0.5)),
-    build_stage("sparsegpt", Amount.parse("2:4"), calibration=TEXT),
-)
+MAGNITUDE = build_stage("magnitude", Ratio(0.5))
+SPARSEGPT = build_stage("sparsegpt", Amount.parse("2:4"), calibration=TEXT)
 MADE, PROOF = WrittenExport(Path("folder"), "load()"), ExportCheck(reason="not read.")
 CHAIN = (MAGNITUDE, LORA, SPARSEGPT)
 NAMES = {ModelId("m", "r"): "m"}
 
 
 @pytest.mark.parametrize(
-    ("stages", "reason"),
-    [
-        ((Stage(method="newer", ratio=0.5),), "uses 'newer', which this version lacks"),
-        ((MAGNITUDE.model_copy(update={"version": 9}),), "uses version 9 of Magnitude"),
-        ((Stage(method="magnitude", ratio=0.12345678),), "computes another variant"),
-    ],
+    ("stage", "reason"),
+    [(Stage(method="newer", ratio=0.5), "'newer'"), (Stage(method="magnitude", ratio=0.12345678), "another variant")],
 )
-def test_results_without_a_command_give_the_reason(stages, reason):
+def test_results_without_a_command_give_the_reason(stage, reason):
     with pytest.raises(UserError, match=reason):
-        reproduce(make(stages=stages))
+        reproduce(make(stages=(stage,)))
 
 
 def test_tables_name_every_stage_and_its_amount():
     results = [make(stages=stages) for stages in ((WANDA,), (WANDA, LORA), CHAIN)]
     one, trained, chain = (summary([result], lambda *_: None, NAMES)[0] for result in results)
-    assert [row["chain"] for row in (one, trained, chain)] == [
-        "wanda@0.5",
-        "wanda@0.5+lora",
-        "magnitude@0.5+lora+sparsegpt@2:4",
-    ]
+    chains = "wanda@0.5", "wanda@0.5+lora", "magnitude@0.5+lora+sparsegpt@2:4"
+    assert (one["chain"], trained["chain"], chain["chain"]) == chains
 
 
 def test_card_describes_every_stage():
