@@ -8,33 +8,15 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 AUDIO = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24}
-WAV2VEC2 = AUDIO | {
-    "conv_dim": (12, 12),
-    "conv_kernel": (6, 3),
-    "conv_stride": (3, 2),
-    "num_feat_extract_layers": 2,
-    "num_conv_pos_embeddings": 8,
-    "num_conv_pos_embedding_groups": 4,
-    "vocab_size": 30,
-    "apply_spec_augment": False,
-}
-WHISPER = {
-    "vocab_size": 40,
-    "num_mel_bins": 8,
-    "d_model": 16,
-    "encoder_layers": 1,
-    "decoder_layers": 1,
-    "encoder_attention_heads": 2,
-    "decoder_attention_heads": 2,
-    "encoder_ffn_dim": 24,
-    "decoder_ffn_dim": 24,
-    "max_source_positions": 20,
-    "max_target_positions": 20,
-    "pad_token_id": 0,
-    "bos_token_id": 1,
-    "eos_token_id": 2,
-    "decoder_start_token_id": 1,
-}
+WAV2VEC2 = (
+    AUDIO
+    | {"conv_dim": (12, 12), "conv_kernel": (6, 3), "conv_stride": (3, 2), "num_feat_extract_layers": 2}
+    | {"num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 4, "vocab_size": 30, "apply_spec_augment": False}
+)
+WHISPER = {"vocab_size": 40, "num_mel_bins": 8, "d_model": 16, "max_source_positions": 20, "max_target_positions": 20}
+WHISPER |= {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+for part in ("encoder", "decoder"):
+    WHISPER |= {f"{part}_layers": 1, f"{part}_attention_heads": 2, f"{part}_ffn_dim": 24}
 RESNET = {
     "embedding_size": 8,
     "hidden_sizes": [12, 16],

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.amount import Amount, Ratio
+from core.amount import Amount
 from core.data.corpora import default_corpora, open_corpus
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.evaluation.outcomes import summary
@@ -94,28 +94,6 @@ def test_structured_methods_rank_as_in_the_papers(material):
         pruned(material, method, 0.2) for method in ("slimllm", "llm-pruner", "neuron-magnitude")
     )
     assert slimllm < llm_pruner < magnitude
-
-
-@pytest.mark.full
-def test_an_export_gives_the_same_outputs_in_llama_cpp(material, tmp_path):
-    """FLAP leaves other heads, channels and biases in every block."""
-    from core.engine.variants import describe
-    from core.evaluation.footprint import footprint
-    from core.models.parts.blocks import find_blocks
-    from core.models.parts.reference import mark_dense
-    from core.results import Result
-    from core.specs import VariantSpec
-    from tests.core.shipping.exported import exported
-
-    source, calibration, tokens, _ = material
-    model, tokenizer = load_model(source), load_tokenizer(source)
-    mark_dense(find_blocks(model))
-    stage = build_stage("flap", Ratio(0.2), calibration=calibration)
-    compress(model, stage, tokens)
-    spec = VariantSpec(model=source.id, revision=source.revision, stages=(stage,))
-    result = Result(variant=describe(spec), footprint=footprint(model, 134_515_008, 106_168_320))
-    check = exported(model, result, tokenizer, tmp_path / "out", "gguf", "F16")
-    assert check.same_tokens and check.same_first == check.prompts and check.difference < 0.02
 
 
 @pytest.mark.full

@@ -71,10 +71,7 @@ def test_a_prefix_of_the_stages_is_a_variant():
     ("arguments", "message"),
     [
         ({"method": "sparsegtp"}, "sparsegpt"),
-        (
-            {"method": "tensor-train", "amount": Ratio(0.5)},
-            "takes no ratio; give a factor, such as tensor-train@2x.",
-        ),
+        ({"method": "tensor-train", "amount": Ratio(0.5)}, "takes no ratio; give a factor, such as tensor-train@2x."),
         ({"method": "tensor-train", "amount": Factor(1)}, "give a factor above 1"),
         ({"method": "magnitude", "amount": Ratio(1.0)}, "outside"),
         ({"method": "magnitude", "amount": Ratio(-0.1)}, "outside"),

@@ -17,21 +17,19 @@ COMMON = {
     "head_dim": 8,
     "max_position_embeddings": 128,
 }
+NO_WIDTH = {name: value for name, value in COMMON.items() if name != "head_dim"}  # of heads
 OPT = dict(models.ARCHITECTURES["opt"])
 ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama-gqa": ("llama", COMMON),
     "llama-mha": ("llama", COMMON | {"num_key_value_heads": 4}),
     "opt": ("opt", OPT),
     "gpt2": ("gpt2", {"vocab_size": 97, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}),
-    "qwen2-sliding": (
-        "qwen2",
-        COMMON | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1},
-    ),
+    "qwen2-sliding": ("qwen2", COMMON | {"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}),
     "qwen3": ("qwen3", COMMON),
     "mistral": ("mistral", COMMON | {"sliding_window": 8}),
     "gemma2": ("gemma2", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
     "gemma3": ("gemma3_text", COMMON | {"sliding_window": 8, "query_pre_attn_scalar": 8}),
-    "phi3": ("phi3", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
+    "phi3": ("phi3", NO_WIDTH | {"pad_token_id": 0}),
 }
 # Those that only some tests run on.
 OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -41,21 +39,11 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "gpt-neo": (
         "gpt_neo",
-        {
-            "vocab_size": 97,
-            "hidden_size": 32,
-            "num_layers": 4,
-            "num_heads": 4,
-            "attention_types": [[["global", "local"], 2]],
-            "window_size": 8,
-            "max_position_embeddings": 128,
-        },
+        {"vocab_size": 97, "hidden_size": 32, "num_layers": 4, "num_heads": 4, "max_position_embeddings": 128}
+        | {"attention_types": [[["global", "local"], 2]], "window_size": 8},
     ),
-    "cohere": (
-        "cohere",
-        {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0, "logit_scale": 0.25},
-    ),
-    "granite": ("granite", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"logits_scaling": 4.0}),
+    "cohere": ("cohere", NO_WIDTH | {"pad_token_id": 0, "logit_scale": 0.25}),
+    "granite": ("granite", NO_WIDTH | {"logits_scaling": 4.0}),
     "opt-projected": ("opt", OPT | {"word_embed_proj_dim": 24, "do_layer_norm_before": False}),
     # Gemma 3 270M in small: one key-value head, heads wider than hidden / heads, full attention in some blocks.
     "gemma3-mqa": (
@@ -66,7 +54,7 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
         | {"layer_types": ["sliding_attention", "full_attention"] * 2},
     ),
     "mixtral": ("mixtral", COMMON | {"num_local_experts": 8, "num_experts_per_tok": 2}),
-    "olmo2": ("olmo2", {k: v for k, v in COMMON.items() if k != "head_dim"} | {"pad_token_id": 0}),
+    "olmo2": ("olmo2", NO_WIDTH | {"pad_token_id": 0}),
 }
 
 JOINED = "joined projections"

@@ -134,10 +134,7 @@ class Ground:
         source = identify(str(folder))
         context = Context(torch.device("cpu"), dense=source, tokenizer=load_tokenizer(source))
         draw = random.Random(0)
-        paragraphs = {
-            "text": [draw.choices(WORDS, k=100) for _ in range(20)],
-            "lesson": [WORDS[:WINDOW] * 4] * 5,
-        }
+        paragraphs = {"text": [draw.choices(WORDS, k=100) for _ in range(20)], "lesson": [WORDS[:WINDOW] * 4] * 5}
         texts = {}
         for name, words in paragraphs.items():
             file = folder / f"{name}.txt"

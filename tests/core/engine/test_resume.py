@@ -191,8 +191,7 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("streams", [False, True], ids=["whole", "streaming"])
 @pytest.mark.parametrize(
-    ("name", "amount"),
-    [("llm-pruner", Ratio(0.3)), ("loraprune", Ratio(0.3)), ("gptq", Bits(3.5))],
+    ("name", "amount"), [("llm-pruner", Ratio(0.3)), ("loraprune", Ratio(0.3)), ("gptq", Bits(3.5))]
 )
 def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypatch):
     """It is stopped after the fifth of eight sequences."""

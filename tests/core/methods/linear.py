@@ -18,3 +18,11 @@ def row_losses(weight, reference, gram):
 def loss(gram, weight, rounded):
     """The squared error of the outputs: tr((W - W') X X^T (W - W')^T)."""
     return float(row_losses(rounded, weight, gram).sum())
+
+
+def masked_solution(reference, hessian, zeros):
+    """The rows (out, in) fp64 nearest in outputs that are zero where `zeros`, from the equations of what each keeps."""
+    solved, hessian = torch.zeros_like(reference, dtype=torch.float64), hessian.double()
+    for row, kept in enumerate(~zeros):
+        solved[row, kept] = torch.linalg.solve(hessian[kept][:, kept], hessian[kept] @ reference[row].double())
+    return solved

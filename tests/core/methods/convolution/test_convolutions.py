@@ -139,11 +139,7 @@ def test_options_are_sorted_and_smaller_than_the_convolution():
 
 @pytest.mark.parametrize(
     ("settings", "method"),
-    [
-        ({"kernel_size": 1}, DepthwiseSeparable),
-        ({"groups": 4}, DepthwiseSeparable),
-        ({"groups": 4}, ConvLowRank),
-    ],
+    [({"kernel_size": 1}, DepthwiseSeparable), ({"groups": 4}, DepthwiseSeparable), ({"groups": 4}, ConvLowRank)],
 )
 def test_convolutions_that_cannot_shrink_have_no_options(settings, method):
     module = nn.Conv1d(4, 4, **({"kernel_size": 3} | settings))

@@ -50,6 +50,15 @@ def applied(model, name, factor="2x", **settings):
     return model
 
 
+def tied(name="tensor-train", **settings):
+    return applied(tiny(tie_word_embeddings=True), name, **settings)
+
+
+def trains(rows, factor=2, **settings):
+    """Return the trains that the method makes of rows, and its note."""
+    return TensorTrain(TensorTrain.parse_parameters(settings)).factored(rows, factor, silent)
+
+
 @pytest.mark.parametrize(
     ("shape", "cap", "expected"),
     [
@@ -107,14 +116,13 @@ def test_a_train_of_two_cores_is_the_best_low_rank_matrix(left, right):
 
 def test_chunks_and_order_change_nothing(monkeypatch):
     table = drawn(97, 36)
-    whole, _ = TensorTrain().factored(table, 2, silent)
+    whole, _ = trains(table)
     monkeypatch.setattr(tensor_train, "CHUNK", 7)
     monkeypatch.setattr("core.models.modeling_slimscope.ROWS", 5)
     heard = []
     parts, _ = TensorTrain().factored(table, 2, lambda *update: heard.append(update))
-    assert whole.settings == parts.settings and torch.allclose(
-        whole.rows(slice(None)), parts.rows(slice(None)), atol=1e-5
-    )
+    assert whole.settings == parts.settings
+    assert torch.allclose(whole.rows(slice(None)), parts.rows(slice(None)), atol=1e-5)
     assert heard[0] == (0, 97) and heard[-1] == (97, 97) and len(heard) == 15
     hidden = drawn(2, 3, 36)
     assert torch.allclose(parts.logits(hidden), hidden @ parts.rows(slice(None)).T, atol=1e-4)
@@ -125,10 +133,9 @@ def test_shape_with_the_smallest_sample_error_is_chosen():
     planted = TensorTrainEmbedding(64, 36, (2, 3, 6), (1, 2, 2, 1))
     planted.cores.data = drawn(64, planted.cores.shape[1])
     rows = planted.rows(slice(None)).detach()
-    found, note = TensorTrain().factored(rows, 1.2, silent)
-    assert (
-        torch.allclose(found.rows(slice(None)), rows, atol=1e-3) and f"{found.cores.shape[1]} numbers a token" in note
-    )
+    found, note = trains(rows, 1.2)
+    assert f"{found.cores.shape[1]} numbers a token" in note
+    assert torch.allclose(found.rows(slice(None)), rows, atol=1e-3)
     missed = {
         shape: (embedding(rows, shape, cap).rows(slice(None)) - rows).norm()
         for shape in candidates(36)
@@ -152,11 +159,7 @@ def test_an_invalid_shape_is_rejected_before_loading(text):
 @pytest.mark.parametrize(
     ("settings", "factor", "message"),
     [
-        (
-            {"shape": "8x8x9", "rank": 8},
-            2,
-            "the factor allows 288 numbers per token, but at least 648 are needed.",
-        ),
+        ({"shape": "8x8x9", "rank": 8}, 2, "the factor allows 288 numbers per token, but at least 648 are needed."),
         ({"rank": 600}, 2, "Choose a smaller factor or remove shape and rank."),
         ({}, 100, "but at least 18 are needed. Choose a smaller factor."),
         ({"shape": "8x8x8"}, 2, "the shape 8x8x8 has 512 entries, fewer than the 576 numbers of a row"),
@@ -164,16 +167,14 @@ def test_an_invalid_shape_is_rejected_before_loading(text):
 )
 def test_errors_name_the_values_and_the_fix(settings, factor, message):
     with pytest.raises(UserError) as error:
-        TensorTrain(TensorTrain.parse_parameters(settings)).factored(drawn(4, 576), factor, silent)
+        trains(drawn(4, 576), factor, **settings)
     assert message in str(error.value)
 
 
 def test_requested_shape_and_rank_are_used():
-    found, note = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9"})).factored(drawn(4, 576), 2, silent)
+    found, note = trains(drawn(4, 576), shape="8x8x9")
     assert (found.shape, found.ranks, note) == ((8, 8, 9), (1, 5, 5, 1), "8x8x9 of ranks 5, 5, 285 numbers a token")
-    found, _ = TensorTrain(TensorTrain.parse_parameters({"shape": "8x8x9", "rank": "4"})).factored(
-        drawn(4, 576), 2, silent
-    )
+    found, _ = trains(drawn(4, 576), shape="8x8x9", rank="4")
     assert found.cores.shape[1] == 196
 
 
@@ -225,7 +226,7 @@ def test_removed_share_is_counted_for_embedding_and_model():
     assert before.embedding_removed is None
     assert "embedding_weights" not in before.model_dump()
 
-    rebuilt = footprint(applied(tiny(tie_word_embeddings=True), "tensor-train"), total, blocks)
+    rebuilt = footprint(tied(), total, blocks)
     kept = rebuilt.embedding_weights
     assert kept == tokens * 12 and rebuilt.embedding_removed == 1 - 12 / width  # 4 x 8 of rank 1
     assert rebuilt.model_parameters == total - tokens * width + kept
@@ -233,10 +234,10 @@ def test_removed_share_is_counted_for_embedding_and_model():
     row = 4 + 8 * 4
     assert rebuilt.macs == before.macs + MAC_TOKENS * row + tokens * row
 
-    explicit = footprint(applied(tiny(tie_word_embeddings=True), "tensor-train", head="explicit"), total, blocks)
+    explicit = footprint(tied(head="explicit"), total, blocks)
     assert explicit.embedding_removed == rebuilt.embedding_removed
     assert explicit.model_parameters == total + kept and explicit.model_removed < 0
-    lowrank = footprint(applied(tiny(tie_word_embeddings=True), "embedding-lowrank"), total, blocks)
+    lowrank = footprint(tied("embedding-lowrank"), total, blocks)
     rank = tokens * width // (2 * (tokens + width))
     assert lowrank.embedding_weights == rank * (tokens + width)
     assert lowrank.macs == before.macs + MAC_TOKENS * rank * (width + tokens + width) - MAC_TOKENS * tokens * width
@@ -244,20 +245,17 @@ def test_removed_share_is_counted_for_embedding_and_model():
 
 @torch.no_grad()
 def test_tasks_are_scored_with_a_rebuilt_fp32_head():
-    model = applied(tiny(tie_word_embeddings=True), "tensor-train").bfloat16()
+    model = tied().bfloat16()
     own, wide = model.get_output_embeddings(), wide_head(model)
-    assert (dtype_of(own), dtype_of(wide)) == (
-        torch.bfloat16,
-        torch.float32,
-    ) and own.table.cores.dtype == torch.bfloat16
+    assert [dtype_of(own), dtype_of(wide), own.table.cores.dtype] == [torch.bfloat16, torch.float32, torch.bfloat16]
     hidden = drawn(3, 32)
     assert torch.equal(wide(hidden), hidden @ own.table.float().rows(slice(None)).T)
-    weights = torch.cat([weight for weight, _ in head_parts(applied(tiny(tie_word_embeddings=True), "tensor-train"))])
+    weights = torch.cat([weight for weight, _ in head_parts(tied())])
     assert weights.shape == (97, 32)
 
 
 def test_later_training_has_gradients_through_the_rebuilt_head():
-    model = applied(tiny(tie_word_embeddings=True), "tensor-train").requires_grad_(False)
+    model = tied().requires_grad_(False)
     learning = find_blocks(model).linears(0)[0].module.weight.requires_grad_()
     batch = collate([Example(row, 0) for row in windows()])
     through_head(model, states(model, batch), next_token(targets(batch))).backward()

@@ -283,6 +283,8 @@ def test_protected_units_are_at_most_half_of_the_kept_ones():
     score = torch.arange(100.0)
     assert keep_largest(score, 50, 10).tolist() == [*range(10), *range(60, 100)]
     assert keep_largest(score, 92, 10).tolist() == [*range(4), *range(96, 100)]
+    assert keep_largest(torch.tensor([3.0, 0, 1, 2, 4]), 2).tolist() == [0, 3, 4]
+    assert keep_largest(torch.tensor([3.0, 0, 1, 2, 4]), 2, spared=1).tolist() == [0, 1, 4]
 
 
 def test_channels_compensate_for_the_limit_on_heads():

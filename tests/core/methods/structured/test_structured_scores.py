@@ -9,7 +9,7 @@ from core.context import Context
 from core.engine.walking.gradients import gather_gradients
 from core.methods.inputs import Statistics
 from core.methods.numerics.decompose import nonzero, truncate
-from core.methods.structured.base import StructuredBlockView, keep_heads, keep_largest
+from core.methods.structured.base import StructuredBlockView, keep_heads
 from core.methods.structured.correlation import choose_units, contributions, fidelity, regress
 from core.methods.structured.hywia import HyWIA, HyWIAParameters
 from core.methods.structured.lorap import split_ranks
@@ -246,12 +246,6 @@ def test_heads_are_removed_by_group_or_evenly():
     assert (groups.query_heads.tolist(), groups.kv_heads.tolist()) == ([0, 1, 4, 5], [0, 2])
     even = keep_heads(queries, keys, 1, Geometry(**shape, mode="even"))
     assert (even.query_heads.tolist(), even.kv_heads.tolist()) == ([0, 3, 5], [0, 1, 2])
-
-
-def test_least_important_channels_can_be_protected():
-    score = torch.tensor([3.0, 0, 1, 2, 4])
-    assert keep_largest(score, 2).tolist() == [0, 3, 4]
-    assert keep_largest(score, 2, spared=1).tolist() == [0, 1, 4]
 
 
 def hywia_views(count=4):

@@ -9,7 +9,7 @@ from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.admm import MOST_RHO, alternate
 from core.methods.unstructured.alps import ALPS, ALPSParameters
 from core.methods.unstructured.sparsegpt import SparseGPT
-from tests.core.methods.linear import drawn, row_losses
+from tests.core.methods.linear import drawn, masked_solution, row_losses
 
 ROWS, COLUMNS = 16, 48
 
@@ -137,10 +137,7 @@ def test_conjugate_gradients_improve_the_matrix_and_no_row_worsens(weight, gram,
 def test_kept_weights_are_near_the_exact_masked_solution(weight, gram):
     found = alps(weight, gram, Target(0.7), refinements=100)
     hessian = gram.double() + 0.01 * gram.double().diagonal().mean() * torch.eye(COLUMNS)
-    best = torch.zeros_like(weight, dtype=torch.float64)
-    for row in range(ROWS):
-        kept = ~found.zeros[row]
-        best[row, kept] = torch.linalg.solve(hessian[kept][:, kept], hessian[kept] @ weight[row].double())
+    best = masked_solution(weight, hessian, found.zeros)
     torch.testing.assert_close(
         losses(found.weight, weight, gram).sum(), losses(best, weight, gram).sum(), rtol=1e-3, atol=0
     )

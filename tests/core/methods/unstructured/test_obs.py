@@ -17,7 +17,7 @@ from core.methods.unstructured.surgeon import prune
 from core.models.shape import shape_from_config
 from core.specs import TextWindows
 from tests.core.methods import linear
-from tests.core.methods.linear import row_losses
+from tests.core.methods.linear import masked_solution, row_losses
 
 ROWS, COLUMNS = 12, 24
 
@@ -42,14 +42,6 @@ def weight():
     return drawn(ROWS, COLUMNS, seed=2) * torch.linspace(0.3, 3, ROWS)[:, None]
 
 
-def exact(row, hessian, bare):
-    """The best row that is zero where it is `bare`, from the normal equations of what it keeps."""
-    kept = ~bare
-    solved = torch.zeros_like(row)
-    solved[kept] = torch.linalg.solve(hessian[kept][:, kept], hessian[kept] @ row)
-    return solved
-
-
 def pruned(weight, hessian, ratio=0.5, zeros=None, pattern=None, block=1, **how):
     zeros = torch.zeros_like(weight, dtype=torch.bool) if zeros is None else zeros
     how = {"work": WORK_BYTES} | how
@@ -69,7 +61,7 @@ def test_every_removal_is_the_best_one_by_brute_force(block):
                 tried = bare.clone()
                 tried[list(span)] = True
                 if not bare[list(span)].any():
-                    gap = exact(dense[row], hessian, tried) - dense[row]
+                    gap = masked_solution(dense[row][None], hessian, tried[None])[0] - dense[row]
                     after[other] = float(gap @ hessian @ gap)
             assert place == min(after, key=after.__getitem__)
             assert rise == pytest.approx(after[place] - known, rel=1e-8)
@@ -81,8 +73,7 @@ def test_rows_equal_the_exact_masked_solutions(weight, hessian):
     bare = torch.rand(ROWS, COLUMNS, generator=torch.Generator().manual_seed(5)) < torch.linspace(0, 1, ROWS)[:, None]
     bare[0], bare[-1] = False, True
     settled = settle(weight, torch.linalg.inv(hessian), bare)
-    expected = torch.stack([exact(row, hessian, one) for row, one in zip(weight, bare, strict=True)])
-    torch.testing.assert_close(settled, expected)
+    torch.testing.assert_close(settled, masked_solution(weight, hessian, bare))
     assert torch.equal(settled[0], weight[0]) and not settled[bare].any()
 
 
@@ -139,7 +130,9 @@ def test_a_pattern_removes_the_cheapest_weight_of_open_groups(hessian, weight):
                 if not bare[other] and bare[other // 4 * 4 :][:4].sum() < 2:
                     tried = bare.clone()
                     tried[other] = True
-                    after[other] = float(row_losses(exact(weight[row], hessian, tried)[None], weight[row], hessian))
+                    after[other] = float(
+                        row_losses(masked_solution(weight[row][None], hessian, tried[None]), weight[row], hessian)
+                    )
             assert place == min(after, key=after.__getitem__)
             bare[place], known = True, after[place]
         assert float(rises[row, :-1].sum()) == pytest.approx(known)
@@ -167,7 +160,7 @@ def test_removal_continues_from_earlier_zeros(weight, hessian, block):
         best = torch.zeros_like(masked[row])
         free, still = kept[row], bare[row][kept[row]]
         inner = hessian[free][:, free]
-        best[free] = exact(masked[row][free], inner, still)
+        best[free] = masked_solution(masked[row][free][None], inner, still[None])[0]
         torch.testing.assert_close(made[row], best)
     same, stay = pruned(masked, hessian, 0.2, zeros=zeros)
     assert torch.equal(same, masked) and torch.equal(stay, zeros)
