@@ -11,28 +11,21 @@ from core.methods.parameters import RATIO_STEP, ShiftedParameters
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.notation.chain import ChainDefaults, format_chain, parse
-from core.progress import silent
 from core.registry import METHODS
 from core.request.resolve import resolve_chain
 from core.request.stages import build_stage
-from core.specs import TextWindows
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import CALIBRATION, compress
 from tests.core.tiny import tiny, windows
 
-TEXT = TextWindows(corpus="any", windows=4, window=24)
 BLOCKS = 4
 SHIFTABLE = [method for method in METHODS if issubclass(method.Parameters, ShiftedParameters)]
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "head_dim": 16}
 OF = {"ids": lambda method: method.name}
 
 
-def stage(method, amount, **settings):
-    return build_stage(method, Amount.parse(amount), settings, TEXT)
-
-
 def made(method, amount, **settings):
     model = tiny(num_hidden_layers=BLOCKS, **WIDE)
-    compress(model, stage(method, amount, **settings), windows(), "cpu", silent)
+    compress(model, build_stage(method, Amount.parse(amount), settings, CALIBRATION), windows())
     return model
 
 
@@ -90,11 +83,11 @@ def test_impossible_shifts_are_refused(settings, amount, message):
 
 def test_whole_bits_cannot_be_shifted():
     with pytest.raises(UserError, match=r"GPTQ: shifts need an even ratio or a mean of bits, .* not 4bit"):
-        stage("gptq", "4bit", shifts="1:1;2:-1")
+        made("gptq", "4bit", shifts="1:1;2:-1")
 
 
 def test_equal_shifts_are_one_variant():
-    defaults = ChainDefaults(TEXT, None, 0)
+    defaults = ChainDefaults(CALIBRATION, None, 0)
     texts = ("wanda@0.5,shifts=7:-1;3:1;4:0", "wanda@0.5,shifts=3:1;7:-1")
     first, second = (resolve_chain(parse(text), defaults) for text in texts)
     assert first == second and format_chain(first) == texts[1]

@@ -3,12 +3,9 @@
 import pytest
 import torch
 
-from core.amount import Ratio
 from core.engine.runners import by_units
 from core.models.parts.blocks import find_blocks
-from core.progress import silent
-from core.request.stages import build_stage
-from tests.core.engine.applied import CALIBRATION, compress
+from tests.core.engine.applied import shrunk
 from tests.core.tiny import tiny, windows
 
 
@@ -23,9 +20,7 @@ def test_the_last_block_is_calibrated_on_what_the_shrunk_model_computes(name, mo
 
     monkeypatch.setattr(by_units, "make_walker", noted)
     model = tiny(name, num_hidden_layers=3, num_key_value_heads=4).requires_grad_(False)
-    compress(
-        model, build_stage("slimllm", Ratio(0.4), {"layer_ratio": "uniform"}, CALIBRATION), windows(), "cpu", silent
-    )
+    shrunk(model, "slimllm", layer_ratio="uniform")
     assert all(block.self_attn.q_proj.out_features < 32 for block in model.model.layers)
     inputs = []
     last = find_blocks(model).holder[-1]

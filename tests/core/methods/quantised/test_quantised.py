@@ -40,8 +40,12 @@ def gptq(weight, gram, bits=4, zeros=None, **settings):
 
 
 def rtn(weight, bits=4, **settings):
-    method = RTN(RTN.parse_parameters({"group_size": GROUP, **settings}))
-    return method.compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
+    return without_text(RTN, weight, bits, **settings)
+
+
+def without_text(method, weight, bits, **settings):
+    made = method(method.parse_parameters({"group_size": GROUP, **settings}))
+    return made.compress(weight.clone(), Statistics(0, {}), Target(0.75, bits=bits))
 
 
 @pytest.mark.parametrize("bits", RTN.bit_choices)
@@ -119,10 +123,7 @@ def test_rows_of_earlier_versions_keep_their_meaning():
     assert format_chain((before["rtn@4bit"],)) == "rtn@4bit,grid=range"
     assert series_name((before["gptq@4bit"],)) == "GPTQ (grid range)"
     assert build_stage("rtn", settings={"grid": "range"}) == before["rtn@4bit"]
-    assert (
-        build_method(before["rtn@4bit"]).parameters.grid == "range"
-        and build_method(now["rtn@4bit"]).parameters.grid == "signed"
-    )
+    assert [build_method(made["rtn@4bit"]).parameters.grid for made in (before, now)] == ["range", "signed"]
     asymmetric = now["rtn@4bit,symmetric=false"]
     assert build_stage("rtn", settings={"symmetric": False, "grid": "range"}) == asymmetric
 
@@ -222,15 +223,10 @@ def test_hqq_returns_weights_on_a_grid_with_a_float_minimum(bits):
     codes[..., 0], codes[..., 1] = 0, 2**bits - 1  # the whole range is used
     scale = torch.rand(ROWS, INPUTS // GROUP, 1, generator=draw).half().float() + 0.5
     weight = ((codes - 1.37) * scale).flatten(1)  # 1.37 is no whole number
-    rounded = HQQ(HQQ.parse_parameters({"group_size": GROUP})).compress(
-        weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
-    )
+    rounded = without_text(HQQ, weight, bits)
     torch.testing.assert_close(rounded.weight, weight, atol=1e-2, rtol=0)  # 16 bits round scale and zero
     assert rounded.note == GIVEN_BACK
-    other = HQQ(HQQ.parse_parameters({"group_size": INPUTS})).compress(
-        weight.clone(), Statistics(0, {}), Target(0.75, bits=bits)
-    )
-    assert other.note is None
+    assert without_text(HQQ, weight, bits, group_size=INPUTS).note is None
 
 
 def test_hqq_never_increases_the_weight_error(weight):

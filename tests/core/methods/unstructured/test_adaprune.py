@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from core.amount import Ratio
 from core.errors import UserError
 from core.methods.cost import solving
 from core.methods.inputs import Statistics, Target
@@ -14,7 +13,7 @@ from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.blocks import find_blocks
 from core.models.shape import shape_from_config
 from core.request.stages import build_stage
-from tests.core.engine.applied import CALIBRATION, compress
+from tests.core.engine.applied import CALIBRATION, compress, shrunk
 from tests.core.methods.linear import drawn, row_losses
 from tests.core.tiny import tiny, windows
 
@@ -135,7 +134,7 @@ ADAPRUNE = build_stage("adaprune", calibration=CALIBRATION)
 
 def test_masked_linears_move_closer_to_dense_and_others_do_not_change():
     model = tiny()
-    pruned = compress(model, build_stage("magnitude", Ratio(0.5), layers="0:0"), windows())
+    pruned = shrunk(model, "magnitude", 0.5, layers="0:0")
     before = {linear.name: linear.weight.clone() for linear in find_blocks(model).all_linears()}
     reports = {report.name: report for report in compress(model, ADAPRUNE, windows())}
     for linear in find_blocks(model).all_linears():
@@ -152,7 +151,7 @@ def test_masked_linears_move_closer_to_dense_and_others_do_not_change():
 def test_a_model_without_masks_is_rejected_before_the_run(layers):
     model = tiny()
     if layers:
-        compress(model, build_stage("magnitude", Ratio(0.5), layers="0:0"), windows())
+        shrunk(model, "magnitude", 0.5, layers="0:0")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     updates = []
     with pytest.raises(UserError, match=r"no weight is pruned\. Prune first, such as magnitude@0\.5\+"):

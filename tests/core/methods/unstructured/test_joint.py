@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from core.amount import Amount, Ratio
 from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.inputs import Statistics, Target
@@ -11,14 +10,10 @@ from core.methods.quantised.gptq import GPTQ
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts.constraints import constraint_of
 from core.models.parts.grids import grid_of
-from core.request.stages import build_stage
-from core.specs import TextWindows
 from tests.core.contract.ground import linears
-from tests.core.engine.applied import compress
+from tests.core.engine.applied import shrunk
 from tests.core.methods.linear import GROUP, loss
-from tests.core.tiny import tiny, windows
-
-TEXT = TextWindows.parse("any:4x24")
+from tests.core.tiny import tiny
 
 
 def swept(method, weight, gram, target, **settings):
@@ -56,10 +51,8 @@ def test_joint_sweep_beats_pruning_followed_by_rounding(weight, gram, bits):
 def test_model_keeps_zeros_and_grids_and_footprint_counts_them():
     plain, joint = tiny(), tiny()
     dense = sum(p.numel() for p in plain.parameters()), sum(one.weight.numel() for one in linears(plain))
-    compress(plain, build_stage("sparsegpt", Ratio(0.5), calibration=TEXT), windows())
-    compress(
-        joint, build_stage("sparsegpt", Ratio(0.5), settings={"bits": 4, "group_size": 16}, calibration=TEXT), windows()
-    )
+    shrunk(plain, "sparsegpt", 0.5)
+    shrunk(joint, "sparsegpt", 0.5, bits=4, group_size=16)
     for linear in linears(joint):
         assert grid_of(linear.module).bits == 4 and constraint_of(linear.module)
         torch.testing.assert_close(grid_of(linear.module).nearest(linear.weight), linear.weight)
@@ -79,11 +72,5 @@ def test_model_keeps_zeros_and_grids_and_footprint_counts_them():
     ],
 )
 def test_groups_that_do_not_fit_are_rejected(settings, pattern, message):
-    stage = build_stage(
-        "sparsegpt",
-        Amount.from_columns(None if pattern else 0.5, pattern),
-        settings={"bits": 4, **settings},
-        calibration=TEXT,
-    )
     with pytest.raises(UserError, match=message):
-        compress(tiny(), stage, windows())
+        shrunk(tiny(), "sparsegpt", 0.5, pattern, bits=4, **settings)

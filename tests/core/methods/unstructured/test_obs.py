@@ -77,16 +77,6 @@ def test_rows_equal_the_exact_masked_solutions(weight, hessian):
     assert torch.equal(settled[0], weight[0]) and not settled[bare].any()
 
 
-@pytest.mark.parametrize("block", [1, 4])
-def test_step_losses_add_up_to_the_final_loss(weight, hessian, block):
-    inverse, none = torch.linalg.inv(hessian), torch.zeros_like(weight, dtype=torch.bool)
-    steps = COLUMNS // block // 2
-    order, rises = remove(weight, inverse, none, steps, block)
-    bare = none.unflatten(1, (-1, block)).any(2).scatter(1, order, True).repeat_interleave(block, 1)
-    assert (bare.sum(1) == steps * block).all()
-    torch.testing.assert_close(rises.sum(1), row_losses(settle(weight, inverse, bare), weight, hessian))
-
-
 def all_rows_to_the_end(weight, hessian, wanted):
     """The rule of the paper on whole traces: of all rows the cheapest removals, each row's in order."""
     inverse, counts = torch.linalg.inv(hessian), [0] * len(weight)
