@@ -40,26 +40,14 @@ def test_a_model_is_loaded_once_and_the_longest_unused_one_leaves():
     assert loads == [0.1, 0.2, 0.3] and ratios(models) == [0.3, 0.1]
 
 
-def test_a_freed_model_leaves_the_memory():
-    models = held(most=1)
-    first = weakref.ref(models.get(variant(0.1)).model)
+@pytest.mark.parametrize(("most_bytes", "kept"), [(3 * SIZE, RATIOS[-3:]), (SIZE // 2, RATIOS[-1:])])
+def test_models_together_stay_within_their_bytes_and_a_freed_one_leaves_the_memory(most_bytes, kept):
+    models = held(most=5, most_bytes=most_bytes)
+    first = weakref.ref(models.get(variant(RATIOS[0])).model)
     assert first() is not None
-    models.get(variant(0.2))
-    assert first() is None
-
-
-def test_models_together_stay_within_their_bytes():
-    models = held(most=5, most_bytes=3 * SIZE)
-    for ratio in RATIOS:
+    for ratio in RATIOS[1:]:
         models.get(variant(ratio))
-    assert ratios(models) == RATIOS[-3:]
-
-
-def test_a_model_larger_than_the_bound_is_held_alone():
-    models = held(most_bytes=SIZE // 2)
-    for ratio in RATIOS[:2]:
-        models.get(variant(ratio))
-    assert ratios(models) == [0.2]
+    assert ratios(models) == kept and first() is None  # a model larger than the bound is held alone
 
 
 def test_a_model_in_use_stays_and_room_is_known_before_loading():
@@ -80,16 +68,11 @@ def test_unused_models_are_freed_after_the_idle_time():
     models.get(variant(0.1))
     now = 6.0
     models.get(variant(0.2))
-    now = 11.0
-    models.free_idle()
-    assert ratios(models) == [0.2]
-    models.mark_used()
-    now = 20.0
-    models.free_idle()
-    assert ratios(models) == [0.2]
-    now = 21.0
-    models.free_idle()
-    assert models.keys == []
+    for now, kept in ((11.0, [0.2]), (20.0, [0.2]), (21.0, [])):
+        models.free_idle()
+        assert ratios(models) == kept
+        if now == 11.0:
+            models.mark_used()
 
 
 def test_a_model_that_cannot_be_loaded_is_not_held():

@@ -43,10 +43,8 @@ def test_a_search_prints_its_trials_and_a_certificate(half, capsys):
     [("rtn@4bit", None, "gguf"), ("rtn@4bit", "compressed-tensors", "compressed-tensors"), ("svd@0.5", None, None)],
 )
 def test_the_printed_export_is_one_that_the_winner_fits(chain, only, name):
-    question, source = (
-        Question(model="./wide", max_mb=10.0, minutes=1.0, restrictions=Restrictions(only=only)),
-        identify("./wide"),
-    )
+    question = Question(model="./wide", max_mb=10.0, minutes=1.0, restrictions=Restrictions(only=only))
+    source = identify("./wide")
     stages = resolve_chain(parse(chain), ChainDefaults(CALIBRATION, None, 0))
     winner = VariantSpec(model="./wide", revision=source.revision, stages=stages)
     found = autopilot._program(SimpleNamespace(question=question, source=source), winner)
@@ -61,15 +59,12 @@ def test_the_printed_export_is_one_that_the_winner_fits(chain, only, name):
         (["--max-mb", "1", "--minutes", "0"], "--minutes 0 is not a number above 0"),
         (["--max-mb", "1", "--only", "gguff"], "gguf"),
         (["--max-mb", "1", "--methods", "wandaa"], "wanda"),
+        (None, "pip install 'slimscope[autopilot]'"),  # without Optuna
     ],
 )
-def test_a_question_without_an_answer_is_one_sentence(options, words, capsys):
-    assert main([*COMMAND, *options]) == 2
+def test_a_question_without_an_answer_is_one_sentence(options, words, monkeypatch, capsys):
+    if options is None:
+        monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
+    assert main([*COMMAND, *(options or ["--max-mb", "1"])]) == 2
     err = capsys.readouterr().err
     assert words in err and "Traceback" not in err
-
-
-def test_optuna_is_named_where_it_is_missing(monkeypatch, capsys):
-    monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
-    assert main([*COMMAND, "--max-mb", "1"]) == 2
-    assert "pip install 'slimscope[autopilot]'" in capsys.readouterr().err

@@ -81,14 +81,10 @@ def test_only_this_machine_reaches_a_head_by_default(capsys, short_folder, monke
 
 
 def test_a_head_that_does_not_start_is_one_sentence(capsys, monkeypatch, tmp_path):
-    (tmp_path / "ray").write_text("#!/bin/sh\necho first >&2\necho 'the port 1 is taken' >&2\nexit 3\n")
-    (tmp_path / "ray").chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
-    assert main(["cluster", "start", "--port", "1"]) == 2
-    assert capsys.readouterr().err.strip() == "Ray did not start: the port 1 is taken"
-
-
-def test_without_ray_the_error_names_the_extra(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert main(["cluster", "start"]) == 2
     assert capsys.readouterr().err.strip() == "Ray is not installed; run `pip install 'slimscope[ray]'`."
+    (tmp_path / "ray").write_text("#!/bin/sh\necho first >&2\necho 'the port 1 is taken' >&2\nexit 3\n")
+    (tmp_path / "ray").chmod(0o755)
+    assert main(["cluster", "start", "--port", "1"]) == 2
+    assert capsys.readouterr().err.strip() == "Ray did not start: the port 1 is taken"

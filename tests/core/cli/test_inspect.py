@@ -36,9 +36,6 @@ def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
     ):
         assert words in out
     assert "slimllm@0.2" not in out and "lorap" in out.split("This method needs one FFN")[0].splitlines()[-1]
-
-
-def test_json_has_architecture_and_shape(capsys):
     assert main(["inspect", "tiny", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["architecture"] == "LlamaForCausalLM" and found["experts"] is None
@@ -83,18 +80,13 @@ def test_a_program_without_torch_finds_the_same(monkeypatch):
     assert inspected(config) == here
 
 
-def test_a_run_on_a_mixture_stores_and_repeats(capsys):
-    name = folder_of("blend", tiny("mixtral"))
-    run = ["run", name, "reap@0.2+gptq@4bit,group_size=16", "--calibration", "text.txt:4x32"]
-    assert main([*run, "--perplexity", "text.txt@32:2", "--json"]) == 0
+def test_a_run_on_a_mixture_is_stored_and_formats_without_experts_refuse_before_it(capsys):
+    run, text = ["run", folder_of("blend", tiny("mixtral"))], ["--calibration", "text.txt:4x32"]
+    measure = ["--perplexity", "text.txt@32:2", "--json"]
+    assert main([*run, "reap@0.2+gptq@4bit,group_size=16", *text, *measure]) == 0
     result = json.loads(capsys.readouterr().out)
     assert result["footprint"]["bits_per_weight"] < 4.5 and result["measurements"][0]["value"] > 1
-
-
-@pytest.mark.parametrize(("form", "sentence"), [("compressed-tensors", "mixtures of experts"), ("gguf", "GGUF")])
-def test_formats_without_experts_refuse_before_the_run(form, sentence, capsys):
-    name = folder_of(f"blend-{form}", tiny("mixtral"))
-    run = ["run", name, "gptq@4bit,group_size=16", "--calibration", "text.txt:4x32", "--save", "new", "--format", form]
-    assert main(run) == 2
-    said = capsys.readouterr().err
-    assert sentence in said and said.count("\n") == 1 and not Path("new").exists()
+    for form, words in (("compressed-tensors", "mixtures of experts"), ("gguf", "GGUF")):
+        assert main([*run, "gptq@4bit,group_size=16", *text, "--save", "new", "--format", form]) == 2
+        said = capsys.readouterr().err
+        assert words in said and said.count("\n") == 1 and not Path("new").exists()

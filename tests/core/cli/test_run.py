@@ -52,24 +52,22 @@ def test_the_repetition_of_a_run_needs_no_torch(ran, monkeypatch):
 
 
 def test_a_changed_text_of_the_same_name_is_another_variant(tmp_path):
-    keys = set()
+    keys, text = set(), TextWindows(corpus=str(tmp_path / "my.txt"), windows=2, window=32)
     for words in (WORDS, WORDS[::-1]):
         (tmp_path / "my.txt").write_text(" ".join(words * 4))
-        text = TextWindows(corpus=str(tmp_path / "my.txt"), windows=2, window=32)
         keys.add(complete("./tiny", "wanda", calibration=text).variant.key)
     assert len(keys) == 2
 
 
-def test_spread_windows_and_first_windows_are_separate_results(capsys, tmp_path, folder):
+def test_spread_windows_and_first_windows_are_separate_results(capsys, tmp_path):
     words = (WORDS[(place // 50 + place**2) % len(WORDS)] for place in range(600))
     (tmp_path / "my.txt").write_text(" ".join(words))
-    texts = [f"{tmp_path / 'my.txt'}@32:4", f"{tmp_path / 'my.txt'}@32:4:spread"]
-    command = ["run", str(folder / "tiny"), "dense", *(word for text in texts for word in ("--perplexity", text))]
+    text = f"{tmp_path / 'my.txt'}@32:4"
+    command = ["run", "./tiny", "dense", "--perplexity", text, "--perplexity", f"{text}:spread"]
     assert main([*command, "--json"]) == 0
     first, spread = json.loads(capsys.readouterr().out)["measurements"]
     assert "spread" not in first["protocol"] and spread["protocol"]["spread"] is True
-    assert first["value"] != spread["value"]
-    assert first["inflation"] > 0
+    assert first["value"] != spread["value"] and first["inflation"] > 0
     assert main(command) == 0
     shown = capsys.readouterr()
     assert "@32:4:spread" in shown.out.replace("\n", "") and "my.txt@" in shown.err  # of few windows

@@ -28,12 +28,7 @@ def spec(method="magnitude", ratio=0.5, text="text.txt@32:4", **more) -> RunSpec
 def computed(monkeypatch):
     """The runs that were computed, as they come."""
     real, seen = execute.execute, []
-
-    def noting(part, *rest):
-        seen.append(part)
-        return real(part, *rest)
-
-    monkeypatch.setattr(execute, "execute", noting)
+    monkeypatch.setattr(execute, "execute", lambda part, *rest: seen.append(part) or real(part, *rest))
     return seen
 
 

@@ -16,7 +16,7 @@ from core.results import Measurement, Result
 from core.specs import BYTES, Perplexity, RunSpec, Task, TextWindows
 from core.store.bundled import append_shipped
 from core.store.store import Store
-from tests.core.factories import make
+from tests.core.factories import make, perplexity
 from tests.core.request.estimates import estimate
 
 MODEL = "smollm2-135m"
@@ -47,19 +47,9 @@ def result(of: RunSpec, seconds: float, perplexity_seconds: float, device="cpu (
     """Return a result of a run that took so long."""
     wanted = of.perplexity[0]
     variant = describe(of.variant, ({"seconds": seconds, "device": device, "created": "2026-01-01T00:00:00+00:00"},))
-    row = Measurement(
-        metric="perplexity",
-        dataset=wanted.corpus,
-        value=30.0,
-        n=wanted.windows,
-        protocol={"window": wanted.window, "windows": wanted.windows, "dtype": "float32"},
-        details={
-            "seconds": perplexity_seconds,
-            "device": device,
-            "tokens": wanted.window * wanted.windows,
-            "created": "2026-01-01T00:01:00+00:00",
-        },
-    )
+    details = {"seconds": perplexity_seconds, "device": device, "created": "2026-01-01T00:01:00+00:00"}
+    details["tokens"] = wanted.window * wanted.windows
+    row = perplexity(30.0, wanted.corpus, wanted.window, wanted.windows, details=details)
     return make(row, key=variant.key).model_copy(update={"variant": variant})
 
 
@@ -69,16 +59,17 @@ def overhead() -> float:
 
 
 def test_more_work_takes_longer():
+    piqa = Task(task="piqa", limit=10)
+    tasks = of(tasks=[piqa]).seconds
     assert of("dense").seconds < of("magnitude").seconds < of("wanda").seconds < of("sparsegpt").seconds
     assert of(windows=16).seconds < of(windows=32).seconds
     assert of(measured=16).seconds < of(measured=17).seconds
-    assert of().seconds < of(tasks=[Task(task="piqa", limit=10)]).seconds
-    assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="piqa")]).seconds
-    assert of(tasks=[Task(task="piqa", limit=10)]).seconds < of(tasks=[Task(task="mmlu", limit=10)]).seconds
-    assert of().seconds < of(method="sparsegpt,true_sequential=false").seconds
+    assert of().seconds < tasks < of(tasks=[Task(task="piqa")]).seconds
+    assert tasks < of(tasks=[Task(task="mmlu", limit=10)]).seconds
+    for more in ({"method": "sparsegpt,true_sequential=false"}, {"method": "sparsegpt,allocation=sensitivity"}):
+        assert of().seconds < of(**more).seconds
     assert of().seconds < of(latency=True).seconds
     assert of().seconds < of(scan="block").seconds < of(scan="linear").seconds
-    assert of().seconds < of(method="sparsegpt,allocation=sensitivity").seconds
 
 
 def test_estimate_scales_with_the_layers_and_their_depth():
@@ -98,14 +89,9 @@ def test_tasks_in_another_precision_use_its_speed_and_weights():
     assert estimate(half).bytes > estimate(full).bytes
 
     def measured(dtype, seconds):
-        row = Measurement(
-            metric="acc",
-            dataset="piqa",
-            value=0.5,
-            n=100,
-            protocol={"limit": 100, "dtype": dtype},
-            details={"seconds": seconds, "device": "cpu (x86_64)", "created": "2026-01-01T00:01:00+00:00"},
-        )
+        details = {"seconds": seconds, "device": "cpu (x86_64)", "created": "2026-01-01T00:01:00+00:00"}
+        protocol = {"limit": 100, "dtype": dtype}
+        row = Measurement(metric="acc", dataset="piqa", value=0.5, n=100, protocol=protocol, details=details)
         return make(row).model_copy(update={"variant": describe(full.variant)})
 
     known = [measured("float32", 100.0)]
@@ -179,9 +165,8 @@ def in_all(wanted: RunSpec, store: Store, measured: list[Result]) -> float:
 def test_only_local_measurements_predict_the_speed():
     mine, bundled = result(spec("wanda"), 10.0, 20.0), result(spec("sparsegpt"), 90.0, 20.0)
     append_shipped(bundled, paths.SHIPPED_MEASURED / "one.jsonl")
-    older = mine.measurements[0].model_copy(
-        update={"dataset": "ptb", "details": {"created": "2025-01-01T00:00:00+00:00", "seconds": 1.0}}
-    )
+    details = {"created": "2025-01-01T00:00:00+00:00", "seconds": 1.0}
+    older = mine.measurements[0].model_copy(update={"dataset": "ptb", "details": details})
     append_shipped(mine.model_copy(update={"measurements": (older,)}), paths.SHIPPED_MEASURED / "two.jsonl")
     store, wanted = Store(), spec("wanda", windows=8)
     nothing = in_all(wanted, store, [])

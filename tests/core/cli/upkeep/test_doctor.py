@@ -32,7 +32,9 @@ def test_doctor_lists_installed_parts_and_sources_of_the_rest(tmp_path):
     assert not (tmp_path / "cache").exists()
 
 
-def test_doctor_reports_why_a_data_folder_is_unusable(tmp_path, monkeypatch):
+def test_doctor_reports_why_a_folder_is_unusable_and_no_job_starts(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "file"))
     monkeypatch.setenv("SLIMSCOPE_DATA", str(tmp_path / "data"))
     monkeypatch.setattr(doctor, "_reachable", lambda: [])
     damaged = tmp_path / "data" / TASKS["piqa"].file
@@ -41,6 +43,7 @@ def test_doctor_reports_why_a_data_folder_is_unusable(tmp_path, monkeypatch):
     checks = {check.name: check for check in doctor.report()}
     assert checks["SLIMSCOPE_DATA"].ok and not checks["piqa"].ok
     assert "is not readable parquet" in checks["piqa"].detail
+    assert not checks["queue"].ok and f"The results folder {tmp_path / 'file'}" in checks["queue"].detail
 
 
 def test_fetch_without_a_network_gives_one_sentence():
@@ -54,11 +57,3 @@ def test_fetch_names_the_missing_texts(monkeypatch):
     problems = {row.name: row.problem for row in fetch.fetch()}
     assert problems["smollm2-135m"] is None and problems["passages-eval"] is None
     assert "cannot be reached to fetch Salesforce/wikitext" in problems["wikitext2"]
-
-
-def test_doctor_reports_why_no_job_starts(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("no folder")
-    monkeypatch.setenv("SLIMSCOPE_RESULTS", str(tmp_path / "file"))
-    monkeypatch.setattr(doctor, "_reachable", lambda: [])
-    (check,) = (check for check in doctor.report() if check.name == "queue")
-    assert not check.ok and check.detail.startswith(f"The results folder {tmp_path / 'file'} is not writable (File")
