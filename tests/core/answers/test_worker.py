@@ -37,13 +37,9 @@ def test_answers_grow_in_turn_between_the_first_and_the_last_event():
     assert events[1:5] == [("loads", 0), ("token", 0), ("loads", 1), ("token", 1)]
     assert events.places() == [0, 1] * 4 and events.places("ends") == [0, 1, None]
     assert {event.number for event in events.whole} == {1}
-
-
-def test_models_that_do_not_fit_together_answer_one_after_another():
     events = Events(most_bytes=2 * SIZE)
     events.worker.answer(1, question(0, 0.5, 0.7))
-    assert events.places() == [0, 1] * 4 + [2] * 4
-    assert len(events.worker.models.keys) == 2
+    assert events.places() == [0, 1] * 4 + [2] * 4 and len(events.worker.models.keys) == 2  # what fits together
 
 
 def test_the_models_of_a_second_question_are_still_there():

@@ -102,19 +102,16 @@ def test_a_sweep_gives_the_same_variant_and_lists_show_its_chain(chain_ran, spec
     assert {"dense", "wanda@0.3", FIRST} < set(chains)
 
 
-@pytest.mark.parametrize("more", [[], pytest.param(["--latency"], marks=pytest.mark.full)], ids=len)
-def test_a_factored_embedding_is_cached_and_its_removed_share_printed(more, made, capsys):
+def test_a_factored_embedding_is_cached_and_its_removed_share_printed(made, capsys):
     command = ["run", "./tiny", "wanda@0.3+tensor-train@2x", *TEXTS[:2], "--perplexity"]
     assert main([*command, "text.txt@32:4"]) == 0
     assert "Removed 62.5 % of the embedding (4x8" in capsys.readouterr().out
     made.clear()
-    assert main([*command, "text.txt@16:4", *more, "--json"]) == 0
+    assert main([*command, "text.txt@16:4", "--json"]) == 0
     assert made == ["dense"]
     printed = json.loads(capsys.readouterr().out)
     assert [stage["pattern"] for stage in printed["variant"]["stages"]] == [None, "2x"]
-    latency = {"prefill", "decode", "memory"} if more else set()
-    assert {row["metric"] for row in printed["measurements"]} == {"perplexity"} | latency
-    assert sum(row["metric"] == "perplexity" for row in printed["measurements"]) == 2
+    assert [row["metric"] for row in printed["measurements"]] == ["perplexity"] * 2
 
 
 def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, made):
@@ -123,11 +120,14 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
     store, trained = Store(), spec.variant.prefixes[3]
     cut = store.get(trained.key)
     assert cut.variant.cut_short and store.get(spec.variant.key) is None
+    assert cut.variant.details["training"]["ended"] == "cancelled" and cut.measurements == ()
+    assert "(cancelled)" in summary([cut], store.samples, display_names([cut.variant.model_id]))[0]["chain"]
     made.clear()
     assert main(RUN) == 0
     assert made == ["lora", "wanda", "dense"]
     whole, again = store.get(spec.variant.key), store.get(trained.key)
     assert not whole.variant.cut_short and not again.variant.cut_short
+    assert len(whole.measurements) == 1 and not list((cache_dir() / "training").iterdir())
     before, after = (found.variant.stage_runs[2]["training"] for found in (cut, whole))
     assert after["steps"] == 10 > before["steps"]
     assert after["held_out"][: len(before["held_out"])] == before["held_out"]
@@ -173,18 +173,3 @@ def test_a_distillation_uses_the_dense_model_or_another_teacher(recovery, teache
     named = variant["stages"][1]["parameters"].get("teacher")
     assert named is None if teacher is None else named.startswith("tiny@sha256:")
     assert variant["recovery"] == recovery and variant["details"]["training"]["steps"] == 1
-
-
-def test_an_interrupted_recovery_keeps_its_best_weights_and_resumes(ran, interrupt, capsys):
-    interrupt(4)
-    command = [*and_then("lora,batch=4"), "--train", "text.txt:24x32"]
-    assert main(command) == 130
-    (kept,) = (result for result in Store().results() if result.variant.cut_short)
-    assert kept.variant.details["training"]["ended"] == "cancelled" and kept.measurements == ()
-    assert "(cancelled)" in summary([kept], Store().samples, display_names([kept.variant.model_id]))[0]["chain"]
-    assert main(command) == 0
-    (again,) = (result for result in Store().results() if result.variant.recovery)
-    before, after = kept.variant.details["training"], again.variant.details["training"]
-    assert after["ended"] == "budget" and after["steps"] > before["steps"]
-    assert after["held_out"][: len(before["held_out"])] == before["held_out"]
-    assert len(again.measurements) == 1 and not list((cache_dir() / "training").iterdir())

@@ -40,13 +40,16 @@ def of_label(store, label):
     return found
 
 
-def test_stored_imports_are_read_back(store, imported):
+def test_stored_imports_are_read_back_and_deleted_with_their_answers(store, imported):
     found = {result.variant.key: result for result in store.results()}
     assert found == {result.variant.key: result for result in imported.results}
     assert not store.read().warnings
     harness = of_label(store, "lm_eval")
     frames = [store.samples(harness.variant.key, row) for row in harness.measurements]
     assert [len(frame) for frame in frames] == [4] * 5
+    store.delete(harness.variant.key)
+    assert [one.variant.stages[0].parameters["label"] for one in store.results()] == ["my-pruner"]
+    assert store.samples(harness.variant.key, harness.measurements[0]) is None
 
 
 def test_imported_answers_are_paired_with_measured_ones(store, imported):
@@ -79,18 +82,10 @@ def test_imports_cannot_be_reproduced(store, imported):
                 made(result.variant)
 
 
-def test_imports_are_deleted_with_their_answers(store, imported):
-    harness = of_label(store, "lm_eval")
-    store.delete(harness.variant.key)
-    assert [one.variant.stages[0].parameters["label"] for one in store.results()] == ["my-pruner"]
-    assert store.samples(harness.variant.key, harness.measurements[0]) is None
-
-
 def test_a_later_file_extends_the_variant(store, imported):
     more = ACCURACY.replace(",piqa,", ",winogrande,")
-    store_imports(
-        read_imports([sheet(more, PERPLEXITY.replace("36.2", "37").rpartition(",")[0] + ",")], None, store), store
-    )
+    changed = PERPLEXITY.replace("36.2", "37").rpartition(",")[0] + ","
+    store_imports(read_imports([sheet(more, changed)], None, store), store)
     numbers = {row.dataset: row.value for row in of_label(store, "my-pruner").measurements}
     assert numbers == {"wikitext2": 37, "piqa": 0.62, "winogrande": 0.62}
     assert of_label(store, "my-pruner").variant.details["packed_mb"] == 178
@@ -103,9 +98,8 @@ def test_label_marks_the_import(store, imported):
     assert set(rows["method"]) == set(rows["family"]) == {"imported"}
     assert rows["parent_label"].isna().all() and rows["block_removed"].isna().all()
     assert rows[rows["series_label"] == "my-pruner (imported)"]["packed_mb"].eq(178).all()
-    store_imports(
-        read_imports([sheet(PERPLEXITY.replace(",0.5,", ",,").replace("pruner", "model"))], None, store), store
-    )
+    whole = sheet(PERPLEXITY.replace(",0.5,", ",,").replace("pruner", "model"))
+    store_imports(read_imports([whole], None, store), store)
     row = tidy(store.results()).set_index("series_label").loc["my-model (imported)"]
     assert (row["method"], row["recovery"]) == ("imported", None)  # without an amount it is not dense
 

@@ -177,9 +177,8 @@ def test_only_local_measurements_predict_the_speed():
 
 
 def test_removed_methods_and_parameters_predict_no_speed():
-    again = spec()
+    again, rows = spec(), []
     known = result(again, seconds=90.0, perplexity_seconds=20.0)
-    rows = []
     for change in ({"method": "newer"}, {"parameters": {"colour": "red"}}):
         stage = known.variant.stages[0].model_copy(update=change)
         variant = known.variant.model_copy(update={"stages": (stage,)})
@@ -223,14 +222,13 @@ def test_remaining_time_follows_changes_of_the_history(monkeypatch):
 
 
 def test_a_restored_model_predicts_its_speed_again(monkeypatch):
-    store, wanted = Store(), spec("wanda", windows=8)
-    store.put(result(spec("wanda"), 70.0, 60.0))
-    expected = estimate_left([wanted], store).seconds
-    fresh = Store()
+    wanted = [spec("wanda", windows=8)]
+    Store().put(result(spec("wanda"), 70.0, 60.0))
+    expected, fresh = estimate_left(wanted, Store()).seconds, Store()
     with monkeypatch.context() as patched:
         patched.setattr(speeds, "shape_of", lambda *_: None)
-        assert estimate_left([wanted], fresh).seconds != expected
-    assert estimate_left([wanted], fresh).seconds == expected
+        assert estimate_left(wanted, fresh).seconds != expected
+    assert estimate_left(wanted, fresh).seconds == expected
 
 
 def test_without_stored_runs_the_time_follows_from_the_speed_of_this_processor(monkeypatch):
