@@ -5,18 +5,14 @@ import pytest
 from core.memory import no_collection
 
 
-def test_collector_is_paused_and_resumes_after_an_error():
-    with pytest.raises(ValueError, match="an error"), no_collection():
-        assert not gc.isenabled()
-        raise ValueError("an error")
-    assert gc.isenabled()
-
-
-def test_a_disabled_collector_remains_disabled():
-    gc.disable()
+@pytest.mark.parametrize("enabled", [True, False])
+def test_collector_is_paused_and_is_then_as_before_also_after_an_error(enabled):
+    if not enabled:
+        gc.disable()
     try:
-        with no_collection():
-            pass
-        assert not gc.isenabled()
+        with pytest.raises(ValueError, match="an error"), no_collection():
+            assert not gc.isenabled()
+            raise ValueError("an error")
+        assert gc.isenabled() is enabled
     finally:
         gc.enable()

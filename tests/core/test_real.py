@@ -89,14 +89,6 @@ def test_reference_form_agrees_with_an_independent_two_pass_computation(material
 
 
 @pytest.mark.full
-def test_structured_methods_rank_as_in_the_papers(material):
-    slimllm, llm_pruner, magnitude = (
-        pruned(material, method, 0.2) for method in ("slimllm", "llm-pruner", "neuron-magnitude")
-    )
-    assert slimllm < llm_pruner < magnitude
-
-
-@pytest.mark.full
 def test_default_model_weights_are_on_the_documented_grid(material):
     """HQQ with those bits and groups therefore changes nothing, and its results give the reason."""
     from core.methods.quantised.hqq import GIVEN_BACK

@@ -163,19 +163,16 @@ class Ground:
         model = copy.deepcopy(self.dense)
         return Made(self, case, stage, model, self._apply(model, stage))
 
-    def reconstruct(self, made: Made, reconstruction: Case, **options: Any) -> Made:
-        """Apply a reconstruction to a copy of the compressed model. `options`: layers and seed."""
-        defaults: dict[str, Any] = {"settings": reconstruction.all_settings, "calibration": self.text}
-        stage = build_stage(reconstruction.method.name, **defaults | options)
+    def reconstruct(self, made: Made, later: Case, **options: Any) -> Made:
+        """Apply a reconstruction or recovery to a copy of the compressed model. `options`: layers, seed and text."""
+        defaults: dict[str, Any] = {"settings": later.all_settings, "calibration": self.text}
+        stage = build_stage(later.method.name, **defaults | options)
         model = copy.deepcopy(made.model)
-        return Made(self, reconstruction, stage, model, self._apply(model, stage))
+        return Made(self, later, stage, model, self._apply(model, stage))
 
     def recover(self, made: Made, recovery: Case) -> PreTrainedModel:
         """Return a copy of what was made, trained by a recovery."""
-        model = copy.deepcopy(made.model)
-        settings = recovery.all_settings
-        self._apply(model, build_stage(recovery.method.name, settings=settings, calibration=self.lesson))
-        return model
+        return self.reconstruct(made, recovery, calibration=self.lesson).model
 
     def _apply(self, model: PreTrainedModel, stage: Stage) -> list[LayerReport]:
         return apply(model, self.given(stage), self.context).reports

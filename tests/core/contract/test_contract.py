@@ -6,20 +6,7 @@ from core.amount import Pattern
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES, leaves
 from core.request.compatibility import on_convolutions
 from core.training.base import TrainPruneMethod
-from tests.core.contract.checks import (
-    check_layers,
-    check_nothing,
-    check_pattern,
-    check_pattern_refused,
-    check_reconstructed,
-    check_reconstruction_layers,
-    check_reconstruction_seeds,
-    check_recovered,
-    check_saved,
-    check_seeds,
-    check_share,
-    check_unmasked_refused,
-)
+from tests.core.contract import checks
 from tests.core.contract.declared import check_declared, check_key, check_of
 from tests.core.contract.ground import Case, cases, class_of, one_a_type, type_of
 from tests.core.contract.observed_traits import observed_traits
@@ -72,8 +59,8 @@ def test_every_setting_declares_its_method_cost_and_memory(case, grounds):
 @BY_TYPE
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_requested_share_is_removed_and_checkpoints_reload(case, made, tmp_path):
-    check_share(made(case))
-    check_saved(made(case), tmp_path)
+    checks.check_share(made(case))
+    checks.check_saved(made(case), tmp_path)
 
 
 @BY_TYPE
@@ -86,12 +73,12 @@ def test_a_stage_leaves_the_traits_that_it_declares(case, made):
 @pytest.mark.parametrize("ratio", RATIOS)
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_requested_share_is_removed_at_other_ratios(case, ratio, grounds):
-    check_share(grounds(case).make(case, ratio=ratio))
+    checks.check_share(grounds(case).make(case, ratio=ratio))
 
 
 @pytest.mark.parametrize("case", [case for case in PLAIN if case.method.selects_layers], ids=str)
 def test_unselected_layers_do_not_change(case, ground):
-    check_layers(ground, case)
+    checks.check_layers(ground, case)
 
 
 @pytest.mark.matrix(case=class_of, pattern=None)
@@ -99,10 +86,10 @@ def test_unselected_layers_do_not_change(case, ground):
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_patterns_are_exact_or_rejected(case, pattern, made, grounds):
     if case.method.supports_nm:
-        check_pattern(made(case, pattern=pattern).model, Pattern.parse(pattern))
+        checks.check_pattern(made(case, pattern=pattern).model, Pattern.parse(pattern))
         assert observed_traits(made(case, pattern=pattern)) == leaves(made(case, pattern=pattern).stage)
     else:
-        check_pattern_refused(grounds(case), case)
+        checks.check_pattern_refused(grounds(case), case)
 
 
 ANY_RATIO = [
@@ -115,25 +102,25 @@ ANY_RATIO = [
 @BY_TYPE
 @pytest.mark.parametrize("case", ANY_RATIO, ids=str)
 def test_a_ratio_of_zero_changes_nothing(case, grounds):
-    check_nothing(grounds(case), case)
+    checks.check_nothing(grounds(case), case)
 
 
 @pytest.mark.matrix(case=lambda case: (class_of(case), case.made.draws))
 @pytest.mark.parametrize("case", PLAIN, ids=str)
 def test_equal_seeds_give_equal_results(case, made, grounds):
-    check_seeds(grounds(case), case, made(case))
+    checks.check_seeds(grounds(case), case, made(case))
 
 
 @pytest.mark.parametrize("recovery", [Case(recovery) for recovery in RECOVERIES], ids=str)
 @pytest.mark.parametrize("case", one_a_type([case for case in LANGUAGE if not case.method.bit_choices]), ids=str)
 def test_a_recovery_preserves_masks_and_grids(case, recovery, made):
-    check_recovered(made(case), recovery)
+    checks.check_recovered(made(case), recovery)
 
 
 @pytest.mark.parametrize("recovery", RECOVERED, ids=str)
 @pytest.mark.parametrize("case", PATTERNED, ids=str)
 def test_every_recovery_preserves_patterns(case, recovery, made):
-    check_recovered(made(case, pattern="2:4"), recovery)
+    checks.check_recovered(made(case, pattern="2:4"), recovery)
 
 
 @pytest.mark.matrix(case=class_of, reconstruction=class_of, pattern=bool)
@@ -144,13 +131,13 @@ def test_every_recovery_preserves_patterns(case, recovery, made):
     ids=str,
 )
 def test_a_reconstruction_moves_closer_to_dense_under_its_mask(case, pattern, reconstruction, made, tmp_path):
-    check_reconstructed(made(case, pattern=pattern) if pattern else made(case), reconstruction, tmp_path)
+    checks.check_reconstructed(made(case, pattern=pattern) if pattern else made(case), reconstruction, tmp_path)
 
 
 @pytest.mark.parametrize("reconstruction", RECONSTRUCTED, ids=str)
 def test_a_reconstruction_uses_its_text_and_layers_and_needs_a_mask(reconstruction, made, ground):
     first = made(MASKING[0])
-    check_reconstruction_seeds(first, reconstruction)
-    check_reconstruction_layers(first, reconstruction)
-    check_unmasked_refused(ground, reconstruction)
-    check_pattern_refused(ground, reconstruction)
+    checks.check_reconstruction_seeds(first, reconstruction)
+    checks.check_reconstruction_layers(first, reconstruction)
+    checks.check_unmasked_refused(ground, reconstruction)
+    checks.check_pattern_refused(ground, reconstruction)

@@ -290,20 +290,17 @@ def test_a_forced_run_and_a_fast_stage_keep_nothing(computed, monkeypatch):
     assert kept() == []
 
 
-def test_on_a_full_disk_nothing_is_kept_and_the_stage_still_runs(computed, monkeypatch):
-    monkeypatch.setattr(kept_states, "room", lambda folder: 0)
+@pytest.mark.parametrize(
+    ("name", "value", "folders", "again"),
+    [("room", lambda folder: 0, [], 2 * BLOCK), ("CACHE_BYTES", 1, ["0"], BLOCK)],
+    ids=["nothing on a full disk", "a block above the limit alone"],
+)
+def test_little_room_keeps_less_and_the_stage_still_runs(name, value, folders, again, computed, monkeypatch):
+    monkeypatch.setattr(kept_states, name, value)
     interrupted(spec_of("obs"))
-    assert kept() == []
+    assert [path.name for path in kept()] == folders
     made(spec_of("obs"))
-    assert computed == {"obs": FIRST + 2 * BLOCK}
-
-
-def test_blocks_above_the_limit_are_kept_alone(computed, monkeypatch):
-    monkeypatch.setattr(kept_states, "CACHE_BYTES", 1)
-    interrupted(spec_of("obs"))
-    assert [path.name for path in kept()] == ["0"]
-    made(spec_of("obs"))
-    assert computed == {"obs": FIRST + BLOCK}
+    assert computed == {"obs": FIRST + again}
 
 
 def test_blocks_of_abandoned_runs_make_room_for_others(monkeypatch):

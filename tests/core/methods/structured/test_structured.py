@@ -1,6 +1,7 @@
 """Structured pruning: masking equals slicing, the requested share is removed, and the model shrinks."""
 
 import copy
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -33,6 +34,7 @@ from tests.core.tiny import tiny, windows
 STRUCTURED = [one for one in METHODS if issubclass(one, StructuredMethod) and one.kind != "experts"]
 UNITS = [method for method in STRUCTURED if issubclass(method, UnitMethod)]
 SHAPES = ["llama-gqa", "llama-mha", "opt"]
+OTHER_MODELS = {"uneven blocks": (0.2, 0.85), "16 bits": (0.4, 0.8)}  # ratios, and the most that may be left
 SMOL = Geometry(hidden=576, query_heads=9, kv_heads=3, head_dim=64, channels=1536, ffn_matrices=3, mode="even")
 
 
@@ -49,17 +51,20 @@ def test_slicing_equals_masking(method, name, monkeypatch):
     torch.testing.assert_close(sliced(tokens).logits, masked(tokens).logits, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.matrix(method=lambda method: method.kind)
-@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
-def test_blocks_of_different_sizes_can_be_shrunk_again(method):
-    model = tiny(num_hidden_layers=4)
-    shrunk(model, "flap", 0.3)
-    widths = {block.mlp.up_proj.out_features for block in model.model.layers}
-    before = block_weights(model)
-    shrunk(model, method.name, 0.2)
-    assert len(widths) > 1
-    assert block_weights(model) < 0.85 * before or method.name == "slicegpt"  # which adds shortcuts
-    assert torch.isfinite(model(windows()).logits).all()
+@pytest.mark.matrix(case=lambda case: (case[0].kind, case[1]))
+@pytest.mark.parametrize("case", product(STRUCTURED, OTHER_MODELS), ids=lambda case: f"{case[0].name} {case[1]}")
+def test_other_models_are_shrunk_like_plain_ones(case):
+    model, (method, other) = tiny(num_hidden_layers=4), case
+    if other == "16 bits":
+        model.to(torch.bfloat16)
+    else:
+        shrunk(model, "flap", 0.3)
+        assert len({block.mlp.up_proj.out_features for block in model.model.layers}) > 1
+    before, dtype, (ratio, most) = block_weights(model), model.dtype, OTHER_MODELS[other]
+    shrunk(model, method.name, ratio)
+    assert block_weights(model) < most * before or method.name == "slicegpt"  # which adds shortcuts
+    logits = model(windows()).logits
+    assert logits.dtype == dtype and torch.isfinite(logits).all()
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.2, 0.3, 0.4, 0.5, 0.6])
@@ -161,9 +166,8 @@ def test_layer_wise_pruning_keeps_the_first_blocks():
     model = tiny(num_hidden_layers=5)
     shrunk(model, "llm-pruner", 0.4, granularity="layer")
     assert len(model.model.layers) == model.config.num_hidden_layers == 3
-    torch.testing.assert_close(
-        model.model.layers[2].mlp.up_proj.weight, tiny(num_hidden_layers=5).model.layers[2].mlp.up_proj.weight
-    )
+    ours, theirs = (one.model.layers[2].mlp.up_proj.weight for one in (model, tiny(num_hidden_layers=5)))
+    torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.matrix(name=lambda name: name == "opt")
@@ -213,15 +217,8 @@ def test_whole_groups_are_removed_if_there_are_many(queries, keys, mode):
     assert choose_mode("auto", queries, keys) == mode
 
 
-TINY_LLAMA = {
-    "hidden_size": 2048,
-    "intermediate_size": 5632,
-    "num_hidden_layers": 22,
-    "num_attention_heads": 32,
-    "num_key_value_heads": 4,
-    "vocab_size": 32000,
-    "tie_word_embeddings": False,
-}
+TINY_LLAMA = {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "vocab_size": 32000}
+TINY_LLAMA |= {"num_attention_heads": 32, "num_key_value_heads": 4, "tie_word_embeddings": False}
 
 
 def test_llm_pruner_at_a_quarter_matches_the_published_counts():
@@ -236,13 +233,8 @@ def test_llm_pruner_at_a_quarter_matches_the_published_counts():
     for unit, removal in zip(units, allocate(shapes, ratio, uniform(shapes, ratio, first, last)), strict=True):
         shape = unit.geometry
         groups = shape.kv_heads - removal.steps
-        unit.shrink(
-            KeptUnits(
-                torch.arange(groups * shape.group),
-                torch.arange(groups),
-                torch.arange(shape.channels - removal.channels),
-            )
-        )
+        kept = (groups * shape.group, groups, shape.channels - removal.channels)
+        unit.shrink(KeptUnits(*map(torch.arange, kept)))
     assert sum(p.numel() for p in model.parameters()) == 945_907_712
 
 
@@ -266,17 +258,6 @@ def test_norms_over_all_heads_shrink_with_them(method, tmp_path):
     save_model(model, tmp_path)
     logits = load_model_folder(tmp_path, torch.float32)(windows()).logits
     torch.testing.assert_close(logits, model(windows()).logits)
-
-
-@pytest.mark.matrix(method=lambda method: method.kind)
-@pytest.mark.parametrize("method", STRUCTURED, ids=lambda method: method.name)
-def test_sixteen_bit_models_are_shrunk_like_others(method):
-    model = tiny(num_hidden_layers=4).to(torch.bfloat16)
-    before = block_weights(model)
-    shrunk(model, method.name)
-    assert block_weights(model) < 0.8 * before or method.name == "slicegpt"  # which adds shortcuts
-    logits = model(windows()).logits
-    assert logits.dtype == torch.bfloat16 and torch.isfinite(logits).all()
 
 
 def test_protected_units_are_at_most_half_of_the_kept_ones():
