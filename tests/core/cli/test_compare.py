@@ -173,7 +173,9 @@ def test_results_show_differences_to_dense(capsys):
     assert r"0.5000, -25.0 [-38.7, \\ -8.9] points, adjusted p \\ 0.0051" in latex and "Holm's method" in latex
     assert main(["results", "--csv"]) == 0
     frame = pandas.read_csv(io.StringIO(capsys.readouterr().out)).set_index(["key", "dataset", "metric"])
-    assert frame.loc[(many, "boolq", "acc"), "verdict"] == "worse"
+    row = frame.loc[(many, "boolq", "acc")]
+    assert (row["difference"], row["verdict"]) == (-0.25, "worse")
+    assert frame.loc[(many, "wikitext2", "perplexity"), "perplexity_ratio"] == pytest.approx(1.65, abs=0.01)
 
 
 def test_a_single_result_shows_differences_to_dense(capsys):
