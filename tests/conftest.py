@@ -13,6 +13,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 # No example is drawn by chance where nobody looks, and none is timed.
 settings.register_profile("slimscope", database=None, deadline=None, derandomize="CI" in os.environ)
+for name, examples in {"attacks": 100, "attacks-long": 1_000}.items():
+    settings.register_profile(
+        name, database=None, deadline=None, derandomize=False, print_blob=True, max_examples=examples
+    )
 settings.load_profile("slimscope")
 # Their assertions are reported with the values that they compare, as those of test files are.
 pytest.register_assert_rewrite("tests.core.contract")

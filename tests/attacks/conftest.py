@@ -1,17 +1,12 @@
-"""The profiles of the attacks, and what they share."""
+"""What the attacks share."""
 
 import random
 
 import pytest
-from hypothesis import settings
 
 from tests.core.tiny_folder import write_tiny_folder
 
 pytest.register_assert_rewrite("tests.attacks.machine", "tests.attacks.reading")
-for name, share in {"attacks": 100, "attacks-long": 1_000}.items():
-    settings.register_profile(
-        name, database=None, deadline=None, derandomize=False, print_blob=True, max_examples=share
-    )
 
 
 @pytest.fixture(scope="module")
