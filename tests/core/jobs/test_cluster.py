@@ -17,7 +17,7 @@ from tests.core.jobs.cluster import cluster
 from tests.core.queues import FAKE, ended, running, spec, until
 
 pytestmark = pytest.mark.ray
-LEASE_SECONDS = 8.0
+LEASE_SECONDS = 30.0  # a worker that starts on a busy machine takes over 8 s until its first sign of life
 REFUSAL = RayExecutor.refusal  # the queue of these tests submits what no machine has
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.e2e.actions import enter, opened, settled
+from tests.e2e.actions import enter, opened, quiet, settled
 
 pytestmark = [pytest.mark.e2e, pytest.mark.real, pytest.mark.timeout(900)]
 MINUTES = 60_000
@@ -20,18 +20,16 @@ def explored(page, name, ratio):
     page.reload()  # a job outlives the page that started it
     way = job.get_by_role("link", name="Show on Explore")
     way.wait_for(timeout=12 * MINUTES)
-    settled(page)  # the whole page runs once more when its last job has ended
+    quiet(page)  # the whole page runs once more when its last job has ended
     way.click()
     page.get_by_role("heading", name="Explore").wait_for()
-    chart = page.locator(".js-plotly-plot").first
-    chart.locator(".scatterlayer .point").first.wait_for()
-    settled(page)
-    removed = chart.evaluate(
-        "(chart, name) => chart.calcdata.filter(c => c[0].trace.name?.startsWith(name))"
-        ".flatMap(c => c.map(p => p.x)).filter(Number.isFinite)",
-        name,
+    page.wait_for_function(
+        "([name, ratio]) => document.querySelector('.js-plotly-plot')?.calcdata?.some("
+        "c => c[0].trace.name?.startsWith(name) && c.some(p => Math.abs(p.x - ratio) < 1e-9))",
+        arg=[name, ratio],
     )
-    assert any(abs(x - ratio) < 1e-9 for x in removed)
+    quiet(page)
+    chart = page.locator(".js-plotly-plot").first
     assert chart.locator(".textpoint", has_text="dense").count() == 1  # the run has brought its baseline
 
 
