@@ -128,10 +128,10 @@ def _text(text: str) -> None:
     wanted, wrong = state.get(WRONG, (text, None))
     if state.get(_field(), wanted) != wanted:
         state[WRITTEN] = state.get(WRITTEN, 0) + 1
-    state.setdefault(_field(), wanted)
     state[SHOWN] = wanted
     st.text_input(
         "Chain of stages",
+        wanted,  # as default: a browser that has the field, but no value yet, would send an empty text as typed
         key=_field(),
         on_change=_typed,
         args=(_field(),),

@@ -12,7 +12,7 @@ from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import COLUMNS, Group, across
 from core.analysis.laws.measured import means
 from core.analysis.laws.papers import printed
-from core.analysis.laws.report import sentence, table
+from core.analysis.laws.report import in_words, sentence, table
 from core.analysis.laws.selection import check_metric, select_groups
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
@@ -117,7 +117,7 @@ def test_leave_one_model_out_matches_the_manual_result():
         slope, start = np.polyfit(np.log(rest["parameters"]), np.log(rest["value"] - rest["dense"]), 1)
         errors.append((row.dense + math.exp(start) * row.parameters**slope) / row.value - 1)
     found = fit(THIRD, made)
-    assert found.by_ratio is None  # one ratio only
+    assert found.by_ratio is None and in_words([found], 0.9)[0]["leave-one-ratio-out error"] == "one ratio"
     assert found.by_model.percent == pytest.approx(100 * math.sqrt(np.mean(np.square(errors))))
     assert fit(FIRST, group(first)).by_model is None
 

@@ -147,8 +147,9 @@ def hub(model, monkeypatch):
         calls["revision"] += 1
         return "c" * 40 if not calls["changed"] else "d" * 40
 
-    def download(repo, commit, progress=None):
+    def download(repo, commit, progress):
         calls["download"] += 1
+        progress("download", 1, 1, "model.safetensors")
         return model
 
     monkeypatch.setattr("core.cache.hub.revision", revision)
@@ -162,7 +163,9 @@ def test_a_model_of_the_hub_is_resolved_and_downloaded_once(hub, model, reads):
     spec = complete("org/small", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
     hub.clear()
     reads.clear()
-    result = run(spec, Store())
+    downloads = []
+    result = run(spec, Store(), lambda stage, *step: downloads.append(step[-1]) if stage == "download" else None)
+    assert downloads == ["model.safetensors"]  # not as that of the dense model, which is measured last
     assert hub == {"revision": 1, "download": 1} and reads[model / "config.json"] == 1
     assert (result.variant.model, result.variant.revision) == ("org/small", "c" * 40)
 

@@ -3,6 +3,7 @@
 import math
 from types import SimpleNamespace
 
+import pandas as pd
 import pytest
 import torch
 
@@ -24,6 +25,7 @@ from core.models.parts.blocks import execution_device, find_blocks
 from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
+from core.statistics.longrun import StandardError, independent
 from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
 
@@ -67,6 +69,12 @@ def test_bias_of_the_head_counts(monkeypatch):
     model, tokens = tiny(), windows(3, 20)
     model.lm_head.bias = torch.nn.Parameter(torch.randn(97))
     assert losses(model, tokens) == pytest.approx(own_losses(model, tokens), rel=1e-5)
+
+
+def test_the_inflation_compares_squared_standard_errors():
+    samples = pd.DataFrame({"acc": [0.0, 1.0, 1.0, 1.0]})
+    found = summary("acc", samples, lambda values: StandardError(2 * independent(values).value, 3.0))
+    assert found["inflation"] == pytest.approx(4)
 
 
 def test_perplexity_follows_the_definition_of_the_papers():

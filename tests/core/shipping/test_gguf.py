@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGML_QUANT_VERSION, GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM
 
@@ -35,6 +35,7 @@ def test_equal_blocks_are_exported_as_a_plain_llama(tmp_path):
     assert shown.same_tokens and shown.difference < CLOSE and shown.same_first == 4
     metadata = fields(tmp_path / "out")
     assert metadata["general.architecture"] == "llama" and metadata["llama.attention.head_count"] == 4
+    assert "general.quantization_version" not in metadata
     read = AutoModelForCausalLM.from_pretrained(tmp_path / "out", gguf_file="model-F16.gguf", dtype=torch.float32)
     ours = model.state_dict()
     for name, weight in read.state_dict().items():
@@ -73,6 +74,7 @@ def test_quantised_weights_keep_their_codes(settings, tmp_path):
     shown = exported(model, result, bpe(), tmp_path / "out", "gguf", GGUF().default(result.variant))
     assert "21 matrices keep the codes and scales of their grid." in (tmp_path / "out" / "README.md").read_text()
     assert shown.reason is None and shown.difference < 1.5
+    assert fields(tmp_path / "out")["general.quantization_version"] == GGML_QUANT_VERSION
     kinds = kinds_of(tmp_path / "out")
     assert kinds["blk.0.attn_q.weight"] == ("Q4_1" if settings else "Q4_0")
     assert kinds["token_embd.weight"] == "Q8_0" and kinds["output_norm.weight"] == "F32"

@@ -57,6 +57,10 @@ def test_a_method_has_a_field_for_every_declared_parameter():
     assert text(app) == "magnitude@0.5"
 
 
+def test_a_browser_that_has_the_field_but_no_value_yet_sends_the_chain():
+    assert chain_field(form("sparsegpt@0.5")).proto.default == "sparsegpt@0.5"
+
+
 def test_a_typed_chain_sets_the_cards():
     app = typed(form(), "magnitude@0.50 + wanda@2:4,true_sequential=no,layers=0:9 + lora,minutes=5.0")
     assert methods(app) == ["magnitude", "wanda", "lora"]

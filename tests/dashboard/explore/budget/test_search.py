@@ -129,7 +129,7 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, s
         assert winner(found)["chain"] == best["chain"]
         counted = re.search(r"Of (\d+) variants|The best of (\d+) is|(only ranked)", answer)
         assert int(counted[1] or counted[2] or 1) == len(able)
-        size = float(re.search(r"([\d.,]+) MB packed", answer.split("**")[2])[1])
+        size = float(re.search(r"([\d.,]+) MB packed", answer.partition(": ")[2])[1])
         assert size == pytest.approx(best["packed_mb"], rel=0.006)
         lacking = re.search(r"(\d+) more variants? fits?: ", answer)
         assert int(lacking[1] if lacking else 0) == sum(math.isnan(worse(one, quality)) for one in fitting)
