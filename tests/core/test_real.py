@@ -50,7 +50,7 @@ def pruned(material, method, ratio=None, layers=None, **settings):
     return measured(model, texts)
 
 
-@pytest.mark.parametrize("chain", ["dense", "magnitude@0.5"])
+@pytest.mark.parametrize("chain", [pytest.param("dense", marks=pytest.mark.full), "magnitude@0.5"])
 def test_the_first_windows_have_their_bundled_losses(chain):
     variant = complete(DEFAULT_MODEL, chain).variant
     (row,) = (

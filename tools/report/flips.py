@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import bootstrap, spearmanr
+from scipy.stats import bootstrap, pearsonr, rankdata
 
 from core.analysis.differences import Samples, differences
 from core.analysis.reporting import UNADJUSTED
@@ -90,15 +90,15 @@ def _compared(found: Sequence[Predicted]) -> dict[str, str]:
     """Return the rank correlations with flips, and their difference."""
     changed, kl, ratio = (np.array([getattr(one, name) for one in found]) for name in ("flips", "kl", "ratio"))
 
-    def correlations(*values: np.ndarray) -> tuple[float, float, float]:
-        first, second = (float(spearmanr(values[0], one).statistic) for one in values[1:])
-        return first, second, first - second
+    def correlations(*values: np.ndarray, axis: int = -1) -> np.ndarray:
+        flipped, *others = (rankdata(one, axis=axis) for one in values)  # Spearman's: Pearson's of the ranks
+        first, second = (pearsonr(flipped, one, axis=axis).statistic for one in others)
+        return np.array([first, second, first - second])
 
     spread = bootstrap(
         (changed, kl, ratio),
         correlations,
         n_resamples=RESAMPLES,
-        vectorized=False,
         paired=True,
         method="percentile",
         rng=np.random.default_rng(0),

@@ -83,6 +83,7 @@ def test_samples_have_the_format_of_measured_ones():
                 assert summary(metric, frame)["value"] == pytest.approx(row.value)
 
 
+@pytest.mark.full
 @pytest.mark.real
 def test_imported_values_match_measured_ones():
     """The default model on the same documents, by our own scorer: nothing differs but rounding."""
