@@ -278,7 +278,8 @@ def check_pattern_refused(ground: Ground, case: Case) -> None:
     try:
         ground.make(case, pattern="2:4")
     except UserError as error:
-        allowed = ("N:M", "leave ratio and pattern out", "give 2bit", "give a factor")
+        bits = [f"give {lowest}bit" for lowest in case.method.bit_choices[:1]]
+        allowed = ("N:M", "leave ratio and pattern out", *bits, "give a factor")
         assert any(words in str(error) for words in allowed)
     else:
         raise AssertionError(f"{case} takes a pattern that it does not declare")

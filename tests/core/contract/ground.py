@@ -36,7 +36,7 @@ from tests.core.encoders import answer
 
 BLOCKS = 4
 RATIO = 0.4
-BITS = {RATIO: "4bit", 0.2: "8bit", 0.5: "2bit"}  # of what rounds, in the place of a ratio
+BITS = {RATIO: 4, 0.2: 8, 0.5: 2}  # of what rounds, in the place of a ratio, or else its lowest
 FACTORS = {RATIO: "2x", 0.2: "1.5x", 0.5: "2.5x"}  # of what makes the embedding smaller
 WINDOWS, WINDOW = 8, 24
 # So that a training takes a few steps; each of them where a method has it.
@@ -79,7 +79,9 @@ class Case:
 
 def instead(method: type[Method], ratio: float) -> str | None:
     """Return the amount that replaces a ratio, or None if the method takes the ratio."""
-    return BITS.get(ratio) if method.bit_choices else FACTORS.get(ratio) if method.factor_choices else None
+    if method.bit_choices and ratio in BITS:
+        return f"{max(BITS[ratio], method.bit_choices[0])}bit"
+    return FACTORS.get(ratio) if method.factor_choices else None
 
 
 def cases(methods: Sequence[type[Method]]) -> list[Case]:
