@@ -34,7 +34,7 @@ STATES = {
 }
 STILL = "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations > 1)"
 # What is just being drawn anew, as where a job is looked for, is pale for a moment.
-OPAQUE = "[data-stale=true] {opacity: 1 !important; transition: none !important}"
+OPAQUE = "* {transition: none !important} [data-stale=true] {opacity: 1 !important}"
 
 
 def show_in(page, scheme: str) -> None:
