@@ -33,8 +33,10 @@ STATES = {
     "methods": "methods",
 }
 STILL = "document.getAnimations().every(one => one.playState !== 'running' || one.effect.getTiming().iterations > 1)"
+# Streamlit draws the style of `dashboard.shared.contrast` up to half a second after the page has run.
+STYLED = "[...document.querySelectorAll('style')].some(one => one.textContent.includes('stCaptionContainer\"'))"
 # What is just being drawn anew, as where a job is looked for, is pale for a moment.
-OPAQUE = "* {transition: none !important} [data-stale=true] {opacity: 1 !important}"
+OPAQUE = "[data-stale=true] {opacity: 1 !important; transition: none !important}"
 
 
 def show_in(page, scheme: str) -> None:
@@ -45,7 +47,7 @@ def show_in(page, scheme: str) -> None:
 def violations(tab) -> list[str]:
     """Return what axe-core finds on a page, each with the rule and the element."""
     tab.add_style_tag(content=OPAQUE)
-    settled(tab).wait_for_function(STILL)
+    settled(tab).wait_for_function(f"{STYLED} && {STILL}")
     found = [
         (rule["id"], rule["help"], node["html"])
         for rule in Axe().run(tab).response["violations"]
