@@ -207,7 +207,7 @@ class Measurement(Frozen):
     value: float
     stderr: float | None = None
     # The square of `stderr` as a multiple of that of independent windows; absent for documents.
-    inflation: float | None = Field(default=None, exclude_if=_absent)
+    inflation: float | None = Field(default=None, gt=0, exclude_if=_absent)
     n: Count  # windows or documents; 0 if a paper does not report it
     protocol: ProtocolFields  # of window, windows, limit, fewshot, version, source, dtype
     origin: Literal["measured", "published", "external"] = "measured"
