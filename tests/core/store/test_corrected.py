@@ -3,7 +3,6 @@
 import math
 
 import pytest
-from pydantic import ValidationError
 
 from core.statistics.correlations import record
 from core.statistics.longrun import inflation
@@ -36,8 +35,3 @@ def test_other_rows_do_not_change():
     own = perplexity(20.0, dataset="own.txt@12345678", stderr=0.5)
     for row in (own, perplexity(20.0), perplexity(20.0, window=512, stderr=0.5)):
         assert read(row) == row
-
-
-def test_an_inflation_below_zero_is_damage():
-    with pytest.raises(ValidationError, match="inflation"):
-        perplexity(20.0, stderr=0.5, inflation=-4.0)
