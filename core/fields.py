@@ -20,6 +20,7 @@ MOST = 2**63  # limit of integers in tables and databases
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # smallest numbers of a protocol
 PLAIN = (str, int, float, type(None))  # types of a protocol's values
 BATCHED = ("prefill", "decode", "memory")  # metrics of a batch
+DISTANCES = ("kl", "kl_p99", "agreement")  # metrics of the distance to the dense model on the windows of a text
 
 ProtocolFields = Unchecked
 Count = Annotated[int, Field(ge=0, lt=MOST)]
@@ -102,8 +103,9 @@ def _check_plain(metric: str, *items: Any) -> None:  # Any: names and values alt
             raise _refuse(f"protocol.{name} is not a whole number >= {LEAST[name]}")
     if "spread" in protocol and not (protocol["spread"] is True and protocol.get("windows")):
         raise _refuse("protocol.spread is not true, or protocol.windows is missing")
-    if metric == "perplexity" and protocol.get("window") is None and protocol.get("fewshot") is None:
-        raise _refuse("protocol.window is missing, on which the perplexity of a text depends")
+    without_text = metric == "perplexity" and protocol.get("fewshot") is not None  # of a task, such as LAMBADA
+    if metric in ("perplexity", *DISTANCES) and protocol.get("window") is None and not without_text:
+        raise _refuse(f"protocol.window is missing, on which the {metric} of a text depends")
     if metric in BATCHED and protocol.get("batch") is None:
         raise _refuse(f"protocol.batch is missing, on which {metric} depends")
 

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.amount import Amount
-from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
+from core.fields import DISTANCES, Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
 from core.specs import (
     PUBLISHED,
     Dtype,
@@ -24,7 +24,7 @@ from core.specs import (
 
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # metric of a sensitivity scan
-KL, KL_P99, AGREEMENT = FIDELITY = ("kl", "kl_p99", "agreement")  # metrics of the distance to the dense model on a text
+KL, KL_P99, AGREEMENT = FIDELITY = DISTANCES
 LOWER_IS_BETTER = ("perplexity", KL, KL_P99)
 CONVOLUTION = "convolution"  # role of a layer that is not a linear
 # Values derived from a variant's stages: written to JSON for other programs and ignored on reading.

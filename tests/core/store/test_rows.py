@@ -53,6 +53,10 @@ ODD = {
     "a seed without end": ({"variant__stages__0__seed": 2**70}, "variant.stages: a seed is not a whole number"),
     "a training without an end": ({"variant__made": [{"training": {}}]}, "training.ended is missing"),
     "no window": ({"measurements__0__protocol": {"windows": 16}}, "protocol.window is missing"),
+    "a distance without windows": (
+        {"measurements__0__metric": "kl", "measurements__0__protocol": {"windows": 16}},
+        "protocol.window is missing, on which the kl",
+    ),
     "a limit in words": ({"measurements__0__protocol__limit": "all"}, "protocol.limit is not a whole number"),
     "a list in a protocol": ({"measurements__0__protocol__version": [1]}, "protocol.version is neither"),
     "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is not text"),
