@@ -28,13 +28,16 @@ test-others: # three processes for two cores, as many tests wait for others
 
 # What the tests of `make test` cover; they take half as long again.
 coverage: .venv/installed-test
-	$(PYTEST) --numprocesses 2 --dist worksteal --tier test -m "not gpu" --cov=core --cov=dashboard --cov-report=term:skip-covered
+	$(PYTEST) --numprocesses 2 --dist worksteal --tier test -m "not gpu" \
+	  --cov=core --cov=dashboard --cov-report=term:skip-covered
 
 # The other cases, part by part, with new random input; PART=NAME runs one, and `python -m tests.tiers` prints the names.
 full: .venv/installed-test
-	failed=; for part in $(or $(PART),$$($(BIN)/python -m tests.tiers)); do echo "make full PART=$$part"; \
-	  $(PYTEST) --numprocesses 2 --dist loadfile --tier full --part $$part --hypothesis-profile attacks -m "not gpu" || failed="$$failed $$part"; \
-	  done; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
+	failed=; for part in $(or $(PART),$$($(BIN)/python -m tests.tiers)); do \
+	  echo "make full PART=$$part"; \
+	  $(PYTEST) --numprocesses 2 --dist loadfile --hypothesis-profile attacks \
+	    --tier full --part $$part -m "not gpu" || failed="$$failed $$part"; \
+	done; test -z "$$failed" || { echo "Failed:$$failed"; exit 1; }
 
 bench: .venv/installed-test
 	set -e; for file in $$(grep -rl --include=*.py '^if __name__' benchmarks); do \

@@ -36,7 +36,7 @@ from tests.core.encoders import answer
 
 BLOCKS = 4
 RATIO = 0.4
-BITS = {RATIO: 4, 0.2: 8, 0.5: 2}  # of what rounds, in the place of a ratio, or else its lowest
+BITS = {RATIO: 4, 0.2: 8, 0.5: 2}  # of what rounds, in the place of a ratio; at least its lowest
 FACTORS = {RATIO: "2x", 0.2: "1.5x", 0.5: "2.5x"}  # of what makes the embedding smaller
 WINDOWS, WINDOW = 8, 24
 # So that a training takes a few steps; each of them where a method has it.
