@@ -18,6 +18,7 @@ def read_json(path: Path, name: str) -> Config:
     """Return the JSON object in a file of the model `name`; raise `UserError` if there is none."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(content, ensure_ascii=False).encode()  # no half of a surrogate pair, which no file or key can hold
     except (ValueError, RecursionError):
         raise UserError(f"{name}: {path} is not readable JSON.") from None
     except OSError as error:

@@ -45,6 +45,7 @@ INDEX = "model.safetensors.index.json"
         (lambda f: (f / "config.json").write_text("{"), "not readable JSON"),
         *((lambda f, text=text: (f / "config.json").write_text(text), "contains no JSON object") for text in ODD),
         (lambda f: (f / "config.json").write_text("[" * 100_000), "not readable JSON"),
+        (lambda f: edit(f, rope_scaling={"type": "\ud800"}), "not readable JSON"),
         (lambda f: edit(f, architectures=5), "not a list of names"),
         (lambda f: edit(f, num_hidden_layers=10**9), "has num_hidden_layers = 1000000000; at most 1000 are allowed"),
         (lambda f: edit(f, vision_config={"depths": [1, 100_000]}), r"has depths = \[1, 100000\]; at most 1000"),
