@@ -232,7 +232,7 @@ def swap(content):
     words[first], words[second] = 6, 5
 
 
-def split_otherwise(content):
+def cut_at_spaces(content):
     content.update(pre_tokenizer={"type": "WhitespaceSplit"})
 
 
@@ -241,7 +241,7 @@ def split_otherwise(content):
     [
         ({}, swap, "dense and other have different vocabularies: token 5 is '.*' and '"),
         ({"vocab_size": 90}, None, "dense and other have different vocabularies of 97 and 90 tokens"),
-        ({}, split_otherwise, r"dense and other cut text\.txt\S* into different tokens; only"),
+        ({}, cut_at_spaces, r"dense and other cut text\.txt\S* into different tokens; only"),
         ({"max_position_embeddings": 16}, None, "has only 16"),
     ],
 )
