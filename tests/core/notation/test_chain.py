@@ -3,7 +3,7 @@
 from urllib.parse import parse_qs, quote, urlencode
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as draw
 
 from core.amount import RATIO_PLACES, Bits, Factor, Pattern, Ratio
@@ -73,7 +73,6 @@ def stages(pick):
     return build_stage(method.name, amount, settings, text, pick(draw.integers(0, 2**20)), layers)
 
 
-@settings(max_examples=300)
 @given(stages())
 def test_a_formatted_stage_parses_to_the_same_stage(stage):
     (one,) = parse(format_chain([stage]))
