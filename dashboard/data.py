@@ -219,7 +219,9 @@ def _paired(
     seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # the rest was deleted since; the next run shows that
     first, *groups = [[_only(there[key], numbers) for key in keys] for keys in (reference, *seeds)]
     samples = over_seeds([first, *groups], store().samples)
-    rows_found = differences([group[0] for group in groups], first[0], samples)
+    every = [group[0] for group in groups]
+    dense = store().get_many({one.variant.dense_key for one in (first[0], *every)})
+    rows_found = differences(every, first[0], samples, dense.values())
     of_first = {keys[0]: keys for keys in seeds}
     for row in rows_found.to_dict("records"):
         rows[of_first[row["key"]]].append(row)

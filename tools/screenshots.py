@@ -40,7 +40,7 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "budget": ("", BUDGET | {"explore_limit_times_dense": "2"}),
     "budget-nothing-fits": ("", BUDGET | {"explore_limit_times_dense": "1.2"}),
     "budget-small": ("", {"explore_mode": "Trade-off", "explore_limit_packed_mb": "90"}),
-    "budget-accuracy": ("", BUDGET | {"explore_quality": "Mean accuracy"}),
+    "budget-accuracy": ("", BUDGET | {"explore_quality": "Accuracy above chance"}),
     "inside-answers": ("inside", {"inside_tab": "Answers", "inside_answers_variants": "magnitude@0.5"}),
     "models": ("", {"explore_mode": "Several models"}),
     "models-by-size": ("", {"explore_mode": "Several models", "explore_against": "model size"}),

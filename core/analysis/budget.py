@@ -19,7 +19,7 @@ DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged
 DIVERGED_TIMES_DENSE = 500
 USABLE_TIMES_DENSE = 5.0  # multiple of the dense perplexity above which a model is hardly usable
 ROUNDED = 1e-9  # share of a limit that floating-point rounding may cause
-PERPLEXITY, ACCURACY = "perplexity", "mean_accuracy"  # columns
+PERPLEXITY, ACCURACY = "perplexity", "above_chance"  # columns; accuracies are means above chance
 
 Most = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 Least = Annotated[float | None, Field(gt=0, le=1, allow_inf_nan=False)]
@@ -41,7 +41,7 @@ class Budget(Frozen):
     times_dense: Most = None  # perplexity over the dense model's
     kl: Most = None  # mean divergence from the dense model in nats
     agreement: Least = None  # top-1 agreement with the dense model, a minimum
-    mean_accuracy: Least = None  # a minimum
+    above_chance: Least = None  # mean accuracy above chance, a minimum
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,7 @@ LIMITS = {  # by column of the rows and field of the budget
     "agreement": Limit(
         "% top-1 agreement", "top-1 agreement not measured", "points of top-1 agreement", times=100.0, least=True
     ),
-    "mean_accuracy": Limit(
-        "% mean accuracy", "mean accuracy not measured", "points of mean accuracy", times=100.0, least=True
-    ),
+    "above_chance": Limit("points above chance", "mean above chance not measured", "points", times=100.0, least=True),
 }
 
 
@@ -105,7 +103,7 @@ def limits(budget: Budget) -> dict[str, float]:
 
 
 def budget_words(budget: Budget) -> str:
-    """Write a budget: `at most 180 MB packed and 2 times dense, at least 40 % mean accuracy`; empty without limits."""
+    """Write a budget: `at most 180 MB packed, at least 14 points above chance`; empty without limits."""
     given = limits(budget)
     most = [LIMITS[name].format(limit) for name, limit in given.items() if not LIMITS[name].least]
     least = [LIMITS[name].format(limit) for name, limit in given.items() if LIMITS[name].least]

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import pandas as pd
 
 from core.analysis.distances import OF_DENSE, distance_interval
 from core.analysis.frame import protocol_sentence, tidy
-from core.analysis.paired import OF_WINDOWS, Baselines, Difference, baselines, difference, mean_difference
-from core.analysis.seven import MEAN, mean, sevens
+from core.analysis.paired import OF_WINDOWS, Baselines, Difference, baselines, difference, mean_difference, one_answer
+from core.analysis.seven import (
+    ABOVE_CHANCE,
+    MEAN,
+    accuracies_of,
+    by_protocol,
+    chance_of,
+    common,
+    counted,
+    mean,
+    mean_above_chance,
+)
 from core.analysis.verdicts import holm, verdict
+from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.models.names import same_model
 from core.results import FIDELITY, LOWER_IS_BETTER, Measurement, Result
@@ -27,13 +39,13 @@ NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
     *("key", "reference_key", *NUMBER, "protocol", "reference", "value", *FIGURES),
-    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields),
+    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields, "one_answer"),
 )
 DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
     **{"gained": "flips_to_right", "lost": "flips_to_wrong"},
-    **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason")},
+    **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason", "one_answer")},
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
@@ -42,10 +54,12 @@ Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
 OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
-def differences(results: Sequence[Result], reference: Result, samples: Samples) -> pd.DataFrame:
+def differences(
+    results: Sequence[Result], reference: Result, samples: Samples, dense: Iterable[Result] = ()
+) -> pd.DataFrame:
     """Return the `paired_differences` of the other results to the reference."""
     key = reference.variant.key
-    return paired_differences([(reference, result) for result in results if result.variant.key != key], samples)
+    return paired_differences([(reference, result) for result in results if result.variant.key != key], samples, dense)
 
 
 def differences_to_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
@@ -116,21 +130,27 @@ def _distances(results: Sequence[Result]) -> list[dict[str, Scalar]]:
     return rows
 
 
-def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples) -> pd.DataFrame:
+def paired_differences(
+    pairs: Sequence[tuple[Result, Result]], samples: Samples, dense: Iterable[Result] = ()
+) -> pd.DataFrame:
     """Compute the paired differences of each pair (reference, result).
 
     Args:
         pairs: (reference, result) each.
         samples: Reads the outcomes of a result, as `Store.samples` does.
+        dense: The dense models of the results, besides those in `pairs`. They decide which tasks count.
 
     Returns:
-        `COLUMNS`, a row per pair and number that both have, including means of seven.
+        `COLUMNS`, a row per pair and number that both have, including means of seven and means above chance. Pairs of
+        different models have the latter over the tasks that count for both; without the dense models there is none.
         `key` and `against` are the keys of the result and the reference; `value` and `reference` are their numbers.
         `FIGURES` are those of `core.analysis.paired.Difference`, result minus reference.
         `adjusted` is `p` after Holm over the `comparisons` of the same number.
         `verdict` is one of `core.analysis.verdicts.Verdict`.
         `why` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
         `chance` and `majority` are the baselines of a task's documents.
+        `one_answer` is the share of the documents to which the result gives its most frequent answer, on tasks with
+        fixed labels.
     """
     known: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
 
@@ -141,7 +161,8 @@ def paired_differences(pairs: Sequence[tuple[Result, Result]], samples: Samples)
             known[number] = found, UNKNOWN if found is None else baselines(found)
         return known[number]
 
-    rows = [row for reference, result in pairs for row in _of_one(result, reference, of_reference, samples)]
+    known_dense = {one.variant.key: one for one in (*chain.from_iterable(pairs), *dense)}
+    rows = [row for pair in pairs for row in _of_one(pair, known_dense, of_reference, samples)]
     return adjust_together(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -179,12 +200,15 @@ def number_of(measurement: Measurement) -> tuple[str, str, str]:
     return measurement.dataset, measurement.metric, measurement.protocol_id
 
 
-def number_of_mean(protocol: tuple[Scalar, ...]) -> tuple[str, str, str]:
-    """Return the values of `NUMBER` of the mean of seven under a protocol, a key of `sevens`."""
-    return MEAN, "acc", sha256(repr(protocol))[:8]
+def number_of_mean(protocol: tuple[Scalar, ...], mean: str = ABOVE_CHANCE) -> tuple[str, str, str]:
+    """Return the values of `NUMBER` of a mean under a protocol, a key of `core.analysis.seven.by_protocol`."""
+    return mean, "acc", sha256(repr(protocol))[:8]
 
 
-def _of_one(result: Result, reference: Result, of_reference: OfReference, samples: Samples) -> list[dict[str, Scalar]]:
+def _of_one(
+    pair: tuple[Result, Result], dense: Mapping[str, Result], of_reference: OfReference, samples: Samples
+) -> list[dict[str, Scalar]]:
+    reference, result = pair
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
@@ -199,22 +223,50 @@ def _of_one(result: Result, reference: Result, of_reference: OfReference, sample
                 known = _paired(measurement, first, second)
             identity = measurement.identity
             found[identity], guesses[identity] = known, guess
-            row = _row((reference, result), measurement, (twin.value, measurement.value), known, guess)
+            row = _row(pair, measurement, (twin.value, measurement.value), known, guess)
+            if (card := TASKS.get(measurement.dataset)) and card.fixed_labels and second is not None:
+                row["one_answer"] = one_answer(second)
             rows.append(row | dict(zip(NUMBER, number_of(measurement), strict=True)))
-    mine, theirs = sevens(result.measurements), sevens(reference.measurements)
-    for protocol in (whole for whole in mine if whole in theirs):
-        identities = [row.identity for row in mine[protocol]]
-        pairs = [found.get(identity, "cannot be paired: the tasks' documents differ") for identity in identities]
-        paired = [pair for pair in pairs if isinstance(pair, Difference)]
-        why = [pair for pair in pairs if isinstance(pair, str)]
-        known = why[0] if why else mean_difference(paired)
-        values = mean(theirs[protocol])[0], mean(mine[protocol])[0]
-        guess = _mean_of([guesses.get(identity, UNKNOWN) for identity in identities])
-        task = mine[protocol][0]
-        shared = {name: value for name, value in task.protocol.items() if name != "version"}  # differs between tasks
-        row = _row((reference, result), task.model_copy(update={"protocol": shared}), values, known, guess)
-        rows.append(row | dict(zip(NUMBER, number_of_mean(protocol), strict=True)))
+    mine, theirs = by_protocol(result.measurements), by_protocol(reference.measurements)
+    for protocol in (one for one in mine if one in theirs):
+        for name, tasks in ((MEAN, SEVEN), (ABOVE_CHANCE, _counted(pair, dense, protocol))):
+            if not tasks or not mine[protocol].keys() & theirs[protocol].keys() >= set(tasks):
+                continue
+            of_reference_and_result = [[group[protocol][task] for task in tasks] for group in (theirs, mine)]
+            rows.append(_of_mean(name, pair, of_reference_and_result, found, guesses))
+            rows[-1] |= dict(zip(NUMBER, number_of_mean(protocol, name), strict=True))
     return rows
+
+
+def _counted(pair: tuple[Result, Result], dense: Mapping[str, Result], protocol: tuple[Scalar, ...]) -> tuple[str, ...]:
+    """Return the tasks that count for the models of both results; none if a dense model is unknown."""
+    keys = {one.variant.dense_key for one in pair}
+    if not keys <= dense.keys():
+        return ()
+    return common([counted(accuracies_of(by_protocol(dense[key].measurements).get(protocol, {}))) for key in keys])
+
+
+def _of_mean(
+    name: str,
+    pair: tuple[Result, Result],
+    measurements: Sequence[Sequence[Measurement]],
+    found: Mapping[tuple[str, str, str], Difference | str],
+    guesses: Mapping[tuple[str, str, str], Baselines],
+) -> dict[str, Scalar]:
+    """Return the row of a mean, MEAN or ABOVE_CHANCE, without its `NUMBER`.
+
+    `measurements` are the accuracies of the reference and of the result, `found` and `guesses` those of `_of_one`.
+    """
+    _, mine = measurements
+    pairs = [found.get(row.identity, "cannot be paired: the tasks' documents differ") for row in mine]
+    why = [one for one in pairs if isinstance(one, str)]
+    known = why[0] if why else mean_difference([one for one in pairs if isinstance(one, Difference)])
+    guess = _mean_of([guesses.get(row.identity, UNKNOWN) for row in mine])
+    of_mean, base = (mean, 0.0) if name == MEAN else (mean_above_chance, chance_of([row.dataset for row in mine]))
+    before, after = (of_mean(rows)[0] for rows in measurements)
+    guess = Baselines(*(None if value is None else value - base for value in guess))
+    shared = {name: value for name, value in mine[0].protocol.items() if name != "version"}  # differs between tasks
+    return _row(pair, mine[0].model_copy(update={"protocol": shared}), (before, after), known, guess)
 
 
 def _paired(measurement: Measurement, first: DataFrame | None, second: DataFrame | None) -> Difference | str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from core.analysis.reporting import listed
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE, MEAN
 from core.data.cards import TASKS
 
 FEWEST_WINDOWS, FEWEST_DOCUMENTS = 8, 50
@@ -20,7 +20,7 @@ def few_words(numbers: Iterable[tuple[str, float]]) -> str:
     """
     few: dict[str, None] = {}
     for dataset, n in numbers:
-        documents = dataset == MEAN or dataset.partition("@")[0] in TASKS
+        documents = dataset in (MEAN, ABOVE_CHANCE) or dataset.partition("@")[0] in TASKS
         if 0 < n < (FEWEST_DOCUMENTS if documents else FEWEST_WINDOWS):
             few[f"{dataset} has {n:.0f} {'document' if documents else 'window'}{'s' if n > 1 else ''}"] = None
     if not few:

@@ -133,6 +133,14 @@ def baselines(samples: DataFrame) -> Baselines:
     return Baselines(float((1 / choices).mean()), float(counts.max() / counts.sum()))
 
 
+def one_answer(samples: DataFrame) -> float | None:
+    """Return the share of the documents that get the most frequent answer; None without stored choices."""
+    if "loglikelihoods" not in samples or samples.empty:
+        return None
+    answers = [int(np.argmax(choices)) for choices in samples["loglikelihoods"]]
+    return float(np.bincount(answers).max() / len(answers))
+
+
 def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
     known = (*ACCURACIES, *OF_WINDOWS, "perplexity")
     if metric not in known:

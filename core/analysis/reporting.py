@@ -16,6 +16,7 @@ TableRow = Mapping[Hashable, Any]  # Any: each column of a table has its own typ
 UNADJUSTED = "unadjusted 95 %"  # name of an interval
 CLOSE = 0.1  # ratios within this distance of 1 have three decimals
 FEW = 10  # ratios below this have two decimals
+ONE_ANSWER = 0.9  # share of the documents with the same answer above which a variant is marked
 
 
 class Form(NamedTuple):
@@ -119,6 +120,12 @@ def verdict_text(row: TableRow) -> str:
     return (
         row["unpaired_reason"] if pd.isna(row["verdict"]) else verdicts.verdict_text(row["verdict"], row["comparisons"])
     )
+
+
+def marked_verdict(row: TableRow) -> str:
+    """Write `verdict_text` with a mark if the variant gives nearly all documents one answer."""
+    text, share = verdict_text(row), row.get("one_answer")
+    return text if pd.isna(share) or share <= ONE_ANSWER else f"{text}, one answer in {100 * share:.0f} % of documents"
 
 
 def sentence(found: Sequence[tuple[str, TableRow]], one: str, other: str) -> str:

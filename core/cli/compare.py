@@ -10,6 +10,7 @@ import typer
 from core.cli.listing import check_one_format, find_result, to_latex
 from core.cli.printing.console import messages, say
 from core.cli.printing.layout import Row
+from core.cli.printing.overview import of_mean
 from core.cli.printing.tables import SHORT_KEY, column, plain, print_table, print_tsv, usual, written
 from core.errors import UserError
 from core.models.names import display_names
@@ -21,6 +22,8 @@ from core.store.store import Store
 
 if TYPE_CHECKING:
     from pandas import DataFrame
+
+    from core.analysis.reporting import TableRow
 
 Names = dict[str, str]  # by key
 
@@ -49,7 +52,8 @@ def compare(
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
     store = Store()
     reference, *others = chosen(store, keys)
-    found = differences(others, reference, store.samples)
+    dense = store.get_many({one.variant.dense_key for one in (reference, *others)})
+    found = differences(others, reference, store.samples, dense.values())
     names = named([reference, *others])
     if unpaired := [names[one.variant.key] for one in others if one.variant.key not in set(found["key"])]:
         problem = (
@@ -74,6 +78,7 @@ def compare(
 def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
     """Print a table per pair, with the main metric of each task, and a sentence on its significant differences."""
     from core.analysis.reporting import sentence
+    from core.analysis.seven import MEAN  # a mean above chance judges instead
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     keys, other = list(dict.fromkeys(shown["key"])), names[reference.variant.key]
@@ -84,13 +89,13 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
             typer.echo(to_latex(rows))  # its empty line ends the paragraph
             continue
         print_table(rows, f"{one} ({key[:SHORT_KEY]}) compared with {other} ({reference.variant.key[:SHORT_KEY]})")
-        names_of = [row["number"] for row in rows]
-        say(sentence(list(zip(names_of, pair.to_dict("records"), strict=True)), one, other) + "\n")
+        found_of = zip([row["number"] for row in rows], pair.to_dict("records"), strict=True)
+        say(sentence([(name, row) for name, row in found_of if row["dataset"] != MEAN], one, other) + "\n")
 
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
     """Return the rows of `print_comparison` for programs: cells without units, accuracies in percent."""
-    from core.analysis.reporting import flip_words, form_of, p_words, verdict_text
+    from core.analysis.reporting import flip_words, form_of, marked_verdict, p_words
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     rows = []
@@ -104,14 +109,14 @@ def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]
                 "variant": names[row["key"]],
                 "compared with": names[reference.variant.key],
                 "number": name,
-                "value": _value(row["metric"], row["value"]).removesuffix(" %"),
-                "reference": _value(row["metric"], row["reference"]).removesuffix(" %"),
+                "value": _value(row, "value").partition(" ")[0],
+                "reference": _value(row, "reference").partition(" ")[0],
                 "difference": cells[0],
                 "low": cells[1],
                 "high": cells[2],
                 "flips to right, wrong": flip_words(row),
                 "adjusted p": p_words(row["p_adjusted"]),
-                "verdict": verdict_text(row),
+                "verdict": marked_verdict(row),
             }
         )
     return rows
@@ -168,21 +173,20 @@ def named(results: Sequence[Result]) -> Names:
 
 def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
     """Return one row per number with the difference of a variant to the reference; accuracies are in percent."""
-    from core.analysis.reporting import UNADJUSTED, flip_words, format_difference, p_words, verdict_text
+    from core.analysis.reporting import UNADJUSTED, flip_words, format_difference, marked_verdict, p_words
 
     several = pair["comparisons"].max()
     p = f"adjusted p, Holm over {several:.0f}" if several > 1 else "adjusted p"
     return [
         {
             "number": name,
-            "chance": _value("acc", row["chance"]),
-            "majority": _value("acc", row["majority"]),
-            other: _value(row["metric"], row["reference"]),
-            one: _value(row["metric"], row["value"]),
+            **{name: _value(row, name) for name in ("chance", "majority")},
+            other: _value(row, "reference"),
+            one: _value(row, "value"),
             f"difference, {UNADJUSTED}": format_difference(row),
             "flips to right, wrong": flip_words(row),
             p: p_words(row["p_adjusted"]),
-            "verdict": verdict_text(row).partition(":")[0],
+            "verdict": marked_verdict(row).partition(":")[0],
         }
         for name, row in zip(_called(pair, reference), pair.to_dict("records"), strict=True)
     ]
@@ -191,15 +195,22 @@ def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Ro
 def _called(pair: "DataFrame", reference: Result) -> list[str]:
     """Return the names of the numbers, equal to the columns of `results`."""
     from core.analysis.differences import NUMBER, number_of, number_of_mean
-    from core.analysis.seven import MEAN, sevens
+    from core.analysis.seven import ABOVE_CHANCE, MEAN, by_protocol
 
     known = {number_of(row): column(row) for row in reference.measurements}
-    for protocol, (first, *_) in sevens(reference.measurements).items():
-        known[number_of_mean(protocol)] = column(first).replace(f"acc {first.dataset}", MEAN)
+    for protocol, rows in by_protocol(reference.measurements).items():
+        known |= {
+            number_of_mean(protocol, name): of_mean(next(iter(rows.values())), name) for name in (ABOVE_CHANCE, MEAN)
+        }
     return [known[one] for one in zip(*(pair[name] for name in NUMBER), strict=True)]
 
 
-def _value(metric: str, value: float | None) -> str:
-    if value is None or _absent(value):
+def _value(row: "TableRow", name: str) -> str:
+    """Write a number or a baseline of a row; empty if it is unknown."""
+    from core.analysis.seven import ABOVE_CHANCE
+
+    if _absent(row[name]):
         return ""
-    return written(metric, value) if metric in LOWER_IS_BETTER else f"{100 * value:.1f} %"
+    if row["metric"] in LOWER_IS_BETTER:
+        return written(row["metric"], row[name])
+    return f"{100 * row[name]:.1f} {'points' if row['dataset'] == ABOVE_CHANCE else '%'}"

@@ -29,7 +29,7 @@ def laws(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option(help="perplexity, accuracy (the mean of seven tasks) or a task. Default: the first two."),
+        typer.Option(help="perplexity, accuracy (the mean above chance) or a task. Default: the first two."),
     ] = None,
     perplexity: Annotated[
         Perplexity | None,

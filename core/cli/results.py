@@ -15,7 +15,7 @@ from core.cli.printing.console import messages
 from core.cli.printing.description import describe_result
 from core.cli.printing.headline import Headline
 from core.cli.printing.layout import Row
-from core.cli.printing.overview import circumstances, others_note, overview
+from core.cli.printing.overview import circumstances, others_note, overview, tasks_note
 from core.cli.printing.tables import (
     SHORT_NOTE,
     SUMMARY_NOTE,
@@ -158,6 +158,7 @@ def _csv(listing: Listing) -> str:
 
 def _print(listing: Listing) -> None:
     rows = overview(listing.results, listing.references, listing.headline, listing.store.samples, listing.names)
-    note = "\n".join(filter(None, [SHORT_NOTE, others_note(listing.results, listing.headline)]))
+    notes = (SHORT_NOTE, tasks_note(listing.headline, listing.names), others_note(listing.results, listing.headline))
+    note = "\n".join(filter(None, notes))
     print_table(rows, note=note)
     warn_few(listing.headline.shown(result) for result in listing.results)

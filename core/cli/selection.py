@@ -42,29 +42,31 @@ class Selection:
             names: Display names of models.
             own_keys: Keys of variants with numbers of the user's own.
         """
+        every = list(results)
         selected = [
             result
-            for result in results
+            for result in every
             if (self.models is None or names[result.variant.model_id] in self.models)
             and (self.chain is None or self.chain in format_chain(result.variant.stages))
             and (not self.own or result.variant.key in own_keys)
         ]
-        headline = headline_of(selected)
+        headline = headline_of(selected, every)
         if self.sort is not None:
             selected.sort(key=_order(self.sort, headline))
         shown = selected[: self.limit]
-        return shown, headline if self.sort in NUMBERED else headline_of(shown)
+        return shown, headline if self.sort in NUMBERED else headline_of(shown, every)
 
 
 def _order(sort: str, headline: Headline) -> Callable[[Result], tuple[float, str]]:
     """Return the sort key of an order: best first, results without the number last, ties by chain."""
+    from core.analysis.seven import ABOVE_CHANCE
 
     def perplexity(result: Result) -> float | None:
         row = headline.perplexity(result)
         return row.value if row else None
 
     def accuracy(result: Result) -> float | None:
-        mean = headline.mean(result)
+        mean = headline.means(result).get(ABOVE_CHANCE)
         return None if mean is None else -mean
 
     values: dict[str, Callable[[Result], float | None]] = {

@@ -17,6 +17,8 @@ class TaskCard(Frozen):
     columns: tuple[str, ...]  # the fields of a document that the harness reads
     yaml: str  # the harness' own definition, below lm_eval/tasks; a folder if the task is a group of subjects
     chance: float  # accuracy of guessing
+    majority: float  # accuracy of always giving the answer that is right most often in the scored split
+    fixed_labels: bool = False  # whether all documents have the same choices, such as yes and no
     sha256: str  # of the documents
     documents: int  # in the scored split
     tokens: int  # per document, about, if its choices share their prompt
@@ -40,6 +42,8 @@ _CARDS = (
         columns=("question", "passage", "label"),
         yaml="super_glue/boolq/default.yaml",
         chance=0.5,
+        majority=0.6217,
+        fixed_labels=True,
         sha256="8b4e2455903036e07e5f880f4d41d25597a3c3b5160b1e1ee788bd44acf4d22e",
         instruction="Answer the question about the passage with yes or no.",
     ),
@@ -53,6 +57,7 @@ _CARDS = (
         columns=("goal", "sol1", "sol2", "label"),
         yaml="piqa/piqa.yaml",
         chance=0.5,
+        majority=0.5049,
         sha256="256cd78377a0090efcbc05662c15821c9b60f98a708bf48115d0d9af80c67313",
         instruction="Say how the goal is best reached.",
     ),
@@ -66,6 +71,7 @@ _CARDS = (
         columns=("activity_label", "ctx_a", "ctx_b", "endings", "label"),
         yaml="hellaswag/hellaswag.yaml",
         chance=0.25,
+        majority=0.2573,
         sha256="13e375078497cf7222ec529cccbf546b725445172446aac6585235f50e890fa5",
         metric="acc_norm",
         instruction="Continue the text with what happens next.",
@@ -81,6 +87,7 @@ _CARDS = (
         columns=("sentence", "option1", "option2", "answer"),
         yaml="winogrande/default.yaml",
         chance=0.5,
+        majority=0.5043,
         sha256="8e8671d6097f314f4ddc6c9734e382810926a1e0c3e76664715786d25b4a78d4",
         instruction="Complete the sentence so that it makes sense.",
         answers=False,
@@ -95,6 +102,7 @@ _CARDS = (
         columns=("question", "choices", "answerKey"),
         yaml="arc/arc_easy.yaml",
         chance=0.25,
+        majority=0.2664,
         sha256="b142620da6eec7e1105226cbad5e3f34cbd9ccc65e05ea9f138c0da9a117ef0d",
         instruction="Answer the question from school science.",
         pool="tasks/arc_easy_validation.parquet",
@@ -110,6 +118,7 @@ _CARDS = (
         columns=("question", "choices", "answerKey"),
         yaml="arc/arc_challenge.yaml",
         chance=0.25,
+        majority=0.2654,
         sha256="782446d5f137ad1f2ec35ed1e64990905691157f6f9ecd15260b26a4049021c3",
         metric="acc_norm",
         instruction="Answer the question from school science.",
@@ -126,6 +135,7 @@ _CARDS = (
         columns=("question_stem", "choices", "answerKey"),
         yaml="openbookqa/openbookqa.yaml",
         chance=0.25,
+        majority=0.276,
         sha256="d558cc5b6cf7d453dfd6f82ac13fd9fc4c1285ded7956340fd5637669ced4795",
         metric="acc_norm",
         instruction="Complete the statement, or answer the question, with what is true.",
@@ -142,6 +152,7 @@ _CARDS = (
         columns=("text",),
         yaml="lambada/lambada_openai.yaml",
         chance=0.0,
+        majority=0,
         sha256="05ae9755847286957976eca1a513750eeb542019e97af8837baa488483398d78",
         instruction="Complete the text with the word that it ends on.",
         answers=False,
@@ -156,6 +167,8 @@ _CARDS = (
         columns=("sentence1", "sentence2", "label"),
         yaml="glue/rte/default.yaml",
         chance=0.5,
+        majority=0.5271,
+        fixed_labels=True,
         sha256="b27b946e07c30c4f6325466dbf189289c001a7acc2e0b017a5ec390e8a83614d",
         instruction="Say whether the second statement follows from the first.",
     ),
@@ -170,6 +183,8 @@ _CARDS = (
         columns=("question", "subject", "choices", "answer"),
         yaml="mmlu/default",
         chance=0.25,
+        majority=0.2689,
+        fixed_labels=True,
         sha256="c808c0f63ddd07ec0f68739ffce3cdded3a92c50076cb9f0d9533b2bcee39ce1",
         instruction="Choose the right answer to the question.",
         pool="tasks/mmlu_all_dev.parquet",

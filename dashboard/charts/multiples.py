@@ -8,7 +8,7 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from itertools import cycle
 
 import pandas as pd
@@ -175,17 +175,28 @@ def table(found: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
 
 
 @shared
-def minus_dense(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return each variant's mean accuracy of seven tasks minus its dense model's (key, difference), as shares.
+def minus_dense(frame: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """Return each variant's mean accuracy in some tasks minus its dense model's (key, difference), as shares.
 
     The documents are those of the dense model's largest evaluation.
     """
+    rows = _of_most_documents(frame)
+    means = zeroshot.means_above_chance(rows, tasks)
+    base = means.loc[means["key"].isin(rows.loc[points.is_dense(rows), "key"]), "mean"]
+    return pd.DataFrame({"key": means["key"], "difference": means["mean"] - (base.iloc[0] if len(base) else math.nan)})
+
+
+@shared
+def counted_tasks(frame: pd.DataFrame) -> tuple[str, ...]:
+    """Return the tasks that count for a model (`core.analysis.seven.counted`), on the documents of `minus_dense`."""
+    return zeroshot.counted_tasks(_of_most_documents(frame))
+
+
+def _of_most_documents(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies on the documents of the dense model's largest evaluation; none without a dense model."""
     rows = zeroshot.scored_on(frame)
     dense = rows[points.is_dense(rows)]
     if dense.empty:
-        return pd.DataFrame(columns=["key", "difference"])
+        return dense
     most = dense.iloc[int(dense["n"].argmax())]
-    rows = zeroshot.one_protocol(rows[(rows["limit"] == most["limit"]) & (rows["scoring"] == most["scoring"])])
-    means = zeroshot.seven_means(rows)
-    base = means.loc[means["key"].isin(dense["key"]), "mean"]
-    return pd.DataFrame({"key": means["key"], "difference": means["mean"] - (base.iloc[0] if len(base) else math.nan)})
+    return zeroshot.one_protocol(rows[(rows["limit"] == most["limit"]) & (rows["scoring"] == most["scoring"])])

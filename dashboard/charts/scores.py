@@ -15,7 +15,7 @@ from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look
-from dashboard.charts.frames.zeroshot import in_percent
+from dashboard.charts.frames.zeroshot import in_percent, unit_of
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
@@ -69,7 +69,7 @@ def score_chart(
         if len(tasks) > 1:
             facets.title(drawing, axes, f"<b>{task}</b>, dense {known[task]['dense']:.1f} %", theme.text)
     metric = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
-    unit = " minus dense, points" if difference else ", %"
+    unit = " minus dense, points" if difference else f", {unit_of(tasks[0])}"
     drawing.lay_out(title={"text": f"{metric}{unit} (higher is better)"})
     return drawing.figure()
 

@@ -11,7 +11,7 @@ import streamlit as st
 
 from core.analysis.differences import adjust_together
 from core.analysis.reporting import UNADJUSTED
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE, counted_words
 from core.data.cards import SEVEN
 from core.specs import DTYPES, Task
 from dashboard import data
@@ -42,14 +42,14 @@ class Scored(NamedTuple):
 
     @property
     def mean_differences(self) -> pd.DataFrame:
-        """The differences of the means of seven tasks."""
-        return self.differences[self.differences["dataset"] == MEAN]
+        """The differences of the means above chance."""
+        return self.differences[self.differences["dataset"] == ABOVE_CHANCE]
 
 
 @shared
 def score(chosen: Chosen, shown: Collection[str]) -> Scored:
     """Compute the means and differences of the chosen accuracies; `shown` are the highlighted series."""
-    return Scored(zeroshot.seven_means(chosen.scores), differences_to_dense(chosen.scores, shown))
+    return Scored(zeroshot.means_above_chance(chosen.scores), differences_to_dense(chosen.scores, shown))
 
 
 class Compared(NamedTuple):
@@ -127,7 +127,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
     both, drawn, lines, unpaired, reasons = compared
     there = list(dict.fromkeys(both.loc[~points.is_dense(both), "task"]))
     explained = terms(
-        ("zero-shot accuracy", "chance", "majority class", "mean of seven", "not significant", "significant alone")
+        ("zero-shot accuracy", "chance", "majority class", "mean above chance", "not significant", "significant alone")
     )
     with st.container(horizontal=True):
         tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
@@ -164,8 +164,9 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         st.caption(f"Differences to dense are unavailable: {reasons}.")
     elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")
-    if below := paired.below_majority(lines.drop(index=MEAN_LABEL, errors="ignore")):
-        st.caption(below)
+    for note in (counted_words(zeroshot.of_dense(chosen.scores)), paired.one_answer_words(drawn)):
+        if note:
+            st.caption(note)
     return item
 
 

@@ -12,7 +12,7 @@ from core.analysis.budget import ACCURACY, PERPLEXITY
 from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
-from core.analysis.laws.measured import means, of_accuracies, of_perplexities
+from core.analysis.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
 from core.analysis.laws.report import NOTES, dropped, in_words, sentence
 from core.notation.formatting import capitalise
 from dashboard import data
@@ -75,7 +75,8 @@ def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple[Hashabl
     if quality == PERPLEXITY:
         found = of_perplexities(_rows)
     else:
-        found = of_accuracies(means(_rows), f"mean accuracy of seven tasks, {documents}")
+        scored = means(_rows)
+        found = of_accuracies(scored, f"{above_chance_words(scored)}, {documents}")
     return {one.name: one for one in found if not one.mixed}
 
 
@@ -92,7 +93,7 @@ def _answer(fitted: list[Fit], keep: float) -> str:
     text += f" This is the form {best.form.name}, which predicts best here. Its error at ratios outside the fit is"
     if best.by_ratio.times:
         return f"{text} {best.by_ratio.percent:.1f} % of ln(perplexity), a factor of {best.by_ratio.times:.2f}."
-    return f"{text} {best.by_ratio.percent:.1f} % of the accuracy."
+    return f"{text} {best.by_ratio.percent:.1f} % of the accuracy above chance."
 
 
 def _chart(chosen: Chosen, quality: str, fitted: list[Fit]) -> Item:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import pandas as pd
 import streamlit as st
 
+from core.analysis.reporting import listed
+from core.analysis.seven import common
+from core.data.cards import TASKS
 from core.data.texts import called
 from dashboard import data
 from dashboard.charts import multiples
@@ -66,7 +70,8 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     if not steps:
         st.info("Choose at least one series with a known amount.")
         return []
-    means = _together([multiples.minus_dense(data.frame(model)) for model in picked])
+    tasks = common([multiples.counted_tasks(data.frame(model)) for model in picked])
+    means = _together([multiples.minus_dense(data.frame(model), tasks) for model in picked])
     on = shown.groupby("amount_label")["model"].nunique()
     first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
@@ -78,7 +83,9 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
         shown = points.rows_at(shown, at)
     st.markdown(on_each(at or first, shown))
     content = f"multiples-at-{at}" if at else "multiples"
-    items = _chart_and_table(shown, axis, at, corpus, means, export_name("models", f"{corpus}-{window}", content))
+    items = _chart_and_table(
+        shown, axis, at, corpus, means, tasks, export_name("models", f"{corpus}-{window}", content)
+    )
     every = _together([multiples.perplexities(comparable[model]) for model in picked])
     addresses = pick_point(every)
     show_details(every if chosen_pair() else _of_one_model(every, st.session_state[POINT]), addresses)
@@ -107,7 +114,7 @@ def _of(rows: pd.DataFrame, series: list[str]) -> pd.DataFrame:
 
 
 def _chart_and_table(
-    shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, file: str
+    shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, tasks: Sequence[str], file: str
 ) -> list[Item]:
     """Show the points against amounts, or against model sizes if all are `at` one amount."""
     draw = partial(multiples.by_size, shown) if at else partial(multiples.by_amount, shown, axis)
@@ -136,7 +143,9 @@ def _chart_and_table(
         f"Lowest: {best['series_label']}, {best['amount_label']} ({best['value']:.3g}).",
         on_select=lambda keys: open_points(CHART, [key for key in keys if key]),  # the line of dense has no key
     )
-    caption += " Accuracy: the mean of seven tasks minus the dense model's, in points."
+    if tasks:
+        named = listed([TASKS[name].label for name in tasks])
+        caption += f" Accuracy: the mean of {named}, which count for all models shown, minus dense, in points."
     table = multiples.table(shown, means)
     return [
         chart,

@@ -144,7 +144,7 @@ def all_points(shown: Shown) -> Item:
     help = f"Tick a row to open its details, or two to compare them.\n\n{explained}"
     st.header("All points", anchor=False, help=help)
     table, caption, means, *_ = points_data(shown)
-    accuracy = Pivot("Mean accuracy of seven tasks (%)", means, "amount_label", False, form=".1f")
+    accuracy = Pivot("Mean above chance (points)", means, "amount_label", False, form=".1f")
     return widgets.show_table(
         TABLE,
         table,

@@ -113,7 +113,7 @@ class Pivot:
 
 
 def of_means(means: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of `zeroshot.seven_means` in percent; several seeds become one point."""
+    """Return the points of `zeroshot.means_above_chance` in percent; several seeds become one point."""
     parts = means.groupby(["series_label", "amount_label"], sort=False)
     rows = [(*names, part["key"].iloc[0], *over_seeds(part)) for names, part in parts]
     return in_percent(pd.DataFrame(rows, columns=["series_label", "amount_label", "key", "value", "low", "high"]))

@@ -7,7 +7,7 @@ from core.analysis.differences import adjust_together, differences, differences_
 from core.analysis.fewshot import fewshot_table
 from core.analysis.intervals import ALPHA
 from core.analysis.reporting import verdict_text
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE
 from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
 from core.notation.chain import format_chain
 from core.store.bundled import read_measured
@@ -40,7 +40,7 @@ def check(rows):
 
 def test_verdicts_against_dense_agree_with_their_intervals(bundled):
     rows = differences_to_dense(bundled, read_shipped_samples)
-    assert check(rows) > 1400 and (rows["dataset"] == MEAN).sum() > 50
+    assert check(rows) > 1400 and (rows["dataset"] == ABOVE_CHANCE).sum() > 50
     assert rows["verdict"].isin(ALONE).sum() > 100  # or the third verdict is not tried
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 from core.amount import Ratio
 from core.analysis.differences import Samples, differences
 from core.analysis.reporting import format_difference, judged
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE
 from core.cli.printing.tables import column
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.tables import TableQuantMethod
@@ -47,7 +47,7 @@ def beside_dense(
 
     Returns:
         For each chosen variant with the page's perplexity: `result`, `chain`, `value` (perplexity), `read` (its ratio
-        to dense) and `mean` (difference of the mean of seven, in points). The chain is without training parameters,
+        to dense) and `mean` (difference of the mean above chance, in points). The chain is without training parameters,
         which the page describes. Empty if the dense model is not among the results.
     """
     dense = next(
@@ -59,7 +59,7 @@ def beside_dense(
     paired = differences(list(mine.values()), dense, samples)
     paired = paired[paired["unpaired_reason"].isna()].sort_values("n")  # the last row of a key has the most documents
     read = {row["key"]: format_difference(row) for row in paired[paired["metric"] == "perplexity"].to_dict("records")}
-    means = {row["key"]: judged(row) for row in paired[paired["dataset"] == MEAN].to_dict("records")}
+    means = {row["key"]: judged(row) for row in paired[paired["dataset"] == ABOVE_CHANCE].to_dict("records")}
     rows = []
     for key, result in mine.items():
         value = next((row.value for row in result.measurements if column(row) == TEXTS[model]), None)

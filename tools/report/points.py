@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import cast
 
 import pandas as pd
 
 from core.amount import Ratio
 from core.analysis.reporting import UNADJUSTED
-from core.analysis.seven import MEAN, mean, sevens
+from core.analysis.seven import (
+    ABOVE_CHANCE,
+    MEAN,
+    accuracies_of,
+    by_protocol,
+    counted,
+    counted_words,
+    mean,
+    mean_above_chance,
+    sevens,
+)
 from core.cli.printing.tables import column
+from core.data.cards import SEVEN, TASKS
 from core.notation import formatting
 from core.registry import METHODS
 from core.results import Result, Variant
+from core.specs import Scalar
 from core.training.base import TrainPruneMethod
 
 MODEL = "smollm2-135m"
@@ -24,7 +36,7 @@ TEXTS = {MODEL: LONG, SECOND: "perplexity wikitext2@2048:8"}  # each model's per
 STEPS, HELD_OUT = "steps", "held-out loss"
 # Columns of paired differences with intervals.
 BESIDE_DENSE, RATIOS, MEANS = (
-    f"{column} [{UNADJUSTED}]" for column in ("against dense", "perplexity", "mean of seven, points")
+    f"{column} [{UNADJUSTED}]" for column in ("against dense", "perplexity", f"{ABOVE_CHANCE}, points")
 )
 DENSE = ("dense", "", "nothing")
 TRAINED_METHODS = {  # method that prunes during training -> its one-shot form
@@ -40,11 +52,16 @@ def points(results: Iterable[Result]) -> pd.DataFrame:
     Raises:
         ValueError: Two variants of a point have the same number, so a table would hide one of them.
     """
-    rows = []
-    for result in results:
-        if result.variant.model == MODEL and seed(result.variant) in (None, 0):
-            place = point(result.variant)
-            rows += [(*place, name, value) for name, value in _numbers(result).items()]
+    rows, mine = [], [one for one in results if one.variant.model == MODEL and seed(one.variant) in (None, 0)]
+    tasks = {
+        protocol: counted(accuracies_of(of_dense))
+        for result in mine
+        if point(result.variant) == DENSE
+        for protocol, of_dense in by_protocol(result.measurements).items()
+    }
+    for result in mine:
+        place = point(result.variant)
+        rows += [(*place, name, value) for name, value in _numbers(result, tasks).items()]
     frame = pd.DataFrame(rows, columns=["method", "recovery", "removed", "name", "value"])
     return frame.pivot(index=["method", "recovery", "removed"], columns="name", values="value")
 
@@ -78,26 +95,32 @@ def seed(variant: Variant) -> int | None:
     return max((stage.seed for stage in variant.stages if stage.seed is not None), default=None)
 
 
-def _numbers(result: Result) -> dict[str, float]:
+def _numbers(result: Result, tasks: Mapping[tuple[Scalar, ...], Sequence[str]]) -> dict[str, float]:
+    """Return a result's numbers by name; `tasks` are those that count under each protocol."""
     numbers = {column(row): row.value for row in result.measurements}
     numbers |= {f"± {column(row)}": row.stderr for row in result.measurements if row.stderr is not None}
-    for rows in sevens(result.measurements).values():
-        (value, stderr), name = mean(rows), accuracy(max(row.n for row in rows))
-        numbers |= {name: 100 * value} | ({f"± {name}": 100 * stderr} if stderr is not None else {})
+    for protocol, rows in sevens(result.measurements).items():
+        there = {row.dataset: row for row in rows}
+        means = {MEAN: mean(rows)}
+        if names := tasks.get(protocol):
+            means[ABOVE_CHANCE] = mean_above_chance([there[name] for name in names])
+        for of, (value, stderr) in means.items():
+            name = accuracy(max(row.n for row in rows), of)
+            numbers |= {name: 100 * value} | ({f"± {name}": 100 * stderr} if stderr is not None else {})
     if training := result.variant.details.get("training"):
         held_out = dict(training["held_out"])  # by step
         numbers |= {STEPS: training["steps"], HELD_OUT: held_out[training["best_step"]]}
     return numbers
 
 
-def accuracy(documents: int) -> str:
-    """Return the name of the mean of seven with a number of documents per task."""
-    return f"{MEAN}:{documents}"
+def accuracy(documents: int, mean: str = ABOVE_CHANCE) -> str:
+    """Return the name of a mean with a number of documents per task."""
+    return f"{mean}:{documents}"
 
 
 def documents(*rows: pd.Series) -> int | None:
-    """Return the largest number of documents per task whose mean of seven all points have; None if there is none."""
-    known = [name for name in rows[0].index if name.startswith(f"{MEAN}:")]
+    """Return the largest number of documents per task whose mean above chance all points have; None without any."""
+    known = [name for name in rows[0].index if name.startswith(f"{ABOVE_CHANCE}:")]
     shared = [name for name in known if not any(math.isnan(row[name]) for row in rows)]
     return max((int(name.rpartition(":")[2]) for name in shared), default=None)
 
@@ -112,7 +135,7 @@ def number(value: float) -> str:
 
 
 def accuracies(found: pd.DataFrame, *rows: pd.Series) -> str:
-    """Write the mean accuracies of points in percent, `41.3 → 43.9`, on the most documents that all of them have.
+    """Write the means above chance of points, `17.3 → 19.9`, on the most documents that all of them have.
 
     The number of documents follows in brackets if it differs from dense's. Empty if the points share none.
     """
@@ -127,11 +150,21 @@ def dense(found: pd.DataFrame) -> dict[str, str]:
     """Return the dense model's numbers by name, with standard errors under `± name`."""
     row = numbers_of(found, DENSE).dropna()
     values = {str(name): value for name, value in row.items()}
-    numbers = {name: f"{value:.1f}" if MEAN in name else number(value) for name, value in values.items()}
+    means = (ABOVE_CHANCE, MEAN)
+    numbers = {
+        name: f"{value:.1f}" if any(of in name for of in means) else number(value) for name, value in values.items()
+    }
     if (count := documents(row)) is None:
         raise ValueError("The dense model has no accuracy on all seven tasks: add its bundled rows.")
-    name = accuracy(count)
-    return numbers | {MEAN: numbers[name], f"± {MEAN}": numbers[f"± {name}"]}
+    names = {f"{sign}{of}": f"{sign}{accuracy(count, of)}" for of in means for sign in ("", "± ")}
+    return numbers | {short: numbers[name] for short, name in names.items()}
+
+
+def counted_tasks(found: pd.DataFrame) -> str:
+    """Return the sentence on the tasks that the mean above chance counts."""
+    row = numbers_of(found, DENSE)
+    names = {task: f"{TASKS[task].metric} {task}:{documents(row)}" for task in SEVEN}
+    return counted_words({task: (row[name], row[f"± {name}"]) for task, name in names.items()})
 
 
 def gap_closed(found: pd.DataFrame, method: str, recovery: str, removed: str) -> str:

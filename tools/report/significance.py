@@ -10,7 +10,7 @@ import pandas as pd
 from core.analysis.differences import Samples, paired_differences
 from core.analysis.paired import baselines
 from core.analysis.reporting import judged
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE
 from core.cli.printing.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
@@ -130,10 +130,9 @@ def _each_beside(points: Sequence[Point]) -> list[tuple[Point, Point]]:
 def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples) -> pd.DataFrame:
     """Return a row per pair with bundled answers: differences, and verdicts after Holm over the whole table."""
     known = [(first, second) for first, second in pairs if first in found and second in found]
-    paired = paired_differences([(found[first], found[second]) for first, second in known], samples).dropna(
-        subset="verdict"
-    )
-    means = paired[paired["dataset"] == MEAN]
+    of_results = [(found[first], found[second]) for first, second in known]
+    paired = paired_differences(of_results, samples, [found[DENSE]] if DENSE in found else []).dropna(subset="verdict")
+    means = paired[paired["dataset"] == ABOVE_CHANCE]
     heads = {
         MEANS: means[means["n"] == means["n"].max()],
         RATIOS: paired[paired["metric"] == "perplexity"],

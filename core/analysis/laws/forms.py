@@ -2,7 +2,8 @@
 
 L is the cross-entropy (the logarithm of perplexity, in nats per token) or the accuracy of a compressed model, and L0
 that of its dense model. r is the pruning ratio of block weights, N0 the dense model's parameters in millions, and D
-the tokens of the training afterwards in millions. As in the papers, accuracies include chance.
+the tokens of the training afterwards in millions. Accuracies are above
+chance, unlike those of the papers.
 """
 
 from __future__ import annotations

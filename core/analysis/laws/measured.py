@@ -13,7 +13,8 @@ import pandas as pd
 
 from core.analysis.budget import meaningful
 from core.analysis.laws.groups import MILLION, Group, broken, points, size_of
-from core.analysis.seven import MEAN
+from core.analysis.reporting import listed
+from core.analysis.seven import ABOVE_CHANCE, chance_of, counted, of_rows
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
 from core.notation.chain import DENSE
@@ -37,13 +38,36 @@ def of_accuracies(rows: pd.DataFrame, metric: str) -> list[Group]:
 
 
 def means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of seven of each variant that has all seven tasks on the same documents, for one model's rows."""
+    """Return the mean above chance of each variant that has all counted tasks on the same documents.
+
+    `rows` are one model's. `task` names the tasks (`core.analysis.seven.counted`).
+    """
     wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
-    seven = rows[rows["metric"] == wanted].drop_duplicates(["key", "dataset", "protocol_id"])
-    same = ["key", "limit", "fewshot", "scoring"]
-    values = seven.groupby(same, dropna=False, sort=False)["value"]
-    seven = seven.assign(value=values.transform("mean"), metric="acc", dataset=MEAN)
-    return seven[values.transform("size") == len(SEVEN)].drop_duplicates(same)
+    scored = rows[rows["metric"] == wanted].drop_duplicates(["key", "dataset", "protocol_id"])
+    protocols = scored.groupby(["limit", "fewshot", "scoring"], dropna=False, sort=False)
+    parts = [_mean_above_chance(part) for _, part in protocols]
+    return pd.concat(parts, ignore_index=True) if parts else scored.assign(tasks="")
+
+
+def _mean_above_chance(scored: pd.DataFrame) -> pd.DataFrame:
+    """Return the means of variants under one protocol; none without the dense model."""
+    dense = scored[(scored["method"] == DENSE) & scored["recovery"].isna()]
+    tasks = counted(of_rows(dense))
+    rows = scored[scored["dataset"].isin(tasks)]
+    values = rows.groupby("key", sort=False)["value"]
+    named = listed([TASKS[name].label for name in tasks])
+    rows = rows.assign(
+        value=values.transform("mean") - (chance_of(tasks) if tasks else 0),
+        metric="acc",
+        dataset=ABOVE_CHANCE,
+        tasks=named,
+    )
+    return rows[values.transform("size") == len(tasks)].drop_duplicates("key")
+
+
+def above_chance_words(found: pd.DataFrame) -> str:
+    """Name the metric of `means`: `mean above chance of PIQA and ARC-e`."""
+    return ABOVE_CHANCE if found.empty else f"{ABOVE_CHANCE} of {found['tasks'].iloc[0]}"
 
 
 def _groups(rows: pd.DataFrame, metric: str, loss: bool) -> list[Group]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.analysis.budget import meaningful
 from core.analysis.laws.groups import Group, broken, points, size_of
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE, chance_of, counted
 from core.data.cards import SEVEN
 from core.data.texts import called
 from core.notation.chain import DENSE
@@ -19,7 +19,7 @@ VARIANT = ["paper", "table", "model", "method", "tuned", "ratio_kind", "ratio"]
 
 
 def printed(frame: pd.DataFrame) -> list[Group]:
-    """Return the groups of the published values (`core.store.bundled.published`): perplexities and means of seven.
+    """Return the groups of the published values (`core.store.bundled.published`): perplexities and means above chance.
 
     In a table with one ratio, a group is one method and kind of ratio across models. In a table with several ratios, a
     group is one model with all methods, separate with and without fine-tuning. Papers do not state the number of
@@ -32,7 +32,7 @@ def printed(frame: pd.DataFrame) -> list[Group]:
         dense = rows[is_dense[rows.index]].set_index("model")["value"]
         rows = rows[~is_dense[rows.index] & rows["model"].isin(dense.index)]
         loss = metric == PERPLEXITY
-        measure = f"{metric} on {called(str(dataset))}" if loss else MEAN
+        measure = f"{metric} on {called(str(dataset))}" if loss else f"{ABOVE_CHANCE} of the seven tasks"
         for of, name, part in _named(rows):
             part = _with_dense(part, dense)
             limit = meaningful(part["dense"]) if loss else part["dense"]
@@ -55,10 +55,21 @@ def _named(rows: pd.DataFrame) -> Iterator[tuple[str, str, pd.DataFrame]]:
 
 
 def _means(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean of the seven tasks, in [0, 1], of each variant with all of them in a table."""
-    groups = frame[frame["dataset"].isin(SEVEN)].groupby(VARIANT, sort=False)["value"]
-    found = groups.agg(["mean", "size"]).reset_index()
-    return found[found["size"] == len(SEVEN)].assign(metric="acc", dataset=MEAN, value=found["mean"] / 100)
+    """Return the mean above chance, in [0, 1], of each variant in a table that has the tasks that count.
+
+    Papers state no standard errors, so the dense model's accuracy alone decides which tasks count.
+    """
+    scored = frame[frame["dataset"].isin(SEVEN)].assign(value=frame["value"] / 100)
+    parts = []
+    for _, rows in scored.groupby(["paper", "table", "model"], sort=False):
+        dense = rows[rows["method"].str.lower() == DENSE]
+        tasks = counted({name: (value, None) for name, value in zip(dense["dataset"], dense["value"], strict=True)})
+        if set(tasks) != set(SEVEN):  # tables print all seven, and only equal tasks share an axis
+            continue
+        found = rows.groupby(VARIANT, sort=False)["value"].agg(["mean", "size"]).reset_index()
+        parts.append(found[found["size"] == len(SEVEN)])
+    every = pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=[*VARIANT, "mean"])
+    return every.assign(metric="acc", dataset=ABOVE_CHANCE, value=every["mean"] - chance_of(SEVEN))
 
 
 def _with_dense(part: pd.DataFrame, dense: pd.Series) -> pd.DataFrame:

@@ -20,18 +20,19 @@ UNKNOWN = Ends(math.nan, math.nan, math.nan)
 ERRORS = ("leave_one_ratio_out", "leave_one_model_out")
 DROPPED = {  # by `Group.loss`
     True: f"Dropped: perplexities over {DIVERGED:,.0f}, or over {DIVERGED_TIMES_DENSE} times the dense model's.",
-    False: "Dropped: accuracies of 0, which have no logarithm.",
+    False: "Dropped: accuracies not above chance, which have no logarithm.",
 }
 NOTES = (
-    "Each law is fitted in logarithms by least squares to all variants of a series or family with a pruning ratio. "
-    "N:M, quantised and diverged variants are left out. r is the pruning ratio of block weights (rho in P2). P2 leaves "
-    "out points that are not worse than dense. For perplexities, L is the cross-entropy ln(perplexity). As in the "
-    "papers, accuracies include chance. Within one model L0 is constant, so the a of 1 + r is fixed at 1. If variants "
-    "differ in training data (D million tokens), this form has c. With c, or with another a, it does not give L0 at "
-    f"r = 0. Intervals are 95 %, from {DRAWS} bootstrap draws of the points. For the leave-one-ratio-out error, the "
-    "fit to all other ratios predicts each ratio, including the largest. It is a root mean square, in % of L and as a "
-    "factor of perplexity. A group of several models at one ratio leaves out one model at a time; its b is valid only "
-    "at that ratio. No law is used beyond the largest measured ratio."
+    "Each law is fitted in logarithms by least squares to all variants of a series or family with a pruning "
+    "ratio. N:M, quantised and diverged variants are left out. r is the pruning ratio of block weights (rho in "
+    "P2). P2 leaves out points that are not worse than dense. For perplexities, L is the cross-entropy "
+    "ln(perplexity). Accuracies are above chance, unlike those of the papers. Within one model L0 is constant, "
+    "so the a of 1 + r is fixed at 1. If variants differ in training data (D million tokens), this form has c. "
+    f"With c, or with another a, it does not give L0 at r = 0. Intervals are 95 %, from {DRAWS} bootstrap draws "
+    "of the points. For the leave-one-ratio-out error, the fit to all other ratios predicts each ratio, "
+    "including the largest. It is a root mean square, in % of L and as a factor of perplexity. A group of "
+    "several models at one ratio leaves out one model at a time; its b is valid only at that ratio. No law is "
+    "used beyond the largest measured ratio."
 )
 
 
@@ -134,10 +135,10 @@ def at_most(one: Fit, keep: float) -> str:
 def sentence(one: Fit, keep: float) -> str:
     """Write the critical ratio as a sentence.
 
-    Example: `To keep 90 % of the accuracy, remove at most 23 % (17 to 28 %).`
+    Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (17 to 28 %).`
     """
     group, (critical, _) = one.group, one.critical(keep)
-    kept = f"{100 * keep:g} % of " + ("1 / ln(perplexity)" if group.loss else "the accuracy")
+    kept = f"{100 * keep:g} % of " + ("1 / ln(perplexity)" if group.loss else "the accuracy above chance")
     if group.loss:
         kept += f", a perplexity of at most {format_number(math.exp(group.rows['dense'].iloc[0] / keep))}"
     if math.isinf(critical.value):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from core.analysis.laws.groups import Group
-from core.analysis.laws.measured import means, of_accuracies, of_perplexities
+from core.analysis.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
 from core.data.cards import TASKS
 from core.errors import UserError, echo
 from core.specs import Perplexity
@@ -18,7 +18,7 @@ def check_metric(metric: str) -> None:
     """Raise `UserError` if a metric is unknown."""
     if metric not in METRICS:
         raise UserError(
-            f"Metric {echo(metric)} is not {PERPLEXITY}, {ACCURACY} (the mean of seven tasks) or a task: "
+            f"Metric {echo(metric)} is not {PERPLEXITY}, {ACCURACY} (the mean above chance) or a task: "
             f"{', '.join(TASKS)}."
         )
 
@@ -28,17 +28,19 @@ def select_groups(rows: pd.DataFrame, metric: str, text: Perplexity | None = Non
 
     Args:
         rows: The tidy rows of one model.
-        metric: PERPLEXITY, ACCURACY (the mean of seven) or a task, in the metric that papers report.
+        metric: PERPLEXITY, ACCURACY (the mean above chance) or a task, in the metric that papers report.
         text: The text and windows of the perplexity; default: those of most rows.
     """
     if metric == PERPLEXITY:
         return of_perplexities(_of_most(_of_text(rows, text), ["dataset", "protocol_id"]))
     if metric == ACCURACY:
         found = _of_most(means(rows), ["limit", "fewshot", "scoring"])
-        return of_accuracies(found, f"mean accuracy of seven tasks, {_documents(found)}")
+        return of_accuracies(found, f"{above_chance_words(found)}, {_documents(found)}")
     of_task = rows["dataset"].str.partition("@")[0].eq(metric) & rows["metric"].eq(TASKS[metric].metric)
     found = _of_most(rows[of_task], ["dataset", "protocol_id"])
-    return of_accuracies(found, f"{TASKS[metric].metric} of {TASKS[metric].label}, {_documents(found)}")
+    card = TASKS[metric]
+    found = found.assign(value=found["value"] - card.chance)
+    return of_accuracies(found, f"{card.metric} of {card.label} above chance, {_documents(found)}")
 
 
 def _of_text(rows: pd.DataFrame, text: Perplexity | None) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from core.cli.printing.headline import Headline
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, DenseDifferences, Names, chain_words, column, packed_words, shown
 from core.notation import chain
-from core.results import Result
+from core.results import Measurement, Result
 
 if TYPE_CHECKING:
     from core.analysis.differences import Samples
@@ -49,11 +49,10 @@ def overview(
 ) -> list[Row]:
     """Return one row per result with its size and its headline numbers, compared with the dense references."""
     from core.analysis.differences import number_of, number_of_mean
-    from core.analysis.seven import MEAN
+    from core.analysis.seven import ABOVE_CHANCE, MEAN
 
     pairs = DenseDifferences([headline.shown(one) for one in (*references, *results)], samples)
-    tasks = next((seven[0] for result in results if (seven := headline.accuracies(result))), None)
-    mean_column = column(tasks).replace(f"acc {tasks.dataset}", MEAN) if tasks else ""
+    task = next((row for result in results for row in headline.accuracies(result).values()), None)
     rows = []
     for result, row in zip(results, leading(results, names), strict=True):
         size, key = result.footprint, result.variant.key
@@ -61,11 +60,20 @@ def overview(
         if headline.text:
             text = headline.perplexity(result)
             row[headline.text] = pairs.short_cell(key, number_of(text), "perplexity", text.value) if text else ""
-        if tasks and headline.protocol:
-            mean, number = headline.mean(result), number_of_mean(headline.protocol)
-            row[mean_column] = "" if mean is None else pairs.short_cell(key, number, "acc", mean)
+        if task and headline.protocol:
+            means = headline.means(result)
+            for name in (ABOVE_CHANCE, MEAN):
+                cell = ""
+                if name in means:
+                    cell = pairs.short_cell(key, number_of_mean(headline.protocol, name), "acc", means[name])
+                row[of_mean(task, name)] = cell
         rows.append(row)
     return rows
+
+
+def of_mean(task: Measurement, mean: str) -> str:
+    """Return the column of a mean, under the protocol of one of its tasks: `mean above chance:500`."""
+    return column(task.model_copy(update={"metric": "acc"})).replace(f"acc {task.dataset}", mean)
 
 
 def short_rows(results: Sequence[Result], samples: Samples, names: Names) -> list[Row]:
@@ -97,6 +105,16 @@ def others_note(results: Sequence[Result], headline: Headline) -> str:
         f"Not shown: {', '.join(names[:MOST_NAMED])}{more}. `slimscope results KEY` shows one result in full; --tsv "
         "and --csv show all numbers."
     )
+
+
+def tasks_note(headline: Headline, names: Names) -> str:
+    """Name the tasks of the mean above chance for each model, and those left out; empty without accuracies."""
+    from core.analysis.seven import counted_words
+
+    known = {names[model]: text for model, dense in headline.dense.items() if (text := counted_words(dense))}
+    if len(set(known.values())) == 1:
+        return next(iter(known.values()))
+    return "\n".join(f"{model}: {text}" for model, text in known.items())
 
 
 def _identity(result: Result, names: Names) -> tuple[str, str]:

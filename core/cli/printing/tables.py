@@ -157,10 +157,12 @@ class DenseDifferences:
             value: An accuracy in [0, 1], a perplexity, a latency in ms or a memory in MB.
         """
         from core.analysis.reporting import form_of
+        from core.analysis.seven import ABOVE_CHANCE
         from core.analysis.verdicts import SIGNIFICANT
 
         accuracy = metric.startswith("acc")
-        text = f"{100 * value:.1f} %" if accuracy else written(metric, value)
+        unit = "points" if number[0] == ABOVE_CHANCE else "%"
+        text = f"{100 * value:.1f} {unit}" if accuracy else written(metric, value)
         row = self._rows.get((key, *number))
         if row is None:
             return text
@@ -170,13 +172,13 @@ class DenseDifferences:
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
         """Return a difference with interval and p, and optionally its verdict; empty without a pair."""
         from core.analysis.differences import number_of
-        from core.analysis.reporting import adjusted_words, format_difference, verdict_text
+        from core.analysis.reporting import adjusted_words, format_difference, marked_verdict
 
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:
             return ""
         unit = " points" if measurement.metric.startswith("acc") or measurement.metric == AGREEMENT else ""
-        return format_difference(row) + unit + adjusted_words(row) + (f", {verdict_text(row)}" if verdict else "")
+        return format_difference(row) + unit + adjusted_words(row) + (f", {marked_verdict(row)}" if verdict else "")
 
     def cell(self, result: Result, measurement: Measurement) -> str:
         """Return a value with its difference, or else with its standard error."""

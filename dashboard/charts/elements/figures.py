@@ -53,7 +53,8 @@ BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and 
 PREFILL = Axis("prefill_ms", "Prefill latency (ms per token)", of_bits=True)
 DECODE = Axis("decode_ms", "Decode latency (ms per token)", of_bits=True)
 MEMORY = Axis("memory_mb", "Peak memory (MB)", of_bits=True)
-KL_TITLE, AGREEMENT_TITLE = "KL divergence (nats)", "Top-1 agreement (%)"  # of columns
+# Titles of columns.
+KL_TITLE, AGREEMENT_TITLE, SEVEN_TITLE = "KL divergence (nats)", "Top-1 agreement (%)", "Mean of seven (%)"
 AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
 
 

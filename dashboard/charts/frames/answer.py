@@ -190,13 +190,13 @@ def _accuracy(winner: Winner, first: bool = False) -> str:
     lost = winner.lost
     points = "points relative to dense" if first else "points"
     if lost is None:
-        return "Mean accuracy: not measured yet."
+        return "Accuracy above chance: not measured yet."
     if not lost["paired"]:
         if math.isnan(winner.unpaired):
-            return "Mean accuracy: not comparable with dense."
-        return f"Mean accuracy: {point_words(winner.unpaired)} {points}, without an interval."
+            return "Accuracy above chance: not comparable with dense."
+        return f"Accuracy above chance: {point_words(winner.unpaired)} {points}, without an interval."
     interval = _interval(interval_words(lost["low"], lost["high"], end_words), False)
-    text = f"Mean accuracy: {point_words(lost['difference'])} {points}{interval}"
+    text = f"Accuracy above chance: {point_words(lost['difference'])} {points}{interval}"
     return f"{text}." if lost["verdict"] in SIGNIFICANT else f"{text}, {lost['verdict_text']}."
 
 

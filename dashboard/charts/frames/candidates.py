@@ -12,7 +12,7 @@ from core.analysis.distances import OF_DENSE
 from core.results import AGREEMENT, KL, KL_P99
 from dashboard.charts.frames.missing import is_training_free
 from dashboard.charts.frames.points import by_seed, collapse, is_dense
-from dashboard.charts.frames.zeroshot import one_protocol, over_seeds, scored_on, seven_means
+from dashboard.charts.frames.zeroshot import means_above_chance, one_protocol, over_seeds, scored_on
 
 TRAINED, UNTRAINED = "trained", "not trained"
 POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
@@ -36,8 +36,8 @@ def candidates(
         compared: Their KL and AGREEMENT on the text, if known.
 
     Returns:
-        Points, dense first. Added columns: perplexity, mean_accuracy (of seven tasks, a share), kl and agreement, each
-        with `_low` and `_high`; times_dense; accuracy_lost (mean_accuracy minus the dense model's); family; own_grid;
+        Points, dense first. Added columns: perplexity, above_chance (a share), kl and agreement, each with `_low`
+        and `_high`; times_dense; accuracy_lost (above_chance minus the dense model's); mean_of_seven; family; own_grid;
         training (TRAINED or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is
         ambiguous otherwise.
         Values of `unread` variants are NaN.
@@ -60,7 +60,10 @@ def candidates(
     rows[KL_P99] = rows[KL_P99].mask(lacking)  # on another text
     rows = rows.assign(perplexity=rows["value"], perplexity_low=rows["low"], perplexity_high=rows["high"])
     stand_for = {key: keys[0] for keys in groups for key in keys}
-    rows = rows.merge(_means(seven_means(scored), stand_for, ACCURACY), on="key", how="left")
+    means = means_above_chance(scored)
+    rows = rows.merge(_means(means, stand_for, ACCURACY), on="key", how="left")
+    seven = means.assign(key=means["key"].map(stand_for)).groupby("key")["mean_of_seven"].mean()
+    rows["mean_of_seven"] = rows["key"].map(seven).astype(float)
     for metric in (KL, AGREEMENT):
         means = _means(_values(compared, metric), stand_for, metric)
         rows = rows.drop(columns=metric).merge(means, on="key", how="left")

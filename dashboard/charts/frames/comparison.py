@@ -10,18 +10,28 @@ import pandas as pd
 from core.analysis import reporting
 from core.notation.formatting import format_amount
 from core.results import AGREEMENT, KL
-from dashboard.charts.elements.figures import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL
+from dashboard.charts.elements.figures import (
+    AGREEMENT_TITLE,
+    DECODE,
+    KL_TITLE,
+    MEMORY,
+    PACKED,
+    PARAMETERS,
+    PREFILL,
+    SEVEN_TITLE,
+)
 from dashboard.charts.frames import paired
 from dashboard.charts.frames.points import is_dense
 
 # Columns that are shown if any value is known.
-OPTIONAL = (KL_TITLE, AGREEMENT_TITLE, "GMACs", PREFILL.title, DECODE.title, MEMORY.title)
+OPTIONAL = (KL_TITLE, AGREEMENT_TITLE, SEVEN_TITLE, "GMACs", PREFILL.title, DECODE.title, MEMORY.title)
 FORMATS = {
     "Perplexity": "%.5g",
     "Times dense": "%.4g",
     KL_TITLE: "%.4g",
     AGREEMENT_TITLE: "%.1f",
-    "Mean accuracy (%)": "%.1f",
+    "Above chance (points)": "%.1f",
+    SEVEN_TITLE: "%.1f",
     "Accuracy vs dense": "%+.1f",
     PARAMETERS.title: "%.1f",
     "GMACs": "%.2f",
@@ -47,17 +57,18 @@ def comparison(
 
     Args:
         points: Points of the curve.
-        means: Rows of `zeroshot.seven_means`; a point of several seeds has the mean of the seeds that are scored.
+        means: Rows of `zeroshot.means_above_chance`; a point of several seeds has the mean of those that are scored.
         dense: The dense model's point, or no row.
         perplexities: Rows of `core.analysis.differences` in perplexity, adjusted together.
-        accuracies: The same in the mean accuracy of seven tasks.
+        accuracies: The same in the mean above chance.
 
     Returns:
         The table. Columns of verdicts state why a point has no paired difference.
     """
     ordered = points.sort_values(["series_label", "ratio", "pattern"], na_position="first")
     rows = pd.concat([dense, ordered], ignore_index=True)
-    by_point = means.groupby(["series_label", "amount_label"])["mean"].agg(["mean", "size"])
+    of_point = means.groupby(["series_label", "amount_label"])
+    by_point = of_point.agg(mean=("mean", "mean"), size=("mean", "size"), seven=("mean_of_seven", "mean"))
     scored = by_point.reindex(pd.MultiIndex.from_frame(rows[["series_label", "amount_label"]])).set_axis(rows.index)
     mean = scored["mean"].astype(float)
     base, base_mean = (float(values.iloc[0]) if len(dense) else math.nan for values in (rows["value"], mean))
@@ -75,11 +86,12 @@ def comparison(
             "Perplexity, adjusted p": ratio["p_adjusted"].map(reporting.p_words),
             KL_TITLE: rows[KL],
             AGREEMENT_TITLE: 100 * rows[AGREEMENT],
-            "Mean accuracy (%)": 100 * mean,
+            "Above chance (points)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),
             ACCURACY_INTERVAL: _intervals(points_lost["low"], points_lost["high"], reporting.end_words),
             "Accuracy, adjusted p": points_lost["p_adjusted"].map(reporting.p_words),
+            SEVEN_TITLE: 100 * scored["seven"].astype(float),
             PARAMETERS.title: rows["parameters"],
             "GMACs": rows["gmacs"],
             PACKED.title: rows["packed_mb"],

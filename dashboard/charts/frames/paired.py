@@ -9,28 +9,30 @@ import pandas as pd
 
 from core.analysis.differences import FIGURES
 from core.analysis.reporting import (
+    ONE_ANSWER,
     UNADJUSTED,
     TableRow,
     flips_with_intervals,
     form_of,
     listed,
+    marked_verdict,
     p_words,
     point_words,
     ratio_words,
     verdict_text,
 )
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE, MEAN
 from core.analysis.verdicts import SIGNIFICANT
 from core.data.cards import TASKS
 from core.data.texts import called
 from core.notation.formatting import capitalise, format_number
 from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard.charts.frames.points import is_dense
-from dashboard.charts.frames.zeroshot import DATASETS, MEAN_LABEL, in_percent
-from dashboard.sharing import shared
+from dashboard.charts.frames.zeroshot import DATASETS, MEAN_LABEL, in_percent, unit_of
 
 NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
+MEANS = {ABOVE_CHANCE: MEAN_LABEL, MEAN: "Mean of seven"}
 INTERVAL = UNADJUSTED.capitalize()
 FLIPS = "Right only in first, second"
 ON_TEXT = {"perplexity": "Perplexity", KL: "KL divergence", AGREEMENT: "Top-1 agreement"}  # in this order
@@ -60,6 +62,7 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         "comparisons",
         "verdict",
         "unpaired_reason",
+        "one_answer",
     ]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
@@ -80,19 +83,6 @@ def lines(both: pd.DataFrame) -> pd.DataFrame:
     return 100 * known.assign(dense=dense)
 
 
-@shared
-def below_majority(lines: pd.DataFrame) -> str:
-    """Return a warning about tasks on which the dense model is below the majority class; empty without any."""
-    low = lines[lines["dense"] < lines["majority"]]
-    named = [f"{task} ({row['dense']:.1f} % against {row['majority']:.1f} %)" for task, row in low.iterrows()]
-    if not named:
-        return ""
-    return (
-        f"The dense model is below the majority-class baseline on {listed(named)}. "
-        "Differences there say little about a model's knowledge."
-    )
-
-
 def with_context_series(
     drawn: pd.DataFrame, both: pd.DataFrame, lines: pd.DataFrame, shown: Collection[str]
 ) -> pd.DataFrame:
@@ -109,7 +99,7 @@ def as_they_are(both: pd.DataFrame, shown: Collection[str]) -> pd.DataFrame:
     """Return the accuracies of `both` for `scores.score_chart`; the `shown` series are highlighted."""
     rows = both[~is_dense(both)]
     hover_text = [
-        f"{row['value']:.1f} % ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
+        f"{row['value']:.1f} {unit_of(row['task'])} ({row['metric']}), bar from {row['low']:.1f} to {row['high']:.1f} %"
         for row in in_percent(rows).to_dict("records")
     ]
     return rows.assign(hover_text=hover_text, significant=True, highlighted=rows["series_label"].isin(shown))
@@ -132,6 +122,16 @@ def unpaired(rows: pd.DataFrame) -> str:
         some = f" in {', '.join(lacking['task'])}" if len(lacking) < len(part) else ""
         named.setdefault(lacking["unpaired_reason"].iloc[0], []).append(f"{series}{some}")
     return "; ".join(f"{', '.join(series)} ({why.rstrip('.')})" for why, series in named.items())
+
+
+def one_answer_words(rows: pd.DataFrame) -> str:
+    """Name the variants in `of_tasks` that give nearly all documents of a task one answer; empty without any."""
+    marked = rows[rows["one_answer"].astype(float) > ONE_ANSWER]
+    named = [
+        f"{row['series_label']} on {row['task']} ({100 * row['one_answer']:.0f} % of the documents)"
+        for row in marked.to_dict("records")
+    ]
+    return f"One answer nearly always: {listed(named)}." if named else ""
 
 
 def of_curve(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
@@ -178,23 +178,25 @@ def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def in_order(found: pd.DataFrame) -> pd.DataFrame:
-    """Return differences in the order of `ON_TEXT`, the mean of seven, then tasks; unpaired metrics are last."""
-    rank = found["dataset"].eq(MEAN).map({True: len(ON_TEXT), False: len(ON_TEXT) + 1})
+    """Return differences in the order of `ON_TEXT`, means, then tasks; unpaired metrics are last."""
+    rank = found["dataset"].map({ABOVE_CHANCE: len(ON_TEXT), MEAN: len(ON_TEXT) + 1}).fillna(len(ON_TEXT) + 2)
     rank = found["metric"].map({metric: place for place, metric in enumerate(ON_TEXT)}).fillna(rank)
-    rank += (len(ON_TEXT) + 2) * found["unpaired_reason"].notna()
+    rank += (len(ON_TEXT) + 3) * found["unpaired_reason"].notna()
     return found.iloc[rank.argsort(kind="stable")]
 
 
 def number_name(row: pd.Series | TableRow) -> str:
-    """Return the name of a number: `Perplexity on WikiText-2`, `Mean of seven`, `PIQA (acc)`."""
+    """Return the name of a number: `Perplexity on WikiText-2`, `Mean above chance`, `PIQA (acc)`."""
     task = _label(row["dataset"])
     if (text := ON_TEXT.get(row["metric"])) is not None:
         return f"{text} on {task}"
-    return task if row["dataset"] == MEAN else f"{task} ({row['metric']})"
+    return task if row["dataset"] in MEANS else f"{task} ({row['metric']})"
 
 
 def number_words(row: pd.Series | TableRow, column: str) -> str:
     """Write the number of one of two variants, in the column `value` or `reference`."""
+    if row["dataset"] == ABOVE_CHANCE:
+        return f"{100 * row[column]:.1f} points"
     return format_number(row[column]) if row["metric"] in LOWER_IS_BETTER else f"{100 * row[column]:.1f} %"
 
 
@@ -209,12 +211,12 @@ def _compared(row: pd.Series) -> tuple[str | None, ...]:
         return name, *values, CANNOT, None, None, None, None, row["protocol"]
     difference, interval = form_of(row["metric"]).words(row.to_dict())
     more = flips_with_intervals(row) or None, p_words(row["p_adjusted"]), row["protocol"]
-    return name, *values, verdict_text(row.to_dict()), difference, interval, *more
+    return name, *values, marked_verdict(row.to_dict()), difference, interval, *more
 
 
 def _label(dataset: str) -> str:
     card = TASKS.get(dataset.partition("@")[0])
-    return MEAN_LABEL if dataset == MEAN else card.label if card else called(dataset)
+    return MEANS.get(dataset) or (card.label if card else called(dataset))
 
 
 def _capital(text: str) -> str:
@@ -252,9 +254,9 @@ def _verdict(row: TableRow) -> str:
     if pd.isna(row["verdict"]):
         return ""
     if not (p := p_words(row["p_adjusted"])):
-        return f"<br>{verdict_text(row)}"
+        return f"<br>{marked_verdict(row)}"
     several = f", Holm over the {row['comparisons']:.0f} shown" if row["comparisons"] > 1 else ""
-    return f"<br>{verdict_text(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"
+    return f"<br>{marked_verdict(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"
 
 
 def _seeds(seeds: int) -> str:

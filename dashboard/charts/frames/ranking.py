@@ -32,7 +32,16 @@ from core.notation.formatting import format_amount
 from core.results import AGREEMENT, KL, Footprint
 from core.shipping.saving import checkpoint_bytes
 from core.specs import PRECISIONS
-from dashboard.charts.elements.figures import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL
+from dashboard.charts.elements.figures import (
+    AGREEMENT_TITLE,
+    DECODE,
+    KL_TITLE,
+    MEMORY,
+    PACKED,
+    PARAMETERS,
+    PREFILL,
+    SEVEN_TITLE,
+)
 from dashboard.charts.frames.answer import tied
 from dashboard.charts.frames.paired import CANNOT, INTERVAL
 from dashboard.charts.frames.points import point_name
@@ -53,7 +62,8 @@ FORMATS = {
     "Times dense": "%.3g",
     KL_TITLE: "%.4g",
     AGREEMENT_TITLE: "%.1f",
-    "Mean accuracy (%)": "%.1f",
+    "Above chance (points)": "%.1f",
+    SEVEN_TITLE: "%.1f",
     "Accuracy vs dense": "%+.1f",
     PACKED.title: "%.1f",
     "fp16 MB": "%.0f",
@@ -168,7 +178,7 @@ def _facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
     columns = [PACKED.column, *(column for column in limits(budget) if column not in elsewhere)]
     facts += [LIMITS[column].value(best[column]) for column in dict.fromkeys(columns) if pd.notna(best[column])]
     if quality.column != ACCURACY and pd.notna(best[ACCURACY]):
-        facts.append(f"{100 * best[ACCURACY]:.1f} % mean accuracy")
+        facts.append(LIMITS[ACCURACY].value(best[ACCURACY]))
     return facts
 
 
@@ -269,6 +279,7 @@ def ranking(
             **{title: values for one in others for title, values in _columns(found, one).items()},
             **{COLUMNS[column]: LIMITS[column].times * found[column] for column in more},
             **sizes,
+            SEVEN_TITLE: 100 * found["mean_of_seven"],
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],
         }

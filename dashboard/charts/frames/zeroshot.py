@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pandas as pd
 
-from core.analysis.seven import MEAN, mean_of, stderr_of
+from core.analysis.seven import ABOVE_CHANCE, Accuracy, chance_of, counted, mean_of, of_rows, stderr_of
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts.frames.points import collapsed, is_dense, removals
 from dashboard.sharing import shared
 
-MEAN_LABEL = "Mean of seven"
-DATASETS = {card.label: name for name, card in TASKS.items()} | {MEAN_LABEL: MEAN}  # of the labels of tasks
+MEAN_LABEL = "Mean above chance"
+DATASETS = {card.label: name for name, card in TASKS.items()} | {MEAN_LABEL: ABOVE_CHANCE}  # of the labels of tasks
 SHOTS = ["origin", "fewshot", "prompts"]  # identify measured zero-shot rows
-SCORED = ["key", "series_label", "limit", "fewshot"]  # equal for the seven tasks of a mean
+SCORED = ["key", "series_label", "limit", "fewshot"]  # equal for the tasks of a mean
 
 
 def headline(frame: pd.DataFrame) -> pd.DataFrame:
@@ -55,19 +57,47 @@ def accuracies(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @shared
-def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the mean over seven tasks (key, label, where, mean, stderr) of each variant that has all seven."""
-    wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
-    of_seven = rows[rows["metric"] == wanted].drop_duplicates([*SCORED, "dataset"], keep="last")
-    size = of_seven.groupby(SCORED, dropna=False)["dataset"].transform("size")
-    whole = of_seven[size == len(SEVEN)]
+def means_above_chance(rows: pd.DataFrame, tasks: Sequence[str] | None = None) -> pd.DataFrame:
+    """Return the mean above chance of each variant that has all counted tasks.
+
+    Args:
+        rows: Rows of `headline`, of one model and with its dense model.
+        tasks: The counted tasks; default: those of `counted_tasks`.
+
+    Returns:
+        key, series_label, amount_label, mean and stderr in [0, 1]; `mean_of_seven`, NaN if a task lacks.
+    """
+    tasks = counted_tasks(rows) if tasks is None else tuple(tasks)
+    found = _means(rows, tasks)
+    seven = _means(rows, SEVEN).rename(columns={"mean": "mean_of_seven"})
+    found["mean"] -= chance_of(tasks) if tasks else 0.0
+    return found.merge(seven[["key", "series_label", "mean_of_seven"]], on=["key", "series_label"], how="left")
+
+
+def counted_tasks(rows: pd.DataFrame) -> tuple[str, ...]:
+    """Return the tasks of the mean above chance (`core.analysis.seven.counted`); none without the dense model."""
+    return counted(of_dense(rows))
+
+
+def of_dense(rows: pd.DataFrame) -> dict[str, Accuracy]:
+    """Return the dense model's accuracies among rows of `headline`, those on most documents of each task."""
+    dense = rows[is_dense(rows) & rows["dataset"].isin(SEVEN)]
+    return of_rows(dense.sort_values("n", kind="stable"))
+
+
+def _means(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
+    """Return the mean accuracy (key, series_label, amount_label, mean, stderr) of each variant that has all tasks."""
+    wanted = rows["dataset"].map({name: TASKS[name].metric for name in tasks})
+    scored = rows[rows["metric"] == wanted].drop_duplicates([*SCORED, "dataset"], keep="last")
+    size = scored.groupby(SCORED, dropna=False)["dataset"].transform("size")
+    whole = scored[size == len(tasks)]
     if whole.empty:
         return pd.DataFrame(columns=["key", "series_label", "amount_label", "mean", "stderr"])
     group = whole.groupby(SCORED, dropna=False, sort=False).ngroup()
-    task = whole["dataset"].map(SEVEN.index)
+    task = whole["dataset"].map(tasks.index)
     whole = whole.assign(group=group, task=task).sort_values(["group", "task"])
-    first = whole.iloc[:: len(SEVEN)]
-    values, errors, n = (whole[name].to_numpy(float).reshape(-1, len(SEVEN)) for name in ("value", "stderr", "n"))
+    first = whole.iloc[:: len(tasks)]
+    values, errors, n = (whole[name].to_numpy(float).reshape(-1, len(tasks)) for name in ("value", "stderr", "n"))
     means = pd.DataFrame(
         {
             "key": first["key"],
@@ -83,20 +113,25 @@ def seven_means(rows: pd.DataFrame) -> pd.DataFrame:
     return shown.merge(most.drop(columns="n"), on=SCORED[:2])[list(means)]
 
 
+def unit_of(task: str) -> str:
+    """Return the unit of an accuracy by its label: points above chance for the mean, else percent."""
+    return "points" if task == MEAN_LABEL else "%"
+
+
 def in_percent(points: pd.DataFrame) -> pd.DataFrame:
     """Convert the values of points from shares to percent."""
     return points.assign(**{name: 100 * points[name].astype(float) for name in ("value", "low", "high")})
 
 
 def over_seeds(means: pd.DataFrame) -> tuple[float, float, float]:
-    """Return the mean of one point's `seven_means` and its ends: one standard error away, or the range over seeds."""
+    """Return the mean of a point's `means_above_chance` and its ends: a standard error away, or the seeds' range."""
     values, stderr = means["mean"], means["stderr"].fillna(0.0).iloc[0]
     value = float(values.mean())
     return (value, values.min(), values.max()) if len(means) > 1 else (value, value - stderr, value + stderr)
 
 
 def with_mean(shown: pd.DataFrame, means: pd.DataFrame) -> pd.DataFrame:
-    """Return `accuracies` with the mean of seven as the last task, for the points that `seven_means` has."""
+    """Return `accuracies` with the mean above chance as the last task, for the points of `means_above_chance`."""
     by_label = dict(tuple(means.groupby("series_label")))
     added = []
     for first in shown.drop_duplicates("series_label").to_dict("records"):

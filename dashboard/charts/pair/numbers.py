@@ -6,7 +6,7 @@ import pandas as pd
 
 from core.analysis import reporting
 from core.analysis.reporting import TableRow, form_of, format_difference, listed, verdict_text
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE, MEAN
 from core.analysis.verdicts import SIGNIFICANT
 from dashboard.charts.frames.paired import ON_TEXT, in_order, number_name, number_words
 
@@ -38,7 +38,7 @@ def number_rows(found: pd.DataFrame) -> pd.DataFrame:
 def winner(found: pd.DataFrame, one: str, other: str) -> str:
     """Return a sentence that names the better of two variants, or says that no difference is significant.
 
-    Numbers of texts and the mean of seven decide; single tasks do so only without these.
+    Numbers of texts and the mean above chance decide; single tasks do so only without these.
 
     Args:
         found: Rows of `core.analysis.differences` of `one` to `other`.
@@ -48,8 +48,8 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
     paired = _paired(found)
     if not paired:
         return f"{one} and {other} cannot be paired in any number."
-    decisive = {name: row for name, row in paired.items() if row["metric"] in ON_TEXT or row["dataset"] == MEAN}
-    rows = {_in_sentence(name): row for name, row in (decisive or paired).items()}
+    decisive = {name: row for name, row in paired.items() if row["metric"] in ON_TEXT or row["dataset"] == ABOVE_CHANCE}
+    rows = {_in_sentence(name): row for name, row in (decisive or paired).items() if row["dataset"] != MEAN}
     names, columns = (one, other), (("value", "reference"), ("reference", "value"))
     wins: list[list[str]] = [[], []]
     for name, row in rows.items():

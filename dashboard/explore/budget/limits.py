@@ -31,7 +31,12 @@ FIRST = {
     ),
     "times_dense": Field("Perplexity, at most (times dense)", "1 is the perplexity of the dense model.", 0.1),
     "decode_ms": Field("Decode latency, at most (ms)", "Time per generated token at batch size 1.", 1.0),
-    ACCURACY: Field("Mean accuracy, at least (%)", "Mean of the seven tasks.", 1.0, 100.0),
+    ACCURACY: Field(
+        "Above chance, at least (points)",
+        "Mean accuracy minus that of guessing, over the tasks on which the dense model shows knowledge.",
+        1.0,
+        100.0,
+    ),
 }
 MORE = {
     AGREEMENT: Field(

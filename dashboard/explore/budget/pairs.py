@@ -8,7 +8,7 @@ from core.analysis.budget import answers, winner
 from core.analysis.differences import number_of
 from core.analysis.distances import distance_interval
 from core.analysis.paired import ACCURACIES
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE
 from dashboard import data
 from dashboard.charts.qualities import Quality
 from dashboard.explore.compare import numbers_of
@@ -72,5 +72,5 @@ def differences_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame
 def _pairs(seeds: list[tuple[str, ...]], reference: str, rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return the paired differences of variants to a reference in the quality of `rows`, by key; None without any."""
     pairs = data.paired(seeds, reference, numbers_of(rows))
-    pairs = pairs[pairs["dataset"].eq(MEAN) | ~pairs["metric"].isin(ACCURACIES)]  # no single tasks
+    pairs = pairs[pairs["dataset"].eq(ABOVE_CHANCE) | ~pairs["metric"].isin(ACCURACIES)]  # no single tasks
     return None if pairs.empty else pairs.set_index("key")

@@ -67,7 +67,7 @@ budgets = draw.builds(
     Budget,
     packed_mb=draw.sampled_from([None, 2.0, 3.5]),
     times_dense=draw.sampled_from([None, 1.0, 3.0]),
-    mean_accuracy=draw.sampled_from([None, 0.2, 0.35]),
+    above_chance=draw.sampled_from([None, 0.2, 0.35]),
 )
 
 
@@ -79,7 +79,7 @@ def test_fitting_variants_come_first_sorted_by_quality(rows, budget, quality):
         kept = (
             (budget.packed_mb is None or row["packed_mb"] <= budget.packed_mb)
             and (budget.times_dense is None or row["times_dense"] <= budget.times_dense)
-            and (budget.mean_accuracy is None or row[ACCURACY] >= budget.mean_accuracy)
+            and (budget.above_chance is None or row[ACCURACY] >= budget.above_chance)
         )
         assert row["fits"] == kept == (row["misses"] == "")
         assert not row["front"] or row["fits"]
@@ -98,30 +98,30 @@ def test_fitting_variants_come_first_sorted_by_quality(rows, budget, quality):
 
 def test_a_point_at_its_limit_fits_and_misses_name_their_excess():
     rows = table([(180, 2, 0.4), (196.1, 2, 0.379), (180, 2.5, 0.5), (180, 246.6, 0.5)])
-    found = fits(rows, Budget(packed_mb=180, times_dense=2, mean_accuracy=0.4))
+    found = fits(rows, Budget(packed_mb=180, times_dense=2, above_chance=0.4))
     assert list(found["fits"]) == [True, False, False, False]
     assert list(found["misses"]) == [
         "",
-        "16.1 MB packed over (8.9 %), 2.1 points of mean accuracy under (5.3 %)",
+        "16.1 MB packed over (8.9 %), 2.1 points under (5.3 %)",
         "0.5 times dense over (25 %)",
         "245 times dense over (1.2e4 %)",
     ]
     assert list(found["excess"]) == pytest.approx([0, 16.1 / 180, 0.25, 122.3])
-    rows = table([(100, 2, sum([0.1] * 3) / 3 - 1e-17)]).assign(mean_accuracy=0.4 - 1e-16)
-    assert fits(rows, Budget(mean_accuracy=0.4))["fits"].all()
+    rows = table([(100, 2, sum([0.1] * 3) / 3 - 1e-17)]).assign(above_chance=0.4 - 1e-16)
+    assert fits(rows, Budget(above_chance=0.4))["fits"].all()
 
 
 def test_unknown_values_do_not_fit_but_leave_a_variant_undecided():
     rows = table([(150, 1.5, 0.4), (150, 1.5, NAN)]).assign(decode_ms=[NAN, 30.0])
-    found = fits(rows, Budget(packed_mb=100, decode_ms=35, mean_accuracy=0.3))
+    found = fits(rows, Budget(packed_mb=100, decode_ms=35, above_chance=0.3))
     assert list(found["misses"]) == [
         "50 MB packed over (50 %), latency not measured",
-        "50 MB packed over (50 %), mean accuracy not measured",
+        "50 MB packed over (50 %), mean above chance not measured",
     ]
     assert not found["fits"].any() and found["excess"].isna().all()
     assert list(fits(rows, Budget(packed_mb=150))["fits"]) == [True, True]
     rows = table([(90, 2, NAN), (110, 2, NAN), (90, 2, 0.3), (90, 2, 0.5)])
-    found = fits(rows, Budget(packed_mb=100, mean_accuracy=0.4))
+    found = fits(rows, Budget(packed_mb=100, above_chance=0.4))
     assert list(found["undecided"]) == [True, False, False, False] and list(found["fits"]) == [False] * 3 + [True]
 
 
@@ -156,7 +156,7 @@ def test_diverged_models_are_sorted_by_their_perplexity_and_unscored_ones_are_la
 
 def test_front_contains_only_fitting_variants():
     rows = table([(100, 2, 0.2), (110, 3, 0.5), (120, 2.5, 0.6)])
-    found = ranked(rows, Budget(mean_accuracy=0.4), "packed_mb", PERPLEXITY)
+    found = ranked(rows, Budget(above_chance=0.4), "packed_mb", PERPLEXITY)
     assert list(found["key"]) == ["02", "01", "00"]
     assert list(found["front"]) == [True, True, False] and not pareto(rows, "packed_mb", PERPLEXITY)[17]
 
@@ -172,15 +172,15 @@ def test_a_budget_in_words():
         decode_ms=40,
         memory_mb=500,
         times_dense=1.5,
-        mean_accuracy=0.425,
+        above_chance=0.425,
     )
     assert budget_words(every) == (
         "at most 1,800.5 MB packed, 8 bits per weight, 90 M parameters, 1.2 ms per prompt token, "
-        "40 ms per generated token, 500 MB of peak memory and 1.5 times dense, at least 42.5 % mean accuracy"
+        "40 ms per generated token, 500 MB of peak memory and 1.5 times dense, at least 42.5 points above chance"
     )
 
 
-@pytest.mark.parametrize("wrong", [{"packed_mb": 0}, {"times_dense": INF}, {"mean_accuracy": 1.2}, {"size": 3}])
+@pytest.mark.parametrize("wrong", [{"packed_mb": 0}, {"times_dense": INF}, {"above_chance": 1.2}, {"size": 3}])
 def test_invalid_limits_are_rejected(wrong):
     with pytest.raises(ValidationError):
         Budget(**wrong)

@@ -16,7 +16,8 @@ from core.analysis.differences import (
 )
 from core.analysis.frame import tidy
 from core.analysis.paired import baselines, difference, mean_difference
-from core.analysis.seven import MEAN
+from core.analysis.reporting import marked_verdict
+from core.analysis.seven import ABOVE_CHANCE, MEAN, chance_of, counted, counted_words
 from core.analysis.verdicts import holm
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
@@ -27,6 +28,7 @@ from tests.core.factories import KEY, OTHER, WANDA, make, perplexity
 
 THIRD = "c" * 64
 DENSE = (Stage(method="dense"),)
+BASE = make(stages=DENSE).variant.dense_key
 
 
 def answered(dataset, right, metric="acc", limit=100):
@@ -44,7 +46,7 @@ def stored(*variants):
 
 
 def compared(first, *others):
-    keys, stages = (KEY, OTHER, THIRD, "d" * 64, "e" * 64), (DENSE, *[(WANDA,)] * len(others))
+    keys, stages = (BASE, OTHER, THIRD, "d" * 64, "e" * 64), (DENSE, *[(WANDA,)] * len(others))
     results, read = stored(*zip(keys, stages, (first, *others), strict=False))
     return differences(results, results[0], read)
 
@@ -71,7 +73,7 @@ def test_p_values_are_adjusted_over_the_variants():
 def test_mean_of_seven_uses_the_same_pairs_and_needs_all_answers():
     first, second = seven(60), seven(50)
     found = compared(first, second).set_index("dataset")
-    assert list(found.index) == [*SEVEN, MEAN]
+    assert list(found.index) == [*SEVEN, MEAN, ABOVE_CHANCE]
     pairs = [difference(row.metric, a, b) for (row, a), (_, b) in zip(first, second, strict=True)]
     assert found.loc[MEAN, "stderr"] == mean_difference(pairs).stderr
     assert found.loc[MEAN, "difference"] == pytest.approx(-0.1)
@@ -79,12 +81,47 @@ def test_mean_of_seven_uses_the_same_pairs_and_needs_all_answers():
     assert found.loc[MEAN, "verdict"] == "worse"
     second[3] = (second[3][0], None)
     found = compared(first, second).set_index("dataset")
-    for name in (SEVEN[3], MEAN):
+    for name in (SEVEN[3], MEAN, ABOVE_CHANCE):
         assert found.loc[name, "unpaired_reason"] == "cannot be paired: per-document answers were not stored"
         assert math.isnan(found.loc[name, "difference"])
         assert pandas.isna(found.loc[name, "verdict"])
         assert found.loc[name, "value"] < found.loc[name, "reference"]
-    assert found.drop([SEVEN[3], MEAN])["unpaired_reason"].isna().all()
+    assert found.drop([SEVEN[3], MEAN, ABOVE_CHANCE])["unpaired_reason"].isna().all()
+
+
+def test_a_model_that_always_answers_yes_ranks_below_each_variant_above_chance():
+    def of(*right):
+        return [answered(name, count, TASKS[name].metric) for name, count in zip(SEVEN, right, strict=True)]
+
+    above, always_yes = of(42, 54, 28, 51, 28, 26, 28), of(62, 50, 25, 50, 25, 25, 25)
+    found = compared(of(42, 66, 44, 51, 47, 27, 31), above, always_yes).set_index(["dataset", "key"])["value"]
+    assert found[MEAN, OTHER] < found[MEAN, THIRD]
+    assert found[ABOVE_CHANCE, OTHER] > found[ABOVE_CHANCE, THIRD] == 0
+
+
+def test_a_task_counts_if_dense_is_significantly_above_chance_and_the_majority_class():
+    dense = dict.fromkeys(SEVEN, (0.9, 0.02)) | {"piqa": (0.53, 0.02), "winogrande": (0.5, None)}
+    assert counted(dense) == tuple(name for name in SEVEN if name not in ("piqa", "winogrande"))
+    assert counted_words(dense).endswith("PIQA (53.0 % against 50.5 %) and WinoGrande (50.0 % against 50.4 %).")
+    assert counted(dense | {"arc_easy": (0.3, None)}) == counted(dense)
+    del dense["boolq"]
+    assert counted(dense) == () and counted_words(dense) == ""
+
+
+def test_a_pair_without_its_dense_model_has_no_mean_above_chance():
+    stages = (WANDA,)
+    (dense, *pair), read = stored((BASE, DENSE, seven(70)), (OTHER, stages, seven(50)), (THIRD, stages, seven(45)))
+    assert ABOVE_CHANCE not in set(differences(pair, pair[0], read)["dataset"])
+    assert ABOVE_CHANCE in set(differences(pair, pair[0], read, [dense])["dataset"])
+
+
+def test_a_variant_with_one_answer_nearly_always_is_marked():
+    (number, samples), (_, other) = answered("boolq", 60), answered("boolq", 60)
+    yes, no = [-1.0, -2.0], [-2.0, -1.0]
+    samples = samples.assign(target=0, loglikelihoods=[yes] * 50 + [no] * 50)
+    other = other.assign(target=0, loglikelihoods=[yes] * 97 + [no] * 3)
+    (row,) = compared([(number, samples)], [(number, other)]).to_dict("records")
+    assert row["one_answer"] == 0.97 and marked_verdict(row) == "not significant, one answer in 97 % of documents"
 
 
 def test_other_documents_are_reported_and_other_protocols_not_compared():
@@ -168,7 +205,8 @@ def test_tasks_and_their_mean_have_baselines():
     for (_, one), (_, other) in zip(first, second, strict=True):
         other["target"] = one["target"]
     found = compared(first, second).set_index("dataset")
-    assert list(found["chance"]) == [0.25] * 8 and list(found["majority"]) == pytest.approx([0.7] * 8)
+    assert list(found["chance"])[:8] == [0.25] * 8 and list(found["majority"])[:8] == pytest.approx([0.7] * 8)
+    assert found.loc[ABOVE_CHANCE, "majority"] == pytest.approx(0.7 - chance_of(SEVEN[1:]))  # BoolQ does not count
     assert baselines(first[0][1]) == (0.25, 0.7)
     assert "version" not in found.loc[MEAN, "protocol"]
 

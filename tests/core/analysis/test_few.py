@@ -11,5 +11,7 @@ def test_few_windows_and_documents_are_named():
         "Intervals of fewer than 8 windows or 50 documents are unreliable: wikitext2 has 7 windows, "
         "piqa has 49 documents and ptb@12345678 has 1 window."
     )
-    assert few_words([("wikitext2", 8), ("piqa", 50), ("mean of seven", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
+    assert (
+        few_words([("wikitext2", 8), ("piqa", 50), ("mean above chance", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
+    )
     assert few_words([(f"own{place}", 2) for place in range(5)]).endswith("own2 has 2 windows and 2 more have few.")

@@ -64,10 +64,13 @@ def test_each_variant_gets_a_table_and_a_sentence(capsys):
     assert first.startswith(f"magnitude@0.3 ({few[:12]}) compared with dense ({key_of(DENSE)[:12]})")
     assert "p, Holm over 2" in first and "p, Holm over 2" in second
     assert "magnitude@0.7 is worse than dense in acc boolq:40, acc piqa:40, acc_norm hellaswag:40," in second
-    assert "and mean of seven:40." in second
+    assert "and mean above chance:40." in second
     lines = [line.split() for line in second.splitlines()]
     boolq = next(line for line in lines if line[:2] == ["acc", "boolq:40"])
-    assert " ".join(boolq[2:]) == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-38.7, -8.9] 0, 10 0.0051 worse"
+    assert (
+        " ".join(boolq[2:])
+        == "50.0 % 60.0 % 75.0 % 50.0 % -25.0 [-38.7, -8.9] 0, 10 0.0051 worse, one answer in 100 % of documents"
+    )
     mean = [line for line in lines if line[:2] == ["mean", "of"]]
     assert mean == [line for line in lines if line][-2:-1]  # the last row before the sentence
     assert "acc hellaswag" not in out  # papers report acc_norm
@@ -88,7 +91,7 @@ def test_comparison_is_printed_in_every_format(capsys):
     few, many = put(FEW, 29, 3.0), put(MANY, 20, 3.5)
     listed = json.loads(compared(capsys, "dense", few, many, "--json"))
     frame = pandas.read_csv(io.StringIO(compared(capsys, "dense", few, many, "--csv")))
-    assert len(listed) == len(frame) == 2 * (7 + 3 + 1 + 1)  # tasks, three of them by both metrics, text and mean
+    assert len(listed) == len(frame) == 2 * (7 + 3 + 1 + 2)  # tasks, three of them by both metrics, text and means
     for row, line in zip(listed, frame.to_dict("records"), strict=True):
         assert (row["key"], row["dataset"], row["verdict"]) == (line["key"], line["dataset"], line["verdict"])
         assert row["p"] == pytest.approx(line["p"])

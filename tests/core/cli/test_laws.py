@@ -47,7 +47,7 @@ def test_table_shows_the_best_form_and_the_critical_ratio(curves, capsys):
     (magnitude,) = [line for line in lines if line.startswith("Magnitude 1 - r")]
     assert magnitude == "Magnitude 1 - r 0.0 %, x 1.00 yes 12 % P0 = 1 [1, 1], a = 0.4 [0.4, 0.4] 5"
     assert pytest.approx(0.12, abs=0.005) == 1 - 0.95 ** (1 / 0.4)
-    assert "accuracies include chance" in shown.err
+    assert "Accuracies are above chance" in shown.err
 
 
 def test_json_has_each_fit_and_the_published_ones(curves, capsys):
@@ -66,7 +66,7 @@ def test_json_has_each_fit_and_the_published_ones(curves, capsys):
 def test_published_groups_are_named(capsys):
     shown = printed(capsys).out
     assert "SparseGPT, table 1: OPT across sizes: perplexity on WikiText-2" in shown
-    assert "SlimLLM, main table: LLaMA-7B: mean of seven" in shown
+    assert "SlimLLM, main table: LLaMA-7B: mean above chance of the seven tasks" in shown
     assert "one ratio" in shown and "leave-one-model-out error" in shown
     assert not any("perplexity" in group.metric for group in laws.selected(None, "accuracy", None))
 

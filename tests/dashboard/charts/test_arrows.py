@@ -40,7 +40,7 @@ def test_each_chain_has_its_own_style_and_arrow():
     looks = [(trace(figure, name).line.color, trace(figure, name).marker.symbol) for name in names]
     assert len(set(looks)) == len(names)
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
     drawn = dots.accuracy_dots(shown, LIGHT, list(dict.fromkeys(shown["task"])))
     assert list(trace(drawn, "Wanda + AdaPrune + LoRA").y) == list(trace(drawn, "Wanda").y)
     assert len(arrows(drawn)) == 3 * 8 and len(draw(drawn, 6.75).axes) == 1  # seven tasks and their mean

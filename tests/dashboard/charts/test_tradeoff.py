@@ -187,7 +187,7 @@ def test_the_front_is_a_step_line_up_to_the_limit_if_anything_fits(every):
     ("budget", "quality", "label", "height"),
     [
         (Budget(times_dense=1.5), PERPLEXITY, "1.5 times dense", 1.5),
-        (Budget(mean_accuracy=0.4), ACCURACY, "40 % mean accuracy", 40),
+        (Budget(above_chance=0.4), ACCURACY, "40 points above chance", 40),
     ],
 )
 def test_a_limit_of_the_quality_is_a_labelled_line(every, budget, quality, label, height):
@@ -201,7 +201,7 @@ def test_a_limit_of_the_quality_is_a_labelled_line(every, budget, quality, label
 
 @pytest.mark.parametrize("quality", [PERPLEXITY, ACCURACY])
 @pytest.mark.parametrize(
-    "budget", [NO_LIMIT, Budget(packed_mb=180, times_dense=2), Budget(packed_mb=230, mean_accuracy=0.42)]
+    "budget", [NO_LIMIT, Budget(packed_mb=180, times_dense=2), Budget(packed_mb=230, above_chance=0.14)]
 )
 def test_labels_do_not_overlap_and_stay_inside(measured, budget, quality):
     figure = chart(measured, budget, quality)
@@ -238,15 +238,15 @@ def test_the_answer_names_model_best_size_multiple_and_paired_interval(every):
     pairs = to_dense(every, "sparsegpt@0.5+lora", ratio_low=1.21, ratio_high=1.28)
     assert sentence(every, budget, differences=pairs) == (
         "Of 4 variants of toy with at most 200 MB packed and 2 times dense, **SparseGPT + LoRA, 50 %** has the lowest "
-        "perplexity: 1.24 times dense (unadjusted 95 % [1.21, 1.28]), 176 MB packed, 41.4 % mean accuracy."
+        "perplexity: 1.24 times dense (unadjusted 95 % [1.21, 1.28]), 176 MB packed, 13.7 points above chance."
     )
     assert "1.24 times dense (no paired interval), 176 MB packed" in sentence(every, budget)
     pairs = to_dense(every, "wanda@0.3", low=-0.03, high=-0.004)
     best = every.loc[every["chain"] == "wanda@0.3"].iloc[0]
     text = sentence(every[every["chain"].isin(["wanda@0.3", "wanda@0.5"])], NO_LIMIT, ACCURACY, pairs)
     points_lost = f"{abs(100 * best['accuracy_lost']):.1f} points below dense"
-    expected = f"{100 * best[ACCURACY]:.1f} % ({points_lost}, unadjusted 95 % [-3.0, -0.4])"
-    assert f"has the highest mean accuracy: {expected}, 1.17 times dense" in text
+    expected = f"{100 * best[ACCURACY]:.1f} points ({points_lost}, unadjusted 95 % [-3.0, -0.4])"
+    assert f"has the highest accuracy above chance: {expected}, 1.17 times dense" in text
 
 
 def test_the_answer_without_a_limit_or_a_fitting_variant(every):
@@ -303,13 +303,13 @@ def test_variants_that_are_not_ranked_are_counted_with_the_reason(every):
     budget = Budget(packed_mb=200)
     answer = sentence(every[every["chain"] == "wanda@0.6"], budget, ACCURACY)
     start = "1 variant of toy with at most 200 MB packed fits, but none can be ranked."
-    assert answer == f"{start} 1 variant fits: mean accuracy not measured."
+    assert answer == f"{start} 1 variant fits: mean above chance not measured."
     own = every.assign(own_grid=every["chain"] == "sparsegpt@0.5+lora")
     assert "1 more variant only restores the grid of the model's own file." in sentence(own, budget)
     assert "**SparseGPT + LoRA" not in sentence(own, budget)
     lacking = int((every[ACCURACY].isna() & (every["packed_mb"] <= 200)).sum())
-    text = sentence(every, Budget(packed_mb=200, mean_accuracy=0.2), ACCURACY)
-    assert f"{lacking} more variants may fit: mean accuracy not measured." in text
+    text = sentence(every, Budget(packed_mb=200, above_chance=0.05), ACCURACY)
+    assert f"{lacking} more variants may fit: mean above chance not measured." in text
     some = every.assign(decode_ms=[30.0, 30.0, *[math.nan] * (len(every) - 2)])
     assert f"{len(every) - 2} more variants may fit: latency not measured." in sentence(some, Budget(decode_ms=40))
 
@@ -324,7 +324,7 @@ def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
 
 
 def test_the_table_is_sorted_by_quality_and_has_no_column_that_looks_like_a_rank(measured):
-    for quality, column, best_first in ((PERPLEXITY, "Times dense", True), (ACCURACY, "Mean accuracy (%)", False)):
+    for quality, column, best_first in ((PERPLEXITY, "Times dense", True), (ACCURACY, "Above chance (points)", False)):
         rows = answers(found_in(measured, Budget(packed_mb=130), quality))
         shown = ranking.ranking(rows, Budget(packed_mb=130), "packed_mb", QUALITIES[quality], [None] * len(rows))
         assert "#" not in shown and list(shown)[2] == column

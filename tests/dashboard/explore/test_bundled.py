@@ -36,7 +36,7 @@ def test_the_first_view_matches_the_readme(monkeypatch):
     assert app.selectbox(key="explore_text").value == "WikiText-2, 16 x 2048 tokens"
     assert charts(app)[0].proto.spec.count('"previous"') == 4  # arrows: SparseGPT at two ratios, by two trainings
     table = app.dataframe[0].value.set_index(["Method", "Amount"])
-    assert table.loc[("Wanda", "50 %"), "Mean accuracy (%)"] == pytest.approx(42.6, abs=0.05)
+    assert table.loc[("Wanda", "50 %"), "Above chance (points)"] == pytest.approx(10.5, abs=0.05)
     (differences,) = [one.proto.spec for one in charts(app) if "zero-shot minus dense" in one.proto.spec]
     assert all(name in differences for name in ("Magnitude", "Wanda", "RIA", "SparseGPT"))
     assert not app.info  # nothing is missing
@@ -53,7 +53,7 @@ def test_the_first_view_matches_the_readme(monkeypatch):
     assert not app.exception  # the mean of the only variant that was scored has no pair
     for amount in ("70 %", "2:4"):
         control(app, "explore_at").set_value(amount).run()
-        (scores,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
+        (scores,) = [one.proto.spec for one in charts(app) if "Mean above chance, zero-shot" in one.proto.spec]
         assert "SparseGPT" in scores
         assert all("yet of ALPS" in one.value or "yet of RIA + AdaPrune" in one.value for one in app.info)
     assert not app.exception
@@ -127,7 +127,10 @@ def test_points_of_several_models_open_with_their_own_dense_model_and_are_compar
         assert f"dense {format_number(dense['value'].iloc[0])}" in [one.delta for one in app.metric]
     first = "SparseGPT, smollm2-135m"
     for other, text in (
-        ("Wanda, smollm2-135m", f"Neither wins: **{first}, 50 %** is better in perplexity on WikiText-2"),
+        (
+            "Wanda, smollm2-135m",
+            f"**{first}, 50 %** is better than Wanda, smollm2-135m, 50 % in perplexity on WikiText-2",
+        ),
         ("SparseGPT, gemma3-270m", "cannot be paired in any number"),
     ):
         field = app.multiselect(key="explore_compared")

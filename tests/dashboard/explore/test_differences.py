@@ -8,7 +8,7 @@ import streamlit as st
 
 from core import paths
 from core.analysis.differences import tidy_with_differences
-from core.analysis.seven import MEAN
+from core.analysis.seven import ABOVE_CHANCE
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
 from dashboard.charts.frames.paired import CANNOT, FLIPS
@@ -19,7 +19,7 @@ from tests.dashboard.explore.given import chosen, shown
 from tests.dashboard.opened import captions, charts, control, open_app
 from tests.dashboard.synthetic import curve, put_answered, result
 
-DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, % (higher is better)"
+DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, points (higher is better)"
 NOT_KEPT = "per-document answers were not stored"
 # Columns of points, which `results --csv` has no equal of: bars, counts and baselines.
 OF_POINTS = {"amount_label", "low", "high", "seeds", "chance", "majority"}
@@ -87,7 +87,7 @@ def test_the_table_and_its_exports_contain_verdicts(answers, exported):
     assert {"p", "p_adjusted", "comparisons", "verdict"} <= set(differences.table)
     assert {"Magnitude", "Wanda"} == set(differences.table["series_label"])
     keys = {series: cell.key for (series, _), cell in differences.pivots[0].cells.items()}
-    others = differences.pivots[0].is_distinguishable("Mean of seven", keys["Wanda"], [keys["Magnitude"]])
+    others = differences.pivots[0].is_distinguishable("Mean above chance", keys["Wanda"], [keys["Magnitude"]])
     assert list(others) == [keys["Magnitude"]]
     assert points.pivots[0].is_distinguishable("50 %", keys["Wanda"], list(others)) == {keys["Magnitude"]: True}
 
@@ -98,7 +98,7 @@ def test_exports_of_charts_have_the_columns_and_numbers_of_results(how, answers,
 
     def numbers(table, column):
         """Return a column by variant and dataset, without the means, which `results` does not list."""
-        table = table[(table["dataset"] != MEAN) & table["chain"].isin(["magnitude@0.5", "wanda@0.5"])]
+        table = table[(table["dataset"] != ABOVE_CHANCE) & table["chain"].isin(["magnitude@0.5", "wanda@0.5"])]
         return {(row["chain"], row["dataset"]): row[column] for row in table.to_dict("records")}
 
     open_app(explore_as=how)
@@ -117,8 +117,8 @@ def test_a_point_is_compared_with_dense_or_another_variant(answers):
     picker = next(field for field in app.selectbox if field.label == "Compare with")
     assert {"Dense · dense", WANDA, SPARSEGPT} < set(picker.options) and MAGNITUDE not in picker.options
     table = comparison(app)
-    assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean of seven"]
-    assert set(table["First is"]) <= {"worse", "better", "not significant"}
+    assert list(table["Metric"])[:2] == ["Perplexity on passages-eval", "Mean above chance"]
+    assert {verdict.partition(",")[0] for verdict in table["First is"]} <= {"worse", "better", "not significant"}
     assert table["First is"][0] == "worse" and table["Adjusted p"][0] == "< 0.001"
     pattern = r"\d+ \[\d+, \d+\], \d+ \[\d+, \d+\]"
     assert pd.isna(table[FLIPS][0]) and all(re.fullmatch(pattern, flips) for flips in table[FLIPS][1:])
@@ -175,7 +175,7 @@ def test_the_largest_document_limit_is_shown_and_limits_are_never_mixed(filled):
     (chart,) = [one.proto.spec for one in charts(app) if DIFFERENCES in one.proto.spec]
     assert "Wanda" in chart and "SparseGPT" not in chart
     table = app.dataframe[0].value
-    assert set(table.loc[table["Mean accuracy (%)"].notna(), "Method"]) == {"Dense", "Wanda"}
+    assert set(table.loc[table["Above chance (points)"].notna(), "Method"]) == {"Dense", "Wanda"}
     app.button(key="explore_run_tasks").click().run()
     assert {task.limit for job in data.queue().jobs() for task in job.spec.tasks} == {200}
     limits.set_value("First 100 documents of each task, float32").run()

@@ -8,7 +8,7 @@ from tests.dashboard.opened import captions, charts, control, open_app, read
 from tests.dashboard.synthetic import curve
 
 pytestmark = pytest.mark.usefixtures("example")
-ACCURACIES = "zero-shot, % (higher is better)"
+ACCURACIES = "zero-shot, points (higher is better)"
 
 
 def test_the_curve_follows_amount_axis_and_methods():

@@ -48,11 +48,11 @@ def test_charts_and_table_show_the_same_models_whose_gaps_other_calibration_data
     assert set(one.measured["series_label"]) == {"Dense", "Wanda"} < set(one.scores["series_label"])
     assert set(one.scores["calibration"].dropna()) == {"c4-sample:16x2048"}
     app = open_app(explore_text="passages-eval, 16 x 2048 tokens")
-    (drawn,) = [one.proto.spec for one in charts(app) if "Mean of seven, zero-shot" in one.proto.spec]
+    (drawn,) = [one.proto.spec for one in charts(app) if "Mean above chance, zero-shot" in one.proto.spec]
     assert "Wanda" not in drawn and "Magnitude" in drawn
     assert "No zero-shot accuracy at 50 % yet of Wanda." in app.info[0].value
     table = app.dataframe[0].value
-    assert table.loc[table["Method"] == "Wanda", "Mean accuracy (%)"].isna().all()
+    assert table.loc[table["Method"] == "Wanda", "Above chance (points)"].isna().all()
 
 
 def test_changing_the_model_raises_no_error_and_a_missing_one_has_its_command(filled, tmp_path, monkeypatch):

@@ -35,13 +35,15 @@ def test_the_law_follows_the_series_and_the_quality_to_keep(monkeypatch):
     assert "Keeps 95 % up to" in table and table["Leave-one-ratio-out error"].str.contains("%").all()
     *_, chart, table = kept[-1]()
     assert chart.name.endswith("-law") and list(chart.table["series_label"].unique()) == ["dense", "Wanda"]
-    assert table.name.endswith("-laws") and "accuracies include chance" in table.caption
+    assert table.name.endswith("-laws") and "Accuracies are above chance" in table.caption
     app = open_tradeoff(law_of="SparseGPT", law_keep="80")
     best = best_of(fits(groups()["SparseGPT"]))
     assert sentence(best, 0.8) in read(app) and len(charts(app)) == 2
     assert f"This is the form {best.form.name}, which predicts best here. Its error at ratios" in read(app)
     assert f"is {best.by_ratio.percent:.1f} % of ln(perplexity)" in read(app)
-    assert "To keep 90 % of the accuracy, remove at most" in read(open_tradeoff(quality="Mean accuracy"))
+    assert "To keep 90 % of the accuracy above chance, remove at most" in read(
+        open_tradeoff(quality="Accuracy above chance")
+    )
 
 
 def test_dropped_values_are_counted_if_too_few_ratios_remain(store):

@@ -31,7 +31,7 @@ def perplexity_pivot(perplexities):
 def shown(frame):
     """Accuracies with 50 % removed, and their mean."""
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    return zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
+    return zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +41,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
     order = list(dict.fromkeys(shown["task"]))
     layers = pd.DataFrame([layer.model_dump() for layer in curve()[5].layers])
     unpaired = differences([], curve()[0], lambda key, number: None)
-    table = comparison(found, zeroshot.seven_means(zeroshot.headline(frame)), dense, unpaired, unpaired)
+    table = comparison(found, zeroshot.means_above_chance(zeroshot.headline(frame)), dense, unpaired, unpaired)
     rows = papers.rows_of(bundled.published(), papers.TABLES[0])
     rows = rows[rows["dataset"] == "wikitext2"]
     sizes, models = papers.by_model(rows), list(dict.fromkeys(rows["model"]))

@@ -109,13 +109,13 @@ def test_several_metrics_are_blocks_of_one_table(charts, perplexity_pivot):
     )
     for chart in charts.values():
         check_table(files.latex(chart).decode())
-    both = [perplexity_pivot, Pivot("Mean accuracy (%)", of_means(means), "amount_label", False, form=".1f")]
+    both = [perplexity_pivot, Pivot("Mean above chance (%)", of_means(means), "amount_label", False, form=".1f")]
     text = files.latex(item(*both)).decode()
     check_table(text)
-    assert r"\multicolumn{10}{l}{\emph{Mean accuracy (\%)}} \\" in text and "\\begin{table*}" in text
+    assert r"\multicolumn{10}{l}{\emph{Mean above chance (\%)}} \\" in text and "\\begin{table*}" in text
     assert [line for line in body(text) if line.startswith("Wanda")][1].count("--") == 8
     table = wide(both)
-    assert table.set_index(["Metric", "Method"]).loc[("Mean accuracy (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
+    assert table.set_index(["Metric", "Method"]).loc[("Mean above chance (%)", "Wanda"), "50 %"] == pytest.approx(40.0)
 
 
 def test_pivots_without_common_columns_are_separate_tables():

@@ -21,8 +21,8 @@ LINKS = [
     ("", "explore_families=Quantisation&explore_x=bits+per+weight&explore_as=Accuracy"),
     (
         "",
-        "explore_mode=Trade-off&explore_quality=Mean+accuracy&explore_cost=decode+latency&explore_limit_decode_ms=40"
-        "&explore_limit_times_dense=2.5&explore_limit_mean_accuracy=35&explore_limit_memory_mb=2000",
+        "explore_mode=Trade-off&explore_quality=Accuracy+above+chance&explore_cost=decode+latency&explore_limit_decode_ms=40"
+        "&explore_limit_times_dense=2.5&explore_limit_above_chance=12&explore_limit_memory_mb=2000",
     ),
     (
         "",

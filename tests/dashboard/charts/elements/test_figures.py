@@ -190,17 +190,17 @@ def test_a_log_axis_labels_ticks_with_their_values(low, high):
     assert [float(text.replace(",", "")) for text in axis.ticktext] == pytest.approx(list(axis.tickvals))
 
 
-def test_accuracy_shows_chance_every_task_and_the_mean_of_seven(frame):
+def test_accuracy_shows_chance_every_task_and_the_mean_above_chance(frame):
     rows = points.at_amount(zeroshot.headline(frame), "50 %")
-    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.seven_means(rows))
+    shown = zeroshot.with_mean(zeroshot.accuracies(rows), zeroshot.means_above_chance(rows))
     order = list(dict.fromkeys(shown["task"]))
     figure = dots.accuracy_dots(shown, LIGHT, order)
-    assert len(order) == 8 and order[-1] == "Mean of seven"
+    assert len(order) == 8 and order[-1] == "Mean above chance"
     assert sorted({x for x in trace(figure, "chance").x if x is not None}) == [0.25, 0.5]
     dense = trace(figure, "Dense")
     assert len(dense.x) == 8
-    assert dense.x[-1] == pytest.approx((0.60 + 0.68 + 0.43 + 0.53 + 0.55 + 0.29 + 0.33) / 7)
-    assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(7))
+    assert dense.x[-1] == pytest.approx((0.68 + 0.43 + 0.55 - 0.5 - 0.25 - 0.25) / 3)  # the others are near chance
+    assert dense.error_x.array[-1] == pytest.approx(0.04 / math.sqrt(3))
 
 
 def test_losses_are_drawn_by_step():
@@ -235,13 +235,13 @@ def test_dense_has_no_marker_far_from_the_other_points(perplexities, bits, drawn
 
 def test_the_table_averages_accuracy_over_scored_seeds_and_has_dense_as_baseline(frame, perplexities):
     found = points.collapse(frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")])
-    means = zeroshot.seven_means(zeroshot.headline(frame))
+    means = zeroshot.means_above_chance(zeroshot.headline(frame))
     seeds = means[(means["series_label"] == "Wanda") & (means["amount_label"] == "50 %")]["mean"]
     assert len(seeds) == 3
     dropped = means.drop(index=seeds.index[0]).assign(mean=lambda kept: kept["mean"] + 0.01)
     table = comparison(found, dropped, found.iloc[:0], UNPAIRED, UNPAIRED)
     row = table[table["Amount"] == "50 %"].iloc[0]
-    assert row["Mean accuracy (%)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
+    assert row["Above chance (points)"] == pytest.approx(100 * (seeds.iloc[1:].mean() + 0.01))
     table = comparison(perplexities[0], means, perplexities[1], UNPAIRED, UNPAIRED)
     assert table.iloc[0]["Method"] == "Dense" and table.iloc[0]["Times dense"] == 1
     row = table[(table["Method"] == "SparseGPT") & (table["Amount"] == "30 %")].iloc[0]

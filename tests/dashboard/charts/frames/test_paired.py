@@ -2,14 +2,14 @@
 
 import math
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from core.analysis.differences import adjust_together, differences, over_seeds
 from core.analysis.frame import tidy
 from core.analysis.intervals import ALPHA
-from core.analysis.seven import MEAN
+from core.analysis.reporting import marked_verdict
+from core.analysis.seven import ABOVE_CHANCE, chance_of
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts import dots, scores
 from dashboard.charts.curve import perplexity_curve
@@ -53,8 +53,8 @@ def without_wanda(kept):
     return results, samples | {results[2].variant.key: {}}
 
 
-def compared(one, other, samples):
-    return differences([one], other, lambda key, number: samples[key].get(number.identity))
+def compared(one, other, samples, dense=()):
+    return differences([one], other, lambda key, number: samples[key].get(number.identity), dense)
 
 
 def dense_differences(kept):
@@ -70,7 +70,7 @@ def scored(kept):
     """Return the accuracies at 50 % with their baselines, and the differences to dense."""
     found, frame = dense_differences(kept)
     here = points.at_amount(zeroshot.headline(frame), "50 %")
-    both = zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.seven_means(here))
+    both = zeroshot.with_mean(zeroshot.accuracies(here), zeroshot.means_above_chance(here))
     return paired.with_baselines(both, found), found
 
 
@@ -102,7 +102,7 @@ def test_the_chart_draws_paired_differences_in_percentage_points(kept):
     assert len(lines) == 8 and len({one.xaxis for one in figure.data}) == 8  # a panel each
     values = together.set_index(["key", "dataset"])
     key = kept[0][1].variant.key
-    labels = {TASKS[name].label: name for name in SEVEN} | {"Mean of seven": MEAN}
+    labels = {TASKS[name].label: name for name in SEVEN} | {"Mean above chance": ABOVE_CHANCE}
     found = dots_of(figure, "Magnitude")
     assert [one.customdata[0][1] for one in found] == list(labels)
     for one in found:
@@ -110,21 +110,21 @@ def test_the_chart_draws_paired_differences_in_percentage_points(kept):
         assert one.x[0] == pytest.approx(100 * wanted["difference"])
         ends = one.x[0] - one.error_x.arrayminus[0], one.x[0] + one.error_x.array[0]
         assert ends == pytest.approx((100 * wanted["low"], 100 * wanted["high"]))
-        assert f"<br>{wanted['verdict']}<br>adjusted p " in one.hovertemplate
+        assert f"<br>{marked_verdict(wanted)}<br>adjusted p " in one.hovertemplate
         assert "Holm over the 3 shown" in one.hovertemplate and "<br>unadjusted 95 % from " in one.hovertemplate
     assert {x for one in figure.data if one.name == "dense" for x in one.x} == {0}
     assert sum(one.showlegend is not False for one in figure.data if one.name == "dense") == 1
 
 
 def test_the_mean_panel_has_a_row_per_variant_and_grey_context_series(kept):
-    figure, rows, _, lines = score_chart(kept, tasks=["Mean of seven"], others=["RIA", "Wanda"])
+    figure, rows, _, lines = score_chart(kept, tasks=["Mean above chance"], others=["RIA", "Wanda"])
     assert list(figure.layout.yaxis.ticktext) == ["Magnitude", "SparseGPT", scores.OTHERS]
-    assert figure.layout.title.text == "Mean of seven, zero-shot minus dense, points (higher is better)"
+    assert figure.layout.title.text == "Mean above chance, zero-shot minus dense, points (higher is better)"
     grey = [one for one in figure.data if one.name in ("RIA", "Wanda")]
     assert len(grey) == 2 and {one.y[0] for one in grey} == {0} and {one.marker.color for one in grey} != {LIGHT.text}
     assert not set(rows.loc[rows["highlighted"], "series_label"]) & {"RIA", "Wanda"}
     (majority,) = [one for one in figure.data if one.name == "majority class"]
-    line = lines.loc["Mean of seven"]
+    line = lines.loc["Mean above chance"]
     assert majority.x[0] == pytest.approx(line["majority"] - line["dense"])
 
 
@@ -151,12 +151,11 @@ def test_not_significant_pairs_are_faded(kept, theme):
     assert faded("#000000", LIGHT) == "#949494" and faded(LIGHT.paper, LIGHT) == LIGHT.paper
 
 
-def test_a_dense_model_below_its_majority_class_is_named(kept):
-    *_, lines = score_chart(kept, difference=False)
-    low = lines.assign(dense=lines["dense"].mask(lines.index == "BoolQ", 42.0), majority=10.0)
-    low.loc["BoolQ", "majority"] = 63.0
-    assert "on BoolQ (42.0 % against 63.0 %). Differences" in paired.below_majority(low)
-    assert paired.below_majority(low.assign(majority=10.0)) == ""
+def test_variants_with_one_answer_nearly_always_are_named(kept):
+    rows, _ = drawn(kept)
+    text = paired.one_answer_words(rows)
+    assert text.startswith("One answer nearly always: Magnitude on BoolQ (100 % of the documents)")
+    assert paired.one_answer_words(rows.assign(one_answer=0.9)) == ""
 
 
 def test_unpaired_variants_are_named_with_the_reason(without_wanda, kept):
@@ -169,13 +168,13 @@ def test_unpaired_variants_are_named_with_the_reason(without_wanda, kept):
     key = results[1].variant.key
     some = {identity: frame for identity, frame in samples[key].items() if identity[1] != "piqa"}
     rows, _ = drawn((results, samples | {key: some}))
-    assert "Magnitude in PIQA, Mean of seven (per-document answers" in paired.unpaired(rows)
+    assert "Magnitude in PIQA, Mean above chance (per-document answers" in paired.unpaired(rows)
 
 
 def test_holm_counts_only_shown_comparisons(kept):
     found, _ = dense_differences(kept)
-    whole, part = found[found["dataset"] == MEAN], drawn(kept)[1]
-    part = part[part["dataset"] == MEAN]
+    whole, part = found[found["dataset"] == ABOVE_CHANCE], drawn(kept)[1]
+    part = part[part["dataset"] == ABOVE_CHANCE]
     part = part[part["unpaired_reason"].isna()]
     assert len(part) == 3 < len(whole)  # not the one at 30 %, nor the seeds
     again = adjust_together(part)
@@ -191,12 +190,15 @@ def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
     lines = {one.name: one for one in figure.data if one.mode == "lines"}
     assert set(lines) == {"chance", "majority class"}
     assert lines["chance"].line.dash != lines["majority class"].line.dash
-    assert {x for x in lines["chance"].x if x is not None} == {0.5}  # two choices each, whatever the catalogue says
+    above = 0.5 - chance_of(zeroshot.counted_tasks(zeroshot.headline(tidy(kept[0]))))
+    assert sorted({x for x in lines["chance"].x if x is not None}) == pytest.approx(
+        [above, 0.5]
+    )  # two choices each, whatever the catalogue says
     results, samples = kept
     targets = [frame["target"] for frame in samples[results[0].variant.key].values() if "target" in frame]
     wanted = [max(values.mean(), 1 - values.mean()) for values in targets]
     seen = [x for x in lines["majority class"].x if x is not None][::2]
-    assert seen == pytest.approx([*wanted, np.mean(wanted)])
+    assert seen[:-1] == pytest.approx(wanted)
 
 
 def test_without_stored_answers_chance_comes_from_the_catalogue(kept):
@@ -232,8 +234,8 @@ def test_the_hover_of_a_curve_shows_ratio_and_verdict(without_wanda):
 def test_the_table_contains_intervals_and_verdicts(without_wanda):
     curve, dense, perplexities = curve_of(without_wanda)
     found, frame = dense_differences(without_wanda)
-    accuracies = adjust_together(paired.of_shown(found[found["dataset"] == MEAN], curve))
-    table = comparison(curve, zeroshot.seven_means(zeroshot.headline(frame)), dense, perplexities, accuracies)
+    accuracies = adjust_together(paired.of_shown(found[found["dataset"] == ABOVE_CHANCE], curve))
+    table = comparison(curve, zeroshot.means_above_chance(zeroshot.headline(frame)), dense, perplexities, accuracies)
     table = table.set_index(["Method", "Amount"])
     results, _ = without_wanda
     row, figure = table.loc[("Magnitude", "50 %")], perplexities.set_index("key").loc[results[1].variant.key]
@@ -261,9 +263,9 @@ def test_the_table_contains_intervals_and_verdicts(without_wanda):
 
 def test_two_variants_are_compared_metric_by_metric(without_wanda):
     results, samples = without_wanda
-    found = compared(results[1], results[3], samples)
+    found = compared(results[1], results[3], samples, results[:1])
     table = paired.comparison_table(found).set_index("Metric")
-    assert list(table.index)[:2] == ["Perplexity on passages-eval", "Mean of seven"] and len(table) == 9
+    assert list(table.index)[:2] == ["Perplexity on passages-eval", "Mean above chance"] and len(table) == 10
     assert table.loc["Perplexity on passages-eval", "Difference"].startswith("x ")
     row = found[found["dataset"] == "hellaswag"].iloc[0]
     shown = table.loc["HellaSwag (acc_norm)"]

@@ -7,7 +7,8 @@ import pytest
 
 from core.amount import Amount
 from core.analysis.frame import tidy
-from core.analysis.seven import mean, sevens
+from core.analysis.seven import by_protocol, mean, mean_above_chance
+from core.data.cards import SEVEN
 from core.imports.series import parse_series
 from core.notation.formatting import format_amount
 from core.results import Measurement, Result
@@ -27,7 +28,7 @@ def unusual_rows() -> pd.DataFrame:
         numbers = list(one.measurements)
         if place % 3 == 0 and len(numbers) > 1:  # a second limit, once without an error
             more = [row.model_copy(update={"n": 200, "protocol": row.protocol | {"limit": 200}}) for row in numbers[1:]]
-            numbers += [more[0].model_copy(update={"stderr": None}), *more[1:]] if place % 2 else more
+            numbers += [more[0], more[1].model_copy(update={"stderr": None}), *more[2:]] if place % 2 else more
         if place % 4 == 1:
             numbers = [row for row in numbers if row.dataset != "piqa"]
         numbers += [row.model_copy(update={"metric": "acc", "value": 0.1}) for row in accuracies(0.1)[2:3]]
@@ -118,8 +119,8 @@ def test_rows_at_an_amount_match_its_label(rows, chosen):
     assert points.at_amount(rows, chosen).equals(rows[dense | anywhere | (removed == chosen)])
 
 
-def test_means_of_seven_match_a_plain_loop_over_variants(rows):
-    scored = zeroshot.headline(rows)
+def test_means_match_a_plain_loop_over_variants(rows):
+    scored, counted = zeroshot.headline(rows), ("piqa", "hellaswag", "arc_easy")
     expected = []
     for (key, label), part in scored.groupby(["key", "series_label"], sort=False):
         numbers = [
@@ -133,11 +134,15 @@ def test_means_of_seven_match_a_plain_loop_over_variants(rows):
             )
             for row in part.to_dict("records")
         ]
-        if whole := list(sevens(numbers).values()):
-            value, stderr = mean(max(whole, key=lambda group: sum(row.n for row in group)))
+        whole = [group for group in by_protocol(numbers).values() if group.keys() >= {*counted}]
+        if whole:
+            group = max(whole, key=lambda group: sum(group[name].n for name in counted))
+            value, stderr = mean_above_chance([group[name] for name in counted])
+            seven = mean([group[name] for name in SEVEN])[0] if len(group) == len(SEVEN) else math.nan
             point = {"key": key, "series_label": label, "amount_label": where(part.iloc[0]), "mean": value}
-            expected.append(point | {"stderr": math.nan if stderr is None else stderr})
+            expected.append(point | {"stderr": math.nan if stderr is None else stderr, "mean_of_seven": seven})
     assert 0 < len(expected) < scored["key"].nunique()
     assert any(math.isnan(one["stderr"]) for one in expected)
-    same(zeroshot.seven_means(scored), expected)
-    assert zeroshot.seven_means(scored[:0]).empty and zeroshot.seven_means(scored[scored["dataset"] == "piqa"]).empty
+    same(zeroshot.means_above_chance(scored), expected)
+    assert zeroshot.means_above_chance(scored[:0]).empty
+    assert zeroshot.means_above_chance(scored[scored["dataset"] == "piqa"]).empty

@@ -24,8 +24,8 @@ def table(*rows):
 
 
 TEXT = number("wikitext2", "perplexity", "better", 40.0, 80.0)
-MEAN = number("mean of seven", "acc", "worse", 0.40, 0.45)
-SAME = number("mean of seven", "acc", "not significant", 0.40, 0.41)
+MEAN = number("mean above chance", "acc", "worse", 0.40, 0.45)
+SAME = number("mean above chance", "acc", "not significant", 0.40, 0.41)
 TASK = number("piqa", "acc", "worse", 0.60, 0.70)
 
 
@@ -33,9 +33,9 @@ TASK = number("piqa", "acc", "worse", 0.60, 0.70)
     ("rows", "sentence"),
     [
         ((TEXT, SAME), "**A** is better than B in perplexity on WikiText-2 (40 against 80). Not significant: "),
-        ((MEAN, TASK), "**B** is better than A in Mean of seven (45.0 % against 40.0 %)."),
+        ((MEAN, TASK), "**B** is better than A in Mean above chance (45.0 points against 40.0 points)."),
         ((TEXT, MEAN), "Neither wins: **A** is better in perplexity on WikiText-2 (40 against 80), **B** in Mean "),
-        ((SAME,), "The difference between A and B is not significant in Mean of seven."),
+        ((SAME,), "The difference between A and B is not significant in Mean above chance."),
         ((TASK,), "**B** is better than A in PIQA (acc) (70.0 % against 60.0 %)."),
         ((number("piqa", "acc", None, 0.6, 0.7, "why"),), "A and B cannot be paired in any number."),
     ],
@@ -46,7 +46,7 @@ def test_the_better_variant_is_named_only_if_a_difference_is_significant(rows, s
 
 def test_the_chart_draws_ratios_and_points_separately_and_names_the_better_variant():
     rows = number_rows(table(TASK, SAME, TEXT))
-    assert rows["number"].tolist() == ["Perplexity on WikiText-2", "Mean of seven", "PIQA (acc)"]
+    assert rows["number"].tolist() == ["Perplexity on WikiText-2", "Mean above chance", "PIQA (acc)"]
     assert rows["better"].tolist() == [0, -1, 1] and rows["value"].round(3).tolist() == [0.5, -1.0, -10.0]
     figure = difference_chart(rows, ("A", "B"), LIGHT)
     drawn = {(trace.xaxis, *trace.x) for trace in figure.data if trace.customdata is not None}

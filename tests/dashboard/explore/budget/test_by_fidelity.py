@@ -69,7 +69,7 @@ def test_the_list_is_in_the_order_of_the_stored_numbers_with_their_intervals(nea
     assert len(expected) > 20 and list(shown["Chain"])[: len(expected)] == expected
     assert shown[TITLES[quality]][: len(expected)].notna().all()
     assert shown[TITLES[quality]][len(expected) :].isna().all()
-    assert list(shown)[2] == TITLES[quality] and {"Times dense", "Mean accuracy (%)"} <= set(shown)
+    assert list(shown)[2] == TITLES[quality] and {"Times dense", "Above chance (points)"} <= set(shown)
     shown = shown.set_index("Chain")
     value, written = (0.0075, "{:.3g}") if quality == KL else (98.5, "{:.1f}")
     half = stats.t.ppf(0.975, 3) * value / 20  # 3 cosines of 16 windows

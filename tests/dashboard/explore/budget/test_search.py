@@ -20,13 +20,17 @@ from dashboard.charts.tradeoff import PACKED
 from dashboard.explore.budget import pairs
 from dashboard.explore.budget.query import BudgetQuery, rank
 from dashboard.sharing import SharedTable
-from tests.dashboard import synthetic
 from tests.dashboard.bundled import bundled_rows
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import read
 
 COUNTED = ("packed_mb", "bits_per_weight", "parameters", "prefill_ms", "decode_ms", "memory_mb")
-TASKS = {(task, metric) for task, (metric, _) in synthetic.TASKS.items()}
+CHANCE = {
+    ("piqa", "acc"): 0.5,
+    ("hellaswag", "acc_norm"): 0.25,
+    ("arc_easy", "acc"): 0.25,
+    ("openbookqa", "acc_norm"): 0.25,
+}
 STEPS = {  # limits of each kind
     "packed_mb": [*range(60, 305, 5), 113.1, 1000],
     "times_dense": [0.5, 0.9, *(1 + place / 10 for place in range(0, 41, 2)), 10, 50, 1000, 1e6],
@@ -35,10 +39,10 @@ STEPS = {  # limits of each kind
     "memory_mb": [100, 500, 1000, 2000, 1e5],
     "bits_per_weight": [1, 2, 2.5, 3, 3.5, 4, 4.13, 4.25, 4.5, 6, 8, 12, 16, 32],
     "parameters": [1, 60, 80, 100, 120, 134, 134.6, 400],
-    ACCURACY: [0.2, 0.3, *(place / 100 for place in range(34, 48)), 0.6, 0.99],
+    ACCURACY: [0.01, 0.02, *(place / 100 for place in range(4, 22)), 0.3, 0.99],
 }
 PAIRS = [{"packed_mb": mb, "times_dense": times} for mb in (90, 115, 150, 220, 290) for times in (1.01, 1.2, 2, 4, 8)]
-PAIRS += [{"packed_mb": mb, ACCURACY: share} for mb in (100, 120, 180, 250) for share in (0.36, 0.41, 0.45)]
+PAIRS += [{"packed_mb": mb, ACCURACY: share} for mb in (100, 120, 180, 250) for share in (0.08, 0.12, 0.15)]
 BUDGETS = [{}, *({kind: step} for kind, steps in STEPS.items() for step in steps), *PAIRS]
 MODELS = {"smollm2-135m": ("wikitext2", 2048, 16, 500), "gemma3-270m": ("wikitext2", 2048, 8, 200)}
 
@@ -62,8 +66,8 @@ def searched(model):
             one["perplexity"] = row["value"]
             dense = row["value"] if row["chain"] == "dense" else dense
         zero_shot = row["limit"] == documents and not row["prompts"] and row["fewshot"] == 0
-        if zero_shot and row["scoring"] == "float32" and (row["dataset"], row["metric"]) in TASKS:
-            one["tasks"][row["dataset"]] = row["value"]
+        if zero_shot and row["scoring"] == "float32" and (number := (row["dataset"], row["metric"])) in CHANCE:
+            one["tasks"][row["dataset"]] = row["value"] - CHANCE[number]
     found = []
     for of_seed in of_point.values():
         measured = [one for one in of_seed.values() if "perplexity" in one]
@@ -73,7 +77,7 @@ def searched(model):
         variant = {name: fmean(one[name] for one in some) for name in COUNTED}
         values = [one["perplexity"] for one in measured]
         variant["times_dense"] = fmean(values) / dense if values else math.nan
-        means = [fmean(one["tasks"].values()) for one in some if len(one["tasks"]) == len(TASKS)]
+        means = [fmean(one["tasks"].values()) for one in some if len(one["tasks"]) == len(CHANCE)]
         variant[ACCURACY] = fmean(means) if means else math.nan
         found.append(variant | {name: some[0][name] for name in ("chain", "name", "own")})
     return found
@@ -143,7 +147,7 @@ def test_the_page_lists_the_ranked_variants_with_tests_against_the_best(bundled)
     assert expected.answer.replace("\\", "").partition(": ")[0] in read(by_page)
     assert "1 more variant only restores the grid of the model's own file." in read(by_page)
     assert by_page.number_input[0].label == "I have (MB)"
-    by_page = open_tradeoff(limit_packed_mb=180, quality="Mean accuracy")
+    by_page = open_tradeoff(limit_packed_mb=180, quality="Accuracy above chance")
     verdicts = table(by_page)["Compared with the first"]
     compared = verdicts.iloc[1 : pairs.COMPARED]
     assert pd.isna(verdicts.iloc[0]) and compared.notna().all() and compared.eq("worse").any()
@@ -156,7 +160,7 @@ def test_the_page_lists_the_ranked_variants_with_tests_against_the_best(bundled)
 
 def check_order(listed, fitting, able, quality):
     """The list is sorted by the quality; then come unchanged checkpoints and last unscored variants."""
-    column, times = ("Times dense", 1) if quality == PERPLEXITY else ("Mean accuracy (%)", -100)
+    column, times = ("Times dense", 1) if quality == PERPLEXITY else ("Above chance (points)", -100)
     best_first = sorted(worse(one, quality) for one in able)
     assert [value / times for value in listed[column][: len(able)]] == pytest.approx(best_first)
     own = [one for one in fitting if one["own"] and math.isfinite(worse(one, quality))]

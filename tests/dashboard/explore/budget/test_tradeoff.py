@@ -24,11 +24,11 @@ from tests.dashboard.synthetic import chained, curve, result
 
 def test_a_link_sets_limits_and_invalid_values_fall_back_to_defaults(filled):
     app = open_tradeoff(
-        limit_packed_mb="much", limit_times_dense=-3, limit_mean_accuracy=200, quality="KL divergence", cost="y"
+        limit_packed_mb="much", limit_times_dense=-3, limit_above_chance=200, quality="KL divergence", cost="y"
     )
     assert [field.value for field in app.number_input] == [None] * len(app.number_input)
     assert app.selectbox(key="explore_cost").value == "packed size"
-    assert control(app, "explore_quality").options == ["Perplexity", "Mean accuracy"]
+    assert control(app, "explore_quality").options == ["Perplexity", "Accuracy above chance"]
     notice = "This link asks for a quality that is not here: KL divergence. Shown: Perplexity."
     assert notice in " ".join(one.value for one in app.info).replace("\\", "")
     assert len(table(app)) == len(curve())
@@ -113,8 +113,8 @@ def test_without_dense_results_the_ratio_to_dense_is_unknown(store):
     assert ranked(packed_mb=250).answer == f"{start} 2 variants fit: perplexity diverged."
     app = open_tradeoff()
     assert len(table(app)) == 2 and len(charts(app)) == 1
-    control(app, "explore_quality").set_value("Mean accuracy").run()
-    assert "Not drawn: 2 (mean accuracy not measured)." in captions(app)
+    control(app, "explore_quality").set_value("Accuracy above chance").run()
+    assert "Not drawn: 2 (mean above chance not measured)." in captions(app)
     assert not app.exception
 
 
@@ -139,18 +139,18 @@ def test_settings_of_the_curve_are_hidden_elsewhere_and_kept(filled):
 
 def test_variants_without_the_quality_are_listed_last_and_offered(filled):
     filled.put(chained("wanda@0.45", 21.0, corpus="passages-calibration"))
-    app = open_tradeoff(text="BoolQ passages, 16 x 2048 tokens", quality="Mean accuracy", limit_packed_mb=200)
+    app = open_tradeoff(text="BoolQ passages, 16 x 2048 tokens", quality="Accuracy above chance", limit_packed_mb=200)
     shown = table(app)
-    lacking = shown["Mean accuracy (%)"].isna()
+    lacking = shown["Above chance (points)"].isna()
     assert lacking.any() and not lacking.all() and list(lacking) == sorted(lacking)
     titles = [box.label for box in app.expander]
-    assert any(title.endswith("not ranked: mean accuracy not measured") for title in titles)
+    assert any(title.endswith("not ranked: mean above chance not measured") for title in titles)
     assert "explore_run_unscored" not in {button.key for button in app.button}  # nothing is estimated before
     app.session_state[missing.UNSCORED] = True
     app.run()
-    assert len(app.multiselect(key="explore_unscored_mean_accuracy").options) == lacking.sum()
+    assert len(app.multiselect(key="explore_unscored_above_chance").options) == lacking.sum()
     known = data.frame(DEFAULT_MODEL).drop_duplicates("chain").set_index("chain")["key"]
-    app.multiselect(key="explore_unscored_mean_accuracy").set_value([known["wanda@0.6"]]).run()
+    app.multiselect(key="explore_unscored_above_chance").set_value([known["wanda@0.6"]]).run()
     app.button(key="explore_run_unscored").click().run()
     (job,) = data.queue().jobs()
     assert job.spec.variant.key == known["wanda@0.6"] and {task.task for task in job.spec.tasks} == set(SEVEN)
