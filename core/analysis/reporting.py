@@ -125,7 +125,7 @@ def verdict_text(row: TableRow) -> str:
 def marked_verdict(row: TableRow) -> str:
     """Write `verdict_text` with a mark if the variant gives nearly all documents one answer."""
     text, share = verdict_text(row), row.get("one_answer")
-    return text if pd.isna(share) or share <= ONE_ANSWER else f"{text}, one answer in {100 * share:.0f} % of documents"
+    return text if pd.isna(share) or share <= ONE_ANSWER else f"{text}, one answer in {100 * share:.0f} %"
 
 
 def sentence(found: Sequence[tuple[str, TableRow]], one: str, other: str) -> str:

@@ -121,7 +121,7 @@ def test_a_variant_with_one_answer_nearly_always_is_marked():
     samples = samples.assign(target=0, loglikelihoods=[yes] * 50 + [no] * 50)
     other = other.assign(target=0, loglikelihoods=[yes] * 97 + [no] * 3)
     (row,) = compared([(number, samples)], [(number, other)]).to_dict("records")
-    assert row["one_answer"] == 0.97 and marked_verdict(row) == "not significant, one answer in 97 % of documents"
+    assert row["one_answer"] == 0.97 and marked_verdict(row) == "not significant, one answer in 97 %"
 
 
 def test_other_documents_are_reported_and_other_protocols_not_compared():
