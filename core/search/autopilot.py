@@ -168,6 +168,8 @@ class Autopilot:
             with self._counted():
                 trials = self._ask()
                 found = self.racer.race(list(trials)) if trials else {}
+                if trials and not any(isinstance(one, Tried) and math.isfinite(one.loss) for one in found.values()):
+                    self.racer.check_dense()  # if it fails itself, all other chains would, too
             if not trials:
                 return
             for chain, trial in trials.items():

@@ -80,6 +80,18 @@ class Racer:
                 self.leader = one
         return outcomes
 
+    def check_dense(self) -> None:
+        """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
+        spec = self.prepared.run("dense", RUNGS[-1])
+        ((_, result_of),) = self.compute([spec])
+        result = result_of()
+        values = [row.value for row in result.measurements if satisfies(row, *spec.perplexity, spec.variant.dtype)]
+        if not np.isfinite(values).all() or not np.isfinite(self._samples(result, spec)).all():
+            raise UserError(
+                f"The dense model {self.prepared.source.id} has no finite perplexity on {self.prepared.text}; "
+                "give one that has."
+            )
+
     def _outcome(self, chain: str, result: Result, spec: RunSpec, rung: int) -> Tried:
         losses = self._over_dense(result, spec)
         packed = result.footprint.packed_bytes if result.footprint else 0

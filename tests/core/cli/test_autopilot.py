@@ -1,8 +1,10 @@
 """The command `autopilot` on a tiny model."""
 
+import shutil
 from types import SimpleNamespace
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from core.cli import autopilot
 from core.cli.app import main
@@ -36,6 +38,16 @@ def test_a_search_prints_its_trials_and_a_certificate(half, capsys):
     assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
     again = capsys.readouterr()
     assert "winner" in again.out and not again.err  # its time is over
+
+
+def test_a_model_with_nan_weights_is_one_sentence(half, capsys):
+    shutil.copytree("wide", "broken", dirs_exist_ok=True)
+    weights = load_file("broken/model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, "broken/model.safetensors", {"format": "pt"})
+    assert main(["autopilot", "./broken", "--methods", "magnitude,rtn", "--max-mb", half]) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.startswith("The weights of broken are not all finite: model.norm.weight contains NaN")
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from core.search.question import prepare
 from core.search.space import Candidate
 from core.search.trials import Racer, Tried
 from core.store.store import Store
+from tests.core.search import texts
 from tests.core.search.texts import pilot_of, played, played_run, question
 
 pytestmark = pytest.mark.usefixtures("tiny_texts")
@@ -133,6 +134,21 @@ def test_a_chain_that_fails_is_named_and_the_search_goes_on():
     assert {step.problem for step in steps} == {"", "It failed."}
     assert all((step.tried is None) == ("rtn@6bit" in step.chain) for step in steps)
     assert pilot.racer.leader is not None
+
+
+def test_a_dense_model_without_a_finite_perplexity_ends_the_search(monkeypatch):
+    real, tried = texts._losses, []
+
+    def losses(variant, text):
+        tried.append(variant.key)
+        return real(variant, text) * (math.nan if variant.is_dense else 1)
+
+    monkeypatch.setattr(texts, "_losses", losses)
+    with pytest.raises(
+        UserError, match=r"^The dense model wide has no finite perplexity on text\.txt@.*:16:spread, so"
+    ):
+        searched(question(minutes=60))
+    assert len(set(tried)) == 2  # the dense model and one chain
 
 
 def test_a_chain_larger_than_predicted_never_leads():
