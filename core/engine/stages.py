@@ -20,6 +20,7 @@ from core.engine.runners.by_rotation import rotate_model
 from core.engine.runners.by_runtime import install_hooks
 from core.engine.runners.by_slicing import slice_model
 from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
+from core.errors import UserError
 from core.methods.base import Method
 from core.methods.dense import Dense
 from core.methods.terms import Kind
@@ -90,7 +91,7 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
     """Apply a stage to the model in place.
 
     Raises:
-        UserError: The stage does not fit the model.
+        UserError: The stage does not fit the model, or its method ends the program.
     """
     method = build_method(given.stage)
     if is_language_model(model):
@@ -101,4 +102,9 @@ def apply(model: PreTrainedModel, given: StageInput, context: Context) -> StageR
         separate_projections(model, given.blocks) if method.kind in APART else nullcontext(),
         wide_products(model.dtype),
     ):
-        return RUNNERS[method.kind](model, method, given, context)
+        try:
+            return RUNNERS[method.kind](model, method, given, context)
+        except SystemExit as error:  # of a method of another package; it would end the program without a sentence
+            raise UserError(
+                f"{method.name} ended the program by sys.exit({error.code}); let it raise an error."
+            ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from core.errors import UserError
 from core.methods.cost import Sum
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters
@@ -39,7 +40,13 @@ class ScoreMethod(Allocated):
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.numerics.masks import pattern_mask, row_mask, smallest_mask, zeros_lowest
 
-        score = zeros_lowest(self.score(weight, statistics), target.zeros)  # (out, in)
+        score = self.score(weight, statistics)  # (out, in)
+        if score.isnan().any():  # which no comparison ranks, so that other numbers of weights would be removed
+            raise UserError(
+                f"{self.name} scores some weights as NaN and cannot rank them; correct the method, or use float32 in "
+                "place of float16."
+            )
+        score = zeros_lowest(score, target.zeros)
         if target.pattern:
             pruned = pattern_mask(score, *target.pattern)
             pruned = pruned if target.zeros is None else pruned | target.zeros
