@@ -15,6 +15,7 @@ from core.errors import UserError
 
 NAMESPACE = "slimscope"  # of actors
 PORT = 6379  # of Ray's head by default
+WORKER_PORTS = range(10002, 20000)  # Ray's default for its workers
 HERE = "127.0.0.1"
 # Without clusters of several machines, Ray binds all its ports to 127.0.0.1. The name is historical.
 CLOSED = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
@@ -35,6 +36,9 @@ def only_this_machine(address: str) -> bool:
 
 def start_head(host: str, port: int, cores: int | None) -> str:
     """Start a Ray head and return its address; a `UserError` if it does not start."""
+    if port in WORKER_PORTS:
+        span = f"{WORKER_PORTS[0]} to {WORKER_PORTS[-1]}"
+        raise UserError(f"Port {port} is one of {span}, which Ray's workers use; give another one, such as {PORT}.")
     ray = Path(sys.executable).with_name("ray")
     if not ray.exists():
         raise UserError(missing_words())

@@ -80,6 +80,11 @@ def test_only_this_machine_reaches_a_head_by_default(capsys, short_folder, monke
                 process.kill()
 
 
+def test_a_port_of_rays_workers_is_refused(capsys):
+    assert main(["cluster", "start", "--port", "16399"]) == 2
+    assert capsys.readouterr().err.startswith("Port 16399 is one of 10002 to 19999, which Ray's workers use; give")
+
+
 def test_a_head_that_does_not_start_is_one_sentence(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert main(["cluster", "start"]) == 2
