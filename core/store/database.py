@@ -2,13 +2,14 @@
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from core import paths
 from core.errors import StorageError, UserError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 UPGRADES = 0x511A5C09E  # the lock of upgrades among those of PostgreSQL
 BUSY_SECONDS = 30  # the wait of a writer for another one, and of all for a server that restarts
+PAUSE_SECONDS = 0.5  # between tries to reach a server
 
 
 def database_url(url: str | URL | None = None) -> URL:
@@ -79,9 +81,9 @@ def _sentence(reason: str, url: URL) -> str:
     if "disk is full" in low or "no space left" in low or "disk i/o error" in low:
         return f"The disk is full: nothing could be written to {where}; free some space and run again."
     if "readonly" in low or "read-only" in low:
-        return f"The database {where} is read-only; make it writable or set SLIMSCOPE_RESULTS to another folder."
+        return f"The database {where} is read-only; make it writable or {_elsewhere(url)}."
     if "unable to open" in low:
-        return f"The database {where} cannot be opened; set SLIMSCOPE_RESULTS to a folder that can be written."
+        return f"The database {where} cannot be opened or created; {_elsewhere(url)}."
     if "not a database" in low or "malformed" in low:
         return f"The file {where} is damaged or is not a database; move it away to create a new one."
     if "is locked" in low:
@@ -90,6 +92,13 @@ def _sentence(reason: str, url: URL) -> str:
     if url.password:
         first = first.replace(str(url.password), "***")
     return f"The database {where} failed: {first}"
+
+
+def _elsewhere(url: URL) -> str:
+    """Return how to choose another place for a SQLite file: by a setting, or by another name in the command."""
+    if Path(str(url.database)).parent == paths.local_results_dir().absolute():
+        return "set SLIMSCOPE_RESULTS to a folder that can be written"
+    return "give a file in a folder that can be written"
 
 
 def shown(url: URL) -> str:
@@ -120,8 +129,22 @@ def schema_version(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
+def connect(engine: Engine) -> Connection:
+    """Open a connection; wait up to `BUSY_SECONDS` for a server that does not answer or starts. SQLite waits itself."""
+    end = time.monotonic() + BUSY_SECONDS
+    while True:
+        try:
+            return engine.connect()
+        except OperationalError as error:
+            reason = str(error.orig)
+            refused = "FATAL" in reason and "the database system is" not in reason  # such as a wrong password
+            if engine.dialect.name == "sqlite" or refused or time.monotonic() > end:
+                raise
+            time.sleep(PAUSE_SECONDS)
+
+
 def _bring_up_to_date(engine: Engine) -> None:
-    with engine.connect() as connection:
+    with connect(engine) as connection:
         if schema_version(connection) == HEAD:
             return
     try:

@@ -1,24 +1,22 @@
 """Transactions that survive a restart of the database server and a deadlock."""
 
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
 from sqlalchemy import Connection, Engine
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DBAPIError
 
-from core.store.database import BUSY_SECONDS
+from core.store.database import connect
 
-PAUSE_SECONDS = 0.5  # between tries to reach a server
 ENDED_BY_SERVER = ("40001", "40P01")  # SQL states: serialisation failure, deadlock
 Answer = TypeVar("Answer")
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Connection]:
-    """Open a connection in one transaction; wait up to `BUSY_SECONDS` for an unreachable server."""
-    with _connect(engine) as connection, connection.begin():
+    """Open a connection in one transaction; wait for an unreachable server as `connect` does."""
+    with connect(engine) as connection, connection.begin():
         yield connection
 
 
@@ -35,14 +33,3 @@ def repeatable(engine: Engine, work: Callable[[Connection], Answer]) -> Answer:
             raise
     with transaction(engine) as connection:
         return work(connection)
-
-
-def _connect(engine: Engine) -> Connection:
-    end = time.monotonic() + BUSY_SECONDS
-    while True:
-        try:
-            return engine.connect()
-        except OperationalError:
-            if engine.dialect.name == "sqlite" or time.monotonic() > end:
-                raise
-            time.sleep(PAUSE_SECONDS)

@@ -211,6 +211,7 @@ def test_a_bad_url_gives_one_sentence_without_the_password(monkeypatch):
         ("postgresql+pg8000://me:hunter2@host/db", "needs the Python package 'pg8000'"),
         ("postgresql://me:hunter2@host:port/db", "not a database URL"),
         ("sqlite:////proc/nowhere/local.db", "cannot be created"),
+        ("sqlite:////proc/local.db", "cannot be opened or created; give a file in a folder that can be written."),
     ):
         monkeypatch.setenv("SLIMSCOPE_DB", url)
         with pytest.raises(UserError) as caught:

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from core.errors import StorageError
-from core.store import transactions
+from core.store import database, transactions
 from core.store.store import Store
 
 
@@ -42,20 +42,27 @@ def test_a_lost_connection_is_retried():
     assert store.transact(work) == "done" and len(seen) == 2
 
 
-def test_an_unresponsive_server_times_out(monkeypatch):
-    monkeypatch.setattr(transactions, "BUSY_SECONDS", 0.1)
-    monkeypatch.setattr(transactions, "PAUSE_SECONDS", 0.01)
+@pytest.mark.parametrize(
+    ("kind", "reason", "waits"),
+    [
+        ("postgresql", "connection refused", True),
+        ("postgresql", "FATAL:  the database system is starting up", True),
+        ("postgresql", "FATAL:  password authentication failed", False),
+        ("sqlite", "database is locked", False),  # it has waited by itself
+    ],
+)
+def test_an_unresponsive_server_times_out(kind, reason, waits, monkeypatch):
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    monkeypatch.setattr(database, "PAUSE_SECONDS", 0.01)
     tries = []
 
     def connect():
         tries.append(1)
-        raise OperationalError("", {}, Exception("connection refused"))
+        raise OperationalError("", {}, Exception(reason))
 
-    engine = SimpleNamespace(connect=connect, dialect=SimpleNamespace(name="postgresql"))
-    with pytest.raises(OperationalError), transactions.transaction(engine):
-        pass
-    assert len(tries) > 1
-    engine.dialect.name, tries[:] = "sqlite", []
-    with pytest.raises(OperationalError), transactions.transaction(engine):
-        pass
-    assert len(tries) == 1  # it has waited by itself
+    engine = SimpleNamespace(connect=connect, dialect=SimpleNamespace(name=kind))
+    for work in (transactions.transaction(engine).__enter__, lambda: database._bring_up_to_date(engine)):
+        tries.clear()
+        with pytest.raises(OperationalError):
+            work()
+        assert (len(tries) > 1) == waits
