@@ -64,6 +64,11 @@ def echo(value: "JsonValue") -> str:
     return short(repr(value))
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a count with its noun, which gets an `s` unless the count is 1: `1 number`, `20 numbers`."""
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:
     """Return the error for an unknown name, with the nearest known name or all known names."""
     allowed = list(allowed)

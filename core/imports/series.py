@@ -6,13 +6,13 @@ Nothing is looked up by path: a model's name is an id, and its revision is that 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from core.amount import Amount, Pattern, Ratio
-from core.errors import UserError, unknown
+from core.errors import UserError
 from core.fields import Details
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.models.names import UNTOLD, display_names, meant_by, resolve_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 MOST_LABEL, MOST_MODEL = 60, 100  # characters
 DEFAULT_LABEL = "lm_eval"
 KINDS: tuple[RatioKind, ...] = ("sparsity", "parameters")
+KIND_OF: Mapping[str, RatioKind] = {"unstructured": "sparsity", "structured": "parameters"}  # of pruning by its family
 
 ModelOf = Callable[[str], ModelId]  # returns a model by its id, which may have a revision: `ckpt@131c884a`
 
@@ -96,9 +97,7 @@ def parse_series(model: str, label: str, ratio: str | None, pattern: str | None,
     if ratio is not None and pattern is not None:
         raise UserError("A pattern sets the ratio; give only one of them.")
     amount: Amount | None = None if pattern is None else Pattern.parse(pattern)
-    known = next((one for one in KINDS if one == kind), None)
-    if known is None:
-        raise unknown("kind", kind, KINDS)
+    known = parse_kind(kind)
     if ratio is not None:
         amount = parse_ratio(ratio)
     return ImportedVariant(parse_model(model), parse_label(label), amount, known)
@@ -126,6 +125,17 @@ def parse_label(text: str) -> str:
             ". _ - ( )."
         )
     return label
+
+
+def parse_kind(text: str) -> RatioKind:
+    """Return what a ratio counts, from its name or from the family of the pruning."""
+    names = {**{kind: kind for kind in KINDS}, **KIND_OF}
+    if text not in names:
+        raise UserError(
+            f"{text[:40]!r} is not a kind; give sparsity or unstructured for weights set to zero, or parameters or "
+            "structured for removed weights."
+        )
+    return names[text]
 
 
 def parse_ratio(text: str) -> Ratio:

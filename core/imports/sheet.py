@@ -10,13 +10,14 @@ import io
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
 from core.amount import Amount, Pattern
 from core.data.cards import TASKS
-from core.errors import UserError, unknown
+from core.errors import UserError, counted, unknown
 from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.ranges import MOST, check_range
@@ -25,6 +26,7 @@ from core.imports.series import (
     ImportedVariant,
     ImportPreview,
     ModelOf,
+    parse_kind,
     parse_label,
     parse_model,
     parse_ratio,
@@ -96,7 +98,7 @@ COLUMNS: dict[str, Column] = {
     "label": Column("name of the series; the same in all its rows", parse_label, needed=True),
     "ratio": Column("removed share of weights, from 0 to below 1", parse_ratio),
     "pattern": Column("N kept of M, such as 2:4, instead of a ratio", Pattern.parse),
-    "kind": Column("sparsity (zeros; default) or parameters (removed)", _one_of("kind", KINDS)),
+    "kind": Column("sparsity or unstructured (zeros; default), or parameters or structured (removed)", parse_kind),
     "metric": Column("perplexity, acc or acc_norm", _one_of("metric", METRICS), needed=True),
     "dataset": Column("a dataset such as wikitext2, or a task such as piqa", _dataset, needed=True),
     "value": Column("the number; accuracies from 0 to 1", _number(0, MOST, "a number from 0 on"), needed=True),
@@ -122,7 +124,7 @@ def read_sheet(upload: Upload, model_of: ModelOf) -> ImportPreview:
     for number, line in lines:
         place = f"{upload.shown}, row {number}"
         if len(line) != len(header):
-            faults.append(f"{place} has {len(line)} cells, the header {len(header)}.")
+            faults.append(f"{place} has {counted(len(line), 'cell')}, the header {len(header)}.")
             continue
         read, wrong = _read(dict(zip(header, line, strict=True)))
         faults += [f"{place}, {fault}" for fault in wrong]
@@ -149,7 +151,9 @@ def _raise(faults: Sequence[str]) -> None:
     """Raise `UserError` with all faults, if there are any; after `MAX_FAULTS` only their number."""
     if faults:
         more = len(faults) - MAX_FAULTS
-        raise UserError("\n".join([*faults[:MAX_FAULTS], *([f"{more} more faults follow."] if more > 0 else [])]))
+        raise UserError(
+            "\n".join([*faults[:MAX_FAULTS], *([f"{counted(more, 'other fault')} not shown."] if more > 0 else [])])
+        )
 
 
 def _lines(upload: Upload) -> tuple[list[str], list[tuple[int, list[str]]]]:
@@ -169,14 +173,19 @@ def _header_faults(name: str, header: Sequence[str]) -> list[str]:
         if any(separator in column and column.split(separator)[0].strip() in COLUMNS for column in header):
             return [f"{name} separates its columns by {shown}; save it with commas."]
     columns = dict.fromkeys(header)
-    faults = [f"{name}: {unknown('column', column[:40], COLUMNS)}" for column in columns if column not in COLUMNS]
+    faults = [f"{name}: {_unknown_column(column)}" for column in columns if column not in COLUMNS]
     faults += [f"{name} has the column {column} twice." for column in columns if header.count(column) > 1]
-    known = f"Known: {', '.join(COLUMNS)}."
-    return faults + [
-        f"{name} lacks the column {column}; add it to the header. {known}"
+    faults += [
+        f"{name} lacks the column {column}; add it to the header. Its cells: {one.description}."
         for column, one in COLUMNS.items()
         if one.needed and column not in header
     ]
+    return [*faults, f"The columns are {', '.join(COLUMNS)}."] if faults else []
+
+
+def _unknown_column(column: str) -> str:
+    near = get_close_matches(column, COLUMNS, n=1, cutoff=0.5)
+    return f"Unknown column {column[:40]!r}; " + (f"did you mean {near[0]!r}?" if near else "remove it or rename it.")
 
 
 def _read(cells: Mapping[str, str]) -> tuple[Cells, list[str]]:

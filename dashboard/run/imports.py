@@ -10,7 +10,7 @@ from sqlalchemy import URL
 
 from core.analysis.frame import tidy
 from core.data.texts import called
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, ImportedVariant, ImportPreview, parse_series
@@ -141,7 +141,8 @@ def _show_last() -> None:
     rows = st.session_state.get(DONE)
     if rows is None:
         return
-    st.success(f"Imported: {len(rows)} numbers of {rows['key'].nunique()} variants.", icon=":material/check_circle:")
+    imported = f"{counted(len(rows), 'number')} of {counted(rows['key'].nunique(), 'variant')}"
+    st.success(f"Imported: {imported}.", icon=":material/check_circle:")
     model = rows["model"].iloc[0]
     where = links.own(model, rows.loc[rows["model"] == model, "key"].unique())
     st.page_link("explore/view.py", label="Show on Explore", icon=":material/show_chart:", query_params=where)

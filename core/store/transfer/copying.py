@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Table, func, insert, select, text, update
 
-from core.errors import UserError, echo
+from core.errors import UserError, counted, echo
 from core.paths import typed_path
 from core.specs import Frozen
 from core.store.counters import JOBS, RESULTS, raise_counter
@@ -27,7 +27,8 @@ class Copied(Frozen):
 
     def words(self) -> str:
         """Describe the copy in one sentence."""
-        return f"Copied {self.numbers} numbers of {self.variants} variants and {self.jobs} jobs."
+        numbers, variants = counted(self.numbers, "number"), counted(self.variants, "variant")
+        return f"Copied {numbers} of {variants} and {counted(self.jobs, 'job')}."
 
 
 def named_store(name: str, exists: bool) -> Store:

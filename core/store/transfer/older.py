@@ -14,7 +14,7 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL
 
-from core.errors import UserError, short
+from core.errors import UserError, counted, short
 from core.regular_files import check_regular
 from core.specs import Frozen
 from core.store import samples
@@ -37,8 +37,9 @@ class Imported(Frozen):
 
     def words(self) -> str:
         """Describe the import in one sentence."""
-        existing = f"; {self.kept} existing numbers did not change" if self.kept else ""
-        return f"Imported {self.numbers} numbers of {self.variants} variants, {self.sampled} with samples{existing}."
+        existing = f"; {counted(self.kept, 'existing number')} did not change" if self.kept else ""
+        numbers, variants = counted(self.numbers, "number"), counted(self.variants, "variant")
+        return f"Imported {numbers} of {variants}, {self.sampled} with samples{existing}."
 
 
 def import_database(file: Path, store: Store) -> Imported:

@@ -48,6 +48,14 @@ def test_amounts_labels_and_models_distinguish_variants():
     assert parts[0].variant.ratio_kind == "parameters"
 
 
+@pytest.mark.parametrize(("family", "kind"), [("unstructured", "sparsity"), ("structured", "parameters")])
+def test_the_family_of_a_pruning_method_tells_the_kind(family, kind):
+    (result,) = read(sheet(f"{PERPLEXITY},{family}", header=f"{HEADER},kind"))
+    assert result.variant.ratio_kind == kind
+    refusal = refused(f"{PERPLEXITY},zeros", header=f"{HEADER},kind")
+    assert "column kind: 'zeros' is not a kind; give sparsity or unstructured" in refusal
+
+
 def test_optional_columns_can_be_omitted():
     (result,) = read(sheet("m,x,perplexity,wikitext2,20,16,2048", header="model,label,metric,dataset,value,n,window"))
     (row,) = result.measurements
@@ -94,16 +102,25 @@ def test_every_bad_row_is_named_and_nothing_is_imported():
     message = refused(bad, PERPLEXITY, bad, "", bad).splitlines()
     assert [line.split(", column")[0] for line in message] == [f"mine.csv, row {number}" for number in (2, 4, 6)]
     message = refused(*[bad] * (MAX_FAULTS + 2)).splitlines()
-    assert len(message) == MAX_FAULTS + 1 and message[-1] == "2 more faults follow."
+    assert len(message) == MAX_FAULTS + 1 and message[-1] == "2 other faults not shown."
 
 
 def test_all_faults_of_a_row_and_of_a_header_are_named_at_once():
     row = cells(PERPLEXITY, ratio="1.5", label="", value="inf", n="0", window="", limit="10")
     columns = [line.split("column ")[1].split(":")[0].split(" ")[0] for line in refused(row, "x").splitlines()[:-1]]
     assert columns == ["ratio", "value", "n", "label", "window", "limit"]
-    assert refused(row, "x").splitlines()[-1] == "mine.csv, row 3 has 1 cells, the header 16."
-    header = refused(PERPLEXITY, header=HEADER.replace("ratio", "ration").replace("metric,", "") + ",n").splitlines()
-    starts = ("Unknown column 'ration'; did you mean 'ratio'?", "has the column n twice", "lacks the column metric")
+    assert refused(row, "x").splitlines()[-1] == "mine.csv, row 3 has 1 cell, the header 16."
+    wrong = HEADER.replace("ratio", "ration").replace("value", "???").replace("metric,", "")
+    header = refused(PERPLEXITY, header=f"{wrong},n").splitlines()
+    starts = (
+        *("Unknown column 'ration'; did you mean 'ratio'?", "Unknown column '???'; remove it or rename it."),
+        *(
+            "has the column n twice",
+            "lacks the column metric",
+            "lacks the column value; add it to the header. Its cells: ",
+        ),
+        "The columns are model, label, ratio, ",  # once
+    )
     assert all(start in line for line, start in zip(header, starts, strict=True))
     assert "lacks the column model" in refused(PERPLEXITY, header="")
 

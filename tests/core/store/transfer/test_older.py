@@ -108,7 +108,7 @@ def test_unreadable_rows_are_named_and_the_rest_is_imported(tmp_path, capsys):
     file = old_database(tmp_path / "old" / "local.db", make(perplexity(20.0)), first=[(bad | {"footprint": "{}"}, [])])
     assert main(["results", "import", str(file)]) == 0
     warning, words = capsys.readouterr().err.splitlines()
-    assert OTHER[:12] in warning and words == "Imported 1 numbers of 1 variants, 0 with samples."
+    assert OTHER[:12] in warning and words == "Imported 1 number of 1 variant, 0 with samples."
     assert list(Store().read().results) == [KEY]
 
 
