@@ -9,6 +9,7 @@ import pytest
 from core.cli.app import main
 from core.models.inspection import inspected
 from core.models.sources import identify
+from tests.core.models.folders import edit
 from tests.core.tiny import tiny
 from tools.architectures.models import tiny_model
 
@@ -54,6 +55,17 @@ def test_a_model_with_many_weights_outside_of_linears_needs_consent(capsys):
     result = json.loads(capsys.readouterr().out)
     (stage,) = result["variant"]["made"]
     assert stage["uncovered"] > 0.1 and "of the block weights are in no linear and stay dense" in stage["note"]
+
+
+@pytest.mark.parametrize("changes", [{"model_type": "\ud800"}, {"rope_parameters": {"rope_type": "\udfff"}}])
+@pytest.mark.parametrize("command", [["inspect"], ["run"], ["fidelity", "./tiny"], ["autopilot"]], ids=str)
+def test_half_of_a_surrogate_pair_in_a_configuration_is_one_sentence(command, changes, capsys, tmp_path):
+    shutil.copytree("tiny", tmp_path / "half")
+    edit(tmp_path / "half", **changes)
+    more = {"run": ["magnitude@0.5"], "autopilot": ["--max-mb", "1"]}
+    assert main([*command, str(tmp_path / "half"), *more.get(command[0], [])]) == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert sentence.endswith("config.json is not readable JSON.")
 
 
 @pytest.mark.parametrize(
