@@ -28,7 +28,7 @@ from core.errors import UserError
 from core.models.names import same_model
 from core.results import FIDELITY, LOWER_IS_BETTER, Measurement, Result
 from core.specs import Scalar, sha256
-from core.statistics.correlations import DIFFERENCES, error_of
+from core.statistics.correlations import DIFFERENCES, INTERVAL, error_of, interval_note
 from core.statistics.longrun import independent
 
 if TYPE_CHECKING:
@@ -36,16 +36,17 @@ if TYPE_CHECKING:
 
 PAIRED = ("acc", "acc_norm", "perplexity", *OF_WINDOWS)  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
+NOTE = "interval_note"  # column with the reason of a widened interval
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
     *("key", "reference_key", *NUMBER, "protocol", "reference", "value", *FIGURES),
-    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields, "one_answer"),
+    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields, "one_answer", NOTE),
 )
 DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
     **{"gained": "flips_to_right", "lost": "flips_to_wrong"},
-    **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason", "one_answer")},
+    **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason", "one_answer", NOTE)},
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
@@ -125,8 +126,9 @@ def _distances(results: Sequence[Result]) -> list[dict[str, Scalar]]:
         for measurement in (row for row in result.measurements if row.metric in FIDELITY):
             ends = (measurement.value, *distance_interval(measurement))
             change = [None if end is None else end - OF_DENSE[measurement.metric] for end in ends]
-            names = ("key", *NUMBER, "difference", "low", "high")
-            rows.append(dict(zip(names, (result.variant.key, *number_of(measurement), *change), strict=True)))
+            names = ("key", *NUMBER, "difference", "low", "high", NOTE)
+            note = measurement.details.get(INTERVAL)
+            rows.append(dict(zip(names, (result.variant.key, *number_of(measurement), *change, note), strict=True)))
     return rows
 
 
@@ -148,6 +150,7 @@ def paired_differences(
         `adjusted` is `p` after Holm over the `comparisons` of the same number.
         `verdict` is one of `core.analysis.verdicts.Verdict`.
         `why` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
+        `NOTE` is the reason of a widened interval.
         `chance` and `majority` are the baselines of a task's documents.
         `one_answer` is the share of the documents to which the result gives its most frequent answer, on tasks with
         fixed labels.
@@ -304,4 +307,9 @@ def _row(
         "metric": measurement.metric,
     }
     row |= {"protocol": protocol_sentence(measurement), "reference": values[0], "value": values[1], **guess._asdict()}
-    return row | ({"unpaired_reason": found} if isinstance(found, str) else found.model_dump())
+    if isinstance(found, str):
+        return row | {"unpaired_reason": found}
+    if measurement.on_windows:
+        of = DIFFERENCES[measurement.metric]
+        row[NOTE] = interval_note(measurement.dataset, measurement.protocol, of, found.n).get(INTERVAL)
+    return row | found.model_dump()

@@ -46,7 +46,7 @@ def compare(
 ) -> None:
     """Test differences on the same documents and windows, with unadjusted 95 % intervals and adjusted p."""
     from core.analysis.differences import differences
-    from core.analysis.few import few_words
+    from core.analysis.few import few_in
     from core.analysis.sheets import csv_text
 
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
@@ -71,7 +71,7 @@ def compare(
         print_tsv(plain_rows(found, reference, names))
     else:
         print_comparison(found, reference, names, latex)
-        if warning := few_words(zip(found["dataset"], found["n"], strict=True)):
+        if warning := few_in(found):
             messages.print(warning, markup=False)
 
 

@@ -100,7 +100,7 @@ def _rows(found: "TextFidelity") -> list[Row]:
 
 def _describe(found: Sequence["TextFidelity"]) -> None:
     """Print a sentence for each text with windows without finite logits, and a warning about few windows."""
-    from core.analysis.few import few_words
+    from core.analysis.few import few_of
     from core.analysis.reporting import listed
 
     for one in found:
@@ -108,5 +108,5 @@ def _describe(found: Sequence["TextFidelity"]) -> None:
             places = "all windows" if len(broken) == one.dense.n else f"windows {listed([*map(str, broken)])}"
             places = f"window {broken[0]}" if len(broken) == 1 else places
             say(f"{one.models[1]} has no finite logits on {places} of {one.text}, counted from 1.")
-    if warning := few_words((one.dense.dataset, one.dense.n) for one in found):
+    if warning := few_of(one.dense for one in found):
         messages.print(warning, markup=False)

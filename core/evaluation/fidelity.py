@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from core.evaluation.outcomes import summary
 from core.protocols import perplexity_protocol
 from core.results import AGREEMENT, KL, KL_P99, Measurement
-from core.statistics.correlations import VALUES, error_of
+from core.statistics.correlations import VALUES, error_of, interval_note
 from core.statistics.quantiles import quantile_interval
 from core.window_start import start_protocol
 
@@ -37,14 +37,10 @@ def text_rows(
         dtype: The precision.
     """
     protocol = perplexity_protocol(reading.text, dtype) | start_protocol(tokenizer) | {"source": corpus.source}
-    error = error_of(corpus.id, protocol, VALUES["perplexity"])
-    row = Measurement(
-        metric="perplexity",
-        dataset=corpus.id,
-        protocol=protocol,
-        details={"seconds": round(reading.seconds, 3), "tokens": tokens},
-        **summary("perplexity", reading.samples, error),
-    )
+    number = corpus.id, protocol, VALUES["perplexity"]
+    summed = summary("perplexity", reading.samples, error_of(*number))
+    details = {"seconds": round(reading.seconds, 3), "tokens": tokens} | interval_note(*number, summed["n"])
+    row = Measurement(metric="perplexity", dataset=corpus.id, protocol=protocol, details=details, **summed)
     return [row] if reading.divergences is None else [row, *fidelity(row, reading.samples, reading.divergences)]
 
 
@@ -62,13 +58,14 @@ def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> li
     """
     details = {name: row.details[name] for name in ("seconds", "tokens") if name in row.details}
     broken = [place for place, kl in enumerate(samples[KL]) if not math.isfinite(kl)]
-    errors = {name: error_of(row.dataset, row.protocol, VALUES[name]) for name in (KL, AGREEMENT)}
-    means = {name: summary(name, samples, error) for name, error in errors.items()}
+    numbers = {name: (row.dataset, row.protocol, VALUES[name]) for name in (KL, AGREEMENT)}
+    means = {name: summary(name, samples, error_of(*number)) for name, number in numbers.items()}
+    notes = {name: interval_note(*number, len(samples)) for name, number in numbers.items()}
     value, low, high = quantile_interval(divergences.double().numpy(), TAIL)
     more = {
-        KL: means[KL] | {"details": details | ({"not_finite": broken} if broken else {})},
+        KL: means[KL] | {"details": details | notes[KL] | ({"not_finite": broken} if broken else {})},
         KL_P99: {"value": value, "n": len(samples), "details": details | {"low": low, "high": high}},
-        AGREEMENT: means[AGREEMENT] | {"details": details},
+        AGREEMENT: means[AGREEMENT] | {"details": details | notes[AGREEMENT]},
     }
     same = {"dataset": row.dataset, "protocol": row.protocol}
     return [Measurement.model_validate({"metric": metric, **same, **values}) for metric, values in more.items()]

@@ -1,8 +1,13 @@
-"""Autocorrelation of the numbers of windows from the bundled long measurements, and standard errors with it."""
+"""Autocorrelation of the numbers of windows from the bundled long measurements, and standard errors with it.
+
+A text without a record has its own one in a measurement that is long enough. In a shorter one, the interval is widened
+by the largest factor of the bundled records.
+"""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,9 +17,9 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from core import paths
-from core.fields import ProtocolFields
+from core.fields import Details, ProtocolFields
 from core.specs import Frozen
-from core.statistics.longrun import StandardError, consecutive
+from core.statistics.longrun import StandardError, autocorrelation, consecutive, inflation
 
 # Numbers of one variant, or differences of two on the same windows.
 Of = Literal["losses", "differences", "kl", "kl differences", "agreement", "agreement differences"]
@@ -25,6 +30,10 @@ DIFFERENCES: Mapping[str, Of] = {
     "agreement": "agreement differences",
 }
 ErrorOf = Callable[[np.ndarray], StandardError]
+# A measurement of as many windows and tokens has its own record.
+OWN_WINDOWS, OWN_TOKENS = 64, 64 * 2048
+# Detail of a number whose standard error, and so its interval, is widened.
+INTERVAL, WIDENED = "interval", "widened: no record of this text"
 
 
 class Record(Frozen):
@@ -59,9 +68,57 @@ def correlation_of(text: str, protocol: ProtocolFields, of: Of) -> tuple[float, 
     return found.correlation[::step]
 
 
+def widening(text: str, protocol: ProtocolFields, of: Of, n: int) -> float:
+    """Return the factor of the squared standard error of n windows; 1 for a text with a record, or with its own one."""
+    window = protocol["window"]
+    known = any((one.text, one.window) == (text, window) for one in _records(paths.CORRELATIONS).values())
+    return 1.0 if known or _is_long(n, window) else largest_factor(window, of, n)
+
+
+def largest_factor(window: int, of: Of, n: int, without: str = "") -> float:
+    """Return the largest variance of a mean of n windows among the bundled records, as a multiple of independent ones.
+
+    Records of the same quantity and window length count, or of any length if there are none, but not those of the text
+    `without`.
+    """
+    alike = [one for one in _records(paths.CORRELATIONS).values() if one.of == of and one.text != without]
+    records = [one for one in alike if one.window == window] or alike
+    return max((inflation(n, one.correlation) for one in records), default=1.0)
+
+
 def error_of(text: str, protocol: ProtocolFields, of: Of) -> ErrorOf:
     """Return the function that computes the standard error of a mean of window values under a perplexity protocol."""
-    return partial(consecutive, correlation=correlation_of(text, protocol, of))
+    correlation = correlation_of(text, protocol, of)
+    if correlation is not None:
+        return partial(consecutive, correlation=correlation)
+
+    def error(values: np.ndarray) -> StandardError:
+        n = len(values)
+        return own(values) if _is_long(n, protocol["window"]) else widened(values, widening(text, protocol, of, n))
+
+    return error
+
+
+def own(values: np.ndarray) -> StandardError:
+    """Compute the standard error of the mean of many consecutive values, (n,), with their own autocorrelation."""
+    if not np.isfinite(values).all() or not np.ptp(values):
+        return consecutive(values)
+    return consecutive(values, autocorrelation(values[None]).tolist() or [1.0])
+
+
+def widened(values: np.ndarray, factor: float) -> StandardError:
+    """Compute the standard error of the mean of few consecutive values, (n,), with a factor of its square."""
+    found = consecutive(values)
+    return found if found.value is None else found._replace(value=math.sqrt(factor) * found.value)
+
+
+def interval_note(text: str, protocol: ProtocolFields, of: Of, n: int) -> Details:
+    """Return the details of a number of n windows: a note if its interval is widened."""
+    return {INTERVAL: WIDENED} if widening(text, protocol, of, n) > 1 else {}
+
+
+def _is_long(n: int, window: int) -> bool:
+    return n >= OWN_WINDOWS and n * window >= OWN_TOKENS
 
 
 @lru_cache(maxsize=2)

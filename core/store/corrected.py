@@ -1,19 +1,19 @@
-"""Correction of the stored standard errors of numbers of windows for the correlation of windows."""
+"""Correction of the stored standard errors of numbers of windows for the correlation of windows, as it is known now."""
 
 from __future__ import annotations
 
 import math
 
 from core.results import Measurement, Result
-from core.statistics.correlations import VALUES, correlation_of
+from core.statistics.correlations import INTERVAL, VALUES, WIDENED, correlation_of, widening
 from core.statistics.longrun import inflation
 
 
 def corrected(result: Result) -> Result:
-    """Correct the standard errors of means over windows of texts whose correlation between windows is bundled.
+    """Correct the standard errors of means over windows.
 
-    Standard errors on other texts do not change. They use the correlation of the measured windows, or, in rows of
-    early versions, assume independent windows.
+    Those of texts with a bundled record use its correlation. Others use that of the measured windows, or, in rows of
+    early versions, assume independent ones. They are widened, once, unless the windows are enough for a record.
     """
     rows = tuple(map(_corrected, result.measurements))
     return result.model_copy(update={"measurements": rows}) if rows != result.measurements else result
@@ -22,9 +22,14 @@ def corrected(result: Result) -> Result:
 def _corrected(row: Measurement) -> Measurement:
     if not row.on_windows or row.metric not in VALUES or row.origin != "measured" or row.stderr is None:
         return row
-    correlation = correlation_of(row.dataset, row.protocol, VALUES[row.metric])
-    if correlation is None:
+    number = row.dataset, row.protocol, VALUES[row.metric]
+    correlation, stored, details = correlation_of(*number), row.inflation or 1.0, dict(row.details)
+    if correlation is not None:
+        larger = inflation(row.n, correlation)
+        details.pop(INTERVAL, None)  # the record is newer than the row
+    elif INTERVAL in details or (factor := widening(*number, row.n)) == 1:
         return row
-    larger = inflation(row.n, correlation)
-    stderr = row.stderr * math.sqrt(larger / (row.inflation or 1.0))
-    return row.model_copy(update={"stderr": stderr, "inflation": larger})
+    else:
+        larger, details[INTERVAL] = stored * factor, WIDENED
+    stderr = row.stderr * math.sqrt(larger / stored)
+    return row.model_copy(update={"stderr": stderr, "inflation": larger, "details": details})

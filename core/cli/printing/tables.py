@@ -192,12 +192,12 @@ def with_rows(result: Result, rows: Sequence[Measurement]) -> Result:
 
 
 def warn_few(results: Iterable[Result]) -> None:
-    """Warn on stderr about numbers measured here on few windows or documents."""
+    """Warn on stderr about the standard errors of numbers measured here: of few windows or documents, or widened."""
     from core.analysis.differences import PAIRED
-    from core.analysis.few import few_words
+    from core.analysis.few import few_of
 
     rows = [row for result in results for row in result.measurements if row.metric in PAIRED]
-    if warning := few_words((row.dataset, row.n) for row in rows if row.origin == "measured"):
+    if warning := few_of(row for row in rows if row.origin == "measured"):
         messages.print(warning, markup=False)
 
 

@@ -7,7 +7,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.analysis.few import few_words
+from core.analysis.few import few_in
 from core.analysis.intervals import ALPHA
 from dashboard.charts.frames import paired
 from dashboard.charts.pair.chart import difference_chart
@@ -66,7 +66,7 @@ def show_differences(pairs: pd.DataFrame, caption: str, file: str) -> list[Item]
         return []
     widths = WIDTHS | widgets.fitting_widths(table, ["First is"])
     item = widgets.show_table("pair_differences", table, caption, {}, file=file, widths=widths)
-    for reason in [*paired.reasons(pairs), few_words(zip(pairs["dataset"], pairs["n"], strict=True))]:
+    for reason in [*paired.reasons(pairs), few_in(pairs)]:
         if reason:
             st.caption(reason)
     return [item]

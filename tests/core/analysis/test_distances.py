@@ -14,7 +14,7 @@ from core.analysis.verdicts import verdict
 from core.errors import UserError
 from core.evaluation.fidelity import fidelity
 from core.results import AGREEMENT, KL, KL_P99, LOWER_IS_BETTER, Measurement
-from core.statistics.correlations import RECORDS, Record
+from core.statistics.correlations import RECORDS, VALUES, WIDENED, Record, largest_factor, widened
 from core.statistics.longrun import consecutive
 
 PROTOCOL = {"window": 24, "windows": 16, "dtype": "float32"}
@@ -36,8 +36,9 @@ def rows():
 def test_the_interval_follows_from_the_error_over_windows(metric):
     frame, found = rows()
     values = frame[metric].to_numpy()
-    expected = interval(values.mean(), *consecutive(values))
+    expected = interval(values.mean(), *widened(values, largest_factor(24, VALUES[metric], 16)))
     assert distance_interval(found[metric]) == pytest.approx(expected)
+    assert found[metric].details["interval"] == WIDENED and "interval" not in found[KL_P99].details
 
 
 def test_a_text_with_a_record_uses_its_correlation(tmp_path, monkeypatch):
@@ -50,7 +51,7 @@ def test_a_text_with_a_record_uses_its_correlation(tmp_path, monkeypatch):
     assert distance_interval(found[KL]) == pytest.approx(
         interval(values.mean(), *consecutive(values, known.correlation))
     )
-    values = frame[AGREEMENT].to_numpy()  # no record of its own
+    values = frame[AGREEMENT].to_numpy()  # the text has a record, but not of this quantity
     assert distance_interval(found[AGREEMENT]) == pytest.approx(interval(values.mean(), *consecutive(values)))
 
 

@@ -2,7 +2,12 @@
 
 import math
 
-from core.analysis.few import few_words
+import pandas
+
+from core.analysis.differences import NOTE
+from core.analysis.few import few_in, few_of, few_words
+from core.statistics.correlations import WIDENED
+from tests.core.factories import perplexity
 
 
 def test_few_windows_and_documents_are_named():
@@ -15,3 +20,19 @@ def test_few_windows_and_documents_are_named():
         few_words([("wikitext2", 8), ("piqa", 50), ("mean above chance", 350), ("piqa", 0), ("boolq", math.nan)]) == ""
     )
     assert few_words([(f"own{place}", 2) for place in range(5)]).endswith("own2 has 2 windows and 2 more have few.")
+
+
+def test_texts_with_widened_intervals_are_named():
+    names = ["wikitext2", "a.txt", "b.txt", "a.txt", "c.txt", "d.txt"]
+    notes = [None if name == "wikitext2" else WIDENED for name in names]
+    numbers = [
+        perplexity(2.0, dataset=name, details={"interval": note} if note else {})
+        for name, note in zip(names, notes, strict=True)
+    ]
+    frame = pandas.DataFrame({"dataset": names, "n": 16, NOTE: notes})
+    sentence = "Intervals of a.txt, b.txt, c.txt and 1 other text are widened: no record of this text."
+    assert few_of(numbers) == few_in(frame) == sentence
+    assert few_of(numbers[:1]) == few_in(frame[:1]) == ""
+    assert few_in(frame[1:2].assign(n=2)).endswith(
+        "are unreliable: a.txt has 2 windows. Intervals of a.txt are widened: no record of this text."
+    )

@@ -1,12 +1,25 @@
 """The bundled correlations of window losses, and intervals with them on the bundled losses."""
 
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 
 from benchmarks.evaluation.coverage import judge, longest
-from core.statistics.correlations import correlation_of, error_of, record
+from core.statistics.correlations import (
+    correlation_of,
+    error_of,
+    interval_note,
+    largest_factor,
+    record,
+    widened,
+    widening,
+)
 from core.statistics.longrun import autocorrelation, consecutive, independent, inflation
 from core.store.bundled import read_measured
+
+OWN = "own.txt@12345678"
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +59,39 @@ def judged(records, text, window, size):
     return ([judge(*one, error) for one in samples] for error in (known, independent))
 
 
-def test_texts_without_a_record_use_their_own_correlation():
-    values = np.random.default_rng(0).standard_normal(16).cumsum()
-    assert correlation_of("own.txt@12345678", {"window": 128, "windows": 16}, "losses") is None
-    assert error_of("own.txt@12345678", {"window": 128, "windows": 16}, "losses")(values) == consecutive(values)
+@pytest.mark.parametrize("text", ["wikitext2", "ptb-valid"])
+@pytest.mark.parametrize("of", ["losses", "differences"])
+def test_intervals_of_texts_without_a_record_cover_the_mean_in_95_percent_of_subsamples(records, text, of):
+    covered = []
+    for size in (16, 32):
+        error = partial(widened, factor=largest_factor(128, of, size, without=text))
+        for one in records[text, 128, of]:
+            covered.append(judge(np.lib.stride_tricks.sliding_window_view(one, size), one.mean(), one.std(), error))
+    assert np.mean([one.coverage for one in covered]) >= 0.95
+
+
+def test_few_windows_of_a_text_without_a_record_are_widened_by_the_largest_factor():
+    values, protocol = np.random.default_rng(0).standard_normal(16).cumsum(), {"window": 128, "windows": 16}
+    assert correlation_of(OWN, protocol, "losses") is None
+    factors = [inflation(16, record(text, 128, "losses").correlation) for text in ("wikitext2", "ptb-valid")]
+    error, cosines = error_of(OWN, protocol, "losses")(values), consecutive(values)
+    assert error == (pytest.approx(cosines.value * math.sqrt(max(factors))), cosines.freedom)
+    assert interval_note(OWN, protocol, "losses", 16) == {"interval": "widened: no record of this text"}
+    other = {"window": 512, "windows": 16}  # of which there is no record: those of any length count
+    assert widening(OWN, other, "losses", 16) == widening("wikitext2", other, "losses", 16) == max(factors)
+    assert widening("wikitext2", protocol, "losses", 16) == widening("wikitext2", protocol, "kl", 16) == 1
+    assert interval_note("wikitext2", protocol, "losses", 16) == {}
+
+
+@pytest.mark.parametrize(("window", "n"), [(2048, 64), (128, 1024)])
+def test_many_windows_of_a_text_are_its_own_record(window, n):
+    values, protocol = np.random.default_rng(0).standard_normal(n + 4), {"window": window, "windows": None}
+    values = sum(values[lag : n + lag] for lag in range(5))  # neighbours share four of five draws
+    found = error_of(OWN, protocol, "losses")(values)
+    assert found == consecutive(values, autocorrelation(values[None]).tolist())
+    assert interval_note(OWN, protocol, "losses", n) == {} != interval_note(OWN, protocol, "losses", n - 1)
+    for odd in (np.where(values > 2, np.inf, values), np.ones(n), np.tile([1.0, -1.0], n // 2)):
+        assert error_of(OWN, protocol, "losses")(odd).value in (None, 0, pytest.approx(independent(odd).value or 0))
 
 
 def test_spread_windows_correlate_by_their_distance():

@@ -4,12 +4,13 @@ import math
 
 import pytest
 
-from core.statistics.correlations import record
+from core.statistics.correlations import WIDENED, largest_factor, record
 from core.statistics.longrun import inflation
 from core.store.corrected import corrected
 from core.store.store import Store
 from tests.core.factories import KEY, make, perplexity
 
+OWN = "own.txt@12345678"
 LARGER = inflation(16, record("wikitext2", 2048, "losses").correlation)
 
 
@@ -31,7 +32,20 @@ def test_rows_widened_by_an_earlier_record_use_the_current_one():
     assert read(perplexity(20.0, stderr=1.0, inflation=4.0)).stderr == pytest.approx(0.5 * math.sqrt(LARGER))
 
 
+def test_rows_of_texts_without_a_record_are_widened_once():
+    factor = largest_factor(2048, "losses", 16)
+    row = read(perplexity(20.0, dataset=OWN, stderr=0.5, inflation=4.0, details={"seconds": 1.0}))
+    assert (row.stderr, row.inflation) == pytest.approx((0.5 * math.sqrt(factor), 4 * factor))
+    assert row.details == {"seconds": 1.0, "interval": WIDENED}
+    assert read(row) == row
+    known = read(row.model_copy(update={"dataset": "wikitext2"}))  # as if its record were new
+    assert (known.stderr, known.inflation, known.details) == (
+        pytest.approx(row.stderr * math.sqrt(LARGER / row.inflation)),
+        LARGER,
+        {"seconds": 1.0},
+    )
+
+
 def test_other_rows_do_not_change():
-    own = perplexity(20.0, dataset="own.txt@12345678", stderr=0.5)
-    for row in (own, perplexity(20.0), perplexity(20.0, window=512, stderr=0.5)):
+    for row in (perplexity(20.0, dataset=OWN, windows=64, stderr=0.5, inflation=4.0), perplexity(20.0)):
         assert read(row) == row
