@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
@@ -14,10 +14,13 @@ from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import body, text_config
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 COLUMNS = 2048  # of the vocabulary per chunk of logits, so that a chunk fits into the CPU cache
-SAME_LOGITS = 0.05  # relative; rounding to 16 bits differs far less, a missing factor far more
+# Fields of configurations: soft caps of Gemma's models, and factors of Cohere's and of Falcon-H1.
+CAPS = ("final_logit_softcapping", "logits_soft_cap")
+FACTORS = ("logit_scale", "lm_head_multiplier")
+ROUNDING = 2**-16  # relative, of a product that is added up in fp32 in another order
 
 
 class OutputScale(NamedTuple):
@@ -48,21 +51,35 @@ def head_parts(model: PreTrainedModel) -> Iterator[tuple[Tensor, Tensor | None]]
 def output_scale(model: PreTrainedModel) -> OutputScale:
     """Return the model's function of the logits after its head."""
     config = text_config(model)
-    if cap := getattr(config, "final_logit_softcapping", None):
+    if cap := _field(config, CAPS):
         return OutputScale(cap=cap)
-    # Cohere's models multiply by logit_scale; Granite's divide by logits_scaling.
-    return OutputScale(getattr(config, "logit_scale", None) or 1 / (getattr(config, "logits_scaling", None) or 1))
+    # Granite's models divide.
+    return OutputScale(_field(config, FACTORS) or 1 / (_field(config, ("logits_scaling",)) or 1))
+
+
+def _field(config: PreTrainedConfig, names: Sequence[str]) -> float | None:
+    """Return the first field of these names that a configuration has and sets; None without one."""
+    return next((value for name in names if (value := getattr(config, name, None))), None)
 
 
 @torch.inference_mode()
 def check_logits(model: PreTrainedModel, ids: Tensor) -> None:
-    """Raise `UserError` if the logits computed here differ from the model's own on the tokens ids (L,)."""
+    """Raise `UserError` if the log-probabilities computed here differ from the model's own on the tokens ids (L,).
+
+    Both heads multiply in the model's precision, which rounds each logit once. What follows is computed in fp32, also
+    by the model. So a difference beyond this rounding is a cap, factor, bias or weight that one of them lacks.
+    """
     some = ids[None, :8].to(model.device)
     hidden = body(model)(input_ids=some, use_cache=False).last_hidden_state
     scale = output_scale(model)
-    ours = torch.cat([scale(linear(hidden, *part)).float() for part in head_parts(model)], -1)
-    own = model(input_ids=some, use_cache=False).logits.float()
-    if (ours - own).norm() > SAME_LOGITS * own.norm():
+    ours = torch.cat([scale(linear(hidden, *part).float()) for part in head_parts(model)], -1)
+    widened = model.get_output_embeddings().register_forward_hook(lambda head, args, logits: logits.float())
+    try:
+        own = model(input_ids=some, use_cache=False).logits.float()
+    finally:
+        widened.remove()
+    gap = (ours.log_softmax(-1) - own.log_softmax(-1)).norm()
+    if gap > max(ROUNDING, torch.finfo(hidden.dtype).eps) * own.norm():  # not so for NaN, of a model that has diverged
         raise UserError(
             f"{type(model).__name__} changes its logits in an unsupported way, so its perplexity cannot be measured; "
             "choose another model."

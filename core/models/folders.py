@@ -17,7 +17,7 @@ from core.regular_files import check_regular
 def read_json(path: Path, name: str) -> Config:
     """Return the JSON object in a file of the model `name`; raise `UserError` if there is none."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), object_hook=_number)
         json.dumps(content, ensure_ascii=False).encode()  # no half of a surrogate pair, which no file or key can hold
     except (ValueError, RecursionError):
         raise UserError(f"{name}: {path} is not readable JSON.") from None
@@ -26,6 +26,12 @@ def read_json(path: Path, name: str) -> Config:
     if not isinstance(content, dict):
         raise UserError(f"{name}: {path} contains no JSON object.")
     return content
+
+
+def _number(content: Config) -> Config | float:
+    """Return the number that transformers writes as `{"__float__": "Infinity"}`, as JSON has none; others unchanged."""
+    tag = content.get("__float__") if len(content) == 1 else None
+    return float(tag) if tag in ("Infinity", "-Infinity", "NaN") else content
 
 
 def check_files(folder: Path) -> None:

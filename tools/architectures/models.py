@@ -23,6 +23,7 @@ NO_WIDTH: Settings = {
 }
 COMMON: Settings = {**NO_WIDTH, "head_dim": 8}
 GPT: Settings = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 128}
+FALCON: Settings = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 STATES: Settings = {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "state_size": 8}
 EXPERTS: Settings = {
     "num_experts": 8,
@@ -53,8 +54,6 @@ MAMBA: Settings = {
     "mamba_n_groups": 1,
     "mamba_d_state": 8,
     "mamba_chunk_size": 8,
-    "layer_types": ["mamba", "attention"],
-    "shared_intermediate_size": 48,
 }
 
 ARCHITECTURES: Mapping[str, Settings] = {
@@ -84,6 +83,9 @@ ARCHITECTURES: Mapping[str, Settings] = {
     "seed_oss": COMMON,
     "helium": COMMON,
     "persimmon": NO_WIDTH,
+    "apertus": NO_WIDTH,
+    "arcee": COMMON,
+    "bitnet": NO_WIDTH,
     "opt": {
         "vocab_size": VOCABULARY,
         "hidden_size": 32,
@@ -95,6 +97,7 @@ ARCHITECTURES: Mapping[str, Settings] = {
     },
     "gpt2": GPT,
     "gpt_bigcode": GPT,
+    "gpt_bigcode (multi-head)": {**GPT, "multi_query": False},
     "gpt_neo": {
         "vocab_size": VOCABULARY,
         "hidden_size": 32,
@@ -105,11 +108,23 @@ ARCHITECTURES: Mapping[str, Settings] = {
         "max_position_embeddings": 128,
     },
     "gpt_neox": NO_WIDTH,
+    "gpt_neox_japanese": NO_WIDTH,
     "gptj": {**GPT, "rotary_dim": 4},
     "codegen": {**GPT, "rotary_dim": 4},
     "bloom": {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4},
+    "xglm": {
+        "vocab_size": VOCABULARY,
+        "d_model": 32,
+        "ffn_dim": 48,
+        "num_layers": 2,
+        "attention_heads": 4,
+        "max_position_embeddings": 128,
+        "init_std": 0.3,
+    },
     "mpt": {"vocab_size": VOCABULARY, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128},
-    "falcon": {"vocab_size": VOCABULARY, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4},
+    "falcon": FALCON,
+    "falcon (grouped)": {**FALCON, "new_decoder_architecture": True, "num_kv_heads": 2},
+    "falcon (ALiBi)": {**FALCON, "alibi": True},
     "mixtral": {**COMMON, **EXPERTS},
     "qwen2_moe": {**NO_WIDTH, **EXPERTS},
     "qwen3_moe": {**COMMON, **EXPERTS},
@@ -124,6 +139,15 @@ ARCHITECTURES: Mapping[str, Settings] = {
     "hunyuan_v1_moe": {**COMMON, **EXPERTS},
     "minimax": {**COMMON, **EXPERTS, "layer_types": ["full_attention", "linear_attention"]},
     "llama4_text": {**COMMON, **EXPERTS, "intermediate_size_mlp": 48},
+    "dbrx": {
+        "vocab_size": VOCABULARY,
+        "d_model": 32,
+        "n_heads": 4,
+        "n_layers": 2,
+        "max_seq_len": 128,
+        "attn_config": {"kv_n_heads": 2, "rope_theta": 10_000.0, "clip_qkv": 8.0},
+        "ffn_config": {"ffn_hidden_size": 24, "moe_num_experts": 8, "moe_top_k": 2},
+    },
     "jetmoe": {**NO_WIDTH, **EXPERTS},
     "mamba": STATES,
     "mamba2": {**STATES, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
@@ -160,19 +184,53 @@ ARCHITECTURES: Mapping[str, Settings] = {
     },
     "lfm2": {**NO_WIDTH, **CONVOLVED, "block_ff_dim": 48},
     "lfm2_moe": {**NO_WIDTH, **EXPERTS, **CONVOLVED, "num_dense_layers": 1},
-    "granitemoehybrid": {**NO_WIDTH, **EXPERTS, **MAMBA},
+    "granitemoehybrid": {
+        **NO_WIDTH,
+        **EXPERTS,
+        **MAMBA,
+        "layer_types": ["mamba", "attention"],
+        "shared_intermediate_size": 48,
+    },
+    "bamba": {**NO_WIDTH, **MAMBA, "attn_layer_indices": [1]},
+    "falcon_h1": {**NO_WIDTH, **MAMBA, "num_hidden_layers": 3, "mamba_d_ssm": 64, "lm_head_multiplier": 0.5},
+    "nemotron_h": {
+        **COMMON,
+        "layers_block_type": ["linear_attention", "full_attention", "mlp"],
+        "ssm_state_size": 8,
+        "mamba_num_heads": 8,
+        "mamba_head_dim": 8,
+        "n_groups": 1,
+        "chunk_size": 8,
+    },
+    "zamba2": {
+        **NO_WIDTH,
+        "num_hidden_layers": 4,
+        "layers_block_type": ["linear_attention", "hybrid"] * 2,
+        "mamba_d_state": 8,
+        "n_mamba_heads": 8,
+        "chunk_size": 8,
+        "adapter_rank": 4,
+    },
+    "recurrent_gemma": {**NO_WIDTH, "block_types": ["recurrent", "attention"], "logits_soft_cap": 10.0},
 }
 
 
-def tiny_model(architecture: str, seed: int = 0) -> PreTrainedModel:
+def random_model(architecture: str, seed: int = 0) -> PreTrainedModel:
     """Return a random model of an architecture, its weights large enough that attention matters."""
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
+    torch.manual_seed(seed)
+    kind = architecture.partition(" ")[0]  # a variant of an architecture follows in brackets
+    config = AutoConfig.for_model(kind, **ARCHITECTURES[architecture], initializer_range=0.3)
+    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    return model
+
+
+def tiny_model(architecture: str, seed: int = 0) -> PreTrainedModel:
+    """Return the `random_model` with separate experts, as Slimscope has it in memory."""
     from core.models.parts.experts import separate_experts
 
-    torch.manual_seed(seed)
-    config = AutoConfig.for_model(architecture, **ARCHITECTURES[architecture], initializer_range=0.3)
-    model: PreTrainedModel = AutoModelForCausalLM.from_config(config).eval().requires_grad_(False)
+    model = random_model(architecture, seed)
     separate_experts(model)
     return model

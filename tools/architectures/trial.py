@@ -12,12 +12,14 @@ from torch import Tensor
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.errors import UserError
+from core.models.facts import load_shape
 from core.models.manifest import load_model_folder, save_model
-from core.models.parts.blocks import find_blocks
+from core.models.source import ModelSource
+from core.models.sources import identify, load_model
 from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
 from core.specs import TextWindows
-from tools.architectures.models import VOCABULARY, tiny_model
+from tools.architectures.models import VOCABULARY, random_model
 
 # A chain of each column; the whole family works or refuses alike.
 CHAINS = {
@@ -53,24 +55,31 @@ def windows() -> Tensor:
 
 
 def try_architecture(architecture: str) -> Trial:
-    """Try a chain of each family on a tiny model; saved and loaded again, it must compute the same."""
-    covered = 1 - find_blocks(tiny_model(architecture)).uncovered_share
-    return Trial(architecture, covered, {column: _refusal(architecture, chains) for column, chains in CHAINS.items()})
+    """Try a chain of each family on the checkpoint of a tiny model, loaded as a user's folder is.
+
+    Saved and loaded again, the compressed model must compute the same.
+    """
+    with TemporaryDirectory() as place:
+        folder = Path(place) / architecture.partition(" ")[0]
+        random_model(architecture).save_pretrained(folder)
+        source = identify(str(folder))
+        covered = 1 - load_shape(source).uncovered_share
+        return Trial(architecture, covered, {column: _refusal(source, chains) for column, chains in CHAINS.items()})
 
 
-def _refusal(architecture: str, chains: tuple[str, ...]) -> str | None:
+def _refusal(source: ModelSource, chains: tuple[str, ...]) -> str | None:
     """Return the sentence with which the first of some chains is refused; None if all work."""
     for chain in chains:
         try:
-            _run(architecture, chain)
+            _run(source, chain)
         except UserError as error:
             return str(error)
     return None
 
 
-def _run(architecture: str, chain: str) -> None:
-    """Compress a tiny model, save it and load it; raise `AssertionError` if the loaded one computes something else."""
-    model, tokens = tiny_model(architecture), windows()
+def _run(source: ModelSource, chain: str) -> None:
+    """Compress a model, save it and load it; raise `AssertionError` if the loaded one computes something else."""
+    model, tokens = load_model(source), windows()
     text = TextWindows(corpus="c4-sample", windows=SEQUENCES, window=LENGTH)
     for stage in resolve_chain(parse(chain), ChainDefaults(text, None, 0)):
         apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
@@ -78,4 +87,4 @@ def _run(architecture: str, chain: str) -> None:
         save_model(model, Path(folder))
         loaded = load_model_folder(Path(folder), torch.float32)
         gap = (loaded(tokens).logits - model(tokens).logits).abs().max().item()
-    assert gap <= NEAR, f"{architecture} {chain}: the saved model's logits differ by {gap}"
+    assert gap <= NEAR, f"{source.id} {chain}: the saved model's logits differ by {gap}"
