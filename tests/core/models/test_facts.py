@@ -1,5 +1,6 @@
 """Sizes of models from their configurations, without torch, and those of the catalogue."""
 
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -8,12 +9,13 @@ import pytest
 
 from core.errors import UserError
 from core.models.catalogue import BY_ID, MODELS
-from core.models.facts import load_shape
+from core.models.facts import dense_sizes, load_shape
 from core.models.parts.blocks import find_blocks
 from core.models.parts.experts import separate_experts
 from core.models.shape import shape_from_config
 from core.models.sources import identify
 from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny
+from tools.architectures.models import tiny_model
 
 pytestmark = pytest.mark.usefixtures("cache")
 
@@ -44,6 +46,14 @@ def test_facts_match_the_model(name, tmp_path):
     assert (found.blocks, found.max_window, found.vocabulary) == (len(find_blocks(model).holder), 128, 97)
 
 
+def test_infinity_is_read_as_transformers_writes_it(tmp_path):
+    """JSON has none; Mamba-2 and its relatives limit their time steps by it."""
+    tiny_model("mamba2").save_pretrained(tmp_path / "m")
+    source = identify(str(tmp_path / "m"))
+    assert source.config["time_step_limit"] == [0.0, math.inf]
+    assert load_shape(source).block_weights == sum(dense_sizes(source).values())
+
+
 def test_missing_sizes_fail():
     with pytest.raises(UserError, match="lacks 'hidden_size'"):
         shape_from_config({"model_type": "llama"})
@@ -67,7 +77,7 @@ def test_catalogue_has_the_source_of_each_model():
 
 def test_identifying_and_listing_import_no_torch():
     code = (
-        "import sys; from core.models.sources import identify; from core.models.facts import load_shape;"
+        "import sys; from core.models.sources import identify; from core.models.facts import dense_sizes, load_shape;"
         "from core.data.corpora import identify_corpus; from core.data.tasks import identify_task;"
         "load_shape(identify('smollm2-135m')); identify_corpus('wikitext2'); identify_task('piqa');"
         "assert not {'torch', 'transformers', 'lm_eval', 'datasets'} & set(sys.modules)"
