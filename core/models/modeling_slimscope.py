@@ -755,4 +755,6 @@ def slimmed(base: type[transformers.PreTrainedModel]) -> type[transformers.PreTr
         base.__init__(self, config, *args, **kwargs)
         reshape(self, config.slimscope)
 
-    return type(base.__name__, (base,), {"__init__": __init__, "__module__": __name__})
+    # Of other custom code, transformers skips what a model sets in its parts when it is loaded, such as Falcon-H1.
+    own = classmethod(lambda cls: False)
+    return type(base.__name__, (base,), {"__init__": __init__, "__module__": __name__, "is_custom_code": own})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -20,6 +21,9 @@ from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
 from core.specs import TextWindows
 from tools.architectures.models import VOCABULARY, random_model
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
 
 # A chain of each column; the whole family works or refuses alike.
 CHAINS = {
@@ -71,20 +75,29 @@ def _refusal(source: ModelSource, chains: tuple[str, ...]) -> str | None:
     """Return the sentence with which the first of some chains is refused; None if all work."""
     for chain in chains:
         try:
-            _run(source, chain)
+            model = load_model(source)
+            compress(model, chain)
         except UserError as error:
             return str(error)
+        check_saved(model, f"{source.id} {chain}")
     return None
 
 
-def _run(source: ModelSource, chain: str) -> None:
-    """Compress a model, save it and load it; raise `AssertionError` if the loaded one computes something else."""
-    model, tokens = load_model(source), windows()
+def compress(model: PreTrainedModel, chain: str) -> None:
+    """Apply a chain to a model in place, calibrated on `windows`."""
     text = TextWindows(corpus="c4-sample", windows=SEQUENCES, window=LENGTH)
     for stage in resolve_chain(parse(chain), ChainDefaults(text, None, 0)):
-        apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
+        apply(model, StageInput(stage, windows()), Context(torch.device("cpu")))
+
+
+def check_saved(model: PreTrainedModel, name: str) -> None:
+    """Save a compressed model and load it; raise `AssertionError` if the loaded one computes something else."""
+    tokens = windows()
     with TemporaryDirectory() as folder, torch.no_grad():
         save_model(model, Path(folder))
-        loaded = load_model_folder(Path(folder), torch.float32)
+        try:
+            loaded = load_model_folder(Path(folder), torch.float32)
+        except UserError as error:
+            raise AssertionError(f"{name}: the saved model cannot be loaded: {error}") from error
         gap = (loaded(tokens).logits - model(tokens).logits).abs().max().item()
-    assert gap <= NEAR, f"{source.id} {chain}: the saved model's logits differ by {gap}"
+    assert gap <= NEAR, f"{name}: the saved model's logits differ by {gap}"

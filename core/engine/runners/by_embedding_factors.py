@@ -32,7 +32,7 @@ def factor_embedding(
     """Factor the embedding of the model in place.
 
     Raises:
-        UserError: The embedding is no plain table, or no factors are small enough. The model stays unchanged.
+        UserError: The embedding is no plain table, layers share blocks, or no factors are small enough. The model stays unchanged.
     """
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is table.weight
@@ -42,6 +42,8 @@ def factor_embedding(
             f"{method.label} needs a plain embedding, at most scaled by one number, and no bias in a tied head; this "
             f"model's {type(table).__name__} or head differs."
         )
+    if tied and given.blocks.shared:  # which transformers forgets once the head is not tied
+        raise UserError(f"{method.label} needs a block for each layer, but layers of this model share blocks.")
     names = {id(module): name for name, module in model.named_modules()}
     own = table.get_parameter("weight")
     weight = own.data.to(context.device, torch.float32)

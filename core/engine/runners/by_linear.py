@@ -85,19 +85,27 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
         observations = observed(given.input_key, stage, method.observations, observe)
     elif method.needs_sensitivity:
         observations = _scan(model, method, target, linears, given, context)
+    shared = blocks.shared  # before factors replace some of them
     counts = method.takes_amount and method.ratio_kind == "sparsity" and not target.pattern
     chained = share != stage.ratio or any(constraint_of(linear.module) for linear in linears)
     allotted = allot(method, linears, target, observations, counts and chained)
     dense = DenseWeights(context, str(model.dtype).removeprefix("torch."))
     work = _Work(model, method, target, allotted, dense, given.reports, len(linears), blocks, progress)
     walk(method.required_statistics, work.compress, work.finish)
-    unused = {linear.name for linear in linears} - {done.name for done in work.reports}
-    if unused:
-        raise UserError(
-            f"{len(unused)} linears received no input and were not compressed, such as {min(unused)}; use more "
-            "calibration data, or select other layers."
-        )
+    if unused := {linear.name for linear in linears} - {done.name for done in work.reports}:
+        raise _without_input(unused, unused & shared)
     return StageResult(work.reports, note=few_tokens_note(work.reports))
+
+
+def _without_input(unused: set[str], shared: set[str]) -> UserError:
+    """Return the error on linears that received no input, of which some are `shared` by layers."""
+    failed = f"{len(unused)} linears received no input and were not compressed, such as {min(shared or unused)}"
+    if shared:
+        return UserError(
+            f"{failed}. Several layers share this block, and the linear belongs to another of them; choose rtn, "
+            "shortgpt or another model."
+        )
+    return UserError(f"{failed}; use more calibration data, or select other layers.")
 
 
 def _observe(

@@ -7,6 +7,7 @@ name inside the block.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -120,6 +121,13 @@ class Blocks:
     def all_linears(self) -> Iterator[Linear]:
         for index in range(len(self.holder)):
             yield from self.linears(index)
+
+    @property
+    def shared(self) -> set[str]:
+        """The names of linears whose weight another linear has, too, as several layers use one block."""
+        linears = list(self.all_linears())
+        uses = Counter(id(linear.module.weight) for linear in linears)
+        return {linear.name for linear in linears if uses[id(linear.module.weight)] > 1}
 
     @property
     def uncovered(self) -> dict[str, int]:

@@ -115,7 +115,7 @@ def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
 
 
 def _check_hidden(model: PreTrainedModel, blocks: Blocks, hidden: int) -> None:
-    """Raise `UserError` if the hidden states are read by weights or norms that cannot become narrower."""
+    """Raise `UserError` if weights, norms or tables that cannot become narrower have the width of the hidden states."""
     linears = {id(linear.module.weight) for linear in blocks.all_linears()}
     outside = [one for one in blocks.holder.parameters() if one.dim() > 1 and id(one) not in linears]
     bare = [
@@ -125,6 +125,8 @@ def _check_hidden(model: PreTrainedModel, blocks: Blocks, hidden: int) -> None:
     ]
     if any(hidden in one.shape for one in outside):
         raise UserError("Weights in no linear read the hidden states of this model; remove heads and channels instead.")
+    if any(table.dim() == 2 and table.shape[1] == hidden for table in model.buffers()):
+        raise UserError("A fixed table is added to the hidden states of this model; remove heads and channels instead.")
     if bare:  # no checkpoint describes their width
         raise UserError("The norms of this model have no weights to cut; remove heads and channels instead.")
 

@@ -63,10 +63,10 @@ class Units:
             recount(self.attention, QUERY_COUNTS, len(kept.query_heads))
             recount(self.attention, KV_COUNTS, len(kv_heads))
             recount(self.attention, ("num_key_value_groups",), len(kept.query_heads) // len(kv_heads))
-            if any(isinstance(module, Joined) for module in self.attention.children()):
-                recount(self.attention, WIDTHS, len(queries))
-                if "config" in vars(self.attention):
-                    configure_heads(self.attention, len(kept.query_heads))
+            recount(self.attention, WIDTHS, len(queries))
+            joined = any(isinstance(module, Joined) for module in self.attention.children())
+            if joined and "config" in vars(self.attention):
+                configure_heads(self.attention, len(kept.query_heads))
             for role_norms, kept_entries in zip(norms, (queries, spread(kv_heads, shape.head_dim)), strict=True):
                 _slice_norms(role_norms, kept_entries)
         if kept.channels is not None:
