@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from core.analysis.additive import FEWEST, RuleError
 from core.analysis.budget import LIMITS, PERPLEXITY
 from core.analysis.reporting import TableRow, interval_words, ratio_words
+from core.findings.estimates import FEWEST, RuleError
 from dashboard.charts.elements.figures import PACKED
 from dashboard.charts.frames.estimates import NEAR
 from dashboard.charts.frames.paired import INTERVAL
@@ -18,7 +18,7 @@ from dashboard.charts.frames.ranking import COLUMNS
 MEASURED = "Measured"  # column of the list
 YES, NO = "yes", "no, estimated"
 PREDICTED = "95 % prediction interval"
-NO_INTERVAL = f"no interval, as fewer than {FEWEST} measured chains check the rule"
+NO_INTERVAL = "no interval, as too few measured chains check the rule"
 
 
 def likely_better(estimates: pd.DataFrame, best: pd.Series | None) -> pd.Series | None:
@@ -67,11 +67,11 @@ def rule_words(error: RuleError) -> str:
     count = len(error.errors)
     chains = f"{count} measured chain{'' if count == 1 else 's'}"
     text = "Estimated: exact size, and the sum of the parts' effects on ln(perplexity)."
-    if error.spread is None:
+    if count < FEWEST:
         return (
             f"{text} It has no interval, because {chains} check{'s' if count == 1 else ''} it, and {FEWEST} are needed."
         )
-    return f"{text} On {chains} of all models it is off by {100 * error.spread:.2g} % (root mean square)."
+    return f"{text} Correction and interval follow from {chains} of all models, by the stage on the embedding or head."
 
 
 def drawn_words(error: RuleError) -> str:

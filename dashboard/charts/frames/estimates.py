@@ -1,22 +1,22 @@
 """Estimated chains: combinations of two measured variants whose stages change different weights.
 
 One part changes block linears, the other embedding or head. The size of both together is exact, because each matrix is
-packed alone. The perplexity follows the additive rule (`core.analysis.additive`).
+packed alone. The perplexity follows the additive rule (`core.findings.estimates`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 
-from core.analysis.additive import RuleError, predicted
 from core.analysis.budget import LIMITS, PERPLEXITY, ROUNDED, USABLE_TIMES_DENSE, Budget, fits
+from core.findings.estimates import RuleError, by_series, predicted, written_chains
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount, series_name
-from core.request.combining import WrittenChain, combine, ends_on_tables, in_blocks, on_tables, split
+from core.request.combining import combine, in_blocks, on_tables
 from core.specs import Stage
 from dashboard.charts.frames.candidates import TEXTS, TRAINED, UNTRAINED
 from dashboard.charts.frames.missing import is_training_free
@@ -29,40 +29,6 @@ UNKNOWN = [name for name in LIMITS if name not in (*ADDED, "times_dense")]  # qu
 PART = [*VARIANT, "seed", "series_chain", "method", "family", "value", *ADDED]  # columns of each part
 COLUMNS = [*VARIANT, "seed", "method", "family", "training", *ADDED, *UNKNOWN, PERPLEXITY, "times_dense"]
 COLUMNS += ["blocks", "tables"]  # the `WrittenChain` of each part
-
-
-def rule_error(rows: pd.DataFrame, window: float | None) -> RuleError:
-    """Return the errors of the additive rule on the measured chains whose two parts are measured, too.
-
-    A chain with several seeds or numbers of windows counts once, with the most windows and the lowest seed. Chains with
-    a prediction above `USABLE_TIMES_DENSE` times dense do not count, because such estimates are not shown.
-
-    Args:
-        rows: Tidy perplexities of all models on one corpus.
-        window: Tokens per window; rows with other windows do not count.
-    """
-    rows = rows[(rows["window"] == window) & (rows["origin"] == "measured") & ~rows["own_grid"].astype(bool)]
-    rows = rows.assign(read=-rows["windows"].fillna(math.inf)).sort_values(["read", "seed"], kind="stable")
-    errors: dict[tuple[object, ...], float] = {}
-    for (_, model, dtype, _), part in rows.groupby(["read", "model", "dtype", "protocol_id"]):
-        for chain, error in _errors(part).items():
-            errors.setdefault((model, dtype, chain._replace(seed=None)), error)
-    return RuleError(tuple(errors.values()))
-
-
-def _errors(rows: pd.DataFrame) -> dict[WrittenChain, float]:
-    """Return ln(measured / predicted perplexity) by chain, of one model, precision and protocol."""
-    dense, whole = rows.loc[is_dense(rows), "value"], _written(rows[_by_series(rows, ends_on_tables)])
-    if dense.empty or not whole:
-        return {}
-    base, known, errors = float(dense.iloc[0]), dict(zip(_written(rows), rows["value"], strict=True)), {}
-    for chain in whole:
-        parts = split(chain)
-        if parts and parts[0] in known and parts[1] in known:
-            expected = predicted(known[parts[0]], known[parts[1]], base)
-            if expected < USABLE_TIMES_DENSE * base:
-                errors[chain] = math.log(known[chain] / expected)
-    return errors
 
 
 def combinations(measured: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
@@ -83,11 +49,13 @@ def combinations(measured: pd.DataFrame, dense: pd.DataFrame) -> pd.DataFrame:
     rows = (
         rows[rows["value"].map(math.isfinite).astype(bool)].sort_values("seed", kind="stable").drop_duplicates(VARIANT)
     )
-    blocks, tables = (rows.loc[_by_series(rows, accepts), PART] for accepts in (in_blocks, on_tables))
+    blocks, tables = (rows.loc[by_series(rows, accepts), PART] for accepts in (in_blocks, on_tables))
     if dense.empty or blocks.empty or tables.empty:
         return pd.DataFrame()
     blocks, tables = (
-        part.assign(part=pd.Series(_written(part), part.index, dtype=object), quick=_by_series(part, is_training_free))
+        part.assign(
+            part=pd.Series(written_chains(part), part.index, dtype=object), quick=by_series(part, is_training_free)
+        )
         for part in (blocks, tables)
     )
     found = blocks.merge(tables, on="dtype", suffixes=("", "_tables"))
@@ -123,11 +91,14 @@ def select(found: pd.DataFrame, measured: pd.DataFrame, budget: Budget, cost: st
         error: The errors of the additive rule.
 
     Returns:
-        The estimates, the best first, with series_label, amount_label, and `interval_low` and `interval_high`, the ends
-        of the prediction interval of times_dense. They are NaN if too few chains check the rule.
+        The estimates, corrected by the mean error of their stage on the tables, the best first. They have series_label,
+        amount_label, and `interval_low` and `interval_high`, the ends of the prediction interval of times_dense. These
+        are NaN if too few chains check the rule.
     """
     if found.empty:
         return found
+    factors = np.array([error.factor(tables.chain) for tables in found["tables"]])
+    found = found.assign(**{name: factors * found[name] for name in (PERPLEXITY, "times_dense")})
     able = found[fits(found, budget)["fits"] & found[cost].notna()]
     rivals = measured[measured["fits"] & measured["ranked"] & measured[cost].notna()]
     while True:
@@ -138,8 +109,9 @@ def select(found: pd.DataFrame, measured: pd.DataFrame, budget: Budget, cost: st
         if refused.empty:
             break
         able = able.drop(refused)
-    ends = pd.DataFrame([error.interval(times) for times in shown["times_dense"]], shown.index, ["low", "high"], float)
-    shown = shown.assign(interval_low=ends["low"], interval_high=ends["high"])
+    pairs = zip(shown["times_dense"], shown["tables"], strict=True)
+    ends = [error.interval(times, tables.chain) for times, tables in pairs]
+    shown = shown.join(pd.DataFrame(ends, shown.index, ["interval_low", "interval_high"], float))
     return _named(shown, [one for one in stages if one], measured).reset_index(drop=True)
 
 
@@ -163,18 +135,3 @@ def _named(rows: pd.DataFrame, stages: Sequence[tuple[Stage, ...]], others: pd.D
     return named.assign(
         series_label=named["series_label"].mask(alike.to_numpy()[: len(named)], pd.Series(full, named.index))
     )
-
-
-def _by_series(rows: pd.DataFrame, judge: Callable[[str], bool]) -> pd.Series:
-    """Judge each row by its chain without its last amount; many variants share one."""
-    known = {name: judge(name) for name in rows["series_chain"].unique()}
-    return rows["series_chain"].map(known).astype(bool)
-
-
-def _written(rows: pd.DataFrame) -> list[WrittenChain]:
-    """Return the chain of each row."""
-    columns = (rows[name].astype(object).where(rows[name].notna(), None) for name in ("chain", *TEXTS, "seed"))
-    return [
-        WrittenChain(chain, calibration, train, None if seed is None else int(seed))
-        for chain, calibration, train, seed in zip(*columns, strict=True)
-    ]

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.additive import RuleError
 from core.analysis.budget import PERPLEXITY
+from core.findings.estimates import RuleError, rule_error
 from dashboard import data
 from dashboard.charts.frames import estimates
 from dashboard.explore.budget.filters import accepted
@@ -16,7 +16,7 @@ from dashboard.explore.budget.query import BudgetQuery
 from dashboard.sharing import shared
 
 _combinations, _select = shared(estimates.combinations), shared(estimates.select)
-_rule_error = shared(estimates.rule_error)
+_rule_error = shared(rule_error)
 
 
 class Estimated(NamedTuple):

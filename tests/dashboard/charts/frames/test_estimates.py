@@ -6,9 +6,9 @@ import re
 import pandas as pd
 import pytest
 
-from core.analysis.additive import RuleError
 from core.analysis.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked, winner
 from core.analysis.frame import tidy
+from core.findings.estimates import RuleError, rule_error
 from core.request.combining import WrittenChain, combine, ends_on_tables, split
 from dashboard.charts.frames import choices, estimate_words, estimates, points
 from dashboard.charts.frames.candidates import candidates, of_documents
@@ -128,13 +128,14 @@ def test_the_lowest_seed_stands_for_several_and_other_data_are_not_mixed():
 def test_the_rule_is_checked_on_the_chains_whose_parts_are_measured():
     whole = ("gptq@4bit+rtn@8bit,on=embedding", 24.0), ("wanda@0.6+rtn@8bit,on=embedding", 50.0)  # no wanda@0.6
     rows = made(*PARTS, *whole)
-    assert estimates.rule_error(rows, 2048).errors == pytest.approx([math.log(24 / (24 * 20.2 / 20))])
-    assert estimates.rule_error(rows, 128).errors == ()
+    ((tables, error),) = rule_error(rows, 2048).errors
+    assert (tables, error) == ("rtn@8bit,on=embedding", pytest.approx(math.log(24 / (24 * 20.2 / 20))))
+    assert rule_error(rows, 128).errors == ()
     other = made(*PARTS, whole[0], model="gemma3-270m")
     more = made(("gptq@4bit", 24.0), ("gptq@4bit+rtn@8bit,on=embedding", 26.0), seed=1)
-    assert len(estimates.rule_error(pd.concat([rows, more, other], ignore_index=True), 2048).errors) == 2
+    assert len(rule_error(pd.concat([rows, more, other], ignore_index=True), 2048).errors) == 2
     hopeless = made(("dense", 20.0), ("gptq@2bit", 4e4), PARTS[2], ("gptq@2bit+rtn@8bit,on=embedding", 1e6))
-    assert estimates.rule_error(hopeless, 2048).errors == ()
+    assert rule_error(hopeless, 2048).errors == ()
 
 
 def test_the_sentence_claims_no_more_than_the_interval():
@@ -144,14 +145,17 @@ def test_the_sentence_claims_no_more_than_the_interval():
     best = found[found["chain"] == "awq@4bit"].iloc[0]
 
     def sentence(*errors):
-        return estimate_words.sentence(shown(measured, every, dense, error=RuleError(errors)), best)
+        error = RuleError(tuple(("rtn@8bit,on=embedding", one) for one in errors))
+        return estimate_words.sentence(shown(measured, every, dense, error=error), best)
 
     assert sentence().startswith("Not measured, perhaps better: **GPTQ 4 bit + RTN (on embedding), 8 bit**, ")
-    assert "about 1.21 times dense (no interval, as fewer than 5 measured chains check the rule)." in sentence()
-    assert "likely better" in sentence(*5 * [0.001]) and "(95 % prediction interval [1.21, 1.22])" in sentence(
-        *5 * [0.001]
-    )
-    assert "perhaps better" in sentence(*5 * [0.1])
+    assert "about 1.21 times dense (no interval, as too few measured chains check the rule)." in sentence()
+    small, large = ([step, -step] * 3 for step in (0.001, 0.1))
+    assert "likely better" in sentence(*small) and "(95 % prediction interval [1.21, 1.22])" in sentence(*small)
+    assert "perhaps better" in sentence(*large)
+    biased = [0.005 + one for one in small]
+    assert "about 1.22 times dense (95 % prediction interval [1.21, 1.22])" in sentence(*biased)
+    assert sentence(*(0.02 + one for one in small)) == ""  # the corrected estimate is no better
     assert estimate_words.sentence(shown(measured, every, dense), dense.iloc[0]) == ""
     without = estimate_words.sentence(shown(measured, every, dense), None)
     assert without.startswith("Not measured, likely within the budget: **GPTQ 4 bit")

@@ -1,0 +1,1 @@
+"""Answers: DataFrames in, findings out."""
