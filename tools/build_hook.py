@@ -5,12 +5,12 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-API = Path("core", "api.py")
+API = Path("core", "api")
 
 
 class EditableHook(BuildHookInterface):
-    """Hook that adds `core/api.py` as the package `slimscope` to an editable installation."""
+    """Hook that adds the folder `core/api` as the package `slimscope` to an editable installation."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
-            build_data["force_include_editable"] = {str(Path(self.root, API)): "slimscope/__init__.py"}
+            build_data["force_include_editable"] = {str(Path(self.root, API)): "slimscope"}

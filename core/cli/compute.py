@@ -8,7 +8,7 @@ import typer
 from core.amount import Amount
 from core.cli import options
 from core.cli.listing import find_result
-from core.cli.printing.console import WAITING, Bars, bars, messages
+from core.cli.printing.console import Bars, bars, messages
 from core.cli.printing.description import describe_result
 from core.cli.printing.failures import disk_full, sentence
 from core.cli.printing.overview import short_rows
@@ -297,7 +297,7 @@ def compute_rest(spec: RunSpec, store: Store, progress: Bars, announce: bool = F
         if announce:
             words = estimate_words(cost, spec.device, dense=parts[-1].variant != spec.variant)
             progress.announce(" ".join(filter(None, (words, size_sentence(spec.variant)))))
-    return run_alone(spec, store, progress, lambda: progress(WAITING, 0, 1))
+    return run_alone(spec, store, progress)
 
 
 def add_line(result: Result, file: Path) -> None:

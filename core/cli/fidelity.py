@@ -8,7 +8,7 @@ import typer
 
 from core.cli import options
 from core.cli.listing import check_one_format, to_latex
-from core.cli.printing.console import WAITING, bars, messages, say
+from core.cli.printing.console import bars, messages, say
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import plain, print_table, print_tsv, written
 
@@ -50,15 +50,7 @@ def fidelity(
     with bars() as progress:
         from core.engine.comparison import compare
 
-        found = compare(
-            dense,
-            other,
-            perplexity or [],
-            dtype=dtype,
-            device=device,
-            progress=progress,
-            on_wait=lambda: progress(WAITING, 0, 1),
-        )
+        found = compare(dense, other, perplexity or [], dtype=dtype, device=device, progress=progress)
     records = [record for one in found for record in one.records]
     rows = [row for one in found for row in _rows(one)]
     if json:

@@ -5,7 +5,7 @@ Nothing is stored, because a stored number belongs to a chain of this project th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -38,7 +38,7 @@ from core.models.sources import (
     load_tokenizer,
 )
 from core.models.terms import check_here
-from core.progress import Progress, silent
+from core.progress import WAITING, Progress, silent
 from core.request.complete import check_device, default_perplexity, identified_perplexity
 from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
@@ -58,7 +58,6 @@ def compare(
     dtype: str = "float32",
     device: str = "cpu",
     progress: Progress = silent,
-    on_wait: Callable[[], None] | None = None,
 ) -> list[TextFidelity]:
     """Compare a model with the dense model that it was compressed from, both in one precision.
 
@@ -68,8 +67,7 @@ def compare(
         texts: Windows to read; by default those of a run.
         dtype: Precision of both models.
         device: Device to compute on.
-        progress: Receives the progress.
-        on_wait: Called twice a second while another process computes.
+        progress: Receives the progress, the stage `WAITING` while another process computes.
 
     Returns:
         The numbers on each text.
@@ -83,7 +81,7 @@ def compare(
     for source in sources:
         check_here(source)
     pair = _read_pair(*sources, texts, progress)
-    with compute_lock(on_wait):
+    with compute_lock(partial(progress, WAITING, 0, 1, "")):
         return list(_compare(pair, precision, device, progress))
 
 

@@ -5,10 +5,9 @@ Stored numbers are not computed again. This module does not import torch; `core.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import partial
 
-from core.progress import Progress, silent
+from core.progress import WAITING, Progress, silent
 from core.request.baseline import remaining_run
 from core.request.stages import check_version
 from core.results import Result
@@ -38,16 +37,14 @@ def run(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
     return store.stored(spec.variant.key)
 
 
-def run_alone(
-    spec: RunSpec, store: Store, progress: Progress = silent, on_wait: Callable[[], None] | None = None
-) -> Result:
+def run_alone(spec: RunSpec, store: Store, progress: Progress = silent) -> Result:
     """Return the result of `run`, computed while no other process computes; a stored result needs no wait.
 
-    While another process computes, `on_wait` is called twice a second. It may raise an exception to stop waiting.
+    While another process computes, the stage `WAITING` is reported twice a second.
     """
     if not remaining_run(spec, store):
         return store.stored(spec.variant.key)
-    with compute_lock(on_wait):
+    with compute_lock(partial(progress, WAITING, 0, 1, "")):
         return run(spec, store, progress)
 
 

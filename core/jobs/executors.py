@@ -11,22 +11,21 @@ from sqlalchemy import URL
 from core.errors import UserError, unknown
 from core.jobs.cluster.start import missing_words
 from core.jobs.executor import Executor, LocalExecutor
-from core.store.slots import slots
+from core.store.slots import EXECUTOR, RAY, on_cluster, slots
 
-VARIABLE = "SLIMSCOPE_EXECUTOR"
-LOCAL, RAY = "local", "ray"
+LOCAL = "local"
 
 
 def runs_several() -> bool:
     """Return whether several jobs can run at once."""
-    return os.environ.get(VARIABLE, LOCAL) == RAY or slots() > 1
+    return on_cluster() or slots() > 1
 
 
 def check_executor() -> None:
     """Raise `UserError` for an unknown name of an executor, or without the extra that it needs."""
-    name = os.environ.get(VARIABLE, LOCAL)
+    name = os.environ.get(EXECUTOR, LOCAL)
     if name not in (LOCAL, RAY):
-        raise unknown(VARIABLE, name, (LOCAL, RAY))
+        raise unknown(EXECUTOR, name, (LOCAL, RAY))
     if name == RAY and find_spec("ray") is None:
         raise UserError(missing_words())
 
@@ -34,7 +33,7 @@ def check_executor() -> None:
 def chosen_executor(url: URL) -> Executor:
     """Return the executor of jobs of a store, with the errors of `check_executor`."""
     check_executor()
-    if os.environ.get(VARIABLE, LOCAL) == LOCAL:
+    if not on_cluster():
         return LocalExecutor(url)
     return _on_ray(url, os.environ.get("RAY_ADDRESS"))
 

@@ -34,6 +34,7 @@ from core.request.stages import (
     check_divides,
 )
 from core.specs import Dtype, Perplexity, RunSpec, ScanUnit, Stage, Task, TextWindows
+from core.store.slots import on_cluster
 
 
 def complete(
@@ -231,9 +232,13 @@ def check_window(kind: str, text: str, window: int, shape: ModelShape) -> None:
 
 
 def check_device(device: str) -> None:
-    """Raise `UserError` for an invalid device name; the run itself checks whether the device exists."""
+    """Raise `UserError` for an invalid device name, or for a device that this machine lacks, unless a cluster runs."""
     if not re.fullmatch(r"cpu|mps|cuda(:\d+)?", device):
         raise unknown("device", device, ("cpu", "cuda", "cuda:0", "mps"))
+    if device != "cpu" and not on_cluster():
+        from core.models.parts.blocks import check_available
+
+        check_available(device)
 
 
 def check_home(path: Path) -> None:

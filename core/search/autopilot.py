@@ -16,7 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from core.errors import UserError
 from core.methods.parameters import format_shifts, parse_shifts
-from core.progress import Progress, silent
+from core.progress import WAITING, Progress, silent
 from core.search.estimates import Estimates
 from core.search.question import Prepared
 from core.search.racing import RUNGS
@@ -251,7 +251,7 @@ class Autopilot:
         return self._progressed(chain, outcome, "")
 
     def _wait(self) -> None:
-        self.progress("waiting for another run", 0, 1, "")
+        self.progress(WAITING, 0, 1, "")
 
     @contextmanager
     def _counted(self) -> Iterator[None]:

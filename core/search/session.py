@@ -138,12 +138,8 @@ def _computed(
     store: Store, progress: Progress, specs: Sequence[RunSpec]
 ) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
     """Run variants as a sweep does; a failure becomes a sentence, so that the search goes on with other chains."""
-    for spec, compute in results_of(specs, store, progress, _here):
+    for spec, compute in results_of(specs, store, progress, run_alone):
         yield spec, partial(_or_sentence, compute)
-
-
-def _here(spec: RunSpec, store: Store, progress: Progress) -> Result:
-    return run_alone(spec, store, progress, lambda: progress("waiting for another run", 0, 1, ""))
 
 
 def _or_sentence(compute: Callable[[], Result]) -> Result:

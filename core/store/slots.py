@@ -17,6 +17,7 @@ from core import paths
 from core.errors import StorageError, UserError, echo
 
 VARIABLE = "SLIMSCOPE_SLOTS"
+EXECUTOR, RAY = "SLIMSCOPE_EXECUTOR", "ray"
 VISIBLE = "CUDA_VISIBLE_DEVICES"  # the GPUs that CUDA shows to a process
 GPUS = Path("/proc/driver/nvidia/gpus")  # a folder per GPU
 TURN_SECONDS = 0.5  # between two calls of `on_wait`
@@ -38,6 +39,11 @@ def gpus() -> list[str]:
     if visible is not None:
         return [one for one in visible.split(",") if one.strip()]
     return [str(place) for place in range(len(list(GPUS.glob("*"))))]
+
+
+def on_cluster() -> bool:
+    """Return whether jobs run on a cluster, whose machines may have other devices than this one."""
+    return os.environ.get(EXECUTOR) == RAY
 
 
 def threads() -> int | None:

@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.text import Text
 
 from core.jobs.countdown import Countdown
+from core.progress import WAITING, WAITING_SENTENCE
 
 MEGABYTE = 1_000_000
-WAITING = "waiting for another run"  # the stage while another process computes
 
 messages = Console(stderr=True, highlight=False, soft_wrap=True)
 PIPED = 100  # characters per line of a table in a file or a pipe
@@ -58,6 +58,8 @@ class Bars:
             self._announcement = ""
         if self._bar is None or (stage, total) != self._stage:
             self._clear()
+            if stage == WAITING:
+                messages.print(WAITING_SENTENCE)
             self._stage, self._bar = (stage, total), self._add(stage, total, self._countdown)
         self._countdown.update(stage, done, total, time.monotonic())
         self.progress.update(self._bar, completed=done, count=_count(done, total), detail=detail)

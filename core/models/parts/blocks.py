@@ -223,10 +223,18 @@ def sliding_window(model: PreTrainedModel) -> int | None:
 
 def execution_device(device: str) -> torch.device:
     """Return the device to compute on; raise `UserError` if this machine lacks it."""
+    check_available(device)
     try:
         wanted = torch.device(device)
         torch.empty(1, device=wanted)
-    except (RuntimeError, AssertionError):
-        have = ["cpu"] + [f"cuda:{i}" for i in range(torch.cuda.device_count())]
-        raise UserError(f"Device {echo(device)} is not available here; this machine has {', '.join(have)}.") from None
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"Device {echo(device)} does not work here: {str(error).splitlines()[0]}") from None
     return wanted
+
+
+def check_available(device: str) -> None:
+    """Raise `UserError` if this machine lacks a device; CUDA does not start, as it would then choose its GPU."""
+    have = ["cpu", *(f"cuda:{place}" for place in range(torch.cuda.device_count()))]
+    have += ["mps"] * torch.backends.mps.is_available()
+    if device not in have and not (device == "cuda" and "cuda:0" in have):
+        raise UserError(f"Device {echo(device)} is not available here; this machine has {', '.join(have)}.")

@@ -102,7 +102,7 @@ def test_a_wrong_option_is_refused_in_one_sentence(kind):
         (["run", "./tiny"], "Missing argument"),
         (["prune"], "No such command 'prune'"),
         (["methods", "wnda"], "did you mean 'wanda'?"),
-        ([*RUN, "--device", "cuda:7"], "is not available here"),  # after the estimate
+        ([*RUN, "--device", "cuda:7"], "is not available here"),
     ],
 )
 def test_a_command_prints_the_sentence_and_returns_2(arguments, words, capsys):

@@ -39,7 +39,7 @@ def minutes(monkeypatch):
 def made_up(monkeypatch):
     """Trials measure a made-up model, after they have reported their progress."""
 
-    def run(spec, store, progress, on_wait=None):
+    def run(spec, store, progress):
         progress("prune", 0, 1)
         return played_run(spec, store)
 
@@ -94,7 +94,7 @@ def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
 
 
 def test_a_search_that_is_stopped_while_it_trains_takes_the_best_so_far(monkeypatch, made_up):
-    def trained(spec, store, progress, on_wait):
+    def trained(spec, store, progress):
         """Raise an error of its own once it is cancelled, as training does, which keeps its weights."""
         try:
             progress("train", 0, 1)

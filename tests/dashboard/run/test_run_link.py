@@ -28,6 +28,7 @@ def address(app):
 
 def test_a_link_restores_the_whole_form(monkeypatch, typing):
     monkeypatch.setattr(hub, "revision", lambda *_: 40 * "0")
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     app = open_app("run/view.py", **LINK | {"run_perplexity": ["WikiText-2", "ptb"]})  # an older link has ids
     assert not app.error
     app.button(key="run_start").click().run()

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 
 def _check_core() -> None:
@@ -31,17 +31,24 @@ except ImportError as error:
         sys.exit(str(error))
     raise
 
-from core.errors import UserError  # noqa: E402
+from core.errors import UserError, unknown  # noqa: E402
+from core.progress import WAITING, Progress, shown, silent  # noqa: E402
 from core.specs import Perplexity, RunSpec, Task, TextWindows  # noqa: E402
 
 if TYPE_CHECKING:
     from pandas import DataFrame
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-__all__ = ["UserError", "Variant", "compress", "evaluate", "fidelity", "load", "results"]
+__all__ = ["UserError", "Variant", "compress", "evaluate", "fidelity", "load", "results", "silent"]
+
+Columns = Literal["default", "all"]
+DEFAULT_COLUMNS = (
+    *("key", "model", "chain", "packed_mb", "dataset", "metric", "protocol", "value", "stderr"),
+    *("perplexity_ratio", "difference", "difference_low", "difference_high", "p_adjusted", "verdict"),
+)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Variant:
     """A model after the stages of its chain.
 
@@ -54,6 +61,9 @@ class Variant:
     spec: RunSpec
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+
+    def __repr__(self) -> str:
+        return f"Variant({self.spec.variant.model!r}, {self.chain!r}, key={self.key[:8]!r})"
 
     @property
     def key(self) -> str:
@@ -68,13 +78,16 @@ class Variant:
         return format_chain(self.spec.variant.stages)
 
 
-def load(model: str = "smollm2-135m", *, device: str = "cpu", dtype: str = "float32") -> Variant:
+def load(
+    model: str = "smollm2-135m", *, device: str = "cpu", dtype: str = "float32", progress: Progress | None = None
+) -> Variant:
     """Load a dense model.
 
     Args:
         model: Catalogue id, folder or Hugging Face id.
         device: `cpu`, `cuda`, `cuda:1` or `mps`; later compression runs there.
         dtype: `float32`, `bfloat16` or `float16`.
+        progress: Called as `progress(stage, done, total, detail)`; by default bars in a terminal or a notebook.
 
     Returns:
         The model as a variant without stages.
@@ -82,7 +95,7 @@ def load(model: str = "smollm2-135m", *, device: str = "cpu", dtype: str = "floa
     Raises:
         UserError: The model, device or dtype is unknown.
     """
-    return _make(model, "dense", device=device, dtype=dtype)
+    return _make(model, "dense", device=device, dtype=dtype, progress=progress)
 
 
 def compress(
@@ -93,6 +106,7 @@ def compress(
     train: str | None = None,
     seed: int = 0,
     partial: bool = False,
+    progress: Progress | None = None,
 ) -> Variant:
     """Compress a dense model by a chain of stages, or load the cached variant.
 
@@ -103,6 +117,7 @@ def compress(
         train: Training data `CORPUS:NxL` for the stages that train.
         seed: Seed for sampling and training.
         partial: Whether to compress a model that has more than a tenth of its block weights outside of linears.
+        progress: Called as `progress(stage, done, total, detail)`; by default bars in a terminal or a notebook.
 
     Returns:
         The compressed variant; `model` does not change.
@@ -119,7 +134,15 @@ def compress(
     name = dense.spec.variant.model if dense else str(model)
     device, dtype = (dense.spec.device, dense.spec.variant.dtype) if dense else ("cpu", "float32")
     return _make(
-        name, chain, calibration=calibration, train=train, seed=seed, partial=partial, device=device, dtype=dtype
+        name,
+        chain,
+        calibration=calibration,
+        train=train,
+        seed=seed,
+        partial=partial,
+        device=device,
+        dtype=dtype,
+        progress=progress,
     )
 
 
@@ -129,6 +152,8 @@ def evaluate(
     perplexity: str | Sequence[str] = (),
     tasks: str | Sequence[str] = (),
     fidelity: bool = False,
+    columns: Columns = "default",
+    progress: Progress | None = None,
 ) -> DataFrame:
     """Measure a variant and its dense model, and store the numbers; stored numbers are loaded.
 
@@ -137,12 +162,14 @@ def evaluate(
         perplexity: One or several `CORPUS@WINDOW[:N]`: the first N windows of WINDOW tokens, by default all.
         tasks: One or several `TASK[:LIMIT]`: the first LIMIT documents, by default all.
         fidelity: Whether to compare with the dense model, token by token, on the texts of `perplexity`.
+        columns: `default`, or `all` of them.
+        progress: Called as `progress(stage, done, total, detail)`; by default bars in a terminal or a notebook.
 
     Returns:
         One row per number, with the columns of `results`.
 
     Raises:
-        UserError: No measurement is given, or one is invalid.
+        UserError: No measurement is given, or an argument is invalid.
     """
     from core.analysis.differences import tidy_with_differences
     from core.engine.runs import run_alone
@@ -150,21 +177,30 @@ def evaluate(
     from core.request.complete import measuring
     from core.store.store import Store
 
+    names = _column_names(columns)
     texts = [Perplexity.parse(text) for text in _each(perplexity)]
     wanted = [Task.parse(task) for task in _each(tasks)]
     if not (texts or wanted):
         raise UserError("No measurement is given; give perplexity, such as wikitext2@2048:16, or tasks, such as piqa.")
     spec, store = measuring(variant.spec, texts, wanted, fidelity), Store()
-    result = run_alone(spec, store)
+    with shown(progress) as report:
+        result = run_alone(spec, store, report)
     found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
     dense = store.get(result.variant.dense_key)
     known = [found] if dense is None or dense.variant.key == variant.key else [dense, found]
     rows = tidy_with_differences(known, store.samples)
-    return rows[rows["key"] == variant.key].reset_index(drop=True)
+    rows = rows[rows["key"] == variant.key].reset_index(drop=True)
+    return rows[names] if names else rows
 
 
 def fidelity(
-    dense: str, other: str, *, perplexity: str | Sequence[str] = (), device: str = "cpu", dtype: str = "float32"
+    dense: str,
+    other: str,
+    *,
+    perplexity: str | Sequence[str] = (),
+    device: str = "cpu",
+    dtype: str = "float32",
+    progress: Progress | None = None,
 ) -> DataFrame:
     """Compare a model that any tool compressed with its dense origin, token by token; nothing is stored.
 
@@ -174,6 +210,7 @@ def fidelity(
         perplexity: One or several `CORPUS@WINDOW[:N]`, by default that of the command `run`.
         device: As for `load`.
         dtype: Precision of both models.
+        progress: Called as `progress(stage, done, total, detail)`; by default bars in a terminal or a notebook.
 
     Returns:
         One row per number, with the ends of its 95 % interval.
@@ -186,25 +223,36 @@ def fidelity(
     from core.engine.comparison import compare
 
     texts = [Perplexity.parse(text) for text in _each(perplexity)]
-    found = compare(dense, other, texts, dtype=dtype, device=device)
+    with shown(progress) as report:
+        found = compare(dense, other, texts, dtype=dtype, device=device, progress=report)
     return DataFrame([record for one in found for record in one.records])
 
 
-def results(model: str | None = None) -> DataFrame:
+def results(model: str | None = None, *, columns: Columns = "default") -> DataFrame:
     """Return the stored results, bundled ones included.
 
     Args:
-        model: Name of a model, as in the column `model`; by default all models.
+        model: A model as for `load`, or its name in the column `model`; by default all models.
+        columns: `default`, or `all` of them.
 
     Returns:
         One row per number: the variant, its size, the number with its protocol, and the paired difference to dense.
+
+    Raises:
+        UserError: The model has no results, or several models have this name.
     """
     from core.analysis.differences import tidy_with_differences
+    from core.cli.naming import matching_name
     from core.store.store import Store
 
-    store = Store()
-    rows = tidy_with_differences(store.results(), store.samples)
-    return rows if model is None else rows[rows["model"] == model].reset_index(drop=True)
+    names, store = _column_names(columns), Store()
+    found, models = store.results(), store.model_names()
+    if model is not None:
+        wanted = matching_name(str(model), models)
+        found = [result for result in found if models[result.variant.model_id] == wanted]
+    rows = tidy_with_differences(found, store.samples)
+    rows = rows.assign(model=rows["key"].map({one.variant.key: models[one.variant.model_id] for one in found}))
+    return rows[names] if names else rows
 
 
 def main() -> int:
@@ -224,10 +272,10 @@ def _make(
     partial: bool = False,
     device: str,
     dtype: str,
+    progress: Progress | None,
 ) -> Variant:
     from core.engine.execute import make
     from core.engine.session import Session
-    from core.progress import silent
     from core.request.complete import complete
     from core.store.slots import compute_lock
     from core.store.store import Store
@@ -236,10 +284,18 @@ def _make(
     spec = complete(
         model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype, partial=partial
     )
-    with compute_lock():
-        session = Session([spec.model_copy(update={"perplexity": ()})])
-        network, _ = make(spec, session, Store(), silent)
+    with shown(progress) as report, compute_lock(lambda: report(WAITING, 0, 1, "")):
+        session = Session([spec.model_copy(update={"perplexity": ()})], report)
+        network, _ = make(spec, session, Store(), report)
     return Variant(spec, network.eval(), session.tokenizer)
+
+
+def _column_names(columns: Columns) -> list[str]:
+    """Return the names of the chosen columns; none if all are chosen."""
+    choices = {"default": list(DEFAULT_COLUMNS), "all": []}
+    if columns not in choices:
+        raise unknown("columns", str(columns), choices)
+    return choices[columns]
 
 
 def _each(names: str | Sequence[str]) -> Sequence[str]:
