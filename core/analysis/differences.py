@@ -18,7 +18,7 @@ from core.analysis.seven import (
     by_protocol,
     chance_of,
     common,
-    counted,
+    counted_tasks,
     mean,
     mean_above_chance,
 )
@@ -246,7 +246,8 @@ def _counted(pair: tuple[Result, Result], dense: Mapping[str, Result], protocol:
     keys = {one.variant.dense_key for one in pair}
     if not keys <= dense.keys():
         return ()
-    return common([counted(accuracies_of(by_protocol(dense[key].measurements).get(protocol, {}))) for key in keys])
+    of_dense = [by_protocol(dense[key].measurements).get(protocol, {}) for key in keys]
+    return common([counted_tasks(accuracies_of(rows)) for rows in of_dense])
 
 
 def _of_mean(

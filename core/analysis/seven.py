@@ -23,7 +23,7 @@ ONE_SIDED = 1.645  # standard errors: the 95th percentile of the normal distribu
 Accuracy = tuple[float, float | None]  # value and standard error in [0, 1]; None: unknown
 
 
-def counted(dense: Mapping[str, Accuracy]) -> tuple[str, ...]:
+def counted_tasks(dense: Mapping[str, Accuracy]) -> tuple[str, ...]:
     """Return the tasks of the mean above chance, in the order of `SEVEN`.
 
     They are those on which the dense model is significantly above both chance and the majority class (one-sided, 5 %).
@@ -50,7 +50,7 @@ def counted_words(dense: Mapping[str, Accuracy]) -> str:
     """Name the tasks of the mean above chance, and those left out with the reason; empty without a dense model."""
     if not dense.keys() >= set(SEVEN):
         return ""
-    tasks = counted(dense)
+    tasks = counted_tasks(dense)
     text = f"The mean above chance counts {listed([TASKS[name].label for name in tasks]) or 'no task'}."
     out = [
         f"{TASKS[name].label} ({100 * dense[name][0]:.1f} % against "
@@ -119,12 +119,12 @@ def sevens(measurements: Iterable[Measurement]) -> dict[tuple[Scalar, ...], list
 
 
 def accuracies_of(rows: Mapping[str, Measurement]) -> dict[str, Accuracy]:
-    """Return the accuracies of `by_protocol` under one protocol, as `counted` takes them."""
+    """Return the accuracies of `by_protocol` under one protocol, as `counted_tasks` takes them."""
     return {name: (row.value, row.stderr) for name, row in rows.items()}
 
 
 def of_rows(rows: pd.DataFrame) -> dict[str, Accuracy]:
-    """Return accuracies as `counted` takes them from tidy rows of one variant and protocol (`core.analysis.frame`)."""
+    """Return accuracies, as `counted_tasks` takes them, from tidy rows of one variant and protocol."""
     stderr = rows["stderr"].astype(float)
     errors = [None if math.isnan(one) else one for one in stderr]
     return dict(zip(rows["dataset"], zip(rows["value"].astype(float), errors, strict=True), strict=True))

@@ -129,7 +129,7 @@ def parse_label(text: str) -> str:
 
 def parse_kind(text: str) -> RatioKind:
     """Return what a ratio counts, from its name or from the family of the pruning."""
-    names = {**{kind: kind for kind in KINDS}, **KIND_OF}
+    names: dict[str, RatioKind] = {kind: kind for kind in KINDS} | dict(KIND_OF)
     if text not in names:
         raise UserError(
             f"{text[:40]!r} is not a kind; give sparsity or unstructured for weights set to zero, or parameters or "

@@ -84,8 +84,8 @@ class Racer:
         """Raise `UserError` if the dense model has no finite losses, so that no chain can have an effect."""
         spec = self.prepared.run("dense", RUNGS[-1])
         ((_, result_of),) = self.compute([spec])
-        result = result_of()
-        values = [row.value for row in result.measurements if satisfies(row, *spec.perplexity, spec.variant.dtype)]
+        result, (text,) = result_of(), spec.perplexity
+        values = [row.value for row in result.measurements if satisfies(row, text, spec.variant.dtype)]
         if not np.isfinite(values).all() or not np.isfinite(self._samples(result, spec)).all():
             raise UserError(
                 f"The dense model {self.prepared.source.id} has no finite perplexity on {self.prepared.text}; "

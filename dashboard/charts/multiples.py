@@ -14,6 +14,7 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.analysis import seven
 from core.data.texts import called
 from core.models.catalogue import card_of
 from core.specs import PUBLISHED
@@ -188,8 +189,8 @@ def minus_dense(frame: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
 
 @shared
 def counted_tasks(frame: pd.DataFrame) -> tuple[str, ...]:
-    """Return the tasks that count for a model (`core.analysis.seven.counted`), on the documents of `minus_dense`."""
-    return zeroshot.counted_tasks(_of_most_documents(frame))
+    """Return the tasks that count for a model, on the documents of `minus_dense`."""
+    return seven.counted_tasks(zeroshot.of_dense(_of_most_documents(frame)))
 
 
 def _of_most_documents(frame: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from core.analysis.seven import (
     MEAN,
     accuracies_of,
     by_protocol,
-    counted,
+    counted_tasks,
     counted_words,
     mean,
     mean_above_chance,
@@ -54,7 +54,7 @@ def points(results: Iterable[Result]) -> pd.DataFrame:
     """
     rows, mine = [], [one for one in results if one.variant.model == MODEL and seed(one.variant) in (None, 0)]
     tasks = {
-        protocol: counted(accuracies_of(of_dense))
+        protocol: counted_tasks(accuracies_of(of_dense))
         for result in mine
         if point(result.variant) == DENSE
         for protocol, of_dense in by_protocol(result.measurements).items()
@@ -160,7 +160,7 @@ def dense(found: pd.DataFrame) -> dict[str, str]:
     return numbers | {short: numbers[name] for short, name in names.items()}
 
 
-def counted_tasks(found: pd.DataFrame) -> str:
+def tasks_sentence(found: pd.DataFrame) -> str:
     """Return the sentence on the tasks that the mean above chance counts."""
     row = numbers_of(found, DENSE)
     names = {task: f"{TASKS[task].metric} {task}:{documents(row)}" for task in SEVEN}

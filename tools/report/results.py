@@ -34,7 +34,7 @@ def page() -> str:
     )
     return template.get_template("results.template.md").render(
         dense=points.dense(found),
-        counted_tasks=points.counted_tasks(found),
+        counted_tasks=points.tasks_sentence(found),
         gap_closed=partial(points.gap_closed, found),
         held_out=partial(points.held_out, found),
         trained_to=lambda *place: points.number(points.numbers_of(found, place)[points.LONG]),

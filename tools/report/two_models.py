@@ -9,7 +9,7 @@ import pandas as pd
 
 from core.analysis.differences import Samples
 from core.analysis.reporting import ratio_words
-from core.analysis.seven import accuracies_of, by_protocol, counted, mean_above_chance
+from core.analysis.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.cli.printing.tables import column
 from core.notation.chain import format_chain
 from core.registry import METHODS
@@ -50,7 +50,7 @@ def second_dense(results: Sequence[Result]) -> str:
     """Return the second model's dense perplexity and mean above chance in points, with standard errors."""
     text, rows = _dense(results, SECOND)
     (tasks,) = by_protocol(rows).values()
-    value, stderr = mean_above_chance([tasks[name] for name in counted(accuracies_of(tasks))])
+    value, stderr = mean_above_chance([tasks[name] for name in counted_tasks(accuracies_of(tasks))])
     if text.stderr is None or stderr is None:
         raise ValueError(f"A dense number of {SECOND} has no standard error: measure it again.")
     return f"{number(text.value)} ± {number(text.stderr)} and {100 * value:.1f} ± {100 * stderr:.1f}"

@@ -14,7 +14,7 @@ import pandas as pd
 from core.analysis.budget import meaningful
 from core.analysis.laws.groups import MILLION, Group, broken, points, size_of
 from core.analysis.reporting import listed
-from core.analysis.seven import ABOVE_CHANCE, chance_of, counted, of_rows
+from core.analysis.seven import ABOVE_CHANCE, chance_of, counted_tasks, of_rows
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import called
 from core.notation.chain import DENSE
@@ -40,7 +40,7 @@ def of_accuracies(rows: pd.DataFrame, metric: str) -> list[Group]:
 def means(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the mean above chance of each variant that has all counted tasks on the same documents.
 
-    `rows` are one model's. `task` names the tasks (`core.analysis.seven.counted`).
+    `rows` are one model's. `task` names the tasks (`core.analysis.seven.counted_tasks`).
     """
     wanted = rows["dataset"].map({name: TASKS[name].metric for name in SEVEN})
     scored = rows[rows["metric"] == wanted].drop_duplicates(["key", "dataset", "protocol_id"])
@@ -52,7 +52,7 @@ def means(rows: pd.DataFrame) -> pd.DataFrame:
 def _mean_above_chance(scored: pd.DataFrame) -> pd.DataFrame:
     """Return the means of variants under one protocol; none without the dense model."""
     dense = scored[(scored["method"] == DENSE) & scored["recovery"].isna()]
-    tasks = counted(of_rows(dense))
+    tasks = counted_tasks(of_rows(dense))
     rows = scored[scored["dataset"].isin(tasks)]
     values = rows.groupby("key", sort=False)["value"]
     named = listed([TASKS[name].label for name in tasks])

@@ -8,7 +8,7 @@ import pandas as pd
 
 from core.analysis.budget import meaningful
 from core.analysis.laws.groups import Group, broken, points, size_of
-from core.analysis.seven import ABOVE_CHANCE, chance_of, counted
+from core.analysis.seven import ABOVE_CHANCE, chance_of, counted_tasks
 from core.data.cards import SEVEN
 from core.data.texts import called
 from core.notation.chain import DENSE
@@ -63,8 +63,8 @@ def _means(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for _, rows in scored.groupby(["paper", "table", "model"], sort=False):
         dense = rows[rows["method"].str.lower() == DENSE]
-        tasks = counted({name: (value, None) for name, value in zip(dense["dataset"], dense["value"], strict=True)})
-        if set(tasks) != set(SEVEN):  # tables print all seven, and only equal tasks share an axis
+        known = {name: (value, None) for name, value in zip(dense["dataset"], dense["value"], strict=True)}
+        if counted_tasks(known) != SEVEN:  # tables print all seven, and only equal tasks share an axis
             continue
         found = rows.groupby(VARIANT, sort=False)["value"].agg(["mean", "size"]).reset_index()
         parts.append(found[found["size"] == len(SEVEN)])

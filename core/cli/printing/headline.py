@@ -36,10 +36,10 @@ class Headline(NamedTuple):
 
     def means(self, result: Result) -> dict[str, float]:
         """Return a result's mean above chance and mean of seven, in [0, 1], as far as its tasks are measured."""
-        from core.analysis.seven import ABOVE_CHANCE, MEAN, counted, mean, mean_above_chance
+        from core.analysis.seven import ABOVE_CHANCE, MEAN, counted_tasks, mean, mean_above_chance
         from core.data.cards import SEVEN
 
-        rows, tasks = self.accuracies(result), counted(self.dense.get(result.variant.model_id, {}))
+        rows, tasks = self.accuracies(result), counted_tasks(self.dense.get(result.variant.model_id, {}))
         means = {ABOVE_CHANCE: (mean_above_chance, tasks), MEAN: (mean, SEVEN)}
         return {
             name: of([rows[task] for task in names])[0]

@@ -32,7 +32,8 @@ def factor_embedding(
     """Factor the embedding of the model in place.
 
     Raises:
-        UserError: The embedding is no plain table, layers share blocks, or no factors are small enough. The model stays unchanged.
+        UserError: The embedding is no plain table, layers share blocks, or no factors are small enough. The model
+            stays unchanged.
     """
     table, head = model.get_input_embeddings(), model.get_output_embeddings()
     tied = head is not None and getattr(head, "weight", None) is table.weight

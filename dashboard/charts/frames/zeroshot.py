@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.seven import ABOVE_CHANCE, Accuracy, chance_of, counted, mean_of, of_rows, stderr_of
+from core.analysis.seven import ABOVE_CHANCE, Accuracy, chance_of, counted_tasks, mean_of, of_rows, stderr_of
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts.frames.points import collapsed, is_dense, removals
 from dashboard.sharing import shared
@@ -62,21 +62,16 @@ def means_above_chance(rows: pd.DataFrame, tasks: Sequence[str] | None = None) -
 
     Args:
         rows: Rows of `headline`, of one model and with its dense model.
-        tasks: The counted tasks; default: those of `counted_tasks`.
+        tasks: The counted tasks; default: those that count for the dense model.
 
     Returns:
         key, series_label, amount_label, mean and stderr in [0, 1]; `mean_of_seven`, NaN if a task lacks.
     """
-    tasks = counted_tasks(rows) if tasks is None else tuple(tasks)
+    tasks = counted_tasks(of_dense(rows)) if tasks is None else tuple(tasks)
     found = _means(rows, tasks)
     seven = _means(rows, SEVEN).rename(columns={"mean": "mean_of_seven"})
     found["mean"] -= chance_of(tasks) if tasks else 0.0
     return found.merge(seven[["key", "series_label", "mean_of_seven"]], on=["key", "series_label"], how="left")
-
-
-def counted_tasks(rows: pd.DataFrame) -> tuple[str, ...]:
-    """Return the tasks of the mean above chance (`core.analysis.seven.counted`); none without the dense model."""
-    return counted(of_dense(rows))
 
 
 def of_dense(rows: pd.DataFrame) -> dict[str, Accuracy]:

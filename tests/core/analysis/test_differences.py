@@ -17,7 +17,7 @@ from core.analysis.differences import (
 from core.analysis.frame import tidy
 from core.analysis.paired import baselines, difference, mean_difference
 from core.analysis.reporting import marked_verdict
-from core.analysis.seven import ABOVE_CHANCE, MEAN, chance_of, counted, counted_words
+from core.analysis.seven import ABOVE_CHANCE, MEAN, chance_of, counted_tasks, counted_words
 from core.analysis.verdicts import holm
 from core.data.cards import SEVEN, TASKS
 from core.results import Measurement
@@ -101,11 +101,11 @@ def test_a_model_that_always_answers_yes_ranks_below_each_variant_above_chance()
 
 def test_a_task_counts_if_dense_is_significantly_above_chance_and_the_majority_class():
     dense = dict.fromkeys(SEVEN, (0.9, 0.02)) | {"piqa": (0.53, 0.02), "winogrande": (0.5, None)}
-    assert counted(dense) == tuple(name for name in SEVEN if name not in ("piqa", "winogrande"))
+    assert counted_tasks(dense) == tuple(name for name in SEVEN if name not in ("piqa", "winogrande"))
     assert counted_words(dense).endswith("PIQA (53.0 % against 50.5 %) and WinoGrande (50.0 % against 50.4 %).")
-    assert counted(dense | {"arc_easy": (0.3, None)}) == counted(dense)
+    assert counted_tasks(dense | {"arc_easy": (0.3, None)}) == counted_tasks(dense)
     del dense["boolq"]
-    assert counted(dense) == () and counted_words(dense) == ""
+    assert counted_tasks(dense) == () and counted_words(dense) == ""
 
 
 def test_a_pair_without_its_dense_model_has_no_mean_above_chance():

@@ -9,7 +9,7 @@ from core.analysis.differences import adjust_together, differences, over_seeds
 from core.analysis.frame import tidy
 from core.analysis.intervals import ALPHA
 from core.analysis.reporting import marked_verdict
-from core.analysis.seven import ABOVE_CHANCE, chance_of
+from core.analysis.seven import ABOVE_CHANCE, chance_of, counted_tasks
 from core.data.cards import SEVEN, TASKS
 from dashboard.charts import dots, scores
 from dashboard.charts.curve import perplexity_curve
@@ -190,7 +190,7 @@ def test_accuracies_have_both_baselines_of_the_scored_documents(kept):
     lines = {one.name: one for one in figure.data if one.mode == "lines"}
     assert set(lines) == {"chance", "majority class"}
     assert lines["chance"].line.dash != lines["majority class"].line.dash
-    above = 0.5 - chance_of(zeroshot.counted_tasks(zeroshot.headline(tidy(kept[0]))))
+    above = 0.5 - chance_of(counted_tasks(zeroshot.of_dense(zeroshot.headline(tidy(kept[0])))))
     assert sorted({x for x in lines["chance"].x if x is not None}) == pytest.approx(
         [above, 0.5]
     )  # two choices each, whatever the catalogue says
