@@ -42,6 +42,10 @@ class CompressedTensors(Format):
     runtime = Runtime("in_transformers", ("transformers", "compressed-tensors"))
     types = PRECISIONS
 
+    def default(self, variant: Variant | VariantSpec) -> Dtype:
+        """Return the type in which servers multiply packed codes; in fp32 they refuse these, and the rest is larger."""
+        return "bfloat16"
+
     def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
         bits, group = last_grid(variant) or (8 * BYTES[kind], 0)
         packed = (bits + (SCALE_BITS / group if group else 0)) / 8 * footprint.block_weights

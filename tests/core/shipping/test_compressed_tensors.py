@@ -48,6 +48,7 @@ def test_a_variant_is_loaded_exactly_with_its_zeros(tmp_path):
     stored = load_file(tmp_path / "out" / "model.safetensors")
     assert (stored["model.layers.0.mlp.up_proj.weight_scale"] < 0).any()  # a signed scale leaves as it is
     assert stored["model.layers.0.mlp.up_proj.weight_packed"].shape == (96, 64 * 4 // 32)
+    assert CompressedTensors().default(result.variant) == "bfloat16"  # servers refuse packed codes beside fp32
     assert CompressedTensors().size(result.variant, result.footprint, "float32") == pytest.approx(
         sum(tensor.numel() * tensor.element_size() for name, tensor in stored.items() if "shape" not in name), rel=0.01
     )
