@@ -53,10 +53,10 @@ def out_of_memory(error: BaseException) -> bool:
     )
 
 
-def short(text: str) -> str:
-    """Shorten text for a message: an ellipsis replaces the middle of a long one."""
-    half = (MOST_ECHOED - 3) // 2
-    return text if len(text) <= MOST_ECHOED else f"{text[:half]}...{text[-half:]}"
+def short(text: str, most: int = MOST_ECHOED) -> str:
+    """Shorten text for a message: an ellipsis replaces the middle of one with more than `most` characters."""
+    half = (most - 3) // 2
+    return text if len(text) <= most else f"{text[:half]}...{text[-half:]}"
 
 
 def echo(value: "JsonValue") -> str:

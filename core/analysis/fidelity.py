@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from core.analysis.distances import distance_interval
 from core.analysis.intervals import interval
 from core.analysis.paired import difference
+from core.evaluation.outcomes import HIGHEST
 from core.results import KL, Measurement
 from core.specs import Perplexity
 from core.statistics.correlations import DIFFERENCES, VALUES, error_of
@@ -85,4 +86,5 @@ def _perplexity(name: str, row: Measurement, samples: DataFrame) -> Number:
     low, high = interval(float(losses.mean()), *error_of(row.dataset, row.protocol, VALUES["perplexity"])(losses))
     if low is None or high is None:
         return Number(name, row.value, None, None)
-    return Number(name, row.value, math.exp(low), math.exp(high))
+    low, high = (math.exp(min(end, HIGHEST)) for end in (low, high))
+    return Number(name, row.value, low, high)

@@ -25,7 +25,7 @@ from core.memory import reuse_freed_memory
 from core.models.compressed import load_compressed
 from core.models.facts import load_shape
 from core.models.folders import encoder_of, read_json
-from core.models.gguf import config_like
+from core.models.gguf.config import config_like
 from core.models.kinds.gguf import GGUFKind
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
@@ -116,7 +116,7 @@ def _read_pair(dense: ModelSource, other: ModelSource, texts: Sequence[Perplexit
             raise UserError(f"{source.id} is a {kind}, but fidelity needs two causal language models.")
     if other.kind == GGUFKind.name:
         whole = read_json(dense.files / "config.json", dense.id)  # that of a catalogue model has its sizes only
-        other = other.model_copy(update={"config": config_like(other.required_config, whole)})
+        other = other.model_copy(update={"config": config_like(other.files, other.required_config, whole)})
     shapes = load_shape(dense), load_shape(other)
     first, second = (load_tokenizer(source, progress) for source in (dense, other))
     check_same_vocabulary(

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from core.models import gguf
 from core.models.folders import is_quantised
+from core.models.gguf.files import check_order
 from core.models.kinds.gguf import GGUFKind
 from core.models.loading import check_size, from_folder, sentences
 from core.models.manifest import load_model_folder
@@ -38,7 +38,7 @@ def load_compressed(
 
     def load(folder: Path, config: Config) -> PreTrainedModel:
         if source.kind == GGUFKind.name:
-            gguf.check_order(folder, source.id)
+            check_order(folder, source.id)
             known = AutoConfig.for_model(**config)
             return from_folder(AutoModelForCausalLM, folder.parent, precision, source.id, known, folder.name)
         if "slimscope" in config:

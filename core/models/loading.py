@@ -15,7 +15,7 @@ import transformers
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
-from core.errors import UserError, out_of_memory
+from core.errors import UserError, out_of_memory, short
 from core.models.folders import is_causal, weight_shapes
 from core.models.parts.experts import separate_experts
 
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 CHECKED = 2**22  # numbers at once
 ALIGNMENT = 64  # bytes, of the memory that torch allocates
+MOST_REASON = 300  # characters of a library's error, which may echo fields of a file
 MOST_SHARED = 4  # times that a stored tensor may be used in a model
 
 
@@ -139,4 +140,4 @@ def sentences(failed: str) -> Iterator[None]:
             raise
         log.info("%s", failed, exc_info=True)
         first = (str(error).strip().splitlines() or [""])[0]
-        raise UserError(f"{failed}: {first} ({type(error).__name__}).") from None
+        raise UserError(f"{failed}: {short(first, MOST_REASON)} ({type(error).__name__}).") from None

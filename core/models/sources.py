@@ -158,13 +158,13 @@ def load_tokenizer(source: ModelSource, progress: Progress = silent) -> "PreTrai
     """Return the model's tokenizer, marked if every sequence must start with the begin token."""
     from transformers import AutoTokenizer
 
-    from core.models import gguf
+    from core.models.gguf.files import read_tokenizer
     from core.models.loading import sentences
 
     def load(folder: Path, config: Config) -> "PreTrainedTokenizerBase":
         with sentences(f"The tokenizer of {source.id} could not be loaded"):
             tokenizer: PreTrainedTokenizerBase = (
-                gguf.read_tokenizer(folder)
+                read_tokenizer(folder)
                 if source.kind == GGUFKind.name
                 else AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             )

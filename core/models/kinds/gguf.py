@@ -24,7 +24,7 @@ class GGUFKind(SourceKind):
         if file is None:
             return None
         try:
-            digest = cached_text("model", [file], lambda: file_sha256(file))
+            digest = cached_text("gguf", [file], lambda: _checked(file))
         except OSError as error:
             raise UserError(f"{file} cannot be read: {error.strerror}.") from None
         return ModelSource(id=file.name, revision=f"sha256:{digest[:12]}", kind="gguf", folder=file)
@@ -33,14 +33,26 @@ class GGUFKind(SourceKind):
         """Return the source with the configuration that transformers derives from the file's fields."""
         from transformers import AutoConfig
 
-        from core.models.gguf import named
+        from core.models.gguf.files import named
+        from core.models.gguf.reader import check_blocks
         from core.models.loading import sentences
 
         if source.config is not None:
             return source
         with sentences(f"{source.id} could not be read as a GGUF file"):
+            check_blocks(source.files)
             config = AutoConfig.from_pretrained(**named(source.files)).to_dict()
         return source.model_copy(update={"config": config})
+
+
+def _checked(file: Path) -> str:
+    """Return the digest of a GGUF file; raise `UserError` for a file that is damaged or exceeds a limit."""
+    from core.models.gguf.reader import PlainReader
+    from core.models.loading import sentences
+
+    with sentences(f"{file.name} could not be read as a GGUF file"):
+        PlainReader(file)
+    return file_sha256(file)
 
 
 def _file_of(path: Path) -> Path | None:

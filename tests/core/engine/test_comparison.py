@@ -6,6 +6,7 @@ from math import inf
 
 import pytest
 import torch
+from gguf import GGUFReader
 from transformers import AutoTokenizer
 
 from core.cli.app import main
@@ -137,6 +138,17 @@ def test_windows_without_finite_logits_are_named(save, capsys):
     assert f"other has no finite logits on windows {places[0]} and {places[1]} of text.txt@" in capsys.readouterr().out
 
 
+def test_a_model_that_diverged_beyond_the_largest_number_has_numbers(save):
+    dense = tiny()
+    save(dense, "dense")
+    with torch.no_grad():
+        dense.lm_head.weight *= 1e6
+    save(dense, "other")
+    found, values = compared("dense", "other")
+    assert values["perplexity"] > 1e300 and values["kl"] > 1000
+    assert all(one.low <= one.value <= one.high for one in found.numbers)
+
+
 @pytest.fixture
 def llama(save, place):
     """A small Llama with a trained tokenizer, and its text."""
@@ -188,6 +200,19 @@ def test_a_gguf_file_takes_what_it_lacks_from_the_files_of_the_dense_model(save,
     exported(model, result, bpe(), place / "out", "gguf", "F16")
     monkeypatch.setattr(comparison, "fetch_model", sizes_only)
     assert numbers("dense", "out")["kl"] < 1e-3
+
+
+def test_what_a_gguf_file_states_of_its_computation_counts(llama, save, place):
+    model, result = llama
+    exported(model, result, bpe(), place / "out", "gguf", "F16")
+    whole = numbers("dense", "out")
+    fields = GGUFReader(place / "out" / "model-F16.gguf", "r+").fields
+    fields["llama.rope.freq_base"].parts[-1][0] = 3
+    fields["llama.attention.layer_norm_rms_epsilon"].parts[-1][0] = 65
+    found = numbers("dense", "out")
+    model.config.rope_parameters["rope_theta"], model.config.rms_norm_eps = 3.0, 65.0
+    save(model, "other", bpe())
+    assert found == pytest.approx(numbers("dense", "other"), rel=0.01) and found["kl"] > 10 * whole["kl"]
 
 
 def test_biases_that_transformers_reads_in_another_order_are_refused(save, place):

@@ -3,48 +3,18 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import gguf
-import numpy as np
-
 from core.errors import UserError
-from core.models.shape import SIZES, Config, text_part
+from core.models.gguf.reader import PlainReader, plain_readers
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-# What a derived configuration states of the file itself, besides sizes: whether it has a head of its own.
-_OF_FILE = (*SIZES, "tie_word_embeddings")
 # Fields of the file that name the tokenizer's special tokens.
 _SPECIAL = {"bos_token": "bos_token_id", "eos_token": "eos_token_id", "unk_token": "unknown_token_id"}
 _SPECIAL |= {"pad_token": "padding_token_id"}
-
-
-class PlainReader(gguf.GGUFReader):
-    """A reader whose file is a plain array: the many small slices of a memory map take twice as long."""
-
-    @property  # type: ignore[override]  # the reader declares a memory map
-    def data(self) -> np.ndarray:
-        return self._data
-
-    @data.setter
-    def data(self, mapped: np.memmap) -> None:
-        self._data = np.asarray(mapped)
-
-
-@contextmanager
-def _plain_readers() -> Iterator[None]:
-    """Let transformers, which imports its reader at each call, use `PlainReader`."""
-    before = gguf.GGUFReader
-    gguf.GGUFReader = PlainReader  # type: ignore[misc]  # a class
-    try:
-        yield
-    finally:
-        gguf.GGUFReader = before  # type: ignore[misc]
 
 
 def convert(file: Path, folder: Path) -> None:
@@ -59,7 +29,7 @@ def convert(file: Path, folder: Path) -> None:
 
     disable_progress_bar()
     source = named(file)
-    with _plain_readers():
+    with plain_readers():
         weights = AutoModelForCausalLM.from_pretrained(**source, dtype=torch.float32).state_dict()
         config = AutoConfig.from_pretrained(**source)
     # transformers marks the loaded model as quantised and refuses to save it, so a plain model takes its tensors.
@@ -79,21 +49,6 @@ def convert(file: Path, folder: Path) -> None:
             raise OSError(errno.ENOSPC, str(error)) from None
         raise
     read_tokenizer(file).save_pretrained(folder)
-
-
-def config_like(derived: Config, dense: Config) -> Config:
-    """Return the configuration of a GGUF file whose weights were compressed from a dense model.
-
-    A file lacks fields such as the scale of attention, which transformers replaces by defaults. They are those of the
-    dense model, if it has the same architecture. Sizes are those of the file.
-    """
-    dense = text_part(dense)
-    if dense["model_type"] != derived["model_type"]:
-        return derived
-    config = {**dense, **{name: derived[name] for name in _OF_FILE if derived.get(name) is not None}}
-    if config["num_hidden_layers"] != dense["num_hidden_layers"]:
-        config["layer_types"] = derived.get("layer_types")
-    return config
 
 
 def check_order(file: Path, name: str) -> None:
@@ -119,7 +74,7 @@ def read_tokenizer(file: Path) -> PreTrainedTokenizerBase:
     """
     from transformers import AutoTokenizer
 
-    with _plain_readers():
+    with plain_readers():
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(**named(file))
     for name, token_id in _special_ids(file).items():
         setattr(tokenizer, name, tokenizer.convert_ids_to_tokens(token_id))
