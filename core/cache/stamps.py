@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from core.errors import UserError
+
+
+class Stamp(NamedTuple):
+    """The identity, size and modification time (ns) of a file."""
+
+    inode: int
+    size: int
+    modified: int
 
 
 class FileStamps:
@@ -13,21 +22,30 @@ class FileStamps:
 
     def __init__(self, files: Sequence[Path] = ()):
         """Note the stamps of the files."""
-        self._stamps = {file: _stamp(file) for file in files}
+        self._stamps = {file: _content(file) for file in files}
 
     def check(self) -> None:
         """Raise `UserError` if a file has changed or is gone since."""
-        for file, stamp in self._stamps.items():
-            if _stamp(file) != stamp:
+        for file, before in self._stamps.items():
+            if _content(file) != before:
                 raise UserError(
                     f"{file} has changed since the run started. Restore it, or start the run again with the new file."
                 )
 
 
-def _stamp(file: Path) -> tuple[int, int] | None:
+def stamps(files: Iterable[Path]) -> dict[Path, Stamp]:
+    """Return the stamps of those files that exist."""
+    found = {}
+    for file in files:
+        try:
+            now = file.stat()
+        except OSError:
+            continue
+        found[file] = Stamp(now.st_ino, now.st_size, now.st_mtime_ns)
+    return found
+
+
+def _content(file: Path) -> tuple[int, ...] | None:
     """Return the size and the modification time of a file; None if it is absent."""
-    try:
-        found = file.stat()
-    except OSError:
-        return None
-    return found.st_size, found.st_mtime_ns
+    found = stamps([file]).get(file)
+    return None if found is None else found[1:]

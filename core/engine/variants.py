@@ -149,8 +149,9 @@ def _apply_stage(
         layers=(*(before.layers if before else ()), *reports),
     )
     if changed:
-        _cache(model, result, mapped=context.shelf is not None)
+        _cache(model, result, context.shelf is not None, given.finished)
     if given.finished:
+        given.finished.check()  # before any number is measured
         given.finished.clear()
     if cancelled:
         raise CancelledError(kept=result)
@@ -218,13 +219,18 @@ def load_cached(
     return model, result
 
 
-def _cache(model: PreTrainedModel, result: Result, mapped: bool) -> None:
-    """Store a variant in the cache, if there is room; a `mapped` one so that it can be mapped again."""
+def _cache(model: PreTrainedModel, result: Result, mapped: bool, finished: FinishedBlocks | None) -> None:
+    """Store a variant in the cache, if there is room; a `mapped` one so that it can be mapped again.
+
+    Raises `UserError` if `finished` blocks have changed, from which the model is mapped.
+    """
 
     def write(folder: Path) -> None:
         save_model(model, folder, separate=mapped)
         save_references(model, folder)
         (folder / REPORT).write_text(result.model_dump_json())
+        if finished:
+            finished.check()
 
     size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
     folder = cached_variant(result.variant.key)

@@ -22,8 +22,10 @@ from torch import Tensor, nn
 
 from core.cache.checksums import intact
 from core.cache.folders import build_once
-from core.cache.kept_states import ENDING, INTERVAL, STATES, has_room, read_states, write_states
+from core.cache.kept_states import ENDING, FILE, INTERVAL, STATES, has_room, read_states, write_states
 from core.cache.shelf import Shelf
+from core.cache.stamps import Stamp, stamps
+from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.modeling_slimscope import Shapes
 from core.models.parts.blocks import Blocks
@@ -63,6 +65,7 @@ class FinishedBlocks(KeptBlocks):
         self._folder = variants_dir() / f"{key}{ENDING}"
         self._started = self._kept = time.perf_counter()
         self._plain: dict[int, nn.Module] = {}  # blocks before the stage, without memory, that are not kept yet
+        self._mapped: dict[Path, Stamp] = {}  # of the files that weights and states are mapped from
 
     def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
         """Restore the blocks that an interrupted run finished.
@@ -73,15 +76,22 @@ class FinishedBlocks(KeptBlocks):
         for count in range(len(blocks.holder), 0, -1):
             folders = [self._folder / str(index) for index in range(count)]
             states = self._folder / f"{STATES}-{count - 1}"
+            found = stamps([states / FILE, *(folder / WEIGHTS for folder in folders)])
             if states.is_dir() and all(map(intact, [states, *folders])):
                 facts = [_load(block, folder) for block, folder in zip(blocks.holder, folders, strict=False)]
                 self.reports += [LayerReport.model_validate(one) for fact in facts for one in fact["reports"]]
                 self.reused_seconds = facts[-1]["seconds"]
+                self._mapped = found
                 return count, read_states(states)[0]
         return 0, []
 
     def begin(self, index: int, block: nn.Module) -> None:
-        """Note the shapes of a block before it changes."""
+        """Note the shapes of a block before it changes.
+
+        Raises:
+            UserError: As of `check`.
+        """
+        self.check()
         meta = {id(one): nn.Parameter(torch.empty_like(one, device="meta"), False) for one in block.parameters()}
         self._plain[index] = copy.deepcopy(block, meta)
 
@@ -115,9 +125,18 @@ class FinishedBlocks(KeptBlocks):
             _write(self._folder / str(place), block, facts)
         write_states(self._folder, index, states)
         if at_once:
-            _load(blocks.holder[index], self._folder / str(index))
+            folder = self._folder / str(index)
+            self._mapped |= stamps([folder / WEIGHTS])
+            _load(blocks.holder[index], folder)
         self._kept = time.perf_counter()
         return True
+
+    def check(self) -> None:
+        """Raise `UserError` if a file has changed from which the model is mapped; a deleted one cannot change."""
+        for file, now in stamps(self._mapped).items():
+            before = self._mapped[file]
+            if now.inode == before.inode and now != before:
+                raise UserError(f"{file} has changed since the run wrote it. Start the run again, which replaces it.")
 
     def clear(self) -> None:
         """Delete the blocks once the stage is finished."""

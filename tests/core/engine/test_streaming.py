@@ -23,7 +23,7 @@ from core.models.kinds import converted
 from core.models.parts import shards
 from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
-from core.paths import cache_dir
+from core.paths import cache_dir, variants_dir
 from core.progress import silent
 from core.protocols import satisfies
 from core.request import execution
@@ -197,6 +197,24 @@ def test_files_that_change_during_a_run_are_one_sentence_and_finished_blocks_sta
     run(spec, Store(), lambda what, done, *_: steps.append(done) if what == "compress" else None)
     assert steps == [0, *range(8, 15)]
     assert unfinished() == []
+
+
+@pytest.mark.usefixtures("machine")
+def test_a_finished_block_that_changes_during_a_run_is_one_sentence_and_is_computed_again():
+    spec = requested("wanda@0.5", memory=1)
+
+    def progress(what, done, total, detail=""):
+        if (what, done) == ("compress", 9):  # in the second block
+            (kept,) = unfinished()
+            with (kept / "0" / "weights.safetensors").open("r+b") as file:
+                file.seek(-5000, os.SEEK_END)
+                file.write(b"\x3f" * 4)
+
+    with pytest.raises(UserError, match=r"^\S+/0/weights\.safetensors has changed since the run wrote it\."):
+        run(spec, Store(), progress)
+    assert load_cached(spec.variant) is None and Store().get(spec.variant.key) is None
+    again = run(spec, Store())
+    assert [row.value for row in again.measurements if row.of_text] == [made(spec)[1]] and unfinished() == []
 
 
 def test_a_truncated_file_of_weights_is_one_sentence(weights):
