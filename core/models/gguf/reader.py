@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import gguf
 import numpy as np
@@ -29,7 +30,7 @@ class PlainReader(gguf.GGUFReader):
     It raises `UserError` for a file that exceeds the limits.
     """
 
-    def __init__(self, path: Path | str, mode: Any = "r"):  # Any: literals that gguf does not export
+    def __init__(self, path: os.PathLike[str] | str, mode: Literal["r", "r+", "c"] = "r"):
         self._name, self._entries = Path(path).name, 0
         super().__init__(path, mode)
         end = max((tensor.data_offset + tensor.n_bytes for tensor in self.tensors), default=self.data_offset)
