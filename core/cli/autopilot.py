@@ -11,7 +11,7 @@ import typer
 from core.cli import options
 from core.cli.printing.console import bars, messages, say
 from core.cli.printing.tables import SHORT_KEY, print_table
-from core.errors import UserError
+from core.errors import UserError, echo
 from core.notation.formatting import format_duration, format_number
 from core.shipping.formats import FORMATS
 from core.store.store import Store
@@ -24,9 +24,19 @@ if TYPE_CHECKING:
     from core.shipping.base import Format
 
 
+def megabytes(text: str) -> float:
+    """Return a number of megabytes; raise `UserError` for text that has a unit or is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"--max-mb {echo(text)} is no number; give the megabytes without a unit, such as 90.") from None
+
+
 def autopilot(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
-    max_mb: Annotated[float, typer.Option(metavar="MB", help="The most packed megabytes, of 10^6 bytes.")],
+    max_mb: Annotated[
+        float, typer.Option(metavar="MB", parser=megabytes, help="The most packed megabytes, of 10^6 bytes.")
+    ],
     minutes: Annotated[float, typer.Option(help="Minutes of all searches with the same question.")] = 60.0,
     only: Annotated[
         str | None, typer.Option(metavar="FORMAT", help="Only chains that fit this export format, such as gguf.")

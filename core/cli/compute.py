@@ -39,6 +39,8 @@ from core.store.bundled import append_shipped
 from core.store.samples import ship_samples
 from core.store.store import Store
 
+LONG_TRAINING = 1800.0  # seconds, above which the estimate of a run names the parameter that limits a training
+
 
 def run(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
@@ -274,6 +276,8 @@ def estimate_words(cost: Estimate, device: str, dense: bool) -> str:
     more = f", more than the {memory / 1e9:.1f} GB of this machine" if device == "cpu" and cost.bytes > memory else ""
     baseline = ", the dense baseline included" if dense else ""
     words = f"Estimated: {format_duration(cost.seconds)}, {cost.bytes / 1e9:.1f} GB of memory{more}{baseline}."
+    if (training := cost.stages.get("train", 0.0)) > LONG_TRAINING:
+        words += f" Training takes {format_duration(training)} of it; minutes limits a stage, as in lora,minutes=5."
     return f"{words} {cost.streaming}" if cost.streaming else words
 
 

@@ -1,5 +1,6 @@
 """The commands `delete`, `models`, `methods` and `inspect`, and the lookup of results by their keys."""
 
+import sys
 from collections.abc import Sequence
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from core.methods.fields import parameter_rows
 from core.models.catalogue import MODELS
 from core.models.shape import MOST_UNCOVERED
 from core.models.sources import identify
+from core.notation.formatting import chain_name
 from core.registry import STAGES, get_stage
 from core.request.inspection import applicability, facts_of, first_chains, inspect_model, sweep_rows
 from core.request.sweeps import Grid, expand_grid
@@ -71,13 +73,35 @@ def delete(
         list[str],
         typer.Argument(metavar="KEY...", help="Keys of your own results, or their first 8 or more digits."),
     ],
+    yes: Annotated[bool, typer.Option("--yes", help="Delete without a question.")] = False,
 ) -> None:
-    """Delete your own results with all their numbers; if one cannot be deleted, delete none."""
+    """Delete your own results with all their numbers, after a question; if one cannot be deleted, delete none."""
     store = Store()
-    found = {find_key(store, key): key for key in keys}
+    found = list(dict.fromkeys(find_key(store, key) for key in keys))
+    doomed = ", and ".join(_own_numbers(store, key, count) for key, count in store.own_counts(*found).items())
+    if not yes and not (sys.stdin.isatty() and messages.is_terminal):
+        raise UserError(f"This deletes {doomed}; add --yes to agree.")
+    if not yes and not _confirmed(f"Delete {doomed}?"):
+        messages.print("Nothing is deleted.")
+        return
     store.delete(*found)
-    for key in found.values():
-        messages.print(f"Deleted {key}.", markup=False)
+    messages.print(f"Deleted {doomed}.", markup=False)
+
+
+def _confirmed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl+C
+        return False
+
+
+def _own_numbers(store: Store, key: str, count: int) -> str:
+    """Return how many of the user's own numbers a variant has, in words."""
+    result = store.get(key)
+    name = "an unreadable row"
+    if result:
+        name = f"{chain_name(result.variant.stages)}, {store.model_names()[result.variant.model_id]}"
+    return f"{count} of your own numbers of {name} ({key[:SHORT_KEY]})"
 
 
 def find_result(store: Store, key: str) -> Result:

@@ -30,6 +30,7 @@ MOST_STAGES = 20  # per chain, as the checks of the stage order take time
 GIVEN = ("layers", "text", "seed")  # parameters that every stage has
 PLAIN = r"[^+,@\"\s]"  # a character without a meaning in the notation
 NUMBER = re.compile(r"\d+(\.\d*)?(e-?\d+)?|\.\d+(e-?\d+)?")
+AMOUNT = re.compile(rf"({NUMBER.pattern})(bit|x)?|\d+:\d+")
 
 
 @dataclass(frozen=True)
@@ -155,6 +156,8 @@ def _stage(reader: _Reader) -> StageRequest:
         raise reader.fault("A stage is missing here; give one, such as wanda@0.5.")
     stage = StageRequest(name, written=ChainSource(reader.chain, places))
     with stage.error_context():
+        if AMOUNT.fullmatch(name):
+            raise UserError(f"{name} is an amount, not a stage; write it after its stage and an @, as in wanda@0.5.")
         known = get_stage(name)
     if reader.take("@"):
         places["@"] = reader.place

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from core.errors import UserError, unknown
+from core.errors import UserError, echo
 from core.methods.traits import NOUNS, STORED, Trait
 from core.models.source import ModelSource
 from core.registry import get_stage, leaves
@@ -23,7 +23,10 @@ ProgressFn = Callable[[int, int], None]  # receives the number of written parts,
 
 @dataclass(frozen=True)
 class Runtime:
-    """A program that loads a format: a script of `core.shipping.runtimes`, and the packages that it needs."""
+    """A program that loads a format, and the packages that it needs.
+
+    The script is the name of a file in `core.shipping.runtimes`, or a plug-in's own absolute path; without `.py`.
+    """
 
     script: str
     packages: tuple[str, ...]
@@ -54,7 +57,7 @@ class Format(ABC):
         """Return the stored type that users write as `text`; raise `UserError` for an unknown type."""
         found = next((stored for name, stored in self.types.items() if name.lower() == text.lower()), None)
         if found is None:
-            raise unknown(f"type of {self.label}", text, self.types)
+            raise UserError(f"{self.label} has no type {echo(text)}; choose one of {', '.join(self.types)}.")
         return found
 
     def type_name(self, kind: str) -> str:

@@ -115,6 +115,17 @@ class Store:
             if storage := shared():
                 storage.delete(f"{VARIANTS}/{key}")
 
+    def own_counts(self, *keys: str) -> dict[str, int]:
+        """Return how many numbers of the user's own each variant has; a `UserError` as of `delete`."""
+        counts = select(variants.c.key, func.count(measurements.c.id)).outerjoin(measurements)
+        with self.begin() as connection:
+            rows = connection.execute(counts.where(variants.c.key.in_(keys)).group_by(variants.c.key))
+            found = dict(map(tuple, rows))
+        for key in keys:
+            if key not in found:
+                raise _not_deletable(key)
+        return {key: found[key] for key in keys}
+
     def _next_change(self, connection: Connection) -> int:
         """Return the counter of this change of results; called first, so that writers take turns."""
         counter = raise_counter(connection, RESULTS)

@@ -56,7 +56,7 @@ def commands(keys):
         line(pick("compare"), key, key, formats),
         line(pick("results"), models, formats),
         line(pick("laws"), models, pick("", "--metric perplexity", "--perplexity wikitext2@2048:16"), formats),
-        line(pick("delete"), key),
+        line(pick("delete"), key, pick("", "--yes")),
         pick("models", "methods", "doctor", "clear", "fetch", "fetch ./tiny", "fetch smollm2-360m", "fetch org/name"),
         pick("import mine.csv", f"import {SHEETS} {SERIES}", f"import mine.csv {SERIES}", "inspect ./tiny", "fidelity"),
     )

@@ -67,6 +67,7 @@ def test_the_printed_export_is_one_that_the_winner_fits(chain, only, name):
     ("options", "words"),
     [
         (["--max-mb", "0.0001"], "The smallest takes"),
+        (["--max-mb", "100MB"], "--max-mb '100MB' is no number; give the megabytes without a unit, such as 90."),
         (["--max-mb", "-1"], "--max-mb -1 is not a number above 0"),
         (["--max-mb", "1", "--minutes", "0"], "--minutes 0 is not a number above 0"),
         (["--max-mb", "1", "--only", "gguff"], "gguf"),

@@ -52,14 +52,14 @@ def test_a_csv_is_listed_in_every_format_and_deleted_but_not_exported(capsys, ow
     whole = next(one for one in json.loads(run(capsys, "results", "--json")) if one["footprint"] is None)
     assert whole["variant"]["method"] == "imported" and "my-pruner" in run(capsys, "results", "--latex")
     assert "was imported" in run(capsys, "export", result.variant.key, tmp_path / "out", code=2)
-    run(capsys, "delete", result.variant.key)
+    run(capsys, "delete", result.variant.key, "--yes")
     assert Store().results() == [mine]
 
 
 def test_task_names_can_be_mapped(capsys, tmp_path):
     run(capsys, "import", *FILES, *TELL)
     (before,) = Store().results()
-    run(capsys, "delete", before.variant.key)
+    run(capsys, "delete", before.variant.key, "--yes")
     for file in FILES:  # with PIQA called as a task of one's own is
         copy = tmp_path / file.name.replace("samples_piqa_", "samples_piqa_local_")
         copy.write_text(file.read_text().replace('"piqa"', '"piqa_local"'))

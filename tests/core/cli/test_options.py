@@ -1,5 +1,6 @@
 """Options that several commands share: their parsers, what these refuse, and flags with a new name."""
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -73,8 +74,8 @@ BAD = {
     "too little memory": (lambda: parse_memory("10MB"), "at least 500 MB"),
     "two formats": (lambda: check_one_format(csv=True, json=True), "--csv and --json"),
     "unknown format": (lambda: saving("onnx", None), "known: huggingface, gguf, compressed-tensors"),
-    "unknown type": (lambda: saving(None, "fp8"), "did you mean 'fp32'"),
-    "unknown type of a format": (lambda: saving("gguf", "int8"), "known: F16, Q8_0, Q4_0"),
+    "unknown type": (lambda: saving(None, "fp8"), "Hugging Face has no type 'fp8'; choose one of fp32, "),
+    "unknown type of a format": (lambda: saving("gguf", "Q4_K_M"), "choose one of F16, Q8_0, Q4_0"),
     "format that cannot hold it": (lambda: saving("compressed-tensors", None), "no stage of this variant"),
     "file of another kind": (lambda: compute.check_lines_file(Path("x.csv")), r"x\.csv is not a \.jsonl file"),
     "file at no one's home": (lambda: compute.check_lines_file(Path("~nouser/x.jsonl")), "~nouser/x.jsonl starts"),
@@ -109,6 +110,14 @@ def test_a_command_prints_the_sentence_and_returns_2(arguments, words, capsys):
     assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == "" and "Traceback" not in captured.err and words in captured.err.splitlines()[-1]
+
+
+def test_a_used_port_is_refused_before_the_address_is_printed(capsys):
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert main(["dashboard", "--port", str(port)]) == 2
+    words = f"Port {port} is in use; give another one with --port, such as {port + 1}.\n"
+    assert capsys.readouterr() == ("", words)
 
 
 IMPORT = ["import", *map(str, FILES), "--model", "smollm2-135m", "--ratio", "0.5", "--kind", "parameters"]

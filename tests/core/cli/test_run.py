@@ -1,6 +1,7 @@
 """The commands `run`, `export` and `delete`, end to end on a tiny random model and a text file."""
 
 import errno
+import io
 import json
 import shlex
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from rich.console import Console
 from transformers import AutoModelForCausalLM
 
 from core import paths
@@ -17,6 +19,7 @@ from core.engine import variants
 from core.models import manifest
 from core.notation.chain import quoted
 from core.request.complete import complete
+from core.request.expected.estimate import Estimate
 from core.specs import TextWindows
 from core.store.bundled import append_shipped
 from core.store.store import Store
@@ -86,16 +89,32 @@ def test_an_achieved_ratio_that_differs_is_printed(capsys):
     assert f"3/3 ShortGPT, 99.9 %, tiny: done. {message}\n" in lines
 
 
-def test_several_results_are_deleted_together_or_not_at_all():
+def terminal_with(typed):
+    """Standard input of a terminal on which a user types."""
+    terminal = io.StringIO(typed)
+    terminal.isatty = lambda: True
+    return terminal
+
+
+def test_several_results_are_deleted_together_or_not_at_all(capsys, monkeypatch):
     bundled = make(perplexity(9.0), key="c" * 64)
     for key in ("a" * 64, "b" * 64):
         Store().put(make(perplexity(20.0), key=key))
     append_shipped(bundled, paths.SHIPPED_MEASURED / "a.jsonl")
     for other in ("c" * 8, "0" * 64):  # a bundled one, and none
-        assert main(["delete", "a" * 8, other]) == 2
-    assert len(Store().results()) == 3
-    assert main(["delete", "a" * 8, "b" * 8, "a" * 12]) == 0
-    assert Store().results() == [bundled]
+        assert main(["delete", "a" * 8, other, "--yes"]) == 2
+    capsys.readouterr()
+    doomed = ", and ".join(f"1 of your own numbers of Wanda, 50 %, m ({12 * one})" for one in "ab")
+    command = ["delete", "a" * 8, "b" * 8, "a" * 12]
+    assert main(command) == 2
+    assert capsys.readouterr().err == f"This deletes {doomed}; add --yes to agree.\n"
+    with monkeypatch.context() as terminal:
+        terminal.setattr("sys.stdin", terminal_with("n\n"))
+        terminal.setattr(Console, "is_terminal", True)
+        assert main(command) == 0
+    assert "Nothing is deleted." in capsys.readouterr().err and len(Store().results()) == 3
+    assert main([*command, "--yes"]) == 0
+    assert capsys.readouterr().err == f"Deleted {doomed}.\n" and Store().results() == [bundled]
 
 
 def test_run_prints_numbers_texts_and_the_command_to_reproduce_them(ran, capsys):
@@ -211,3 +230,5 @@ def test_estimate_follows_the_checks_and_warns_of_short_memory(capsys, monkeypat
     monkeypatch.setattr(compute, "machine_bytes", lambda: 5 * 10**8)
     assert main([*dense, "--force"]) == 0
     assert " GB of memory, more than the 0.5 GB of this machine." in capsys.readouterr().err
+    words = compute.estimate_words(Estimate(seconds=15_000, bytes=10**9, stages={"train": 14_400}), "cpu", dense=False)
+    assert words.endswith("Training takes about 4.0 h of it; minutes limits a stage, as in lora,minutes=5.")

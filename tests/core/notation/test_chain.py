@@ -135,6 +135,7 @@ def test_a_plus_decoded_as_a_space_is_parsed(text):
 
 
 BAD = {
+    "wanda 0.5": "character 7: 0.5 is an amount, not a stage; write it after its stage and an @, as in wanda@0.5.",
     "magnitude@0.5+lorra": "character 15: Unknown stage 'lorra'; did you mean 'lora'?",
     "wanda@4bit": "character 7: '4bit' is not an amount of wanda; give a ratio such as 0.5 or N:M such as 2:4",
     "svd@2x": "character 5: '2x' is not an amount of svd; give a ratio such as 0.5.",

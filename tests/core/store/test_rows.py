@@ -217,7 +217,7 @@ def test_command_line_names_and_deletes_damaged_rows(capsys, tmp_path):
     assert main(["results", "--json"]) == 0 and json.loads(capsys.readouterr().out) == []
     assert main(["export", KEY, str(tmp_path / "out")]) == 2
     assert "The result aaaaaaaaaaaa cannot be read; run it again, or delete it." in capsys.readouterr().err
-    assert main(["delete", KEY[:10]]) == 0
+    assert main(["delete", KEY[:10], "--yes"]) == 0
     assert KEY not in Store().local_keys()
 
 
