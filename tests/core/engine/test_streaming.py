@@ -23,7 +23,7 @@ from core.models.kinds import converted
 from core.models.parts import shards
 from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
-from core.paths import cache_dir, variants_dir
+from core.paths import cache_dir
 from core.progress import silent
 from core.protocols import satisfies
 from core.request import execution
