@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +19,7 @@ from core.store.store import Store
 
 if TYPE_CHECKING:
     from core.results import Variant
-    from core.search.autopilot import Progressed, Refined
+    from core.search.autopilot import Chosen, Progressed, Refined
     from core.search.certificate import Certificate
     from core.search.question import Prepared
     from core.shipping.base import Format
@@ -70,8 +71,12 @@ def autopilot(
     prepared = prepare(question, store)
     say(opening(prepared))
     with bars() as progress:
-        found = conduct(prepared, store, progress, _print_step)
+        found = conduct(prepared, store, progress, _print_step, _print_start)
     _print_certificate(prepared, found, store)
+
+
+def _print_start(chain: str, chosen: Chosen) -> None:
+    messages.print(f"The first trial measures {chain} and takes {format_duration(chosen.seconds)}.", markup=False)
 
 
 def _print_step(step: Progressed | Refined) -> None:
@@ -85,7 +90,7 @@ def _print_step(step: Progressed | Refined) -> None:
 
 
 def _step_words(step: Progressed) -> str:
-    left = f"{format_duration(max(0.0, step.seconds_left))} left"
+    left = f"{format_duration(step.seconds_left)} left, then {format_duration(step.judgement_seconds)} to judge"
     if step.tried is None:
         return f"{step.chain}: {step.problem} ({left})"
     from core.search.trials import times_dense
@@ -98,14 +103,19 @@ def _step_words(step: Progressed) -> str:
 
 
 def _print_certificate(prepared: Prepared, found: Certificate, store: Store) -> None:
-    """Print the winner, what it is compared with, and how to make it again."""
-    max_mb = prepared.question.max_mb
+    """Print the winner, what it is compared with, and how to make it again.
+
+    Raises:
+        UserError: There is no winner, as no chain within the budget was measured. Stored variants that fit are printed.
+    """
+    from core.search.stored import NOTE
+
     if not found.fits:
-        say(f"The time ended before a chain below {max_mb:g} MB was measured.")
-    if not found.rows:
-        say("No stored variant fits either; give more minutes.")
-        return
-    print_table([{name: _cell(one) for name, one in row.items()} for row in found.table()], "Judgement", found.note())
+        if found.stored:
+            print_table(_cells(one.row() for one in found.stored), "Stored variants that fit", NOTE)
+        failure = found.failure(prepared.question.max_mb)
+        raise UserError(failure if found.exhausted else f"{failure} Give more minutes.")
+    print_table(_cells(found.table()), "Judgement", found.note())
     winner = found.rows[0]
     chain = quote(winner.chain)
     say(f"To save it: slimscope run {quote(prepared.question.model)} {chain} --save FOLDER")
@@ -121,6 +131,10 @@ def _program(prepared: Prepared, winner: Variant) -> Format | None:
             form.check(winner, prepared.source)
             return form
     return None
+
+
+def _cells(rows: Iterable[dict[str, str | float | None]]) -> list[dict[str, str]]:
+    return [{name: _cell(one) for name, one in row.items()} for row in rows]
 
 
 def _cell(one: str | float | None) -> str:

@@ -16,6 +16,7 @@ from optuna.trial import TrialState, create_trial
 
 from core.errors import UserError
 from core.methods.parameters import format_shifts, parse_shifts
+from core.notation.formatting import format_duration
 from core.progress import WAITING, Progress, silent
 from core.search.estimates import Estimates
 from core.search.question import Prepared
@@ -54,7 +55,8 @@ class Progressed:
     problem: str  # why it could not be made; empty if it could
     best: Tried | None
     count: int
-    seconds_left: float  # to the certificate
+    seconds_left: float  # to the judgement, at most the rest of the minutes
+    judgement_seconds: float  # after them, estimated
 
 
 class Chosen(NamedTuple):
@@ -63,6 +65,9 @@ class Chosen(NamedTuple):
     loss: float  # expected effect in nats
     spread: float  # standard deviation of its error
     seconds: float  # estimated
+
+
+OnStart = Callable[[str, Chosen], None]  # of a chain
 
 
 class Refined(NamedTuple):
@@ -87,6 +92,7 @@ class Autopilot:
         at_once: Trials that run at once.
         now: The clock.
         progress: Called before each switch of a refinement.
+        on_start: Called before the first trial of all with its chain and what that was chosen for.
     """
 
     def __init__(
@@ -97,7 +103,9 @@ class Autopilot:
         at_once: int = 1,
         now: Callable[[], float] = time.monotonic,
         progress: Progress = silent,
+        on_start: OnStart | None = None,
     ):
+        self.on_start = on_start
         self.prepared, self.compute, self.at_once, self.progress, self.now = prepared, compute, at_once, progress, now
         self._reserve = 0.0  # seconds that trials leave to the refinement
         question, space = prepared.question, prepared.space
@@ -130,6 +138,17 @@ class Autopilot:
     def exhausted(self) -> bool:
         """Whether no other chain may be better, whatever the time."""
         return not self._seconds_of_trials(1.0)
+
+    def check_minutes(self) -> None:
+        """Raise `UserError` if no trial was measured, and the minutes of the question hold none."""
+        if self.outcomes or self.sampler.choose([]) is not None:
+            return
+        least = self.sampler.least_seconds()
+        if self._whole < least < math.inf:
+            raise UserError(
+                f"{self.prepared.question.minutes:g} minutes hold no trial, as the quickest one takes "
+                f"{format_duration(least)}; give at least {math.ceil(least / 60)} minutes."
+            )
 
     def ranked(self) -> list[Tried]:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
@@ -167,6 +186,7 @@ class Autopilot:
                 return
             with self._counted():
                 trials = self._ask()
+                self._announce(trials)
                 found = self.racer.race(list(trials)) if trials else {}
                 if trials and not any(isinstance(one, Tried) and math.isfinite(one.loss) for one in found.values()):
                     self.racer.check_dense()  # if it fails itself, all other chains would, too
@@ -174,6 +194,12 @@ class Autopilot:
                 return
             for chain, trial in trials.items():
                 yield self._ended(trial, chain, found[chain])
+
+    def _announce(self, trials: dict[str, Trial]) -> None:
+        """Call `on_start` with the first trial of all."""
+        for chain, trial in list(trials.items())[:1]:
+            if self.on_start and not self.outcomes:
+                self.on_start(chain, Chosen(*trial.user_attrs[EXPECTED]))
 
     def _can_refine(self, seconds: float) -> bool:
         """Return whether the best chain can be refined in some seconds."""
@@ -301,15 +327,17 @@ class Autopilot:
         return self._progressed(chain, outcome, "")
 
     def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
-        return Progressed(outcome, chain, problem, self.racer.leader, len(self.outcomes), self._learn())
+        left = self._learn()
+        best, count = self.racer.leader, len(self.outcomes)
+        return Progressed(outcome, chain, problem, best, count, left, self.estimates.judgement)
 
     def _learn(self) -> float:
-        """Estimate anew, tell other processes, and return the seconds to the certificate."""
+        """Estimate anew, tell other processes, and return the seconds to the judgement."""
         self.estimates.learn([one.chain for one in self.ranked()[:2]])
         search = self._seconds_of_search()
         self.study.set_user_attr(ENDS, self._whole - self.seconds_left + search)
         self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
-        return search + self.estimates.judgement
+        return search
 
     def _seconds_of_search(self) -> float:
         """Return the seconds until the judgement: all that are left, or less if few chains may be better."""

@@ -1,4 +1,7 @@
-"""The certificate of a search: the winner, judged on a text that the search has not read, and its rivals."""
+"""The certificate of a search: the winner, judged on a text that no trial has read, and its rivals.
+
+What the search expects of a chain before its trial is a mean over all stored texts, perhaps that of the judge, too.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,11 @@ import pandas as pd
 
 from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_differences
 from core.analysis.seven import mean, sevens
-from core.errors import UserError
-from core.notation.chain import format_chain, parse
+from core.notation.chain import format_chain
 from core.protocols import satisfies
-from core.registry import on_own_grid
-from core.request.stages import variant_spec
-from core.results import Result, Variant
+from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
+from core.search.stored import StoredFit, perplexity_on, stored_fits
 from core.search.trials import Compute, Tried
 from core.specs import Frozen, Perplexity, RunSpec
 from core.store.store import Store
@@ -51,7 +52,7 @@ class Judged(Frozen):
 
 
 class Certificate(Frozen):
-    """The end of a search. `rows` are empty if nothing fits, else the winner is the first."""
+    """The end of a search. The winner is the first of the `rows`, which are empty if no trial fits the budget."""
 
     rows: tuple[Judged, ...]
     judge: str  # the text
@@ -60,8 +61,10 @@ class Certificate(Frozen):
     eliminated: int
     excluded: int  # chains of the space above the budget
     chains: int  # of the space
-    fits: bool  # whether a trial fits the budget; else the winner was stored before
+    fits: bool  # whether a trial fits the budget
     exhausted: bool = False  # whether no other chain may be better
+    stopped: bool = False  # whether the user ended the search
+    stored: tuple[StoredFit, ...] = ()  # variants that fit the budget, if no trial does
 
     def table(self) -> list[dict[str, str | float | None]]:
         """Return a row for each variant, by the names of its columns."""
@@ -84,11 +87,13 @@ class Certificate(Frozen):
         """Return what the columns of the table are, and what was tried."""
         sentences = [
             f"Judged on {self.judge}.",
+            "Trials read another text. Expectations before them are means over all stored texts, which may include it.",
             "Winner over it: the winner's perplexity over that of the row, with its paired 95 % interval.",
         ]
         if self.documents:
             sentences.append(f"Accuracy: the mean of seven tasks with {self.documents} documents each.")
             sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
+        sentences.append("The intervals are unadjusted for the number of comparisons.")
         others = self.rows[1:]
         numbers = [one.ratio for one in others] + [one.gain for one in others if self.documents]
         if None in numbers or None in [one.accuracy for one in self.rows if self.documents]:
@@ -99,29 +104,17 @@ class Certificate(Frozen):
         sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
         return " ".join(sentences)
 
-
-def best_stored(store: Store, prepared: Prepared) -> Result | None:
-    """Return the allowed stored variant within the budget with the lowest perplexity on the text of the judgement."""
-    able, own = [], (prepared.source.id, prepared.source.revision)
-    for result in store.results():
-        variant, size = result.variant, result.footprint
-        other = variant.model_id != own or variant.is_external or on_own_grid(variant.model, variant.stages)
-        if other or variant.cut_short or size is None or size.packed_bytes > prepared.question.most_bytes:
-            continue
-        value = _perplexity(result, prepared.judge)
-        if value is not None and _is_allowed(variant, prepared):
-            able.append((value, result))
-    return min(able, key=lambda one: one[0])[1] if able else None
-
-
-def _is_allowed(variant: Variant, prepared: Prepared) -> bool:
-    """Return whether this version makes a stored variant, and a search with these restrictions may propose it."""
-    try:
-        stages = variant_spec(variant).stages
-        prepared.space.fits(stages)
-    except UserError:
-        return False
-    return prepared.question.restrictions.allow_all(parse(format_chain(stages)))
+    def failure(self, max_mb: float) -> str:
+        """Return why there is no winner, and whether stored variants fit."""
+        if self.stopped:
+            why = f"The search was stopped before a chain below {max_mb:g} MB was measured."
+        elif self.exhausted:
+            why = f"No chain below {max_mb:g} MB could be measured."
+        else:
+            why = f"The minutes did not suffice to measure a chain below {max_mb:g} MB."
+        if self.stored:
+            return f"{why} There is no winner, but these stored variants fit."
+        return f"{why} No stored variant that the question allows fits either, on any text."
 
 
 def certify(
@@ -132,8 +125,9 @@ def certify(
     compute: Compute,
     store: Store,
     exhausted: bool = False,
+    stopped: bool = False,
 ) -> Certificate:
-    """Judge the winner, the runner-up, the best stored variant and the dense model.
+    """Judge the winner, the runner-up, the best stored variant and the dense model; list stored ones without a winner.
 
     Args:
         prepared: The question.
@@ -143,12 +137,11 @@ def certify(
         compute: Runs variants.
         store: Where the results are.
         exhausted: Whether no other chain may be better.
+        stopped: Whether the user ended the search.
     """
     first = zip((WINNER, RUNNER_UP), ranked, strict=False)
     results = {role: _computed(prepared.judgement(one.chain), compute) for role, one in first}
-    if not results and stored is not None:
-        results[WINNER] = stored
-    elif stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
+    if results and stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
         results[STORED] = stored
         if _is_better(stored, results[WINNER], prepared.judge):
             results = {WINNER: results.pop(STORED), SEARCHED: results.pop(WINNER), **results}
@@ -165,11 +158,13 @@ def certify(
         chains=sizes.size - 1,
         fits=bool(ranked),
         exhausted=exhausted,
+        stopped=stopped,
+        stored=() if results else stored_fits(store, prepared),
     )
 
 
 def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:
-    ours, theirs = (_perplexity(one, judge) for one in (first, second))
+    ours, theirs = (perplexity_on(one, judge) for one in (first, second))
     return ours is not None and theirs is not None and ours < theirs
 
 
@@ -180,7 +175,7 @@ def _computed(spec: RunSpec, compute: Compute) -> Result:
 
 def _rows(results: dict[str, Result], prepared: Prepared, store: Store) -> Iterator[Judged]:
     for role, result in results.items():
-        value, size = _perplexity(result, prepared.judge), result.footprint
+        value, size = perplexity_on(result, prepared.judge), result.footprint
         protocol = (DOCUMENTS, 0, result.variant.dtype)  # of the tasks, as in `sevens`
         seven = sevens(result.measurements).get(protocol) if prepared.tasks else None
         ratio = gain = None
@@ -214,8 +209,3 @@ def _number(result: Result, text: Perplexity) -> tuple[str, str, str] | None:
     """Return the number of a result's perplexity on a text."""
     rows = (row for row in result.measurements if satisfies(row, text, result.variant.dtype))
     return next((number_of(row) for row in rows if row.metric == "perplexity"), None)
-
-
-def _perplexity(result: Result, text: Perplexity) -> float | None:
-    rows = (row for row in result.measurements if satisfies(row, text, result.variant.dtype))
-    return next((row.value for row in rows if row.metric == "perplexity"), None)

@@ -122,7 +122,7 @@ def opening(prepared: Prepared) -> str:
     fitting = int((space.sizes <= question.most_bytes).sum())
     words = [
         f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.max_mb:g} MB.",
-        f"The search reads {prepared.text}, and the judgement {prepared.judge}.",
+        f"Trials read {prepared.text}, and the judgement {prepared.judge}.",
     ]
     if prepared.prior.only_others:
         words.append("No result of this model is stored, so the search starts from those of other models.")

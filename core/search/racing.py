@@ -12,7 +12,9 @@ import math
 import numpy as np
 
 RUNGS = (2, 4, 16)  # windows
-FALSE = 0.05  # chance that any rung eliminates a chain that is as good as the best
+# Chance that any rung eliminates a chain that is as good as a preset best one. It is higher if the best one is the
+# lowest of several on the same windows, as in a search, because its low loss is partly luck.
+FALSE = 0.05
 EXPECTED = 0.01, 0.15  # expected standard deviation between windows: nats, and a share of the loss over dense
 FREEDOM = 4  # windows that the expectation counts as
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from itertools import islice
 from math import inf
 from typing import TYPE_CHECKING, NoReturn
 
@@ -28,7 +29,7 @@ BLOCKS, TABLES = "blocks", "tables"  # parameters of a trial: the places of its 
 CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a trial
 REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
 CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
-FIRST = 0.5  # share of the time that the first chain may take
+FIRST = 0.5  # share of the time that the first chain may take, if any takes no more
 LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about five standard errors below it
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
@@ -89,7 +90,7 @@ class ChainSampler(BaseSampler):
     def choose(self, seen: Sequence[Observation], running: Sequence[Candidate] = ()) -> Candidate | None:
         """Return the next chain, or None if no other one fits the budget and the time and may be better.
 
-        The first chain is a quick one that may be the best. It takes at most half of the time.
+        The first chain is a quick one that may be the best. It takes at most half of the time, if any does.
 
         Args:
             seen: The measured chains.
@@ -105,6 +106,12 @@ class ChainSampler(BaseSampler):
                 return most
             total += self.seconds(place) if self.is_legal(place) else 0.0
         return min(total, most)
+
+    def least_seconds(self) -> float:
+        """Return the seconds of the quickest chain that the first one is chosen from; infinite without any."""
+        legal = (place for place in map(Candidate._make, self.places.tolist()) if self.is_legal(place))
+        seconds = (0.0 if self.seconds is None else self.seconds(place) for place in islice(legal, MOST_ESTIMATES))
+        return min(seconds, default=inf)
 
     def _promising(
         self, seen: Sequence[Observation], running: Sequence[Candidate]
@@ -155,22 +162,28 @@ class ChainSampler(BaseSampler):
             margin: None once a chain was measured. Before, gains may be negative, so the chain is the quickest of those
                 whose gain is at most this much below the highest.
         """
+        left = inf if self.left is None or self.seconds is None else self.left()
+        if margin is None:
+            share = 1.0 if self.whole is None else min(1.0, left / self.whole)
+            fitting = self._fitting(places, gain, left)
+            return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
+        fitting = self._fitting(places, gain, FIRST * left) or self._fitting(places, gain, left)
+        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
+        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
+
+    def _fitting(self, places: np.ndarray, gain: np.ndarray, left: float) -> list[tuple[Candidate, float, float]]:
+        """Return some legal chains that take at most `left` seconds, with their gains and seconds, in their order."""
         ordered = zip(map(Candidate._make, places.tolist()), gain.tolist(), strict=True)
         legal = ((place, value) for place, value in ordered if self.is_legal(place))
         if self.seconds is None:
-            return next((place for place, _ in legal), None)
-        left = inf if self.left is None else self.left() * (1.0 if margin is None else FIRST)
+            return [(place, value, 1.0) for place, value in islice(legal, 1)]
         fitting: list[tuple[Candidate, float, float]] = []
         for number, (place, value) in enumerate(legal):
             if number >= (ESTIMATES if fitting else MOST_ESTIMATES):
                 break
             if (seconds := self.seconds(place)) <= left:
                 fitting.append((place, value, seconds))
-        if margin is None:
-            share = 1.0 if self.whole is None else min(1.0, left / self.whole)
-            return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
-        good = [one for one in fitting if one[1] >= fitting[0][1] - margin]
-        return min(good, key=lambda one: one[2], default=(None, 0.0, 0.0))[0]
+        return fitting
 
 
 class NothingLeftError(Exception):

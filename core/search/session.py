@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import socket
 import subprocess
 import sys
@@ -23,14 +24,15 @@ from core.jobs.executors import chosen_executor
 from core.jobs.points import results_of
 from core.jobs.processes import child_environment
 from core.paths import local_results_dir
-from core.progress import Progress
+from core.progress import Progress, silent
 from core.results import Result
-from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, Progressed, Refined
-from core.search.certificate import Certificate, best_stored, certify
+from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, OnStart, Progressed, Refined
+from core.search.certificate import Certificate, certify
 from core.search.question import Prepared, Question, opening, prepare
 from core.search.racing import RUNGS
 from core.search.sampler import CHAIN, ChainSampler
 from core.search.space import Candidate
+from core.search.stored import best_stored
 from core.search.study import (
     CERTIFICATE,
     ENDS,
@@ -77,7 +79,7 @@ class SearchState(NamedTuple):
     refinement: Refined | None
     front: tuple[tuple[float, float], ...]  # packed MB and expected effect in nats of the best chains by size
     seconds: float  # of all its searches
-    ends: float  # seconds after which its trials end
+    ends: float  # seconds after which its trials end, at most its minutes
     judgement_seconds: float  # estimated
     alive: bool
     judging: bool
@@ -87,12 +89,16 @@ class SearchState(NamedTuple):
 
     @property
     def seconds_left(self) -> float:
-        """The seconds to the certificate."""
-        return max(0.0, self.ends - self.seconds) + self.judgement_seconds
+        """The seconds to the judgement, at most the rest of the minutes."""
+        return max(0.0, self.ends - self.seconds)
 
 
 def conduct(
-    prepared: Prepared, store: Store, progress: Progress, on_step: Callable[[Progressed | Refined], None]
+    prepared: Prepared,
+    store: Store,
+    progress: Progress,
+    on_step: Callable[[Progressed | Refined], None],
+    on_start: OnStart | None = None,
 ) -> Certificate:
     """Search, judge and return the certificate; it resumes an earlier search with the same question.
 
@@ -103,12 +109,18 @@ def conduct(
         store: Where the results go.
         progress: Called after each step of a run.
         on_step: Called after each trial, and after each switch of a refinement.
+        on_start: Called before the first trial, as by `Autopilot`.
+
+    Raises:
+        UserError: The search runs already, or its minutes hold no trial.
     """
     _check_alone(prepared.question, store.url)
     stored = best_stored(store, prepared)
     watch = _Watch(progress)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
-    pilot = Autopilot(prepared, store, partial(_computed, store, watch), at_once, progress=watch)
+    run = partial(_computed, store, watch)
+    pilot = Autopilot(prepared, store, run, at_once, progress=watch, on_start=on_start)
+    pilot.check_minutes()
     study = pilot.study
     _begin(study, prepared.question, psutil.Process())
     study.set_user_attr(FRONT, _front(pilot.sampler, prepared))
@@ -123,8 +135,8 @@ def conduct(
                 raise
         watch.stops = False
         study.set_user_attr(JUDGING, True)
-        run = partial(_computed, store, watch)
-        found = certify(prepared, pilot.ranked(), pilot.outcomes, stored, run, store, pilot.exhausted)
+        ranked, ended = pilot.ranked(), (pilot.exhausted, watch.stopped)
+        found = certify(prepared, ranked, pilot.outcomes, stored, run, store, *ended)
         study.set_user_attr(CERTIFICATE, found.model_dump(mode="json"))
         return found
     except UserError as error:
@@ -182,12 +194,12 @@ def start(question: Question, store: Store) -> str:
     """Start a search in a process of its own; return the name of its study.
 
     Raises:
-        UserError: The question has no answer, or its search runs already.
+        UserError: The question has no answer, its minutes hold no trial, or its search runs already.
     """
     import optuna
 
     _check_alone(question, store.url)
-    prepare(question, store)
+    Autopilot(prepare(question, store), store, partial(_computed, store, silent)).check_minutes()
     name = study_name(question)
     log = local_results_dir() / "logs" / f"autopilot-{name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
@@ -245,7 +257,7 @@ def _state(study: Study) -> SearchState | None:
         Refined(*known[REFINEMENT]) if REFINEMENT in known else None,
         tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
         _spent(study, alive),
-        float(known.get(ENDS, 60 * known[QUESTION]["minutes"])),
+        min(float(known.get(ENDS, math.inf)), 60 * known[QUESTION]["minutes"]),
         float(known.get(JUDGEMENT, 0.0)),
         alive,
         bool(known.get(JUDGING)),

@@ -14,6 +14,7 @@ from core.search.autopilot import Chosen
 from core.search.certificate import Certificate
 from core.search.question import Question
 from core.search.session import SearchState, states, stop
+from core.search.stored import NOTE
 from core.search.trials import times_dense
 from core.shipping.formats import find_format
 from dashboard import data
@@ -133,8 +134,10 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
             st.info(f"This search was interrupted. {count}. Start it again to continue.")
         return
     st.progress(min(1.0, state.seconds / max(1.0, state.ends)))
-    left = f"{format_duration(state.seconds_left)} left"
-    st.caption(f"{count}. Judging the best chains." if state.judging else f"{count}, {left}.")
+    left, judgement = map(format_duration, (state.seconds_left, state.judgement_seconds))
+    st.caption(
+        f"{count}. Judging the best chains." if state.judging else f"{count}, {left} left, then {judgement} to judge."
+    )
     if state.refinement is not None and not state.refinement.ended and not state.judging:
         one = state.refinement
         st.markdown(
@@ -173,17 +176,21 @@ def _stop(name: str) -> None:
 
 
 def _show_certificate(question: Question, found: Certificate) -> None:
-    """Show the winner, its rivals on the text of the judgement, and how to make it again."""
+    """Show the winner, its rivals on the text of the judgement, and how to make it again.
+
+    Without a winner, show the stored variants that fit.
+    """
+    file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
+    formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Times dense": "%.4g", "Accuracy (%)": "%.1f"}
     if not found.fits:
-        st.warning("The time ended before a chain within the budget was measured.")
-    if not found.rows:
-        st.info("No stored variant fits either. Give more minutes.")
+        st.warning(literal(found.failure(question.max_mb)))
+        if found.stored:
+            table = pd.DataFrame([one.row() for one in found.stored])
+            widgets.show_table("autopilot_stored", table, NOTE, formats, file=f"{file}-stored")
         return
     winner = found.rows[0]
     # As code, because Markdown takes `gptq@4.25bit` for an e-mail address.
     st.success(f"`{winner.chain}` takes {format_number(winner.packed_mb)} MB.")
-    file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
-    formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Accuracy (%)": "%.1f"}
     widgets.show_table("autopilot_certificate", pd.DataFrame(found.table()), found.note(), formats, file=file)
     st.code(f"slimscope run {quote(question.model)} {quote(winner.chain)} --save FOLDER", language="bash")
     result = data.result(winner.key)

@@ -11,8 +11,10 @@ from core.cli.app import main
 from core.models.sources import identify
 from core.notation.chain import ChainDefaults, parse
 from core.request.resolve import resolve_chain
+from core.search.certificate import Certificate
 from core.search.question import Question, prepare
 from core.search.space import Restrictions
+from core.search.stored import StoredFit
 from core.specs import VariantSpec
 from core.store.store import Store
 from tests.core.search.texts import CALIBRATION
@@ -32,7 +34,7 @@ def test_a_search_prints_its_trials_and_a_certificate(half, capsys):
     assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
     out, err = capsys.readouterr()
     assert f"below {half.rstrip('0')} MB" in out
-    assert "1: " in err and "the best so far" in err
+    assert 0 < err.index("The first trial measures ") + 1 < err.index("1: ") and "the best so far" in err
     for words in ("winner", "dense", "The budget excludes", "slimscope run ./wide", "--format gguf"):
         assert words in out
     assert main([*COMMAND, "--max-mb", half, "--minutes", "0.06"]) == 0
@@ -48,6 +50,17 @@ def test_a_model_with_nan_weights_is_one_sentence(half, capsys):
     assert main(["autopilot", "./broken", "--methods", "magnitude,rtn", "--max-mb", half]) == 2
     (sentence,) = capsys.readouterr().err.splitlines()
     assert sentence.startswith("The weights of broken are not all finite: model.norm.weight contains NaN")
+
+
+def test_a_search_without_a_trial_lists_stored_variants_and_fails(half, monkeypatch, capsys):
+    fit = StoredFit("text.txt@32:4", "rtn@4bit", "k", 0.1, 20.0, 1.25)
+    counts = {"judge": "text", "documents": 0, "tried": 0, "eliminated": 0, "excluded": 0, "chains": 2}
+    found = Certificate(rows=(), fits=False, stored=(fit,), **counts)
+    monkeypatch.setattr("core.search.session.conduct", lambda *_: found)
+    assert main([*COMMAND, "--max-mb", half]) == 2
+    out, err = capsys.readouterr()
+    assert "text.txt@32:4" in out and "rtn@4bit" in out and "1.25" in out and "winner" not in out
+    assert "There is no winner" in err and "Give more minutes." in err
 
 
 @pytest.mark.parametrize(

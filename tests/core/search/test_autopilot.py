@@ -37,7 +37,8 @@ def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(res
 
     prepared, pilot, steps = searched(question(minutes=4, methods=("magnitude", "rtn")), compute=counted)
     assert [step.count for step in steps] == [1, 2, 3, 4]  # each takes a minute of the clock
-    assert steps[-1].seconds_left == pilot.estimates.judgement > 0
+    assert steps[-1].seconds_left == 0 < pilot.estimates.judgement == steps[-1].judgement_seconds
+    assert [step.seconds_left <= 60 * (4 - step.count) for step in steps] == [True] * 4
     assert len({step.chain for step in steps}) == 4
     places = map(Candidate._make, np.ndindex(prepared.space.sizes.shape))
     sizes = {prepared.space.chain(place): float(prepared.space.sizes[place]) for place in places if place != (0, 0)}
@@ -79,7 +80,7 @@ def test_a_search_ends_before_its_time_if_no_other_chain_may_be_better(monkeypat
     store, prepared, pilot = pilot_of(question(minutes=60))
     (step,) = (step for step in pilot.search() if isinstance(step, Progressed) and "shifts=" not in step.chain)
     assert pilot.exhausted and pilot.seconds_left > 0
-    assert step.seconds_left == pilot.estimates.judgement  # nothing to refine, either
+    assert step.seconds_left == 0  # nothing to refine, either
     found = certify(prepared, pilot.ranked(), pilot.outcomes, None, played, store, pilot.exhausted)
     assert found.exhausted and "No other chain" in found.note()
 

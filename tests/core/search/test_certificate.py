@@ -1,4 +1,4 @@
-"""The certificate of a search: its winner and the rivals of that, on a text that the search has not read."""
+"""The certificate of a search: its winner and the rivals of that, on a text that no trial has read."""
 
 from itertools import product
 
@@ -15,11 +15,11 @@ from core.search.certificate import (
     Certificate,
     Judged,
     Paired,
-    best_stored,
     certify,
 )
 from core.search.question import prepare
 from core.search.space import Restrictions
+from core.search.stored import best_stored
 from core.search.trials import Tried
 from core.store.samples import delete_samples
 from core.store.store import Store
@@ -30,7 +30,7 @@ CHAINS = "magnitude@0.5+rtn@2bit,on=embedding", "magnitude@0.6+rtn@2bit,on=embed
 BOTH = {"methods": ("magnitude", "rtn")}
 
 
-def test_the_certificate_judges_on_a_text_that_the_search_has_not_read():
+def test_the_certificate_judges_on_a_text_that_no_trial_has_read():
     store, prepared, pilot = pilot_of(question(minutes=4))
     earlier = played_run(prepared.judgement("rtn@2bit"), store)
     stored = best_stored(store, prepared)
@@ -91,6 +91,7 @@ def test_a_certificate_says_why_a_number_is_missing(documents, lacks):
         rows = rows[0], rows[1].model_copy(update={lacks: None})
     counts = {"judge": "text", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
     found = Certificate(rows=rows, documents=documents, **counts)
+    assert "unadjusted" in found.note() and "means over all stored texts" in found.note()
     assert ("it may lack numbers" in found.note()) == (lacks == "ratio" or (lacks == "accuracy" and documents > 0))
     last = found.table()[-1]
     assert last["Winner over it"] == ("" if lacks == "ratio" else "1 [0.9, 1.1]")
@@ -109,12 +110,27 @@ def test_a_stored_variant_that_the_program_does_not_load_is_no_answer():
     assert best_stored(store, prepare(for_llama, store)) is None
 
 
-def test_without_a_measured_chain_the_best_stored_one_is_given():
+def test_without_a_measured_chain_nothing_wins_and_the_stored_ones_on_each_text_are_listed():
     store = Store()
     prepared = prepare(question(**BOTH), store)
-    assert certify(prepared, [], [], None, played, store).rows == ()
-    for chain in CHAINS:
-        played_run(prepared.judgement(chain), store)
+    none = certify(prepared, [], [], None, played, store)
+    assert none.rows == none.stored == () and none.failure(0.1).endswith("fits either, on any text.")
+    for spec in (prepared.run(CHAINS[0], 4), prepared.run(CHAINS[1], 4), prepared.judgement(CHAINS[1])):
+        played_run(spec, store)
     found = certify(prepared, [], [], best_stored(store, prepared), played, store)
-    assert not found.fits and [one.role for one in found.rows] == [WINNER, DENSE]
-    assert found.rows[0].chain == CHAINS[0]
+    assert found.rows == () and not found.fits and "these stored variants fit" in found.failure(0.1)
+    judge, read = str(prepared.judge), str(prepared.text.model_copy(update={"windows": 4}))
+    assert [(one.text, one.chain) for one in found.stored] == [(judge, CHAINS[1]), (read, CHAINS[0]), (read, CHAINS[1])]
+    first, dense = (
+        store.get(key).measurements for key in (found.stored[0].key, store.get(found.stored[0].key).variant.dense_key)
+    )
+    value, base = (next(row.value for row in rows if row.protocol["window"] == JUDGE.window) for rows in (first, dense))
+    assert found.stored[0].perplexity == value and found.stored[0].times_dense == pytest.approx(value / base)
+    assert Certificate.model_validate(found.model_dump(mode="json")) == found
+
+
+@pytest.mark.parametrize(("why", "words"), [("stopped", "was stopped before"), ("exhausted", "could be measured")])
+def test_a_failure_names_its_reason(why, words):
+    store = Store()
+    prepared = prepare(question(**BOTH), store)
+    assert words in certify(prepared, [], [], None, played, store, **{why: True}).failure(0.1)

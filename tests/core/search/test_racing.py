@@ -28,3 +28,11 @@ def test_chains_that_are_as_good_lose_no_more_often_than_allowed(loss, spread):
     races = loss + draw.normal(0.0, spread, (4000, RUNGS[-1]))
     lost = np.mean([any(loses(race[:rung], np.full(rung, loss)) for rung in RUNGS) for race in races])
     assert lost <= FALSE
+
+
+def test_a_best_chain_that_is_the_lowest_of_many_eliminates_equal_ones_more_often():
+    races = 0.7 + np.random.default_rng(0).normal(0.0, 0.1, (2000, 21, RUNGS[-1]))  # a chain, and 20 to beat
+    best = [others[others.mean(axis=1).argmin()] for others in races[:, 1:]]
+    pairs = [*zip(races[:, 0], best, strict=True)]
+    lost = np.mean([any(loses(one[:rung], low[:: 16 // rung]) for rung in RUNGS) for one, low in pairs])
+    assert lost > 2 * FALSE

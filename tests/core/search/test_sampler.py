@@ -68,9 +68,12 @@ def test_a_faster_chain_is_preferred_among_equal_gains():
 def test_a_chain_that_takes_longer_than_the_time_left_is_not_tried():
     first = ChainSampler(SPACE, RESIDUALS, MOST).choose([])
     seconds = lambda place: 100.0 if place == first else 1000.0  # noqa: E731
-    assert ChainSampler(SPACE, RESIDUALS, MOST, seconds, lambda: 150.0).choose([]) is None  # more than half of it
-    assert ChainSampler(SPACE, RESIDUALS, MOST, seconds, lambda: 250.0).choose([]) == first
+    timed = lambda left: ChainSampler(SPACE, RESIDUALS, MOST, seconds, lambda: left)  # noqa: E731
+    assert timed(90.0).choose([]) is None and timed(90.0).least_seconds() == 100.0
+    assert timed(150.0).choose([]) == timed(250.0).choose([]) == first  # none takes less than half of the time
     other = ChainSampler(SPACE, RESIDUALS, MOST).choose([], [first])
+    quick = lambda place: 10.0 if place == other else seconds(place)  # noqa: E731
+    assert ChainSampler(SPACE, RESIDUALS, MOST, quick, lambda: 150.0).choose([]) == other
     seen = [Observation(other, float(RESIDUALS.prior(np.array([other])).loss[0]), 0.0)]
     assert ChainSampler(SPACE, RESIDUALS, MOST, seconds, lambda: 150.0).choose(seen) == first
 

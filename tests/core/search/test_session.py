@@ -16,9 +16,10 @@ from core.jobs.executor import LocalExecutor, find_process
 from core.progress import silent
 from core.search import process, session
 from core.search.autopilot import Autopilot
+from core.search.estimates import Estimates
 from core.search.question import prepare
 from core.search.session import conduct, start, states, stop
-from core.search.study import CERTIFICATE, HANDLE, HEARD, SINCE, storage, study_name
+from core.search.study import CERTIFICATE, ENDS, HANDLE, HEARD, SINCE, storage, study_name
 from core.search.trials import Racer
 from core.store.store import Store
 from tests.core.queues import until
@@ -64,7 +65,9 @@ def test_a_finished_search_has_its_trials_and_its_certificate(database):
     assert [one.chain for one in state.tried] == [step.chain for step in steps] and len(steps) == 2
     assert not state.alive and not state.running and not state.problem and not state.stopping
     assert state.certificate == found and "chains bring wide below 0.1 MB." in state.opening
-    assert state.seconds == 120 and state.seconds_left == state.judgement_seconds > 0
+    assert state.seconds == 120 and state.seconds_left == 0 < state.judgement_seconds
+    study_of().set_user_attr(ENDS, 1e6)  # of a search with more minutes
+    assert states(store.url)[0].seconds_left == 0
     sizes, losses = zip(*state.front, strict=True)
     assert list(sizes) == sorted(sizes) and list(losses) == sorted(losses, reverse=True)
 
@@ -150,6 +153,31 @@ def test_a_question_without_an_answer_starts_nothing(monkeypatch):
     with pytest.raises(UserError, match="The smallest takes"):
         start(question(max_mb=0.0001), Store())
     assert states(Store().url) == []
+
+
+def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch):
+    monkeypatch.setattr(Estimates, "of_trial", lambda self, place: 290.0)
+    monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
+    for begin in (conducted, lambda: start(ASKED, Store())):
+        with pytest.raises(UserError) as refused:
+            begin()
+        words = "2 minutes hold no trial, as the quickest one takes about 5 min; give at least 5 minutes."
+        assert str(refused.value) == words and states(Store().url) == []
+
+
+def test_the_first_trial_is_announced():
+    announced, steps, store = [], [], Store()
+    conduct(prepare(ASKED, store), store, silent, steps.append, lambda chain, _: announced.append((chain, len(steps))))
+    assert announced == [(steps[0].chain, 0)] and len(steps) == 2
+
+
+def test_a_search_that_is_stopped_before_a_chain_is_measured_has_no_winner(monkeypatch):
+    monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
+    store = Store()
+    asked = question(minutes=60)
+    halt = lambda *_: stop(store.url, study_name(asked))  # noqa: E731
+    found = conduct(prepare(asked, store), store, silent, pytest.fail, halt)
+    assert found.stopped and found.rows == () and found.tried == 0
 
 
 def test_an_unexpected_error_of_a_trial_does_not_end_the_search(monkeypatch, made_up):

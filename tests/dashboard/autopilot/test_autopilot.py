@@ -9,6 +9,7 @@ from core.search.certificate import Certificate, Judged, Paired
 from core.search.question import Question
 from core.search.session import SearchState
 from core.search.space import Restrictions
+from core.search.stored import StoredFit
 from core.search.trials import Tried
 from dashboard.autopilot import progress
 from tests.dashboard.opened import charts, open_app, read
@@ -60,7 +61,10 @@ def seen(bundled, monkeypatch):
 
 def words(app):
     return " ".join(
-        [read(app), *(one.value for kind in ("caption", "info", "success", "error") for one in app.get(kind))]
+        [
+            read(app),
+            *(one.value for kind in ("caption", "info", "success", "warning", "error") for one in app.get(kind)),
+        ]
     )
 
 
@@ -95,7 +99,9 @@ def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch)
     app = open_app("autopilot/view.py")
     shown = words(app)
     assert "Best so far: `gptq@4bit+rtn@8bit,on=embedding`, 85.7 MB, 1.34 times dense." in shown
-    assert OPENING in shown.replace("\\", "") and "3 chains tried, about 52 min left." in shown
+    assert (
+        OPENING in shown.replace("\\", "") and "3 chains tried, about 50 min left, then about 2 min to judge." in shown
+    )
     assert "Running: `awq@4bit`. Expected: 1.35 times dense (1.22 to 1.49), in about 7 min." in shown
     assert len(charts(app)) == 1
     app.button(key="autopilot_stop").click().run()
@@ -122,6 +128,16 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
     assert "Accuracy: the mean of seven tasks with 100 documents each." in shown
 
 
+def test_without_a_measured_chain_stored_variants_are_listed_and_none_wins(seen):
+    fit = StoredFit("wikitext2@2048:16", "gptq@4bit", "b" * 64, 85.7, 20.0, 1.25)
+    more = {"rows": (), "fits": False, "tried": 0, "stored": (fit,)}
+    seen(state(tried=(), certificate=CERTIFICATE.model_copy(update=more)))
+    app = open_app("autopilot/view.py")
+    assert "There is no winner, but these stored variants fit." in words(app).replace("\\", "")
+    (table,) = [one.value for one in app.dataframe]
+    assert table.iloc[0].tolist() == ["wikitext2@2048:16", "gptq@4bit", 85.7, 20.0, 1.25] and not app.success
+
+
 def test_the_page_follows_a_search(seen):
     refined = Refined(TRIED[1].chain, "3:1;7:-1", 12, 3, 0.987)
     refining = f"Refining `{TRIED[1].chain}`: 12 switches between blocks tried, 3 kept, 0.987 times its perplexity."
@@ -130,10 +146,10 @@ def test_the_page_follows_a_search(seen):
     assert "0 chains tried, " in words(app)
     unfit = CERTIFICATE.model_copy(update={"rows": (), "fits": False})
     for more, sentence, refines in (
-        ({"alive": True, "refinement": refined}, "left.", True),
+        ({"alive": True, "refinement": refined}, "left, then", True),
         ({"alive": True, "refinement": refined, "judging": True}, "Judging the best chains.", False),
         ({"alive": True, "stopping": True}, "The search stops", False),
-        ({"certificate": unfit}, "No stored variant fits either.", False),
+        ({"certificate": unfit}, "No stored variant that the question allows fits either", False),
         ({}, "This search was interrupted. 3 chains tried.", False),
         ({"problem": "The text is gone."}, "The text is gone\\.", False),
     ):
