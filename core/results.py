@@ -174,11 +174,9 @@ class Footprint(Frozen):
     # Of a factored embedding: weights of the factors, and of the table before.
     embedding_weights: Count | None = Field(default=None, exclude_if=_absent)
     whole_embedding_weights: PositiveCount | None = Field(default=None, exclude_if=_absent)
-
-    @property
-    def block_removed(self) -> float:
-        """Share of the dense model's block weights that are zero or removed."""
-        return 1 - (self.block_weights - self.block_zeros) / (self.dense_block_weights or self.block_weights)
+    # Weights of the blocks in no linear, which stay dense: here, and in the dense model; absent if there are none.
+    uncovered_weights: Count | None = Field(default=None, exclude_if=_absent)
+    dense_uncovered_weights: PositiveCount | None = Field(default=None, exclude_if=_absent)
 
     @property
     def embedding_removed(self) -> float | None:

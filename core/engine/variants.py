@@ -83,7 +83,8 @@ def make_variant(
     if cached:
         model, result = cached
         size = result.counted
-        dense = size.dense_parameters, size.dense_block_weights or size.block_weights
+        counted = size.dense_block_weights or size.block_weights
+        dense = size.dense_parameters, counted, size.dense_uncovered_weights or 0
         sizes = dense_sizes(session.source)
     else:
         progress("load", 0, 1, spec.model)
@@ -92,7 +93,8 @@ def make_variant(
         if is_language_model(model):
             mark_dense(find_blocks(model))
         sizes = counted_sizes(model)
-        dense = sum(p.numel() for p in model.parameters()), sum(sizes.values())
+        uncovered = sum(find_blocks(model).uncovered.values()) if is_language_model(model) else 0
+        dense = sum(p.numel() for p in model.parameters()), sum(sizes.values()), uncovered
     for given, before, whole in list(zip(inputs, prefixes, prefixes[1:], strict=False))[ready:]:
         known = None if fresh else before.key
         finished = FinishedBlocks(whole.key) if known else None
@@ -118,12 +120,12 @@ def _apply_stage(
     whole: VariantSpec,
     given: StageInput,
     context: Context,
-    dense: tuple[int, int],
+    dense: tuple[int, int, int],
     before: Result | None,
 ) -> Result:
     """Apply the last stage of `whole` in place, cache the variant, and return its result with all stages.
 
-    `dense` is the dense model's number of parameters, and that of the weights that a pruning ratio counts.
+    `dense` is the dense model's number of parameters, of weights that a stage can change, and of other block weights.
     """
     started = time.perf_counter()
     done = apply(model, given, context)

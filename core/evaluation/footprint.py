@@ -37,7 +37,9 @@ def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | Non
     return int(least_bits(weight.numel(), nonzero, each, pattern)) + overhead
 
 
-def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights: int) -> Footprint:
+def footprint(
+    model: PreTrainedModel, dense_parameters: int, dense_block_weights: int, dense_uncovered: int = 0
+) -> Footprint:
     """Count the parameters, zeros, bytes and multiply-accumulates of a model.
 
     For a model that is not a language model, convolution weights replace block weights, since its ratio refers to
@@ -46,11 +48,13 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
     Args:
         model: The variant.
         dense_parameters: Parameters of the dense model.
-        dense_block_weights: Block weights of the dense model.
+        dense_block_weights: Weights in block linears of the dense model.
+        dense_uncovered: Other block weights of the dense model, which are in no linear.
     """
     if not is_language_model(model):
         return _of_convolutions(model, dense_parameters, dense_block_weights)
-    linears = list(find_blocks(model).all_linears())
+    blocks = find_blocks(model)
+    linears = list(blocks.all_linears())
     weights = [linear.weight for linear in linears]
     block_weights = sum(weight.numel() for weight in weights)
     block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
@@ -76,6 +80,8 @@ def footprint(model: PreTrainedModel, dense_parameters: int, dense_block_weights
         + _tables_macs(model),
         embedding_weights=None if factored is None else factored.stored,
         whole_embedding_weights=None if factored is None else factored.tokens * factored.width,
+        uncovered_weights=sum(blocks.uncovered.values()) if dense_uncovered else None,
+        dense_uncovered_weights=dense_uncovered or None,
     )
 
 

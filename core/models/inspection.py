@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from core.models.parts.blocks import Blocks
     from core.models.removal.units import Units
 
-VERSION = 1  # of the meaning of an inspection
+VERSION = 2  # of the meaning of an inspection
 # Names of the number of positions in configurations; a model without one has no limit.
 POSITIONS = (
     "max_position_embeddings",

@@ -62,6 +62,14 @@ def describe_gap(result: Result) -> str | None:
     return f"Removed {format_percent(achieved)} of {counted}; {format_percent(requested)} was requested."
 
 
+def uncovered_words(result: Result) -> str | None:
+    """Describe the block weights that no stage can change; None if their share vanishes in whole percents."""
+    share = float(result.variant.details.get("uncovered") or 0)
+    if share <= GAP_TOLERANCE:
+        return None
+    return f"{100 * share:.0f} % of the block weights are in no linear and stay dense."
+
+
 def embedding_words(result: Result) -> str | None:
     """Describe the removed shares of the embedding and the model; None unless the embedding is factored."""
     size = result.footprint

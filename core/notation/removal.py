@@ -22,9 +22,17 @@ def block_share(result: Result) -> float | None:
     if any(map(quantises, stages)) and not pruning:
         return None
     zeros = 0 if all(stage.ratio_kind == "parameters" for stage in pruning) else _block_zeros(result)
-    return (
-        None if zeros is None else 1 - (size.block_weights - zeros) / (size.dense_block_weights or size.block_weights)
-    )
+    if zeros is None:
+        return None
+    dense = (size.dense_block_weights or size.block_weights) + (size.dense_uncovered_weights or 0)
+    return 1 - (size.block_weights - zeros + (size.uncovered_weights or 0)) / dense
+
+
+def covered_share(result: Result) -> float:
+    """Return the share of the dense model's block weights that is in linears, which stages can change."""
+    size = result.counted
+    linears = size.dense_block_weights or size.block_weights
+    return linears / (linears + (size.dense_uncovered_weights or 0))
 
 
 def model_share(result: Result) -> float | None:

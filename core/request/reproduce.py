@@ -27,7 +27,7 @@ def reproduce(result: Result) -> str:
     again = variant.model_copy(update={"stages": resolve_chain(parse(chain), shared(variant.stages))})
     if again.key != result.variant.key:
         raise UserError(f"This version computes another variant from its chain, {chain}.")
-    words = run_command(variant)
+    words = run_command(variant, result.variant)
     tasks: dict[tuple[Dtype, Fewshot], dict[str, None]] = {}  # by precision and prompt
     for row in result.measurements:
         if row.of_text:

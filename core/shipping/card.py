@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 
 from core.models.catalogue import BY_ID
-from core.notation.achieved import embedding_words
+from core.notation.achieved import embedding_words, uncovered_words
 from core.notation.chain import DENSE, format_chain, shared
 from core.notation.command import run_command
 from core.notation.formatting import chain_name, format_amount
@@ -29,8 +29,8 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     texts += [f"training data `{defaults.train}`" if defaults.train else None]
     texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]
     sizes = [f"{_size(result)}; {result.counted.model_parameters:,} parameters are stored, in {name}."]
-    sizes += filter(None, [embedding_words(result)])
-    command = [*run_command(variant), "--save", "FOLDER", "--format", form.name, "--type", name]
+    sizes += filter(None, [uncovered_words(result), embedding_words(result)])
+    command = [*run_command(variant, variant), "--save", "FOLDER", "--format", form.name, "--type", name]
     lines = [
         "---",
         f"license: {known.licence.lower() if known else 'other'}",

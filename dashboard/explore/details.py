@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import UserError
-from core.notation.achieved import describe_gap, embedding_words, format_percent
+from core.notation.achieved import describe_gap, embedding_words, format_percent, uncovered_words
 from core.notation.chain import DENSE, shared
 from core.notation.formatting import capitalise, format_number
 from core.notation.removal import bits_words, block_share
@@ -120,7 +120,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
         st.caption(f"Means of {row['seeds']} seeds with perplexities {ends}. The details below are of seed {seed}.")
     facts = ", ".join(_facts(result))
     st.markdown(f"{capitalise(facts)}.")
-    for sentence in filter(None, (describe_gap(result), embedding_words(result))):
+    for sentence in filter(None, (describe_gap(result), uncovered_words(result), embedding_words(result))):
         st.caption(sentence)
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
         st.caption("Zeros save memory but no time, also with 2:4: this runtime uses dense kernels.")

@@ -56,6 +56,15 @@ OTHERS: dict[str, tuple[str, dict[str, Any]]] = {
     "mixtral": ("mixtral", COMMON | {"num_local_experts": 8, "num_experts_per_tok": 2}),
     "olmo2": ("olmo2", NO_WIDTH | {"pad_token_id": 0}),
 }
+# Its experts are joined in two dimensions, so most weights of its blocks are in no linear.
+PARTIAL: dict[str, tuple[str, dict[str, Any]]] = {
+    "dbrx": (
+        "dbrx",
+        {"vocab_size": 97, "d_model": 32, "n_layers": 2, "n_heads": 4, "max_seq_len": 128}
+        | {"attn_config": {"kv_n_heads": 2, "rope_theta": 10000.0, "clip_qkv": 8.0}}
+        | {"ffn_config": {"hidden_size": 32, "ffn_hidden_size": 48, "moe_num_experts": 4, "moe_top_k": 2}},
+    ),
+}
 
 JOINED = "joined projections"
 LAYOUTS = {"gpt2": JOINED, "phi3": JOINED, "cohere": "parallel blocks", "mixtral": "mixture"}
@@ -68,7 +77,7 @@ def layout_of(name: str) -> str:
 
 def tiny(name: str = "llama-gqa", seed: int = 0, **changes):
     """Return a random causal LM in evaluation mode, its weights large enough that attention matters."""
-    kind, settings = (ARCHITECTURES | OTHERS)[name]
+    kind, settings = (ARCHITECTURES | OTHERS | PARTIAL)[name]
     torch.manual_seed(seed)
     config = AutoConfig.for_model(kind, **(settings | changes), initializer_range=0.3)
     return AutoModelForCausalLM.from_config(config).eval()

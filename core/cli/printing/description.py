@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from core.cli.printing.console import output, say
 from core.cli.printing.tables import DenseDifferences, Names, column, facts, measured, print_table
 from core.errors import UserError
-from core.notation.achieved import embedding_words, format_percent
+from core.notation.achieved import embedding_words, format_percent, uncovered_words
 from core.notation.chain import format_chain
 from core.registry import data_requirement, quantises
 from core.request.reproduce import reproduce
@@ -43,8 +43,8 @@ def describe_result(
     from core.analysis.reporting import UNADJUSTED
 
     print_table([facts(result, names)])
-    if embedding := embedding_words(result):
-        output.print(embedding, markup=False)
+    for sentence in filter(None, (uncovered_words(result), embedding_words(result))):
+        output.print(sentence, markup=False)
     every = [row for row in result.measurements if row.metric != SENSITIVITY]
     rows = every if first is None else first
     if texts := text_words(result, rows):

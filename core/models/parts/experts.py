@@ -52,8 +52,12 @@ def chosen_of(model: PreTrainedModel) -> int:
 
 
 def routers_in(block: nn.Module) -> set[nn.Module]:
-    """Return the linears of a block that choose or weigh experts: beside a layer of experts, one output for each."""
-    found: set[nn.Module] = set()
+    """Return the linears of a block that choose or weigh experts.
+
+    Those are the linears in a module named `router`, and those beside a layer of experts with an output for each.
+    """
+    named = [module for name, module in block.named_modules() if name.rpartition(".")[2] == "router"]
+    found = {one for router in named for one in router.modules() if isinstance(one, nn.Linear)}
     for parent in block.modules():
         for experts in parent.children():
             if number := _number(experts):

@@ -7,7 +7,7 @@ import math
 import pandas as pd
 
 from core.notation.formatting import format_amount, label, non_default_parameters
-from core.notation.removal import block_share, stage_share
+from core.notation.removal import block_share, covered_share, stage_share
 from core.results import Result
 from core.specs import Stage
 
@@ -39,7 +39,8 @@ def stage_table(result: Result) -> pd.DataFrame:
         layers = [layer for layer in result.layers if layer.stage == place]
         errors = [(layer.error, layer.name) for layer in layers if layer.error is not None]
         if stage.prunes:
-            removed = math.nan if stage.layers else stage_share(stage, layers)  # NaN: a ratio of some layers only
+            # NaN: a ratio of some layers only
+            removed = math.nan if stage.layers else stage_share(stage, layers) * covered_share(result)
         if place == len(variant.stages) - 1:
             removed = math.nan if share is None else share
         worst = max(errors, default=(math.nan, ""))

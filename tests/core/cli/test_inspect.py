@@ -5,6 +5,8 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
+from transformers import AutoModelForCausalLM
 
 from core.cli.app import main
 from core.models.inspection import inspected
@@ -43,18 +45,30 @@ def test_a_mixture_is_described_with_what_runs_and_a_first_sweep(capsys):
     assert found["shape"]["blocks"] == 2 and found["heads_refusal"] is None
 
 
-def test_a_model_with_many_weights_outside_of_linears_needs_consent(capsys):
-    name = folder_of("scout", tiny_model("llama4_text"))
+def test_a_model_with_many_weights_outside_of_linears_needs_consent_and_says_what_stays_dense(capsys):
+    name = folder_of("scout", tiny("dbrx"))
     assert main(["inspect", name]) == 0
     assert "Every run of this model needs --partial." in capsys.readouterr().out
     run = ["run", name, "magnitude@0.5", "--perplexity", "text.txt@32:2"]
     assert main(run) == 2
     said = capsys.readouterr().err
     assert "of the block weights of scout are in no linear and would stay dense. Agree to a partial compression" in said
-    assert main([*run, "--partial", "--json"]) == 0
+    assert main([*run, "--partial", "--json", "--save", "saved"]) == 0
     result = json.loads(capsys.readouterr().out)
     (stage,) = result["variant"]["made"]
     assert stage["uncovered"] > 0.1 and "of the block weights are in no linear and stay dense" in stage["note"]
+    blocks = AutoModelForCausalLM.from_pretrained("saved").transformer.blocks
+    matrices = {name: one for name, one in blocks.named_parameters() if one.dim() > 1}
+    assert all(one.count_nonzero() == one.numel() for name, one in matrices.items() if "router" in name)
+    removed = 1 - sum(int(one.count_nonzero()) for one in matrices.values()) / sum(map(torch.numel, matrices.values()))
+    assert main([*run, "--partial"]) == 0
+    done = capsys.readouterr()
+    key = result["variant"]["key"][:8]
+    assert f"Removed {100 * removed:.1f} % of the block weights; 50.0 % was requested." in done.err
+    assert main(["results", key]) == 0
+    for printed in (done.out, capsys.readouterr().out):
+        assert f"{100 * removed:.1f} %" in printed and "of the block weights are in no linear and stay" in printed
+        assert "--partial" in printed.partition("To reproduce it:")[2]
 
 
 @pytest.mark.parametrize("changes", [{"model_type": "\ud800"}, {"rope_parameters": {"rope_type": "\udfff"}}])

@@ -2,7 +2,14 @@
 
 import pytest
 
-from core.notation.achieved import counted_removed_fraction, describe_gap, embedding_words, format_percent
+from core.notation.achieved import (
+    counted_removed_fraction,
+    describe_gap,
+    embedding_words,
+    format_percent,
+    uncovered_words,
+)
+from core.notation.removal import covered_share
 from core.results import LayerReport
 from core.specs import Stage
 from core.store.bundled import read_measured
@@ -46,6 +53,16 @@ def test_removed_embedding_share_is_reported_for_embedding_and_model():
 
     assert described(150) == "Removed 62.5 % of the embedding (4x8 of ranks 1) and 25.0 % of the whole model."
     assert described(210) == "Removed 62.5 % of the embedding (4x8 of ranks 1); the whole model is 5.0 % larger."
+
+
+def test_block_weights_in_no_linear_count_and_are_named():
+    result = make(made=({"uncovered": 0.8},))
+    size = {"uncovered_weights": 300, "dense_uncovered_weights": 400}
+    result = result.model_copy(update={"footprint": result.counted.model_copy(update=size)})
+    assert counted_removed_fraction(result) == pytest.approx(150 / 500) and covered_share(result) == 0.2
+    assert describe_gap(result) == "Removed 30.0 % of the block weights; 50.0 % was requested."
+    assert uncovered_words(result) == "80 % of the block weights are in no linear and stay dense."
+    assert uncovered_words(make(made=({"uncovered": 0.004},))) is None
 
 
 def test_ratio_of_selected_layers_refers_to_them():

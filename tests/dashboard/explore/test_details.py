@@ -66,6 +66,19 @@ def test_a_point_without_a_command_shows_the_reason(filled):
     assert not app.code and not app.exception
 
 
+def test_a_partial_point_says_what_stays_dense_and_its_command_has_the_consent(filled):
+    one = chained("magnitude@0.4+wanda@0.7", 25.0)
+    runs = tuple({**run, "uncovered": 0.9} for run in one.variant.stage_runs)
+    weights = one.counted.block_weights
+    size = one.counted.model_copy(update={"uncovered_weights": 9 * weights, "dense_uncovered_weights": 9 * weights})
+    variant = one.variant.model_copy(update={"stage_runs": runs})
+    filled.put(one.model_copy(update={"variant": variant, "footprint": size}))
+    app = open_app(explore_point="magnitude@0.4+wanda@0.7")
+    assert "90 % of the block weights are in no linear and stay dense." in captions(app)
+    assert "--partial" in app.code[0].value
+    assert list(app.dataframe[1].value["Cumulative pruning ratio (%)"]) == [pytest.approx(4), pytest.approx(7)]
+
+
 def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
     items = []
     monkeypatch.setattr(widgets, "export_page", lambda name, page: items.append(page()))
