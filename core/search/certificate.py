@@ -10,14 +10,16 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 
 from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_differences
-from core.analysis.seven import mean, sevens
+from core.analysis.reporting import listed
+from core.analysis.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
+from core.data.cards import TASKS
 from core.notation.chain import format_chain
 from core.protocols import satisfies
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
 from core.search.stored import StoredFit, perplexity_on, stored_fits
 from core.search.trials import Compute, Tried
-from core.specs import Frozen, Perplexity, RunSpec
+from core.specs import Frozen, Perplexity, RunSpec, Scalar
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -45,7 +47,7 @@ class Judged(Frozen):
     key: str
     packed_mb: float
     perplexity: float
-    accuracy: float | None = None  # mean of the seven tasks
+    accuracy: float | None = None  # mean above chance
     # Perplexity of the winner over that of this variant, and its accuracy minus that of this one; None for the winner.
     ratio: Paired | None = None
     gain: Paired | None = None
@@ -57,6 +59,7 @@ class Certificate(Frozen):
     rows: tuple[Judged, ...]
     judge: str  # the text
     documents: int  # of each of the seven tasks; 0 if this machine lacks them
+    tasks: tuple[str, ...] = ()  # that count (`core.analysis.seven.counted_tasks`)
     tried: int
     eliminated: int
     excluded: int  # chains of the space above the budget
@@ -77,8 +80,8 @@ class Certificate(Frozen):
                 "Perplexity": one.perplexity,
                 "Winner over it": one.ratio.words(lambda value: f"{value:.4g}") if one.ratio else "",
             }
-            if self.documents:
-                row["Accuracy (%)"] = None if one.accuracy is None else 100 * one.accuracy
+            if self.tasks:
+                row["Above chance (points)"] = None if one.accuracy is None else 100 * one.accuracy
                 row["Winner minus it"] = one.gain.words(lambda value: f"{100 * value:+.1f}") if one.gain else ""
             table.append(row)
         return table
@@ -90,13 +93,16 @@ class Certificate(Frozen):
             "Trials read another text. Expectations before them are means over all stored texts, which may include it.",
             "Winner over it: the winner's perplexity over that of the row, with its paired 95 % interval.",
         ]
-        if self.documents:
-            sentences.append(f"Accuracy: the mean of seven tasks with {self.documents} documents each.")
+        if self.tasks:
+            named = listed([TASKS[task].label for task in self.tasks])
+            sentences.append(
+                f"Above chance: the mean accuracy minus chance of {named}, {self.documents} documents each."
+            )
             sentences.append("Winner minus it: the winner's accuracy minus that of the row, in points.")
         sentences.append("The intervals are unadjusted for the number of comparisons.")
         others = self.rows[1:]
-        numbers = [one.ratio for one in others] + [one.gain for one in others if self.documents]
-        if None in numbers or None in [one.accuracy for one in self.rows if self.documents]:
+        numbers = [one.ratio for one in others] + [one.gain for one in others if self.tasks]
+        if None in numbers or None in [one.accuracy for one in self.rows if self.tasks]:
             sentences.append("A variant that was stored before is not made again, so it may lack numbers.")
         sentences.append(f"Tried {self.tried} chains, of which {self.eliminated} lost early.")
         if self.exhausted:
@@ -147,11 +153,12 @@ def certify(
             results = {WINNER: results.pop(STORED), SEARCHED: results.pop(WINNER), **results}
     if results:
         results[DENSE] = store.stored(results[WINNER].variant.dense_key)
-    sizes = prepared.space.sizes
+    sizes, tasks = prepared.space.sizes, _tasks(results[DENSE]) if results and prepared.tasks else ()
     return Certificate(
-        rows=tuple(_rows(results, prepared, store)),
+        rows=tuple(_rows(results, prepared, tasks, store)),
         judge=str(prepared.judge),
         documents=DOCUMENTS if prepared.tasks else 0,
+        tasks=tasks,
         tried=len(outcomes),
         eliminated=sum(one.eliminated for one in outcomes),
         excluded=int((sizes.flat[1:] > prepared.question.most_bytes).sum()),  # the first one is dense
@@ -173,16 +180,26 @@ def _computed(spec: RunSpec, compute: Compute) -> Result:
     return result_of()
 
 
-def _rows(results: dict[str, Result], prepared: Prepared, store: Store) -> Iterator[Judged]:
+def _tasks(dense: Result) -> tuple[str, ...]:
+    """Return the tasks that count for the dense model."""
+    return counted_tasks(accuracies_of(by_protocol(dense.measurements).get(_protocol(dense), {})))
+
+
+def _protocol(result: Result) -> tuple[Scalar, ...]:
+    """Return the protocol of the judgement's tasks, a key of `by_protocol`."""
+    return DOCUMENTS, 0, result.variant.dtype
+
+
+def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], store: Store) -> Iterator[Judged]:
     for role, result in results.items():
-        value, size = perplexity_on(result, prepared.judge), result.footprint
-        protocol = (DOCUMENTS, 0, result.variant.dtype)  # of the tasks, as in `sevens`
-        seven = sevens(result.measurements).get(protocol) if prepared.tasks else None
+        value, size, protocol = perplexity_on(result, prepared.judge), result.footprint, _protocol(result)
+        there = by_protocol(result.measurements).get(protocol, {})
+        scored = [there[task] for task in tasks if task in there]
         ratio = gain = None
         if role != WINNER:
-            pairs = paired_differences([(result, results[WINNER])], store.samples)
+            pairs = paired_differences([(result, results[WINNER])], store.samples, [results[DENSE]])
             ratio = _paired(pairs, _number(result, prepared.judge), "ratio", "ratio_low", "ratio_high")
-            gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high") if seven else None
+            gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high")
         if value is not None:
             yield Judged(
                 role=role,
@@ -190,7 +207,7 @@ def _rows(results: dict[str, Result], prepared: Prepared, store: Store) -> Itera
                 key=result.variant.key,
                 packed_mb=float("nan") if size is None else size.packed_bytes / 1e6,
                 perplexity=value,
-                accuracy=None if seven is None else mean(seven)[0],
+                accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
                 ratio=ratio,
                 gain=gain,
             )

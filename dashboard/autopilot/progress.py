@@ -181,7 +181,7 @@ def _show_certificate(question: Question, found: Certificate) -> None:
     Without a winner, show the stored variants that fit.
     """
     file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
-    formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Times dense": "%.4g", "Accuracy (%)": "%.1f"}
+    formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Times dense": "%.4g", "Above chance (points)": "%.1f"}
     if not found.fits:
         st.warning(literal(found.failure(question.max_mb)))
         if found.stored:

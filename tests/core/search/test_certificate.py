@@ -90,12 +90,12 @@ def test_a_certificate_says_why_a_number_is_missing(documents, lacks):
     if lacks:
         rows = rows[0], rows[1].model_copy(update={lacks: None})
     counts = {"judge": "text", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
-    found = Certificate(rows=rows, documents=documents, **counts)
+    found = Certificate(rows=rows, documents=documents, tasks=("piqa",) if documents else (), **counts)
     assert "unadjusted" in found.note() and "means over all stored texts" in found.note()
     assert ("it may lack numbers" in found.note()) == (lacks == "ratio" or (lacks == "accuracy" and documents > 0))
     last = found.table()[-1]
     assert last["Winner over it"] == ("" if lacks == "ratio" else "1 [0.9, 1.1]")
-    assert ("Accuracy (%)" in last, last.get("Winner minus it")) == (
+    assert ("Above chance (points)" in last, last.get("Winner minus it")) == (
         documents > 0,
         "+100.0 [+90.0, +110.0]" if documents else None,
     )

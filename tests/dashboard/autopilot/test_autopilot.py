@@ -36,6 +36,7 @@ CERTIFICATE = Certificate(
         row("dense", "dense", 269.0, accuracy=0.42, ratio=Paired(value=1.3, low=1.29, high=1.31), gain=LOST),
     ),
     documents=100,
+    tasks=("piqa", "arc_easy"),
     **{"tried": 3, "eliminated": 2, "excluded": 10, "chains": 20, "fits": True, "judge": "wikitext2@2048:16"},
 )
 
@@ -125,7 +126,7 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
     table = next(one.value for one in app.dataframe if "Winner over it" in one.value)
     assert list(table["Winner over it"]) == ["", "1.1", "1.3 [1.29, 1.31]"]
     assert list(table["Winner minus it"]) == ["", "", "-2.0 [-3.1, -1.0]"]
-    assert "Accuracy: the mean of seven tasks with 100 documents each." in shown
+    assert "Above chance: the mean accuracy minus chance of PIQA and ARC-e, 100 documents each." in shown
 
 
 def test_without_a_measured_chain_stored_variants_are_listed_and_none_wins(seen):
