@@ -48,8 +48,9 @@ def test_a_model_with_nan_weights_is_one_sentence(half, capsys):
     weights["model.norm.weight"][0] = float("nan")
     save_file(weights, "broken/model.safetensors", {"format": "pt"})
     assert main(["autopilot", "./broken", "--methods", "magnitude,rtn", "--max-mb", half]) == 2
-    (sentence,) = capsys.readouterr().err.splitlines()
+    *_, sentence = lines = capsys.readouterr().err.splitlines()
     assert sentence.startswith("The weights of broken are not all finite: model.norm.weight contains NaN")
+    assert sum("not all finite" in line for line in lines) == 1, lines
 
 
 def test_a_search_without_a_trial_lists_stored_variants_and_fails(half, monkeypatch, capsys):
