@@ -48,7 +48,7 @@ def choose_units(parts: Tensor, blocks: Sequence[Sequence[int]], count: int, gre
     exchanges run block by block, in the order of removal. Units that are swapped out are not tried again.
     """
     units = parts.shape[1]
-    kept = torch.ones(units, dtype=torch.bool)
+    kept = torch.ones(units, dtype=torch.bool, device=parts.device)
     alone = []
     for unit in range(units):
         kept[unit] = False
