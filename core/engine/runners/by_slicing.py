@@ -52,8 +52,9 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
 
     parts = [block_submodules(blocks.holder[unit.block], unit) for unit in units]
     context.progress("compress", 0, len(units), "")
-    check_blocks(blocks, parts[0], windows, Recorder(model, blocks, device), device)
-    recordings = Recorder(model, blocks, device).record(windows.split(1))
+    recorder = Recorder(model, blocks, device)
+    check_blocks(blocks, parts[0], windows, recorder, device)
+    recordings = recorder.record(windows.split(1))
     centred = isinstance(getattr(blocks.holder[0], parts[0]["norms"][0]), nn.LayerNorm)
     embeddings = [m for m in model.base_model.modules() if isinstance(m, nn.Embedding)]
     final = final_norm(model, blocks)
