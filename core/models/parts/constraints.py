@@ -39,7 +39,8 @@ class Constraint:
         padding = zeros.new_zeros(-zeros.numel() % 8)
         eights = torch.cat([zeros.flatten(), padding]).view(-1, 8).to(torch.uint8)  # (bytes, 8)
         rows, columns = zeros.shape
-        return cls((eights << _places(zeros.device)).sum(1, dtype=torch.uint8), (rows, columns), pattern)
+        bits = (eights << _places(zeros.device)).sum(1, dtype=torch.uint8)
+        return cls(bits.cpu(), (rows, columns), pattern)  # those of all blocks would fill a GPU
 
     def zeros(self, device: torch.device) -> Tensor:
         """Return the mask (out, in); True marks a weight that must stay zero."""

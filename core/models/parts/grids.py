@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -45,6 +45,10 @@ class Grid:
         """The bits of all scales and zero points."""
         return self.scale.numel() * (SCALE_BITS + self.zero_bits)
 
+    def to(self, device: torch.device | str) -> Grid:
+        """Return the grid with its tensors on a device."""
+        return replace(self, scale=self.scale.to(device), zero=None if self.zero is None else self.zero.to(device))
+
     def codes(self, weight: Tensor) -> Tensor:
         """Return the code nearest to each weight (out, in), int16."""
         return self._codes(weight, *self._spread(weight.shape[1])).to(torch.int16)
@@ -80,13 +84,14 @@ class Grid:
 
 
 def grid_of(module: nn.Module) -> Grid | None:
-    """Return the grid of a linear's weights; None without one."""
-    return getattr(module, ATTRIBUTE, None)
+    """Return the grid of a linear's weights, on their device; None without one."""
+    grid: Grid | None = getattr(module, ATTRIBUTE, None)
+    return None if grid is None else grid.to(module.get_parameter("weight").device)
 
 
 def set_grid(module: nn.Module, grid: Grid) -> None:
     """Record the grid of a linear's weights."""
-    setattr(module, ATTRIBUTE, grid)
+    setattr(module, ATTRIBUTE, grid.to("cpu"))  # those of all blocks would fill a GPU
 
 
 def save_grids(model: nn.Module, folder: Path) -> None:
