@@ -60,6 +60,7 @@ def execute(spec: RunSpec, session: Session, store: Store, progress: Progress) -
         store.put(result.model_copy(update={"measurements": tuple(known)}))
     if spec.save and session.export:
         stored = store.stored(spec.variant.key)  # last, as the card needs all numbers
+        move(model, torch.device("cpu"))  # formats pack weights with numpy
         export(model, session.tokenizer, stored, *session.export, progress)  # in another precision it changes the model
 
 
