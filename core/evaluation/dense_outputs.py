@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 STATES, WEIGHT, BIAS, SCALE = "states.bin", "weight.bin", "bias.bin", "scale.json"
+HEAD = "head-2"  # the first lacked the soft cap or factor of some models
 STAGE = "dense"  # of the progress
 
 
@@ -65,7 +66,7 @@ class DenseOutputs:
 
     @cached_property  # verified once for all texts
     def _head(self) -> DenseHead:
-        folder = self._kept("head", self._head_bytes, self._write_head)
+        folder = self._kept(HEAD, self._head_bytes, self._write_head)
         known, bias = json.loads((folder / SCALE).read_bytes()), folder / BIAS
         return DenseHead(
             self._mapped(folder / WEIGHT).view(known["vocabulary"], -1),

@@ -87,7 +87,7 @@ def inspect(config: Config) -> Inspection:
     from core.models.parts.blocks import find_blocks
     from core.models.parts.experts import chosen_of, experts_in, separate_experts
     from core.models.removal.stream import block_submodules, rotatable_table
-    from core.models.removal.units import check_heads
+    from core.models.removal.units import check_channels, check_heads
 
     name = str(config.get("model_type", "unnamed"))
     with sentences(f"The configuration of this {name} model describes no causal language model"), torch.device("meta"):
@@ -108,7 +108,7 @@ def inspect(config: Config) -> Inspection:
         tied=model.get_input_embeddings().weight is model.get_output_embeddings().weight,
         experts=(len(layers[0]), chosen_of(model)) if layers else None,
         uncovered=tuple(dict.fromkeys(re.sub(r"\.\d+\.", ".*.", name) for name in blocks.uncovered)),
-        units_refusal=_refusal(blocks, lambda units: None),
+        units_refusal=_refusal(blocks, check_channels),
         heads_refusal=_refusal(blocks, check_heads),
         slices_refusal=_refusal(blocks, check_slices),
         rotation_refusal=_refusal(blocks, check_rotation),

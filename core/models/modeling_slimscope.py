@@ -755,6 +755,14 @@ def slimmed(base: type[transformers.PreTrainedModel]) -> type[transformers.PreTr
         base.__init__(self, config, *args, **kwargs)
         reshape(self, config.slimscope)
 
-    # Of other custom code, transformers skips what a model sets in its parts when it is loaded, such as Falcon-H1.
-    own = classmethod(lambda cls: False)
-    return type(base.__name__, (base,), {"__init__": __init__, "__module__": __name__, "is_custom_code": own})
+    @torch.no_grad()
+    def initialize_weights(self: transformers.PreTrainedModel) -> None:
+        base.initialize_weights(self)
+        # In code of others, transformers skips models without weights of their own, such as Falcon-H1, which sets
+        # buffers of its blocks.
+        for module in self.modules():
+            if isinstance(module, transformers.PreTrainedModel):
+                module._init_weights(module)
+
+    methods = {"__init__": __init__, "initialize_weights": initialize_weights}
+    return type(base.__name__, (base,), {**methods, "__module__": __name__})

@@ -14,8 +14,9 @@ from tools.architectures.trial import CHAINS, Trial, try_architecture
 PAGE = PROJECT / "docs" / "architectures.md"
 HEAD = """# Architectures
 
-`python -m tools.architectures.page` writes this page. It compresses a tiny random model of each architecture of
-transformers by a chain of each family. Then it saves the model, loads it again and compares the logits.
+`python -m tools.architectures.page` writes this page. It saves a tiny random model of each architecture of
+transformers, loads the folder as `slimscope run` does, and compresses the model by a chain of each family. Then it
+saves the compressed model, loads it again and compares the logits.
 
 The column "covered" is the share of block weights that are in linears. The others, such as convolutions, recurrences
 and routers, stay dense. A model with less than 90 % needs `--partial`. "yes" means that the family works; a number

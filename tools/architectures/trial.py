@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -63,7 +65,7 @@ def try_architecture(architecture: str) -> Trial:
 
     Saved and loaded again, the compressed model must compute the same.
     """
-    with TemporaryDirectory() as place:
+    with TemporaryDirectory() as place, patch.dict(os.environ, SLIMSCOPE_CACHE=place):
         folder = Path(place) / architecture.partition(" ")[0]
         random_model(architecture).save_pretrained(folder)
         source = identify(str(folder))

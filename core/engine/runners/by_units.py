@@ -27,7 +27,7 @@ from core.models.modeling_slimscope import put
 from core.models.parts.blocks import Linear
 from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
-from core.models.removal.units import KeptUnits, check_heads, factors_of, head_norms, spread
+from core.models.removal.units import KeptUnits, check_channels, check_heads, factors_of, head_norms, spread
 from core.progress import Progress
 from core.results import LayerReport
 
@@ -113,7 +113,7 @@ class _Work:
 
     @staticmethod
     def check(views: Sequence[StructuredBlockView]) -> None:
-        """Raise `UserError` if heads cannot be removed."""
+        """Raise `UserError` if heads or channels cannot be removed."""
         for view in views:
             check_heads(view.units)
 
@@ -197,7 +197,9 @@ class _FactoringWork(_Work):
 
     @staticmethod
     def check(views: Sequence[StructuredBlockView]) -> None:
-        """Accept any heads, as none is removed."""
+        """Raise `UserError` if channels cannot be removed; any heads will do, as none is."""
+        for view in views:
+            check_channels(view.units)
 
     def compress(self, linear: Linear, statistics: Statistics, sample: Tensor | None) -> None:
         super().compress(linear, statistics, sample)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.models.parts.blocks import Blocks, base_class, text_config
-from core.models.removal.units import find_units, head_norms, recount, slice_linear
+from core.models.removal.units import find_units, recount, slice_linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -85,7 +85,7 @@ def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
     _check_hidden(model, blocks, hidden)
     seen: set[int] = set()
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
-    of_heads = {norm for one in units for role in "qk" for norm in head_norms(one, role)}
+    of_heads = {one for unit in units for one in unit.attention.modules() if not isinstance(one, nn.Linear)}
     for module in model.modules():
         if module in of_heads:
             continue

@@ -37,6 +37,7 @@ class Units:
     block: int
     linears: dict[str, Linear]  # by role
     attention: nn.Module  # contains q, k, v and o
+    ffn: nn.Module  # contains down, and is the block itself in some models
     geometry: Geometry
 
     @property
@@ -110,14 +111,17 @@ def find_units(blocks: Blocks, index: int, mode: Mode = "auto") -> Units:
             f"This model lacks {', '.join(missing or unplain)}."
         )
     block = blocks.holder[index]
-    inside = linears["o"].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0]
-    attention = block.get_submodule(inside)
+    attention, ffn = (
+        block.get_submodule(linears[role].name.removeprefix(f"{blocks.name}.{index}.").rpartition(".")[0])
+        for role in ("o", "down")
+    )
     head_dim = head_width(attention)
     (queries, hidden), keys = linears["q"].shape, linears["k"].shape[0]
     return Units(
         index,
         linears,
         attention,
+        ffn,
         Geometry(
             hidden=hidden,
             query_heads=queries // head_dim,
@@ -142,11 +146,12 @@ def whole_block(blocks: Blocks, index: int) -> Units:
     """Return a block of any architecture as one unit, for methods that remove whole blocks; its roles are names."""
     linears = {linear.name: linear for linear in blocks.linears(index)}
     nothing = Geometry(hidden=0, query_heads=1, kv_heads=1, head_dim=0, channels=0, ffn_matrices=0)
-    return Units(index, linears, blocks.holder[index], nothing)
+    return Units(index, linears, blocks.holder[index], blocks.holder[index], nothing)
 
 
 def check_heads(units: Units) -> None:
-    """Raise `UserError` if attention has parameters over all heads, except for the norms of q and of k."""
+    """Raise `UserError` as `check_channels`, or if attention has parameters over all heads but norms of q and of k."""
+    check_channels(units)
     widths = {units.linears[role].weight.shape[0] for role in ("q", "k")} - {units.geometry.head_dim}
     biased = {"alibi", "position_bias"} & set(inspect.signature(type(units.attention).forward).parameters)
     if biased and getattr(getattr(units.attention, "config", None), "alibi", True):
@@ -161,6 +166,19 @@ def check_heads(units: Units) -> None:
             raise UserError(
                 "The attention of this model has a norm over all heads, so no head can be removed; use lorap or a "
                 "method that zeroes weights."
+            )
+
+
+def check_channels(units: Units) -> None:
+    """Raise `UserError` if the FFN has a norm over all channels."""
+    if units.attention in set(units.ffn.modules()):  # the block itself, whose norms are of hidden states
+        return
+    for module in units.ffn.children():
+        own = () if isinstance(module, nn.Linear) else module.parameters(recurse=False)
+        if any(parameter.shape == (units.geometry.channels,) for parameter in own):
+            raise UserError(
+                "The FFN of this model has a norm over all channels, so none can be removed; use a method that zeroes "
+                "weights."
             )
 
 

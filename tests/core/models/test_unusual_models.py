@@ -25,6 +25,7 @@ def test_a_smaller_model_computes_the_same_once_loaded(architecture, chain):
     ("architecture", "chain", "reason"),
     [
         ("xglm", "llm-pruner@0.25,granularity=channel", "A fixed table is added to the hidden states"),
+        ("bitnet", "lorap@0.25", "norm over all channels"),
         ("zamba2", "wanda@0.5", r"adapter_list\.1\.0\. Several layers share this block"),
         ("zamba2", "embedding-lowrank@2x", "layers of this model share blocks"),
     ],
