@@ -20,6 +20,7 @@ from core.search.question import DOCUMENTS, Prepared
 from core.search.stored import StoredFit, perplexity_on, stored_fits
 from core.search.trials import Compute, Tried
 from core.specs import Frozen, Perplexity, RunSpec, Scalar
+from core.statistics.correlations import DIFFERENCES, WIDENED, interval_note
 from core.store.store import Store
 
 WINNER, RUNNER_UP, STORED, DENSE = "winner", "runner-up", "best stored before", "dense"
@@ -93,6 +94,9 @@ class Certificate(Frozen):
             "Trials read another text. Expectations before them are means over all stored texts, which may include it.",
             "Winner over it: the winner's perplexity over that of the row, with its paired 95 % interval.",
         ]
+        text = Perplexity.parse(self.judge)
+        if interval_note(text.corpus, {"window": text.window}, DIFFERENCES["perplexity"], text.windows or 0):
+            sentences.append(f"These intervals are {WIDENED}.")
         if self.tasks:
             named = listed([TASKS[task].label for task in self.tasks])
             sentences.append(

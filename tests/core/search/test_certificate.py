@@ -89,9 +89,10 @@ def test_a_certificate_says_why_a_number_is_missing(documents, lacks):
     rows = Judged(role=WINNER, chain="rtn@4bit", **known), Judged(role=STORED, chain="dense", **known, **pairs)
     if lacks:
         rows = rows[0], rows[1].model_copy(update={lacks: None})
-    counts = {"judge": "text", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
+    counts = {"judge": "text.txt@64:16", "tried": 1, "eliminated": 0, "excluded": 0, "chains": 2, "fits": True}
     found = Certificate(rows=rows, documents=documents, tasks=("piqa",) if documents else (), **counts)
     assert "unadjusted" in found.note() and "means over all stored texts" in found.note()
+    assert "These intervals are widened: no record of this text." in found.note()
     assert ("it may lack numbers" in found.note()) == (lacks == "ratio" or (lacks == "accuracy" and documents > 0))
     last = found.table()[-1]
     assert last["Winner over it"] == ("" if lacks == "ratio" else "1 [0.9, 1.1]")
