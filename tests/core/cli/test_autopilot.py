@@ -55,7 +55,7 @@ def test_a_model_with_nan_weights_is_one_sentence(half, capsys):
 
 def test_a_search_without_a_trial_lists_stored_variants_and_fails(half, monkeypatch, capsys):
     fit = StoredFit("text.txt@32:4", "rtn@4bit", "k", 0.1, 20.0, 1.25)
-    counts = {"judge": "text", "documents": 0, "tried": 0, "eliminated": 0, "excluded": 0, "chains": 2}
+    counts = {"judge": "text.txt@32:4", "documents": 0, "tried": 0, "eliminated": 0, "excluded": 0, "chains": 2}
     found = Certificate(rows=(), fits=False, stored=(fit,), **counts)
     monkeypatch.setattr("core.search.session.conduct", lambda *_: found)
     assert main([*COMMAND, "--max-mb", half]) == 2
