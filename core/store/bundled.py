@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from pydantic import ValidationError
 
 from core import paths
-from core.errors import StorageError
+from core.errors import StorageError, echo
 from core.fields import fault
 from core.results import SCHEMA, LoadedResults, Result
 from core.specs import Scalar
@@ -92,7 +92,7 @@ def parse_result(line: bytes) -> Result:
         raise ValueError("it is not JSON.") from None
     version = data.get("schema_version") if isinstance(data, dict) else None
     if version not in (1, SCHEMA):
-        raise ValueError(f"its schema version is {version}; this program reads 1 and {SCHEMA}.")
+        raise ValueError(f"its schema version is {echo(version)}; this program reads 1 and {SCHEMA}.")
     try:
         return schema1.read(line) if version == 1 else Result.model_validate_json(line)
     except ValidationError as error:

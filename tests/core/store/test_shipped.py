@@ -31,7 +31,7 @@ def test_lines_of_one_key_are_merged_and_the_last_wins(bundled_folder):
 def test_damage_is_named_and_loses_no_other_lines(bundled_folder, caplog):
     bundled_folder.mkdir()
     good = make(perplexity(20.0)).model_dump_json()
-    later = good.replace('"schema_version":2', '"schema_version":3')
+    later = good.replace('"schema_version":2', r'"schema_version":"\ud800"')  # half of a surrogate pair
     wrong = good.replace('"block_weights":100', '"block_weights":"many"')
     lines = [b"{half a li", b"\xff\xfe", later.encode(), wrong.encode(), b"[1, 2]", b"", good.encode()]
     (bundled_folder / "a.jsonl").write_bytes(b"\n".join(lines))
@@ -44,7 +44,7 @@ def test_damage_is_named_and_loses_no_other_lines(bundled_folder, caplog):
     expected.append("b.jsonl ")
     assert len(warnings) == len(expected)
     assert all(warning.startswith(start) for warning, start in zip(warnings, expected, strict=True))
-    assert "schema version is 3" in warnings[2]
+    assert r"schema version is '\ud800'" in warnings[2]
     assert "footprint.block_weights" in warnings[3]
     assert [record.getMessage() for record in caplog.records] == list(warnings)
     assert Store().read().warnings == warnings
