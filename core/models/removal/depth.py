@@ -85,7 +85,8 @@ def keep_hidden(model: PreTrainedModel, blocks: Blocks, kept: Tensor) -> None:
     _check_hidden(model, blocks, hidden)
     seen: set[int] = set()
     units = [find_units(blocks, index) for index in range(len(blocks.holder))]
-    of_heads = {one for unit in units for one in unit.attention.modules() if not isinstance(one, nn.Linear)}
+    # Parameters of the attention itself are biases of hidden states.
+    of_heads = {one for unit in units for one in unit.attention.children() if not isinstance(one, nn.Linear)}
     for module in model.modules():
         if module in of_heads:
             continue
