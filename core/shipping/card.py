@@ -63,6 +63,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         "",
         " ".join(filter(None, checked)),
         "",
+        *_source_of_numbers(form, kind, variant.dtype),
         "| metric | data | protocol | value |",
         "| --- | --- | --- | --- |",
         *(f"| {row.metric} | {row.dataset} | {_protocol(row)} | {_value(row)} |" for row in result.measurements),
@@ -70,6 +71,15 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
         *(f"Method: {paper.authors}, {paper.title}, {paper.year}, {paper.url}" for paper in papers),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _source_of_numbers(form: Format, kind: str, dtype: str) -> list[str]:
+    """Return the lines that say whose numbers the table has, if the files store another type than was computed in."""
+    if kind == dtype:
+        return []
+    name = form.type_name(kind)
+    words = f"The numbers below are those of the variant computed in {dtype}, not of these files in {name}."
+    return [f"{words} `slimscope fidelity DENSE FOLDER` measures the files.", ""]
 
 
 def _size(result: Result) -> str:

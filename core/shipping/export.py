@@ -24,6 +24,14 @@ if TYPE_CHECKING:
 NO_TEXT = ExportCheck(reason="the model reads no text, and the check needs prompts.")
 
 
+def share(folder: Path) -> None:
+    """Give the files in a new folder the permissions of the umask, as safetensors lets only their owner read them."""
+    mode = folder.stat().st_mode & 0o666
+    for file in folder.rglob("*"):
+        if file.is_file():
+            file.chmod(mode)
+
+
 def export(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
@@ -59,6 +67,7 @@ def export(
                 proof = verify_export(form.runtime, written.path, readings, torch.get_num_threads(), waiting)
             (content / FILE).write_text(proof.model_dump_json(indent=2))
             (content / "README.md").write_text(card(result, form, kind, written, proof))
+            share(content)
             on_disk(content)
             content.replace(folder)
     except OSError as error:

@@ -1,6 +1,8 @@
 """Saved checkpoints have the announced size on disk and the requested precision."""
 
 import json
+import os
+import stat
 
 import pytest
 import torch
@@ -69,6 +71,16 @@ def test_saving_in_another_precision_does_not_change_the_numbers(tmp_path, capsy
     assert f"Saved to {saved}, {on_disk(saved) / 1e6:.2f} MB, bf16." in captured.err
     assert AutoModelForCausalLM.from_pretrained(saved).dtype == torch.bfloat16
     assert f"{plain['measurements'][0]['value']:.4g}" in (saved / "README.md").read_text()  # the card has them already
+
+
+def test_others_can_read_an_export_as_the_umask_allows(tmp_path):
+    before = os.umask(0o027)
+    try:
+        assert main([*RUN, "--save", str(tmp_path / "saved")]) == 0
+    finally:
+        os.umask(before)
+    files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in (tmp_path / "saved").iterdir()}
+    assert "model.safetensors" in files and set(files.values()) == {0o640}
 
 
 def test_default_precision_is_the_computed_one(tmp_path, capsys):

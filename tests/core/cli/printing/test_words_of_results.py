@@ -55,6 +55,12 @@ def test_card_describes_every_stage():
     assert "# m, Dense, then LoRA\n" in card(make(stages=[LORA]), FORMATS[0], "float32", MADE, PROOF)
 
 
+def test_card_says_whose_numbers_it_has_beside_rounded_files():
+    exact, rounded = (card(make(perplexity(20.0)), FORMATS[1], kind, MADE, PROOF) for kind in ("float32", "Q8_0"))
+    words = "The numbers below are those of the variant computed in float32, not of these files in Q8_0."
+    assert words in rounded and "The numbers below" not in exact
+
+
 def test_card_names_reconstructions_and_cites_each_method_once():
     adaprune = build_stage("adaprune", calibration=TEXT)
     text = card(make(stages=[MAGNITUDE, adaprune, MAGNITUDE, adaprune]), FORMATS[0], "float32", MADE, PROOF)
