@@ -44,6 +44,11 @@ class LostJobError(CancelledError):
     """Another process has the job of this one, which may not store anything."""
 
 
+def how_to_install(extra: str) -> str:
+    """Return the command that installs an extra; Slimscope is on no package index, so it needs a checkout."""
+    return f"pip install '.[{extra}]' in a checkout of Slimscope"
+
+
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that the memory of the machine or a GPU ran out."""
     return (

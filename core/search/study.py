@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 
-from core.errors import UserError
+from core.errors import UserError, how_to_install
 from core.paths import local_results_dir
 from core.specs import canonical_json, sha256
 
@@ -33,7 +33,7 @@ ENDS, JUDGING, JUDGEMENT, OPENING = "ends", "judging", "judgement", "opening"
 def check_optuna() -> None:
     """Raise `UserError` without the extra that the autopilot needs."""
     if find_spec("optuna") is None:
-        raise UserError("Optuna is not installed; run `pip install 'slimscope[autopilot]'`.")
+        raise UserError(f"Optuna is not installed; run {how_to_install('autopilot')}.")
 
 
 def open_study(question: Question, sampler: ChainSampler, url: URL) -> optuna.Study:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import ValidationError
 
+from core.errors import how_to_install
 from core.notation.formatting import format_number
 from core.shipping import runtimes
 from core.shipping.base import Runtime
@@ -40,7 +41,7 @@ TOKENS = 32  # decoded to measure speed
 FILE = "proof.json"
 POLL = 0.5  # seconds
 MOST = 700  # nats whose exponential is finite
-HOW = "pip install 'slimscope[export]'"
+HOW = how_to_install("export")
 
 Reading = tuple[list[int], "Tensor"]  # token ids of a prompt, log-probabilities of the next token (V,)
 
@@ -113,7 +114,7 @@ def verify_export(
     """
     if missing := [package for package in runtime.packages if not installed(package)]:
         return ExportCheck(reason=f"install {' and '.join(missing)} ({HOW}) to check it.")
-    script = Path(runtimes.__file__).with_name(f"{runtime.script}.py")
+    script = Path(runtimes.__file__).parent / f"{runtime.script}.py"
     query = {"path": str(path), "prompts": PROMPTS, "tokens": TOKENS, "threads": threads, "packages": runtime.packages}
     code, output, errors = _run([sys.executable, "-I", str(script)], json.dumps(query), waiting)
     try:

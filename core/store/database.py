@@ -12,7 +12,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, 
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from core import paths
-from core.errors import StorageError, UserError
+from core.errors import StorageError, UserError, how_to_install
 from core.store.tables import HEAD
 
 if TYPE_CHECKING:
@@ -52,9 +52,9 @@ def open_database(url: URL) -> Engine:
         known = "known are sqlite and postgresql"
         raise UserError(f"The database URL names an unknown kind of database, {url.drivername!r}; {known}.") from None
     except ImportError as error:
-        extra = "slimscope[postgres]" if error.name == "psycopg" else error.name
+        how = how_to_install("postgres") if error.name == "psycopg" else f"pip install {error.name}"
         raise UserError(
-            f"The database {shown(url)} needs the Python package {error.name!r}; install it by pip install '{extra}'."
+            f"The database {shown(url)} needs the Python package {error.name!r}; install it by {how}."
         ) from None
     except OSError as error:
         raise UserError(f"The folder of the database {shown(url)} cannot be created: {error.strerror}.") from None

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from core.errors import UserError
+from core.errors import UserError, how_to_install
 
 NAMESPACE = "slimscope"  # of actors
 PORT = 6379  # of Ray's head by default
@@ -56,4 +56,4 @@ def start_head(host: str, port: int, cores: int | None) -> str:
 
 def missing_words() -> str:
     """Return the sentence on an installation without Ray."""
-    return "Ray is not installed; run `pip install 'slimscope[ray]'`."
+    return f"Ray is not installed; run {how_to_install('ray')}."

@@ -86,7 +86,7 @@ def test_the_printed_export_is_one_that_the_winner_fits(chain, only, name):
         (["--max-mb", "1", "--minutes", "0"], "--minutes 0 is not a number above 0"),
         (["--max-mb", "1", "--only", "gguff"], "gguf"),
         (["--max-mb", "1", "--methods", "wandaa"], "wanda"),
-        (None, "pip install 'slimscope[autopilot]'"),  # without Optuna
+        (None, "pip install '.[autopilot]' in a checkout of Slimscope"),  # without Optuna
     ],
 )
 def test_a_question_without_an_answer_is_one_sentence(options, words, monkeypatch, capsys):

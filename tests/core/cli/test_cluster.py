@@ -88,7 +88,9 @@ def test_a_port_of_rays_workers_is_refused(capsys):
 def test_a_head_that_does_not_start_is_one_sentence(capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
     assert main(["cluster", "start"]) == 2
-    assert capsys.readouterr().err.strip() == "Ray is not installed; run `pip install 'slimscope[ray]'`."
+    assert (
+        capsys.readouterr().err.strip() == "Ray is not installed; run pip install '.[ray]' in a checkout of Slimscope."
+    )
     (tmp_path / "ray").write_text("#!/bin/sh\necho first >&2\necho 'the port 1 is taken' >&2\nexit 3\n")
     (tmp_path / "ray").chmod(0o755)
     assert main(["cluster", "start", "--port", "1"]) == 2

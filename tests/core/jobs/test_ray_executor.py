@@ -166,7 +166,7 @@ def test_the_variable_chooses_the_executor(monkeypatch, results_dir):
     assert isinstance(executors.chosen_executor(url), RayExecutor)
     assert executors.chosen_executor(url) is executors.chosen_executor(url)  # a search has a queue for each batch
     monkeypatch.setattr(executors, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"Ray is not installed; run `pip install 'slimscope\[ray\]'`\."):
+    with pytest.raises(UserError, match=r"Ray is not installed; run pip install '.\[ray\]' in a checkout"):
         executors.chosen_executor(url)
     monkeypatch.setenv("SLIMSCOPE_EXECUTOR", "rai")
     with pytest.raises(UserError, match="Unknown SLIMSCOPE_EXECUTOR 'rai'; did you mean 'ray'"):

@@ -60,7 +60,7 @@ def test_a_missing_runtime_and_a_file_that_it_cannot_read_are_reported(tmp_path)
         for name in ("no-such-package", "xllamacpp")
     )
     assert missing.words() == (
-        "Export not checked: install no-such-package (pip install 'slimscope[export]') to check it."
+        "Export not checked: install no-such-package (pip install '.[export]' in a checkout of Slimscope) to check it."
     )
     assert found.reason.startswith("xllamacpp could not read it (exit code 1): RuntimeError: ")
 

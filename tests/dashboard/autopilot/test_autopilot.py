@@ -163,4 +163,4 @@ def test_the_page_follows_a_search(seen):
 
 def test_without_optuna_the_page_says_how_to_install_it(bundled, monkeypatch):
     monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
-    assert "`pip install 'slimscope[autopilot]'`" in words(open_app("autopilot/view.py"))
+    assert "pip install '.[autopilot]' in a checkout of Slimscope" in words(open_app("autopilot/view.py"))
