@@ -11,7 +11,8 @@ IS_CHECKOUT = (PROJECT / "pyproject.toml").is_file()
 CACHED_RESULTS = (PROJECT if IS_CHECKOUT else PROJECT / "slimscope") / "cached_results"
 SHIPPED_MEASURED = CACHED_RESULTS / "measured"
 SHIPPED_PUBLISHED = CACHED_RESULTS / "published"
-GLOSSARY = (PROJECT / "docs" if IS_CHECKOUT else PROJECT / "slimscope") / "glossary.md"
+PAGES = PROJECT / ("docs" if IS_CHECKOUT else "slimscope")
+GLOSSARY, PLUG_IN_GUIDE = PAGES / "glossary.md", PAGES / "plug-ins.md"
 CORRELATIONS = CACHED_RESULTS / "correlations.json"  # of window losses, for standard errors
 
 

@@ -6,12 +6,13 @@ To add a stage, write its file and add a line here, or declare an entry point in
 import json
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import get_args
 
 from pydantic import JsonValue, ValidationError
 
 from core import plugins
 from core.amount import Bits, Pattern
-from core.errors import UserError, unknown
+from core.errors import UserError, echo, unknown
 from core.methods.base import Method
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.low_rank import ConvLowRank
@@ -41,7 +42,7 @@ from core.methods.structured.neuron_magnitude import NeuronMagnitude
 from core.methods.structured.shortgpt import ShortGPT
 from core.methods.structured.slicegpt import SliceGPT
 from core.methods.structured.slimllm import SlimLLM
-from core.methods.terms import Reads
+from core.methods.terms import Kind, Reads
 from core.methods.traits import GRIDS, Trait
 from core.methods.unstructured.adaprune import AdaPrune
 from core.methods.unstructured.alps import ALPS
@@ -98,8 +99,19 @@ BUILT_IN: tuple[type[Method], ...] = (
     DistillWhite,
     DistillBlack,
 )
-PLUG_INS = plugins.load([stage.name for stage in BUILT_IN])
-_ALL = (*BUILT_IN, *PLUG_INS.methods)
+
+
+def _plugin(entry: str, found: object) -> tuple[str, type[Method]]:
+    """Return the name and the class of a plug-in's method; raise `ValueError` if it is no method, or of no kind."""
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise ValueError(f"{echo(str(found))} is not a subclass of slimscope.methods.Method")
+    if getattr(found, "kind", None) not in get_args(Kind):
+        raise ValueError(f"{found.__name__} derives from no base class that the engine runs, such as ScoreMethod")
+    return found.name, found
+
+
+PLUG_INS = plugins.load("method", [stage.name for stage in BUILT_IN], _plugin)
+_ALL = (*BUILT_IN, *PLUG_INS.usable.values())
 PREPARATIONS: tuple[type[TransformMethod], ...] = tuple(stage for stage in _ALL if issubclass(stage, TransformMethod))
 RECONSTRUCTIONS: tuple[type[Reconstruction], ...] = tuple(stage for stage in _ALL if issubclass(stage, Reconstruction))
 RECOVERIES: tuple[type[Recovery], ...] = tuple(stage for stage in _ALL if issubclass(stage, Recovery))

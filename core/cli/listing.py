@@ -18,6 +18,7 @@ from core.models.catalogue import MODELS
 from core.models.shape import MOST_UNCOVERED
 from core.models.sources import identify
 from core.notation.formatting import chain_name
+from core.paths import PLUG_IN_GUIDE
 from core.registry import STAGES, get_stage
 from core.request.inspection import applicability, facts_of, first_chains, inspect_model, sweep_rows
 from core.request.sweeps import Grid, expand_grid
@@ -156,8 +157,14 @@ def methods(
     name: Annotated[
         str | None, typer.Argument(help="A method, such as wanda; default: all.", show_default=False)
     ] = None,
+    guide: Annotated[
+        bool, typer.Option("--guide", help="Print how a package adds methods, export formats and texts.")
+    ] = False,
 ) -> None:
     """List the methods for the stages of a chain, with their parameters, or describe one."""
+    if guide:
+        typer.echo(PLUG_IN_GUIDE.read_text(encoding="utf-8"), nl=False)
+        return
     for method in STAGES if name is None else (get_stage(name),):
         amount = " Amount: ratio or N:M." if method.supports_nm else " Amount: ratio."
         if method.bit_choices:

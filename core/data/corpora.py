@@ -5,12 +5,15 @@ a user's own text file always has this form.
 """
 
 import re
+from pathlib import Path
 
+from core import plugins
 from core.data import files
 from core.data.catalogue_text import CatalogueText
 from core.data.corpus import CorpusSource, CorpusText
 from core.data.texts import BY_ID
 from core.data.user_text import UserText
+from core.errors import echo
 from core.progress import Progress, silent
 
 
@@ -42,4 +45,15 @@ def default_corpora() -> tuple[str, str]:
 def _text(name: str) -> CatalogueText | UserText:
     """Return the text of a name, unread: a catalogue id always names the catalogue's text."""
     card = BY_ID.get(re.sub(r"@[0-9a-f]{8}$", "", name))
-    return CatalogueText(name, card) if card else UserText(name)
+    return CatalogueText(name, card) if card else UserText(str(PLUG_INS.usable.get(name, name)))
+
+
+def _plugin(entry: str, found: object) -> tuple[str, Path]:
+    """Return the name and the path of a plug-in's text file; raise `ValueError` if there is none."""
+    path = Path(str(found))
+    if not path.is_file():
+        raise ValueError(f"{echo(str(found))} is not the path of a text file")
+    return entry, path
+
+
+PLUG_INS = plugins.load("text", BY_ID, _plugin)

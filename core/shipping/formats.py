@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from core.errors import unknown
+from core import plugins
+from core.errors import echo, unknown
 from core.results import Result
 from core.shipping.base import Format
 from core.shipping.compressed_tensors import CompressedTensors
@@ -11,7 +12,18 @@ from core.shipping.huggingface import HuggingFace
 from core.shipping.saving import size_words
 from core.specs import RunSpec
 
-FORMATS: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
+BUILT_IN: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
+
+
+def _plugin(entry: str, found: object) -> tuple[str, Format]:
+    """Return the name and an instance of a plug-in's format; raise `ValueError` if it is no format."""
+    if not (isinstance(found, type) and issubclass(found, Format)):
+        raise ValueError(f"{echo(str(found))} is not a subclass of slimscope.formats.Format")
+    return found.name, found()
+
+
+PLUG_INS = plugins.load("format", [form.name for form in BUILT_IN], _plugin)
+FORMATS = (*BUILT_IN, *PLUG_INS.usable.values())
 
 
 def find_format(name: str) -> Format:

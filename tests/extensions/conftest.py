@@ -1,4 +1,4 @@
-"""A process in which the extensions are registered."""
+"""A process in which the extensions are registered, as a package's entry points."""
 
 import os
 import subprocess
@@ -14,6 +14,8 @@ __all__ = ["folder", "machine"]
 ENTRIES = """[slimscope.methods]
 row-magnitude = tests.extensions.score:RowMagnitude
 rounded-inputs = tests.extensions.runtime:RoundedInputs
+[slimscope.formats]
+small-files = tests.extensions.export_format:SmallFiles
 """
 
 
@@ -27,7 +29,7 @@ def run(machine, folder, tmp_path):
     environment = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{tmp_path}"}
 
     def run(code: str) -> str:
-        command = [sys.executable, "-m", "tests.extensions.registered", code]
+        command = [sys.executable, "-c", code]
         done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=500)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

@@ -1,73 +1,66 @@
-"""A package outside the project with a method, as an installer leaves it: modules and their metadata in one folder."""
+"""The package of the guide to plug-ins, as an installer leaves it: modules and their metadata in one folder."""
 
+import re
+import tomllib
 from pathlib import Path
 
-MODULE = """
-import torch
+from core.paths import PLUG_IN_GUIDE, PROJECT
+from tests.core.commands import WORDS
 
-from core.methods.base import Method
-from core.methods.terms import NEUTRAL
-from core.methods.unstructured.scored import ScoreMethod
-
-
-class RandomPruning(ScoreMethod):
-    name = "random"
-    label = "Random"
-    summary = "Zeroes weights at random."
-    idea = "Each weight has the same chance to become zero."
-    formulas = ("S_{ij} = u_{ij}",)
-    colour = NEUTRAL
-    draws = True
-
-    def score(self, weight, statistics):
-        return torch.rand(weight.shape, generator=statistics.generator)
+FILE = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", re.M | re.S)
+FAULTY = """
+from slimscope.methods import Method, ScoreMethod
 
 
 class Kindless(Method):
     name = "kindless"
 
 
-class Nameless(RandomPruning):
+class Nameless(ScoreMethod):
     name = None
 
 
-class Chained(RandomPruning):
+class Chained(ScoreMethod):
     name = "a+b@c,d="
 
 
-class Leaving(RandomPruning):
-    name = "leaving"
-
-    def score(self, weight, statistics):
-        raise SystemExit(3)
-
-
-class Undefined(RandomPruning):
-    name = "undefined"
-
-    def score(self, weight, statistics):
-        return torch.full_like(weight, torch.nan)
+FAULTY = "absent.txt"
 """
-ENTRIES = """[slimscope.methods]
-random = random_pruning:RandomPruning
-broken = random_pruning.absent:Nothing
-kindless = random_pruning:Kindless
-taken = core.methods.unstructured.wanda:Wanda
-nameless = random_pruning:Nameless
-chained = random_pruning:Chained
-leaving = random_pruning:Leaving
-undefined = random_pruning:Undefined
-"""
+FAULTS = {
+    "methods": {
+        "broken": "my_package.absent:Nothing",
+        "kindless": "my_package.faulty:Kindless",
+        "nameless": "my_package.faulty:Nameless",
+        "chained": "my_package.faulty:Chained",
+        "taken": "core.methods.unstructured.wanda:Wanda",
+    },
+    "formats": {"no-format": "my_package.texts:NOTES"},
+    "texts": {"no-text": "my_package.faulty:FAULTY"},
+}
 
 
 def write_plugin(place: Path) -> Path:
-    """Write a package with a method that works, two that fail in their score, and five that cannot be used.
+    """Write the example of the guide, with further plug-ins that cannot be used."""
+    files = dict(FILE.findall(PLUG_IN_GUIDE.read_text(encoding="utf-8")))
+    known = tomllib.loads(files.pop("pyproject.toml"))["project"]
+    package = place / "my_package"
+    package.mkdir()
+    files |= {"my_package/faulty.py": FAULTY, "my_package/notes.txt": " ".join(WORDS * 9)}
+    for name, content in files.items():
+        (place / name).write_text(content)
+    lines = []
+    for group, entries in known["entry-points"].items():
+        lines.append(f"[{group}]")
+        every = entries | FAULTS[group.removeprefix("slimscope.")]
+        lines += [f"{name} = {value}" for name, value in every.items()]
+    info = place / "my_package-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {known['name']}\nVersion: {known['version']}\n")
+    (info / "entry_points.txt").write_text("\n".join(lines))
+    return place
 
-    These fail to import, are of no kind, and have a taken name, none, and one with characters of chains.
-    """
-    (place / "random_pruning.py").write_text(MODULE)
-    known = place / "random_pruning-1.0.dist-info"
-    known.mkdir()
-    (known / "METADATA").write_text("Metadata-Version: 2.1\nName: random-pruning\nVersion: 1.0\n")
-    (known / "entry_points.txt").write_text(ENTRIES)
+
+def with_public_modules(place: Path) -> Path:
+    """Add the package `slimscope` of this checkout, as an installation copies it."""
+    (place / "slimscope").symlink_to(PROJECT / "core" / "api")
     return place

@@ -1,71 +1,96 @@
-"""A method of another package works on the command line, and a broken one breaks no other."""
+"""The plug-ins of the guide work on the command line, and those that cannot be used break no other."""
 
+import json
 import os
 import subprocess
 import sys
 
 import pytest
+import torch
 
 from core.engine import stages
 from core.errors import UserError
+from core.methods.unstructured.scored import ScoreMethod
 from core.paths import PROJECT
-from core.plugins import load
 from core.specs import Stage
 from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows
-from tests.package.plugin import write_plugin
+from tests.package.plugin import with_public_modules, write_plugin
 
-BROKEN = "The method broken of random-pruning is skipped: ModuleNotFoundError: No module named 'random_pruning.absent'"
-KINDLESS = (
-    "The method kindless of random-pruning is skipped: Kindless derives from no base class that the engine runs, "
-    "such as ScoreMethod."
+SKIPPED = (
+    "The method broken of my-package is skipped: ModuleNotFoundError: No module named 'my_package.absent'.",
+    "The method kindless of my-package is skipped: Kindless derives from no base class that the engine runs, "
+    "such as ScoreMethod.",
+    "The method nameless of my-package is skipped: the name None is invalid; give lower-case letters, digits and signs "
+    "of - _, such as my-method.",
+    "The method chained of my-package is skipped: the name 'a+b@c,d=' is invalid; give lower-case letters, digits and "
+    "signs of - _, such as my-method.",
+    "The method taken of my-package is skipped: the name wanda is already in use.",
+    "The text no-text of my-package is skipped: 'absent.txt' is not the path of a text file.",
 )
-INVALID = (
-    "The method {} of random-pruning is skipped: the name {} is invalid; give lower-case letters, digits and signs of "
-    "- _, such as my-method."
-)
-TAKEN = "The method taken of random-pruning is skipped: the name wanda is already in use."
+NO_FORMAT = "The format no-format of my-package is skipped: "
 
 
-def test_a_plugin_is_loaded_and_each_broken_one_is_named(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(write_plugin(tmp_path))
-    found = load({"wanda"})
-    assert [method.name for method in found.methods] == ["leaving", "random", "undefined"]
-    assert {method.__module__ for method in found.methods} == {"random_pruning"}
-    chained, nameless = (INVALID.format(*one) for one in (("chained", "'a+b@c,d='"), ("nameless", "None")))
-    assert found.left_out[0].startswith(BROKEN) and found.left_out[2:4] == (KINDLESS, nameless)
-    assert (found.left_out[1], found.left_out[4]) == (chained, TAKEN)
-    monkeypatch.delitem(sys.modules, "random_pruning")
+@pytest.fixture
+def slimscope(machine, folder, tmp_path):
+    """Return a function that runs a command with the plug-ins of the guide in the folder of the model."""
+    plugin = with_public_modules(write_plugin(tmp_path))
+    known = os.environ | {"PYTHONPATH": f"{plugin}{os.pathsep}{PROJECT}"}
 
-
-@pytest.mark.parametrize(
-    ("name", "words"),
-    [
-        ("leaving", "leaving ended the program by sys.exit(3); let it raise an error."),
-        ("undefined", "undefined scores some weights as NaN and cannot rank them; correct the method"),
-    ],
-)
-def test_a_score_that_ends_the_program_or_is_no_number_is_one_sentence(name, words, tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(write_plugin(tmp_path))
-    (method,) = (one for one in load(()).methods if one.name == name)
-    monkeypatch.setattr(stages, "build_method", lambda stage: method())
-    with pytest.raises(UserError) as error:
-        compress(tiny(), Stage(method=name, ratio=0.5), windows())
-    assert str(error.value).startswith(words)
-    monkeypatch.delitem(sys.modules, "random_pruning")
-
-
-@pytest.mark.full
-def test_the_command_line_runs_a_plugin_and_names_skipped_ones(machine, folder, tmp_path):
-    known = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{write_plugin(tmp_path)}"}
-
-    def slimscope(*arguments):
+    def run(*arguments):
         command = [sys.executable, "-m", "core", *arguments]
         return subprocess.run(command, env=known, cwd=folder, capture_output=True, text=True, timeout=200)
 
-    done = slimscope("run", "./tiny", "random@0.5", "--perplexity", "text.txt@32:4", "--seed", "3", "--json")
+    return run
+
+
+def test_plugins_are_listed_and_each_unusable_one_is_named(slimscope):
+    done = slimscope("methods", "random")
+    assert done.stdout.startswith("random: Zeroes weights at random. Amount: ratio or N:M."), done.stderr
+    words = " ".join(done.stderr.split())
+    assert all(sentence in words for sentence in SKIPPED) and NO_FORMAT in words and "Traceback" not in words
+
+
+class Leaving(ScoreMethod):
+    name = "leaving"
+
+    def score(self, weight, statistics):
+        raise SystemExit(3)
+
+
+class Undefined(ScoreMethod):
+    name = "undefined"
+
+    def score(self, weight, statistics):
+        return torch.full_like(weight, torch.nan)
+
+
+@pytest.mark.parametrize(
+    ("method", "words"),
+    [
+        (Leaving, "leaving ended the program by sys.exit(3); let it raise an error."),
+        (Undefined, "undefined scores some weights as NaN and cannot rank them; correct the method"),
+    ],
+)
+def test_a_score_that_ends_the_program_or_is_no_number_is_one_sentence(method, words, monkeypatch):
+    monkeypatch.setattr(stages, "build_method", lambda stage: method())
+    with pytest.raises(UserError) as error:
+        compress(tiny(), Stage(method=method.name, ratio=0.5), windows())
+    assert str(error.value).startswith(words)
+
+
+@pytest.mark.full
+def test_the_commands_of_the_guide_run(slimscope, tmp_path):
+    text = ("--perplexity", "my-notes@32:4")
+    done = slimscope("run", "./tiny", "random@0.5", "--seed", "3", *text, "--json")
     assert done.returncode == 0, done.stderr
-    assert '"method": "random"' in done.stdout and '"seed": 3' in done.stdout
-    assert all(skipped in done.stderr for skipped in (BROKEN, KINDLESS, TAKEN)) and "Traceback" not in done.stderr
+    variant = json.loads(done.stdout)["variant"]
+    assert (variant["method"], variant["stages"][0]["seed"]) == ("random", 3)
+    assert slimscope("run", "./tiny", "input-squares@0.5", "--calibration", "my-notes:4x32", *text).returncode == 0
+    place = tmp_path / "saved"
+    saved = slimscope("run", "./tiny", "random@0.5", *text, "--save", str(place), "--format", "with-notice")
+    assert saved.returncode == 0 and (place / "NOTICE").read_text() == "Compressed from tiny.\n", saved.stderr
     words = " ".join(slimscope("doctor").stdout.split())  # cells wrap
-    assert "plug-in random yes Random, from random_pruning" in words and "the name wanda is already in use" in words
+    for row in ("random yes Random, from my_package.methods", "with-notice yes With a notice", "my-notes yes a text"):
+        assert f"plug-in {row}" in words
+    assert "the name wanda is already in use" in words

@@ -70,6 +70,7 @@ def test_the_command_prints_its_version_and_the_bundled_results(installed):
     listed = installed.slimscope("results", "--csv")
     assert listed.returncode == 0, listed.stderr
     assert "sparsegpt@0.5" in listed.stdout and "smollm2-135m" in listed.stdout
+    assert "| `ScoredByInputs` |" in installed.slimscope("methods", "--guide").stdout
 
 
 def test_a_plugin_method_stores_results_in_the_user_data_folder(installed, tmp_path):

@@ -6,8 +6,9 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
+from core import registry
 from core.cache import hub
-from core.data import embedded, files
+from core.data import corpora, embedded, files
 from core.data.cards import TASKS
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.corpus import CorpusSource
@@ -17,8 +18,8 @@ from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.sources import identify
 from core.paths import cache_dir, data_dir, local_results_dir, unwritable
-from core.registry import PLUG_INS
 from core.request.stages import DEFAULT_MODEL
+from core.shipping import formats
 from core.shipping.formats import FORMATS
 from core.shipping.proof import HOW
 from core.specs import Frozen
@@ -47,7 +48,9 @@ def _installed() -> Iterator[Check]:
         try:
             yield Check(group="installed", name=package, ok=True, detail=importlib.metadata.version(package))
         except importlib.metadata.PackageNotFoundError:
-            yield Check(group="installed", name=package, ok=False, detail="missing: pip install slimscope")
+            yield Check(
+                group="installed", name=package, ok=False, detail="missing: pip install . in a checkout of Slimscope"
+            )
     for package in OPTIONAL:
         try:
             yield Check(group="optional", name=package, ok=True, detail=importlib.metadata.version(package))
@@ -57,10 +60,15 @@ def _installed() -> Iterator[Check]:
 
 
 def _plug_ins() -> Iterator[Check]:
-    for method in PLUG_INS.methods:
-        yield Check(group="plug-in", name=method.name, ok=True, detail=f"{method.label}, from {method.__module__}")
-    for sentence in PLUG_INS.left_out:
-        yield Check(group="plug-in", name="", ok=False, detail=sentence)
+    for name, method in registry.PLUG_INS.usable.items():
+        yield Check(group="plug-in", name=name, ok=True, detail=f"{method.label}, from {method.__module__}")
+    for name, form in formats.PLUG_INS.usable.items():
+        yield Check(group="plug-in", name=name, ok=True, detail=f"{form.label}, from {type(form).__module__}")
+    for name, path in corpora.PLUG_INS.usable.items():
+        yield Check(group="plug-in", name=name, ok=True, detail=f"a text, {path}")
+    for plug_ins in (registry.PLUG_INS, formats.PLUG_INS, corpora.PLUG_INS):
+        for sentence in plug_ins.left_out:
+            yield Check(group="plug-in", name="", ok=False, detail=sentence)
 
 
 def _machine() -> Iterator[Check]:

@@ -1,0 +1,65 @@
+"""What a package needs to add methods: `slimscope.methods`. `slimscope methods --guide` explains it."""
+
+from core.amount import Amount, Bits, Factor, Pattern, Ratio
+from core.methods.base import Method
+from core.methods.convolution.base import ConvMethod
+from core.methods.embedding.base import EmbeddingMethod
+from core.methods.inputs import Compressed, Statistics, Target
+from core.methods.linear import LinearMethod
+from core.methods.lowrank.base import LowRank
+from core.methods.parameters import MethodParameters, WalkerParameters
+from core.methods.preparation import TransformMethod
+from core.methods.quantised.base import QuantisedMethod
+from core.methods.quantised.blocks import BlockQuantMethod
+from core.methods.reconstruction import Reconstruction
+from core.methods.runtime import RuntimeMethod
+from core.methods.structured.base import (
+    BlockRemovalMethod,
+    FactoredUnitMethod,
+    HiddenSizeMethod,
+    SequentialUnitMethod,
+    SliceMethod,
+    UnitMethod,
+)
+from core.methods.structured.experts.base import ExpertMethod
+from core.methods.tables import TableQuantMethod
+from core.methods.terms import NEUTRAL, Citation
+from core.methods.unstructured.scored import ScoredByInputs, ScoreMethod
+from core.training.base import Recovery, TrainPruneMethod
+
+__all__ = [
+    "NEUTRAL",
+    "Amount",
+    "Bits",
+    "BlockQuantMethod",
+    "BlockRemovalMethod",
+    "Citation",
+    "Compressed",
+    "ConvMethod",
+    "EmbeddingMethod",
+    "ExpertMethod",
+    "Factor",
+    "FactoredUnitMethod",
+    "HiddenSizeMethod",
+    "LinearMethod",
+    "LowRank",
+    "Method",
+    "MethodParameters",
+    "Pattern",
+    "QuantisedMethod",
+    "Ratio",
+    "Reconstruction",
+    "Recovery",
+    "RuntimeMethod",
+    "ScoreMethod",
+    "ScoredByInputs",
+    "SequentialUnitMethod",
+    "SliceMethod",
+    "Statistics",
+    "TableQuantMethod",
+    "Target",
+    "TrainPruneMethod",
+    "TransformMethod",
+    "UnitMethod",
+    "WalkerParameters",
+]
