@@ -54,10 +54,10 @@ lint: .venv/installed-test
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-.venv/installed-run: pyproject.toml README.md $(wildcard core/api/*) | .venv/bin/python
+.venv/installed-run: pyproject.toml README.md $(wildcard core/api/*.py) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
-.venv/installed-test: pyproject.toml README.md $(wildcard core/api/*) | .venv/bin/python
+.venv/installed-test: pyproject.toml README.md $(wildcard core/api/*.py) | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e ".[dev]"
 	@touch .venv/installed-run $@
