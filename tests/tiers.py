@@ -28,6 +28,7 @@ PARTS: Mapping[str, tuple[str, ...]] = {
     "ray": ("ray",),
     "postgres": ("postgres",),
     "real": ("real",),
+    "device": ("tests/device",),
     "programs": ("tests/benchmarks", "tests/extensions", "tests/package", "tests/tools"),
     "pages": ("tests/dashboard",),
     "methods": ("tests/core/contract", "tests/core/methods"),

@@ -19,13 +19,18 @@ small-files = tests.extensions.export_format:SmallFiles
 """
 
 
-@pytest.fixture
-def run(machine, folder, tmp_path):
-    """Return a function that runs Python code with the extensions registered, in the folder of the tiny model."""
-    known = tmp_path / "extensions-1.0.dist-info"
+def write_package(place):
+    """Write the metadata of a package whose methods are the extensions, for a folder of the import path."""
+    known = place / "extensions-1.0.dist-info"
     known.mkdir()
     (known / "METADATA").write_text("Metadata-Version: 2.1\nName: extensions\nVersion: 1.0\n")
     (known / "entry_points.txt").write_text(ENTRIES)
+
+
+@pytest.fixture
+def run(machine, folder, tmp_path):
+    """Return a function that runs Python code with the extensions registered, in the folder of the tiny model."""
+    write_package(tmp_path)
     environment = os.environ | {"PYTHONPATH": f"{PROJECT}{os.pathsep}{tmp_path}"}
 
     def run(code: str) -> str:

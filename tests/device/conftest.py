@@ -1,0 +1,34 @@
+"""A process with the pretend device, beside the one of the tests, which has none."""
+
+import shutil
+from multiprocessing import get_context
+
+import pandas as pd
+import pytest
+
+from tests.core.tiny_folder import write_tiny_folder
+from tests.device import runs
+from tests.extensions.conftest import write_package
+
+MOST_SECONDS = 200  # of a call; the process may crash or never answer
+MODELS = {"mixture": ("mixtral", {"num_hidden_layers": 3}), "wide": ("llama-gqa", {"intermediate_size": 64})}
+
+
+@pytest.fixture(scope="module")
+def second(tmp_path_factory):
+    """Return a function that calls another one in the process with the device, and returns what it returns."""
+    from tests.core.encoders import encoder
+    from tests.core.tiny import tiny
+
+    place = write_tiny_folder(tmp_path_factory.mktemp("second"))
+    for name, (kind, changes) in MODELS.items():
+        shutil.copytree(place / "tiny", place / name)
+        tiny(kind, **changes).save_pretrained(place / name)
+    encoder(layer_type="basic").save_pretrained(place / "encoder")
+    rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
+    (place / "data" / "tasks").mkdir(parents=True)
+    for part in ("validation", "train"):
+        pd.DataFrame(rows).to_parquet(place / "data" / "tasks" / f"piqa_{part}.parquet")
+    write_package(place)
+    with get_context("spawn").Pool(1, runs.start, (place,)) as pool:  # which ends the process, whatever it does
+        yield lambda function, *given, **more: pool.apply_async(function, given, more).get(MOST_SECONDS)

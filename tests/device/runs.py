@@ -1,0 +1,74 @@
+"""Runs on the CPU and on the pretend device, in a process of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tests.device import pretend
+
+DEVICES = ("cpu", pretend.NAME)
+MEASURED_TIME = "synthetic"  # the data set of latencies
+
+
+def start(folder: Path) -> None:
+    """Register the device, and compute in a folder with models, a text and a package of methods from now on."""
+    pretend.register()
+    sys.path.insert(0, str(folder))  # before the methods are registered
+    os.chdir(folder)
+    os.environ.update(SLIMSCOPE_DATA=str(folder / "data"), DISABLE_MULTIPROC="1", HF_HUB_OFFLINE="1")
+    os.environ.pop("SLIMSCOPE_DB", None)
+
+    from core import paths
+    from core.evaluation import linears
+    from core.request import complete
+
+    paths.SHIPPED_MEASURED = folder / "none"
+    complete.check_device = lambda device: None  # users choose among real ones
+    # On both devices torch's own kernels compute linears and attention.
+    linears._suits = lambda *_: False
+    torch.backends.cuda.enable_flash_sdp(False)
+
+
+def on_both(model: str, chain: str, **more: Any) -> list[dict[str, float]]:
+    """Return the `numbers` of a run on the CPU and on the pretend device."""
+    return [numbers(device, model, chain, **more) for device in DEVICES]
+
+
+def numbers(device: str, model: str, chain: str, save: str | None = None, **more: Any) -> dict[str, float]:
+    """Return the measured values of a run, and the sum of each tensor of its weights; times count 0.
+
+    Args:
+        device: Where to compute.
+        model: Its folder.
+        chain: The stages.
+        save: Format in which the variant is saved, if it is.
+        more: Arguments of `complete`.
+    """
+    from core.engine.runs import run
+    from core.engine.variants import load_cached
+    from core.request.complete import complete
+    from core.specs import Perplexity, TextWindows
+    from core.store.store import Store
+
+    place = Path(tempfile.mkdtemp(dir="."))
+    os.environ.update(SLIMSCOPE_CACHE=str(place / "cache"), SLIMSCOPE_RESULTS=str(place / "results"))
+    texts = {"calibration": TextWindows.parse("text.txt:4x32"), "train": TextWindows.parse("text.txt:8x16")}
+    if model != "encoder":
+        more["perplexity"] = [Perplexity.parse("text.txt@32:4")]
+    spec = complete(f"./{model}", chain, device=device, **texts, **more)
+    if save:
+        spec = spec.model_copy(update={"save": str(place / "saved"), "format": save})
+    values = {
+        f"{row.metric} {row.dataset} {row.protocol}": 0.0 if row.dataset == MEASURED_TIME else row.value
+        for row in run(spec, Store()).measurements
+    }
+    if spec.variant.is_dense:  # which is never cached
+        return values
+    made, _ = load_cached(spec.variant, mapped=spec.memory is not None)
+    return values | {name: tensor.double().sum().item() for name, tensor in made.state_dict().items()}
