@@ -57,7 +57,7 @@ def routers_in(block: nn.Module) -> set[nn.Module]:
     Those are the linears in a module named `router`, and those beside a layer of experts with an output for each.
     """
     named = [module for name, module in block.named_modules() if name.rpartition(".")[2] == "router"]
-    found = {one for router in named for one in router.modules() if isinstance(one, nn.Linear)}
+    found: set[nn.Module] = {one for router in named for one in router.modules() if isinstance(one, nn.Linear)}
     for parent in block.modules():
         for experts in parent.children():
             if number := _number(experts):
