@@ -107,6 +107,7 @@ def test_answers_whose_page_is_closed_stop(answerer, variants, monkeypatch):
     assert answers.stopped and answers.state == "done" and len(answers.answers[0].tokens) < MOST_TOKENS
 
 
+@pytest.mark.full  # as other kills
 def test_a_killed_process_is_one_sentence_and_the_next_question_starts_another(answerer, variants):
     asked(answerer, variants[0])
     process = psutil.Process(answerer.process_id)
