@@ -1,14 +1,15 @@
 """Searches replayed on a table of measured chains: regret after each trial, of the autopilot and of its peers.
 
-    python -m benchmarks.search.autopilot [--budgets 20] [--seeds 50] [--trials 20]
+    python -m benchmarks.search.autopilot [--budgets 8] [--seeds 8] [--trials 20]
 
-The table is that of `benchmarks.search.replay_table`. A seed draws the 4 windows on which a search measures; the prior
-knows the effects of single parts on the other windows. The regret is the loss on all windows of the chain that a search
-would give, minus that of the best chain within the budget, in nats. Peers get the two parts of a chain as parameters
-and the size as a constraint. What does not fit or was tried takes none of their trials, as a size is known without one.
-They are told the known loss of a chain that was tried, and the worst known one for a chain that does not fit.
+The table is that of `benchmarks.search.replay_table`. A seed divides its windows: the prior knows the effects of single
+parts on 6, a search measures on 4, and the other 6 are the truth. The regret is the true loss of the chain that a
+search would give, minus the lowest true one within the budget, in nats. Peers get the two parts of a chain as
+parameters and the size as a constraint. What does not fit or was tried takes none of their trials, as a size is known
+without one. They are told the known loss of a chain that was tried, and the worst known one for one that does not fit.
 
-The second table replays the races: the share in which the best chain within the budget was eliminated.
+The second table replays the first two rungs of the races: the share in which the best chain was eliminated. A chain
+that passes them counts as measured on all windows of the last one.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import optuna
@@ -44,9 +46,18 @@ NOISE = 0.02  # standard deviation of a loss on few windows, in nats, relative t
 OURS, COLD, GREEDY, RANDOM = "autopilot", "without effects", "sum of effects", "random"
 PEERS = {"TPE": optuna.samplers.TPESampler, "GPSampler": optuna.samplers.GPSampler}
 DATA = TextWindows(corpus="c4-sample", windows=8, window=512)
+EFFECTS, SEARCH = 6, 4  # windows of the prior and of a search; the others are the truth
 SMOKE = {"budgets": 1, "seeds": 1, "trials": 2}
 
 Choose = Callable[[list[Observation]], Candidate | None]
+
+
+class Windows(NamedTuple):
+    """The windows of the table, divided."""
+
+    effects: np.ndarray
+    search: np.ndarray
+    truth: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -55,6 +66,12 @@ class Measured:
 
     space: Space
     losses: np.ndarray
+
+    def windows(self, seed: int) -> Windows:
+        """Divide the windows at random."""
+        count = self.losses.shape[2]
+        order = np.array(random.Random(seed).sample(range(count), count))
+        return Windows(*np.split(order, (EFFECTS, EFFECTS + SEARCH)))
 
     def prior(self, windows: np.ndarray) -> Prior:
         """Return the prior that knows each part alone on some windows."""
@@ -68,7 +85,7 @@ class Measured:
         return [Candidate(*place) for place in np.argwhere(self.space.sizes <= most).tolist() if place != [0, 0]]
 
 
-def main(budgets: int = 20, seeds: int = 50, trials: int = 20, table: Path = DEFAULT_TABLE, seed: int = 0) -> None:
+def main(budgets: int = 8, seeds: int = 8, trials: int = 20, table: Path = DEFAULT_TABLE, seed: int = 0) -> None:
     """Replay the searches and print the regret of each, and the races."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -130,11 +147,10 @@ def draw_budgets(measured: Measured, count: int, seed: int) -> list[float]:
 def replayed(measured: Measured, most: float, name: str, seed: int, trials: int) -> list[float]:
     """Return the regret of a search after each trial."""
     fitting = measured.fitting(most)
-    chosen = np.array(sorted(random.Random(seed).sample(range(measured.losses.shape[2]), 4)))
-    others = np.setdiff1d(np.arange(measured.losses.shape[2]), chosen)
-    whole, few = measured.losses.mean(axis=2), measured.losses[:, :, chosen].mean(axis=2)  # (blocks, tables)
+    windows = measured.windows(seed)
+    whole, few = (measured.losses[:, :, each].mean(axis=2) for each in (windows.truth, windows.search))
     least = min(whole[place] for place in fitting)
-    prior = Prior({}) if name == COLD else measured.prior(others)
+    prior = Prior({}) if name == COLD else measured.prior(windows.effects)
     residuals = Residuals(measured.space, prior)
     sampler = ChainSampler(measured.space, residuals, most)
     choose: Choose
@@ -204,23 +220,22 @@ class Race:
 def races(measured: Measured, most: float, seed: int, trials: int) -> Race | None:
     """Return what the races of a search did to the best chain within the budget; None if no trial had it."""
     fitting = measured.fitting(most)
-    whole = measured.losses.mean(axis=2)
+    divided = measured.windows(seed)
+    whole = measured.losses[:, :, divided.truth].mean(axis=2)  # (blocks, tables)
     best = min(fitting, key=lambda place: float(whole[place]))
-    draw = random.Random(seed)
-    order = draw.sample(range(measured.losses.shape[2]), measured.losses.shape[2])
-    sampler = ChainSampler(measured.space, Residuals(measured.space, measured.prior(np.array(order[:4]))), most)
+    sampler = ChainSampler(measured.space, Residuals(measured.space, measured.prior(divided.effects)), most)
     seen: list[Observation] = []
     leader: Candidate | None = None
     eliminated, windows = False, []
     for place in chosen_places(sampler, seen, trials):
-        for rung in RUNGS:
-            on = np.array(order[:rung])
+        for rung in RUNGS[:-1]:
+            on = divided.search[:rung]
             losses = measured.losses[place][on]
             out = leader is not None and loses(losses, measured.losses[leader][on])
             if out:
                 break
         eliminated = eliminated or (out and place == best)
-        windows.append(rung)
+        windows.append(rung if out else RUNGS[-1])
         seen.append(Observation(place, float(losses.mean()), NOISE**2))
         if not out and (leader is None or losses.mean() < measured.losses[leader][on].mean()):
             leader = place

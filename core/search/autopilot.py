@@ -147,7 +147,7 @@ class Autopilot:
         if self._whole < least < math.inf:
             raise UserError(
                 f"{self.prepared.question.minutes:g} minutes hold no trial, as the quickest one takes "
-                f"{format_duration(least)}; give at least {math.ceil(least / 60)} minutes."
+                f"{format_duration(least)}; give at least {math.ceil(least / 60)} min."
             )
 
     def ranked(self) -> list[Tried]:

@@ -161,7 +161,7 @@ def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch):
     for begin in (conducted, lambda: start(ASKED, Store())):
         with pytest.raises(UserError) as refused:
             begin()
-        words = "2 minutes hold no trial, as the quickest one takes about 5 min; give at least 5 minutes."
+        words = "2 minutes hold no trial, as the quickest one takes about 5 min; give at least 5 min."
         assert str(refused.value) == words and states(Store().url) == []
 
 
