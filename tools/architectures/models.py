@@ -150,7 +150,7 @@ ARCHITECTURES: Mapping[str, Settings] = {
     },
     "jetmoe": {**NO_WIDTH, **EXPERTS},
     "mamba": STATES,
-    "mamba2": {**STATES, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
+    "mamba2": {**STATES, "num_hidden_layers": 3, "num_heads": 8, "head_dim": 8, "n_groups": 1, "chunk_size": 8},
     "falcon_mamba": STATES,
     "rwkv": {
         "vocab_size": VOCABULARY,

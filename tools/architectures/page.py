@@ -15,7 +15,7 @@ PAGE = PROJECT / "docs" / "architectures.md"
 HEAD = """# Architectures
 
 `python -m tools.architectures.page` writes this page. It saves a tiny random model of each architecture of
-transformers, loads the folder as `slimscope run` does, and compresses the model by a chain of each family. Then it
+transformers and loads the folder as `slimscope run` does. It compresses the model by a chain of each family. Then it
 saves the compressed model, loads it again and compares the logits.
 
 The column "covered" is the share of block weights that are in linears. The others, such as convolutions, recurrences
