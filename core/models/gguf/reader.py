@@ -68,6 +68,7 @@ class PlainReader(gguf.GGUFReader):
         self._check(int(self._get(offset, np.uint64)[0]), MOST_TEXT, "bytes in a text")
         return super()._get_str(offset)
 
+    # Any: arrays of the library.
     def _get_field_parts(self, orig_offs: int, raw_type: int) -> tuple[int, list[Any], list[int], list[Any]]:
         if raw_type == gguf.GGUFValueType.ARRAY:
             self._entries += int(self._get(orig_offs + 4, np.uint64)[0])

@@ -12,6 +12,7 @@ from sqlalchemy import event, inspect, text
 from core import paths
 from core.errors import UserError
 from core.results import Measurement
+from core.statistics.correlations import INTERVAL, WIDENED
 from core.store import database, samples
 from core.store.store import Store
 from core.store.tables import HEAD, metadata
@@ -19,7 +20,8 @@ from tests.core.factories import KEY, LAYER, OTHER, make, perplexity
 
 
 def test_another_store_reads_stored_results():
-    result = make(perplexity(20.5, dataset="own.txt@12345678", stderr=0.25, details={"seconds": 3.0}), layers=(LAYER,))
+    details = {"seconds": 3.0, INTERVAL: WIDENED}  # once
+    result = make(perplexity(20.5, dataset="own.txt@12345678", stderr=0.25, details=details), layers=(LAYER,))
     Store().put(result)
     assert Store().get(KEY) == result
     assert Store().results() == [result]
