@@ -146,7 +146,7 @@ def test_a_dense_model_without_a_finite_perplexity_ends_the_search(monkeypatch):
 
     monkeypatch.setattr(texts, "_losses", losses)
     with pytest.raises(
-        UserError, match=r"^The dense model wide has no finite perplexity on text\.txt@.*:16:spread, so"
+        UserError, match=r"^The dense model wide has no finite perplexity on text\.txt@.*:16:spread; give"
     ):
         searched(question(minutes=60))
     assert len(set(tried)) == 2  # the dense model and one chain
