@@ -10,6 +10,7 @@ from core.registry import data_requirement
 from core.request.resolve import resolve_chain
 from core.results import FIDELITY, Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Stage, TextWindows, VariantSpec
+from core.statistics.correlations import INTERVAL, WIDENED
 from core.store.store import Store
 
 BLOCK_WEIGHTS, PARAMETERS = 106_000_000, 134_500_000
@@ -136,9 +137,11 @@ def compared(one: Result, kl: float, kl_p99: float, agreement: float) -> Result:
     """Return a result with the fidelity on its text, with standard errors of a twentieth of the mean."""
     row = next(row for row in one.measurements if row.of_text)
     values = dict(zip(FIDELITY, (kl, kl_p99, agreement), strict=True))
+    same = {"details": {INTERVAL: WIDENED}}  # as stored, so that reading does not widen it again
     more = [
-        row.model_copy(update={"metric": metric, "value": value, "stderr": None if metric == "kl_p99" else value / 20})
+        row.model_copy(update=same | {"metric": metric, "value": value, "stderr": error})
         for metric, value in values.items()
+        for error in [None if metric == "kl_p99" else value / 20]
     ]
     return one.model_copy(update={"measurements": (*one.measurements, *more)})
 

@@ -223,7 +223,7 @@ def test_a_command_clears_the_blocks_of_interrupted_runs(capsys):
     assert capsys.readouterr().out == f"Deleted the finished blocks of interrupted runs: 1 runs, {size:.0f} MB.\n"
 
 
-@pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("error", [CancelledError, KeyboardInterrupt])
 @pytest.mark.parametrize("names", [("obs",), ("magnitude", "obs")], ids=len)
 def test_a_resumed_stage_gives_the_same_result(names, error, computed):
     spec = spec_of(*names)
