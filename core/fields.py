@@ -126,7 +126,7 @@ def _check_details(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
         value = details.get(name)
         if value is not None and not (_number(value) and 0 <= value < MOST):
             raise _refuse(f"{name} is not a number >= 0")
-    for name in ("low", "high", "uncovered"):
+    for name in ("low", "high", "uncovered", "other_load"):
         if details.get(name) is not None and not _number(details[name]):
             raise _refuse(f"{name} is not a number")
     if "training" in details:

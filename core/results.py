@@ -63,6 +63,11 @@ class Variant(Frozen):
         return next((stage.method for stage in self.stages if stage.removes or stage.is_external), "dense")
 
     @property
+    def seeded(self) -> tuple[str, ...]:
+        """The methods of the stages that depend on a seed, in order."""
+        return tuple(stage.method for stage in self.stages if stage.seed is not None)
+
+    @property
     def is_external(self) -> bool:
         """Whether it is imported or published, so that it cannot be reproduced and its numbers satisfy no run."""
         return self.stages[0].is_external or self.revision == PUBLISHED

@@ -14,6 +14,7 @@ from core.analysis.fewshot import fewshot_table as after
 from core.analysis.frame import VariantRows, build_frame, variant_rows
 from core.analysis.reporting import TableRow
 from core.data.corpora import default_corpora
+from core.findings.seeds import Seeds, averaged
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
 from core.models.sources import typed_name
@@ -221,11 +222,17 @@ def _paired(
     samples = over_seeds([first, *groups], store().samples)
     every = [group[0] for group in groups]
     dense = store().get_many({one.variant.dense_key for one in (first[0], *every)})
-    rows_found = differences(every, first[0], samples, dense.values())
+    of_seeds = averaged(_seeds(store().url, stamp()), [first, *groups])
+    rows_found = differences(every, first[0], samples, dense.values(), of_seeds)
     of_first = {keys[0]: keys for keys in seeds}
     for row in rows_found.to_dict("records"):
         rows[of_first[row["key"]]].append(row)
     return rows
+
+
+@st.cache_resource(max_entries=2, show_spinner=False)
+def _seeds(url: URL, stamp: Hashable) -> Seeds:
+    return Seeds(store().of_model, store().samples)
 
 
 def fewshot_table(model: str) -> pd.DataFrame:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
+from math import sqrt
+from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from core.analysis.distances import OF_DENSE, distance_interval
 from core.analysis.frame import protocol_sentence, tidy
+from core.analysis.intervals import summed
 from core.analysis.paired import OF_WINDOWS, Baselines, Difference, baselines, difference, mean_difference, one_answer
 from core.analysis.seven import (
     ABOVE_CHANCE,
@@ -28,8 +31,8 @@ from core.errors import UserError
 from core.models.names import same_model
 from core.results import FIDELITY, LOWER_IS_BETTER, Measurement, Result
 from core.specs import Scalar, sha256
-from core.statistics.correlations import DIFFERENCES, INTERVAL, error_of, interval_note
-from core.statistics.longrun import independent
+from core.statistics.correlations import DIFFERENCES, INTERVAL, ErrorOf, error_of, interval_note
+from core.statistics.longrun import StandardError, independent
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -37,38 +40,62 @@ if TYPE_CHECKING:
 PAIRED = ("acc", "acc_norm", "perplexity", *OF_WINDOWS)  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 NOTE = "interval_note"  # column with the reason of a widened interval
+SEEDS = "seeds"  # column with `TWO_MODELS` or `CONTAINED`; missing if no stage of both depends on a seed
+TWO_MODELS = "two models"  # no seeds are stored, so the difference is one of these models, not of their methods
+CONTAINED = "contained"  # the interval contains the variance between the seeds
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
     *("key", "reference_key", *NUMBER, "protocol", "reference", "value", *FIGURES),
-    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields, "one_answer", NOTE),
+    *("p_adjusted", "comparisons", "verdict", "unpaired_reason", *Baselines._fields, "one_answer", NOTE, SEEDS),
 )
 DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which have the same names
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
     **{"gained": "flips_to_right", "lost": "flips_to_wrong"},
     **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason", "one_answer", NOTE)},
+    SEEDS: "difference_seeds",
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"
 
 Samples = Callable[[str, Measurement], "DataFrame | None"]  # as `Store.samples`
+
+
+class SeedVariance(NamedTuple):
+    """The variance of a number between the seeds of a method; of a perplexity, that of its logarithm."""
+
+    variance: float  # 0 for a method without a seed
+    freedom: int  # degrees
+
+
+SeedsOf = Callable[[Result, Measurement], SeedVariance | None]  # None if no seeds are stored
 OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
+def unknown_seeds(result: Result, number: Measurement) -> SeedVariance | None:
+    """Return the `SeedsOf` without any stored seeds."""
+    return None if result.variant.seeded else SeedVariance(0.0, 1)
+
+
 def differences(
-    results: Sequence[Result], reference: Result, samples: Samples, dense: Iterable[Result] = ()
+    results: Sequence[Result],
+    reference: Result,
+    samples: Samples,
+    dense: Iterable[Result] = (),
+    seeds: SeedsOf = unknown_seeds,
 ) -> pd.DataFrame:
     """Return the `paired_differences` of the other results to the reference."""
     key = reference.variant.key
-    return paired_differences([(reference, result) for result in results if result.variant.key != key], samples, dense)
+    pairs = [(reference, result) for result in results if result.variant.key != key]
+    return paired_differences(pairs, samples, dense, seeds)
 
 
-def differences_to_dense(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+def differences_to_dense(results: Sequence[Result], samples: Samples, seeds: SeedsOf = unknown_seeds) -> pd.DataFrame:
     """Return the `paired_differences` of compressed results to their dense model, if that is among the results."""
     known = {result.variant.key: result for result in results}
     compressed = [result for result in results if result.variant.dense_key != result.variant.key]
     pairs = [(known[result.variant.dense_key], result) for result in compressed if result.variant.dense_key in known]
-    return paired_differences(pairs, samples)
+    return paired_differences(pairs, samples, seeds=seeds)
 
 
 def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
@@ -100,13 +127,13 @@ def over_seeds(groups: Sequence[Sequence[Result]], samples: Samples) -> Samples:
     return read
 
 
-def tidy_with_differences(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
+def tidy_with_differences(results: Sequence[Result], samples: Samples, seeds: SeedsOf = unknown_seeds) -> pd.DataFrame:
     """Return `tidy` with `DIFFERENCE_COLUMNS`: the paired difference of each number to the dense model's.
 
     `unpaired_reason` is the reason for a missing difference. Distances to the dense model have no test. Unlike `tidy`,
     this reads the per-document answers.
     """
-    frame, found = tidy(results), differences_to_dense(results, samples)
+    frame, found = tidy(results), differences_to_dense(results, samples, seeds)
     found = pd.DataFrame([*found.to_dict("records"), *_distances(results)], columns=COLUMNS)
     found = found[["key", *NUMBER, *DIFFERENCE_COLUMNS]].rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
@@ -133,14 +160,21 @@ def _distances(results: Sequence[Result]) -> list[dict[str, Scalar]]:
 
 
 def paired_differences(
-    pairs: Sequence[tuple[Result, Result]], samples: Samples, dense: Iterable[Result] = ()
+    pairs: Sequence[tuple[Result, Result]],
+    samples: Samples,
+    dense: Iterable[Result] = (),
+    seeds: SeedsOf = unknown_seeds,
 ) -> pd.DataFrame:
     """Compute the paired differences of each pair (reference, result).
+
+    If seeds of the methods are stored, the intervals of numbers of windows contain the variance between them (random
+    effects). Those of accuracies never do.
 
     Args:
         pairs: (reference, result) each.
         samples: Reads the outcomes of a result, as `Store.samples` does.
         dense: The dense models of the results, besides those in `pairs`. They decide which tasks count.
+        seeds: Returns the variance of a number between the seeds of its method.
 
     Returns:
         `COLUMNS`, a row per pair and number that both have, including means of seven and means above chance. Pairs of
@@ -150,7 +184,7 @@ def paired_differences(
         `adjusted` is `p` after Holm over the `comparisons` of the same number.
         `verdict` is one of `core.analysis.verdicts.Verdict`.
         `why` is the reason if the outcomes cannot be paired; figures and verdict are then missing.
-        `NOTE` is the reason of a widened interval.
+        `NOTE` is the reason of a widened interval, and `SEEDS` says what the difference means beyond these models.
         `chance` and `majority` are the baselines of a task's documents.
         `one_answer` is the share of the documents to which the result gives its most frequent answer, on tasks with
         fixed labels.
@@ -165,7 +199,7 @@ def paired_differences(
         return known[number]
 
     known_dense = {one.variant.key: one for one in (*chain.from_iterable(pairs), *dense)}
-    rows = [row for pair in pairs for row in _of_one(pair, known_dense, of_reference, samples)]
+    rows = [row for pair in pairs for row in _of_one(pair, known_dense, of_reference, samples, seeds)]
     return adjust_together(pd.DataFrame(rows, columns=COLUMNS))
 
 
@@ -209,7 +243,11 @@ def number_of_mean(protocol: tuple[Scalar, ...], mean: str = ABOVE_CHANCE) -> tu
 
 
 def _of_one(
-    pair: tuple[Result, Result], dense: Mapping[str, Result], of_reference: OfReference, samples: Samples
+    pair: tuple[Result, Result],
+    dense: Mapping[str, Result],
+    of_reference: OfReference,
+    samples: Samples,
+    seeds: SeedsOf,
 ) -> list[dict[str, Scalar]]:
     reference, result = pair
     found: dict[tuple[str, str, str], Difference | str] = {}
@@ -220,13 +258,16 @@ def _of_one(
         if measurement.metric in PAIRED and (twin := twins.get(measurement.identity)):
             first, guess = of_reference(reference.variant.key, twin)
             second = samples(result.variant.key, measurement)
+            parts = [part for part in (seeds(reference, twin), seeds(result, measurement)) if part]
             if measurement.on_windows and not same_model(result.variant.model_id, reference.variant.model_id):
                 known: Difference | str = OTHER_WORDS
             else:
-                known = _paired(measurement, first, second)
+                known = _paired(measurement, first, second, parts if len(parts) == len(pair) else [])
             identity = measurement.identity
             found[identity], guesses[identity] = known, guess
             row = _row(pair, measurement, (twin.value, measurement.value), known, guess)
+            if SEEDS in row and len(parts) == len(pair):
+                row[SEEDS] = CONTAINED
             if (card := TASKS.get(measurement.dataset)) and card.fixed_labels and second is not None:
                 row["one_answer"] = one_answer(second)
             rows.append(row | dict(zip(NUMBER, number_of(measurement), strict=True)))
@@ -273,16 +314,32 @@ def _of_mean(
     return _row(pair, mine[0].model_copy(update={"protocol": shared}), (before, after), known, guess)
 
 
-def _paired(measurement: Measurement, first: DataFrame | None, second: DataFrame | None) -> Difference | str:
-    """Return the difference, or the reason why there is none."""
+def _paired(
+    measurement: Measurement, first: DataFrame | None, second: DataFrame | None, seeds: Sequence[SeedVariance]
+) -> Difference | str:
+    """Return the difference, or the reason why there is none; its interval contains the variances of `seeds`."""
     if first is None or second is None:
         return "cannot be paired: per-document answers were not stored"
     dataset, protocol = measurement.dataset, measurement.protocol
     error = error_of(dataset, protocol, DIFFERENCES[measurement.metric]) if measurement.on_windows else independent
+    error = _with_seeds(error, seeds)
     try:
         return difference(measurement.metric, first, second, error)
     except UserError as error:
         return f"cannot be paired: {error}"
+
+
+def _with_seeds(error: ErrorOf, seeds: Sequence[SeedVariance]) -> ErrorOf:
+    """Return a standard error with the variances between seeds."""
+
+    def both(values: np.ndarray) -> StandardError:
+        found = error(values)
+        if found.value is None or not any(part.variance for part in seeds):
+            return found
+        total, freedom = summed([(found.value**2, found.freedom), *seeds])
+        return StandardError(sqrt(total), freedom)
+
+    return both
 
 
 def _mean_of(guesses: Sequence[Baselines]) -> Baselines:
@@ -310,6 +367,8 @@ def _row(
     row |= {"protocol": protocol_sentence(measurement), "reference": values[0], "value": values[1], **guess._asdict()}
     if isinstance(found, str):
         return row | {"unpaired_reason": found}
+    if reference.variant.seeded or result.variant.seeded:
+        row[SEEDS] = TWO_MODELS
     if measurement.on_windows:
         of = DIFFERENCES[measurement.metric]
         row[NOTE] = interval_note(measurement.dataset, measurement.protocol, of, found.n).get(INTERVAL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 ALPHA = 0.05  # significance level; intervals have the confidence 1 - ALPHA
 
@@ -38,10 +38,15 @@ def combined(errors: Iterable[tuple[float | None, int]]) -> tuple[float | None, 
     """
     every = list(errors)
     parts = [(stderr**2, n - 1) for stderr, n in every if stderr is not None]  # (variance, freedom) each
-    total = sum(variance for variance, _ in parts)
-    if len(parts) < len(every) or not total:
-        return (None if len(parts) < len(every) else 0.0), math.inf
-    return math.sqrt(total) / len(every), 1 / sum((variance / total) ** 2 / freedom for variance, freedom in parts)
+    total, freedom = summed(parts)
+    return (None if len(parts) < len(every) else math.sqrt(total) / len(every)), freedom
+
+
+def summed(variances: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Sum independent variances, (variance, degrees of freedom) each, with the freedom of Welch and Satterthwaite."""
+    total = sum(variance for variance, _ in variances)
+    shares = sum((variance / total) ** 2 / freedom for variance, freedom in variances) if total else 0.0
+    return total, 1 / shares if shares else math.inf
 
 
 def t_test(mean: float, stderr: float | None, freedom: float) -> float | None:

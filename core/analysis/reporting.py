@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from core.analysis import verdicts
+from core.analysis.differences import CONTAINED, SEEDS, TWO_MODELS
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation import formatting
 from core.results import KL
@@ -15,6 +16,10 @@ from core.results import KL
 TableRow = Mapping[Hashable, Any]  # Any: each column of a table has its own type
 UNADJUSTED = "unadjusted 95 %"  # name of an interval
 CLOSE = 0.1  # ratios within this distance of 1 have three decimals
+SEED_WORDS = {
+    CONTAINED: "Intervals with the variance between seeds",
+    TWO_MODELS: "Differences of these models only, as no other seeds of their methods are stored",
+}
 FEW = 10  # ratios below this have two decimals
 ONE_ANSWER = 0.9  # share of the documents with the same answer above which a variant is marked
 
@@ -151,6 +156,13 @@ def sentence(found: Sequence[tuple[str, TableRow]], one: str, other: str) -> str
     ]
     rest += [f"{listed(names)} {why.rstrip('.')}" for (verdict, why), names in groups.items() if verdict is None]
     return ("; ".join([significant, *rest]) if significant else f"Of {one} and {other}, {'; '.join(rest)}") + "."
+
+
+def seeds_words(found: pd.DataFrame) -> str:
+    """Say what paired differences mean beyond the models; empty if no stage of any depends on a seed."""
+    paired = found[found["verdict"].notna()]
+    counts = {kind: int((paired[SEEDS] == kind).sum()) for kind in SEED_WORDS}
+    return " ".join(f"{SEED_WORDS[kind]}: {count} of {len(paired)}." for kind, count in counts.items() if count)
 
 
 RATIO = Form(("ratio", "ratio_low", "ratio_high"), ratio_words, ratio_words, "x ")

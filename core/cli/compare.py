@@ -48,12 +48,13 @@ def compare(
     from core.analysis.differences import differences
     from core.analysis.few import few_in
     from core.analysis.sheets import csv_text
+    from core.findings.seeds import Seeds
 
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
     store = Store()
     reference, *others = chosen(store, keys)
     dense = store.get_many({one.variant.dense_key for one in (reference, *others)})
-    found = differences(others, reference, store.samples, dense.values())
+    found = differences(others, reference, store.samples, dense.values(), Seeds(store.of_model, store.samples))
     names = named([reference, *others])
     if unpaired := [names[one.variant.key] for one in others if one.variant.key not in set(found["key"])]:
         problem = (
@@ -77,7 +78,7 @@ def compare(
 
 def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
     """Print a table per pair, with the main metric of each task, and a sentence on its significant differences."""
-    from core.analysis.reporting import sentence
+    from core.analysis.reporting import seeds_words, sentence
     from core.analysis.seven import MEAN  # a mean above chance judges instead
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
@@ -90,7 +91,8 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
             continue
         print_table(rows, f"{one} ({key[:SHORT_KEY]}) compared with {other} ({reference.variant.key[:SHORT_KEY]})")
         found_of = zip([row["number"] for row in rows], pair.to_dict("records"), strict=True)
-        say(sentence([(name, row) for name, row in found_of if row["dataset"] != MEAN], one, other) + "\n")
+        judged = sentence([(name, row) for name, row in found_of if row["dataset"] != MEAN], one, other)
+        say(f"{judged} {seeds_words(pair[pair['dataset'] != MEAN])}".rstrip() + "\n")
 
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:

@@ -119,7 +119,7 @@ def run(
     else:
         rows = requested(spec, result.measurements)
         dense_result, names = store.get(result.variant.dense_key), store.model_names(result.variant.model_id)
-        describe_result(result, dense_result, store.samples, names, rows, scans=spec.scan is not None)
+        describe_result(result, dense_result, store, names, rows, scans=spec.scan is not None)
         warn_few([with_rows(result, rows)])
     if spec.save is not None:
         messages.print(saved_words(spec.save, type_words(spec), usual_words(spec)), markup=False)
@@ -235,9 +235,9 @@ def sweep(
                 messages.print(f"{point}: {sentence(error)}", markup=False)
             progress.finish_point(number, len(specs))
     if tsv:
-        print_tsv(summary(finished, store.samples, names))
+        print_tsv(summary(finished, store, names))
     else:
-        print_table(short_rows(finished, store.samples, names), note=SHORT_NOTE)
+        print_table(short_rows(finished, store, names), note=SHORT_NOTE)
     warn_few(finished)
     if failures:
         messages.print(f"{failures} of {len(specs)} points failed; the same command retries them.")

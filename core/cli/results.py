@@ -62,7 +62,7 @@ class Listing:
     def summary(self) -> list[Row]:
         """Return one row per result with one column per number."""
         every = [*self.references, *self.results]
-        return summary(every, self.store.samples, self.names)[len(every) - len(self.results) :]
+        return summary(every, self.store, self.names)[len(every) - len(self.results) :]
 
 
 @app.command(DEFAULT, hidden=True, help=HELP)
@@ -97,7 +97,7 @@ def list_results(
         result = _by_key(store, of, names, wanted)
         if not (csv or tsv or json or latex):
             dense = store.get(result.variant.dense_key)
-            describe_result(result, dense, store.samples, names)
+            describe_result(result, dense, store, names)
             warn_few([result])
             return
         selected, headline = Selection().of([result], names, ())
@@ -149,15 +149,18 @@ def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result
 def _csv(listing: Listing) -> str:
     from core.analysis.differences import tidy_with_differences
     from core.analysis.sheets import csv_text
+    from core.findings.seeds import Seeds
 
-    frame = tidy_with_differences([*listing.references, *listing.results], listing.store.samples)
+    store = listing.store
+    seeds = Seeds(store.of_model, store.samples)
+    frame = tidy_with_differences([*listing.references, *listing.results], store.samples, seeds)
     shown = {result.variant.key: listing.names[result.variant.model_id] for result in listing.results}
     frame = frame[frame["key"].isin(shown.keys())]
     return csv_text(frame.assign(model=frame["key"].map(shown)))
 
 
 def _print(listing: Listing) -> None:
-    rows = overview(listing.results, listing.references, listing.headline, listing.store.samples, listing.names)
+    rows = overview(listing.results, listing.references, listing.headline, listing.store, listing.names)
     notes = (SHORT_NOTE, tasks_note(listing.headline, listing.names), others_note(listing.results, listing.headline))
     note = "\n".join(filter(None, notes))
     print_table(rows, note=note)

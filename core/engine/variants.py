@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from core.cache.folders import keep
 from core.cache.shared import VARIANTS, shared
 from core.context import Context, StageInput
 from core.data.windows import calibration_windows
-from core.engine.circumstances import circumstances
+from core.engine.circumstances import Watch, circumstances
 from core.engine.runners.by_runtime import reinstall_hooks
 from core.engine.session import Session
 from core.engine.stages import apply
@@ -127,7 +126,7 @@ def _apply_stage(
 
     `dense` is the dense model's number of parameters, of weights that a stage can change, and of other block weights.
     """
-    started = time.perf_counter()
+    watch = Watch()
     done = apply(model, given, context)
     training = done.training
     cancelled = training is not None and training.ended == "cancelled"
@@ -136,8 +135,10 @@ def _apply_stage(
     changed = given.stage.method != "dense"
     if training is None and changed:  # progress may cancel, which must not lose trained weights
         context.progress("keep", 0, 1, whole.model)
-    reused_seconds = given.finished.reused_seconds if given.finished else 0.0
-    details = circumstances(time.perf_counter() - started + reused_seconds, str(context.device))
+    details = circumstances(None, str(context.device)) | watch.read()
+    if given.finished and given.finished.reused_seconds:  # nobody knows how busy the machine was then
+        details["seconds"] = round(details["seconds"] + given.finished.reused_seconds, 3)
+        del details["other_load"]
     if training:
         details["training"] = training.as_dict()
     details |= _uncovered(model) if changed else {}

@@ -13,6 +13,7 @@ from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_
 from core.analysis.reporting import listed
 from core.analysis.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.data.cards import TASKS
+from core.findings.seeds import Seeds
 from core.notation.chain import format_chain
 from core.protocols import satisfies
 from core.results import Result
@@ -195,13 +196,14 @@ def _protocol(result: Result) -> tuple[Scalar, ...]:
 
 
 def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], store: Store) -> Iterator[Judged]:
+    seeds = Seeds(store.of_model, store.samples)
     for role, result in results.items():
         value, size, protocol = perplexity_on(result, prepared.judge), result.footprint, _protocol(result)
         there = by_protocol(result.measurements).get(protocol, {})
         scored = [there[task] for task in tasks if task in there]
         ratio = gain = None
         if role != WINNER:
-            pairs = paired_differences([(result, results[WINNER])], store.samples, [results[DENSE]])
+            pairs = paired_differences([(result, results[WINNER])], store.samples, [results[DENSE]], seeds)
             ratio = _paired(pairs, _number(result, prepared.judge), "ratio", "ratio_low", "ratio_high")
             gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high")
         if value is not None:

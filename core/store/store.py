@@ -195,6 +195,12 @@ class Store:
         shipped = {key: results[key] for key in keys if key in results}
         return shipped | {key: result for key, result, _ in self.iter_local(keys) if result}
 
+    def of_model(self, model: str) -> list[Result]:
+        """Return the results of a model by its stored name, without the user's own layers."""
+        results = bundled.read_measured().results
+        shipped = {key for key, result in results.items() if result.variant.model == model}
+        return list(self.get_many(shipped | self.changes(model).keys()).values())
+
     def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
         """Store the outcomes behind a measurement, one row per document."""
         if self._check is not None:

@@ -10,7 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.differences import adjust_together
-from core.analysis.reporting import UNADJUSTED
+from core.analysis.reporting import UNADJUSTED, seeds_words
 from core.analysis.seven import ABOVE_CHANCE, counted_words
 from core.data.cards import SEVEN
 from core.specs import DTYPES, Task
@@ -164,7 +164,8 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         st.caption(f"Differences to dense are unavailable: {reasons}.")
     elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")
-    for note in (counted_words(zeroshot.of_dense(chosen.scores)), paired.one_answer_words(drawn)):
+    meaning = seeds_words(_of_tasks(drawn, tasks)) if difference else ""
+    for note in (meaning, counted_words(zeroshot.of_dense(chosen.scores)), paired.one_answer_words(drawn)):
         if note:
             st.caption(note)
     return item

@@ -8,6 +8,7 @@ import pandas as pd
 
 from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.few import few_in
+from core.analysis.reporting import seeds_words
 from core.data.texts import called
 from dashboard.charts import curve
 from dashboard.charts.elements.figures import Axis
@@ -132,7 +133,7 @@ def points_data(shown: Shown) -> Described:
         caption += " Intervals are of paired differences on the same windows or documents, without adjustment."
         caption += " Better and worse: at 5 %, by paired tests with Holm's correction over all points of the column."
     samples = pd.concat([shown.perplexities, accuracies])
-    caption = f"{caption} {few_in(samples)}".rstrip()
+    caption = " ".join(filter(None, (caption, seeds_words(samples), few_in(samples))))
     means = shown.scored.means[
         shown.scored.means["series_label"].isin([*shown.dense["series_label"], *shown.highlighted["series_label"]])
     ]

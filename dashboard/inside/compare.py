@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.analysis.reporting import listed
+from core.analysis.reporting import listed, seeds_words
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.notation.chain import file_name
@@ -130,7 +130,7 @@ def _tables(
     """Show the numbers of quality, and those of size and time, with a group of columns for each variant."""
     items = []
     quality = quality_columns(subject.rows, found, names)
-    caption = f"{subject.model}, baseline {next(iter(names.values()))}. {NOTES}"
+    caption = f"{subject.model}, baseline {next(iter(names.values()))}. {NOTES} {seeds_words(found)}".rstrip()
     if len(quality):
         items.append(widgets.show_table("inside_quality", quality, caption, {}, file=f"{file}-quality"))
     else:

@@ -22,7 +22,7 @@ def print_results(store: Store, form: str) -> None:
             as_json(result)
     elif form == "csv":
         csv_text(tidy_with_differences(results, store.samples))
-    elif rows := summary(results, store.samples, store.model_names()):
+    elif rows := summary(results, store, store.model_names()):
         if form == "table":
             print_table(rows)
         else:

@@ -1,7 +1,9 @@
 """A process with the pretend device, beside the one of the tests, which has none."""
 
 import shutil
+import sys
 from multiprocessing import get_context
+from types import ModuleType
 
 import pandas as pd
 import pytest
@@ -30,5 +32,8 @@ def second(tmp_path_factory):
     for part in ("validation", "train"):
         pd.DataFrame(rows).to_parquet(place / "data" / "tasks" / f"piqa_{part}.parquet")
     write_package(place)
-    with get_context("spawn").Pool(1, runs.start, (place,)) as pool:  # which ends the process, whatever it does
-        yield lambda function, *given, **more: pool.apply_async(function, given, more).get(MOST_SECONDS)
+    with pytest.MonkeyPatch.context() as patch:
+        # A page that ran in this process took the place of the main module, which a new process imports.
+        patch.setitem(sys.modules, "__main__", ModuleType("__main__"))
+        with get_context("spawn").Pool(1, runs.start, (place,)) as pool:  # which ends the process, whatever it does
+            yield lambda function, *given, **more: pool.apply_async(function, given, more).get(MOST_SECONDS)

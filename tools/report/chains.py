@@ -17,7 +17,7 @@ from core.notation.chain import format_chain
 from core.notation.removal import model_share
 from core.registry import build_method, leaves
 from core.results import Result
-from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, TEXTS, number, point
+from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, SEEDS, TEXTS, number, point
 from tools.report.significance import compared
 
 SPARED = ("wanda", "sparsegpt")  # methods of the comparison of allocations
@@ -56,7 +56,7 @@ def beside_dense(
     mine = {one.variant.key: one for one in map(compared, chosen) if one.variant.model == model}
     if dense is None or not mine:
         return []
-    paired = differences(list(mine.values()), dense, samples)
+    paired = differences(list(mine.values()), dense, samples, seeds=SEEDS)
     paired = paired[paired["unpaired_reason"].isna()].sort_values("n")  # the last row of a key has the most documents
     read = {row["key"]: format_difference(row) for row in paired[paired["metric"] == "perplexity"].to_dict("records")}
     means = {row["key"]: judged(row) for row in paired[paired["dataset"] == ABOVE_CHANCE].to_dict("records")}
@@ -93,7 +93,7 @@ def allocated(results: Sequence[Result], samples: Samples) -> pd.DataFrame:
 def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: str, model: str = MODEL) -> str:
     """Return the perplexity of one chain over another's with the 95 % interval of the paired difference."""
     found = {f"{format_chain(one.variant.stages)}": one for one in map(compared, results) if of_page(one, model)}
-    paired = differences([found[chain]], found[other], samples)
+    paired = differences([found[chain]], found[other], samples, seeds=SEEDS)
     rows = paired[(paired["metric"] == "perplexity") & paired["unpaired_reason"].isna()].to_dict("records")
     return format_difference(rows[0]) if rows else "cannot be paired"
 

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from core.analysis.differences import Samples, differences, over_seeds
 from core.analysis.frame import tidy
 from core.analysis.reporting import TableRow
+from core.findings.seeds import averaged
 from core.results import Result
 from dashboard.charts.frames import choices, choose
 from dashboard.charts.frames.choose import Measured
-from tools.report.points import MODEL, SECOND
+from tools.report.points import MODEL, SECOND, SEEDS
 
 
 class Choosing:
@@ -44,7 +45,7 @@ def measured(results: Sequence[Result], samples: Samples, model: str) -> Measure
 
     def compare(keys: tuple[str, ...], reference: tuple[str, ...]) -> TableRow | None:
         groups = [[known[key] for key in of] for of in (keys, reference)]
-        pairs = differences([groups[0][0]], groups[1][0], over_seeds(groups, samples))
+        pairs = differences([groups[0][0]], groups[1][0], over_seeds(groups, samples), seeds=averaged(SEEDS, groups))
         pairs = pairs[(pairs["protocol_id"] == protocol) & pairs["verdict"].notna()]
         return None if pairs.empty else pairs.iloc[0].to_dict()
 

@@ -23,10 +23,13 @@ from core.analysis.seven import (
 )
 from core.cli.printing.tables import column
 from core.data.cards import SEVEN, TASKS
+from core.findings.seeds import Seeds
 from core.notation import formatting
 from core.registry import METHODS
 from core.results import Result, Variant
 from core.specs import Scalar
+from core.store.bundled import read_measured
+from core.store.samples import read_shipped_samples
 from core.training.base import TrainPruneMethod
 
 MODEL = "smollm2-135m"
@@ -44,6 +47,13 @@ TRAINED_METHODS = {  # method that prunes during training -> its one-shot form
 }
 
 Point = tuple[str, str, str]  # method, recovery, amount
+
+
+def _bundled(model: str) -> list[Result]:
+    return [one for one in read_measured().results.values() if one.variant.model == model]
+
+
+SEEDS = Seeds(_bundled, read_shipped_samples)
 
 
 def points(results: Iterable[Result]) -> pd.DataFrame:

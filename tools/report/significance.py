@@ -14,7 +14,20 @@ from core.analysis.seven import ABOVE_CHANCE
 from core.cli.printing.tables import column
 from core.data.cards import TASKS
 from core.results import Measurement, Result
-from tools.report.points import DENSE, LONG, MEANS, MODEL, RATIOS, TEXTS, TRAINED_METHODS, Point, number, point, seed
+from tools.report.points import (
+    DENSE,
+    LONG,
+    MEANS,
+    MODEL,
+    RATIOS,
+    SEEDS,
+    TEXTS,
+    TRAINED_METHODS,
+    Point,
+    number,
+    point,
+    seed,
+)
 from tools.report.tables import TRAINED
 
 REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
@@ -131,7 +144,8 @@ def _table(pairs: Sequence[tuple[Point, Point]], found: Known, samples: Samples)
     """Return a row per pair with bundled answers: differences, and verdicts after Holm over the whole table."""
     known = [(first, second) for first, second in pairs if first in found and second in found]
     of_results = [(found[first], found[second]) for first, second in known]
-    paired = paired_differences(of_results, samples, [found[DENSE]] if DENSE in found else []).dropna(subset="verdict")
+    paired = paired_differences(of_results, samples, [found[DENSE]] if DENSE in found else [], SEEDS)
+    paired = paired.dropna(subset="verdict")
     means = paired[paired["dataset"] == ABOVE_CHANCE]
     heads = {
         MEANS: means[means["n"] == means["n"].max()],

@@ -16,7 +16,7 @@ from core.request.reproduce import reproduce
 from core.results import SENSITIVITY, Measurement, Result
 
 if TYPE_CHECKING:
-    from core.analysis.differences import Samples
+    from core.store.store import Store
 
 MOST_PARTS = 10  # blocks or linears shown per sensitivity scan
 READERS = {"calibration": "calibrated on", "training": "trained on"}
@@ -25,7 +25,7 @@ READERS = {"calibration": "calibrated on", "training": "trained on"}
 def describe_result(
     result: Result,
     dense: Result | None,
-    samples: Samples,
+    store: Store,
     names: Names,
     first: Sequence[Measurement] | None = None,
     scans: bool = True,
@@ -35,7 +35,7 @@ def describe_result(
     Args:
         result: The result to print.
         dense: The result of its dense model, if there is one.
-        samples: As `Store.samples`.
+        store: The store that has them.
         names: Display names of models.
         first: The numbers to print; others are only counted. Default: all.
         scans: Whether to print layer sensitivities.
@@ -49,7 +49,7 @@ def describe_result(
     rows = every if first is None else first
     if texts := text_words(result, rows):
         say(texts)
-    pairs = DenseDifferences([result] if dense is None else [dense, result], samples)
+    pairs = DenseDifferences([result] if dense is None else [dense, result], store)
     print_table(
         [
             {

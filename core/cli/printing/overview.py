@@ -12,7 +12,7 @@ from core.notation import chain
 from core.results import Measurement, Result
 
 if TYPE_CHECKING:
-    from core.analysis.differences import Samples
+    from core.store.store import Store
 
 MOST_NAMED = 3  # hidden columns that the note names
 
@@ -45,13 +45,13 @@ def circumstances(result: Result) -> dict[str, str]:
 
 
 def overview(
-    results: Sequence[Result], references: Iterable[Result], headline: Headline, samples: Samples, names: Names
+    results: Sequence[Result], references: Iterable[Result], headline: Headline, store: Store, names: Names
 ) -> list[Row]:
     """Return one row per result with its size and its headline numbers, compared with the dense references."""
     from core.analysis.differences import number_of, number_of_mean
     from core.analysis.seven import ABOVE_CHANCE, MEAN
 
-    pairs = DenseDifferences([headline.shown(one) for one in (*references, *results)], samples)
+    pairs = DenseDifferences([headline.shown(one) for one in (*references, *results)], store)
     task = next((row for result in results for row in headline.accuracies(result).values()), None)
     rows = []
     for result, row in zip(results, leading(results, names), strict=True):
@@ -76,11 +76,11 @@ def of_mean(task: Measurement, mean: str) -> str:
     return column(task.model_copy(update={"metric": "acc"})).replace(f"acc {task.dataset}", mean)
 
 
-def short_rows(results: Sequence[Result], samples: Samples, names: Names) -> list[Row]:
+def short_rows(results: Sequence[Result], store: Store, names: Names) -> list[Row]:
     """Return one row per result with its size and all its numbers, compared with the dense results among them."""
     from core.analysis.differences import number_of
 
-    pairs, rows = DenseDifferences(results, samples), []
+    pairs, rows = DenseDifferences(results, store), []
     columns = list(dict.fromkeys(column(one) for result in results for one in result.measurements if shown(one)))
     for result, row in zip(results, leading(results, names), strict=True):
         key = result.variant.key

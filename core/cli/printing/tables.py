@@ -22,7 +22,7 @@ from core.results import AGREEMENT, FIDELITY, KL, KL_P99, SENSITIVITY, Measureme
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 
 if TYPE_CHECKING:
-    from core.analysis.differences import Samples
+    from core.store.store import Store
 
 SHORT_KEY = 12  # digits of a key in tables, enough for every command
 SUMMARY_NOTE = (
@@ -40,13 +40,13 @@ Value = TypeVar("Value")
 Names = Mapping[ModelId, str]  # display names
 
 
-def summary(results: Sequence[Result], samples: "Samples", names: Names) -> list[Row]:
+def summary(results: Sequence[Result], store: "Store", names: Names) -> list[Row]:
     """Return one row per variant with `facts` and one column per number; missing numbers are empty.
 
     A number has its paired difference to dense, as `SUMMARY_NOTE` explains, or else its standard error. `names` are
     display names of models.
     """
-    pairs = DenseDifferences(results, samples)
+    pairs = DenseDifferences(results, store)
     numbers = [{column(m): pairs.cell(result, m) for m in result.measurements if shown(m)} for result in results]
     columns = sorted({name for row in numbers for name in row})
     return [
@@ -141,10 +141,12 @@ def written(metric: str, value: float) -> str:
 class DenseDifferences:
     """Paired differences of results to the dense models among them."""
 
-    def __init__(self, results: Sequence[Result], samples: "Samples"):
+    def __init__(self, results: Sequence[Result], store: "Store"):
         from core.analysis.differences import NUMBER, differences_to_dense
+        from core.findings.seeds import Seeds
 
-        rows = differences_to_dense(results, samples).dropna(subset="verdict").to_dict("records")
+        seeds = Seeds(store.of_model, store.samples)
+        rows = differences_to_dense(results, store.samples, seeds).dropna(subset="verdict").to_dict("records")
         self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
 
     def short_cell(self, key: str, number: tuple[str, str, str], metric: str, value: float) -> str:

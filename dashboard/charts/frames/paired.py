@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 import pandas as pd
 
-from core.analysis.differences import FIGURES
+from core.analysis.differences import CONTAINED, FIGURES, SEEDS, TWO_MODELS
 from core.analysis.reporting import (
     ONE_ANSWER,
     UNADJUSTED,
@@ -32,6 +32,10 @@ from dashboard.charts.frames.zeroshot import DATASETS, MEAN_LABEL, in_percent, u
 
 NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
+OF_SEEDS = {
+    CONTAINED: "interval with the variance between seeds",
+    TWO_MODELS: "of these two models, without other seeds",
+}
 MEANS = {ABOVE_CHANCE: MEAN_LABEL, MEAN: "Mean of seven"}
 INTERVAL = UNADJUSTED.capitalize()
 FLIPS = "Right only in first, second"
@@ -63,6 +67,7 @@ def of_tasks(found: pd.DataFrame, shown: pd.DataFrame) -> pd.DataFrame:
         "verdict",
         "unpaired_reason",
         "one_answer",
+        SEEDS,
     ]
     compressed = shown[~is_dense(shown)].drop(columns=["value", "low", "high", "spread", "chance"])
     rows = compressed.merge(found.assign(task=task_labels(found))[wanted], on=["key", "task"], how="left")
@@ -150,7 +155,7 @@ def of_points(found: pd.DataFrame, points: pd.DataFrame) -> pd.DataFrame:
     paired = rows["verdict"].notna()
     missing = points["seeds"].map(lambda seeds: _seeds(seeds) if seeds > 1 else CANNOT)
     figures = rows[list(FIGURES)].astype(float).where(paired)
-    judged = rows[["p_adjusted", "comparisons", "verdict"]]
+    judged = rows[["p_adjusted", "comparisons", "verdict", SEEDS]]
     written = judged.assign(unpaired_reason=rows["unpaired_reason"]).to_dict("records")
     texts = pd.Series([verdict_text(row) for row in written], index=rows.index, dtype=object)
     return figures.join(judged).assign(verdict_text=texts.where(paired, missing), paired=paired)
@@ -253,10 +258,11 @@ def _verdict(row: TableRow) -> str:
     """Return the verdict with its adjusted p for a hover text; empty without a pair."""
     if pd.isna(row["verdict"]):
         return ""
+    meaning = "" if pd.isna(row[SEEDS]) else f"<br>{OF_SEEDS[row[SEEDS]]}"
     if not (p := p_words(row["p_adjusted"])):
-        return f"<br>{marked_verdict(row)}"
+        return f"<br>{marked_verdict(row)}{meaning}"
     several = f", Holm over the {row['comparisons']:.0f} shown" if row["comparisons"] > 1 else ""
-    return f"<br>{marked_verdict(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}"
+    return f"<br>{marked_verdict(row)}<br>adjusted p {p if p.startswith('<') else f'= {p}'}{several}{meaning}"
 
 
 def _seeds(seeds: int) -> str:

@@ -63,13 +63,13 @@ def differences_to_best(found: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame
     They are of the quality in `rows`, for the first `COMPARED` variants, with Holm's correction over these.
     """
     best = winner(found)
-    if best is None or len(best["keys"]) > 1:  # several seeds have no single partner
+    if best is None:
         return None
     fitting = answers(found).head(COMPARED)
-    return _pairs([keys for keys in fitting["keys"] if keys[0] != best["key"]], best["key"], rows)
+    return _pairs([keys for keys in fitting["keys"] if keys[0] != best["key"]], best["keys"], rows)
 
 
-def _pairs(seeds: list[tuple[str, ...]], reference: str, rows: pd.DataFrame) -> pd.DataFrame | None:
+def _pairs(seeds: list[tuple[str, ...]], reference: str | tuple[str, ...], rows: pd.DataFrame) -> pd.DataFrame | None:
     """Return the paired differences of variants to a reference in the quality of `rows`, by key; None without any."""
     pairs = data.paired(seeds, reference, numbers_of(rows))
     pairs = pairs[pairs["dataset"].eq(ABOVE_CHANCE) | ~pairs["metric"].isin(ACCURACIES)]  # no single tasks

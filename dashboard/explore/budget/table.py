@@ -6,6 +6,7 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import answers, limits
+from core.analysis.reporting import seeds_words
 from dashboard import data
 from dashboard.charts.frames import estimate_words, ranking
 from dashboard.charts.frames.paired import INTERVAL
@@ -56,7 +57,7 @@ def show_list(
         caption += f" Intervals: of the first {PAIRED} and the front."
     if tests is not None:
         caption += f" Compared with the first: {quality.name}, by paired tests at 5 % with Holm's correction over the"
-        caption += f" first {COMPARED}."
+        caption += f" first {COMPARED}. {seeds_words(tests)}".rstrip()
     if len(estimated.rows):
         caption += f" {estimate_words.listed_words(estimated.error)}"
     caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."

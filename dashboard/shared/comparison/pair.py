@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.analysis.few import few_in
 from core.analysis.intervals import ALPHA
+from core.analysis.reporting import seeds_words
 from dashboard.charts.frames import paired
 from dashboard.charts.pair.chart import difference_chart
 from dashboard.charts.pair.numbers import number_rows, winner
@@ -66,7 +67,7 @@ def show_differences(pairs: pd.DataFrame, caption: str, file: str) -> list[Item]
         return []
     widths = WIDTHS | widgets.fitting_widths(table, ["First is"])
     item = widgets.show_table("pair_differences", table, caption, {}, file=file, widths=widths)
-    for reason in [*paired.reasons(pairs), few_in(pairs)]:
+    for reason in [seeds_words(pairs), *paired.reasons(pairs), few_in(pairs)]:
         if reason:
             st.caption(reason)
     return [item]

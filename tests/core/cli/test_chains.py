@@ -121,7 +121,7 @@ def test_a_chain_that_is_cancelled_in_its_training_resumes_it(spec, interrupt, m
     cut = store.get(trained.key)
     assert cut.variant.cut_short and store.get(spec.variant.key) is None
     assert cut.variant.details["training"]["ended"] == "cancelled" and cut.measurements == ()
-    assert "(cancelled)" in summary([cut], store.samples, display_names([cut.variant.model_id]))[0]["chain"]
+    assert "(cancelled)" in summary([cut], store, display_names([cut.variant.model_id]))[0]["chain"]
     made.clear()
     assert main(RUN) == 0
     assert made == ["lora", "wanda", "dense"]

@@ -90,7 +90,7 @@ def test_task_perplexity_has_no_windows(capsys):
     Store().put(make(perplexity(20.0), lambada))
     assert main(["results"]) == 0
     assert not Store().read().warnings and len(Store().get(KEY).measurements) == 2
-    describe_result(Store().get(KEY), None, Store().samples, Store().model_names())
+    describe_result(Store().get(KEY), None, Store(), Store().model_names())
     assert "lambada_openai:8" in capsys.readouterr().out
 
 

@@ -15,6 +15,7 @@ from core.shipping.card import card
 from core.shipping.formats import FORMATS
 from core.shipping.proof import ExportCheck
 from core.specs import ModelId, Stage, TextWindows
+from core.store.store import Store
 from tests.core.factories import LAYER, WANDA, make, perplexity
 
 TEXT = TextWindows.parse("passages-calibration:16x2048")
@@ -37,7 +38,7 @@ def test_results_without_a_command_give_the_reason(stage, reason):
 
 def test_tables_name_every_stage_and_its_amount():
     results = [make(stages=stages) for stages in ((WANDA,), (WANDA, LORA), CHAIN)]
-    one, trained, chain = (summary([result], lambda *_: None, NAMES)[0] for result in results)
+    one, trained, chain = (summary([result], Store(), NAMES)[0] for result in results)
     chains = "wanda@0.5", "wanda@0.5+lora", "magnitude@0.5+lora+sparsegpt@2:4"
     assert (one["chain"], trained["chain"], chain["chain"]) == chains
 
@@ -74,12 +75,12 @@ QUANTISED = Stage(method="gptq", ratio=0.75, ratio_kind="bits", pattern="4bit")
 
 def test_quantised_variants_show_bits_instead_of_a_removed_share(capsys):
     pruned, quantised = make(layers=(LAYER,)), make(stages=(QUANTISED,), layers=(LAYER.model_copy(update={"bits": 4}),))
-    row, other = summary([pruned, quantised], lambda *_: None, NAMES)
+    row, other = summary([pruned, quantised], Store(), NAMES)
     assert (row["block weights removed"], row["model removed"], row["bits per weight"]) == ("50.0 %", "25.0 %", "9.00")
     assert (other["block weights removed"], other["model removed"], other["bits per weight"]) == ("", "", "9.00")
     cards = [card(one, FORMATS[0], "float32", MADE, PROOF) for one in (pruned, quantised)]
     assert "\n25.0 % of the model's parameters are zero or removed; 200 parameters are stored, in fp32.\n" in cards[0]
     assert "\n9.00 bits per block weight; 200 parameters are stored, in fp32.\n" in cards[1]
     for result, sparsity in ((pruned, True), (quantised, False)):
-        describe_result(result, None, lambda *_: None, NAMES)
+        describe_result(result, None, Store(), NAMES)
         assert ("sparsity" in capsys.readouterr().out) is sparsity

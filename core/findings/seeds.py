@@ -1,0 +1,108 @@
+"""The variance between the seeds of a method, without which a difference is one of two models only.
+
+Stages that read text or draw random numbers depend on a seed. Chains with such stages of the same methods share one
+variance in each number, as three seeds of one chain leave two degrees of freedom (random effects).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import combinations
+from math import inf, log
+from statistics import fmean, variance
+
+from core.analysis.differences import Samples, SeedsOf, SeedVariance
+from core.analysis.paired import difference
+from core.errors import UserError
+from core.results import Measurement, Result, Variant
+from core.specs import Stage
+from core.statistics.correlations import DIFFERENCES, error_of
+
+Twins = list[Result]  # results that differ only in their seeds
+
+
+class Seeds:
+    """The variances between seeds in stored results, as `SeedsOf`.
+
+    Args:
+        of_model: Returns the results of a model, as `Store.of_model` does.
+        samples: Reads their outcomes, as `Store.samples` does.
+    """
+
+    def __init__(self, of_model: Callable[[str], Iterable[Result]], samples: Samples):
+        self._of_model, self._samples = of_model, samples
+        self._twins: dict[str, list[Twins]] = {}  # by model
+        self._known: dict[tuple[object, ...], SeedVariance | None] = {}
+
+    def __call__(self, result: Result, number: Measurement) -> SeedVariance | None:
+        """Return the variance of a number between the seeds of its method; None if no two seeds are stored."""
+        variant = result.variant
+        if not (drawn := variant.seeded):
+            return SeedVariance(0.0, 1)
+        if number.metric not in DIFFERENCES or not number.on_windows:
+            return None
+        key = variant.model_id, variant.dtype, drawn, number.identity
+        if key not in self._known:
+            groups = [twins for twins in self._groups(variant.model) if _pooled(twins[0].variant, variant)]
+            self._known[key] = _between([_with(twins, number) for twins in groups], number, self._samples)
+        return self._known[key]
+
+    def _groups(self, model: str) -> list[Twins]:
+        if model not in self._twins:
+            found: dict[tuple[object, ...], Twins] = {}
+            for result in self._of_model(model):
+                variant = result.variant
+                if variant.seeded and not variant.is_external:
+                    found.setdefault((variant.model_id, variant.dtype, _unseeded(variant.stages)), []).append(result)
+            self._twins[model] = [twins for twins in found.values() if len(twins) > 1]
+        return self._twins[model]
+
+
+def averaged(seeds: SeedsOf, groups: Sequence[Twins]) -> SeedsOf:
+    """Return `seeds` for the means that `core.analysis.differences.over_seeds` makes of groups of twins."""
+    known = {group[0].variant.key: group for group in groups}
+
+    def of(result: Result, number: Measurement) -> SeedVariance | None:
+        found, group = seeds(result, number), known.get(result.variant.key, [result])
+        size = max(1, len(_with(group, number)))
+        return found and found._replace(variance=found.variance / size)
+
+    return of
+
+
+def _unseeded(stages: Sequence[Stage]) -> tuple[str, ...]:
+    return tuple(stage.model_copy(update={"seed": None}).model_dump_json() for stage in stages)
+
+
+def _pooled(one: Variant, other: Variant) -> bool:
+    return (one.model_id, one.dtype, one.seeded) == (other.model_id, other.dtype, other.seeded)
+
+
+def _with(twins: Twins, number: Measurement) -> Twins:
+    return [one for one in twins if one.measurement(number)]
+
+
+def _between(groups: Sequence[Twins], number: Measurement, samples: Samples) -> SeedVariance | None:
+    """Return the variance of a number between seeds, pooled over groups of twins.
+
+    The variance of the values of twins contains half of the variance that their paired difference has, because twins
+    also differ by chance on the windows. The interval of a difference has that part already.
+    """
+    freedom, total = 0, 0.0
+    error = error_of(number.dataset, number.protocol, DIFFERENCES[number.metric])
+    for twins in groups:
+        rows = [(one.variant.key, row) for one in twins if (row := one.measurement(number)) and 0 < row.value < inf]
+        if len(rows) < 2:
+            continue
+        values = [log(row.value) if row.metric == "perplexity" else row.value for _, row in rows]
+        outcomes = [samples(key, row) for key, row in rows]
+        errors = []
+        for first, second in combinations((frame for frame in outcomes if frame is not None), 2):
+            try:
+                found = difference(number.metric, first, second, error)
+            except UserError:  # their documents differ
+                continue
+            errors.append((found.stderr or 0.0) ** 2)
+        total += (len(values) - 1) * (variance(values) - fmean(errors or [0.0]) / 2)
+        freedom += len(values) - 1
+    return SeedVariance(max(0.0, total / freedom), freedom) if freedom else None
