@@ -8,6 +8,8 @@ import pandas as pd
 import streamlit as st
 
 from core.errors import UserError
+from core.fields import Details
+from core.findings.cost import NOT_ALONE, is_alone
 from core.notation.achieved import describe_gap, embedding_words, format_percent, uncovered_words
 from core.notation.chain import DENSE, shared
 from core.notation.formatting import capitalise, format_number
@@ -165,13 +167,17 @@ def _facts(result: Result) -> list[str]:
         return ["compressed and measured by other tools", f"imported on {details.get('created', '?')[:10]}", *stated]
     seconds = [stage["seconds"] for stage in result.variant.stage_runs if "seconds" in stage]
     facts = [
-        f"computed in {sum(seconds):.0f} s" if seconds else None,
+        _time_words(result.variant.stage_runs, sum(seconds)) if seconds else None,
         f"on {details['device']}" if "device" in details else None,
         None if (share := block_share(result)) is None else f"{format_percent(share)} of block weights zero or removed",
         *bits_words(result),
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
     ]
     return [fact for fact in facts if fact]
+
+
+def _time_words(runs: Sequence[Details], seconds: float) -> str:
+    return f"computed in {seconds:.0f} s{'' if all(map(is_alone, runs)) else f', {NOT_ALONE}'}"
 
 
 def _reproduction(result: Result) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 import streamlit as st
 
 from core.amount import Ratio
+from core.findings.cost import NOT_ALONE, is_alone
 from core.methods.base import Method
 from core.methods.fields import parameter_rows
 from core.methods.formulas import legend
@@ -179,6 +180,7 @@ def _took(frame: pd.DataFrame) -> dict[str, str]:
             found[name] += f", on {device}"
         if threads := details.get("threads"):
             found[name] += f" with {threads} thread{'s' if threads > 1 else ''}"
+        found[name] += "" if is_alone(details) else f", {NOT_ALONE}"
     return found
 
 

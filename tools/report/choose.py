@@ -32,6 +32,11 @@ class Choosing:
         shown = choose.table(found, chains=True)
         return str(shown.to_markdown(index=False, tablefmt="github", disable_numparse=True))
 
+    def machines(self, model: str) -> str:
+        """Return on which machines the times of a model's table were measured; empty if none was measured alone."""
+        others = [one for one in self._models.values() if one.model != model]
+        return choose.machines(choose.choose([self._models[model], *others], self.sizes(model)))
+
     def advice(self, model: str) -> str:
         """Return the advice on a model."""
         return choose.advice(self._models[model], self.sizes(model))

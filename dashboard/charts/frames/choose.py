@@ -12,6 +12,7 @@ import pandas as pd
 from core.analysis.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
 from core.analysis.reporting import TableRow, interval_words, listed, ratio_words
 from core.analysis.verdicts import SIGNIFICANT
+from core.findings.cost import NOT_ALONE, Cost, cost_of
 from core.notation.formatting import capitalise, format_duration
 from core.registry import METHODS
 from core.results import Result
@@ -61,8 +62,7 @@ class Choice(NamedTuple):
     best: pd.Series | None = None  # row of `variants`; None if no variant fits
     low: float = math.nan  # ends of the paired interval of the multiple of dense
     high: float = math.nan
-    seconds: float = math.nan  # to make the variant
-    memory: float = math.nan  # peak, in bytes
+    cost: Cost = Cost(None, None, "")  # of making the variant
     holds: int = 0  # models on which the chain is the best, or not significantly different from the best
     compared: int = 0  # models on which the chain was measured
 
@@ -106,10 +106,10 @@ def _choice(first: Measured, others: Sequence[Measured], most: float, training: 
     low = high = math.nan
     if (pair := first.compare(best["keys"], first.dense["keys"])) is not None:
         low, high = pair["ratio_low"], pair["ratio_high"]
-    seconds, memory = _cost(first.stored(best["key"]))
+    twins = [result.variant for key in best["keys"] if (result := first.stored(key))]
     known = [_holds(best["chain"], training, most / first.dense["packed_mb"], other) for other in others]
     there = [one for one in known if one is not None]
-    return Choice(most, training, best, low, high, seconds, memory, 1 + sum(there), 1 + len(there))
+    return Choice(most, training, best, low, high, cost_of(twins), 1 + sum(there), 1 + len(there))
 
 
 def _of_kind(model: Measured, most: float, training: str) -> pd.DataFrame:
@@ -129,11 +129,15 @@ def _holds(chain: str, training: str, share: float, other: Measured) -> bool | N
     return pair is not None and pair["verdict"] not in SIGNIFICANT
 
 
-def _cost(result: Result | None) -> tuple[float, float]:
-    """Return the seconds of all stages and their highest peak memory in bytes; NaN if unknown."""
-    runs = result.variant.stage_runs if result else ()
-    seconds = [one.get("seconds", math.nan) for one in runs] or [math.nan]
-    return sum(seconds), max((one.get("peak_memory") or math.nan for one in runs), default=math.nan)
+def time_words(cost: Cost) -> str:
+    """Return the time of a cost, or that none was measured alone: `17 min`."""
+    return NOT_ALONE if cost.seconds is None else format_duration(cost.seconds).removeprefix("about ")
+
+
+def machines(found: Sequence[Choice]) -> str:
+    """Return a sentence on the machines of the times; empty if nothing was measured alone."""
+    known = list(dict.fromkeys(one.cost.machine for one in found if one.cost.machine))
+    return f"Times are of {listed(known)}, without other programs." if known else ""
 
 
 def by_size(found: Sequence[Choice]) -> list[list[Choice]]:
@@ -155,8 +159,7 @@ def _cells(one: Choice, chains: bool) -> dict[str, str]:
     best = one.best
     if best is None:
         return {CHAIN: NOTHING}
-    cost = ["" if math.isnan(one.seconds) else format_duration(one.seconds).removeprefix("about ")]
-    cost += ["" if math.isnan(one.memory) else f"{one.memory / 1e9:.1f} GB"]
+    cost = [time_words(one.cost), "" if one.cost.memory is None else f"{one.cost.memory / 1e9:.1f} GB"]
     return {
         CHAIN: f"`{best['chain']}`" if chains else point_name(best),
         LOSS: one.loss,

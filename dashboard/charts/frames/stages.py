@@ -6,6 +6,7 @@ import math
 
 import pandas as pd
 
+from core.findings.cost import is_alone
 from core.notation.formatting import format_amount, label, non_default_parameters
 from core.notation.removal import block_share, covered_share, stage_share
 from core.results import Result
@@ -30,6 +31,7 @@ def stage_table(result: Result) -> pd.DataFrame:
     """Return a row per stage: seconds, peak memory (MB) and cumulative share of dense block weights removed (%).
 
     Errors are the relative errors of its layer reports. The device is a column only if it differs between stages.
+    A time beside other programs is marked.
     """
     variant, rows = result.variant, []
     share = block_share(result)
@@ -50,6 +52,7 @@ def stage_table(result: Result) -> pd.DataFrame:
                 "Amount": format_amount(stage.amount) if stage.removes else "",
                 "Cumulative pruning ratio (%)": 100 * removed,
                 "Seconds": run.get("seconds", math.nan),
+                "Measured alone": "yes" if is_alone(run) else "no",
                 "Peak memory (MB)": run.get("peak_memory", math.nan) / 1e6,
                 "Device": run.get("device", ""),
                 "Mean error": sum(error for error, _ in errors) / len(errors) if errors else math.nan,

@@ -9,6 +9,7 @@ import pandas as pd
 from core.analysis.differences import NUMBER
 from core.analysis.reporting import UNADJUSTED, TableRow, form_of, verdict_text
 from core.data.texts import called
+from core.findings.cost import cost_of
 from core.notation.removal import block_share
 from core.results import FIDELITY, KL_P99, Result
 from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
@@ -17,7 +18,7 @@ from dashboard.charts.frames import paired
 QUALITY = ("perplexity", *FIDELITY, "acc", "acc_norm")  # metrics
 OTHER_PROTOCOL = "other protocol"
 SPEEDS = {"prefill": PREFILL.title, "decode": DECODE.title, "memory": MEMORY.title}
-SECONDS = "Time to compress (s)"
+SECONDS = "Time to compress, without other programs (s)"
 TAIL = "KL divergence, 99th percentile, on {text}"
 
 Identity = tuple[str, str, str]  # as `NUMBER`
@@ -77,9 +78,9 @@ def cost_columns(results: Sequence[Result], names: Mapping[str, str]) -> pd.Data
         for row in result.measurements:
             if row.metric in SPEEDS:
                 column[f"{SPEEDS[row.metric]}, batch {row.protocol['batch']}, {row.protocol['dtype']}"] = row.value
-        seconds = [run["seconds"] for run in result.variant.stage_runs if "seconds" in run]
-        if seconds and result.variant.key != result.variant.dense_key:
-            column[SECONDS] = sum(seconds)
+        seconds = cost_of([result.variant]).seconds
+        if seconds is not None and result.variant.key != result.variant.dense_key:
+            column[SECONDS] = seconds
     table = pd.DataFrame(columns).dropna(how="all")
     return table.rename_axis("Number").reset_index()
 

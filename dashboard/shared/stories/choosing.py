@@ -9,7 +9,6 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.analysis.reporting import UNADJUSTED, TableRow
-from core.notation.formatting import format_duration
 from dashboard import data
 from dashboard.charts.frames import choices, choose
 from dashboard.charts.frames.candidates import TRAINED, UNTRAINED
@@ -32,9 +31,9 @@ WIDTHS = {choose.SIZE: 65} | {column: PART_WIDTHS[column.rpartition(widgets.GROU
 LINES = 4  # of the longest name of a chain
 CAPTION = (
     f"the best chain within each packed size, with and without training. In brackets: {UNADJUSTED} interval of the"
-    " paired difference to dense. Time and memory: of making it. Holds on: how many of the models with this chain have"
-    " it as their best one within the same share of the dense size. A chain that is not significantly different from"
-    " the best counts, too (paired test at 5 %)."
+    " paired difference to dense. Time and memory: of making it; times beside other programs do not count."
+    " Holds on: how many of the models with this chain have it as their best one within the same share of the dense"
+    " size. A chain that is not significantly different from the best counts, too (paired test at 5 %)."
 )
 
 
@@ -87,8 +86,8 @@ def _within(model: str, size: float) -> str:
         return f"No measured chain of {literal(model)} fits {size:g} MB. The list below has the nearest ones."
     starts = {UNTRAINED: f"At most {size:g} MB, without training", TRAINED: f"At most {size:g} MB, with training"}
     return " ".join(
-        f"{starts[kind]}: **{literal(point_name(one.best))}** has {one.loss} times dense and takes"
-        f" {format_duration(one.seconds)}."
+        f"{starts[kind]}: **{literal(point_name(one.best))}** has {one.loss} times dense. Time to make it:"
+        f" {choose.time_words(one.cost)}."
         if one.best is not None
         else f"{starts[kind]}, no measured chain fits."
         for kind, one in found.items()
@@ -101,7 +100,7 @@ def _show_table(model: str, first: str, open_points: OpenPoints) -> None:
     widgets.show_table(
         TABLE,
         choose.table(found),
-        f"{model}: {CAPTION}",
+        f"{model}: {CAPTION} {choose.machines(found)}".rstrip(),
         {},
         file=export_name(model_part(model), "choose"),
         widths=WIDTHS,
