@@ -25,7 +25,7 @@ from core.analysis.seven import (
     mean,
     mean_above_chance,
 )
-from core.analysis.verdicts import holm, verdict
+from core.analysis.verdicts import CONTAINED, SEEDS, TWO_MODELS, holm, verdict
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
 from core.models.names import same_model
@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 PAIRED = ("acc", "acc_norm", "perplexity", *OF_WINDOWS)  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 NOTE = "interval_note"  # column with the reason of a widened interval
-SEEDS = "seeds"  # column with `TWO_MODELS` or `CONTAINED`; missing if no stage of both depends on a seed
-TWO_MODELS = "two models"  # no seeds are stored, so the difference is one of these models, not of their methods
-CONTAINED = "contained"  # the interval contains the variance between the seeds
 FIGURES = tuple(Difference.model_fields)
 COLUMNS = (
     *("key", "reference_key", *NUMBER, "protocol", "reference", "value", *FIGURES),

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from core.analysis import verdicts
-from core.analysis.differences import CONTAINED, SEEDS, TWO_MODELS
-from core.analysis.verdicts import SIGNIFICANT
+from core.analysis.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
 from core.notation import formatting
 from core.results import KL
 

@@ -19,6 +19,9 @@ Verdict = Literal["better", "worse", "better alone, not after Holm", "worse alon
 SIGNIFICANT: Final[tuple[Verdict, ...]] = ("better", "worse")
 ALONE: Final[tuple[Verdict, ...]] = ("better alone, not after Holm", "worse alone, not after Holm")
 NOT_SIGNIFICANT: Final[Verdict] = "not significant"
+SEEDS = "seeds"  # column with `TWO_MODELS` or `CONTAINED`; missing if no stage of both variants depends on a seed
+TWO_MODELS = "two models"  # no seeds are stored, so the difference is one of these models, not of their methods
+CONTAINED = "contained"  # the interval contains the variance between the seeds
 
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:

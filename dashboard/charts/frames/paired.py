@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 import pandas as pd
 
-from core.analysis.differences import CONTAINED, FIGURES, SEEDS, TWO_MODELS
+from core.analysis.differences import FIGURES
 from core.analysis.reporting import (
     ONE_ANSWER,
     UNADJUSTED,
@@ -22,7 +22,7 @@ from core.analysis.reporting import (
     verdict_text,
 )
 from core.analysis.seven import ABOVE_CHANCE, MEAN
-from core.analysis.verdicts import SIGNIFICANT
+from core.analysis.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
 from core.data.cards import TASKS
 from core.data.texts import called
 from core.notation.formatting import capitalise, format_number

@@ -6,8 +6,10 @@ from math import exp, log
 import pandas as pd
 import pytest
 
-from core.analysis.differences import CONTAINED, SEEDS, TWO_MODELS, differences, over_seeds
+from core.amount import Ratio
+from core.analysis.differences import differences, over_seeds
 from core.analysis.reporting import seeds_words
+from core.analysis.verdicts import CONTAINED, SEEDS, TWO_MODELS
 from core.findings.seeds import Seeds, averaged
 from core.specs import Stage
 from core.store.bundled import read_measured
@@ -39,36 +41,34 @@ def constant(loss):
 
 def test_two_bundled_seeds_of_one_method_seldom_differ():
     results = [one for one in read_measured().results.values() if one.variant.model == "smollm2-135m"]
-    seeds, found = Seeds(lambda _: results, read_shipped_samples), []
+    without, seeds = (Seeds(lambda _, known=known: known, read_shipped_samples) for known in ((), results))
+    alone = contained = 0
     for method in ("wanda", "slimllm", "lorap"):
-        twins = [one for one in results if len(one.variant.stages) == 1 and _at_half(one.variant.stages[0], method)]
+        twins = [one for one in map(_on_wikitext, results) if one.measurements and _is_half(one.variant, method)]
         assert len(twins) == 3
         for first, second in combinations(twins, 2):
-            pair = [
-                differences([second], first, read_shipped_samples, seeds=of)
-                for of in (Seeds(lambda _: (), read_shipped_samples), seeds)
-            ]
-            found.append([_significant(one) for one in pair])
-    alone, contained = (sum(column) for column in zip(*found, strict=True))
-    assert (len(found), alone) == (9, 5) and contained <= 1
+            alone += _differ(first, second, without)
+            contained += _differ(first, second, seeds)
+    assert alone == 5 and contained <= 1
 
 
-def _at_half(stage, method):
-    return (
-        stage.method == method
-        and stage.ratio == 0.5
-        and stage.layers is None
-        and not stage.parameters
-        and str(stage.calibration) == "c4-sample:16x2048"
-    )
-
-
-def _significant(pairs):
-    (row,) = [
-        one
-        for one in pairs.to_dict("records")
-        if one["protocol"].startswith("WikiText-2") or one["dataset"] == "wikitext2"
+def _on_wikitext(result):
+    numbers = [
+        row
+        for row in result.measurements
+        if (row.metric, row.dataset) == ("perplexity", "wikitext2")
+        and (row.protocol["window"], row.protocol.get("windows"), row.protocol.get("spread")) == (2048, 16, None)
     ]
+    return result.model_copy(update={"measurements": tuple(numbers)})
+
+
+def _is_half(variant, method):
+    (stage, *more) = variant.stages
+    return not more and (stage.method, stage.amount, stage.parameters) == (method, Ratio(0.5), {})
+
+
+def _differ(first, second, seeds):
+    (row,) = differences([second], first, read_shipped_samples, seeds=seeds).to_dict("records")
     return row["low"] > 0 or row["high"] < 0
 
 
