@@ -17,12 +17,22 @@ from core.notation.chain import format_chain
 from core.notation.removal import model_share
 from core.registry import build_method, leaves
 from core.results import Result
-from tools.report.points import BESIDE_DENSE, DENSE, MEANS, MODEL, SEEDS, TEXTS, number, point
+from tools.report.points import (
+    BESIDE_DENSE,
+    DENSE,
+    MEANS,
+    MODEL,
+    SEEDS,
+    TEXTS,
+    number,
+    point,
+    reads_calibration,
+    untuned,
+)
 from tools.report.significance import compared
 
 SPARED = ("wanda", "sparsegpt")  # methods of the comparison of allocations
 AT = 0.7
-CALIBRATED = "c4-sample"
 
 
 def is_allocated(result: Result) -> bool:
@@ -65,11 +75,9 @@ def beside_dense(
         value = next((row.value for row in result.measurements if column(row) == TEXTS[model]), None)
         if value is None:
             continue
-        stages = [
-            stage.model_copy(update={"parameters": {}} if stage.recovers else {}) for stage in result.variant.stages
-        ]
         known = {"read": read.get(key, ""), "mean": means.get(key, "")}
-        rows.append({"result": result, "chain": f"`{format_chain(stages)}`", "value": value} | known)
+        chain = f"`{format_chain(untuned(result.variant.stages))}`"
+        rows.append({"result": result, "chain": chain, "value": value} | known)
     return rows
 
 
@@ -100,9 +108,8 @@ def read_beside(results: Sequence[Result], samples: Samples, chain: str, other: 
 
 def of_page(result: Result, model: str) -> bool:
     """Return whether a variant of a model uses the page's calibration data, or none, and the first seed."""
-    first = result.variant.stages[0]
-    same_data = first.calibration is None or first.calibration.corpus == CALIBRATED
-    return result.variant.model == model and same_data and not first.seed
+    variant = result.variant
+    return variant.model == model and reads_calibration(variant) and not variant.stages[0].seed
 
 
 def _at(result: Result) -> bool:

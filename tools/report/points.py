@@ -27,7 +27,7 @@ from core.findings.seeds import Seeds
 from core.notation import formatting
 from core.registry import METHODS
 from core.results import Result, Variant
-from core.specs import Scalar
+from core.specs import Scalar, Stage
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from core.training.base import TrainPruneMethod
@@ -35,6 +35,7 @@ from core.training.base import TrainPruneMethod
 MODEL = "smollm2-135m"
 LONG = "perplexity wikitext2@2048:16"
 SECOND = "gemma3-270m"
+CALIBRATED = "c4-sample"  # corpus of the calibration data
 TEXTS = {MODEL: LONG, SECOND: "perplexity wikitext2@2048:8"}  # each model's perplexity in the tables
 STEPS, HELD_OUT = "steps", "held-out loss"
 # Columns of paired differences with intervals.
@@ -103,6 +104,17 @@ def point(variant: Variant) -> Point:
 def seed(variant: Variant) -> int | None:
     """Return the highest seed of a variant's stages; None if no stage has a seed."""
     return max((stage.seed for stage in variant.stages if stage.seed is not None), default=None)
+
+
+def reads_calibration(variant: Variant) -> bool:
+    """Return whether a variant uses the page's calibration data, or none."""
+    first = variant.stages[0]
+    return first.calibration is None or first.calibration.corpus == CALIBRATED
+
+
+def untuned(stages: Sequence[Stage]) -> list[Stage]:
+    """Return stages without the parameters of trainings, which the page describes."""
+    return [stage.model_copy(update={"parameters": {}} if stage.recovers else {}) for stage in stages]
 
 
 def _numbers(result: Result, tasks: Mapping[tuple[Scalar, ...], Sequence[str]]) -> dict[str, float]:

@@ -39,7 +39,7 @@ def page() -> str:
         held_out=partial(points.held_out, found),
         trained_to=lambda *place: points.number(points.numbers_of(found, place)[points.LONG]),
         documents=points.documents(points.numbers_of(found, points.DENSE)),
-        seeds=markdown(significance.seeds(whole)),
+        seeds=markdown(significance.seeds(shipped)),
         few_bits=markdown(few_bits(shipped, read_shipped_samples)),
         read_beside=partial(chains.read_beside, shipped, read_shipped_samples),
         changed_answers=partial(changed_answers, shipped, read_shipped_samples),

@@ -13,6 +13,7 @@ from core.analysis.reporting import judged
 from core.analysis.seven import ABOVE_CHANCE
 from core.cli.printing.tables import column
 from core.data.cards import TASKS
+from core.notation.chain import format_chain
 from core.results import Measurement, Result
 from tools.report.points import (
     DENSE,
@@ -26,13 +27,13 @@ from tools.report.points import (
     Point,
     number,
     point,
+    reads_calibration,
     seed,
 )
 from tools.report.tables import TRAINED
 
 REMOVED = [(name, "", amount) for amount in ("20 %", "50 %") for name in ("slimllm", "lorap", "llm-pruner")]
 ZEROED = [(name, "", amount) for amount in ("50 %", "2:4") for name in ("sparsegpt", "wanda", "ria", "adaprune")]
-DRAWN = ["sparsegpt", "wanda", "slimllm", "lorap"]  # by seed, at 50 %
 
 Known = dict[Point, Result]  # the bundled variants, one per point
 
@@ -108,23 +109,32 @@ def tasks(found: Known, samples: Samples) -> pd.DataFrame:
 
 
 def seeds(results: Iterable[Result]) -> pd.DataFrame:
-    """Tabulate the perplexity at 50 % of methods with several seeds of the calibration data."""
-    table: dict[str, dict[int, float]] = {name: {} for name in DRAWN}
+    """Tabulate the perplexity of the chains with several seeds, and the pooled deviation of its logarithm."""
+    table: dict[str, dict[int, float]] = {}
+    pooled: dict[str, str] = {}
     for result in results:
-        method, recovery, amount = point(result.variant)
-        if result.variant.model != MODEL or method not in table or (recovery, amount) != ("", "50 %"):
+        variant = result.variant
+        drawn = seed(variant)
+        if variant.model != MODEL or drawn is None or not reads_calibration(variant):
             continue
-        for row in result.measurements:
-            if column(row) == LONG:
-                table[method][seed(result.variant) or 0] = row.value
-    several = {method: values for method, values in table.items() if len(values) > 1}
+        chain = format_chain(variant.stages)
+        for row in (row for row in result.measurements if column(row) == LONG):
+            table.setdefault(chain, {})[drawn] = row.value
+            if found := SEEDS(result, row):
+                pooled[chain] = f"{found.variance**0.5:.3f} ({found.freedom})"
+    several = {chain: values for chain, values in table.items() if len(values) > 1}
     every = sorted({drawn for values in several.values() for drawn in values})
-    rows = []
-    for method, values in several.items():
-        cells = {f"seed {drawn}": number(values[drawn]) if drawn in values else "" for drawn in every}
-        spread = f"x {max(values.values()) / min(values.values()):.3f}"
-        rows.append({"method": method, **cells, "highest / lowest": spread})
-    return pd.DataFrame(rows)
+    return pd.DataFrame(
+        [
+            {
+                "chain": f"`{chain}`",
+                **{f"seed {drawn}": number(values[drawn]) if drawn in values else "" for drawn in every},
+                "highest / lowest": f"x {max(values.values()) / min(values.values()):.3f}",
+                "between seeds": pooled.get(chain, ""),
+            }
+            for chain, values in several.items()
+        ]
+    )
 
 
 def _of_task(row: Measurement) -> bool:

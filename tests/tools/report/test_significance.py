@@ -127,15 +127,16 @@ def test_tasks_have_chance_and_majority_baselines():
     }
 
 
-def test_methods_with_several_seeds_have_a_column_per_seed():
+def test_chains_with_several_seeds_have_a_column_per_seed():
     drawn = [variant(key, pruned("sparsegpt", seed), loss=3 + seed)[0] for key, seed in (("1", 0), ("2", 1))]
     once = variant("3", pruned("wanda"))[0]
     table = significance.seeds([*drawn, once])
     (row,) = table.to_dict("records")
-    assert (row["method"], list(table)) == ("sparsegpt", ["method", "seed 0", "seed 1", "highest / lowest"])
+    names = ["chain", "seed 0", "seed 1", "highest / lowest", "between seeds"]
+    assert (row["chain"], list(table)) == ("`sparsegpt@0.5`", names)
     assert row["highest / lowest"].startswith("x 2.7")
     third = variant("4", pruned("lorap", 2))[0]
-    both = significance.seeds([*drawn, third, variant("5", pruned("lorap"))[0]]).set_index("method")
-    assert (both.loc["lorap", "seed 1"], both.loc["sparsegpt", "seed 2"]) == ("", "")
-    assert list(both)[-1] == "highest / lowest"
+    both = significance.seeds([*drawn, third, variant("5", pruned("lorap"))[0]]).set_index("chain")
+    assert (both.loc["`lorap@0.5`", "seed 1"], both.loc["`sparsegpt@0.5`", "seed 2"]) == ("", "")
+    assert list(both)[-2] == "highest / lowest"
     assert markdown(significance.seeds([once])) == ""
