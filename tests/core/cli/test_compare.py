@@ -56,6 +56,18 @@ def compared(capsys, *arguments):
     return capsys.readouterr().out
 
 
+def test_a_seed_makes_the_difference_one_of_two_models_until_another_is_stored(capsys):
+    put(DENSE)
+    first, second = (put((Stage(method="wanda", ratio=0.5, seed=seed),), 20, 3.5 + seed) for seed in (0, 1))
+    Store().delete(second)
+    alone = " ".join(compared(capsys, "dense", first).split())
+    assert "Differences of these models only, as no other seeds of their methods are stored: " in alone
+    put((Stage(method="wanda", ratio=0.5, seed=1),), 20, 4.5)
+    both = " ".join(compared(capsys, "dense", first).split())
+    assert "Intervals with the variance between seeds: 1 of " in both
+    assert "Differences of these models only" in both  # of the accuracies
+
+
 def test_each_variant_gets_a_table_and_a_sentence(capsys):
     put(DENSE)
     few, many = put(FEW, 30, 3.0), put(MANY, 20, 3.5)
