@@ -49,8 +49,10 @@ DIFFERENCE_COLUMNS = {  # names next to the columns of `tidy`, some of which hav
     **{"difference": "difference", "low": "difference_low", "high": "difference_high"},
     **{name: f"perplexity_{name}" for name in ("ratio", "ratio_low", "ratio_high")},
     **{"gained": "flips_to_right", "lost": "flips_to_wrong"},
-    **{name: name for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason", "one_answer", NOTE)},
-    SEEDS: "difference_seeds",
+    **{
+        name: name
+        for name in ("p", "p_adjusted", "comparisons", "verdict", "unpaired_reason", "one_answer", NOTE, SEEDS)
+    },
 }
 UNKNOWN = Baselines(None, None)
 OTHER_WORDS = "cannot be paired: the models have different tokenizers, so their windows contain different words"

@@ -19,7 +19,7 @@ Verdict = Literal["better", "worse", "better alone, not after Holm", "worse alon
 SIGNIFICANT: Final[tuple[Verdict, ...]] = ("better", "worse")
 ALONE: Final[tuple[Verdict, ...]] = ("better alone, not after Holm", "worse alone, not after Holm")
 NOT_SIGNIFICANT: Final[Verdict] = "not significant"
-SEEDS = "seeds"  # column with `TWO_MODELS` or `CONTAINED`; missing if no stage of both variants depends on a seed
+SEEDS = "difference_seeds"  # column with one of these; missing if no stage of both variants depends on a seed
 TWO_MODELS = "two models"  # no seeds are stored, so the difference is one of these models, not of their methods
 CONTAINED = "contained"  # the interval contains the variance between the seeds
 

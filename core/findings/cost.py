@@ -40,5 +40,5 @@ def cost_of(twins: Sequence[Variant]) -> Cost:
         if not alone:
             return Cost(None, memory or None, "")
         seconds += median(run["seconds"] for run in alone)
-        machines += [f"{run['threads']} threads of {run['device']}" for run in alone]
+        machines += [f"{run.get('threads', '?')} threads of {run.get('device', '?')}" for run in alone]
     return Cost(seconds, memory or None, ", ".join(dict.fromkeys(machines)))

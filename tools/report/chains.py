@@ -27,6 +27,7 @@ from tools.report.points import (
     number,
     point,
     reads_calibration,
+    seed,
     untuned,
 )
 from tools.report.significance import compared
@@ -53,7 +54,7 @@ def of_some_blocks(result: Result) -> bool:
 def beside_dense(
     results: Sequence[Result], chosen: Sequence[Result], samples: Samples, model: str = MODEL
 ) -> list[dict]:
-    """Compare chosen variants of a model with dense.
+    """Compare chosen variants of a model with dense, those of the first seed.
 
     Returns:
         For each chosen variant with the page's perplexity: `result`, `chain`, `value` (perplexity), `read` (its ratio
@@ -64,6 +65,7 @@ def beside_dense(
         (one for one in map(compared, results) if one.variant.model == model and point(one.variant) == DENSE), None
     )
     mine = {one.variant.key: one for one in map(compared, chosen) if one.variant.model == model}
+    mine = {key: one for key, one in mine.items() if not seed(one.variant)}
     if dense is None or not mine:
         return []
     paired = differences(list(mine.values()), dense, samples, seeds=SEEDS)

@@ -86,7 +86,7 @@ def _within(model: str, size: float) -> str:
         return f"No measured chain of {literal(model)} fits {size:g} MB. The list below has the nearest ones."
     starts = {UNTRAINED: f"At most {size:g} MB, without training", TRAINED: f"At most {size:g} MB, with training"}
     return " ".join(
-        f"{starts[kind]}: **{literal(point_name(one.best))}** has {one.loss} times dense. Time to make it:"
+        f"{starts[kind]}: **{literal(point_name(one.best))}** has {one.loss} times dense; time to make it:"
         f" {choose.time_words(one.cost)}."
         if one.best is not None
         else f"{starts[kind]}, no measured chain fits."

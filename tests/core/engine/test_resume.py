@@ -258,7 +258,7 @@ def test_a_damaged_block_is_computed_again(file, computed):
 def test_the_time_of_interrupted_runs_counts(monkeypatch):
     spec, compress = spec_of("obs"), OBS.compress
     clock = [0.0]
-    for place in ("core.engine.runners.by_linear", "core.engine.variants", "core.models.parts.finished"):
+    for place in ("core.engine.runners.by_linear", "core.engine.circumstances", "core.models.parts.finished"):
         monkeypatch.setattr(f"{place}.time.perf_counter", lambda: clock[0])
 
     def slow(self, *given):

@@ -10,7 +10,7 @@ from core.data.texts import called
 from core.results import KL
 from dashboard import data
 from dashboard.charts.frames import naming
-from dashboard.charts.pair.columns import OTHER_PROTOCOL, cost_columns, quality_columns
+from dashboard.charts.pair.columns import OTHER_PROTOCOL, SECONDS, cost_columns, quality_columns
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import charts, open_app, read
 
@@ -73,10 +73,12 @@ def test_a_number_under_another_protocol_is_marked_and_not_compared():
 
 
 def test_sizes_and_times_are_those_of_the_results():
-    one = make(perplexity(20.0), made=({"seconds": 2.0},))
+    one = make(perplexity(20.0), made=({"seconds": 2.0, "other_load": 0.01},))
     table = cost_columns([one], {one.variant.key: "A"}).set_index("Number")["A"]
-    assert table["Packed size (MB)"] == 300 / 1e6 and table["Time to compress (s)"] == 2.0
+    assert table["Packed size (MB)"] == 300 / 1e6 and table[SECONDS] == 2.0
     assert table["Block weights removed (%)"] == 50 and not math.isnan(table["Bits per weight"])
+    busy = make(perplexity(20.0), made=({"seconds": 2.0, "other_load": 0.5},))
+    assert SECONDS not in set(cost_columns([busy], {busy.variant.key: "A"})["Number"])
 
 
 def test_fidelity_is_among_the_numbers():
