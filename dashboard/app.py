@@ -20,6 +20,7 @@ login.require()
 PAGES = [
     st.Page("explore/view.py", title="Explore", icon=":material/show_chart:", default=True),
     st.Page("inside/view.py", title="Inside", url_path="inside", icon=":material/layers:"),
+    st.Page("laws/view.py", title="Laws", url_path="laws", icon=":material/function:"),
     st.Page("run/view.py", title="Run", url_path="run", icon=":material/play_circle:"),
     st.Page("autopilot/view.py", title="Autopilot", url_path="autopilot", icon=":material/auto_awesome:"),
     st.Page("published/view.py", title="Published", url_path="published", icon=":material/menu_book:"),

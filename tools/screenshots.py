@@ -53,6 +53,8 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
         {"inside_tab": "Documents", "inside_doc_document": "ARC-e 3", "inside_doc_task": "ARC-e"},
     ),
     "inside-family": ("inside", {"inside_tab": "Family tree", "inside_tree_node": "sparsegpt@0.7+adaprune"}),
+    "laws": ("laws", {}),
+    "laws-accuracy": ("laws", {"laws_quality": "Accuracy above chance"}),
     "run": ("run", {}),
     "run-chain": ("run", {"chain": "slimllm@0.25+lora,minutes=5", "run_tasks": "PIQA"}),
     "run-grid": ("run", {"run_mode": "Grid"}),

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from json import dumps
+from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.analysis.laws.limit import Limit
 from core.cli.listing import check_one_format, to_latex
 from core.cli.naming import matching_name
 from core.cli.printing.console import messages
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from core.analysis.laws.groups import Group
 
 OF = 2  # columns that identify a row
+USUAL = Limit()
 
 
 def laws(
@@ -40,35 +43,39 @@ def laws(
             help="The perplexity to fit. Default: the one that most variants of a model have.",
         ),
     ] = None,
-    keep: Annotated[float, typer.Option(help="The share of the quality to keep, between 0 and 1.")] = 0.9,
+    keep: Annotated[
+        float, typer.Option(help="The share of the accuracy above chance to keep, between 0 and 1.")
+    ] = USUAL.keep,
+    times_dense: Annotated[
+        float, typer.Option(help="The highest perplexity, as a multiple of the dense model's; above 1.")
+    ] = USUAL.times,
     csv: Annotated[bool, typer.Option("--csv", help="One line per fit, with all details.")] = False,
     json: Annotated[bool, typer.Option("--json", help="The same as a JSON list.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
 ) -> None:
-    """Fit compression laws: exponents, errors on held-out points, and the largest ratio that keeps the quality."""
+    """Fit compression laws: exponents, errors on held-out points, and the largest ratio within a loss of quality."""
     from core.analysis.laws import report
     from core.analysis.laws.fit import fits
-    from core.analysis.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
     from core.analysis.sheets import csv_text
 
     check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
         raise UserError(f"The share to keep, {keep:g}, is outside (0, 1); give a share such as 0.9.")
+    if not 1 < times_dense < inf:
+        raise UserError(f"The multiple of the dense perplexity, {times_dense:g}, is not above 1; give one such as 1.1.")
+    limit = Limit(keep, times_dense)
     groups = selected(model, metric, perplexity)
     found, short = [fit for one in groups if (fit := fits(one))], report.dropped(groups)
     if not found:
-        reason = short or (
-            f"There are too few ratios for a law: it needs {LEAST_OF_SERIES} per series or {LEAST_OF_FAMILY} per "
-            "family, dense included."
-        )
+        reason = short or report.TOO_FEW
         raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
     if json:
-        rows = report.table(found, keep).to_dict("records")
+        rows = report.table(found, limit).to_dict("records")
         typer.echo(dumps([plain(row) for row in rows], indent=2, ensure_ascii=False))
     elif csv:
-        typer.echo(csv_text(report.table(found, keep)), nl=False)
+        typer.echo(csv_text(report.table(found, limit)), nl=False)
     else:
-        _print(found, keep, latex)
+        _print(found, limit, latex)
         messages.print("\n\n".join(filter(None, [short, report.NOTES])), markup=False)
 
 
@@ -97,13 +104,13 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     return groups
 
 
-def _print(found: Sequence[Sequence["Fit"]], keep: float, latex: bool) -> None:
+def _print(found: Sequence[Sequence["Fit"]], limit: Limit, latex: bool) -> None:
     """Print a table per metric of each model or paper's table."""
     from core.analysis.laws.report import in_words
 
     tables: dict[str, list[Row]] = {}
     for fits in found:
-        tables.setdefault(f"{fits[0].group.of}: {fits[0].group.metric}", []).extend(in_words(fits, keep))
+        tables.setdefault(f"{fits[0].group.of}: {fits[0].group.metric}", []).extend(in_words(fits, limit))
     for title, rows in tables.items():
         if latex:
             typer.echo(f"% {title}\n{to_latex(rows, OF)}")  # its empty line ends the paragraph

@@ -1,4 +1,4 @@
-"""Addresses of the Explore and Run pages for a method, and of Explore for variants of one's own."""
+"""Addresses of pages: of Run and Explore for a method, of Explore for own variants, of Inside and of Laws."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import streamlit as st
 from sqlalchemy import URL
 
 from core.amount import Amount
+from core.analysis.budget import ACCURACY
 from core.methods.base import Method
 from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
@@ -21,8 +22,9 @@ from dashboard import data
 from dashboard.charts.elements.figures import PACKED, RATIO, Axis
 from dashboard.charts.frames import choices, naming, points, zeroshot
 from dashboard.charts.frames.other_texts import other_texts
+from dashboard.charts.qualities import QUALITIES
 from dashboard.shared.binding import ALONE
-from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
+from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT, Documents
 from dashboard.shared.series import ELSEWHERE, SERIES
 
 CHAIN = "chain"  # parameter of the Run page's address
@@ -67,6 +69,21 @@ def answers(model: str, chain: str, prompt: str) -> Address:
     """Return the address of Inside with a prepared prompt, by its name, to a model and its variant of a chain."""
     address: Address = {ALONE: "true", "inside_tab": "Answers", "inside_model": model}
     return address | {ANSWERS_PROMPT: prompt, ANSWERS_VARIANTS: [chain]}
+
+
+def laws(model: str, quality: str, text: str | None, documents: Documents) -> Address:
+    """Return the address of Laws for a model.
+
+    Args:
+        model: Display name of the model.
+        quality: Column of the quality; the page shows perplexities if this has no law.
+        text: Value of the text field, if known.
+        documents: Documents of the accuracies.
+    """
+    address: Address = {ALONE: "true", "laws_model": model}
+    if quality == ACCURACY:
+        return address | {"laws_quality": QUALITIES[ACCURACY].label, "laws_documents": documents.label}
+    return address | ({"laws_text": text} if text else {})
 
 
 def curves(frame: pd.DataFrame, methods: Sequence[type[Method]]) -> dict[str, Address]:

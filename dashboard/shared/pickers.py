@@ -58,6 +58,11 @@ class Documents(NamedTuple):
         documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
         return f"{documents} of each task, {format_precision(self.scoring)}"
 
+    @property
+    def label(self) -> str:
+        """The text as an option of a field."""
+        return str(self).capitalize()
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -88,16 +93,24 @@ class Chosen:
 
     def file(self, content: str) -> str:
         """Return the name of an export file, without extension."""
-        text = None if self.measured.empty else self._text
-        read = [] if text is None else [text_part(text.corpus, text.window, text.windows, text.spread)]
-        return export_name(model_part(self.model), *read, content)
+        return file_name(self.model, None if self.measured.empty else self._text, content)
 
     @property
     def _text(self) -> Perplexity:
-        row = self.measured.iloc[0]
-        windows = None if pd.isna(row["windows"]) else int(row["windows"])
-        spread = bool(row["spread_windows"])
-        return Perplexity(corpus=str(self.corpus), window=int(row["window"]), windows=windows, spread=spread)
+        return text_of(self.measured, str(self.corpus))
+
+
+def text_of(measured: pd.DataFrame, corpus: str) -> Perplexity:
+    """Return the text and windows of perplexities under one protocol."""
+    row = measured.iloc[0]
+    windows = None if pd.isna(row["windows"]) else int(row["windows"])
+    return Perplexity(corpus=corpus, window=int(row["window"]), windows=windows, spread=bool(row["spread_windows"]))
+
+
+def file_name(model: str, text: Perplexity | None, content: str) -> str:
+    """Return the name of an export file on a text, without extension."""
+    read = [] if text is None else [text_part(text.corpus, text.window, text.windows, text.spread)]
+    return export_name(model_part(model), *read, content)
 
 
 def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = None, scored: bool = True) -> Chosen:
@@ -121,16 +134,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         curved = choices.curved(rows, axis) if by_method else rows
         every = [method.name for method in METHODS]
         methods = _pick_methods(choices.of_methods(rows), curved, field) if by_method else every
-        texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
-        check_link(TEXT, "text", texts)
-        text = st.selectbox(
-            "Perplexity on",
-            list(texts),
-            key=TEXT,
-            **BOUND,
-            help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
-        )
-        corpus, protocol = texts.get(text, (None, None))
+        corpus, protocol, known = pick_text(model)
         shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
         offered = None if by_method else 1  # the first is the default
         calibration = _pick_text(
@@ -145,7 +149,7 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
             "explore_training",
             "Training data: corpus, examples x tokens.",
         )
-        documents, several, scores = _pick_documents(
+        documents, several, scores = pick_documents(
             choices.filter_by_text(choices.shown(curved, methods), calibration, training), scored
         )
     return Chosen(
@@ -161,6 +165,21 @@ def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = 
         several_documents=several,
         scores=scores,
     )
+
+
+def pick_text(model: str, key: str = TEXT) -> tuple[str | None, str | None, frozenset[str]]:
+    """Show the field of a model's texts; return corpus, protocol id, and the keys of variants with accuracies."""
+    texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
+    check_link(key, "text", texts)
+    text = st.selectbox(
+        "Perplexity on",
+        list(texts),
+        key=key,
+        **BOUND,
+        help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
+    )
+    corpus, protocol = texts.get(text, (None, None))
+    return corpus, protocol, known
 
 
 def pick_model(models: list[str], key: str = MODEL, help: str | None = OF_PAPERS) -> str:
@@ -281,16 +300,18 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     return st.selectbox(label, texts, key=key, help=help, **BOUND)
 
 
-def _pick_documents(rows: pd.DataFrame, ask: bool) -> tuple[Documents, bool, pd.DataFrame]:
+def pick_documents(
+    rows: pd.DataFrame, ask: bool, key: str = "explore_documents"
+) -> tuple[Documents, bool, pd.DataFrame]:
     """Return the chosen documents, by default the most in fp32, whether there are others, and their rows."""
     rows = zeroshot.scored_on(rows)
     choices = _documents_of(rows)
     scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
     if ask and len(choices) > 1:
-        names = {str(one).capitalize(): one for one in choices}
+        names = {one.label: one for one in choices}
         help = "Documents of each task and evaluation precision; charts never mix different ones."
-        check_link("explore_documents", "choice of documents", names)
-        chosen = st.selectbox("Accuracy on", list(names), key="explore_documents", help=help, **BOUND)
+        check_link(key, "choice of documents", names)
+        chosen = st.selectbox("Accuracy on", list(names), key=key, help=help, **BOUND)
         scored = names.get(chosen, scored)
     return scored, len(choices) > 1, _scored_on(rows, scored)
 

@@ -25,6 +25,7 @@ STATES = {
     "compared": "inside?inside_model=smollm2-135m&inside_tab=Compare",
     "documents": "inside?inside_tab=Documents&inside_doc_document=BoolQ+17",
     "answers": "inside?inside_tab=Answers&inside_model=toy",
+    "laws": "laws",
     "run": "run?chain=wanda%400.5%2Blora",
     "run with a mistake": "run?chain=wanda%400.5%2Blorx",
     "grid": "run?run_mode=Grid",

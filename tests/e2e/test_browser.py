@@ -13,6 +13,7 @@ POINT = ".js-plotly-plot .scatterlayer .point"
 PAGES = [  # address, title, and an element that the page draws last
     ("", "Explore", POINT),
     ("inside", "Inside", POINT),
+    ("laws", "Laws", POINT),
     ("run", "Run", "button:has-text('Start'):enabled"),
     ("autopilot", "Autopilot", "button:has-text('Search')"),
     ("published", "Published", POINT),

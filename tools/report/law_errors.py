@@ -9,6 +9,7 @@ import pandas as pd
 from core.analysis.frame import tidy
 from core.analysis.laws.fit import Fit, best_of, fits
 from core.analysis.laws.groups import Group
+from core.analysis.laws.limit import Limit
 from core.analysis.laws.papers import printed
 from core.analysis.laws.report import at_most
 from core.analysis.laws.selection import PERPLEXITY, select_groups
@@ -16,7 +17,7 @@ from core.results import Result
 from core.store.bundled import published
 from tools.report.points import MODEL
 
-KEEP = 0.9
+USUAL = Limit()
 
 
 def law_errors(results: Sequence[Result]) -> pd.DataFrame:
@@ -46,4 +47,4 @@ def _row(group: Group, fitted: Sequence[Fit], by: str) -> dict[str, str]:
         error = getattr(one, by)
         cell = f"{error.percent:.1f}" if error else ""
         cells[one.form.name] = f"**{cell}**" if one is best else cell
-    return cells | ({"keeps 90 % up to": at_most(best, KEEP)} if best and by == "by_ratio" else {})
+    return cells | ({f"below {USUAL.times:g} x dense up to": at_most(best, USUAL)} if best and by == "by_ratio" else {})

@@ -13,6 +13,7 @@ import pandas as pd
 
 from core.analysis.laws.forms import FORMS, Form
 from core.analysis.laws.groups import Group
+from core.analysis.laws.limit import Limit
 from core.analysis.laws.solve import predicted, problem, solved
 from core.analysis.laws.validation import HeldOut, held_out
 
@@ -71,26 +72,25 @@ class Fit:
         value, low, high = (np.where(beyond, np.nan, one) for one in (every[0], *_ends(every[1:])))
         return value, low, high
 
-    def critical(self, keep: float) -> tuple[Ends, str]:
-        """Return the critical ratio, the largest r that keeps a share of the dense quality, and its model.
+    def critical(self, limit: Limit) -> tuple[Ends, str]:
+        """Return the critical ratio, the largest r whose quality is within a limit, and its model.
 
-        The model is the one with the smallest critical ratio. The quality of an accuracy is L, that of a cross-entropy
-        1 / L, so the critical L is keep L0 or L0 / keep.
+        The model is the one with the smallest critical ratio.
 
         Args:
-            keep: Share of the dense quality to keep.
+            limit: The worst quality to accept.
 
         Returns:
-            The critical ratio and the model. The ratio is infinite if the largest measured ratio keeps the quality, 0
-            if the form predicts a lower quality just above r = 0, and NaN if the group has a single ratio.
+            The critical ratio and the model. The ratio is infinite if the largest measured ratio is within it, 0
+            if the form predicts a worse quality just above r = 0, and NaN if the group has a single ratio.
         """
         dense = self.group.rows[self.group.rows["ratio"] == 0]
-        every = self._critical(dense, keep, np.vstack([self.best, self.drawn]))  # (1 + draws, models)
+        every = self._critical(dense, limit, np.vstack([self.best, self.drawn]))  # (1 + draws, models)
         first = int(np.argmin(every[0]))
         low, high = _ends(every[1:, first])
         return Ends(*map(float, (every[0, first], low, high))), str(dense["model"].iloc[first])
 
-    def _critical(self, dense: pd.DataFrame, keep: float, exponents: np.ndarray) -> np.ndarray:
+    def _critical(self, dense: pd.DataFrame, limit: Limit, exponents: np.ndarray) -> np.ndarray:
         """Solve the form for r (n, dense models), given exponents (n, unknowns).
 
         For the first form, r = (sigma L0^(1 - a) (1 + 1/(D + 1))^-c)^(1/b) - 1 with sigma = L / L0.
@@ -98,7 +98,7 @@ class Fit:
         form, unknowns, loss, largest = self.form, self.unknowns, self.group.loss, self.group.largest
         if self.group.rows["ratio"].nunique() <= 2:  # the dense model's 0 and one more
             return np.full((len(exponents), len(dense)), np.nan)
-        wanted = dense["dense"].to_numpy() / keep if loss else dense["dense"].to_numpy() * keep
+        wanted = limit.worst(dense["dense"].to_numpy(), loss)
         end = dense.assign(ratio=largest)
         at_ends = (
             predicted(form, dense.assign(ratio=r), exponents, loss, unknowns) for r in (NEXT_TO_NOTHING, largest)

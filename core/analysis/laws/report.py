@@ -10,6 +10,8 @@ import pandas as pd
 from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
 from core.analysis.laws.fit import DRAWS, Ends, Fit, best_of
 from core.analysis.laws.groups import Group
+from core.analysis.laws.limit import Limit
+from core.analysis.laws.measured import LEAST_OF_FAMILY, LEAST_OF_SERIES
 from core.analysis.laws.validation import HeldOut
 from core.analysis.reporting import listed
 from core.notation.formatting import format_number
@@ -22,6 +24,10 @@ DROPPED = {  # by `Group.loss`
     True: f"Dropped: perplexities over {DIVERGED:,.0f}, or over {DIVERGED_TIMES_DENSE} times the dense model's.",
     False: "Dropped: accuracies not above chance, which have no logarithm.",
 }
+TOO_FEW = (
+    f"There are too few ratios for a law: it needs {LEAST_OF_SERIES} per series or {LEAST_OF_FAMILY} per family, "
+    "dense included."
+)
 NOTES = (
     "Each law is fitted in logarithms by least squares to all variants of a series or family with a pruning "
     "ratio. N:M, quantised and diverged variants are left out. r is the pruning ratio of block weights (rho in "
@@ -36,18 +42,18 @@ NOTES = (
 )
 
 
-def table(groups: Sequence[Sequence[Fit]], keep: float) -> pd.DataFrame:
+def table(groups: Sequence[Sequence[Fit]], limit: Limit) -> pd.DataFrame:
     """Return a row per fit with its group, unknowns, errors and critical ratio.
 
     Args:
         groups: The fits of each group.
-        keep: Share of the quality to keep at the critical ratio. This is NaN if it is `beyond` the `largest` ratio.
+        limit: The worst quality at the critical ratio. This ratio is NaN if it is `beyond` the `largest` one.
     """
-    return pd.DataFrame([_row(one, one is best_of(fitted), keep) for fitted in groups for one in fitted])
+    return pd.DataFrame([_row(one, one is best_of(fitted), limit) for fitted in groups for one in fitted])
 
 
-def _row(one: Fit, best: bool, keep: float) -> dict[str, Scalar]:
-    group, (critical, of) = one.group, one.critical(keep)
+def _row(one: Fit, best: bool, limit: Limit) -> dict[str, Scalar]:
+    group, (critical, of) = one.group, one.critical(limit)
     row: dict[str, Scalar] = {"of": group.of, "metric": group.metric, "fitted_to": group.name, "form": one.form.name}
     row |= {"law": one.form.law, "paper": one.form.link, "points": one.points}
     row |= {"without_place": one.without_place, "diverged": group.left_out}
@@ -59,7 +65,8 @@ def _row(one: Fit, best: bool, keep: float) -> dict[str, Scalar]:
     row |= {
         "best": best,
         "largest": group.largest,
-        "keep": keep,
+        "keep": math.nan if group.loss else limit.keep,
+        "times_dense": limit.times if group.loss else math.nan,
         "beyond": math.isinf(critical.value),
         "critical_of": of,
     }
@@ -67,10 +74,11 @@ def _row(one: Fit, best: bool, keep: float) -> dict[str, Scalar]:
     return row | {name: value if math.isfinite(value) else math.nan for name, value in ends.items()}
 
 
-def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
+def in_words(fitted: Sequence[Fit], limit: Limit) -> list[dict[str, str]]:
     """Return the fits of one group as a display table, a row per form."""
     best = best_of(fitted)
     few = "one ratio" if fitted[0].group.rows["ratio"].nunique() == 2 else "too few ratios"  # 2 with the dense 0
+    within = f"below {limit.times:g} x dense up to" if fitted[0].group.loss else f"keeps {100 * limit.keep:g} % up to"
     return [
         {
             "fitted to": one.group.name,
@@ -78,7 +86,7 @@ def in_words(fitted: Sequence[Fit], keep: float) -> list[dict[str, str]]:
             "leave-one-ratio-out error": error(one.by_ratio) or few,
             "leave-one-model-out error": error(one.by_model),
             "predicts best": "yes" if one is best else "",
-            f"keeps {100 * keep:g} % up to": at_most(one, keep),
+            within: at_most(one, limit),
             "exponents, 95 %": exponents(one),
             "points": points(one),
         }
@@ -123,34 +131,53 @@ def points(one: Fit) -> str:
     return ", ".join([f"{one.points}", *(f"{count} {why}" for count, why in more if count)])
 
 
-def at_most(one: Fit, keep: float) -> str:
+def at_most(one: Fit, limit: Limit) -> str:
     """Write the critical ratio with its interval, and its model if there are several: `23 % (17 to 28 %)`."""
-    critical, of = one.critical(keep)
+    critical, of = one.critical(limit)
     if math.isnan(critical.value):
         return "unknown: only one ratio"
     unnamed = one.group.rows["model"].nunique() == 1 or math.isinf(critical.value)
     return _range(critical, one.group.largest) + ("" if unnamed else f", {of}")
 
 
-def sentence(one: Fit, keep: float) -> str:
-    """Write the critical ratio as a sentence.
+def sentence(one: Fit, limit: Limit) -> str:
+    """Write the critical ratio of one model as a sentence.
 
     Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (17 to 28 %).`
     """
-    group, (critical, _) = one.group, one.critical(keep)
-    kept = f"{100 * keep:g} % of " + ("1 / ln(perplexity)" if group.loss else "the accuracy above chance")
+    group, (critical, _) = one.group, one.critical(limit)
     if group.loss:
-        kept += f", a perplexity of at most {format_number(math.exp(group.rows['dense'].iloc[0] / keep))}"
+        worst = math.exp(limit.worst(group.rows["dense"].to_numpy(), loss=True)[0])
+        verb, goal = "stay", f"below {limit.times:g} times the dense perplexity, {format_number(worst)}"
+    else:
+        verb, goal = "keep", f"{100 * limit.keep:g} % of the accuracy above chance"
     if math.isinf(critical.value):
         largest = f"{100 * group.largest:g} %"
-        return f"At {largest}, the largest ratio measured, the law keeps {kept}. Larger ratios are not predicted."
+        return f"At {largest}, the largest ratio measured, the law {verb}s {goal}. Larger ratios are not predicted."
     if math.isnan(critical.value):
-        return f"A single ratio does not predict how much may be removed to keep {kept}."
+        return f"A single ratio does not predict how much may be removed to {verb} {goal}."
     if critical.value == 0:
-        return f"By this law, no ratio keeps {kept}."
-    return f"To keep {kept}, remove at most {_range(critical, group.largest)}."
+        return f"By this law, no ratio {verb}s {goal}."
+    return f"To {verb} {goal}, remove at most {_range(critical, group.largest)}."
+
+
+def error_sentence(one: Fit, limit: Limit) -> str:
+    """Write the error at left-out ratios, and whether it exceeds the loss that a limit allows; empty if unknown."""
+    if one.by_ratio is None:
+        return ""
+    text = "Its error at ratios outside the fit is "
+    if one.by_ratio.times:
+        text += f"a factor of {one.by_ratio.times:.2f} of the perplexity."
+        too_large = one.by_ratio.times > limit.times
+    else:
+        text += f"{one.by_ratio.percent:.1f} % of the accuracy above chance."
+        too_large = one.by_ratio.percent > 100 * (1 - limit.keep)
+    return text + " This is more than the loss that you accept, so measure before you rely on it." * too_large
 
 
 def _range(critical: Ends, largest: float) -> str:
-    value, low, high = (f"{100 * end:.0f}" if math.isfinite(end) else f"beyond {100 * largest:g}" for end in critical)
+    digits = 1 if 0 < critical.value < 0.01 else 0
+    value, low, high = (
+        f"{100 * end:.{digits}f}" if math.isfinite(end) else f"beyond {100 * largest:g}" for end in critical
+    )
     return f"{value} %" if low == value == high or math.isnan(critical.low) else f"{value} % ({low} to {high} %)"

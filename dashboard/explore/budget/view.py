@@ -17,11 +17,11 @@ from dashboard.explore.budget.pairs import differences_to_best
 from dashboard.explore.budget.query import pick_query, rank
 from dashboard.explore.budget.table import show_list
 from dashboard.explore.details import pick_point, show_details
-from dashboard.explore.laws import show_law
 from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
+from dashboard.shared import links
 from dashboard.shared.literal import literal
-from dashboard.shared.pickers import Chosen, Documents
+from dashboard.shared.pickers import TEXT, Chosen, Documents
 from dashboard.sharing import shared
 
 SIDE = 500  # minimum width in px of the list and the chart in a row
@@ -69,10 +69,19 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         with grid.cell():
             chart = show_points(chosen, found, dense, estimated, query, measured["protocol"].iloc[0])
     addresses = pick_point(every)
-    items = [chart, table]
-    show_law(chosen, numbers, column, items)
+    link_to_law(chosen, column)
     show_details(every, addresses)
-    return items
+    return [chart, table]
+
+
+def link_to_law(chosen: Chosen, quality: str) -> None:
+    """Show the link to the laws of the model, of the chosen quality if it has laws."""
+    st.page_link(
+        "laws/view.py",
+        label="How much may be removed? See the compression law",
+        icon=":material/function:",
+        query_params=links.laws(chosen.model, quality, st.session_state.get(TEXT), chosen.documents),
+    )
 
 
 @shared

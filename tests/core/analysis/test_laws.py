@@ -10,9 +10,10 @@ import pytest
 from core.analysis.laws.fit import best_of, fit, fits
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import COLUMNS, Group, across
+from core.analysis.laws.limit import Limit
 from core.analysis.laws.measured import means
 from core.analysis.laws.papers import printed
-from core.analysis.laws.report import in_words, sentence, table
+from core.analysis.laws.report import error_sentence, in_words, sentence, table
 from core.analysis.laws.selection import check_metric, select_groups
 from core.analysis.seven import chance_of
 from core.data.cards import SEVEN, TASKS
@@ -118,7 +119,7 @@ def test_leave_one_model_out_matches_the_manual_result():
         slope, start = np.polyfit(np.log(rest["parameters"]), np.log(rest["value"] - rest["dense"]), 1)
         errors.append((row.dense + math.exp(start) * row.parameters**slope) / row.value - 1)
     found = fit(THIRD, made)
-    assert found.by_ratio is None and in_words([found], 0.9)[0]["leave-one-ratio-out error"] == "one ratio"
+    assert found.by_ratio is None and in_words([found], Limit())[0]["leave-one-ratio-out error"] == "one ratio"
     assert found.by_model.percent == pytest.approx(100 * math.sqrt(np.mean(np.square(errors))))
     assert fit(FIRST, group(first)).by_model is None
 
@@ -129,50 +130,71 @@ def test_third_form_skips_points_no_worse_than_dense():
     found = fit(THIRD, made)
     assert found.points == len(RATIOS) - 1
     assert found.by_ratio.percent > 0.1  # the rest lies on the law exactly
-    assert table([[found]], 0.9)["without_place"].item() == 1
+    assert table([[found]], Limit())["without_place"].item() == 1
 
 
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
 def test_critical_ratio_inverts_the_law(form):
     value = {FIRST: first, SECOND: second, THIRD: third}[form]
     found = fit(form, group(value, noise=0.002))
-    (critical, low, high), _ = found.critical(0.9)
+    (critical, low, high), _ = found.critical(Limit(times=1.4))
     (loss,), *_ = found.curve(np.array([critical]))
-    assert loss == pytest.approx(3.0 / 0.9)
+    assert math.exp(loss) == pytest.approx(1.4 * math.exp(3.0))
     assert low < critical < high
 
 
 def test_critical_ratio_of_the_first_form_uses_all_terms():
     found = fit(FIRST, group(lambda *of: first(*of, a=0.95, c=0.1), SEVERAL, tokens=(0.0, 5.0)))
-    (critical, *_), model = found.critical(0.7)
+    (critical, *_), model = found.critical(Limit(times=2))
     dense = dict((name, loss) for name, loss, _ in SEVERAL)[model]
-    assert critical == pytest.approx((1 / 0.7 * dense**0.05 * 2**-0.1) ** (1 / 1.7) - 1)  # not trained: D = 0
-    assert dense == min(loss for _, loss, _ in SEVERAL)  # L0^(1 - a): who has the lowest loss loses it first
+    share = (dense + math.log(2)) / dense**0.95 * 2**-0.1  # not trained: D = 0
+    assert critical == pytest.approx(share ** (1 / 1.7) - 1)
+    assert dense == max(loss for _, loss, _ in SEVERAL)  # a multiple of its perplexity is least of its loss
 
 
 def test_laws_are_not_extrapolated_beyond_the_largest_ratio():
     found = fit(FIRST, group(first))
     value, low, high = found.curve(np.array([0.0, 0.7, 0.71]))
     assert np.isnan([one[2] for one in (value, low, high)]).all() and not np.isnan(value[:2]).any()
-    assert math.isinf(found.critical(0.3)[0].value)
-    assert "the largest ratio measured" in sentence(found, 0.3) and "70 %" in sentence(found, 0.3)
-    assert table([[found]], 0.3)[["beyond", "largest"]].iloc[0].tolist() == [True, 0.7]
-    assert sentence(found, 0.5).startswith("To keep 50 % of 1 / ln(perplexity), a perplexity of at most 403, remove at")
+    lax = Limit(times=1e4)
+    assert math.isinf(found.critical(lax)[0].value)
+    assert sentence(found, lax).startswith("At 70 %, the largest ratio measured, the law stays below 10000 times")
+    assert table([[found]], lax)[["beyond", "largest"]].iloc[0].tolist() == [True, 0.7]
+
+
+def test_sentences_use_quantities_that_readers_know():
+    found = fit(FIRST, group(first, noise=0.02))
+    text = sentence(found, Limit(times=1.5))
+    assert text.startswith("To stay below 1.5 times the dense perplexity, 30.1, remove at most 8 %.")
+    error = f"Its error at ratios outside the fit is a factor of {found.by_ratio.times:.2f} of the perplexity."
+    assert error_sentence(found, Limit(times=1.5)) == error
+    assert error_sentence(found, Limit(times=1.01)).endswith("so measure before you rely on it.")
+    (row,) = in_words([found], Limit(times=1.5))
+    assert row["below 1.5 x dense up to"] == "8 %"
+    assert sentence(found, Limit(times=1.03)).endswith("remove at most 0.6 %.")
+    frame = table([[found]], Limit(times=1.5))
+    assert frame["times_dense"].item() == 1.5 and frame["keep"].isna().all()
+    scores = fit(SECOND, group(lambda dense, ratio, *_: dense * (1 - ratio) ** 0.6, (("m", 0.5, 1.0),), loss=False))
+    assert sentence(scores, Limit()) == "To keep 90 % of the accuracy above chance, remove at most 16 %."
+    assert (
+        error_sentence(scores, Limit()) == "Its error at ratios outside the fit is 0.0 % of the accuracy above chance."
+    )
+    assert table([[scores]], Limit())["keep"].item() == 0.9
 
 
 def test_critical_ratio_is_zero_if_any_removal_costs_too_much():
     found = fit(SECOND, group(lambda *of: second(*of, factor=0.5)))
-    assert found.critical(0.9)[0].value == 0
-    assert sentence(found, 0.9).startswith("By this law, no ratio keeps 90 %")
+    assert found.critical(Limit())[0].value == 0
+    assert sentence(found, Limit()).startswith("By this law, no ratio stays below 1.1 times")
     better = fit(FIRST, group(lambda *of: first(*of, b=-0.2)))  # the more is removed, the better
-    assert math.isinf(better.critical(0.9)[0].value)
+    assert math.isinf(better.critical(Limit())[0].value)
 
 
 def test_too_few_points_are_not_fitted_and_one_ratio_predicts_none():
     assert fit(THIRD, group(third, ratios=[0.2, 0.5])) is None
     assert fit(SECOND, group(second, ratios=[0.5])) is None
     found = fit(THIRD, group(third, SEVERAL, ratios=[0.5]))
-    assert math.isnan(found.critical(0.9)[0].value) and "single ratio does not predict" in sentence(found, 0.9)
+    assert math.isnan(found.critical(Limit())[0].value) and "single ratio does not predict" in sentence(found, Limit())
 
 
 def test_groups_of_several_models_are_fitted_together():

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 
 import pandas
 import pytest
@@ -39,14 +40,14 @@ def printed(capsys, *arguments):
 
 
 def test_table_shows_the_best_form_and_the_critical_ratio(curves, capsys):
-    shown = printed(capsys, "m", "--keep", "0.95")
+    shown = printed(capsys, "m", "--times-dense", "1.2")
     assert "m: perplexity on WikiText-2, window 2048, first 16 windows, float32" in shown.out
     assert "leave-one-ratio-out error" in shown.out
     assert "SparseGPT" not in shown.out  # the papers' tables are not of this model
     lines = [" ".join(line.split()) for line in shown.out.splitlines()]
     (magnitude,) = [line for line in lines if line.startswith("Magnitude 1 - r")]
-    assert magnitude == "Magnitude 1 - r 0.0 %, x 1.00 yes 12 % P0 = 1 [1, 1], a = 0.4 [0.4, 0.4] 5"
-    assert pytest.approx(0.12, abs=0.005) == 1 - 0.95 ** (1 / 0.4)
+    assert magnitude == "Magnitude 1 - r 0.0 %, x 1.00 yes 14 % P0 = 1 [1, 1], a = 0.4 [0.4, 0.4] 5"
+    assert 1 - (math.log(20) / math.log(24)) ** (1 / 0.4) == pytest.approx(0.14, abs=0.005)
     assert "Accuracies are above chance" in shown.err
 
 
@@ -86,6 +87,7 @@ def test_dropped_values_are_counted_if_too_few_ratios_remain(curves, capsys):
     ("arguments", "words"),
     [
         (["--keep", "1"], "is outside (0, 1)"),
+        (["--times-dense", "1"], "dense perplexity, 1, is not above 1"),
         (["--metric", "speed"], "is not perplexity, accuracy"),
         (["m", "--metric", "piqa"], "too few ratios for a law"),
         (["m", "--perplexity", "ptb@2048:16"], "too few ratios for a law"),

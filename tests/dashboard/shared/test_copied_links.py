@@ -33,6 +33,8 @@ LINKS = [
     ("", "explore_mode=Few-shot"),
     ("", "explore_point=sparsegpt%400.5"),
     ("run/view.py", "chain=slimllm%400.25%2Blora%2Cminutes%3D5&run_tasks=PIQA&run_mode=Grid"),
+    ("laws/view.py", "laws_of=Wanda&laws_times=1.25"),
+    ("laws/view.py", "laws_quality=Accuracy+above+chance&laws_keep=80"),
     ("published/view.py", "published_table_name=SparseGPT%3A+OPT-175B%2C+zero-shot"),
 ]
 

@@ -1,0 +1,82 @@
+"""Parts of the Laws page: the law as a sentence, its error and use, the chart and the table."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+import pandas as pd
+import streamlit as st
+
+from core.amount import Ratio
+from core.analysis.laws.fit import Fit, best_of, fits
+from core.analysis.laws.forms import FORMS
+from core.analysis.laws.groups import Group
+from core.analysis.laws.limit import Limit
+from core.analysis.laws.report import NOTES, error_sentence, in_words, sentence
+from core.notation.formatting import capitalise
+from dashboard.charts.laws import law_chart, points, shown_of
+from dashboard.exports.files import Item
+from dashboard.laws.state import Source, pick_group, pick_limit
+from dashboard.shared import widgets
+
+
+@st.fragment
+def show_law(source: Source, items: list[Item]) -> None:
+    """Show the law of a series or family, and store its exports in `items`."""
+    with st.container(horizontal=True):
+        group = pick_group(source)
+        limit = pick_limit(group.loss)
+    fitted = _fits(group, (group.name, *source.of))
+    st.markdown(_answer(fitted, limit))
+    items[:] = [_chart(source, fitted), _table(source, fitted, limit)]
+    with st.expander("Findings of the papers", icon=":material/menu_book:"):
+        st.markdown("\n\n".join(f"**{one.law}** ([{one.paper}]({one.link})). {one.paper_finding}" for one in FORMS))
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _fits(_group: Group, of: tuple[Hashable, ...]) -> list[Fit]:
+    return fits(_group)
+
+
+def _answer(fitted: list[Fit], limit: Limit) -> str:
+    """Return paragraphs: the permitted ratio, the error of the form that gives it, and what the law is for."""
+    shown, best = shown_of(fitted), best_of(fitted)
+    form = f"This is the form {shown.form.name}"
+    error = f"{form}, which predicts best here. {error_sentence(shown, limit)}" if best else f"{form}."
+    return f"**{sentence(shown, limit)}**\n\n{error}\n\n{_use(shown.group)}"
+
+
+def _use(group: Group) -> str:
+    kind = "text" if group.loss else "documents"
+    return (
+        f"Use the law to choose a ratio up to {Ratio(group.largest).label}, the largest measured one, before you run "
+        f"it. It predicts no larger ratio, no other model or {kind}, and no N:M or quantised variant."
+    )
+
+
+def _chart(source: Source, fitted: list[Fit]) -> Item:
+    group = fitted[0].group
+    caption = f"{group.of}, {group.name}: {group.metric}."
+    explained = " Lines: forms of the papers, fitted in logarithms, up to the largest measured ratio,"
+    explained += (
+        f" {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Points: colours and marks of the methods."
+    )
+    if group.left_out:
+        caption += f" Excluded from the fit: {group.left_out} diverged."
+    return widgets.show_chart(
+        "laws_chart",
+        lambda theme: law_chart(fitted, source.title, theme),
+        caption,
+        points(fitted),
+        file=source.file("law"),
+        alt=f"{source.title} against the pruning ratio, points of {group.name} and the lines of {len(fitted)} laws.",
+        explained=explained,
+    )
+
+
+def _table(source: Source, fitted: list[Fit], limit: Limit) -> Item:
+    table = pd.DataFrame(in_words(fitted, limit)).drop(columns=["fitted to", "leave-one-model-out error"])
+    table = table.rename(columns=capitalise)
+    group = fitted[0].group
+    caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"
+    return widgets.show_table("laws_table", table, caption, {}, file=source.file("laws"), captioned=False)

@@ -1,0 +1,92 @@
+"""The choices on the Laws page, and the rows that laws are fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import NamedTuple
+
+import pandas as pd
+import streamlit as st
+
+from core.analysis.budget import ACCURACY, PERPLEXITY
+from core.analysis.laws.groups import Group
+from core.analysis.laws.limit import Limit
+from core.analysis.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
+from core.specs import Perplexity
+from dashboard import data
+from dashboard.charts.frames import choices
+from dashboard.charts.qualities import quality_of
+from dashboard.shared.binding import BOUND, Between, check_link
+from dashboard.shared.pickers import file_name, pick_documents, pick_model, pick_text, text_of
+
+QUALITIES = {quality_of(column, "").label: column for column in (PERPLEXITY, ACCURACY)}
+WIDE = 340  # px of a control
+LEAST_KEPT, MOST_KEPT = 50, 99  # accuracy above chance to keep, in %
+LEAST_TIMES, MOST_TIMES = 1.01, 3.0  # highest perplexity, as a multiple of dense
+
+
+class Source(NamedTuple):
+    """The rows of one quality of a model: perplexities under one protocol, or accuracies on the same documents."""
+
+    model: str
+    title: str  # of the chart
+    groups: dict[str, Group]  # with a single training each, by name
+    of: tuple[Hashable, ...]  # identifies the groups in a cache
+    text: Perplexity | None  # None for accuracies
+
+    def file(self, content: str) -> str:
+        """Return the name of an export file, without extension."""
+        return file_name(self.model, self.text, content)
+
+
+def pick_source(models: list[str]) -> Source:
+    """Show the fields of model, quality, and text or documents, and return the rows that they choose."""
+    model = pick_model(models, "laws_model", help=None)
+    check_link("laws_quality", "quality", QUALITIES)
+    name = st.segmented_control(
+        "Quality", list(QUALITIES), default=next(iter(QUALITIES)), required=True, key="laws_quality", **BOUND
+    )
+    quality, frame = QUALITIES[name], data.frame(model)
+    corpus, text = "", None
+    with st.sidebar:
+        if quality == PERPLEXITY:
+            chosen, protocol, _ = pick_text(model, "laws_text")
+            corpus, on, rows = str(chosen), str(protocol), choices.on_text(frame, chosen, protocol)
+            text = None if rows.empty else text_of(rows, corpus)
+        else:
+            documents, _, rows = pick_documents(frame, True, "laws_documents")
+            on = str(documents)
+    of = (model, quality, corpus, on, str(data.store().url), data.stamp())
+    return Source(model, quality_of(quality, corpus).title, _groups(rows, quality, on, of), of, text)
+
+
+def pick_group(source: Source) -> Group:
+    """Show the field of the series and families that have a law, and return the chosen one."""
+    fitted = {name: one for name, one in source.groups.items() if one.enough}
+    check_link("laws_of", "law", fitted)
+    return fitted[st.selectbox("Fitted to", list(fitted), key="laws_of", width=WIDE, **BOUND)]
+
+
+def pick_limit(loss: bool) -> Limit:
+    """Show the field of the loss to accept: of perplexity if `loss`, else of accuracy above chance."""
+    usual = Limit()
+    if loss:
+        check_link("laws_times", "limit", Between(LEAST_TIMES, MOST_TIMES))
+        label, step = "Highest perplexity (times dense)", 0.01
+        times = st.slider(label, LEAST_TIMES, MOST_TIMES, usual.times, step, key="laws_times", width=WIDE, **BOUND)
+        return usual._replace(times=times)
+    check_link("laws_keep", "limit", Between(LEAST_KEPT, MOST_KEPT))
+    label, start = "Accuracy above chance to keep (%)", round(100 * usual.keep)
+    percent = st.slider(label, LEAST_KEPT, MOST_KEPT, start, key="laws_keep", width=WIDE, **BOUND)
+    return usual._replace(keep=percent / 100)
+
+
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _groups(_rows: pd.DataFrame, quality: str, documents: str, of: tuple[Hashable, ...]) -> dict[str, Group]:
+    """Return the groups with a single training each, by name; `of` identifies the rows in the cache."""
+    if quality == PERPLEXITY:
+        found = of_perplexities(_rows)
+    else:
+        scored = means(_rows)
+        found = of_accuracies(scored, f"{above_chance_words(scored)}, {documents}")
+    return {one.name: one for one in found if not one.mixed}
