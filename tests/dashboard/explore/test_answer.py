@@ -13,6 +13,7 @@ import pytest
 from core.amount import Amount
 from core.analysis.differences import differences
 from core.analysis.reporting import interval_words, ratio_words
+from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES
 from core.request.compatibility import on_convolutions
 from core.specs import OUTSIDE_BLOCKS
@@ -133,7 +134,7 @@ def interval(store, model, series, at, text):
     known = read_measured().results
     if len(keys) > 1:
         return None  # of several seeds
-    found = differences([known[keys.iloc[0]]], known[dense], store.samples)
+    found = differences([known[keys.iloc[0]]], known[dense], store.samples, seeds=Seeds(store.of_model, store.samples))
     found = found[(found["dataset"] == text[0]) & (found["protocol_id"] == text[1]) & found["ratio"].notna()]
     return None if found.empty else interval_words(*found[["ratio_low", "ratio_high"]].iloc[0], ratio_words)
 
@@ -199,7 +200,9 @@ def smaller(store, model, series, at, text, training):
             continue
         if len(rows) > 1:
             return None
-        found = differences([known[row["key"]]], known[best["key"]], store.samples)
+        found = differences(
+            [known[row["key"]]], known[best["key"]], store.samples, seeds=Seeds(store.of_model, store.samples)
+        )
         found = found[(found["dataset"] == text[0]) & (found["protocol_id"] == text[1])]
         if len(found) and found["ratio_high"].iloc[0] < 1:
             return name
