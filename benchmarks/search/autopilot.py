@@ -134,7 +134,7 @@ def part(chain: str, packed: float) -> Part:
     stages: tuple[Stage, ...] = ()
     if chain != NOTHING:
         stages = resolve_chain(parse(chain), ChainDefaults(calibration=DATA))
-    return Part("" if chain == NOTHING else chain, stages, Size(round(packed), 0, 0.0, True))
+    return Part("" if chain == NOTHING else chain, stages, Size(round(packed), 0, 0, 0.0, True))
 
 
 def draw_budgets(measured: Measured, count: int, seed: int) -> list[float]:

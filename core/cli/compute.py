@@ -11,6 +11,7 @@ from core.cli.listing import find_result
 from core.cli.printing.console import Bars, bars, messages
 from core.cli.printing.description import describe_result
 from core.cli.printing.failures import disk_full, sentence
+from core.cli.printing.inspection import planned_rows
 from core.cli.printing.overview import short_rows
 from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
@@ -28,7 +29,6 @@ from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
 from core.request.expected.estimate import Estimate, estimate_left
 from core.request.expected.size import size_sentence
-from core.request.inspection import sweep_rows
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
@@ -210,7 +210,7 @@ def sweep(
     store, finished, failures = Store(), [], 0
     names = store.model_names(*(spec.variant.model_id for spec in specs))
     if dry_run:
-        rows = sweep_rows(specs, [variant_name(spec.variant, names[spec.variant.model_id]) for spec in specs], store)
+        rows = planned_rows(specs, [variant_name(spec.variant, names[spec.variant.model_id]) for spec in specs], store)
         print_table(rows, f"{len(specs)} runs, with the dense baseline in each time")
         messages.print(f"All: {format_duration(estimate_left(specs, store).seconds)}, each baseline once.")
         return
@@ -257,7 +257,8 @@ def export(
     store = Store()
     found = find_result(store, key)
     spec = saving(RunSpec(variant=variant_spec(found.variant)), folder, format, type)
-    messages.print(f"The export needs about {size_of(found, *requested_format(spec))}.")
+    source = identify_again(spec.variant.model, spec.variant.revision)
+    messages.print(f"The export needs about {size_of(found, source, *requested_format(spec))}.")
     with bars() as progress:
         compute_rest(spec, store, progress)
     saved = saved_words(str(spec.save), type_words(spec), usual_words(spec))

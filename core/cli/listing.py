@@ -9,7 +9,7 @@ import typer
 from core.analysis import latex as tex
 from core.cli import options
 from core.cli.printing.console import messages, output, say
-from core.cli.printing.inspection import families, sweep_command
+from core.cli.printing.inspection import families, planned_rows, sweep_command
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, print_table
 from core.errors import UserError, echo
@@ -20,7 +20,7 @@ from core.models.sources import identify
 from core.notation.formatting import chain_name
 from core.paths import PLUG_IN_GUIDE
 from core.registry import STAGES, get_stage
-from core.request.inspection import applicability, facts_of, first_chains, inspect_model, sweep_rows
+from core.request.inspection import applicability, facts_of, first_chains, inspect_model
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.store.store import Store
@@ -206,5 +206,5 @@ def inspect(
     chains = first_chains(found)
     grid = Grid(models=(model,), chains=tuple(chains))
     specs, _ = expand_grid(grid, dtype=dtype, memory=memory, partial=partial, name=name)
-    print_table(sweep_rows(specs, ("dense", *chains), Store()), "A first sweep, with the dense baseline in each time")
+    print_table(planned_rows(specs, ("dense", *chains), Store()), "A first sweep, with the dense baseline in each time")
     say(sweep_command(model, chains, dtype, partial))

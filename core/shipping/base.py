@@ -6,19 +6,31 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from core.errors import UserError, echo
 from core.methods.traits import NOUNS, STORED, Trait
 from core.models.source import ModelSource
 from core.registry import get_stage, leaves
-from core.results import Footprint, Variant
+from core.results import Variant
 from core.specs import VariantSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 ProgressFn = Callable[[int, int], None]  # receives the number of written parts, and of all
+
+
+class Counted(Protocol):
+    """The weights of a variant, as a footprint counts them after its run, or as they are predicted before."""
+
+    @property
+    def block_weights(self) -> int:
+        """Weights in block linears."""
+
+    @property
+    def model_parameters(self) -> int:
+        """Parameters of the whole model, tied tensors once."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +85,8 @@ class Format(ABC):
         return variant.dtype
 
     @abstractmethod
-    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        """Return the approximate bytes of a variant on disk."""
+    def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
+        """Return the approximate bytes of a variant of the model in `source` on disk, its tokenizer included."""
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
         """Raise `UserError` if the format cannot represent the variant, or the model in `source`."""

@@ -13,10 +13,11 @@ from core.models.facts import config_of
 from core.models.inspection import inspected
 from core.models.shape import is_known
 from core.models.source import ModelSource
-from core.results import Footprint, Variant
-from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.grids import last_grid
+from core.results import Variant
+from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
+from core.shipping.grids import grid_bytes, last_grid
 from core.shipping.huggingface import OWN_CODE, loading
+from core.shipping.tokenizer_file import tokenizer_bytes
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from core.models.parts.grids import Grid
 
-SCALE_BITS = 16
+SCALE = BYTES["float16"]
 NO_GRID = "compressed-tensors needs weights on a symmetric grid, such as gptq's, but {}; export it as {}."
 
 
@@ -46,18 +47,23 @@ class CompressedTensors(Format):
         """Return the type in which servers multiply packed codes; in fp32 they refuse these, and the rest is larger."""
         return "bfloat16"
 
-    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        bits, group = last_grid(variant) or (8 * BYTES[kind], 0)
-        packed = (bits + (SCALE_BITS / group if group else 0)) / 8 * footprint.block_weights
-        return packed + BYTES[kind] * (footprint.model_parameters - footprint.block_weights)
+    def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
+        grid = last_grid(variant)
+        bits = 8 * BYTES[kind] if grid is None else grid.bits
+        packed = bits / 8 * counted.block_weights + grid_bytes(grid, counted.block_weights, SCALE)
+        others = counted.model_parameters - counted.block_weights
+        return packed + BYTES[kind] * others + tokenizer_bytes(source)
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
         super().check(variant, source)
         config = config_of(source)
         if not is_known(config) and inspected(config).experts:
             raise UserError("compressed-tensors does not support mixtures of experts here; export it as huggingface.")
-        if last_grid(variant) is None:
+        grid = last_grid(variant)
+        if grid is None:
             raise UserError(NO_GRID.format("no stage of this variant quantises them", "huggingface or gguf"))
+        if grid.zeros:
+            raise UserError(NO_GRID.format("the grid of this variant has zero points", "gguf"))
 
     def write(
         self,

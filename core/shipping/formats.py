@@ -1,16 +1,22 @@
-"""All export formats in the order shown to users, and the format that a run requests."""
+"""All export formats in the order shown to users, the format that a run requests, and the sizes of files."""
 
 from __future__ import annotations
 
+from contextlib import suppress
+from typing import NamedTuple
+
 from core import plugins
-from core.errors import echo, unknown
-from core.results import Result
-from core.shipping.base import Format
+from core.errors import UserError, echo, unknown
+from core.models.source import ModelSource
+from core.models.sources import identify_again
+from core.notation.formatting import format_number
+from core.results import Result, Variant
+from core.shipping.base import Counted, Format
 from core.shipping.compressed_tensors import CompressedTensors
 from core.shipping.gguf.format import GGUF
 from core.shipping.huggingface import HuggingFace
 from core.shipping.saving import size_words
-from core.specs import RunSpec
+from core.specs import RunSpec, VariantSpec
 
 BUILT_IN: tuple[Format, ...] = (HuggingFace(), GGUF(), CompressedTensors())
 
@@ -51,9 +57,54 @@ def usual_words(spec: RunSpec) -> str:
     return form.usual_words(kind)
 
 
-def size_of(result: Result, form: Format, kind: str) -> str:
+def size_of(result: Result, source: ModelSource, form: Format, kind: str) -> str:
     """Return the approximate size of a variant in a type of a format: `538 MB, fp32`."""
-    return size_words(form.size(result.variant, result.counted, kind), _words(form, kind))
+    return size_words(form.size(result.variant, source, result.counted, kind), _words(form, kind))
+
+
+class FileSize(NamedTuple):
+    """The size of a variant in a format, in the type that loses least."""
+
+    format: str  # its label
+    type: str  # as users write it
+    bytes: float
+
+    def words(self) -> str:
+        """Return type and size: `Q4_0 78.2 MB`."""
+        return f"{self.type} {format_number(self.bytes / 1e6)} MB"
+
+
+def file_sizes(variant: Variant | VariantSpec, counted: Counted | None) -> list[FileSize]:
+    """Return the sizes of a variant in the formats that can represent it, the smallest first.
+
+    Args:
+        variant: The variant.
+        counted: Its weights, counted or predicted; None: unknown, so the sizes are, too.
+    """
+    sizes: list[FileSize] = []
+    try:
+        source = identify_again(variant.model, variant.revision)
+    except UserError:  # the model is gone
+        return sizes
+    for form in FORMATS if counted else ():
+        with suppress(UserError):
+            form.check(variant, source)
+            kind = form.default(variant)
+            size = form.size(variant, source, counted, kind)
+            sizes.append(FileSize(form.label, form.type_name(kind), size))
+    return sorted(sizes, key=lambda one: one.bytes)
+
+
+def file_sentence(variant: Variant | VariantSpec, counted: Counted | None) -> str:
+    """Return a sentence on the `file_sizes` of a variant; empty if there are none."""
+    words = [f"{one.format} {one.words()}" for one in file_sizes(variant, counted)]
+    return f"As a file: {'; '.join(words)}." if words else ""
+
+
+def file_columns(variant: Variant | VariantSpec, counted: Counted | None) -> dict[str, str]:
+    """Return the `file_sizes` of a variant in words by format, empty for one that cannot represent it."""
+    known = {one.format: one.words() for one in file_sizes(variant, counted)}
+    return {form.label: known.get(form.label, "") for form in reversed(FORMATS)}
 
 
 def _words(form: Format, kind: str) -> str:

@@ -7,14 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from core.models.source import ModelSource
-from core.results import Footprint, Variant
-from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.saving import checkpoint_bytes
-from core.specs import PRECISIONS, Dtype
+from core.registry import leaves
+from core.results import Variant
+from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
+from core.shipping.grids import grid_bytes, last_grid
+from core.shipping.tokenizer_file import tokenizer_bytes
+from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+GRID = BYTES["float32"]  # of a scale or a zero point in the file of the grids
 OWN_CODE = "`modeling_slimscope.py` in the folder builds the modules that no plain configuration describes."
 
 
@@ -28,8 +31,13 @@ class HuggingFace(Format):
     runtime = Runtime("in_transformers", ("transformers",))
     types = PRECISIONS
 
-    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        return checkpoint_bytes(footprint, cast("Dtype", kind))
+    def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
+        blocks, others = counted.block_weights, counted.model_parameters - counted.block_weights
+        masked = any("zeros" in leaves(stage) for stage in variant.stages)
+        grids = grid_bytes(last_grid(variant), blocks, GRID) + grid_bytes(
+            last_grid(variant, "table grid"), others, GRID
+        )
+        return BYTES[kind] * counted.model_parameters + masked * blocks / 8 + grids + tokenizer_bytes(source)
 
     def write(
         self,

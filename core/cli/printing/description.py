@@ -14,6 +14,7 @@ from core.notation.chain import format_chain
 from core.registry import data_requirement, quantises
 from core.request.reproduce import reproduce
 from core.results import SENSITIVITY, Measurement, Result
+from core.shipping.formats import file_sentence
 
 if TYPE_CHECKING:
     from core.store.store import Store
@@ -43,7 +44,8 @@ def describe_result(
     from core.analysis.reporting import UNADJUSTED
 
     print_table([facts(result, names)])
-    for sentence in filter(None, (uncovered_words(result), embedding_words(result))):
+    files = file_sentence(result.variant, result.footprint)
+    for sentence in filter(None, (files, uncovered_words(result), embedding_words(result))):
         output.print(sentence, markup=False)
     every = [row for row in result.measurements if row.metric != SENSITIVITY]
     rows = every if first is None else first

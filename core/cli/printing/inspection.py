@@ -1,11 +1,15 @@
-"""The description of a model for the command `inspect`."""
+"""The description of a model for the command `inspect`, and of runs before they start."""
 
 from collections.abc import Sequence
 from itertools import groupby
 from shlex import quote
 
 from core.cli.printing.layout import Row
-from core.request.inspection import Applicability
+from core.request.expected.size import size_of_variant
+from core.request.inspection import Applicability, sweep_rows
+from core.shipping.formats import file_columns
+from core.specs import RunSpec
+from core.store.store import Store
 
 
 def families(suited: Sequence[Applicability]) -> list[Row]:
@@ -19,6 +23,14 @@ def families(suited: Sequence[Applicability]) -> list[Row]:
             runs = "yes" if reason is None else f"no: {reason}"
             rows.append({"family": family, "methods": ", ".join(methods), "runs": runs})
     return rows
+
+
+def planned_rows(specs: Sequence[RunSpec], chains: Sequence[str], store: Store) -> list[Row]:
+    """Return the rows of `sweep_rows` with the size of each variant as a file, by format."""
+    rows = sweep_rows(specs, chains, store)
+    return [
+        row | file_columns(spec.variant, size_of_variant(spec.variant)) for spec, row in zip(specs, rows, strict=True)
+    ]
 
 
 def sweep_command(model: str, chains: Sequence[str], dtype: str, partial: bool) -> str:

@@ -24,7 +24,8 @@ class Size(NamedTuple):
     """A size; `exact` to the rounding of ratios to whole weights, heads and blocks, else at most this one."""
 
     packed_bytes: int  # each matrix in its smallest lossless layout
-    parameters: int
+    model_parameters: int
+    block_weights: int
     bits_per_weight: float  # of the dense model's block linears
     exact: bool
 
@@ -100,8 +101,9 @@ def predicted_size(shape: ModelShape, stages: Sequence[Stage]) -> Size | None:
         return None
     bits = sum(one.bits for one in layout.linears)
     whole = bits + sum(one.bits for one in layout.tables) + WHOLE_BITS * layout.others
-    parameters = layout.others + sum(one.weights for one in (*layout.linears, *layout.tables))
-    return Size(math.ceil(whole / 8), round(parameters), bits / dense, layout.exact)
+    blocks = sum(one.weights for one in layout.linears)
+    parameters = layout.others + blocks + sum(one.weights for one in layout.tables)
+    return Size(math.ceil(whole / 8), round(parameters), round(blocks), bits / dense, layout.exact)
 
 
 def _after(layout: _Layout, stage: Stage, method: Method, dense: float, shape: ModelShape) -> _Layout | None:

@@ -10,24 +10,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from core.shipping.gguf.types import BITS, BLOCK, F16
+from core.shipping.gguf.types import BITS, BLOCK, F16, exact_type
 
 if TYPE_CHECKING:
     from core.models.parts.grids import Grid
 
 
-def exact_type(grid: Grid | None, wanted: str) -> str | None:
-    """Return the type as wide as `wanted` whose blocks store a grid's codes and scales; None if there is none."""
-    bits = BITS.get(wanted)
-    if grid is None or bits is None or grid.bits > bits or grid.group % BLOCK:
-        return None
-    form = f"Q{bits}_{0 if grid.zero is None else 1}"
-    return form if form in BITS else None
-
-
-def type_for(inputs: int, wanted: str) -> str:
-    """Return the type of a matrix: F16 if its rows are not whole blocks."""
-    return F16 if inputs % BLOCK else wanted
+def type_on(grid: Grid | None, wanted: str) -> str | None:
+    """Return the `exact_type` of a grid, if there is one."""
+    return None if grid is None else exact_type(grid.bits, grid.group, grid.zero is not None, wanted)
 
 
 def encoded(weight: np.ndarray, kind: str) -> np.ndarray:
@@ -39,7 +30,7 @@ def encoded(weight: np.ndarray, kind: str) -> np.ndarray:
 
 
 def on_grid(weight: np.ndarray, grid: Grid, kind: str) -> np.ndarray:
-    """Return a matrix (out, in) on a grid as blocks of `exact_type`, bytes (out, blocks * bytes per block)."""
+    """Return a matrix (out, in) on a grid as blocks of `type_on`, bytes (out, blocks * bytes per block)."""
     import torch
 
     bits = BITS[kind]

@@ -8,13 +8,24 @@ from typing import TYPE_CHECKING
 
 from core.errors import UserError
 from core.methods.traits import Trait
-from core.models.facts import config_of
+from core.models.facts import config_of, load_shape
 from core.models.source import ModelSource
 from core.registry import get_stage, leaves
-from core.results import Footprint, Variant
-from core.shipping.base import Format, ProgressFn, Runtime, WrittenExport
+from core.results import Variant
+from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
 from core.shipping.gguf.architectures import architecture_of
-from core.shipping.gguf.types import BITS, BLOCK, F16, Q8, TYPES, bits_per_weight
+from core.shipping.gguf.tokenizer import vocabulary_bytes
+from core.shipping.gguf.types import (
+    BITS,
+    F16,
+    F32_BITS,
+    Q8,
+    TYPES,
+    bits_per_weight,
+    exact_type,
+    table_type,
+    type_for,
+)
 from core.shipping.grids import last_grid
 from core.specs import VariantSpec
 
@@ -64,17 +75,20 @@ class GGUF(Format):
 
     def default(self, variant: Variant | VariantSpec) -> str:
         """Return the type whose blocks store the codes of a variant's grid, or else F16."""
-        bits, group = last_grid(variant) or (16, 0)
-        if not group or group % BLOCK or bits > BITS[Q8]:
+        grid = last_grid(variant)
+        if grid is None or not grid.group or exact_type(grid.bits, grid.group, False, Q8) is None:
             return F16
-        return "Q4_0" if bits in range(BITS["Q4_0"] + 1) else Q8  # some may exceed a mean
+        return "Q4_0" if grid.bits in range(BITS["Q4_0"] + 1) else Q8  # some may exceed a mean
 
-    def size(self, variant: Variant, footprint: Footprint, kind: str) -> float:
-        bits, group = last_grid(variant, "table grid") or (16, 0)
-        own = kind in BITS and bits <= BITS[kind] and group and not group % BLOCK
-        outside = bits_per_weight(kind if own or kind == F16 else Q8)
-        others = footprint.model_parameters - footprint.block_weights
-        return (outside * others + bits_per_weight(kind) * footprint.block_weights) / 8
+    def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
+        shape, grid, table = load_shape(source), last_grid(variant), last_grid(variant, "table grid")
+        linears = (exact_type(*grid, kind) if grid else None) or kind
+        own = (exact_type(*table, kind) or exact_type(*table, table_type(kind))) if table else None
+        tables = own or type_for(shape.hidden, table_type(kind))
+        weights = shape.tables * shape.vocabulary * shape.hidden
+        vectors = counted.model_parameters - counted.block_weights - weights  # norms and biases
+        bits = bits_per_weight(linears) * counted.block_weights + bits_per_weight(tables) * weights + F32_BITS * vectors
+        return bits / 8 + vocabulary_bytes(source, shape.vocabulary)
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
         super().check(variant, source)

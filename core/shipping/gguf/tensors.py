@@ -19,8 +19,8 @@ from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import grid_of
 from core.models.removal.units import Units, find_units
 from core.shipping.gguf.architectures import Architecture
-from core.shipping.gguf.blocks import encoded, exact_type, on_grid, type_for
-from core.shipping.gguf.types import BITS, BLOCK, F16, Q8
+from core.shipping.gguf.blocks import encoded, on_grid, type_on
+from core.shipping.gguf.types import BITS, BLOCK, table_type, type_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -92,8 +92,8 @@ def _weight(module: nn.Module) -> Tensor:
 def _table(name: str, table: nn.Module, kind: str) -> Part:
     """Return the embedding or the head, in fewer bits than Q8_0 only if it is on such a grid."""
     weight, grid = _weight(table), grid_of(table)
-    exact = exact_type(grid, kind) or (exact_type(grid, Q8) if kind in BITS else None)
-    written = exact or type_for(weight.shape[1], F16 if kind == F16 else Q8)
+    exact = type_on(grid, kind) or type_on(grid, table_type(kind))
+    written = exact or type_for(weight.shape[1], table_type(kind))
 
     def make() -> np.ndarray:
         return on_grid(_numbers(weight), grid, exact) if exact and grid else encoded(_numbers(weight), written)
@@ -111,7 +111,7 @@ def _linear(name: str, linear: Linear, units: Units, kind: str, turned: bool) ->
     more = channels if linear.role in ("gate", "up") else 0  # outputs
     width = inputs + (channels if linear.role == "down" else 0)
     grid = grid_of(linear.module)
-    exact = exact_type(grid, kind) if width == inputs else None
+    exact = type_on(grid, kind) if width == inputs else None
     written = exact or type_for(width, kind)
 
     def ordered(rows: np.ndarray) -> np.ndarray:

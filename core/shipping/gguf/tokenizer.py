@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from core.errors import UserError
+from core.models.folders import read_json
+from core.models.source import ModelSource
+from core.shipping.tokenizer_file import tokenizer_file
 
 if TYPE_CHECKING:
     from gguf import GGUFWriter
     from transformers import PreTrainedTokenizerBase
 
-Spec = dict[str, Any]  # Any: JSON of `tokenizers`, in which each kind has fields of its own
+Spec = Mapping[str, Any]  # Any: JSON of `tokenizers`, in which each kind has fields of its own
 NORMAL, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 3, 4, 5, 6  # GGUF's kinds of tokens
 # llama.cpp's names of splits, and the pre-tokenizers that perform them.
 SPLITS: dict[str, list[Spec]] = {
@@ -35,6 +41,8 @@ SPLITS: dict[str, list[Spec]] = {
     ],
 }
 WHOLE = ("llama-bpe",)  # splits whose parts skip the merges if they are tokens
+LENGTH, NUMBER = 8, 4  # bytes of the length of a text, and of a number
+ABSENT = "[PAD{}]"  # a row of the embedding without a token
 BYTES = "<0x[0-9A-F]{2}>"  # tokens of single bytes
 SPECIAL = {"bos": "bos", "eos": "eos", "pad": "padding", "unk": "unknown"}  # transformers' names and GGUF's
 
@@ -47,14 +55,12 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: 
     spec = json.loads(tokenizer.backend_tokenizer.to_str()) if getattr(tokenizer, "is_fast", False) else {}
     pieces = of_pieces(spec)
     name = "default" if pieces else split_name(spec)
-    vocabulary, added = spec["model"]["vocab"], {token["id"]: token for token in spec["added_tokens"]}
-    tokens = {place: token for token, place in vocabulary.items()} | {i: one["content"] for i, one in added.items()}
+    added, tokens, merges = {token["id"]: token for token in spec["added_tokens"]}, _tokens(spec), _merges(spec)
     kinds = {i: CONTROL if one["special"] else USER_DEFINED for i, one in added.items()}
     kinds |= {i: BYTE for i, token in tokens.items() if pieces and re.fullmatch(BYTES, token)}
-    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in spec["model"]["merges"]]
     writer.add_tokenizer_model("llama" if pieces else "gpt2")
     writer.add_tokenizer_pre(name)
-    writer.add_token_list([tokens.get(i, f"[PAD{i}]") for i in range(size)])
+    writer.add_token_list([tokens.get(i, ABSENT.format(i)) for i in range(size)])
     writer.add_token_types([kinds.get(i, NORMAL if i in tokens else UNUSED) for i in range(size)])
     if pieces:
         first = {pair.replace(" ", ""): rank for rank, pair in reversed(list(enumerate(merges)))}
@@ -69,6 +75,37 @@ def add_tokenizer(writer: GGUFWriter, tokenizer: PreTrainedTokenizerBase, size: 
     writer.add_add_bos_token(first == [tokenizer.bos_token_id])
     if tokenizer.chat_template:
         writer.add_chat_template(tokenizer.chat_template)
+
+
+def _tokens(spec: Spec) -> dict[int, str]:
+    """Return the tokens of a tokenizer by their places, those added to its vocabulary included."""
+    known = {place: token for token, place in spec["model"]["vocab"].items()}
+    return known | {token["id"]: token["content"] for token in spec["added_tokens"]}
+
+
+def _merges(spec: Spec) -> list[str]:
+    """Return the merges of a tokenizer, the first one first."""
+    return [pair if isinstance(pair, str) else " ".join(pair) for pair in spec["model"]["merges"]]
+
+
+def vocabulary_bytes(source: ModelSource, size: int) -> int:
+    """Return the bytes of the tokens and merges in a file, for an embedding of `size` tokens.
+
+    They are 0 if no tokenizer of the model is on this machine.
+    """
+    file = tokenizer_file(source)
+    return 0 if file is None else _bytes_in(file, file.stat().st_mtime_ns, size)
+
+
+@lru_cache(maxsize=16)  # a search needs it for each chain
+def _bytes_in(file: Path, changed: int, size: int) -> int:
+    spec = read_json(file, file.parent.name)
+    if (spec.get("model") or {}).get("type") != "BPE":  # of which GGUF export knows none
+        return 0
+    tokens, merges = _tokens(spec), _merges(spec)
+    texts = [tokens.get(i, ABSENT.format(i)) for i in range(size)] + ([] if of_pieces(spec) else merges)
+    numbers = 2 if of_pieces(spec) else 1  # the kind of each token, and its score
+    return sum(LENGTH + len(text.encode()) for text in texts) + NUMBER * numbers * size
 
 
 def of_pieces(spec: Spec) -> bool:

@@ -34,7 +34,8 @@ def offer_export(result: Result) -> None:
         form = find_format(name)
         st.caption(form.purpose)
         try:
-            form.check(variant, identify_again(variant.model, variant.revision))
+            source = identify_again(variant.model, variant.revision)
+            form.check(variant, source)
         except UserError as error:
             st.warning(str(error))
             return
@@ -44,7 +45,7 @@ def offer_export(result: Result) -> None:
             "Weights",
             list(form.types.values()),
             index=list(form.types.values()).index(form.default(variant)),
-            format_func=lambda kind: size_of(result, form, kind),
+            format_func=lambda kind: size_of(result, source, form, kind),
             key=f"explore_precision_{own}",
             help=f"Sizes are on disk; the results on this page are of {precision_name(variant.dtype)}.",
         )
@@ -53,10 +54,10 @@ def offer_export(result: Result) -> None:
         st.caption("The job recomputes the model if it is not cached, adds a model card and runs the export check.")
         # Not a callback, which would miss a value typed just before the click.
         if st.button("Save", type="primary", key="explore_save"):
-            _queue_export(result, folder, form, kind)
+            _queue_export(result, folder, form, kind, size_of(result, source, form, kind))
 
 
-def _queue_export(result: Result, folder: str, form: Format, kind: str) -> None:
+def _queue_export(result: Result, folder: str, form: Format, kind: str, size: str) -> None:
     try:
         target = typed_path(folder)
         if not folder or not target.is_absolute():
@@ -67,4 +68,4 @@ def _queue_export(result: Result, folder: str, form: Format, kind: str) -> None:
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
         return
-    st.toast(f"Queued; the Run page shows its progress. It writes {target}, {size_of(result, form, kind)}.")
+    st.toast(f"Queued; the Run page shows its progress. It writes {target}, {size}.")

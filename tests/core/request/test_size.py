@@ -36,7 +36,9 @@ def test_the_size_of_every_bundled_variant_is_predicted():
         error = size.packed_bytes / counted.packed_bytes - 1
         count[size.exact] += 1
         assert -CLOSE < error < (CLOSE if size.exact else BOUND), chain
-        assert size.parameters == pytest.approx(counted.model_parameters, rel=CLOSE if size.exact else BOUND), chain
+        assert size.model_parameters == pytest.approx(counted.model_parameters, rel=CLOSE if size.exact else BOUND), (
+            chain
+        )
         assert size.bits_per_weight == pytest.approx(counted.bits_per_weight, rel=BOUND), chain
     assert count[True] > 20 and count[False] > 20
 
@@ -50,7 +52,7 @@ def size_of(chain, model="smollm2-135m"):
 def test_each_layout_of_a_matrix_has_its_own_size():
     shape = shape_from_config(BY_ID["smollm2-135m"].config)
     dense, weights = size_of("dense"), shape.block_weights
-    assert dense.parameters == shape.parameters and dense.packed_bytes == 2 * shape.parameters
+    assert dense.model_parameters == shape.parameters and dense.packed_bytes == 2 * shape.parameters
     assert size_of("wanda@0.05").packed_bytes == dense.packed_bytes  # a bitmask would take more
     assert size_of("wanda@2:4").packed_bytes == dense.packed_bytes - weights * (16 - 9) // 8
     assert size_of("wanda@4:8").packed_bytes == dense.packed_bytes - weights * (16 - 9) // 8  # by a bitmask
@@ -62,7 +64,7 @@ def test_each_layout_of_a_matrix_has_its_own_size():
     assert size_of("sparsegpt@0.5+gptq@4bit").bits_per_weight == 1 + 4 / 2 + 16 / 64
     tables = size_of("gptq@4bit+rtn@8bit,on=embedding")
     assert four.packed_bytes - tables.packed_bytes == shape.vocabulary * shape.hidden * (16 - 8 - 16 / 64) / 8
-    assert size_of("rotate+rtn@4bit").parameters == shape.parameters + 2 * shape.hidden**2
+    assert size_of("rotate+rtn@4bit").model_parameters == shape.parameters + 2 * shape.hidden**2
 
 
 def test_sizes_of_mean_bits_factors_and_cumulative_ratios():
@@ -71,7 +73,7 @@ def test_sizes_of_mean_bits_factors_and_cumulative_ratios():
     assert size_of("tensor-train@2x,head=explicit").packed_bytes > size_of("dense").packed_bytes
     assert size_of("magnitude@0.3+wanda@0.6") == size_of("wanda@0.6")
     both = size_of("slimllm@0.2+wanda@0.6")
-    assert both.parameters == size_of("slimllm@0.2").parameters
+    assert both.model_parameters == size_of("slimllm@0.2").model_parameters
     assert both.packed_bytes < size_of("wanda@0.6").packed_bytes  # fewer weights need a bit in the mask
 
 

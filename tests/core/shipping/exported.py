@@ -28,8 +28,10 @@ CALIBRATION = TextWindows(corpus="text", windows=4, window=24)
 LLAMA = {"vocab_size": 320, "hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "num_hidden_layers": 3}
 
 
-def bpe(split="gpt-2"):
-    """Return a tokenizer trained on a few words, with a chat template and two special tokens.
+def bpe(split="gpt-2", vocabulary=LLAMA["vocab_size"] - 4, text=TEXT * 3):
+    """Return a tokenizer trained on a text, with a chat template and two special tokens.
+
+    By default, the embedding of `LLAMA` has more rows than there are tokens.
 
     It splits text as GPT-2, SmolLM or Llama 3 do, by llama.cpp's names; like Llama 3's, that begins each text.
     """
@@ -45,11 +47,11 @@ def bpe(split="gpt-2"):
     }
     trained.pre_tokenizer = pre_tokenizers.Sequence([first[split], whole]) if split in first else whole
     trainer = trainers.BpeTrainer(
-        vocab_size=LLAMA["vocab_size"] - 4,  # the embedding has more rows than there are tokens
+        vocab_size=vocabulary,
         special_tokens=["<|begin|>", "<|end|>"],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
     )
-    trained.train_from_iterator([TEXT * 3], trainer)
+    trained.train_from_iterator([text], trainer)
     if llama:
         trained.post_processor = processors.TemplateProcessing(single="<|begin|> $A", special_tokens=[("<|begin|>", 0)])
     return PreTrainedTokenizerFast(

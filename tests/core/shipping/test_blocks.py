@@ -9,8 +9,8 @@ from gguf.quants import dequantize
 from core.methods.find import find_grid
 from core.methods.quantised.half_quadratic import fitted
 from core.models.parts.grids import Grid
-from core.shipping.gguf.blocks import encoded, exact_type, on_grid, type_for
-from core.shipping.gguf.types import BITS, bits_per_weight
+from core.shipping.gguf.blocks import encoded, on_grid, type_on
+from core.shipping.gguf.types import BITS, bits_per_weight, type_for
 
 WEIGHT = torch.randn(6, 192, generator=torch.Generator().manual_seed(0))
 
@@ -22,9 +22,9 @@ def test_a_symmetric_grid_is_written_exactly(wanted, bits, group):
     grid = find_grid(WEIGHT, bits, group)
     on = grid.nearest(WEIGHT)
     if bits > BITS[wanted]:
-        assert exact_type(grid, wanted) is None
+        assert type_on(grid, wanted) is None
         return
-    kind = exact_type(grid, wanted)
+    kind = type_on(grid, wanted)
     assert kind == f"Q{BITS[wanted]}_0"
     made = on_grid(on.numpy(), grid, kind)
     assert 8 * made.nbytes / WEIGHT.numel() == bits_per_weight(kind)
@@ -41,7 +41,7 @@ def test_a_symmetric_grid_is_written_exactly(wanted, bits, group):
 )
 @pytest.mark.parametrize("wanted", ["Q4_0", "Q4_1", "Q5_0"])
 def test_an_asymmetric_grid_loses_no_more_than_the_rounding_of_its_minimum(wanted, grid):
-    kind = exact_type(grid, wanted)
+    kind = type_on(grid, wanted)
     assert kind == f"Q{BITS[wanted]}_1"
     on = grid.nearest(WEIGHT)
     back = torch.from_numpy(dequantize(on_grid(on.numpy(), grid, kind), GGMLQuantizationType[kind]))
@@ -52,8 +52,8 @@ def test_an_asymmetric_grid_loses_no_more_than_the_rounding_of_its_minimum(wante
 def test_weights_without_an_exact_block_type_are_rounded():
     asymmetric = find_grid(WEIGHT, 8, 32, symmetric=False)
     narrow = find_grid(WEIGHT, 4, 16)
-    assert exact_type(asymmetric, "Q8_0") is None and exact_type(narrow, "Q4_0") is None
-    assert exact_type(None, "Q4_0") is None and exact_type(narrow, "F16") is None
+    assert type_on(asymmetric, "Q8_0") is None and type_on(narrow, "Q4_0") is None
+    assert type_on(None, "Q4_0") is None and type_on(narrow, "F16") is None
     assert type_for(192, "Q4_0") == "Q4_0" and type_for(200, "Q4_0") == "F16"
     assert encoded(WEIGHT.numpy(), "F16").dtype == np.float16
 

@@ -19,7 +19,7 @@ from core.models.parts.grids import grid_of, set_grid
 from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
 from core.shipping.packing import packed
 from tests.core.factories import make
-from tests.core.shipping.exported import LLAMA, bpe, exported, made
+from tests.core.shipping.exported import LLAMA, bpe, exported, made, source_of
 from tests.core.tiny import tiny
 
 
@@ -49,7 +49,7 @@ def test_a_variant_is_loaded_exactly_with_its_zeros(tmp_path):
     assert (stored["model.layers.0.mlp.up_proj.weight_scale"] < 0).any()  # a signed scale leaves as it is
     assert stored["model.layers.0.mlp.up_proj.weight_packed"].shape == (96, 64 * 4 // 32)
     assert CompressedTensors().default(result.variant) == "bfloat16"  # servers refuse packed codes beside fp32
-    assert CompressedTensors().size(result.variant, result.footprint, "float32") == pytest.approx(
+    assert CompressedTensors().size(result.variant, source_of(model), result.counted, "float32") == pytest.approx(
         sum(tensor.numel() * tensor.element_size() for name, tensor in stored.items() if "shape" not in name), rel=0.01
     )
 

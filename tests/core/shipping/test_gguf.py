@@ -15,7 +15,7 @@ from core.shipping import proof
 from core.shipping.gguf.architectures import architecture_of
 from core.shipping.gguf.format import GGUF
 from core.shipping.gguf.tokenizer import SPLITS, split_name
-from tests.core.shipping.exported import LLAMA, bpe, exported, made
+from tests.core.shipping.exported import LLAMA, bpe, exported, made, source_of
 from tests.core.tiny import tiny
 
 CLOSE = 0.15  # nats, in a random model, whose states llama.cpp keeps in 16 bits
@@ -111,8 +111,8 @@ def test_quantised_embeddings_and_mixed_bits_keep_their_codes(tmp_path):
     for name in ("eight", "four"):
         (file,) = (tmp_path / name).glob("*.gguf")
         tensors = sum(int(tensor.n_bytes) for tensor in GGUFReader(file).tensors)
-        size = form.size(result.variant, result.footprint, {"eight": "Q8_0", "four": "Q4_0"}[name])
-        assert size == pytest.approx(tensors, rel=0.03)
+        size = form.size(result.variant, source_of(model), result.counted, {"eight": "Q8_0", "four": "Q4_0"}[name])
+        assert size == pytest.approx(tensors, rel=0.001)
 
 
 LLAMA3 = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0}
