@@ -82,11 +82,13 @@ def file_sizes(variant: Variant | VariantSpec, counted: Counted | None) -> list[
         counted: Its weights, counted or predicted; None: unknown, so the sizes are, too.
     """
     sizes: list[FileSize] = []
+    if counted is None:
+        return sizes
     try:
         source = identify_again(variant.model, variant.revision)
     except UserError:  # the model is gone
         return sizes
-    for form in FORMATS if counted else ():
+    for form in FORMATS:
         with suppress(UserError):
             form.check(variant, source)
             kind = form.default(variant)
