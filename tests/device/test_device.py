@@ -1,5 +1,6 @@
 """The pretend device behaves as a GPU does, in a process of its own."""
 
+import pytest
 import torch
 
 from tests.device import outcomes, runs
@@ -8,6 +9,7 @@ from tests.device.pretend import NAME
 SIX = [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]
 
 
+@pytest.mark.full
 def test_tensors_of_two_devices_never_mix(second):
     found = second(outcomes.refused)
     assert found.pop("numpy") == "TypeError"
@@ -17,6 +19,7 @@ def test_tensors_of_two_devices_never_mix(second):
     assert found == dict.fromkeys(found, NAME) | copied
 
 
+@pytest.mark.full
 def test_training_on_it_gives_the_weights_of_the_cpu(second):
     on_cpu, there = second(outcomes.trained)
     assert there == on_cpu
@@ -27,6 +30,7 @@ def test_a_run_on_it_gives_the_numbers_of_the_cpu(second):
     assert there == on_cpu and "perplexity" in next(iter(on_cpu))
 
 
+@pytest.mark.full
 def test_a_stage_leaves_nothing_on_it(second):
     assert second(outcomes.places_of_parts) == {"cpu"}
 
