@@ -11,7 +11,9 @@ from core.models.catalogue import BY_ID
 from core.models.sources import identify, load_model, load_tokenizer
 from core.progress import silent
 from core.request.complete import complete
+from core.request.expected.size import size_of_variant
 from core.request.stages import DEFAULT_MODEL, build_stage
+from core.shipping.formats import find_format
 from core.specs import TextWindows
 from core.store.bundled import read_measured
 from core.store.samples import read_samples
@@ -19,6 +21,7 @@ from tests.core.engine.applied import compress
 
 pytestmark = pytest.mark.real
 WINDOWS, WINDOW = 4, 512
+QUANTISED = "rtn@3bit+rtn@4bit,on=embedding"
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +69,17 @@ def test_the_first_windows_have_their_bundled_losses(chain):
     (reading,) = perplexity(model, {"text": texts}, silent)
     stored = read_samples(variant.key, row)["perplexity"][:count]
     assert reading.samples["perplexity"].to_numpy() == pytest.approx(stored.to_numpy(), rel=1e-4)
+
+
+@pytest.mark.parametrize("name", ["gguf", "compressed-tensors", pytest.param("huggingface", marks=pytest.mark.full)])
+def test_the_stated_size_is_that_of_the_written_file(name, tmp_path):
+    variant, source, form = complete(DEFAULT_MODEL, QUANTISED).variant, identify(DEFAULT_MODEL), find_format(name)
+    model, kind = load_model(source), form.default(variant)
+    for stage in variant.stages:
+        compress(model, stage, None)  # neither reads calibration data
+    form.write(model, load_tokenizer(source), source, tmp_path, kind, lambda *_: None)
+    written = sum(file.stat().st_size for file in tmp_path.iterdir())
+    assert form.size(variant, source, size_of_variant(variant), kind) == pytest.approx(written, rel=0.002)
 
 
 @pytest.mark.full

@@ -113,7 +113,7 @@ def two_points(store):
     )
     for spec in (dense, *specs):
         made = make(perplexity(30.0, "passages-eval"))
-        footprint = made.footprint.model_copy(update={"model_parameters": 134_500_000})
+        footprint = made.footprint.model_copy(update={"model_parameters": 134_500_000, "block_weights": 106_168_320})
         store.put(made.model_copy(update={"variant": describe(spec.variant), "footprint": footprint}))
     return specs
 
@@ -132,11 +132,13 @@ def choose_format(app, spec, name):
     app.segmented_control(key=f"explore_format_{spec.variant.key[:8]}").set_value(name).run()
 
 
-def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points, tmp_path):
+def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points, tmp_path, monkeypatch):
+    monkeypatch.setattr("core.shipping.huggingface.tokenizer_bytes", lambda source: 4_000_000)
+    monkeypatch.setattr("core.shipping.gguf.format.vocabulary_bytes", lambda source, size: 2_000_000)
     magnitude, chain = two_points
     app = open_app(explore_point="magnitude@0.5")
     folder, kind, save = save_inputs(app, magnitude)
-    assert kind.options == ["538 MB, fp32", "269 MB, fp16", "269 MB, bf16"] and kind.value == "float32"
+    assert kind.options == ["555 MB, fp32", "286 MB, fp16", "286 MB, bf16"] and kind.value == "float32"
     assert folder.value.endswith(f"smollm2-135m-magnitude@0.5-{magnitude.variant.key[:8]}")
     folder.set_value("model")
     save.click().run()
@@ -148,10 +150,10 @@ def test_a_point_is_saved_in_a_format_to_the_typed_folder_and_scanned(two_points
     (job,) = data.queue().jobs()
     assert (job.spec.save, job.spec.precision) == (str(tmp_path / "model"), "float16")
     assert job.spec.variant == magnitude.variant and not job.spec.perplexity
-    assert f"It writes {tmp_path / 'model'}, 269 MB, fp16." in app.toast[0].value
+    assert f"It writes {tmp_path / 'model'}, 286 MB, fp16." in app.toast[0].value
     choose_format(app, magnitude, "gguf")
     folder, kind, save = save_inputs(app, magnitude, "gguf")
-    assert kind.options[:2] == ["269 MB, GGUF F16", "143 MB, GGUF Q8_0"] and kind.value == "F16"
+    assert kind.options[:2] == ["271 MB, GGUF F16", "145 MB, GGUF Q8_0"] and kind.value == "F16"
     folder.set_value(str(tmp_path / "another"))
     kind.set_value("Q4_0")
     save.click().run()
