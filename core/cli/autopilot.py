@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from core.search.question import Prepared
     from core.shipping.base import Format
 
+SIZE = "The most megabytes, of 10^6 bytes: of the file in the format of --only, or else of packed size."
+
 
 def megabytes(text: str) -> float:
     """Return a number of megabytes; raise `UserError` for text that has a unit or is no number."""
@@ -36,7 +38,8 @@ def megabytes(text: str) -> float:
 def autopilot(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
     max_mb: Annotated[
-        float, typer.Option(metavar="MB", parser=megabytes, help="The most packed megabytes, of 10^6 bytes.")
+        float,
+        typer.Option(metavar="MB", parser=megabytes, help=SIZE),
     ],
     minutes: Annotated[float, typer.Option(help="Minutes of all searches with the same question.")] = 60.0,
     only: Annotated[
@@ -96,7 +99,7 @@ def _step_words(step: Progressed) -> str:
     from core.search.trials import times_dense
 
     one = step.tried
-    size, ratio = f"{one.packed_bytes / 1e6:.1f} MB", times_dense(one.loss)
+    size, ratio = f"{one.bytes / 1e6:.1f} MB", times_dense(one.loss)
     windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
     best = ", the best so far" if step.best == one else ""
     return f"{step.count}: {one.chain}, {size}, x {ratio:.4g} on {windows}{best} ({left})"
@@ -112,8 +115,8 @@ def _print_certificate(prepared: Prepared, found: Certificate, store: Store) -> 
 
     if not found.fits:
         if found.stored:
-            print_table(_cells(one.row() for one in found.stored), "Stored variants that fit", NOTE)
-        failure = found.failure(prepared.question.max_mb)
+            print_table(_cells(one.row(found.size_title) for one in found.stored), "Stored variants that fit", NOTE)
+        failure = found.failure(prepared.question.budget)
         raise UserError(failure if found.exhausted else f"{failure} Give more minutes.")
     print_table(_cells(found.table()), "Judgement", found.note())
     winner = found.rows[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 import pandas as pd
+from pydantic import AliasChoices, Field
 
 from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_differences
 from core.analysis.reporting import listed
@@ -47,7 +48,7 @@ class Judged(Frozen):
     role: str
     chain: str
     key: str
-    packed_mb: float
+    megabytes: float = Field(validation_alias=AliasChoices("megabytes", "packed_mb"))  # the latter in older ones
     perplexity: float
     accuracy: float | None = None  # mean above chance
     # Perplexity of the winner over that of this variant, and its accuracy minus that of this one; None for the winner.
@@ -70,6 +71,7 @@ class Certificate(Frozen):
     exhausted: bool = False  # whether no other chain may be better
     stopped: bool = False  # whether the user ended the search
     stored: tuple[StoredFit, ...] = ()  # variants that fit the budget, if no trial does
+    size_title: str = "Packed MB"  # of `Question`
 
     def table(self) -> list[dict[str, str | float | None]]:
         """Return a row for each variant, by the names of its columns."""
@@ -78,7 +80,7 @@ class Certificate(Frozen):
             row: dict[str, str | float | None] = {
                 "": one.role,
                 "Chain": one.chain,
-                "Packed MB": one.packed_mb,
+                self.size_title: one.megabytes,
                 "Perplexity": one.perplexity,
                 "Winner over it": one.ratio.words(lambda value: f"{value:.4g}") if one.ratio else "",
             }
@@ -115,14 +117,14 @@ class Certificate(Frozen):
         sentences.append(f"The budget excludes {self.excluded:,} of {self.chains:,} chains.")
         return " ".join(sentences)
 
-    def failure(self, max_mb: float) -> str:
+    def failure(self, budget: str) -> str:
         """Return why there is no winner, and whether stored variants fit."""
         if self.stopped:
-            why = f"The search was stopped before a chain below {max_mb:g} MB was measured."
+            why = f"The search was stopped before a chain below {budget} was measured."
         elif self.exhausted:
-            why = f"No chain below {max_mb:g} MB could be measured."
+            why = f"No chain below {budget} could be measured."
         else:
-            why = f"The minutes did not suffice to measure a chain below {max_mb:g} MB."
+            why = f"The minutes did not suffice to measure a chain below {budget}."
         if self.stored:
             return f"{why} There is no winner, but these stored variants fit."
         return f"{why} No stored variant that the question allows fits either, on any text."
@@ -172,6 +174,7 @@ def certify(
         exhausted=exhausted,
         stopped=stopped,
         stored=() if results else stored_fits(store, prepared),
+        size_title=prepared.question.size_title,
     )
 
 
@@ -198,7 +201,7 @@ def _protocol(result: Result) -> tuple[Scalar, ...]:
 def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], store: Store) -> Iterator[Judged]:
     seeds = Seeds(store.of_model, store.samples)
     for role, result in results.items():
-        value, size, protocol = perplexity_on(result, prepared.judge), result.footprint, _protocol(result)
+        value, size, protocol = perplexity_on(result, prepared.judge), prepared.bytes_of(result), _protocol(result)
         there = by_protocol(result.measurements).get(protocol, {})
         scored = [there[task] for task in tasks if task in there]
         ratio = gain = None
@@ -211,7 +214,7 @@ def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], 
                 role=role,
                 chain=format_chain(result.variant.stages),
                 key=result.variant.key,
-                packed_mb=float("nan") if size is None else size.packed_bytes / 1e6,
+                megabytes=float("nan") if size is None else size / 1e6,
                 perplexity=value,
                 accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
                 ratio=ratio,

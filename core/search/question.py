@@ -30,9 +30,11 @@ from core.request.complete import (
     identified_task,
 )
 from core.request.stages import DEFAULT_WINDOW
+from core.results import Result
 from core.search.prior import Prior, stored_effects
 from core.search.racing import RUNGS
-from core.search.space import Candidate, Restrictions, Space, enumerate_space
+from core.search.space import Candidate, Files, Restrictions, Space, enumerate_space
+from core.shipping.base import Format
 from core.shipping.formats import find_format
 from core.specs import Frozen, Perplexity, RunSpec, Stage, Task, TextWindows, VariantSpec
 from core.store.store import Store
@@ -45,7 +47,8 @@ class Question(Frozen):
     """What the user asks."""
 
     model: str
-    max_mb: float = Field(gt=0, allow_inf_nan=False)  # 10^6 bytes of packed size
+    # 10^6 bytes of the file in the format that the model must fit; without one, of packed size.
+    max_mb: float = Field(gt=0, allow_inf_nan=False)
     minutes: float = Field(gt=0, allow_inf_nan=False)
     restrictions: Restrictions = Restrictions()
     device: str = "cpu"
@@ -53,6 +56,27 @@ class Question(Frozen):
     @property
     def most_bytes(self) -> float:
         return 1e6 * self.max_mb
+
+    @property
+    def form(self) -> Format | None:
+        """The format of the file whose size counts; None: the packed size counts."""
+        only = self.restrictions.only
+        return None if only is None else find_format(only)
+
+    @property
+    def budget(self) -> str:
+        """The most megabytes in words: `90 MB`, or `90 MB as GGUF`."""
+        return f"{self.max_mb:g} MB{self.as_format}"
+
+    @property
+    def as_format(self) -> str:
+        """The words after a size: ` as GGUF`; none for packed sizes."""
+        return f" as {self.form.label}" if self.form else ""
+
+    @property
+    def size_title(self) -> str:
+        """The title of sizes in a table."""
+        return f"{self.form.label} MB" if self.form else "Packed MB"
 
 
 class Prepared(NamedTuple):
@@ -67,6 +91,13 @@ class Prepared(NamedTuple):
     text: Perplexity  # on which the search selects
     judge: Perplexity  # on which the winner is judged
     tasks: tuple[Task, ...]  # that judge it, too; empty if this machine lacks their documents
+
+    def bytes_of(self, result: Result) -> float | None:
+        """Return the bytes of a variant that count for the budget; None if they are unknown."""
+        counted, files = result.footprint, self.space.files
+        if counted is None or files is None:
+            return None if counted is None else counted.packed_bytes
+        return files.bytes_of(result.variant, counted)
 
     def run(self, chain: str | Sequence[StageRequest], windows: int) -> RunSpec:
         """Return the run that measures a chain on some windows of the search."""
@@ -102,16 +133,15 @@ def prepare(question: Question, store: Store) -> Prepared:
     shape = load_shape(source)
     if not check_model_type(source, (), measured=True):
         raise UserError(f"{source.id} is no language model; choose one.")
-    if question.restrictions.only is not None:
-        find_format(question.restrictions.only)
+    files = None if question.form is None else Files(question.form, source)
     defaults = ChainDefaults(_identified(False, shape), _identified(True, shape), 0)
     results = [result for result in store.results() if not result.variant.is_external]
     own = stored_effects(one for one in results if one.variant.model_id == (source.id, source.revision))
     models = {one.variant.model_id for one in results} - {(source.id, source.revision)}
     others = [stored_effects(one for one in results if one.variant.model_id == model) for model in sorted(models)]
-    fits = partial(check_fits, source, question.restrictions.only, refused_by(source))
-    space = enumerate_space(shape, defaults, question.restrictions, fits, own)
-    check_feasible(space, question.max_mb)
+    fits = partial(check_fits, source, question.form, refused_by(source))
+    space = enumerate_space(shape, defaults, question.restrictions, fits, own, files)
+    check_feasible(space, question)
     text, judge = (identified_perplexity(one, shape) for one in texts(shape))
     return Prepared(question, source, shape, defaults, space, Prior(own, others), text, judge, judging_tasks())
 
@@ -121,7 +151,7 @@ def opening(prepared: Prepared) -> str:
     question, space = prepared.question, prepared.space
     fitting = int((space.sizes <= question.most_bytes).sum())
     words = [
-        f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.max_mb:g} MB.",
+        f"{fitting:,} of {space.sizes.size - 1:,} chains bring {prepared.source.id} below {question.budget}.",
         f"Trials read {prepared.text}, and the judgement {prepared.judge}.",
     ]
     if prepared.prior.only_others:
@@ -147,17 +177,17 @@ def refused_by(source: ModelSource) -> dict[str, UserError]:
 
 
 def check_fits(
-    source: ModelSource, only: str | None, refused: Mapping[str, UserError], stages: tuple[Stage, ...]
+    source: ModelSource, only: Format | None, refused: Mapping[str, UserError], stages: tuple[Stage, ...]
 ) -> None:
     """Raise `UserError` for stages that the model refuses, or whose model does not fit the format `only`."""
     for stage in stages:
         if stage.method in refused:
             raise refused[stage.method]
     if only is not None and stages:
-        find_format(only).check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
+        only.check(VariantSpec(model=source.id, revision=source.revision, stages=stages), source)
 
 
-def check_feasible(space: Space, max_mb: float) -> None:
+def check_feasible(space: Space, question: Question) -> None:
     """Raise `UserError` with the smallest chain if none fits the budget."""
     order = space.sizes.ravel().argsort(kind="stable")
     places = (Candidate(*map(int, divmod(int(one), len(space.tables)))) for one in order)
@@ -165,9 +195,9 @@ def check_feasible(space: Space, max_mb: float) -> None:
     if smallest is None:
         raise UserError("These restrictions leave no chain; allow more methods.")
     least = space.sizes[smallest] / 1e6
-    if least > max_mb:
+    if least > question.max_mb:
         raise UserError(
-            f"No chain brings the model below {max_mb:g} MB. The smallest takes {format_number(least)} MB: "
+            f"No chain brings the model below {question.budget}. The smallest takes {format_number(least)} MB: "
             f"{space.chain(smallest)}."
         )
 

@@ -44,7 +44,7 @@ class ChainSampler(BaseSampler):
     Args:
         space: The chains.
         residuals: The expectations.
-        most_bytes: The most packed bytes of a chain.
+        most_bytes: The most bytes of a chain.
         seconds: Estimates the seconds that the trial of a chain takes; None: all take as long.
         left: Returns the seconds that a trial may take.
         whole: The seconds of the search; None: those of a trial count in full.

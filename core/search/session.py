@@ -77,7 +77,7 @@ class SearchState(NamedTuple):
     tried: tuple[Tried, ...]
     running: tuple[tuple[str, Chosen], ...]  # chains, and what they were chosen for
     refinement: Refined | None
-    front: tuple[tuple[float, float], ...]  # packed MB and expected effect in nats of the best chains by size
+    front: tuple[tuple[float, float], ...]  # MB and expected effect in nats of the best chains by size
     seconds: float  # of all its searches
     ends: float  # seconds after which its trials end, at most its minutes
     judgement_seconds: float  # estimated
@@ -268,7 +268,7 @@ def _state(study: Study) -> SearchState | None:
 
 
 def _front(sampler: ChainSampler, prepared: Prepared) -> list[list[float]]:
-    """Return packed MB and expected effect of the legal chains that are better than all smaller ones."""
+    """Return MB and expected effect of the legal chains that are better than all smaller ones."""
     sizes = prepared.space.sizes
     every = np.argwhere(sizes > 0)
     losses = sampler.residuals.prior(every).loss

@@ -1,7 +1,8 @@
 """The chains that a search chooses from: what the methods declare, in the orders that stages may have.
 
 A chain is a part in the blocks followed by a part on the embedding and head. Both change different weights, so the
-bytes that they save add up, and a chain needs no size of its own.
+bytes that they save add up, and a chain needs no size of its own. As a file they add up in a type, which follows from
+the part in the blocks.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.traits import GRIDS, Trait
 from core.models.shape import ModelShape
-from core.notation.chain import ChainDefaults, StageRequest, format_chain, parse
+from core.models.source import ModelSource
+from core.notation.chain import DENSE, ChainDefaults, StageRequest, format_chain, parse
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from core.request.combining import TABLES
 from core.request.expected.size import Size, predicted_size
 from core.request.resolve import data_requirement_of, method_of, modified_places, resolve_chain
 from core.request.stages import check_stage_order
-from core.specs import COUNTED, Frozen, Stage
+from core.results import Variant
+from core.shipping.base import Counted, Format
+from core.specs import COUNTED, Frozen, Stage, VariantSpec
 
 RATIOS = tuple(Ratio(step / 10) for step in range(1, 8))
 PATTERNS = (Pattern(2, 4), Pattern(4, 8))
@@ -60,6 +64,35 @@ class Restrictions(Frozen):
         return all(self.allow(get_stage(one.name), one) for one in chain)
 
 
+class Files(NamedTuple):
+    """The files of a model's variants in a format, each in the type that loses least."""
+
+    form: Format
+    source: ModelSource
+
+    def bytes_of(self, variant: Variant | VariantSpec, counted: Counted) -> float:
+        """Return the bytes of a variant as a file."""
+        return self.form.size(variant, self.source, counted, self.form.default(variant))
+
+    def sizes(self, blocks: Sequence[Part], tables: Sequence[Part]) -> np.ndarray:
+        """Return the bytes of each chain of two parts as a file, (blocks, tables)."""
+        variants = [[self._variant(part) for part in side] for side in (blocks, tables)]
+        rows: dict[str, np.ndarray] = {}  # what the parts of the tables add in a type
+        sizes = []
+        for variant, part in zip(variants[0], blocks, strict=True):
+            kind = self.form.default(variant)
+            if kind not in rows:
+                each = zip(variants[1], tables, strict=True)
+                found = np.array([self.form.size(one, self.source, table.size, kind) for one, table in each])
+                rows[kind] = found - found[0]
+            sizes.append(self.form.size(variant, self.source, part.size, kind) + rows[kind])
+        return np.array(sizes)
+
+    def _variant(self, part: Part) -> VariantSpec:
+        stages = part.stages or (Stage(method=DENSE),)
+        return VariantSpec(model=self.source.id, revision=self.source.revision, stages=stages)
+
+
 class Part(NamedTuple):
     """Stages on the same weights, with the size of a model after them alone."""
 
@@ -79,16 +112,20 @@ class Candidate(NamedTuple):
 class Space:
     """The chains of two parts. The first part of each kind has no stages.
 
-    `fits` raises `UserError` for stages in a right order that the model still cannot have.
+    `fits` raises `UserError` for stages in a right order that the model still cannot have. Sizes are those of `files`,
+    or packed without them.
     """
 
     blocks: tuple[Part, ...]
     tables: tuple[Part, ...]
     fits: Fits = _every
+    files: Files | None = None
 
     @cached_property
     def sizes(self) -> np.ndarray:
-        """The packed bytes of each chain, (blocks, tables)."""
+        """The bytes of each chain, (blocks, tables)."""
+        if self.files is not None:
+            return self.files.sizes(self.blocks, self.tables)
         blocks, tables = (np.array([part.size.packed_bytes for part in side]) for side in (self.blocks, self.tables))
         whole: np.ndarray = blocks[:, None] + tables[None, :] - blocks[0]
         return whole
@@ -136,6 +173,7 @@ def enumerate_space(
     restrictions: Restrictions,
     fits: Fits = _every,
     stored: Iterable[str] = (),
+    files: Files | None = None,
 ) -> Space:
     """Return the legal chains of a model whose size follows from what their methods declare.
 
@@ -145,6 +183,7 @@ def enumerate_space(
         restrictions: What the user allows.
         fits: Raises `UserError` for stages in a right order that the model still cannot have.
         stored: Chains with results, whose parts join those that the methods declare.
+        files: The files whose sizes count; None: the packed sizes count.
     """
     for name in restrictions.methods:
         get_stage(name)
@@ -155,7 +194,7 @@ def enumerate_space(
     )
     blocks = _parts((*in_blocks, *(first for first, _ in allowed)), shape, defaults, fits)
     tables = _parts((*in_tables, *(second for _, second in allowed)), shape, defaults, fits)
-    return Space(blocks, tables, fits)
+    return Space(blocks, tables, fits, files)
 
 
 def halves(chain: tuple[StageRequest, ...]) -> tuple[tuple[StageRequest, ...], tuple[StageRequest, ...]]:

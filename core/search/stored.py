@@ -27,16 +27,16 @@ class StoredFit(NamedTuple):
     text: str  # as `Perplexity` is written
     chain: str
     key: str
-    packed_mb: float
+    megabytes: float  # as the budget counts them
     perplexity: float
     times_dense: float | None  # None without the dense model's perplexity
 
-    def row(self) -> dict[str, str | float | None]:
+    def row(self, size_title: str) -> dict[str, str | float | None]:
         """Return the row of a table, by the names of its columns."""
         return {
             "Text": self.text,
             "Chain": self.chain,
-            "Packed MB": self.packed_mb,
+            size_title: self.megabytes,
             "Perplexity": self.perplexity,
             "Times dense": self.times_dense,
         }
@@ -59,14 +59,14 @@ def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
     """
     known = {result.variant.key: result for result in store.results()}
     texts: dict[tuple[str, str], list[StoredFit]] = defaultdict(list)  # by corpus and protocol
-    for result, packed_mb in _fitting(known.values(), prepared):
+    for result, megabytes in _fitting(known.values(), prepared):
         dense = known.get(result.variant.dense_key)
         values = {row.identity: row.value for row in dense.measurements} if dense else {}
         for row in result.measurements:
             if row.of_text and math.isfinite(row.value) and result is not dense:
                 times = row.value / values[row.identity] if row.identity in values else None
                 chain, key = format_chain(result.variant.stages), result.variant.key
-                fit = StoredFit(_text(row), chain, key, packed_mb, row.value, times)
+                fit = StoredFit(_text(row), chain, key, megabytes, row.value, times)
                 texts[row.dataset, row.protocol_id].append(fit)
     order = sorted(texts.values(), key=lambda fits: (fits[0].text != str(prepared.judge), -len(fits)))
     return tuple(one for fits in order for one in sorted(fits, key=lambda fit: fit.perplexity)[:LISTED])
@@ -79,15 +79,16 @@ def _text(row: Measurement) -> str:
 
 
 def _fitting(results: Iterable[Result], prepared: Prepared) -> Iterator[tuple[Result, float]]:
-    """Yield the results of allowed variants of the model within the budget, with their packed megabytes."""
+    """Yield the results of allowed variants of the model within the budget, with their megabytes."""
     own = prepared.source.id, prepared.source.revision
     for result in results:
-        variant, size = result.variant, result.footprint
+        variant = result.variant
         other = variant.model_id != own or variant.is_external or on_own_grid(variant.model, variant.stages)
-        if other or variant.cut_short or size is None or size.packed_bytes > prepared.question.most_bytes:
+        if other or variant.cut_short or not _is_allowed(variant, prepared):
             continue
-        if _is_allowed(variant, prepared):
-            yield result, size.packed_bytes / 1e6
+        size = prepared.bytes_of(result)
+        if size is not None and size <= prepared.question.most_bytes:
+            yield result, size / 1e6
 
 
 def _is_allowed(variant: Variant, prepared: Prepared) -> bool:

@@ -58,7 +58,10 @@ def open_study(question: Question, sampler: ChainSampler, url: URL) -> optuna.St
 
 def study_name(question: Question) -> str:
     """Return the name of a question's study, whatever its time."""
-    return sha256(canonical_json(question.model_dump(exclude={"minutes"})))[:16]
+    asked = question.model_dump(exclude={"minutes"})
+    if question.form:  # before, its size was packed
+        asked["size"] = "file"
+    return sha256(canonical_json(asked))[:16]
 
 
 def storage(url: URL) -> optuna.storages.RDBStorage:

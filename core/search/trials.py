@@ -33,7 +33,7 @@ class Tried(NamedTuple):
 
     chain: str
     key: str
-    packed_bytes: int
+    bytes: int  # as the budget counts them
     loss: float  # mean over the windows of the loss minus that of the dense model, in nats
     variance: float  # of the error of `loss`
     windows: int
@@ -94,11 +94,11 @@ class Racer:
 
     def _outcome(self, chain: str, result: Result, spec: RunSpec, rung: int) -> Tried:
         losses = self._over_dense(result, spec)
-        packed = result.footprint.packed_bytes if result.footprint else 0
-        out = packed > self.prepared.question.most_bytes or self._loses(losses, rung)
+        size = round(self.prepared.bytes_of(result) or 0)
+        out = size > self.prepared.question.most_bytes or self._loses(losses, rung)
         self._losses[result.variant.key, rung] = losses
         mean, variance = float(np.mean(losses)), float(np.var(losses, ddof=1)) / rung
-        return Tried(chain, result.variant.key, packed, mean, variance, rung, out)
+        return Tried(chain, result.variant.key, size, mean, variance, rung, out)
 
     def _loses(self, losses: np.ndarray, rung: int) -> bool:
         if self.leader is None:

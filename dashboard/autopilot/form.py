@@ -9,20 +9,22 @@ from core.errors import UserError
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
 from core.models.sources import identify
+from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from core.request.expected.size import predicted_size
 from core.search.question import Question
 from core.search.space import Restrictions, searched_methods
-from core.shipping.formats import FORMATS
+from core.shipping.formats import FORMATS, file_sentence
+from core.specs import Stage, VariantSpec
 from dashboard.shared import local
 from dashboard.shared.binding import HELD, Between, check_link
 from dashboard.shared.form_errors import FormErrors
 
 MOST_MB, MOST_MINUTES = 1e6, 10_080.0  # a week
 ANY = "any"
-SIZE = "Packed size, in megabytes of 10^6 bytes."
+SIZE = "In megabytes of 10^6 bytes: the file for the program, or the packed size for any program."
 TIME = "Of all searches with the same question."
-FOR = "Only chains whose model this program loads."
+FOR = "Only chains whose model this program loads. Its file has the size."
 ALL = "All; choose some to allow only these"
 MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED, METHODS = (
     f"autopilot_{name}" for name in ("model", "mb", "minutes", "only", "training", "structured", "methods")
@@ -82,8 +84,12 @@ def _describe(model: str) -> None:
     """Show the size of the dense model; a `UserError` if it is no language model on this machine."""
     if not model:
         raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
-    shape = load_shape(identify(model))
+    source = identify(model)
+    shape = load_shape(source)
     if shape.convolutions:
         raise UserError("This is no language model; choose one.")
     if size := predicted_size(shape, ()):
-        st.caption(f"The dense model takes {format_number(size.packed_bytes / 1e6)} MB.")
+        dense = VariantSpec(model=source.id, revision=source.revision, stages=(Stage(method=DENSE),))
+        st.caption(
+            f"The dense model takes {format_number(size.packed_bytes / 1e6)} MB packed. {file_sentence(dense, size)}"
+        )

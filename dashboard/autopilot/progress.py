@@ -82,30 +82,30 @@ def _show(state: SearchState) -> None:
     if tried.empty:
         return
     front = pd.DataFrame(
-        [(mb, times_dense(loss)) for mb, loss in state.front], columns=["packed_mb", "times_dense"], dtype=float
+        [(mb, times_dense(loss)) for mb, loss in state.front], columns=["megabytes", "times_dense"], dtype=float
     )
     file = export_name(model_part(state.question.model), f"below-{state.question.max_mb:g}-mb", "autopilot")
+    title = state.question.size_title
+    names = {"chain": "Chain", "megabytes": title, **NAMES}
     widgets.show_chart(
         "autopilot_chart",
-        partial(search_chart, tried, front, state.question.max_mb, best),
+        partial(search_chart, tried, front, state.question.max_mb, best, title),
         CAPTION,
         tried,
         file=file,
-        alt="Perplexity over dense by packed size of each chain that the search measured",
+        alt="Perplexity over dense by size of each chain that the search measured",
     )
     widgets.show_table(
         "autopilot_table",
-        tried.sort_values(["eliminated", "times_dense"]).rename(columns=NAMES)[list(NAMES.values())],
+        tried.sort_values(["eliminated", "times_dense"]).rename(columns=names)[list(names.values())],
         CAPTION,
-        {"Packed MB": "%.4g", "Times dense": "%.4g"},
+        {title: "%.4g", "Times dense": "%.4g"},
         file=f"{file}-table",
         captioned=False,
     )
 
 
 NAMES = {
-    "chain": "Chain",
-    "packed_mb": "Packed MB",
     "times_dense": "Times dense",
     "windows": "Windows",
     "outcome": "Outcome",
@@ -114,11 +114,9 @@ NAMES = {
 
 def _table(state: SearchState) -> pd.DataFrame:
     """Return a row for each measured chain."""
-    rows = [
-        (one.chain, one.packed_bytes / 1e6, times_dense(one.loss), one.windows, one.eliminated) for one in state.tried
-    ]
-    table = pd.DataFrame(rows, columns=["chain", "packed_mb", "times_dense", "windows", "eliminated"])
-    table = table.astype({"eliminated": bool, "packed_mb": float, "times_dense": float})
+    rows = [(one.chain, one.bytes / 1e6, times_dense(one.loss), one.windows, one.eliminated) for one in state.tried]
+    table = pd.DataFrame(rows, columns=["chain", "megabytes", "times_dense", "windows", "eliminated"])
+    table = table.astype({"eliminated": bool, "megabytes": float, "times_dense": float})
     return table.assign(outcome=table["eliminated"].map({True: "eliminated early", False: "measured in full"}))
 
 
@@ -127,7 +125,7 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
     count = f"{len(tried)} {'chain' if len(tried) == 1 else 'chains'} tried"
     if best is not None and state.certificate is None:
         row = tried[tried["chain"] == best].iloc[0]
-        size, times = (format_number(row[name]) for name in ("packed_mb", "times_dense"))
+        size, times = (format_number(row[name]) for name in ("megabytes", "times_dense"))
         st.markdown(f"Best so far: `{best}`, {size} MB, {times} times dense.")
     if not state.alive:
         if state.certificate is None and not state.problem:
@@ -181,16 +179,16 @@ def _show_certificate(question: Question, found: Certificate) -> None:
     Without a winner, show the stored variants that fit.
     """
     file = export_name(model_part(question.model), f"below-{question.max_mb:g}-mb", "certificate")
-    formats = {"Packed MB": "%.4g", "Perplexity": "%.4g", "Times dense": "%.4g", "Above chance (points)": "%.1f"}
+    formats = {found.size_title: "%.4g", "Perplexity": "%.4g", "Times dense": "%.4g", "Above chance (points)": "%.1f"}
     if not found.fits:
-        st.warning(literal(found.failure(question.max_mb)))
+        st.warning(literal(found.failure(question.budget)))
         if found.stored:
-            table = pd.DataFrame([one.row() for one in found.stored])
+            table = pd.DataFrame([one.row(found.size_title) for one in found.stored])
             widgets.show_table("autopilot_stored", table, NOTE, formats, file=f"{file}-stored")
         return
     winner = found.rows[0]
     # As code, because Markdown takes `gptq@4.25bit` for an e-mail address.
-    st.success(f"`{winner.chain}` takes {format_number(winner.packed_mb)} MB.")
+    st.success(f"`{winner.chain}` takes {format_number(winner.megabytes)} MB{question.as_format}.")
     widgets.show_table("autopilot_certificate", pd.DataFrame(found.table()), found.note(), formats, file=file)
     st.code(f"slimscope run {quote(question.model)} {quote(winner.chain)} --save FOLDER", language="bash")
     result = data.result(winner.key)

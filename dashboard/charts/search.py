@@ -16,22 +16,25 @@ EDGE = 0.05  # of the height, between the outermost points and the edges
 ROOM = 1.15  # of the sizes, beyond the outermost points
 
 
-def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: str | None, theme: Theme) -> go.Figure:
-    """Draw the perplexity of measured chains as a multiple of dense, by packed size.
+def search_chart(
+    tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: str | None, size_title: str, theme: Theme
+) -> go.Figure:
+    """Draw the perplexity of measured chains as a multiple of dense, by size.
 
     Args:
-        tried: chain, packed_mb, times_dense, windows and eliminated of each measured chain.
-        front: packed_mb and times_dense that the stored results let expect of the best chain by size.
+        tried: chain, megabytes, times_dense, windows and eliminated of each measured chain.
+        front: megabytes and times_dense that the stored results let expect of the best chain by size.
         max_mb: The budget.
         best: The chain that leads; None without any.
+        size_title: Title of the sizes.
         theme: Colours.
     """
     drawing = Drawing(theme, HEIGHT)
-    drawing.lay_out(xaxis={"title": {"text": "Packed size (MB)"}})
+    drawing.lay_out(xaxis={"title": {"text": size_title}})
     drawing.lay_out(title={"text": "Perplexity, times dense (log scale, lower is better)"})
     heights = tried["times_dense"].clip(upper=WORST)
     drawing.scatter(
-        x=front["packed_mb"].tolist(),
+        x=front["megabytes"].tolist(),
         y=front["times_dense"].clip(upper=WORST).tolist(),
         mode="lines",
         line={"color": theme.muted, "width": 1.5, "dash": "dot"},
@@ -42,7 +45,7 @@ def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: 
     for eliminated, name, symbol, colour in looks:
         part = tried[tried["eliminated"] == eliminated]
         drawing.scatter(
-            x=part["packed_mb"].tolist(),
+            x=part["megabytes"].tolist(),
             y=heights[part.index].tolist(),
             mode="markers",
             marker={"symbol": symbol, "size": 9, "color": colour, "line": {"color": colour, "width": 1.5}},
@@ -53,16 +56,16 @@ def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: 
         )
     leader = tried[tried["chain"] == best]
     drawing.scatter(
-        x=leader["packed_mb"].tolist(),
+        x=leader["megabytes"].tolist(),
         y=heights[leader.index].tolist(),
         mode="markers",
         marker={"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}},
         name="best so far",
         hoverinfo="skip",
     )
-    most = max([max_mb, *tried["packed_mb"]])
+    most = max([max_mb, *tried["megabytes"]])
     low = min([1.0, *heights])
-    high = max([1.2, *heights, *front.loc[front["packed_mb"] <= most * ROOM, "times_dense"].clip(upper=WORST)[-1:]])
+    high = max([1.2, *heights, *front.loc[front["megabytes"] <= most * ROOM, "times_dense"].clip(upper=WORST)[-1:]])
     drawing.lay_out(
         shapes=[
             {
@@ -75,7 +78,7 @@ def search_chart(tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: 
     drawing.write(
         text=f"{max_mb:g} MB", x=max_mb, y=1, yref="y domain", showarrow=False, xanchor="left", yanchor="top", xshift=4
     )
-    least = min([max_mb, *tried["packed_mb"]])
+    least = min([max_mb, *tried["megabytes"]])
     drawing.lay_out(xaxis={"range": [least / ROOM, most * ROOM]})
     high = max(high, low * 1.1)
     edge = (high / low) ** EDGE

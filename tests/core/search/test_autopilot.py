@@ -16,9 +16,10 @@ from core.search import sampler
 from core.search import study as studies
 from core.search.autopilot import Progressed
 from core.search.certificate import certify
-from core.search.question import prepare
+from core.search.question import opening, prepare
 from core.search.space import Candidate
 from core.search.trials import Racer, Tried
+from core.shipping.formats import file_sizes
 from core.store.store import Store
 from tests.core.search import texts
 from tests.core.search.texts import pilot_of, played, played_run, question
@@ -43,9 +44,9 @@ def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(res
     places = map(Candidate._make, np.ndindex(prepared.space.sizes.shape))
     sizes = {prepared.space.chain(place): float(prepared.space.sizes[place]) for place in places if place != (0, 0)}
     for step in steps:
-        assert step.tried.packed_bytes <= prepared.question.most_bytes
+        assert step.tried.bytes <= prepared.question.most_bytes
         assert step.tried.windows in (2, 4, 16) and step.tried.eliminated == (step.tried.windows < 16)
-        assert step.tried.packed_bytes == pytest.approx(sizes[step.chain], rel=0.02)
+        assert step.tried.bytes == pytest.approx(sizes[step.chain], rel=0.02)
         result = Store().get(step.tried.key)
         numbers = {row.protocol["windows"]: row.value for row in result.measurements}
         dense = {row.protocol["windows"]: row.value for row in Store().get(result.variant.dense_key).measurements}
@@ -53,7 +54,7 @@ def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(res
         rungs = {16} if step.count == 1 else {2, 4, 16}  # the first has nothing to lose against
         assert set(numbers) == {one for one in rungs if one <= last}
         assert step.tried.loss == pytest.approx(math.log(numbers[last] / dense[last]), abs=1e-5)
-        assert result.footprint.packed_bytes == step.tried.packed_bytes
+        assert result.footprint.packed_bytes == step.tried.bytes
     best = min((step.tried for step in steps if not step.tried.eliminated), key=lambda one: one.loss)
     assert steps[-1].best == best
     assert (results_dir / studies.FILE).is_file() and (results_dir / "local.db").is_file()
@@ -186,3 +187,14 @@ def test_a_run_whose_window_losses_are_missing_is_named(monkeypatch):
     monkeypatch.setattr(Store, "samples", lambda *_: None)
     (error,) = Racer(prepare(question(), store), played, store).race(["rtn@4bit"]).values()
     assert isinstance(error, UserError) and "are missing; run it again" in str(error)
+
+
+def test_with_a_format_the_budget_is_that_of_the_file():
+    prepared, _, steps = searched(question(0.1, minutes=3, only="gguf"))
+    assert " below 0.1 MB as GGUF." in opening(prepared)
+    assert len(steps) > 1
+    for step in steps:
+        result = Store().get(step.tried.key)
+        (file,) = (one.bytes for one in file_sizes(result.variant, result.counted) if one.format == "GGUF")
+        assert step.tried.bytes == round(file) <= 1e5
+        assert file != result.counted.packed_bytes

@@ -21,6 +21,7 @@ from core.search.question import prepare
 from core.search.space import Restrictions
 from core.search.stored import best_stored
 from core.search.trials import Tried
+from core.shipping.formats import file_sizes
 from core.store.samples import delete_samples
 from core.store.store import Store
 from tests.core.search.texts import JUDGE, compute, pilot_of, played, played_run, question
@@ -41,7 +42,7 @@ def test_the_certificate_judges_on_a_text_that_no_trial_has_read():
     winner, runner_up, rival, dense = found.rows
     assert [winner.chain, runner_up.chain] == [one.chain for one in pilot.ranked()[:2]]
     assert winner.perplexity < rival.perplexity and winner.ratio is None
-    assert winner.packed_mb <= prepared.question.max_mb
+    assert winner.megabytes <= prepared.question.max_mb
     numbers = store.get(winner.key).measurements
     assert winner.perplexity == next(row.value for row in numbers if row.protocol["window"] == JUDGE.window)
     assert dense.ratio.value == pytest.approx(winner.perplexity / dense.perplexity)
@@ -84,7 +85,7 @@ def test_stored_numbers_without_samples_are_measured_again_from_the_cache():
 
 @pytest.mark.parametrize(("documents", "lacks"), product([100, 0], ["accuracy", "ratio", None]))
 def test_a_certificate_says_why_a_number_is_missing(documents, lacks):
-    known = {"key": "k", "packed_mb": 1.0, "perplexity": 20.0, "accuracy": 0.4}
+    known = {"key": "k", "megabytes": 1.0, "perplexity": 20.0, "accuracy": 0.4}
     pairs = dict.fromkeys(("ratio", "gain"), Paired(value=1.0, low=0.9, high=1.1))
     rows = Judged(role=WINNER, chain="rtn@4bit", **known), Judged(role=STORED, chain="dense", **known, **pairs)
     if lacks:
@@ -111,15 +112,35 @@ def test_a_stored_variant_that_the_program_does_not_load_is_no_answer():
     assert best_stored(store, prepare(for_llama, store)) is None
 
 
+def test_with_a_format_sizes_are_those_of_the_file():
+    store, chain = Store(), "rtn@2bit+rtn@8bit,on=embedding"
+    unbounded = question(1.0, only="gguf")
+    result = played_run(prepare(unbounded, store).judgement(chain), store)
+    least = next(one.bytes for one in file_sizes(result.variant, result.counted) if one.format == "GGUF")
+    assert 0.99 * least > result.counted.packed_bytes
+    smaller = prepare(unbounded.model_copy(update={"max_mb": 0.99 * least / 1e6}), store)
+    assert best_stored(store, smaller) is None
+    larger = prepare(question(1.001 * least / 1e6, only="gguf"), store)
+    assert best_stored(store, larger) is not None
+    tried = Tried(chain, result.variant.key, 1, 0.1, 0.0, 16, False)
+    found = certify(larger, [tried], [tried], None, played, store)
+    assert found.table()[0]["GGUF MB"] == pytest.approx(least / 1e6)
+    none = certify(larger, [], [], None, played, store)
+    assert none.stored[0].row(none.size_title)["GGUF MB"] == pytest.approx(least / 1e6)
+    old = found.rows[0].model_dump(mode="json")
+    old["packed_mb"] = old.pop("megabytes")
+    assert Judged.model_validate(old) == found.rows[0]
+
+
 def test_without_a_measured_chain_nothing_wins_and_the_stored_ones_on_each_text_are_listed():
     store = Store()
     prepared = prepare(question(**BOTH), store)
     none = certify(prepared, [], [], None, played, store)
-    assert none.rows == none.stored == () and none.failure(0.1).endswith("fits either, on any text.")
+    assert none.rows == none.stored == () and none.failure("0.1 MB").endswith("fits either, on any text.")
     for spec in (prepared.run(CHAINS[0], 4), prepared.run(CHAINS[1], 4), prepared.judgement(CHAINS[1])):
         played_run(spec, store)
     found = certify(prepared, [], [], best_stored(store, prepared), played, store)
-    assert found.rows == () and not found.fits and "these stored variants fit" in found.failure(0.1)
+    assert found.rows == () and not found.fits and "these stored variants fit" in found.failure("0.1 MB")
     judge, read = str(prepared.judge), str(prepared.text.model_copy(update={"windows": 4}))
     assert [(one.text, one.chain) for one in found.stored] == [(judge, CHAINS[1]), (read, CHAINS[0]), (read, CHAINS[1])]
     first, dense = (
@@ -134,4 +155,4 @@ def test_without_a_measured_chain_nothing_wins_and_the_stored_ones_on_each_text_
 def test_a_failure_names_its_reason(why, words):
     store = Store()
     prepared = prepare(question(**BOTH), store)
-    assert words in certify(prepared, [], [], None, played, store, **{why: True}).failure(0.1)
+    assert words in certify(prepared, [], [], None, played, store, **{why: True}).failure("0.1 MB")

@@ -113,7 +113,7 @@ def test_the_last_quarter_refines_the_best_chain():
     assert {step.chain for step in switches} <= {step.chain for step in trials}
     made = [step.tried for step in trials if "shifts=" in step.chain]
     assert len(made) == (switches[-1].kept > 0)
-    assert all(one.packed_bytes <= 1e5 for one in made)
+    assert all(one.bytes <= 1e5 for one in made)
     again, more = searched(minutes=18)
     assert all(step.chain != switches[0].chain for step in more if isinstance(step, Refined))  # it has ended
     for one, ranked in product(made, (pilot.ranked(), again.ranked())):

@@ -2,16 +2,20 @@
 
 import random
 
+import numpy as np
 import pytest
 
 from core.amount import Ratio
 from core.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
+from core.models.sources import identify
 from core.registry import METHODS, get_stage
 from core.request.expected.size import predicted_size
 from core.request.stages import check_stage_order
 from core.search import space as module
-from core.search.space import Candidate, Restrictions, amounts_of, enumerate_space
+from core.search.space import Candidate, Files, Restrictions, amounts_of, enumerate_space
+from core.shipping.formats import find_format
+from core.specs import VariantSpec
 from tests.core.search.spaces import DEFAULTS, SHAPE, chains, space
 
 
@@ -36,6 +40,22 @@ def test_chains_are_legal_and_their_sizes_are_those_of_their_parts():
         size = predicted_size(SHAPE, found.stages(place))
         assert found.sizes[place] == pytest.approx(size.packed_bytes, abs=2)
         assert found.exact(place) == size.exact
+
+
+@pytest.mark.parametrize("name", ["gguf", "compressed-tensors", "huggingface"])
+def test_sizes_as_files_are_those_of_the_chains(name):
+    source, form, draw = identify("smollm2-135m"), find_format(name), random.Random(0)
+    methods = Restrictions(methods=("sparsegpt", "gptq", "flap", "rtn", "hqq"))
+    found = enumerate_space(SHAPE, DEFAULTS, methods, files=Files(form, source))
+    legal = [place for place in map(Candidate._make, np.ndindex(found.sizes.shape)) if found.legal(place)]
+    kinds = set()
+    for place in draw.sample(legal, 150):
+        stages = found.stages(place)
+        variant = VariantSpec(model=source.id, revision=source.revision, stages=stages)
+        kinds.add(form.default(variant))
+        size = form.size(variant, source, predicted_size(SHAPE, stages), form.default(variant))
+        assert found.sizes[place] == pytest.approx(size, abs=16), found.chain(place)
+    assert len(kinds) == (3 if name == "gguf" else 1)
 
 
 def test_find_returns_the_place_of_a_chain_and_the_dense_model_is_none():

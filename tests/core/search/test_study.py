@@ -5,6 +5,7 @@ from optuna.trial import create_trial
 from sqlalchemy import inspect
 
 from core.search.study import SCHEMA, storage, study_name
+from core.specs import canonical_json, sha256
 from core.store.store import Store
 from tests.core.search.texts import question
 
@@ -25,3 +26,8 @@ def test_studies_have_tables_of_their_own(database):
 def test_a_question_has_one_study_whatever_its_time():
     names = [study_name(one) for one in (question(), question(minutes=9), question(max_mb=5))]
     assert names[0] == names[1] != names[2]
+
+
+def test_a_search_for_files_does_not_resume_one_for_packed_sizes():
+    asked = question(only="gguf")
+    assert study_name(asked) != sha256(canonical_json(asked.model_dump(exclude={"minutes"})))[:16]

@@ -57,9 +57,12 @@ def pilot_of(asked: Question, **how: Any) -> tuple[Store, Prepared, Autopilot]:
     return store, prepared, Autopilot(prepared, store, **{"compute": played, "now": Clock()} | how)
 
 
-def question(max_mb: float = 0.1, minutes: float = 1.0, methods: tuple[str, ...] = ("rtn",)) -> Question:
+def question(
+    max_mb: float = 0.1, minutes: float = 1.0, methods: tuple[str, ...] = ("rtn",), only: str | None = None
+) -> Question:
     """Return a question on the model, of 0.17 MB."""
-    return Question(model=MODEL, max_mb=max_mb, minutes=minutes, restrictions=Restrictions(methods=methods))
+    allowed = Restrictions(methods=methods, only=only)
+    return Question(model=MODEL, max_mb=max_mb, minutes=minutes, restrictions=allowed)
 
 
 def compute(specs: Sequence[RunSpec]) -> Iterator[tuple[RunSpec, Callable[[], Result]]]:
@@ -81,7 +84,9 @@ def played_run(spec: RunSpec, store: Store) -> Result:
     for variant in (dense, spec.variant):
         size = predicted_size(shape, variant.stages)
         known = {"key": variant.key, "model": variant.model, "revision": variant.revision, "dtype": variant.dtype}
-        footprint = make().footprint.model_copy(update={"packed_bytes": size.packed_bytes})
+        footprint = make().footprint.model_copy(
+            update={one: getattr(size, one) for one in ("packed_bytes", "block_weights", "model_parameters")}
+        )
         result = Result(variant=Variant(**known, stages=variant.stages), footprint=footprint)
         for text in spec.perplexity:
             losses = _losses(variant, text)  # nats

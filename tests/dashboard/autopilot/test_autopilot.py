@@ -25,7 +25,7 @@ FRONT = ((60.0, 1.0), (85.0, 0.3), (240.0, 0.001))
 
 
 def row(role, chain, packed, **more):
-    return Judged(role=role, chain=chain, key="b" * 64, packed_mb=packed, perplexity=20.0, **more)
+    return Judged(role=role, chain=chain, key="b" * 64, megabytes=packed, perplexity=20.0, **more)
 
 
 LOST = Paired(value=-0.02, low=-0.031, high=-0.01)
