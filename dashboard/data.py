@@ -232,7 +232,7 @@ def _paired(
 
 @st.cache_resource(max_entries=2, show_spinner=False)
 def _seeds(url: URL, stamp: Hashable) -> Seeds:
-    return Seeds(store().of_model, store().samples)
+    return Seeds(store())
 
 
 def fewshot_table(model: str) -> pd.DataFrame:

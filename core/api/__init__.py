@@ -189,7 +189,7 @@ def evaluate(
     found = result.model_copy(update={"measurements": requested(spec, result.measurements)})
     dense = store.get(result.variant.dense_key)
     known = [found] if dense is None or dense.variant.key == variant.key else [dense, found]
-    rows = tidy_with_differences(known, store.samples, Seeds(store.of_model, store.samples))
+    rows = tidy_with_differences(known, store.samples, Seeds(store))
     rows = rows[rows["key"] == variant.key].reset_index(drop=True)
     return rows[names] if names else rows
 
@@ -252,7 +252,7 @@ def results(model: str | None = None, *, columns: Columns = "default") -> DataFr
     if model is not None:
         wanted = matching_name(str(model), models)
         found = [result for result in found if models[result.variant.model_id] == wanted]
-    rows = tidy_with_differences(found, store.samples, Seeds(store.of_model, store.samples))
+    rows = tidy_with_differences(found, store.samples, Seeds(store))
     rows = rows.assign(model=rows["key"].map({one.variant.key: models[one.variant.model_id] for one in found}))
     return rows[names] if names else rows
 

@@ -37,10 +37,7 @@ def megabytes(text: str) -> float:
 
 def autopilot(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
-    max_mb: Annotated[
-        float,
-        typer.Option(metavar="MB", parser=megabytes, help=SIZE),
-    ],
+    max_mb: Annotated[float, typer.Option(metavar="MB", parser=megabytes, help=SIZE)],
     minutes: Annotated[float, typer.Option(help="Minutes of all searches with the same question.")] = 60.0,
     only: Annotated[
         str | None, typer.Option(metavar="FORMAT", help="Only chains that fit this export format, such as gguf.")

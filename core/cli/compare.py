@@ -54,7 +54,7 @@ def compare(
     store = Store()
     reference, *others = chosen(store, keys)
     dense = store.get_many({one.variant.dense_key for one in (reference, *others)})
-    found = differences(others, reference, store.samples, dense.values(), Seeds(store.of_model, store.samples))
+    found = differences(others, reference, store.samples, dense.values(), Seeds(store))
     names = named([reference, *others])
     if unpaired := [names[one.variant.key] for one in others if one.variant.key not in set(found["key"])]:
         problem = (

@@ -152,7 +152,7 @@ def _csv(listing: Listing) -> str:
     from core.findings.seeds import Seeds
 
     store = listing.store
-    seeds = Seeds(store.of_model, store.samples)
+    seeds = Seeds(store)
     frame = tidy_with_differences([*listing.references, *listing.results], store.samples, seeds)
     shown = {result.variant.key: listing.names[result.variant.model_id] for result in listing.results}
     frame = frame[frame["key"].isin(shown.keys())]

@@ -6,10 +6,13 @@ variance in each number, as three seeds of one chain leave two degrees of freedo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import combinations
 from math import inf, log
 from statistics import fmean, variance
+from typing import Protocol
+
+import pandas as pd
 
 from core.analysis.differences import Samples, SeedsOf, SeedVariance
 from core.analysis.paired import difference
@@ -21,36 +24,42 @@ from core.statistics.correlations import DIFFERENCES, error_of
 Twins = list[Result]  # results that differ only in their seeds
 
 
+class Stored(Protocol):
+    """Results with their outcomes, such as a `Store`."""
+
+    def of_model(self, model: str) -> Iterable[Result]:
+        """Return the results of a model."""
+
+    def samples(self, key: str, measurement: Measurement) -> pd.DataFrame | None:
+        """Return the outcomes of a number; None if there are none."""
+
+
 class Seeds:
-    """The variances between seeds in stored results, as `SeedsOf`.
+    """The variances between seeds in stored results, as `SeedsOf`."""
 
-    Args:
-        of_model: Returns the results of a model, as `Store.of_model` does.
-        samples: Reads their outcomes, as `Store.samples` does.
-    """
-
-    def __init__(self, of_model: Callable[[str], Iterable[Result]], samples: Samples):
-        self._of_model, self._samples = of_model, samples
+    def __init__(self, stored: Stored):
+        self._stored = stored
         self._twins: dict[str, list[Twins]] = {}  # by model
         self._known: dict[tuple[object, ...], SeedVariance | None] = {}
 
     def __call__(self, result: Result, number: Measurement) -> SeedVariance | None:
         """Return the variance of a number between the seeds of its method; None if no two seeds are stored."""
         variant = result.variant
-        if not (drawn := variant.seeded):
+        if not variant.seeded:
             return SeedVariance(0.0, 1)
         if number.metric not in DIFFERENCES or not number.on_windows:
             return None
-        key = variant.model_id, variant.dtype, drawn, number.identity
+        pooled = _pool(variant)
+        key = (*pooled, number.identity)
         if key not in self._known:
-            groups = [twins for twins in self._groups(variant.model) if _pooled(twins[0].variant, variant)]
-            self._known[key] = _between([_with(twins, number) for twins in groups], number, self._samples)
+            groups = [twins for twins in self._groups(variant.model) if _pool(twins[0].variant) == pooled]
+            self._known[key] = _between(groups, number, self._stored.samples)
         return self._known[key]
 
     def _groups(self, model: str) -> list[Twins]:
         if model not in self._twins:
             found: dict[tuple[object, ...], Twins] = {}
-            for result in self._of_model(model):
+            for result in self._stored.of_model(model):
                 variant = result.variant
                 if variant.seeded and not variant.is_external:
                     found.setdefault((variant.model_id, variant.dtype, _unseeded(variant.stages)), []).append(result)
@@ -64,7 +73,7 @@ def averaged(seeds: SeedsOf, groups: Sequence[Twins]) -> SeedsOf:
 
     def of(result: Result, number: Measurement) -> SeedVariance | None:
         found, group = seeds(result, number), known.get(result.variant.key, [result])
-        size = max(1, len(_with(group, number)))
+        size = max(1, sum(one.measurement(number) is not None for one in group))
         return found and found._replace(variance=found.variance / size)
 
     return of
@@ -74,12 +83,8 @@ def _unseeded(stages: Sequence[Stage]) -> tuple[str, ...]:
     return tuple(stage.model_copy(update={"seed": None}).model_dump_json() for stage in stages)
 
 
-def _pooled(one: Variant, other: Variant) -> bool:
-    return (one.model_id, one.dtype, one.seeded) == (other.model_id, other.dtype, other.seeded)
-
-
-def _with(twins: Twins, number: Measurement) -> Twins:
-    return [one for one in twins if one.measurement(number)]
+def _pool(variant: Variant) -> tuple[object, ...]:
+    return variant.model_id, variant.dtype, variant.seeded
 
 
 def _between(groups: Sequence[Twins], number: Measurement, samples: Samples) -> SeedVariance | None:

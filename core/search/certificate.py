@@ -199,7 +199,7 @@ def _protocol(result: Result) -> tuple[Scalar, ...]:
 
 
 def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], store: Store) -> Iterator[Judged]:
-    seeds = Seeds(store.of_model, store.samples)
+    seeds = Seeds(store)
     for role, result in results.items():
         value, size, protocol = perplexity_on(result, prepared.judge), prepared.bytes_of(result), _protocol(result)
         there = by_protocol(result.measurements).get(protocol, {})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
+from math import nan
 from typing import NamedTuple
 
 from core import plugins
@@ -107,6 +109,16 @@ def file_columns(variant: Variant | VariantSpec, counted: Counted | None) -> dic
     """Return the `file_sizes` of a variant in words by format, empty for one that cannot represent it."""
     known = {one.format: one.words() for one in file_sizes(variant, counted)}
     return {form.label: known.get(form.label, "") for form in reversed(FORMATS)}
+
+
+def file_megabytes(results: Iterable[Result | None]) -> dict[str, list[float]]:
+    """Return the `file_sizes` of results in MB by the title of their format's column, NaN if unknown."""
+    each = [{} if one is None else _megabytes(one) for one in results]
+    return {f"{form.label} (MB)": [known.get(form.label, nan) for known in each] for form in reversed(FORMATS)}
+
+
+def _megabytes(result: Result) -> dict[str, float]:
+    return {one.format: one.bytes / 1e6 for one in file_sizes(result.variant, result.footprint)}
 
 
 def _words(form: Format, kind: str) -> str:

@@ -4,20 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from core.results import Footprint
 from core.shipping.proof import read_proof
-from core.specs import BYTES, Dtype
-
-BY_CHANCE = 0.01  # share of weights that may be zero without pruning
-
-
-def checkpoint_bytes(footprint: Footprint, dtype: Dtype) -> int:
-    """Return the approximate bytes of a checkpoint on disk.
-
-    Zeros count like other weights, tied tensors once, and a pruned model adds the bits of its constraints.
-    """
-    pruned = footprint.block_zeros > BY_CHANCE * footprint.block_weights
-    return footprint.model_parameters * BYTES[dtype] + (footprint.block_weights // 8 if pruned else 0)
 
 
 def size_words(size: float, kind: str) -> str:

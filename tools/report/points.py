@@ -50,11 +50,14 @@ TRAINED_METHODS = {  # method that prunes during training -> its one-shot form
 Point = tuple[str, str, str]  # method, recovery, amount
 
 
-def _bundled(model: str) -> list[Result]:
-    return [one for one in read_measured().results.values() if one.variant.model == model]
+class _Bundled:
+    samples = staticmethod(read_shipped_samples)
+
+    def of_model(self, model: str) -> list[Result]:
+        return [one for one in read_measured().results.values() if one.variant.model == model]
 
 
-SEEDS = Seeds(_bundled, read_shipped_samples)
+SEEDS = Seeds(_Bundled())
 
 
 def points(results: Iterable[Result]) -> pd.DataFrame:

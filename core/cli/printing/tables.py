@@ -145,7 +145,7 @@ class DenseDifferences:
         from core.analysis.differences import NUMBER, differences_to_dense
         from core.findings.seeds import Seeds
 
-        seeds = Seeds(store.of_model, store.samples)
+        seeds = Seeds(store)
         rows = differences_to_dense(results, store.samples, seeds).dropna(subset="verdict").to_dict("records")
         self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
 import pandas as pd
@@ -29,9 +28,8 @@ from core.analysis.reporting import (
 from core.analysis.verdicts import SIGNIFICANT
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount
-from core.results import AGREEMENT, KL, Footprint
-from core.shipping.saving import checkpoint_bytes
-from core.specs import PRECISIONS
+from core.results import AGREEMENT, KL, Result
+from core.shipping.formats import file_megabytes
 from dashboard.charts.elements.figures import (
     AGREEMENT_TITLE,
     DECODE,
@@ -66,8 +64,7 @@ FORMATS = {
     SEVEN_TITLE: "%.1f",
     "Accuracy vs dense": "%+.1f",
     PACKED.title: "%.1f",
-    "fp16 MB": "%.0f",
-    "fp32 MB": "%.0f",
+    **dict.fromkeys(file_megabytes([]), "%.1f"),
     "Bits per weight": "%.2f",
     PARAMETERS.title: "%.1f",
     PREFILL.title: "%.3f",
@@ -91,7 +88,7 @@ def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality:
         quality: The quality.
     """
     if intervals is None:
-        return found.assign(interval_low=math.nan, interval_high=math.nan)
+        return found.assign(interval_low=float("nan"), interval_high=float("nan"))
     known = intervals[list(quality.ends)].reindex(found["key"]).set_axis(found.index).astype(float)
     return found.assign(interval_low=known[quality.ends[0]], interval_high=known[quality.ends[1]])
 
@@ -240,7 +237,7 @@ def ranking(
     budget: Budget,
     cost: str,
     quality: Quality,
-    footprints: Sequence[Footprint | None],
+    stored: Sequence[Result | None],
     differences: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return `core.analysis.budget.answers` as a table in their order, the best first.
@@ -250,18 +247,12 @@ def ranking(
         budget: The limits; each has a column.
         cost: Column of the cost, which is shown, too.
         quality: The quality; its columns come first.
-        footprints: Footprints of the rows, for the checkpoint sizes.
+        stored: Results of the rows, for the sizes of their files.
         differences: As of `answer`.
     """
     asked = (cost, *limits(budget))
     more = [column for column in COLUMNS if column in asked and column != quality.column]
-    sizes = {
-        f"{precision} MB": [
-            checkpoint_bytes(footprint, PRECISIONS[precision]) / 1e6 if footprint else math.nan
-            for footprint in footprints
-        ]
-        for precision in ("fp16", "fp32")
-    }
+    files = file_megabytes(stored)
     intervals = {INTERVAL: [interval_of(row, quality) for row in found.to_dict("records")]}
     others = [one for one in QUALITIES.values() if one.always and one.column != quality.column]
     tested = _tested(differences)
@@ -272,13 +263,13 @@ def ranking(
             "Misses by": found["misses"],
             **_columns(found, quality),
             PACKED.title: found["packed_mb"],
+            **files,
             TO_FIRST: found["key"].map(tested["verdict"]),
             ON_FRONT: pd.Series("yes", found.index).where(found["front"]).mask(found["own_grid"], OWN_GRID),
             **intervals,
             ADJUSTED: found["key"].map(tested["p"]),
             **{title: values for one in others for title, values in _columns(found, one).items()},
             **{COLUMNS[column]: LIMITS[column].times * found[column] for column in more},
-            **sizes,
             SEVEN_TITLE: 100 * found["mean_of_seven"],
             "Perplexity": found[PERPLEXITY],
             "Chain": found["chain"],

@@ -29,8 +29,8 @@ def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -
     rows = answers(found)
     keys = tuple(rows["key"])
     stored = data.results(keys)
-    footprints = [stored[key].footprint if key in stored else None for key in keys]
-    return ranking.ranking(rows, query.budget, query.cost.column, query.quality, footprints, tests), keys
+    each = [stored.get(key) for key in keys]
+    return ranking.ranking(rows, query.budget, query.cost.column, query.quality, each, tests), keys
 
 
 def show_list(

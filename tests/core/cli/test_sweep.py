@@ -85,6 +85,7 @@ def test_a_dry_run_prints_the_plan_and_runs_nothing(ran, capsys):
     names = ["Dense,", "SparseGPT, 50 %,", "SparseGPT, 50 %, then AdaPrune,"]
     assert [line.split(" tiny")[0] for line in lines] == names
     assert "about" in lines[2] and "GB" in lines[2] and all(line.rstrip().endswith(" MB") for line in lines)
+    assert all("fp32 " in line for line in lines)  # the size as a file
     assert captured.out.count("stored") == 2
     assert captured.err.startswith("All: about ") and len(Store().results()) == 2
 

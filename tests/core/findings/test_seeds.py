@@ -2,6 +2,7 @@
 
 from itertools import combinations
 from math import exp, log
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -39,9 +40,13 @@ def constant(loss):
     return [loss] * WINDOWS
 
 
+def seeds_in(results, read):
+    return Seeds(SimpleNamespace(of_model=lambda _: results, samples=read))
+
+
 def test_two_bundled_seeds_of_one_method_seldom_differ():
     results = [one for one in read_measured().results.values() if one.variant.model == "smollm2-135m"]
-    without, seeds = (Seeds(lambda _, known=known: known, read_shipped_samples) for known in ((), results))
+    without, seeds = (seeds_in(known, read_shipped_samples) for known in ((), results))
     alone = contained = 0
     for method in ("wanda", "slimllm", "lorap"):
         twins = [one for one in map(_on_wikitext, results) if one.measurements and _is_half(one.variant, method)]
@@ -80,7 +85,7 @@ def test_the_variance_is_pooled_over_the_chains_of_a_method():
         *((wanda(seed, 0.2), constant(loss)) for seed, loss in enumerate(fifth)),
         other,
     )
-    seeds, number = Seeds(lambda _: results, read), results[0].measurements[0]
+    seeds, number = seeds_in(results, read), results[0].measurements[0]
     found = seeds(results[3], number)
     assert found.freedom == 3 and found.variance == pytest.approx((2 * 0.04 + 0.02) / 3)
     assert seeds(results[-1], number) is None
@@ -92,7 +97,7 @@ def test_what_paired_windows_have_already_is_subtracted():
     """Two seeds that differ by chance on the windows only have no variance between them."""
     noise = [0.1 if place % 2 else -0.1 for place in range(WINDOWS)]
     results, read = stored((wanda(0), noise), (wanda(1), [-one + 0.02 for one in noise]))
-    assert Seeds(lambda _: results, read)(results[0], results[0].measurements[0]).variance == 0
+    assert seeds_in(results, read)(results[0], results[0].measurements[0]).variance == 0
     assert log(results[1].measurements[0].value / results[0].measurements[0].value) == pytest.approx(0.02)
 
 
@@ -102,7 +107,7 @@ def test_intervals_contain_the_variance_and_say_so():
     results, read = stored(dense, *((wanda(seed), [0.3 + 0.1 * seed + one for one in varied]) for seed in range(3)))
     base, twins = results[0], results[1:]
     (alone,) = differences(twins[:1], base, read).to_dict("records")
-    found = differences(twins[:1], base, read, seeds=(seeds := Seeds(lambda _: results, read)))
+    found = differences(twins[:1], base, read, seeds=(seeds := seeds_in(results, read)))
     (row,) = found.to_dict("records")
     assert (alone[SEEDS], row[SEEDS]) == (TWO_MODELS, CONTAINED)
     assert row["difference"] == alone["difference"] and row["p"] > alone["p"]

@@ -10,10 +10,11 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from core.cli.app import main
 from core.errors import UserError
+from core.models.sources import identify
 from core.progress import silent
 from core.shipping.export import export
-from core.shipping.formats import FORMATS
-from core.shipping.saving import checkpoint_bytes, saved_words
+from core.shipping.formats import FORMATS, find_format
+from core.shipping.saving import saved_words
 from core.store.store import Store
 from tests.core.commands import RUN
 from tests.core.factories import make
@@ -41,11 +42,11 @@ def test_a_checkpoint_has_the_announced_precision_and_size(method, larger, tmp_p
     measuring = ["--calibration", "text.txt:4x32", "--perplexity", "text.txt@32:2"]
     assert main(["run", str(larger), method, "--ratio", "0.3", *measuring, "--json"]) == 0
     key = json.loads(capsys.readouterr().out)["variant"]["key"]
-    footprint = Store().get(key).footprint
+    result, form = Store().get(key), find_format("huggingface")
     for precision, dtype in (("fp32", "float32"), ("fp16", "float16"), ("bf16", "bfloat16")):
         saved = tmp_path / precision
         assert main(["export", key, str(saved), "--type", precision]) == 0
-        announced = checkpoint_bytes(footprint, dtype)
+        announced = form.size(result.variant, identify(str(larger)), result.counted, dtype)
         code = sum(file.stat().st_size for file in saved.glob("*.py"))  # as large as this tiny model's norms
         assert on_disk(saved) - code == pytest.approx(announced, rel=0.04)
         words = capsys.readouterr().err

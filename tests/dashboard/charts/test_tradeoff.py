@@ -317,9 +317,9 @@ def test_variants_that_are_not_ranked_are_counted_with_the_reason(every):
 def test_the_table_has_a_column_of_every_limit_and_of_the_cost(every, measured):
     budget = Budget(bits_per_weight=9)
     rows = answers(found_in(measured, budget, PERPLEXITY, tradeoff.MEMORY))
-    footprints = [bundled.read_measured().results[key].footprint for key in rows["key"]]
-    shown = ranking.ranking(rows, budget, "memory_mb", QUALITIES[PERPLEXITY], footprints)
-    assert {"Bits per weight", "Peak memory (MB)", "fp16 MB", "fp32 MB", ranking.ON_FRONT} <= set(shown)
+    stored = [bundled.read_measured().results[key] for key in rows["key"]]
+    shown = ranking.ranking(rows, budget, "memory_mb", QUALITIES[PERPLEXITY], stored)
+    assert {"Bits per weight", "Peak memory (MB)", "GGUF (MB)", "Hugging Face (MB)", ranking.ON_FRONT} <= set(shown)
     assert "Misses by" not in shown and PREFILL.title not in shown
 
 

@@ -134,7 +134,7 @@ def interval(store, model, series, at, text):
     known = read_measured().results
     if len(keys) > 1:
         return None  # of several seeds
-    found = differences([known[keys.iloc[0]]], known[dense], store.samples, seeds=Seeds(store.of_model, store.samples))
+    found = differences([known[keys.iloc[0]]], known[dense], store.samples, seeds=Seeds(store))
     found = found[(found["dataset"] == text[0]) & (found["protocol_id"] == text[1]) & found["ratio"].notna()]
     return None if found.empty else interval_words(*found[["ratio_low", "ratio_high"]].iloc[0], ratio_words)
 
@@ -200,9 +200,7 @@ def smaller(store, model, series, at, text, training):
             continue
         if len(rows) > 1:
             return None
-        found = differences(
-            [known[row["key"]]], known[best["key"]], store.samples, seeds=Seeds(store.of_model, store.samples)
-        )
+        found = differences([known[row["key"]]], known[best["key"]], store.samples, seeds=Seeds(store))
         found = found[(found["dataset"] == text[0]) & (found["protocol_id"] == text[1])]
         if len(found) and found["ratio_high"].iloc[0] < 1:
             return name

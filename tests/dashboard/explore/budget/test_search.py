@@ -185,7 +185,7 @@ def test_the_interval_of_the_answer_is_the_paired_one_of_the_stored_windows(bund
     keys = measured[measured["chain"] == best["chain"]].sort_values("seed")["key"].unique()
     twins = [stored[key] for key in keys]
     (dense,) = set(measured.loc[points.is_dense(measured), "key"])
-    of_seeds = averaged(Seeds(bundled.of_model, bundled.samples), [twins])
+    of_seeds = averaged(Seeds(bundled), [twins])
     pairs = differences(twins[:1], stored[dense], over_seeds([twins], bundled.samples), seeds=of_seeds)
     (pair,) = pairs[pairs["protocol_id"] == text[1]].to_dict("records")
     found = re.search(r"95 % \[(.+?), (.+?)\]", ranked(packed_mb=110).answer)
