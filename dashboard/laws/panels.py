@@ -58,9 +58,7 @@ def _chart(source: Source, fitted: list[Fit]) -> Item:
     group = fitted[0].group
     caption = f"{group.of}, {group.name}: {group.metric}."
     explained = " Lines: forms of the papers, fitted in logarithms, up to the largest measured ratio,"
-    explained += (
-        f" {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Points: colours and marks of the methods."
-    )
+    explained += f" {Ratio(group.largest).label}. Band: 95 % bootstrap interval. Hover over a point for its method."
     if group.left_out:
         caption += f" Excluded from the fit: {group.left_out} diverged."
     return widgets.show_chart(
@@ -77,6 +75,9 @@ def _chart(source: Source, fitted: list[Fit]) -> Item:
 def _table(source: Source, fitted: list[Fit], limit: Limit) -> Item:
     table = pd.DataFrame(in_words(fitted, limit)).drop(columns=["fitted to", "leave-one-model-out error"])
     table = table.rename(columns=capitalise)
+    widths = widgets.fitting_widths(table, ("Points",))
     group = fitted[0].group
     caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"
-    return widgets.show_table("laws_table", table, caption, {}, file=source.file("laws"), captioned=False)
+    return widgets.show_table(
+        "laws_table", table, caption, {}, file=source.file("laws"), captioned=False, widths=widths
+    )

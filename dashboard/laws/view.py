@@ -32,6 +32,7 @@ def page() -> None:
         widgets.export_page("slimscope-laws", lambda: items)
     else:
         st.info(short or TOO_FEW)
+        st.page_link("run/view.py", label="Run more ratios", icon=":material/play_circle:")
     widgets.show_skipped(data.unread(source.model))
 
 

@@ -15,6 +15,7 @@ import streamlit as st
 STEPS = (
     *("explore_mode", "explore_at", "explore_size_at", "explore_point", "explore_compared"),
     *("inside_tab", "inside_variant", "inside_other", "run_mode", "published_table_name"),
+    *("laws_quality", "laws_of"),
 )
 SCRIPT = """
 <script>

@@ -143,7 +143,7 @@ def at_most(one: Fit, limit: Limit) -> str:
 def sentence(one: Fit, limit: Limit) -> str:
     """Write the critical ratio of one model as a sentence.
 
-    Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (17 to 28 %).`
+    Example: `To keep 90 % of the accuracy above chance, remove at most 23 % (95 % interval: 17 to 28 %).`
     """
     group, (critical, _) = one.group, one.critical(limit)
     if group.loss:
@@ -158,7 +158,7 @@ def sentence(one: Fit, limit: Limit) -> str:
         return f"A single ratio does not predict how much may be removed to {verb} {goal}."
     if critical.value == 0:
         return f"By this law, no ratio {verb}s {goal}."
-    return f"To {verb} {goal}, remove at most {_range(critical, group.largest)}."
+    return f"To {verb} {goal}, remove at most {_range(critical, group.largest, '95 % interval: ')}."
 
 
 def error_sentence(one: Fit, limit: Limit) -> str:
@@ -175,9 +175,10 @@ def error_sentence(one: Fit, limit: Limit) -> str:
     return text + " This is more than the loss that you accept, so measure before you rely on it." * too_large
 
 
-def _range(critical: Ends, largest: float) -> str:
+def _range(critical: Ends, largest: float, before: str = "") -> str:
     digits = 1 if 0 < critical.value < 0.01 else 0
     value, low, high = (
         f"{100 * end:.{digits}f}" if math.isfinite(end) else f"beyond {100 * largest:g}" for end in critical
     )
-    return f"{value} %" if low == value == high or math.isnan(critical.low) else f"{value} % ({low} to {high} %)"
+    interval = "" if low == value == high or math.isnan(critical.low) else f" ({before}{low} to {high} %)"
+    return f"{value} %{interval}"
