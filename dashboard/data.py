@@ -15,6 +15,7 @@ from core.analysis.frame import VariantRows, build_frame, variant_rows
 from core.analysis.reporting import TableRow
 from core.data.corpora import default_corpora
 from core.findings.seeds import Seeds, averaged
+from core.findings.sharing import SharedTable
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
 from core.models.sources import typed_name
@@ -27,7 +28,6 @@ from core.store.row_cache import MOST, RowCache
 from core.store.samples import damaged
 from core.store.store import Store
 from dashboard.renewal import Renewal
-from dashboard.sharing import SharedTable
 
 Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.analysis.differences.NUMBER`
 

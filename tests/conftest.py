@@ -68,3 +68,22 @@ def database(request, results_dir, monkeypatch):
     if request.param == "postgresql":
         monkeypatch.setenv("SLIMSCOPE_DB", request.getfixturevalue("postgres_server").new_database())
     return request.param
+
+
+@pytest.fixture(scope="session")
+def frame():
+    """Made-up results with three seeds of one Wanda point."""
+    from core.analysis.frame import tidy
+    from tests.synthetic import curve, result
+
+    return tidy([*curve(), result("wanda", 46.0, 0.5, seed=1), result("wanda", 41.0, 0.5, seed=2)])
+
+
+@pytest.fixture(scope="session")
+def perplexities(frame):
+    """(points, dense) of the made-up curve."""
+    from core.findings.rows import points
+
+    rows = frame[frame["metric"] == "perplexity"]
+    dense = rows["method"] == "dense"
+    return points.collapse(rows[~dense]), points.collapse(rows[dense])

@@ -15,13 +15,14 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.reporting import TableRow
+from core.findings.axes import RATIO, Axis, perplexity_title
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts import curve_axes as axes
 from dashboard.charts import curve_names
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import PERCENT, RATIO, SCREEN, Axis, log_axis, perplexity_title
+from dashboard.charts.elements.figures import PERCENT, SCREEN, log_axis
 from dashboard.charts.elements.style import SeriesStyle, Theme, faded, hollow, look, looks
 
 BAND, LEVEL = 0.09, 0.06  # shares of the plot's height: the band of diverged points, and each level of labels above
@@ -49,7 +50,7 @@ def perplexity_curve(
     points are in a separate band, labelled with their values and without lines.
 
     Args:
-        points: Rows of `dashboard.charts.frames.points.collapse`.
+        points: Rows of `core.findings.rows.points.collapse`.
         dense: The dense model's row, or none.
         axis: The x axis.
         theme: Colours.

@@ -11,10 +11,10 @@ import pandas as pd
 from core.amount import Ratio
 from core.analysis.budget import meaningful
 from core.analysis.reporting import TableRow
+from core.findings.axes import Axis
+from core.findings.rows.points import amounts
 from dashboard.charts.elements import marks
-from dashboard.charts.elements.figures import Axis
 from dashboard.charts.elements.style import Properties
-from dashboard.charts.frames.points import amounts
 
 HEIGHT = 440  # px
 SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next

@@ -9,10 +9,11 @@ from operator import itemgetter
 import pandas as pd
 
 from core.analysis.reporting import TableRow
+from core.findings.axes import Axis
 from dashboard.charts.curve_axes import HEIGHT, ordered
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import SCREEN, Axis
+from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import SeriesStyle, Theme
 
 PLOT = HEIGHT - 80  # px

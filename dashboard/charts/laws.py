@@ -11,11 +11,12 @@ import plotly.graph_objects as go
 from core.analysis.laws.fit import Fit, best_of
 from core.analysis.laws.forms import FORMS
 from core.analysis.laws.groups import Group
+from core.findings.axes import RATIO
 from core.notation.chain import DENSE
 from core.notation.formatting import label
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import PERCENT, RATIO, log_axis
+from dashboard.charts.elements.figures import PERCENT, log_axis
 from dashboard.charts.elements.style import Theme, faded, look
 
 STEPS = 70  # points of a line

@@ -11,9 +11,9 @@ from core.amount import Ratio
 from core.analysis.frame import COUNTED
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
+from core.findings.rows import choices, points, zeroshot
+from core.findings.sharing import shared
 from core.notation.formatting import format_amount
-from dashboard.charts.frames import choices, points, zeroshot
-from dashboard.sharing import shared
 
 TASK_LABELS = {name: card.label for name, card in TASKS.items()} | {"lambada": "LAMBADA", "storycloze": "StoryCloze"}
 PRINTED = {corpus.id: f"Perplexity on {corpus.name}" for corpus in CORPORA if corpus.name}

@@ -11,11 +11,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from core.analysis.reporting import TableRow
+from core.findings.rows.zeroshot import in_percent, unit_of
 from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look
-from dashboard.charts.frames.zeroshot import in_percent, unit_of
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}

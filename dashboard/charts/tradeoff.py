@@ -11,16 +11,17 @@ import plotly.graph_objects as go
 
 from core.analysis.budget import LIMITS, Budget, limits, pareto, winner
 from core.analysis.reporting import UNADJUSTED, TableRow
+from core.findings.axes import BITS, DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, Axis
+from core.findings.best.qualities import Quality
+from core.findings.best.ranking import interval_of
+from core.findings.estimates.words import facts
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.figures import BITS, DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, Axis, log_axis
+from dashboard.charts.elements.figures import log_axis
 from dashboard.charts.elements.plot import Plot
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
-from dashboard.charts.frames.estimate_words import facts
-from dashboard.charts.frames.ranking import interval_of
-from dashboard.charts.qualities import Quality
 from dashboard.charts.tradeoff_axes import Heights, band_title, heights, measured, percent_ticks, placed
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
@@ -52,10 +53,10 @@ def tradeoff(
     hollow and have no names.
 
     Args:
-        rows: Rows of `core.analysis.budget.ranked`, from `dashboard.charts.frames.candidates`, with the columns of
-            `dashboard.charts.frames.ranking.with_intervals`.
+        rows: Rows of `core.analysis.budget.ranked`, from `core.findings.best.candidates`, with the columns of
+            `core.findings.best.ranking.with_intervals`.
         dense: Rows of the dense model.
-        estimates: Rows of `dashboard.charts.frames.estimates.select`; empty for other qualities than perplexity.
+        estimates: Rows of `core.findings.estimates.combinations.select`; empty for other qualities than perplexity.
         cost: The x axis.
         quality: The y axis.
         budget: The limits.

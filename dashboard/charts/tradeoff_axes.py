@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from core.findings.axes import Axis
+from core.findings.best.qualities import Quality
 from core.notation.formatting import format_number
-from dashboard.charts.elements.figures import Axis
-from dashboard.charts.qualities import Quality
 
 HEADROOM = 0.28  # above the highest value of a linear axis, as a share of their range; a name fits there
 BAND = 0.13  # share of the plot's height

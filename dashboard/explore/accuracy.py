@@ -13,11 +13,13 @@ from core.analysis.differences import adjust_together
 from core.analysis.reporting import UNADJUSTED, seeds_words
 from core.analysis.seven import ABOVE_CHANCE, counted_words
 from core.data.cards import SEVEN
+from core.findings.pairs import paired
+from core.findings.rows import missing, points, zeroshot
+from core.findings.rows.zeroshot import MEAN_LABEL
+from core.findings.sharing import shared
 from core.specs import DTYPES, Task
 from dashboard import data
 from dashboard.charts import scores
-from dashboard.charts.frames import missing, paired, points, zeroshot
-from dashboard.charts.frames.zeroshot import MEAN_LABEL
 from dashboard.explore import offers
 from dashboard.explore.compare import differences_to_dense, significance_of_best
 from dashboard.exports.files import Item
@@ -26,7 +28,6 @@ from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import Chosen
-from dashboard.sharing import shared
 
 MOST_NAMED = 3  # methods on a button
 HALF = f"half of the {UNADJUSTED} interval of the paired difference"

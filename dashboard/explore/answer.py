@@ -10,19 +10,20 @@ import streamlit as st
 
 from core.analysis.differences import NUMBER
 from core.analysis.verdicts import SIGNIFICANT
+from core.findings.best import answer as words
+from core.findings.best.answer import MOST_TESTED, Best, Winner, answer, find_best, find_smaller, smaller
+from core.findings.pairs import paired
+from core.findings.rows import choices, points
+from core.findings.rows.other_texts import times_dense
+from core.findings.sharing import shared
 from core.specs import EXTERNAL
 from dashboard import data
-from dashboard.charts.frames import answer as words
-from dashboard.charts.frames import choices, paired, points
-from dashboard.charts.frames.answer import MOST_TESTED, Best, Winner, answer, find_best, find_smaller, smaller
-from dashboard.charts.frames.other_texts import times_dense
 from dashboard.explore.accuracy import Scored
 from dashboard.explore.compare import numbers_of
 from dashboard.explore.curve_data import Shown
 from dashboard.shared import links
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT, Chosen
-from dashboard.sharing import shared
 
 
 class Smaller(NamedTuple):

@@ -9,10 +9,11 @@ import pandas as pd
 
 from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.verdicts import SIGNIFICANT
+from core.findings.pairs import paired
+from core.findings.rows import points
+from core.findings.sharing import shared
 from dashboard import data
-from dashboard.charts.frames import paired, points
 from dashboard.exports.pivots import SignificanceTest
-from dashboard.sharing import shared
 
 
 @shared

@@ -10,17 +10,18 @@ from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.few import few_in
 from core.analysis.reporting import seeds_words
 from core.data.texts import called
+from core.findings.axes import Axis
+from core.findings.best.answer import Best
+from core.findings.pairs import paired
+from core.findings.pairs.comparison import comparison
+from core.findings.rows import points
+from core.findings.rows.other_texts import times_dense
+from core.findings.sharing import shared
 from dashboard.charts import curve
-from dashboard.charts.elements.figures import Axis
-from dashboard.charts.frames import paired, points
-from dashboard.charts.frames.answer import Best
-from dashboard.charts.frames.comparison import comparison
-from dashboard.charts.frames.other_texts import times_dense
 from dashboard.explore.accuracy import Scored, score
 from dashboard.explore.compare import differences_to_dense
 from dashboard.exports.pivots import of_means
 from dashboard.shared.pickers import Chosen
-from dashboard.sharing import shared
 
 
 class Shown(NamedTuple):

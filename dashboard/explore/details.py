@@ -10,6 +10,7 @@ import streamlit as st
 from core.errors import UserError
 from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
+from core.findings.rows import latency, naming, points, stages
 from core.notation.achieved import describe_gap, embedding_words, format_percent, uncovered_words
 from core.notation.chain import DENSE, shared
 from core.notation.formatting import capitalise, format_number
@@ -18,7 +19,6 @@ from core.request.reproduce import reproduce
 from core.results import Result
 from core.specs import PUBLISHED
 from dashboard import data
-from dashboard.charts.frames import latency, naming, points, stages
 from dashboard.explore.comparison.field import chosen_pair, compare, end_comparison, newly_ticked, pick_pair
 from dashboard.explore.comparison.view import show_comparison
 from dashboard.explore.headline import show_headline

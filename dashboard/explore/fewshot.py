@@ -7,12 +7,12 @@ import streamlit as st
 
 from core.analysis.fewshot import MEAN
 from core.analysis.frame import format_precision
+from core.findings.rows import points
+from core.findings.rows.naming import variant_names
+from core.findings.rows.zeroshot import in_percent
 from core.specs import DTYPES
 from dashboard import data
 from dashboard.charts import fewshot
-from dashboard.charts.frames import points
-from dashboard.charts.frames.naming import variant_names
-from dashboard.charts.frames.zeroshot import in_percent
 from dashboard.explore.prompt_viewer import show_prompt
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part

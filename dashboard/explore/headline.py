@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import streamlit as st
 
+from core.findings.rows.points import is_dense
 from core.notation.formatting import format_number
-from dashboard.charts.frames.points import is_dense
 
 FIGURES = (  # column, label, help
     ("value", "Perplexity", "Lower is better"),

@@ -11,20 +11,20 @@ from core.analysis.budget import ACCURACY
 from core.analysis.reporting import listed
 from core.data.cards import SEVEN
 from core.data.texts import called
+from core.findings.best.candidates import TEXTS
+from core.findings.best.qualities import Quality
+from core.findings.rows import choices, missing, points
+from core.findings.rows.other_texts import WINDOWS
+from core.findings.sharing import shared
 from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
 from core.results import FIDELITY
 from core.specs import DTYPES, EXTERNAL, Perplexity, Task
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
-from dashboard.charts.frames import choices, missing, points
-from dashboard.charts.frames.candidates import TEXTS
-from dashboard.charts.frames.other_texts import WINDOWS
-from dashboard.charts.qualities import Quality
 from dashboard.explore import offers
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
-from dashboard.sharing import shared
 
 OPEN, UNSCORED, ESTIMATED = "explore_missing", "explore_unscored", "explore_estimated"  # keys of the expanders
 PRESELECTED = 5  # variants to measure, at most
@@ -141,7 +141,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None
 
 
 def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
-    """Offer to run estimated chains (rows of `estimates.select`): the best one, or all."""
+    """Offer to run estimated chains (rows of `combinations.select`): the best one, or all."""
     if estimates.empty:
         return
     count = f"{len(estimates)} estimated chains" if len(estimates) > 1 else "the estimated chain"

@@ -12,13 +12,14 @@ from core.analysis.reporting import listed
 from core.analysis.seven import common
 from core.data.cards import TASKS
 from core.data.texts import called
+from core.findings.axes import RATIO, Axis
+from core.findings.best.answer import on_each
+from core.findings.rows import choices, points
+from core.findings.sharing import shared
 from dashboard import data
 from dashboard.charts import multiples
 from dashboard.charts.curve import styles_of
-from dashboard.charts.elements.figures import RATIO, Axis
 from dashboard.charts.elements.style import SeriesStyle, look
-from dashboard.charts.frames import choices, points
-from dashboard.charts.frames.answer import on_each
 from dashboard.explore.comparison.field import chosen_pair
 from dashboard.explore.details import POINT, open_points, pick_point, show_details
 from dashboard.exports.files import Item
@@ -28,7 +29,6 @@ from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import AGAINST, MODELS, Chosen
 from dashboard.shared.series import show_list
-from dashboard.sharing import shared
 
 CHART, TABLE = "explore_multiples", "explore_models"  # keys
 MOST = 3  # models of the first view

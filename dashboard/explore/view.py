@@ -8,13 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from core.data.texts import called
+from core.findings import axes
+from core.findings.pairs.comparison import FORMATS, VERDICTS, WIDTHS
+from core.findings.rows import points
+from core.findings.rows.other_texts import with_own_dense
 from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard import data
 from dashboard.charts import curve, multiples
-from dashboard.charts.elements import figures
-from dashboard.charts.frames import points
-from dashboard.charts.frames.comparison import FORMATS, VERDICTS, WIDTHS
-from dashboard.charts.frames.other_texts import with_own_dense
 from dashboard.explore import details
 from dashboard.explore.accuracy import score, show_accuracy
 from dashboard.explore.answer import best_at, show_answer, show_elsewhere
@@ -99,7 +99,7 @@ def fidelities_of(shown: Shown) -> list[Pivot]:
     """Return the KL divergences and agreements, where measured, in the layout of papers: method by amount."""
     pivots = []
     every = shown.highlighted.drop(columns=["low", "high"])  # which are those of the perplexity
-    numbers = ((KL, figures.KL_TITLE, 1, None), (AGREEMENT, figures.AGREEMENT_TITLE, 100, ".1f"))
+    numbers = ((KL, axes.KL_TITLE, 1, None), (AGREEMENT, axes.AGREEMENT_TITLE, 100, ".1f"))
     for column, title, times, form in numbers:
         rows = every.assign(value=times * every[column]).dropna(subset="value")
         if len(rows):
@@ -219,7 +219,7 @@ def page() -> None:
             widgets.show_skipped(data.unread(model))
         refresh_when_done()
         return
-    axis = None if mode == CURVE else pick_against() if mode == MODELS else figures.RATIO
+    axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
     chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
     frame = data.frame(chosen.model)
     with above:

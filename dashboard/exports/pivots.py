@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from core.findings.rows.zeroshot import in_percent, over_seeds
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount, format_number, label
-from dashboard.charts.frames.zeroshot import in_percent, over_seeds
 
 DENSE_ROW = label(DENSE)
 DENSE_COLUMN = "0 %"  # the dense model's column in a table by amount

@@ -11,11 +11,11 @@ import streamlit as st
 from core.analysis.reporting import listed, seeds_words
 from core.data.cards import SEVEN, TASKS
 from core.errors import UserError
+from core.findings.rows import naming, zeroshot
 from core.notation.chain import file_name
 from core.request.reproduce import reproduce
 from core.results import KL, Result
 from dashboard import data
-from dashboard.charts.frames import naming, zeroshot
 from dashboard.charts.pair.columns import cost_columns, quality_columns
 from dashboard.charts.pair.profile import task_profile
 from dashboard.exports.files import Item

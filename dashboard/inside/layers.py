@@ -10,6 +10,7 @@ import streamlit as st
 
 from core.analysis.inside.layers import Measure, layer_differences, layer_table, measures_of, stages_of
 from core.errors import UserError
+from core.findings.rows.stages import stage_name
 from core.models.facts import config_of
 from core.models.shape import head_width
 from core.models.sources import identify_again
@@ -18,7 +19,6 @@ from core.notation.formatting import capitalise
 from core.request.sensitivity import scan_method
 from core.results import Result
 from dashboard import data
-from dashboard.charts.frames.stages import stage_name
 from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part

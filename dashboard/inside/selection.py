@@ -8,12 +8,12 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.findings.rows import naming, points
+from core.findings.sharing import shared
 from core.specs import PUBLISHED
 from dashboard import data
-from dashboard.charts.frames import naming, points
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import pick_model
-from dashboard.sharing import shared
 
 MODEL, VARIANT, OTHER = "inside_model", "inside_variant", "inside_other"  # keys and parameters of the address
 NARROWEST = 220  # px of a field

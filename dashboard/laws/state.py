@@ -12,10 +12,10 @@ from core.analysis.budget import ACCURACY, PERPLEXITY
 from core.analysis.laws.groups import Group
 from core.analysis.laws.limit import Limit
 from core.analysis.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
+from core.findings.best.qualities import quality_of
+from core.findings.rows import choices
 from core.specs import Perplexity
 from dashboard import data
-from dashboard.charts.frames import choices
-from dashboard.charts.qualities import quality_of
 from dashboard.shared.binding import BOUND, Between, check_link
 from dashboard.shared.pickers import file_name, pick_documents, pick_model, pick_text, text_of
 

@@ -8,11 +8,12 @@ import pandas as pd
 import streamlit as st
 
 from core.data.texts import called
+from core.findings import axes
+from core.findings.rows import points
+from core.findings.rows.zeroshot import in_percent
 from dashboard import data
 from dashboard.charts import curve, dots, papers
 from dashboard.charts.elements import figures
-from dashboard.charts.frames import points
-from dashboard.charts.frames.zeroshot import in_percent
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot
@@ -20,7 +21,7 @@ from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.glossary import terms
 
-PARAMETERS = figures.Axis("ratio", "Pruning ratio (parameters)", percent=True)
+PARAMETERS = axes.Axis("ratio", "Pruning ratio (parameters)", percent=True)
 TUNING = {"as pruned": (False,), "after LoRA tuning": (True,), "both": (False, True)}
 SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
 
@@ -158,7 +159,7 @@ def ours(printed: pd.DataFrame, corpus: str, tuned: tuple[bool, ...]) -> list[It
     return [
         widgets.show_chart(
             "published_ours",
-            partial(curve.perplexity_curve, found, dense, figures.RATIO, corpus=corpus),
+            partial(curve.perplexity_curve, found, dense, axes.RATIO, corpus=corpus),
             caption,
             found[["series_label", "amount_label", "value", "low", "high", "seeds"]],
             file=export_name(model_part(model), corpus, "perplexity-as-published"),

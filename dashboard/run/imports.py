@@ -11,6 +11,7 @@ from sqlalchemy import URL
 from core.analysis.frame import tidy
 from core.data.texts import called
 from core.errors import UserError, counted
+from core.findings.rows.points import removed
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, ImportedVariant, ImportPreview, parse_series
@@ -18,7 +19,6 @@ from core.imports.sheet import COLUMNS
 from core.imports.uploads import ENDINGS, MEGABYTE, SAMPLES_BYTES, TABLE_BYTES, Upload
 from core.models.catalogue import MODELS
 from dashboard import data
-from dashboard.charts.frames.points import removed
 from dashboard.shared import links
 
 ROUND, DONE = "run_imported", "run_imported_last"  # session keys: number of imports, and the rows of the last one

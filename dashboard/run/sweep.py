@@ -9,15 +9,15 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from core.findings.axes import PACKED, RATIO, Axis
+from core.findings.rows import choices, points
 from core.jobs.countdown import left_words
 from core.jobs.queue import Job
 from core.jobs.supervisor import MACHINE
 from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements.figures import PACKED, RATIO, Axis
 from dashboard.charts.elements.style import Theme
-from dashboard.charts.frames import choices, points
 from dashboard.exports.names import export_name, model_part
 from dashboard.run.joblist import all_left
 from dashboard.shared.literal import literal

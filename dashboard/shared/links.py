@@ -11,6 +11,10 @@ from sqlalchemy import URL
 
 from core.amount import Amount
 from core.analysis.budget import ACCURACY
+from core.findings.axes import PACKED, RATIO, Axis
+from core.findings.best.qualities import QUALITIES
+from core.findings.rows import choices, naming, points, zeroshot
+from core.findings.rows.other_texts import other_texts
 from core.methods.base import Method
 from core.methods.preparation import TransformMethod
 from core.methods.reconstruction import Reconstruction
@@ -19,10 +23,7 @@ from core.notation.formatting import label
 from core.registry import METHODS
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from dashboard import data
-from dashboard.charts.elements.figures import PACKED, RATIO, Axis
-from dashboard.charts.frames import choices, naming, points, zeroshot
-from dashboard.charts.frames.other_texts import other_texts
-from dashboard.charts.qualities import QUALITIES
+from dashboard.charts import highlights
 from dashboard.shared.binding import ALONE
 from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT, Documents
 from dashboard.shared.series import ELSEWHERE, SERIES
@@ -204,7 +205,7 @@ def _own(url: URL, stamp: Hashable, model: str, keys: tuple[str, ...], here: str
 
 def _series(measured: pd.DataFrame, rows: pd.DataFrame, keys: Collection[str]) -> list[str]:
     """Return the default series of a curve and those of variants among `rows`, with the series that these continue."""
-    default = choices.default_series(points.split_points(measured)[1])
+    default = highlights.default_series(points.split_points(measured)[1])
     mine = rows[rows["key"].isin(keys)]
     parents = [name for name in mine["parent_label"] if name in set(measured["series_label"])]
     return list(dict.fromkeys([*default, *parents, *mine["series_label"]]))

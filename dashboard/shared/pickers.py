@@ -12,15 +12,15 @@ import streamlit as st
 
 from core.analysis.frame import format_precision
 from core.analysis.reporting import listed
+from core.findings import axes
+from core.findings.rows import choices, points, zeroshot
+from core.findings.sharing import shared
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
-from dashboard.charts.elements import figures
-from dashboard.charts.frames import choices, points, zeroshot
 from dashboard.exports.names import export_name, model_part, text_part
 from dashboard.shared.binding import BOUND, HELD, check_link
-from dashboard.sharing import shared
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
 AT = "explore_at"  # key of the chosen amount
@@ -34,7 +34,7 @@ AXES = dict(
             *("pruning ratio", "share of the model removed", "parameters", BY_SIZE, BY_BITS),
             *("prefill latency", "decode latency"),
         ),
-        figures.AXES,
+        axes.AXES,
         strict=True,
     )
 )
@@ -74,7 +74,7 @@ class Chosen:
     protocol: str | None  # id of the perplexity protocol
     calibration: str | None
     training: str | None
-    axis: figures.Axis
+    axis: axes.Axis
     measured: pd.DataFrame  # perplexities on the chosen corpus
     documents: Documents
     several_documents: bool  # whether the model has other documents too
@@ -113,7 +113,7 @@ def file_name(model: str, text: Perplexity | None, content: str) -> str:
     return export_name(model_part(model), *read, content)
 
 
-def pick(models: list[str], by_method: bool = True, axis: figures.Axis | None = None, scored: bool = True) -> Chosen:
+def pick(models: list[str], by_method: bool = True, axis: axes.Axis | None = None, scored: bool = True) -> Chosen:
     """Show the fields of the sidebar and return the choices.
 
     Args:
@@ -232,7 +232,7 @@ def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[s
     return st.multiselect("Methods", there, default=there, format_func=labels.__getitem__, key=SHOWN, **HELD)
 
 
-def _pick_axis() -> figures.Axis:
+def _pick_axis() -> axes.Axis:
     check_link(AXIS, "axis", AXES)
     name = st.selectbox(
         "Compare by",

@@ -8,11 +8,12 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.findings.rows import points
+from core.findings.rows.other_texts import other_texts, rows_elsewhere
+from dashboard.charts import highlights
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import SeriesStyle, Theme
 from dashboard.charts.elements.swatch import HEIGHT, WIDTH, picture
-from dashboard.charts.frames import choices, points
-from dashboard.charts.frames.other_texts import other_texts, rows_elsewhere
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import Chosen
 
@@ -68,9 +69,9 @@ def pick_elsewhere(chosen: Chosen, frame: pd.DataFrame) -> pd.DataFrame:
 def pick_series(found: pd.DataFrame, elsewhere: pd.DataFrame, theme: Theme) -> Picked:
     """Show the list of the series of the points `found`, with a sample of each line and marker.
 
-    `choices.default_series` are preselected. The series `elsewhere`, on other texts, follow.
+    `highlights.default_series` are preselected. The series `elsewhere`, on other texts, follow.
     """
-    both, default = pd.concat([found, elsewhere]), choices.default_series(found)
+    both, default = pd.concat([found, elsewhere]), highlights.default_series(found)
     options = list(dict.fromkeys(both["series_label"]))
     if len(options) < 2:
         return Picked(options, False)
@@ -113,4 +114,4 @@ def _follow(options: list[str], default: list[str]) -> None:
     if before != options:
         kept = [name for name in st.session_state.get(SERIES, ()) if name in options]
         both = [*kept, *(name for name in default if name not in kept and name not in before)]
-        st.session_state[SERIES] = both if both and len(both) <= choices.MAX_HIGHLIGHTED else default
+        st.session_state[SERIES] = both if both and len(both) <= highlights.MAX_HIGHLIGHTED else default

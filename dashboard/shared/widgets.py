@@ -14,12 +14,12 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
+from core.findings.sharing import shared
 from core.notation.formatting import capitalise
 from dashboard.charts.elements.style import LIGHT, Properties, Theme, theme_named
 from dashboard.exports import files as exports
 from dashboard.exports.pivots import Pivot
 from dashboard.shared.export_menu import export_menu
-from dashboard.sharing import shared
 
 Draw = Callable[[Theme], go.Figure]
 FEW = 3  # warnings that are shown unfolded

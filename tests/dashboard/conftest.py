@@ -9,14 +9,12 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1.element_tree import Selectbox
 
 from core import paths
-from core.analysis.frame import tidy
 from core.jobs.queue import Queue
 from core.store.database import database_url
 from core.store.store import Store
 from dashboard import data
 from dashboard.charts.elements import drawing
-from dashboard.charts.frames import points
-from tests.dashboard.synthetic import curve, result
+from tests.synthetic import curve
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,20 +31,6 @@ def scanned_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
         yield
-
-
-@pytest.fixture(scope="session")
-def frame():
-    """Made-up results with three seeds of one Wanda point."""
-    return tidy([*curve(), result("wanda", 46.0, 0.5, seed=1), result("wanda", 41.0, 0.5, seed=2)])
-
-
-@pytest.fixture(scope="session")
-def perplexities(frame):
-    """(points, dense) of the made-up curve."""
-    rows = frame[frame["metric"] == "perplexity"]
-    dense = rows["method"] == "dense"
-    return points.collapse(rows[~dense]), points.collapse(rows[dense])
 
 
 @pytest.fixture

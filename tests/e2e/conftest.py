@@ -5,9 +5,9 @@ from filelock import FileLock
 from playwright.sync_api import expect
 
 from core.store.store import Store
-from tests.dashboard.synthetic import curve
 from tests.e2e.actions import COUNT_RUNS
 from tests.e2e.browser import chromium, dashboard, require_chromium
+from tests.synthetic import curve
 
 LONGEST_WAIT = 60_000  # ms; a busy machine needs more than the five seconds of Playwright's own assertions
 

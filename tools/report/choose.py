@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from core.analysis.differences import Samples, differences, over_seeds
 from core.analysis.frame import tidy
 from core.analysis.reporting import TableRow
+from core.findings.best import choose
+from core.findings.best.choose import Measured
+from core.findings.rows import choices
 from core.findings.seeds import averaged
 from core.results import Result
-from dashboard.charts.frames import choices, choose
-from dashboard.charts.frames.choose import Measured
 from tools.report.points import MODEL, SECOND, SEEDS
 
 

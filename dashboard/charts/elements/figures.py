@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.data.texts import called
+from core.findings.axes import perplexity_title
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import SeriesStyle, Theme, look
@@ -32,42 +31,11 @@ TICKS = (  # (highest over lowest value is below, steps in each decade)
 )
 
 
-@dataclass(frozen=True)
-class Axis:
-    """An axis of costs or amounts: a column of the points, with its title.
-
-    Variants with quantised weights or a factored embedding have a place on it only if it is `of_bits`.
-    """
-
-    column: str
-    title: str
-    percent: bool = False
-    of_bits: bool = False
-
-
-RATIO = Axis("ratio", "Requested pruning ratio (block weights)", percent=True)
-REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True)
-PARAMETERS = Axis("parameters", "Parameters (millions)")
-PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
-BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and zero points)", of_bits=True)
-PREFILL = Axis("prefill_ms", "Prefill latency (ms per token)", of_bits=True)
-DECODE = Axis("decode_ms", "Decode latency (ms per token)", of_bits=True)
-MEMORY = Axis("memory_mb", "Peak memory (MB)", of_bits=True)
-# Titles of columns.
-KL_TITLE, AGREEMENT_TITLE, SEVEN_TITLE = "KL divergence (nats)", "Top-1 agreement (%)", "Mean of seven (%)"
-AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
-
-
 def log_ticks(low: float, high: float) -> list[float]:
     """Return readable ticks of a log axis: 1, 2, 5 of each decade, or fewer steps for many decades."""
     steps = next(steps for most, steps in TICKS if high / low < most)
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     return [step * 10.0**decade for decade in decades for step in steps if low <= step * 10.0**decade <= high]
-
-
-def perplexity_title(corpus: str) -> str:
-    """Return the title of a chart of perplexities."""
-    return f"Perplexity on {called(corpus)} (log scale, lower is better)"
 
 
 def log_axis(drawing: Drawing, low: float, high: float, top: float | None = None) -> None:

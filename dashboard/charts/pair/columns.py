@@ -9,11 +9,11 @@ import pandas as pd
 from core.analysis.differences import NUMBER
 from core.analysis.reporting import UNADJUSTED, TableRow, form_of, verdict_text
 from core.data.texts import called
+from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
 from core.findings.cost import cost_of
+from core.findings.pairs import paired
 from core.notation.removal import block_share
 from core.results import FIDELITY, KL_P99, Result
-from dashboard.charts.elements.figures import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
-from dashboard.charts.frames import paired
 
 QUALITY = ("perplexity", *FIDELITY, "acc", "acc_norm")  # metrics
 OTHER_PROTOCOL = "other protocol"

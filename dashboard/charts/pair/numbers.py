@@ -8,7 +8,7 @@ from core.analysis import reporting
 from core.analysis.reporting import TableRow, form_of, format_difference, listed, verdict_text
 from core.analysis.seven import ABOVE_CHANCE, MEAN
 from core.analysis.verdicts import SIGNIFICANT
-from dashboard.charts.frames.paired import ON_TEXT, in_order, number_name, number_words
+from core.findings.pairs.paired import ON_TEXT, in_order, number_name, number_words
 
 RATIO, NATS, POINTS = "ratio", "nats", "points"  # units of a difference
 UNITS = {reporting.RATIO: RATIO, reporting.NATS: NATS, reporting.POINTS: POINTS}

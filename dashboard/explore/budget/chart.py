@@ -10,12 +10,14 @@ from core.amount import Bits, Factor
 from core.analysis.budget import LIMITS, limits, winner
 from core.analysis.reporting import UNADJUSTED
 from core.data.texts import called
+from core.findings.axes import Axis
+from core.findings.best.qualities import Quality
+from core.findings.estimates import words as estimate_words
+from core.findings.rows import points
+from core.findings.rows.points import amounts_of
+from core.findings.rows.zeroshot import in_percent
+from core.findings.sharing import shared
 from dashboard.charts import tradeoff
-from dashboard.charts.elements.figures import Axis
-from dashboard.charts.frames import estimate_words, points
-from dashboard.charts.frames.points import amounts_of
-from dashboard.charts.frames.zeroshot import in_percent
-from dashboard.charts.qualities import Quality
 from dashboard.charts.tradeoff_axes import edge_words
 from dashboard.explore.budget.estimated import Estimated
 from dashboard.explore.budget.query import BudgetQuery
@@ -24,7 +26,6 @@ from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.pickers import Chosen
-from dashboard.sharing import shared
 
 CHART = "explore_tradeoff"  # key
 

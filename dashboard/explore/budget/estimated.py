@@ -8,19 +8,19 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.analysis.budget import PERPLEXITY
-from core.findings.estimates import RuleError, rule_error
+from core.findings.estimates import combinations as estimates
+from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.sharing import shared
 from dashboard import data
-from dashboard.charts.frames import estimates
 from dashboard.explore.budget.filters import accepted
 from dashboard.explore.budget.query import BudgetQuery
-from dashboard.sharing import shared
 
 _combinations, _select = shared(estimates.combinations), shared(estimates.select)
 _rule_error = shared(rule_error)
 
 
 class Estimated(NamedTuple):
-    """The shown estimated chains (rows of `estimates.select`), and the error of their rule."""
+    """The shown estimated chains (rows of `combinations.select`), and the error of their rule."""
 
     rows: pd.DataFrame
     error: RuleError

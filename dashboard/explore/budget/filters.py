@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import streamlit as st
 
+from core.findings.sharing import shared
 from core.notation.formatting import label
 from dashboard.shared.binding import BOUND, check_link
-from dashboard.sharing import shared
 
 NO_TEXT = "no text"  # filter value of variants without calibration data
 

@@ -9,10 +9,10 @@ from core.analysis.differences import number_of
 from core.analysis.distances import distance_interval
 from core.analysis.paired import ACCURACIES
 from core.analysis.seven import ABOVE_CHANCE
+from core.findings.best.qualities import Quality
+from core.findings.sharing import shared
 from dashboard import data
-from dashboard.charts.qualities import Quality
 from dashboard.explore.compare import numbers_of
-from dashboard.sharing import shared
 
 COMPARED = 20  # variants within the budget that are tested against the best
 PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers

@@ -8,14 +8,14 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import Budget, ranked
+from core.findings.axes import Axis
+from core.findings.best import ranking
+from core.findings.best.qualities import QUALITIES, Quality, quality_of
+from core.findings.sharing import shared
 from dashboard.charts import tradeoff
-from dashboard.charts.elements.figures import Axis
-from dashboard.charts.frames import ranking
-from dashboard.charts.qualities import QUALITIES, Quality, quality_of
 from dashboard.explore.budget.pairs import intervals_of
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import COST
-from dashboard.sharing import shared
 
 COSTS = dict(
     zip(

@@ -7,9 +7,11 @@ import streamlit as st
 
 from core.analysis.budget import answers, limits
 from core.analysis.reporting import seeds_words
+from core.findings.best import ranking
+from core.findings.estimates import words as estimate_words
+from core.findings.pairs.paired import INTERVAL
+from core.findings.sharing import shared
 from dashboard import data
-from dashboard.charts.frames import estimate_words, ranking
-from dashboard.charts.frames.paired import INTERVAL
 from dashboard.explore.budget.estimated import Estimated
 from dashboard.explore.budget.pairs import COMPARED, PAIRED
 from dashboard.explore.budget.query import BudgetQuery
@@ -18,7 +20,6 @@ from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import Chosen
-from dashboard.sharing import shared
 
 TABLE = "explore_ranked"  # key
 

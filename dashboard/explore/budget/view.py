@@ -6,9 +6,12 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.budget import ACCURACY, winner
+from core.findings.best import ranking
+from core.findings.best.candidates import candidates, of_documents, without_perplexity
+from core.findings.estimates import words as estimate_words
+from core.findings.rows import choices, points
+from core.findings.sharing import shared
 from core.results import AGREEMENT, KL
-from dashboard.charts.frames import choices, estimate_words, points, ranking
-from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
 from dashboard.explore.budget.chart import show_points
 from dashboard.explore.budget.estimated import estimate
 from dashboard.explore.budget.filters import accepted, pick_filters
@@ -22,7 +25,6 @@ from dashboard.exports.files import Item
 from dashboard.shared import links
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import TEXT, Chosen, Documents
-from dashboard.sharing import shared
 
 SIDE = 500  # minimum width in px of the list and the chart in a row
 

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
+from core.findings.rows import points
 from core.notation.chain import file_name
 from core.results import Result
 from dashboard import data
-from dashboard.charts.frames import points
 from dashboard.explore.comparison.field import end_comparison
 from dashboard.exports.names import export_name, model_part
 from dashboard.shared import links, widgets

@@ -7,8 +7,8 @@ from functools import partial
 import streamlit as st
 
 from core.analysis.inside.layers import layer_table, measures_of, stages_of
+from core.findings.rows import stages
 from core.notation.formatting import capitalise, label
-from dashboard.charts.frames import stages
 from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.explore.point.shown import Point
 from dashboard.exports.files import Item

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 
 from core.fields import Details
+from core.findings.rows import stages
 from core.specs import Stage
 from dashboard.charts.elements import figures
-from dashboard.charts.frames import stages
 from dashboard.explore.point.shown import Point
 from dashboard.exports.files import Item
 from dashboard.shared import widgets

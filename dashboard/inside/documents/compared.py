@@ -13,9 +13,9 @@ from core.analysis.frame import protocol_sentence
 from core.analysis.inside.flips import TaskFlips, compare_answers, task_name
 from core.analysis.paired import Difference
 from core.analysis.reporting import listed
+from core.findings.sharing import SharedTable
 from core.results import Measurement
 from dashboard import data
-from dashboard.sharing import SharedTable
 
 ALL = "All tasks"
 

@@ -9,9 +9,9 @@ import pandas as pd
 import streamlit as st
 
 from core.analysis.inside.documents import BOTH_RIGHT, BOTH_WRONG, DIRECTIONS, FLIPS, OTHER_WRONG, TO_RIGHT, TO_WRONG
+from core.findings.sharing import shared
 from dashboard.inside.documents.compared import ALL
 from dashboard.shared.binding import BOUND, Between, check_link
-from dashboard.sharing import shared
 
 TASK, DIRECTION, CHANGE = "inside_doc_task", "inside_doc_direction", "inside_doc_change"  # keys
 NARROWEST, MOST_NATS, STEP = 200, 1000.0, 0.5  # px of a field; nats

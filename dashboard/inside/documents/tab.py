@@ -6,8 +6,8 @@ from functools import partial
 
 import streamlit as st
 
+from core.findings.rows import naming
 from dashboard.charts.documents import margin_chart
-from dashboard.charts.frames import naming
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.inside.documents import words

@@ -7,8 +7,8 @@ from string import ascii_uppercase
 import pandas as pd
 
 from core.analysis.inside.documents import UNKNOWN
+from core.findings.sharing import shared
 from core.notation.formatting import capitalise
-from dashboard.sharing import shared
 
 NATS = "%+.2f"
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
+from core.findings.axes import PACKED, RATIO
+from core.findings.rows import choices
 from core.notation.chain import DENSE
 from core.specs import EXTERNAL, TextWindows
 from dashboard import data
-from dashboard.charts.elements.figures import PACKED, RATIO
-from dashboard.charts.frames import choices
 from dashboard.inside.run_links import text_address
 from dashboard.inside.selection import Subject
 from dashboard.shared import links, pickers

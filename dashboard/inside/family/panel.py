@@ -9,9 +9,9 @@ import streamlit as st
 
 from core.analysis.inside.family import path_to
 from core.analysis.reporting import UNADJUSTED, format_difference, ratio_words
+from core.findings.rows import choices
 from core.notation.formatting import format_number
 from core.results import AGREEMENT, FIDELITY, KL
-from dashboard.charts.frames import choices
 from dashboard.inside.family import links
 from dashboard.inside.family.state import choose
 from dashboard.inside.family.tree import Tree

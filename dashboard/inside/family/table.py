@@ -6,8 +6,8 @@ import math
 
 import pandas as pd
 
+from core.findings.sharing import shared
 from core.notation.chain import DENSE
-from dashboard.sharing import shared
 
 FORMATS = {"Times dense": "%.3f", "Perplexity": "%.4g", "Packed size (MB)": "%.1f"}
 INDENT = "· "  # per level; spaces would be lost in LaTeX

@@ -11,11 +11,11 @@ from core.analysis.budget import PERPLEXITY
 from core.analysis.inside.family import NOT_MEASURED, family_nodes, path_to
 from core.analysis.inside.prefixes import distinct
 from core.analysis.reporting import TableRow
+from core.findings.rows import naming
+from core.findings.sharing import shared
 from dashboard import data
-from dashboard.charts.frames import naming
 from dashboard.inside.selection import Subject
 from dashboard.shared.literal import literal
-from dashboard.sharing import shared
 
 
 class Tree(NamedTuple):

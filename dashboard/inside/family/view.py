@@ -7,9 +7,9 @@ from functools import partial
 import streamlit as st
 
 from core.data.texts import called
+from core.findings.rows import choices
 from dashboard import data
 from dashboard.charts.family.chart import family_tree
-from dashboard.charts.frames import choices
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.inside.family.fields import pick_nodes, pick_rows, pick_text

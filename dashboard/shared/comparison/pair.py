@@ -10,7 +10,7 @@ import streamlit as st
 from core.analysis.few import few_in
 from core.analysis.intervals import ALPHA
 from core.analysis.reporting import seeds_words
-from dashboard.charts.frames import paired
+from core.findings.pairs import paired
 from dashboard.charts.pair.chart import difference_chart
 from dashboard.charts.pair.numbers import number_rows, winner
 from dashboard.exports.files import Item

@@ -9,11 +9,13 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.analysis.reporting import UNADJUSTED, TableRow
+from core.findings.best import choose
+from core.findings.best.candidates import TRAINED, UNTRAINED
+from core.findings.best.choose import SIZES, Choice, Measured
+from core.findings.rows import choices
+from core.findings.rows.points import is_dense, point_name
+from core.findings.sharing import shared
 from dashboard import data
-from dashboard.charts.frames import choices, choose
-from dashboard.charts.frames.candidates import TRAINED, UNTRAINED
-from dashboard.charts.frames.choose import SIZES, Choice, Measured
-from dashboard.charts.frames.points import is_dense, point_name
 from dashboard.exports.names import export_name, model_part
 from dashboard.shared import widgets
 from dashboard.shared.binding import ALONE
@@ -21,7 +23,6 @@ from dashboard.shared.links import Address
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import MODEL, TEXT
 from dashboard.shared.stories.story import MODE, OpenPoints, Step, Story
-from dashboard.sharing import shared
 
 MOST_PACKED = "explore_limit_packed_mb"  # key of Trade-off's field
 ALONE_AT = SIZES[1::2]  # sizes with a step of their own

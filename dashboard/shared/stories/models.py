@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from core.analysis.reporting import ratio_words
+from core.findings import axes
 from core.request.stages import DEFAULT_MODEL
 from dashboard.charts import multiples
-from dashboard.charts.elements import figures
 from dashboard.shared.links import Address
 from dashboard.shared.pickers import MODELS
 from dashboard.shared.stories.story import HALF, MODE, Step, Story, StoryData, story_data
@@ -22,7 +22,7 @@ def on_another(results: StoryData, others: Sequence[str], frame: Callable[[str],
     """Write what two methods cost two models."""
     first, values = results.dense, results.at(HALF, *NAMES)
     for model in others if values else ():
-        rows = multiples.comparable_rows(frame(model), first["dataset"], int(first["window"]), figures.RATIO)
+        rows = multiples.comparable_rows(frame(model), first["dataset"], int(first["window"]), axes.RATIO)
         other = story_data(rows, results.text) if len(rows) else None
         if other is None or not (theirs := other.at(HALF, *NAMES)):
             continue

@@ -10,8 +10,8 @@ import pandas as pd
 
 from core.amount import Ratio
 from core.data.texts import called
+from core.findings.rows import choices, points
 from core.notation.chain import DENSE
-from dashboard.charts.frames import choices, points
 from dashboard.shared import links
 
 HALF = 0.5

@@ -8,9 +8,9 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
+from core.findings.rows import choices
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.charts.frames import choices
 from dashboard.shared.stories.choosing import which_method
 from dashboard.shared.stories.models import on_another
 from dashboard.shared.stories.pruning import cliff, recovery

@@ -1,21 +1,21 @@
 """Arrows connect a pruned variant and its reconstructed or fine-tuned version."""
 
 from core.analysis.frame import tidy
+from core.findings import axes
+from core.findings.rows import points, zeroshot
 from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT, look
-from dashboard.charts.frames import points, zeroshot
 from dashboard.exports.print_figures import draw
 from tests.dashboard.charts.drawn import arrows, trace
-from tests.dashboard.synthetic import chained, curve, result
+from tests.synthetic import chained, curve, result
 
 
 def test_an_arrow_connects_pruned_and_fine_tuned_variants():
     frame = tidy([*curve(), result("sparsegpt", 25.0, 0.5, recovery="lora")])
     rows = frame[frame["metric"] == "perplexity"]
     dense, found = points.split_points(rows)
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x")
     (arrow,) = arrows(figure)
     assert list(arrow.y) == [37.0, 25.0] and arrow.x[0] == arrow.x[1]
     left, right = figure.layout.xaxis.range
@@ -31,7 +31,7 @@ def test_each_chain_has_its_own_style_and_arrow():
     frame = tidy([*curve(), *(chained(chain, value) for chain, value in chains.items())])
     rows = frame[frame["metric"] == "perplexity"]
     dense, found = points.split_points(rows)
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x")
     drawn = sorted((round(arrow.y[0]), arrow.y[1], arrow.legendgroup) for arrow in arrows(figure))
     assert drawn == [(40, 35.0, "Wanda + AdaPrune + LoRA"), (44, 40.0, "Wanda + AdaPrune"), (420, 100.0, "AdaPrune")]
     assert len({arrow.x[0] for arrow in arrows(figure)}) == 3

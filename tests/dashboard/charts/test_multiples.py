@@ -4,12 +4,12 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
+from core.findings.axes import RATIO
+from core.findings.best.answer import on_each
 from core.store.paper_results import paper_results
 from dashboard.charts import multiples
-from dashboard.charts.elements.figures import RATIO
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.frames.answer import on_each
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 
 MODELS = ("smollm2-135m", "opt-125m", "opt-1.3b")
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from core.findings import axes
 from core.store import bundled
 from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
@@ -22,10 +23,10 @@ def test_charts_of_published_tables_draw_every_value(table):
             assert sum(len(one.y) for one in figure.data) == len(part) == 42
     if table.by == "ratio":
         part = read[(read["dataset"] == "wikitext2") & ~read["tuned"]]
-        figure = perplexity_curve(*papers.by_ratio(part), figures.RATIO, LIGHT, "wikitext2")
+        figure = perplexity_curve(*papers.by_ratio(part), axes.RATIO, LIGHT, "wikitext2")
         assert sum(len(one.y) for one in figure.data if one.customdata is not None) == len(part)
         both = read[read["dataset"] == "wikitext2"]
-        figure = perplexity_curve(*papers.by_ratio(both), figures.RATIO, LIGHT, "wikitext2")
+        figure = perplexity_curve(*papers.by_ratio(both), axes.RATIO, LIGHT, "wikitext2")
         assert len(arrows(figure)) == both["tuned"].sum() > 0
         drawn = papers.by_task(scored[scored["removed"].isin(["0 %", "50 %"])])
         figure = dots.accuracy_dots(drawn, LIGHT, list(dict.fromkeys(drawn["task"])))

@@ -8,7 +8,7 @@ from core.results import Measurement
 from dashboard.charts import sensitivity
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.layers.heatmap import layer_heatmap
-from tests.dashboard.synthetic import result
+from tests.synthetic import result
 
 
 def scanned(by="block", rises=(0.5, 0.01, -0.001), stderr=0.002, windows=16):

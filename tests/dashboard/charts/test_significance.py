@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from core.analysis.frame import tidy
+from core.findings import axes
+from core.findings.rows import choices, points, zeroshot
 from core.registry import METHODS
 from core.store import bundled
+from dashboard.charts import highlights
 from dashboard.charts.curve import styles_of
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import DARK, LIGHT, SeriesStyle
-from dashboard.charts.frames import choices, points, zeroshot
 
 DEUTERANOPIA = np.array(  # Machado et al. 2009, severity 1, for linear RGB
     [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
@@ -55,10 +56,10 @@ def shown():
         known = zeroshot.scored(rows)
         for family in FAMILIES:
             mine = choices.shown(read, [method.name for method in METHODS if method.family == family])
-            mine = choices.curved(mine, figures.BITS if family == "quantisation" else figures.RATIO)
+            mine = choices.curved(mine, axes.BITS if family == "quantisation" else axes.RATIO)
             of = [next(iter(texts(mine, known)), None) for texts in (choices.calibrations, choices.trainings)]
             made = points.collapse(choices.filter_by_text(mine[~points.is_dense(mine)], *of))
-            found[str(model), family] = made, choices.default_series(made) if len(made) else []
+            found[str(model), family] = made, highlights.default_series(made) if len(made) else []
     return found
 
 
@@ -66,7 +67,7 @@ def shown():
 @pytest.mark.parametrize("eyes", ["deuteranopia", "grey"])
 def test_the_highlighted_series_of_a_family_are_distinguishable(shown, eyes, theme):
     most = max(len(highlighted) for _, highlighted in shown.values())
-    assert choices.MAX_HIGHLIGHTED <= most <= choices.MAX_HIGHLIGHTED + 2  # the best with and without training
+    assert highlights.MAX_HIGHLIGHTED <= most <= highlights.MAX_HIGHLIGHTED + 2  # the best with and without training
     alike = [
         (model, one, other)
         for (model, _), (made, highlighted) in shown.items()

@@ -10,18 +10,19 @@ from hypothesis import strategies as draw_from
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
 from core.analysis.frame import tidy
+from core.findings.axes import PREFILL
+from core.findings.best import ranking
+from core.findings.best.candidates import candidates, of_documents
+from core.findings.best.qualities import QUALITIES, quality_of
+from core.findings.pairs.paired import CANNOT
+from core.findings.rows import points
 from core.store import bundled
 from dashboard.charts import tradeoff
 from dashboard.charts.elements import labels, marks
-from dashboard.charts.elements.figures import PREFILL
 from dashboard.charts.elements.style import LIGHT, family_look, look
-from dashboard.charts.frames import points, ranking
-from dashboard.charts.frames.candidates import candidates, of_documents
-from dashboard.charts.frames.paired import CANNOT
-from dashboard.charts.qualities import QUALITIES, quality_of
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, each_mark, overlapping
-from tests.dashboard.synthetic import curve, result
+from tests.synthetic import curve, result
 
 NO_LIMIT = Budget()
 NOTHING = pd.DataFrame()

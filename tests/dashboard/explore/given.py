@@ -6,13 +6,15 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget
+from core.findings.best import ranking
+from core.findings.best.candidates import candidates, of_documents, without_perplexity
+from core.findings.best.qualities import quality_of
+from core.findings.estimates.words import MEASURED, YES
+from core.findings.rows import choices, points
 from core.request.stages import DEFAULT_MODEL
 from core.results import AGREEMENT, KL
 from dashboard import data
-from dashboard.charts.frames import choices, points, ranking
-from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
-from dashboard.charts.frames.estimate_words import MEASURED, YES
-from dashboard.charts.qualities import quality_of
+from dashboard.charts import highlights
 from dashboard.charts.tradeoff import PACKED
 from dashboard.explore import answer
 from dashboard.explore.answer import best_at
@@ -49,7 +51,7 @@ def shown(series=(), others=True, **query) -> Shown:
     """Return the data of the curve view for an address, with these series highlighted, or the default ones."""
     one = chosen(**query)
     dense, found = points.split_points(one.measured)
-    return shown_series(one, dense, found, [*series] or choices.default_series(found), others)
+    return shown_series(one, dense, found, [*series] or highlights.default_series(found), others)
 
 
 def best_of(view: Shown, at: str):

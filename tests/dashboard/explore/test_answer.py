@@ -13,6 +13,9 @@ import pytest
 from core.amount import Amount
 from core.analysis.differences import differences
 from core.analysis.reporting import interval_words, ratio_words
+from core.findings import axes
+from core.findings.best.answer import TRAINED, UNTRAINED
+from core.findings.rows import choices, points
 from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES
 from core.request.compatibility import on_convolutions
@@ -20,18 +23,15 @@ from core.specs import OUTSIDE_BLOCKS
 from core.store.bundled import read_measured
 from core.training.base import TrainingMethod
 from dashboard import data
-from dashboard.charts.elements import figures
-from dashboard.charts.frames import choices, points
-from dashboard.charts.frames.answer import TRAINED, UNTRAINED
 from dashboard.explore.answer import _smaller, best_at
 from dashboard.explore.curve_data import drawn_points
 from dashboard.shared.pickers import Chosen
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 from tests.dashboard.explore.given import answer_at, best_of, shown
 
 MODELS = ("gemma3-270m", "smollm2-135m")  # that with fewer variants first, as `make test` takes the first
 TRAINS = {one.name for one in STAGES if issubclass(one, TrainingMethod)}
-AXES = {"pruning ratio": figures.RATIO, "packed size": figures.PACKED, "bits per weight": figures.BITS}
+AXES = {"pruning ratio": axes.RATIO, "packed size": axes.PACKED, "bits per weight": axes.BITS}
 CASES = [
     (model, family, axis)
     for model in MODELS

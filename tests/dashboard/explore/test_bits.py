@@ -3,15 +3,15 @@
 import pandas as pd
 
 from core.analysis.frame import tidy
-from dashboard.charts.elements.figures import PACKED, RATIO
+from core.findings.axes import PACKED, RATIO
+from core.findings.rows import choices, missing, points
+from core.findings.rows.stages import stage_table
 from dashboard.charts.elements.marks import is_hollow
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.frames import choices, missing, points
-from dashboard.charts.frames.stages import stage_table
 from dashboard.charts.layers.heatmap import layer_heatmap
 from tests.dashboard.explore.given import answer_at, ranked, shown
 from tests.dashboard.opened import chain_field, open_app
-from tests.dashboard.synthetic import chained, result
+from tests.synthetic import chained, result
 
 
 def labelled(fields, label):

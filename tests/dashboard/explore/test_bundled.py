@@ -4,11 +4,11 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from core.findings.rows.points import is_dense
 from core.notation.formatting import format_number
 from core.request.reproduce import reproduce
 from core.store.bundled import read_measured
 from dashboard import data
-from dashboard.charts.frames.points import is_dense
 from dashboard.explore.details import POINT
 from tests.dashboard.opened import captions, charts, control, open_app, read
 

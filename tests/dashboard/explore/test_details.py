@@ -11,7 +11,7 @@ from dashboard import data
 from dashboard.shared import widgets
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import captions, charts, open_app
-from tests.dashboard.synthetic import chained, result
+from tests.synthetic import chained, result
 
 CHAIN = "magnitude@0.5+lora+wanda@0.7"
 

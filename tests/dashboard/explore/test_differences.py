@@ -9,15 +9,15 @@ import streamlit as st
 from core import paths
 from core.analysis.differences import tidy_with_differences
 from core.analysis.seven import ABOVE_CHANCE
+from core.findings.pairs.paired import CANNOT, FLIPS
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
-from dashboard.charts.frames.paired import CANNOT, FLIPS
 from dashboard.explore.comparison.field import newly_ticked
 from dashboard.exports.files import Chart
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import chosen, shown
 from tests.dashboard.opened import captions, charts, control, open_app
-from tests.dashboard.synthetic import curve, put_answered, result
+from tests.synthetic import curve, put_answered, result
 
 DIFFERENCES, ACCURACIES = "zero-shot minus dense, points", "zero-shot, points (higher is better)"
 NOT_KEPT = "per-document answers were not stored"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
-from dashboard.charts.frames.paired import CANNOT
+from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
+from core.findings.pairs.paired import CANNOT
 from tests.dashboard.opened import captions, charts, control, open_app, read
-from tests.dashboard.synthetic import curve
+from tests.synthetic import curve
 
 pytestmark = pytest.mark.usefixtures("example")
 ACCURACIES = "zero-shot, points (higher is better)"

@@ -2,14 +2,14 @@
 
 import pytest
 
+from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
 from core.results import KL
 from dashboard import data
-from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
 from dashboard.shared import widgets
-from tests.dashboard import synthetic
+from tests import synthetic
 from tests.dashboard.explore.given import ranked
 from tests.dashboard.opened import open_app, read
-from tests.dashboard.synthetic import curve
+from tests.synthetic import curve
 
 VALUES = {"wanda": (0.4, 2.5, 0.72), "sparsegpt": (0.2, 1.5, 0.81)}  # FIDELITY at 50 %
 

@@ -4,7 +4,7 @@ from core.notation.chain import format_chain
 from dashboard import data
 from dashboard.explore import missing, offers
 from tests.dashboard.opened import captions, control, open_app
-from tests.dashboard.synthetic import chained, result
+from tests.synthetic import chained, result
 
 
 def opened(app):

@@ -10,7 +10,7 @@ from core.request.complete import complete
 from core.store.tables import jobs, variants
 from dashboard import data
 from tests.dashboard.opened import open_app
-from tests.dashboard.synthetic import curve, result
+from tests.synthetic import curve, result
 
 
 @pytest.fixture

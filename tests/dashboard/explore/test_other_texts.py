@@ -6,17 +6,17 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
+from core.findings.axes import RATIO
+from core.findings.rows.other_texts import other_texts
 from core.imports.files import read_imports, store_imports
 from core.request.baseline import baseline
 from core.request.complete import complete
 from core.specs import Perplexity
-from dashboard.charts.elements.figures import RATIO
-from dashboard.charts.frames.other_texts import other_texts
 from dashboard.shared import links
 from tests.core.imports.given import sheet
 from tests.dashboard.opened import captions, charts, decoded, open_app, read
 from tests.dashboard.run.test_run import stored
-from tests.dashboard.synthetic import chained, result
+from tests.synthetic import chained, result
 
 MODEL, OTHER = "smollm2-135m", "ptb-train"
 IMPORTED = "smollm2-135m,my-pruner,{ratio},,perplexity,{text},{value},0.9,16,2048,16,,,{dtype},,"

@@ -16,7 +16,7 @@ from dashboard.explore import prompt_viewer
 from dashboard.explore.fewshot import _named
 from tests.dashboard.explore.given import chosen
 from tests.dashboard.opened import charts, open_app, read
-from tests.dashboard.synthetic import answered, result
+from tests.synthetic import answered, result
 
 HOWS = (0, 4, "4,selector=nearest", "4,template=instruction")
 DOCUMENTS = 12

@@ -12,7 +12,7 @@ from tests.core.imports.given import sheet
 from tests.core.tiny import tiny
 from tests.dashboard.explore.given import chosen, ranked
 from tests.dashboard.opened import captions, open_app, read
-from tests.dashboard.synthetic import curve
+from tests.synthetic import curve
 
 FIRST, SECOND = "sha256:131c884a77d0", "sha256:9f00aa112233"
 TIMES = {FIRST: 1.0, SECOND: 2.0}  # factors of the made-up perplexities

@@ -4,18 +4,19 @@ import pandas as pd
 import pytest
 
 from core.analysis.differences import differences
+from core.findings import axes
+from core.findings.pairs.comparison import comparison
+from core.findings.rows import points, zeroshot
+from core.findings.rows.zeroshot import in_percent
 from core.store import bundled
 from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.frames import points, zeroshot
-from dashboard.charts.frames.comparison import comparison
-from dashboard.charts.frames.zeroshot import in_percent
 from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot
-from tests.dashboard.synthetic import curve
+from tests.synthetic import curve
 
 CAPTION = "smollm2-135m, perplexity on passages-eval: window 2048, first 16 windows, float32. Bars: one standard error."
 
@@ -53,7 +54,7 @@ def charts(frame, perplexities, perplexity_pivot, shown):
         "curve": chart(
             "curve",
             table,
-            lambda: perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval"),
+            lambda: perplexity_curve(found, dense, axes.RATIO, LIGHT, "passages-eval"),
             perplexity_pivot,
         ),
         "tasks": chart(

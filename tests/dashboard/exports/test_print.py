@@ -11,10 +11,11 @@ from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 from PIL import Image
 
+from core.findings.axes import PACKED, RATIO
 from core.registry import STAGES
 from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import drawing, figures
+from dashboard.charts.elements import drawing
 from dashboard.charts.elements.style import LIGHT, layout, look
 from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports import files, print_figures
@@ -151,7 +152,7 @@ def test_a_tall_chart_shrinks_to_a_page(shown):
 def test_few_lines_are_labelled_at_their_ends_or_in_a_legend(perplexities):
     found, dense = perplexities
     one_seed = found.assign(seeds=1)
-    build = perplexity_curve(one_seed, dense, figures.RATIO, LIGHT, "passages-eval")
+    build = perplexity_curve(one_seed, dense, RATIO, LIGHT, "passages-eval")
     page = print_figures.draw(build, 3.25)
     axes, (legend,) = page.axes[0], page.legends
     named = {text.get_text(): text for text in axes.texts}
@@ -161,20 +162,20 @@ def test_few_lines_are_labelled_at_their_ends_or_in_a_legend(perplexities):
         end = one_seed[(one_seed["series_label"] == series) & (one_seed["ratio"] == 0.7)]["value"].iloc[0]
         place = axes.transData.inverted().transform(named[series].get_window_extent().get_points())
         assert place[0][1] < end < place[1][1]
-    packed = perplexity_curve(one_seed, dense, figures.PACKED, LIGHT, "x")
+    packed = perplexity_curve(one_seed, dense, PACKED, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(packed, 6.75).legends[0].get_texts()]
     short = found[(found["series_label"] != "Wanda") | (found["ratio"] < 0.6)].assign(seeds=1)
-    unlike = perplexity_curve(short, dense, figures.RATIO, LIGHT, "x")
+    unlike = perplexity_curve(short, dense, RATIO, LIGHT, "x")
     assert "Wanda" in [text.get_text() for text in print_figures.draw(unlike, 6.75).legends[0].get_texts()]
 
 
 def test_every_tick_of_the_ratios_is_printed_and_a_legend_explains_the_grey_series(perplexities):
     found, dense = perplexities
-    page = print_figures.draw(perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["Wanda"]), 3.25)
+    page = print_figures.draw(perplexity_curve(found, dense, RATIO, LIGHT, "x", bright=["Wanda"]), 3.25)
     written = texts(page)
     assert {*(f"{ratio} %" for ratio in range(0, 80, 10)), "2:4", "4:8"} <= set(written)
     assert "grey: other variants" in [text.get_text() for text in page.legends[0].get_texts()]
-    axes, (title,) = page.axes[0], [box for text, box in drawn(page) if text == figures.RATIO.title]
+    axes, (title,) = page.axes[0], [box for text, box in drawn(page) if text == RATIO.title]
     inner = axes.get_window_extent()
     assert abs((title.x0 + title.x1) / 2 - (inner.x0 + inner.x1) / 2) < 0.02 * inner.width
 

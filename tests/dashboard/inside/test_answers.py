@@ -17,7 +17,7 @@ from dashboard.inside.answers.sentences import difference
 from dashboard.inside.answers.tokens import DARKEST, share
 from dashboard.shared import links
 from tests.dashboard.opened import control, open_app, read
-from tests.dashboard.synthetic import chained
+from tests.synthetic import chained
 
 PAGE, VARIANTS, TEXT = "inside/view.py", "inside_answers_variants", "inside_answers_text"
 CHAINS = ["dense", "magnitude@0.3", "magnitude@0.5", "magnitude@0.7", "wanda@0.5"]

@@ -7,9 +7,9 @@ import pytest
 
 from core.analysis.frame import build_frame, variant_rows
 from core.data.texts import called
+from core.findings.rows import naming
 from core.results import KL
 from dashboard import data
-from dashboard.charts.frames import naming
 from dashboard.charts.pair.columns import OTHER_PROTOCOL, SECONDS, cost_columns, quality_columns
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import charts, open_app, read

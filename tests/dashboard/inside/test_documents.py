@@ -27,9 +27,9 @@ from dashboard.inside.documents.missing import measuring_address
 from dashboard.inside.documents.one import DOCUMENT
 from dashboard.inside.documents.words import SPACE
 from dashboard.shared import widgets
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 from tests.dashboard.opened import charts, decoded, open_app, read
-from tests.dashboard.synthetic import result
+from tests.synthetic import result
 
 PAGE = "inside/view.py"
 MODEL = "smollm2-135m"

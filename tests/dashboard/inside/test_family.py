@@ -6,17 +6,17 @@ from urllib.parse import parse_qs
 import pytest
 
 from core.analysis.inside.family import NOT_MEASURED
+from core.findings.rows import choices, naming
 from core.specs import PUBLISHED
 from core.store.bundled import read_measured
 from dashboard import data
 from dashboard.charts.family.symbols import ELSEWHERE
-from dashboard.charts.frames import choices, naming
 from dashboard.inside.family import links, state
 from dashboard.inside.family.tree import node_names, nodes_of
 from dashboard.inside.selection import Subject
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 from tests.dashboard.opened import charts, open_app, read
-from tests.dashboard.synthetic import chained, compared
+from tests.synthetic import chained, compared
 
 MODEL, TEXT = "smollm2-135m", "WikiText-2, 16 x 2048 tokens"
 TAB = {"inside_tab": "Family tree"}

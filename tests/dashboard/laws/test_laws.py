@@ -13,7 +13,7 @@ from dashboard import data
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import open_tradeoff
 from tests.dashboard.opened import charts, open_app, read
-from tests.dashboard.synthetic import result
+from tests.synthetic import result
 
 VIEW, ACCURACY = "laws/view.py", "Accuracy above chance"
 

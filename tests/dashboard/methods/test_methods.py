@@ -19,7 +19,7 @@ from dashboard.methods.method_cards import Known, facts, known
 from dashboard.shared import about, glossary, links
 from dashboard.shared.binding import ALONE
 from tests.dashboard.opened import control, open_app, read
-from tests.dashboard.synthetic import curve, result
+from tests.synthetic import curve, result
 
 PAGE = "methods/view.py"
 SHOWN = [method for method in STAGES if method.family != "dense"]

@@ -4,7 +4,7 @@ import json
 
 from core.results import Measurement
 from tests.dashboard.opened import charts, open_app
-from tests.dashboard.synthetic import chained, result
+from tests.synthetic import chained, result
 
 
 def test_published_shows_each_table_with_its_protocol(store):

@@ -4,17 +4,17 @@ import pandas as pd
 import pytest
 
 from core.analysis.frame import tidy
+from core.findings import axes
+from core.findings.rows import missing, points, zeroshot
 from core.imports.files import read_imports, store_imports
 from core.imports.sheet import COLUMNS
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT, look
-from dashboard.charts.frames import missing, points, zeroshot
 from dashboard.exports import files
 from dashboard.run import imports
 from tests.core.imports.given import ACCURACY, HEADER, described, sheet, uploads
 from tests.dashboard.opened import charts, open_app, read
-from tests.dashboard.synthetic import curve
+from tests.synthetic import curve
 
 RUN = "run/view.py"
 OWN = "smollm2-135m,my-pruner,{ratio},{pattern},perplexity,passages-eval,{value},0.9,16,2048,16,,,float32,,"
@@ -77,7 +77,7 @@ def collapsed(rows):
 
 def test_an_imported_series_is_labelled_and_has_hollow_markers(rows):
     found, dense = collapsed(rows)
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "passages-eval")
+    figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "passages-eval")
     mine = [
         trace for trace in figure.data if trace.legendgroup == "my-pruner (imported)" and trace.customdata is not None
     ]

@@ -13,7 +13,7 @@ from core.store.tables import jobs
 from dashboard import data
 from dashboard.shared.literal import literal
 from tests.dashboard.opened import open_app
-from tests.dashboard.synthetic import TRAINING, result
+from tests.synthetic import TRAINING, result
 
 MODEL, RATIOS = "smollm2-135m", (0.3, 0.5, 0.7)
 

@@ -5,11 +5,11 @@ from unittest.mock import Mock
 
 import pytest
 
+from core.findings.rows import points
 from dashboard import data, renewal
-from dashboard.charts.frames import points
 from dashboard.shared import widgets
 from tests.dashboard.opened import charts, open_app
-from tests.dashboard.synthetic import result
+from tests.synthetic import result
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import re
 import pytest
 
 from core.analysis.reporting import ratio_words
+from core.findings.best import choose
 from core.notation.formatting import format_number
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.charts.frames import choose
 from dashboard.shared.stories import choosing, tour
 from dashboard.shared.stories.story import STEP, STORY
 from tests.dashboard.opened import charts, open_app, read
-from tests.dashboard.synthetic import result
+from tests.synthetic import result
 
 NAMES = ["choose", "cliff", "recovery", "models"]
 

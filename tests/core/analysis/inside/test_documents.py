@@ -21,7 +21,7 @@ from core.analysis.inside.flips import answered, compare_answers, exact_p, task_
 from core.analysis.paired import Difference, difference, mean_difference
 from core.errors import UserError
 from core.results import Measurement
-from tests.dashboard.synthetic import result
+from tests.synthetic import result
 
 RIGHT = [0, 1, 2, 0, 1]
 BEFORE = [[-1, -2, -3], [-1, -2, -3], [-4, -5, -3], [-3, -2, -9], [-3, -9, -2]]

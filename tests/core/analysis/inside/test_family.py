@@ -9,7 +9,7 @@ from core.analysis.inside.family import NO_DENSE, NO_PERPLEXITY, NOT_MEASURED, f
 from core.analysis.inside.prefixes import distinct
 from core.results import Measurement
 from core.specs import Stage, VariantSpec
-from tests.dashboard.synthetic import chained, perplexity
+from tests.synthetic import chained, perplexity
 
 DENSE = chained("dense", 20.0)
 

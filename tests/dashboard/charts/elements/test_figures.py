@@ -9,25 +9,26 @@ import pytest
 from core.analysis.budget import DIVERGED
 from core.analysis.differences import differences
 from core.analysis.frame import tidy
-from dashboard.charts import dots
+from core.findings import axes
+from core.findings.pairs.comparison import comparison
+from core.findings.rows import choices, points, zeroshot
+from dashboard.charts import dots, highlights
 from dashboard.charts.curve import explained, perplexity_curve
 from dashboard.charts.elements import figures, labels
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import LIGHT, look
-from dashboard.charts.frames import choices, points, zeroshot
-from dashboard.charts.frames.comparison import comparison
 from dashboard.charts.layers.heatmap import layer_heatmap
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, overlapping, trace
-from tests.dashboard.synthetic import curve, result
+from tests.synthetic import curve, result
 
 UNPAIRED = differences([], result("dense", 20.1), lambda key, number: None)
 
 
 @pytest.fixture
 def chart(perplexities):
-    return perplexity_curve(*perplexities, figures.RATIO, LIGHT, "passages-eval")
+    return perplexity_curve(*perplexities, axes.RATIO, LIGHT, "passages-eval")
 
 
 def texts(figure):
@@ -46,7 +47,7 @@ def test_lines_connect_ratios_and_patterns_have_places_right_of_the_highest_rati
     named = dict(zip(axis.ticktext, axis.tickvals, strict=True))
     assert list(named)[:8] == [f"{ratio} %" for ratio in range(0, 80, 10)]
     assert (named["4:8"], named["2:4"]) == pytest.approx((0.8, 0.9)) and axis.range[1] > 0.9
-    packed = perplexity_curve(*perplexities, figures.PACKED, LIGHT, "x")
+    packed = perplexity_curve(*perplexities, axes.PACKED, LIGHT, "x")
     assert "2:4" in texts(packed) and packed.layout.xaxis.ticktext is None
 
 
@@ -96,7 +97,7 @@ def test_infinite_and_missing_perplexities_are_diverged(frame, perplexities):
     rows = frame[(frame["metric"] == "perplexity") & (frame["method"] == "wanda")].copy()
     rows.loc[rows["ratio"] == 0.7, "value"] = math.inf
     rows.loc[rows["ratio"] == 0.6, "value"] = math.nan
-    broken = perplexity_curve(points.collapse(rows), perplexities[1], figures.RATIO, LIGHT, "x")
+    broken = perplexity_curve(points.collapse(rows), perplexities[1], axes.RATIO, LIGHT, "x")
     assert texts(broken).count("∞") == 2
     (diverged,) = [found for found in broken.data if found.marker.symbol == ("triangle-up", "triangle-up")]
     assert all(math.isfinite(value) for value in diverged.y)
@@ -115,12 +116,12 @@ def test_series_names_at_line_ends_do_not_overlap(chart):
 
 def test_context_series_are_grey_and_unlabelled(perplexities):
     found, dense = perplexities
-    figure = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x", bright=["SparseGPT"])
+    figure = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x", bright=["SparseGPT"])
     assert [one.text[0] for one in figure.data if one.meta == SCREEN and one.text] == ["SparseGPT"]
     assert "3.4e5" not in texts(figure)
     (entry,) = [one for one in figure.data if one.name == "grey: other variants"]
     assert entry.line.color == trace(figure, "Magnitude").line.color
-    assert not any(one.name == entry.name for one in perplexity_curve(found, dense, figures.RATIO, LIGHT, "x").data)
+    assert not any(one.name == entry.name for one in perplexity_curve(found, dense, axes.RATIO, LIGHT, "x").data)
     grey = trace(figure, "Magnitude").line
     assert grey.color == trace(figure, "Wanda").line.color != LIGHT.palette[0]
     assert grey.width < trace(figure, "SparseGPT").line.width
@@ -134,8 +135,8 @@ def test_dense_is_a_labelled_line_and_a_point_at_zero(chart, perplexities):
     assert "dense 20.1" in texts(chart)
     assert trace(chart, "Dense").x == (0.0,)
     nothing, dense = perplexities[0].iloc[:0], perplexities[1]
-    assert not perplexity_curve(nothing, nothing, figures.RATIO, LIGHT, "x").data
-    for axis in figures.AXES:
+    assert not perplexity_curve(nothing, nothing, axes.RATIO, LIGHT, "x").data
+    for axis in axes.AXES:
         assert "dense 20.1" in texts(perplexity_curve(nothing, dense, axis, LIGHT, "x"))
 
 
@@ -145,7 +146,7 @@ def labels_of(figure):
     return boxes(figure, 7, [one for one in named if not one.text[0].startswith("dense")])
 
 
-@pytest.mark.parametrize("axis", [figures.RATIO, figures.REMOVED, figures.PACKED, figures.PREFILL])
+@pytest.mark.parametrize("axis", [axes.RATIO, axes.REMOVED, axes.PACKED, axes.PREFILL])
 def test_labels_do_not_overlap(perplexities, axis):
     found, dense = perplexities
     nudge = found["method"].map({"magnitude": 0.0, "wanda": 0.4, "sparsegpt": 1.3})  # as packed sizes differ a little
@@ -153,7 +154,7 @@ def test_labels_do_not_overlap(perplexities, axis):
     broken = found["ratio"] == 0.7
     found = found.assign(value=found["value"].mask(broken, 2e4 * (2 + nudge)), high=found["high"].mask(broken, 9e4))
     figure = perplexity_curve(found, dense.assign(prefill_ms=41.0), axis, LIGHT, "x")
-    assert len(labels_of(figure)) == (3 if axis == figures.RATIO else 9)  # three diverged, six patterns
+    assert len(labels_of(figure)) == (3 if axis == axes.RATIO else 9)  # three diverged, six patterns
     assert overlapping(labels_of(figure)) == []
     assert max(top for *_, top in labels_of(figure)) <= PHONE[1]
 
@@ -164,10 +165,10 @@ def test_labels_without_room_are_omitted():
     rows = choices.filter_by_text(rows, "c4-sample:16x2048", "c4-sample:2048x256")
     rows = rows[rows["family"].isin(["dense", "unstructured"])]
     dense, found = points.split_points(rows)
-    highlighted = choices.default_series(found)
+    highlighted = highlights.default_series(found)
     assert {"Magnitude", "Wanda", "SparseGPT", "RIA"} < set(highlighted)
-    assert len(highlighted) <= choices.MAX_HIGHLIGHTED + 2  # with the best with and without training
-    figure = perplexity_curve(found, dense, figures.REMOVED, LIGHT, "wikitext2", bright=highlighted)
+    assert len(highlighted) <= highlights.MAX_HIGHLIGHTED + 2  # with the best with and without training
+    figure = perplexity_curve(found, dense, axes.REMOVED, LIGHT, "wikitext2", bright=highlighted)
     found = found[found["series_label"].isin(highlighted)]
     patterns = found["pattern"].notna().sum()
     assert 5 <= len(labels_of(figure)) - 1 < patterns  # one is of a diverged point
@@ -228,7 +229,7 @@ def test_a_fine_tuned_dense_model_is_not_the_dense_model():
 def test_dense_has_no_marker_far_from_the_other_points(perplexities, bits, drawn):
     found, dense = perplexities
     found = found.assign(bits_per_weight=4 - found["ratio"])
-    figure = perplexity_curve(found, dense.assign(bits_per_weight=bits), figures.BITS, LIGHT, "x")
+    figure = perplexity_curve(found, dense.assign(bits_per_weight=bits), axes.BITS, LIGHT, "x")
     assert ("Dense" in {trace.name for trace in figure.data}) == drawn and "dense 20.1" in texts(figure)
     assert (figure.layout.xaxis.range[1] > bits) == drawn
 
@@ -270,11 +271,11 @@ def test_the_chosen_amount_and_the_winners_are_marked(perplexities):
         (ring,) = (trace for trace in traces if trace.marker.symbol == "circle-open")
         return label, area, ring
 
-    label, area, ring = marked(figures.RATIO)
+    label, area, ring = marked(axes.RATIO)
     assert label.x[0] == 0.5 and min(area.x) < 0.5 < max(area.x) and max(area.x) - min(area.x) < 0.02
     assert (ring.x[0], ring.y[0]) == (0.5, best["value"])
-    _, area, ring = marked(figures.PACKED)
+    _, area, ring = marked(axes.PACKED)
     assert min(area.x) <= here["packed_mb"].min() and here["packed_mb"].max() <= max(area.x)
     assert ring.x[0] == best["packed_mb"]
-    plain = perplexity_curve(found, dense, figures.RATIO, LIGHT, "x")
+    plain = perplexity_curve(found, dense, axes.RATIO, LIGHT, "x")
     assert LIGHT.chosen not in {trace.fillcolor for trace in plain.data}

@@ -3,13 +3,13 @@
 import pandas as pd
 import pytest
 
+from core.findings import axes
 from core.methods.structured.experts.base import ExpertMethod
 from core.registry import METHODS
 from core.store import bundled
 from core.training.base import TrainPruneMethod
 from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import DARK, LIGHT, look
 
 
@@ -39,7 +39,7 @@ def test_markers_show_families_and_colours_show_methods(family):
 def test_series_of_different_parameters_have_shades_of_one_colour(perplexities):
     found, dense = perplexities
     other = found[found["series_label"] == "Wanda"].assign(series_label="Wanda (other)", series_chain="wanda@,other=1")
-    lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, figures.RATIO, LIGHT, "x").data
+    lines = perplexity_curve(pd.concat([found, other], ignore_index=True), dense, axes.RATIO, LIGHT, "x").data
     looks = {trace.name: (trace.line.color, trace.line.dash) for trace in lines if trace.mode == "lines+markers"}
     assert looks["Wanda"][0] == look("wanda", LIGHT).color != looks["Wanda (other)"][0]
     assert looks["Wanda"][1] != looks["Wanda (other)"][1]

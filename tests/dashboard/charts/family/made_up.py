@@ -2,7 +2,7 @@
 
 from core.analysis.frame import tidy
 from core.analysis.inside.family import family_nodes
-from tests.dashboard.synthetic import chained, perplexity
+from tests.synthetic import chained, perplexity
 
 CHAINS = {
     "dense": 20.0,

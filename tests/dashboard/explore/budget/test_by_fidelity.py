@@ -9,14 +9,14 @@ import pytest
 from scipy import stats
 
 from core.analysis.frame import tidy
+from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
+from core.findings.best.candidates import candidates, without_perplexity
+from core.findings.best.qualities import QUALITIES, quality_of
+from core.findings.pairs.paired import CANNOT, INTERVAL
+from core.findings.rows import choices
 from core.notation.chain import format_chain
 from core.results import AGREEMENT, KL
 from dashboard import data
-from dashboard.charts.elements.figures import AGREEMENT_TITLE, KL_TITLE
-from dashboard.charts.frames import choices
-from dashboard.charts.frames.candidates import candidates, without_perplexity
-from dashboard.charts.frames.paired import CANNOT, INTERVAL
-from dashboard.charts.qualities import QUALITIES, quality_of
 from dashboard.charts.tradeoff import PACKED
 from dashboard.charts.tradeoff_axes import Heights, percent_ticks
 from dashboard.explore import missing
@@ -24,7 +24,7 @@ from dashboard.explore.budget.chart import pivots_of
 from dashboard.explore.budget.pairs import differences_to_best
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, decoded, read
-from tests.dashboard.synthetic import chained, compared, curve, result
+from tests.synthetic import chained, compared, curve, result
 
 LABELS = {KL: "KL divergence", AGREEMENT: "Top-1 agreement"}
 TITLES = {KL: KL_TITLE, AGREEMENT: AGREEMENT_TITLE}

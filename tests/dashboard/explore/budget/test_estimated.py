@@ -5,12 +5,13 @@ import json
 import pytest
 
 from core.analysis.budget import ACCURACY
+from core.findings.estimates import combinations as estimates
+from core.findings.estimates import words as estimate_words
 from dashboard import data
-from dashboard.charts.frames import estimate_words, estimates
 from dashboard.explore import missing
 from tests.dashboard.explore.given import open_tradeoff, ranked
 from tests.dashboard.opened import captions, charts, read
-from tests.dashboard.synthetic import chained
+from tests.synthetic import chained
 
 TEXT = "BoolQ passages, 16 x 2048 tokens"
 FIRST = "gptq@4bit+rtn@8bit,on=embedding"

@@ -11,17 +11,18 @@ import pytest
 
 from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
 from core.analysis.differences import differences, over_seeds
+from core.findings.best import ranking
+from core.findings.best.candidates import candidates, of_documents, without_perplexity
+from core.findings.best.qualities import quality_of
+from core.findings.rows import choices, points
 from core.findings.seeds import Seeds, averaged
+from core.findings.sharing import SharedTable
 from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
-from dashboard.charts.frames import choices, points, ranking
-from dashboard.charts.frames.candidates import candidates, of_documents, without_perplexity
-from dashboard.charts.qualities import quality_of
 from dashboard.charts.tradeoff import PACKED
 from dashboard.explore.budget import pairs
 from dashboard.explore.budget.query import BudgetQuery, rank
-from dashboard.sharing import SharedTable
-from tests.dashboard.bundled import bundled_rows
+from tests.bundled import bundled_rows
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import read
 

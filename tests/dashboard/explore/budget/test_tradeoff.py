@@ -19,7 +19,7 @@ from dashboard.explore.details import POINT, open_points
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, open_app, read
-from tests.dashboard.synthetic import chained, curve, result
+from tests.synthetic import chained, curve, result
 
 
 def test_a_link_sets_limits_and_invalid_values_fall_back_to_defaults(filled):

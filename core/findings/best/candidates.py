@@ -1,0 +1,121 @@
+"""From tidy rows to the candidates for a budget: one row per variant, with its qualities and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+
+import pandas as pd
+
+from core.analysis.budget import ACCURACY, PERPLEXITY
+from core.analysis.distances import OF_DENSE
+from core.findings.rows.missing import is_training_free
+from core.findings.rows.points import by_seed, collapse, is_dense
+from core.findings.rows.zeroshot import means_above_chance, one_protocol, over_seeds, scored_on
+from core.results import AGREEMENT, KL, KL_P99
+
+TRAINED, UNTRAINED = "trained", "not trained"
+POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
+TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
+
+
+def candidates(
+    measured: pd.DataFrame,
+    scored: pd.DataFrame,
+    first: Sequence[str] = (),
+    unread: pd.DataFrame | None = None,
+    compared: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Return the points (`collapse`) of all variants, with the columns that a budget needs.
+
+    Args:
+        measured: Perplexities of one model, text and protocol.
+        scored: Accuracies as of `of_documents`.
+        first: Calibration or training data; variants with other data come last.
+        unread: Variants without a perplexity on the text (`without_perplexity`); they come last.
+        compared: Their KL and AGREEMENT on the text, if known.
+
+    Returns:
+        Points, dense first. Added columns: perplexity, above_chance (a share), kl and agreement, each with `_low`
+        and `_high`; times_dense; accuracy_lost (above_chance minus the dense model's); mean_of_seven; family; own_grid;
+        training (TRAINED or UNTRAINED); `keys` by seed; calibration and train. `series` includes the data if it is
+        ambiguous otherwise.
+        Values of `unread` variants are NaN.
+    """
+    parts, groups = [], list[tuple[str, ...]]()
+    unread = measured.iloc[:0] if unread is None else unread
+    for _, part in chain(*(frame.groupby(TEXTS, dropna=False, sort=False) for frame in (measured, unread))):
+        parts.append(collapse(part).assign(**{name: part[name].iloc[0] for name in TEXTS}))
+        groups += by_seed(part)
+    if not parts:
+        return pd.DataFrame()
+    rows = pd.concat(parts, ignore_index=True)
+    rows["keys"] = rows["key"].map({keys[0]: keys for keys in groups})
+    of_key = pd.concat([measured, unread]).drop_duplicates("key").set_index("key").loc[rows["key"]]
+    rows["family"], rows["own_grid"] = of_key["family"].to_numpy(), of_key["own_grid"].to_numpy(bool)
+    rows["training"] = [UNTRAINED if is_training_free(written) else TRAINED for written in rows["chain"]]
+    lacking = rows["key"].isin(unread["key"])
+    rows[["value", "low", "high"]] = rows[["value", "low", "high"]].mask(lacking)
+    rows["spread"] = rows["spread"].mask(lacking, "")
+    rows[KL_P99] = rows[KL_P99].mask(lacking)  # on another text
+    rows = rows.assign(perplexity=rows["value"], perplexity_low=rows["low"], perplexity_high=rows["high"])
+    stand_for = {key: keys[0] for keys in groups for key in keys}
+    means = means_above_chance(scored)
+    rows = rows.merge(_means(means, stand_for, ACCURACY), on="key", how="left")
+    seven = means.assign(key=means["key"].map(stand_for)).groupby("key")["mean_of_seven"].mean()
+    rows["mean_of_seven"] = rows["key"].map(seven).astype(float)
+    for metric in (KL, AGREEMENT):
+        means = _means(_values(compared, metric), stand_for, metric)
+        rows = rows.drop(columns=metric).merge(means, on="key", how="left")
+        rows[metric] = rows[metric].mask(is_dense(rows) & bool(len(means)), OF_DENSE[metric])
+    mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
+    rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows), lacking=lacking)
+    rows = rows.sort_values(["compressed", "lacking", "other"], kind="stable", ignore_index=True)
+    dense = rows[~rows["compressed"]]
+    base, accuracy = (dense[name].iloc[0] if len(dense) else float("nan") for name in (PERPLEXITY, ACCURACY))
+    rows["times_dense"] = rows[PERPLEXITY] / base
+    rows["accuracy_lost"] = rows[ACCURACY] - accuracy
+    name = ["series_label", "amount_label"]
+    alike = rows[~rows["lacking"]].duplicated(name, keep=False).reindex(rows.index, fill_value=False)
+    alike |= rows["lacking"] & rows.duplicated(name)  # they do not change the names of the others
+    data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
+    rows["series_label"] = rows["series_label"].mask(alike, rows["series_label"].str.cat(data, sep=", "))
+    return rows.drop(columns=["compressed", "lacking", "other"])
+
+
+def without_perplexity(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:
+    """Return one of the tidy rows of each variant that this project measured, but not in `measured` with any seed."""
+    own = rows[(rows["origin"] == "measured") & ~is_dense(rows)].drop_duplicates("key")
+    mine, there = (pd.MultiIndex.from_frame(frame[POINT].fillna("")) for frame in (own, measured))
+    return own[~mine.isin(there)]
+
+
+def of_documents(rows: pd.DataFrame) -> dict[tuple[float, str], pd.DataFrame]:
+    """Return the headline accuracies by (documents per task, 0 for all; evaluation precision).
+
+    The first have most variants, then most documents.
+    """
+    found = scored_on(rows)
+    there = found[["limit", "scoring"]].drop_duplicates().itertuples(index=False, name=None)
+    parts = {one: found[(found["limit"] == one[0]) & (found["scoring"] == one[1])] for one in there}
+    most = sorted(parts, key=lambda one: (-parts[one]["key"].nunique(), -(one[0] or float("inf")), one[1]))
+    return {one: one_protocol(parts[one]) for one in most}
+
+
+def _values(compared: pd.DataFrame | None, metric: str) -> pd.DataFrame:
+    """Return key, mean and stderr of each variant in one metric."""
+    if compared is None:
+        return pd.DataFrame(columns=["key", "mean", "stderr"])
+    mine = compared.loc[compared["metric"] == metric, ["key", "value", "stderr"]]
+    return mine.rename(columns={"value": "mean"})
+
+
+def _means(means: pd.DataFrame, stand_for: dict[str, str], column: str) -> pd.DataFrame:
+    """Return key, `column` and its ends of each point, from key, mean and stderr of each variant.
+
+    The ends are one standard error away, or the range over seeds.
+    """
+    means = means.assign(key=means["key"].map(stand_for)).dropna(subset="key")
+    names = ["key", column, f"{column}_low", f"{column}_high"]
+    rows = [(key, *over_seeds(part)) for key, part in means.groupby("key", sort=False)]
+    return pd.DataFrame(rows, columns=names).astype(dict.fromkeys(names[1:], float))

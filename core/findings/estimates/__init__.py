@@ -1,0 +1,1 @@
+"""Chains that are estimated but not measured."""

@@ -1,0 +1,1 @@
+"""Paired differences as texts and tables."""

@@ -1,0 +1,68 @@
+"""Names of points and variants in links and pickers."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from core.findings.rows.points import amounts_of, is_dense
+from core.findings.sharing import shared
+from core.notation.formatting import format_amount
+from core.specs import PUBLISHED
+
+JOINT = " · "  # between a variant's label and its chain
+
+
+@shared
+def addresses(points: pd.DataFrame) -> dict[str, str]:
+    """Return each point's name in links, by key: its chain, with the series if several points share the chain."""
+    named, taken = {}, set[str]()
+    for key, chain, series in zip(points["key"], points["chain"], points["series_label"], strict=True):
+        named[key] = f"{chain} ({series})" if chain in taken else chain
+        taken.add(named[key])
+    return named
+
+
+@shared
+def options(points: pd.DataFrame) -> dict[str, str]:
+    """Return each point's name in pickers, by key: its label and its chain, so that a search finds both."""
+    named = addresses(points)
+    labels = [f"{series}, {at}" for series, at in zip(points["series_label"], points["amount_label"], strict=True)]
+    labels = [label.removesuffix(f", {format_amount(None)}") for label in labels]
+    return {key: _both(label, named[key]) for key, label in zip(points["key"], labels, strict=True)}
+
+
+def _both(name: str, chain: str) -> str:
+    return f"{name}{JOINT}{chain}"
+
+
+def addressed(found: dict[str, str], asked: str) -> str | None:
+    """Return the key of the point that a link names, even if each `+` became a space."""
+    plain = _without_plus(asked)
+    return next((key for key, name in found.items() if _without_plus(name) == plain), None)
+
+
+def _without_plus(text: str) -> str:
+    return " ".join(text.replace("+", " ").split())
+
+
+def variant_names(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the shortest unambiguous name of each variant by key, the dense model first: `SparseGPT, 2:4`."""
+    first = rows.drop_duplicates("key")
+    first = pd.concat([first[is_dense(first)], first[~is_dense(first)]])
+    removed = [f", {amount.label}" if amount else "" for amount in amounts_of(first)]
+    names = first["series_label"].str.cat(removed)
+    for column, form in (("calibration", "{}"), ("train", "{}"), ("seed", "seed {:.0f}"), ("key", "{:.8}")):
+        more = [f", {form.format(value)}" if pd.notna(value) else "" for value in first[column]]
+        names = names.mask(names.duplicated(keep=False), names.str.cat(more))
+    return dict(zip(first["key"], names, strict=True))
+
+
+@shared
+def variant_options(rows: pd.DataFrame) -> dict[str, str]:
+    """Return each variant's name in pickers, by key: its unambiguous name and its chain, the dense model first.
+
+    Published variants, of which only numbers are known, are left out.
+    """
+    rows = rows[rows["origin"] != PUBLISHED]
+    chains = dict(zip(rows["key"], rows["chain"], strict=True))
+    return {key: _both(name, chains[key]) for key, name in variant_names(rows).items()}

@@ -1,1 +1,0 @@
-"""The rows behind charts: DataFrame in, DataFrame out."""
