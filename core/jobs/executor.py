@@ -8,6 +8,7 @@ import socket
 import subprocess
 from collections.abc import Collection, Sequence
 from contextlib import suppress
+from time import monotonic
 from typing import NamedTuple, Protocol
 
 import psutil
@@ -19,6 +20,7 @@ from core.store.slots import slots, threads
 
 THREADS = "OMP_NUM_THREADS"
 RAY = "ray:"  # starts the handles of `core.jobs.cluster`; a host name has no colon
+DYING_SECONDS = 5.0  # in which a process that was killed with its supervisor ends
 SAME_START = 2.0  # seconds by which two readings of one process's start may differ, as clocks are adjusted
 
 
@@ -26,7 +28,7 @@ class End(NamedTuple):
     """The end of a job's process."""
 
     words: str  # continue `The job's process`
-    lost: bool = False  # with its machine, so that the job runs again
+    lost: bool = False  # with its machine or its supervisor, so that the job runs again
 
 
 class Handle(Protocol):
@@ -193,9 +195,13 @@ class _Child(_Group):
 
 
 class _Adopted(_Group):
-    """A process that another supervisor started, so its exit code is unknown."""
+    """A process that another supervisor started, so its exit code is unknown.
+
+    One that ends soon after was already dying, such as with its supervisor.
+    """
 
     def __init__(self, process: psutil.Process, text: str):
+        self.since = monotonic()
         self.process = process
         self.pid = process.pid
         self.text = text
@@ -204,4 +210,4 @@ class _Adopted(_Group):
         with suppress(psutil.NoSuchProcess):
             if self.process.is_running() and self.process.status() != psutil.STATUS_ZOMBIE:
                 return None
-        return End("ended")
+        return End("ended", lost=monotonic() - self.since < DYING_SECONDS)

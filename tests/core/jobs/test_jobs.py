@@ -7,6 +7,7 @@ import psutil
 import pytest
 
 from core.errors import UserError
+from core.jobs import executor as executors
 from core.jobs import supervisor
 from core.jobs.executor import End, LocalExecutor, find_process, handle_text
 from core.jobs.logs import log_file, log_tail, with_last_line
@@ -74,7 +75,9 @@ def test_a_process_is_found_halted_resumed_and_killed(store, monkeypatch):
     finally:
         handle.kill()
     until(handle.poll)
-    assert handle.poll() == End(describe_exit(-signal.SIGKILL)) and adopted.poll() == End("ended")
+    assert handle.poll() == End(describe_exit(-signal.SIGKILL)) and adopted.poll() == End("ended", lost=True)
+    monkeypatch.setattr(executors, "DYING_SECONDS", 0.0)
+    assert adopted.poll() == End("ended")
     until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in below))
     assert not handle.stopped()
 
