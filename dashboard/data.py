@@ -9,12 +9,13 @@ import streamlit as st
 from sqlalchemy import URL
 
 from core import paths
-from core.analysis.differences import COLUMNS, adjust_together, differences, number_of, over_seeds
+from core.analysis.differences import COLUMNS, adjust_together
 from core.analysis.fewshot import fewshot_table as after
 from core.analysis.frame import VariantRows, build_frame, variant_rows
 from core.analysis.reporting import TableRow
 from core.data.corpora import default_corpora
-from core.findings.seeds import Seeds, averaged
+from core.findings.reading import Number, pairs
+from core.findings.seeds import Seeds
 from core.findings.sharing import SharedTable
 from core.jobs.queue import Job, Queue
 from core.models.names import UNTOLD, display_names, meant_by
@@ -28,8 +29,6 @@ from core.store.row_cache import MOST, RowCache
 from core.store.samples import damaged
 from core.store.store import Store
 from dashboard.renewal import Renewal
-
-Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.analysis.differences.NUMBER`
 
 
 def store() -> Store:
@@ -183,22 +182,14 @@ def paired(
     reference: str | tuple[str, ...] | None,
     numbers: Sequence[Number] | None = None,
 ) -> pd.DataFrame:
-    """Return the paired differences (`core.analysis.differences`) of variants to a reference.
-
-    Args:
-        seeds: Keys of each variant by seed; the rows have the first one (`over_seeds`).
-        reference: Key of the reference, or its keys by seed; without one the table is empty.
-        numbers: Metrics to compare; None compares all that both have.
-
-    Returns:
-        Rows of `COLUMNS`, with p values adjusted over all of them.
-    """
+    """Return `core.findings.reading.Reader.paired`, of rows that are read once."""
     if reference is None or not seeds:
         return pd.DataFrame(columns=COLUMNS)
     reference = (reference,) if isinstance(reference, str) else reference
     known = _pairs(store().url, stamp(), reference, None if numbers is None else tuple(numbers))
     if lacking := [keys for keys in seeds if keys not in known]:
-        known |= _paired(lacking, reference, numbers)
+        of_seeds = _seeds(store().url, stamp())
+        known |= pairs(results, store().samples, of_seeds, lacking, reference, numbers)
     return adjust_together(pd.DataFrame([row for keys in seeds for row in known[keys]], columns=COLUMNS))
 
 
@@ -208,26 +199,6 @@ def _pairs(
 ) -> dict[tuple[str, ...], list[TableRow]]:
     """Return the cache of `paired`: rows by the variant's keys."""
     return {}
-
-
-def _paired(
-    seeds: Sequence[tuple[str, ...]], reference: tuple[str, ...], numbers: Sequence[Number] | None
-) -> dict[tuple[str, ...], list[TableRow]]:
-    there = results([*reference, *(key for keys in seeds for key in keys)])
-    rows: dict[tuple[str, ...], list[TableRow]] = {keys: [] for keys in seeds}
-    if not there.keys() >= set(reference):
-        return rows
-    seeds = [keys for keys in seeds if there.keys() >= set(keys)]  # the rest was deleted since; the next run shows that
-    first, *groups = [[_only(there[key], numbers) for key in keys] for keys in (reference, *seeds)]
-    samples = over_seeds([first, *groups], store().samples)
-    every = [group[0] for group in groups]
-    dense = store().get_many({one.variant.dense_key for one in (first[0], *every)})
-    of_seeds = averaged(_seeds(store().url, stamp()), [first, *groups])
-    rows_found = differences(every, first[0], samples, dense.values(), of_seeds)
-    of_first = {keys[0]: keys for keys in seeds}
-    for row in rows_found.to_dict("records"):
-        rows[of_first[row["key"]]].append(row)
-    return rows
 
 
 @st.cache_resource(max_entries=2, show_spinner=False)
@@ -248,14 +219,6 @@ def _shots(url: URL, stamp: Hashable, model: str) -> pd.DataFrame:
     there = results(set(scored["key"]))
     dense = next((one for one in there.values() if one.variant.key == one.variant.dense_key), None)
     return after([one for one in there.values() if one is not dense], dense, store().samples)
-
-
-def _only(result: Result, numbers: Sequence[Number] | None) -> Result:
-    """Return a result with only these metrics; None keeps all."""
-    if numbers is None:
-        return result
-    wanted = tuple(one for one in result.measurements if number_of(one) in numbers)
-    return result.model_copy(update={"measurements": wanted})
 
 
 def result(key: str) -> Result | None:

@@ -16,10 +16,10 @@ from core.findings.pairs import paired
 from core.findings.rows import choices, points
 from core.findings.rows.other_texts import times_dense
 from core.findings.sharing import shared
+from core.findings.within import numbers_of
 from core.specs import EXTERNAL
 from dashboard import data
 from dashboard.explore.accuracy import Scored
-from dashboard.explore.compare import numbers_of
 from dashboard.explore.curve_data import Shown
 from dashboard.shared import links
 from dashboard.shared.literal import literal

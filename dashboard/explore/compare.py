@@ -7,19 +7,13 @@ from functools import cache
 
 import pandas as pd
 
-from core.analysis.differences import NUMBER, adjust_together
+from core.analysis.differences import adjust_together
 from core.analysis.verdicts import SIGNIFICANT
 from core.findings.pairs import paired
 from core.findings.rows import points
-from core.findings.sharing import shared
+from core.findings.within import numbers_of
 from dashboard import data
 from dashboard.exports.pivots import SignificanceTest
-
-
-@shared
-def numbers_of(rows: pd.DataFrame) -> list[data.Number]:
-    """Return the distinct numbers of tidy rows, as the argument of `data.paired`."""
-    return list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
 
 
 def differences_to_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from core.analysis.budget import ACCURACY
 from core.findings.axes import PACKED, RATIO, Axis
 from core.findings.best.qualities import QUALITIES
 from core.findings.rows import choices, naming, points, zeroshot
+from core.findings.rows.documents import Documents
 from core.findings.rows.other_texts import other_texts
 from core.methods.base import Method
 from core.methods.preparation import TransformMethod
@@ -25,7 +26,7 @@ from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, defa
 from dashboard import data
 from dashboard.charts import highlights
 from dashboard.shared.binding import ALONE
-from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT, Documents
+from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
 from dashboard.shared.series import ELSEWHERE, SERIES
 
 CHAIN = "chain"  # parameter of the Run page's address

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from core.analysis.frame import format_precision
 from core.analysis.reporting import listed
 from core.findings import axes
-from core.findings.rows import choices, points, zeroshot
+from core.findings.rows import choices, zeroshot
+from core.findings.rows.documents import Documents, documents_of, on_documents
 from core.findings.sharing import shared
 from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
@@ -46,22 +44,6 @@ FORMER_AXES = {
     "time to read a token": "prefill latency",
     "time to write a token": "decode latency",
 }
-
-
-class Documents(NamedTuple):
-    """The number of scored documents of each task, 0 for all, and the evaluation precision."""
-
-    limit: float
-    scoring: str
-
-    def __str__(self) -> str:
-        documents = f"first {int(self.limit)} documents" if self.limit else "all documents"
-        return f"{documents} of each task, {format_precision(self.scoring)}"
-
-    @property
-    def label(self) -> str:
-        """The text as an option of a field."""
-        return str(self).capitalize()
 
 
 @dataclass(frozen=True)
@@ -305,7 +287,7 @@ def pick_documents(
 ) -> tuple[Documents, bool, pd.DataFrame]:
     """Return the chosen documents, by default the most in fp32, whether there are others, and their rows."""
     rows = zeroshot.scored_on(rows)
-    choices = _documents_of(rows)
+    choices = documents_of(rows)
     scored = next(iter(choices), Documents(DEFAULT_LIMIT, DTYPES[0]))
     if ask and len(choices) > 1:
         names = {one.label: one for one in choices}
@@ -313,19 +295,4 @@ def pick_documents(
         check_link(key, "choice of documents", names)
         chosen = st.selectbox("Accuracy on", list(names), key=key, help=help, **BOUND)
         scored = names.get(chosen, scored)
-    return scored, len(choices) > 1, _scored_on(rows, scored)
-
-
-@shared
-def _documents_of(rows: pd.DataFrame) -> list[Documents]:
-    """Return the documents of compressed variants, or else of all, sorted by number and precision, fp32 first."""
-    compressed = rows[~points.is_dense(rows)]
-    there = (compressed if len(compressed) else rows)[["limit", "scoring"]].drop_duplicates()
-    found = [Documents(float(limit), scoring) for limit, scoring in there.itertuples(index=False)]
-    return sorted(found, key=lambda one: (-(one.limit or math.inf), one.scoring != DTYPES[0], one.scoring))
-
-
-@shared
-def _scored_on(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
-    """Return the rows of `zeroshot.scored_on` on these documents, with one protocol per data set."""
-    return zeroshot.one_protocol(rows[(rows["limit"] == documents.limit) & (rows["scoring"] == documents.scoring)])
+    return scored, len(choices) > 1, on_documents(rows, scored)

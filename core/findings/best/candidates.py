@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 
 import pandas as pd
@@ -12,10 +12,12 @@ from core.analysis.distances import OF_DENSE
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.points import by_seed, collapse, is_dense
 from core.findings.rows.zeroshot import means_above_chance, one_protocol, over_seeds, scored_on
+from core.findings.sharing import shared
 from core.results import AGREEMENT, KL, KL_P99
 
 TRAINED, UNTRAINED = "trained", "not trained"
 POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
+NO_TEXT = "no text"  # of variants without calibration data
 TEXTS = ["calibration", "train"]  # besides seeds, the columns in which variants of one chain and amount differ
 
 
@@ -81,6 +83,16 @@ def candidates(
     data = [", ".join(str(text) for text in texts if pd.notna(text)) for texts in rows[TEXTS].itertuples(index=False)]
     rows["series_label"] = rows["series_label"].mask(alike, rows["series_label"].str.cat(data, sep=", "))
     return rows.drop(columns=["compressed", "lacking", "other"])
+
+
+@shared
+def accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
+    """Return the rows with a chosen value in each column; a column without choices accepts all."""
+    fitting = pd.Series(True, every.index)
+    for column, values in chosen.items():
+        if values:
+            fitting &= every[column].fillna(NO_TEXT).isin(values)
+    return every[fitting]
 
 
 def without_perplexity(rows: pd.DataFrame, measured: pd.DataFrame) -> pd.DataFrame:

@@ -17,10 +17,9 @@ from core.findings.rows import points
 from core.findings.rows.points import amounts_of
 from core.findings.rows.zeroshot import in_percent
 from core.findings.sharing import shared
+from core.findings.within import Within
 from dashboard.charts import tradeoff
 from dashboard.charts.tradeoff_axes import edge_words
-from dashboard.explore.budget.estimated import Estimated
-from dashboard.explore.budget.query import BudgetQuery
 from dashboard.explore.details import open_points
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
@@ -30,11 +29,10 @@ from dashboard.shared.pickers import Chosen
 CHART = "explore_tradeoff"  # key
 
 
-def show_points(
-    chosen: Chosen, found: pd.DataFrame, dense: pd.DataFrame, estimated: Estimated, query: BudgetQuery, protocol: str
-) -> Item:
+def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: str) -> Item:
     """Show the chart; `protocol` describes that of the perplexities."""
-    cost, quality, known = query.cost, query.quality, limits(query.budget)
+    found, (quality, budget, cost) = answer.found, answer.asked
+    known = limits(budget)
     caption = f"{chosen.model}, variants with any calibration or training data. "
     caption += quality.caption.format(text=called(quality.corpus), protocol=protocol, documents=chosen.documents)
     caption += " Sizes are packed, at 16 bits per weight or the bits of the grid."
@@ -47,12 +45,12 @@ def show_points(
     for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
         if lacking := found[column].isna().sum():
             explained += f" Not drawn: {lacking} ({why})."
-    if len(estimated.rows):
-        explained += f" {estimate_words.drawn_words(estimated.error)}"
+    if len(answer.estimates):
+        explained += f" {estimate_words.drawn_words(answer.error)}"
     exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"])
     return widgets.show_chart(
         CHART,
-        partial(tradeoff.tradeoff, found, dense, estimated.rows, cost, quality, query.budget),
+        partial(tradeoff.tradeoff, found, dense, answer.estimates, cost, quality, budget),
         caption,
         exported.rename(columns={"times_dense": "perplexity_ratio"}),
         file=chosen.file("trade-off"),

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import pandas as pd
 import streamlit as st
 
-from core.findings.sharing import shared
+from core.findings.best.candidates import NO_TEXT
 from core.notation.formatting import label
 from dashboard.shared.binding import BOUND, check_link
-
-NO_TEXT = "no text"  # filter value of variants without calibration data
 
 
 def pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
@@ -30,13 +26,3 @@ def pick_filters(every: pd.DataFrame) -> dict[str, list[str]]:
             check_link(key, "filter", [shown(one) for one in there], shown)
             chosen[column] = st.multiselect(name, there, format_func=shown, key=key, placeholder="all", **BOUND)
     return chosen
-
-
-@shared
-def accepted(every: pd.DataFrame, chosen: Mapping[str, Sequence[str]]) -> pd.DataFrame:
-    """Return the rows with a chosen value in each column; a column without choices accepts all."""
-    fitting = pd.Series(True, every.index)
-    for column, values in chosen.items():
-        if values:
-            fitting &= every[column].fillna(NO_TEXT).isin(values)
-    return every[fitting]

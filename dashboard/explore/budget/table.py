@@ -11,10 +11,8 @@ from core.findings.best import ranking
 from core.findings.estimates import words as estimate_words
 from core.findings.pairs.paired import INTERVAL
 from core.findings.sharing import shared
+from core.findings.within import COMPARED, PAIRED, Asked, Within
 from dashboard import data
-from dashboard.explore.budget.estimated import Estimated
-from dashboard.explore.budget.pairs import COMPARED, PAIRED
-from dashboard.explore.budget.query import BudgetQuery
 from dashboard.explore.details import open_points
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
@@ -25,21 +23,20 @@ TABLE = "explore_ranked"  # key
 
 
 @shared
-def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _rows(found: pd.DataFrame, asked: Asked, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the table of variants within the budget, or nearest to it, and the keys of its rows."""
     rows = answers(found)
     keys = tuple(rows["key"])
     stored = data.results(keys)
     each = [stored.get(key) for key in keys]
-    return ranking.ranking(rows, query.budget, query.cost.column, query.quality, each, tests), keys
+    return ranking.ranking(rows, asked.budget, asked.cost.column, asked.quality, each, tests), keys
 
 
-def show_list(
-    chosen: Chosen, found: pd.DataFrame, estimated: Estimated, query: BudgetQuery, tests: pd.DataFrame | None
-) -> Item:
+def show_list(chosen: Chosen, answer: Within) -> Item:
     """Show the list, with the tests against the best, if any."""
+    query, found, tests = answer.asked, answer.found, answer.tests
     listed, keys = _rows(found, query, tests)
-    table = estimate_words.with_estimates(listed, estimated.rows)
+    table = estimate_words.with_estimates(listed, answer.estimates)
     fit = found["fits"].any()
     within = "Variants within the budget" if limits(query.budget) else "All variants"
     explained = terms(("Pareto front", "estimated chain", "packed size", "paired difference", "not significant"))
@@ -59,8 +56,8 @@ def show_list(
     if tests is not None:
         caption += f" Compared with the first: {quality.name}, by paired tests at 5 % with Holm's correction over the"
         caption += f" first {COMPARED}. {seeds_words(tests)}".rstrip()
-    if len(estimated.rows):
-        caption += f" {estimate_words.listed_words(estimated.error)}"
+    if len(answer.estimates):
+        caption += f" {estimate_words.listed_words(answer.error)}"
     caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
     return widgets.show_table(
         *(TABLE, table, caption, ranking.FORMATS),

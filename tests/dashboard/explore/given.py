@@ -5,23 +5,19 @@ from typing import NamedTuple
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from core.analysis.budget import ACCURACY, PERPLEXITY, Budget
+from core.analysis.budget import PERPLEXITY, Budget
 from core.findings.best import ranking
-from core.findings.best.candidates import candidates, of_documents, without_perplexity
+from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import MEASURED, YES
 from core.findings.rows import choices, points
+from core.findings.within import Asked, gather, within
 from core.request.stages import DEFAULT_MODEL
-from core.results import AGREEMENT, KL
 from dashboard import data
 from dashboard.charts import highlights
 from dashboard.charts.tradeoff import PACKED
 from dashboard.explore import answer
 from dashboard.explore.answer import best_at
-from dashboard.explore.budget.estimated import estimate
-from dashboard.explore.budget.filters import accepted
-from dashboard.explore.budget.pairs import differences_to_best
-from dashboard.explore.budget.query import BudgetQuery, rank
 from dashboard.explore.budget.table import _rows
 from dashboard.explore.curve_data import Shown, drawn_points, shown_series, with_winners
 from dashboard.shared.pickers import Chosen
@@ -84,18 +80,13 @@ def ranked(quality=PERPLEXITY, cost=PACKED, documents=None, filters=None, model=
     """Return a model's variants on its first text within limits, with their list, the answer and the estimates."""
     rows = data.frame(model)
     text = next(iter(choices.texts(rows).values()))
-    measured = choices.on_text(rows, *text)
     known = of_documents(rows)
     scored = known.get(documents or next(iter(known), None), rows[:0])
-    compared = choices.on_text(rows, *text, (KL, AGREEMENT))
-    every = candidates(measured, scored, (), without_perplexity(rows, measured), compared)
-    dense = every[points.is_dense(every)]
-    query = BudgetQuery(quality_of(quality, text[0]), cost, Budget(**limits))
-    numbers = scored if quality == ACCURACY else choices.on_text(rows, *text, (quality,))
-    found = rank(accepted(every, filters or {}), dense, numbers, query)
-    listed, _ = _rows(found, query, differences_to_best(found, numbers))
-    estimates = estimate(measured, dense, found, filters or {}, query).rows
-    return Ranked(found, listed, ranking.answer(found, query.budget, query.quality, model), estimates)
+    asked = Asked(quality_of(quality, text[0]), Budget(**limits), cost)
+    answer = within(gather(rows, *text, scored), asked, filters or {}, data)
+    listed, _ = _rows(answer.found, asked, answer.tests)
+    said = ranking.answer(answer.found, asked.budget, asked.quality, model, differences=None)
+    return Ranked(answer.found, listed, said, answer.estimates)
 
 
 def open_tradeoff(**query):

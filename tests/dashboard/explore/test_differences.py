@@ -213,7 +213,8 @@ def test_a_pair_is_read_once_and_adjusted_for_the_shown_pairs(answers, monkeypat
     st.cache_resource.clear()
     alone = data.paired([(others[0],)], dense)
     read = []
-    monkeypatch.setattr(data, "_paired", lambda seeds, *of, made=data._paired: read.append(seeds) or made(seeds, *of))
+    made = data.pairs
+    monkeypatch.setattr(data, "pairs", lambda *given: read.append(given[3]) or made(*given))
     both = data.paired([(key,) for key in others[:2]], dense)
     assert read == [[(others[1],)]] and set(both["key"]) == set(others[:2])
     adjusted = both.loc[both["key"] == others[0], "p_adjusted"]

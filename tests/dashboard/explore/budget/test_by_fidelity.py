@@ -14,6 +14,7 @@ from core.findings.best.candidates import candidates, without_perplexity
 from core.findings.best.qualities import QUALITIES, quality_of
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows import choices
+from core.findings.within import differences_to_best
 from core.notation.chain import format_chain
 from core.results import AGREEMENT, KL
 from dashboard import data
@@ -21,7 +22,6 @@ from dashboard.charts.tradeoff import PACKED
 from dashboard.charts.tradeoff_axes import Heights, percent_ticks
 from dashboard.explore import missing
 from dashboard.explore.budget.chart import pivots_of
-from dashboard.explore.budget.pairs import differences_to_best
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import captions, charts, control, decoded, read
 from tests.synthetic import chained, compared, curve, result
@@ -148,7 +148,7 @@ def test_paired_tests_against_the_best_are_those_of_the_measure(near, quality, m
 
     found = pd.DataFrame(ranked(quality, packed_mb=265).found)  # whose tests are not cached
     monkeypatch.setattr(data, "paired", paired)
-    tests = differences_to_best(found, rows[rows["metric"] == quality])
+    tests = differences_to_best(found, rows[rows["metric"] == quality], data)
     assert len(tests) == 19 and {metric for _, metric, _ in asked} == {quality}
 
 

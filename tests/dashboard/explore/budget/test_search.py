@@ -17,11 +17,10 @@ from core.findings.best.qualities import quality_of
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds, averaged
 from core.findings.sharing import SharedTable
+from core.findings.within import COMPARED, Asked, rank
 from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
-from dashboard.charts.tradeoff import PACKED
-from dashboard.explore.budget import pairs
-from dashboard.explore.budget.query import BudgetQuery, rank
+from dashboard import data
 from tests.bundled import bundled_rows
 from tests.dashboard.explore.given import open_tradeoff, ranked, table
 from tests.dashboard.opened import read
@@ -117,8 +116,8 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, s
     assert len(every) == len(searched(model))
     shown = quality_of(quality, corpus)
     for limits in BUDGETS[::step]:
-        asked = BudgetQuery(shown, PACKED, Budget(**limits))
-        found = rank(every, dense, SharedTable(numbers), asked)
+        asked = Asked(shown, Budget(**limits))
+        found = rank(every, dense, SharedTable(numbers), asked, data)
         answer = ranking.answer(found, asked.budget, shown, model)
         listed = ranking.ranking(answers(found), asked.budget, "packed_mb", shown, [None] * len(answers(found)))
         fitting = [one for one in searched(model) if excess(one, limits) <= 1e-9]
@@ -156,9 +155,9 @@ def test_the_page_lists_the_ranked_variants_with_tests_against_the_best(bundled)
     assert by_page.number_input[0].label == "I have (MB)"
     by_page = open_tradeoff(limit_packed_mb=180, quality="Accuracy above chance")
     verdicts = table(by_page)["Compared with the first"]
-    compared = verdicts.iloc[1 : pairs.COMPARED]
+    compared = verdicts.iloc[1:COMPARED]
     assert pd.isna(verdicts.iloc[0]) and compared.notna().all() and compared.eq("worse").any()
-    assert verdicts.iloc[pairs.COMPARED :].isna().all()
+    assert verdicts.iloc[COMPARED:].isna().all()
     assert "Holm's correction over the first 20" in " ".join(one.value for one in by_page.caption)
     assert "Compared with the first" not in ranked(packed_mb=1).table
     by_page.selectbox(key="explore_model").set_value("opt-125m").run()  # a published one

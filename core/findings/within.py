@@ -1,0 +1,206 @@
+"""The best variants of a model within a budget: the question, the rows that it looks at, and the answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+
+from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
+from core.analysis.differences import NUMBER, number_of
+from core.analysis.distances import distance_interval
+from core.analysis.paired import ACCURACIES
+from core.analysis.seven import ABOVE_CHANCE
+from core.findings.axes import PACKED, Axis
+from core.findings.best import ranking
+from core.findings.best.candidates import accepted, candidates, without_perplexity
+from core.findings.best.qualities import Quality
+from core.findings.estimates import combinations, words
+from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.reading import Number, Reader
+from core.findings.rows import choices, points
+from core.findings.sharing import shared
+from core.results import AGREEMENT, KL
+
+COMPARED = 20  # variants within the budget that are tested against the best
+PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers
+Filters = Mapping[str, Sequence[str]]  # accepted values by column of `candidates`; an empty list accepts all
+
+_candidates, _without_perplexity = shared(candidates), shared(without_perplexity)
+_ranked, _with_intervals, _rule_error = shared(ranked), shared(ranking.with_intervals), shared(rule_error)
+_combinations, _select = shared(combinations.combinations), shared(combinations.select)
+
+
+class Asked(NamedTuple):
+    """A question: which variants are best in a quality within a budget, and at which cost."""
+
+    quality: Quality
+    budget: Budget
+    cost: Axis = PACKED
+
+
+class Gathered(NamedTuple):
+    """The rows of a model that a budget looks at."""
+
+    rows: pd.DataFrame  # all tidy rows of the model
+    measured: pd.DataFrame  # those of perplexities on one text
+    scored: pd.DataFrame  # accuracies on some documents
+    every: pd.DataFrame  # `candidates`; empty without a perplexity
+
+    @property
+    def dense(self) -> pd.DataFrame:
+        """The dense model's candidate, or no row."""
+        return _dense(self.every)
+
+    def numbers(self, column: str) -> pd.DataFrame:
+        """Return the tidy rows of a quality."""
+        if column == ACCURACY:
+            return self.scored
+        corpus, protocol = self.measured[["dataset", "protocol_id"]].iloc[0]
+        return choices.on_text(self.rows, corpus, protocol, (column,))
+
+
+class Within(NamedTuple):
+    """The answer."""
+
+    asked: Asked
+    found: pd.DataFrame  # accepted variants as of `core.analysis.budget.ranked`, with their intervals
+    tests: pd.DataFrame | None  # paired differences to the best, by key; None if it has none
+    estimates: pd.DataFrame  # estimated chains within the budget (rows of `combinations.select`)
+    error: RuleError  # of the estimates
+
+    @property
+    def winner(self) -> pd.Series | None:
+        """The best measured variant within the budget; None if none fits."""
+        return winner(self.found)
+
+    def sentences(self, model: str, shown: Callable[[str], str] = str) -> list[str]:
+        """Return the answer in Markdown, and the sentence on an estimated chain that may be better, if there is one.
+
+        Args:
+            model: Display name of the model.
+            shown: Escapes a name for Markdown.
+        """
+        answer = ranking.answer(self.found, self.asked.budget, self.asked.quality, model, shown, self.tests)
+        return [answer, *filter(None, [words.sentence(self.estimates, self.winner, shown)])]
+
+
+def gather(
+    rows: pd.DataFrame, corpus: str | None, protocol: str | None, scored: pd.DataFrame, first: Sequence[str] = ()
+) -> Gathered:
+    """Return the rows of a model that a budget looks at.
+
+    Args:
+        rows: All tidy rows of the model.
+        corpus: Corpus of the perplexities.
+        protocol: Id of their protocol.
+        scored: Accuracies as of `candidates.of_documents`.
+        first: Calibration or training data; variants with other data come last.
+    """
+    measured = choices.on_text(rows, corpus, protocol)
+    compared = choices.on_text(rows, corpus, protocol, (KL, AGREEMENT))
+    if measured.empty:
+        return Gathered(rows, measured, scored, pd.DataFrame())
+    every = _candidates(measured, scored, first, _without_perplexity(rows, measured), compared)
+    return Gathered(rows, measured, scored, every)
+
+
+def within(gathered: Gathered, asked: Asked, filters: Filters, reader: Reader) -> Within:
+    """Return the accepted variants within a budget, the best first, and the estimated chains; only perplexities add up.
+
+    Args:
+        gathered: The rows to look at.
+        asked: The question.
+        filters: Accepted values of columns.
+        reader: Reads results and their outcomes.
+    """
+    column, numbers = asked.quality.column, gathered.numbers(asked.quality.column)
+    found = rank(accepted(gathered.every, filters), gathered.dense, numbers, asked, reader)
+    combined = _combinations(gathered.measured, gathered.dense) if column == PERPLEXITY else pd.DataFrame()
+    error = RuleError()
+    if not combined.empty:
+        first = gathered.measured.iloc[0]
+        error = _rule_error(reader.rows("perplexity", [first["dataset"]]), first["window"])
+        combined = _select(accepted(combined, filters), found, asked.budget, asked.cost.column, error)
+    return Within(asked, found, differences_to_best(found, numbers, reader), combined, error)
+
+
+def rank(
+    accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, asked: Asked, reader: Reader
+) -> pd.DataFrame:
+    """Return the variants as of `core.analysis.budget.ranked`, with their intervals.
+
+    Args:
+        accepted: Rows of `candidates`.
+        dense: The dense model's row, if known.
+        numbers: Tidy rows of the quality.
+        asked: The question.
+        reader: Reads results and their outcomes.
+    """
+    found = _ranked(accepted, asked.budget, asked.cost.column, asked.quality.column)
+    if asked.quality.paired:
+        return _with_intervals(found, _differences_to_dense(found, dense, numbers, reader), asked.quality)
+    return _with_intervals(found, _own_intervals(found, numbers, reader), asked.quality)
+
+
+@shared
+def differences_to_best(found: pd.DataFrame, rows: pd.DataFrame, reader: Reader) -> pd.DataFrame | None:
+    """Return paired differences to the best variant within the budget, by key; None if the best has none.
+
+    They are of the quality in `rows`, for the first `COMPARED` variants, with Holm's correction over these.
+    """
+    best = winner(found)
+    if best is None:
+        return None
+    fitting = answers(found).head(COMPARED)
+    return _pairs([keys for keys in fitting["keys"] if keys[0] != best["key"]], best["keys"], rows, reader)
+
+
+@shared
+def numbers_of(rows: pd.DataFrame) -> list[Number]:
+    """Return the distinct numbers of tidy rows, as the argument of `Reader.paired`."""
+    return list(rows[list(NUMBER)].drop_duplicates().itertuples(index=False, name=None))
+
+
+@shared
+def _dense(every: pd.DataFrame) -> pd.DataFrame:
+    return every[points.is_dense(every)]
+
+
+@shared
+def _own_intervals(found: pd.DataFrame, rows: pd.DataFrame, reader: Reader) -> pd.DataFrame:
+    """Return the 95 % intervals of distances to the dense model, by key; none for several seeds."""
+    single = found.loc[found["keys"].map(len) == 1, "key"]
+    numbers = set(numbers_of(rows))
+    ends = {
+        key: distance_interval(row)
+        for key, result in reader.results(single).items()
+        for row in result.measurements
+        if number_of(row) in numbers
+    }
+    return pd.DataFrame.from_dict(ends, orient="index", columns=["low", "high"], dtype=float)
+
+
+@shared  # the stored answers change only with the rows of the same variants
+def _differences_to_dense(
+    found: pd.DataFrame, dense: pd.DataFrame, rows: pd.DataFrame, reader: Reader
+) -> pd.DataFrame | None:
+    """Return paired differences to the dense model in the quality of `rows`, by key.
+
+    They are of the first `PAIRED` answers and of the front.
+    """
+    if dense.empty:
+        return None
+    listed = pd.concat([answers(found).head(PAIRED), found[found["front"]]]).drop_duplicates("key")
+    seeds = [keys for keys in listed["keys"] if keys != dense["keys"].iloc[0]]
+    return _pairs(seeds, dense["key"].iloc[0], rows, reader)
+
+
+def _pairs(
+    seeds: list[tuple[str, ...]], reference: str | tuple[str, ...], rows: pd.DataFrame, reader: Reader
+) -> pd.DataFrame | None:
+    """Return the paired differences of variants to a reference in the quality of `rows`, by key; None without any."""
+    pairs = reader.paired(seeds, reference, numbers_of(rows))
+    pairs = pairs[pairs["dataset"].eq(ABOVE_CHANCE) | ~pairs["metric"].isin(ACCURACIES)]  # no single tasks
+    return None if pairs.empty else pairs.set_index("key")
