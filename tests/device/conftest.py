@@ -13,19 +13,21 @@ from tests.device import runs
 from tests.extensions.conftest import write_package
 
 MOST_SECONDS = 200  # of a call; the process may crash or never answer
-MODELS = {"mixture": ("mixtral", {"num_hidden_layers": 3}), "wide": ("llama-gqa", {"intermediate_size": 64})}
+MODELS = {"mixture": ("mixtral", {"num_hidden_layers": 3}), "wide": ("llama-gqa", {"intermediate_size": 64, "vocab_size": 300})}
 
 
 @pytest.fixture(scope="module")
 def second(tmp_path_factory):
     """Return a function that calls another one in the process with the device, and returns what it returns."""
     from tests.core.encoders import encoder
+    from tests.core.shipping.exported import bpe
     from tests.core.tiny import tiny
 
     place = write_tiny_folder(tmp_path_factory.mktemp("second"))
     for name, (kind, changes) in MODELS.items():
         shutil.copytree(place / "tiny", place / name)
         tiny(kind, **changes).save_pretrained(place / name)
+    bpe(vocabulary=296).save_pretrained(place / "wide")  # GGUF has no tokenizer of whole words
     encoder(layer_type="basic").save_pretrained(place / "encoder")
     rows = [{"goal": f"w{i} w{i + 1}", "sol1": f"w{2 * i} w3", "sol2": "w4 w5", "label": i % 2} for i in range(12)]
     (place / "data" / "tasks").mkdir(parents=True)

@@ -50,7 +50,7 @@ def test_links_to_the_pages_are_in_sight_and_first_for_the_keyboard(page, addres
     for title in TITLES:
         expect(page.get_by_role("link", name=title).first).to_be_in_viewport(ratio=1)
     stops = []
-    for _ in range(10):
+    for _ in range(4 + len(TITLES)):
         page.keyboard.press("Tab")
         stops.append(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''"))
     places = [next(place for place, stop in enumerate(stops) if stop.split("\n")[-1] == title) for title in TITLES]
