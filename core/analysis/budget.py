@@ -33,6 +33,7 @@ class Budget(Frozen):
     """
 
     packed_mb: Most = None
+    file_mb: Most = None  # as a file of one format
     bits_per_weight: Most = None
     parameters: Most = None
     prefill_ms: Most = None
@@ -78,6 +79,7 @@ class Limit:
 
 LIMITS = {  # by column of the rows and field of the budget
     "packed_mb": Limit("MB packed", "unknown packed size"),
+    "file_mb": Limit("MB as a file", "no file in this format"),
     "bits_per_weight": Limit("bits per weight", "unknown bits per weight"),
     "parameters": Limit("M parameters", "unknown number of parameters"),
     "prefill_ms": Limit("ms per prompt token", "latency not measured"),

@@ -12,6 +12,7 @@ from typer.exceptions import TyperException
 
 from core.cli import (
     autopilot,
+    best,
     cluster,
     compare,
     compute,
@@ -23,8 +24,8 @@ from core.cli import (
     options,
     results,
 )
-from core.cli.cut_files import explain_cut_files
 from core.cli.printing.console import messages
+from core.cli.printing.cut_files import explain_cut_files
 from core.cli.printing.failures import BAD_INPUT, FAILED, INTERRUPTED, disk_full, sentence
 from core.cli.upkeep import commands as upkeep
 from core.errors import CancelledError, UserError, out_of_memory, short
@@ -38,7 +39,7 @@ app = typer.Typer(
 )
 RENAMING = {"token_normalize_func": options.current_flag}
 for command in (
-    *(listing.inspect, compute.run, compute.sweep, autopilot.autopilot, compute.export),
+    *(best.best, listing.inspect, compute.run, compute.sweep, autopilot.autopilot, compute.export),
     *(compare.compare, fidelity.fidelity, laws.laws, listing.delete, listing.models, listing.methods),
     *(dashboard.dashboard, upkeep.fetch, upkeep.doctor, upkeep.clear),
 ):

@@ -32,7 +32,7 @@ _ranked, _with_intervals, _rule_error = shared(ranked), shared(ranking.with_inte
 _combinations, _select = shared(combinations.combinations), shared(combinations.select)
 
 
-class Asked(NamedTuple):
+class BudgetQuery(NamedTuple):
     """A question: which variants are best in a quality within a budget, and at which cost."""
 
     quality: Quality
@@ -64,8 +64,8 @@ class Gathered(NamedTuple):
 class Within(NamedTuple):
     """The answer."""
 
-    asked: Asked
-    found: pd.DataFrame  # accepted variants as of `core.analysis.budget.ranked`, with their intervals
+    query: BudgetQuery
+    rows: pd.DataFrame  # accepted variants as of `core.analysis.budget.ranked`, with their intervals
     tests: pd.DataFrame | None  # paired differences to the best, by key; None if it has none
     estimates: pd.DataFrame  # estimated chains within the budget (rows of `combinations.select`)
     error: RuleError  # of the estimates
@@ -73,7 +73,7 @@ class Within(NamedTuple):
     @property
     def winner(self) -> pd.Series | None:
         """The best measured variant within the budget; None if none fits."""
-        return winner(self.found)
+        return winner(self.rows)
 
     def sentences(self, model: str, shown: Callable[[str], str] = str) -> list[str]:
         """Return the answer in Markdown, and the sentence on an estimated chain that may be better, if there is one.
@@ -82,7 +82,7 @@ class Within(NamedTuple):
             model: Display name of the model.
             shown: Escapes a name for Markdown.
         """
-        answer = ranking.answer(self.found, self.asked.budget, self.asked.quality, model, shown, self.tests)
+        answer = ranking.answer(self.rows, self.query.budget, self.query.quality, model, shown, self.tests)
         return [answer, *filter(None, [words.sentence(self.estimates, self.winner, shown)])]
 
 
@@ -106,28 +106,30 @@ def gather(
     return Gathered(rows, measured, scored, every)
 
 
-def within(gathered: Gathered, asked: Asked, filters: Filters, reader: Reader) -> Within:
+def within(gathered: Gathered, query: BudgetQuery, filters: Filters, reader: Reader) -> Within:
     """Return the accepted variants within a budget, the best first, and the estimated chains; only perplexities add up.
 
     Args:
         gathered: The rows to look at.
-        asked: The question.
+        query: The question.
         filters: Accepted values of columns.
         reader: Reads results and their outcomes.
     """
-    column, numbers = asked.quality.column, gathered.numbers(asked.quality.column)
-    found = rank(accepted(gathered.every, filters), gathered.dense, numbers, asked, reader)
+    column, numbers = query.quality.column, gathered.numbers(query.quality.column)
+    found = rank(accepted(gathered.every, filters), gathered.dense, numbers, query, reader)
     combined = _combinations(gathered.measured, gathered.dense) if column == PERPLEXITY else pd.DataFrame()
     error = RuleError()
+    if not filters.keys() <= set(combined):  # of amounts or files, which estimates do not have
+        combined = combined[:0]
     if not combined.empty:
         first = gathered.measured.iloc[0]
         error = _rule_error(reader.rows("perplexity", [first["dataset"]]), first["window"])
-        combined = _select(accepted(combined, filters), found, asked.budget, asked.cost.column, error)
-    return Within(asked, found, differences_to_best(found, numbers, reader), combined, error)
+        combined = _select(accepted(combined, filters), found, query.budget, query.cost.column, error)
+    return Within(query, found, differences_to_best(found, numbers, reader), combined, error)
 
 
 def rank(
-    accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, asked: Asked, reader: Reader
+    accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, query: BudgetQuery, reader: Reader
 ) -> pd.DataFrame:
     """Return the variants as of `core.analysis.budget.ranked`, with their intervals.
 
@@ -135,13 +137,13 @@ def rank(
         accepted: Rows of `candidates`.
         dense: The dense model's row, if known.
         numbers: Tidy rows of the quality.
-        asked: The question.
+        query: The question.
         reader: Reads results and their outcomes.
     """
-    found = _ranked(accepted, asked.budget, asked.cost.column, asked.quality.column)
-    if asked.quality.paired:
-        return _with_intervals(found, _differences_to_dense(found, dense, numbers, reader), asked.quality)
-    return _with_intervals(found, _own_intervals(found, numbers, reader), asked.quality)
+    found = _ranked(accepted, query.budget, query.cost.column, query.quality.column)
+    if query.quality.paired:
+        return _with_intervals(found, _differences_to_dense(found, dense, numbers, reader), query.quality)
+    return _with_intervals(found, _own_intervals(found, numbers, reader), query.quality)
 
 
 @shared

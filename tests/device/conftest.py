@@ -13,7 +13,10 @@ from tests.device import runs
 from tests.extensions.conftest import write_package
 
 MOST_SECONDS = 200  # of a call; the process may crash or never answer
-MODELS = {"mixture": ("mixtral", {"num_hidden_layers": 3}), "wide": ("llama-gqa", {"intermediate_size": 64, "vocab_size": 300})}
+MODELS = {
+    "mixture": ("mixtral", {"num_hidden_layers": 3}),
+    "wide": ("llama-gqa", {"intermediate_size": 64, "vocab_size": 300}),
+}
 
 
 @pytest.fixture(scope="module")

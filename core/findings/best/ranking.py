@@ -62,6 +62,7 @@ FORMATS = {
     DECODE.title: "%.2f",
     MEMORY.title: "%.0f",
 }
+UNLIMITED = "Set a limit to find the best variant within it."
 TO_FIRST, ADJUSTED = "Compared with the first", "Adjusted p"
 WIDTHS = {"Method": 300, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}
 
@@ -123,16 +124,15 @@ def answer(
     ranked = int(fitting["ranked"].sum())
     usable = fitting["times_dense"].lt(USABLE_TIMES_DENSE) & ~fitting["own_grid"]
     poor = not usable.any() and pd.notna(best["times_dense"])
-    facts = ", ".join(_facts(best, budget, quality))
+    listed = ", ".join(facts(best, budget, quality))
     if poor:
         text = f"No variant of {within} stays below {USABLE_TIMES_DENSE:g} times the dense perplexity. "
-        text += (
-            f"The {f'best of {ranked}' if ranked > 1 else 'only ranked one'} is **{shown(point_name(best))}**: {facts}."
-        )
+        one = f"best of {ranked}" if ranked > 1 else "only ranked one"
+        text += f"The {one} is **{shown(point_name(best))}**: {listed}."
     elif ranked == 1:
-        text = f"**{shown(point_name(best))}** is the only ranked variant of {within}: {facts}."
+        text = f"**{shown(point_name(best))}** is the only ranked variant of {within}: {listed}."
     else:
-        text = f"Of {ranked} variants of {within}, **{shown(point_name(best))}** has the {quality.best}: {facts}."
+        text = f"Of {ranked} variants of {within}, **{shown(point_name(best))}** has the {quality.best}: {listed}."
     sentences = [text]
     if differences is not None:
         judged = differences["verdict"].dropna()
@@ -143,7 +143,7 @@ def answer(
     if poor and (text := _usable(found, 0, shown)):
         sentences.append(f"{text}.")
     if not limits(budget):
-        sentences.append("Set a limit to find the best variant within it.")
+        sentences.append(UNLIMITED)
     return " ".join(sentences)
 
 
@@ -151,7 +151,7 @@ def _counted(count: int, more: bool = False) -> str:
     return f"{count}{' more' if more else ''} variant{'s' if count > 1 else ''}"
 
 
-def _facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
+def facts(best: pd.Series, budget: Budget, quality: Quality) -> list[str]:
     """Return the chosen quality with its interval, the packed size, the limited quantities and the usual qualities."""
     interval, missing = interval_of(best, quality), "no paired interval" if quality.paired else "no interval"
     bounds = [f"{UNADJUSTED} {interval}"] if interval else [] if best["family"] == DENSE else [missing]

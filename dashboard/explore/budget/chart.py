@@ -31,7 +31,7 @@ CHART = "explore_tradeoff"  # key
 
 def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: str) -> Item:
     """Show the chart; `protocol` describes that of the perplexities."""
-    found, (quality, budget, cost) = answer.found, answer.asked
+    found, (quality, budget, cost) = answer.rows, answer.query
     known = limits(budget)
     caption = f"{chosen.model}, variants with any calibration or training data. "
     caption += quality.caption.format(text=called(quality.corpus), protocol=protocol, documents=chosen.documents)
@@ -47,7 +47,8 @@ def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: s
             explained += f" Not drawn: {lacking} ({why})."
     if len(answer.estimates):
         explained += f" {estimate_words.drawn_words(answer.error)}"
-    exported = found.drop(columns=["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided"])
+    unused = ["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided", "file_mb"]
+    exported = found.drop(columns=unused)
     return widgets.show_chart(
         CHART,
         partial(tradeoff.tradeoff, found, dense, answer.estimates, cost, quality, budget),

@@ -7,7 +7,7 @@ import streamlit as st
 
 from core.analysis.budget import Budget
 from core.findings.best.qualities import QUALITIES, quality_of
-from core.findings.within import Asked
+from core.findings.within import BudgetQuery
 from dashboard.charts import tradeoff
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.pickers import COST
@@ -24,7 +24,7 @@ COSTS = dict(
 )
 
 
-def pick_query(budget: Budget, every: pd.DataFrame, corpus: str) -> Asked:
+def pick_query(budget: Budget, every: pd.DataFrame, corpus: str) -> BudgetQuery:
     """Show the fields of the quality and the cost; `every` has the `candidates`, whose perplexities are of `corpus`."""
     usual, *_ = offered = [one.label for one in QUALITIES.values() if one.always or every[one.column].notna().any()]
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -35,4 +35,4 @@ def pick_query(budget: Budget, every: pd.DataFrame, corpus: str) -> Asked:
         check_link(COST, "cost", COSTS)
         cost = st.selectbox("Against", list(COSTS), key=COST, width=210, **BOUND)
     column = next(one.column for one in QUALITIES.values() if one.label == quality)
-    return Asked(quality_of(column, corpus), budget, COSTS[cost])
+    return BudgetQuery(quality_of(column, corpus), budget, COSTS[cost])

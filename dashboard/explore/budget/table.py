@@ -11,7 +11,7 @@ from core.findings.best import ranking
 from core.findings.estimates import words as estimate_words
 from core.findings.pairs.paired import INTERVAL
 from core.findings.sharing import shared
-from core.findings.within import COMPARED, PAIRED, Asked, Within
+from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within
 from dashboard import data
 from dashboard.explore.details import open_points
 from dashboard.exports.files import Item
@@ -23,18 +23,18 @@ TABLE = "explore_ranked"  # key
 
 
 @shared
-def _rows(found: pd.DataFrame, asked: Asked, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
     """Return the table of variants within the budget, or nearest to it, and the keys of its rows."""
     rows = answers(found)
     keys = tuple(rows["key"])
     stored = data.results(keys)
     each = [stored.get(key) for key in keys]
-    return ranking.ranking(rows, asked.budget, asked.cost.column, asked.quality, each, tests), keys
+    return ranking.ranking(rows, query.budget, query.cost.column, query.quality, each, tests), keys
 
 
 def show_list(chosen: Chosen, answer: Within) -> Item:
     """Show the list, with the tests against the best, if any."""
-    query, found, tests = answer.asked, answer.found, answer.tests
+    query, found, tests = answer.query, answer.rows, answer.tests
     listed, keys = _rows(found, query, tests)
     table = estimate_words.with_estimates(listed, answer.estimates)
     fit = found["fits"].any()

@@ -53,7 +53,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
             table = show_list(chosen, answer)
-            offer_numbers(chosen, answer.found, query.quality)
+            offer_numbers(chosen, answer.rows, query.quality)
         with grid.cell():
             chart = show_points(chosen, gathered.dense, answer, gathered.measured["protocol"].iloc[0])
     addresses = pick_point(every)

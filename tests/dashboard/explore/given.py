@@ -11,7 +11,7 @@ from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import MEASURED, YES
 from core.findings.rows import choices, points
-from core.findings.within import Asked, gather, within
+from core.findings.within import BudgetQuery, gather, within
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.charts import highlights
@@ -82,11 +82,11 @@ def ranked(quality=PERPLEXITY, cost=PACKED, documents=None, filters=None, model=
     text = next(iter(choices.texts(rows).values()))
     known = of_documents(rows)
     scored = known.get(documents or next(iter(known), None), rows[:0])
-    asked = Asked(quality_of(quality, text[0]), Budget(**limits), cost)
+    asked = BudgetQuery(quality_of(quality, text[0]), Budget(**limits), cost)
     answer = within(gather(rows, *text, scored), asked, filters or {}, data)
-    listed, _ = _rows(answer.found, asked, answer.tests)
-    said = ranking.answer(answer.found, asked.budget, asked.quality, model, differences=None)
-    return Ranked(answer.found, listed, said, answer.estimates)
+    listed, _ = _rows(answer.rows, asked, answer.tests)
+    said = ranking.answer(answer.rows, asked.budget, asked.quality, model, differences=None)
+    return Ranked(answer.rows, listed, said, answer.estimates)
 
 
 def open_tradeoff(**query):

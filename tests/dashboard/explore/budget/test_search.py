@@ -17,7 +17,7 @@ from core.findings.best.qualities import quality_of
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds, averaged
 from core.findings.sharing import SharedTable
-from core.findings.within import COMPARED, Asked, rank
+from core.findings.within import COMPARED, BudgetQuery, rank
 from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
 from dashboard import data
@@ -116,7 +116,7 @@ def test_every_budget_is_answered_as_by_a_search_over_all_rows(model, quality, s
     assert len(every) == len(searched(model))
     shown = quality_of(quality, corpus)
     for limits in BUDGETS[::step]:
-        asked = Asked(shown, Budget(**limits))
+        asked = BudgetQuery(shown, Budget(**limits))
         found = rank(every, dense, SharedTable(numbers), asked, data)
         answer = ranking.answer(found, asked.budget, shown, model)
         listed = ranking.ranking(answers(found), asked.budget, "packed_mb", shown, [None] * len(answers(found)))

@@ -1,0 +1,219 @@
+"""The question which variant of a model is best, as a command or Python asks it, and its answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import pandas as pd
+
+from core.amount import Amount
+from core.analysis.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits
+from core.errors import UserError, unknown
+from core.findings.best import ranking
+from core.findings.best.candidates import TRAINED, UNTRAINED, of_documents
+from core.findings.best.qualities import quality_of
+from core.findings.estimates.words import likely_better
+from core.findings.reading import Reader
+from core.findings.rows import choices, points, zeroshot
+from core.findings.rows.documents import documents_of
+from core.findings.within import BudgetQuery, Within, gather, within
+from core.notation.formatting import format_amount
+from core.shipping.base import Format
+from core.shipping.formats import file_sizes
+from core.specs import Perplexity
+
+COLUMNS = (
+    *("key", "series_label", "amount_label", "chain", "calibration", "train", "training", "family"),
+    *("packed_mb", "file_mb", "bits_per_weight", "decode_ms", "times_dense", "interval_low", "interval_high"),
+    *("perplexity", "above_chance", "fits", "misses"),
+)
+FORM = "form"  # column of the format that a variant fits
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which variant of a model has the lowest perplexity.
+
+    Args:
+        model: Display name of the model.
+        budget: The limits.
+        at: The amount that variants must have; None: any.
+        family: The family of their method; None: any.
+        text: The text of the perplexities; None: that of most variants with accuracies.
+        training: Whether variants may be trained.
+        only: The format that they must fit, whose file the limit of megabytes then means.
+    """
+
+    model: str
+    budget: Budget
+    at: Amount | None = None
+    family: str | None = None
+    text: Perplexity | None = None
+    training: bool = True
+    only: Format | None = None
+
+    @property
+    def name(self) -> str:
+        """The variants in question: `toy (low rank) at 50 % as GGUF`."""
+        family = "" if self.family is None else f" ({self.family})"
+        amount = "" if self.at is None else f" at {format_amount(self.at)}"
+        form = "" if self.only is None else f" as {self.only.label}"
+        return f"{self.model}{family}{amount}{form}"
+
+    @property
+    def of_size(self) -> bool:
+        """Whether it asks for the smallest variant: the perplexity has the only limit."""
+        return self.at is None and set(limits(self.budget)) == {"times_dense"}
+
+    def __post_init__(self) -> None:
+        if not limits(self.budget) and self.at is None:
+            raise UserError("There is no limit; give one, such as 90 MB, or an amount, such as 0.5.")
+
+
+class Estimate(NamedTuple):
+    """A chain that is not measured but may be better, and the words of a run that measures it."""
+
+    chain: str
+    calibration: str | None
+    train: str | None
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The answer to a `Question`.
+
+    Attributes:
+        rows: The variants that fit, the best first, or the nearest misses; a row each.
+        sentence: The answer.
+        winner: Key of the best variant; None if no variant fits.
+        untrained: Key of the best variant without training, if the best one is trained.
+        estimate: The chain that is estimated to be better, if there is one.
+    """
+
+    question: Question
+    rows: pd.DataFrame
+    sentence: str
+    winner: str | None
+    untrained: str | None = None
+    estimate: Estimate | None = None
+
+    def __str__(self) -> str:
+        return self.sentence
+
+
+def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) -> Finding:
+    """Answer a question.
+
+    Args:
+        question: The question.
+        rows: All tidy rows of its model.
+        here: The usual corpus of this machine.
+        reader: Reads results and their outcomes.
+
+    Raises:
+        UserError: The model has no perplexity, or not this one, or no variant of this amount or family.
+    """
+    corpus, protocol = _text(question, rows, here)
+    gathered = gather(rows, corpus, protocol, _scored(rows))
+    if question.at is not None:  # the ratio of some layers only is no ratio of the model
+        some = gathered.every["chain"].str.contains(",layers=", regex=False)
+        gathered = gathered._replace(every=gathered.every[~some])
+    if question.only is not None:
+        gathered = gathered._replace(every=_with_files(gathered.every, question.only, reader))
+    query, filters = BudgetQuery(quality_of(PERPLEXITY, corpus), question.budget), _filters(question, gathered.every)
+    found = within(gathered, query, filters, reader)
+    if question.of_size:
+        return _smallest(question, found)
+    best, untrained = found.winner, None
+    sentences = [one.replace(f" {ranking.UNLIMITED}", "") for one in found.sentences(question.name)]
+    if best is not None and best["training"] == TRAINED:
+        untrained = within(gathered, query, filters | {"training": [UNTRAINED]}, reader).winner
+        if untrained is not None:
+            facts = ranking.facts(untrained, query.budget, query.quality)
+            sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
+    return _finding(question, answers(found.rows), sentences, best, untrained, _estimate(found))
+
+
+def _smallest(question: Question, found: Within) -> Finding:
+    """Return the smallest variant within a perplexity."""
+    size = "packed_mb" if question.only is None else "file_mb"
+    rows = found.rows[found.rows["fits"] & found.rows["ranked"] & found.rows[size].notna()]
+    if rows.empty:
+        return _finding(question, answers(found.rows), found.sentences(question.name), None)
+    rows = rows.sort_values(size, kind="stable")
+    first, limit = rows.iloc[0], budget_words(question.budget)
+    facts = [LIMITS[size].value(first[size]), *ranking.facts(first, Budget(), found.query.quality)[:1]]
+    text = f"The smallest of {len(rows)} variants of {question.name} with {limit} is {points.point_name(first)}"
+    return _finding(question, rows, [f"{text}: {', '.join(facts)}."], first)
+
+
+def _finding(
+    question: Question,
+    rows: pd.DataFrame,
+    sentences: Sequence[str],
+    best: pd.Series | None,
+    untrained: pd.Series | None = None,
+    estimate: Estimate | None = None,
+) -> Finding:
+    winner, other = (None if one is None else str(one["key"]) for one in (best, untrained))
+    shown = rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
+    return Finding(question, shown, "\n".join(sentences).replace("**", ""), winner, other, estimate)
+
+
+def _text(question: Question, rows: pd.DataFrame, here: str) -> tuple[str, str]:
+    """Return corpus and protocol of the perplexities to compare."""
+    texts = choices.texts(rows, here)
+    if not texts:
+        raise UserError(f"{question.model} has no perplexity yet; `slimscope run` measures one.")
+    if question.text is None:
+        return next(iter(texts.values()))
+    text = question.text
+    wanted = choices.text_name(text.corpus, text.window, text.windows, text.spread)
+    if wanted not in texts:
+        raise unknown("text", wanted, list(texts))
+    return texts[wanted]
+
+
+def _scored(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the accuracies on the documents that pages show first."""
+    first = next(iter(documents_of(zeroshot.scored_on(rows))), None)
+    return rows[:0] if first is None else of_documents(rows).get((first.limit, first.scoring), rows[:0])
+
+
+def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the accepted values of columns; raise `UserError` if no variant has one of them."""
+    wanted: dict[str, str | None] = {
+        "amount_label": None if question.at is None else format_amount(question.at),
+        "family": question.family,
+        "training": None if question.training else UNTRAINED,
+        FORM: None if question.only is None else question.only.label,
+    }
+    compressed = every[~points.is_dense(every)]
+    for column, name in (("amount_label", "amount"), ("family", "family")):
+        there = list(dict.fromkeys(compressed[column]))
+        if (value := wanted[column]) is not None and value not in there:
+            raise unknown(name, value, there)
+    return {column: [value] for column, value in wanted.items() if value is not None}
+
+
+def _with_files(every: pd.DataFrame, form: Format, reader: Reader) -> pd.DataFrame:
+    """Return rows with the size of their files in a format, `file_mb`, and the format in `FORM` if they fit it."""
+    stored = reader.results(list(every["key"]))
+    sizes = []
+    for key in every["key"]:
+        known = file_sizes(stored[key].variant, stored[key].footprint) if key in stored else []
+        sizes.append(next((one.bytes / 1e6 for one in known if one.format == form.label), math.nan))
+    found = every.assign(file_mb=sizes)
+    return found.assign(**{FORM: pd.Series(form.label, found.index).where(found["file_mb"].notna())})
+
+
+def _estimate(found: Within) -> Estimate | None:
+    row = likely_better(found.estimates, found.winner)
+    if row is None:
+        return None
+    calibration, train = (one if isinstance(one := row[name], str) else None for name in ("calibration", "train"))
+    return Estimate(str(row["chain"]), calibration, train, None if pd.isna(row["seed"]) else int(row["seed"]))
