@@ -19,7 +19,7 @@ from core.store.store import Store
 
 if TYPE_CHECKING:
     from core.results import Variant
-    from core.search.autopilot import Chosen, Progressed, Refined
+    from core.search.autopilot import Chosen, Progressed
     from core.search.certificate import Certificate
     from core.search.question import Prepared
     from core.shipping.base import Format
@@ -79,14 +79,8 @@ def _print_start(chain: str, chosen: Chosen) -> None:
     messages.print(f"The first trial measures {chain} and takes {format_duration(chosen.seconds)}.", markup=False)
 
 
-def _print_step(step: Progressed | Refined) -> None:
-    from core.search.autopilot import Refined
-
-    if not isinstance(step, Refined):
-        messages.print(_step_words(step), markup=False)
-    elif step.improved:
-        kept = f"{step.kept} of {step.switches} switches between blocks kept"
-        messages.print(f"{step.chain}: {kept}, x {step.ratio:.4g} of its perplexity", markup=False)
+def _print_step(step: Progressed) -> None:
+    messages.print(_step_words(step), markup=False)
 
 
 def _step_words(step: Progressed) -> str:

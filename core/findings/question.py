@@ -82,7 +82,7 @@ class Estimate(NamedTuple):
     seed: int | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Finding:
     """The answer to a `Question`.
 
@@ -101,7 +101,7 @@ class Finding:
     untrained: str | None = None
     estimate: Estimate | None = None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.sentence
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -12,16 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 from optuna import Trial
-from optuna.trial import TrialState, create_trial
+from optuna.trial import TrialState
 
 from core.errors import UserError
-from core.methods.parameters import format_shifts, parse_shifts
 from core.notation.formatting import format_duration
-from core.progress import WAITING, Progress, silent
 from core.search.estimates import Estimates
 from core.search.question import Prepared
-from core.search.racing import RUNGS
-from core.search.refining import Refiner, refinable
 from core.search.residuals import Residuals
 from core.search.sampler import (
     BLOCKS,
@@ -34,16 +29,11 @@ from core.search.sampler import (
     observations,
 )
 from core.search.space import Candidate
-from core.search.study import ENDS, JUDGEMENT, REFINEMENT, SECONDS, SINCE, open_study
+from core.search.study import ENDS, JUDGEMENT, SECONDS, SINCE, open_study
 from core.search.trials import Compute, Racer, Tried
-from core.store.slots import compute_lock
 from core.store.store import Store
 
-# Attributes of a trial: its outcome, the chain that it refines, and what was expected of it.
-TRIED, ORIGIN, EXPECTED = "tried", "origin", "expected"
-LAST = 0.25  # share of the time for refinement
-
-log = logging.getLogger(__name__)
+TRIED, EXPECTED = "tried", "expected"  # attributes of a trial: its outcome, and what was expected of it
 
 
 @dataclass(frozen=True)
@@ -70,18 +60,6 @@ class Chosen(NamedTuple):
 OnStart = Callable[[str, Chosen], None]  # of a chain
 
 
-class Refined(NamedTuple):
-    """A refinement after a switch."""
-
-    chain: str
-    shifts: str  # steps by block so far
-    switches: int  # tried
-    kept: int
-    ratio: float  # perplexity over that before the first switch
-    improved: bool = False  # whether the last switch was kept
-    ended: bool = False
-
-
 class Autopilot:
     """A search that resumes where an earlier one with the same question stopped.
 
@@ -91,7 +69,6 @@ class Autopilot:
         compute: Runs variants.
         at_once: Trials that run at once.
         now: The clock.
-        progress: Called before each switch of a refinement.
         on_start: Called before the first trial of all with its chain and what that was chosen for.
     """
 
@@ -102,12 +79,10 @@ class Autopilot:
         compute: Compute,
         at_once: int = 1,
         now: Callable[[], float] = time.monotonic,
-        progress: Progress = silent,
         on_start: OnStart | None = None,
     ):
         self.on_start = on_start
-        self.prepared, self.compute, self.at_once, self.progress, self.now = prepared, compute, at_once, progress, now
-        self._reserve = 0.0  # seconds that trials leave to the refinement
+        self.prepared, self.at_once, self.now = prepared, at_once, now
         question, space = prepared.question, prepared.space
         self.estimates = Estimates(prepared, store)
         self.racer = Racer(prepared, compute, store)
@@ -118,7 +93,7 @@ class Autopilot:
             residuals,
             question.most_bytes,
             self.estimates.of_trial,
-            lambda: max(0.0, self.seconds_left - self._reserve),
+            lambda: max(0.0, self.seconds_left),
             self._whole,
         )
         self.study = open_study(question, self.sampler, store.url)
@@ -154,36 +129,13 @@ class Autopilot:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
         seen, _ = observations(self.study, self.prepared.space)
         order = {self.prepared.space.chain(place): number for number, place in enumerate(self.sampler.ranked(seen))}
-        losses = {one.chain: one.loss for one in self.outcomes}
-        origins = {
-            trial.user_attrs[CHAIN]: trial.user_attrs[ORIGIN]
-            for trial in self.study.get_trials(deepcopy=False)
-            if ORIGIN in trial.user_attrs
-        }
+        left = (one for one in self.outcomes if not one.eliminated)
+        return sorted(left, key=lambda one: order.get(one.chain, len(order)))
 
-        def place(one: Tried) -> tuple[int, float]:
-            origin = origins.get(one.chain, one.chain)  # beside which a refined chain stands
-            return order.get(origin, len(order)), one.loss - losses[origin]
-
-        return sorted((one for one in self.outcomes if not one.eliminated), key=place)
-
-    def search(self) -> Iterator[Progressed | Refined]:
-        """Try chains until the time ends or no other may be better, the last quarter after a refinement of the best.
-
-        A refinement that would take longer is left out, and trials get its time. Yields after each trial and switch.
-        """
+    def search(self) -> Iterator[Progressed]:
+        """Try chains until the time ends or no other may be better; yield after each trial."""
         self._restore_leader()
-        last = self._whole * LAST
-        yield from self._trials(lambda: last if self._can_refine(last) else 0.0)
-        yield from self._refinement()
-        yield from self._trials(lambda: 0.0)
-
-    def _trials(self, reserve: Callable[[], float]) -> Iterator[Progressed]:
-        """Try chains until `reserve` seconds are left."""
-        while True:
-            self._reserve = reserve()
-            if self.seconds_left <= self._reserve:
-                return
+        while self.seconds_left > 0:
             with self._counted():
                 trials = self._ask()
                 self._announce(trials)
@@ -200,84 +152,6 @@ class Autopilot:
         for chain, trial in list(trials.items())[:1]:
             if self.on_start and not self.outcomes:
                 self.on_start(chain, Chosen(*trial.user_attrs[EXPECTED]))
-
-    def _can_refine(self, seconds: float) -> bool:
-        """Return whether the best chain can be refined in some seconds."""
-        best = self._refinable()
-        if best is None:
-            return False
-        try:
-            levels = Refiner(best.chain, self.prepared, self.racer.store, {}).levels()
-        except UserError:
-            return False
-        return self.estimates.of(levels.values()) + self.estimates.of_another(best.chain) < seconds
-
-    def _refinable(self) -> Tried | None:
-        """Return the best chain; None if it has nothing to refine, or was refined."""
-        best = next(iter(self.ranked()), None)
-        if best is None or refinable(self.prepared.run(best.chain, RUNGS[0]).variant.stages) is None:
-            return None
-        return None if self._refinement_of(best).ended else best
-
-    def _refinement_of(self, best: Tried) -> Refined:
-        """Return what an interrupted or ended refinement of a chain has reached."""
-        known = self.study.user_attrs.get(REFINEMENT)
-        return Refined(*known) if known and known[0] == best.chain else Refined(best.chain, "", 0, 0, 1.0)
-
-    def _refinement(self) -> Iterator[Progressed | Refined]:
-        """Refine the best chain and race the result; nothing happens if it has nothing to refine, or no time."""
-        best = self._refinable()
-        if best is None:
-            return
-        state, race = self._refinement_of(best), self.estimates.of_another(best.chain)
-        refiner = self._refiner(state, self.seconds_left - race)
-        if refiner is None:
-            return
-        first = refiner.losses.mean() - math.log(state.ratio)
-        while self.seconds_left > race:
-            with self._counted(), compute_lock(self._wait):
-                self.progress("refine", state.switches, state.switches + 1, f"{state.kept} switches kept")
-                kept = refiner.switch(state.switches)
-            if kept is None:
-                break
-            ratio, shifts = math.exp(refiner.losses.mean() - first), format_shifts(refiner.shifts)
-            state = Refined(best.chain, shifts, state.switches + 1, state.kept + kept, ratio, kept)
-            self.study.set_user_attr(REFINEMENT, list(state))
-            yield state
-        if refiner.shifts:
-            yield self._refined(refiner.chain(refiner.shifts), best.chain)
-        self.study.set_user_attr(REFINEMENT, list(state._replace(ended=True)))
-
-    def _refiner(self, state: Refined, seconds: float) -> Refiner | None:
-        """Make the variants of a refinement; None if they take longer, or are impossible."""
-        refiner = Refiner(state.chain, self.prepared, self.racer.store, parse_shifts(state.shifts))
-        try:
-            with self._counted():
-                levels = refiner.levels()
-                if self.estimates.of(levels.values()) > seconds:
-                    return None
-                for _, result_of in self.compute(list(levels.values())):
-                    result_of()
-                with compute_lock(self._wait):
-                    refiner.load(levels, self.progress)
-        except UserError as error:
-            log.info("%s was not refined: %s", state.chain, error)
-            return None
-        return refiner
-
-    def _refined(self, chain: str, origin: str) -> Progressed:
-        """Race a refined chain."""
-        with self._counted():
-            outcome = self.racer.race([chain])[chain]
-        if isinstance(outcome, UserError):
-            return self._progressed(chain, None, str(outcome))
-        attributes = {CHAIN: chain, ORIGIN: origin, TRIED: list(outcome), VARIANCE: outcome.variance}
-        self.study.add_trial(create_trial(value=outcome.loss, user_attrs=attributes))
-        self.outcomes.append(outcome)
-        return self._progressed(chain, outcome, "")
-
-    def _wait(self) -> None:
-        self.progress(WAITING, 0, 1, "")
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
@@ -341,8 +215,7 @@ class Autopilot:
 
     def _seconds_of_search(self) -> float:
         """Return the seconds until the judgement: all that are left, or less if few chains may be better."""
-        left = max(0.0, self.seconds_left)
-        return left if self._can_refine(left) else self._seconds_of_trials(left)
+        return self._seconds_of_trials(max(0.0, self.seconds_left))
 
     def _seconds_of_trials(self, most: float) -> float:
         """Return the seconds of all chains that may be better, or `most` if they take longer."""

@@ -54,7 +54,3 @@ class Estimates:
             variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
             self._trials[place] = self.of([self._dense.model_copy(update={"variant": variant})])
         return self._trials[place]
-
-    def of_another(self, chain: str) -> float:
-        """Return the seconds to make and race a chain that differs from this one in its shifts only."""
-        return self.of([self.prepared.run(chain, RUNGS[-1]).model_copy(update={"force": True})])

@@ -208,8 +208,7 @@ def expected_improvement(found: Expectation, best: float) -> np.ndarray:
 def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:
     """Return what the trials of a study measured, and the chains of those that run or were cut off too often.
 
-    Trials name their chain, because the places of parts change when a method is added, and a refined chain joins the
-    space only in the next search.
+    Trials name their chain, because the places of parts change when a method is added.
     """
     seen, running = [], []
     cut: Counter[Candidate] = Counter()

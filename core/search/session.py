@@ -26,7 +26,7 @@ from core.jobs.processes import child_environment
 from core.paths import local_results_dir
 from core.progress import Progress, silent
 from core.results import Result
-from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, OnStart, Progressed, Refined
+from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, OnStart, Progressed
 from core.search.certificate import Certificate, certify
 from core.search.question import Prepared, Question, opening, prepare
 from core.search.racing import RUNGS
@@ -44,7 +44,6 @@ from core.search.study import (
     OPENING,
     PROBLEM,
     QUESTION,
-    REFINEMENT,
     SECONDS,
     SINCE,
     STOP,
@@ -76,7 +75,6 @@ class SearchState(NamedTuple):
     opening: str  # what it chooses from and reads, as sentences; empty before it has started
     tried: tuple[Tried, ...]
     running: tuple[tuple[str, Chosen], ...]  # chains, and what they were chosen for
-    refinement: Refined | None
     front: tuple[tuple[float, float], ...]  # MB and expected effect in nats of the best chains by size
     seconds: float  # of all its searches
     ends: float  # seconds after which its trials end, at most its minutes
@@ -97,7 +95,7 @@ def conduct(
     prepared: Prepared,
     store: Store,
     progress: Progress,
-    on_step: Callable[[Progressed | Refined], None],
+    on_step: Callable[[Progressed], None],
     on_start: OnStart | None = None,
 ) -> Certificate:
     """Search, judge and return the certificate; it resumes an earlier search with the same question.
@@ -108,7 +106,7 @@ def conduct(
         prepared: The question.
         store: Where the results go.
         progress: Called after each step of a run.
-        on_step: Called after each trial, and after each switch of a refinement.
+        on_step: Called after each trial.
         on_start: Called before the first trial, as by `Autopilot`.
 
     Raises:
@@ -119,7 +117,7 @@ def conduct(
     watch = _Watch(progress)
     at_once = chosen_executor(store.url).capacity(prepared.run("dense", RUNGS[-1]))
     run = partial(_computed, store, watch)
-    pilot = Autopilot(prepared, store, run, at_once, progress=watch, on_start=on_start)
+    pilot = Autopilot(prepared, store, run, at_once, on_start=on_start)
     pilot.check_minutes()
     study = pilot.study
     _begin(study, prepared.question, psutil.Process())
@@ -254,7 +252,6 @@ def _state(study: Study) -> SearchState | None:
             for trial in trials
             if alive and not trial.state.is_finished() and CHAIN in trial.user_attrs
         ),
-        Refined(*known[REFINEMENT]) if REFINEMENT in known else None,
         tuple((mb, loss) for mb, loss in known.get(FRONT, ())),
         _spent(study, alive),
         min(float(known.get(ENDS, math.inf)), 60 * known[QUESTION]["minutes"]),

@@ -24,8 +24,8 @@ FILE = "autopilot.db"  # of SQLite, in the folder of results
 # Attributes of a study: the time of its ended trials, the start of those that run, what its searches state for other
 # processes (when last), the wish of one of these that a search stops, the seconds after which its trials end, and
 # whether it judges and how long that takes.
-SECONDS, SINCE, QUESTION, FRONT, HANDLE, HEARD, CERTIFICATE, PROBLEM, STOP, REFINEMENT = (
-    *("seconds", "since", "question", "front", "handle", "heard", "certificate", "problem", "stop", "refinement"),
+SECONDS, SINCE, QUESTION, FRONT, HANDLE, HEARD, CERTIFICATE, PROBLEM, STOP = (
+    *("seconds", "since", "question", "front", "handle", "heard", "certificate", "problem", "stop"),
 )
 ENDS, JUDGING, JUDGEMENT, OPENING = "ends", "judging", "judgement", "opening"
 

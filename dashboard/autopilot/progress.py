@@ -136,12 +136,6 @@ def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None
     st.caption(
         f"{count}. Judging the best chains." if state.judging else f"{count}, {left} left, then {judgement} to judge."
     )
-    if state.refinement is not None and not state.refinement.ended and not state.judging:
-        one = state.refinement
-        st.markdown(
-            f"Refining `{one.chain}`: {one.switches} switches between blocks tried, {one.kept} kept, "
-            f"{format_number(one.ratio)} times its perplexity."
-        )
     for chain, chosen in state.running:
         st.markdown(f"Running: `{chain}`. {_expected(chosen)}")
     if state.running:

@@ -150,7 +150,7 @@ def test_a_study_gives_its_measurements_and_trials_that_run(sampler):
     assert observations(study, SPACE)[0][-1] == Observation(place, REFUSED[0], 0.0)
 
 
-def test_a_refined_chain_counts_as_measured_once_it_is_in_the_space(sampler):
+def test_a_chain_of_an_earlier_space_counts_once_it_is_in_the_space(sampler):
     study, chain = optuna.create_study(sampler=sampler), "gptq@4.25bit,shifts=0:1;1:-1"
     study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={CHAIN: chain, VARIANCE: 0.25}))
     assert observations(study, SPACE) == ([], [])

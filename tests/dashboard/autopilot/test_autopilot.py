@@ -4,7 +4,7 @@ import pytest
 
 from core.errors import UserError
 from core.search import session
-from core.search.autopilot import Chosen, Refined
+from core.search.autopilot import Chosen
 from core.search.certificate import Certificate, Judged, Paired
 from core.search.question import Question
 from core.search.session import SearchState
@@ -43,7 +43,7 @@ CERTIFICATE = Certificate(
 
 def state(**more):
     times, flags = (600.0, 3600.0, 120.0), (False, False, False)
-    known = SearchState("name", QUESTION, OPENING, TRIED, (), None, FRONT, *times, *flags, None, "")
+    known = SearchState("name", QUESTION, OPENING, TRIED, (), FRONT, *times, *flags, None, "")
     return known._replace(**more)
 
 
@@ -140,23 +140,21 @@ def test_without_a_measured_chain_stored_variants_are_listed_and_none_wins(seen)
 
 
 def test_the_page_follows_a_search(seen):
-    refined = Refined(TRIED[1].chain, "3:1;7:-1", 12, 3, 0.987)
-    refining = f"Refining `{TRIED[1].chain}`: 12 switches between blocks tried, 3 kept, 0.987 times its perplexity."
     seen(state(tried=(), alive=True))
     app = open_app("autopilot/view.py")
     assert "0 chains tried, " in words(app)
     unfit = CERTIFICATE.model_copy(update={"rows": (), "fits": False})
-    for more, sentence, refines in (
-        ({"alive": True, "refinement": refined}, "left, then", True),
-        ({"alive": True, "refinement": refined, "judging": True}, "Judging the best chains.", False),
-        ({"alive": True, "stopping": True}, "The search stops", False),
-        ({"certificate": unfit}, "No stored variant that the question allows fits either", False),
-        ({}, "This search was interrupted. 3 chains tried.", False),
-        ({"problem": "The text is gone."}, "The text is gone\\.", False),
+    for more, sentence in (
+        ({"alive": True}, "left, then"),
+        ({"alive": True, "judging": True}, "Judging the best chains."),
+        ({"alive": True, "stopping": True}, "The search stops"),
+        ({"certificate": unfit}, "No stored variant that the question allows fits either"),
+        ({}, "This search was interrupted. 3 chains tried."),
+        ({"problem": "The text is gone."}, "The text is gone\\."),
     ):
         seen(state(**more))
         shown = words(app.run())
-        assert sentence in shown and (refining in shown) is refines and not app.exception
+        assert sentence in shown and not app.exception
         stop = [button.disabled for button in app.button if button.key == "autopilot_stop"]
         assert stop == ([bool(more.get("stopping"))] if more.get("alive") else [])
 
