@@ -63,7 +63,8 @@ def best(
     limits = {"max_mb": max_mb, "max_ms": max_ms, "max_times": max_times}
     found = ask(store, model, limits, at=at, family=family, text=text, training=not no_training, only=only)
     shown = store.get_many([key for key in (found.winner, found.untrained) if key])
-    commands = {key: shlex.join(run_command(one.variant, one.variant)) for key, one in shown.items()}
+    made = [one.variant for one in shown.values() if not one.variant.is_external]
+    commands = {one.key: shlex.join(run_command(one, one)) for one in made}
     if json:
         rows = [plain(row) for row in found.rows.to_dict("records")]
         answer = {"sentence": found.sentence, "winner": found.winner, "untrained": found.untrained}
@@ -122,7 +123,7 @@ def _commands(found: Finding, commands: Mapping[str, str], max_mb: float | None)
     question = found.question
     for key, name in ((found.winner, "To make it"), (found.untrained, "To make the one without training")):
         if key is not None:
-            yield f"\n{name}:\n{commands[key]}"
+            yield f"\n{name}:\n{commands.get(key, 'It is imported, so no command makes it.')}"
     if found.estimate is not None:
         words = ["slimscope", "run", question.model, found.estimate.chain]
         for option in ("calibration", "train", "seed"):

@@ -56,6 +56,12 @@ def commands(keys):
         line(pick("compare"), key, key, formats),
         line(pick("results"), models, formats),
         line(pick("laws"), models, pick("", "--metric perplexity", "--perplexity wikitext2@2048:16"), formats),
+        line(
+            pick("best"),
+            pick("smollm2-135m", "tiny", "./tiny"),
+            pick("--max-mb 90", "--max-times 1.5", "--at 0.5", "--max-ms 40", "--max-mb 90 --only gguf"),
+            pick("", "--family quantisation", "--no-training", "--text wikitext2@2048:16", "--json"),
+        ),
         line(pick("delete"), key, pick("", "--yes")),
         pick("models", "methods", "doctor", "clear", "fetch", "fetch ./tiny", "fetch smollm2-360m", "fetch org/name"),
         pick("import mine.csv", f"import {SHEETS} {SERIES}", f"import mine.csv {SERIES}", "inspect ./tiny", "fidelity"),

@@ -18,8 +18,10 @@ from core.findings.rows import choices, zeroshot
 from core.findings.rows.documents import documents_of
 from core.findings.rows.missing import is_training_free
 from core.findings.within import BudgetQuery, gather, within
+from core.imports.files import read_imports, store_imports
 from core.store.bundled import read_measured
 from dashboard import data
+from tests.core.imports.given import sheet
 
 MODELS = ("smollm2-135m", "gemma3-270m")
 VARIANT = ["chain", "calibration", "train"]
@@ -113,6 +115,13 @@ def test_without_a_fitting_variant_the_nearest_and_a_search_are_named(bundled, c
     assert main(["best", "smollm2-135m", "--max-mb", "30", "--only", "gguf"]) == 1
     printed = capsys.readouterr().out
     assert "Nearest:" in printed and "slimscope autopilot smollm2-135m --max-mb 30 --only gguf" in printed
+
+
+def test_an_imported_winner_has_no_command(fresh, capsys):
+    row = "smollm2-135m,my-pruner,0.5,,perplexity,wikitext2,5,0.9,16,2048,16,,,float32,,"
+    store_imports(read_imports([sheet(row)], None, fresh), fresh)
+    assert main(["best", "smollm2-135m", "--at", "0.5"]) == 0
+    assert "It is imported, so no command makes it." in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
