@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Protocol
 
 import pandas as pd
@@ -15,6 +15,7 @@ from core.results import Result
 
 Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.analysis.differences.NUMBER`
 Keys = tuple[str, ...]  # of a variant, by seed
+Read = Callable[[Collection[str]], Mapping[str, Result]]  # returns the results that exist for keys
 
 
 class Reader(Protocol):
@@ -72,12 +73,6 @@ class StoreReader:
     def rows(self, metric: str, datasets: Sequence[str]) -> pd.DataFrame:
         found = tidy(self._store.results())
         return found[(found["metric"] == metric) & found["dataset"].isin(datasets)]
-
-
-class Read(Protocol):
-    """Returns the results that exist for keys."""
-
-    def __call__(self, keys: Collection[str]) -> Mapping[str, Result]: ...
 
 
 def pairs(
