@@ -166,16 +166,21 @@ def _finding(
 
 def _text(question: Question, rows: pd.DataFrame, here: str) -> tuple[str, str]:
     """Return corpus and protocol of the perplexities to compare."""
-    texts = choices.texts(rows, here)
+    texts = list(choices.texts(rows, here).values())
     if not texts:
         raise UserError(f"{question.model} has no perplexity yet; `slimscope run` measures one.")
     if question.text is None:
-        return next(iter(texts.values()))
-    text = question.text
-    wanted = choices.text_name(text.corpus, text.window, text.windows, text.spread)
-    if wanted not in texts:
-        raise unknown("text", wanted, list(texts))
-    return texts[wanted]
+        return texts[0]
+    written: dict[str, tuple[str, str]] = {}
+    for corpus, protocol in texts:
+        row = choices.on_text(rows, corpus, protocol).iloc[0]
+        windows = None if pd.isna(row["windows"]) else int(row["windows"])
+        spread = bool(row["spread_windows"])
+        text = Perplexity(corpus=corpus, window=int(row["window"]), windows=windows, spread=spread)
+        written.setdefault(str(text), (corpus, protocol))
+    if str(question.text) not in written:
+        raise unknown("text", str(question.text), written)
+    return written[str(question.text)]
 
 
 def _scored(rows: pd.DataFrame) -> pd.DataFrame:
