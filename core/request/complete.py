@@ -184,8 +184,10 @@ def _check_divides(stages: Sequence[Stage], shape: ModelShape) -> None:
 
 
 def default_perplexity(shape: ModelShape) -> Perplexity:
-    """Return the default perplexity of a language model."""
+    """Return the default perplexity of a language model; raise `UserError` if it reads a single token."""
     window = min(DEFAULT_WINDOW, shape.max_window)
+    if window < 2:
+        raise UserError("This model reads one token at most, by its configuration; a perplexity needs two.")
     return Perplexity(corpus=default_corpora()[0], window=window, windows=DEFAULT_WINDOWS)
 
 

@@ -2,11 +2,12 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from core.errors import UserError
-from core.request.complete import check_save_folder, complete
+from core.request.complete import check_save_folder, complete, default_perplexity
 from core.specs import Fewshot, Perplexity, Task, TextWindows
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -53,6 +54,11 @@ BAD = {
     "a scan of a removal of units": ("flap@0.5", {"scan": "block"}, "cannot be scanned"),
     "a scan on one sequence": ("magnitude@0.5", {"scan": "block", **text("text.txt:1x32")}, "has one sequence"),
 }
+
+
+def test_a_model_of_one_token_has_no_perplexity():
+    with pytest.raises(UserError, match="reads one token at most"):
+        default_perplexity(SimpleNamespace(max_window=1))
 
 
 @pytest.mark.parametrize("kind", BAD)
