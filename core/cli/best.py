@@ -114,8 +114,9 @@ def ask(
     names = store.model_names()
     name = matching_name(model, names)
     question = Question(name, Budget(**fields), amount, family, text, training, form)
-    own = [one for one in store.results() if names[one.variant.model_id] == name]
-    return answer(question, tidy(own), default_corpora()[0], StoreReader(store))
+    reader = StoreReader(store)
+    own = [one for one in reader.every if names[one.variant.model_id] == name]
+    return answer(question, tidy(own), default_corpora()[0], reader)
 
 
 def _commands(found: Finding, commands: Mapping[str, str], max_mb: float | None) -> Iterator[str]:

@@ -10,16 +10,16 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.amount import Amount
-from core.analysis.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits
+from core.analysis.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits, winner
 from core.errors import UserError, unknown
 from core.findings.best import ranking
-from core.findings.best.candidates import TRAINED, UNTRAINED, of_documents
+from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import likely_better
 from core.findings.reading import Reader
 from core.findings.rows import choices, points, zeroshot
-from core.findings.rows.documents import documents_of
-from core.findings.within import BudgetQuery, Within, gather, within
+from core.findings.rows.documents import documents_of, on_documents
+from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
 from core.shipping.base import Format
 from core.shipping.formats import file_sizes
@@ -131,7 +131,8 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     best, untrained = found.winner, None
     sentences = [one.replace(f" {ranking.UNLIMITED}", "") for one in found.sentences(question.name)]
     if best is not None and best["training"] == TRAINED:
-        untrained = within(gathered, query, filters | {"training": [UNTRAINED]}, reader).winner
+        others = accepted(gathered.every, filters | {"training": [UNTRAINED]})
+        untrained = winner(rank(others, gathered.dense, gathered.numbers(PERPLEXITY), query, reader))
         if untrained is not None:
             facts = ranking.facts(untrained, query.budget, query.quality)
             sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
@@ -159,9 +160,9 @@ def _finding(
     untrained: pd.Series | None = None,
     estimate: Estimate | None = None,
 ) -> Finding:
-    winner, other = (None if one is None else str(one["key"]) for one in (best, untrained))
+    first, other = (None if one is None else str(one["key"]) for one in (best, untrained))
     shown = rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
-    return Finding(question, shown, "\n".join(sentences).replace("**", ""), winner, other, estimate)
+    return Finding(question, shown, "\n".join(sentences).replace("**", ""), first, other, estimate)
 
 
 def _text(question: Question, rows: pd.DataFrame, here: str) -> tuple[str, str]:
@@ -172,12 +173,8 @@ def _text(question: Question, rows: pd.DataFrame, here: str) -> tuple[str, str]:
     if question.text is None:
         return texts[0]
     written: dict[str, tuple[str, str]] = {}
-    for corpus, protocol in texts:
-        row = choices.on_text(rows, corpus, protocol).iloc[0]
-        windows = None if pd.isna(row["windows"]) else int(row["windows"])
-        spread = bool(row["spread_windows"])
-        text = Perplexity(corpus=corpus, window=int(row["window"]), windows=windows, spread=spread)
-        written.setdefault(str(text), (corpus, protocol))
+    for one in texts:
+        written.setdefault(str(choices.text_of(choices.on_text(rows, *one), one[0])), one)
     if str(question.text) not in written:
         raise unknown("text", str(question.text), written)
     return written[str(question.text)]
@@ -185,8 +182,9 @@ def _text(question: Question, rows: pd.DataFrame, here: str) -> tuple[str, str]:
 
 def _scored(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the accuracies on the documents that pages show first."""
-    first = next(iter(documents_of(zeroshot.scored_on(rows))), None)
-    return rows[:0] if first is None else of_documents(rows).get((first.limit, first.scoring), rows[:0])
+    scored = zeroshot.scored_on(rows)
+    first = next(iter(documents_of(scored)), None)
+    return scored if first is None else on_documents(scored, first)
 
 
 def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from typing import Protocol
 
 import pandas as pd
@@ -70,8 +71,13 @@ class StoreReader:
         found = pairs(self.results, self._store.samples, self._seeds, seeds, reference, numbers)
         return adjust_together(pd.DataFrame([row for keys in seeds for row in found[keys]], columns=COLUMNS))
 
+    @cached_property
+    def every(self) -> list[Result]:
+        """All results of the store, read once."""
+        return self._store.results()
+
     def rows(self, metric: str, datasets: Sequence[str]) -> pd.DataFrame:
-        found = tidy(self._store.results())
+        found = tidy(self.every)
         return found[(found["metric"] == metric) & found["dataset"].isin(datasets)]
 
 

@@ -17,7 +17,7 @@ from core.findings.rows import choices
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.shared.binding import BOUND, Between, check_link
-from dashboard.shared.pickers import file_name, pick_documents, pick_model, pick_text, text_of
+from dashboard.shared.pickers import file_name, pick_documents, pick_model, pick_text
 
 QUALITIES = {quality_of(column, "").label: column for column in (PERPLEXITY, ACCURACY)}
 WIDE = 340  # px of a control
@@ -52,7 +52,7 @@ def pick_source(models: list[str]) -> Source:
         if quality == PERPLEXITY:
             chosen, protocol, _ = pick_text(model, "laws_text")
             corpus, on, rows = str(chosen), str(protocol), choices.on_text(frame, chosen, protocol)
-            text = None if rows.empty else text_of(rows, corpus)
+            text = None if rows.empty else choices.text_of(rows, corpus)
         else:
             documents, _, rows = pick_documents(frame, True, "laws_documents")
             on = str(documents)

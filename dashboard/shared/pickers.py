@@ -79,14 +79,7 @@ class Chosen:
 
     @property
     def _text(self) -> Perplexity:
-        return text_of(self.measured, str(self.corpus))
-
-
-def text_of(measured: pd.DataFrame, corpus: str) -> Perplexity:
-    """Return the text and windows of perplexities under one protocol."""
-    row = measured.iloc[0]
-    windows = None if pd.isna(row["windows"]) else int(row["windows"])
-    return Perplexity(corpus=corpus, window=int(row["window"]), windows=windows, spread=bool(row["spread_windows"]))
+        return choices.text_of(self.measured, str(self.corpus))
 
 
 def file_name(model: str, text: Perplexity | None, content: str) -> str:

@@ -12,7 +12,7 @@ from core.findings.axes import BITS, Axis
 from core.findings.rows.zeroshot import scored
 from core.findings.sharing import shared
 from core.notation.chain import DENSE
-from core.specs import EXTERNAL, OUTSIDE_BLOCKS
+from core.specs import EXTERNAL, OUTSIDE_BLOCKS, Perplexity
 
 TEXT_COLUMNS = ("window", "windows", "spread_windows", "protocol")  # describe the evaluation data of a perplexity
 
@@ -47,6 +47,13 @@ def text_name(corpus: str, window: float, windows: float | None, spread: bool = 
     """Name the windows of a perplexity, for pickers and links: `WikiText-2, 16 x 2048 tokens spread over the text`."""
     count = "all" if windows is None or pd.isna(windows) else int(windows)
     return f"{called(corpus)}, {count} x {int(window)} tokens" + " spread over the text" * spread
+
+
+def text_of(measured: pd.DataFrame, corpus: str) -> Perplexity:
+    """Return the text and windows of perplexities under one protocol."""
+    row = measured.iloc[0]
+    windows = None if pd.isna(row["windows"]) else int(row["windows"])
+    return Perplexity(corpus=corpus, window=int(row["window"]), windows=windows, spread=bool(row["spread_windows"]))
 
 
 def current_text_name(name: str) -> str:

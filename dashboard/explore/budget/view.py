@@ -5,9 +5,9 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.findings.best.candidates import accepted, of_documents
-from core.findings.rows.documents import Documents
-from core.findings.sharing import shared
+from core.findings.best.candidates import accepted
+from core.findings.rows.documents import on_documents
+from core.findings.rows.zeroshot import scored_on
 from core.findings.within import gather, within
 from dashboard import data
 from dashboard.explore.budget.chart import show_points
@@ -32,7 +32,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
     filters accept, with any method, calibration and training data.
     """
     first = [text for text in (chosen.calibration, chosen.training) if text]
-    gathered = gather(rows, chosen.corpus, chosen.protocol, _scored(rows, chosen.documents), first)
+    gathered = gather(rows, chosen.corpus, chosen.protocol, on_documents(scored_on(rows), chosen.documents), first)
     every = gathered.every
     if gathered.measured.empty:
         st.info("This model has no perplexity yet. Run it, or choose another model or text in the sidebar.")
@@ -70,9 +70,3 @@ def link_to_law(chosen: Chosen, quality: str) -> None:
         icon=":material/function:",
         query_params=links.laws(chosen.model, quality, st.session_state.get(TEXT), chosen.documents),
     )
-
-
-@shared
-def _scored(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
-    """Return the accuracies on these documents."""
-    return of_documents(rows).get((documents.limit, documents.scoring), rows.iloc[:0])
