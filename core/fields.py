@@ -73,7 +73,7 @@ def _whole(value: JsonValue, least: int) -> bool:
 
 
 def _number(value: JsonValue) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, float) or (isinstance(value, int) and not isinstance(value, bool) and abs(value) < MOST)
 
 
 def _refuse(sentence: str) -> PydanticCustomError:

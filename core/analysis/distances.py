@@ -18,7 +18,9 @@ def distance_interval(row: Measurement) -> tuple[float | None, float | None]:
     """
     if row.metric not in RANGES:
         return row.details.get("low"), row.details.get("high")
-    free = freedom(row.n or 0, correlation_of(row.dataset, row.protocol, VALUES[row.metric]))
+    if row.n < 2:
+        return None, None
+    free = freedom(row.n, correlation_of(row.dataset, row.protocol, VALUES[row.metric]))
     least, most = RANGES[row.metric]
     low, high = (None if end is None else min(most, max(least, end)) for end in interval(row.value, row.stderr, free))
     return low, high

@@ -63,7 +63,7 @@ def consecutive(values: np.ndarray, correlation: Sequence[float] | None = None) 
 
 def freedom(n: int, correlation: Sequence[float] | None) -> float:
     """Return the degrees of freedom of `consecutive` of n > 1 values, not all equal."""
-    return len(_cosines(n)) if correlation is None else _scale(n, tuple(correlation[:n]))[1]
+    return _frequencies(n) if correlation is None else _scale(n, tuple(correlation[:n]))[1]
 
 
 def inflation(n: int, correlation: Sequence[float]) -> float:
@@ -130,11 +130,15 @@ def _scale(n: int, correlation: tuple[float, ...]) -> tuple[float, float]:
     return factor * (n - 1) / (n - factor), freedom
 
 
+def _frequencies(n: int) -> int:
+    """Return B, by the rule of Lazarus et al. for tests at 5 %."""
+    return max(1, round(float(0.41 * n ** (2 / 3))))
+
+
 @lru_cache(maxsize=64)
 def _cosines(n: int) -> np.ndarray:
     """Return the orthonormal cosines of the frequencies 1 to B, (B, n)."""
-    count = max(1, round(0.41 * n ** (2 / 3)))  # the rule of Lazarus et al. for tests at 5 %
-    frequencies, places = np.arange(1, count + 1)[:, None], np.arange(n) + 0.5
+    frequencies, places = np.arange(1, _frequencies(n) + 1)[:, None], np.arange(n) + 0.5
     return math.sqrt(2 / n) * np.cos(math.pi * frequencies * places / n)
 
 

@@ -63,6 +63,15 @@ def test_intervals_stay_in_the_range_of_the_metric():
     wide = {metric: row.model_copy(update={"stderr": 9.0}) for metric, row in found.items()}
     assert distance_interval(wide[KL])[0] == 0 and distance_interval(wide[AGREEMENT]) == (0, 1)
     assert distance_interval(found[KL].model_copy(update={"stderr": None})) == (None, None)
+    for few in (0, 1):
+        assert distance_interval(found[KL].model_copy(update={"n": few})) == (None, None)
+
+
+def test_an_interval_of_very_many_windows_takes_no_memory():
+    _, found = rows()
+    many = found[KL].model_copy(update={"dataset": "text.txt@00000000", "n": 2**40})
+    low, high = distance_interval(many)
+    assert low < many.value < high
 
 
 @pytest.mark.parametrize(("metric", "expected"), [(KL, "better"), (AGREEMENT, "worse")])

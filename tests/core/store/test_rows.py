@@ -62,6 +62,7 @@ ODD = {
     "a number type that is a number": ({"measurements__0__protocol__dtype": 32}, "protocol.dtype is not text"),
     "an inflation below zero": ({"measurements__0__inflation": -4.0}, "measurements.0.inflation"),
     "an end that is a list": ({"measurements__0__details": {"low": [1.0]}}, "low is not a number"),
+    "an end beyond every float": ({"measurements__0__details": {"high": 10**400}}, "high is not a number"),
     "a latency of no batch": ({"measurements__0__metric": "prefill"}, "protocol.batch is missing"),
 }
 
