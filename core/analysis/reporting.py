@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from core.analysis import verdicts
-from core.analysis.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
+from core.analysis.verdicts import CONTAINED, SEEDS, TWO_MODELS
 from core.notation import formatting
 from core.results import KL
 
@@ -130,31 +130,6 @@ def marked_verdict(row: TableRow) -> str:
     """Write `verdict_text` with a mark if the variant gives nearly all documents one answer."""
     text, share = verdict_text(row), row.get("one_answer")
     return text if pd.isna(share) or share <= ONE_ANSWER else f"{text}, one answer in {100 * share:.0f} %"
-
-
-def sentence(found: Sequence[tuple[str, TableRow]], one: str, other: str) -> str:
-    """Summarise in a sentence which numbers of `one` are better or worse than those of `other`.
-
-    Args:
-        found: (name of a number, its row of `paired_differences`) each.
-        one: Name of the compared variant.
-        other: Name of the reference.
-    """
-    groups: dict[tuple[str | None, str], list[str]] = {}  # by verdict (None: unpaired) and text
-    for name, row in found:
-        groups.setdefault((None if pd.isna(row["verdict"]) else row["verdict"], verdict_text(row)), []).append(name)
-    parts = [(verdict, listed(groups[verdict, verdict])) for verdict in SIGNIFICANT if (verdict, verdict) in groups]
-    significant = " and ".join(
-        f"{verdict} in {where}" if place else f"{one} is {verdict} than {other} in {where}"
-        for place, (verdict, where) in enumerate(parts)
-    )
-    rest = [
-        f"the difference is {text} in {listed(names)}"
-        for (verdict, text), names in groups.items()
-        if verdict is not None and verdict not in SIGNIFICANT
-    ]
-    rest += [f"{listed(names)} {why.rstrip('.')}" for (verdict, why), names in groups.items() if verdict is None]
-    return ("; ".join([significant, *rest]) if significant else f"Of {one} and {other}, {'; '.join(rest)}") + "."
 
 
 def seeds_words(found: pd.DataFrame) -> str:

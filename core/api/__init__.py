@@ -31,6 +31,8 @@ except ImportError as error:
         sys.exit(str(error))
     raise
 
+from core.api.answers import best, compare, curve  # noqa: E402
+from core.api.figures import plot, save  # noqa: E402
 from core.errors import UserError, unknown  # noqa: E402
 from core.progress import WAITING, Progress, shown, silent  # noqa: E402
 from core.specs import Perplexity, RunSpec, Task, TextWindows  # noqa: E402
@@ -39,9 +41,9 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-    from core.findings.question import Finding
 
-__all__ = ["UserError", "Variant", "best", "compress", "evaluate", "fidelity", "load", "results", "silent"]
+__all__ = ["UserError", "Variant", "best", "compare", "compress", "curve", "evaluate", "fidelity", "load"]
+__all__ += ["plot", "results", "save", "silent"]
 
 Columns = Literal["default", "all"]
 DEFAULT_COLUMNS = (
@@ -229,49 +231,6 @@ def fidelity(
     with shown(progress) as report:
         found = compare(dense, other, texts, dtype=dtype, device=device, progress=report)
     return DataFrame([record for one in found for record in one.records])
-
-
-def best(
-    model: str,
-    *,
-    max_mb: float | None = None,
-    max_ms: float | None = None,
-    max_times: float | None = None,
-    at: float | str | None = None,
-    family: str | None = None,
-    text: str | None = None,
-    training: bool = True,
-    only: str | None = None,
-) -> Finding:
-    """Return the best stored variant within a budget or at an amount, as `slimscope best` does.
-
-    With `max_times` alone it is the smallest variant.
-
-    Args:
-        model: A model as for `load`, or its name in the column `model` of `results`.
-        max_mb: The most megabytes of packed size, or of the file in the format `only`.
-        max_ms: The most milliseconds per generated token.
-        max_times: The highest perplexity, as a multiple of the dense model's.
-        at: Only variants at an amount, such as 0.5 or `2:4`.
-        family: Only methods of a family, such as `quantisation`.
-        text: The text of the perplexities, such as `wikitext2@2048:16`.
-        training: Whether variants may be trained.
-        only: Only variants that fit this export format, such as `gguf`.
-
-    Returns:
-        The finding, which prints as its sentence. `rows` has the variants, the best first, and `winner` a key.
-
-    Raises:
-        UserError: An argument is unknown or not above 0, there is no limit and no amount, or the model has no such
-            perplexity.
-    """
-    from core.cli.best import ask
-    from core.store.store import Store
-
-    limits = {"max_mb": max_mb, "max_ms": max_ms, "max_times": max_times}
-    asked = None if text is None else Perplexity.parse(text)
-    amount = None if at is None else str(at)
-    return ask(Store(), str(model), limits, at=amount, family=family, text=asked, training=training, only=only)
 
 
 def results(model: str | None = None, *, columns: Columns = "default") -> DataFrame:

@@ -23,7 +23,7 @@ from core.specs import Perplexity
 from core.store.store import Store
 
 if TYPE_CHECKING:
-    from core.findings.question import Finding
+    from core.findings.question import BestFinding
 
 # What a limit counts, and an example.
 LIMITS = {
@@ -87,7 +87,7 @@ def ask(
     text: Perplexity | None = None,
     training: bool = True,
     only: str | None = None,
-) -> Finding:
+) -> BestFinding:
     """Return the answer to a `Question` from the stored results; `limits` are by the names of `LIMITS`.
 
     Raises:
@@ -119,7 +119,7 @@ def ask(
     return answer(question, tidy(own), default_corpora()[0], reader)
 
 
-def _commands(found: Finding, commands: Mapping[str, str], max_mb: float | None) -> Iterator[str]:
+def _commands(found: BestFinding, commands: Mapping[str, str], max_mb: float | None) -> Iterator[str]:
     """Yield the commands that make the best variants, and one that measures or searches another chain."""
     question = found.question
     for key, name in ((found.winner, "To make it"), (found.untrained, "To make the one without training")):

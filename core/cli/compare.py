@@ -77,9 +77,11 @@ def compare(
 
 
 def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
-    """Print a table per pair, with the main metric of each task, and a sentence on its significant differences."""
-    from core.analysis.reporting import seeds_words, sentence
+    """Print a table per pair, with the main metric of each task, and a sentence on the better variant."""
+    from core.analysis.reporting import seeds_words
     from core.analysis.seven import MEAN  # a mean above chance judges instead
+    from core.findings.pairs.numbers import winner
+    from core.findings.pairs.paired import reasons
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     keys, other = list(dict.fromkeys(shown["key"])), names[reference.variant.key]
@@ -90,9 +92,8 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
             typer.echo(to_latex(rows))  # its empty line ends the paragraph
             continue
         print_table(rows, f"{one} ({key[:SHORT_KEY]}) compared with {other} ({reference.variant.key[:SHORT_KEY]})")
-        found_of = zip([row["number"] for row in rows], pair.to_dict("records"), strict=True)
-        judged = sentence([(name, row) for name, row in found_of if row["dataset"] != MEAN], one, other)
-        say(f"{judged} {seeds_words(pair[pair['dataset'] != MEAN])}".rstrip() + "\n")
+        words = [winner(pair, one, other).replace("**", ""), seeds_words(pair[pair["dataset"] != MEAN])]
+        say(" ".join(filter(None, [*words, *reasons(pair)])) + "\n")
 
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:

@@ -16,9 +16,11 @@ from core.findings.best import ranking
 from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import likely_better
+from core.findings.finding import Finding
 from core.findings.reading import Reader
-from core.findings.rows import choices, points, zeroshot
-from core.findings.rows.documents import documents_of, on_documents
+from core.findings.rows import points, zeroshot
+from core.findings.rows.choices import choose_text
+from core.findings.rows.documents import first_documents
 from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
 from core.shipping.base import Format
@@ -83,29 +85,29 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class Finding:
+class BestFinding(Finding):
     """The answer to a `Question`.
 
+    `rows` has the variants that fit, the best first, or the nearest misses; a row each.
+
     Attributes:
-        rows: The variants that fit, the best first, or the nearest misses; a row each.
-        sentence: The answer.
+        question: The question.
+        within: Every variant that it looked at.
+        dense: The dense model's row, if known.
         winner: Key of the best variant; None if no variant fits.
         untrained: Key of the best variant without training, if the best one is trained.
         estimate: The chain that is estimated to be better, if there is one.
     """
 
     question: Question
-    rows: pd.DataFrame
-    sentence: str
+    within: Within
+    dense: pd.DataFrame
     winner: str | None
     untrained: str | None = None
     estimate: Estimate | None = None
 
-    def __repr__(self) -> str:
-        return self.sentence
 
-
-def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) -> Finding:
+def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) -> BestFinding:
     """Answer a question.
 
     Args:
@@ -117,8 +119,8 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     Raises:
         UserError: The model has no perplexity, or not this one, or no variant of this amount or family.
     """
-    corpus, protocol = _text(question, rows, here)
-    gathered = gather(rows, corpus, protocol, _scored(rows))
+    corpus, protocol = choose_text(rows, question.text, question.model, here)
+    gathered = gather(rows, corpus, protocol, first_documents(zeroshot.scored_on(rows)))
     if question.at is not None:  # the ratio of some layers only is no ratio of the model
         some = gathered.every["chain"].str.contains(",layers=", regex=False)
         gathered = gathered._replace(every=gathered.every[~some])
@@ -127,7 +129,7 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     query, filters = BudgetQuery(quality_of(PERPLEXITY, corpus), question.budget), _filters(question, gathered.every)
     found = within(gathered, query, filters, reader)
     if question.of_size:
-        return _smallest(question, found)
+        return _smallest(question, found, gathered.dense)
     best, untrained = found.winner, None
     sentences = [one.replace(f" {ranking.UNLIMITED}", "") for one in found.sentences(question.name)]
     if best is not None and best["training"] == TRAINED:
@@ -136,55 +138,32 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
         if untrained is not None:
             facts = ranking.facts(untrained, query.budget, query.quality)
             sentences.insert(1, f"Without training: **{points.point_name(untrained)}**, {', '.join(facts)}.")
-    return _finding(question, answers(found.rows), sentences, best, untrained, _estimate(found))
+    first, other = (None if one is None else str(one["key"]) for one in (best, untrained))
+    rows, text = _shown(answers(found.rows)), _plain(sentences)
+    return BestFinding(rows, text, question, found, gathered.dense, first, other, _estimate(found))
 
 
-def _smallest(question: Question, found: Within) -> Finding:
+def _smallest(question: Question, found: Within, dense: pd.DataFrame) -> BestFinding:
     """Return the smallest variant within a perplexity."""
     size = "packed_mb" if question.only is None else "file_mb"
     rows = found.rows[found.rows["fits"] & found.rows["ranked"] & found.rows[size].notna()]
     if rows.empty:
-        return _finding(question, answers(found.rows), found.sentences(question.name), None)
+        misses = _shown(answers(found.rows))
+        return BestFinding(misses, _plain(found.sentences(question.name)), question, found, dense, None)
     rows = rows.sort_values(size, kind="stable")
     first, limit = rows.iloc[0], budget_words(question.budget)
     facts = [LIMITS[size].value(first[size]), *ranking.facts(first, Budget(), found.query.quality)[:1]]
     text = f"The smallest of {len(rows)} variants of {question.name} with {limit} is {points.point_name(first)}"
-    return _finding(question, rows, [f"{text}: {', '.join(facts)}."], first)
+    sentence = _plain([f"{text}: {', '.join(facts)}."])
+    return BestFinding(_shown(rows), sentence, question, found, dense, str(first["key"]))
 
 
-def _finding(
-    question: Question,
-    rows: pd.DataFrame,
-    sentences: Sequence[str],
-    best: pd.Series | None,
-    untrained: pd.Series | None = None,
-    estimate: Estimate | None = None,
-) -> Finding:
-    first, other = (None if one is None else str(one["key"]) for one in (best, untrained))
-    shown = rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
-    return Finding(question, shown, "\n".join(sentences).replace("**", ""), first, other, estimate)
+def _shown(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[[column for column in COLUMNS if column in rows]].reset_index(drop=True)
 
 
-def _text(question: Question, rows: pd.DataFrame, here: str) -> tuple[str, str]:
-    """Return corpus and protocol of the perplexities to compare."""
-    texts = list(choices.texts(rows, here).values())
-    if not texts:
-        raise UserError(f"{question.model} has no perplexity yet; `slimscope run` measures one.")
-    if question.text is None:
-        return texts[0]
-    written: dict[str, tuple[str, str]] = {}
-    for one in texts:
-        written.setdefault(str(choices.text_of(choices.on_text(rows, *one), one[0])), one)
-    if str(question.text) not in written:
-        raise unknown("text", str(question.text), written)
-    return written[str(question.text)]
-
-
-def _scored(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the accuracies on the documents that pages show first."""
-    scored = zeroshot.scored_on(rows)
-    first = next(iter(documents_of(scored)), None)
-    return scored if first is None else on_documents(scored, first)
+def _plain(sentences: Sequence[str]) -> str:
+    return "\n".join(sentences).replace("**", "")
 
 
 def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:

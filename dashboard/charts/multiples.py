@@ -17,6 +17,7 @@ import plotly.graph_objects as go
 from core.analysis import seven
 from core.data.texts import called
 from core.findings.axes import Axis
+from core.findings.best.highlights import MAX_HIGHLIGHTED
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.other_texts import times_dense
 from core.findings.sharing import shared
@@ -24,7 +25,6 @@ from core.models.catalogue import card_of
 from core.specs import PUBLISHED
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import Theme
-from dashboard.charts.highlights import MAX_HIGHLIGHTED
 
 SIZE = Axis("size", "Parameters of the dense model")
 PACKED = Axis("packed_share", "Packed size relative to dense", percent=True, of_bits=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ import streamlit as st
 
 from core.analysis.differences import adjust_together
 from core.analysis.reporting import UNADJUSTED, seeds_words
-from core.analysis.seven import ABOVE_CHANCE, counted_words
+from core.analysis.seven import counted_words
 from core.data.cards import SEVEN
+from core.findings.at_amount import Scored
 from core.findings.pairs import paired
 from core.findings.rows import missing, points, zeroshot
 from core.findings.rows.zeroshot import MEAN_LABEL
@@ -21,7 +22,7 @@ from core.specs import DTYPES, Task
 from dashboard import data
 from dashboard.charts import scores
 from dashboard.explore import offers
-from dashboard.explore.compare import differences_to_dense, significance_of_best
+from dashboard.explore.compare import significance_of_best
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -33,24 +34,6 @@ MOST_NAMED = 3  # methods on a button
 HALF = f"half of the {UNADJUSTED} interval of the paired difference"
 DIFFERENCE, ACCURACY = "Difference to dense", "Accuracy"
 TASKS = "Task by task"
-
-
-class Scored(NamedTuple):
-    """Mean accuracies at every amount, and the paired differences to dense of means and tasks."""
-
-    means: pd.DataFrame
-    differences: pd.DataFrame
-
-    @property
-    def mean_differences(self) -> pd.DataFrame:
-        """The differences of the means above chance."""
-        return self.differences[self.differences["dataset"] == ABOVE_CHANCE]
-
-
-@shared
-def score(chosen: Chosen, shown: Collection[str]) -> Scored:
-    """Compute the means and differences of the chosen accuracies; `shown` are the highlighted series."""
-    return Scored(zeroshot.means_above_chance(chosen.scores), differences_to_dense(chosen.scores, shown))
 
 
 class Compared(NamedTuple):

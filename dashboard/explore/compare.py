@@ -1,8 +1,8 @@
-"""Paired differences of a model's variants: to the dense model, and to the best of a table."""
+"""Paired differences of a model's variants to the best of a table."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import cache
 
 import pandas as pd
@@ -14,12 +14,6 @@ from core.findings.rows import points
 from core.findings.within import numbers_of
 from dashboard import data
 from dashboard.exports.pivots import SignificanceTest
-
-
-def differences_to_dense(rows: pd.DataFrame, series: Collection[str]) -> pd.DataFrame:
-    """Return the paired differences to the dense model of these series' variants, for each number in the rows."""
-    rows = rows[points.is_dense(rows) | rows["series_label"].isin(series)]
-    return data.paired(points.by_seed(rows[~points.is_dense(rows)]), points.dense_key(rows), numbers_of(rows))
 
 
 def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:

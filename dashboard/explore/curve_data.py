@@ -10,6 +10,7 @@ from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.few import few_in
 from core.analysis.reporting import seeds_words
 from core.data.texts import called
+from core.findings.at_amount import Scored, differences_to_dense, score
 from core.findings.axes import Axis
 from core.findings.best.answer import Best
 from core.findings.pairs import paired
@@ -17,9 +18,8 @@ from core.findings.pairs.comparison import comparison
 from core.findings.rows import points
 from core.findings.rows.other_texts import times_dense
 from core.findings.sharing import shared
+from dashboard import data
 from dashboard.charts import curve
-from dashboard.explore.accuracy import Scored, score
-from dashboard.explore.compare import differences_to_dense
 from dashboard.exports.pivots import of_means
 from dashboard.shared.pickers import Chosen
 
@@ -50,8 +50,8 @@ class Described(NamedTuple):
 def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names: list[str], others: bool) -> Shown:
     """Return the data of the charts with these series highlighted."""
     highlighted = points_of(found, names)
-    differences = differences_to_dense(chosen.measured, names)
-    return Shown(chosen, dense, found, highlighted, others, differences, score(chosen, names))
+    differences = differences_to_dense(chosen.measured, names, data)
+    return Shown(chosen, dense, found, highlighted, others, differences, score(chosen, names, data))
 
 
 @shared

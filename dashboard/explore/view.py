@@ -9,6 +9,7 @@ import streamlit as st
 
 from core.data.texts import called
 from core.findings import axes
+from core.findings.at_amount import best_at, score
 from core.findings.pairs.comparison import FORMATS, VERDICTS, WIDTHS
 from core.findings.rows import points
 from core.findings.rows.other_texts import with_own_dense
@@ -16,8 +17,8 @@ from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard import data
 from dashboard.charts import curve, multiples
 from dashboard.explore import details
-from dashboard.explore.accuracy import score, show_accuracy
-from dashboard.explore.answer import best_at, show_answer, show_elsewhere
+from dashboard.explore.accuracy import show_accuracy
+from dashboard.explore.answer import show_answer, show_elsewhere
 from dashboard.explore.ask import link_to_answers
 from dashboard.explore.budget.view import show_tradeoff
 from dashboard.explore.compare import significance_of_best
@@ -124,7 +125,7 @@ def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
     steps = points.amounts(scored) or [points.UNKNOWN_AMOUNT]
     at = pick_amount(steps, steps[-1])
     names = list(scored["series_label"].unique())
-    return show_accuracy(chosen, found, score(chosen, names), at, names, False)
+    return show_accuracy(chosen, found, score(chosen, names, data), at, names, False)
 
 
 def pick_amount(steps: list[str], start: str) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy import URL
 from core.amount import Amount
 from core.analysis.budget import ACCURACY
 from core.findings.axes import PACKED, RATIO, Axis
+from core.findings.best import highlights
 from core.findings.best.qualities import QUALITIES
 from core.findings.rows import choices, naming, points, zeroshot
 from core.findings.rows.documents import Documents
@@ -24,7 +25,6 @@ from core.notation.formatting import label
 from core.registry import METHODS
 from core.request.stages import DEFAULT_BITS, DEFAULT_MODEL, DEFAULT_RATIO, default_amount
 from dashboard import data
-from dashboard.charts import highlights
 from dashboard.shared.binding import ALONE
 from dashboard.shared.pickers import AT, AXIS, BY_BITS, BY_SIZE, FAMILIES, MODEL, SHOWN, TEXT
 from dashboard.shared.series import ELSEWHERE, SERIES

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
+from core.findings.best import highlights
 from core.findings.rows import points
 from core.findings.rows.other_texts import other_texts, rows_elsewhere
-from dashboard.charts import highlights
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import SeriesStyle, Theme
 from dashboard.charts.elements.swatch import HEIGHT, WIDTH, picture

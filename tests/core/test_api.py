@@ -9,9 +9,11 @@ import sys
 
 import pytest
 
-from core import api
+from core import api, paths
 from core.cli.app import main
 from core.engine import runs
+from core.errors import UserError
+from core.findings.finding import Finding
 from core.paths import PROJECT
 from core.progress import WAITING, WAITING_SENTENCE
 from core.store import slots
@@ -30,6 +32,7 @@ def at_home(machine, folder, tmp_path, monkeypatch):
 
 def test_documented_examples_give_the_documented_results(at_home, monkeypatch):
     monkeypatch.setitem(sys.modules, "slimscope", api)  # the installed package is a copy of this module
+    monkeypatch.setattr(paths, "SHIPPED_MEASURED", PROJECT / "cached_results" / "measured")
     failed, tried = doctest.testfile(
         str(PROJECT / "docs" / "python.md"), module_relative=False, optionflags=doctest.ELLIPSIS
     )
@@ -147,3 +150,33 @@ def test_another_package_named_core_gives_a_sentence(tmp_path):
         last.startswith("ImportError: Another package named core hides that of Slimscope")
         and str(tmp_path / "core") in last
     )
+
+
+def test_plots_need_a_theme_a_format_and_a_width(at_home, tmp_path):
+    variant = api.compress("my-model", "magnitude@0.5")
+    api.evaluate(variant, perplexity="my-text.txt@32:4")
+    answer = api.curve("my-model")
+    with pytest.raises(UserError, match="Unknown theme 'blue'"):
+        api.plot(answer, theme="blue")
+    with pytest.raises(UserError, match="has no chart"):
+        api.plot(Finding(answer.rows, "A sentence."))
+    figure = api.plot(answer)
+    for place, width, problem in (("a.jpg", 3, "names no format"), ("a.pdf", 0.1, "width"), ("no/a.pdf", 3, "write")):
+        with pytest.raises(UserError, match=problem):
+            api.save(figure, tmp_path / place, width)
+    assert not list(tmp_path.glob("a.*"))
+
+
+def test_an_answer_needs_what_is_stored(at_home):
+    variant = api.compress("my-model", "magnitude@0.5")
+    api.evaluate(variant, perplexity="my-text.txt@32:4")
+    assert set(api.compare(variant, "dense").rows["key"]) == {variant.key}
+    for question, problem in (
+        (lambda: api.compare(variant, variant), "named twice"),
+        (lambda: api.curve("my-model", family="low rank"), "Unknown family"),
+        (lambda: api.curve("my-model", at=0.4), "Unknown amount"),
+        (lambda: api.curve("my-model", text="ptb@32"), "Unknown text"),
+        (lambda: api.curve("dream"), "no result of 'dream'"),
+    ):
+        with pytest.raises(UserError, match=problem):
+            question()

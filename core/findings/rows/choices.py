@@ -8,6 +8,7 @@ import pandas as pd
 
 from core.amount import WHOLE_BITS
 from core.data.texts import called
+from core.errors import UserError, unknown
 from core.findings.axes import BITS, Axis
 from core.findings.rows.zeroshot import scored
 from core.findings.sharing import shared
@@ -41,6 +42,31 @@ def texts(frame: pd.DataFrame, here: str | None = None) -> dict[str, tuple[str, 
             name += f" ({one['protocol']})"
         named[name] = one["dataset"], one["protocol_id"]
     return named
+
+
+def choose_text(rows: pd.DataFrame, text: Perplexity | None, model: str, here: str) -> tuple[str, str]:
+    """Return corpus and protocol id of a model's perplexities on a text, by default the first of `texts`.
+
+    Args:
+        rows: All tidy rows of the model.
+        text: The text and its windows.
+        model: Display name of the model.
+        here: The usual corpus of this machine.
+
+    Raises:
+        UserError: The model has no perplexity, or not this one.
+    """
+    there = list(texts(rows, here).values())
+    if not there:
+        raise UserError(f"{model} has no perplexity yet; `slimscope run` measures one.")
+    if text is None:
+        return there[0]
+    written: dict[str, tuple[str, str]] = {}
+    for one in there:
+        written.setdefault(str(text_of(on_text(rows, *one), one[0])), one)
+    if str(text) not in written:
+        raise unknown("text", str(text), written)
+    return written[str(text)]
 
 
 def text_name(corpus: str, window: float, windows: float | None, spread: bool = False) -> str:

@@ -43,3 +43,9 @@ def documents_of(rows: pd.DataFrame) -> list[Documents]:
 def on_documents(rows: pd.DataFrame, documents: Documents) -> pd.DataFrame:
     """Return the rows of `zeroshot.scored_on` on these documents, with one protocol per data set."""
     return one_protocol(rows[(rows["limit"] == documents.limit) & (rows["scoring"] == documents.scoring)])
+
+
+def first_documents(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of `zeroshot.scored_on` on the first of `documents_of`, which pages show by default."""
+    first = next(iter(documents_of(rows)), None)
+    return rows if first is None else on_documents(rows, first)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from core.findings.pairs.numbers import NATS, POINTS, RATIO
 from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import SeriesStyle, Theme
-from dashboard.charts.pair.numbers import NATS, POINTS, RATIO
 
 PANELS = {  # unit: (no difference, title)
     RATIO: (1.0, "Perplexity, ratio"),
@@ -28,7 +28,7 @@ def difference_chart(rows: pd.DataFrame, names: tuple[str, str], theme: Theme) -
     """Draw the difference of a variant to another in each number, each unit in a panel of its own.
 
     Args:
-        rows: Rows of `dashboard.charts.pair.numbers.number_rows`.
+        rows: Rows of `core.findings.pairs.numbers.number_rows`.
         names: Names of the first and the second variant.
         theme: Colours.
     """

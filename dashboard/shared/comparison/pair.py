@@ -11,8 +11,8 @@ from core.analysis.few import few_in
 from core.analysis.intervals import ALPHA
 from core.analysis.reporting import seeds_words
 from core.findings.pairs import paired
+from core.findings.pairs.numbers import number_rows, winner
 from dashboard.charts.pair.chart import difference_chart
-from dashboard.charts.pair.numbers import number_rows, winner
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.literal import literal

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from core.analysis.reporting import format_difference, judged, p_words, sentence, verdict_text
+from core.analysis.reporting import format_difference, judged, p_words, verdict_text
 
 NONE, BETTER, WORSE, ALONE = "not significant", "better", "worse", "worse alone, not after Holm"
 
@@ -57,32 +57,3 @@ def test_verdicts_give_the_reason_or_count_the_comparisons():
     assert verdict_text(found) == "significant alone, not after Holm (12 comparisons)"
     assert judged(found) == ("-6.2 [-10.1, -2.3], adjusted p 0.08: significant alone, not after Holm (12 comparisons)")
     assert judged(row("perplexity", math.inf, None, None) | {"p_adjusted": None}) == "x ∞: worse"
-
-
-WHY = "cannot be paired: answers were not stored"
-
-
-@pytest.mark.parametrize(
-    ("verdicts", "expected"),
-    [
-        ([WORSE, WORSE, WORSE], "Wanda is worse than Dense in a, b and c."),
-        (
-            [BETTER, NONE, WORSE],
-            "Wanda is better than Dense in a and worse in c; the difference is not significant in b.",
-        ),
-        ([NONE, NONE, NONE], "Of Wanda and Dense, the difference is not significant in a, b and c."),
-        (
-            [ALONE, NONE, ALONE],
-            "Of Wanda and Dense, the difference is significant alone, not after Holm (12 comparisons) in a and c; the "
-            "difference is not significant in b.",
-        ),
-        ([WHY, NONE, WORSE], f"Wanda is worse than Dense in c; the difference is not significant in b; a {WHY}."),
-        ([WHY, WHY, f"{WHY} again."], f"Of Wanda and Dense, a and b {WHY}; c {WHY} again."),
-    ],
-)
-def test_sentence_summarises_the_verdicts(verdicts, expected):
-    rows = [
-        row("acc", 0.0, 0.0, 0.0, **({"verdict": None, "why": one} if one.startswith(WHY) else {"verdict": one}))
-        for one in verdicts
-    ]
-    assert sentence(list(zip("abc", rows, strict=True)), "Wanda", "Dense") == expected

@@ -7,10 +7,10 @@ import pytest
 
 from core.analysis.frame import tidy
 from core.findings import axes
+from core.findings.best import highlights
 from core.findings.rows import choices, points, zeroshot
 from core.registry import METHODS
 from core.store import bundled
-from dashboard.charts import highlights
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import DARK, LIGHT, SeriesStyle
 

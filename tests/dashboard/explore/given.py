@@ -6,7 +6,9 @@ import pandas as pd
 from streamlit.testing.v1 import AppTest
 
 from core.analysis.budget import PERPLEXITY, Budget
-from core.findings.best import ranking
+from core.findings import at_amount
+from core.findings.at_amount import best_at
+from core.findings.best import highlights, ranking
 from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import MEASURED, YES
@@ -14,12 +16,10 @@ from core.findings.rows import choices, points
 from core.findings.within import BudgetQuery, gather, within
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
-from dashboard.charts import highlights
 from dashboard.charts.tradeoff import PACKED
-from dashboard.explore import answer
-from dashboard.explore.answer import best_at
 from dashboard.explore.budget.table import _rows
 from dashboard.explore.curve_data import Shown, drawn_points, shown_series, with_winners
+from dashboard.shared.literal import literal
 from dashboard.shared.pickers import Chosen
 from tests.dashboard.opened import open_app
 
@@ -62,9 +62,8 @@ def answer_at(view: Shown, at: str) -> str:
     drawn, best = best_of(view, at)
     names = with_winners(view.points, list(view.highlighted["series_label"].unique()), best)
     whole = shown_series(view.chosen, view.dense, view.points, names, view.show_context)
-    return answer._answer(whole.chosen, whole.dense, drawn, best, at, whole.perplexities, whole.scored).replace(
-        "\\", ""
-    )
+    given = best, at, whole.perplexities, whole.scored
+    return at_amount.answer_at(whole.chosen, whole.dense, drawn, *given, data, literal).replace("\\", "")
 
 
 class Ranked(NamedTuple):

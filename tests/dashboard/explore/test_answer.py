@@ -13,8 +13,12 @@ import pytest
 from core.amount import Amount
 from core.analysis.differences import differences
 from core.analysis.reporting import interval_words, ratio_words
+from core.data.corpora import default_corpora
 from core.findings import axes
+from core.findings.at_amount import best_at, smaller_at
 from core.findings.best.answer import TRAINED, UNTRAINED
+from core.findings.curve import curve
+from core.findings.reading import StoreReader
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds
 from core.registry import METHODS, STAGES
@@ -23,8 +27,8 @@ from core.specs import OUTSIDE_BLOCKS
 from core.store.bundled import read_measured
 from core.training.base import TrainingMethod
 from dashboard import data
-from dashboard.explore.answer import _smaller, best_at
 from dashboard.explore.curve_data import drawn_points
+from dashboard.shared.literal import literal
 from dashboard.shared.pickers import Chosen
 from tests.bundled import bundled_rows
 from tests.dashboard.explore.given import answer_at, best_of, shown
@@ -151,8 +155,12 @@ def test_the_answer_states_the_best_of_all_drawn_variants(bundled, model, family
     training = view.chosen.training or next(iter(choices.trainings(rows_of(model))), None)
     wanted = searched(model, family, axis, text, choices.calibrations(rows_of(model))[0], training)
     assert wanted
+    rows, reader = data.frame(model), StoreReader(bundled)
     for at, variants in wanted.items():
         written = answer_at(view, at)
+        assert str(curve(model, rows, default_corpora()[0], reader, family, at=at)) == written.replace(
+            "**", ""
+        ).replace("  \n", "\n")
         assert written.startswith(model)
         best, count = variants[0], len(variants)
         states = f"has the lowest perplexity of {count} variants" if count > 1 else "is the only variant"
@@ -171,7 +179,7 @@ def test_the_answer_states_the_best_of_all_drawn_variants(bundled, model, family
         elif count > 1:
             assert f"No variant {TRAINED if not best[2] else UNTRAINED} is measured here." in written
         if (named := smaller(bundled, model, best[1], at, text, training)) is not None:
-            found = _smaller(view.chosen, view.dense, data.frame(model), best_of(view, at)[1])
+            found = smaller_at(view.chosen, view.dense, data.frame(model), best_of(view, at)[1], data, literal)
             words = found.sentence.replace("\\", "") if found else ""
             assert words.startswith(f"Smaller and better: **{named}**") if named else not words, (at, words)
 

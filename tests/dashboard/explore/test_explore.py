@@ -1,7 +1,7 @@
 """Which results Explore shows, on a store of made-up results."""
 
+from core.findings.best import highlights
 from core.findings.rows import points
-from dashboard.charts import highlights
 from tests.dashboard.explore.given import chosen, shown
 from tests.dashboard.opened import captions, charts, control, open_app
 from tests.synthetic import chained, result

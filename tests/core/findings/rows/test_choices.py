@@ -6,8 +6,8 @@ import pandas as pd
 
 from core.analysis.frame import tidy
 from core.findings import axes
+from core.findings.best import highlights
 from core.findings.rows import choices, points
-from dashboard.charts import highlights
 from tests.synthetic import result
 
 

@@ -5,9 +5,9 @@ import plotly.graph_objects as go
 import pytest
 
 from core.analysis.differences import COLUMNS
+from core.findings.pairs.numbers import number_rows, winner
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.pair.chart import difference_chart
-from dashboard.charts.pair.numbers import number_rows, winner
 from dashboard.exports.print_figures import draw
 
 
@@ -33,9 +33,9 @@ TASK = number("piqa", "acc", "worse", 0.60, 0.70)
     ("rows", "sentence"),
     [
         ((TEXT, SAME), "**A** is better than B in perplexity on WikiText-2 (40 against 80). Not significant: "),
-        ((MEAN, TASK), "**B** is better than A in Mean above chance (45.0 points against 40.0 points)."),
-        ((TEXT, MEAN), "Neither wins: **A** is better in perplexity on WikiText-2 (40 against 80), **B** in Mean "),
-        ((SAME,), "The difference between A and B is not significant in Mean above chance."),
+        ((MEAN, TASK), "**B** is better than A in mean above chance (45.0 points against 40.0 points)."),
+        ((TEXT, MEAN), "Neither wins: **A** is better in perplexity on WikiText-2 (40 against 80), **B** in mean "),
+        ((SAME,), "The difference between A and B is not significant in mean above chance."),
         ((TASK,), "**B** is better than A in PIQA (acc) (70.0 % against 60.0 %)."),
         ((number("piqa", "acc", None, 0.6, 0.7, "why"),), "A and B cannot be paired in any number."),
     ],

@@ -1,4 +1,4 @@
-"""Two variants compared in every number that both have: the rows of their chart, and the better one in words."""
+"""Two variants compared in each number that both have: the rows of their chart, and the better one in words."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from core.analysis import reporting
 from core.analysis.reporting import TableRow, form_of, format_difference, listed, verdict_text
 from core.analysis.seven import ABOVE_CHANCE, MEAN
 from core.analysis.verdicts import SIGNIFICANT
-from core.findings.pairs.paired import ON_TEXT, in_order, number_name, number_words
+from core.findings.pairs.paired import MEANS, ON_TEXT, in_order, number_name, number_words
 
 RATIO, NATS, POINTS = "ratio", "nats", "points"  # units of a difference
 UNITS = {reporting.RATIO: RATIO, reporting.NATS: NATS, reporting.POINTS: POINTS}
@@ -68,7 +68,9 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
 
 
 def _in_sentence(name: str) -> str:
-    return name.replace("Perplexity on", "perplexity on").replace("Top-1", "top-1")
+    for start in ("Perplexity on", "Top-1", MEANS[ABOVE_CHANCE]):
+        name = name.replace(start, start[0].lower() + start[1:])
+    return name
 
 
 def _paired(found: pd.DataFrame) -> dict[str, TableRow]:

@@ -1,0 +1,34 @@
+"""The question which of two variants is better, and its answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from core.findings.finding import Finding
+from core.findings.pairs.numbers import winner
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison(Finding):
+    """Whether one variant is better than another.
+
+    `rows` are paired differences of the first to the second (`core.analysis.differences`), a row per common number.
+
+    Attributes:
+        names: Names of both.
+    """
+
+    names: tuple[str, str]
+
+
+def compare(pairs: pd.DataFrame, one: str, other: str) -> Comparison:
+    """Name the better of two variants.
+
+    Args:
+        pairs: Rows of `core.analysis.differences` of the first variant to the second.
+        one: Name of the first variant.
+        other: Name of the second variant.
+    """
+    return Comparison(pairs, winner(pairs, one, other).replace("**", ""), (one, other))

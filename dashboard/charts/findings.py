@@ -1,0 +1,41 @@
+"""The figure of a finding, as its page draws it."""
+
+from __future__ import annotations
+
+import plotly.graph_objects as go
+
+from core.errors import UserError
+from core.findings.curve import Curve
+from core.findings.finding import Finding
+from core.findings.pairs.compared import Comparison
+from core.findings.pairs.numbers import number_rows
+from core.findings.question import BestFinding
+from dashboard.charts.curve import perplexity_curve
+from dashboard.charts.elements.style import Theme
+from dashboard.charts.pair.chart import difference_chart
+from dashboard.charts.tradeoff import tradeoff
+
+
+def draw(finding: Finding, theme: Theme) -> go.Figure:
+    """Draw a finding.
+
+    Args:
+        finding: The finding.
+        theme: Colours.
+
+    Raises:
+        UserError: It has no chart, or nothing to draw.
+    """
+    if isinstance(finding, BestFinding):
+        found, (quality, budget, cost) = finding.within, finding.within.query
+        return tradeoff(found.rows, finding.dense, found.estimates, cost, quality, budget, theme)
+    if isinstance(finding, Curve):
+        view, shown, at = finding.view, finding.highlighted, finding.at
+        given = finding.rows, finding.dense, view.axis, theme, view.corpus
+        return perplexity_curve(*given, bright=shown, at=at, winners=finding.winners)
+    if isinstance(finding, Comparison):
+        rows = number_rows(finding.rows)
+        if rows.empty:
+            raise UserError(f"There is nothing to draw: {finding.sentence}")
+        return difference_chart(rows, finding.names, theme)
+    raise UserError(f"An answer of the type {type(finding).__name__} has no chart; plot one of best, compare or curve.")
