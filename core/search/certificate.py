@@ -19,7 +19,7 @@ from core.notation.chain import format_chain
 from core.protocols import satisfies
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
-from core.search.stored import StoredFit, perplexity_on, stored_fits
+from core.search.stored import StoredFit, best_of, perplexity_on, stored_fits
 from core.search.trials import Compute, Tried
 from core.specs import Frozen, Perplexity, RunSpec, Scalar
 from core.statistics.correlations import DIFFERENCES, WIDENED, interval_note
@@ -156,7 +156,7 @@ def certify(
     results = {role: _computed(prepared.judgement(one.chain), compute) for role, one in first}
     if results and stored is not None and stored.variant.key not in {one.variant.key for one in results.values()}:
         results[STORED] = stored
-        if _is_better(stored, results[WINNER], prepared.judge):
+        if best_of([results[WINNER], stored], prepared) is stored:
             results = {WINNER: results.pop(STORED), SEARCHED: results.pop(WINNER), **results}
     if results:
         results[DENSE] = store.stored(results[WINNER].variant.dense_key)
@@ -176,11 +176,6 @@ def certify(
         stored=() if results else stored_fits(store, prepared),
         size_title=prepared.question.size_title,
     )
-
-
-def _is_better(first: Result, second: Result, judge: Perplexity) -> bool:
-    ours, theirs = (perplexity_on(one, judge) for one in (first, second))
-    return ours is not None and theirs is not None and ours < theirs
 
 
 def _computed(spec: RunSpec, compute: Compute) -> Result:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
+import pandas as pd
+
+from core.analysis.budget import PERPLEXITY, Budget, ranked
 from core.errors import UserError
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
@@ -17,6 +19,7 @@ from core.search.question import Prepared
 from core.specs import Perplexity
 from core.store.store import Store
 
+Row = dict[str, Any]  # Any: each column has a type of its own
 LISTED = 3  # variants of a text
 NOTE = f"The best {LISTED} on each text, written CORPUS@WINDOW:WINDOWS. Perplexities compare on one text only."
 
@@ -44,12 +47,15 @@ class StoredFit(NamedTuple):
 
 def best_stored(store: Store, prepared: Prepared) -> Result | None:
     """Return the allowed stored variant within the budget with the lowest perplexity on the text of the judgement."""
-    able = [
-        (value, result)
-        for result, _ in _fitting(store.results(), prepared)
-        if (value := perplexity_on(result, prepared.judge)) is not None
-    ]
-    return min(able, key=lambda one: one[0])[1] if able else None
+    return best_of(list(_allowed(store.results(), prepared)), prepared)
+
+
+def best_of(results: Sequence[Result], prepared: Prepared) -> Result | None:
+    """Return the best variant within the budget on the text of the judgement, the first of equal ones; None without."""
+    known = {one.variant.key: one for one in results}
+    rows = [(key, value) for key, one in known.items() if (value := perplexity_on(one, prepared.judge)) is not None]
+    found = _best_first([_row(known[key], value, None, prepared) for key, value in rows], prepared)
+    return known[found[0]["key"]] if found else None
 
 
 def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
@@ -57,19 +63,43 @@ def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
 
     The text of the judgement comes first, then those with most such variants.
     """
-    known = {result.variant.key: result for result in store.results()}
-    texts: dict[tuple[str, str], list[StoredFit]] = defaultdict(list)  # by corpus and protocol
-    for result, megabytes in _fitting(known.values(), prepared):
-        dense = known.get(result.variant.dense_key)
-        values = {row.identity: row.value for row in dense.measurements} if dense else {}
-        for row in result.measurements:
-            if row.of_text and math.isfinite(row.value) and result is not dense:
-                times = row.value / values[row.identity] if row.identity in values else None
-                chain, key = format_chain(result.variant.stages), result.variant.key
-                fit = StoredFit(_text(row), chain, key, megabytes, row.value, times)
-                texts[row.dataset, row.protocol_id].append(fit)
-    order = sorted(texts.values(), key=lambda fits: (fits[0].text != str(prepared.judge), -len(fits)))
-    return tuple(one for fits in order for one in sorted(fits, key=lambda fit: fit.perplexity)[:LISTED])
+    results = store.results()
+    dense = {one.variant.key: {row.identity: row.value for row in one.measurements} for one in results}
+    texts: dict[tuple[str, str], list[Row]] = defaultdict(list)  # by corpus and protocol
+    for result in _allowed(results, prepared):
+        base = result.variant.dense_key
+        for row in result.measurements if base != result.variant.key else ():
+            if row.of_text:
+                one = _row(result, row.value, dense.get(base, {}).get(row.identity), prepared)
+                texts[row.dataset, row.protocol_id].append(one | {"text": _text(row)})
+    fitting = [found for rows in texts.values() if (found := _best_first(rows, prepared))]
+    fitting.sort(key=lambda found: (found[0]["text"] != str(prepared.judge), -len(found)))
+    return tuple(
+        StoredFit(row["text"], row["chain"], row["key"], row["packed_mb"], row[PERPLEXITY], row["times_dense"])
+        for found in fitting
+        for row in found[:LISTED]
+    )
+
+
+def _row(result: Result, value: float, dense: float | None, prepared: Prepared) -> Row:
+    """Return a row for `_best_first`; its packed_mb are the megabytes that count for the budget."""
+    size, chain = prepared.bytes_of(result), format_chain(result.variant.stages)
+    counted = {
+        "packed_mb": None if size is None else size / 1e6,
+        "times_dense": None if dense is None else value / dense,
+    }
+    return {"key": result.variant.key, "chain": chain, PERPLEXITY: value, "own_grid": False, **counted}
+
+
+def _best_first(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
+    """Return the rows within the budget by `core.analysis.budget.ranked`, the best first."""
+    if not rows:
+        return []
+    frame = pd.DataFrame(rows).astype({"packed_mb": float, "times_dense": float})
+    found = ranked(frame, Budget(packed_mb=prepared.question.max_mb), "packed_mb", PERPLEXITY)
+    keys = found.loc[found["fits"] & found["ranked"], "key"]
+    by_key = {row["key"]: row for row in rows}
+    return [by_key[key] for key in keys]
 
 
 def _text(row: Measurement) -> str:
@@ -78,17 +108,14 @@ def _text(row: Measurement) -> str:
     return str(Perplexity.model_validate({"corpus": row.dataset, **known}))
 
 
-def _fitting(results: Iterable[Result], prepared: Prepared) -> Iterator[tuple[Result, float]]:
-    """Yield the results of allowed variants of the model within the budget, with their megabytes."""
+def _allowed(results: Iterable[Result], prepared: Prepared) -> Iterator[Result]:
+    """Yield the results of allowed variants of the model."""
     own = prepared.source.id, prepared.source.revision
     for result in results:
         variant = result.variant
         other = variant.model_id != own or variant.is_external or on_own_grid(variant.model, variant.stages)
-        if other or variant.cut_short or not _is_allowed(variant, prepared):
-            continue
-        size = prepared.bytes_of(result)
-        if size is not None and size <= prepared.question.most_bytes:
-            yield result, size / 1e6
+        if not (other or variant.cut_short) and _is_allowed(variant, prepared):
+            yield result
 
 
 def _is_allowed(variant: Variant, prepared: Prepared) -> bool:
