@@ -62,9 +62,10 @@ def best(
     store = Store()
     limits = {"max_mb": max_mb, "max_ms": max_ms, "max_times": max_times}
     found = ask(store, model, limits, at=at, family=family, text=text, training=not no_training, only=only)
-    shown = store.get_many([key for key in (found.winner, found.untrained) if key])
+    shown = store.get_many([key for key in (found.winner, found.untrained, _unmeasured(found)) if key])
     made = [one.variant for one in shown.values() if not one.variant.is_external]
-    commands = {one.key: shlex.join(run_command(one, one)) for one in made}
+    speed = ["--latency"] if found.winner is None else []
+    commands = {one.key: shlex.join([*run_command(one, one), *speed]) for one in made}
     if json:
         rows = [plain(row) for row in found.rows.to_dict("records")]
         answer = {"sentence": found.sentence, "winner": found.winner, "untrained": found.untrained}
@@ -119,6 +120,13 @@ def ask(
     return answer(question, tidy(own), default_corpora()[0], reader)
 
 
+def _unmeasured(found: BestFinding) -> str | None:
+    """Return the key of the smallest variant whose speed may fit a limit that none does; None without one."""
+    if found.winner is not None or found.question.budget.decode_ms is None:
+        return None
+    return found.unmeasured
+
+
 def _commands(found: BestFinding, commands: Mapping[str, str], max_mb: float | None) -> Iterator[str]:
     """Yield the commands that make the best variants, and one that measures or searches another chain."""
     question = found.question
@@ -131,6 +139,10 @@ def _commands(found: BestFinding, commands: Mapping[str, str], max_mb: float | N
             if (value := getattr(found.estimate, option)) is not None:
                 words += [f"--{option}", str(value)]
         yield f"\nTo measure the estimated chain:\n{shlex.join(words)}"
+    if (key := _unmeasured(found)) is not None and key in commands:
+        yield f"\nTo measure the speed of the smallest variant without one:\n{commands[key]}"
+    if found.winner is None and max_mb is None and question.of_size and len(found.dense):
+        max_mb = float(found.dense["packed_mb"].iloc[0])
     if found.winner is None and max_mb is not None:
         only = [] if question.only is None else ["--only", question.only.name]
         words = ["slimscope", "autopilot", question.model, "--max-mb", f"{max_mb:g}", *only]

@@ -106,6 +106,13 @@ class BestFinding(Finding):
     untrained: str | None = None
     estimate: Estimate | None = None
 
+    @property
+    def unmeasured(self) -> str | None:
+        """Key of the smallest variant that may fit, as a limited quantity of it is not measured; None without one."""
+        rows = self.within.rows
+        rows = rows[rows["undecided"] & rows["ranked"]].sort_values("packed_mb", kind="stable")
+        return None if rows.empty else str(rows["key"].iloc[0])
+
 
 def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) -> BestFinding:
     """Answer a question.

@@ -117,6 +117,15 @@ def test_without_a_fitting_variant_the_nearest_and_a_search_are_named(bundled, c
     assert "Nearest:" in printed and "slimscope autopilot smollm2-135m --max-mb 30 --only gguf" in printed
 
 
+def test_without_a_fitting_speed_or_quality_what_would_have_to_run_is_named(bundled, capsys):
+    assert main(["best", "smollm2-135m", "--max-ms", "3"]) == 1
+    words = " ".join(capsys.readouterr().out.split())
+    assert "To measure the speed of the smallest variant without one: slimscope run smollm2-135m" in words
+    assert words.endswith("--latency")
+    assert main(["best", "smollm2-135m", "--max-times", "0.9"]) == 1
+    assert "slimscope autopilot smollm2-135m --max-mb 269" in capsys.readouterr().out
+
+
 def test_an_imported_winner_has_no_command(fresh, capsys):
     row = "smollm2-135m,my-pruner,0.5,,perplexity,wikitext2,5,0.9,16,2048,16,,,float32,,"
     store_imports(read_imports([sheet(row)], None, fresh), fresh)
