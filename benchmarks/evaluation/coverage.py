@@ -3,11 +3,11 @@
     python -m benchmarks.evaluation.coverage [--sizes 4,8,16,32,64] [--runs 4000] [--write]
 
 A sub-sample of consecutive windows simulates a measurement, and the mean of its whole record is the true value. The
-benchmark compares the program's estimators, with and without a record, with independent windows, batch means and an
-AR(1) fit. Without a record, the factor is that of the records of other texts. Power is the share of sub-samples that
-detect a difference which a normal test with the true variance detects in 80 %. A record is short, so even exact
-intervals have another coverage in it: "exact" is the range of 95 % of normal series of the record's length and
-correlation. `--write` estimates the bundled correlations from the texts.
+benchmark compares the program's estimators, with and without a record, with independent windows. Without a record, the
+factor is that of the records of other texts. Power is the share of sub-samples that detect a difference which a normal
+test with the true variance detects in 80 %. A record is short, so even exact intervals have another coverage in it:
+"exact" is the range of 95 % of normal series of the record's length and correlation. `--write` estimates the bundled
+correlations from the texts.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from core.statistics.correlations import (
     record,
     widened,
 )
-from core.statistics.longrun import StandardError, autocorrelation, consecutive, independent
+from core.statistics.longrun import autocorrelation, consecutive, independent
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 
@@ -148,7 +148,7 @@ def of_texts(found: list[Long], sizes: list[int], draws: int) -> Iterator[tuple[
             samples = [(sliding_window_view(series, size), series.mean(), series.std()) for series in one.series]
             exact = exact_range(draw, known.correlation, n, size, draws)
             factor = largest_factor(one.window, one.of, size, without=one.text)
-            for name, error in estimators(known.correlation, one.series, size, factor).items():
+            for name, error in estimators(known.correlation, size, factor).items():
                 judged = [judge(part, truth, sd, error) for part, truth, sd in samples]
                 yield row(f"{one.text}@{one.window}, {one.of}", f"{variants} x {n}", size, name, judged, exact)
 
@@ -177,20 +177,16 @@ def artificial(sizes: list[int], runs: int) -> Iterator[tuple[str, ...]]:
             samples = [ar1(draw, rho, runs // 20, size) for _ in records]
             judged: dict[str, list[Judged]] = {}
             for known, part in zip(records, samples, strict=True):
-                for name, error in estimators(autocorrelation(known).tolist(), known, size).items():
+                for name, error in estimators(autocorrelation(known).tolist(), size).items():
                     judged.setdefault(name, []).append(judge(part, 0.0, 1.0, error))
             for name, all_of in judged.items():
                 yield row(f"AR(1), {rho}", "{} x {}".format(*RECORD), size, name, all_of)
 
 
-def estimators(correlation: Sequence[float], series: np.ndarray, size: int, factor: float = 1.0) -> dict[str, ErrorOf]:
-    """Return the estimators of `size` windows by name.
-
-    The AR(1) fit uses `series` (variants, n). Without a record, `factor` widens the interval.
-    """
-    lag = float(np.mean([np.corrcoef(one[:-1], one[1:])[0, 1] for one in series]))
+def estimators(correlation: Sequence[float], size: int, factor: float = 1.0) -> dict[str, ErrorOf]:
+    """Return the estimators of `size` windows by name; without a record, `factor` widens the interval."""
     known: dict[str, ErrorOf] = {
-        "independent (before)": independent,
+        "independent": independent,
         "record (used)": partial(consecutive, correlation=correlation),
         "cosines": consecutive,
     }
@@ -198,14 +194,7 @@ def estimators(correlation: Sequence[float], series: np.ndarray, size: int, fact
         known["own record (used)"] = own
     elif factor > 1:  # it is 1 for artificial series, and without records of other texts
         known["widened cosines (used)"] = partial(widened, factor=factor)
-    return known | {
-        "batch means": batch_means,
-        "AR(1) fit": partial(consecutive, correlation=[lag**k for k in range(64)]),
-    }
-
-
-def batch_means(values: np.ndarray, batches: int = 4) -> StandardError:
-    return independent(values[: len(values) // batches * batches].reshape(batches, -1).mean(1))
+    return known
 
 
 def ar1(draw: np.random.Generator, rho: float, series: int, n: int) -> np.ndarray:
