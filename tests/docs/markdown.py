@@ -23,9 +23,13 @@ def links(node: SyntaxTreeNode) -> list[str]:
 
 
 def anchors(page: Path) -> set[str]:
-    """Return the names that GitHub gives the headings."""
-    headings = (text(node).lower() for node in tree(page).walk() if node.type == "heading")
-    return {re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings}
+    """Return the names that GitHub gives the headings, and those of `<a id="...">`."""
+    nodes = list(tree(page).walk())
+    headings = (text(node).lower() for node in nodes if node.type == "heading")
+    html = " ".join(node.content for node in nodes if node.type == "html_inline")
+    return set(re.findall(r'id="([^"]+)"', html)) | {
+        re.sub(r"[^\w -]", "", heading).replace(" ", "-") for heading in headings
+    }
 
 
 def tables(page: Path) -> Iterator[list[list[Cell]]]:

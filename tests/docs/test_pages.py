@@ -15,7 +15,29 @@ README, CONTRIBUTING, CHANGELOG = (PROJECT / f"{name}.md" for name in ("README",
 METHODS_PAGE = PROJECT / "docs" / "methods.md"
 DOCS = sorted((PROJECT / "docs").glob("*.md"))
 RECORDS = sorted((PROJECT / "docs" / "adr").glob("*.md"))
-PAGES = [README, CONTRIBUTING, CHANGELOG, *DOCS, *RECORDS]
+INDEX, RESULTS = PROJECT / "docs" / "results.md", sorted((PROJECT / "docs" / "results").glob("*.md"))
+PAGES = [README, CONTRIBUTING, CHANGELOG, *DOCS, *RECORDS, *RESULTS]
+# Anchors of the former single page of results, to which links lead from elsewhere.
+FORMER = {
+    "which-method-should-i-use",
+    "zeros-in-the-weights",
+    "reconstruction",
+    "allocation-and-alps",
+    "exact-reconstruction",
+    "heads-channels-ranks-or-blocks-removed",
+    "few-bits-per-weight",
+    "the-embedding-made-smaller",
+    "quantised-blocks-and-a-quantised-embedding",
+    "latency-and-memory-at-20-",
+    "recovery",
+    "low-rank",
+    "few-shot-accuracy",
+    "compression-laws",
+    "a-second-model",
+    "does-kl-divergence-predict-changed-answers",
+    "comparisons",
+    "how-to-reproduce-these-rows",
+}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
@@ -31,9 +53,16 @@ def test_every_internal_link_has_a_target(page):
 
 def test_readme_is_short_and_links_every_page():
     assert len(README.read_text(encoding="utf-8").splitlines()) <= 120
-    pages = {f"docs/{page.name}" for page in DOCS if ".template" not in page.name}
+    pages = {f"docs/{page.name}" for page in DOCS}
     others = {CONTRIBUTING.name, CHANGELOG.name, "docs/adr/README.md"}
     assert len(pages) >= 5 and pages | others <= set(links(tree(README)))
+
+
+def test_the_index_of_results_leads_from_each_former_anchor_to_its_page():
+    assert len(RESULTS) <= 16
+    leads = set(links(tree(INDEX)))
+    assert {f"results/{page.name}" for page in RESULTS} <= leads
+    assert anchors(INDEX) >= FORMER
 
 
 def declared(kind):

@@ -1,4 +1,4 @@
-"""The sentences of docs/results.md that name a verdict agree with the bundled results."""
+"""The sentences of the pages of results that name a verdict agree with the bundled results."""
 
 import re
 
@@ -10,11 +10,10 @@ from core.notation.chain import format_chain
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
 from tools.report.chains import of_page
-from tools.report.points import MODEL, SECOND
-from tools.report.results import PAGE
+from tools.report.points import HOW, MODEL, SECOND
+from tools.report.results import DOCS
 from tools.report.significance import compared
 
-HOW = ",batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92"
 ALONE = "significant alone, not after Holm"
 # Chain, its reference, model, number, and the verdict on the chain in a test of this pair alone.
 PAIRS = [
@@ -41,19 +40,19 @@ PAIRS = [
     ("sparsegpt@0.7+adaprune", "sparsegpt@0.7", SECOND, "perplexity", "not significant"),
     ("llm-pruner@0.2", "slimllm@0.2", SECOND, "perplexity", "not significant"),
 ]
-# A table's row, as its first cell begins, and how the verdict on its mean above chance begins there.
+# A table's row, as its first cell begins, its page, and how the verdict on its mean above chance begins there.
 ROWS = [
-    ("`awq@4bit", "Few bits", "not significant"),
-    ("`rtn@4bit", "Few bits", "not significant"),
-    ("`hqq@4bit`", "Few bits", "not significant"),
-    ("`gptq@4.25bit,clip=true,symmetric=false`", "Few bits", ALONE),
-    ("`gptq@4bit`", "Few bits", ALONE),
-    ("`gptq@4.25bit,clip=true,symmetric=false+distill-white`", "Few bits", "not significant"),
-    ("`rtn@4bit", "The embedding made", "not significant"),
-    ("`llm-pruner@0.2`", "A second model", "worse"),
-    ("`slimllm@0.2`", "A second model", "worse"),
-    ("`gptq@4bit`", "A second model", ALONE),
-    ("`gptq@4bit+rtn@4bit,on=embedding`", "A second model", "worse"),
+    ("`awq@4bit", "quantised", "not significant"),
+    ("`rtn@4bit", "quantised", "not significant"),
+    ("`hqq@4bit`", "quantised", "not significant"),
+    ("`gptq@4.25bit,clip=true,symmetric=false`", "quantised", ALONE),
+    ("`gptq@4bit`", "quantised", ALONE),
+    ("`gptq@4.25bit,clip=true,symmetric=false+distill-white`", "quantised", "not significant"),
+    ("`rtn@4bit", "embeddings", "not significant"),
+    ("`llm-pruner@0.2`", "models", "worse"),
+    ("`slimllm@0.2`", "models", "worse"),
+    ("`gptq@4bit`", "models", ALONE),
+    ("`gptq@4bit+rtn@4bit,on=embedding`", "models", "worse"),
 ]
 
 
@@ -75,9 +74,9 @@ def test_a_sentence_names_the_verdict_on_a_pair(known, chain, other, model, numb
     assert rows["verdict"].iloc[-1] == verdict
 
 
-@pytest.mark.parametrize(("row", "section", "verdict"), ROWS)
-def test_a_sentence_names_the_verdict_of_a_table(row, section, verdict):
-    text = PAGE.read_text(encoding="utf-8").partition(f"\n## {section}")[2].partition("\n## ")[0]
+@pytest.mark.parametrize(("row", "page", "verdict"), ROWS)
+def test_a_sentence_names_the_verdict_of_a_table(row, page, verdict):
+    text = (DOCS / "results" / f"{page}.md").read_text(encoding="utf-8")
     lines = [line for line in text.splitlines() if line.startswith(f"| {row}")]
     verdicts = re.findall(r"adjusted p [\d.< ]+: ([^|]+?) *\|", lines[0])
     assert verdicts[0].startswith(verdict)

@@ -1,58 +1,118 @@
-"""The tables "Choose" of `results.md`, and their advice, as on the pages of the dashboard."""
+"""The page "Which method should I choose?": tables by size and answers by aim, as on pages and of `slimscope best`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
-from core.analysis.differences import Samples, differences, over_seeds
+from core.amount import Amount
+from core.analysis.budget import PERPLEXITY, Budget
+from core.analysis.differences import Samples
 from core.analysis.frame import tidy
 from core.analysis.reporting import TableRow
+from core.errors import UserError
 from core.findings.best import choose
-from core.findings.best.choose import Measured
+from core.findings.best.choose import Choice, Measured
+from core.findings.question import Question, answer
+from core.findings.reading import StoreReader
 from core.findings.rows import choices
-from core.findings.seeds import averaged
 from core.results import Result
-from tools.report.points import MODEL, SECOND, SEEDS
+from core.shipping.formats import find_format
+from tools.report.points import MODEL, SECOND, Bundle
+
+CORPUS = "wikitext2"  # of the perplexities, on each machine
+
+
+class Aim(NamedTuple):
+    """An aim, as options of `slimscope best` and as the fields of its `Question`."""
+
+    name: str
+    options: str
+    fields: dict[str, Any]  # Any: a field has its own type
+
+
+AIMS = (
+    Aim("A small model near dense quality", "--max-times 1.1", {"budget": Budget(times_dense=1.1)}),
+    Aim(
+        "The same without training",
+        "--max-times 1.1 --no-training",
+        {"budget": Budget(times_dense=1.1), "training": False},
+    ),
+    Aim(
+        "A small GGUF file",
+        "--max-times 1.2 --only gguf",
+        {"budget": Budget(times_dense=1.2), "only": find_format("gguf")},
+    ),
+    Aim(
+        "Half of the weights zero",
+        "--at 0.5 --family unstructured",
+        {"budget": Budget(), "at": Amount.parse("0.5"), "family": "unstructured"},
+    ),
+    Aim("2:4 sparsity", "--at 2:4", {"budget": Budget(), "at": Amount.parse("2:4")}),
+    Aim(
+        "Heads and channels removed, 20 %",
+        "--at 0.2 --family structured",
+        {"budget": Budget(), "at": Amount.parse("0.2"), "family": "structured"},
+    ),
+)
 
 
 class Choosing:
     """The choices of each model of the page."""
 
+    aims = AIMS
+
     def __init__(self, results: Sequence[Result], samples: Samples):
         """Find the variants of both models."""
+        self._reader = StoreReader(Bundle(lambda: results, samples))
         self._models = {model: measured(results, samples, model) for model in (MODEL, SECOND)}
 
-    def sizes(self, model: str) -> list[float]:
-        """Return the packed sizes of a model's table."""
-        return choose.sizes_of(self._models[model], self._models[MODEL])
+    def dense_size(self, model: str) -> str:
+        """Return the packed size of a dense model: `269 MB`."""
+        return f"{self._models[model].dense['packed_mb']:.0f} MB"
 
     def table(self, model: str) -> str:
         """Return a model's table in Markdown."""
-        others = [one for one in self._models.values() if one.model != model]
-        found = choose.choose([self._models[model], *others], self.sizes(model))
-        shown = choose.table(found, chains=True)
+        shown = choose.table(self._choices(model), chains=True)
         return str(shown.to_markdown(index=False, tablefmt="github", disable_numparse=True))
 
     def machines(self, model: str) -> str:
         """Return on which machines the times of a model's table were measured; empty if none was measured alone."""
-        others = [one for one in self._models.values() if one.model != model]
-        return choose.machines(choose.choose([self._models[model], *others], self.sizes(model)))
+        return choose.machines(self._choices(model))
 
     def advice(self, model: str) -> str:
         """Return the advice on a model."""
-        return choose.advice(self._models[model], self.sizes(model))
+        return choose.advice(self._models[model], self._sizes(model))
+
+    def answer(self, aim: Aim, model: str) -> str:
+        """Return the answer of `slimscope best` to an aim, with the chain of the best variant."""
+        rows = tidy(one for one in self._reader.every if one.variant.model == model)
+        try:
+            found = answer(Question(model, **aim.fields), rows, CORPUS, self._reader)
+        except UserError:  # no variant has this amount
+            return "not measured."
+        chains = dict(zip(found.rows["key"], found.rows["chain"], strict=True))
+        text = found.sentence.replace("\n", " ")
+        return text if found.winner is None else f"{text} Chain of the best: `{chains[found.winner]}`."
+
+    def _sizes(self, model: str) -> list[float]:
+        return choose.sizes_of(self._models[model], self._models[MODEL])
+
+    def _choices(self, model: str) -> list[Choice]:
+        others = [one for one in self._models.values() if one.model != model]
+        return choose.choose([self._models[model], *others], self._sizes(model))
 
 
 def measured(results: Sequence[Result], samples: Samples, model: str) -> Measured:
     """Return the variants of a model on its first text."""
-    known = {one.variant.key: one for one in results if one.variant.model == model}
-    frame = tidy(list(known.values()))
+    mine = [one for one in results if one.variant.model == model]
+    frame, reader = tidy(mine), StoreReader(Bundle(lambda: mine, samples))
     corpus, protocol = next(iter(choices.texts(frame).values()))
 
     def compare(keys: tuple[str, ...], reference: tuple[str, ...]) -> TableRow | None:
-        groups = [[known[key] for key in of] for of in (keys, reference)]
-        pairs = differences([groups[0][0]], groups[1][0], over_seeds(groups, samples), seeds=averaged(SEEDS, groups))
-        pairs = pairs[(pairs["protocol_id"] == protocol) & pairs["verdict"].notna()]
+        pairs = reader.paired([keys], reference, [(corpus, PERPLEXITY, protocol)])
+        pairs = pairs[pairs["verdict"].notna()]
         return None if pairs.empty else pairs.iloc[0].to_dict()
 
+    known = {one.variant.key: one for one in mine}
     return Measured(model, choose.variants(frame, corpus, protocol), compare, known.get)

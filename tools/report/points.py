@@ -1,14 +1,15 @@
-"""The numbers of `results.md`, one row per point of the bundled results, and their formats."""
+"""The numbers of the pages of results, one row per point of the bundled results, and their formats."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import cast
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, cast
 
 import pandas as pd
 
 from core.amount import Ratio
+from core.analysis.differences import Samples
 from core.analysis.reporting import UNADJUSTED
 from core.analysis.seven import (
     ABOVE_CHANCE,
@@ -43,6 +44,7 @@ BESIDE_DENSE, RATIOS, MEANS = (
     f"{column} [{UNADJUSTED}]" for column in ("against dense", "perplexity", f"{ABOVE_CHANCE}, points")
 )
 DENSE = ("dense", "", "nothing")
+HOW = ",batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92"  # parameters of the pages' trainings
 TRAINED_METHODS = {  # method that prunes during training -> its one-shot form
     method.name: method.name.removesuffix("-trained") for method in METHODS if issubclass(method, TrainPruneMethod)
 }
@@ -50,14 +52,28 @@ TRAINED_METHODS = {  # method that prunes during training -> its one-shot form
 Point = tuple[str, str, str]  # method, recovery, amount
 
 
-class _Bundled:
-    samples = staticmethod(read_shipped_samples)
+class Bundle(NamedTuple):
+    """Results with their outcomes, as `core.findings.reading.KeyedStore`."""
+
+    read: Callable[[], Sequence[Result]]
+    samples: Samples
+
+    def results(self) -> list[Result]:
+        return list(self.read())
 
     def of_model(self, model: str) -> list[Result]:
-        return [one for one in read_measured().results.values() if one.variant.model == model]
+        return [one for one in self.read() if one.variant.model == model]
+
+    def get_many(self, keys: Collection[str]) -> dict[str, Result]:
+        return {one.variant.key: one for one in self.read() if one.variant.key in keys}
 
 
-SEEDS = Seeds(_Bundled())
+def shipped() -> list[Result]:
+    """Return the bundled results."""
+    return list(read_measured().results.values())
+
+
+SEEDS = Seeds(Bundle(shipped, read_shipped_samples))
 
 
 def points(results: Iterable[Result]) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The tables of `results.md`, from points to formatted cells."""
+"""The tables of the pages of results, from points to formatted cells."""
 
 from __future__ import annotations
 

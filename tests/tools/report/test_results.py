@@ -1,4 +1,4 @@
-"""docs/results.md: the page of the bundled results, with each of its tables, and its points."""
+"""The pages of the bundled results, with each of their tables, and their points."""
 
 import math
 
@@ -10,10 +10,14 @@ from tests.tools.programs import run_program
 from tools.report import points, results
 
 
-def test_the_page_matches_the_bundled_results(tmp_path):
-    assert run_program("tools.report.results", tmp_path / "results.md") == 0
-    written = (tmp_path / "results.md").read_text(encoding="utf-8")
-    assert written == results.PAGE.read_text(encoding="utf-8"), "`python -m tools.report.results` writes it again"
+def test_the_pages_match_the_bundled_results(tmp_path):
+    assert run_program("tools.report.results", tmp_path) == 0
+    written = {str(page.relative_to(tmp_path)): page.read_text(encoding="utf-8") for page in tmp_path.rglob("*.md")}
+    assert len(written) >= 10 and {"choose.md", "results.md"} <= written.keys()
+    shown = {name: (results.DOCS / name).read_text(encoding="utf-8") for name in written}
+    assert written == shown, "`python -m tools.report.results` writes them again"
+    pages = {f"results/{page.name}" for page in (results.DOCS / "results").iterdir()}
+    assert pages == {name for name in written if "/" in name}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The verdicts of docs/results.md, on made-up results with and without stored answers."""
+"""The verdicts of the pages of results, on made-up results with and without stored answers."""
 
 import numpy as np
 import pandas as pd

@@ -65,7 +65,7 @@ def best_of(found, most, trained):
 
 
 def test_every_choice_is_that_of_a_search_over_all_rows(first):
-    """`docs/results.md` has the rest of both models' tables: on how many of them a chain holds, and the advice."""
+    """`docs/choose.md` has the rest of both models' tables: on how many of them a chain holds, and the advice."""
     variants, found = searched(), choose.choose([first], choose.sizes_of(first, first))
     assert len(found) == 2 * len(choose.SIZES)
     base = next(one for one in variants if one["dense"])
