@@ -28,7 +28,7 @@ from dashboard.explore.point.shown import Point
 from dashboard.explore.point.training import show_trainings
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link, keep_in_address
+from dashboard.shared.binding import BOUND, check_named, keep_in_address
 from dashboard.shared.comparison.pair import NOTES, show_differences
 from dashboard.shared.links import inside
 from dashboard.shared.variants.scan import offer_scan, show_scan
@@ -67,14 +67,7 @@ def pick_point(found: pd.DataFrame) -> dict[str, str]:
         The points' `addresses`.
     """
     names, options = naming.addresses(found), naming.options(found)
-    linked = st.query_params.get(POINT)
-    key = None
-    if linked and POINT not in st.session_state:
-        key = naming.addressed(names, linked) or naming.addressed(options, linked)
-    if key and linked != options[key]:
-        st.query_params[POINT] = options[key]  # must precede the field, which reads the address once
-        st.rerun()
-    check_link(POINT, "point", options.values(), options.__getitem__)
+    check_named(POINT, "point", options)
     with st.grid(2, min_column_width=NARROWEST):
         st.selectbox(
             "Details of a point",

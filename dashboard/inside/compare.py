@@ -23,7 +23,7 @@ from dashboard.exports.names import export_name, model_part
 from dashboard.inside.run_links import variant_address
 from dashboard.inside.selection import VARIANT, Subject, first_variant
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import BOUND, check_link, check_named
 from dashboard.shared.comparison.pair import show_pair
 from dashboard.shared.literal import literal
 
@@ -59,7 +59,7 @@ def show_compare(subject: Subject) -> list[Item]:
 def _pick(subject: Subject) -> list[str]:
     """Show the fields of the variants and the baseline, and return the keys, the baseline first."""
     keys, named = list(subject.names), subject.names.__getitem__
-    check_link(COMPARED, "variant", subject.names.values(), named)
+    check_named(COMPARED, "variant", subject.names)
     one = st.session_state.get(VARIANT)
     start = [key for key in (subject.dense, one if one in keys else first_variant(subject)) if key]
     chosen = st.multiselect(
@@ -74,7 +74,7 @@ def _pick(subject: Subject) -> list[str]:
     )
     if len(chosen) < 2:
         return chosen
-    check_link(BASELINE, "variant", [named(key) for key in chosen], named)
+    check_named(BASELINE, "variant", {key: named(key) for key in chosen})
     baseline = st.selectbox(
         "Baseline",
         chosen,

@@ -12,7 +12,7 @@ from core.findings.rows import naming, points
 from core.findings.sharing import shared
 from core.specs import PUBLISHED
 from dashboard import data
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import BOUND, check_named
 from dashboard.shared.pickers import pick_model
 
 MODEL, VARIANT, OTHER = "inside_model", "inside_variant", "inside_other"  # keys and parameters of the address
@@ -54,8 +54,7 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
     """
     keys = list(subject.names)
     for field in (VARIANT, OTHER):
-        follow_chains(field, subject.names)
-        check_link(field, "variant", subject.names.values(), subject.names.__getitem__)
+        check_named(field, "variant", subject.names)
     with st.grid(2, min_column_width=NARROWEST):
         variant = st.selectbox(
             "Variant",
@@ -83,17 +82,3 @@ def first_variant(subject: Subject) -> str:
     rows = subject.rows.drop_duplicates("key")
     usual = rows[points.removals(rows).isin(points.USUAL) & ~points.is_dense(rows)]
     return str(usual["key"].iloc[0]) if len(usual) else next(iter(subject.names))
-
-
-def follow_chains(field: str, names: Mapping[str, str]) -> None:
-    """Replace chains in the address, one or several values of a field, by the full names of their variants."""
-    if field in st.session_state:
-        return
-    linked, chains = (
-        st.query_params.get_all(field),
-        {key: name.rpartition(naming.JOINT)[2] for key, name in names.items()},
-    )
-    meant = [one if one in names.values() else names.get(naming.addressed(chains, one) or "", one) for one in linked]
-    if meant != linked:
-        st.query_params[field] = meant  # must precede the field, which reads the address once
-        st.rerun()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
 import streamlit as st
 
 from core.analysis.reporting import listed
+from core.findings.rows import naming
 from dashboard.shared.literal import literal
 
 
@@ -106,6 +107,28 @@ def check_link(key: str, field: str, accepted: Container[str], form: Callable[[s
     """
     if values := [one for one in st.query_params.get_all(key) if one and one not in accepted]:
         st.session_state.setdefault(LACKING, {})[key] = Lacking(field, values, form)
+
+
+def check_named(key: str, field: str, names: Mapping[str, str]) -> None:
+    """Do `write_names` and `check_link` for a field of points or variants."""
+    write_names(key, names)
+    check_link(key, field, names.values(), names.__getitem__)
+
+
+def write_names(key: str, names: Mapping[str, str]) -> None:
+    """Replace chains and former names in the address by the full names that they mean (`naming.addressed`).
+
+    Args:
+        key: Key of the field and parameter of the address.
+        names: The names of the field's options, by key.
+    """
+    if key in st.session_state:
+        return
+    linked = st.query_params.get_all(key)
+    meant = [names.get(naming.addressed(names, one) or "", one) for one in linked]
+    if meant != linked:
+        st.query_params[key] = meant  # must precede the field, which reads the address once
+        st.rerun()
 
 
 def show_lacking(prefix: str) -> None:

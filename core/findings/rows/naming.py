@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import pandas as pd
 
 from core.findings.rows.points import amounts_of, is_dense
@@ -10,6 +13,7 @@ from core.notation.formatting import format_amount
 from core.specs import PUBLISHED
 
 JOINT = " · "  # between a variant's label and its chain
+SEED = re.compile(r", seed (\d+)")  # in the name of a variant of which several seeds are stored
 
 
 @shared
@@ -35,10 +39,20 @@ def _both(name: str, chain: str) -> str:
     return f"{name}{JOINT}{chain}"
 
 
-def addressed(found: dict[str, str], asked: str) -> str | None:
-    """Return the key of the point that a link names, even if each `+` became a space."""
-    plain = _without_plus(asked)
-    return next((key for key, name in found.items() if _without_plus(name) == plain), None)
+def addressed(names: Mapping[str, str], linked: str) -> str | None:
+    """Return the key of the point or variant that a link means, by its name or its chain.
+
+    An older name may lack the data and the seed, which another variant of the chain made necessary. Of several seeds
+    the default one is meant, if it is stored. Each `+` of the link may have become a space.
+    """
+    plain = _without_plus(linked)
+    known = {key: _without_plus(name) for key, name in names.items()}
+    label, _, chain = plain.rpartition(JOINT)
+    meant = [key for key, name in known.items() if name == plain]
+    if not meant:
+        start = f"{label}, " if label else ""
+        meant = [key for key, name in known.items() if name.startswith(start) and name.rpartition(JOINT)[2] == chain]
+    return min(meant, key=lambda key: SEED.findall(names[key]) not in ([], ["0"]), default=None)
 
 
 def _without_plus(text: str) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.shared.binding import BOUND, check_link, keep_in_address
+from dashboard.shared.binding import BOUND, check_named, keep_in_address
 
 COMPARED = "explore_compared"  # key of the field and parameter of the address
 TICKED = "explore_ticked_"  # session keys of the points chosen in a table or chart, in the order of their choice
@@ -15,7 +15,7 @@ PAIR = 2
 
 def pick_pair(options: Mapping[str, str]) -> None:
     """Show the field of the two points to compare; `options` are their names, by key."""
-    check_link(COMPARED, "point", options.values(), options.__getitem__)
+    check_named(COMPARED, "point", options)
     st.multiselect(
         "Compare two points",
         list(options),

@@ -8,8 +8,7 @@ from core.answers.question import MOST_COMPARED, MOST_PROMPT, MOST_TOKENS
 from core.evaluation.generation.sampling import Sampling
 from dashboard.inside.answers.cached import Candidates
 from dashboard.inside.answers.prompts import FIRST, PROMPTS
-from dashboard.inside.selection import follow_chains
-from dashboard.shared.binding import BOUND, KEPT, Between, check_link
+from dashboard.shared.binding import BOUND, KEPT, Between, check_link, check_named
 from dashboard.shared.links import ANSWERS_PROMPT, ANSWERS_VARIANTS
 
 PREPARED, VARIANTS = ANSWERS_PROMPT, ANSWERS_VARIANTS  # keys and parameters of the address
@@ -51,8 +50,7 @@ def _unprepare() -> None:
 
 def pick_compared(found: Candidates) -> list[str]:
     """Show the field of the variants and the sliders of their amounts, and return the chosen keys."""
-    follow_chains(VARIANTS, found.names)
-    check_link(VARIANTS, "variant", found.names.values(), found.names.__getitem__)
+    check_named(VARIANTS, "variant", found.names)
     chosen = st.multiselect(
         "Variants to compare with dense",
         list(found.names),

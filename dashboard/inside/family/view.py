@@ -17,8 +17,9 @@ from dashboard.inside.family.panel import show_node
 from dashboard.inside.family.state import NODE, OTHER, click, reveal_linked
 from dashboard.inside.family.table import FORMATS, node_table
 from dashboard.inside.family.tree import Tree, node_names, nodes_of
-from dashboard.inside.selection import Subject, follow_chains
+from dashboard.inside.selection import Subject
 from dashboard.shared import widgets
+from dashboard.shared.binding import write_names
 
 CHART, TABLE = "inside_tree", "inside_tree_nodes"  # keys
 FIELD = 200  # px: minimum width of a field
@@ -40,7 +41,7 @@ def show_family(subject: Subject) -> list[Item]:
         nodes = nodes_of(subject.rows, texts[text] if text else None)
         tree = Tree(subject, nodes, node_names(nodes, subject.names), texts, text)
         for field in (NODE, OTHER):
-            follow_chains(field, tree.names)
+            write_names(field, tree.names)
         reveal_linked(nodes, tree.names)
         family, opened = pick_rows(nodes)
     drawn, details = st.columns(WIDTHS, gap="medium")
