@@ -1,5 +1,6 @@
 """Errors for users, whose messages give the fault and its fix, and helpers to write them."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,19 @@ def echo(value: "JsonValue") -> str:
 def counted(count: int, noun: str) -> str:
     """Return a count with its noun, which gets an `s` unless the count is 1: `1 number`, `20 numbers`."""
     return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def check_above(value: float, least: float, start: str, example: float) -> None:
+    """Raise `UserError` unless a number is finite and above a limit.
+
+    Args:
+        value: The number.
+        least: The limit.
+        start: Start of the sentence, such as "--minutes 0 is not".
+        example: A number that is allowed.
+    """
+    if not least < value < math.inf:
+        raise UserError(f"{start} above {least:g}; give one such as {example:g}.")
 
 
 def unknown(kind: str, name: str, allowed: Iterable[str]) -> UserError:

@@ -12,7 +12,7 @@ import typer
 from core.cli import options
 from core.cli.printing.console import bars, messages, say
 from core.cli.printing.tables import SHORT_KEY, print_table
-from core.errors import UserError, echo
+from core.errors import UserError, check_above, echo
 from core.notation.formatting import format_duration, format_number
 from core.shipping.formats import FORMATS
 from core.store.store import Store
@@ -58,8 +58,7 @@ def autopilot(
     from core.search.space import Restrictions
 
     for value, name in ((max_mb, "--max-mb"), (minutes, "--minutes")):
-        if not 0 < value < float("inf"):
-            raise UserError(f"{name} {value:g} is not a number above 0; give one such as 90.")
+        check_above(value, 0, f"{name} {value:g} is not a number", 90)
     restrictions = Restrictions(
         training=not no_training,
         structured=not no_structured,

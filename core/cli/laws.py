@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from json import dumps
-from math import inf
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ from core.cli.naming import matching_name
 from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import plain, print_table
-from core.errors import UserError
+from core.errors import UserError, check_above
 from core.specs import Perplexity
 from core.store import bundled
 from core.store.store import Store
@@ -61,8 +60,7 @@ def laws(
     check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
         raise UserError(f"The share to keep, {keep:g}, is outside (0, 1); give a share such as 0.9.")
-    if not 1 < times_dense < inf:
-        raise UserError(f"The multiple of the dense perplexity, {times_dense:g}, is not above 1; give one such as 1.1.")
+    check_above(times_dense, 1, f"The multiple of the dense perplexity, {times_dense:g}, is not", 1.1)
     limit = Limit(keep, times_dense)
     groups = selected(model, metric, perplexity)
     found, short = [fit for one in groups if (fit := fits(one))], report.dropped(groups)
