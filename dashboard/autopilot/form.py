@@ -17,7 +17,7 @@ from core.search.space import Restrictions, searched_methods
 from core.shipping.formats import FORMATS, file_sentence
 from core.specs import Stage, VariantSpec
 from dashboard.shared import local
-from dashboard.shared.binding import HELD, Between, check_link
+from dashboard.shared.binding import HELD, check_link, number, select
 from dashboard.shared.form_errors import FormErrors
 
 MOST_MB, MOST_MINUTES = 1e6, 10_080.0  # a week
@@ -42,13 +42,14 @@ def question_input() -> Question | None:
         with mistakes.catch():
             _describe(model)
     left, right = second.columns(2)
-    max_mb = _number(left, "At most (MB)", MB, "number of megabytes", (0.001, MOST_MB), 90.0, SIZE)
-    minutes = _number(right, "Minutes", MINUTES, "number of minutes", (0.1, MOST_MINUTES), 60.0, TIME)
+    with left:
+        max_mb = number("At most (MB)", (0.001, MOST_MB), 90.0, MB, "number of megabytes", help=SIZE, format="%g")
+    with right:
+        minutes = number("Minutes", (0.1, MOST_MINUTES), 60.0, MINUTES, "number of minutes", help=TIME, format="%g")
     methods = _methods(second)
     names = {ANY: "Any program", **{form.name: form.label for form in FORMATS[1:]}}
-    check_link(ONLY, "format", names)
     with third:
-        only = st.selectbox("For", list(names), format_func=names.__getitem__, key=ONLY, help=FOR, **HELD)
+        only = select("For", list(names), ONLY, "format", names.__getitem__, HELD, help=FOR)
         training = st.toggle("Stages that train", True, key=TRAINING, **HELD)
         structured = st.toggle("Removal of heads, channels and blocks", True, key=STRUCTURED, **HELD)
     if mistakes.found:
@@ -61,14 +62,6 @@ def question_input() -> Question | None:
             training=training, structured=structured, methods=methods, only=None if only == ANY else only
         ),
     )
-
-
-def _number(
-    place: DeltaGenerator, label: str, key: str, what: str, limits: tuple[float, float], usual: float, help: str
-) -> float:
-    """Show the field of a number that a link may fill in, and return its value."""
-    check_link(key, what, Between(*limits))
-    return place.number_input(label, *limits, usual, key=key, help=help, format="%g", **HELD)
 
 
 def _methods(place: DeltaGenerator) -> tuple[str, ...]:

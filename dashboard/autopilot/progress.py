@@ -8,7 +8,7 @@ from shlex import quote
 import pandas as pd
 import streamlit as st
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.notation.formatting import format_duration, format_number, label
 from core.search.autopilot import Chosen
 from core.search.certificate import Certificate
@@ -34,11 +34,12 @@ CAPTION = (
 
 def show_searches() -> None:
     """Show the chosen search, and refresh it every two seconds while one runs."""
-    alive = any(state.alive for state in _states())
+    url = data.store().url
+    alive = any(state.alive for state in states(url))
 
     @st.fragment(run_every=2 if alive else None)
     def renewed() -> None:
-        known = _states()
+        known = states(url)
         if not known:
             st.caption("No search has run yet. A search continues after you close this page.")
             return
@@ -50,10 +51,6 @@ def show_searches() -> None:
             st.rerun()
 
     renewed()
-
-
-def _states() -> list[SearchState]:
-    return states(data.store().url)
 
 
 def _title(question: Question) -> str:
@@ -122,7 +119,7 @@ def _table(state: SearchState) -> pd.DataFrame:
 
 def _show_now(state: SearchState, tried: pd.DataFrame, best: str | None) -> None:
     """Show what runs and the best chain so far, or how the search ended."""
-    count = f"{len(tried)} {'chain' if len(tried) == 1 else 'chains'} tried"
+    count = f"{counted(len(tried), 'chain')} tried"
     if best is not None and state.certificate is None:
         row = tried[tried["chain"] == best].iloc[0]
         size, times = (format_number(row[name]) for name in ("megabytes", "times_dense"))
@@ -187,9 +184,4 @@ def _show_certificate(question: Question, found: Certificate) -> None:
     st.code(f"slimscope run {quote(question.model)} {quote(winner.chain)} --save FOLDER", language="bash")
     result = data.result(winner.key)
     if result is not None:
-        st.page_link(
-            "explore/view.py",
-            label="Show on Explore, to save and export",
-            icon=":material/show_chart:",
-            query_params=links.own(data.called(result.variant), [winner.key]),
-        )
+        links.show_own(data.called(result.variant), [winner.key], "Show on Explore, to save and export")

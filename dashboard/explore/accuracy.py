@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -12,21 +13,18 @@ import streamlit as st
 from core.analysis.differences import adjust_together
 from core.analysis.reporting import UNADJUSTED, seeds_words
 from core.analysis.seven import counted_words
-from core.data.cards import SEVEN
 from core.findings.at_amount import Scored
 from core.findings.pairs import paired
 from core.findings.rows import missing, points, zeroshot
 from core.findings.rows.zeroshot import MEAN_LABEL
 from core.findings.sharing import shared
-from core.specs import DTYPES, Task
-from dashboard import data
 from dashboard.charts import scores
 from dashboard.explore import offers
 from dashboard.explore.compare import significance_of_best
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import segments
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import Chosen
 
@@ -54,7 +52,8 @@ def show_accuracy(
     `found` are the points of the curve and `shown` the highlighted series; `others` adds the context series in grey.
     """
     there = _scored_series(chosen.scores, at, shown)
-    lacking = _lacking(found, at, shown, there)
+    without = [name for name in shown if name not in there]
+    lacking = points.among(points.rows_at(found, at), "series_label", without)
     items = []
     if there:
         items = [_chart(chosen, _compared(chosen.scores, scored, at, shown, others), at, shown)]
@@ -71,13 +70,6 @@ def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[s
     """Return the highlighted series with accuracies at an amount."""
     here = points.at_amount(scores, at)
     return set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
-
-
-@shared
-def _lacking(found: pd.DataFrame, at: str, shown: Sequence[str], there: set[str]) -> pd.DataFrame:
-    """Return the highlighted points at an amount whose series are not in `there`."""
-    here = points.rows_at(found, at)
-    return here[here["series_label"].isin(shown) & ~here["series_label"].isin(there)]
 
 
 @shared
@@ -101,11 +93,6 @@ def _rows(compared: Compared, shown: Sequence[str], difference: bool) -> pd.Data
     return paired.with_context_series(drawn, both, lines, shown) if difference else paired.as_they_are(both, shown)
 
 
-@shared
-def _of_tasks(rows: pd.DataFrame, tasks: Sequence[str]) -> pd.DataFrame:
-    return rows[rows["task"].isin(tasks)]
-
-
 def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) -> Item:
     """Show the chosen chart; it shows accuracies if no variant has a paired difference."""
     both, drawn, lines, unpaired, reasons = compared
@@ -116,27 +103,19 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
     with st.container(horizontal=True):
         tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
         if MEAN_LABEL in there:
-            choices = (MEAN_LABEL, TASKS)
-            check_link("explore_tasks", "choice of tasks", choices)
-            title = st.segmented_control(
-                "Tasks", choices, default=MEAN_LABEL, required=True, key="explore_tasks", help=explained, **BOUND
-            )
+            title = segments("Tasks", (MEAN_LABEL, TASKS), "explore_tasks", "choice of tasks", help=explained)
         tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
-        difference, paired_here = False, len(_of_tasks(drawn, tasks)) > 0
+        difference, paired_here = False, len(points.among(drawn, "task", tasks)) > 0
         if paired_here:
-            choices = (DIFFERENCE, ACCURACY)
-            check_link("explore_as", "form of accuracy", choices)
-            chosen_as = st.segmented_control(
-                "Shown as", choices, default=DIFFERENCE, required=True, key="explore_as", **BOUND
-            )
-            difference = chosen_as == DIFFERENCE
+            shown_as = segments("Shown as", (DIFFERENCE, ACCURACY), "explore_as", "form of accuracy")
+            difference = shown_as == DIFFERENCE
     rows = _rows(compared, shown, difference)
     caption = f"{chosen.model}, zero-shot accuracy at {at}: {chosen.documents}.{chosen.data_caption}"
     caption += " Each variant answered the same documents as the dense model." if difference else ""
     caption += " HellaSwag, ARC-c and OBQA are length-normalised."
     item = widgets.show_chart(
         "explore_accuracy",
-        partial(scores.score_chart, _of_tasks(rows, tasks), lines, tasks=tasks, difference=difference),
+        partial(scores.score_chart, points.among(rows, "task", tasks), lines, tasks=tasks, difference=difference),
         caption,
         paired.exported(rows, difference),
         file=chosen.file(f"accuracy-{at}{'-minus-dense' if difference else ''}"),
@@ -148,7 +127,7 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         st.caption(f"Differences to dense are unavailable: {reasons}.")
     elif unpaired:
         st.caption(f"Not compared with dense: {unpaired}.")
-    meaning = seeds_words(_of_tasks(drawn, tasks)) if difference else ""
+    meaning = seeds_words(points.among(drawn, "task", tasks)) if difference else ""
     for note in (meaning, counted_words(zeroshot.of_dense(chosen.scores)), paired.one_answer_words(drawn)):
         if note:
             st.caption(note)
@@ -157,20 +136,12 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
 
 def _pivot(both: pd.DataFrame, drawn: pd.DataFrame, rows: pd.DataFrame, difference: bool) -> Pivot:
     """Return the accuracies, or their differences to dense, in the layout of papers: variant by task."""
-    test = significance_of_best(rows)
-    if difference:
-        return Pivot(
-            "Accuracy minus dense (points)",
-            zeroshot.in_percent(drawn),
-            "task",
-            False,
-            form="+.1f",
-            is_distinguishable=test,
-            error_is=HALF,
-        )
-    return Pivot(
-        "Zero-shot accuracy (%)", zeroshot.in_percent(both), "task", False, form=".1f", is_distinguishable=test
-    )
+    if not difference:
+        pivot = Pivot("Zero-shot accuracy (%)", zeroshot.in_percent(both), "task", False, form=".1f")
+    else:
+        title = "Accuracy minus dense (points)"
+        pivot = Pivot(title, zeroshot.in_percent(drawn), "task", False, form="+.1f", error_is=HALF)
+    return replace(pivot, is_distinguishable=significance_of_best(rows))
 
 
 def _explained(difference: bool, lines: pd.DataFrame, bars: bool) -> str:
@@ -203,13 +174,7 @@ def _offer_tasks(chosen: Chosen, lacking: pd.DataFrame, at: str) -> None:
     """Offer to run the seven tasks on the points that lack them at this amount, except fine-tuned ones."""
     quick = lacking[lacking["chain"].map(missing.is_training_free).astype(bool)]
     if len(quick):
-        documents = chosen.documents
-        tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]
-        scoring = next((known for known in DTYPES if known == documents.scoring), None)
-        with st.spinner("Estimating ..."):
-            offer = offers.offer(
-                *(chosen.model, list(quick["chain"]), chosen.calibration, chosen.training),
-                *([chosen.text], tasks, scoring, data.stamp()),
-            )
         names = ", ".join(quick["series_label"]) if len(quick) <= MOST_NAMED else f"{len(quick)} chains"
-        offers.show_offer("explore_run_tasks", offer, f"Run the seven tasks at {at} with {names}")
+        wanted = [offers.Wanted(chain, chosen.calibration, chosen.training) for chain in quick["chain"]]
+        label = f"Run the seven tasks at {at} with {names}"
+        offers.show_offer("explore_run_tasks", label, chosen.model, wanted, offers.seven_tasks(chosen))

@@ -10,13 +10,13 @@ from core.findings.at_amount import answer_at, smaller_at
 from core.findings.best import answer as words
 from core.findings.best.answer import Best, Winner
 from core.findings.pairs import paired
+from core.findings.rows import points
 from core.findings.rows.other_texts import times_dense
-from core.findings.sharing import shared
 from dashboard import data
 from dashboard.explore.curve_data import Shown
 from dashboard.shared import links
 from dashboard.shared.literal import literal
-from dashboard.shared.pickers import AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT, Chosen
+from dashboard.shared.pickers import AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT
 
 
 def show_answer(shown: Shown, drawn: pd.DataFrame, best: Best, at: str) -> None:
@@ -29,7 +29,8 @@ def show_answer(shown: Shown, drawn: pd.DataFrame, best: Best, at: str) -> None:
         return
     address = links.shown(found.rows, st.session_state[TEXT])
     del address[SHOWN]  # all methods of these families
-    there = [one.capitalize() for one in dict.fromkeys((*_families(chosen), *found.families))]
+    families = points.among(chosen.measured, "method", chosen.methods)["family"]
+    there = [one.capitalize() for one in dict.fromkeys((*families, *found.families))]
     address |= {FAMILIES: there, AXIS: BY_SIZE, "explore_at": at}
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(found.sentence, width="content")
@@ -47,10 +48,3 @@ def show_elsewhere(here: pd.DataFrame) -> None:
         found = data.paired([(one["key"],)], one["dense_key"], [tuple(one[list(NUMBER)])])
         winners.append(Winner(one, paired.of_points(found, one.to_frame().T).iloc[0]))
     st.markdown(words.elsewhere(winners, literal))
-
-
-@shared
-def _families(chosen: Chosen) -> list[str]:
-    """Return the families of the chosen methods that have points."""
-    rows = chosen.measured[chosen.measured["method"].isin(chosen.methods)]
-    return list(rows["family"].unique())

@@ -9,7 +9,6 @@ import pandas as pd
 from core.analysis.differences import NUMBER, adjust_together
 from core.analysis.few import few_in
 from core.analysis.reporting import seeds_words
-from core.data.texts import called
 from core.findings.at_amount import Scored, differences_to_dense, score
 from core.findings.axes import Axis
 from core.findings.best.answer import Best
@@ -49,7 +48,7 @@ class Described(NamedTuple):
 @shared  # the stored answers change only with the rows of the same variants
 def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names: list[str], others: bool) -> Shown:
     """Return the data of the charts with these series highlighted."""
-    highlighted = points_of(found, names)
+    highlighted = points.among(found, "series_label", names)
     differences = differences_to_dense(chosen.measured, names, data)
     return Shown(chosen, dense, found, highlighted, others, differences, score(chosen, names, data))
 
@@ -58,8 +57,7 @@ def shown_series(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, names
 def curve_data(shown: Shown) -> Described:
     """Return the points of the curve with their hover texts, and the chart's caption, export and alternative text."""
     chosen, highlighted = shown.chosen, shown.highlighted
-    protocol = chosen.measured["protocol"].iloc[0]
-    caption = f"{chosen.model}, perplexity on {called(str(chosen.corpus))}: {protocol}.{chosen.data_caption}"
+    caption = f"{chosen.model}, perplexity on {chosen.corpus_name}: {chosen.protocol_caption}"
     caption += points.describe_seeds(highlighted)
     drawn = shown.points if shown.show_context else highlighted
     best = drawn.iloc[int(drawn["value"].argmin())]
@@ -80,10 +78,10 @@ def multiples_data(shown: Shown, elsewhere: pd.DataFrame, names: list[str]) -> D
     chosen, base = shown.chosen, float(shown.dense["value"].iloc[0])
     dense, own = times_dense(shown.dense, base), times_dense(shown.points, base)
     elsewhere = times_dense(elsewhere, elsewhere["dense_value"])
-    highlighted, others = points_of(own, series_of(shown.highlighted)), points_of(elsewhere, names)
-    protocol = chosen.measured["protocol"].iloc[0]
+    highlighted = points.among(own, "series_label", series_of(shown.highlighted))
+    others = points.among(elsewhere, "series_label", names)
     caption = f"{chosen.model}, perplexity divided by that of dense on the same text; solid markers: "
-    caption += f"{called(str(chosen.corpus))}, {protocol}.{chosen.data_caption}"
+    caption += f"{chosen.corpus_name}, {chosen.protocol_caption}"
     caption += points.describe_seeds(highlighted)
     explained = " Hollow markers on dotted lines: other texts, precisions or data, which compare with the rest only by"
     explained += f" these multiples.{curve.explained(highlighted, dense)}"
@@ -98,22 +96,16 @@ def multiples_data(shown: Shown, elsewhere: pd.DataFrame, names: list[str]) -> D
 
 
 @shared
-def points_of(found: pd.DataFrame, names: list[str]) -> pd.DataFrame:
-    """Return the points of these series."""
-    return found[found["series_label"].isin(names)]
-
-
-@shared
 def drawn_points(found: pd.DataFrame, names: list[str], others: bool, axis: Axis) -> pd.DataFrame:
     """Return the points that the curve draws: those with a place on the axis, of these series or also of the others."""
-    return (found if others else points_of(found, names)).dropna(subset=axis.column)
+    return (found if others else points.among(found, "series_label", names)).dropna(subset=axis.column)
 
 
 @shared
 def with_winners(found: pd.DataFrame, names: list[str], best: Best | None) -> list[str]:
     """Return the chosen series and those of the best points, in row order."""
     winners = found.loc[found["key"].isin(best.keys if best else []), "series_label"]
-    return series_of(points_of(found, [*names, *winners]))
+    return series_of(points.among(found, "series_label", [*names, *winners]))
 
 
 @shared
@@ -127,8 +119,7 @@ def points_data(shown: Shown) -> Described:
     """Return the table of all points, with the mean accuracies for its export."""
     accuracies = adjust_together(paired.of_shown(shown.scored.mean_differences, shown.highlighted))
     table = comparison(shown.highlighted, shown.scored.means, shown.dense, shown.perplexities, accuracies)
-    protocol = shown.chosen.measured["protocol"].iloc[0]
-    caption = f"{shown.chosen.model} on {called(str(shown.chosen.corpus))}: {protocol}.{shown.chosen.data_caption}"
+    caption = f"{shown.chosen.model} on {shown.chosen.corpus_name}: {shown.chosen.protocol_caption}"
     caption += " Every point of the curve, compared with dense."
     if shown.perplexities["unpaired_reason"].isna().any() or accuracies["unpaired_reason"].isna().any():
         caption += " Intervals are of paired differences on the same windows or documents, without adjustment."

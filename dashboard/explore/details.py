@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import pandas as pd
@@ -19,13 +20,9 @@ from core.request.reproduce import reproduce
 from core.results import Result
 from core.specs import PUBLISHED
 from dashboard import data
-from dashboard.explore.comparison.field import chosen_pair, compare, end_comparison, newly_ticked, pick_pair
-from dashboard.explore.comparison.view import show_comparison
-from dashboard.explore.headline import show_headline
-from dashboard.explore.point.export import offer_export
-from dashboard.explore.point.layers import show_layers
-from dashboard.explore.point.shown import Point
-from dashboard.explore.point.training import show_trainings
+from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pick_pair, show_comparison
+from dashboard.explore.point import Point, show_layers, show_trainings
+from dashboard.explore.saving import offer_export
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_named, keep_in_address
@@ -37,12 +34,12 @@ POINT = "explore_point"  # key of the field and parameter of the address
 DRAWER = 720  # initial width in px
 NARROWEST = 220  # px of a field
 SPEED_FORMATS = {"Measured": "%.4g", "Dense": "%.4g", "Dense / measured": "%.2f"}
-
-
-def open_point(key: str) -> None:
-    """Open a point's details with the next script run."""
-    st.session_state[POINT] = key
-    end_comparison()
+FIGURES = (  # column, label, help
+    ("value", "Perplexity", "Lower is better"),
+    ("packed_mb", "Packed size (MB)", "Smallest lossless layouts, at 16 bits per weight or the bits of the grid"),
+    ("bits_per_weight", "Bits per weight", "Block linears, packed"),
+)
+METRIC = 150  # px of a headline number
 
 
 def open_points(name: str, keys: Sequence[str]) -> None:
@@ -54,10 +51,10 @@ def open_points(name: str, keys: Sequence[str]) -> None:
     """
     chosen = newly_ticked(name, keys)
     if len(chosen) == 1:
-        open_point(chosen[0])
+        st.session_state[POINT] = chosen[0]
+        compare()
     elif chosen:
-        compare(*chosen)
-        st.session_state[POINT] = None
+        _compare(*chosen)
 
 
 def pick_point(found: pd.DataFrame) -> dict[str, str]:
@@ -107,8 +104,13 @@ def _close() -> None:
     st.session_state[POINT] = None
 
 
+def _compare(*pair: str) -> None:
+    compare(*pair)
+    _close()
+
+
 def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) -> None:
-    show_headline(row, found)
+    _show_headline(row, found)
     if row["seeds"] > 1:
         ends = f"from {format_number(row['low'])} to {format_number(row['high'])}"
         seed = shared(result.variant.stages).seed
@@ -147,6 +149,28 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
         *_speed(point, found),
     ]
     widgets.export_page(point.file("details"), lambda: items)
+
+
+def _show_headline(row: pd.Series, found: pd.DataFrame) -> None:
+    """Show the headline numbers of a point, compared with the dense model; `found` has the points of both."""
+    dense = found[points.is_dense(found)]
+    series = found[(found["series_label"] == row["series_label"]) & found["pattern"].isna()].sort_values("ratio")
+    with st.grid(len(FIGURES), min_column_width=METRIC, gap="small"):
+        for column, title, explained in FIGURES:
+            if pd.isna(row[column]) or math.isinf(row[column]):
+                continue
+            base = float(dense[column].iloc[0]) if len(dense) else math.nan
+            along = [value for value in series[column] if math.isfinite(value)]
+            st.metric(
+                title,
+                format_number(row[column]),
+                None if math.isnan(base) else f"dense {format_number(base)}",
+                delta_color="off",
+                delta_arrow="off",
+                border=True,
+                help=f"{explained}; the line shows this series by ratio." if len(along) > 2 else f"{explained}.",
+                chart_data=along if len(along) > 2 else None,
+            )
 
 
 def _facts(result: Result) -> list[str]:
@@ -221,8 +245,7 @@ def _compared_with_dense(point: Point, found: pd.DataFrame) -> list[Item]:
 
 def _compare_with(key: str) -> None:
     if other := st.session_state[f"explore_other_{key[:8]}"]:
-        compare(key, other)
-        st.session_state[POINT] = None
+        _compare(key, other)
 
 
 def _speed(point: Point, found: pd.DataFrame) -> list[Item]:
@@ -243,5 +266,5 @@ def _delete(key: str) -> None:
         st.toast(str(error))
         return
     data.show_now()
-    st.session_state[POINT] = None
+    _close()
     st.toast("Deleted.")

@@ -9,7 +9,6 @@ import streamlit as st
 
 from core.analysis.budget import ACCURACY
 from core.analysis.reporting import listed
-from core.data.cards import SEVEN
 from core.data.texts import called
 from core.findings.best.candidates import TEXTS
 from core.findings.best.qualities import Quality
@@ -19,10 +18,11 @@ from core.findings.sharing import shared
 from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
 from core.results import FIDELITY
-from core.specs import DTYPES, EXTERNAL, Perplexity, Task
+from core.specs import EXTERNAL, Perplexity
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
 from dashboard.explore import offers
+from dashboard.explore.offers import Measures, Wanted
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
 
@@ -60,12 +60,9 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
         if not chosen_chains:
             st.caption("Choose the points to run.")
             return
-        with st.spinner("Estimating ..."):
-            offer = offers.offer(
-                *(chosen.model, chosen_chains, here.calibration, here.train, [here.text]), stamp=data.stamp()
-            )
         button = f"Run these {{}} points{on}" if len(chosen_chains) > 1 else f"Run this point{on}"
-        offers.show_offer("explore_run_missing", offer, button, bool(here.lacking))
+        runs = [Wanted(chain, here.calibration, here.train) for chain in chosen_chains]
+        offers.show_offer("explore_run_missing", button, chosen.model, runs, Measures(here.text), bool(here.lacking))
 
 
 def _show_elsewhere() -> None:
@@ -134,10 +131,11 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None
         if not keys:
             st.caption("Choose the variants to measure.")
             return
-        with st.spinner("Estimating ..."):
-            offer = _of_variants(chosen, lacking[lacking["key"].isin(keys)], quality)
+        measures = offers.seven_tasks(chosen) if quality.column == ACCURACY else Measures(chosen.text)
+        measures = measures._replace(fidelity=quality.column in FIDELITY)
         button = "Measure these {} variants" if len(keys) > 1 else "Measure this variant"
-        offers.show_offer("explore_run_unscored", offer, button)
+        runs = _runs(lacking.loc[lacking["key"].isin(keys), ["chain", *TEXTS]])
+        offers.show_offer("explore_run_unscored", button, chosen.model, runs, measures)
 
 
 def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
@@ -148,23 +146,19 @@ def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
     box = st.expander(f"Measure {count}", key=ESTIMATED, on_change="rerun")
     if not box.open:  # an estimate of the time reads all results
         return
-    with box, st.spinner("Estimating ..."):
-        offers.show_offer("explore_run_best", _of_estimates(chosen, estimates[:1]), "Measure the best estimate")
+    runs = _runs(estimates[["chain", *TEXTS, "seed", "dtype"]])
+    with box:
+        label, measures = "Measure the best estimate", Measures(chosen.text)
+        offers.show_offer("explore_run_best", label, chosen.model, runs[:1], measures)
         if len(estimates) > 1:
-            offers.show_offer("explore_run_estimated", _of_estimates(chosen, estimates), "Measure all {} estimates")
+            offers.show_offer("explore_run_estimated", "Measure all {} estimates", chosen.model, runs, measures)
 
 
-def _of_estimates(chosen: Chosen, rows: pd.DataFrame) -> offers.MissingRuns:
-    """Return the runs of estimated chains, each with the data, the seed and the precision of its parts."""
-    parts = []
-    for chain, calibration, train, seed, dtype in rows[["chain", *TEXTS, "seed", "dtype"]].itertuples(index=False):
-        texts = [text if isinstance(text, str) else None for text in (calibration, train)]
-        drawn = 0 if pd.isna(seed) else int(seed)
-        offer = offers.offer(
-            chosen.model, [chain], texts[0], texts[1], [chosen.text], stamp=data.stamp(), seed=drawn, dtype=dtype
-        )
-        parts.append(offer)
-    return _joined(parts)
+def _runs(rows: pd.DataFrame) -> list[Wanted]:
+    """Return the run of each row, with its data; and with its seed and precision, if the rows have them."""
+    known = rows.assign(seed=rows["seed"].fillna(0).astype(int)) if "seed" in rows else rows
+    known = known.astype(object).where(known.notna(), None)
+    return [Wanted(*row) for row in known.itertuples(index=False, name=None)]
 
 
 @shared
@@ -176,32 +170,3 @@ def _lacking(found: pd.DataFrame, quality: Quality) -> pd.DataFrame:
     only = found["fits"] | (found["undecided"] & (found["misses"] == quality.lacking))
     lacking = found[only & ~found["scored"] & ~found["method"].isin(EXTERNAL)]
     return lacking.sort_values("times_dense", kind="stable")
-
-
-def _of_variants(chosen: Chosen, rows: pd.DataFrame, quality: Quality) -> offers.MissingRuns:
-    """Return the runs that measure a quality of variants, each with its own calibration and training data."""
-    documents, tasks, scoring = chosen.documents, list[str](), None
-    if quality.column == ACCURACY:
-        tasks = [str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN]
-        scoring = next((known for known in DTYPES if known == documents.scoring), None)
-    alike: dict[tuple[str | None, str | None], list[str]] = {}
-    for chain, *texts in rows[["chain", "calibration", "train"]].itertuples(index=False):
-        calibration, train = (text if isinstance(text, str) else None for text in texts)
-        alike.setdefault((calibration, train), []).append(chain)
-    parts = [
-        offers.offer(
-            *(chosen.model, chains, *texts, [chosen.text], tasks, scoring, data.stamp()),
-            fidelity=quality.column in FIDELITY,
-        )
-        for texts, chains in alike.items()
-    ]
-    return _joined(parts)
-
-
-def _joined(parts: Sequence[offers.MissingRuns]) -> offers.MissingRuns:
-    """Return all runs of several offers; an error of one prevents all."""
-    return offers.MissingRuns(
-        tuple(spec for part in parts for spec in part.specs),
-        sum(part.seconds for part in parts),
-        next((part.error for part in parts if part.error), None),
-    )

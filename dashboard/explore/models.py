@@ -20,13 +20,13 @@ from dashboard import data
 from dashboard.charts import multiples
 from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import SeriesStyle, look
-from dashboard.explore.comparison.field import chosen_pair
+from dashboard.explore.comparison import chosen_pair
 from dashboard.explore.details import POINT, open_points, pick_point, show_details
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import BOUND, check_link, segments
 from dashboard.shared.pickers import AGAINST, MODELS, Chosen
 from dashboard.shared.series import show_list
 
@@ -37,17 +37,8 @@ AXES = {"pruning ratio": RATIO, "packed size": multiples.PACKED, "model size": m
 
 def pick_against() -> Axis:
     """Show the field of the x axis, which decides the methods with a place on the chart."""
-    check_link(AGAINST, "axis", AXES)
-    name = st.segmented_control(
-        "Against",
-        list(AXES),
-        default=next(iter(AXES)),
-        required=True,
-        key=AGAINST,
-        help="Only the packed-size axis has quantised models and factored embeddings.",
-        **BOUND,
-    )
-    return AXES[name]
+    help = "Only the packed-size axis has quantised models and factored embeddings."
+    return AXES[segments("Against", list(AXES), AGAINST, "axis", help=help)]
 
 
 def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
@@ -65,7 +56,7 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     if not picked:
         return []
     found = _together([there[model] for model in picked])
-    shown = _of(found, _pick_series(found))
+    shown = points.among(found, "of", _pick_series(found))
     steps = points.amounts(shown)
     if not steps:
         st.info("Choose at least one series with a known amount.")
@@ -76,10 +67,7 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     first = points.first_amount([step for step in steps if on[step] == on[steps].max()])
     at = None
     if axis == multiples.SIZE:
-        check_link("explore_size_at", "amount", steps)
-        at = st.segmented_control(
-            points.amount_title(steps), steps, default=first, required=True, key="explore_size_at", **BOUND
-        )
+        at = segments(points.amount_title(steps), steps, "explore_size_at", "amount", start=first)
         shown = points.rows_at(shown, at)
     st.markdown(on_each(at or first, shown))
     content = f"multiples-at-{at}" if at else "multiples"
@@ -108,11 +96,6 @@ def _together(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(tables, ignore_index=True)
 
 
-@shared
-def _of(rows: pd.DataFrame, series: list[str]) -> pd.DataFrame:
-    return rows[rows["of"].isin(series)]
-
-
 def _chart_and_table(
     shown: pd.DataFrame, axis: Axis, at: str | None, corpus: str, means: pd.DataFrame, tasks: Sequence[str], file: str
 ) -> list[Item]:
@@ -122,23 +105,15 @@ def _chart_and_table(
         f"Perplexity on {called(corpus)} divided by that of the same model before compression. Each model has its "
     )
     caption += "own protocol; its curve shows protocol and errors. Published numbers are unchanged."
-    best = shown.iloc[int(shown["value"].argmin())]
+    best, order = shown.iloc[int(shown["value"].argmin())], points.amounts(shown)
+    pivot = Pivot(f"Times dense, {called(corpus)}", shown, "amount_label", True, group="model", order=order)
     chart = widgets.show_chart(
         CHART,
         partial(draw, corpus=corpus),
         f"Amount: {at}. {caption}" if at else caption,
         multiples.exported(shown),
         file=file,
-        pivots=[
-            Pivot(
-                f"Times dense, {called(corpus)}",
-                shown,
-                "amount_label",
-                True,
-                group="model",
-                order=points.amounts(shown),
-            )
-        ],
+        pivots=[pivot],
         alt="Perplexity as a multiple of dense, a line for each series and model. "
         f"Lowest: {best['series_label']}, {best['amount_label']} ({best['value']:.3g}).",
         on_select=lambda keys: open_points(CHART, [key for key in keys if key]),  # the line of dense has no key

@@ -10,14 +10,42 @@ import streamlit as st
 
 from core.cache import hub
 from core.data import files
+from core.data.cards import SEVEN
 from core.data.texts import BY_ID, called
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.notation.formatting import format_duration
 from core.request.complete import complete
 from core.request.expected.estimate import estimate_left
-from core.specs import Dtype, Perplexity, RunSpec, Task, TextWindows
+from core.specs import DTYPES, Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
+from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
+
+
+class Wanted(NamedTuple):
+    """A chain to run, with its texts in the notation of the command line."""
+
+    chain: str
+    calibration: str | None = None
+    train: str | None = None
+    seed: int = 0
+    dtype: Dtype = "float32"
+
+
+class Measures(NamedTuple):
+    """What to measure, in the notation of the command line."""
+
+    text: str | None = None  # of the perplexity, and of the fidelity to the dense model
+    tasks: tuple[str, ...] = ()
+    scoring: Dtype | None = None
+    fidelity: bool = False
+
+
+def seven_tasks(chosen: Chosen) -> Measures:
+    """Return the perplexity and the seven tasks, on the chosen documents."""
+    documents = chosen.documents
+    tasks = tuple(str(Task(task=task, limit=int(documents.limit) or None)) for task in SEVEN)
+    return Measures(chosen.text, tasks, next((known for known in DTYPES if known == documents.scoring), None))
 
 
 @dataclass(frozen=True)
@@ -66,38 +94,23 @@ def _is_here(name: str) -> bool:
 
 
 @st.cache_data(max_entries=16, ttl=300, show_spinner=False)
-def offer(
-    model: str,
-    chains: Sequence[str],
-    calibration: str | None,
-    train: str | None,
-    perplexity: Sequence[str] = (),
-    tasks: Sequence[str] = (),
-    scoring: Dtype | None = None,
-    stamp: Hashable = (),
-    seed: int = 0,
-    dtype: Dtype = "float32",
-    fidelity: bool = False,
-) -> MissingRuns:
-    """Build the runs of chains and their measurements, given in the notation of the command line.
-
-    With `fidelity` they compare with the dense model on the texts of `perplexity`.
-    """
+def runs_of(model: str, wanted: Sequence[Wanted], measures: Measures, stamp: Hashable = ()) -> MissingRuns:
+    """Build the runs of chains of a model and their measurements; an error of one prevents all."""
     try:
         specs = tuple(
             complete(
                 data.model_to_run(model),
-                chain,
-                calibration=TextWindows.parse(calibration) if calibration else None,
-                train=TextWindows.parse(train) if train else None,
-                perplexity=[Perplexity.parse(text) for text in perplexity],
-                tasks=[Task.parse(text) for text in tasks],
-                scoring=scoring,
-                seed=seed,
-                dtype=dtype,
-                fidelity=fidelity,
+                one.chain,
+                calibration=TextWindows.parse(one.calibration) if one.calibration else None,
+                train=TextWindows.parse(one.train) if one.train else None,
+                perplexity=[Perplexity.parse(measures.text)] if measures.text else (),
+                tasks=[Task.parse(text) for text in measures.tasks],
+                scoring=measures.scoring,
+                seed=one.seed,
+                dtype=one.dtype,
+                fidelity=measures.fidelity,
             )
-            for chain in chains
+            for one in wanted
         )
         for spec in specs:
             _check_texts(spec)
@@ -116,11 +129,21 @@ def _check_texts(spec: RunSpec) -> None:
             )
 
 
-def show_offer(key: str, found: MissingRuns, label: str, elsewhere: bool = False) -> None:
-    """Show the button that queues the runs, with its time estimate, or the reason that prevents them.
+def show_offer(
+    key: str, label: str, model: str, wanted: Sequence[Wanted], measures: Measures, elsewhere: bool = False
+) -> None:
+    """Show the button that queues runs, with its time estimate, or the reason that prevents them.
 
-    With `elsewhere` they have another text than the curve, which then shows such points, too.
+    Args:
+        key: Key of the button.
+        label: Its label, in which `{}` is the number of runs that are not queued yet.
+        model: Display name of the model.
+        wanted: The chains.
+        measures: What to measure of each.
+        elsewhere: Whether they have another text than the curve, which then shows such points, too.
     """
+    with st.spinner("Estimating ..."):
+        found = runs_of(model, wanted, measures, data.stamp())
     if found.error:
         st.caption(f"This machine cannot run these points: {found.error}")
         return
@@ -147,4 +170,4 @@ def _queue(specs: list[RunSpec], elsewhere: bool) -> None:
         st.session_state[ELSEWHERE] = True
     for spec in specs:
         data.queue().submit(spec)
-    st.toast(f"Queued {len(specs)} {'run' if len(specs) == 1 else 'runs'}; results appear here.")
+    st.toast(f"Queued {counted(len(specs), 'run')}; results appear here.")

@@ -7,7 +7,6 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.data.texts import called
 from core.findings import axes
 from core.findings.at_amount import best_at, score
 from core.findings.pairs.comparison import FORMATS, VERDICTS, WIDTHS
@@ -19,7 +18,6 @@ from dashboard.charts import curve, multiples
 from dashboard.explore import details
 from dashboard.explore.accuracy import show_accuracy
 from dashboard.explore.answer import show_answer, show_elsewhere
-from dashboard.explore.ask import link_to_answers
 from dashboard.explore.budget.view import show_tradeoff
 from dashboard.explore.compare import significance_of_best
 from dashboard.explore.curve_data import (
@@ -28,7 +26,6 @@ from dashboard.explore.curve_data import (
     drawn_points,
     multiples_data,
     points_data,
-    points_of,
     series_of,
     shown_series,
     with_winners,
@@ -38,8 +35,8 @@ from dashboard.explore.missing import offer_points
 from dashboard.explore.models import pick_against, show_models
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
-from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, arrive, check_link
+from dashboard.shared import links, widgets
+from dashboard.shared.binding import arrive, segments
 from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import AT, Chosen, pick, pick_model, rename_values
 from dashboard.shared.series import Picked, pick_elsewhere, pick_series
@@ -47,8 +44,10 @@ from dashboard.shared.stories.tour import show_tour
 from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
+FILES = {TRADE_OFF: "tradeoff", MODELS: "models", FEW_SHOT: "fewshot"}  # names of the pages' exports
 CHART, TABLE = "explore_curve", "explore_points"  # keys
 SIDE = 500  # minimum width in px of two charts in a row
+CHAIN, PROMPT = "magnitude@0.5", "A fact"
 
 
 def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFrame, picked: list[str]) -> list[Item]:
@@ -85,15 +84,8 @@ def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFram
 def perplexities_of(shown: Shown) -> Pivot:
     """Return the perplexities in the layout of papers: method by amount."""
     rows, order = points.with_dense(shown.dense, shown.highlighted), points.amounts(shown.highlighted)
-    test = significance_of_best(shown.chosen.measured)
-    return Pivot(
-        f"Perplexity on {called(str(shown.chosen.corpus))}",
-        rows,
-        "amount_label",
-        True,
-        order=order,
-        is_distinguishable=test,
-    )
+    title, test = f"Perplexity on {shown.chosen.corpus_name}", significance_of_best(shown.chosen.measured)
+    return Pivot(title, rows, "amount_label", True, order=order, is_distinguishable=test)
 
 
 def fidelities_of(shown: Shown) -> list[Pivot]:
@@ -132,9 +124,7 @@ def pick_amount(steps: list[str], start: str) -> str:
     """Show the field of the amounts if there are several, and return the chosen one."""
     if len(steps) < 2:
         return start
-    title = points.amount_title(steps)
-    check_link(AT, "amount", steps)
-    return st.segmented_control(title, steps, default=start, required=True, wrap=True, key=AT, **BOUND)
+    return segments(points.amount_title(steps), steps, AT, "amount", start=start, wrap=True)
 
 
 def all_points(shown: Shown) -> Item:
@@ -179,7 +169,7 @@ def charts(
     shown = shown_series(chosen, dense, found, with_winners(found, picked.names, best), picked.others)
     if best:
         show_answer(shown, drawn, best, at)
-    show_elsewhere(points.rows_at(points_of(beside, picked.names), at))
+    show_elsewhere(points.rows_at(points.among(beside, "series_label", picked.names), at))
     with st.grid(2, min_column_width=SIDE, gap="medium") as grid:
         with grid.cell():
             curves = show_curve(shown, at, best.keys if best else [], elsewhere, picked.names)
@@ -194,6 +184,17 @@ def charts(
     details.show_details(with_own_dense(elsewhere, dense, key) if own else every, addresses)
 
 
+def link_to_answers(model: str) -> None:
+    """Show the link if the model has results of magnitude pruning at 50 %."""
+    if (data.frame(model)["chain"] == CHAIN).any():
+        st.page_link(
+            "inside/view.py",
+            label="Ask dense and magnitude 50 % the same question",
+            icon=":material/forum:",
+            query_params=links.answers(model, CHAIN, PROMPT),
+        )
+
+
 def page() -> None:
     """Show the page."""
     arrive("explore_")
@@ -206,33 +207,26 @@ def page() -> None:
     show_tour(details.open_points)
     models = [*measured, *(model for model in data.printed_models() if model not in measured)]
     above = st.container()
-    check_link("explore_mode", "view", MODES)
-    mode = st.segmented_control(
-        "View", MODES, default=CURVE, required=True, key="explore_mode", label_visibility="collapsed", **BOUND
-    )
-    if mode == FEW_SHOT:
-        model = pick_model(models)
-        with above:
-            show_download_hint(model)
-        if shown := show_shots(model):
-            widgets.export_page("slimscope-fewshot", lambda: shown)
-        with above:
-            widgets.show_skipped(data.unread(model))
-        refresh_when_done()
-        return
-    axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
-    chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
-    frame = data.frame(chosen.model)
+    mode = segments("View", MODES, "explore_mode", "view", labelled=False)
+    chosen = None
+    if mode != FEW_SHOT:
+        axis = None if mode == CURVE else pick_against() if mode == MODELS else axes.RATIO
+        chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
+    model = chosen.model if chosen else pick_model(models)
     with above:
-        show_download_hint(chosen.model)
+        show_download_hint(model)
         skipped = st.container()
-    if mode == CURVE:
+    items: list[Item] = []
+    if chosen is None:
+        items = show_shots(model)
+    elif mode == CURVE:
         show_curves(chosen)
-    elif items := show_tradeoff(chosen, frame) if mode == TRADE_OFF else show_models(chosen, models):
-        name = "tradeoff" if mode == TRADE_OFF else "models"
-        widgets.export_page(f"slimscope-{name}", lambda: items)
+    else:
+        items = show_tradeoff(chosen, data.frame(model)) if mode == TRADE_OFF else show_models(chosen, models)
+    if items:
+        widgets.export_page(f"slimscope-{FILES[mode]}", lambda: items)
     with skipped:  # last, because the charts read samples and add warnings
-        widgets.show_skipped(data.unread(chosen.model))
+        widgets.show_skipped(data.unread(model))
     refresh_when_done()
 
 

@@ -6,7 +6,7 @@ with its card. The text is written from the cards; a typed text, or one from the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import streamlit as st
@@ -21,6 +21,7 @@ from dashboard.run import card as cards
 from dashboard.run.proposals import RATIOS, unmeasured
 from dashboard.shared.binding import KEPT
 from dashboard.shared.links import CHAIN
+from dashboard.shared.widgets import icon_button
 
 WRITTEN = "run_chain_written"  # number of rewrites of the text; each rewrite has its own field
 SHOWN = "run_chain_shown"  # last value of that field
@@ -172,23 +173,11 @@ def _card(place: int, ids: Sequence[int]) -> tuple[cards.Part, DeltaGenerator]:
                 **KEPT,
             )
             if several:
-                _button("Move up", "arrow_upward", card, place == 0, _move, (place, place - 1))
-                _button("Move down", "arrow_downward", card, place == len(ids) - 1, _move, (place, place + 1))
-                _button("Remove", "close", card, False, _remove, (place,))
+                up, down, remove = (cards.key(card, label) for label in ("Move up", "Move down", "Remove"))
+                icon_button("Move up", "arrow_upward", up, place == 0, _move, (place, place - 1))
+                icon_button("Move down", "arrow_downward", down, place == len(ids) - 1, _move, (place, place + 1))
+                icon_button("Remove", "close", remove, False, _remove, (place,))
         return cards.show_fields(card, not removed, not several), box
-
-
-def _button(label: str, icon: str, card: int, disabled: bool, act: Callable[..., None], args: tuple[int, ...]) -> None:
-    st.button(
-        "",
-        key=cards.key(card, label),
-        icon=f":material/{icon}:",
-        type="tertiary",
-        help=label,
-        disabled=disabled,
-        on_click=act,
-        args=args,
-    )
 
 
 def _move(place: int, to: int) -> None:

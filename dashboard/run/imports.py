@@ -144,8 +144,7 @@ def _show_last() -> None:
     imported = f"{counted(len(rows), 'number')} of {counted(rows['key'].nunique(), 'variant')}"
     st.success(f"Imported: {imported}.", icon=":material/check_circle:")
     model = rows["model"].iloc[0]
-    where = links.own(model, rows.loc[rows["model"] == model, "key"].unique())
-    st.page_link("explore/view.py", label="Show on Explore", icon=":material/show_chart:", query_params=where)
+    links.show_own(model, rows.loc[rows["model"] == model, "key"].unique())
 
 
 def _show_columns() -> None:

@@ -7,14 +7,14 @@ ended ones.
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import streamlit as st
 from sqlalchemy import URL
 from streamlit.delta_generator import DeltaGenerator
 
-from core.errors import UserError
+from core.errors import UserError, counted
 from core.jobs.countdown import Countdown, job_left, left_words
 from core.jobs.here import lacking_here
 from core.jobs.queue import Job, UnreadableJob
@@ -31,6 +31,7 @@ from core.store.slots import slots
 from dashboard import data
 from dashboard.shared import links
 from dashboard.shared.literal import literal
+from dashboard.shared.widgets import icon_button
 
 SHOWN = 12  # queued jobs, and ended jobs
 IDLE_SECONDS = 5  # between two looks for jobs while none is active
@@ -114,16 +115,6 @@ def _is_here(model: str, revision: str) -> bool:
     except UserError:
         return False
     return True
-
-
-def explore_link(spec: RunSpec) -> None:
-    """Show a link to Explore, which selects a run's variant beside the bundled ones."""
-    st.page_link(
-        "explore/view.py",
-        label="Show on Explore",
-        icon=":material/show_chart:",
-        query_params=links.own(data.called(spec.variant), [spec.variant.key]),
-    )
 
 
 def _ids() -> list[int]:
@@ -220,7 +211,7 @@ def queue_words(jobs: Sequence[Job]) -> str:
     """Return the number of waiting jobs among the active ones, and the remaining time of all."""
     waiting = sum(job.state == "queued" for job in jobs)
     left = left_words(all_left(jobs, jobs[0].read) if jobs else None)
-    counts = f"{waiting} {'job' if waiting == 1 else 'jobs'} waiting" if waiting else "No job is waiting"
+    counts = f"{counted(waiting, 'job')} waiting" if waiting else "No job is waiting"
     whose = "This job" if len(jobs) == 1 else f"All {len(jobs)} jobs"
     return f"{counts} · {whose}: {left}" if left else counts
 
@@ -228,9 +219,11 @@ def queue_words(jobs: Sequence[Job]) -> str:
 def _show_waiting(job: Job, place: int, waiting: int, others: Sequence[ModelId]) -> None:
     with _row(key=f"run_waits_{job.id}", gap="xsmall"):
         st.markdown(f"{place + 1}. {_name(job, others)}", width="stretch")
-        _icon("Move up", "arrow_upward", job, place == 0, _move, (job.id, False))
-        _icon("Move down", "arrow_downward", job, place == waiting - 1, _move, (job.id, True))
-        _icon("Cancel", "close", job, False, _act, (data.queue().cancel, job.id))
+        # Their keys differ from the key of the running job's button.
+        up, down, cancel = (f"run_waits_{label}_{job.id}" for label in ("Move up", "Move down", "Cancel"))
+        icon_button("Move up", "arrow_upward", up, place == 0, _move, (job.id, False))
+        icon_button("Move down", "arrow_downward", down, place == waiting - 1, _move, (job.id, True))
+        icon_button("Cancel", "close", cancel, False, _act, (data.queue().cancel, job.id))
     elsewhere = data.queue().is_local and job.host not in (None, socket.gethostname())
     if elsewhere and (reason := _lacking(job.spec.model_dump_json())):
         st.caption(literal(f"Waiting for machine {job.host}: {reason}."))
@@ -249,15 +242,6 @@ def _show_saved(job: Job) -> None:
         planned = f"Exports to {job.spec.save} as {form}"
         done = job.state == "done"
         st.caption(literal(saved_words(job.spec.save, form, usual_words(job.spec)) if done else planned))
-
-
-def _icon(
-    label: str, icon: str, job: Job, disabled: bool, act: Callable[..., None], args: tuple[Hashable, ...]
-) -> None:
-    key = f"run_waits_{label}_{job.id}"  # differs from the key of the running job's button
-    st.button(
-        "", key=key, icon=f":material/{icon}:", type="tertiary", help=label, disabled=disabled, on_click=act, args=args
-    )
 
 
 def _show_ended(others: Sequence[ModelId]) -> None:
@@ -322,7 +306,7 @@ def _show_unreadable(job: UnreadableJob) -> None:
 def _actions(job: Job) -> None:
     queue = data.queue()
     if job.state == "done":
-        explore_link(job.spec)
+        links.show_own(data.called(job.spec.variant), [job.spec.variant.key])
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
     if job.state == "cancelled" and _cut_short(job):
@@ -359,5 +343,4 @@ def _move(job_id: int, later: bool) -> None:
 
 
 def _cancel_all() -> None:
-    count = data.queue().cancel_all()
-    st.toast(f"Cancelled {count} {'job' if count == 1 else 'jobs'}.")
+    st.toast(f"Cancelled {counted(data.queue().cancel_all(), 'job')}.")

@@ -6,16 +6,16 @@ from typing import TypedDict
 
 import streamlit as st
 
+from core.analysis.fewshot import WORDS
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import CORPORA, called
 from core.models.shape import ModelShape
 from core.request.complete import identified_perplexity, identified_task
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
-from core.specs import PRECISIONS, Dtype, Perplexity, Task
+from core.specs import MAX_FEWSHOT, PRECISIONS, Dtype, Fewshot, Perplexity, Task
 from dashboard import data
-from dashboard.run.fewshot_form import shots_input
 from dashboard.shared import local
-from dashboard.shared.binding import HELD, Between, check_link
+from dashboard.shared.binding import HELD, check_link, number, select
 from dashboard.shared.form_errors import FormErrors
 from dashboard.shared.texts import window_input
 
@@ -82,11 +82,8 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
             DEFAULT_WINDOW,
             "; SparseGPT uses 2048 and SlimLLM 128, which cannot be compared",
         )
-        check_link("run_windows", "number of windows", Between(0, MOST_COUNTED))
-        help = "0 uses the whole dataset."
-        windows = st.number_input(
-            "First windows", 0, MOST_COUNTED, DEFAULT_WINDOWS, key="run_windows", help=help, **HELD
-        )
+        counted, help = (0, MOST_COUNTED), "0 uses the whole dataset."
+        windows = number("First windows", counted, DEFAULT_WINDOWS, "run_windows", "number of windows", help=help)
     spread = st.checkbox(
         "Spread over the text",
         key="run_spread",
@@ -118,21 +115,47 @@ def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
     if not names:
         return [], None
     with st.container(horizontal=True):
-        check_link("run_limit", "number of documents", Between(0, MOST_COUNTED))
-        check_link("run_scoring", "precision", (AS_COMPUTED, *PRECISIONS))
-        limit = st.number_input(
-            "First documents of each task", 0, MOST_COUNTED, DEFAULT_LIMIT, key="run_limit", help="0 uses all.", **HELD
-        )
-        scoring = st.selectbox(
-            "Evaluation precision",
-            (AS_COMPUTED, *PRECISIONS),
-            key="run_scoring",
-            help="16 bits are faster on hardware that supports them; charts separate them from fp32.",
-            **HELD,
-        )
+        title, counted = "First documents of each task", (0, MOST_COUNTED)
+        limit = number(title, counted, DEFAULT_LIMIT, "run_limit", "number of documents", help="0 uses all.")
+        help = "16 bits are faster on hardware that supports them; charts separate them from fp32."
+        precisions = (AS_COMPUTED, *PRECISIONS)
+        scoring = select("Evaluation precision", precisions, "run_scoring", "precision", bound=HELD, help=help)
     shots = shots_input()
     wanted = [Task(task=name, limit=limit or None, fewshot=shots) for name in names]
     with mistakes.catch():
         for one in wanted:
             identified_task(one)
     return wanted, PRECISIONS.get(scoring)
+
+
+def shots_input() -> Fewshot:
+    """Show the fields of the number, selector, order and template of few-shot examples."""
+    how = {}
+    with st.container(horizontal=True):
+        k = number(
+            "Few-shot examples",
+            (0, MAX_FEWSHOT),
+            0,
+            "run_shots",
+            "number of examples",
+            help="Solved examples before each question, never from the scored documents; 0 is zero-shot.",
+        )
+        if k:
+            how["selector"] = _choice(
+                "Selector",
+                WORDS["selector"],
+                "run_selector",
+                "The dense model selects the examples once for all its variants; similarity is of its hidden states.",
+            )
+            how["order"] = _choice("Order", WORDS["order"], "run_order", "The last example precedes the question.")
+        how["template"] = _choice(
+            "Template",
+            WORDS["template"],
+            "run_template",
+            "Plain is the format of lm-evaluation-harness; all variants get the same instruction and reasoning.",
+        )
+    return Fewshot.model_validate({"k": k, **how})
+
+
+def _choice(label: str, names: dict[str, str], key: str, help: str) -> str:
+    return select(label, list(names), key, label.lower(), names.__getitem__, HELD, help=help)

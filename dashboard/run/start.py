@@ -15,7 +15,8 @@ from core.request.expected.load import slowdown
 from core.request.expected.size import size_sentence
 from core.specs import RunSpec
 from dashboard import data
-from dashboard.run.joblist import current_jobs, explore_link
+from dashboard.run.joblist import current_jobs
+from dashboard.shared import links
 from dashboard.shared.literal import literal
 
 MESSAGE = "run_told"  # session key of the message to show after the rerun
@@ -57,7 +58,8 @@ def show_start(wanted: RunRequest) -> None:
     # A job that is done is shown below, with the same link.
     linked = [job.spec for job in current_jobs() if job.state == "done"]
     if wanted.specs and not unmeasured and wanted.specs[-1] not in linked:
-        explore_link(wanted.specs[-1])
+        variant = wanted.specs[-1].variant
+        links.show_own(data.called(variant), [variant.key])
     if pressed and not idle:
         try:
             data.queue().submit_all(new)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import partial
 
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
-from core.findings.axes import PACKED, RATIO, Axis
+from core.findings.axes import PACKED, RATIO
 from core.findings.rows import choices, points
 from core.jobs.countdown import left_words
 from core.jobs.queue import Job
@@ -17,7 +16,6 @@ from core.jobs.supervisor import MACHINE
 from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements.style import Theme
 from dashboard.exports.names import export_name, model_part
 from dashboard.run.joblist import all_left
 from dashboard.shared.literal import literal
@@ -97,18 +95,10 @@ def _show_chart(model: str, keys: Collection[str]) -> None:
     found = points.collapse(choices.on_text(mine, corpus, protocol).loc[lambda rows: ~points.is_dense(rows)])
     if found.empty:
         return
-    axis = _axis(found)
-
-    def draw(theme: Theme) -> go.Figure:
-        return perplexity_curve(found, dense, axis, theme, corpus)
-
+    axis = RATIO if found["ratio"].notna().all() and found["pattern"].isna().all() else PACKED
+    draw = partial(perplexity_curve, found, dense, axis, corpus=corpus)
     caption = f"Perplexity of this sweep: {model}, {name}."
     table = found[["series_label", "amount_label", "value", "low", "high"]]
     show_chart(
         f"run_sweep_chart_{model}", draw, caption, table, alt=caption, file=export_name("sweep", model_part(model))
     )
-
-
-def _axis(found: pd.DataFrame) -> Axis:
-    """Return the pruning ratio if each variant has one, else the packed size."""
-    return RATIO if found["ratio"].notna().all() and found["pattern"].isna().all() else PACKED

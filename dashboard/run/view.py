@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
 
 from core.errors import UserError
 from core.request.complete import check_device, complete
@@ -16,23 +17,54 @@ from dashboard.run.chain_form import Chain, chain_input, present_chain
 from dashboard.run.grid_form import GRID, MODE, MOST_RUNS, ONE, Series, prefill, seeds_input, series_input, several
 from dashboard.run.imports import show_imports
 from dashboard.run.joblist import show_current, show_queue, watch_for_jobs
-from dashboard.run.layout import card, group, two_sides
 from dashboard.run.measuring import measuring_inputs
 from dashboard.run.model_field import model_input
 from dashboard.run.start import RunRequest, show_start
 from dashboard.run.sweep import show_sweep
 from dashboard.shared import texts
-from dashboard.shared.binding import HELD, Between, check_link
+from dashboard.shared.binding import HELD, number, segments, select
 from dashboard.shared.form_errors import FormErrors
 
 MOST_THREADS = 1024  # more than any machine has cores
+CARD, SIDE = "run_start_card", "run_side"  # keys, which Streamlit turns into CSS classes
+# Streamlit has no sticky elements. In a wide window the side column stays while the form scrolls. In a narrow window,
+# where columns are stacked, the card stays at the bottom.
+CSS = """
+<style>
+@media (min-width: 641px) {{
+  [data-testid="stLayoutWrapper"]:has(> .st-key-{side}) {{ position: sticky; top: 4rem; }}
+  .st-key-{side} {{ max-height: calc(100vh - 5rem); overflow-y: auto; scrollbar-width: thin; }}
+}}
+@media (max-width: 640px) {{
+  .st-key-{card} {{
+    position: fixed; left: 0; right: 0; bottom: 0; z-index: 100; max-height: 50vh; overflow-y: auto;
+    background: light-dark({light}, {dark}); border-radius: 0; box-shadow: 0 -2px 8px rgba(0, 0, 0, 0.25);
+  }}
+  [data-testid="stMainBlockContainer"] {{ padding-bottom: 20rem; }}
+}}
+</style>
+"""
+
+
+def two_sides() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Return the column of the form and the sticky side column."""
+    light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
+    st.html(CSS.format(side=SIDE, card=CARD, light=light, dark=dark))
+    form, side = st.columns([3, 2], gap="large")
+    return form, side.container(key=SIDE)
+
+
+def group(title: str) -> DeltaGenerator:
+    """Return a titled section of the form."""
+    box = st.container(border=True)
+    box.header(title, anchor=False)
+    return box
 
 
 class FormInput(NamedTuple):
     """The values of the form."""
 
     model: str
-    what: Chain | Series
     seeds: tuple[int, ...]
     # Any: each argument has a type of its own
     common: dict[str, Any]  # arguments of `complete` and `expand_grid`, such as texts, measurements and the device
@@ -43,10 +75,7 @@ def form() -> RunRequest:
     mistakes = FormErrors()
     with group("Model and compression"):
         model = model_input(mistakes)
-        check_link(MODE, "form", (ONE, GRID))
-        mode = st.segmented_control(
-            "Runs", [ONE, GRID], default=ONE, required=True, key=MODE, on_change=_switched, **HELD
-        )
+        mode = segments("Runs", (ONE, GRID), MODE, "form", bound=HELD, on_change=_switched)
         chains = series_input(present_chain(), mistakes) if mode == GRID else chain_input()
     if isinstance(chains, Chain) and not chains.readable:
         mistakes.found = True  # the field shows the error
@@ -67,9 +96,8 @@ def form() -> RunRequest:
         return RunRequest(grid=mode == GRID)
     if mistakes.waits:
         return RunRequest(where="Confirm in the form that Slimscope may read the linked files.", grid=mode == GRID)
-    values = FormInput(
-        model.name, chains, seeds, {**read, **measured, **advanced, "name": model.given, "partial": model.partial}
-    )
+    common = {**read, **measured, **advanced, "name": model.given, "partial": model.partial}
+    values = FormInput(model.name, seeds, common)
     return _grid(values, chains) if isinstance(chains, Series) else _one(values, chains)
 
 
@@ -84,8 +112,7 @@ def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     if isinstance(chains, Series):
         return seeds_input(mistakes)
     help = "Fixes the sampling of data and the randomness of training."
-    check_link("run_seed", "seed", Between(0, MOST_SEED))
-    return (st.number_input("Seed", 0, MOST_SEED, 0, key="run_seed", help=help, **HELD),)
+    return (number("Seed", (0, MOST_SEED), 0, "run_seed", "seed", help=help),)
 
 
 def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
@@ -98,8 +125,7 @@ def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
     except UserError:
         wrong = True
     with st.expander("Advanced: precision, device, memory, threads", expanded=wrong):
-        check_link("run_dtype", "precision", DTYPES)
-        dtype = st.selectbox("Precision", DTYPES, key="run_dtype", **HELD)
+        dtype = select("Precision", DTYPES, "run_dtype", "precision", bound=HELD)
         device = st.selectbox("Device", ("cpu", "cuda", "mps"), key="run_device", accept_new_options=True, **HELD)
         with mistakes.catch():
             check_device(device or "")
@@ -108,12 +134,9 @@ def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
         st.text_input("Memory", key="run_memory", placeholder=auto, help=help, **HELD)
         with mistakes.catch():
             memory = _memory()
-        check_link("run_threads", "number of threads", Between(1, MOST_THREADS))
         help = "Processor threads that the run computes with. A cluster reserves as many cores for it."
-        auto = "one for each core, or a share of them"
-        threads = st.number_input(
-            "Threads", 1, MOST_THREADS, None, key="run_threads", placeholder=auto, help=help, **HELD
-        )
+        most, auto = (1, MOST_THREADS), "one for each core, or a share of them"
+        threads = number("Threads", most, None, "run_threads", "number of threads", placeholder=auto, help=help)
     return {"dtype": dtype, "device": device, "memory": memory, "threads": threads}
 
 
@@ -134,12 +157,7 @@ def _one(values: FormInput, chain: Chain) -> RunRequest:
 
 
 def _grid(values: FormInput, series: Series) -> RunRequest:
-    grid = Grid(
-        models=(values.model,),
-        chains=series.chains,
-        amounts=series.amounts,
-        seeds=values.seeds,
-    )
+    grid = Grid(models=(values.model,), chains=series.chains, amounts=series.amounts, seeds=values.seeds)
     runs = count(grid)
     if runs > MOST_RUNS:
         problem = f"The grid has {runs:,} runs; the maximum is {MOST_RUNS}. Remove chains, amounts or seeds."
@@ -160,7 +178,7 @@ def page() -> None:
     with left:
         wanted = form()
     with right:
-        with card():
+        with st.container(border=True, key=CARD, gap="small"):  # stays visible in a narrow window, too
             show_start(wanted)
             show_current()
         show_sweep()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Literal, TypedDict, TypeVar, cast
 
 import streamlit as st
 
@@ -32,6 +32,9 @@ class LinkedSessionState(Bound, SessionState):
 BOUND: Bound = {"bind": "query-params"}
 KEPT: SessionState = {"persist_state": "session"}  # also while another page is open
 HELD: LinkedSessionState = {**BOUND, **KEPT}  # links and a return to the page both restore the value
+
+Number = TypeVar("Number", bound=float | None)
+Width = int | Literal["stretch"]
 
 ALONE = "alone"  # a link with this parameter resets every field that it does not set
 
@@ -107,6 +110,89 @@ def check_link(key: str, field: str, accepted: Container[str], form: Callable[[s
     """
     if values := [one for one in st.query_params.get_all(key) if one and one not in accepted]:
         st.session_state.setdefault(LACKING, {})[key] = Lacking(field, values, form)
+
+
+def segments(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    field: str,
+    form: Callable[[str], str] = str,
+    bound: Bound = BOUND,
+    *,
+    start: str | None = None,
+    help: str | None = None,
+    wrap: bool | None = None,
+    labelled: bool = True,
+    on_change: Callable[[], None] | Literal["rerun"] = "rerun",
+) -> str:
+    """Show options side by side and return the chosen one.
+
+    Args:
+        label: Label of the field.
+        options: Its options.
+        key: Its key and parameter of the address.
+        field: Its name in a sentence, as of `check_link`.
+        form: Function from an option to its text.
+        bound: Where the value is stored.
+        start: The default; None is the first option.
+        help: Tooltip.
+        wrap: Whether the options may take several lines.
+        labelled: Whether the page shows the label.
+        on_change: Callback of a new choice.
+    """
+    check_link(key, field, [form(one) for one in options], form)
+    return st.segmented_control(
+        label,
+        options,
+        default=options[0] if start is None else start,
+        required=True,
+        format_func=form,
+        key=key,
+        help=help,
+        wrap=wrap,
+        label_visibility="visible" if labelled else "collapsed",
+        on_change=on_change,
+        **bound,
+    )
+
+
+def select(
+    label: str,
+    options: Sequence[str],
+    key: str,
+    field: str,
+    form: Callable[[str], str] = str,
+    bound: Bound = BOUND,
+    *,
+    index: int = 0,
+    help: str | None = None,
+    width: Width = "stretch",
+) -> str:
+    """Show a list of options and return the chosen one, at first that at `index`; the rest is as of `segments`."""
+    check_link(key, field, [form(one) for one in options], form)
+    return st.selectbox(label, options, index, form, key, help, width=width, **bound)
+
+
+def number(
+    label: str,
+    limits: tuple[float, float],
+    usual: Number,
+    key: str,
+    field: str,
+    bound: Bound = HELD,
+    *,
+    step: float | None = None,
+    format: str | None = None,
+    help: str | None = None,
+    placeholder: str | None = None,
+    width: Width = "stretch",
+) -> Number:
+    """Show the field of a number within limits; `usual` is the default, and the rest is as of `segments`."""
+    check_link(key, field, Between(*limits))
+    show: Callable[..., object] = st.number_input  # mypy cannot choose among its types, which depend on `usual`
+    found = show(label, *limits, usual, step, format, key, help, placeholder=placeholder, width=width, **bound)
+    return cast(Number, found)
 
 
 def check_named(key: str, field: str, names: Mapping[str, str]) -> None:

@@ -168,6 +168,11 @@ def own(model: str, keys: Collection[str]) -> Address:
     return _own(data.store().url, data.stamp(), model, tuple(keys), data.corpora_here()[0])
 
 
+def show_own(model: str, keys: Collection[str], label: str = "Show on Explore") -> None:
+    """Show the link to the address of `own`."""
+    st.page_link("explore/view.py", label=label, icon=":material/show_chart:", query_params=own(model, keys))
+
+
 @st.cache_data(max_entries=32, show_spinner=False)  # the list of jobs asks for it every second
 def _own(url: URL, stamp: Hashable, model: str, keys: tuple[str, ...], here: str) -> Address:
     frame, theirs = data.frame(model), data.store().local_keys()

@@ -1,4 +1,4 @@
-"""Links to the pages where Streamlit hides its own, and their place in the order of the Tab key.
+"""Links to the pages where Streamlit hides its own, their place in the order of the Tab key, and the pages' contrast.
 
 Streamlit folds the links of a narrow window into the sidebar, and it places the sidebar before them in the document.
 """
@@ -22,6 +22,14 @@ CSS = f"""
 [data-testid="stAppViewContainer"] > div:has([data-testid="stHeader"]) {{ reading-order: -1; }}
 </style>
 """
+# Streamlit shows captions at 60 % opacity. It shows text on the primary colour, on buttons and chosen tags, in white on
+# light and dark pages. Its theme has no setting for either.
+CONTRAST = """
+<style>
+div[data-testid="stCaptionContainer"] {{ opacity: 0.8; }}
+button[data-testid="stBaseButton-primary"], span[data-tag] {{ color: light-dark({light}, {dark}); }}
+</style>
+"""
 
 
 def show_links(pages: Sequence[StreamlitPage]) -> None:
@@ -30,3 +38,9 @@ def show_links(pages: Sequence[StreamlitPage]) -> None:
     with st.container(horizontal=True, gap="xsmall", key=ROW):
         for page in pages:
             st.page_link(page, label=page.title, width="content")
+
+
+def strengthen() -> None:
+    """Raise the contrast on the page that follows."""
+    light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
+    st.html(CONTRAST.format(light=light, dark=dark))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 
 import pandas as pd
 import streamlit as st
 
 from core.analysis.reporting import listed
+from core.data.texts import called
 from core.findings import axes
 from core.findings.rows import choices, zeroshot
 from core.findings.rows.documents import Documents, documents_of, on_documents
@@ -18,7 +19,7 @@ from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
 from dashboard.exports.names import export_name, model_part, text_part
-from dashboard.shared.binding import BOUND, HELD, check_link
+from dashboard.shared.binding import HELD, check_link, select
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
 AT = "explore_at"  # key of the chosen amount
@@ -26,16 +27,9 @@ MODEL, MODELS = "explore_model", "explore_models_shown"  # keys
 COST, AGAINST, PROMPT = "explore_cost", "explore_against", "explore_prompt_kind"  # keys
 OF_PAPERS = "First the models measured here, then those of published results."
 BY_SIZE, BY_BITS = "packed size", "bits per weight"
-AXES = dict(
-    zip(
-        (
-            *("pruning ratio", "share of the model removed", "parameters", BY_SIZE, BY_BITS),
-            *("prefill latency", "decode latency"),
-        ),
-        axes.AXES,
-        strict=True,
-    )
-)
+LATENCIES = ("prefill latency", "decode latency")
+NAMES = ("pruning ratio", "share of the model removed", "parameters", BY_SIZE, BY_BITS, *LATENCIES)
+AXES = dict(zip(NAMES, axes.AXES, strict=True))
 FORMER_AXES = {
     "what was removed": "pruning ratio",
     "ratio asked for": "pruning ratio",
@@ -61,6 +55,16 @@ class Chosen:
     documents: Documents
     several_documents: bool  # whether the model has other documents too
     scores: pd.DataFrame  # accuracies on the chosen documents, as of `zeroshot.headline`
+
+    @property
+    def corpus_name(self) -> str:
+        """The display name of the corpus."""
+        return called(str(self.corpus))
+
+    @property
+    def protocol_caption(self) -> str:
+        """The end of a caption on perplexities: their protocol, with the calibration and training data."""
+        return f"{self.measured['protocol'].iloc[0]}.{self.data_caption}"
 
     @property
     def data_caption(self) -> str:
@@ -104,7 +108,9 @@ def pick(models: list[str], by_method: bool = True, axis: axes.Axis | None = Non
             st.caption("This model has published results only.")
         others, below = st.container(), st.container()
     with below:
-        axis = axis or _pick_axis()  # first, because it decides which methods have a curve
+        if axis is None:  # first, because it decides which methods have a curve
+            help = "To compare quantised with pruned models, choose packed size, bits per weight or latency."
+            axis = AXES[select("Compare by", list(AXES), AXIS, "axis", bound=HELD, help=help)]
     with others:
         curved = choices.curved(rows, axis) if by_method else rows
         every = [method.name for method in METHODS]
@@ -145,15 +151,8 @@ def pick(models: list[str], by_method: bool = True, axis: axes.Axis | None = Non
 def pick_text(model: str, key: str = TEXT) -> tuple[str | None, str | None, frozenset[str]]:
     """Show the field of a model's texts; return corpus, protocol id, and the keys of variants with accuracies."""
     texts, known = _known(str(data.store().url), model, data.stamp_of(model), data.corpora_here()[0])
-    check_link(key, "text", texts)
-    text = st.selectbox(
-        "Perplexity on",
-        list(texts),
-        key=key,
-        **BOUND,
-        help="Text, number of windows and tokens per window; perplexities of different ones cannot be compared.",
-    )
-    corpus, protocol = texts.get(text, (None, None))
+    help = "Text, number of windows and tokens per window; perplexities of different ones cannot be compared."
+    corpus, protocol = texts.get(select("Perplexity on", list(texts), key, "text", help=help), (None, None))
     return corpus, protocol, known
 
 
@@ -162,19 +161,17 @@ def pick_model(models: list[str], key: str = MODEL, help: str | None = OF_PAPERS
     default = data.model_named(DEFAULT_MODEL)
     start = models.index(default) if default in models else 0
     with st.sidebar:
-        check_link(key, "model", models)
-        model = st.selectbox("Model", models, index=start, key=key, help=help, **BOUND)
-    return model
+        return select("Model", models, key, "model", index=start, help=help)
 
 
 def rename_values() -> None:
     """Replace values in the address by their current names: of models, and of links from version 0.2.0."""
-    renamings = {
+    renamings: dict[str, Callable[[str], str]] = {
         MODEL: data.model_named,
         MODELS: data.model_named,
         TEXT: choices.current_text_name,
-        PROMPT: _current_prompt,
-        **dict.fromkeys((AXIS, COST, AGAINST), _current_axis),
+        PROMPT: lambda name: name.replace(" demonstration", " example"),
+        **dict.fromkeys((AXIS, COST, AGAINST), lambda name: FORMER_AXES.get(name, name)),
     }
     for key, rename in renamings.items():
         typed = st.query_params.get_all(key)
@@ -189,14 +186,6 @@ def rename_values() -> None:
             st.session_state[key] = [data.model_named(name) for name in chosen]
 
 
-def _current_prompt(name: str) -> str:
-    return name.replace(" demonstration", " example")
-
-
-def _current_axis(name: str) -> str:
-    return FORMER_AXES.get(name, name)
-
-
 def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[str]:
     """Show the fields of families and methods; those of `curved` have a place on the axis of the field `axis`."""
     labels = {method.name: method.label for method in METHODS}
@@ -205,18 +194,6 @@ def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[s
         return []
     check_link(SHOWN, "method", [labels[name] for name in there], labels.__getitem__)
     return st.multiselect("Methods", there, default=there, format_func=labels.__getitem__, key=SHOWN, **HELD)
-
-
-def _pick_axis() -> axes.Axis:
-    check_link(AXIS, "axis", AXES)
-    name = st.selectbox(
-        "Compare by",
-        list(AXES),
-        key=AXIS,
-        **HELD,
-        help="To compare quantised with pruned models, choose packed size, bits per weight or latency.",
-    )
-    return AXES[name]
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
@@ -271,8 +248,7 @@ def _pick_text(label: str, texts: list[str], key: str, help: str) -> str | None:
     """Show the field of the texts if there are several; the first is the default."""
     if len(texts) < 2:
         return next(iter(texts), None)
-    check_link(key, "text", texts)
-    return st.selectbox(label, texts, key=key, help=help, **BOUND)
+    return select(label, texts, key, "text", help=help)
 
 
 def pick_documents(
@@ -285,7 +261,5 @@ def pick_documents(
     if ask and len(choices) > 1:
         names = {one.label: one for one in choices}
         help = "Documents of each task and evaluation precision; charts never mix different ones."
-        check_link(key, "choice of documents", names)
-        chosen = st.selectbox("Accuracy on", list(names), key=key, help=help, **BOUND)
-        scored = names.get(chosen, scored)
+        scored = names.get(select("Accuracy on", list(names), key, "choice of documents", help=help), scored)
     return scored, len(choices) > 1, on_documents(rows, scored)

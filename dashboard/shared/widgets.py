@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from html import escape
 from typing import Any
@@ -244,10 +244,23 @@ def _underneath(name: str, item: exports.Item, captioned: bool = True) -> None:
                 st.caption(rest)
 
 
-def show_no_results() -> None:
-    """Show that the store has no results, and the link to a first run."""
-    st.info("There are no results yet. Run the default model first.")
+def show_no_results(sentence: str = "There are no results yet. Run the default model first.") -> None:
+    """Show that there are no results, and the link to a first run."""
+    st.info(sentence)
     st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+
+
+def icon_button(
+    label: str,
+    icon: str,
+    key: str,
+    disabled: bool,
+    act: Callable[..., None],
+    args: tuple[Hashable, ...],
+) -> None:
+    """Show a button with an icon only, whose label is a tooltip; a click calls `act` with `args`."""
+    icon = f":material/{icon}:"
+    st.button("", key=key, icon=icon, type="tertiary", help=label, disabled=disabled, on_click=act, args=args)
 
 
 def show_skipped(warnings: Sequence[str]) -> None:

@@ -199,6 +199,12 @@ def with_dense(dense: pd.DataFrame, rows: pd.DataFrame) -> pd.DataFrame:
 
 
 @shared
+def among(rows: pd.DataFrame, column: str, values: Sequence[str]) -> pd.DataFrame:
+    """Return the rows whose column has one of the values."""
+    return rows[rows[column].isin(values)]
+
+
+@shared
 def rows_at(rows: pd.DataFrame, amount: str) -> pd.DataFrame:
     """Return the points at an amount."""
     return rows[rows["amount_label"] == amount]

@@ -11,9 +11,7 @@ from core.findings.rows.zeroshot import scored_on
 from core.findings.within import gather, within
 from dashboard import data
 from dashboard.explore.budget.chart import show_points
-from dashboard.explore.budget.filters import pick_filters
-from dashboard.explore.budget.limits import pick_budget
-from dashboard.explore.budget.query import pick_query
+from dashboard.explore.budget.fields import pick_budget, pick_filters, pick_query
 from dashboard.explore.budget.table import show_list
 from dashboard.explore.details import pick_point, show_details
 from dashboard.explore.missing import offer_estimates, offer_numbers

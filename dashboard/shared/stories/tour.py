@@ -12,8 +12,7 @@ from core.findings.rows import choices
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data
 from dashboard.shared.stories.choosing import which_method
-from dashboard.shared.stories.models import on_another
-from dashboard.shared.stories.pruning import cliff, recovery
+from dashboard.shared.stories.pruning import cliff, on_another, recovery
 from dashboard.shared.stories.story import STEP, STORY, OpenPoints, Story, StoryData, story_data
 
 EXPLORE = "explore/view.py"

@@ -76,7 +76,8 @@ def offer_scan(result: Result) -> None:
             key=f"scan_by_{variant.key[:8]}",
         )
         try:
-            spec = _spec(result, by)
+            text = default_text(False, load_shape(identify_again(variant.model, variant.revision)))
+            spec = RunSpec(variant=variant_spec(variant), scan=build_scan(variant.stages, by, text, 0))
             took = format_duration(estimate_left([spec], data.store()).seconds)
         except UserError as error:
             st.warning(str(error))
@@ -86,9 +87,3 @@ def offer_scan(result: Result) -> None:
         elif st.button(f"Measure ({took})", type="primary", key="scan_start"):
             data.queue().submit(spec)
             st.toast("Queued; the Run page shows its progress. The result appears here.")
-
-
-def _spec(result: Result, by: ScanUnit) -> RunSpec:
-    variant = variant_spec(result.variant)
-    text = default_text(False, load_shape(identify_again(variant.model, variant.revision)))
-    return RunSpec(variant=variant, scan=build_scan(variant.stages, by, text, 0))

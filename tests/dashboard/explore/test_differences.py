@@ -12,7 +12,7 @@ from core.analysis.seven import ABOVE_CHANCE
 from core.findings.pairs.paired import CANNOT, FLIPS
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
-from dashboard.explore.comparison.field import newly_ticked
+from dashboard.explore.comparison import newly_ticked
 from dashboard.exports.files import Chart
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import chosen, shown

@@ -78,8 +78,11 @@ def test_an_offer_needs_every_text_of_the_chain(store, monkeypatch):
     texts = ("passages-calibration:16x2048", "c4-sample:16x2048")
     own = "wanda@0.5,text={}+adaprune,text={}".format(*texts)
     monkeypatch.setattr("core.data.files.find", lambda name: None)
-    assert "c4-sample is not on this machine" in offers.offer("smollm2-135m", [own], None, None).error
-    assert offers.offer("smollm2-135m", [own.replace(texts[1], texts[0])], None, None).error is None
+    elsewhere, here = (
+        offers.runs_of("smollm2-135m", [offers.Wanted(chain)], offers.Measures())
+        for chain in (own, own.replace(texts[1], texts[0]))
+    )
+    assert "c4-sample is not on this machine" in elsewhere.error and here.error is None
 
 
 def test_points_that_cannot_run_show_the_reason(store):

@@ -1,7 +1,5 @@
 """Few-shot on Explore: on a store of made-up outcomes, and the prompts of real documents made in the test."""
 
-from types import SimpleNamespace
-
 import pandas as pd
 import pytest
 
@@ -12,7 +10,6 @@ from core.errors import UserError
 from core.results import Measurement
 from dashboard import data
 from dashboard.charts import fewshot
-from dashboard.explore import prompt_viewer
 from dashboard.explore.fewshot import _named
 from tests.dashboard.explore.given import chosen
 from tests.dashboard.opened import charts, open_app, read
@@ -129,6 +126,6 @@ def test_a_prompt_without_its_documents_shows_a_message(shown, monkeypatch, tmp_
     monkeypatch.setattr(files, "get", fails)
     app.button(key="explore_prompt_fetch").click().run()
     assert "cannot be reached" in app.warning[0].value and not app.exception
-    monkeypatch.setattr(prompt_viewer, "data", SimpleNamespace(results=lambda keys: {}))
+    monkeypatch.setattr(data, "results", lambda keys: {})
     app.run()
     assert any("This result was deleted" in one.value for one in app.caption) and not app.exception

@@ -14,7 +14,7 @@ from dashboard.charts.elements.style import LIGHT
 from dashboard.explore import missing
 from dashboard.explore.budget.chart import CHART
 from dashboard.explore.budget.table import TABLE
-from dashboard.explore.comparison.field import COMPARED
+from dashboard.explore.comparison import COMPARED
 from dashboard.explore.details import POINT, open_points
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import open_tradeoff, ranked, table

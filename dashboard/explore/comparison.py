@@ -1,0 +1,95 @@
+"""The comparison of two points: its field, ticks of tables and points of charts that choose them, and its drawer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import streamlit as st
+
+from core.findings.rows import points
+from core.notation.chain import file_name
+from core.results import Result
+from dashboard import data
+from dashboard.exports.names import export_name, model_part
+from dashboard.shared import links, widgets
+from dashboard.shared.binding import BOUND, check_named, keep_in_address
+from dashboard.shared.comparison.pair import pair_caption, show_differences, show_pair
+
+COMPARED = "explore_compared"  # key of the field and parameter of the address
+TICKED = "explore_ticked_"  # session keys of the points chosen in a table or chart, in the order of their choice
+PAIR = 2
+DRAWER = 820  # initial width in px
+
+
+def pick_pair(options: Mapping[str, str]) -> None:
+    """Show the field of the two points to compare; `options` are their names, by key."""
+    check_named(COMPARED, "point", options)
+    st.multiselect(
+        "Compare two points",
+        list(options),
+        format_func=options.__getitem__,
+        max_selections=PAIR,
+        key=COMPARED,
+        on_change=keep_in_address,
+        args=(COMPARED,),
+        placeholder="Select two points, or tick two rows of a table",
+        **BOUND,
+    )
+
+
+def chosen_pair() -> tuple[str, str] | None:
+    """Return the keys of the two points to compare; None without two."""
+    chosen: list[str] = st.session_state.get(COMPARED) or []
+    return (chosen[0], chosen[1]) if len(chosen) == PAIR else None
+
+
+def compare(*pair: str) -> None:
+    """Compare two points with the next script run; without any, close the comparison."""
+    st.session_state[COMPARED] = list(pair)
+
+
+def newly_ticked(name: str, keys: Sequence[str]) -> list[str]:
+    """Return the point that was just chosen in a table or chart, after the one chosen before it, if any.
+
+    Args:
+        name: Key of the table or chart.
+        keys: Keys of all points that are chosen there now.
+
+    Returns:
+        No key if a choice was removed.
+    """
+    before = [key for key in st.session_state.get(TICKED + name, ()) if key in keys]
+    new = [key for key in keys if key not in before]
+    st.session_state[TICKED + name] = [*before, *new]
+    return [*before, *new][-PAIR:] if new else []
+
+
+def show_comparison(pair: tuple[str, str], found: pd.DataFrame) -> None:
+    """Compare two points of `found` in a drawer until the user closes it."""
+    results = data.results(pair)
+    if len(results) < len(pair):
+        return  # one was deleted
+    one, other = rows = [found[found["key"] == key].iloc[0] for key in pair]
+    names = points.point_name(one), points.point_name(other)
+    drawer = st.dialog(" and ".join(names), width=DRAWER, position="right", on_dismiss=compare)
+    drawer(_comparison)([results[key] for key in pair], names, any(row["seeds"] > 1 for row in rows))
+
+
+def _comparison(results: Sequence[Result], names: tuple[str, str], seeds: bool) -> None:
+    first, second = (result.variant for result in results)
+    pairs, model = data.paired([(first.key,)], second.key), data.called(first)
+    file = export_name(model_part(model), file_name(first.stages), "and", file_name(second.stages))
+    items = show_pair(pairs, names, model, file)
+    caption = pair_caption(pairs, names, model)
+    if seeds:
+        caption += " Of points with several seeds: the first seed."
+    items += show_differences(pairs, caption, f"{file}-table")
+    st.page_link(
+        "inside/view.py",
+        label="Compare up to four, with size, time and commands",
+        icon=":material/layers:",
+        query_params=links.compared([second.key, first.key], model),
+        width="content",
+    )
+    widgets.export_page(file, lambda: items)
