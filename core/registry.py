@@ -25,7 +25,6 @@ from core.methods.lowrank.svd_llm import SVDLLM
 from core.methods.preparation import TransformMethod
 from core.methods.quantised.autoround import AutoRound
 from core.methods.quantised.awq import AWQ
-from core.methods.quantised.base import QuantisedMethod
 from core.methods.quantised.gptq import GPTQ
 from core.methods.quantised.hqq import HQQ
 from core.methods.quantised.rotate import Rotate
@@ -172,12 +171,9 @@ def on_own_grid(model: str, stages: Sequence[Stage]) -> bool:
     if card is None or card.grid is None or len(stages) > 1 or not quantises(stages[0]):
         return False
     method, amount = _cached_method(stages[0]), stages[0].amount
-    return (
-        isinstance(method, QuantisedMethod)
-        and method.float_zero_point
-        and isinstance(amount, Bits)
-        and (amount.bits, method.parameters.group_size) == card.grid
-    )
+    if not isinstance(amount, Bits) or not getattr(method, "float_zero_point", False):
+        return False
+    return (amount.bits, getattr(method.parameters, "group_size", None)) == card.grid
 
 
 def _cached_method(stage: Stage) -> Method:

@@ -9,6 +9,7 @@ from sqlalchemy import insert
 
 from core.amount import Bits, Factor
 from core.data.cards import SEVEN, TASKS
+from core.findings.rows.missing import highest_offered
 from core.notation.chain import ChainDefaults, parse
 from core.registry import METHODS
 from core.request.resolve import resolve_chain
@@ -34,7 +35,7 @@ def chains() -> list[str]:
     found = []
     for method in (method for method in METHODS if method.takes_amount):
         amounts = [str(amount) for amount in (*map(Bits, method.bit_choices), *map(Factor, method.factor_choices))]
-        amounts = amounts or [ratio for ratio in RATIOS if float(ratio) <= method.highest_offered]
+        amounts = amounts or [ratio for ratio in RATIOS if float(ratio) <= highest_offered(method)]
         amounts += ["2:4", "4:8"] if method.supports_nm else []
         found += [f"{method.name}@{amount}{then}" for amount, then in product(amounts, FOLLOWED)]
     return found

@@ -7,22 +7,35 @@ one linear at a time, with the statistics of that linear's input.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, cast
 
 from pydantic import ValidationError
 
 from core.amount import Amount, Bits, Ratio
 from core.errors import UserError, echo
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
-from core.methods.terms import Citation, Family, Kind, Place, Reads
-from core.methods.traits import STORED, Trait
+from core.methods.terms import Citation, Family, Kind, Place, Reads, Structure
+from core.methods.traits import REASONS, STORED, Trait
 from core.specs import RatioKind, Scalar, TextWindows, sha256
 
 if TYPE_CHECKING:
     from torch import Generator
+    from transformers import PreTrainedModel
 
     from core.amount import Pattern
     from core.models.shape import ModelShape
+
+
+P = TypeVar("P", bound=MethodParameters, covariant=True)
+
+
+class _Declares(Protocol[P]):
+    """A method with parameters of one class."""
+
+    _parameters: MethodParameters
+
+    @property
+    def Parameters(self) -> type[P]: ...  # noqa: N802
 
 
 class Method:
@@ -50,27 +63,21 @@ class Method:
     supports_nm: ClassVar[bool] = False  # whether N:M sparsity is possible
     bit_choices: ClassVar[tuple[int, ...]] = ()  # bits per weight to request instead of a ratio
     factor_choices: ClassVar[tuple[float, ...]] = ()  # compression factors that a form offers instead of a ratio
-    mixed_precision: ClassVar[bool] = False  # whether bits may differ between linears, for a requested mean
     ratio_kind: ClassVar[RatioKind] = "sparsity"
     modifies: ClassVar[frozenset[Place]] = frozenset({"linears"})  # places whose weights may change
+    requires: ClassVar[Structure | None] = None  # what the blocks of a model must have
     leaves: frozenset[Trait] = frozenset()  # traits of the model afterwards, besides the pattern of an N:M amount
-    needs: ClassVar[frozenset[Trait]] = frozenset()  # traits that earlier stages must have left
     accepts: ClassVar[frozenset[Trait]] = STORED  # traits of earlier stages that it preserves
-    refusals: ClassVar[Mapping[Trait, str]] = {}  # reasons that replace those of `core.methods.traits`
-    effect: ClassVar[str] = "compressed"  # what it does to the model, as a participle
-    highest_offered: ClassVar[float] = 1.0  # highest ratio at which charts offer to add points
-    # Parameters that the autopilot tries at each amount (`core.search.space`).
-    searched_settings: ClassVar[tuple[Mapping[str, Scalar], ...]] = ({},)
-    # Palette index, marker and line style on charts; no other method has the same three.
-    colour: ClassVar[int]
-    marker: ClassVar[str]
-    dash: ClassVar[str] = "solid"
-    parameters: MethodParameters  # a subclass with its own `Parameters` annotates it again
     Parameters: ClassVar[type[MethodParameters]] = MethodParameters
 
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):
-        self.parameters = parameters or self.Parameters()
+        self._parameters = parameters or self.Parameters()
         self.seed = seed or 0
+
+    @property
+    def parameters(self: _Declares[P]) -> P:
+        """The method's parameters, of its class `Parameters`."""
+        return cast("P", self._parameters)
 
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> Method:
@@ -154,9 +161,12 @@ class Method:
         """Whether each linear's statistics include the compression of the linears before it in its block."""
         return self.parameters.true_sequential if isinstance(self.parameters, WalkerParameters) else True
 
-    def unmet(self) -> UserError:
-        """Return the error for a chain without the traits that the method `needs`."""
-        raise NotImplementedError
+    def check_before(self, left: frozenset[Trait]) -> None:
+        """Raise `UserError` if the method needs another trait than those that earlier stages `left`."""
+
+    def refusal(self, trait: Trait) -> str:
+        """Return why the method cannot follow a stage that leaves this trait, as `core.methods.traits.REASONS` do."""
+        return REASONS[trait]
 
     def check_amount(self, text: TextWindows) -> None:
         """Raise `UserError` for a number of sequences that the method cannot work with."""
@@ -182,6 +192,9 @@ class Method:
                 f"{self.label}: shifts need an even ratio or a mean of bits, such as 0.5 or 4.25bit, not {amount} with "
                 "these parameters; remove shifts."
             )
+
+    def install(self, model: PreTrainedModel, amount: Amount | None) -> None:
+        """Change how a compressed model computes; a checkpoint does not hold this, so it runs after each loading."""
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Estimate the floating-point operations of the stage on a model of this shape."""

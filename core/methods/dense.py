@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.methods.base import Method
-from core.methods.terms import NEUTRAL
 
 if TYPE_CHECKING:
     from core.models.shape import ModelShape
@@ -24,9 +23,6 @@ class Dense(Method):
     )
     formulas = ("W' = W",)
     takes_amount = False
-    colour = NEUTRAL
-    marker = "star"
-    dash = "dot"
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         return 0

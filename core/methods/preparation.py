@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from core.methods.base import Method
-from core.methods.traits import STORED, Trait
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from core.methods.traits import Trait
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
@@ -19,13 +18,14 @@ class TransformMethod(Method):
     """A method that rewrites the model for later stages without changing its outputs; it removes nothing."""
 
     kind = "rotation"
+    requires = "rotation"
     takes_amount = False
     leaves = frozenset({"rotation"})
     accepts = frozenset({"rotation"})  # a rotation mixes zeros with the rest
-    refusals: ClassVar[Mapping[Trait, str]] = dict.fromkeys(
-        STORED - {"grid"}, "would mix the weights that {label} compressed"
-    )
-    effect = "transformed"
+
+    def refusal(self, trait: Trait) -> str:
+        mixed = trait not in ("grid", "runtime")
+        return "would mix the weights that {label} compressed" if mixed else super().refusal(trait)
 
     def memory(self, shape: ModelShape, text: TextWindows | None, item: int, streams: bool = False) -> int:
         """Count the rotation, and one matrix with its rotated one, in fp64."""

@@ -24,19 +24,21 @@ class Reconstruction(LinearMethod):
     family = "reconstruction"
     takes_amount = False
     leaves: frozenset[Trait] = frozenset()
-    needs = frozenset({"zeros"})
     accepts = STORED - {"grid"}
-    effect = "reconstructed"
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:
         """Raise `UserError` if no linear is masked."""
         from core.models.parts.constraints import constraint_of
 
         if not any(constraint_of(linear.module) for linear in linears):
-            raise self.unmet()
+            raise self._unmet()
         return {}
 
-    def unmet(self) -> UserError:
+    def check_before(self, left: frozenset[Trait]) -> None:
+        if "zeros" not in left:
+            raise self._unmet()
+
+    def _unmet(self) -> UserError:
         """Return the error for a model without any mask."""
         return UserError(
             f"{self.label} re-solves the kept weights of a pruned model, but no weight is pruned. Prune first, such as "

@@ -28,7 +28,6 @@ class RuntimeMethod(Method):
     modifies = frozenset()
     leaves = frozenset({"runtime"})
     accepts = TRAITS
-    effect = "changed at run time"
 
     def install(self, model: PreTrainedModel, amount: Amount | None) -> None:
         """Register the hooks; weights, modules and their names must stay the same."""

@@ -39,6 +39,8 @@ Kind = Literal[
 Reads = Literal["nothing", "calibration", "training"]
 # Places of weights: linears in blocks; the embedding and the head; convolutions, which no language model has.
 Place = Literal["linears", "tables", "convolutions"]
+# What the blocks of a model must have: heads or FFN channels to remove, a structure to slice or rotate, or experts.
+Structure = Literal["heads", "channels", "slices", "rotation", "experts"]
 
 NEUTRAL = -1  # the page's text colour instead of a palette index
 

@@ -21,6 +21,7 @@ from typing import Any
 from core.amount import WHOLE, Amount, Bits, Factor, Pattern, Ratio, bits_or_factor, shortest
 from core.errors import ChainError, UserError, echo
 from core.methods.base import Method
+from core.methods.parameters import ShiftedParameters
 from core.methods.terms import Reads
 from core.registry import data_requirement, get_stage, settings_of
 from core.specs import Scalar, Stage, TextWindows
@@ -211,14 +212,19 @@ def exact_amount(method: type[Method], text: str) -> Amount:
     return Amount.parse_exact(text)
 
 
+def takes_mean(method: type[Method]) -> bool:
+    """Return whether the linears of a method may have different bits, for a requested mean."""
+    return bool(method.bit_choices) and issubclass(method.Parameters, ShiftedParameters)
+
+
 def bits_of(method: type[Method], amount: Amount | str) -> Bits:
     """Return an amount in bits per weight; a `UserError` if the method does not support it."""
     *lower, highest = method.bit_choices
     if isinstance(amount, Bits):
-        mixed = method.mixed_precision and method.bit_choices[0] < amount.bits < highest
+        mixed = takes_mean(method) and method.bit_choices[0] < amount.bits < highest
         if mixed or amount.bits in method.bit_choices:
             return amount
-    between = ", or a mean between them, such as 3.5bit" if method.mixed_precision else ""
+    between = ", or a mean between them, such as 3.5bit" if takes_mean(method) else ""
     allowed = f"{', '.join(str(Bits(bits)) for bits in lower)} or {Bits(highest)}{between}"
     raise UserError(f"{echo(str(amount))} is not an amount of {method.name}; give {allowed}.")
 

@@ -57,7 +57,7 @@ def check_model_type(source: ModelSource, chain: Sequence[StageRequest], measure
         with one.error_context():
             if kind is None and on_convolutions(method):
                 raise needs_convolutions(method)
-            if kind is None and method.kind == "experts":
+            if kind is None and method.requires == "experts":
                 _check_experts(source, method)
             if kind is not None and not on_convolutions(method) and method.name != DENSE:
                 others = " and ".join(found.name for found in STAGES if on_convolutions(found))

@@ -20,8 +20,6 @@ from core.specs import Frozen, RunSpec
 if TYPE_CHECKING:
     from core.store.store import Store
 
-OF_HEADS = ("units", "units in sequence")  # kinds of methods that remove heads
-OF_UNITS = ("factored units", "hidden size")  # of those that need each of q, k and v
 FIRST = ("rtn@4bit", "gptq@4bit", "wanda@0.5", "sparsegpt@2:4", "slimllm@0.2", "reap@0.25")  # of a first sweep
 STACKED = "some in a layout that is not taken apart, so they stay dense"
 TEMPLATES = ("chat_template.jinja", "chat_template.json")  # files besides the tokenizer's configuration
@@ -57,15 +55,15 @@ def applicability(found: Inspection) -> Iterator[Applicability]:
 def _refusal(method: type[Method], found: Inspection) -> str | None:
     if "convolutions" in method.modifies:
         return "it factors convolutions, and this is a language model"
-    if method.kind in OF_HEADS or (method.kind == "pruning in training" and "shapes" in method.leaves):
-        return found.heads_refusal
-    if method.kind in OF_UNITS:
-        return found.units_refusal
-    if method.kind in ("slices", "rotation"):
-        return found.slices_refusal if method.kind == "slices" else found.rotation_refusal
-    if method.kind == "experts" and found.experts is None:
-        return f"it removes experts, and this model has {STACKED if found.stacked else 'none'}"
-    return None
+    experts = f"it removes experts, and this model has {STACKED if found.stacked else 'none'}"
+    refusals = {
+        "heads": found.heads_refusal,
+        "channels": found.units_refusal,
+        "slices": found.slices_refusal,
+        "rotation": found.rotation_refusal,
+        "experts": experts if found.experts is None else None,
+    }
+    return refusals[method.requires] if method.requires else None
 
 
 def first_chains(found: Inspection) -> list[str]:

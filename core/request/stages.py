@@ -65,8 +65,7 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
     """
     for place, later in enumerate(stages):
         method, before = build_method(later), stages[:place]
-        if method.needs - frozenset().union(*map(leaves, before)):
-            raise method.unmet()
+        method.check_before(frozenset().union(*map(leaves, before)))
         if reason := _refusal(method, before):
             raise UserError(f"{method.label} {reason}; put {method.label} first or remove it.")
         if later.removes:
@@ -80,11 +79,10 @@ def check_stage_order(stages: Sequence[Stage]) -> None:
 
 def _refusal(method: Method, before: Sequence[Stage]) -> str | None:
     """Return why a method cannot follow some stages, to continue its label, or None."""
-    reasons = {**REASONS, **method.refusals}
     for trait in REASONS:
         for stage in before:
             if trait in leaves(stage) - method.accepts:
-                return reasons[trait].format(label=get_stage(stage.method).label, amount=stage.amount)
+                return method.refusal(trait).format(label=get_stage(stage.method).label, amount=stage.amount)
     return None
 
 

@@ -7,7 +7,7 @@ the part in the blocks.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
@@ -16,11 +16,12 @@ import numpy as np
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.errors import UserError
+from core.findings.rows.missing import highest_offered
 from core.methods.base import Method
 from core.methods.traits import GRIDS, Trait
 from core.models.shape import ModelShape
 from core.models.source import ModelSource
-from core.notation.chain import DENSE, ChainDefaults, StageRequest, format_chain, parse
+from core.notation.chain import DENSE, ChainDefaults, StageRequest, format_chain, parse, takes_mean
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from core.request.combining import TABLES
 from core.request.expected.size import Size, predicted_size
@@ -28,12 +29,17 @@ from core.request.resolve import data_requirement_of, method_of, modified_places
 from core.request.stages import check_stage_order
 from core.results import Variant
 from core.shipping.base import Counted, Format
-from core.specs import COUNTED, Frozen, Stage, VariantSpec
+from core.specs import COUNTED, Frozen, Scalar, Stage, VariantSpec
 
 RATIOS = tuple(Ratio(step / 10) for step in range(1, 8))
 PATTERNS = (Pattern(2, 4), Pattern(4, 8))
 BETWEEN = (0.25, 0.5)  # bits above a choice, for a mean over linears of different bits
 RESIZED: frozenset[Trait] = frozenset({"shapes", "factors"})  # traits of linears with other numbers of inputs
+SETTINGS: Mapping[str, tuple[Mapping[str, Scalar], ...]] = {  # to try at each amount, where not only the defaults
+    "sparsegpt": ({}, {"bits": 4}),
+    "gptq": ({}, {"clip": True, "symmetric": False}),
+    "rtn": ({}, {"on": "embedding"}),
+}
 NOT_FOR_WEIGHTS = ("dense", "convolution", "runtime")  # families
 
 Fits = Callable[[tuple[Stage, ...]], None]
@@ -262,17 +268,17 @@ def amounts_of(method: type[Method]) -> tuple[Amount | None, ...]:
     if method.bit_choices:
         most = max(method.bit_choices)
         between = [bits + step for bits in method.bit_choices for step in BETWEEN if bits + step < most]
-        return tuple(Bits(bits) for bits in sorted({*method.bit_choices, *(between if method.mixed_precision else ())}))
+        return tuple(Bits(bits) for bits in sorted({*method.bit_choices, *(between if takes_mean(method) else ())}))
     if method.factor_choices:
         return tuple(Factor(factor) for factor in method.factor_choices)
-    ratios = tuple(ratio for ratio in RATIOS if ratio.value <= method.highest_offered)
+    ratios = tuple(ratio for ratio in RATIOS if ratio.value <= highest_offered(method))
     return ratios + (PATTERNS if method.supports_nm else ())
 
 
 def _options(methods: Sequence[type[Method]], restrictions: Restrictions) -> Iterator[StageRequest]:
     """Yield the allowed stages of some methods, at each amount with each choice of parameters."""
     for method in methods:
-        for settings in method.searched_settings:
+        for settings in SETTINGS.get(method.name, ({},)):
             for amount in amounts_of(method):
                 request = StageRequest(method.name, amount, settings=settings)
                 if restrictions.allow(method, request):

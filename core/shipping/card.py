@@ -16,6 +16,8 @@ from core.shipping.base import Format, WrittenExport
 from core.shipping.proof import ExportCheck
 from core.specs import Stage
 
+EFFECTS = {"reconstruction": "reconstructed", "recovery": "fine-tuned", "runtime": "changed at run time"}  # by family
+
 
 def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: ExportCheck) -> str:
     """Return the model card of an export, in a type of a format."""
@@ -94,7 +96,8 @@ def _stage_sentence(stage: Stage) -> str:
     method = get_stage(stage.method)
     if stage.method == DENSE:
         return f"{method.label}: uncompressed."
-    parts = [f"{method.label}: {method.effect}"]
+    effect = "transformed" if "rotation" in method.leaves else EFFECTS.get(method.family, "compressed")
+    parts = [f"{method.label}: {effect}"]
     if stage.removes:
         parts.append(format_amount(stage.amount))
     if stage.layers:

@@ -11,7 +11,6 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
-from core.methods.terms import NEUTRAL
 from core.methods.traits import STORED
 from core.progress import Progress
 from core.specs import TextWindows
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from core.training.adapters import SparseLora
     from core.training.examples import Batch, Example
 
-TRAINED_DASH = "dot"
 MICRO_TOKENS = 2048  # tokens per micro-batch
 AT_ONCE = 16  # prompts per batch of a teacher's answers
 # Rank of the adapters and examples per step, from the papers' scripts.
@@ -156,7 +154,6 @@ class TrainingMethod(Method):
 
     data_requirement = "training"
     draws = True  # the order of examples, the adapters and dropout
-    parameters: RecoveryParameters
     Parameters = RecoveryParameters
 
     def check_amount(self, text: TextWindows) -> None:
@@ -195,17 +192,11 @@ class TrainingMethod(Method):
 
 
 class TrainPruneMethod(TrainingMethod):
-    """Method that prunes the model during its training.
-
-    Charts draw it in the style of its pruning criterion followed by a recovery.
-    """
+    """Method that prunes the model during its training."""
 
     kind = "pruning in training"
     streams = False
     accepts = STORED - {"pattern", "grid", "convolutions"}
-
-    marker = "cross"
-    dash = TRAINED_DASH
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:
         """Create the pruning of the blocks; raise `UserError` if the ratio is not reachable."""
@@ -213,18 +204,11 @@ class TrainPruneMethod(TrainingMethod):
 
 
 class Recovery(TrainingMethod):
-    """Method that trains the model after other stages and removes nothing.
-
-    Charts draw its marker in the colour of the method before it.
-    """
+    """Method that trains the model after other stages and removes nothing."""
 
     kind = "recovery"
-    colour = NEUTRAL
-    dash = TRAINED_DASH
-
     family = "recovery"
     takes_amount = False
-    effect = "fine-tuned"
     has_teacher: ClassVar[bool] = False  # whether it uses a teacher, by default the dense model
     compares: ClassVar[bool] = False  # whether every step uses the teacher
 

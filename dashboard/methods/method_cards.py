@@ -11,10 +11,10 @@ import streamlit as st
 
 from core.amount import Ratio
 from core.findings.cost import NOT_ALONE, is_alone
+from core.findings.rows.missing import highest_offered
 from core.methods.base import Method
 from core.methods.fields import parameter_rows
 from core.methods.formulas import legend
-from core.methods.preparation import TransformMethod
 from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.notation.taxonomy import Branch, Kind
@@ -100,7 +100,7 @@ def facts(method: type[Method], stored: Known) -> list[str]:
 
 
 def _amounts(method: type[Method]) -> str:
-    if issubclass(method, TransformMethod):
+    if "rotation" in method.leaves:
         return "Removes nothing; runs first and preserves the model's outputs"
     if not method.takes_amount:
         return "Removes nothing; runs on the output of an earlier stage"
@@ -118,8 +118,8 @@ def _amounts(method: type[Method]) -> str:
     text = "Removes a share of the block weights"
     if method.supports_nm:
         text += ", or keeps N of every M, such as 2:4"
-    if method.highest_offered < 1:
-        text += f"; Explore offers up to {Ratio(method.highest_offered).label}"
+    if (highest := highest_offered(method)) < 1:
+        text += f"; Explore offers up to {Ratio(highest).label}"
     return text + ("; can be limited to some layers" if method.selects_layers else "")
 
 

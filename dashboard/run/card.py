@@ -11,7 +11,7 @@ from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.errors import UserError
 from core.methods.base import Method
 from core.methods.terms import Reads
-from core.notation.chain import StageRequest, plain, quoted
+from core.notation.chain import StageRequest, plain, quoted, takes_mean
 from core.registry import get_stage
 from core.request.resolve import data_requirement_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
@@ -112,10 +112,10 @@ def _amount(card: int, method: type[Method], first: bool) -> str:
         st.session_state.setdefault(key(card, "bits"), str(DEFAULT_BITS))
         offered = [str(Bits(bits)) for bits in method.bit_choices]
         chosen = st.session_state[key(card, "bits")]
-        mean = "; the chain field also accepts a mean such as 3.5bit" if method.mixed_precision else ""
+        mean = "; the chain field also accepts a mean such as 3.5bit" if takes_mean(method) else ""
         bits = st.segmented_control(
             "Bits per weight",
-            offered if chosen in offered or not method.mixed_precision else [*offered, chosen],
+            offered if chosen in offered or not takes_mean(method) else [*offered, chosen],
             required=True,
             key=key(card, "bits"),
             **KEPT,

@@ -18,8 +18,6 @@ from core.findings.rows import choices, naming, points, zeroshot
 from core.findings.rows.documents import Documents
 from core.findings.rows.other_texts import other_texts
 from core.methods.base import Method
-from core.methods.preparation import TransformMethod
-from core.methods.reconstruction import Reconstruction
 from core.notation.chain import DENSE
 from core.notation.formatting import label
 from core.registry import METHODS
@@ -45,9 +43,9 @@ def run(method: type[Method]) -> Address:
         return {CHAIN: DENSE}
     if method.bit_choices or method.factor_choices:
         return {CHAIN: f"{method.name}@{default_amount(method)}"}
-    if issubclass(method, TransformMethod):
+    if "rotation" in method.leaves:
         return {CHAIN: f"{method.name}+gptq@{DEFAULT_BITS}"}
-    before = "magnitude" if issubclass(method, Reconstruction) else "sparsegpt"
+    before = "magnitude" if method.family == "reconstruction" else "sparsegpt"
     removing = method.name if method.takes_amount else before
     chain = f"{removing}@{DEFAULT_RATIO:g}"
     return {CHAIN: chain if method.takes_amount else f"{chain}+{method.name}"}

@@ -23,8 +23,6 @@ class RoundedInputs(RuntimeMethod):
     idea = "Products of small integers are faster. The largest input of a token sets the scale of the others."
     formulas = (r"X' = s \left\lfloor X / s \right\rceil, \qquad s = \max |X| \, / \, (2^{b-1} - 1)",)
     symbols = {"s": "scale of the token", "b": "bits"}
-    colour = 1
-    marker = "star-square"
     bit_choices = (4, 8)
 
     def install(self, model: PreTrainedModel, amount: Amount | None) -> None:

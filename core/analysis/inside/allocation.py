@@ -9,13 +9,12 @@ import pandas as pd
 
 from core.amount import Ratio
 from core.methods.unstructured.allocation import (
-    Allocated,
     AllocatedParameters,
     sensitivity_levels,
     spread_shares,
 )
 from core.notation.chain import format_chain
-from core.registry import build_method
+from core.registry import get_stage
 from core.specs import Stage
 
 ALLOCATION = "sensitivity"
@@ -25,8 +24,8 @@ def allocated_chain(stages: Sequence[Stage]) -> str | None:
     """Return the chain of a one-stage variant with an allocation by sensitivity; None if its method has none."""
     if len(stages) != 1 or not isinstance(stages[0].amount, Ratio):
         return None
-    method = build_method(stages[0])
-    if not isinstance(method, Allocated):
+    method = get_stage(stages[0].method)
+    if "allocation" not in method.Parameters.model_fields:
         return None
     parameters = stages[0].parameters | {"allocation": ALLOCATION}
     return format_chain([stages[0].model_copy(update={"parameters": parameters})])

@@ -222,7 +222,7 @@ class _Work:
         zeros, reference = linear.zeros, None
         if zeros is None and self.allotted.shares:
             zeros = torch.zeros_like(linear.weight, dtype=torch.bool)
-        if zeros is not None and "zeros" in self.method.needs:
+        if zeros is not None and not self.method.takes_amount:
             reference = resolve_reference(linear.module, linear.weight, self.dense.weight)
         ratio = self.allotted.shares.get(linear.name, self.target.ratio)
         return replace(self.target, ratio=ratio, zeros=zeros, reference=reference)

@@ -23,6 +23,4 @@ def install_hooks(model: PreTrainedModel, method: RuntimeMethod, given: StageInp
 def reinstall_hooks(model: PreTrainedModel, stages: Sequence[Stage]) -> None:
     """Install the hooks of all runtime stages of a model that was loaded from a checkpoint, which has none."""
     for stage in stages:
-        method = build_method(stage)
-        if isinstance(method, RuntimeMethod):
-            method.install(model, stage.amount)
+        build_method(stage).install(model, stage.amount)

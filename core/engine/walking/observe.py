@@ -42,7 +42,7 @@ def collect_block_views(
         UserError: The blocks are of a kind from which no units can be removed.
     """
     blocks = given.blocks
-    whole = method.kind == "blocks" and method.observes == "similarity"
+    whole = method.observes == "similarity" and not method.modifies  # it needs no heads and channels
     views = [
         StructuredBlockView(whole_block(blocks, index) if whole else find_units(blocks, index, mode))
         for index in range(len(blocks.holder))

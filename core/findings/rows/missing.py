@@ -8,6 +8,7 @@ import pandas as pd
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
 from core.errors import UserError
+from core.methods.base import Method
 from core.notation.chain import parse
 from core.registry import METHODS, get_stage
 from core.request.resolve import data_requirement_of
@@ -34,6 +35,11 @@ def of_chains(points: pd.DataFrame, patterns: Sequence[str] = ()) -> dict[str, l
     }
 
 
+def highest_offered(method: type[Method]) -> float:
+    """Return the highest ratio at which charts offer to add points of a method."""
+    return 0.6 if method.family == "structured" else 1.0
+
+
 def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[str]:
     """Return the chains with an amount of the grid that a series lacks."""
     try:
@@ -51,7 +57,7 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
     # Quantisation may follow any pruning, and so may the factors of an embedding, which pruning leaves.
     wanted: list[Amount] = [*map(Bits, method.bit_choices), *map(Factor, method.factor_choices)]
     if not wanted:
-        shares = [Ratio(ratio) for ratio in ratios if ratio <= method.highest_offered]
+        shares = [Ratio(ratio) for ratio in ratios if ratio <= highest_offered(method)]
         nm = map(Pattern.parse, patterns if method.supports_nm else ())
         wanted = [amount for amount in (*shares, *nm) if amount.fraction > removed]
     start = stages[last].amount_place

@@ -30,7 +30,6 @@ class ConvMethod(Method):
     modifies = frozenset({"convolutions"})
     leaves = frozenset({"convolutions"})
     accepts = STORED - {"zeros", "pattern", "factors", "convolutions"}
-    marker = "pentagon"
     forms: ClassVar[tuple[Form, ...]]
 
     def options(self, kernel: Tensor, groups: int) -> Options:

@@ -35,5 +35,4 @@ class DepthwiseSeparable(ConvMethod):
         "k": "depth multiplier",
         r"P,\ D": "pointwise and depthwise kernels, from the singular vectors and values of the channel's matrix",
     }
-    colour = 6
     forms = (Separable(),)

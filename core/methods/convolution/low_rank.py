@@ -39,5 +39,4 @@ class ConvLowRank(ConvMethod):
         r"x,\ y": "a position in the kernel",
         r"U_n,\ \sigma_n,\ V_n": "singular vectors and values, largest first",
     }
-    colour = 1
     forms = (Split(None), Split(1))

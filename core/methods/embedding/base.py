@@ -42,8 +42,6 @@ class EmbeddingMethod(Method):
     modifies = frozenset({"tables"})
     leaves = frozenset({"embedding"})
     accepts = STORED - {"table grid", "embedding", "convolutions"}
-    marker = "star-diamond"
-    parameters: EmbeddingParameters
     Parameters = EmbeddingParameters
 
     def factored(

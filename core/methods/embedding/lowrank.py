@@ -49,8 +49,6 @@ class EmbeddingLowRank(EmbeddingMethod):
         r"n,\ m": "number of tokens, and width of the table",
         "f": "requested compression factor",
     }
-    colour = 6
-    dash = "dash"
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Count a Gram matrix of the table, its eigenvectors, and the product with them."""

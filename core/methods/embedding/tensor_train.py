@@ -83,8 +83,6 @@ class TensorTrain(EmbeddingMethod):
         r"r_{k-1},\ r_k": "ranks: rows and columns of that matrix; the first and the last are 1",
         "P": "numbers stored per token",
     }
-    colour = 5
-    parameters: TensorTrainParameters
     Parameters = TensorTrainParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -56,10 +56,7 @@ class ASVD(LowRank):
         "D": "scales of the inputs, on a diagonal",
         r"\alpha": "the parameter alpha",
     }
-    colour = 3
-    dash = "dash"
     data_requirement = "calibration"
-    parameters: ASVDParameters
     Parameters = ASVDParameters
 
     def required_statistics(self, role: str) -> frozenset[Sum]:

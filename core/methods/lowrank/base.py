@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -42,10 +42,11 @@ class LowRank(LinearMethod):
     ratio_kind = "parameters"
     leaves = frozenset({"factors"})
     accepts = STORED - {"zeros", "pattern", "grid", "factors", "convolutions", "basis"}
-    refusals: ClassVar[Mapping[Trait, str]] = {"basis": "cannot factor the shortcut matrices that {label} inserted"}
-    marker = "diamond"
-    parameters: LowRankParameters
     Parameters = LowRankParameters
+
+    def refusal(self, trait: Trait) -> str:
+        inserted = "cannot factor the shortcut matrices that {label} inserted"
+        return inserted if trait == "basis" else super().refusal(trait)
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:
         """Add a singular value decomposition of each linear."""

@@ -39,7 +39,6 @@ class SVD(LowRank):
         r"U_k,\ \Sigma_k,\ V_k": "the first k singular vectors and values",
         r"m,\ n": "rows and columns of the matrix",
     }
-    colour = 2
 
     @property
     def observations(self) -> tuple[str, ...]:

@@ -49,10 +49,7 @@ class SVDLLM(LowRank):
         "L": "Cholesky factor of the inputs' Gram matrix, lower triangular",
         r"\sigma_n": "singular values of W L, largest first",
     }
-    colour = 4
-    dash = "dashdot"
     data_requirement = "calibration"
-    parameters: SVDLLMParameters
     Parameters = SVDLLMParameters
 
     def required_statistics(self, role: str) -> frozenset[Sum]:

@@ -40,7 +40,7 @@ class SymmetricScales(Method):
     rule.
     """
 
-    parameters: ScaleParameters
+    Parameters = ScaleParameters
 
     @property
     def result_version(self) -> int:

@@ -64,9 +64,6 @@ class AutoRound(SymmetricScales, BlockQuantMethod):
     }
     follows_dense = True
     draws = True
-    colour = 5
-    dash = "dot"
-    parameters: AutoRoundParameters
     Parameters = AutoRoundParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -78,9 +78,6 @@ class AWQ(SymmetricScales, BlockQuantMethod):
         "X'": "inputs divided by the scales, through the preceding norm or layer",
         "f": "the module that reads them, such as attention or the FFN",
     }
-    colour = 1
-    dash = "longdash"
-    parameters: AWQParameters
     Parameters = AWQParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -40,9 +40,7 @@ class QuantisedMethod(LinearMethod):
     bit_choices: ClassVar[tuple[int, ...]] = BITS
     leaves = frozenset({"grid"})
     accepts = STORED - {"grid", "convolutions"}
-    marker = "hexagon"
     float_zero_point: ClassVar[bool] = False  # whether zero points are real numbers instead of integers
-    parameters: GroupParameters
     Parameters = GroupParameters
 
     def group(self, inputs: int) -> int:

@@ -86,12 +86,7 @@ class GPTQ(SymmetricScales, QuantisedMethod):
         "H": "Hessian of the layer's output error, up to a factor",
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
-    mixed_precision = True
-    searched_settings = ({}, {"clip": True, "symmetric": False})
     data_requirement = "calibration"
-    colour = 2
-    dash = "dashdot"
-    parameters: GPTQParameters
     Parameters = GPTQParameters
 
     @classmethod

@@ -7,8 +7,7 @@ shrinkage of the errors in an l_p norm with the mean that fits the rest.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -68,15 +67,12 @@ class HQQ(QuantisedMethod):
         "n": "inputs of the group",
     }
     accepts = QuantisedMethod.accepts - {"zeros", "pattern"}  # a zero point that is no integer has no code for 0
-    refusals: ClassVar[Mapping[Trait, str]] = {
-        "zeros": "has no code for the zeros of {label}",
-        "pattern": "has no code for the zeros of {label}",
-    }
-    colour = 4
-    dash = "dash"
     float_zero_point = True
-    parameters: HQQParameters
     Parameters = HQQParameters
+
+    def refusal(self, trait: Trait) -> str:
+        zeros = trait in ("zeros", "pattern")
+        return "has no code for the zeros of {label}" if zeros else super().refusal(trait)
 
     def compress(self, weight: Tensor, statistics: Statistics, target: Target, plan: int | None = None) -> Compressed:
         from core.methods.quantised.half_quadratic import fitted

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from core.methods.parameters import MethodParameters
 from core.methods.preparation import TransformMethod
-from core.methods.terms import NEUTRAL, Citation
+from core.methods.terms import Citation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,9 +58,6 @@ class Rotate(TransformMethod):
         "D": "random signs, on a diagonal",
     }
     family = "quantisation"
-    colour = NEUTRAL  # the stage after it has one
-    marker = "diamond-wide"
-    parameters: RotateParameters
     Parameters = RotateParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

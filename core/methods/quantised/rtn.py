@@ -60,10 +60,7 @@ class RTN(SymmetricScales, QuantisedMethod):
         "z": "zero point of the group",
         "b": "bits per weight",
     }
-    colour = 3
     bit_choices = (2, 3, 4, 6, 8)
-    searched_settings = ({}, {"on": "embedding"})
-    parameters: RTNParameters
     Parameters = RTNParameters
 
     @classmethod

@@ -19,7 +19,7 @@ from core.methods.cost import SELECTION, Sum, gram_bytes, walking
 from core.methods.inputs import Statistics
 from core.methods.parameters import MethodParameters
 from core.methods.structured.budget import Removal, allocate, uniform
-from core.methods.terms import Kind
+from core.methods.terms import Kind, Structure
 from core.methods.traits import STORED
 from core.models.removal.geometry import Geometry, Mode
 
@@ -93,8 +93,6 @@ class StructuredMethod(Method):
     ratio_kind = "parameters"
     leaves = frozenset({"shapes"})
     accepts = STORED - {"pattern", "grid", "factors", "convolutions"}  # a removed column shifts the groups of N:M
-    highest_offered = 0.6
-    marker = "square"
     observes: Observes = "nothing"  # of the dense model, before anything is removed
 
     @property
@@ -118,7 +116,7 @@ class UnitMethod(StructuredMethod):
     """A method that removes heads and FFN channels. Subclasses score them in `heads` and `channels`, at once."""
 
     kind: ClassVar[Kind] = "units"
-    parameters: StructuredParameters
+    requires: ClassVar[Structure] = "heads"
     Parameters = StructuredParameters
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
@@ -153,6 +151,7 @@ class FactoredUnitMethod(SequentialUnitMethod):
     """A method that lowers the rank of attention matrices to `Removal.ranks` and removes FFN channels."""
 
     kind = "factored units"
+    requires = "channels"
     leaves = frozenset({"shapes", "factors"})
     accepts = StructuredMethod.accepts - {"zeros"}
 
@@ -180,6 +179,7 @@ class HiddenSizeMethod(StructuredMethod):
     """A method that removes entries of the hidden states from every matrix."""
 
     kind = "hidden size"
+    requires = "channels"
     streams = False
     modifies = frozenset({"linears", "tables"})
     accepts = StructuredMethod.accepts - {"table grid", "embedding", "rotation", "basis"}
@@ -193,6 +193,7 @@ class SliceMethod(StructuredMethod):
     """A method that rotates the hidden states to another basis, block by block, and keeps its first directions."""
 
     kind = "slices"
+    requires = "slices"
     streams = False
     modifies = frozenset({"linears", "tables"})
     leaves = frozenset({"shapes", "basis"})

@@ -56,8 +56,6 @@ class FLAP(UnitMethod):
         "W_j": "column of the matrix that reads the input: o for heads, down for channels",
         "b": "bias added to the output of that matrix",
     }
-    colour = 1
-    dash = "dash"
     data_requirement = "calibration"
     observes = "statistics"
 

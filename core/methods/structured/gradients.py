@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
+from core.methods.base import Method
 from core.methods.cost import SELECTION, differentiating, gradient_bytes
 from core.methods.structured.base import StructuredBlockView, StructuredMethod, StructuredParameters, UnitMethod
 from core.methods.structured.budget import LIGHT_UP_TO, Removal, allocate, uniform
@@ -34,10 +35,10 @@ class GradientParameters(StructuredParameters):
     )
 
 
-class KeepEndBlocks:
+class KeepEndBlocks(Method):
     """An allocation that keeps the first and the last blocks whole; the others lose the same share."""
 
-    parameters: GradientParameters
+    Parameters = GradientParameters
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:
         shapes = [view.shape for view in views]
@@ -93,6 +94,3 @@ class Gradients(StructuredMethod):
 
 class GradientUnitMethod(KeepEndBlocks, Gradients, UnitMethod):
     """A method that removes heads and channels by gradients."""
-
-    parameters: GradientParameters
-    Parameters = GradientParameters

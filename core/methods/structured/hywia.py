@@ -82,8 +82,6 @@ class HyWIA(GradientUnitMethod):
         "F": "mean of the squared gradient over calibration sequences",
         "a_u": "share of the fine score: an attention compares both scores in the block and among all blocks",
     }
-    colour = 0
-    parameters: HyWIAParameters
     Parameters = HyWIAParameters
 
     def allocate(self, views: Sequence[StructuredBlockView], ratio: float) -> list[Removal]:

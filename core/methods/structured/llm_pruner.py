@@ -75,9 +75,6 @@ class _Declared(StructuredMethod):
         "first and last blocks stay whole."
     )
     formulas = (r"S_u = \sum_{w \in u} \left| w\, \frac{\partial \mathcal{L}}{\partial w} \right|",)
-    colour = 5
-    dash = "dash"
-    parameters: LLMPrunerParameters
     Parameters = LLMPrunerParameters
 
     @property
@@ -87,8 +84,6 @@ class _Declared(StructuredMethod):
 
 class LLMPruner(_Declared, GradientUnitMethod):
     """LLM-Pruner of heads and FFN channels inside blocks."""
-
-    parameters: LLMPrunerParameters
 
     @classmethod
     def create(cls, parameters: MethodParameters, seed: int | None, amount: Amount | None = None) -> StructuredMethod:

@@ -85,9 +85,6 @@ class LoRAP(FactoredUnitMethod):
         "F": "the matrices of the FFN",
         "c": "a channel: a row of up and gate, a column of down",
     }
-    colour = 7
-    dash = "longdash"
-    parameters: LoRAPParameters
     Parameters = LoRAPParameters
 
     def sums(self, role: str) -> frozenset[Sum]:

@@ -99,9 +99,6 @@ class LoRAPrune(GradientUnitMethod):
         r"\overline{\,\cdot\,}": "moving average over calibration sequences",
     }
     draws = True
-    colour = 6
-    dash = "dashdot"
-    parameters: LoRAPruneParameters
     Parameters = LoRAPruneParameters
 
     @property

@@ -39,7 +39,6 @@ class NeuronMagnitude(UnitMethod):
         "smallest sum of squared weights are removed from all their matrices. So the model really gets smaller."
     )
     formulas = (r"S_u = \sum_{w \in u} w^2",)
-    colour = 4
 
     def heads(self, view: StructuredBlockView, steps: int) -> HeadChoice:
         shape = view.shape

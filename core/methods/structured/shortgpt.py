@@ -37,8 +37,6 @@ class ShortGPT(BlockRemovalMethod):
         "h_{b,t}": "hidden state of token t before block b",
         "N": "number of tokens",
     }
-    colour = 2
-    dash = "longdash"
     data_requirement = "calibration"
     observes = "similarity"
 

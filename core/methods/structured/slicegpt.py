@@ -46,8 +46,6 @@ class SliceGPT(SliceMethod):
         r"W_{\mathrm{in}}": "weights of a matrix that reads hidden states; with out, of one that writes them",
         r"R,\ P": "matrix on the residual connection, from the previous basis, P, to the next, Q",
     }
-    colour = 3
-    dash = "dashdot"
 
     def width(self, hidden: int, block_weights: float, ratio: float) -> int:
         """Solve block_weights w / hidden + 2 w^2 = (1 - ratio) block_weights for w; 2 w^2 are the two shortcuts."""

@@ -106,9 +106,7 @@ class SlimLLM(SequentialUnitMethod):
         r"V,\ v": "principal directions of the FFN's output, and weights that grow with their variance",
         r"a,\ b": "scale and bias by least squares",
     }
-    colour = 8
     observes = "similarity"
-    parameters: SlimLLMParameters
     Parameters = SlimLLMParameters
 
     def sums(self, role: str) -> frozenset[Sum]:

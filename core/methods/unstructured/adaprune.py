@@ -69,10 +69,6 @@ class AdaPrune(Reconstruction):
         "M": "mask: 0 for a removed weight",
     }
     data_requirement = "calibration"
-    colour = 3
-    marker = "pentagon"
-    dash = "longdash"
-    parameters: AdaPruneParameters
     Parameters = AdaPruneParameters
 
     def required_statistics(self, role: str) -> frozenset[Sum]:

@@ -69,7 +69,6 @@ class AllocatedParameters(ShiftedParameters):
 class Allocated(LinearMethod):
     """A method whose `allocation` parameter sets each linear's ratio."""
 
-    parameters: AllocatedParameters
     Parameters = AllocatedParameters
 
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):

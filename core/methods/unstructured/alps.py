@@ -87,9 +87,6 @@ class ALPS(ByHessian):
         r"\rho": "strength of the pull (penalty)",
         "I": "identity matrix",
     }
-    colour = 8
-    marker = "circle"
-    parameters: ALPSParameters
     Parameters = ALPSParameters
 
     def cost(self, shape: ModelShape, text: TextWindows | None) -> float:

@@ -37,7 +37,6 @@ class ByHessian(Allocated):
     family = "unstructured"
     data_requirement = "calibration"
     supports_nm = True
-    parameters: ByHessianParameters
     Parameters = ByHessianParameters
 
     def required_statistics(self, role: str) -> frozenset[Sum]:

@@ -31,7 +31,6 @@ class Magnitude(ScoreMethod):
         "matters."
     )
     formulas = ("S_{ij} = |W_{ij}|",)
-    colour = 0
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:
         return weight.abs()

@@ -79,10 +79,6 @@ class OBS(ByHessian):
         "H": "Hessian of one output's error, without the inputs of removed weights",
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
-    colour = 6
-    marker = "circle"
-    dash = "longdash"
-    parameters: OBSParameters
     Parameters = OBSParameters
 
     def plan(self, linears: Sequence[Linear], target: Target, observed: Mapping[str, Tensor]) -> Plan:

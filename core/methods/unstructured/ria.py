@@ -50,9 +50,6 @@ class RIA(ScoredByInputs):
         "n": "index over the row, then over the column",
         "a": "the exponent parameter",
     }
-    colour = 4
-    dash = "longdash"
-    parameters: RIAParameters
     Parameters = RIAParameters
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:

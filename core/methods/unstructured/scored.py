@@ -19,7 +19,6 @@ class ScoreMethod(Allocated):
 
     family = "unstructured"
     supports_nm = True
-    marker = "circle"
     # Weights that compete without an N:M pattern: those of an output row, or of the whole linear.
     comparison_group: ClassVar[Literal["row", "linear"]] = "linear"
 
@@ -67,7 +66,6 @@ class ScoredByInputs(ScoreMethod):
     """A score from a weight and the norm of its input."""
 
     data_requirement = "calibration"
-    parameters: ScoredByInputsParameters
     Parameters = ScoredByInputsParameters
 
     @property

@@ -96,11 +96,6 @@ class SparseGPT(SymmetricScales, ByHessian):
         "H": "Hessian of the layer's output error, up to a factor",
         r"\lambda I": "damping: a share of the mean diagonal, added to the diagonal",
     }
-    searched_settings = ({}, {"bits": 4})
-    colour = 2
-    marker = "circle"
-    dash = "dashdot"
-    parameters: SparseGPTParameters
     Parameters = SparseGPTParameters
 
     def __init__(self, parameters: MethodParameters | None = None, seed: int | None = None):

@@ -35,8 +35,6 @@ class Wanda(ScoredByInputs):
         "changes."
     )
     formulas = (r"S_{ij} = |W_{ij}| \cdot \lVert X_j \rVert_2",)
-    colour = 1
-    dash = "dash"
     comparison_group = "row"
 
     def score(self, weight: Tensor, statistics: Statistics) -> Tensor:

@@ -9,7 +9,6 @@ from typing import NamedTuple
 
 from core.amount import WHOLE_BITS, Bits, Factor, Pattern, least_bits
 from core.methods.base import Method
-from core.methods.embedding.base import EmbeddingMethod
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.sources import identify_again
@@ -118,7 +117,7 @@ def _after(layout: _Layout, stage: Stage, method: Method, dense: float, shape: M
             return layout
         case Bits(bits=bits):
             return _rounded(layout, method, bits)
-        case Factor(factor=factor) if isinstance(method, EmbeddingMethod):
+        case Factor(factor=factor):
             return _factored(layout, method, factor)
         case Pattern(pair=(kept, group) as pattern):
             share = kept / group
@@ -151,10 +150,10 @@ def _rounded(layout: _Layout, method: Method, bits: float) -> _Layout | None:
     return replace(layout, linears=tuple(map(rounded, layout.linears)), exact=exact)
 
 
-def _factored(layout: _Layout, method: EmbeddingMethod, factor: float) -> _Layout:
+def _factored(layout: _Layout, method: Method, factor: float) -> _Layout:
     """Return a layout whose embedding is in factors; an untied head, or one that is stored apart, stays whole."""
     whole, *heads = layout.tables
-    if not heads and method.parameters.head == "explicit":
+    if not heads and getattr(method.parameters, "head", None) == "explicit":
         heads = [whole]
     return replace(layout, tables=(replace(whole, rows=whole.rows / factor), *heads), exact=False)
 

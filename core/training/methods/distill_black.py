@@ -66,9 +66,7 @@ class DistillBlack(LoRA):
         "Q": "prediction of the teacher",
         "P": "prediction of the compressed model",
     }
-    marker = "diamond-tall"
     has_teacher = True
-    parameters: DistillBlackParameters
     Parameters = DistillBlackParameters
 
     def answers(self, text: TextWindows) -> int:

@@ -74,9 +74,7 @@ class DistillWhite(Recovery):
         r"Q_T,\ P_T": "predictions of teacher and student, softened by the temperature",
         r"\mathcal{L}_{\mathrm{text}}": "loss on the next tokens of the text",
     }
-    marker = "x"
     has_teacher = compares = True
-    parameters: DistillWhiteParameters
     Parameters = DistillWhiteParameters
 
     def check_text(self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher) -> None:

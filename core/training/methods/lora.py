@@ -43,7 +43,6 @@ class LoRA(Recovery):
         "P": "prediction of the compressed model",
         "y_t": "token of the text",
     }
-    marker = "cross"
 
     def loss(self, student: PreTrainedModel, teacher: Teacher, batch: Batch) -> Tensor:
         from core.training.losses import text_loss

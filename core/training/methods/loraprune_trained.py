@@ -48,6 +48,7 @@ class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
     family = "structured"
     version = 2
     ratio_kind = "parameters"
+    requires = "heads"
     leaves = frozenset({"shapes"})
     accepts = TrainPruneMethod.accepts - {"factors"}
     citation = LoRAPrune.citation.model_copy(update={"part": "sections 3.2 and 3.3, equations 9 and 11"})
@@ -70,10 +71,7 @@ class LoRAPruneTrained(KeepEndBlocks, TrainPruneMethod):
         r"\overline{\,\cdot\,}": "moving average over steps",
         "p_t": "pruning ratio at time t, which is 0 after the warm-up and 1 before the cool-down",
     }
-    colour = 6
-    highest_offered = 0.6
     whole = LoRAPrune.whole
-    parameters: LoRAPruneTrainedParameters
     Parameters = LoRAPruneTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:

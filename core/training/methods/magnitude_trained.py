@@ -56,8 +56,6 @@ class MagnitudeTrained(TrainPruneMethod):
         "p_n": "pruning ratio after round n",
         "N": "number of rounds",
     }
-    colour = 0
-    parameters: MagnitudeTrainedParameters
     Parameters = MagnitudeTrainedParameters
 
     def pruning(self, blocks: Blocks, ratio: float) -> Pruning:

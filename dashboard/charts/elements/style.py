@@ -1,7 +1,7 @@
 """Styles of methods and pages: a method has the same colour, dash and marker on every chart.
 
-Colours are from Okabe and Ito, then three from Tol (safe for colour-blind readers), lightened for dark pages. A method
-declares its colour, its line and its marker, which shows the family.
+Colours are from Okabe and Ito, then three from Tol (safe for colour-blind readers), lightened for dark pages. A marker
+shows the family of a method.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 
@@ -74,11 +74,10 @@ class SeriesStyle:
     symbol: str
 
 
-@dataclass(frozen=True)
-class MarkStyle:
-    """The style of a method that declares none."""
+class MarkStyle(NamedTuple):
+    """The style of a method or family in any theme."""
 
-    colour: int
+    colour: int  # index in the palette
     marker: str
     dash: str
 
@@ -95,9 +94,63 @@ OF_FAMILIES = {  # for charts of many methods, with the markers of their methods
     "quantisation": MarkStyle(6, "hexagon", "solid"),
     "embedding": MarkStyle(5, "star-diamond", "solid"),
 }
+STYLES = {  # colour and line of each method, whose marker is its family's
+    "dense": (NEUTRAL, "dot"),
+    "magnitude": (0, "solid"),
+    "wanda": (1, "dash"),
+    "ria": (4, "longdash"),
+    "sparsegpt": (2, "dashdot"),
+    "obs": (6, "longdash"),
+    "alps": (8, "solid"),
+    "neuron-magnitude": (4, "solid"),
+    "llm-pruner": (5, "dash"),
+    "loraprune": (6, "dashdot"),
+    "lorap": (7, "longdash"),
+    "slimllm": (8, "solid"),
+    "hywia": (0, "solid"),
+    "flap": (1, "dash"),
+    "shortgpt": (2, "longdash"),
+    "slicegpt": (3, "dashdot"),
+    "reap": (5, "dot"),
+    "expert-frequency": (6, "dot"),
+    "svd": (2, "solid"),
+    "asvd": (3, "dash"),
+    "svd-llm": (4, "dashdot"),
+    "conv-lowrank": (1, "solid"),
+    "depthwise-separable": (6, "solid"),
+    "rtn": (3, "solid"),
+    "hqq": (4, "dash"),
+    "awq": (1, "longdash"),
+    "gptq": (2, "dashdot"),
+    "autoround": (5, "dot"),
+    "tensor-train": (5, "solid"),
+    "embedding-lowrank": (6, "dash"),
+}
+SPECIAL = {  # stages with markers of their own; training while pruning looks like a recovery after it
+    "magnitude-trained": MarkStyle(0, "cross", "dot"),
+    "loraprune-trained": MarkStyle(6, "cross", "dot"),
+    "rotate": MarkStyle(NEUTRAL, "diamond-wide", "solid"),
+    "adaprune": MarkStyle(3, "pentagon", "longdash"),
+    "lora": MarkStyle(NEUTRAL, "cross", "dot"),
+    "distill-white": MarkStyle(NEUTRAL, "x", "dot"),
+    "distill-black": MarkStyle(NEUTRAL, "diamond-tall", "dot"),
+}
 MORE_MARKS = ("triangle-down", "triangle-left", "triangle-right")
 ADDED = {found.name for found in (*RECONSTRUCTIONS, *RECOVERIES)}  # stages that may follow others
-_KNOWN: dict[str, type[Method] | MarkStyle] = {found.name: found for found in STAGES}
+
+
+def style_of(method: type[Method]) -> MarkStyle:
+    """Return the style of a method; that of a plug-in is its family's, where it declares no other."""
+    if method.name in SPECIAL:
+        return SPECIAL[method.name]
+    like = OF_FAMILIES.get(method.family, OTHER)
+    if method.name in STYLES:
+        colour, dash = STYLES[method.name]
+        return MarkStyle(colour, like.marker, dash)
+    return MarkStyle(*(getattr(method, name, getattr(like, name)) for name in MarkStyle._fields))
+
+
+_KNOWN = {found.name: style_of(found) for found in STAGES}
 
 
 def theme_named(name: str | None) -> Theme:
@@ -181,7 +234,7 @@ def _stage_labelled(label: str) -> str | None:
     return next((one.name for one in STAGES if label.casefold() in (one.name, one.label.casefold())), None)
 
 
-def _drawn(name: str) -> type[Method] | MarkStyle:
+def _drawn(name: str) -> MarkStyle:
     """Return the style of a part; an imported one has the colour of the method that its label names, or a rare one."""
     origin, _, label = name.partition(":")
     if origin != IMPORTED:

@@ -106,11 +106,11 @@ def test_restrictions_leave_stages_out():
 def test_a_new_method_takes_part(monkeypatch):
     class Larger(Magnitude):
         name = "larger"
-        highest_offered = 0.3
+        family = "structured"
 
     monkeypatch.setattr(module, "METHODS", (*METHODS, Larger))
     monkeypatch.setattr("core.registry.STAGES", (*METHODS, Larger))
-    assert [str(amount) for amount in amounts_of(Larger)] == ["0.1", "0.2", "0.3", "2:4", "4:8"]
+    assert [str(amount) for amount in amounts_of(Larger)] == ["0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "2:4", "4:8"]
     assert amounts_of(Larger)[0] == Ratio(0.1)
     assert "larger@0.2" in chains(space("larger"))
 

@@ -28,6 +28,7 @@ class ExpertMethod(StructuredMethod):
     """A method that removes whole experts, equally many from every layer; the router chooses among the others."""
 
     kind = "experts"
+    requires = "experts"
     modifies = frozenset()  # the remaining experts stay unchanged
     accepts = STORED - {"factors", "convolutions", "basis"}
     data_requirement = "calibration"

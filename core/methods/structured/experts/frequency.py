@@ -34,8 +34,6 @@ class ExpertFrequency(ExpertMethod):
         "S_e": "importance of an expert; the lowest in a layer are removed",
         "T_e": "tokens that the router sends the expert",
     }
-    colour = 6
-    dash = "dot"
 
     def scores(self, layer: RoutingStatistics) -> Tensor:
         return layer.tokens

@@ -37,8 +37,6 @@ class REAP(ExpertMethod):
         "g_e": "weight that the router gives the expert",
         "f_e": "output of the expert",
     }
-    colour = 5
-    dash = "dot"
 
     def scores(self, layer: RoutingStatistics) -> Tensor:
         """Return the mean contribution to a token; 0 for an expert that no token reached."""

@@ -5,12 +5,13 @@ import pytest
 
 from core.findings import axes
 from core.methods.structured.experts.base import ExpertMethod
+from core.methods.unstructured.scored import ScoreMethod
 from core.registry import METHODS
 from core.store import bundled
 from core.training.base import TrainPruneMethod
 from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
-from dashboard.charts.elements.style import DARK, LIGHT, look
+from dashboard.charts.elements.style import DARK, LIGHT, OF_FAMILIES, MarkStyle, look, style_of
 
 
 def test_each_pattern_has_its_own_marker():
@@ -43,6 +44,13 @@ def test_series_of_different_parameters_have_shades_of_one_colour(perplexities):
     looks = {trace.name: (trace.line.color, trace.line.dash) for trace in lines if trace.mode == "lines+markers"}
     assert looks["Wanda"][0] == look("wanda", LIGHT).color != looks["Wanda (other)"][0]
     assert looks["Wanda"][1] != looks["Wanda (other)"][1]
+
+
+def test_a_plugin_looks_as_it_declares_or_else_like_its_family():
+    plain = type("Plain", (ScoreMethod,), {"name": "plain"})
+    own = type("Own", (ScoreMethod,), {"name": "own", "colour": 4, "marker": "star-square"})
+    assert style_of(plain) == OF_FAMILIES["unstructured"]
+    assert style_of(own) == MarkStyle(4, "star-square", OF_FAMILIES["unstructured"].dash)
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])

@@ -23,7 +23,8 @@ def test_every_method_has_its_own_swatch_in_its_colour(theme):
     assert all(look(name, theme).color in svg for name, svg in drawn.items())
 
 
-def test_every_declared_marker_and_dash_is_drawn():
-    assert {method.marker for method in STAGES} <= {*CORNERS, *BARS, "circle"} | {"square"}
-    assert {method.dash for method in STAGES} <= {*DASHES, "solid"}
+def test_every_marker_and_dash_is_drawn():
+    styles = [look(method.name, LIGHT) for method in STAGES]
+    assert {style.symbol for style in styles} <= {*CORNERS, *BARS, "circle"} | {"square"}
+    assert {style.dash for style in styles} <= {*DASHES, "solid"}
     assert "<circle" not in picture(SlimLLM, LIGHT)
