@@ -11,7 +11,7 @@ import torch
 from core.context import Context, StageInput, StageResult
 from core.errors import UserError
 from core.evaluation.layers import ReportFields
-from core.methods.convolution.allocation import Cut, Options
+from core.methods.convolution.allocation import Cut, Options, allocate
 from core.methods.convolution.base import ConvMethod
 from core.models.modeling_slimscope import put
 from core.models.parts.convolutions import Convolution, convolutions_of, pair_in_place_of
@@ -40,12 +40,12 @@ def decompose_convolutions(
     options = {}
     for done, one in enumerate(convolutions):
         context.progress("compress", done, 2 * total, one.name)
-        options[one.name] = method.options(one.kernel.float(), one.module.groups)
+        options[one.name] = Options.of(one.kernel.float(), one.module.groups, method.forms)
     if not any(one.cuts for one in options.values()):
         raise UserError(
             f"{method.label} can make none of the {total} convolutions of this model smaller; choose another model."
         )
-    plan = method.plan(options, given.share)
+    plan = allocate(options, given.share)
     reports = []
     for done, one in enumerate(convolutions):
         context.progress("compress", total + done, 2 * total, one.name)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from core.methods.base import Method
@@ -12,7 +11,7 @@ from core.methods.traits import STORED
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from core.methods.convolution.allocation import Cut, Options
+    from core.methods.convolution.allocation import Cut
     from core.models.shape import ModelShape
     from core.specs import TextWindows
 
@@ -31,18 +30,6 @@ class ConvMethod(Method):
     leaves = frozenset({"convolutions"})
     accepts = STORED - {"zeros", "pattern", "factors", "convolutions"}
     forms: ClassVar[tuple[Form, ...]]
-
-    def options(self, kernel: Tensor, groups: int) -> Options:
-        """Return the choices for a kernel (out, in / groups, *size), fp32."""
-        from core.methods.convolution.allocation import Options
-
-        return Options.of(kernel, groups, self.forms)
-
-    def plan(self, options: Mapping[str, Options], ratio: float) -> dict[str, Cut | None]:
-        """Choose the cut of each convolution by name, to remove `ratio` of all their weights; None leaves it whole."""
-        from core.methods.convolution.allocation import allocate
-
-        return allocate(options, ratio)
 
     def compress(self, kernel: Tensor, groups: int, cut: Cut) -> tuple[Pair, float]:
         """Return the two convolutions that replace a kernel, and the error |W - W'|^2 / |W|^2.

@@ -1,8 +1,4 @@
-"""Round to nearest: every weight to the nearest point of its group's grid, the baseline of the other methods.
-
-References: Dettmers & Zettlemoyer, The case for 4-bit precision: k-bit Inference Scaling Laws, 2023 (arXiv:2212.09720),
-section 2.
-"""
+"""Round to nearest: every weight to the nearest point of its group's grid, the baseline of the other methods."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Magnitude pruning: removes the weights with the smallest |w|.
-
-References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626).
-"""
+"""Magnitude pruning: removes the weights with the smallest |w|."""
 
 from __future__ import annotations
 

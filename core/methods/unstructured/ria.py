@@ -1,7 +1,4 @@
-"""RIA: scores a weight by its share of its row and column, times a power of its input's norm, without permutation.
-
-References: Zhang et al., Plug-and-Play: An Efficient Post-training Pruning Method for Large Language Models, ICLR 2024.
-"""
+"""RIA: scores a weight by its share of its row and column, times a power of its input's norm, without permutation."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""Wanda: prunes by |w_ij| * ||x_j||, compared within each output row, without updating other weights.
-
-References: Sun et al., A Simple and Effective Pruning Approach for Large Language Models, 2023 (arXiv:2306.11695),
-equation 1.
-"""
+"""Wanda: prunes by |w_ij| * ||x_j||, compared within each output row, without updating other weights."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Black-box distillation: the compressed model learns a teacher's answers to prompts; the tokenizers may differ.
-
-References: Kim & Rush, Sequence-Level Knowledge Distillation, 2016 (arXiv:1606.07947).
-"""
+"""Black-box distillation: the compressed model learns a teacher's answers to prompts; the tokenizers may differ."""
 
 from __future__ import annotations
 

@@ -1,8 +1,4 @@
-"""LoRAPrune as in its paper: gradual removal of heads and channels during the training of a LoRA adapter.
-
-References: Zhang et al., LoRAPrune: Structured Pruning Meets Low-Rank Parameter-Efficient Fine-Tuning, 2023
-(arXiv:2305.18403), sections 3.2 and 3.3.
-"""
+"""LoRAPrune as in its paper: gradual removal of heads and channels during the training of a LoRA adapter."""
 
 from __future__ import annotations
 

@@ -1,9 +1,6 @@
 """Magnitude pruning as in its paper: prune, retrain, and prune more.
 
 The training changes low-rank adapters on every block linear, with the mask of the weights.
-
-References: Han et al., Learning both Weights and Connections for Efficient Neural Networks, 2015 (arXiv:1506.02626),
-section 3.
 """
 
 from __future__ import annotations
@@ -12,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.methods.terms import Citation
+from core.methods.unstructured.magnitude import Magnitude
 from core.training.base import Pruning, RecoveryParameters, TrainPruneMethod
 
 if TYPE_CHECKING:
@@ -34,13 +31,7 @@ class MagnitudeTrained(TrainPruneMethod):
     label = "Magnitude while training"
     family = "unstructured"
     leaves = frozenset({"zeros"})
-    citation = Citation(
-        title="Learning both Weights and Connections for Efficient Neural Networks",
-        authors="Han et al.",
-        year=2015,
-        url="https://arxiv.org/abs/1506.02626",
-        part="section 3",
-    )
+    citation = Magnitude.citation.model_copy(update={"part": "section 3"})
     summary = "Zeroes the smallest weights of each linear in rounds, and trains low-rank adapters after each round."
     idea = (
         "Training between rounds of pruning lets the remaining weights compensate for the removed ones. Each round "

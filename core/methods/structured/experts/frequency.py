@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from core.methods.structured.experts.base import ExpertMethod, RoutingStatistics
-from core.methods.terms import Citation
+from core.methods.structured.experts.reap import REAP
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,12 +17,7 @@ if TYPE_CHECKING:
 class ExpertFrequency(ExpertMethod):
     name = "expert-frequency"
     label = "Expert frequency"
-    citation = Citation(
-        title="REAP the Experts: Why Pruning Prevails for One-Shot MoE Compression",
-        authors="Lasby et al.",
-        year=2025,
-        url="https://arxiv.org/abs/2510.13999",
-    )
+    citation = REAP.citation
     summary = "Removes the experts to which the router sends the fewest tokens."
     idea = (
         "The router of a mixture of experts uses some experts rarely. Those with the fewest calibration tokens are "

@@ -1,7 +1,4 @@
-"""REAP: removes the experts that add least to the outputs of their layer.
-
-References: Lasby et al., REAP the Experts: Why Pruning Prevails for One-Shot MoE Compression, 2025 (arXiv:2510.13999).
-"""
+"""REAP: removes the experts that add least to the outputs of their layer."""
 
 from __future__ import annotations
 

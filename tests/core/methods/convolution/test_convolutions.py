@@ -96,10 +96,10 @@ def test_kernel_of_the_pair_has_the_predicted_error():
 @pytest.mark.parametrize("method", [ConvLowRank(), DepthwiseSeparable()], ids=lambda method: method.name)
 def test_error_rises_with_the_amount_and_weights_are_counted(method):
     kernels = {f"conv{place}": convolution(nn.Conv2d, groups=place).weight.detach() for place in (1, 2)}
-    options = {name: method.options(kernel, 4 // kernel.shape[1]) for name, kernel in kernels.items()}
+    options = {name: Options.of(kernel, 4 // kernel.shape[1], method.forms) for name, kernel in kernels.items()}
     errors, total = [], sum(kernel.numel() for kernel in kernels.values())
     for ratio in (0.1, 0.3, 0.5):
-        cuts, kept, lost = method.plan(options, ratio), 0, 0.0
+        cuts, kept, lost = allocate(options, ratio), 0, 0.0
         for name, kernel in kernels.items():
             if cuts[name] is None:
                 kept += kernel.numel()
