@@ -15,6 +15,7 @@ from core.amount import Pattern
 from core.engine.runners.by_runtime import reinstall_hooks
 from core.errors import UserError
 from core.evaluation.footprint import footprint
+from core.methods.convolution.allocation import Options
 from core.methods.convolution.base import ConvMethod
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.structured.base import SliceMethod
@@ -72,7 +73,8 @@ def check_share(made: Made) -> None:
 def check_convolutions(made: Made) -> None:
     """The requested share of the kernel weights is removed, within half a step of one kernel, and reported."""
     dense = {one.name: one for one in convolutions_of(made.ground.dense)}
-    options = [made.method.options(one.kernel, one.module.groups).choices.weights for one in dense.values()]
+    forms = made.method.forms
+    options = [Options.of(one.kernel, one.module.groups, forms).choices.weights for one in dense.values()]
     step = max(int(sizes.diff().max()) for sizes in options if len(sizes) > 1)
     total = sum(one.kernel.numel() for one in dense.values())
     removed = total - left(made.model)
