@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from core.errors import UserError
-from core.models.facts import config_of
+from core.models.facts import config_of, load_shape
 from core.models.inspection import inspected
 from core.models.shape import is_known
 from core.models.source import ModelSource
 from core.results import Variant
 from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.grids import grid_bytes, last_grid
+from core.shipping.grids import grid_bytes, last_grid, linear_rows
 from core.shipping.huggingface import OWN_CODE, loading
 from core.shipping.tokenizer_file import tokenizer_bytes
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
@@ -50,7 +50,8 @@ class CompressedTensors(Format):
     def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
         grid = last_grid(variant)
         bits = 8 * BYTES[kind] if grid is None else grid.bits
-        packed = bits / 8 * counted.block_weights + grid_bytes(grid, counted.block_weights, SCALE)
+        rows = linear_rows(load_shape(source), counted)
+        packed = bits / 8 * counted.block_weights + grid_bytes(grid, counted.block_weights, rows, SCALE)
         others = counted.model_parameters - counted.block_weights
         return packed + BYTES[kind] * others + tokenizer_bytes(source)
 

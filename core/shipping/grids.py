@@ -6,8 +6,10 @@ from typing import NamedTuple
 
 from core.amount import Bits
 from core.methods.traits import Trait
+from core.models.shape import ModelShape
 from core.registry import build_method
 from core.results import Variant
+from core.shipping.base import Counted
 from core.specs import VariantSpec
 
 
@@ -32,6 +34,21 @@ def last_grid(variant: Variant | VariantSpec, grid: Trait = "grid") -> LastGrid 
     return None
 
 
-def grid_bytes(grid: LastGrid | None, weights: float, each: float) -> float:
-    """Return the bytes of the scales and zero points of so many weights, of `each` bytes; those of rows are few."""
-    return 0.0 if grid is None or not grid.group else each * (1 + grid.zeros) * weights / grid.group
+def grid_bytes(grid: LastGrid | None, weights: float, rows: float, each: float) -> float:
+    """Return the bytes of the scales and zero points of matrices with so many weights and rows, of `each` bytes."""
+    if grid is None:
+        return 0.0
+    return each * (1 + grid.zeros) * (weights / grid.group if grid.group else rows)
+
+
+def linear_rows(shape: ModelShape, counted: Counted) -> float:
+    """Return the rows of the block linears of a variant, if each lost the same share of its dense rows."""
+    return sum(rows * count for rows, _, count in shape.matrices) * counted.block_weights / max(shape.block_weights, 1)
+
+
+def hidden_width(variant: Variant | VariantSpec, shape: ModelShape, counted: Counted) -> int:
+    """Return the width of a variant's hidden states, which narrows embeddings and norms like all that reads them."""
+    if all(build_method(stage).kind != "hidden size" for stage in variant.stages):
+        return shape.hidden
+    others = counted.model_parameters - counted.block_weights
+    return round(shape.hidden * others / (shape.parameters - shape.block_weights))

@@ -6,11 +6,12 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from core.models.facts import load_shape
 from core.models.source import ModelSource
 from core.registry import leaves
 from core.results import Variant
 from core.shipping.base import Counted, Format, ProgressFn, Runtime, WrittenExport
-from core.shipping.grids import grid_bytes, last_grid
+from core.shipping.grids import grid_bytes, last_grid, linear_rows
 from core.shipping.tokenizer_file import tokenizer_bytes
 from core.specs import BYTES, PRECISIONS, Dtype, VariantSpec
 
@@ -34,9 +35,9 @@ class HuggingFace(Format):
     def size(self, variant: Variant | VariantSpec, source: ModelSource, counted: Counted, kind: str) -> float:
         blocks, others = counted.block_weights, counted.model_parameters - counted.block_weights
         masked = any("zeros" in leaves(stage) for stage in variant.stages)
-        grids = grid_bytes(last_grid(variant), blocks, GRID) + grid_bytes(
-            last_grid(variant, "table grid"), others, GRID
-        )
+        shape = load_shape(source)
+        grids = grid_bytes(last_grid(variant), blocks, linear_rows(shape, counted), GRID)
+        grids += grid_bytes(last_grid(variant, "table grid"), others, shape.tables * shape.vocabulary, GRID)
         return BYTES[kind] * counted.model_parameters + masked * blocks / 8 + grids + tokenizer_bytes(source)
 
     def write(

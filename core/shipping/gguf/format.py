@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from core.errors import UserError
 from core.methods.traits import Trait
 from core.models.facts import config_of, load_shape
+from core.models.shape import ModelShape
 from core.models.source import ModelSource
 from core.registry import get_stage, leaves
 from core.results import Variant
@@ -26,7 +27,7 @@ from core.shipping.gguf.types import (
     table_type,
     type_for,
 )
-from core.shipping.grids import last_grid
+from core.shipping.grids import hidden_width, last_grid
 from core.specs import VariantSpec
 
 if TYPE_CHECKING:
@@ -84,10 +85,13 @@ class GGUF(Format):
         shape, grid, table = load_shape(source), last_grid(variant), last_grid(variant, "table grid")
         linears = (exact_type(*grid, kind) if grid else None) or kind
         own = (exact_type(*table, kind) or exact_type(*table, table_type(kind))) if table else None
-        tables = own or type_for(shape.hidden, table_type(kind))
-        weights = shape.tables * shape.vocabulary * shape.hidden
+        hidden = hidden_width(variant, shape, counted)
+        tables = own or type_for(hidden, table_type(kind))
+        weights = shape.tables * shape.vocabulary * hidden
         vectors = counted.model_parameters - counted.block_weights - weights  # norms and biases
-        bits = bits_per_weight(linears) * counted.block_weights + bits_per_weight(tables) * weights + F32_BITS * vectors
+        narrow = _share_of_readers(shape) if type_for(hidden, linears) != linears else 0.0
+        each = narrow * bits_per_weight(F16) + (1 - narrow) * bits_per_weight(linears)
+        bits = each * counted.block_weights + bits_per_weight(tables) * weights + F32_BITS * vectors
         return bits / 8 + vocabulary_bytes(source, shape.vocabulary)
 
     def check(self, variant: Variant | VariantSpec, source: ModelSource) -> None:
@@ -120,3 +124,12 @@ class GGUF(Format):
         file = f"model-{kind}.gguf"
         notes = write_gguf(model, architecture, tokenizer, source.id, folder / file, kind, progress)
         return WrittenExport(folder / file, LOADING.format(file=file), notes)
+
+
+def _share_of_readers(shape: ModelShape) -> float:
+    """Return the share of the block weights in matrices that read the hidden states; of square ones half do."""
+    read = (
+        rows * columns * count * (0.5 if rows == columns else columns == shape.hidden)
+        for rows, columns, count in shape.matrices
+    )
+    return sum(read) / shape.block_weights
