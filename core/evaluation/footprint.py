@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -55,9 +56,7 @@ def footprint(
         return _of_convolutions(model, dense_parameters, dense_block_weights)
     blocks = find_blocks(model)
     linears = list(blocks.all_linears())
-    weights = [linear.weight for linear in linears]
-    block_weights = sum(weight.numel() for weight in weights)
-    block_zeros = sum(weight.numel() - int(torch.count_nonzero(weight)) for weight in weights)
+    block_weights, block_zeros = _summed([linear.weight for linear in linears])
     constraints = [constraint_of(linear.module) for linear in linears]
     block_bits = sum(
         packed_bits(linear.weight, known.pattern if known else None, grid_of(linear.module))
@@ -87,14 +86,14 @@ def footprint(
 
 def _of_convolutions(model: PreTrainedModel, dense_parameters: int, dense_weights: int) -> Footprint:
     kernels = [one.kernel for one in convolutions_of(model)]
-    weights = sum(kernel.numel() for kernel in kernels)
-    total, zeros = _counted(model)
+    weights, zeros = _summed(kernels)
+    total, model_zeros = _counted(model)
     return Footprint(
         block_weights=weights,
-        block_zeros=sum(kernel.numel() - int(torch.count_nonzero(kernel)) for kernel in kernels),
+        block_zeros=zeros,
         dense_block_weights=dense_weights,
         model_parameters=total,
-        model_zeros=zeros,
+        model_zeros=model_zeros,
         dense_parameters=dense_parameters,
         dense_bytes=total * WHOLE_BITS // 8,
         packed_bytes=total * WHOLE_BITS // 8,
@@ -104,8 +103,12 @@ def _of_convolutions(model: PreTrainedModel, dense_parameters: int, dense_weight
 
 def _counted(model: PreTrainedModel) -> tuple[int, int]:
     """Return the numbers of parameters, tied tensors once, and of zeros among them."""
-    parameters = {id(p): p for p in model.parameters()}.values()
-    return sum(p.numel() for p in parameters), sum(p.numel() - int(torch.count_nonzero(p)) for p in parameters)
+    return _summed(list(model.parameters()))
+
+
+def _summed(weights: Sequence[Tensor]) -> tuple[int, int]:
+    """Return the numbers of weights and of zeros among them."""
+    return sum(one.numel() for one in weights), sum(one.numel() - int(torch.count_nonzero(one)) for one in weights)
 
 
 def _saved_on_tables(model: PreTrainedModel) -> int:

@@ -89,7 +89,6 @@ def _hub(
     licence: str,
     shape: tuple[int, ...],
     gated: bool = False,
-    note: str = "",
     tied: bool = False,
     model_type: str = "llama",
 ) -> ModelCard:
@@ -102,7 +101,6 @@ def _hub(
         licence=licence,
         config=_llama(shape, tied, model_type),
         gated=gated,
-        note=note,
     )
 
 
@@ -112,10 +110,19 @@ def _llama1(size: str, *shape: int) -> ModelCard:
     return card.model_copy(update={"label": f"LLaMA-{size}", "note": note})
 
 
+def _llama_of_meta(name: str, licence: str, shape: tuple[int, ...], tied: bool = False) -> ModelCard:
+    card = _hub(name, f"meta-llama/{name}", licence, shape, gated=True, tied=tied)
+    return card.model_copy(update={"id": card.label.lower()})
+
+
+def _qwen(size: str, licence: str, shape: tuple[int, ...], tied: bool = False) -> ModelCard:
+    name = f"Qwen2.5-{size}"
+    return _hub(name.lower(), f"Qwen/{name}", licence, shape, tied=tied, model_type="qwen2")
+
+
 _APACHE = "Apache-2.0"
 _LLAMA1 = "LLaMA licence (research, non-commercial)"
 _L2, _L3, _L31, _L32 = (f"Llama {version} Community Licence" for version in ("2", "3", "3.1", "3.2"))
-_QWEN2 = "qwen2"
 _QWEN_RESEARCH = "Qwen Research Licence (non-commercial)"
 _ON_REQUEST = "Meta provides the weights to researchers on request (github.com/facebookresearch/metaseq)."
 
@@ -168,44 +175,19 @@ MODELS: tuple[ModelCard, ...] = (
     _llama1("13B", 5120, 40, 40, 40, 13824),
     _llama1("30B", 6656, 60, 52, 52, 17920),
     _llama1("65B", 8192, 80, 64, 64, 22016),
-    _hub("llama-2-7b", "meta-llama/Llama-2-7b-hf", _L2, (4096, 32, 32, 32, 11008, 32000, 4096), gated=True),
-    _hub("llama-2-13b", "meta-llama/Llama-2-13b-hf", _L2, (5120, 40, 40, 40, 13824, 32000, 4096), gated=True),
-    _hub("llama-2-70b", "meta-llama/Llama-2-70b-hf", _L2, (8192, 80, 64, 8, 28672, 32000, 4096), gated=True),
-    _hub("llama-3-8b", "meta-llama/Meta-Llama-3-8B", _L3, (4096, 32, 32, 8, 14336, 128256, 8192), gated=True),
-    _hub("llama-3-70b", "meta-llama/Meta-Llama-3-70B", _L3, (8192, 80, 64, 8, 28672, 128256, 8192), gated=True),
-    _hub("llama-3.1-8b", "meta-llama/Llama-3.1-8B", _L31, (4096, 32, 32, 8, 14336, 128256, 131072), gated=True),
-    _hub(
-        "llama-3.2-1b", "meta-llama/Llama-3.2-1B", _L32, (2048, 16, 32, 8, 8192, 128256, 131072), gated=True, tied=True
-    ),
-    _hub(
-        "llama-3.2-3b", "meta-llama/Llama-3.2-3B", _L32, (3072, 28, 24, 8, 8192, 128256, 131072), gated=True, tied=True
-    ),
+    _llama_of_meta("Llama-2-7b-hf", _L2, (4096, 32, 32, 32, 11008, 32000, 4096)),
+    _llama_of_meta("Llama-2-13b-hf", _L2, (5120, 40, 40, 40, 13824, 32000, 4096)),
+    _llama_of_meta("Llama-2-70b-hf", _L2, (8192, 80, 64, 8, 28672, 32000, 4096)),
+    _llama_of_meta("Meta-Llama-3-8B", _L3, (4096, 32, 32, 8, 14336, 128256, 8192)),
+    _llama_of_meta("Meta-Llama-3-70B", _L3, (8192, 80, 64, 8, 28672, 128256, 8192)),
+    _llama_of_meta("Llama-3.1-8B", _L31, (4096, 32, 32, 8, 14336, 128256, 131072)),
+    _llama_of_meta("Llama-3.2-1B", _L32, (2048, 16, 32, 8, 8192, 128256, 131072), tied=True),
+    _llama_of_meta("Llama-3.2-3B", _L32, (3072, 28, 24, 8, 8192, 128256, 131072), tied=True),
     _hub("tinyllama-1.1b", "TinyLlama/TinyLlama_v1.1", _APACHE, (2048, 22, 32, 4, 5632, 32000, 2048)),
-    _hub(
-        "qwen2.5-0.5b",
-        "Qwen/Qwen2.5-0.5B",
-        _APACHE,
-        (896, 24, 14, 2, 4864, 151936, 32768),
-        model_type=_QWEN2,
-        tied=True,
-    ),
-    _hub(
-        "qwen2.5-1.5b",
-        "Qwen/Qwen2.5-1.5B",
-        _APACHE,
-        (1536, 28, 12, 2, 8960, 151936, 131072),
-        model_type=_QWEN2,
-        tied=True,
-    ),
-    _hub(
-        "qwen2.5-3b",
-        "Qwen/Qwen2.5-3B",
-        _QWEN_RESEARCH,
-        (2048, 36, 16, 2, 11008, 151936, 32768),
-        model_type=_QWEN2,
-        tied=True,
-    ),
-    _hub("qwen2.5-7b", "Qwen/Qwen2.5-7B", _APACHE, (3584, 28, 28, 4, 18944, 152064, 131072), model_type=_QWEN2),
+    _qwen("0.5B", _APACHE, (896, 24, 14, 2, 4864, 151936, 32768), tied=True),
+    _qwen("1.5B", _APACHE, (1536, 28, 12, 2, 8960, 151936, 131072), tied=True),
+    _qwen("3B", _QWEN_RESEARCH, (2048, 36, 16, 2, 11008, 151936, 32768), tied=True),
+    _qwen("7B", _APACHE, (3584, 28, 28, 4, 18944, 152064, 131072)),
 )
 
 BY_ID = {card.id: card for card in MODELS}

@@ -6,7 +6,7 @@ from core.cache import hub
 from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import convolution_shapes, encoder_of, read_json, weight_shapes
-from core.models.inspection import inspected
+from core.models.inspection import inspected, weightless
 from core.models.shape import Config, ModelShape, is_known, shape_from_config
 from core.models.source import ModelSource
 
@@ -50,17 +50,9 @@ def _encoder(source: ModelSource, kind: str) -> ModelShape:
 
 def dense_sizes(source: ModelSource) -> dict[str, int]:
     """Return the weight count of each block linear by name; the model is built without its weights."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from core.models.loading import sentences
-    from core.models.parts.experts import separate_experts
     from core.models.parts.sizes import linear_sizes
 
-    with sentences(f"The configuration of {source.id} describes no causal language model"), torch.device("meta"):
-        model = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config_of(source)))
-    separate_experts(model)
-    return linear_sizes(model)
+    return linear_sizes(weightless(config_of(source), source.id))
 
 
 def config_of(source: ModelSource) -> Config:

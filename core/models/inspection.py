@@ -80,19 +80,12 @@ def inspected(config: Config) -> Inspection:
 
 def inspect(config: Config) -> Inspection:
     """Return what a configuration describes; raise `UserError` if transformers cannot build the model."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from core.models.loading import sentences
     from core.models.parts.blocks import find_blocks
-    from core.models.parts.experts import chosen_of, experts_in, separate_experts
+    from core.models.parts.experts import chosen_of, experts_in
     from core.models.removal.stream import block_submodules, rotatable_table
     from core.models.removal.units import check_channels, check_heads
 
-    name = str(config.get("model_type", "unnamed"))
-    with sentences(f"The configuration of this {name} model describes no causal language model"), torch.device("meta"):
-        model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
-    separate_experts(model)
+    model = weightless(config, f"this {config.get('model_type', 'unnamed')} model")
     blocks = find_blocks(model)
 
     def check_slices(units: Units) -> None:
@@ -113,6 +106,23 @@ def inspect(config: Config) -> Inspection:
         slices_refusal=_refusal(blocks, check_slices),
         rotation_refusal=_refusal(blocks, check_rotation),
     )
+
+
+def weightless(config: Config, name: str) -> PreTrainedModel:
+    """Return the language model of a configuration without memory for its weights, and with separate experts.
+
+    Raises `UserError`, which says `name`, if transformers cannot build it.
+    """
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    from core.models.loading import sentences
+    from core.models.parts.experts import separate_experts
+
+    with sentences(f"The configuration of {name} describes no causal language model"), torch.device("meta"):
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(AutoConfig.for_model(**config))
+    separate_experts(model)
+    return model
 
 
 def _shape(model: PreTrainedModel, blocks: Blocks) -> ModelShape:

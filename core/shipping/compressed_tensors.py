@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from core.models.parts.grids import Grid
 
 SCALE = BYTES["float16"]
+WORD = 32  # bits
 NO_GRID = "compressed-tensors needs weights on a symmetric grid, such as gptq's, but {}; export it as {}."
 
 
@@ -126,13 +127,25 @@ def packed_parts(weight: Tensor, grid: Grid) -> dict[str, Tensor]:
     """Return the tensors that replace a weight (out, in)."""
     import torch
 
-    from core.shipping.packing import packed
-
     return {
         "weight_packed": packed(grid.codes(weight.float()), grid.bits),
         "weight_scale": grid.scale.half().contiguous(),  # exact: a grid's scales fit in 16 bits
         "weight_shape": torch.tensor(weight.shape),
     }
+
+
+def packed(codes: Tensor, bits: int) -> Tensor:
+    """Pack signed codes (out, in) into int32 (out, words), from the lowest bit, across word boundaries.
+
+    A code is stored as its distance from the lowest. 32 codes take as many words as they have bits.
+    """
+    import numpy as np
+    import torch
+
+    above = (codes + 2 ** (bits - 1)).numpy().astype(np.uint8)
+    each = np.unpackbits(above[..., None], axis=-1, count=bits, bitorder="little").reshape(len(above), -1)
+    whole = np.pad(each, ((0, 0), (0, -each.shape[1] % WORD)))
+    return torch.from_numpy(np.packbits(whole, axis=-1, bitorder="little").view("<i4").astype(np.int32))
 
 
 def described(model: PreTrainedModel, grids: Grids) -> dict[str, Any]:  # Any: JSON

@@ -58,7 +58,7 @@ class HuggingFace(Format):
         model.to(getattr(torch, kind))
         plain = save_model(model, folder)
         if tokenizer is None:
-            code = loading_encoder(type(model).__name__ if plain else "AutoModel", plain)
+            code = loading(plain, type(model).__name__ if plain else "AutoModel")
             _copy_preprocessor(source, folder)
         else:
             tokenizer.save_pretrained(folder)
@@ -75,17 +75,14 @@ def _copy_preprocessor(source: ModelSource, folder: Path) -> None:
             shutil.copy(file, folder)
 
 
-def loading_encoder(kind: str, plain: bool) -> str:
-    """Return Python that loads a folder with a class of transformers, for a model without tokenizer."""
-    more = "" if plain else ", trust_remote_code=True"
-    return f'from transformers import {kind}\nmodel = {kind}.from_pretrained("FOLDER"{more})'
+def loading(plain: bool, encoder: str | None = None) -> str:
+    """Return Python that loads a folder; a model that is not plain runs its own code.
 
-
-def loading(plain: bool) -> str:
-    """Return Python that loads a folder; a model that is not plain runs its own code."""
-    more = "" if plain else ", trust_remote_code=True"
-    return (
-        "from transformers import AutoModelForCausalLM, AutoTokenizer\n"
-        f'model = AutoModelForCausalLM.from_pretrained("FOLDER"{more})\n'
-        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
-    )
+    `encoder` is the class of transformers for a model without tokenizer.
+    """
+    kind, more = encoder or "AutoModelForCausalLM", "" if plain else ", trust_remote_code=True"
+    model = f'model = {kind}.from_pretrained("FOLDER"{more})'
+    if encoder:
+        return f"from transformers import {kind}\n{model}"
+    reader = 'tokenizer = AutoTokenizer.from_pretrained("FOLDER")'
+    return f"from transformers import {kind}, AutoTokenizer\n{model}\n{reader}"

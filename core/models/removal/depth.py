@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from core.errors import UserError
 from core.models.parts.blocks import Blocks, base_class, text_config
-from core.models.removal.units import find_units, recount, slice_linear
+from core.models.removal.units import cut, find_units, recount, slice_linear
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -133,9 +133,8 @@ def _check_hidden(model: PreTrainedModel, blocks: Blocks, hidden: int) -> None:
 
 
 def _slice_norm(module: nn.Module, hidden: int, kept: Tensor) -> None:
-    for name, parameter in module.named_parameters(recurse=False):
+    for name, parameter in list(module.named_parameters(recurse=False)):
         if parameter.shape == (hidden,):
-            sliced = parameter.data.index_select(0, kept.to(parameter.device))
-            setattr(module, name, nn.Parameter(sliced, parameter.requires_grad))
+            cut(module, name, 0, kept)
     if isinstance(module, (nn.LayerNorm, nn.RMSNorm)) and module.normalized_shape == (hidden,):
         module.normalized_shape = (len(kept),)

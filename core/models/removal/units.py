@@ -69,19 +69,12 @@ class Units:
             if joined and "config" in vars(self.attention):
                 configure_heads(self.attention, len(kept.query_heads))
             for role_norms, kept_entries in zip(norms, (queries, spread(kv_heads, shape.head_dim)), strict=True):
-                _slice_norms(role_norms, kept_entries)
+                for norm in role_norms:  # over all query or all key heads, such as those of OLMo 2
+                    cut(norm, "weight", 0, kept_entries)
         if kept.channels is not None:
             for linear in self.ffn_inputs:
                 slice_linear(linear.plain, rows=kept.channels)
             slice_linear(self.linears["down"].plain, columns=kept.channels)
-
-
-def _slice_norms(norms: Sequence[nn.Module], kept: Tensor) -> None:
-    """Keep the given entries of norms over all query or all key heads, such as those of OLMo 2."""
-    for norm in norms:
-        weight = norm.get_parameter("weight")
-        cut = weight.data.index_select(0, kept.to(weight.device))
-        norm.register_parameter("weight", nn.Parameter(cut, weight.requires_grad))
 
 
 def head_norms(units: Units, role: str) -> list[nn.Module]:
@@ -187,18 +180,22 @@ def spread(owners: Tensor, width: int) -> Tensor:
     return (owners[:, None] * width + torch.arange(width, device=owners.device)).flatten()
 
 
+def cut(module: nn.Module, name: str, axis: int, kept: Tensor) -> None:
+    """Keep the given entries of a module's own parameter along an axis."""
+    whole = module.get_parameter(name)
+    part = whole.data.index_select(axis, kept.to(whole.device))
+    setattr(module, name, nn.Parameter(part, whole.requires_grad))
+
+
 def slice_linear(module: nn.Linear, rows: Tensor | None = None, columns: Tensor | None = None) -> None:
     """Keep the given outputs and inputs of a linear in place; bias, constraint and reference are sliced too."""
-    weight = module.weight.data
     if rows is not None:
-        rows = rows.to(weight.device)
-        weight = weight.index_select(0, rows)
+        cut(module, "weight", 0, rows)
         if module.bias is not None:
-            module.bias = nn.Parameter(module.bias.data.index_select(0, rows), module.bias.requires_grad)
+            cut(module, "bias", 0, rows)
     if columns is not None:
-        weight = weight.index_select(1, columns.to(weight.device))
-    module.weight = nn.Parameter(weight, module.weight.requires_grad)
-    module.out_features, module.in_features = weight.shape
+        cut(module, "weight", 1, columns)
+    module.out_features, module.in_features = module.weight.shape
     slice_constraint(module, rows, columns)
     slice_reference(module, rows, columns)
 

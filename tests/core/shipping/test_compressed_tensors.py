@@ -16,8 +16,7 @@ from core.methods.find import find_grid
 from core.methods.quantised.rtn import RTN
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of, set_grid
-from core.shipping.compressed_tensors import CompressedTensors, described, grids_of
-from core.shipping.packing import packed
+from core.shipping.compressed_tensors import CompressedTensors, described, grids_of, packed
 from tests.core.factories import make
 from tests.core.shipping.exported import LLAMA, bpe, exported, made, source_of
 from tests.core.tiny import tiny
