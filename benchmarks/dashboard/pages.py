@@ -29,6 +29,7 @@ from benchmarks.dashboard.store import CALIBRATIONS, MODELS, fill
 from benchmarks.smoke import run
 from core.paths import PROJECT
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.results import Result
 from core.specs import RunSpec, TextWindows
 from core.store.store import Store
@@ -71,7 +72,7 @@ def measure_estimate() -> list[Row]:
 
 
 def wanted_run() -> RunSpec:
-    return complete(MODELS[0], "wanda@0.55", calibration=TextWindows.parse(CALIBRATIONS[0]))
+    return complete(MODELS[0], "wanda@0.55", RunSettings(calibration=TextWindows.parse(CALIBRATIONS[0])))
 
 
 def measure_page(name: str, page: str | None) -> list[Row]:

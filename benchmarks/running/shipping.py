@@ -27,6 +27,7 @@ from core.models.sources import identify, load_tokenizer
 from core.notation.chain import DENSE
 from core.progress import silent
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_MODEL
 from core.shipping.base import Runtime
 from core.shipping.formats import find_format
@@ -58,7 +59,7 @@ class Export(NamedTuple):
 
 def written(model: str, chain: str, types: str, calibration: TextWindows, tokenizer, place: Path) -> list[Export]:
     """Compute a variant and write its exports into a folder, without the formats that do not support it."""
-    spec = complete(model, chain, calibration=calibration).variant
+    spec = complete(model, chain, RunSettings(calibration=calibration)).variant
     session = Session([RunSpec(variant=spec)])
     network, _ = make_variant(spec, session, silent)
     tokenizer = session.tokenizer

@@ -39,6 +39,7 @@ from core.paths import cache_dir
 from core.request.complete import complete
 from core.request.execution import parse_memory
 from core.request.expected.estimate import Estimate, estimate_left
+from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement, Result
 from core.specs import Perplexity, TextWindows
@@ -221,11 +222,13 @@ def estimated(model: str, chain: str, calibration: str, perplexity: str, dtype: 
     spec = complete(
         model,
         chain,
-        calibration=TextWindows.parse(calibration),
-        perplexity=[Perplexity.parse(perplexity)],
-        dtype=dtype,
-        memory=parse_memory(memory),
-        force=True,
+        RunSettings(
+            calibration=TextWindows.parse(calibration),
+            perplexity=(Perplexity.parse(perplexity),),
+            dtype=dtype,
+            memory=parse_memory(memory),
+            force=True,
+        ),
     )
     return estimate_left([spec], Store())
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+    from core.request.settings import RunSettings
 
 __all__ = ["UserError", "Variant", "best", "compare", "compress", "curve", "evaluate", "fidelity", "load"]
 __all__ += ["plot", "results", "save", "silent"]
@@ -99,7 +100,9 @@ def load(
     Raises:
         UserError: The model, device or dtype is unknown.
     """
-    return _make(model, "dense", device=device, dtype=dtype, progress=progress)
+    from core.request.settings import RunSettings
+
+    return _make(model, "dense", RunSettings(device=device, dtype=dtype), progress)
 
 
 def compress(
@@ -129,6 +132,8 @@ def compress(
     Raises:
         UserError: The chain, the data or the model is invalid.
     """
+    from core.request.settings import RunSettings
+
     dense = model if isinstance(model, Variant) else None
     if dense and dense.chain != "dense":
         raise UserError(
@@ -137,17 +142,9 @@ def compress(
         )
     name = dense.spec.variant.model if dense else str(model)
     device, dtype = (dense.spec.device, dense.spec.variant.dtype) if dense else ("cpu", "float32")
-    return _make(
-        name,
-        chain,
-        calibration=calibration,
-        train=train,
-        seed=seed,
-        partial=partial,
-        device=device,
-        dtype=dtype,
-        progress=progress,
-    )
+    texts, examples = (TextWindows.parse(text) if text else None for text in (calibration, train))
+    settings = RunSettings(calibration=texts, train=examples, seed=seed, partial=partial, device=device, dtype=dtype)
+    return _make(name, chain, settings, progress)
 
 
 def evaluate(
@@ -268,28 +265,14 @@ def main() -> int:
     return command()
 
 
-def _make(
-    model: str,
-    chain: str,
-    *,
-    calibration: str | None = None,
-    train: str | None = None,
-    seed: int = 0,
-    partial: bool = False,
-    device: str,
-    dtype: str,
-    progress: Progress | None,
-) -> Variant:
+def _make(model: str, chain: str, settings: RunSettings, progress: Progress | None) -> Variant:
     from core.engine.execute import make
     from core.engine.session import Session
     from core.request.complete import complete
     from core.store.slots import compute_lock
     from core.store.store import Store
 
-    texts, examples = (TextWindows.parse(text) if text else None for text in (calibration, train))
-    spec = complete(
-        model, chain, calibration=texts, train=examples, seed=seed, device=device, dtype=dtype, partial=partial
-    )
+    spec = complete(model, chain, settings)
     with shown(progress) as report, compute_lock(lambda: report(WAITING, 0, 1, "")):
         session = Session([spec.model_copy(update={"perplexity": ()})], report)
         network, _ = make(spec, session, Store(), report)

@@ -29,6 +29,7 @@ from core.request.baseline import remaining_run
 from core.request.complete import check_home, check_save_folder, complete
 from core.request.expected.estimate import Estimate, estimate_left
 from core.request.expected.size import size_sentence
+from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_RATIO, variant_spec
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
@@ -42,6 +43,7 @@ from core.store.store import Store
 LONG_TRAINING = 1800.0  # seconds, above which the estimate of a run names the parameter that limits a training
 
 
+@options.with_settings()
 def run(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
     chain: Annotated[
@@ -57,52 +59,19 @@ def run(
         typer.Option(help=f"Pruning ratio of a single stage, a share of block weights; default: {DEFAULT_RATIO:g}."),
     ] = None,
     pattern: Annotated[str | None, typer.Option(metavar="N:M", help="Keep N of every M inputs, such as 2:4.")] = None,
-    settings: options.Settings = None,
+    set: options.Settings = None,
     layers: options.Layers = None,
-    name: options.Name = None,
-    calibration: options.CalibrationOption = None,
-    train: options.TrainOption = None,
-    perplexity: options.PerplexityOption = None,
-    tasks: options.TasksOption = None,
-    fewshot: options.FewshotOption = None,
-    scoring: options.EvalDtype = None,
-    seed: Annotated[int, typer.Option(help="Seed for sampling and training.")] = 0,
-    device: options.Device = "cpu",
-    dtype: options.Dtype = "float32",
-    memory: options.Memory = None,
-    threads: options.Threads = None,
-    partial: options.Partial = False,
-    fidelity: options.Fidelity = False,
-    latency: options.Latency = False,
-    scan: options.SensitivityOption = None,
+    *,
+    settings: RunSettings,
     save: Annotated[Path | None, typer.Option(help="Save the model in this new folder.")] = None,
     format: options.Format = None,
     type: options.Type = None,
-    force: options.Force = False,
     json: Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")] = False,
 ) -> None:
     """Compress a model, measure it and the dense model, and store the results; stored numbers are reused."""
-    spec = complete(
-        model,
-        options.long_form(chain, ratio, pattern, options.parse_settings(settings), layers),
-        calibration=calibration,
-        train=train,
-        perplexity=perplexity or [],
-        tasks=options.with_fewshot(tasks, fewshot),
-        seed=seed,
-        device=device,
-        dtype=dtype,
-        memory=memory,
-        threads=threads,
-        partial=partial,
-        scoring=options.scoring_dtype(scoring, tasks),
-        fidelity=fidelity,
-        latency=latency,
-        scan=scan,
-        force=force,
-        name=name,
-    )
-    if train is not None and not any(data_requirement(stage) == "training" for stage in spec.variant.stages):
+    stages = options.long_form(chain, ratio, pattern, options.parse_settings(set), layers)
+    spec = complete(model, stages, settings)
+    if settings.train is not None and not any(data_requirement(stage) == "training" for stage in spec.variant.stages):
         raise UserError(f"No stage of {format_chain(spec.variant.stages)} trains; remove --train.")
     if save is not None:
         spec = saving(spec, save, format, type)
@@ -125,6 +94,7 @@ def run(
         messages.print(saved_words(spec.save, type_words(spec), usual_words(spec)), markup=False)
 
 
+@options.with_settings(*options.SETTINGS.keys() - {"seed", "scan"})
 def sweep(
     models: Annotated[
         str,
@@ -145,26 +115,13 @@ def sweep(
     patterns: Annotated[
         str | None, typer.Option(metavar="N:M,...", help="N:M, bits or factors, such as 2:4,4bit,2x.")
     ] = None,
-    train: options.TrainOption = None,
     seeds: Annotated[str, typer.Option(metavar="S,S", help="Seeds; deterministic methods run once.")] = "0",
-    calibration: options.CalibrationOption = None,
-    perplexity: options.PerplexityOption = None,
-    tasks: options.TasksOption = None,
-    fewshot: options.FewshotOption = None,
-    scoring: options.EvalDtype = None,
     tasks_at: Annotated[
         str | None,
         typer.Option(metavar="R,N:M,...", help="Measure the tasks only at these amounts and on the dense model."),
     ] = None,
-    device: options.Device = "cpu",
-    dtype: options.Dtype = "float32",
-    memory: options.Memory = None,
-    threads: options.Threads = None,
-    partial: options.Partial = False,
-    fidelity: options.Fidelity = False,
-    latency: options.Latency = False,
-    name: options.Name = None,
-    force: options.Force = False,
+    *,
+    settings: RunSettings,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -188,23 +145,7 @@ def sweep(
         seeds=options.parse_seeds(seeds),
         tasks_at=None if tasks_at is None else frozenset(map(Amount.parse, options.names(tasks_at, "Tasks at"))),
     )
-    specs, unfit = expand_grid(
-        grid,
-        calibration=calibration,
-        train=train,
-        perplexity=perplexity or [],
-        tasks=options.with_fewshot(tasks, fewshot),
-        device=device,
-        dtype=dtype,
-        memory=memory,
-        threads=threads,
-        partial=partial,
-        scoring=options.scoring_dtype(scoring, tasks),
-        fidelity=fidelity,
-        latency=latency,
-        force=force,
-        name=name,
-    )
+    specs, unfit = expand_grid(grid, settings)
     for model, problem in unfit.items():
         messages.print(f"{model} is skipped: {problem}", markup=False)
     store, finished, failures = Store(), [], 0

@@ -21,6 +21,7 @@ from core.notation.formatting import chain_name
 from core.paths import PLUG_IN_GUIDE
 from core.registry import STAGES, get_stage
 from core.request.inspection import applicability, facts_of, first_chains, inspect_model
+from core.request.settings import RunSettings
 from core.request.sweeps import Grid, expand_grid
 from core.results import Result
 from core.store.store import Store
@@ -182,16 +183,15 @@ def methods(
         output.print()
 
 
+@options.with_settings("name", "dtype", "memory", "partial")
 def inspect(
     model: Annotated[str, typer.Argument(help="Catalogue id (see `models`), folder, or Hugging Face id.")],
-    name: options.Name = None,
-    dtype: options.Dtype = "float32",
-    memory: options.Memory = None,
-    partial: options.Partial = False,
+    *,
+    settings: RunSettings,
     json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON on stdout.")] = False,
 ) -> None:
     """Show what is in a model, which methods run on it, and a first sweep with its time and memory."""
-    source = identify(model, name)
+    source = identify(model, settings.name)
     found = inspect_model(source)
     if json:
         typer.echo(found.model_dump_json(indent=2))
@@ -200,11 +200,11 @@ def inspect(
         say(f"{label}: {words}")
     output.print()
     print_table(families(list(applicability(found))), "Methods")
-    if found.shape.uncovered_share > MOST_UNCOVERED and not partial:
+    if found.shape.uncovered_share > MOST_UNCOVERED and not settings.partial:
         say("Every run of this model needs --partial.")
         return
     chains = first_chains(found)
     grid = Grid(models=(model,), chains=tuple(chains))
-    specs, _ = expand_grid(grid, dtype=dtype, memory=memory, partial=partial, name=name)
+    specs, _ = expand_grid(grid, settings)
     print_table(planned_rows(specs, ("dense", *chains), Store()), "A first sweep, with the dense baseline in each time")
-    say(sweep_command(model, chains, dtype, partial))
+    say(sweep_command(model, chains, settings.dtype, settings.partial))

@@ -3,21 +3,24 @@
 import csv
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import wraps
+from inspect import Parameter, signature
 from typing import Annotated
 
 import typer
+from typer.models import OptionInfo
 
 from core import specs
 from core.amount import RATIO_PLACES, Amount, Ratio
 from core.cli.printing.console import messages
 from core.errors import UserError, echo
-from core.models.shape import MOST_UNCOVERED
 from core.notation.chain import StageRequest, exact_amount, parse
 from core.registry import get_stage
-from core.request.execution import SHARE, VARIABLE, parse_memory
+from core.request.execution import parse_memory
 from core.request.resolve import parse_seed
+from core.request.settings import DEFAULT_SETTINGS, RunSettings
 from core.request.stages import check_agrees
 from core.shipping.formats import FORMATS
 from core.specs import ZERO_SHOT, Fewshot, Perplexity, ScanUnit, Task, TextWindows, parse_precision
@@ -40,6 +43,19 @@ def parse_tasks(text: str) -> list[Task]:
     return [Task.parse(part) for part in names(text, "Tasks")]
 
 
+def _setting(
+    name: str,
+    *flags: str,
+    metavar: str | None = None,
+    parser: Callable[[str], object] | None = None,
+    min: int | None = None,
+) -> OptionInfo:
+    """Return the option of a setting, which its description explains."""
+    words = RunSettings.model_fields[name].description
+    option: OptionInfo = typer.Option(*flags, metavar=metavar, parser=parser, min=min, help=words)
+    return option
+
+
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="A parameter of a single stage (see `methods`); may be repeated."),
@@ -48,78 +64,44 @@ Layers = Annotated[
     str | None,
     typer.Option(metavar="FIRST:LAST|REGEX", help="Compress only these blocks, or the linears whose names match."),
 ]
-CalibrationOption = Annotated[
-    TextWindows | None,
-    typer.Option(
-        "--calibration",
-        metavar="CORPUS:NxL",
-        parser=TextWindows.parse,
-        help="Calibration data of all stages: N sequences of L tokens, such as c4-sample:16x2048, or from a text file, "
-        "notes.txt:4x256.",
-    ),
-]
 PerplexityOption = Annotated[
     list[Perplexity] | None,
-    typer.Option(
-        "--perplexity",
-        metavar="CORPUS@WINDOW[:N[:spread]]",
-        parser=Perplexity.parse,
-        help="Measure perplexity on the first N windows, or on N windows spread over the text; default: all windows. "
-        "Examples: wikitext2@2048:16, or for a text file, notes.txt@256:4. May be repeated.",
-    ),
+    _setting("perplexity", metavar="CORPUS@WINDOW[:N[:spread]]", parser=Perplexity.parse),
 ]
-TasksOption = Annotated[
-    list | None,  # type: ignore[type-arg]  # of Task, but typer would repeat an option of type `list[Task]`
-    typer.Option(
-        "--tasks",
-        metavar="T[:LIMIT],...",
-        parser=parse_tasks,
-        help="Tasks, each with its own limit of documents; zero-shot without --fewshot.",
-    ),
-]
-FewshotOption = Annotated[
-    list[Fewshot] | None,
-    typer.Option(
-        "--fewshot",
-        metavar="K[,selector=S][,order=O][,template=T]",
-        parser=Fewshot.parse,
-        help="Put K few-shot examples before each question. "
-        + "; ".join(f"{name}: {', '.join(values)}" for name, values in Fewshot.choices().items())
-        + " (default: the first of each). May be repeated.",
-    ),
-]
-TrainOption = Annotated[
-    TextWindows | None,
-    typer.Option(
-        "--train",
-        metavar="CORPUS:NxL",
-        parser=TextWindows.parse,
-        help="Training data: N examples of up to L tokens, such as c4-sample:512x256. "
-        "The parameter held_out, 8 by default, sets the number of held-out examples.",
-    ),
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:1 ...")]
-Dtype = Annotated[str, typer.Option(help="float32, bfloat16 or float16.")]
-Memory = Annotated[
-    int | None,
-    typer.Option(
-        metavar="SIZE",
-        parser=parse_memory,
-        help="Memory that the run may take, such as 6GB; a larger model streams from disk, block by block. Default: "
-        f"{VARIABLE}, or {SHARE:.0%} of the free memory.",
-    ),
-]
-Threads = Annotated[
-    int | None,
-    typer.Option(min=1, metavar="N", help="Threads to compute with. Default: one for each core, or those of a job."),
-]
-Partial = Annotated[
-    bool,
-    typer.Option(
-        "--partial",
-        help=f"Compress the linears of a model although over {MOST_UNCOVERED:.0%} of its block weights are in none.",
-    ),
-]
+Device = Annotated[str, _setting("device")]
+Dtype = Annotated[str, _setting("dtype")]
+# The options of `RunSettings` by parameter, in the order of the help; few-shot examples become part of the tasks.
+SETTINGS = {
+    "name": Annotated[str | None, _setting("name", metavar="NAME")],
+    "calibration": Annotated[
+        TextWindows | None, _setting("calibration", metavar="CORPUS:NxL", parser=TextWindows.parse)
+    ],
+    "train": Annotated[TextWindows | None, _setting("train", metavar="CORPUS:NxL", parser=TextWindows.parse)],
+    "perplexity": PerplexityOption,
+    # A list of Task, but typer would repeat an option of type `list[Task]`.
+    "tasks": Annotated[list | None, _setting("tasks", metavar="T[:LIMIT],...", parser=parse_tasks)],
+    "fewshot": Annotated[
+        list[Fewshot] | None,
+        typer.Option(
+            metavar="K[,selector=S][,order=O][,template=T]",
+            parser=Fewshot.parse,
+            help="Put K few-shot examples before each question. "
+            + "; ".join(f"{name}: {', '.join(values)}" for name, values in Fewshot.choices().items())
+            + " (default: the first of each). May be repeated.",
+        ),
+    ],
+    "scoring": Annotated[str | None, _setting("scoring", "--eval-dtype", metavar="fp32|fp16|bf16")],
+    "seed": Annotated[int, _setting("seed")],
+    "device": Device,
+    "dtype": Dtype,
+    "memory": Annotated[int | None, _setting("memory", metavar="SIZE", parser=parse_memory)],
+    "threads": Annotated[int | None, _setting("threads", min=1, metavar="N")],
+    "partial": Annotated[bool, _setting("partial", "--partial")],
+    "fidelity": Annotated[bool, _setting("fidelity", "--fidelity")],
+    "latency": Annotated[bool, _setting("latency", "--latency")],
+    "scan": Annotated[ScanUnit | None, _setting("scan", "--sensitivity")],
+    "force": Annotated[bool, _setting("force", "--force")],
+}
 Format = Annotated[
     str | None,
     typer.Option(
@@ -138,33 +120,32 @@ Type = Annotated[
         + ".",
     ),
 ]
-EvalDtype = Annotated[
-    str | None,
-    typer.Option("--eval-dtype", metavar="fp32|fp16|bf16", help="Evaluation precision of tasks; default: the model's."),
-]
-Fidelity = Annotated[
-    bool,
-    typer.Option(
-        "--fidelity",
-        help="Compare with the dense model, token by token, on the texts of --perplexity: KL divergence and agreement.",
-    ),
-]
-Latency = Annotated[
-    bool,
-    typer.Option("--latency", help="Measure prefill and decode latency; quantised linears compute on their codes."),
-]
-SensitivityOption = Annotated[
-    ScanUnit | None,
-    typer.Option(
-        "--sensitivity",
-        help="Measure layer sensitivity: compress one block or linear at a time and measure how much the loss rises.",
-    ),
-]
-Name = Annotated[
-    str | None,
-    typer.Option(metavar="NAME", help="Name of a model in a folder; default: the last part of its path."),
-]
-Force = Annotated[bool, typer.Option("--force", help="Compute stored results again.")]
+
+
+def with_settings(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of some settings in place of its parameter `settings`; by default those of all."""
+    defaults = dict(DEFAULT_SETTINGS) | {"perplexity": None, "tasks": None, "fewshot": None}
+    own = [
+        Parameter(name, Parameter.KEYWORD_ONLY, default=defaults[name], annotation=kind)
+        for name, kind in SETTINGS.items()
+        if not names or name in names
+    ]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(**given: object) -> None:
+            build: Callable[..., RunSettings] = _run_settings  # typer has checked the arguments
+            settings = build(**{one.name: given.pop(one.name) for one in own})
+            command(**given, settings=settings)
+
+        shown = signature(command)
+        others, place = list(shown.parameters.values()), list(shown.parameters).index("settings")
+        parameters = [*others[:place], *own, *others[place + 1 :]]
+        run.__signature__ = shown.replace(parameters=parameters)  # type: ignore[attr-defined]  # typer reads it
+        return run
+
+    return decorate
+
 
 LEAST_STEP = 0.001  # between the ratios of a sweep
 RENAMED = {
@@ -191,6 +172,15 @@ def parse_settings(settings: list[str] | None) -> dict[str, str]:
             raise UserError(f"Parameter {echo(text)} is not NAME=VALUE, such as damping=0.1.")
         parsed[name.strip()] = value.strip()
     return parsed
+
+
+def _run_settings(
+    tasks: list[Task] | None = None, fewshot: list[Fewshot] | None = None, scoring: str | None = None, **others: object
+) -> RunSettings:
+    """Return the settings of some options; raise `UserError` for options of tasks without tasks."""
+    prompted = with_fewshot(tasks, fewshot)
+    given = others | {"tasks": prompted, "scoring": scoring_dtype(scoring, prompted)}
+    return RunSettings.model_validate({name: value for name, value in given.items() if value is not None})
 
 
 def with_fewshot(tasks: list[Task] | None, fewshot: list[Fewshot] | None) -> list[Task]:

@@ -19,71 +19,38 @@ from core.models.parts.selection import selects
 from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.sources import identify, identify_again
 from core.models.terms import check_here
-from core.notation.chain import ChainDefaults, StageRequest, parse
+from core.notation.chain import DENSE, ChainDefaults, StageRequest, parse
 from core.registry import leaves
 from core.request.compatibility import check_model_type
 from core.request.fewshot import check_fewshot
 from core.request.resolve import check_seed, data_requirement_of, resolve_chain, resolve_text
 from core.request.sensitivity import build_scan
+from core.request.settings import DEFAULT_SETTINGS, RunSettings
 from core.request.stages import (
     DEFAULT_EXAMPLE,
     DEFAULT_EXAMPLES,
     DEFAULT_WINDOW,
     DEFAULT_WINDOWS,
-    build_run,
     check_divides,
+    parse_dtype,
 )
-from core.specs import Dtype, Perplexity, RunSpec, ScanUnit, Stage, Task, TextWindows
+from core.specs import Perplexity, RunSpec, Stage, Task, TextWindows, VariantSpec
 from core.store.slots import on_cluster
 
 
-def complete(
-    model: str,
-    chain: str | Sequence[StageRequest],
-    *,
-    calibration: TextWindows | None = None,
-    train: TextWindows | None = None,
-    seed: int = 0,
-    perplexity: Sequence[Perplexity] = (),
-    tasks: Sequence[Task] = (),
-    device: str = "cpu",
-    dtype: str = "float32",
-    scoring: Dtype | None = None,
-    fidelity: bool = False,
-    latency: bool = False,
-    scan: ScanUnit | None = None,
-    memory: int | None = None,
-    threads: int | None = None,
-    partial: bool = False,
-    force: bool = False,
-    name: str | None = None,
-) -> RunSpec:
+def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSettings = DEFAULT_SETTINGS) -> RunSpec:
     """Complete and check the request of a run.
 
     Defaults are a ratio of 0.5, 16 calibration sequences and 16 perplexity windows of 2048 tokens (or the model's
     maximum), and 512 training sequences of 256 tokens, from the best corpora on this machine. Encoders read no text
     and have no default measurement. A corpus is identified by its text, so another text under the same name gives
-    another key.
+    another key. A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so
+    that equal runs have equal specifications.
 
     Args:
         model: Catalogue id, folder or hub id.
         chain: Chain in the notation of `core.notation.chain`, or parsed.
-        calibration: Calibration data of the stages that name none.
-        train: Training data of the stages that name none.
-        seed: Seed of the stages that name none.
-        perplexity: Perplexities to measure.
-        tasks: Tasks to evaluate.
-        device: Device of the run.
-        dtype: Precision of the variant.
-        scoring: Evaluation precision of the tasks; by default `dtype`.
-        fidelity: Whether to compare with the dense model, token by token, on the texts of `perplexity`.
-        latency: Whether to measure latency.
-        scan: Parts whose sensitivity to measure, one at a time.
-        memory: Bytes of memory that the run may take; by default those of `SLIMSCOPE_MEMORY`, or a share of the free.
-        threads: Threads to compute with; by default those of the machine, or a share of them beside other jobs.
-        partial: Whether to compress a model that has more than a tenth of its block weights outside of linears.
-        force: Whether to run again although results are stored.
-        name: Name of a model folder.
+        settings: Data, measurements and execution of the run.
 
     Returns:
         The checked run.
@@ -92,36 +59,35 @@ def complete(
         UserError: A part of the request is invalid.
     """
     requests = parse(chain) if isinstance(chain, str) else chain
-    check_device(device)
-    check_seed(seed)
-    source = identify(model, name)
+    check_device(settings.device)
+    check_seed(settings.seed)
+    source = identify(model, settings.name)
     check_here(source)
     shape = load_shape(source)
-    check_covered(source.id, shape, partial or all(one.name == "dense" for one in requests))
-    language = check_model_type(source, requests, bool(perplexity or tasks or fidelity or latency or scan))
-    defaults = ChainDefaults(calibration, train, seed)
-    stages = resolve_chain([_identified(one, defaults, shape) for one in requests], defaults)
+    check_covered(source.id, shape, settings.partial or all(one.name == DENSE for one in requests))
+    numbers = settings.perplexity or settings.tasks or settings.fidelity or settings.latency or settings.scan
+    language = check_model_type(source, requests, bool(numbers))
+    stages = resolve_chain([_identified(one, settings.defaults, shape) for one in requests], settings.defaults)
     _check_divides(stages, shape)
-    if language and not perplexity:
-        perplexity = [default_perplexity(shape)]
-    spec = build_run(
-        source.id,
-        source.revision,
-        stages,
-        **_measured(perplexity, tasks, shape),
-        dtype=dtype,
-        device=device,
-        fidelity=fidelity,
-        latency=latency,
-        memory=memory,
-        threads=threads,
-        force=force,
-        scoring=scoring,
+    usual = (default_perplexity(shape),) if language and not settings.perplexity else ()
+    measured = _measured(settings.perplexity or usual, settings.tasks, shape)
+    variant = VariantSpec(model=source.id, revision=source.revision, dtype=parse_dtype(settings.dtype), stages=stages)
+    scan = None
+    if settings.scan is not None:
+        text = identified_calibration(settings.calibration or default_text(False, shape), shape)
+        scan = build_scan(stages, settings.scan, text, settings.seed)
+    return RunSpec(
+        variant=variant,
+        **measured,
+        scoring=settings.scoring if settings.tasks and settings.scoring != variant.dtype else None,
+        fidelity=settings.fidelity and not variant.is_dense,
+        latency=settings.latency,
+        scan=scan,
+        memory=settings.memory,
+        threads=settings.threads,
+        device=settings.device,
+        force=settings.force,
     )
-    if scan is None:
-        return spec
-    text = identified_calibration(calibration or default_text(False, shape), shape)
-    return spec.model_copy(update={"scan": build_scan(stages, scan, text, seed)})
 
 
 def check_covered(model: str, shape: ModelShape, partial: bool) -> None:

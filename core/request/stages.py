@@ -1,4 +1,4 @@
-"""Validation of stages and runs; imports no torch."""
+"""Validation of stages; imports no torch."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,11 +13,8 @@ from core.specs import (
     COUNTED,
     DTYPES,
     Dtype,
-    Perplexity,
-    RunSpec,
     Scalar,
     Stage,
-    Task,
     TextWindows,
     VariantSpec,
 )
@@ -184,42 +181,6 @@ def build_stage(
         calibration=calibration if reads_text else None,
         seed=seed if wanted.seeded else None,
         layers=layers if wanted.selects_layers else None,
-    )
-
-
-def build_run(
-    model: str,
-    revision: str,
-    stages: Sequence[Stage],
-    perplexity: Sequence[Perplexity] = (),
-    tasks: Sequence[Task] = (),
-    dtype: str = "float32",
-    device: str = "cpu",
-    fidelity: bool = False,
-    latency: bool = False,
-    memory: int | None = None,
-    threads: int | None = None,
-    force: bool = False,
-    scoring: Dtype | None = None,
-) -> RunSpec:
-    """Validate a run; `model` and `revision` come from `core.models.sources.identify`.
-
-    A redundant evaluation precision, and a comparison of the dense model with itself, are left out, so that equal runs
-    have equal specifications.
-    """
-    known = parse_dtype(dtype)
-    variant = VariantSpec(model=model, revision=revision, dtype=known, stages=tuple(stages))
-    return RunSpec(
-        variant=variant,
-        perplexity=tuple(perplexity),
-        tasks=tuple(tasks),
-        scoring=scoring if tasks and scoring != known else None,
-        fidelity=fidelity and not variant.is_dense,
-        latency=latency,
-        memory=memory,
-        threads=threads,
-        device=device,
-        force=force,
     )
 
 

@@ -1,7 +1,6 @@
 """The runs of a sweep: models x chains x amounts x seeds, each variant once."""
 
 from collections.abc import Iterable, Sequence
-from typing import TypedDict, Unpack
 
 from pydantic import InstanceOf
 
@@ -9,9 +8,10 @@ from core.amount import Amount
 from core.errors import UserError, echo
 from core.models.facts import load_shape
 from core.models.sources import identify
-from core.notation.chain import StageRequest, last_amount, parse
+from core.notation.chain import DENSE, StageRequest, last_amount, parse
 from core.request.complete import check_covered, complete
-from core.specs import Dtype, Frozen, Perplexity, RunSpec, Task, TextWindows
+from core.request.settings import DEFAULT_SETTINGS, RunSettings
+from core.specs import Frozen, RunSpec
 
 
 class Grid(Frozen):
@@ -24,24 +24,6 @@ class Grid(Frozen):
     tasks_at: frozenset[InstanceOf[Amount]] | None = None  # amounts at which tasks are evaluated; None means all
 
 
-class Measuring(TypedDict, total=False):
-    """Options of every run of a sweep, with the defaults of `core.request.complete.complete`."""
-
-    calibration: TextWindows | None
-    train: TextWindows | None
-    perplexity: Sequence[Perplexity]
-    device: str
-    dtype: str
-    scoring: Dtype | None
-    fidelity: bool
-    latency: bool
-    memory: int | None
-    threads: int | None
-    partial: bool
-    force: bool
-    name: str | None
-
-
 def count(grid: Grid) -> int:
     """Count the runs of a grid, including each model's dense baseline, without checking them.
 
@@ -51,18 +33,15 @@ def count(grid: Grid) -> int:
     return len(grid.models) * (1 + chains * len(grid.seeds))
 
 
-def expand_grid(
-    grid: Grid, *, tasks: Sequence[Task] = (), **measuring: Unpack[Measuring]
-) -> tuple[list[RunSpec], dict[str, str]]:
+def expand_grid(grid: Grid, settings: RunSettings = DEFAULT_SETTINGS) -> tuple[list[RunSpec], dict[str, str]]:
     """Return the runs of a grid in the order of `in_order`, and the error of each invalid model.
 
     Raises:
         UserError: Another part of the request is invalid, or all models are.
     """
-    name = measuring.get("name")
-    if name is not None and len(grid.models) > 1:
+    if settings.name is not None and len(grid.models) > 1:
         raise UserError(
-            f"The name {echo(name)} is for one model, but the sweep has {len(grid.models)}; give one model."
+            f"The name {echo(settings.name)} is for one model, but the sweep has {len(grid.models)}; give one model."
         )
     filled = [one for chain in grid.chains for one in _filled(parse(chain), grid.amounts)]
     if grid.tasks_at is not None and (unknown := grid.tasks_at - {last_amount(chain) for chain in filled}):
@@ -71,17 +50,17 @@ def expand_grid(
     unfit: dict[str, str] = {}
     for model in grid.models:
         try:
-            source = identify(model, name)
-            check_covered(source.id, load_shape(source), measuring.get("partial", False))
+            source = identify(model, settings.name)
+            check_covered(source.id, load_shape(source), settings.partial)
         except UserError as error:
             unfit[model] = str(error)
             continue
-        dense = complete(model, "dense", tasks=tasks, **measuring)
+        dense = complete(model, DENSE, settings)
         specs[dense.variant.key] = dense
         for chain in filled:
-            at = tasks if grid.tasks_at is None or last_amount(chain) in grid.tasks_at else ()
+            tasks = settings.tasks if grid.tasks_at is None or last_amount(chain) in grid.tasks_at else ()
             for seed in grid.seeds:
-                spec = complete(model, chain, seed=seed, tasks=at, **measuring)
+                spec = complete(model, chain, settings.model_copy(update={"seed": seed, "tasks": tasks}))
                 specs.setdefault(spec.variant.key, spec)
     if not specs:
         raise UserError(" ".join(unfit.values()))

@@ -29,6 +29,7 @@ from core.request.complete import (
     identified_perplexity,
     identified_task,
 )
+from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_WINDOW
 from core.results import Result
 from core.search.prior import Prior, stored_effects
@@ -113,11 +114,13 @@ class Prepared(NamedTuple):
         return complete(
             self.question.model,
             chain,
-            calibration=self.defaults.calibration,
-            train=self.defaults.train,
-            perplexity=[text],
-            tasks=tasks,
-            device=self.question.device,
+            RunSettings(
+                calibration=self.defaults.calibration,
+                train=self.defaults.train,
+                perplexity=(text,),
+                tasks=tasks,
+                device=self.question.device,
+            ),
         ).model_copy(update={"paired": True})
 
 

@@ -16,6 +16,7 @@ from core.errors import UserError, counted
 from core.notation.formatting import format_duration
 from core.request.complete import complete
 from core.request.expected.estimate import estimate_left
+from core.request.settings import RunSettings
 from core.specs import DTYPES, Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
 from dashboard.shared.pickers import Chosen
@@ -101,14 +102,16 @@ def runs_of(model: str, wanted: Sequence[Wanted], measures: Measures, stamp: Has
             complete(
                 data.model_to_run(model),
                 one.chain,
-                calibration=TextWindows.parse(one.calibration) if one.calibration else None,
-                train=TextWindows.parse(one.train) if one.train else None,
-                perplexity=[Perplexity.parse(measures.text)] if measures.text else (),
-                tasks=[Task.parse(text) for text in measures.tasks],
-                scoring=measures.scoring,
-                seed=one.seed,
-                dtype=one.dtype,
-                fidelity=measures.fidelity,
+                RunSettings(
+                    calibration=TextWindows.parse(one.calibration) if one.calibration else None,
+                    train=TextWindows.parse(one.train) if one.train else None,
+                    perplexity=(Perplexity.parse(measures.text),) if measures.text else (),
+                    tasks=tuple(map(Task.parse, measures.tasks)),
+                    scoring=measures.scoring,
+                    seed=one.seed,
+                    dtype=one.dtype,
+                    fidelity=measures.fidelity,
+                ),
             )
             for one in wanted
         )

@@ -16,6 +16,7 @@ from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.source import ModelSource
 from core.models.sources import identify
 from core.request.inspection import applicability, facts_of, first_chains, inspect_model, sweep_rows
+from core.request.settings import RunSettings
 from core.request.sweeps import Grid, expand_grid
 from core.specs import DTYPES
 from dashboard import data
@@ -103,7 +104,7 @@ def _first_sweep(source: ModelSource, chains: list[str]) -> None:
     """Show the chains of a first sweep with their time and memory, and a button that fills the grid with them."""
     dtype = st.session_state.get("run_dtype", DTYPES[0])
     grid = Grid(models=(str(source.folder or source.id),), chains=tuple(chains))
-    specs, _ = expand_grid(grid, dtype=dtype, partial=True)
+    specs, _ = expand_grid(grid, RunSettings(dtype=dtype, partial=True))
     st.markdown("A first sweep, with the dense baseline in each time:")
     st.table(pd.DataFrame(sweep_rows(specs, ("dense", *chains), data.store())).set_index("chain"))
     st.button("Fill the grid with this sweep", on_click=fill, args=(chains,))

@@ -11,6 +11,7 @@ from core.errors import UserError
 from core.request.complete import check_device, complete
 from core.request.execution import SHARE, parse_memory
 from core.request.resolve import MOST_SEED
+from core.request.settings import RunSettings
 from core.request.sweeps import Grid, count, expand_grid
 from core.specs import DTYPES
 from dashboard.run.chain_form import Chain, chain_input, present_chain
@@ -148,7 +149,7 @@ def _memory() -> int | None:
 
 def _one(values: FormInput, chain: Chain) -> RunRequest:
     try:
-        return RunRequest([complete(values.model, chain.text, seed=values.seeds[0], **values.common)])
+        return RunRequest([complete(values.model, chain.text, RunSettings(seed=values.seeds[0], **values.common))])
     except UserError as error:
         blamed = chain.blame(error)
         if blamed is None:
@@ -163,7 +164,7 @@ def _grid(values: FormInput, series: Series) -> RunRequest:
         problem = f"The grid has {runs:,} runs; the maximum is {MOST_RUNS}. Remove chains, amounts or seeds."
         return RunRequest(problem=problem, grid=True)
     try:
-        specs, _ = expand_grid(grid, **values.common)
+        specs, _ = expand_grid(grid, RunSettings(**values.common))
     except UserError as error:
         series.box.error(str(error))
         return RunRequest(where="Correct the chains; their field shows the error.", grid=True)

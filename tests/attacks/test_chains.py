@@ -8,6 +8,7 @@ from core.errors import UserError
 from core.notation.chain import default_flags, format_chain, shared
 from core.registry import STAGES
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import TextWindows
 from tests.attacks.damage import NUMBERS, attack, damaged, examples
 from tests.attacks.machine import limited
@@ -43,13 +44,13 @@ def check_key(chain, text, seed):
     windows = TextWindows.parse(text)
     with limited():
         try:
-            first = complete("./tiny", chain, calibration=windows, train=windows, seed=seed)
+            first = complete("./tiny", chain, RunSettings(calibration=windows, train=windows, seed=seed))
         except UserError as error:
             assert str(error).strip()
             return
         again, flags = format_chain(first.variant.stages), shared(first.variant.stages)
         more = {"calibration": flags.calibration, "train": flags.train, "seed": flags.seed or 0}
-        second = complete("./tiny", again, **more)
+        second = complete("./tiny", again, RunSettings(**more))
         assert second.variant.key == first.variant.key, (again, default_flags(flags))
         assert format_chain(second.variant.stages) == again
 

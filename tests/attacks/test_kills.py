@@ -17,6 +17,7 @@ from core.jobs.logs import log_file
 from core.jobs.queue import Queue
 from core.jobs.supervisor import Supervisor
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.shipping import export
 from core.shipping.proof import ExportCheck
 from core.specs import Perplexity, TextWindows
@@ -93,7 +94,7 @@ def _supervise(stage):
 def _wanted():
     """Return the run; where a cancelled training has stored its best so far, the one that goes on from it."""
     train = TextWindows.parse("text.txt:16x32")
-    spec = complete("./tiny", CHAIN, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
+    spec = complete("./tiny", CHAIN, RunSettings(train=train, perplexity=[Perplexity.parse("text.txt@32:4")]))
     stored = Store().get(spec.variant.key)
     return spec.model_copy(update={"force": stored is not None and stored.variant.cut_short})
 

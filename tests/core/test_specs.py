@@ -11,7 +11,7 @@ from core.methods.unstructured.magnitude import Magnitude
 from core.notation.chain import ChainDefaults, parse
 from core.registry import METHODS
 from core.request.resolve import resolve_chain
-from core.request.stages import build_run, build_stage
+from core.request.stages import build_stage, parse_dtype
 from core.specs import Perplexity, Task, TextWindows, VariantSpec
 
 CALIBRATION = TextWindows.parse("c4-sample:16x2048")
@@ -131,7 +131,7 @@ def test_parameters_can_be_text():
 
 def test_an_unknown_dtype_is_rejected():
     with pytest.raises(UserError, match="float32"):
-        build_run("m", "r", [build_stage("dense")], dtype="int3")
+        parse_dtype("int3")
 
 
 def test_describing_a_run_does_not_import_torch():

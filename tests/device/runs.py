@@ -54,6 +54,7 @@ def numbers(device: str, model: str, chain: str, save: str | None = None, **more
     from core.engine.runs import run
     from core.engine.variants import load_cached
     from core.request.complete import complete
+    from core.request.settings import RunSettings
     from core.specs import Perplexity, TextWindows
     from core.store.store import Store
 
@@ -62,7 +63,7 @@ def numbers(device: str, model: str, chain: str, save: str | None = None, **more
     texts = {"calibration": TextWindows.parse("text.txt:4x32"), "train": TextWindows.parse("text.txt:8x16")}
     if model != "encoder":
         more["perplexity"] = [Perplexity.parse("text.txt@32:4")]
-    spec = complete(f"./{model}", chain, device=device, **texts, **more)
+    spec = complete(f"./{model}", chain, RunSettings(device=device, **texts, **more))
     if save:
         spec = spec.model_copy(update={"save": str(place / "saved"), "format": save})
     values = {

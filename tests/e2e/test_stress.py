@@ -16,6 +16,7 @@ from core.errors import UserError
 from core.jobs.queue import Queue
 from core.paths import PROJECT
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store
 from tests.core.queues import until
@@ -72,9 +73,11 @@ def spec(folder: Path, draw: random.Random) -> RunSpec:
     return complete(
         str(folder / "tiny"),
         f"{method}@0.{draw.randint(1, 8)}",
-        calibration=TextWindows(corpus=text, windows=2, window=32),
-        perplexity=[Perplexity(corpus=text, window=32, windows=2)],
-        threads=1,
+        RunSettings(
+            calibration=TextWindows(corpus=text, windows=2, window=32),
+            perplexity=[Perplexity(corpus=text, window=32, windows=2)],
+            threads=1,
+        ),
     )
 
 

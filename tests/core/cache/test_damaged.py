@@ -10,6 +10,7 @@ from core.engine.runs import run
 from core.engine.variants import load_cached
 from core.paths import cached_variant
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity
 from core.store.store import Store
 
@@ -85,7 +86,7 @@ UNREADABLE = {  # whose checksums match
 @pytest.mark.parametrize("kind", [*DAMAGED, *UNREADABLE])
 @pytest.mark.usefixtures("machine")
 def test_a_damaged_variant_is_not_loaded(kind):
-    asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
+    asked = complete("./tiny", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:2")]))
     run(asked, Store())
     folder = cached_variant(asked.variant.key)
     assert load_cached(asked.variant) is not None

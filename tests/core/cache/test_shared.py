@@ -8,6 +8,7 @@ from core.errors import StorageError, UserError
 from core.jobs.logs import log_file, log_tail, share_log
 from core.paths import cached_variant
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 
@@ -56,7 +57,7 @@ def test_a_log_is_read_on_another_machine(storage, tmp_path, monkeypatch, result
 def measured(chain):
     """The run of a chain of the small model on texts in its folder."""
     text = [Perplexity.parse("text.txt@32:2")]
-    return complete("tiny", chain, calibration=TextWindows.parse("text.txt:2x32"), perplexity=text)
+    return complete("tiny", chain, RunSettings(calibration=TextWindows.parse("text.txt:2x32"), perplexity=text))
 
 
 @pytest.fixture

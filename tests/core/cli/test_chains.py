@@ -14,6 +14,7 @@ from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
 from core.paths import cache_dir, cached_variant
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.results import Result
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
@@ -31,7 +32,9 @@ RUN = ["run", "./tiny", CHAIN, *TEXTS]
 @pytest.fixture
 def spec(machine):
     text, train = map(TextWindows.parse, ("text.txt:4x32", "text.txt:24x32"))
-    return complete("./tiny", CHAIN, calibration=text, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
+    return complete(
+        "./tiny", CHAIN, RunSettings(calibration=text, train=train, perplexity=[Perplexity.parse("text.txt@32:4")])
+    )
 
 
 @pytest.fixture(scope="module")

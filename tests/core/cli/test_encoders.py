@@ -19,6 +19,7 @@ from core.models.facts import load_shape
 from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.request.stages import build_stage
 from core.specs import Perplexity, Task
 from core.store.store import Store
@@ -154,7 +155,7 @@ def test_facts_match_the_loaded_model(place):
 )
 def test_language_model_options_are_rejected(chain, options, sentence, place):
     with pytest.raises(UserError, match=sentence):
-        complete(place("resnet"), chain, **options)
+        complete(place("resnet"), chain, RunSettings(**options))
 
 
 def test_other_models_are_rejected(place, tmp_path, capsys):

@@ -13,6 +13,7 @@ from core.cli.options import RENAMED
 from core.errors import UserError
 from core.request.complete import complete
 from core.request.execution import parse_memory
+from core.request.settings import RunSettings
 from core.request.sweeps import Grid, expand_grid
 from core.specs import Fewshot, Task, TextWindows
 from core.store.store import Store
@@ -41,7 +42,7 @@ def test_texts_of_options_are_parsed():
 
 def saving(*form):
     text = TextWindows.parse("text.txt:4x32")
-    return compute.saving(complete("./tiny", "sparsegpt@0.5", calibration=text), Path("new"), *form)
+    return compute.saving(complete("./tiny", "sparsegpt@0.5", RunSettings(calibration=text)), Path("new"), *form)
 
 
 def grid(chain, **more):

@@ -20,6 +20,7 @@ from core.models import manifest
 from core.notation.chain import quoted
 from core.request.complete import complete
 from core.request.expected.estimate import Estimate
+from core.request.settings import RunSettings
 from core.specs import TextWindows
 from core.store.bundled import append_shipped
 from core.store.store import Store
@@ -58,7 +59,7 @@ def test_a_changed_text_of_the_same_name_is_another_variant(tmp_path):
     keys, text = set(), TextWindows(corpus=str(tmp_path / "my.txt"), windows=2, window=32)
     for words in (WORDS, WORDS[::-1]):
         (tmp_path / "my.txt").write_text(" ".join(words * 4))
-        keys.add(complete("./tiny", "wanda", calibration=text).variant.key)
+        keys.add(complete("./tiny", "wanda", RunSettings(calibration=text)).variant.key)
     assert len(keys) == 2
 
 

@@ -12,6 +12,7 @@ from core.models.parts.precision import in_precision
 from core.request.baseline import baseline, missing_part, remaining_run
 from core.request.complete import complete
 from core.request.reproduce import reproduce
+from core.request.settings import RunSettings
 from core.specs import Perplexity, RunSpec, Task
 from core.store.store import Store
 from tests.core.tiny import tiny
@@ -29,7 +30,9 @@ def data(machine, tmp_path, monkeypatch):
 def spec(scoring=None, **more) -> RunSpec:
     text = Perplexity.parse("text.txt@32:2")
     return complete(
-        "./tiny", "magnitude@0.5", perplexity=[text], tasks=[Task.parse("piqa:10")], scoring=scoring, **more
+        "./tiny",
+        "magnitude@0.5",
+        RunSettings(perplexity=[text], tasks=[Task.parse("piqa:10")], scoring=scoring, **more),
     )
 
 

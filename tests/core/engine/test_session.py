@@ -12,6 +12,7 @@ from core.data import files
 from core.engine.runs import run
 from core.errors import UserError
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, Task, TextWindows
 from core.store.store import Store
 from tests.core.commands import WORDS
@@ -49,11 +50,13 @@ def requested(chain, **more):
     return complete(
         "./tiny",
         chain,
-        calibration=TextWindows.parse("c4-sample:4x32"),
-        train=TextWindows.parse("text.txt:8x16"),
-        perplexity=texts,
-        tasks=[Task.parse("piqa:6")],
-        **more,
+        RunSettings(
+            calibration=TextWindows.parse("c4-sample:4x32"),
+            train=TextWindows.parse("text.txt:8x16"),
+            perplexity=texts,
+            tasks=[Task.parse("piqa:6")],
+            **more,
+        ),
     )
 
 
@@ -160,7 +163,7 @@ def hub(model, monkeypatch):
 
 
 def test_a_model_of_the_hub_is_resolved_and_downloaded_once(hub, model, reads):
-    spec = complete("org/small", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
+    spec = complete("org/small", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:2")]))
     hub.clear()
     reads.clear()
     downloads = []
@@ -171,7 +174,7 @@ def test_a_model_of_the_hub_is_resolved_and_downloaded_once(hub, model, reads):
 
 
 def test_another_commit_of_the_hub_is_rejected(hub):
-    spec = complete("org/small", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:2")])
+    spec = complete("org/small", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:2")]))
     hub["changed"] = 1
     with pytest.raises(UserError, match=r"org/small is now at revision dddd.*, not cccc.*; start the run again"):
         run(spec, Store())
@@ -191,7 +194,7 @@ CATALOGUED = {
 
 @pytest.mark.parametrize("name", CATALOGUED)
 def test_another_text_than_that_of_its_id_is_rejected(name, request):
-    spec = complete("./tiny", "wanda@0.5", **{"calibration": OWN, **CATALOGUED[name]})
+    spec = complete("./tiny", "wanda@0.5", RunSettings(**{"calibration": OWN, **CATALOGUED[name]}))
     request.getfixturevalue("data")  # now there are texts, but not those of the catalogue
     with pytest.raises(UserError, match=OTHER.format(name)):
         run(spec, Store())

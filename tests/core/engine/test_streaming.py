@@ -30,6 +30,7 @@ from core.request import execution
 from core.request.complete import complete
 from core.request.execution import LEAST_BYTES, choose_execution, memory_budget, parse_memory
 from core.request.expected.estimate import estimate_left
+from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.core.tiny import ARCHITECTURES, OTHERS, layout_of, tiny, windows
@@ -54,7 +55,7 @@ MIXTURE_CHAINS = ["reap@0.25", "wanda@0.5+adaprune+rtn@4bit,on=embedding,group_s
 
 def requested(chain, **more):
     calibration, text = TextWindows.parse("text.txt:4x32"), Perplexity.parse("text.txt@32:6")
-    return complete("./tiny", chain, calibration=calibration, perplexity=[text], **more)
+    return complete("./tiny", chain, RunSettings(calibration=calibration, perplexity=[text], **more))
 
 
 def made(spec):

@@ -9,6 +9,7 @@ from core.cli.printing import console
 from core.engine.runs import run
 from core.jobs.countdown import Countdown, job_left, left_words
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 from tests.core.request.estimates import estimate
@@ -113,9 +114,11 @@ def test_every_stage_reports_its_start_and_is_estimated(machine, method):
     asked = complete(
         "./tiny",
         f"{method}@0.5",
-        calibration=TextWindows.parse("text.txt:2x32"),
-        perplexity=[Perplexity.parse("text.txt@32:4")],
-        latency="latency" in measures,
+        RunSettings(
+            calibration=TextWindows.parse("text.txt:2x32"),
+            perplexity=[Perplexity.parse("text.txt@32:4")],
+            latency="latency" in measures,
+        ),
     )
     first = {}
     run(asked, Store(), lambda stage, done, total, detail="": first.setdefault(stage, (done, total)))

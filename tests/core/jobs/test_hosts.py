@@ -7,6 +7,7 @@ import pytest
 from core.jobs import supervisor
 from core.jobs.here import lacking_here, runs_here
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity
 from tests.core.queues import PlayedQueue, change, spec
 
@@ -72,7 +73,7 @@ def test_a_job_waits_for_the_machine_that_has_its_model(played, other, store):
 
 
 def test_jobs_waiting_for_another_machine_do_not_block_the_queue(played, other, machine):
-    here = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
+    here = complete("./tiny", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:4")]))
     remote, fits = played.submit(spec("a folder elsewhere")), played.submit(here)
     other.step()
     assert list(other.supervisor.handles) == [played.job(fits).token] and played.job(remote).state == "queued"
@@ -84,8 +85,8 @@ def test_a_job_that_needs_a_part_of_a_running_one_waits(played, machine, monkeyp
     dense, pruned, other = (
         played.submit(one)
         for one in (
-            complete("./tiny", "dense", perplexity=text),
-            complete("./tiny", "magnitude@0.5", perplexity=text),
+            complete("./tiny", "dense", RunSettings(perplexity=text)),
+            complete("./tiny", "magnitude@0.5", RunSettings(perplexity=text)),
             spec("another model"),
         )
     )
@@ -94,7 +95,7 @@ def test_a_job_that_needs_a_part_of_a_running_one_waits(played, machine, monkeyp
 
 
 def test_a_machine_runs_only_jobs_whose_files_it_has(machine, tmp_path):
-    asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
+    asked = complete("./tiny", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:4")]))
     assert runs_here(asked.model_dump_json())
     elsewhere = asked.variant.model_copy(update={"revision": "sha256:0123456789ab"})
     text = Perplexity(corpus="other.txt@01234567", window=32, windows=4)

@@ -6,6 +6,7 @@ from core.cache.shared import shared
 from core.engine.runs import run
 from core.jobs.parts import must_wait
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 
@@ -17,7 +18,7 @@ def job(chain, text="text.txt@32:2", **how):
 
 def spec(chain, text="text.txt@32:2", **how):
     calibration = TextWindows.parse("text.txt:2x32")
-    return complete("tiny", chain, calibration=calibration, perplexity=[Perplexity.parse(text)], **how)
+    return complete("tiny", chain, RunSettings(calibration=calibration, perplexity=[Perplexity.parse(text)], **how))
 
 
 def test_jobs_wait_until_the_dense_model_is_measured(machine):

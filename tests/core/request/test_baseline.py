@@ -10,6 +10,7 @@ from core.errors import CancelledError, UserError
 from core.request.baseline import baseline, remaining_run
 from core.request.complete import complete
 from core.request.expected.estimate import estimate_left
+from core.request.settings import RunSettings
 from core.request.sweeps import Grid, expand_grid
 from core.specs import Perplexity, RunSpec, TextWindows
 from core.store.store import Store
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.usefixtures("machine")
 
 def spec(method="magnitude", ratio=0.5, text="text.txt@32:4", **more) -> RunSpec:
     calibration = TextWindows.parse("text.txt:2x32")
-    return complete("./tiny", f"{method}@{ratio}", calibration=calibration, perplexity=[Perplexity.parse(text)], **more)
+    return complete(
+        "./tiny", f"{method}@{ratio}", RunSettings(calibration=calibration, perplexity=[Perplexity.parse(text)], **more)
+    )
 
 
 @pytest.fixture
@@ -51,7 +54,7 @@ def test_dense_model_is_measured_the_same_way_and_only_once(computed):
 def test_a_sweep_measures_the_same_baseline_first(computed):
     grid = Grid(models=("./tiny",), chains=("magnitude@", "wanda@"), amounts=(Ratio(0.3),))
     text = {"calibration": TextWindows.parse("text.txt:2x32"), "perplexity": [Perplexity.parse("text.txt@32:4")]}
-    (dense, *others), _ = expand_grid(grid, **text)
+    (dense, *others), _ = expand_grid(grid, RunSettings(**text))
     assert [baseline(other) for other in others] == [dense, dense] and baseline(dense) is None
     store = Store()
     for one in (dense, *others):
@@ -71,7 +74,9 @@ def test_an_invalid_run_fails_before_its_baseline_is_measured(tmp_path):
     (tmp_path / "short.txt").write_text(" ".join(WORDS[:40]))
     store = Store()
     short = TextWindows(corpus=str(tmp_path / "short.txt"), windows=9, window=32)
-    bad = complete("./tiny", "wanda@0.5", calibration=short, perplexity=[Perplexity.parse("text.txt@32:4")])
+    bad = complete(
+        "./tiny", "wanda@0.5", RunSettings(calibration=short, perplexity=[Perplexity.parse("text.txt@32:4")])
+    )
     with pytest.raises(UserError, match="too short"):
         run(bad, store)
     assert store.results() == []

@@ -8,6 +8,7 @@ import pytest
 
 from core.errors import UserError
 from core.request.complete import check_save_folder, complete, default_perplexity
+from core.request.settings import RunSettings
 from core.specs import Fewshot, Perplexity, Task, TextWindows
 
 pytestmark = pytest.mark.usefixtures("machine")
@@ -67,7 +68,7 @@ def test_a_fault_is_refused_in_one_sentence(kind):
     texts = {"train": TextWindows.parse("text.txt:24x32")} if "lora" in chain or "distill" in chain else {}
     given = {"calibration": TextWindows.parse("text.txt:8x32"), **read("text.txt@32"), **texts, **options}
     with pytest.raises(UserError, match=re.escape(words)) as error:
-        complete("./tiny", chain.replace("'", '"'), **given)
+        complete("./tiny", chain.replace("'", '"'), RunSettings(**given))
     assert "\n" not in str(error.value) and len(str(error.value)) < 700
 
 

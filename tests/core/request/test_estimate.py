@@ -12,6 +12,7 @@ from core.request.baseline import remaining_run
 from core.request.complete import complete
 from core.request.expected import speeds
 from core.request.expected.estimate import Estimate, estimate_left
+from core.request.settings import RunSettings
 from core.results import Measurement, Result
 from core.specs import BYTES, Perplexity, RunSpec, Task, TextWindows
 from core.store.bundled import append_shipped
@@ -33,9 +34,11 @@ def spec(method="sparsegpt", model=MODEL, windows=16, measured=16, **more) -> Ru
     return complete(
         model,
         method,
-        calibration=TextWindows(corpus="passages-calibration", windows=windows, window=2048),
-        perplexity=[Perplexity(corpus="passages-eval", window=2048, windows=measured)],
-        **more,
+        RunSettings(
+            calibration=TextWindows(corpus="passages-calibration", windows=windows, window=2048),
+            perplexity=[Perplexity(corpus="passages-eval", window=2048, windows=measured)],
+            **more,
+        ),
     )
 
 
@@ -115,7 +118,7 @@ def test_all_windows_of_a_text_take_longer_than_some(tmp_path):
 
     def seconds(windows):
         wanted = Perplexity(corpus=str(tmp_path / "long.txt"), window=2048, windows=windows)
-        return estimate(complete(MODEL, "dense", perplexity=[wanted])).seconds
+        return estimate(complete(MODEL, "dense", RunSettings(perplexity=[wanted]))).seconds
 
     assert seconds(2) < seconds(8) < seconds(None)
 

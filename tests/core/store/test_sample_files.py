@@ -10,6 +10,7 @@ from core.engine.runs import run
 from core.errors import StorageError
 from core.request.baseline import remaining_run
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.results import Measurement
 from core.specs import Perplexity
 from core.store import sample_files, samples
@@ -126,7 +127,7 @@ def test_samples_that_cannot_be_written_leave_no_files(monkeypatch):
 
 @pytest.mark.model
 def test_a_run_whose_samples_are_damaged_is_measured_again(machine):
-    asked = complete("./tiny", "magnitude@0.5", perplexity=[Perplexity.parse("text.txt@32:4")])
+    asked = complete("./tiny", "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse("text.txt@32:4")]))
     store = Store()
     first = run(asked, store)
     assert not remaining_run(asked, store)

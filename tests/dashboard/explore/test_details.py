@@ -5,6 +5,7 @@ from sqlalchemy import update
 
 from core.engine.variants import describe
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, RunSpec
 from core.store.tables import jobs
 from dashboard import data
@@ -93,7 +94,9 @@ def test_exports_of_one_point_are_named_by_its_chain(filled, monkeypatch):
 
 
 def test_the_reached_pruning_ratio_appears_on_the_point_and_its_job(store):
-    spec = complete("smollm2-135m", "magnitude@0.9", perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    spec = complete(
+        "smollm2-135m", "magnitude@0.9", RunSettings(perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    )
     reached = make(perplexity(30.0, "passages-eval"), zeros=80)
     store.put(reached.model_copy(update={"variant": describe(spec.variant)}))
     message = "Removed 80.0 % of the block weights; 90.0 % was requested."
@@ -108,7 +111,7 @@ def two_points(store):
     """The specs of two reproducible points; the store has results of them and of the dense model."""
     text = [Perplexity.parse("passages-eval@2048:16")]
     dense, *specs = (
-        complete("smollm2-135m", chain, perplexity=text)
+        complete("smollm2-135m", chain, RunSettings(perplexity=text))
         for chain in ("dense", "magnitude@0.5", "magnitude@0.5+adaprune")
     )
     for spec in (dense, *specs):

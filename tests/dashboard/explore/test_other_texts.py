@@ -11,6 +11,7 @@ from core.findings.rows.other_texts import other_texts
 from core.imports.files import read_imports, store_imports
 from core.request.baseline import baseline
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity
 from dashboard.shared import links
 from tests.core.imports.given import sheet
@@ -61,7 +62,7 @@ def test_a_run_on_another_text_is_hollow_on_the_bundled_chart(fresh):
 
 
 def test_a_run_on_a_text_with_bundled_variants_is_on_their_curves(fresh):
-    spec = complete(MODEL, "wanda@0.33", perplexity=[Perplexity.parse("passages-eval@2048:16")])
+    spec = complete(MODEL, "wanda@0.33", RunSettings(perplexity=[Perplexity.parse("passages-eval@2048:16")]))
     for one in (spec, baseline(spec)):
         stored(fresh, one)
     address = links.own(MODEL, [spec.variant.key])

@@ -9,6 +9,7 @@ from core.engine.variants import describe
 from core.paths import cached_variant
 from core.request.baseline import baseline
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_LIMIT
 from core.specs import Perplexity
 from core.store.tables import jobs
@@ -83,7 +84,7 @@ def stored(store, spec):
 
 
 def test_a_measured_run_links_its_results_instead_of_starting(store):
-    spec = complete("smollm2-135m", "sparsegpt@0.5", perplexity=TEXT)
+    spec = complete("smollm2-135m", "sparsegpt@0.5", RunSettings(perplexity=TEXT))
     stored(store, spec)
     app = open_app("run/view.py", chain="sparsegpt@0.5")
     assert "also measures the dense model under the same protocol" in page_text(app)
@@ -107,7 +108,7 @@ def test_a_measured_run_links_its_results_instead_of_starting(store):
 def test_the_form_proposes_an_unmeasured_run(store):
     assert first_chain() == "wanda@0.5"
     for chain in ("wanda@0.5", "wanda@0.45"):
-        spec = complete("smollm2-135m", chain, perplexity=TEXT)
+        spec = complete("smollm2-135m", chain, RunSettings(perplexity=TEXT))
         stored(store, spec)
         stored(store, baseline(spec))
     assert first_chain() == "wanda@0.55"

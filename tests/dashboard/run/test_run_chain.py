@@ -4,6 +4,7 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity
 from dashboard import data
 from tests.dashboard.opened import chain_field, open_app
@@ -208,7 +209,7 @@ def test_the_queued_run_equals_the_run_of_the_command_line():
     ):
         typed(app, chain)
         app.button(key="run_start").click().run()
-        wanted = complete("smollm2-135m", chain, perplexity=[Perplexity.parse("passages-eval@2048:16")])
+        wanted = complete("smollm2-135m", chain, RunSettings(perplexity=[Perplexity.parse("passages-eval@2048:16")]))
         assert data.queue().jobs()[0].spec == wanted
     typed(app, "wanda@0.3")
     chain_field(app).set_value("wanda@0.2")  # just before the click

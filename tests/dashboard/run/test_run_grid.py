@@ -5,6 +5,7 @@ import pytest
 from core.engine.variants import describe
 from core.notation.chain import format_chain
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity
 from dashboard import data
 from dashboard.run.grid_form import opened
@@ -30,9 +31,9 @@ def queued():
 
 
 def test_a_grid_queues_unmeasured_runs(store):
-    spec = complete("smollm2-135m", "wanda@0.3", perplexity=TEXT)
+    spec = complete("smollm2-135m", "wanda@0.3", RunSettings(perplexity=TEXT))
     store.put(make(perplexity(30.0, "passages-eval")).model_copy(update={"variant": describe(spec.variant)}))
-    dense = complete("smollm2-135m", "dense", perplexity=TEXT)
+    dense = complete("smollm2-135m", "dense", RunSettings(perplexity=TEXT))
     app = open_grid("wanda@\nmagnitude@+adaprune", run_seeds=["0", "1"])
     assert "9 runs including the dense model: 9 to start" in page_text(app)  # wanda@0.3 lacks its baseline
     store.put(make(perplexity(20.0, "passages-eval")).model_copy(update={"variant": describe(dense.variant)}))
@@ -67,7 +68,7 @@ def test_a_grid_proposes_amounts_that_its_stage_takes_without_results(store):
     assert grid_amounts("wanda@+lora") == grid_amounts("wandaa@") == ["0.3", "0.5", "0.7"]
     assert grid_amounts("gptq@") == ["2bit", "3bit", "4bit"]
     for chain in ("dense", "sparsegpt@0.3", "sparsegpt@0.7"):
-        spec = complete("smollm2-135m", chain, perplexity=TEXT)
+        spec = complete("smollm2-135m", chain, RunSettings(perplexity=TEXT))
         store.put(make(perplexity(30.0, "passages-eval")).model_copy(update={"variant": describe(spec.variant)}))
     amounts = set(grid_amounts("sparsegpt@"))
     assert len(amounts) == 3 and "0.5" in amounts and not amounts & {"0.3", "0.7"}

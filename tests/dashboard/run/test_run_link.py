@@ -4,6 +4,7 @@ import pytest
 
 from core.cache import hub
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Fewshot, Perplexity, Task, TextWindows
 from dashboard import data
 from tests.dashboard.opened import chain_field, open_app
@@ -36,11 +37,13 @@ def test_a_link_restores_the_whole_form(monkeypatch, typing):
     machine = {"dtype": "float16", "device": "cuda:1", "memory": 20 * 10**9, "threads": 3}
     assert job.spec == complete(
         *("smollm2-360m", "wanda@0.3+lora,minutes=5"),
-        calibration=TextWindows.parse("c4-sample:8x1024"),
-        train=TextWindows.parse("alpaca:64x128"),
-        perplexity=[Perplexity.parse("wikitext2@512"), Perplexity.parse("ptb@512")],
-        tasks=[Task(task=name, limit=20, fewshot=SHOTS) for name in ("piqa", "boolq")],
-        **{"seed": 3, "scoring": "bfloat16", "fidelity": True, "latency": True} | machine,
+        RunSettings(
+            calibration=TextWindows.parse("c4-sample:8x1024"),
+            train=TextWindows.parse("alpaca:64x128"),
+            perplexity=[Perplexity.parse("wikitext2@512"), Perplexity.parse("ptb@512")],
+            tasks=[Task(task=name, limit=20, fewshot=SHOTS) for name in ("piqa", "boolq")],
+            **{"seed": 3, "scoring": "bfloat16", "fidelity": True, "latency": True} | machine,
+        ),
     )
     assert address(app) == LINK
 

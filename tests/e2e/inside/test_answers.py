@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 from core.engine.runs import run
 from core.paths import cached_variant
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity
 from core.store.store import Store
 from tests.core.tiny_folder import write_tiny_folder
@@ -37,7 +38,9 @@ def answers(tmp_path_factory):
         patch.setenv("SLIMSCOPE_RESULTS", str(place / "results"))
         patch.setenv("SLIMSCOPE_CACHE", str(place / "cache"))
         patch.delenv("SLIMSCOPE_DB", raising=False)
-        spec = complete(str(folder), "magnitude@0.5", perplexity=[Perplexity.parse(f"{place / 'text.txt'}@32:2")])
+        spec = complete(
+            str(folder), "magnitude@0.5", RunSettings(perplexity=[Perplexity.parse(f"{place / 'text.txt'}@32:2")])
+        )
         run(spec, Store())
         assert cached_variant(spec.variant.key).is_dir()
         with dashboard(place / "results") as running:

@@ -11,6 +11,7 @@ from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model
 from core.paths import cached_variant
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, Stage, TextWindows
 from core.store.store import Store
 from tests.core.factories import LAYER, WANDA, make
@@ -54,7 +55,7 @@ def test_a_difference_covers_the_matrices_of_both():
 @pytest.mark.parametrize("chain", ["slimllm@0.3", "slicegpt@0.3", "shortgpt@0.5"])
 def test_removed_units_are_those_that_the_stored_model_lacks(chain):
     text = {"calibration": TextWindows.parse("text.txt:4x32"), "perplexity": [Perplexity.parse("text.txt@32:1")]}
-    spec = complete("./tiny", chain, **text)
+    spec = complete("./tiny", chain, RunSettings(**text))
     result = run(spec.model_copy(update={"cached": True}), Store())
     dense, model = load_model(identify("./tiny")), load_model_folder(cached_variant(result.variant.key), torch.float32)
     width, table = dense.config.head_dim, layer_table(result, 0, dense.config.head_dim).set_index("name")

@@ -14,6 +14,7 @@ from core.models.modeling_slimscope import Factors
 from core.models.sources import identify, load_model
 from core.paths import cached_variant
 from core.request.complete import complete
+from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows
 from core.store.store import Store
 
@@ -23,7 +24,7 @@ NAME = "model.layers.1.mlp.down_proj"
 
 def made(chain, dtype="float32"):
     text = {"calibration": TextWindows.parse("text.txt:4x32"), "perplexity": [Perplexity.parse("text.txt@32:1")]}
-    spec = complete("./tiny", chain, dtype=dtype, **text)
+    spec = complete("./tiny", chain, RunSettings(dtype=dtype, **text))
     return spec.variant, run(spec.model_copy(update={"cached": True}), Store()).layers
 
 
