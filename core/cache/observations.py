@@ -15,9 +15,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.cache.checkpoint import Checkpoint
 from core.cache.checksums import intact
 from core.cache.folders import keep
-from core.cache.kept_states import KeptStates
 from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 
@@ -52,7 +52,7 @@ def observed(
     tensors = observe(folders[0].name)
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
     keep(folders[0], size, lambda place: save_file(tensors, place / FILE))
-    KeptStates(folders[0].name).clear()
+    Checkpoint(folders[0].name).clear()
     return tensors
 
 

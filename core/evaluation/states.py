@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
-from core.cache.kept_states import KeptStates
+from core.cache.checkpoint import Checkpoint
 from core.evaluation.linears import quick_products
 from core.memory import HELD_BYTES
 from core.models.parts.blocks import body, find_blocks, first, text_config
@@ -99,8 +99,8 @@ def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Adva
     last = len(blocks) - 1
     with quick_products(recorder.model.dtype):  # a rotated embedding has a product, too
         recordings = recorder.record(batches)
-    kept = KeptStates(sha256(key, *(str(batch["input_ids"].tolist()) for batch in batches)))
-    begun, states = kept.restore()
+    kept = Checkpoint(sha256(key, *(str(batch["input_ids"].tolist()) for batch in batches)))
+    begun, states = kept.restore_states()
     for one, hidden in zip(recordings, states, strict=False):  # none without an interrupted pass
         one.hidden = hidden.to(one.hidden.device)
     with torch.inference_mode(), quick_products(recordings[0].hidden.dtype):
@@ -108,9 +108,11 @@ def _pass(recorder: Recorder, batches: Sequence[Inputs], key: str, advance: Adva
             for one in recordings:
                 call = one.calls[index]
                 one.hidden = first(blocks[index](one.hidden, *call.args, **call.kwargs))
-            kept.keep(index + 1, [one.hidden for one in recordings])
+            if kept.due and kept.has_room(sum(one.hidden.nbytes for one in recordings)):
+                with kept.keeping():
+                    kept.write_states(index, [one.hidden for one in recordings])
             advance(index + 1, last + 1)
-    share = (time.perf_counter() - started + kept.seconds) / len(batches)
+    share = (time.perf_counter() - started + kept.earlier) / len(batches)
     for one in recordings:
         if one is recordings[-1]:  # after which nobody asks for more
             kept.clear()

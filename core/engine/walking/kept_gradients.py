@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from core.cache.kept_states import ENDING, INTERVAL, has_room, newest, replace_newest
+from core.cache.checkpoint import Checkpoint
 from core.methods.inputs import Accumulator
 from core.models.parts.blocks import Linear
 from core.models.parts.overflow import Overflow
-from core.paths import variants_dir
 
 GRADIENTS = "gradients"
-PAUSE = 20.0  # times the last writing, which thus takes at most a twentieth of a pass
 
 
 class KeptGradients:
@@ -28,13 +25,11 @@ class KeptGradients:
     """
 
     def __init__(self, name: str, accumulators: Mapping[Linear, Accumulator], overflow: Overflow):
-        self._folder = variants_dir() / f"{name}{ENDING}"
-        self._accumulators, self._overflow = accumulators, overflow
-        self._next = time.perf_counter() + INTERVAL
+        self._checkpoint, self._accumulators, self._overflow = Checkpoint(name), accumulators, overflow
 
     def restore(self) -> int:
         """Restore the accumulators of an interrupted pass, and return the number of its sequences."""
-        known = newest(self._folder, GRADIENTS)
+        known = self._checkpoint.newest(GRADIENTS)
         if known is None:
             return 0
         done, folder = known
@@ -50,13 +45,12 @@ class KeptGradients:
         Raises:
             StorageError: The disk is full.
         """
-        if (started := time.perf_counter()) < self._next:
+        if not self._checkpoint.due:
             return
-        size = sum(tensor.nbytes for one in self._accumulators.values() for tensor in one.state().values())
-        if has_room(self._folder, size):
-            replace_newest(self._folder, GRADIENTS, done, self._write)
-        now = time.perf_counter()
-        self._next = now + max(INTERVAL, PAUSE * (now - started))
+        with self._checkpoint.keeping():
+            size = sum(tensor.nbytes for one in self._accumulators.values() for tensor in one.state().values())
+            if self._checkpoint.has_room(size):
+                self._checkpoint.replace(GRADIENTS, done, self._write)
 
     def _write(self, folder: Path) -> None:
         for place, accumulator in enumerate(self._accumulators.values()):

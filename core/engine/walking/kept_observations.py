@@ -9,9 +9,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from core.cache.checkpoint import Checkpoint
 from core.cache.checksums import intact
-from core.cache.folders import build_once
-from core.cache.kept_states import KeptStates, has_room
 from core.cache.observations import FILE, Tensors
 from core.models.parts.blocks import Blocks
 from core.models.parts.finished import KeptBlocks
@@ -27,7 +26,7 @@ class KeptObservations(KeptBlocks):
     """
 
     def __init__(self, name: str, tensors: Tensors, of_block: Callable[[int], Tensors]):
-        self._states, self._tensors, self._of_block = KeptStates(name), tensors, of_block
+        self._checkpoint, self._tensors, self._of_block = Checkpoint(name), tensors, of_block
         self._written = 0  # blocks
 
     def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
@@ -36,8 +35,8 @@ class KeptObservations(KeptBlocks):
         Returns:
             The number of its blocks, and the states (sequences, tokens, hidden) with which the next one starts.
         """
-        count, states = self._states.restore()
-        folders = [self._states.folder / f"observed-{index}" for index in range(count)]
+        count, states = self._checkpoint.restore_states()
+        folders = [self._checkpoint.folder / f"observed-{index}" for index in range(count)]
         if not all(map(intact, folders)):
             return 0, []
         for folder in folders:
@@ -54,16 +53,18 @@ class KeptObservations(KeptBlocks):
 
     def keep(self, blocks: Blocks, index: int, states: Sequence[Tensor], at_once: bool) -> bool:
         """Keep the observations up to a block and the states after it, if it is time and there is room."""
-        if not self._states.due:
+        if not self._checkpoint.due:
             return False
         parts = [self._of_block(place) for place in range(self._written, index + 1)]
-        if not has_room(self._states.folder, sum(tensor.nbytes for part in parts for tensor in part.values())):
+        tensors = [*states, *(tensor for part in parts for tensor in part.values())]
+        if not self._checkpoint.has_room(sum(tensor.nbytes for tensor in tensors)):
             return False
-        for place, part in enumerate(parts, self._written):
-            own = {name: tensor.cpu().contiguous() for name, tensor in part.items()}
-            build_once(self._states.folder / f"observed-{place}", partial(_write, own))
-        self._written = index + 1
-        self._states.keep(index + 1, states)
+        with self._checkpoint.keeping():
+            for place, part in enumerate(parts, self._written):
+                own = {name: tensor.cpu().contiguous() for name, tensor in part.items()}
+                self._checkpoint.write(f"observed-{place}", partial(_write, own))
+            self._written = index + 1
+            self._checkpoint.write_states(index, states)
         return True
 
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 import copy
 import json
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -20,9 +20,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.cache.checkpoint import ENDING, FILE, STATES, Checkpoint, read_states
 from core.cache.checksums import intact
-from core.cache.folders import build_once
-from core.cache.kept_states import ENDING, FILE, INTERVAL, STATES, has_room, read_states, write_states
 from core.cache.shelf import Shelf
 from core.cache.stamps import Stamp, stamps
 from core.errors import UserError
@@ -56,16 +55,18 @@ class FinishedBlocks(KeptBlocks):
 
     Attributes:
         reports: The layer reports of the stage so far, which the stage extends.
-        reused_seconds: Time that interrupted runs spent on the restored blocks.
     """
 
     def __init__(self, key: str) -> None:
         self.reports: list[LayerReport] = []
-        self.reused_seconds = 0.0
-        self._folder = variants_dir() / f"{key}{ENDING}"
-        self._started = self._kept = time.perf_counter()
+        self._checkpoint = Checkpoint(key)
         self._plain: dict[int, nn.Module] = {}  # blocks before the stage, without memory, that are not kept yet
         self._mapped: dict[Path, Stamp] = {}  # of the files that weights and states are mapped from
+
+    @property
+    def reused_seconds(self) -> float:
+        """The time that interrupted runs spent on the restored blocks."""
+        return self._checkpoint.earlier
 
     def restore(self, blocks: Blocks) -> tuple[int, list[Tensor]]:
         """Restore the blocks that an interrupted run finished.
@@ -74,13 +75,13 @@ class FinishedBlocks(KeptBlocks):
             Their number, and the states (sequences, tokens, hidden) with which the next one starts.
         """
         for count in range(len(blocks.holder), 0, -1):
-            folders = [self._folder / str(index) for index in range(count)]
-            states = self._folder / f"{STATES}-{count - 1}"
+            folders = [self._checkpoint.folder / str(index) for index in range(count)]
+            states = self._checkpoint.folder / f"{STATES}-{count - 1}"
             found = stamps([states / FILE, *(folder / WEIGHTS for folder in folders)])
             if states.is_dir() and all(map(intact, [states, *folders])):
                 facts = [_load(block, folder) for block, folder in zip(blocks.holder, folders, strict=False)]
                 self.reports += [LayerReport.model_validate(one) for fact in facts for one in fact["reports"]]
-                self.reused_seconds = facts[-1]["seconds"]
+                self._checkpoint.earlier = facts[-1]["seconds"]
                 self._mapped = found
                 return count, read_states(states)[0]
         return 0, []
@@ -110,25 +111,24 @@ class FinishedBlocks(KeptBlocks):
         Raises:
             StorageError: The disk is full.
         """
-        now = time.perf_counter()
-        if not at_once and now - self._kept < INTERVAL:
+        if not at_once and not self._checkpoint.due:
             return False
         waiting = sorted(self._plain)
         tensors = [*states, *(one for place in waiting for one in blocks.holder[place].parameters())]
-        if not has_room(self._folder, sum(tensor.numel() * tensor.element_size() for tensor in tensors)):
+        if not self._checkpoint.has_room(sum(tensor.numel() * tensor.element_size() for tensor in tensors)):
             return False
-        for place in waiting:
-            block, plain = blocks.holder[place], self._plain.pop(place)
-            reports = [one.model_dump(mode="json") for one in self.reports if one.block == place]
-            seconds = now - self._started + self.reused_seconds
-            facts = {"shapes": _changed_shapes(block, plain), "reports": reports, "seconds": seconds}
-            _write(self._folder / str(place), block, facts)
-        write_states(self._folder, index, states)
-        if at_once:
-            folder = self._folder / str(index)
-            self._mapped |= stamps([folder / WEIGHTS])
-            _load(blocks.holder[index], folder)
-        self._kept = time.perf_counter()
+        with self._checkpoint.keeping():
+            for place in waiting:
+                block, plain = blocks.holder[place], self._plain.pop(place)
+                reports = [one.model_dump(mode="json") for one in self.reports if one.block == place]
+                seconds = self._checkpoint.seconds
+                facts = {"shapes": _changed_shapes(block, plain), "reports": reports, "seconds": seconds}
+                self._checkpoint.write(str(place), partial(_write, block, facts))
+            self._checkpoint.write_states(index, states)
+            if at_once:
+                folder = self._checkpoint.folder / str(index)
+                self._mapped |= stamps([folder / WEIGHTS])
+                _load(blocks.holder[index], folder)
         return True
 
     def check(self) -> None:
@@ -140,7 +140,7 @@ class FinishedBlocks(KeptBlocks):
 
     def clear(self) -> None:
         """Delete the blocks once the stage is finished."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._checkpoint.clear()
 
 
 @contextmanager
@@ -191,17 +191,13 @@ def _changed_shapes(block: nn.Module, plain: nn.Module) -> Shapes:
     }
 
 
-def _write(folder: Path, block: nn.Module, facts: Shapes) -> None:
-    def write(place: Path) -> None:
-        own = {name: one.detach().cpu().contiguous() for name, one in block.named_parameters()}
-        save_file(own, place / WEIGHTS)
-        save_constraints(block, place)
-        save_grids(block, place)
-        save_references(block, place)
-        (place / FACTS).write_text(json.dumps(facts))
-
-    shutil.rmtree(folder, ignore_errors=True)
-    build_once(folder, write)
+def _write(block: nn.Module, facts: Shapes, folder: Path) -> None:
+    own = {name: one.detach().cpu().contiguous() for name, one in block.named_parameters()}
+    save_file(own, folder / WEIGHTS)
+    save_constraints(block, folder)
+    save_grids(block, folder)
+    save_references(block, folder)
+    (folder / FACTS).write_text(json.dumps(facts))
 
 
 def _load(block: nn.Module, folder: Path) -> Shapes:

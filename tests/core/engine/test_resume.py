@@ -12,13 +12,12 @@ import pytest
 import torch
 
 from core.amount import Amount, Bits, Ratio
-from core.cache import kept_states
+from core.cache import checkpoint
 from core.cache.shelf import Shelf
 from core.cli.app import main
 from core.data.corpora import identify_corpus
 from core.engine.session import Session
 from core.engine.variants import make_variant
-from core.engine.walking import kept_gradients
 from core.errors import CancelledError
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
@@ -57,7 +56,8 @@ made(spec_of("wanda"), die, streams=True)
 @pytest.fixture
 def often(monkeypatch):
     """Keep every block."""
-    monkeypatch.setattr(finished, "INTERVAL", 0)
+    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
+    monkeypatch.setattr(checkpoint, "PAUSE", 0)
 
 
 def spec_of(*names, ratio=0.5, amount=None, **settings):
@@ -177,7 +177,8 @@ def test_every_kind_of_stage_resumes_with_the_second_block(architecture, name, a
 @pytest.mark.parametrize("name", ["shortgpt", "flap", "svd-llm", "reap"])
 def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
     """It is stopped at the second of two blocks."""
-    monkeypatch.setattr(kept_states, "INTERVAL", 0)
+    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
+    monkeypatch.setattr(checkpoint, "PAUSE", 0)
     if name == "reap":
         own_model(tmp_path, monkeypatch, "mixtral", num_hidden_layers=2)
     spec, steps = spec_of(name, amount=Ratio(0.3), **({"ranks": "global"} if name == "svd-llm" else {})), []
@@ -195,8 +196,6 @@ def test_a_pass_that_observes_resumes(name, tmp_path, monkeypatch):
 )
 def test_a_pass_that_computes_gradients_resumes(name, amount, streams, monkeypatch):
     """It is stopped after the fifth of eight sequences."""
-    monkeypatch.setattr(kept_gradients, "INTERVAL", 0)
-    monkeypatch.setattr(kept_gradients, "PAUSE", 0)
     spec, steps = spec_of(name, amount=amount, **({"group_size": 0} if name == "gptq" else {})), []
     stopped(spec, lambda what, done, total: (what, done) == ("gradients", 5), streams=streams)
     assert [folder.name for folder in finished.unfinished()[0].iterdir() if folder.is_dir()] == ["gradients-5"]
@@ -258,7 +257,7 @@ def test_a_damaged_block_is_computed_again(file, computed):
 def test_the_time_of_interrupted_runs_counts(monkeypatch):
     spec, compress = spec_of("obs"), OBS.compress
     clock = [0.0]
-    for place in ("core.engine.runners.by_linear", "core.engine.circumstances", "core.models.parts.finished"):
+    for place in ("core.engine.runners.by_linear", "core.engine.circumstances", "core.cache.checkpoint"):
         monkeypatch.setattr(f"{place}.time.perf_counter", lambda: clock[0])
 
     def slow(self, *given):
@@ -285,7 +284,7 @@ def test_another_amount_stage_or_model_reuses_nothing(computed):
 
 def test_a_forced_run_and_a_fast_stage_keep_nothing(computed, monkeypatch):
     interrupted(spec_of("obs"), fresh=True)
-    monkeypatch.setattr(finished, "INTERVAL", 60)
+    monkeypatch.setattr(checkpoint, "INTERVAL", 60)
     interrupted(spec_of("obs"))
     assert kept() == []
 
@@ -296,7 +295,7 @@ def test_a_forced_run_and_a_fast_stage_keep_nothing(computed, monkeypatch):
     ids=["nothing on a full disk", "a block above the limit alone"],
 )
 def test_little_room_keeps_less_and_the_stage_still_runs(name, value, folders, again, computed, monkeypatch):
-    monkeypatch.setattr(kept_states, name, value)
+    monkeypatch.setattr(checkpoint, name, value)
     interrupted(spec_of("obs"))
     assert [path.name for path in kept()] == folders
     made(spec_of("obs"))
@@ -306,7 +305,7 @@ def test_little_room_keeps_less_and_the_stage_still_runs(name, value, folders, a
 def test_blocks_of_abandoned_runs_make_room_for_others(monkeypatch):
     interrupted(spec_of("obs"))
     size = sum(file.stat().st_size for file in kept()[0].parent.rglob("*"))
-    monkeypatch.setattr(kept_states, "CACHE_BYTES", size + 1)
+    monkeypatch.setattr(checkpoint, "CACHE_BYTES", size + 1)
     interrupted(spec_of("obs", ratio=0.6))
     (only,) = kept()
     assert json.loads((only / "block.json").read_text())["reports"][0]["sparsity"] == pytest.approx(0.6, abs=0.01)

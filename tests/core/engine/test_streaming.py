@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.cache import disk, kept_states
+from core.cache import checkpoint, disk
 from core.cache.shelf import Shelf
 from core.engine.runs import run
 from core.engine.variants import load_cached
@@ -129,7 +129,8 @@ def test_losses_block_by_block_equal_those_of_the_whole_model(name, held, monkey
 
 def test_an_interrupted_measurement_resumes_after_its_last_kept_block(tmp_path, monkeypatch):
     monkeypatch.setenv("SLIMSCOPE_CACHE", str(tmp_path))
-    monkeypatch.setattr(kept_states, "INTERVAL", 0)
+    monkeypatch.setattr(checkpoint, "INTERVAL", 0)
+    monkeypatch.setattr(checkpoint, "PAUSE", 0)
     model, texts, updates = tiny("llama-gqa", num_hidden_layers=4), {"a": windows(3, 20)}, []
     (whole,) = perplexity(model, texts, silent)
 

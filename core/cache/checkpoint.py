@@ -1,0 +1,120 @@
+"""The state of unfinished work, kept in the cache of variants, where interrupted work resumes."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from core.cache.checksums import intact
+from core.cache.disk import room, writing
+from core.cache.folders import CACHE_BYTES, build_once, make_room
+from core.paths import variants_dir
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ENDING = ".blocks"  # of the folder of an interrupted stage or pass
+INTERVAL = 60.0  # seconds between two times at which work is kept
+PAUSE = 20.0  # times the last writing, which thus takes at most a twentieth of the work
+STATES, FILE = "states", "states.safetensors"
+
+
+class Checkpoint:
+    """The kept state of a stage or a pass, in a folder that its key names, so that no other work resumes there.
+
+    Each part of the state has a folder of its own, which appears complete with its checksums, or not at all.
+
+    Attributes:
+        folder: The folder of all parts.
+        earlier: Seconds that interrupted work took until the restored state.
+    """
+
+    def __init__(self, key: str) -> None:
+        self.folder = variants_dir() / f"{key}{ENDING}"
+        self.earlier = 0.0
+        self._started = self._kept = time.perf_counter()
+        self._rest = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The time of the work so far, with that of interrupted work."""
+        return time.perf_counter() - self._started + self.earlier
+
+    @property
+    def due(self) -> bool:
+        """Whether it is time to keep the work."""
+        return time.perf_counter() - self._kept >= max(INTERVAL, self._rest)
+
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Keep the work inside the context, after which the interval begins again."""
+        started = time.perf_counter()
+        yield
+        self._kept = time.perf_counter()
+        self._rest = PAUSE * (self._kept - started)
+
+    def has_room(self, size: int) -> bool:
+        """Return whether `size` bytes more can be kept, for which other folders of the cache make room.
+
+        Raises:
+            StorageError: The disk is full.
+        """
+        root = self.folder.parent
+        with writing(self.folder):
+            own = sum(file.stat().st_size for file in self.folder.rglob("*"))
+            if size > room(root):
+                return False
+            self.folder.touch()  # others are deleted first
+            make_room(root, max(own, CACHE_BYTES - size))
+        return True
+
+    def write(self, part: str, fill: Callable[[Path], None]) -> None:
+        """Write a part, in place of an earlier one of this name."""
+        shutil.rmtree(self.folder / part, ignore_errors=True)
+        build_once(self.folder / part, fill)
+
+    def replace(self, kind: str, number: int, fill: Callable[[Path], None]) -> None:
+        """Write the part of this kind and number; afterwards delete those of other numbers."""
+        own = f"{kind}-{number}"
+        self.write(own, fill)
+        for other in self.folder.glob(f"{kind}-*"):
+            if other.is_dir() and other.name != own:
+                shutil.rmtree(other, ignore_errors=True)
+
+    def newest(self, kind: str) -> tuple[int, Path] | None:
+        """Return the number and the folder of what `replace` wrote; None if it is missing or damaged."""
+        folders = (folder for folder in self.folder.glob(f"{kind}-*") if folder.is_dir() and intact(folder))
+        return next(((int(folder.name.rpartition("-")[2]), folder) for folder in folders), None)
+
+    def restore_states(self) -> tuple[int, list[Tensor]]:
+        """Return the number of blocks that an interrupted pass kept, and the states after them; 0 and none without."""
+        known = self.newest(STATES)
+        if known is None:
+            return 0, []
+        index, folder = known
+        states, self.earlier = read_states(folder)
+        return index + 1, states
+
+    def write_states(self, index: int, states: Sequence[Tensor]) -> None:
+        """Write the states after a block; afterwards delete older ones."""
+        tensors = {str(place): one.detach().cpu().contiguous() for place, one in enumerate(states)}
+        facts = {"seconds": str(self.seconds)}
+        self.replace(STATES, index, lambda place: save_file(tensors, place / FILE, facts))
+
+    def clear(self) -> None:
+        """Delete the state once the work is finished."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def read_states(folder: Path) -> tuple[list[Tensor], float]:
+    """Return the states of `write_states`, mapped from their file, and the seconds."""
+    with safe_open(folder / FILE, "pt") as file:
+        states = [file.get_tensor(str(place)) for place in range(len(file.keys()))]
+        return states, float((file.metadata() or {}).get("seconds", 0.0))
