@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from core.cli.listing import check_one_format, find_result, to_latex
 from core.cli.printing.console import messages, say
 from core.cli.printing.layout import Row
 from core.cli.printing.overview import of_mean
-from core.cli.printing.tables import SHORT_KEY, column, plain, print_table, print_tsv, usual, written
+from core.cli.printing.tables import SHORT_KEY, column, print_numbers, print_table, print_tsv, usual, written
 from core.errors import UserError
 from core.models.names import display_names
 from core.models.sources import typed_name
@@ -47,7 +46,6 @@ def compare(
     """Test differences on the same documents and windows, with unadjusted 95 % intervals and adjusted p."""
     from core.analysis.differences import differences
     from core.analysis.few import few_in
-    from core.analysis.sheets import csv_text
     from core.findings.seeds import Seeds
 
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
@@ -64,10 +62,8 @@ def compare(
         if found.empty:
             raise UserError(problem)
         messages.print(problem, markup=False)
-    if json:
-        typer.echo(dumps([plain(row) for row in found.to_dict("records")], indent=2, ensure_ascii=False))
-    elif csv:
-        typer.echo(csv_text(found), nl=False)
+    if json or csv:
+        print_numbers(found, json)
     elif tsv:
         print_tsv(plain_rows(found, reference, names))
     else:

@@ -1,7 +1,6 @@
 """The command `fidelity`: a model that any tool compressed, compared with its dense origin."""
 
 from collections.abc import Sequence
-from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,7 +9,7 @@ from core.cli import options
 from core.cli.listing import check_one_format, to_latex
 from core.cli.printing.console import bars, messages, say
 from core.cli.printing.layout import Row
-from core.cli.printing.tables import plain, print_table, print_tsv, written
+from core.cli.printing.tables import print_numbers, print_table, print_tsv, written
 
 if TYPE_CHECKING:
     from core.analysis.fidelity import TextFidelity
@@ -44,19 +43,14 @@ def fidelity(
     """Compare a model of any tool with its dense origin, token by token; nothing is stored."""
     from pandas import DataFrame
 
-    from core.analysis.sheets import csv_text
-
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
     with bars() as progress:
         from core.engine.comparison import compare
 
         found = compare(dense, other, perplexity or [], dtype=dtype, device=device, progress=progress)
-    records = [record for one in found for record in one.records]
     rows = [row for one in found for row in _rows(one)]
-    if json:
-        typer.echo(dumps([plain(record) for record in records], indent=2, ensure_ascii=False))
-    elif csv:
-        typer.echo(csv_text(DataFrame(records)), nl=False)
+    if json or csv:
+        print_numbers(DataFrame([record for one in found for record in one.records]), json)
     elif tsv:
         print_tsv(rows)
     elif latex:

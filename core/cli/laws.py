@@ -1,7 +1,6 @@
 """The command `laws`: published forms of the loss over the pruning ratio, fitted and tested."""
 
 from collections.abc import Sequence
-from json import dumps
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +10,7 @@ from core.cli.listing import check_one_format, to_latex
 from core.cli.naming import matching_name
 from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
-from core.cli.printing.tables import plain, print_table
+from core.cli.printing.tables import print_numbers, print_table
 from core.errors import UserError, check_above
 from core.specs import Perplexity
 from core.store import bundled
@@ -55,7 +54,6 @@ def laws(
     """Fit compression laws: exponents, errors on held-out points, and the largest ratio within a loss of quality."""
     from core.analysis.laws import report
     from core.analysis.laws.fit import fits
-    from core.analysis.sheets import csv_text
 
     check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
@@ -67,11 +65,8 @@ def laws(
     if not found:
         reason = short or report.TOO_FEW
         raise UserError(f"{reason} `sweep` measures {'smaller ratios' if short else 'more'}.")
-    if json:
-        rows = report.table(found, limit).to_dict("records")
-        typer.echo(dumps([plain(row) for row in rows], indent=2, ensure_ascii=False))
-    elif csv:
-        typer.echo(csv_text(report.table(found, limit)), nl=False)
+    if json or csv:
+        print_numbers(report.table(found, limit), json)
     else:
         _print(found, limit, latex)
         messages.print("\n\n".join(filter(None, [short, report.NOTES])), markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
@@ -21,7 +21,6 @@ from core.engine.runners.by_runtime import install_hooks
 from core.engine.runners.by_slicing import slice_model
 from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
 from core.errors import UserError
-from core.methods.base import Method
 from core.methods.dense import Dense
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks
@@ -33,14 +32,6 @@ from core.training.base import Recovery, TrainPruneMethod
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
-
-    Runner = Callable[[PreTrainedModel, Method, StageInput, Context], StageResult]
-
-Kinds = TypeVar("Kinds", bound=Method)
-
-
-def _runner(function: Callable[[PreTrainedModel, Kinds, StageInput, Context], StageResult]) -> Runner:
-    return cast("Runner", function)  # a runner gets only methods of its own kind
 
 
 def _nothing(model: PreTrainedModel, method: Dense, given: StageInput, context: Context) -> StageResult:
@@ -61,24 +52,25 @@ def _recover(model: PreTrainedModel, method: Recovery, given: StageInput, contex
     return recover(model, method, given, context)
 
 
-RUNNERS: dict[Kind, Runner] = {
-    "dense": _runner(_nothing),
-    "linears": _runner(compress_linears),
-    "blocks of linears": _runner(round_blocks),
-    "tables": _runner(quantise_tables),
-    "convolutions": _runner(decompose_convolutions),
-    "embedding": _runner(factor_embedding),
-    "units": _runner(remove_units),
-    "units in sequence": _runner(remove_units_walking),
-    "factored units": _runner(factor_and_remove_units),
-    "blocks": _runner(remove_blocks),
-    "experts": _runner(remove_experts),
-    "hidden size": _runner(remove_hidden),
-    "slices": _runner(slice_model),
-    "rotation": _runner(rotate_model),
-    "pruning in training": _runner(_prune_while_training),
-    "recovery": _runner(_recover),
-    "runtime": _runner(install_hooks),
+# A runner gets the model, a method of its own kind, the stage and the context.
+RUNNERS: dict[Kind, Callable[..., StageResult]] = {
+    "dense": _nothing,
+    "linears": compress_linears,
+    "blocks of linears": round_blocks,
+    "tables": quantise_tables,
+    "convolutions": decompose_convolutions,
+    "embedding": factor_embedding,
+    "units": remove_units,
+    "units in sequence": remove_units_walking,
+    "factored units": factor_and_remove_units,
+    "blocks": remove_blocks,
+    "experts": remove_experts,
+    "hidden size": remove_hidden,
+    "slices": slice_model,
+    "rotation": rotate_model,
+    "pruning in training": _prune_while_training,
+    "recovery": _recover,
+    "runtime": install_hooks,
 }
 
 # Kinds that treat q, k and v, or gate and up, each on its own.

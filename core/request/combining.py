@@ -8,7 +8,7 @@ from typing import NamedTuple
 from core.errors import UserError
 from core.methods.terms import Place
 from core.notation.chain import DENSE, ChainDefaults, format_chain, parse, shared
-from core.request.resolve import modified_places, resolve_chain
+from core.request.resolve import method_of, resolve_chain
 from core.specs import Stage, TextWindows
 
 TABLES: frozenset[Place] = frozenset({"tables"})
@@ -79,7 +79,7 @@ def _untouched_tables(places: tuple[frozenset[Place], ...]) -> bool:
 def _places(chain: str) -> tuple[frozenset[Place], ...]:
     """Return the places that each stage changes; empty for the dense model and for chains of other versions."""
     try:
-        return tuple(modified_places(one) for one in parse(chain) if one.name != DENSE)
+        return tuple(method_of(one).modifies for one in parse(chain) if one.name != DENSE)
     except UserError:
         return ()
 

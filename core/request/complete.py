@@ -7,7 +7,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TypedDict
 
 from core.amount import Pattern
 from core.data.corpora import default_corpora, identify_corpus
@@ -23,7 +22,7 @@ from core.notation.chain import DENSE, ChainDefaults, StageRequest, parse
 from core.registry import leaves
 from core.request.compatibility import check_model_type
 from core.request.fewshot import check_fewshot
-from core.request.resolve import check_seed, data_requirement_of, resolve_chain, resolve_text
+from core.request.resolve import check_seed, method_of, resolve_chain, resolve_text
 from core.request.sensitivity import build_scan
 from core.request.settings import DEFAULT_SETTINGS, RunSettings
 from core.request.stages import (
@@ -70,7 +69,7 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
     stages = resolve_chain([_identified(one, settings.defaults, shape) for one in requests], settings.defaults)
     _check_divides(stages, shape)
     usual = (default_perplexity(shape),) if language and not settings.perplexity else ()
-    measured = _measured(settings.perplexity or usual, settings.tasks, shape)
+    perplexity, tasks = _perplexities(settings.perplexity or usual, shape), _tasks(settings.tasks)
     variant = VariantSpec(model=source.id, revision=source.revision, dtype=parse_dtype(settings.dtype), stages=stages)
     scan = None
     if settings.scan is not None:
@@ -78,7 +77,8 @@ def complete(model: str, chain: str | Sequence[StageRequest], settings: RunSetti
         scan = build_scan(stages, settings.scan, text, settings.seed)
     return RunSpec(
         variant=variant,
-        **measured,
+        perplexity=perplexity,
+        tasks=tasks,
         scoring=settings.scoring if settings.tasks and settings.scoring != variant.dtype else None,
         fidelity=settings.fidelity and not variant.is_dense,
         latency=settings.latency,
@@ -104,29 +104,27 @@ def measuring(
 ) -> RunSpec:
     """Return a checked run with other measurements of the same variant; a `UserError` if one is invalid."""
     shape = load_shape(identify_again(spec.variant.model, spec.variant.revision))
-    compared = fidelity and not spec.variant.is_dense
-    return spec.model_copy(update={**_measured(perplexity, tasks, shape), "fidelity": compared})
+    numbers = {"perplexity": _perplexities(perplexity, shape), "tasks": _tasks(tasks)}
+    return spec.model_copy(update={**numbers, "fidelity": fidelity and not spec.variant.is_dense})
 
 
-class _Measured(TypedDict):
-    perplexity: tuple[Perplexity, ...]
-    tasks: tuple[Task, ...]
+def _perplexities(wanted: Sequence[Perplexity], shape: ModelShape) -> tuple[Perplexity, ...]:
+    """Return the perplexities without repeats, with their texts identified by content."""
+    return tuple(dict.fromkeys(identified_perplexity(one, shape) for one in wanted))
 
 
-def _measured(perplexity: Sequence[Perplexity], tasks: Sequence[Task], shape: ModelShape) -> _Measured:
-    """Return the measurement fields of a run, without repeats and with texts and tasks identified by content."""
-    return {
-        "perplexity": tuple(dict.fromkeys(identified_perplexity(wanted, shape) for wanted in perplexity)),
-        "tasks": tuple(dict.fromkeys(identified_task(wanted) for wanted in tasks)),
-    }
+def _tasks(wanted: Sequence[Task]) -> tuple[Task, ...]:
+    """Return the tasks without repeats, identified by their documents."""
+    return tuple(dict.fromkeys(map(identified_task, wanted)))
 
 
 def _identified(one: StageRequest, defaults: ChainDefaults, shape: ModelShape) -> StageRequest:
     """Return a stage whose text and teacher are identified by content and whose layers exist."""
     with one.error_context("text"):
         text = resolve_text(one, defaults)
-        if text or data_requirement_of(one) != "nothing":
-            text = identified_calibration(text or default_text(data_requirement_of(one) == "training", shape), shape)
+        reads = method_of(one).data_requirement
+        if text or reads != "nothing":
+            text = identified_calibration(text or default_text(reads == "training", shape), shape)
     with one.error_context("layers"):
         if one.layers is not None:
             selects(one.layers, shape.blocks, shape.linears)

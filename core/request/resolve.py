@@ -8,28 +8,12 @@ from collections.abc import Sequence
 from core.amount import WHOLE, Amount, Ratio
 from core.errors import UserError, echo
 from core.methods.base import Method
-from core.methods.terms import Place, Reads
 from core.notation.chain import ChainDefaults, StageRequest
 from core.registry import get_stage
 from core.request.stages import DEFAULT_RATIO, build_stage, check_stage_order, default_amount
 from core.specs import Stage, TextWindows
 
 MOST_SEED = 2**31  # every random generator accepts it
-
-
-def data_requirement_of(one: StageRequest) -> Reads:
-    """Return the kind of text that a stage reads; a `UserError` if its parameters are invalid."""
-    return method_of(one).data_requirement
-
-
-def seeded(one: StageRequest) -> bool:
-    """Return whether the result of a stage depends on the seed; a `UserError` if its parameters are invalid."""
-    return method_of(one).seeded
-
-
-def modified_places(one: StageRequest) -> frozenset[Place]:
-    """Return the places whose weights a stage changes; a `UserError` if its parameters are invalid."""
-    return method_of(one).modifies
 
 
 def method_of(one: StageRequest) -> Method:
@@ -45,15 +29,15 @@ def resolve_text(one: StageRequest, defaults: ChainDefaults) -> TextWindows | No
     Raises:
         UserError: The stage names a text or a seed that its method does not use.
     """
-    reads = data_requirement_of(one)
+    method = method_of(one)
+    reads = method.data_requirement
     if reads != "nothing":
         return one.text or defaults.text(reads)
-    drawn = seeded(one)
-    for name, value in (("text", one.text), ("seed", None if drawn else one.seed)):
+    for name, value in (("text", one.text), ("seed", None if method.seeded else one.seed)):
         if value is not None:
             with one.error_context(name):
-                unused = "no data" if drawn else "no data and no randomness"
-                raise UserError(f"{get_stage(one.name).label} uses {unused}; remove {name}.")
+                unused = "no data" if method.seeded else "no data and no randomness"
+                raise UserError(f"{method.label} uses {unused}; remove {name}.")
     return None
 
 

@@ -25,7 +25,7 @@ from core.notation.chain import DENSE, ChainDefaults, StageRequest, format_chain
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from core.request.combining import TABLES
 from core.request.expected.size import Size, predicted_size
-from core.request.resolve import data_requirement_of, method_of, modified_places, resolve_chain
+from core.request.resolve import method_of, resolve_chain
 from core.request.stages import check_stage_order
 from core.results import Variant
 from core.shipping.base import Counted, Format
@@ -62,7 +62,7 @@ class Restrictions(Frozen):
         return (
             (not self.methods or method.name in self.methods)
             and (self.structured or method.family != "structured")
-            and (self.training or data_requirement_of(request) != "training")
+            and (self.training or method_of(request).data_requirement != "training")
         )
 
     def allow_all(self, chain: Iterable[StageRequest]) -> bool:
@@ -205,7 +205,7 @@ def enumerate_space(
 
 def halves(chain: tuple[StageRequest, ...]) -> tuple[tuple[StageRequest, ...], tuple[StageRequest, ...]]:
     """Return the stages of a chain before its last one on the embedding, and that one; either may be empty."""
-    last = 1 if chain and modified_places(chain[-1]) == TABLES else 0
+    last = 1 if chain and method_of(chain[-1]).modifies == TABLES else 0
     return chain[: len(chain) - last], chain[len(chain) - last :]
 
 
@@ -220,7 +220,7 @@ def _of_weights() -> tuple[type[Method], ...]:
 
 def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
     """Yield the requested chains in the blocks, in the orders that papers found best: prune, repair, round."""
-    in_blocks = [one for one in _options(_of_weights(), restrictions) if modified_places(one) != TABLES]
+    in_blocks = [one for one in _options(_of_weights(), restrictions) if method_of(one).modifies != TABLES]
     pruning = [one for one in in_blocks if get_stage(one.name).ratio_kind in COUNTED]
     rounding = [one for one in in_blocks if get_stage(one.name).ratio_kind == "bits"]
     repairs = list(_options((*RECONSTRUCTIONS, *RECOVERIES), restrictions))
@@ -240,7 +240,7 @@ def block_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...
 def table_chains(restrictions: Restrictions) -> Iterator[tuple[StageRequest, ...]]:
     """Yield the requested chains on the embedding and head."""
     yield ()
-    yield from ((one,) for one in _options(_of_weights(), restrictions) if modified_places(one) == TABLES)
+    yield from ((one,) for one in _options(_of_weights(), restrictions) if method_of(one).modifies == TABLES)
 
 
 def with_groups(chain: tuple[StageRequest, ...], shape: ModelShape) -> tuple[StageRequest, ...]:

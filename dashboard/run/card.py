@@ -13,7 +13,6 @@ from core.methods.base import Method
 from core.methods.terms import Reads
 from core.notation.chain import StageRequest, plain, quoted, takes_mean
 from core.registry import get_stage
-from core.request.resolve import data_requirement_of
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import Scalar
 from dashboard.run import forms
@@ -225,6 +224,6 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
 def _reads(method: type[Method], parameters: Mapping[str, str]) -> Reads:
     """Return the stage's data requirement; its method's default while a parameter is invalid."""
     try:
-        return data_requirement_of(StageRequest(method.name, settings=parameters))
+        return method.create(method.parse_parameters(parameters), None).data_requirement
     except UserError:
         return method().data_requirement

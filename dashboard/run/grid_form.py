@@ -14,7 +14,7 @@ from core.errors import UserError
 from core.methods.terms import Reads
 from core.notation.chain import StageRequest, parse
 from core.registry import get_stage
-from core.request.resolve import data_requirement_of, parse_seed, seeded
+from core.request.resolve import method_of, parse_seed
 from core.request.stages import check_ratio
 from dashboard.run.card import PATTERNS
 from dashboard.run.proposals import grid_amounts
@@ -151,13 +151,13 @@ def several(names: Sequence[str]) -> str:
 
 def _seeded(stage: StageRequest) -> bool:
     try:
-        return seeded(stage)
+        return method_of(stage).seeded
     except UserError:  # as in `_reads`
         return False
 
 
 def _reads(stage: StageRequest) -> Reads:
     try:
-        return data_requirement_of(stage)
+        return method_of(stage).data_requirement
     except UserError:  # the parameters conflict, which the resolution of the chain reports
         return "nothing"

@@ -22,6 +22,8 @@ from core.results import AGREEMENT, FIDELITY, KL, KL_P99, SENSITIVITY, Measureme
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 
 if TYPE_CHECKING:
+    from pandas import DataFrame
+
     from core.store.store import Store
 
 SHORT_KEY = 12  # digits of a key in tables, enough for every command
@@ -246,6 +248,17 @@ def as_json(result: Result, indent: int | None = None) -> str:
     written["variant"] |= {name: None if text is None else str(text) for name, text in texts.items()}
     written["variant"] |= {"seed": shared.seed}
     return json.dumps(written, indent=indent, ensure_ascii=False)
+
+
+def print_numbers(frame: "DataFrame", json_list: bool) -> None:
+    """Print a table with all digits, as a JSON list or as CSV."""
+    from core.analysis.sheets import csv_text
+
+    if json_list:
+        rows = [plain(row) for row in frame.to_dict("records")]
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        typer.echo(csv_text(frame), nl=False)
 
 
 def plain(row: Mapping[Name, Value]) -> dict[Name, Value | None]:

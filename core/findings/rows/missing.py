@@ -11,7 +11,7 @@ from core.errors import UserError
 from core.methods.base import Method
 from core.notation.chain import parse
 from core.registry import METHODS, get_stage
-from core.request.resolve import data_requirement_of
+from core.request.resolve import method_of
 
 GRID = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)  # ratios that Explore offers to run
 
@@ -69,6 +69,6 @@ def _lacking(points: pd.DataFrame, name: str, patterns: Sequence[str]) -> list[s
 def is_training_free(chain: str) -> bool:
     """Return whether a chain needs no training, which is slow."""
     try:
-        return all(data_requirement_of(stage) != "training" for stage in parse(chain))
+        return all(method_of(stage).data_requirement != "training" for stage in parse(chain))
     except UserError:  # from a version with other methods
         return False

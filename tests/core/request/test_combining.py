@@ -6,7 +6,7 @@ from core.methods.traits import STORED
 from core.notation.chain import parse
 from core.registry import METHODS, STAGES, build_method
 from core.request.combining import WrittenChain, combine, ends_on_tables, in_blocks, on_tables, split, written
-from core.request.resolve import modified_places
+from core.request.resolve import method_of
 from core.specs import Stage
 
 TEXT, OTHER, TRAIN = "c4-sample:16x2048", "passages-calibration:16x2048", "c4-sample:512x256"
@@ -40,7 +40,7 @@ def test_every_method_is_in_the_blocks_or_on_the_tables_as_it_declares():
         usual = method.bit_choices[-1:] or method.factor_choices[:1]
         amount = f"@{usual[0]:g}{'bit' if method.bit_choices else 'x'}" if usual else "@0.5"
         chain = method.name + (amount if method.takes_amount else "")
-        places = modified_places(parse(chain)[0])
+        places = method_of(parse(chain)[0]).modifies
         assert in_blocks(chain) == (method.name != "dense" and not places & {"tables", "convolutions"})
         assert on_tables(chain) == (places == {"tables"})
     assert any("tables" in method.modifies for method in METHODS) and "grid" in STORED
