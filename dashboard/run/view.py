@@ -68,7 +68,7 @@ class FormInput(NamedTuple):
     model: str
     seeds: tuple[int, ...]
     # Any: each argument has a type of its own
-    common: dict[str, Any]  # arguments of `complete` and `expand_grid`, such as texts, measurements and the device
+    common: dict[str, Any]  # fields of `RunSettings`, such as texts, measurements and the device
 
 
 def form() -> RunRequest:
