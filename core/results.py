@@ -224,12 +224,12 @@ class Measurement(Frozen):
     @property
     def identity(self) -> tuple[str, str, str]:
         """(metric, dataset, protocol), unique per variant; the protocol excludes the source of the text."""
-        return self.metric, self.dataset, _protocol_ids(*chain.from_iterable(self.protocol.items()))[0]
+        return self.metric, self.dataset, protocol_ids(*chain.from_iterable(self.protocol.items()))[0]
 
     @property
     def protocol_id(self) -> str:
         """Eight hex digits of a hash of the protocol in `identity`."""
-        return _protocol_ids(*chain.from_iterable(self.protocol.items()))[1]
+        return protocol_ids(*chain.from_iterable(self.protocol.items()))[1]
 
     @property
     def on_windows(self) -> bool:
@@ -243,7 +243,7 @@ class Measurement(Frozen):
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
-def _protocol_ids(*items: Any) -> tuple[str, str]:  # Any: names and values alternate
+def protocol_ids(*items: Any) -> tuple[str, str]:  # Any: names and values alternate
     """Return the protocol of `Measurement.identity` and its `protocol_id`, from alternating names and values."""
     pairs = zip(items[::2], items[1::2], strict=True)
     protocol = canonical_json({name: value for name, value in pairs if name != "source"})

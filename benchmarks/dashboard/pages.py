@@ -30,11 +30,11 @@ from benchmarks.smoke import run
 from core.paths import PROJECT
 from core.request.complete import complete
 from core.request.settings import RunSettings
-from core.results import Result
 from core.specs import RunSpec, TextWindows
 from core.store.store import Store
 
 RERUN = 0.3  # seconds of a page
+READING_MEMORY = 1000  # MB
 FLOORS_BUNDLED, FLOORS_ARTIFICIAL = 1.3, 1.6  # targets of the first chart
 
 Answer = TypeVar("Answer")
@@ -54,13 +54,16 @@ def peak() -> float:
 
 
 def measure_reading() -> list[Row]:
-    from core.analysis.frame import tidy
+    """Measure the tidy rows of all results, as commands read them."""
+    from core.analysis.frame import build_frame
+    from core.findings.reading import StoreReader
 
-    store = Store()
-    found: list[Result] = []
-    rows: list[Row] = [("results()", timed(lambda: found.extend(store.results())), "CPU s", None)]
-    rows.append(("tidy", timed(lambda: tidy(found)), "CPU s", None))
-    return [*rows, ("peak of these two", peak(), "MB", None)]
+    reader = StoreReader(Store())
+    return [
+        ("reading all results", timed(lambda: reader.every), "CPU s", None),
+        ("their table", timed(lambda: build_frame(reader.every)), "CPU s", None),
+        ("peak of these two", peak(), "MB", READING_MEMORY),
+    ]
 
 
 def measure_estimate() -> list[Row]:

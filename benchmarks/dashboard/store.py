@@ -121,8 +121,8 @@ def numbers(ratio: float, drawn: random.Random) -> Iterator[Measurement]:
 
 def fill(folder: Path, count: int) -> None:
     """Write the artificial store into a results folder."""
-    store, results = Store(f"sqlite:///{folder / 'local.db'}"), made_up(count)
-    while part := [written(result) for result in islice(results, AT_ONCE)]:
+    store, results = Store(f"sqlite:///{folder / 'local.db'}"), enumerate(made_up(count), start=1)
+    while part := [(written(result), place) for place, result in islice(results, AT_ONCE)]:
         with store.begin() as connection:
-            connection.execute(insert(variants), [row for row, _ in part])
-            connection.execute(insert(measurements), [number for _, rows in part for number in rows])
+            connection.execute(insert(variants), [row | {"changed": place} for (row, _), place in part])
+            connection.execute(insert(measurements), [number for (_, rows), _ in part for number in rows])

@@ -20,7 +20,7 @@ from core.notation.chain import DENSE, format_chain, series_chain, shared
 from core.notation.formatting import format_fewshot, label_parts, series_name
 from core.notation.removal import block_share, model_share, parameters_left
 from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
-from core.results import FIDELITY, Measurement, Result, Variant
+from core.results import FIDELITY, Measurement, Result, Variant, protocol_ids
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
 
 COUNTED = (
@@ -121,7 +121,7 @@ def variant_rows(result: Result) -> VariantRows:
         identity=identity,
         stages=variant.stages,
         before=(_identity(before), before.stages) if before else None,
-        known={**_variant(variant), "own_grid": identity.own_grid, **_size(result), **_latency(result)},
+        known={**_variant(variant, identity), **_size(result), **_latency(result)},
         protocols=tuple(_protocol(row) for row in result.measurements),
         numbers=tuple(_numbers(result.measurements)),
     )
@@ -199,7 +199,7 @@ def _place(variant: Variant) -> tuple[int, ...]:
     return *(ORDER.index(name) if name in ORDER else len(ORDER) for name in names), len(variant.stages)
 
 
-def _variant(variant: Variant) -> dict[str, Scalar]:
+def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
     defaults = shared(variant.stages)
     method = KNOWN.get(variant.method)  # None for a result of a version with more methods
     return {
@@ -208,13 +208,14 @@ def _variant(variant: Variant) -> dict[str, Scalar]:
         "revision": variant.revision,
         "dtype": variant.dtype,
         "chain": format_chain(variant.stages),
-        "series_chain": series_chain(variant.stages),
+        "series_chain": identity.chain,
         "parts": "+".join(part.name for part in label_parts(variant.stages)),
         "method": variant.method,
         "family": method.family if method else variant.method if variant.is_external else "other",
         "ratio": variant.ratio,
         "ratio_kind": variant.ratio_kind,
         "pattern": variant.pattern,
+        "own_grid": identity.own_grid,
         "rounded": not variant.is_external and any(map(quantises, variant.stages)),
         "recovery": variant.recovery,
         "calibration": None if defaults.calibration is None else str(defaults.calibration),
@@ -308,16 +309,16 @@ def _latency(result: Result) -> dict[str, float]:
 
 
 def _protocol(row: Measurement) -> _Protocol:
-    return _one_protocol(row.protocol_id, *chain.from_iterable(row.protocol.items()))
+    return _one_protocol(*chain.from_iterable(row.protocol.items()))
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers and few protocols
-def _one_protocol(protocol_id: str, *items: Any) -> _Protocol:  # Any: names and values alternate
+def _one_protocol(*items: Any) -> _Protocol:  # Any: names and values alternate
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     after = ("dtype", "version", "source")
     before = [protocol.get("window"), protocol.get("windows"), protocol.get("spread", False), protocol.get("limit")]
     values = [*before, *_fewshot(protocol.get("fewshot")), *map(protocol.get, after)]
-    return _Protocol._make([*values, _sentence(protocol), protocol_id])
+    return _Protocol._make([*values, _sentence(protocol), protocol_ids(*items)[1]])
 
 
 def _fewshot(written: str | int | None) -> tuple[int | None, str]:

@@ -249,7 +249,7 @@ def results(model: str | None = None, *, columns: Columns = "default") -> DataFr
     from core.store.store import Store
 
     names, store = _column_names(columns), Store()
-    found, models = store.results(), store.model_names()
+    found, models = list(store.each()), store.model_names()
     if model is not None:
         wanted = matching_name(str(model), models)
         found = [result for result in found if models[result.variant.model_id] == wanted]

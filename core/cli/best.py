@@ -96,7 +96,7 @@ def ask(
             such perplexity.
     """
     from core.analysis.budget import Budget
-    from core.analysis.frame import tidy
+    from core.analysis.frame import build_frame
     from core.findings.question import Question, answer
     from core.findings.reading import StoreReader
 
@@ -116,8 +116,8 @@ def ask(
     name = matching_name(model, names)
     question = Question(name, Budget(**fields), amount, family, text, training, form)
     reader = StoreReader(store)
-    own = [one for one in reader.every if names[one.variant.model_id] == name]
-    return answer(question, tidy(own), default_corpora()[0], reader)
+    own = build_frame(one for one in reader.every if names[one.model] == name)
+    return answer(question, own, default_corpora()[0], reader)
 
 
 def _unmeasured(found: BestFinding) -> str | None:

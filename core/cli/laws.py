@@ -12,6 +12,7 @@ from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_numbers, print_table
 from core.errors import UserError, check_above
+from core.memory import no_collection
 from core.specs import Perplexity
 from core.store import bundled
 from core.store.store import Store
@@ -83,7 +84,8 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
     for name in metrics:
         check_metric(name)
     store = Store()
-    frame = tidy(store.results())
+    with no_collection():
+        frame = tidy(store.each())
     names = store.model_names()
     of = list(dict.fromkeys(frame["model"])) if model is None else [matching_name(model, names)]
     groups = [

@@ -102,7 +102,8 @@ def list_results(
             return
         selected, headline = Selection().of([result], names, ())
     else:
-        selected, headline = wanted.of(store.results(), names, store.local_keys() if own else ())
+        every = store.results() if json else store.each()  # only JSON has the layers
+        selected, headline = wanted.of(every, names, store.local_keys() if own else ())
     listing = Listing(selected, headline, store, names)
     if json:
         typer.echo("[" + ",\n".join(as_json(result) for result in selected) + "]")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Protocol
 
 import pandas as pd
 
 from core.analysis.differences import COLUMNS, Samples, SeedsOf, adjust_together, differences, number_of, over_seeds
-from core.analysis.frame import tidy
+from core.analysis.frame import VariantRows, build_frame, variant_rows
 from core.analysis.reporting import TableRow
 from core.findings.seeds import Seeds, Stored, averaged
+from core.memory import no_collection
 from core.results import Result
 
 Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.analysis.differences.NUMBER`
@@ -49,8 +50,8 @@ class KeyedStore(Stored, Protocol):
     def get_many(self, keys: Collection[str]) -> dict[str, Result]:
         """Return the results that exist for these keys."""
 
-    def results(self) -> list[Result]:
-        """Return all results."""
+    def each(self, model: str | None = None) -> Iterator[Result]:
+        """Yield the results of a model, or all."""
 
 
 class StoreReader:
@@ -72,12 +73,13 @@ class StoreReader:
         return adjust_together(pd.DataFrame([row for keys in seeds for row in found[keys]], columns=COLUMNS))
 
     @cached_property
-    def every(self) -> list[Result]:
-        """All results of the store, read once."""
-        return self._store.results()
+    def every(self) -> list[VariantRows]:
+        """The tidy rows of all results of the store, read once."""
+        with no_collection():  # nothing that it reads is garbage
+            return [variant_rows(result) for result in self._store.each()]
 
     def rows(self, metric: str, datasets: Sequence[str]) -> pd.DataFrame:
-        found = tidy(self.every)
+        found = build_frame(self.every)
         return found[(found["metric"] == metric) & found["dataset"].isin(datasets)]
 
 

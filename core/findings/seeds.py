@@ -27,8 +27,8 @@ Twins = list[Result]  # results that differ only in their seeds
 class Stored(Protocol):
     """Results with their outcomes, such as a `Store`."""
 
-    def of_model(self, model: str) -> Iterable[Result]:
-        """Return the results of a model."""
+    def each(self, model: str | None = None) -> Iterable[Result]:
+        """Return the results of a model, or all."""
 
     def samples(self, key: str, measurement: Measurement) -> pd.DataFrame | None:
         """Return the outcomes of a number; None if there are none."""
@@ -59,7 +59,7 @@ class Seeds:
     def _groups(self, model: str) -> list[Twins]:
         if model not in self._twins:
             found: dict[tuple[object, ...], Twins] = {}
-            for result in self._stored.of_model(model):
+            for result in self._stored.each(model):
                 variant = result.variant
                 if variant.seeded and not variant.is_external:
                     found.setdefault((variant.model_id, variant.dtype, _unseeded(variant.stages)), []).append(result)

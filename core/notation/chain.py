@@ -257,14 +257,14 @@ def _given(method: type[Method], name: str, value: str) -> str | int | TextWindo
 
 def shared(stages: Sequence[Stage]) -> ChainDefaults:
     """Return the data and the seed that all stages of a chain share."""
-    read = [(data_requirement(stage), stage.calibration) for stage in stages]
-
-    def one(kind: str) -> TextWindows | None:
-        texts = {text for reads, text in read if reads == kind}
-        return texts.pop() if len(texts) == 1 else None
-
+    texts: dict[Reads, set[TextWindows | None]] = {"calibration": set(), "training": set(), "nothing": set()}
+    for stage in stages:
+        texts[data_requirement(stage)].add(stage.calibration)
+    calibration, train = (
+        found.pop() if len(found) == 1 else None for found in (texts["calibration"], texts["training"])
+    )
     seeds = {stage.seed for stage in stages if stage.seed is not None}
-    return ChainDefaults(one("calibration"), one("training"), seeds.pop() if len(seeds) == 1 else None)
+    return ChainDefaults(calibration, train, seeds.pop() if len(seeds) == 1 else None)
 
 
 def default_flags(defaults: ChainDefaults) -> list[str]:

@@ -83,6 +83,13 @@ def _block_zeros(result: Result) -> int | None:
     return round(sum(zeros.values()))
 
 
+def share_needs_layers(result: Result) -> bool:
+    """Return whether the removed share depends on the layer reports: zeros of a quantised variant may be codes."""
+    stages = result.variant.stages
+    prunes = any(stage.prunes and stage.ratio_kind == "sparsity" for stage in stages)
+    return prunes and any("grid" in leaves(stage) for stage in stages)
+
+
 def bits_words(result: Result) -> list[str]:
     """Describe the bits per weight of a quantised variant, one phrase for blocks and for embeddings."""
     stages = result.variant.stages

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
+from core.memory import no_collection
 from core.results import Result
 from core.store import bundled
 from core.store.store import Store, StoreStamp
@@ -42,7 +43,8 @@ class RowCache(Generic[Value]):
         with self._lock:
             stamp, before = self.store.stamp(model), self._known.pop(model, None)
             if before is None or before.stamp != stamp:
-                before = self._read(model, stamp, before)
+                with no_collection():  # nothing that it reads is garbage
+                    before = self._read(model, stamp, before)
             self._known[model] = before
             while len(self._known) > MOST:
                 oldest = next(iter(self._known))

@@ -18,6 +18,7 @@ from core import paths
 from core.cache.shared import VARIANTS, shared
 from core.errors import StorageError, UserError, echo
 from core.models.names import display_names
+from core.notation.removal import share_needs_layers
 from core.results import LoadedResults, Measurement, Result
 from core.specs import UNKNOWN, ModelId
 from core.store import bundled, samples
@@ -170,36 +171,44 @@ class Store:
         """Return the display names of the models that have variants, and of the models `more`."""
         return display_names([*self.model_ids(), *more])
 
-    def changes(self, model: str) -> dict[str, int]:
-        """Return the counter at the last change of each of the user's own variants of a model, oldest first."""
-        rows = select(variants.c.key, variants.c.changed).where(variants.c.model == model)
+    def changes(self, model: str | None = None) -> dict[str, int]:
+        """Return the counter at the last change of each of the user's own variants, of a model or all, oldest first."""
+        rows = select(variants.c.key, variants.c.changed).order_by(variants.c.changed)
+        if model is not None:
+            rows = rows.where(variants.c.model == model)
         with self.begin() as connection:
-            return dict(map(tuple, connection.execute(rows.order_by(variants.c.changed))))
+            return dict(map(tuple, connection.execute(rows)))
 
-    def iter_local(self, keys: Collection[str]) -> Iterator[ParsedRow]:
-        """Yield the results of the variants with numbers of the user's own, without the user's own layers."""
-        rows = select(variants.c.key, variants.c.variant, variants.c.footprint, literal("[]").label("layers"))
-        numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
+    def iter_local(self, keys: Iterable[str]) -> Iterator[ParsedRow]:
+        """Yield the results of the variants with numbers of the user's own.
+
+        They have the user's own layers only if the removed share depends on them, as most of a row is layers.
+        """
         results = bundled.read_measured().results
         for some in _batches(keys):
             with self.begin() as connection:
-                own = connection.execute(rows.where(variants.c.key.in_(some))).all()
-                local = list(read_each(own, connection.execute(numbers.where(measurements.c.variant.in_(some)))))
-            for key, result, warnings in self._log_once(local):
+                local = {one.key: one for one in _parsed(connection, some, layers=False)}
+                shares = [key for key, one in local.items() if one.result and share_needs_layers(one.result)]
+                local |= {one.key: one for one in _parsed(connection, shares)} if shares else {}
+            for key, result, warnings in self._log_once(local.values()):
                 merged = results[key].updated(result) if result and key in results else result
                 yield ParsedRow(key, merged, warnings)
 
     def get_many(self, keys: Collection[str]) -> dict[str, Result]:
-        """Return the existing results of variants by key, without the user's own layers."""
+        """Return the existing results of variants by key, with the layers of `iter_local`."""
         results = bundled.read_measured().results
         shipped = {key: results[key] for key in keys if key in results}
         return shipped | {key: result for key, result, _ in self.iter_local(keys) if result}
 
-    def of_model(self, model: str) -> list[Result]:
-        """Return the results of a model by its stored name, without the user's own layers."""
-        results = bundled.read_measured().results
-        shipped = {key for key, result in results.items() if result.variant.model == model}
-        return list(self.get_many(shipped | self.changes(model).keys()).values())
+    def each(self, model: str | None = None) -> Iterator[Result]:
+        """Yield every result, of one model by its stored name or of all, with the layers of `iter_local`.
+
+        The order is that of `results`. Only a few results of the user's own are in memory at a time.
+        """
+        every, own = bundled.read_measured().results, self.changes(model)
+        shipped = [key for key, result in every.items() if model is None or result.variant.model == model]
+        yield from self.get_many(shipped).values()
+        yield from (one.result for one in self.iter_local(key for key in own if key not in every) if one.result)
 
     def put_samples(self, key: str, measurement: Measurement, frame: DataFrame) -> Path:
         """Store the outcomes behind a measurement, one row per document."""
@@ -223,12 +232,8 @@ class Store:
 
     def own(self, key: str | None = None) -> list[ParsedRow]:
         """Return the results in the rows of the database, without bundled results, of all variants or of one."""
-        rows = select(variants).order_by(variants.c.changed)
-        numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
-        if key is not None:
-            rows, numbers = rows.where(variants.c.key == key), numbers.where(measurements.c.variant == key)
         with self.begin() as connection:
-            return list(read_each(connection.execute(rows).all(), connection.execute(numbers)))
+            return _parsed(connection, None if key is None else [key])
 
     def _log_once(self, rows: Iterable[ParsedRow]) -> Iterator[ParsedRow]:
         """Yield the rows; log each warning once."""
@@ -238,6 +243,16 @@ class Store:
                     log.warning(warning)
             self._logged.update(row.warnings)
             yield row
+
+
+def _parsed(connection: Connection, keys: Collection[str] | None = None, layers: bool = True) -> list[ParsedRow]:
+    """Return the results in the rows of the database, of these keys or of all, in the order of their changes."""
+    reports = variants.c.layers if layers else literal("[]").label("layers")
+    rows = select(variants.c.key, variants.c.variant, variants.c.footprint, reports).order_by(variants.c.changed)
+    numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
+    if keys is not None:
+        rows, numbers = rows.where(variants.c.key.in_(keys)), numbers.where(measurements.c.variant.in_(keys))
+    return list(read_each(connection.execute(rows).all(), connection.execute(numbers)))
 
 
 def _batches(keys: Iterable[str]) -> Iterator[list[str]]:

@@ -41,7 +41,7 @@ def constant(loss):
 
 
 def seeds_in(results, read):
-    return Seeds(SimpleNamespace(of_model=lambda _: results, samples=read))
+    return Seeds(SimpleNamespace(each=lambda _: results, samples=read))
 
 
 def test_two_bundled_seeds_of_one_method_seldom_differ():
