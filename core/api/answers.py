@@ -109,7 +109,7 @@ def curve(model: str, *, family: str | None = None, at: float | str | None = Non
         UserError: An argument is unknown, or the model has no such perplexity.
     """
     from core.amount import Amount
-    from core.analysis.frame import tidy
+    from core.analysis.frame import build_frame
     from core.cli.naming import matching_name
     from core.data.corpora import default_corpora
     from core.findings.curve import curve as answer
@@ -120,7 +120,7 @@ def curve(model: str, *, family: str | None = None, at: float | str | None = Non
     store = Store()
     names, reader = store.model_names(), StoreReader(store)
     name = matching_name(str(model), names)
-    rows = tidy(one for one in reader.every if names[one.variant.model_id] == name)
+    rows = build_frame(one for one in reader.every if names[one.model] == name)
     wanted = None if text is None else Perplexity.parse(text)
     amount = None if at is None else format_amount(Amount.parse(str(at)))
     return answer(name, rows, default_corpora()[0], reader, family, wanted, amount)

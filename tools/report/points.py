@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple, cast
 
 import pandas as pd
@@ -58,11 +58,8 @@ class Bundle(NamedTuple):
     read: Callable[[], Sequence[Result]]
     samples: Samples
 
-    def results(self) -> list[Result]:
-        return list(self.read())
-
-    def of_model(self, model: str) -> list[Result]:
-        return [one for one in self.read() if one.variant.model == model]
+    def each(self, model: str | None = None) -> Iterator[Result]:
+        return (one for one in self.read() if model in (None, one.variant.model))
 
     def get_many(self, keys: Collection[str]) -> dict[str, Result]:
         return {one.variant.key: one for one in self.read() if one.variant.key in keys}
