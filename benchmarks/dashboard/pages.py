@@ -2,7 +2,7 @@
 
     python -m benchmarks.dashboard.pages [--variants 10000] [--keep FOLDER]
 
-The first table of each store has CPU seconds and peak memory: of reading all results, of the tidy rows and of the first
+The first table of each store has CPU seconds and peak memory: of reading all results, of their table and of the first
 run and the rerun of each page in Streamlit's tester. Run and Published follow Explore in their process. The second
 table has seconds with real servers and Chromium, medians over the servers: until the first chart appears, and until the
 page has updated after a click. Its floor is a bare Streamlit page that draws the same figure and replaces it after a

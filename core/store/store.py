@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from copy import copy
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlalchemy import URL, Connection, Select, delete, func, insert, literal, select, update
+from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 
 from core import paths
 from core.cache.shared import VARIANTS, shared
@@ -247,9 +247,8 @@ class Store:
 
 def _parsed(connection: Connection, keys: Collection[str] | None = None, layers: bool = True) -> list[ParsedRow]:
     """Return the results in the rows of the database, of these keys or of all, in the order of their changes."""
-    reports = variants.c.layers if layers else literal("[]").label("layers")
-    columns = variants.c.key, variants.c.variant, variants.c.footprint, reports
-    rows: Select[Any] = select(*columns).order_by(variants.c.changed)  # Any: columns have no types
+    light = select(variants.c.key, variants.c.variant, variants.c.footprint, literal("[]").label("layers"))
+    rows = (select(variants) if layers else light).order_by(variants.c.changed)
     numbers = select(measurements.c.variant, measurements.c.data).order_by(measurements.c.id)
     if keys is not None:
         rows, numbers = rows.where(variants.c.key.in_(keys)), numbers.where(measurements.c.variant.in_(keys))
