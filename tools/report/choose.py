@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from core.amount import Amount
 from core.analysis.budget import PERPLEXITY, Budget
 from core.analysis.differences import Samples
-from core.analysis.frame import tidy
+from core.analysis.frame import build_frame, tidy
 from core.analysis.reporting import TableRow
 from core.errors import UserError
 from core.findings.best import choose
@@ -86,7 +86,7 @@ class Choosing:
 
     def answer(self, aim: Aim, model: str) -> str:
         """Return the answer of `slimscope best` to an aim, with the chain of the best variant."""
-        rows = tidy(one for one in self._reader.every if one.variant.model == model)
+        rows = build_frame(one for one in self._reader.every if one.model.name == model)
         try:
             found = answer(Question(model, **aim.fields), rows, CORPUS, self._reader)
         except UserError:  # no variant has this amount
