@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from functools import lru_cache, total_ordering
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 
 WHOLE = "([0-9]{1,9})"  # a whole number in a notation; Python rejects thousands of digits
 WHOLE_BITS = 16  # per unquantised weight

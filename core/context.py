@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.progress import Progress, silent
+from core.base.progress import Progress, silent
 from core.results import LayerReport, Training
 from core.specs import Stage
 

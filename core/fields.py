@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from pydantic_core import PydanticCustomError
 
 from core import amount
-from core.errors import UserError
+from core.base.errors import UserError
 from core.specs import IMPORTED, Fewshot, Stage, TextWindows, Unchecked
 
 MOST = 2**63  # limit of integers in tables and databases

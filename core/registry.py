@@ -1,6 +1,6 @@
 """The registry of methods, preparations, reconstructions and recoveries, in the order of display.
 
-To add a stage, write its file and add a line here, or declare an entry point in another package (`core.plugins`).
+To add a stage, write its file and add a line here, or declare an entry point in another package (`core.base.plugins`).
 """
 
 import json
@@ -10,9 +10,9 @@ from typing import get_args
 
 from pydantic import JsonValue, ValidationError
 
-from core import plugins
 from core.amount import Bits, Pattern
-from core.errors import UserError, echo, unknown
+from core.base import plugins
+from core.base.errors import UserError, echo, unknown
 from core.methods.base import Method
 from core.methods.convolution.depthwise_separable import DepthwiseSeparable
 from core.methods.convolution.low_rank import ConvLowRank

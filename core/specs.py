@@ -26,7 +26,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from core.amount import WHOLE, Amount, Ratio
-from core.errors import UserError, echo, unknown
+from core.base.errors import UserError, echo, unknown
 
 Dtype = Literal["float32", "bfloat16", "float16"]
 Unchecked = dict[str, Any]  # Any: pydantic would convert the values to another type

@@ -8,12 +8,12 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core import paths
-from core.analysis.differences import COLUMNS, adjust_together
-from core.analysis.fewshot import fewshot_table as after
-from core.analysis.frame import VariantRows, build_frame, variant_rows
-from core.analysis.reporting import TableRow
+from core.base import paths
 from core.data.corpora import default_corpora
+from core.findings.numbers.differences import COLUMNS, adjust_together
+from core.findings.numbers.fewshot import fewshot_table as after
+from core.findings.numbers.frame import VariantRows, build_frame, variant_rows
+from core.findings.numbers.reporting import TableRow
 from core.findings.reading import Number, pairs
 from core.findings.seeds import Seeds
 from core.findings.sharing import SharedTable
@@ -207,7 +207,7 @@ def _seeds(url: URL, stamp: Hashable) -> Seeds:
 
 
 def fewshot_table(model: str) -> pd.DataFrame:
-    """Return `core.analysis.fewshot.fewshot_table` of all variants of a model, dense first."""
+    """Return `core.findings.numbers.fewshot.fewshot_table` of all variants of a model, dense first."""
     return _shots(store().url, stamp_of(model), model)
 
 

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from core.analysis.frame import tidy
+from core.findings.numbers.frame import tidy
 from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
 

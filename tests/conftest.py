@@ -73,7 +73,7 @@ def database(request, results_dir, monkeypatch):
 @pytest.fixture(scope="session")
 def frame():
     """Made-up results with three seeds of one Wanda point."""
-    from core.analysis.frame import tidy
+    from core.findings.numbers.frame import tidy
     from tests.synthetic import curve, result
 
     return tidy([*curve(), result("wanda", 46.0, 0.5, seed=1), result("wanda", 41.0, 0.5, seed=2)])

@@ -21,8 +21,8 @@ from unittest.mock import patch
 from streamlit.testing.v1 import AppTest
 from typer.testing import CliRunner
 
+from core.base.paths import PROJECT
 from core.cli.app import app as command_line
-from core.paths import PROJECT
 from core.store.store import Store
 from dashboard.charts.papers import TABLES
 from dashboard.exports import files

@@ -27,6 +27,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
+from core.base.progress import silent
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.evaluation.dense_outputs import DenseOutputs
@@ -35,7 +36,6 @@ from core.evaluation.fidelity import TAIL
 from core.evaluation.perplexity import read_states, window_losses
 from core.evaluation.states import final_states
 from core.models.sources import identify, load_model, load_tokenizer
-from core.progress import silent
 from core.specs import Perplexity, sha256
 from tools.llama_base import BaseFile, first_scored, read_base
 

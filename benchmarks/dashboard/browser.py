@@ -12,7 +12,7 @@ from typing import NamedTuple
 from playwright.sync_api import Browser, Page
 from streamlit.testing.v1 import AppTest
 
-from core.paths import PROJECT, local_results_dir
+from core.base.paths import PROJECT, local_results_dir
 from tests.e2e.browser import Dashboard, chromium, dashboard, served
 
 BARE = Path(__file__).with_name("bare_page.py")

@@ -27,7 +27,7 @@ from rich.table import Table
 from benchmarks.dashboard.browser import MEMORY, PEAK, Compared, compare_with_floor
 from benchmarks.dashboard.store import CALIBRATIONS, MODELS, fill
 from benchmarks.smoke import run
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import RunSpec, TextWindows
@@ -55,7 +55,7 @@ def peak() -> float:
 
 def measure_reading() -> list[Row]:
     """Measure the tidy rows of all results, as commands read them."""
-    from core.analysis.frame import build_frame
+    from core.findings.numbers.frame import build_frame
     from core.findings.reading import StoreReader
 
     reader = StoreReader(Store())

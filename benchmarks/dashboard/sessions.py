@@ -32,7 +32,7 @@ from websockets.asyncio.client import connect
 from websockets.typing import Subprotocol
 
 from benchmarks.smoke import run
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from core.request.stages import DEFAULT_MODEL
 from core.store.store import Store
 from tests.e2e.browser import Dashboard, dashboard

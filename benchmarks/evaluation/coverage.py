@@ -23,10 +23,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core import paths
-from core.analysis.intervals import interval
+from core.base import paths
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
+from core.findings.numbers.intervals import interval
 from core.models.sources import identify, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 from core.results import Result

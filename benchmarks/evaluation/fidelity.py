@@ -17,13 +17,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
+from core.base.memory import reuse_freed_memory
+from core.base.progress import silent
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.perplexity import perplexity
-from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_model, load_tokenizer
-from core.progress import silent
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Perplexity, sha256
 

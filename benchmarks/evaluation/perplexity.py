@@ -18,13 +18,13 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
+from core.base.memory import memory_growth, reuse_freed_memory
+from core.base.progress import silent
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.evaluation.perplexity import TOKENS, perplexity
-from core.memory import memory_growth, reuse_freed_memory
 from core.models.parts.blocks import execution_device, move
 from core.models.sources import identify, load_model, load_tokenizer
-from core.progress import silent
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Perplexity
 

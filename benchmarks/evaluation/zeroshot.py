@@ -22,13 +22,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core.analysis.paired import Difference, difference, mean_difference
+from core.base.memory import reuse_freed_memory
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import harness_tasks
 from core.evaluation.encoded import Encoded
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.zeroshot import Part, judge
-from core.memory import reuse_freed_memory
+from core.findings.numbers.paired import Difference, difference, mean_difference
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 

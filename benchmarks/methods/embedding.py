@@ -15,9 +15,9 @@ from rich.table import Table
 from torch.utils.benchmark import Timer
 
 from benchmarks.smoke import run
+from core.base.progress import silent
 from core.models.sources import identify, load_model
 from core.notation.chain import ChainDefaults, parse
-from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from tests.core.engine.applied import compress

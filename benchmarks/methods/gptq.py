@@ -21,16 +21,16 @@ from transformers import PreTrainedModel
 from benchmarks.methods.peer import compress
 from benchmarks.smoke import run
 from core.amount import Amount
-from core.analysis.paired import difference
+from core.base.memory import reuse_freed_memory
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.data.corpora import default_corpora, open_corpus
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.engine.stages import apply
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
-from core.memory import reuse_freed_memory
+from core.findings.numbers.paired import difference
 from core.models.sources import identify, load_model, load_tokenizer
-from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
 from core.statistics.correlations import error_of

@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
+from core.base.memory import reuse_freed_memory
 from core.context import Context
 from core.data.corpora import default_corpora
 from core.data.windows import calibration_windows, read_data
 from core.engine.walking.walk_modes import make_walker
-from core.memory import reuse_freed_memory
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.linear import LinearMethod
 from core.methods.unstructured.adaprune import AdaPrune

@@ -31,15 +31,15 @@ from core.answers.loading import load
 from core.answers.models import MEMORY_SHARE, MOST_LOADED, LoadedModels
 from core.answers.question import Event, Question
 from core.answers.worker import Worker
+from core.base.memory import machine_bytes
+from core.base.paths import cache_dir
+from core.base.progress import silent
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.evaluation.generation.generate import generate
 from core.evaluation.generation.sampling import Sampling
 from core.jobs.processes import child_environment
-from core.memory import machine_bytes
 from core.models.sources import identify, load_tokenizer
-from core.paths import cache_dir
-from core.progress import silent
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import RunSpec, VariantSpec
 

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
-from core.errors import UserError
+from core.base.errors import UserError
 from core.jobs.cluster.executor import RayExecutor
 from core.jobs.cluster.messages import Needs
 from core.jobs.queue import Queue

@@ -16,6 +16,7 @@ from torch.profiler import ProfilerActivity, profile
 from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
+from core.base.progress import silent
 from core.evaluation.generation.steps import step
 from core.evaluation.latency import DECODED, PROMPT, latency
 from core.evaluation.packed import packed
@@ -23,7 +24,6 @@ from core.models.parts.blocks import execution_device, move
 from core.models.parts.precision import in_precision
 from core.models.sources import identify, load_model
 from core.notation.chain import ChainDefaults, parse
-from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Dtype

@@ -19,13 +19,13 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.smoke import run
+from core.base.errors import UserError
+from core.base.memory import reuse_freed_memory
+from core.base.progress import silent
 from core.engine.session import Session
 from core.engine.variants import make_variant
-from core.errors import UserError
-from core.memory import reuse_freed_memory
 from core.models.sources import identify, load_tokenizer
 from core.notation.chain import DENSE
-from core.progress import silent
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.request.stages import DEFAULT_MODEL

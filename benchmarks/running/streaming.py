@@ -33,9 +33,9 @@ from rich.table import Table
 
 from benchmarks.methods.peer import seconds_of, side_command
 from benchmarks.smoke import run
+from core.base.paths import cache_dir
 from core.data.windows import calibration_windows, read_data
 from core.models.sources import fetch_model, identify, load_tokenizer
-from core.paths import cache_dir
 from core.request.complete import complete
 from core.request.execution import parse_memory
 from core.request.expected.estimate import Estimate, estimate_left

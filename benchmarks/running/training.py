@@ -21,12 +21,12 @@ from torch import Tensor
 from transformers import PreTrainedModel, Trainer, TrainingArguments
 
 from benchmarks.smoke import run
+from core.base.memory import reuse_freed_memory
+from core.base.progress import silent
 from core.data.corpora import default_corpora
 from core.data.windows import calibration_windows, read_data
-from core.memory import reuse_freed_memory
 from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
-from core.progress import silent
 from core.request.stages import DEFAULT_MODEL
 from core.specs import TextWindows
 from core.training.adapters import add_adapters

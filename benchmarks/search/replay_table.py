@@ -22,18 +22,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from benchmarks.smoke import run
+from core.base.memory import reuse_freed_memory
+from core.base.paths import PROJECT
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.data.corpora import open_corpus
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.engine.stages import apply
 from core.evaluation.footprint import footprint
 from core.evaluation.perplexity import perplexity
-from core.memory import reuse_freed_memory
 from core.models.parts.blocks import find_blocks
 from core.models.sources import identify, load_model, load_tokenizer
 from core.notation.chain import ChainDefaults, parse
-from core.paths import PROJECT
-from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Perplexity, TextWindows

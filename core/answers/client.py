@@ -13,7 +13,7 @@ from itertools import count
 from typing import Literal
 
 from core.answers.question import Command, Event, Question
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.generation.sampling import Token
 from core.jobs.processes import child_environment, describe_exit
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from core.answers.models import Loaded
+from core.base.errors import UserError
 from core.engine.session import Session
 from core.engine.variants import load_cached
-from core.errors import UserError
 from core.evaluation.packed import held_bytes
 from core.models.sources import identify_again, load_model
 from core.models.terms import check_here

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from core.answers.question import MOST_COMPARED
-from core.memory import machine_bytes, return_freed_memory
+from core.base.memory import machine_bytes, return_freed_memory
 from core.specs import VariantSpec
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from typing import IO
 
 from core.answers.models import LoadedModels
 from core.answers.question import Command, Event, Question
-from core.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
+from core.base.errors import MEMORY_RAN_OUT, CancelledError, UserError, out_of_memory
 from core.evaluation.generation.sampling import Token
 from core.jobs.worker import die_first
 from core.store.slots import compute_lock

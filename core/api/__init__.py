@@ -33,8 +33,8 @@ except ImportError as error:
 
 from core.api.answers import best, compare, curve  # noqa: E402
 from core.api.figures import plot, save  # noqa: E402
-from core.errors import UserError, unknown  # noqa: E402
-from core.progress import WAITING, Progress, shown, silent  # noqa: E402
+from core.base.errors import UserError, unknown  # noqa: E402
+from core.base.progress import WAITING, Progress, shown, silent  # noqa: E402
 from core.specs import Perplexity, RunSpec, Task, TextWindows  # noqa: E402
 
 if TYPE_CHECKING:
@@ -172,8 +172,8 @@ def evaluate(
     Raises:
         UserError: No measurement is given, or an argument is invalid.
     """
-    from core.analysis.differences import tidy_with_differences
     from core.engine.runs import run_alone
+    from core.findings.numbers.differences import tidy_with_differences
     from core.findings.seeds import Seeds
     from core.protocols import requested
     from core.request.complete import measuring
@@ -243,8 +243,8 @@ def results(model: str | None = None, *, columns: Columns = "default") -> DataFr
     Raises:
         UserError: The model has no results, or several models have this name.
     """
-    from core.analysis.differences import tidy_with_differences
     from core.cli.naming import matching_name
+    from core.findings.numbers.differences import tidy_with_differences
     from core.findings.seeds import Seeds
     from core.store.store import Store
 

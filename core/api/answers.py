@@ -78,8 +78,8 @@ def compare(first: str | HasKey, second: str | HasKey) -> Comparison:
     Raises:
         UserError: A key is unknown, or both are the same.
     """
-    from core.analysis.frame import tidy
     from core.cli.compare import chosen
+    from core.findings.numbers.frame import tidy
     from core.findings.pairs.compared import compare as answer
     from core.findings.reading import StoreReader
     from core.findings.rows.naming import variant_names
@@ -109,10 +109,10 @@ def curve(model: str, *, family: str | None = None, at: float | str | None = Non
         UserError: An argument is unknown, or the model has no such perplexity.
     """
     from core.amount import Amount
-    from core.analysis.frame import build_frame
     from core.cli.naming import matching_name
     from core.data.corpora import default_corpora
     from core.findings.curve import curve as answer
+    from core.findings.numbers.frame import build_frame
     from core.findings.reading import StoreReader
     from core.notation.formatting import format_amount
     from core.store.store import Store

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from core.errors import UserError, unknown
+from core.base.errors import UserError, unknown
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

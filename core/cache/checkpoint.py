@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from core.base.paths import variants_dir
 from core.cache.checksums import intact
 from core.cache.disk import room, writing
 from core.cache.folders import CACHE_BYTES, build_once, make_room
-from core.paths import variants_dir
 
 if TYPE_CHECKING:
     from torch import Tensor

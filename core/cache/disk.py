@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from core.errors import StorageError
+from core.base.errors import StorageError
 
 OPTIONAL_LEAVES = 5 * 2**30  # bytes that stay free after what only saves time
 NEEDED_LEAVES = 10**9  # bytes that stay free after what a run cannot do without

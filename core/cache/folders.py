@@ -13,9 +13,9 @@ from typing import IO
 
 from filelock import FileLock
 
+from core.base.paths import cache_dir
 from core.cache import checksums
 from core.cache.disk import room, writing
-from core.paths import cache_dir
 from core.specs import sha256
 
 log = logging.getLogger(__name__)

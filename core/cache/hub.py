@@ -7,9 +7,9 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from core.base.errors import UserError, echo
+from core.base.progress import Progress, silent
 from core.cache.folders import put
-from core.errors import UserError, echo
-from core.progress import Progress, silent
 
 PROBE_SECONDS = 2.0
 # Files of a causal LM besides weights. Pickled weights are fetched only without safetensors.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 if TYPE_CHECKING:
     from numpy import ndarray

@@ -15,10 +15,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from core.base.paths import cache_dir
 from core.cache.checkpoint import Checkpoint
 from core.cache.checksums import intact
 from core.cache.folders import keep
-from core.paths import cache_dir
 from core.specs import Stage, canonical_json, sha256
 
 VERSION = 2  # of the meaning of the tensors

@@ -16,8 +16,8 @@ from pathlib import Path
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from core.base.errors import StorageError, UserError, echo
 from core.cache import checksums
-from core.errors import StorageError, UserError, echo
 
 VARIABLE = "SLIMSCOPE_STORAGE"
 VARIANTS = "variants"  # folder of compressed models, one folder for each key

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from core.base.paths import cache_dir
 from core.cache.disk import check_disk, writing
 from core.cache.stamps import FileStamps
-from core.paths import cache_dir
 
 if TYPE_CHECKING:
     from torch import nn

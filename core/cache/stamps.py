@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 
 class Stamp(NamedTuple):

@@ -12,9 +12,9 @@ from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from core.base.errors import UserError
+from core.base.progress import Progress, silent
 from core.cache.checksums import file_sha256
-from core.errors import UserError
-from core.progress import Progress, silent
 from core.specs import Frozen
 
 POLL_SECONDS = 0.2

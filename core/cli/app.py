@@ -10,6 +10,7 @@ import typer
 from rich.logging import RichHandler
 from typer.exceptions import TyperException
 
+from core.base.errors import CancelledError, UserError, out_of_memory, short
 from core.cli import (
     autopilot,
     best,
@@ -28,7 +29,6 @@ from core.cli.printing.console import messages
 from core.cli.printing.cut_files import explain_cut_files
 from core.cli.printing.failures import BAD_INPUT, FAILED, INTERRUPTED, disk_full, sentence
 from core.cli.upkeep import commands as upkeep
-from core.errors import CancelledError, UserError, out_of_memory, short
 
 app = typer.Typer(
     help="Compress language models, and measure their quality, size and speed.",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.base.errors import UserError, check_above, echo
 from core.cli import options
 from core.cli.printing.console import bars, messages, say
 from core.cli.printing.tables import SHORT_KEY, print_table
-from core.errors import UserError, check_above, echo
 from core.notation.formatting import format_duration, format_number
 from core.shipping.formats import FORMATS
 from core.store.store import Store

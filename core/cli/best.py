@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from core.amount import Amount
+from core.base.errors import UserError
 from core.cli.autopilot import SIZE, megabytes
 from core.cli.naming import matching_name
 from core.cli.printing.console import output
 from core.cli.printing.tables import plain
 from core.data.corpora import default_corpora
-from core.errors import UserError
 from core.notation.command import run_command
 from core.shipping.formats import find_format
 from core.specs import Perplexity
@@ -95,8 +95,8 @@ def ask(
         UserError: An argument is unknown or no number above 0, there is no limit and no amount, or the model has no
             such perplexity.
     """
-    from core.analysis.budget import Budget
-    from core.analysis.frame import build_frame
+    from core.findings.best.budget import Budget
+    from core.findings.numbers.frame import build_frame
     from core.findings.question import Question, answer
     from core.findings.reading import StoreReader
 

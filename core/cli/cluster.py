@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from core.base.errors import UserError, echo
 from core.cli.printing.console import messages
-from core.errors import UserError, echo
 from core.jobs.cluster.start import HERE, PORT, start_head
 
 app = typer.Typer(help="Run jobs on several machines with Ray.", rich_markup_mode=None, no_args_is_help=True)

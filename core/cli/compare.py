@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.base.errors import UserError
 from core.cli.listing import check_one_format, find_result, to_latex
 from core.cli.printing.console import messages, say
 from core.cli.printing.layout import Row
 from core.cli.printing.overview import of_mean
 from core.cli.printing.tables import SHORT_KEY, column, print_numbers, print_table, print_tsv, usual, written
-from core.errors import UserError
 from core.models.names import display_names
 from core.models.sources import typed_name
 from core.notation import chain
@@ -22,7 +22,7 @@ from core.store.store import Store
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-    from core.analysis.reporting import TableRow
+    from core.findings.numbers.reporting import TableRow
 
 Names = dict[str, str]  # by key
 
@@ -44,8 +44,8 @@ def compare(
     ] = False,
 ) -> None:
     """Test differences on the same documents and windows, with unadjusted 95 % intervals and adjusted p."""
-    from core.analysis.differences import differences
-    from core.analysis.few import few_in
+    from core.findings.numbers.differences import differences
+    from core.findings.numbers.few import few_in
     from core.findings.seeds import Seeds
 
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
@@ -74,8 +74,8 @@ def compare(
 
 def print_comparison(found: "DataFrame", reference: Result, names: Names, latex: bool) -> None:
     """Print a table per pair, with the main metric of each task, and a sentence on the better variant."""
-    from core.analysis.reporting import seeds_words
-    from core.analysis.seven import MEAN  # a mean above chance judges instead
+    from core.findings.numbers.reporting import seeds_words
+    from core.findings.numbers.seven import MEAN  # a mean above chance judges instead
     from core.findings.pairs.numbers import winner
     from core.findings.pairs.paired import reasons
 
@@ -94,7 +94,7 @@ def print_comparison(found: "DataFrame", reference: Result, names: Names, latex:
 
 def plain_rows(found: "DataFrame", reference: Result, names: Names) -> list[Row]:
     """Return the rows of `print_comparison` for programs: cells without units, accuracies in percent."""
-    from core.analysis.reporting import flip_words, form_of, marked_verdict, p_words
+    from core.findings.numbers.reporting import flip_words, form_of, marked_verdict, p_words
 
     shown = found[[usual(*row) for row in zip(found["dataset"], found["metric"], strict=True)]]
     rows = []
@@ -172,7 +172,7 @@ def named(results: Sequence[Result]) -> Names:
 
 def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Row]:
     """Return one row per number with the difference of a variant to the reference; accuracies are in percent."""
-    from core.analysis.reporting import UNADJUSTED, flip_words, format_difference, marked_verdict, p_words
+    from core.findings.numbers.reporting import UNADJUSTED, flip_words, format_difference, marked_verdict, p_words
 
     several = pair["comparisons"].max()
     p = f"adjusted p, Holm over {several:.0f}" if several > 1 else "adjusted p"
@@ -193,8 +193,8 @@ def table(pair: "DataFrame", reference: Result, one: str, other: str) -> list[Ro
 
 def _called(pair: "DataFrame", reference: Result) -> list[str]:
     """Return the names of the numbers, equal to the columns of `results`."""
-    from core.analysis.differences import NUMBER, number_of, number_of_mean
-    from core.analysis.seven import ABOVE_CHANCE, MEAN, by_protocol
+    from core.findings.numbers.differences import NUMBER, number_of, number_of_mean
+    from core.findings.numbers.seven import ABOVE_CHANCE, MEAN, by_protocol
 
     known = {number_of(row): column(row) for row in reference.measurements}
     for protocol, rows in by_protocol(reference.measurements).items():
@@ -206,7 +206,7 @@ def _called(pair: "DataFrame", reference: Result) -> list[str]:
 
 def _value(row: "TableRow", name: str) -> str:
     """Write a number or a baseline of a row; empty if it is unknown."""
-    from core.analysis.seven import ABOVE_CHANCE
+    from core.findings.numbers.seven import ABOVE_CHANCE
 
     if _absent(row[name]):
         return ""

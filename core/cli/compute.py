@@ -6,6 +6,9 @@ from typing import Annotated
 import typer
 
 from core.amount import Amount
+from core.base.errors import CancelledError, StorageError, UserError, short
+from core.base.memory import machine_bytes
+from core.base.paths import typed_path
 from core.cli import options
 from core.cli.listing import find_result
 from core.cli.printing.console import Bars, bars, messages
@@ -15,14 +18,11 @@ from core.cli.printing.inspection import planned_rows
 from core.cli.printing.overview import short_rows
 from core.cli.printing.tables import SHORT_NOTE, as_json, print_table, print_tsv, summary, warn_few, with_rows
 from core.engine.runs import run_alone
-from core.errors import CancelledError, StorageError, UserError, short
 from core.jobs.points import results_of
-from core.memory import machine_bytes
 from core.models.sources import identify_again
 from core.notation.achieved import describe_gap
 from core.notation.chain import format_chain
 from core.notation.formatting import format_duration, variant_name
-from core.paths import typed_path
 from core.protocols import requested
 from core.registry import data_requirement
 from core.request.baseline import remaining_run

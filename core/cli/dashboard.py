@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
+from core.base.errors import UserError
+from core.base.paths import PROJECT
 from core.cli.printing.console import messages
-from core.errors import UserError
 from core.jobs.executors import check_executor
-from core.paths import PROJECT
 from core.store.slots import VARIABLE
 
 SERVER = PROJECT / "dashboard" / "server.py"  # Streamlit reads the configuration in its folder

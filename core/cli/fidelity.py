@@ -12,7 +12,7 @@ from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_numbers, print_table, print_tsv, written
 
 if TYPE_CHECKING:
-    from core.analysis.fidelity import TextFidelity
+    from core.findings.numbers.fidelity import TextFidelity
 
 OF = 2  # columns that identify a row
 
@@ -63,8 +63,8 @@ def fidelity(
 
 def _rows(found: "TextFidelity") -> list[Row]:
     """Return a row per number, as shown."""
-    from core.analysis.fidelity import RATIO
-    from core.analysis.reporting import interval_words, ratio_words
+    from core.findings.numbers.fidelity import RATIO
+    from core.findings.numbers.reporting import interval_words, ratio_words
 
     rows = []
     for one in found.numbers:
@@ -86,8 +86,8 @@ def _rows(found: "TextFidelity") -> list[Row]:
 
 def _describe(found: Sequence["TextFidelity"]) -> None:
     """Print a sentence for each text with windows without finite logits, and a warning about few windows."""
-    from core.analysis.few import few_of
-    from core.analysis.reporting import listed
+    from core.findings.numbers.few import few_of
+    from core.findings.numbers.reporting import listed
 
     for one in found:
         if broken := one.not_finite:

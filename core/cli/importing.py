@@ -6,10 +6,10 @@ from typing import Annotated
 
 import typer
 
+from core.base.errors import UserError, echo, unknown
 from core.cli.printing.console import messages
 from core.cli.printing.tables import SHORT_KEY, column, measured, print_table
 from core.data.cards import TASKS
-from core.errors import UserError, echo, unknown
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of
 from core.imports.series import DEFAULT_LABEL, KINDS, parse_series

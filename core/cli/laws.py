@@ -5,21 +5,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from core.analysis.laws.limit import Limit
+from core.base.errors import UserError, check_above
+from core.base.memory import no_collection
 from core.cli.listing import check_one_format, to_latex
 from core.cli.naming import matching_name
 from core.cli.printing.console import messages
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import print_numbers, print_table
-from core.errors import UserError, check_above
-from core.memory import no_collection
+from core.findings.laws.limit import Limit
 from core.specs import Perplexity
 from core.store import bundled
 from core.store.store import Store
 
 if TYPE_CHECKING:
-    from core.analysis.laws.fit import Fit
-    from core.analysis.laws.groups import Group
+    from core.findings.laws.fit import Fit
+    from core.findings.laws.groups import Group
 
 OF = 2  # columns that identify a row
 USUAL = Limit()
@@ -53,8 +53,8 @@ def laws(
     latex: Annotated[bool, typer.Option("--latex", help="Booktabs tables.")] = False,
 ) -> None:
     """Fit compression laws: exponents, errors on held-out points, and the largest ratio within a loss of quality."""
-    from core.analysis.laws import report
-    from core.analysis.laws.fit import fits
+    from core.findings.laws import report
+    from core.findings.laws.fit import fits
 
     check_one_format(csv=csv, json=json, latex=latex)
     if not 0 < keep < 1:
@@ -75,10 +75,10 @@ def laws(
 
 def selected(model: str | None, metric: str | None, text: Perplexity | None) -> list["Group"]:
     """Return the groups of each model and across models, and those of the papers unless a model is named."""
-    from core.analysis.frame import tidy
-    from core.analysis.laws.groups import across
-    from core.analysis.laws.papers import printed
-    from core.analysis.laws.selection import ACCURACY, PERPLEXITY, check_metric, select_groups
+    from core.findings.laws.groups import across
+    from core.findings.laws.papers import printed
+    from core.findings.laws.selection import ACCURACY, PERPLEXITY, check_metric, select_groups
+    from core.findings.numbers.frame import tidy
 
     metrics = (PERPLEXITY, ACCURACY) if metric is None else (metric,)
     for name in metrics:
@@ -101,7 +101,7 @@ def selected(model: str | None, metric: str | None, text: Perplexity | None) -> 
 
 def _print(found: Sequence[Sequence["Fit"]], limit: Limit, latex: bool) -> None:
     """Print a table per metric of each model or paper's table."""
-    from core.analysis.laws.report import in_words
+    from core.findings.laws.report import in_words
 
     tables: dict[str, list[Row]] = {}
     for fits in found:

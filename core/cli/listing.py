@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from core.analysis import latex as tex
+from core.base.errors import UserError, echo
+from core.base.paths import PLUG_IN_GUIDE
 from core.cli import options
 from core.cli.printing.console import messages, output, say
 from core.cli.printing.inspection import families, planned_rows, sweep_command
 from core.cli.printing.layout import Row
 from core.cli.printing.tables import SHORT_KEY, print_table
-from core.errors import UserError, echo
+from core.findings.numbers import latex as tex
 from core.methods.fields import parameter_rows
 from core.models.catalogue import MODELS
 from core.models.shape import MOST_UNCOVERED
 from core.models.sources import identify
 from core.notation.formatting import chain_name
-from core.paths import PLUG_IN_GUIDE
 from core.registry import STAGES, get_stage
 from core.request.inspection import applicability, facts_of, first_chains, inspect_model
 from core.request.settings import RunSettings

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from core.errors import UserError, short
+from core.base.errors import UserError, short
 from core.models.catalogue import BY_HUB_ID
 from core.models.kinds.folder import named_folder
 from core.models.kinds.folder_sources import read_folder

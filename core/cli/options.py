@@ -14,8 +14,8 @@ from typer.models import OptionInfo
 
 from core import specs
 from core.amount import RATIO_PLACES, Amount, Ratio
+from core.base.errors import UserError, echo
 from core.cli.printing.console import messages
-from core.errors import UserError, echo
 from core.notation.chain import StageRequest, exact_amount, parse
 from core.registry import get_stage
 from core.request.execution import parse_memory

@@ -8,6 +8,9 @@ from typing import Annotated
 
 import typer
 
+from core.base.errors import UserError
+from core.base.memory import no_collection
+from core.base.paths import typed_path
 from core.cli.groups import DEFAULT, DefaultGroup
 from core.cli.listing import OF, check_one_format, find_result, to_latex
 from core.cli.naming import matching_names
@@ -27,10 +30,7 @@ from core.cli.printing.tables import (
     warn_few,
 )
 from core.cli.selection import ORDERS, Selection
-from core.errors import UserError
-from core.memory import no_collection
 from core.models.names import resolve_name
-from core.paths import typed_path
 from core.results import Result
 from core.store.store import Store
 from core.store.transfer.older import import_database
@@ -148,8 +148,8 @@ def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result
 
 
 def _csv(listing: Listing) -> str:
-    from core.analysis.differences import tidy_with_differences
-    from core.analysis.sheets import csv_text
+    from core.findings.numbers.differences import tidy_with_differences
+    from core.findings.numbers.sheets import csv_text
     from core.findings.seeds import Seeds
 
     store = listing.store

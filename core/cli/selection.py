@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from core.base.errors import UserError, echo
 from core.cli.printing.headline import Headline, headline_of
 from core.cli.printing.tables import Names, packed_megabytes
-from core.errors import UserError, echo
 from core.notation.chain import format_chain
 from core.results import Result
 
@@ -59,7 +59,7 @@ class Selection:
 
 def _order(sort: str, headline: Headline) -> Callable[[Result], tuple[float, str]]:
     """Return the sort key of an order: best first, results without the number last, ties by chain."""
-    from core.analysis.seven import ABOVE_CHANCE
+    from core.findings.numbers.seven import ABOVE_CHANCE
 
     def perplexity(result: Result) -> float | None:
         row = headline.perplexity(result)

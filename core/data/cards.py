@@ -3,7 +3,7 @@
 import re
 from typing import Literal
 
-from core.errors import unknown
+from core.base.errors import unknown
 from core.specs import Frozen
 
 

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.cache.folders import cached_text
 from core.data import files
 from core.data.corpus import CorpusSource, CorpusText, text_sha256
 from core.data.instructions import Pair, pairs_of
 from core.data.origins.base import DataFile
 from core.data.texts import Corpus
-from core.errors import UserError
-from core.progress import Progress
 
 
 @dataclass(frozen=True)

@@ -7,14 +7,14 @@ a user's own text file always has this form.
 import re
 from pathlib import Path
 
-from core import plugins
+from core.base import plugins
+from core.base.errors import echo
+from core.base.progress import Progress, silent
 from core.data import files
 from core.data.catalogue_text import CatalogueText
 from core.data.corpus import CorpusSource, CorpusText
 from core.data.texts import BY_ID
 from core.data.user_text import UserText
-from core.errors import echo
-from core.progress import Progress, silent
 
 
 def identify_corpus(name: str) -> CorpusSource:

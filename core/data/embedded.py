@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from core.base.paths import cache_dir
+from core.base.progress import Progress, silent
 from core.cache.folders import build_once
 from core.cache.wheels import Wheel, download, extract, members
-from core.paths import cache_dir
-from core.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa

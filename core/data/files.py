@@ -7,12 +7,12 @@ stores the files of the wheel and the hub in the same layout.
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
+from core.base.paths import data_dir
+from core.base.progress import Progress, silent
 from core.data.origins.base import DataFile, Origin
 from core.data.origins.hub import HubOrigin
 from core.data.origins.wheel import WheelOrigin
-from core.errors import UserError
-from core.paths import data_dir
-from core.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -14,8 +14,8 @@ import pyarrow as pa
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
 
+from core.base.errors import UserError
 from core.data.cards import TaskCard
-from core.errors import UserError
 
 Config = dict[str, Any]  # Any: YAML of the harness
 

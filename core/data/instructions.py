@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import JsonValue
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 SUFFIXES = (".json", ".jsonl")
 PROMPT = (

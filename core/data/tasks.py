@@ -11,12 +11,12 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
+from core.base.progress import Progress, silent
 from core.cache.folders import cached_text
 from core.data import files
 from core.data.cards import TaskCard, card
 from core.data.origins.base import DataFile
-from core.errors import UserError
-from core.progress import Progress, silent
 from core.specs import ZERO_SHOT, Frozen, Task, canonical_json
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from core.base.paths import cache_dir
 from core.cache.folders import cached_file
-from core.paths import cache_dir
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

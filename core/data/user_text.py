@@ -8,13 +8,13 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from core.base.errors import UserError, echo, unknown
+from core.base.paths import cache_dir, typed_path
+from core.base.progress import Progress
+from core.base.regular_files import check_regular
 from core.cache.folders import cached_text, put
 from core.data.corpus import CorpusSource, CorpusText, text_sha256
 from core.data.texts import BY_ID
-from core.errors import UserError, echo, unknown
-from core.paths import cache_dir, typed_path
-from core.progress import Progress
-from core.regular_files import check_regular
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -4,12 +4,12 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
+from core.base.window_start import window_start
 from core.data.corpora import open_corpus
 from core.data.corpus import CorpusText
 from core.data.texts import CORPORA
-from core.errors import UserError
 from core.specs import TextWindows
-from core.window_start import window_start
 
 if TYPE_CHECKING:
     from torch import Tensor

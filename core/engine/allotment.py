@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.amount import RATIO_PLACES
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
 from core.methods.numerics.levels import level_shares

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from core.amount import Bits, Pattern, Ratio
+from core.base.errors import UserError
 from core.context import StageInput
-from core.errors import UserError
 from core.methods.base import Method
 from core.methods.inputs import Target
 from core.models.parts.blocks import select

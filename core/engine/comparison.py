@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from core.analysis.fidelity import TextFidelity
+from core.base.errors import UserError
+from core.base.memory import reuse_freed_memory
+from core.base.progress import WAITING, Progress, silent
+from core.base.window_start import window_start
 from core.data.tokens import token_ids
 from core.data.vocabulary import check_same_vocabulary, vocabulary_of
 from core.data.windows import Texts, evaluation_windows
 from core.engine.session import ScoredText
-from core.errors import UserError
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.fidelity import text_rows
 from core.evaluation.perplexity import TextLosses, dense_losses, perplexity
-from core.memory import reuse_freed_memory
+from core.findings.numbers.fidelity import TextFidelity
 from core.models.compressed import load_compressed
 from core.models.facts import load_shape
 from core.models.folders import encoder_of, read_json
@@ -38,12 +40,10 @@ from core.models.sources import (
     load_tokenizer,
 )
 from core.models.terms import check_here
-from core.progress import WAITING, Progress, silent
 from core.request.complete import check_device, default_perplexity, identified_perplexity
 from core.request.stages import parse_dtype
 from core.specs import Dtype, Perplexity, Stage, VariantSpec
 from core.store.slots import compute_lock
-from core.window_start import window_start
 
 if TYPE_CHECKING:
     import torch

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.base.errors import CancelledError, UserError
+from core.base.memory import reuse_freed_memory
+from core.base.progress import Progress
 from core.cache.shelf import Shelf
 from core.engine.circumstances import circumstances
 from core.engine.measure import Outcome, measure
 from core.engine.sensitivity import sensitivities
 from core.engine.session import Session
 from core.engine.variants import make_variant
-from core.errors import CancelledError, UserError
 from core.fields import Details
-from core.memory import reuse_freed_memory
 from core.models.facts import load_shape
 from core.models.parts.blocks import move
-from core.progress import Progress
 from core.request.execution import choose_execution
 from core.request.expected.estimate import stages_to_run
 from core.results import Result

@@ -8,6 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import uuid4
 
+from core.base.paths import cache_dir
+from core.base.progress import Progress
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.divergence import DenseText
 from core.evaluation.fewshot.dense import DenseModel
@@ -16,8 +18,6 @@ from core.evaluation.latency import latency
 from core.evaluation.packed import packed
 from core.evaluation.perplexity import perplexity
 from core.models.parts.precision import in_precision
-from core.paths import cache_dir
-from core.progress import Progress
 from core.registry import leaves
 from core.results import Measurement
 from core.specs import Perplexity, RunSpec

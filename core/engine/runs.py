@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from core.progress import WAITING, Progress, silent
+from core.base.progress import WAITING, Progress, silent
 from core.request.baseline import remaining_run
 from core.request.stages import check_version
 from core.results import Result

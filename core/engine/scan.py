@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from core.base.paths import cache_dir
 from core.cache.folders import read_small, write_small
 from core.cache.shelf import trying
 from core.context import Context, StageInput
@@ -28,7 +29,6 @@ from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
 from core.models.parts.blocks import Blocks, Linear, by_block, first, move
 from core.models.parts.recorder import Recorder
-from core.paths import cache_dir
 from core.specs import ScanUnit, canonical_json, sha256
 
 if TYPE_CHECKING:

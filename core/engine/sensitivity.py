@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 from statistics import mean, stdev
 
+from core.base.progress import Progress
+from core.base.window_start import start_protocol
 from core.context import Context, StageInput
 from core.engine.amounts import target_of
 from core.engine.measure import Outcome
@@ -13,12 +15,10 @@ from core.engine.scan import measure_sensitivity
 from core.engine.session import Session
 from core.fields import Details
 from core.models.parts.blocks import find_blocks, select
-from core.progress import Progress
 from core.protocols import scan_protocol
 from core.request.sensitivity import scan_method
 from core.results import SENSITIVITY, Measurement
 from core.specs import SensitivityScan, VariantSpec
-from core.window_start import start_protocol
 
 
 def sensitivities(

@@ -6,17 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from core.base.errors import UserError
+from core.base.progress import Progress, silent
 from core.cache.shelf import Shelf
 from core.cache.stamps import FileStamps
 from core.data.corpus import CorpusSource
 from core.data.tasks import open_tasks
 from core.data.windows import Texts, calibration_windows, evaluation_windows
-from core.errors import UserError
 from core.models.folders import encoder_of, weight_files
 from core.models.parts.blocks import execution_device
 from core.models.source import ModelSource
 from core.models.sources import fetch_model, identify_again, load_model, load_tokenizer
-from core.progress import Progress, silent
 from core.request.complete import check_save_folder
 from core.shipping.base import Format
 from core.shipping.formats import requested_format

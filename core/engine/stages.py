@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
 from core.engine.amounts import fraction_to_remove
 from core.engine.runners.by_block import round_blocks
@@ -20,7 +21,6 @@ from core.engine.runners.by_rotation import rotate_model
 from core.engine.runners.by_runtime import install_hooks
 from core.engine.runners.by_slicing import slice_model
 from core.engine.runners.by_units import factor_and_remove_units, remove_units, remove_units_walking
-from core.errors import UserError
 from core.methods.dense import Dense
 from core.methods.terms import Kind
 from core.models.parts.blocks import find_blocks

@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.base.errors import CancelledError, StorageError, UserError
+from core.base.paths import cache_dir, cached_variant
+from core.base.progress import Progress
 from core.cache.checksums import NAME, intact
 from core.cache.folders import keep
 from core.cache.shared import VARIANTS, shared
@@ -25,7 +28,6 @@ from core.engine.circumstances import Watch, circumstances
 from core.engine.runners.by_runtime import reinstall_hooks
 from core.engine.session import Session
 from core.engine.stages import apply
-from core.errors import CancelledError, StorageError, UserError
 from core.evaluation.footprint import footprint
 from core.fields import Details
 from core.models.facts import dense_sizes
@@ -36,8 +38,6 @@ from core.models.parts.finished import FinishedBlocks
 from core.models.parts.reference import load_references, mark_dense, reference_bytes, save_references
 from core.models.parts.sizes import counted_sizes, is_language_model
 from core.models.shape import MOST_UNCOVERED
-from core.paths import cache_dir, cached_variant
-from core.progress import Progress
 from core.registry import build_method
 from core.results import Result, Variant
 from core.specs import Stage, VariantSpec

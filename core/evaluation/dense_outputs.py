@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from core.base.paths import cache_dir
+from core.base.progress import Progress
 from core.cache import checksums
 from core.cache.disk import check_disk
 from core.cache.folders import CACHE_BYTES, build_once, make_room
@@ -25,8 +27,6 @@ from core.evaluation.divergence import DenseHead, DenseText
 from core.evaluation.head import OutputScale, head_parts, output_scale
 from core.evaluation.perplexity import batch_size
 from core.evaluation.states import states_by_batch, states_by_block
-from core.paths import cache_dir
-from core.progress import Progress
 from core.specs import BYTES, Dtype
 
 if TYPE_CHECKING:

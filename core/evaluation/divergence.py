@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.head import COLUMNS, OutputScale
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from core.base.window_start import start_protocol
 from core.evaluation.outcomes import summary
 from core.protocols import perplexity_protocol
 from core.results import AGREEMENT, KL, KL_P99, Measurement
 from core.statistics.correlations import VALUES, error_of, interval_note
 from core.statistics.quantiles import quantile_interval
-from core.window_start import start_protocol
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.modeling_slimscope import FactoredHead
 from core.models.parts.blocks import body, text_config
 

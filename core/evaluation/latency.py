@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.base.memory import memory_growth
+from core.base.progress import Progress
 from core.evaluation.generation.steps import Step, step
 from core.evaluation.packed import held_bytes
-from core.memory import memory_growth
-from core.progress import Progress
 from core.results import Measurement
 
 if TYPE_CHECKING:

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import linear
 
+from core.base.progress import Progress
 from core.evaluation.divergence import DenseText, Divergence, Divergences
 from core.evaluation.head import check_logits, head_parts, output_scale
 from core.evaluation.linears import quick_products
 from core.evaluation.states import final_states, states_by_batch, states_by_block
-from core.progress import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel

@@ -20,7 +20,7 @@ from lm_eval.api.model import TemplateLM
 from lm_eval.models.utils import has_bos_prefix, resolve_max_length
 from torch import Tensor
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.linears import quick_products
 from core.evaluation.states import passes_by_block
 from core.evaluation.trees import Request, Row, batches, grow, pack

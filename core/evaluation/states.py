@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import torch
 from torch import Tensor
 
+from core.base.memory import HELD_BYTES
 from core.cache.checkpoint import Checkpoint
 from core.evaluation.linears import quick_products
-from core.memory import HELD_BYTES
 from core.models.parts.blocks import body, find_blocks, first, text_config
 from core.models.parts.recorder import Inputs, Recorder
 from core.specs import sha256

@@ -15,13 +15,13 @@ import numpy as np
 import pandas as pd
 from lm_eval.utils import handle_non_serializable, hash_string
 
+from core.base.progress import Progress, silent
 from core.data.tasks import OpenTask
 from core.evaluation.encoded import Encoded, encode
 from core.evaluation.fewshot.build import build
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, requests
 from core.evaluation.outcomes import METRICS, summary
 from core.evaluation.scorer import SharedPrefixLM
-from core.progress import Progress, silent
 from core.protocols import task_protocol
 from core.results import Measurement
 from core.specs import ZERO_SHOT, Task

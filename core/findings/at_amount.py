@@ -8,9 +8,9 @@ from typing import NamedTuple, Protocol
 
 import pandas as pd
 
-from core.analysis.seven import ABOVE_CHANCE
-from core.analysis.verdicts import SIGNIFICANT
 from core.findings.best.answer import MOST_TESTED, Best, Escape, Winner, answer, find_best, find_smaller, smaller
+from core.findings.numbers.seven import ABOVE_CHANCE
+from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import paired
 from core.findings.reading import Reader
 from core.findings.rows import choices, points, zeroshot

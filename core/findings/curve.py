@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.errors import UserError, unknown
+from core.base.errors import UserError, unknown
 from core.findings.at_amount import answer_at, best_at, differences_to_dense, score
 from core.findings.axes import PACKED, RATIO, Axis
 from core.findings.best.highlights import default_series

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from core.amount import Amount
-from core.analysis.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits, winner
-from core.errors import UserError, unknown
+from core.base.errors import UserError, unknown
 from core.findings.best import ranking
+from core.findings.best.budget import LIMITS, PERPLEXITY, Budget, answers, budget_words, limits, winner
 from core.findings.best.candidates import TRAINED, UNTRAINED, accepted
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import likely_better

@@ -8,14 +8,22 @@ from typing import Protocol
 
 import pandas as pd
 
-from core.analysis.differences import COLUMNS, Samples, SeedsOf, adjust_together, differences, number_of, over_seeds
-from core.analysis.frame import VariantRows, build_frame, variant_rows
-from core.analysis.reporting import TableRow
+from core.base.memory import no_collection
+from core.findings.numbers.differences import (
+    COLUMNS,
+    Samples,
+    SeedsOf,
+    adjust_together,
+    differences,
+    number_of,
+    over_seeds,
+)
+from core.findings.numbers.frame import VariantRows, build_frame, variant_rows
+from core.findings.numbers.reporting import TableRow
 from core.findings.seeds import Seeds, Stored, averaged
-from core.memory import no_collection
 from core.results import Result
 
-Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.analysis.differences.NUMBER`
+Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.findings.numbers.differences.NUMBER`
 Keys = tuple[str, ...]  # of a variant, by seed
 Read = Callable[[Collection[str]], Mapping[str, Result]]  # returns the results that exist for keys
 
@@ -29,7 +37,7 @@ class Reader(Protocol):
     def paired(
         self, seeds: Sequence[Keys], reference: str | Keys | None, numbers: Sequence[Number] | None = None
     ) -> pd.DataFrame:
-        """Return the paired differences (`core.analysis.differences`) of variants to a reference.
+        """Return the paired differences (`core.findings.numbers.differences`) of variants to a reference.
 
         Args:
             seeds: Keys of each variant by seed; the rows have the first one (`over_seeds`).

@@ -14,9 +14,9 @@ from typing import Protocol
 
 import pandas as pd
 
-from core.analysis.differences import Samples, SeedsOf, SeedVariance
-from core.analysis.paired import difference
-from core.errors import UserError
+from core.base.errors import UserError
+from core.findings.numbers.differences import Samples, SeedsOf, SeedVariance
+from core.findings.numbers.paired import difference
 from core.results import Measurement, Result, Variant
 from core.specs import Stage
 from core.statistics.correlations import DIFFERENCES, error_of
@@ -68,7 +68,7 @@ class Seeds:
 
 
 def averaged(seeds: SeedsOf, groups: Sequence[Twins]) -> SeedsOf:
-    """Return `seeds` for the means that `core.analysis.differences.over_seeds` makes of groups of twins."""
+    """Return `seeds` for the means that `core.findings.numbers.differences.over_seeds` makes of groups of twins."""
     known = {group[0].variant.key: group for group in groups}
 
     def of(result: Result, number: Measurement) -> SeedVariance | None:

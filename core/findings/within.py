@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
-from core.analysis.differences import NUMBER, number_of
-from core.analysis.distances import distance_interval
-from core.analysis.paired import ACCURACIES
-from core.analysis.seven import ABOVE_CHANCE
 from core.findings.axes import PACKED, Axis
 from core.findings.best import ranking
+from core.findings.best.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
 from core.findings.best.candidates import accepted, candidates, without_perplexity
 from core.findings.best.qualities import Quality
 from core.findings.estimates import combinations, words
 from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.numbers.differences import NUMBER, number_of
+from core.findings.numbers.distances import distance_interval
+from core.findings.numbers.paired import ACCURACIES
+from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.reading import Number, Reader
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
@@ -65,7 +65,7 @@ class Within(NamedTuple):
     """The answer."""
 
     query: BudgetQuery
-    rows: pd.DataFrame  # accepted variants as of `core.analysis.budget.ranked`, with their intervals
+    rows: pd.DataFrame  # accepted variants as of `core.findings.best.budget.ranked`, with their intervals
     tests: pd.DataFrame | None  # paired differences to the best, by key; None if it has none
     estimates: pd.DataFrame  # estimated chains within the budget (rows of `combinations.select`)
     error: RuleError  # of the estimates
@@ -131,7 +131,7 @@ def within(gathered: Gathered, query: BudgetQuery, filters: Filters, reader: Rea
 def rank(
     accepted: pd.DataFrame, dense: pd.DataFrame, numbers: pd.DataFrame, query: BudgetQuery, reader: Reader
 ) -> pd.DataFrame:
-    """Return the variants as of `core.analysis.budget.ranked`, with their intervals.
+    """Return the variants as of `core.findings.best.budget.ranked`, with their intervals.
 
     Args:
         accepted: Rows of `candidates`.

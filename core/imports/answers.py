@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, Field, ValidationError
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.outcomes import METRICS, summary
 from core.fields import fault
 from core.imports.uploads import Upload

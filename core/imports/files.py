@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.imports.harness import is_results, read_harness
 from core.imports.series import ImportedVariant, ImportPreview, model_finder
 from core.imports.sheet import read_sheet

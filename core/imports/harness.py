@@ -18,8 +18,8 @@ from typing import Annotated, TypeVar
 from pydantic import BaseModel, BeforeValidator, Field, JsonValue, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
 
+from core.base.errors import UserError, echo
 from core.data.cards import TASKS, TaskCard
-from core.errors import UserError, echo
 from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.answers import Answers, read_answers

@@ -1,6 +1,6 @@
 """The ranges of imported numbers, for all kinds of files."""
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 MOST = 1e30
 # By metric: its name in errors, its minimum and its maximum.

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from core.amount import Amount, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.fields import Details
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.models.names import UNTOLD, display_names, meant_by, resolve_name

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from core.amount import Amount, Pattern
+from core.base.errors import UserError, counted, unknown
 from core.data.cards import TASKS
-from core.errors import UserError, counted, unknown
 from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.ranges import MOST, check_range

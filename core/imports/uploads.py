@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from core.errors import UserError, short
-from core.regular_files import read_at_most
+from core.base.errors import UserError, short
+from core.base.regular_files import read_at_most
 
 MEGABYTE = 1_000_000
 TABLE_BYTES = 20 * MEGABYTE  # of a results file or a CSV

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from sqlalchemy import URL
 
-from core.errors import UserError, unknown
+from core.base.errors import UserError, unknown
 from core.jobs.cluster.start import missing_words
 from core.jobs.executor import Executor, LocalExecutor
 from core.store.slots import EXECUTOR, RAY, on_cluster, slots

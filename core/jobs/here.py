@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import ValidationError
 
+from core.base.errors import UserError
 from core.data.corpora import identify_corpus
-from core.errors import UserError
 from core.models.sources import identify_again
 from core.request.stages import check_version
 from core.specs import RunSpec

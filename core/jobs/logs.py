@@ -6,9 +6,9 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from core import paths
+from core.base import paths
+from core.base.errors import StorageError
 from core.cache.shared import shared
-from core.errors import StorageError
 
 FOLDER = "logs"
 TAIL_BYTES = 65536

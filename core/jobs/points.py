@@ -9,10 +9,10 @@ from contextlib import suppress
 from functools import partial
 from typing import TypeVar
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.jobs.executors import runs_several
 from core.jobs.queue import Job, Queue
-from core.progress import Progress
 from core.results import Result
 from core.specs import RunSpec
 from core.store.store import Store

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 
-from core import paths
+from core.base import paths
 from core.jobs.logs import log_file
 
 WORKER = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token

@@ -15,7 +15,7 @@ from typing import Literal
 from pydantic import ValidationError
 from sqlalchemy import Connection, Executable, case, delete, func, insert, select, update
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.fields import fault
 from core.jobs.executor import Executor
 from core.jobs.executors import chosen_executor

@@ -20,8 +20,8 @@ from filelock import FileLock, Timeout
 from pydantic import ValidationError
 from sqlalchemy import Row, or_, select, update
 
-from core import paths
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
 from core.jobs.executor import Executor, Handle
 from core.jobs.here import runs_here
 from core.jobs.logs import share_log, with_last_line

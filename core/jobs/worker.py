@@ -26,12 +26,12 @@ import psutil
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Update, func, select, update
 
-from core.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError, out_of_memory
+from core.base.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError, out_of_memory
+from core.base.progress import Progress
 from core.fields import fault
 from core.jobs.cluster.seat import BOUND
 from core.jobs.executor import handle_text
 from core.jobs.logs import share_log
-from core.progress import Progress
 from core.results import Result
 from core.specs import RunSpec, Scalar
 from core.store.clock import Now

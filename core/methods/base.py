@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar, cast
 from pydantic import ValidationError
 
 from core.amount import Amount, Bits, Ratio
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.methods.parameters import MethodParameters, ShiftedParameters, WalkerParameters, parse_shifts
 from core.methods.terms import Citation, Family, Kind, Place, Reads, Structure
 from core.methods.traits import REASONS, STORED, Trait

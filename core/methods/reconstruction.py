@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.inputs import Plan, Target
 from core.methods.linear import LinearMethod
 from core.methods.traits import STORED, Trait

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from core.base.progress import Progress, silent
 from core.models.folders import is_quantised
 from core.models.gguf.files import check_order
 from core.models.kinds.gguf import GGUFKind
@@ -17,7 +18,6 @@ from core.models.parts.blocks import move
 from core.models.shape import Config
 from core.models.source import ModelSource
 from core.models.sources import BY_KIND
-from core.progress import Progress, silent
 from core.specs import Dtype
 
 if TYPE_CHECKING:

@@ -2,8 +2,8 @@
 
 from math import prod
 
+from core.base.errors import UserError
 from core.cache import hub
-from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import convolution_shapes, encoder_of, read_json, weight_shapes
 from core.models.inspection import inspected, weightless

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
+from core.base.regular_files import check_regular
 from core.models.shape import Config, check_depth
-from core.regular_files import check_regular
 
 
 def read_json(path: Path, name: str) -> Config:

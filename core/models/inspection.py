@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
+from core.base.paths import cache_dir
 from core.cache.folders import cached_file
-from core.errors import UserError
 from core.models.shape import Config, ModelShape, check_sizes
-from core.paths import cache_dir
 from core.specs import Frozen, canonical_json, sha256
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ import transformers
 from torch import nn
 from transformers.utils.logging import disable_progress_bar
 
-from core.errors import UserError, out_of_memory, short
+from core.base.errors import UserError, out_of_memory, short
 from core.models.folders import is_causal, weight_shapes
 from core.models.parts.experts import separate_experts
 

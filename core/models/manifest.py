@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 import transformers
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import modeling_slimscope
 from core.models.kinds.separated import separated_folder
 from core.models.loading import class_of, from_folder, sentences

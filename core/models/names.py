@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.specs import PUBLISHED, UNKNOWN, ModelId
 
 SHORT = 8  # digits of a revision in a display name

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal, TypedDict
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.specs import Frozen
 
 Config = Mapping[str, Any]  # Any: JSON, in which each architecture has fields of its own

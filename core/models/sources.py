@@ -8,7 +8,9 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import UserError, echo, unknown
+from core.base.errors import UserError, echo, unknown
+from core.base.progress import Progress, silent
+from core.base.window_start import begin_windows
 from core.models.catalogue import BY_ID
 from core.models.folders import check_dense, encoder_of
 from core.models.kinds.base import SourceKind
@@ -22,9 +24,7 @@ from core.models.packed import Terms
 from core.models.shape import Config, begins_windows
 from core.models.source import ModelSource
 from core.models.terms import open_terms
-from core.progress import Progress, silent
 from core.specs import DTYPES, ModelId
-from core.window_start import begin_windows
 
 if TYPE_CHECKING:
     import torch

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.models.facts import config_of, load_shape
 from core.models.folders import encoder_of
 from core.models.source import ModelSource
 from core.models.sources import identify, identify_again, load_model, load_tokenizer
-from core.progress import Progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

@@ -4,15 +4,15 @@ import shutil
 from pathlib import Path
 from urllib.parse import urljoin
 
+from core.base.errors import UserError
+from core.base.paths import cache_dir
+from core.base.progress import Progress, silent
 from core.cache.checksums import intact
 from core.cache.folders import build_once, read_small, write_small
 from core.cache.wheels import download, extract
-from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.packed import Terms
 from core.models.source import ModelSource
-from core.paths import cache_dir
-from core.progress import Progress, silent
 
 ANSWERS = {b"yes": True, b"no": False}
 

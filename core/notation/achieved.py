@@ -6,7 +6,7 @@ Methods remove whole units and keep a minimum in every linear or block. A small 
 import re
 from collections.abc import Sequence
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.removal import block_share, model_share, weights
 from core.registry import build_method, quantises
 from core.results import LayerReport, Result

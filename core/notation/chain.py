@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from core.amount import WHOLE, Amount, Bits, Factor, Pattern, Ratio, bits_or_factor, shortest
-from core.errors import ChainError, UserError, echo
+from core.base.errors import ChainError, UserError, echo
 from core.methods.base import Method
 from core.methods.parameters import ShiftedParameters
 from core.methods.terms import Reads

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from core.amount import Amount
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.chain import DENSE, ChainDefaults, shared
 from core.registry import data_requirement, get_stage, settings_of
 from core.specs import EXTERNAL, Stage, VariantSpec

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol
 
+from core.base.paths import cached_variant
 from core.methods.traits import GRIDS
-from core.paths import cached_variant
 from core.protocols import compares_on, satisfies
 from core.registry import leaves
 from core.request.stages import build_stage

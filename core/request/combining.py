@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.terms import Place
 from core.notation.chain import DENSE, ChainDefaults, format_chain, parse, shared
 from core.request.resolve import method_of, resolve_chain

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
 from core.models.folders import encoder_of

@@ -9,10 +9,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from core.amount import Pattern
+from core.base.errors import UserError, echo, short, unknown
 from core.data.corpora import default_corpora, identify_corpus
 from core.data.tasks import identify_task
 from core.data.texts import BY_ID, CORPORA
-from core.errors import UserError, echo, short, unknown
 from core.models.facts import load_shape
 from core.models.parts.selection import selects
 from core.models.shape import MOST_UNCOVERED, ModelShape

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 import psutil
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
+from core.base.errors import UserError, echo
+from core.base.memory import ACTIVATION_SHARE, HELD_BYTES
 from core.cache.folders import CACHE_BYTES
-from core.errors import UserError, echo
-from core.memory import ACTIVATION_SHARE, HELD_BYTES
 from core.methods.base import Method
 from core.registry import build_method
 from core.specs import BYTES, ZERO_SHOT, RunSpec, Stage

@@ -1,7 +1,7 @@
 """Checks of few-shot prompts that need no text."""
 
+from core.base.errors import UserError
 from core.data.cards import card
-from core.errors import UserError
 from core.specs import Task
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.base import Method
 from core.models.facts import config_of
 from core.models.folders import encoder_of, read_json

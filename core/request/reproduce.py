@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.chain import format_chain, parse, shared
 from core.notation.command import run_command
 from core.request.resolve import resolve_chain

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from core.amount import WHOLE, Amount, Ratio
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.methods.base import Method
 from core.notation.chain import ChainDefaults, StageRequest
 from core.registry import get_stage

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.linear import LinearMethod
 from core.notation.chain import format_chain
 from core.registry import build_method

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from core.amount import RATIO_PLACES, Amount, Bits, Factor, Pattern, Ratio, no_pattern
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.methods.base import Method
 from core.methods.traits import REASONS
 from core.notation.chain import bits_of, factor_of

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pydantic import InstanceOf
 
 from core.amount import Amount
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.models.facts import load_shape
 from core.models.sources import identify
 from core.notation.chain import DENSE, StageRequest, last_amount, parse

@@ -13,7 +13,7 @@ import numpy as np
 from optuna import Trial
 from optuna.trial import TrialState
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.formatting import format_duration
 from core.search.estimates import Estimates
 from core.search.question import Prepared

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator, Sequence
 import pandas as pd
 from pydantic import AliasChoices, Field
 
-from core.analysis.differences import NUMBER, number_of, number_of_mean, paired_differences
-from core.analysis.reporting import listed
-from core.analysis.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.data.cards import TASKS
+from core.findings.numbers.differences import NUMBER, number_of, number_of_mean, paired_differences
+from core.findings.numbers.reporting import listed
+from core.findings.numbers.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.findings.seeds import Seeds
 from core.notation.chain import format_chain
 from core.protocols import satisfies
@@ -62,7 +62,7 @@ class Certificate(Frozen):
     rows: tuple[Judged, ...]
     judge: str  # the text
     documents: int  # of each of the seven tasks; 0 if this machine lacks them
-    tasks: tuple[str, ...] = ()  # that count (`core.analysis.seven.counted_tasks`)
+    tasks: tuple[str, ...] = ()  # that count (`core.findings.numbers.seven.counted_tasks`)
     tried: int
     eliminated: int
     excluded: int  # chains of the space above the budget

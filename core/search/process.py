@@ -3,7 +3,7 @@
 import sys
 from functools import partial
 
-from core.progress import silent
+from core.base.progress import silent
 from core.search.question import Question, prepare
 from core.search.session import conduct
 from core.store.store import Store

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from pydantic import Field
 
+from core.base.errors import UserError
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.corpora import default_corpora
-from core.errors import UserError
 from core.models.facts import load_shape
 from core.models.shape import ModelShape
 from core.models.source import ModelSource

@@ -17,14 +17,14 @@ import numpy as np
 import psutil
 from sqlalchemy.engine import URL
 
+from core.base.errors import CancelledError, UserError
+from core.base.paths import local_results_dir
+from core.base.progress import Progress, silent
 from core.engine.runs import run_alone
-from core.errors import CancelledError, UserError
 from core.jobs.executor import find_process, handle_text, is_of
 from core.jobs.executors import chosen_executor
 from core.jobs.points import results_of
 from core.jobs.processes import child_environment
-from core.paths import local_results_dir
-from core.progress import Progress, silent
 from core.results import Result
 from core.search.autopilot import EXPECTED, TRIED, Autopilot, Chosen, OnStart, Progressed
 from core.search.certificate import Certificate, certify

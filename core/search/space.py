@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.findings.rows.missing import highest_offered
 from core.methods.base import Method
 from core.methods.traits import GRIDS, Trait

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
-from core.analysis.budget import PERPLEXITY, Budget, ranked
-from core.errors import UserError
+from core.base.errors import UserError
+from core.findings.best.budget import PERPLEXITY, Budget, ranked
 from core.notation.chain import format_chain, parse
 from core.protocols import satisfies
 from core.registry import on_own_grid
@@ -92,7 +92,7 @@ def _row(result: Result, value: float, dense: float | None, prepared: Prepared) 
 
 
 def _best_first(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
-    """Return the rows within the budget by `core.analysis.budget.ranked`, the best first."""
+    """Return the rows within the budget by `core.findings.best.budget.ranked`, the best first."""
     if not rows:
         return []
     frame = pd.DataFrame(rows).astype({"packed_mb": float, "times_dense": float})

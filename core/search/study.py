@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL
 
-from core.errors import UserError, how_to_install
-from core.paths import local_results_dir
+from core.base.errors import UserError, how_to_install
+from core.base.paths import local_results_dir
 from core.specs import canonical_json, sha256
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.protocols import satisfies
 from core.results import Result
 from core.search.question import Prepared

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.methods.traits import NOUNS, STORED, Trait
 from core.models.source import ModelSource
 from core.registry import get_stage, leaves

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.facts import config_of, load_shape
 from core.models.inspection import inspected
 from core.models.shape import is_known

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.cache.folders import on_disk
-from core.errors import UserError
 from core.models.source import ModelSource
-from core.progress import Progress
 from core.results import Result
 from core.shipping.base import Format
 from core.shipping.card import card

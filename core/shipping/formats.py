@@ -7,8 +7,8 @@ from contextlib import suppress
 from math import nan
 from typing import NamedTuple
 
-from core import plugins
-from core.errors import UserError, echo, unknown
+from core.base import plugins
+from core.base.errors import UserError, echo, unknown
 from core.models.source import ModelSource
 from core.models.sources import identify_again
 from core.notation.formatting import format_number

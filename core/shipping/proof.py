@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from pydantic import ValidationError
 
-from core.errors import how_to_install
+from core.base.errors import how_to_install
 from core.notation.formatting import format_number
 from core.shipping import runtimes
 from core.shipping.base import Runtime

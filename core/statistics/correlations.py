@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 from pydantic import TypeAdapter
 
-from core import paths
+from core.base import paths
 from core.fields import Details, ProtocolFields
 from core.specs import Frozen
 from core.statistics.longrun import StandardError, autocorrelation, consecutive, inflation

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from pydantic import ValidationError
 
-from core import paths
-from core.errors import StorageError, echo
+from core.base import paths
+from core.base.errors import StorageError, echo
 from core.fields import fault
 from core.results import SCHEMA, LoadedResults, Result
 from core.specs import Scalar

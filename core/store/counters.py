@@ -6,7 +6,7 @@ at the first statement that writes. Other databases lock the counter's row.
 
 from sqlalchemy import Connection, update
 
-from core.errors import StorageError
+from core.base.errors import StorageError
 from core.store.tables import counters
 
 RESULTS, JOBS = "results", "jobs"  # raised by a change of a result; by submitting, moving or cancelling jobs

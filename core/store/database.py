@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
-from core import paths
-from core.errors import StorageError, UserError, how_to_install
+from core.base import paths
+from core.base.errors import StorageError, UserError, how_to_install
 from core.store.tables import HEAD
 
 if TYPE_CHECKING:

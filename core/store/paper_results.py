@@ -10,8 +10,8 @@ from collections.abc import Hashable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
-from core import paths
 from core.amount import Pattern
+from core.base import paths
 from core.data.cards import TASKS
 from core.models.catalogue import BY_ID
 from core.notation.chain import DENSE

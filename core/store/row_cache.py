@@ -6,7 +6,7 @@ from collections.abc import Callable
 from threading import Lock
 from typing import Generic, NamedTuple, TypeVar
 
-from core.memory import no_collection
+from core.base.memory import no_collection
 from core.results import Result
 from core.store import bundled
 from core.store.store import Store, StoreStamp

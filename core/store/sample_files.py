@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from core.errors import StorageError
+from core.base.errors import StorageError
 
 if TYPE_CHECKING:
     from pandas import DataFrame

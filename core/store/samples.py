@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core import paths
+from core.base import paths
+from core.base.errors import StorageError, UserError, echo
 from core.cache.shared import shared
-from core.errors import StorageError, UserError, echo
 from core.evaluation.outcomes import value
 from core.results import Measurement, Result
 from core.store import sample_files

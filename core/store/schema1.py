@@ -10,7 +10,7 @@ from pydantic import Field, ValidationError
 
 from core import results
 from core.amount import Amount
-from core.errors import UserError
+from core.base.errors import UserError
 from core.fields import Count, Details, Pattern, Ratio, Text
 from core.registry import RECOVERIES, get_stage
 from core.results import Footprint, LayerReport, Measurement, Result

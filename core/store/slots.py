@@ -13,8 +13,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from core import paths
-from core.errors import StorageError, UserError, echo
+from core.base import paths
+from core.base.errors import StorageError, UserError, echo
 
 VARIABLE = "SLIMSCOPE_SLOTS"
 EXECUTOR, RAY = "SLIMSCOPE_EXECUTOR", "ray"

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Connection, delete, func, insert, literal, select, update
 
-from core import paths
+from core.base import paths
+from core.base.errors import StorageError, UserError, echo
 from core.cache.shared import VARIANTS, shared
-from core.errors import StorageError, UserError, echo
 from core.models.names import display_names
 from core.notation.removal import share_needs_layers
 from core.results import LoadedResults, Measurement, Result

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from core.base.progress import Progress
 from core.cache.disk import writing
 from core.data.instructions import Pair
 from core.models.teacher import Teacher
-from core.progress import Progress
 from core.specs import sha256
 from core.training.base import AT_ONCE
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
 from core.data.windows import TextData
-from core.errors import UserError
 from core.models.parts.blocks import move
 from core.models.parts.overflow import Overflow
 from core.models.teacher import Teacher, identify_teacher

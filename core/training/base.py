@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.methods.base import Method
 from core.methods.cost import LOGIT_BYTES
 from core.methods.parameters import MethodParameters
 from core.methods.traits import STORED
-from core.progress import Progress
 from core.specs import TextWindows
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from core.base.errors import UserError
 from core.data.instructions import Pair
 from core.data.windows import TextData, calibration_windows
-from core.errors import UserError
 
 SORTED_BATCHES = 8  # batches whose examples are sorted together by length, to reduce padding
 

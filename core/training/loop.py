@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from core.base.errors import CancelledError, UserError, out_of_memory
+from core.base.progress import Progress
 from core.cache.checksums import end_with_digest, ends_with_digest
 from core.cache.folders import replacing
-from core.errors import CancelledError, UserError, out_of_memory
-from core.progress import Progress
 from core.results import Training
 from core.training.adapters import set_weights, weights_of
 from core.training.base import MICRO_TOKENS, TrainingHook

@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
 from core.models.sources import identify

@@ -8,7 +8,7 @@ from shlex import quote
 import pandas as pd
 import streamlit as st
 
-from core.errors import UserError, counted
+from core.base.errors import UserError, counted
 from core.notation.formatting import format_duration, format_number, label
 from core.search.autopilot import Chosen
 from core.search.certificate import Certificate

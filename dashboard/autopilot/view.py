@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.search.study import check_optuna
 from dashboard import data
 from dashboard.shared.literal import literal

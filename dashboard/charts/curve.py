@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.reporting import TableRow
 from core.findings.axes import RATIO, Axis, perplexity_title
+from core.findings.numbers.reporting import TableRow
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts import curve_axes as axes

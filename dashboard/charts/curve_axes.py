@@ -9,9 +9,9 @@ from operator import itemgetter
 import pandas as pd
 
 from core.amount import Ratio
-from core.analysis.budget import meaningful
-from core.analysis.reporting import TableRow
 from core.findings.axes import Axis
+from core.findings.best.budget import meaningful
+from core.findings.numbers.reporting import TableRow
 from core.findings.rows.points import amounts
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.style import Properties

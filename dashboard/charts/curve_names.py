@@ -8,8 +8,8 @@ from operator import itemgetter
 
 import pandas as pd
 
-from core.analysis.reporting import TableRow
 from core.findings.axes import Axis
+from core.findings.numbers.reporting import TableRow
 from dashboard.charts.curve_axes import HEIGHT, ordered
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing

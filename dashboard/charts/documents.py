@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.inside.documents import BOTH_RIGHT, BOTH_WRONG, DIRECTIONS, OTHER_WRONG, TO_RIGHT, TO_WRONG
+from core.findings.inside.documents import BOTH_RIGHT, BOTH_WRONG, DIRECTIONS, OTHER_WRONG, TO_RIGHT, TO_WRONG
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import SeriesStyle, Theme, faded

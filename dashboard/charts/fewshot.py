@@ -11,11 +11,11 @@ from textwrap import wrap
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.fewshot import MEAN, describe_prompt, prompt_words, prompted
-from core.analysis.paired import Difference
-from core.analysis.reporting import UNADJUSTED, TableRow, in_points, p_words
-from core.analysis.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from core.data.cards import TASKS
+from core.findings.numbers.fewshot import MEAN, describe_prompt, prompt_words, prompted
+from core.findings.numbers.paired import Difference
+from core.findings.numbers.reporting import UNADJUSTED, TableRow, in_points, p_words
+from core.findings.numbers.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import SeriesStyle, Theme, of_lines
@@ -29,7 +29,7 @@ INTERVALS = f"{UNADJUSTED} intervals"
 
 
 def task_name(dataset: str, tasks: int) -> str:
-    """Return the display name of the data set of a row of `core.analysis.fewshot`."""
+    """Return the display name of the data set of a row of `core.findings.numbers.fewshot`."""
     if dataset == MEAN:
         return f"Mean of {tasks} tasks"
     known = TASKS.get(dataset.partition("@")[0])
@@ -160,7 +160,7 @@ def cost_text(row: TableRow, p: float | None, comparisons: int) -> str:
     """Return the verdict on whether compression costs more or less with a prompt than zero-shot.
 
     Args:
-        row: A row of `core.analysis.fewshot`.
+        row: A row of `core.findings.numbers.fewshot`.
         p: Its p, adjusted for all shown rows.
         comparisons: Number of shown rows with a p.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import plotly.graph_objects as go
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.findings.curve import Curve
 from core.findings.finding import Finding
 from core.findings.pairs.compared import Comparison

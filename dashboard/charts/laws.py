@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.laws.fit import Fit, best_of
-from core.analysis.laws.forms import FORMS
-from core.analysis.laws.groups import Group
 from core.findings.axes import RATIO
+from core.findings.laws.fit import Fit, best_of
+from core.findings.laws.forms import FORMS
+from core.findings.laws.groups import Group
 from core.notation.chain import DENSE
 from core.notation.formatting import label
 from dashboard.charts.elements import marks

@@ -14,10 +14,10 @@ from itertools import cycle
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis import seven
 from core.data.texts import called
 from core.findings.axes import Axis
 from core.findings.best.highlights import MAX_HIGHLIGHTED
+from core.findings.numbers import seven
 from core.findings.rows import choices, points, zeroshot
 from core.findings.rows.other_texts import times_dense
 from core.findings.sharing import shared

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 
 from core.amount import Ratio
-from core.analysis.frame import COUNTED
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
+from core.findings.numbers.frame import COUNTED
 from core.findings.rows import choices, points, zeroshot
 from core.findings.sharing import shared
 from core.notation.formatting import format_amount

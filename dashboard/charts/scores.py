@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.reporting import TableRow
+from core.findings.numbers.reporting import TableRow
 from core.findings.rows.zeroshot import in_percent, unit_of
 from dashboard.charts.elements import facets, marks
 from dashboard.charts.elements.drawing import Drawing

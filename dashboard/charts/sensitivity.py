@@ -11,8 +11,8 @@ import re
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.intervals import interval
 from core.data.texts import called
+from core.findings.numbers.intervals import interval
 from core.notation.formatting import format_number
 from core.results import SENSITIVITY, Result
 from dashboard.charts.elements import marks

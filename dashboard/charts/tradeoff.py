@@ -9,12 +9,12 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.budget import LIMITS, Budget, limits, pareto, winner
-from core.analysis.reporting import UNADJUSTED, TableRow
 from core.findings.axes import BITS, DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, Axis
+from core.findings.best.budget import LIMITS, Budget, limits, pareto, winner
 from core.findings.best.qualities import Quality
 from core.findings.best.ranking import interval_of
 from core.findings.estimates.words import facts
+from core.findings.numbers.reporting import UNADJUSTED, TableRow
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from dashboard.charts.elements import labels, marks
@@ -53,7 +53,7 @@ def tradeoff(
     hollow and have no names.
 
     Args:
-        rows: Rows of `core.analysis.budget.ranked`, from `core.findings.best.candidates`, with the columns of
+        rows: Rows of `core.findings.best.budget.ranked`, from `core.findings.best.candidates`, with the columns of
             `core.findings.best.ranking.with_intervals`.
         dense: Rows of the dense model.
         estimates: Rows of `core.findings.estimates.combinations.select`; empty for other qualities than perplexity.

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import adjust_together
-from core.analysis.reporting import UNADJUSTED, seeds_words
-from core.analysis.seven import counted_words
 from core.findings.at_amount import Scored
+from core.findings.numbers.differences import adjust_together
+from core.findings.numbers.reporting import UNADJUSTED, seeds_words
+from core.findings.numbers.seven import counted_words
 from core.findings.pairs import paired
 from core.findings.rows import missing, points, zeroshot
 from core.findings.rows.zeroshot import MEAN_LABEL

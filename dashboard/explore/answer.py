@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.differences import NUMBER
 from core.findings.at_amount import answer_at, smaller_at
 from core.findings.best import answer as words
 from core.findings.best.answer import Best, Winner
+from core.findings.numbers.differences import NUMBER
 from core.findings.pairs import paired
 from core.findings.rows import points
 from core.findings.rows.other_texts import times_dense

@@ -7,8 +7,8 @@ from functools import cache
 
 import pandas as pd
 
-from core.analysis.differences import adjust_together
-from core.analysis.verdicts import SIGNIFICANT
+from core.findings.numbers.differences import adjust_together
+from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs import paired
 from core.findings.rows import points
 from core.findings.within import numbers_of

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.differences import NUMBER, adjust_together
-from core.analysis.few import few_in
-from core.analysis.reporting import seeds_words
 from core.findings.at_amount import Scored, differences_to_dense, score
 from core.findings.axes import Axis
 from core.findings.best.answer import Best
+from core.findings.numbers.differences import NUMBER, adjust_together
+from core.findings.numbers.few import few_in
+from core.findings.numbers.reporting import seeds_words
 from core.findings.pairs import paired
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import points

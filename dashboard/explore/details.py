@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.rows import latency, naming, points, stages

@@ -7,11 +7,11 @@ import html
 import pandas as pd
 import streamlit as st
 
-from core.analysis.fewshot import MEAN, describe_prompt, prompted, prompts_of
-from core.analysis.frame import format_precision
-from core.analysis.reporting import TableRow
+from core.base.errors import UserError
 from core.data.cards import card
-from core.errors import UserError
+from core.findings.numbers.fewshot import MEAN, describe_prompt, prompted, prompts_of
+from core.findings.numbers.frame import format_precision
+from core.findings.numbers.reporting import TableRow
 from core.findings.rows import points
 from core.findings.rows.naming import variant_names
 from core.findings.rows.zeroshot import in_percent
@@ -127,7 +127,7 @@ def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def show_prompt(model: str, found: pd.DataFrame) -> None:
-    """Show the prompt of a chosen document; `found` are the rows of `core.analysis.fewshot` on the page."""
+    """Show the prompt of a chosen document; `found` are the rows of `core.findings.numbers.fewshot` on the page."""
     rows = prompted(found[found["dataset"] != MEAN])
     st.header("Read a prompt", anchor=False)
     with st.container(horizontal=True):

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 import pandas as pd
 import streamlit as st
 
-from core.analysis.budget import ACCURACY
-from core.analysis.reporting import listed
 from core.data.texts import called
+from core.findings.best.budget import ACCURACY
 from core.findings.best.candidates import TEXTS
 from core.findings.best.qualities import Quality
+from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, missing, points
 from core.findings.rows.other_texts import WINDOWS
 from core.findings.sharing import shared
@@ -108,7 +108,8 @@ def _choose(series: str, chains: Sequence[str]) -> list[str]:
 def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None:
     """Offer to measure the quality of variants that fit without it, or that may fit once it is known.
 
-    `found` are rows of `core.analysis.budget.ranked`. Variants without training are preselected, which takes less time.
+    `found` are rows of `core.findings.best.budget.ranked`. Variants without training are preselected, as they take less
+    time.
     """
     lacking = _lacking(found, quality)
     if lacking.empty:

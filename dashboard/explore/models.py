@@ -8,12 +8,12 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.analysis.reporting import listed
-from core.analysis.seven import common
 from core.data.cards import TASKS
 from core.data.texts import called
 from core.findings.axes import RATIO, Axis
 from core.findings.best.answer import on_each
+from core.findings.numbers.reporting import listed
+from core.findings.numbers.seven import common
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
 from dashboard import data

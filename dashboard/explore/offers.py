@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from core.base.errors import UserError, counted
 from core.cache import hub
 from core.data import files
 from core.data.cards import SEVEN
 from core.data.texts import BY_ID, called
-from core.errors import UserError, counted
 from core.notation.formatting import format_duration
 from core.request.complete import complete
 from core.request.expected.estimate import estimate_left

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.layers import layer_table, measures_of, stages_of
 from core.fields import Details
+from core.findings.inside.layers import layer_table, measures_of, stages_of
 from core.findings.rows import stages
 from core.notation.chain import file_name
 from core.notation.formatting import capitalise, label

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.paths import typed_path
 from core.models.sources import identify_again
 from core.notation.chain import file_name
-from core.paths import typed_path
 from core.request.complete import check_save_folder
 from core.request.stages import variant_spec
 from core.results import Result

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.sheets import csv_text
+from core.findings.numbers.sheets import csv_text
 from dashboard.exports import latex as tex
 from dashboard.exports.pivots import Pivot, wide
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from core.analysis.latex import (
+from core.findings.numbers.latex import (
     COLUMN,
     PAGE,
     SMALLEST,

@@ -8,9 +8,9 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.analysis.reporting import listed, seeds_words
+from core.base.errors import UserError
 from core.data.cards import SEVEN, TASKS
-from core.errors import UserError
+from core.findings.numbers.reporting import listed, seeds_words
 from core.findings.rows import naming, zeroshot
 from core.notation.chain import file_name
 from core.request.reproduce import reproduce

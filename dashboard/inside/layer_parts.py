@@ -8,7 +8,7 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.layers import Measure
+from core.findings.inside.layers import Measure
 from core.notation.formatting import capitalise
 from dashboard.charts.layers.heatmap import scale_of
 from dashboard.charts.layers.histogram import number_histogram

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.layers import Measure, layer_differences, layer_table, measures_of, stages_of
-from core.errors import UserError
+from core.base.errors import UserError
+from core.findings.inside.layers import Measure, layer_differences, layer_table, measures_of, stages_of
 from core.findings.rows.stages import stage_name
 from core.models.facts import config_of
 from core.models.shape import head_width

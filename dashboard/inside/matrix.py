@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.weights import PATCH, Matrices, lacking_variants, matrices
-from core.errors import UserError
+from core.base.errors import UserError
+from core.findings.inside.weights import PATCH, Matrices, lacking_variants, matrices
 from core.notation.achieved import format_percent
 from core.notation.chain import format_chain
 from core.request.stages import variant_spec

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import streamlit as st
 from sqlalchemy import URL
 
-from core.analysis.reporting import listed
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.paths import cached_variant
+from core.findings.numbers.reporting import listed
 from core.notation.formatting import format_duration
-from core.paths import cached_variant
 from core.request.expected.estimate import estimate_left
 from core.specs import RunSpec, VariantSpec
 from dashboard import data

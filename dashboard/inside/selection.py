@@ -23,7 +23,7 @@ class Subject(NamedTuple):
     """The variants of a model that have results."""
 
     model: str  # display name
-    rows: pd.DataFrame  # their measurements, as of `core.analysis.frame.tidy`
+    rows: pd.DataFrame  # their measurements, as of `core.findings.numbers.frame.tidy`
     names: Mapping[str, str]  # by key, the dense model first
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.allocation import allocated_chain, suggested_ratios
+from core.findings.inside.allocation import allocated_chain, suggested_ratios
 from core.results import Result
 from dashboard.charts.sensitivity import scans
 from dashboard.exports.files import Item

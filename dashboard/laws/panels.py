@@ -8,11 +8,11 @@ import pandas as pd
 import streamlit as st
 
 from core.amount import Ratio
-from core.analysis.laws.fit import Fit, best_of, fits
-from core.analysis.laws.forms import FORMS
-from core.analysis.laws.groups import Group
-from core.analysis.laws.limit import Limit
-from core.analysis.laws.report import NOTES, error_sentence, in_words, sentence
+from core.findings.laws.fit import Fit, best_of, fits
+from core.findings.laws.forms import FORMS
+from core.findings.laws.groups import Group
+from core.findings.laws.limit import Limit
+from core.findings.laws.report import NOTES, error_sentence, in_words, sentence
 from core.notation.formatting import capitalise
 from dashboard.charts.laws import law_chart, points, shown_of
 from dashboard.exports.files import Item

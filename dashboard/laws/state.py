@@ -8,11 +8,11 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.budget import ACCURACY, PERPLEXITY
-from core.analysis.laws.groups import Group
-from core.analysis.laws.limit import Limit
-from core.analysis.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
+from core.findings.best.budget import ACCURACY, PERPLEXITY
 from core.findings.best.qualities import quality_of
+from core.findings.laws.groups import Group
+from core.findings.laws.limit import Limit
+from core.findings.laws.measured import above_chance_words, means, of_accuracies, of_perplexities
 from core.findings.rows import choices
 from core.specs import Perplexity
 from dashboard import data

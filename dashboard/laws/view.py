@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import streamlit as st
 
-from core.analysis.laws.report import NOTES, TOO_FEW, dropped
+from core.findings.laws.report import NOTES, TOO_FEW, dropped
 from dashboard import data
 from dashboard.exports.files import Item
 from dashboard.laws.panels import show_law

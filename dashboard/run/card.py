@@ -8,7 +8,7 @@ from typing import NamedTuple
 import streamlit as st
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.base import Method
 from core.methods.terms import Reads
 from core.notation.chain import StageRequest, plain, quoted, takes_mean

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.errors import ChainError, UserError
+from core.base.errors import ChainError, UserError
 from core.methods.terms import Reads
 from core.notation.chain import DENSE, parse
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage

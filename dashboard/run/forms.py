@@ -8,7 +8,7 @@ import streamlit as st
 from pydantic.fields import FieldInfo
 from streamlit.delta_generator import DeltaGenerator
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.base import Method
 from core.methods.fields import AUTO, bounds, choices, goes_with, type_of
 from core.notation.chain import plain

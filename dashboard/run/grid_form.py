@@ -10,7 +10,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from core.amount import Amount, Bits, Factor, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.terms import Reads
 from core.notation.chain import StageRequest, parse
 from core.registry import get_stage

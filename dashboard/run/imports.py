@@ -8,9 +8,9 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core.analysis.frame import tidy
+from core.base.errors import UserError, counted
 from core.data.texts import called
-from core.errors import UserError, counted
+from core.findings.numbers.frame import tidy
 from core.findings.rows.points import removed
 from core.imports.files import read_imports, store_imports
 from core.imports.harness import is_results, model_of

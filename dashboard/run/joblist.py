@@ -14,7 +14,7 @@ import streamlit as st
 from sqlalchemy import URL
 from streamlit.delta_generator import DeltaGenerator
 
-from core.errors import UserError, counted
+from core.base.errors import UserError, counted
 from core.jobs.countdown import Countdown, job_left, left_words
 from core.jobs.here import lacking_here
 from core.jobs.queue import Job, UnreadableJob

@@ -6,9 +6,9 @@ from typing import TypedDict
 
 import streamlit as st
 
-from core.analysis.fewshot import WORDS
 from core.data.cards import SEVEN, TASKS
 from core.data.texts import CORPORA, called
+from core.findings.numbers.fewshot import WORDS
 from core.models.shape import ModelShape
 from core.request.complete import identified_perplexity, identified_task
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder

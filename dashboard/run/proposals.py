@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from core.amount import Bits, Factor
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.chain import parse, plain
 from core.registry import get_stage
 from core.request.baseline import keys_of, remaining_run

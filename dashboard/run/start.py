@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.formatting import format_durations, variant_name
 from core.request.baseline import keys_of, remaining_run
 from core.request.expected.estimate import Estimate, cached_stages, estimate_left

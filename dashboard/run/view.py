@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.request.complete import check_device, complete
 from core.request.execution import SHARE, parse_memory
 from core.request.resolve import MOST_SEED

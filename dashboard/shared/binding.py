@@ -8,7 +8,7 @@ from typing import Literal, TypedDict, TypeVar, cast
 
 import streamlit as st
 
-from core.analysis.reporting import listed
+from core.findings.numbers.reporting import listed
 from core.findings.rows import naming
 from dashboard.shared.literal import literal
 

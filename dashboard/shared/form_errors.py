@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 
 class FormErrors:

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from core.base.paths import GLOSSARY
 from core.notation.formatting import capitalise
-from core.paths import GLOSSARY
 
 _SECTION = re.compile(r"^## (.+)\n\n", re.MULTILINE)
 _ENTRY = re.compile(r"^### (.+)\n\n(.+)$", re.MULTILINE)

@@ -10,9 +10,9 @@ import streamlit as st
 from sqlalchemy import URL
 
 from core.amount import Amount
-from core.analysis.budget import ACCURACY
 from core.findings.axes import PACKED, RATIO, Axis
 from core.findings.best import highlights
+from core.findings.best.budget import ACCURACY
 from core.findings.best.qualities import QUALITIES
 from core.findings.rows import choices, naming, points, zeroshot
 from core.findings.rows.documents import Documents

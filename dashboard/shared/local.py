@@ -8,10 +8,10 @@ from pathlib import Path
 
 import streamlit as st
 
+from core.base.paths import typed_path
 from core.data.texts import BY_ID
 from core.models.catalogue import MODELS
 from core.models.kinds.folder import named_folder
-from core.paths import typed_path
 from core.request.stages import DEFAULT_MODEL
 from dashboard.shared.binding import HELD
 

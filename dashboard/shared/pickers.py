@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import pandas as pd
 import streamlit as st
 
-from core.analysis.reporting import listed
 from core.data.texts import called
 from core.findings import axes
+from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, zeroshot
 from core.findings.rows.documents import Documents, documents_of, on_documents
 from core.findings.sharing import shared
@@ -42,7 +42,7 @@ FORMER_AXES = {
 
 @dataclass(frozen=True)
 class Chosen:
-    """The choices in the sidebar and their rows of `core.analysis.frame.tidy`."""
+    """The choices in the sidebar and their rows of `core.findings.numbers.frame.tidy`."""
 
     model: str
     methods: list[str]

@@ -6,7 +6,7 @@ from typing import Literal
 
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import terms
 from core.models.catalogue import BY_ID, ModelCard
 from core.models.packed import Terms

@@ -19,7 +19,7 @@ from typing import Any
 import psutil
 import pytest
 
-from core import paths
+from core.base import paths
 from core.cli.app import main
 from core.store.store import Store
 from tests.core.queues import kill_tree

@@ -2,11 +2,11 @@
 
 import math
 
-from core.analysis.differences import tidy_with_differences
-from core.analysis.frame import tidy
-from core.analysis.sheets import csv_text
 from core.cli.listing import OF, to_latex
 from core.cli.printing.tables import as_json, print_table, summary
+from core.findings.numbers.differences import tidy_with_differences
+from core.findings.numbers.frame import tidy
+from core.findings.numbers.sheets import csv_text
 from core.results import Result
 from core.store.store import Store
 

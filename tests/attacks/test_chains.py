@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.notation.chain import default_flags, format_chain, shared
 from core.registry import STAGES
 from core.request.complete import complete

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.facts import load_shape
 from core.models.sources import identify
 from core.request.complete import complete

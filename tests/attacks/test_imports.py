@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import paths
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
 from core.imports.files import read_imports, store_imports
 from core.imports.series import parse_series
 from core.imports.uploads import Upload

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.jobs.queue import Queue
 from core.store import database
 from core.store.store import Store

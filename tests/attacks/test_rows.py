@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from core import paths
+from core.base import paths
 from core.store import database
 from core.store.store import Store
 from tests.attacks.damage import ATTACK, as_json, damaged, damaged_tree, examples

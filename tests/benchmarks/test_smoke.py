@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks import smoke
 from benchmarks.dashboard import pages
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.e2e.browser import require_chromium
 
 FILES = (PROJECT / "benchmarks").glob("[a-z]*/*.py")

@@ -20,7 +20,7 @@ def and_then(stages: str) -> list[str]:
 
 def finish(place: Path, folder: Path, *commands: list[str]) -> Path:
     """Run commands in the folder of the model, on an empty machine whose results and cache are in `place`."""
-    from core import paths
+    from core.base import paths
     from core.cli.app import main
 
     with pytest.MonkeyPatch.context() as patch:

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from core import paths
+from core.base import paths
 from core.cli.printing.console import output
 from core.jobs import supervisor
 from core.jobs.executor import LocalExecutor

@@ -6,8 +6,8 @@ import sys
 import time
 from pathlib import Path
 
-from core import paths
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
 from core.jobs import worker
 from tests.core.factories import make, perplexity
 

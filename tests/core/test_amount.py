@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as draw
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.specs import Stage, canonical_json
 
 WHOLE = draw.integers(1, 10**9 - 2)

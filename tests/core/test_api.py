@@ -9,13 +9,14 @@ import sys
 
 import pytest
 
-from core import api, paths
+from core import api
+from core.base import paths
+from core.base.errors import UserError
+from core.base.paths import PROJECT
+from core.base.progress import WAITING, WAITING_SENTENCE
 from core.cli.app import main
 from core.engine import runs
-from core.errors import UserError
 from core.findings.finding import Finding
-from core.paths import PROJECT
-from core.progress import WAITING, WAITING_SENTENCE
 from core.store import slots
 from tests.docs.markdown import tables, text
 

@@ -3,13 +3,13 @@
 import pytest
 
 from core.amount import Amount
+from core.base.progress import silent
 from core.data.corpora import default_corpora, open_corpus
 from core.data.windows import calibration_windows, evaluation_windows, read_data
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
 from core.models.catalogue import BY_ID
 from core.models.sources import identify, load_model, load_tokenizer
-from core.progress import silent
 from core.request.complete import complete
 from core.request.expected.size import size_of_variant
 from core.request.stages import DEFAULT_MODEL, build_stage

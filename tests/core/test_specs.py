@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
 from core.notation.chain import ChainDefaults, parse
 from core.registry import METHODS

@@ -8,7 +8,7 @@ from streamlit.components.v2 import manifest_scanner
 from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.testing.v1.element_tree import Selectbox
 
-from core import paths
+from core.base import paths
 from core.jobs.queue import Queue
 from core.store.database import database_url
 from core.store.store import Store

@@ -7,7 +7,7 @@ from numpy import frombuffer
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_hash
 
-from core import paths
+from core.base import paths
 
 APP = str(paths.PROJECT / "dashboard" / "app.py")
 

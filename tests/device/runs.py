@@ -24,7 +24,7 @@ def start(folder: Path) -> None:
     os.environ.update(SLIMSCOPE_DATA=str(folder / "data"), DISABLE_MULTIPROC="1", HF_HUB_OFFLINE="1")
     os.environ.pop("SLIMSCOPE_DB", None)
 
-    from core import paths
+    from core.base import paths
     from core.evaluation import linears
     from core.models.parts import blocks
     from core.request import complete

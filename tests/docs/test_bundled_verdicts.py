@@ -3,12 +3,12 @@
 import pandas as pd
 import pytest
 
-from core.analysis.differences import adjust_together, differences, differences_to_dense
-from core.analysis.fewshot import fewshot_table
-from core.analysis.intervals import ALPHA
-from core.analysis.reporting import verdict_text
-from core.analysis.seven import ABOVE_CHANCE
-from core.analysis.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
+from core.findings.numbers.differences import adjust_together, differences, differences_to_dense
+from core.findings.numbers.fewshot import fewshot_table
+from core.findings.numbers.intervals import ALPHA
+from core.findings.numbers.reporting import verdict_text
+from core.findings.numbers.seven import ABOVE_CHANCE
+from core.findings.numbers.verdicts import ALONE, NOT_SIGNIFICANT, SIGNIFICANT
 from core.notation.chain import format_chain
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples
@@ -23,7 +23,7 @@ def bundled():
 
 
 def check(rows):
-    """Check the verdicts, in data and in words, of rows of `core.analysis.differences`, and return how many rows."""
+    """Check the verdicts, in data and in words, of rows of `core.findings.numbers.differences`; return how many."""
     rows = rows[rows["verdict"].notna()]
     outside = (rows["low"] > 0) | (rows["high"] < 0)
     infinite = rows["difference"].abs() == float("inf")

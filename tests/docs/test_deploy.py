@@ -6,7 +6,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 
 MANIFEST = PROJECT / "docs" / "deploy" / "kubernetes.yaml"
 OWN = "ray.io/v1"  # of KubeRay, which is not part of Kubernetes

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
+from core.base.paths import PROJECT
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
 from core.imports.sheet import COLUMNS
-from core.paths import PROJECT
 from core.registry import METHODS, PREPARATIONS, RECONSTRUCTIONS, RECOVERIES, STAGES
 from tests.docs.markdown import anchors, links, tables, text, tree
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.docs.markdown import links, tables, text, tree
 
 FOLDER = PROJECT / "docs" / "adr"

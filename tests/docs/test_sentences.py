@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from core.analysis.differences import differences
-from core.analysis.seven import ABOVE_CHANCE
+from core.findings.numbers.differences import differences
+from core.findings.numbers.seven import ABOVE_CHANCE
 from core.notation.chain import format_chain
 from core.store.bundled import read_measured
 from core.store.samples import read_shipped_samples

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from markdown_it.tree import SyntaxTreeNode
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.docs.markdown import tree
 
 PRIVATE_WORDS = {

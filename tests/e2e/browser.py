@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

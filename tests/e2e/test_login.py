@@ -3,7 +3,7 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.e2e.browser import free_port, require_chromium, served
 from tests.e2e.identity import CLIENT, provider
 

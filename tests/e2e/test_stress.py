@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.paths import PROJECT
 from core.jobs.queue import Queue
-from core.paths import PROJECT
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity, RunSpec, TextWindows

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.core.conftest import folder, machine
 
 __all__ = ["folder", "machine"]

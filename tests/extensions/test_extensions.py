@@ -16,7 +16,7 @@ for arguments in {commands!r}:
 """
 PAGES = """
 from streamlit.testing.v1 import AppTest
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 
 def texts(app):
     return "\\n".join(str(one.value) for one in (*app.markdown, *app.caption, *app.subheader))
@@ -34,7 +34,7 @@ print("Row magnitude" in texts(app), "Rounded inputs" in texts(app))
 """
 CONTRACT = """
 import pytest, sys
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 sys.exit(pytest.main([
     "--rootdir", str(PROJECT), "-c", str(PROJECT / "pyproject.toml"), "-p", "no:cacheprovider", "--tier", "full",
     str(PROJECT / "tests/core/contract/test_contract.py"), "-k", "row-magnitude or rounded-inputs",

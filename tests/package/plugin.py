@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from core.paths import PLUG_IN_GUIDE, PROJECT
+from core.base.paths import PLUG_IN_GUIDE, PROJECT
 from tests.core.commands import WORDS
 
 FILE = re.compile(r"^`([\w./]+)`:\n\n```\w+\n(.*?)^```", re.M | re.S)

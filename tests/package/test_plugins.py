@@ -8,10 +8,10 @@ import sys
 import pytest
 import torch
 
+from core.base.errors import UserError
+from core.base.paths import PROJECT
 from core.engine import stages
-from core.errors import UserError
 from core.methods.unstructured.scored import ScoreMethod
-from core.paths import PROJECT
 from core.specs import Stage
 from tests.core.engine.applied import compress
 from tests.core.tiny import tiny, windows

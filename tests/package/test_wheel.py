@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.e2e.browser import free_port, wait_until_up
 from tests.package.plugin import write_plugin
 

@@ -4,7 +4,7 @@ import runpy
 import sys
 from unittest.mock import patch
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 
 
 def run_program(module: str, *arguments: object) -> int:

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.tools.programs import run_program
 
 TESTS = PROJECT / "tests" / "tools"

@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tests.tools.programs import run_program
 from tools import same_weights
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from tools.architectures.models import ARCHITECTURES
 from tools.architectures.trial import CHAINS, Trial, try_architecture
 

@@ -12,9 +12,9 @@ from unittest.mock import patch
 import torch
 from torch import Tensor
 
+from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.errors import UserError
 from core.models.facts import load_shape
 from core.models.manifest import load_model_folder, save_model
 from core.models.source import ModelSource

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.amount import Ratio
-from core.analysis.differences import Samples, differences
-from core.analysis.reporting import format_difference, judged
-from core.analysis.seven import ABOVE_CHANCE
 from core.cli.printing.tables import column
+from core.findings.numbers.differences import Samples, differences
+from core.findings.numbers.reporting import format_difference, judged
+from core.findings.numbers.seven import ABOVE_CHANCE
 from core.methods.embedding.base import EmbeddingMethod
 from core.methods.tables import TableQuantMethod
 from core.notation.chain import format_chain

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from core.amount import Amount
-from core.analysis.budget import PERPLEXITY, Budget
-from core.analysis.differences import Samples
-from core.analysis.frame import build_frame, tidy
-from core.analysis.reporting import TableRow
-from core.errors import UserError
+from core.base.errors import UserError
 from core.findings.best import choose
+from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.choose import Choice, Measured
+from core.findings.numbers.differences import Samples
+from core.findings.numbers.frame import build_frame, tidy
+from core.findings.numbers.reporting import TableRow
 from core.findings.question import Question, answer
 from core.findings.reading import StoreReader
 from core.findings.rows import choices

@@ -7,8 +7,8 @@ from statistics import fmean
 
 import pandas as pd
 
-from core.analysis.differences import Samples
-from core.analysis.frame import OWN_GRID
+from core.findings.numbers.differences import Samples
+from core.findings.numbers.frame import OWN_GRID
 from core.registry import on_own_grid, quantises
 from core.results import Result
 from tools.report.chains import beside_dense, of_embedding

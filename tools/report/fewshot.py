@@ -7,9 +7,9 @@ from functools import partial
 
 import pandas as pd
 
-from core.analysis.differences import Samples
-from core.analysis.fewshot import MEAN, fewshot_table, prompt_words, prompted
-from core.analysis.reporting import in_points
+from core.findings.numbers.differences import Samples
+from core.findings.numbers.fewshot import MEAN, fewshot_table, prompt_words, prompted
+from core.findings.numbers.reporting import in_points
 from core.notation.chain import format_chain
 from core.results import Result
 from tools.report.points import MODEL

@@ -10,10 +10,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import bootstrap, pearsonr, rankdata
 
-from core.analysis.differences import Samples, differences
-from core.analysis.reporting import UNADJUSTED
-from core.analysis.seven import MEAN
 from core.cli.printing.tables import column
+from core.findings.numbers.differences import Samples, differences
+from core.findings.numbers.reporting import UNADJUSTED
+from core.findings.numbers.seven import MEAN
 from core.notation.chain import format_chain
 from core.results import KL, Result
 from tools.report.points import DENSE, MODEL, SECOND, TEXTS, point

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.frame import tidy
-from core.analysis.laws.fit import Fit, best_of, fits
-from core.analysis.laws.groups import Group
-from core.analysis.laws.limit import Limit
-from core.analysis.laws.papers import printed
-from core.analysis.laws.report import at_most
-from core.analysis.laws.selection import PERPLEXITY, select_groups
+from core.findings.laws.fit import Fit, best_of, fits
+from core.findings.laws.groups import Group
+from core.findings.laws.limit import Limit
+from core.findings.laws.papers import printed
+from core.findings.laws.report import at_most
+from core.findings.laws.selection import PERPLEXITY, select_groups
+from core.findings.numbers.frame import tidy
 from core.results import Result
 from core.store.bundled import published
 from tools.report.points import MODEL

@@ -9,9 +9,11 @@ from typing import NamedTuple, cast
 import pandas as pd
 
 from core.amount import Ratio
-from core.analysis.differences import Samples
-from core.analysis.reporting import UNADJUSTED
-from core.analysis.seven import (
+from core.cli.printing.tables import column
+from core.data.cards import SEVEN, TASKS
+from core.findings.numbers.differences import Samples
+from core.findings.numbers.reporting import UNADJUSTED
+from core.findings.numbers.seven import (
     ABOVE_CHANCE,
     MEAN,
     accuracies_of,
@@ -22,8 +24,6 @@ from core.analysis.seven import (
     mean_above_chance,
     sevens,
 )
-from core.cli.printing.tables import column
-from core.data.cards import SEVEN, TASKS
 from core.findings.seeds import Seeds
 from core.notation import formatting
 from core.registry import METHODS

@@ -8,7 +8,7 @@ import pandas as pd
 import typer
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from core.store.samples import read_shipped_samples
 from tools.report import chains, fewshot, points, significance, tables
 from tools.report.choose import Choosing

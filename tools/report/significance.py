@@ -7,12 +7,12 @@ from itertools import combinations
 
 import pandas as pd
 
-from core.analysis.differences import Samples, paired_differences
-from core.analysis.paired import baselines
-from core.analysis.reporting import judged
-from core.analysis.seven import ABOVE_CHANCE
 from core.cli.printing.tables import column
 from core.data.cards import TASKS
+from core.findings.numbers.differences import Samples, paired_differences
+from core.findings.numbers.paired import baselines
+from core.findings.numbers.reporting import judged
+from core.findings.numbers.seven import ABOVE_CHANCE
 from core.notation.chain import format_chain
 from core.results import Measurement, Result
 from tools.report.points import (

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.differences import Samples
-from core.analysis.reporting import ratio_words
-from core.analysis.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.cli.printing.tables import column
+from core.findings.numbers.differences import Samples
+from core.findings.numbers.reporting import ratio_words
+from core.findings.numbers.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.notation.chain import format_chain
 from core.registry import METHODS
 from core.results import Measurement, Result

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
+from core.base.progress import WAITING, WAITING_SENTENCE
 from core.jobs.countdown import Countdown
-from core.progress import WAITING, WAITING_SENTENCE
 
 MEGABYTE = 1_000_000
 
@@ -34,7 +34,7 @@ class TimeLeft(ProgressColumn):
 
 
 class Bars:
-    """A `core.progress.Progress` that draws one bar for the current stage of the work."""
+    """A `core.base.progress.Progress` that draws one bar for the current stage of the work."""
 
     def __init__(self, progress: Progress):
         self.progress = progress

@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from core.base.errors import UserError
 from core.cli.printing.console import output, say
 from core.cli.printing.tables import DenseDifferences, Names, column, facts, measured, print_table
-from core.errors import UserError
 from core.notation.achieved import embedding_words, format_percent, uncovered_words
 from core.notation.chain import format_chain
 from core.registry import data_requirement, quantises
@@ -41,7 +41,7 @@ def describe_result(
         first: The numbers to print; others are only counted. Default: all.
         scans: Whether to print layer sensitivities.
     """
-    from core.analysis.reporting import UNADJUSTED
+    from core.findings.numbers.reporting import UNADJUSTED
 
     print_table([facts(result, names)])
     files = file_sentence(result.variant, result.footprint)

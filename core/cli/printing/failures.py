@@ -3,8 +3,8 @@
 import errno
 import traceback
 
-from core.errors import MEMORY_RAN_OUT, UserError, out_of_memory
-from core.paths import local_results_dir
+from core.base.errors import MEMORY_RAN_OUT, UserError, out_of_memory
+from core.base.paths import local_results_dir
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes
 FULL = ("No space left on device", "disk is full", "Disk quota exceeded")

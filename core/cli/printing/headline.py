@@ -11,7 +11,7 @@ from core.results import Measurement, Result
 from core.specs import ModelId, Scalar
 
 if TYPE_CHECKING:
-    from core.analysis.seven import Accuracy
+    from core.findings.numbers.seven import Accuracy
 
 One = TypeVar("One")
 
@@ -20,7 +20,7 @@ class Headline(NamedTuple):
     """The perplexity and the accuracies that a list shows."""
 
     text: str | None  # the name of the perplexity's column
-    protocol: tuple[Scalar, ...] | None  # of the tasks, a key of `core.analysis.seven.by_protocol`
+    protocol: tuple[Scalar, ...] | None  # of the tasks, a key of `core.findings.numbers.seven.by_protocol`
     dense: Mapping[ModelId, Mapping[str, Accuracy]]  # the dense accuracies of each model under this protocol
 
     def perplexity(self, result: Result) -> Measurement | None:
@@ -30,14 +30,14 @@ class Headline(NamedTuple):
 
     def accuracies(self, result: Result) -> dict[str, Measurement]:
         """Return the accuracies of a result in the papers' seven tasks."""
-        from core.analysis.seven import by_protocol
+        from core.findings.numbers.seven import by_protocol
 
         return {} if self.protocol is None else by_protocol(result.measurements).get(self.protocol, {})
 
     def means(self, result: Result) -> dict[str, float]:
         """Return a result's mean above chance and mean of seven, in [0, 1], as far as its tasks are measured."""
-        from core.analysis.seven import ABOVE_CHANCE, MEAN, counted_tasks, mean, mean_above_chance
         from core.data.cards import SEVEN
+        from core.findings.numbers.seven import ABOVE_CHANCE, MEAN, counted_tasks, mean, mean_above_chance
 
         rows, tasks = self.accuracies(result), counted_tasks(self.dense.get(result.variant.model_id, {}))
         means = {ABOVE_CHANCE: (mean_above_chance, tasks), MEAN: (mean, SEVEN)}
@@ -55,7 +55,7 @@ class Headline(NamedTuple):
 
 def headline_of(results: Sequence[Result], every: Iterable[Result]) -> Headline:
     """Return the perplexity and the protocol of seven tasks that most results have; `every` has the dense models."""
-    from core.analysis.seven import accuracies_of, by_protocol, sevens
+    from core.findings.numbers.seven import accuracies_of, by_protocol, sevens
 
     texts = ({column(row): None for row in result.measurements if row.of_text} for result in results)
     protocol = _commonest(sevens(result.measurements) for result in results)

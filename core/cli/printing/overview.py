@@ -48,8 +48,8 @@ def overview(
     results: Sequence[Result], references: Iterable[Result], headline: Headline, store: Store, names: Names
 ) -> list[Row]:
     """Return one row per result with its size and its headline numbers, compared with the dense references."""
-    from core.analysis.differences import number_of, number_of_mean
-    from core.analysis.seven import ABOVE_CHANCE, MEAN
+    from core.findings.numbers.differences import number_of, number_of_mean
+    from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
 
     pairs = DenseDifferences([headline.shown(one) for one in (*references, *results)], store)
     task = next((row for result in results for row in headline.accuracies(result).values()), None)
@@ -78,7 +78,7 @@ def of_mean(task: Measurement, mean: str) -> str:
 
 def short_rows(results: Sequence[Result], store: Store, names: Names) -> list[Row]:
     """Return one row per result with its size and all its numbers, compared with the dense results among them."""
-    from core.analysis.differences import number_of
+    from core.findings.numbers.differences import number_of
 
     pairs, rows = DenseDifferences(results, store), []
     columns = list(dict.fromkeys(column(one) for result in results for one in result.measurements if shown(one)))
@@ -109,7 +109,7 @@ def others_note(results: Sequence[Result], headline: Headline) -> str:
 
 def tasks_note(headline: Headline, names: Names) -> str:
     """Name the tasks of the mean above chance for each model, and those left out; empty without accuracies."""
-    from core.analysis.seven import counted_words
+    from core.findings.numbers.seven import counted_words
 
     known = {names[model]: text for model, dense in headline.dense.items() if (text := counted_words(dense))}
     if len(set(known.values())) == 1:

@@ -121,8 +121,8 @@ def column(measurement: Measurement) -> str:
 
 def measured(measurement: Measurement) -> str:
     """Return a measured value with its standard error or, of a distance to dense, its 95 % interval, if known."""
-    from core.analysis.distances import distance_interval
-    from core.analysis.reporting import interval_words
+    from core.findings.numbers.distances import distance_interval
+    from core.findings.numbers.reporting import interval_words
 
     write = partial(written, measurement.metric)
     if measurement.metric in FIDELITY:
@@ -144,7 +144,7 @@ class DenseDifferences:
     """Paired differences of results to the dense models among them."""
 
     def __init__(self, results: Sequence[Result], store: "Store"):
-        from core.analysis.differences import NUMBER, differences_to_dense
+        from core.findings.numbers.differences import NUMBER, differences_to_dense
         from core.findings.seeds import Seeds
 
         seeds = Seeds(store)
@@ -156,13 +156,13 @@ class DenseDifferences:
 
         Args:
             key: The key of the variant.
-            number: The number's identity by `core.analysis.differences.number_of` or `number_of_mean`.
+            number: The number's identity by `core.findings.numbers.differences.number_of` or `number_of_mean`.
             metric: The metric of the measurement.
             value: An accuracy in [0, 1], a perplexity, a latency in ms or a memory in MB.
         """
-        from core.analysis.reporting import form_of
-        from core.analysis.seven import ABOVE_CHANCE
-        from core.analysis.verdicts import SIGNIFICANT
+        from core.findings.numbers.reporting import form_of
+        from core.findings.numbers.seven import ABOVE_CHANCE
+        from core.findings.numbers.verdicts import SIGNIFICANT
 
         accuracy = metric.startswith("acc")
         unit = "points" if number[0] == ABOVE_CHANCE else "%"
@@ -175,8 +175,8 @@ class DenseDifferences:
 
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
         """Return a difference with interval and p, and optionally its verdict; empty without a pair."""
-        from core.analysis.differences import number_of
-        from core.analysis.reporting import adjusted_words, format_difference, marked_verdict
+        from core.findings.numbers.differences import number_of
+        from core.findings.numbers.reporting import adjusted_words, format_difference, marked_verdict
 
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:
@@ -197,8 +197,8 @@ def with_rows(result: Result, rows: Sequence[Measurement]) -> Result:
 
 def warn_few(results: Iterable[Result]) -> None:
     """Warn on stderr about the standard errors of numbers measured here: of few windows or documents, or widened."""
-    from core.analysis.differences import PAIRED
-    from core.analysis.few import few_of
+    from core.findings.numbers.differences import PAIRED
+    from core.findings.numbers.few import few_of
 
     rows = [row for result in results for row in result.measurements if row.metric in PAIRED]
     if warning := few_of(row for row in rows if row.origin == "measured"):
@@ -233,7 +233,7 @@ def print_table(rows: Sequence[Row], title: str | None = None, note: str | None 
 
 def print_tsv(rows: Sequence[Row]) -> None:
     """Print a header and rows as tab-separated values, for `cut`, `sort` and spreadsheets."""
-    from core.analysis.sheets import harmless
+    from core.findings.numbers.sheets import harmless
 
     for cells in (*map(list, rows[:1]), *(row.values() for row in rows)):
         typer.echo("\t".join(harmless(" ".join(cell.split())) for cell in cells))
@@ -252,7 +252,7 @@ def as_json(result: Result, indent: int | None = None) -> str:
 
 def print_numbers(frame: "DataFrame", json_list: bool) -> None:
     """Print a table with all digits, as a JSON list or as CSV."""
-    from core.analysis.sheets import csv_text
+    from core.findings.numbers.sheets import csv_text
 
     if json_list:
         rows = [plain(row) for row in frame.to_dict("records")]

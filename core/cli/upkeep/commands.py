@@ -4,9 +4,9 @@ from typing import Annotated
 
 import typer
 
+from core.base.errors import UserError
 from core.cli.printing.console import bars, messages, output
 from core.cli.printing.tables import print_table
-from core.errors import UserError
 from core.models import terms
 from core.models.sources import awaited_terms
 from core.store.database import shown

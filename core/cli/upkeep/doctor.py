@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from core import registry
+from core.base.errors import UserError
+from core.base.paths import cache_dir, data_dir, local_results_dir, unwritable
 from core.cache import hub
 from core.data import corpora, embedded, files
 from core.data.cards import TASKS
@@ -14,10 +16,8 @@ from core.data.corpora import default_corpora, identify_corpus
 from core.data.corpus import CorpusSource
 from core.data.tasks import TaskSource, identify_task
 from core.data.texts import CORPORA
-from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.sources import identify
-from core.paths import cache_dir, data_dir, local_results_dir, unwritable
 from core.request.stages import DEFAULT_MODEL
 from core.shipping import formats
 from core.shipping.formats import FORMATS

@@ -1,10 +1,10 @@
 """Downloads for a first run: the default model, the embedded data and the papers' texts; or one model."""
 
+from core.base.errors import UserError
+from core.base.progress import Progress, silent
 from core.data import embedded, files
 from core.data.texts import CORPORA
-from core.errors import UserError
 from core.models.sources import fetch_model, identify
-from core.progress import Progress, silent
 from core.request.stages import DEFAULT_MODEL
 from core.specs import Frozen
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from pathlib import Path
 
-from core.progress import Progress
+from core.base.progress import Progress
 from core.specs import Frozen
 
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+from core.base.errors import UserError
+from core.base.paths import cache_dir
+from core.base.progress import Progress
 from core.cache import hub
 from core.cache.disk import writing
 from core.cache.single_files import discard_single, put_single, single_intact
 from core.data.origins.base import DataFile, Origin
-from core.errors import UserError
-from core.paths import cache_dir
-from core.progress import Progress
 from core.specs import Frozen
 
 

@@ -5,10 +5,10 @@ import shutil
 from functools import cache
 from pathlib import Path
 
+from core.base.progress import Progress
 from core.cache.checksums import intact
 from core.data import embedded
 from core.data.origins.base import DataFile, Origin
-from core.progress import Progress
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
-from core.errors import UserError
 from core.evaluation.layers import ReportFields
 from core.methods.convolution.allocation import Cut, Options, allocate
 from core.methods.convolution.base import ConvMethod

@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from core.amount import Factor
+from core.base.errors import UserError
 from core.context import Context, StageInput, StageResult
-from core.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod
 from core.models.modeling_slimscope import FactoredHead, RotatedEmbedding, put
 from core.models.parts.blocks import text_config

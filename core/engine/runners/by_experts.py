@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from core.base.errors import UserError
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.kept_observations import KeptObservations
 from core.engine.walking.walk_modes import make_walker
-from core.errors import UserError
 from core.evaluation.layers import ReportFields, report
 from core.methods.structured.experts.base import ExpertMethod, RoutingStatistics
 from core.models.modeling_slimscope import Expert, Experts

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor
 
 from core.amount import Pattern
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.cache.observations import Tensors, observed
 from core.context import Context, StageInput, StageResult
 from core.engine.allotment import Allotment, allot
@@ -23,7 +25,6 @@ from core.engine.walking.gradients import gather_gradients
 from core.engine.walking.kept_observations import KeptObservations
 from core.engine.walking.walk_modes import make_walker
 from core.engine.walking.walker import Compress
-from core.errors import UserError
 from core.evaluation.layers import ReportFields, few_tokens, few_tokens_note, relative_error, report
 from core.methods.inputs import Statistics, Target
 from core.methods.linear import LinearMethod
@@ -34,7 +35,6 @@ from core.models.parts.finished import KeptBlocks, changing_block
 from core.models.parts.grids import set_grid
 from core.models.parts.reference import resolve_reference, set_reference
 from core.models.removal.units import factors_of
-from core.progress import Progress
 from core.request.stages import check_divides
 from core.results import LayerReport
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from core.base.errors import UserError
 from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.residual import check_blocks, final_norm, fold_norm, like, write
-from core.errors import UserError
 from core.methods.preparation import TransformMethod
 from core.models.modeling_slimscope import RotatedEmbedding, RotatedNorm, put
 from core.models.parts.recorder import Recorder

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
+from core.base.progress import Progress
 from core.cache.shelf import changing
 from core.context import Context, StageInput, StageResult
 from core.engine.walking.observe import collect_block_views
@@ -28,7 +29,6 @@ from core.models.parts.blocks import Linear
 from core.models.parts.constraints import apply_constraint, clear_constraint
 from core.models.parts.reference import rescaled, scale_reference
 from core.models.removal.units import KeptUnits, check_channels, check_heads, factors_of, head_norms, spread
-from core.progress import Progress
 from core.results import LayerReport
 
 if TYPE_CHECKING:

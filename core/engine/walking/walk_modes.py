@@ -8,10 +8,10 @@ import psutil
 import torch
 from torch import Tensor
 
+from core.base.memory import ACTIVATION_SHARE, process_bytes
 from core.context import Context
 from core.engine.walking.collector import SumsOf
 from core.engine.walking.walker import Walker
-from core.memory import ACTIVATION_SHARE, process_bytes
 from core.methods.cost import COPIES, GRAMS
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.finished import KeptBlocks

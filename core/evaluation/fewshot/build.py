@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
+from core.base.errors import UserError
 from core.cache.folders import read_small, write_small
 from core.data.cards import POOL
-from core.errors import UserError
 from core.evaluation.fewshot.prompts import Chat, Documents, Prompt, chat_of, question, requests, shown
 from core.evaluation.fewshot.select import select_examples
 from core.evaluation.fewshot.words import REASONING_TOKENS, find_instruction, reasonings
 from core.specs import Task, sha256
 
 if TYPE_CHECKING:
+    from core.base.progress import Progress
     from core.data.harness import LocalTask
     from core.evaluation.fewshot.dense import DenseModel
     from core.evaluation.scorer import SharedPrefixLM
-    from core.progress import Progress
 
 VERSION = 1  # of the construction of prompts; part of their cache key
 _PROMPTS = TypeAdapter(tuple[Prompt, ...])

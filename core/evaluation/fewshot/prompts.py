@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.specs import Frozen
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Literal
 
+from core.base.errors import UserError
 from core.data.tasks import harness_tasks
-from core.errors import UserError
 from core.evaluation.fewshot.build import pool_of
 from core.evaluation.fewshot.prompts import Document, Documents, Prompt, chat_of, requests, right
 from core.specs import ZERO_SHOT, Task

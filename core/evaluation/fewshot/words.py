@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.fewshot.prompts import Documents, Prompt, requests, right, shown
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.generation.pieces import Pieces
 from core.evaluation.generation.sampling import LIKELIEST, Candidate, Sampling, Token
 from core.evaluation.generation.steps import step

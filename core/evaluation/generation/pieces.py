@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from core.base.window_start import window_start
 from core.models.loading import sentences
-from core.window_start import window_start
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.budget import meaningful
-from core.analysis.reporting import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
-from core.analysis.verdicts import SIGNIFICANT
+from core.findings.best.budget import meaningful
+from core.findings.numbers.reporting import UNADJUSTED, end_words, interval_words, listed, point_words, ratio_words
+from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.points import point_name
 from core.notation.formatting import capitalise, format_number

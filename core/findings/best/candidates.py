@@ -7,8 +7,8 @@ from itertools import chain
 
 import pandas as pd
 
-from core.analysis.budget import ACCURACY, PERPLEXITY
-from core.analysis.distances import OF_DENSE
+from core.findings.best.budget import ACCURACY, PERPLEXITY
+from core.findings.numbers.distances import OF_DENSE
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.points import by_seed, collapse, is_dense
 from core.findings.rows.zeroshot import means_above_chance, one_protocol, over_seeds, scored_on

@@ -9,12 +9,12 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
-from core.analysis.reporting import TableRow, interval_words, listed, ratio_words
-from core.analysis.verdicts import SIGNIFICANT
 from core.findings.axes import PACKED
+from core.findings.best.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked
 from core.findings.best.candidates import TRAINED, UNTRAINED, candidates, of_documents
 from core.findings.cost import NOT_ALONE, Cost, cost_of
+from core.findings.numbers.reporting import TableRow, interval_words, listed, ratio_words
+from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
 from core.notation.formatting import capitalise, format_duration
@@ -33,8 +33,8 @@ Compare = Callable[[tuple[str, ...], tuple[str, ...]], TableRow | None]
 class Measured(NamedTuple):
     """The variants of a model on one text.
 
-    `compare` returns the paired difference in perplexity (`core.analysis.differences`) of a variant, by its keys of
-    each seed, to another; None without stored answers. `stored` returns the result of a key.
+    `compare` returns the paired difference in perplexity (`core.findings.numbers.differences`) of a variant, by its keys
+    of each seed, to another; None without stored answers. `stored` returns the result of a key.
     """
 
     model: str

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from core.analysis.budget import ACCURACY, LIMITS, PERPLEXITY, USABLE_TIMES_DENSE
-from core.analysis.reporting import TableRow, end_words, ratio_words
 from core.data.texts import called
 from core.findings.axes import AGREEMENT_TITLE, KL_TITLE, perplexity_title
+from core.findings.best.budget import ACCURACY, LIMITS, PERPLEXITY, USABLE_TIMES_DENSE
+from core.findings.numbers.reporting import TableRow, end_words, ratio_words
 from core.notation.formatting import capitalise, format_number
 from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 

@@ -1,4 +1,4 @@
-"""The variants within a budget, in words and as a table, from rows of `core.analysis.budget.ranked`."""
+"""The variants within a budget, in words and as a table, from rows of `core.findings.best.budget.ranked`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from core.analysis.budget import (
+from core.findings.axes import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
+from core.findings.best.answer import tied
+from core.findings.best.budget import (
     ACCURACY,
     LIMITS,
     PERPLEXITY,
@@ -17,7 +19,8 @@ from core.analysis.budget import (
     limits,
     winner,
 )
-from core.analysis.reporting import (
+from core.findings.best.qualities import QUALITIES, Quality
+from core.findings.numbers.reporting import (
     UNADJUSTED,
     TableRow,
     interval_words,
@@ -25,10 +28,7 @@ from core.analysis.reporting import (
     point_words,
     verdict_text,
 )
-from core.analysis.verdicts import SIGNIFICANT
-from core.findings.axes import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
-from core.findings.best.answer import tied
-from core.findings.best.qualities import QUALITIES, Quality
+from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows.points import point_name
 from core.notation.chain import DENSE
@@ -74,9 +74,9 @@ def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality:
     of the value. They are NaN without an interval.
 
     Args:
-        found: Rows of `core.analysis.budget.ranked`.
-        intervals: Rows of `core.analysis.differences` to the dense model, or `low` and `high` of the value, by key of
-            the variant.
+        found: Rows of `core.findings.best.budget.ranked`.
+        intervals: Rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by key
+            of the variant.
         quality: The quality.
     """
     if intervals is None:
@@ -109,7 +109,7 @@ def answer(
         quality: The quality.
         model: Display name of the model.
         shown: Escapes a variant's name for Markdown.
-        differences: Rows of `core.analysis.differences` to the best, by key of the compared variants.
+        differences: Rows of `core.findings.numbers.differences` to the best, by key of the compared variants.
     """
     asked = budget_words(budget)
     within = f"{shown(model)} with {asked}" if asked else shown(model)
@@ -231,10 +231,10 @@ def ranking(
     stored: Sequence[Result | None],
     differences: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
-    """Return `core.analysis.budget.answers` as a table in their order, the best first.
+    """Return `core.findings.best.budget.answers` as a table in their order, the best first.
 
     Args:
-        found: Rows of `core.analysis.budget.answers` and `with_intervals`.
+        found: Rows of `core.findings.best.budget.answers` and `with_intervals`.
         budget: The limits; each has a column.
         cost: Column of the cost, which is shown, too.
         quality: The quality; its columns come first.

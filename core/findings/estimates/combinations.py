@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core.analysis.budget import LIMITS, PERPLEXITY, ROUNDED, USABLE_TIMES_DENSE, Budget, fits
+from core.findings.best.budget import LIMITS, PERPLEXITY, ROUNDED, USABLE_TIMES_DENSE, Budget, fits
 from core.findings.best.candidates import TEXTS, TRAINED, UNTRAINED
 from core.findings.estimates.rule import RuleError, by_series, predicted, written_chains
 from core.findings.rows.missing import is_training_free
@@ -85,7 +85,7 @@ def select(found: pd.DataFrame, measured: pd.DataFrame, budget: Budget, cost: st
 
     Args:
         found: Rows of `combinations`.
-        measured: Rows of `core.analysis.budget.ranked`, by perplexity.
+        measured: Rows of `core.findings.best.budget.ranked`, by perplexity.
         budget: The limits.
         cost: A column; lower is better.
         error: The errors of the additive rule.

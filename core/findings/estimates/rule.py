@@ -15,8 +15,8 @@ from typing import NamedTuple, TypeVar
 
 import pandas as pd
 
-from core.analysis.budget import USABLE_TIMES_DENSE
-from core.analysis.intervals import interval
+from core.findings.best.budget import USABLE_TIMES_DENSE
+from core.findings.numbers.intervals import interval
 from core.notation.chain import DENSE
 from core.request.combining import WrittenChain, ends_on_tables, split
 

@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from core.analysis.budget import LIMITS, PERPLEXITY
-from core.analysis.reporting import TableRow, interval_words, ratio_words
 from core.findings.axes import PACKED
+from core.findings.best.budget import LIMITS, PERPLEXITY
 from core.findings.best.ranking import COLUMNS
 from core.findings.estimates.combinations import NEAR
 from core.findings.estimates.rule import FEWEST, RuleError
+from core.findings.numbers.reporting import TableRow, interval_words, ratio_words
 from core.findings.pairs.paired import INTERVAL
 from core.findings.rows.points import point_name
 

@@ -14,7 +14,8 @@ from core.findings.pairs.numbers import winner
 class Comparison(Finding):
     """Whether one variant is better than another.
 
-    `rows` are paired differences of the first to the second (`core.analysis.differences`), a row per common number.
+    `rows` are paired differences of the first to the second (`core.findings.numbers.differences`), a row per common
+    number.
 
     Attributes:
         names: Names of both.
@@ -27,7 +28,7 @@ def compare(pairs: pd.DataFrame, one: str, other: str) -> Comparison:
     """Name the better of two variants.
 
     Args:
-        pairs: Rows of `core.analysis.differences` of the first variant to the second.
+        pairs: Rows of `core.findings.numbers.differences` of the first variant to the second.
         one: Name of the first variant.
         other: Name of the second variant.
     """

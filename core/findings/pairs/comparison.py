@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from core.analysis import reporting
 from core.findings.axes import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
+from core.findings.numbers import reporting
 from core.findings.pairs import paired
 from core.findings.rows.points import is_dense
 from core.notation.formatting import format_amount
@@ -50,7 +50,7 @@ def comparison(
         points: Points of the curve.
         means: Rows of `zeroshot.means_above_chance`; a point of several seeds has the mean of those that are scored.
         dense: The dense model's point, or no row.
-        perplexities: Rows of `core.analysis.differences` in perplexity, adjusted together.
+        perplexities: Rows of `core.findings.numbers.differences` in perplexity, adjusted together.
         accuracies: The same in the mean above chance.
 
     Returns:

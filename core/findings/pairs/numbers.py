@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.analysis import reporting
-from core.analysis.reporting import TableRow, form_of, format_difference, listed, verdict_text
-from core.analysis.seven import ABOVE_CHANCE, MEAN
-from core.analysis.verdicts import SIGNIFICANT
+from core.findings.numbers import reporting
+from core.findings.numbers.reporting import TableRow, form_of, format_difference, listed, verdict_text
+from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
+from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs.paired import MEANS, ON_TEXT, in_order, number_name, number_words
 
 RATIO, NATS, POINTS = "ratio", "nats", "points"  # units of a difference
@@ -18,7 +18,7 @@ def number_rows(found: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `dashboard.charts.pair.chart.difference_chart`.
 
     Args:
-        found: Rows of `core.analysis.differences` of one variant to another.
+        found: Rows of `core.findings.numbers.differences` of one variant to another.
 
     Returns:
         A row for each paired number: number, unit, value, low, high and `better`, which is 0 for the first variant, 1
@@ -41,7 +41,7 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
     Numbers of texts and the mean above chance decide; single tasks do so only without these.
 
     Args:
-        found: Rows of `core.analysis.differences` of `one` to `other`.
+        found: Rows of `core.findings.numbers.differences` of `one` to `other`.
         one: Name of the first variant, as Markdown.
         other: Name of the second variant, as Markdown.
     """

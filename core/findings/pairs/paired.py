@@ -1,4 +1,4 @@
-"""Paired differences to the dense model (`core.analysis.differences`) in the form that charts and tables need."""
+"""Paired differences to the dense model (`core.findings.numbers.differences`) in the form of charts and tables."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Callable, Collection
 
 import pandas as pd
 
-from core.analysis.differences import FIGURES
-from core.analysis.reporting import (
+from core.data.cards import TASKS
+from core.data.texts import called
+from core.findings.numbers.differences import FIGURES
+from core.findings.numbers.reporting import (
     ONE_ANSWER,
     UNADJUSTED,
     TableRow,
@@ -21,10 +23,8 @@ from core.analysis.reporting import (
     ratio_words,
     verdict_text,
 )
-from core.analysis.seven import ABOVE_CHANCE, MEAN
-from core.analysis.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
-from core.data.cards import TASKS
-from core.data.texts import called
+from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
+from core.findings.numbers.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
 from core.findings.rows.points import is_dense
 from core.findings.rows.zeroshot import DATASETS, MEAN_LABEL, in_percent, unit_of
 from core.notation.formatting import capitalise, format_number
@@ -178,7 +178,7 @@ def with_baselines(shown: pd.DataFrame, found: pd.DataFrame) -> pd.DataFrame:
 
 
 def comparison_table(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the table that compares two variants, from `core.analysis.differences`: a row per common metric."""
+    """Return the table that compares two variants (`core.findings.numbers.differences`): a row per common metric."""
     return pd.DataFrame([_compared(row) for _, row in in_order(found).iterrows()], columns=COMPARED)
 
 

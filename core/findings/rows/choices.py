@@ -1,4 +1,4 @@
-"""Choices that tidy rows (`core.analysis.frame`) offer, the default first, and the rows of a choice."""
+"""Choices that tidy rows (`core.findings.numbers.frame`) offer, the default first, and the rows of a choice."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 
 from core.amount import WHOLE_BITS
+from core.base.errors import UserError, unknown
 from core.data.texts import called
-from core.errors import UserError, unknown
 from core.findings.axes import BITS, Axis
 from core.findings.rows.zeroshot import scored
 from core.findings.sharing import shared

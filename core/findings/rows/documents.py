@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.frame import format_precision
+from core.findings.numbers.frame import format_precision
 from core.findings.rows.points import is_dense
 from core.findings.rows.zeroshot import one_protocol
 from core.findings.sharing import shared

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.amount import Amount, Bits, Factor, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.base import Method
 from core.notation.chain import parse
 from core.registry import METHODS, get_stage

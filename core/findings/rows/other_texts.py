@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.differences import NUMBER
-from core.analysis.frame import format_precision
 from core.data.texts import called
 from core.findings.axes import Axis
+from core.findings.numbers.differences import NUMBER
+from core.findings.numbers.frame import format_precision
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
 from core.specs import IMPORTED

@@ -1,4 +1,4 @@
-"""From tidy rows (`core.analysis.frame`) to the points of charts and tables: DataFrame in, DataFrame out."""
+"""From tidy rows (`core.findings.numbers.frame`) to the points of charts and tables: DataFrame in, DataFrame out."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 from core.amount import Amount, Ratio
-from core.analysis.frame import COUNTED
-from core.analysis.reporting import TableRow, listed
+from core.findings.numbers.frame import COUNTED
+from core.findings.numbers.reporting import TableRow, listed
 from core.findings.sharing import shared
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount

@@ -1,4 +1,4 @@
-"""Accuracies of zero-shot tasks and their mean for charts, from tidy rows (`core.analysis.frame`)."""
+"""Accuracies of zero-shot tasks and their mean for charts, from tidy rows (`core.findings.numbers.frame`)."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from core.analysis.seven import ABOVE_CHANCE, Accuracy, chance_of, counted_tasks, mean_of, of_rows, stderr_of
 from core.data.cards import SEVEN, TASKS
+from core.findings.numbers.seven import ABOVE_CHANCE, Accuracy, chance_of, counted_tasks, mean_of, of_rows, stderr_of
 from core.findings.rows.points import collapsed, is_dense, removals
 from core.findings.sharing import shared
 

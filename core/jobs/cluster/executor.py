@@ -18,7 +18,7 @@ from time import monotonic, sleep
 
 from sqlalchemy import URL
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.jobs.cluster.messages import PREFIX, Launch, Needs, Node, Reply, Request, State
 from core.jobs.executor import RAY, End, Handle
 from core.jobs.here import needed_methods, needed_models, needed_texts

@@ -93,7 +93,7 @@ def _record(work: Work, words: str) -> None:
 
 def lacking_on_node(spec: str) -> str | None:
     """Return what this machine lacks to run a job (JSON), to continue a sentence; None if it lacks nothing."""
-    from core.errors import UserError
+    from core.base.errors import UserError
     from core.jobs.here import lacking_here
     from core.specs import RunSpec
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from core.errors import UserError, how_to_install
+from core.base.errors import UserError, how_to_install
 
 NAMESPACE = "slimscope"  # of actors
 PORT = 6379  # of Ray's head by default

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field, field_validator
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.embedding.base import EmbeddingMethod, EmbeddingParameters
 from core.methods.embedding.shapes import Shape, candidates, highest_cap, numbers, parse_shape, ranks, written
 from core.methods.terms import Citation

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.base import Method
 from core.methods.parameters import MethodParameters
 from core.methods.traits import GRIDS

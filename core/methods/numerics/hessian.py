@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 DAMPING_STEPS = (1, 10, 100)  # factors of the damping, tried in turn
 PANEL = 256  # rows at once

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.removal.geometry import Geometry
 
 LEAST_CHANNELS = 8  # minimum kept in every block

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.structured.base import SliceMethod
 from core.methods.terms import Citation
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.cost import Sum, scanning
 from core.methods.fields import only_with
 from core.methods.inputs import Statistics, Target

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.inputs import Compressed, Plan, Statistics, Target
 from core.methods.terms import Citation
 from core.methods.unstructured.by_hessian import ByHessian, ByHessianParameters

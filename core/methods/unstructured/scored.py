@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.cost import Sum
 from core.methods.inputs import Compressed, Statistics, Target
 from core.methods.parameters import WalkerParameters

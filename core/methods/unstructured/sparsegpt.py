@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.cost import solving
 from core.methods.fields import only_with
 from core.methods.inputs import Compressed, Plan, Statistics, Target

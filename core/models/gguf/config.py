@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from transformers import AutoConfig
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.models.gguf.reader import PlainReader, stated_fields
 from core.models.loading import sentences
 from core.models.shape import SIZES, Config, text_part

@@ -6,7 +6,7 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.gguf.reader import PlainReader, plain_readers
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import gguf
 import numpy as np
 from gguf.gguf_reader import ReaderField
 
-from core.errors import UserError
+from core.base.errors import UserError
 
 # Published files have up to 1.3 million entries in lists (tokens, their kinds and merges) and 2,000 tensors.
 MOST_ENTRIES = 2_000_000

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
+from core.base.progress import Progress
 from core.models.shape import Config
 from core.models.source import ModelSource
-from core.progress import Progress
 
 Loaded = TypeVar("Loaded")
 

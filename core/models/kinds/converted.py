@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 from safetensors import safe_open
 
+from core.base.errors import UserError
+from core.base.paths import cache_dir
 from core.cache.checksums import intact
 from core.cache.disk import check_disk
 from core.cache.folders import build_once, make_room
-from core.errors import UserError
 from core.models.folders import weight_files, weight_shapes
 from core.models.parts.shards import in_parts, write_parts
-from core.paths import cache_dir
 from core.specs import canonical_json, sha256
 
 if TYPE_CHECKING:

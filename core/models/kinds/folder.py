@@ -5,14 +5,14 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from core.base.paths import typed_path
+from core.base.progress import Progress
 from core.models.catalogue import BY_ID
 from core.models.folders import check_files
 from core.models.kinds.base import SourceKind
 from core.models.kinds.folder_sources import folder_source, folder_sources, only_source, remembered
 from core.models.names import is_hub_id
 from core.models.source import ModelSource
-from core.paths import typed_path
-from core.progress import Progress
 
 WHOLE_REVISION = re.compile("@sha256:[0-9a-f]{12}$")  # of a folder, after its name
 

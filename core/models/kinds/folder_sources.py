@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from core.base.errors import UserError
+from core.base.paths import cache_dir
 from core.cache.folders import cached_text, read_small, write_small
-from core.errors import UserError
 from core.models.catalogue import BY_ID
 from core.models.folders import read_config, weight_files
 from core.models.names import short_revision
 from core.models.shape import Config
 from core.models.source import ModelSource
-from core.paths import cache_dir
 
 # Prefixes of the files, besides configuration and weights, that affect tokens, answers or training.
 READ = ("tokenizer", "vocab", "merges", "added_tokens", "special_tokens", "generation_config", "constraints")

@@ -1,13 +1,13 @@
 """Models on the Hugging Face Hub: those of the catalogue by their short names, all others by their hub ids."""
 
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.cache import hub
-from core.errors import UserError
 from core.models.catalogue import BY_HUB_ID, BY_ID
 from core.models.folders import check_files, read_config, weight_files
 from core.models.kinds.base import SourceKind
 from core.models.names import is_hub_id
 from core.models.source import ModelSource
-from core.progress import Progress
 
 
 class HubKind(SourceKind):

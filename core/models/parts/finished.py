@@ -20,18 +20,18 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from core.base.errors import UserError
+from core.base.paths import variants_dir
 from core.cache.checkpoint import ENDING, FILE, STATES, Checkpoint, read_states
 from core.cache.checksums import intact
 from core.cache.shelf import Shelf
 from core.cache.stamps import Stamp, stamps
-from core.errors import UserError
 from core.models import modeling_slimscope
 from core.models.modeling_slimscope import Shapes
 from core.models.parts.blocks import Blocks
 from core.models.parts.constraints import load_constraints, save_constraints
 from core.models.parts.grids import load_grids, save_grids
 from core.models.parts.reference import load_references, save_references
-from core.paths import variants_dir
 from core.results import LayerReport
 
 WEIGHTS, FACTS = "weights.safetensors", "block.json"

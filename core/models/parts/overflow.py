@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from core.base.memory import return_free_pages
+from core.base.paths import cache_dir
 from core.cache.disk import writing
-from core.memory import return_free_pages
-from core.paths import cache_dir
 
 
 class Overflow:

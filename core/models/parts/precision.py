@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.specs import Dtype, precision_name
 
 if TYPE_CHECKING:

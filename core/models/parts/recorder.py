@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.parts.blocks import Args, Blocks, Kwargs, Output, body, first, move, sliding_window, text_config
 
 if TYPE_CHECKING:

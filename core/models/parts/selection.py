@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Sequence
 
-from core.errors import UserError, echo
+from core.base.errors import UserError, echo
 
 
 def selector(layers: str, blocks: int) -> Callable[[int, str], bool]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.parts.blocks import Blocks, base_class, text_config
 from core.models.removal.units import cut, find_units, recount, slice_linear
 

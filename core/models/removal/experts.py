@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.modeling_slimscope import Experts
 from core.models.parts.blocks import text_config
 from core.models.parts.experts import chosen_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.modeling_slimscope import Parts, norm_eps
 from core.models.parts.blocks import Blocks
 from core.models.removal.units import Units

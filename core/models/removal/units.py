@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.modeling_slimscope import KV_COUNTS, QUERY_COUNTS, WIDTHS, Factors, Joined, configure_heads
 from core.models.parts.blocks import Blocks, Linear
 from core.models.parts.constraints import slice_constraint

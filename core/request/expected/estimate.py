@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from core.base.paths import cached_variant
 from core.models.facts import load_shape
 from core.models.sources import identify_again
-from core.paths import cached_variant
 from core.registry import build_method
 from core.request.baseline import keys_of, remaining_run
 from core.request.execution import choose_execution

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.fields import Details
 from core.models.facts import load_shape
 from core.models.shape import ModelShape

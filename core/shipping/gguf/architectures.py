@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import chain
 from typing import TYPE_CHECKING, ClassVar
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.shape import Config
 
 if TYPE_CHECKING:

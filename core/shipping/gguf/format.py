@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.traits import Trait
 from core.models.facts import config_of, load_shape
 from core.models.shape import ModelShape

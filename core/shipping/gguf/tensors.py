@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from torch import nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.parts.blocks import Linear, find_blocks
 from core.models.parts.grids import grid_of
 from core.models.removal.units import Units, find_units

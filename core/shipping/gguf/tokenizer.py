@@ -13,7 +13,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.folders import read_json
 from core.models.source import ModelSource
 from core.shipping.tokenizer_file import tokenizer_file

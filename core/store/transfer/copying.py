@@ -6,8 +6,8 @@ from pathlib import Path
 
 from sqlalchemy import URL, Connection, Table, func, insert, select, text, update
 
-from core.errors import UserError, counted, echo
-from core.paths import typed_path
+from core.base.errors import UserError, counted, echo
+from core.base.paths import typed_path
 from core.specs import Frozen
 from core.store.counters import JOBS, RESULTS, raise_counter
 from core.store.database import database_url, shown

@@ -14,8 +14,8 @@ from tempfile import TemporaryDirectory
 
 from sqlalchemy import URL
 
-from core.errors import UserError, counted, short
-from core.regular_files import check_regular
+from core.base.errors import UserError, counted, short
+from core.base.regular_files import check_regular
 from core.specs import Frozen
 from core.store import samples
 from core.store.database import known_schema

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.progress import Progress
 from core.methods.terms import Citation
-from core.progress import Progress
 from core.specs import TextWindows, canonical_json, sha256
 from core.training.base import AT_ONCE, TeacherParameters
 from core.training.methods.lora import LoRA
@@ -83,7 +83,7 @@ class DistillBlack(LoRA):
     def examples(
         self, data: TextData, tokenizer: PreTrainedTokenizerBase, teacher: Teacher, progress: Progress
     ) -> list[Example]:
-        from core.paths import cache_dir
+        from core.base.paths import cache_dir
         from core.training.answers import answers
         from core.training.examples import encode, read_prompts
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.terms import Citation
 from core.training.base import Recovery, TeacherParameters
 

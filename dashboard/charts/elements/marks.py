@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from core.analysis.reporting import TableRow
+from core.findings.numbers.reporting import TableRow
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import PATTERN_MARKS, Properties, SeriesStyle, Theme
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.analysis.inside.family import path_to
+from core.findings.inside.family import path_to
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties, Theme
@@ -34,7 +34,7 @@ def family_tree(
     """Draw the tree of a model's variants.
 
     Args:
-        nodes: Rows of `core.analysis.inside.family.family_nodes`.
+        nodes: Rows of `core.findings.inside.family.family_nodes`.
         theme: Colours.
         family: Family of the methods to show.
         opened: Names of the methods to show in full.

@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterable
 import pandas as pd
 
 from core.amount import Amount
-from core.analysis.inside.prefixes import PLACES, distinct
-from core.analysis.reporting import ratio_words
+from core.findings.inside.prefixes import PLACES, distinct
+from core.findings.numbers.reporting import ratio_words
 from core.notation.chain import DENSE
 from dashboard.charts.family.places import FAMILY, METHOD, Fold, Point, Tree
 
@@ -31,7 +31,7 @@ def lay_out(nodes: pd.DataFrame, family: str, opened: Collection[str]) -> Tree:
     """Place the nodes of one family, with the `opened` methods in full.
 
     Args:
-        nodes: Rows of `core.analysis.inside.family.family_nodes`.
+        nodes: Rows of `core.findings.inside.family.family_nodes`.
         family: Family of the methods to show.
         opened: Names of methods; those of other families count as folded.
     """

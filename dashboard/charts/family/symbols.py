@@ -7,8 +7,8 @@ import textwrap
 
 import pandas as pd
 
-from core.analysis.inside.family import NOT_MEASURED
-from core.analysis.reporting import TableRow, ratio_words
+from core.findings.inside.family import NOT_MEASURED
+from core.findings.numbers.reporting import TableRow, ratio_words
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from dashboard.charts.elements.style import OF_FAMILIES
@@ -33,7 +33,7 @@ def marks_of(nodes: pd.DataFrame, tree: Tree) -> pd.DataFrame:
     """Return the marks of a tree.
 
     Args:
-        nodes: Rows of `core.analysis.inside.family.family_nodes`.
+        nodes: Rows of `core.findings.inside.family.family_nodes`.
         tree: Their places.
 
     Returns:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from core.analysis.differences import NUMBER
-from core.analysis.reporting import UNADJUSTED, TableRow, form_of, verdict_text
 from core.data.texts import called
 from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
 from core.findings.cost import cost_of
+from core.findings.numbers.differences import NUMBER
+from core.findings.numbers.reporting import UNADJUSTED, TableRow, form_of, verdict_text
 from core.findings.pairs import paired
 from core.notation.removal import block_share
 from core.results import FIDELITY, KL_P99, Result
@@ -28,8 +28,8 @@ def quality_columns(rows: pd.DataFrame, found: pd.DataFrame, names: Mapping[str,
     """Return a row for each number that at least two variants have, at least under some protocol.
 
     Args:
-        rows: Measurements of the variants, as of `core.analysis.frame.tidy`.
-        found: Rows of `core.analysis.differences` of each other variant to the first one.
+        rows: Measurements of the variants, as of `core.findings.numbers.frame.tidy`.
+        found: Rows of `core.findings.numbers.differences` of each other variant to the first one.
         names: Names of the variants by key; the first is the baseline.
 
     Returns:

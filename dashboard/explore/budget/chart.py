@@ -7,12 +7,12 @@ from functools import partial
 import pandas as pd
 
 from core.amount import Bits, Factor
-from core.analysis.budget import LIMITS, limits, winner
-from core.analysis.reporting import UNADJUSTED
 from core.data.texts import called
 from core.findings.axes import Axis
+from core.findings.best.budget import LIMITS, limits, winner
 from core.findings.best.qualities import Quality
 from core.findings.estimates import words as estimate_words
+from core.findings.numbers.reporting import UNADJUSTED
 from core.findings.rows import points
 from core.findings.rows.points import amounts_of
 from core.findings.rows.zeroshot import in_percent

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.budget import ACCURACY, LIMITS, Budget
+from core.findings.best.budget import ACCURACY, LIMITS, Budget
 from core.findings.best.candidates import NO_TEXT
 from core.findings.best.qualities import QUALITIES, quality_of
 from core.findings.within import BudgetQuery

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from core.analysis.budget import answers, limits
-from core.analysis.reporting import seeds_words
 from core.findings.best import ranking
+from core.findings.best.budget import answers, limits
 from core.findings.estimates import words as estimate_words
+from core.findings.numbers.reporting import seeds_words
 from core.findings.pairs.paired import INTERVAL
 from core.findings.sharing import shared
 from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within

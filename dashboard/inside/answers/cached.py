@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from core.base.paths import cached_variant
 from core.findings.rows import naming, points
-from core.paths import cached_variant
 from core.request.stages import build_stage, variant_spec
 from core.results import Result
 from core.specs import IMPORTED, VariantSpec

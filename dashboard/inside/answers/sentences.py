@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.analysis.inside.answers import agreement
 from core.evaluation.generation.sampling import Token
+from core.findings.inside.answers import agreement
 from dashboard.shared.literal import literal
 
 UNSEEN = {"\n": "a line break", "\n\n": "an empty line", "": "a part of a character", " ": "a space"}

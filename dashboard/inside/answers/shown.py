@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.analysis.inside.answers import agreement
 from core.answers.client import Answer, Answers
+from core.findings.inside.answers import agreement
 from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.inside.answers import process

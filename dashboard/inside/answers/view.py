@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from core.answers.question import Question
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.generation.sampling import Sampling
 from core.request.stages import variant_spec
 from dashboard import data

@@ -9,10 +9,10 @@ import pandas as pd
 import streamlit as st
 from sqlalchemy import URL
 
-from core.analysis.frame import protocol_sentence
-from core.analysis.inside.flips import TaskFlips, compare_answers, task_name
-from core.analysis.paired import Difference
-from core.analysis.reporting import listed
+from core.findings.inside.flips import TaskFlips, compare_answers, task_name
+from core.findings.numbers.frame import protocol_sentence
+from core.findings.numbers.paired import Difference
+from core.findings.numbers.reporting import listed
 from core.findings.sharing import SharedTable
 from core.results import Measurement
 from dashboard import data

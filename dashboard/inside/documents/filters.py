@@ -8,7 +8,7 @@ from typing import NamedTuple
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.documents import BOTH_RIGHT, BOTH_WRONG, DIRECTIONS, FLIPS, OTHER_WRONG, TO_RIGHT, TO_WRONG
+from core.findings.inside.documents import BOTH_RIGHT, BOTH_WRONG, DIRECTIONS, FLIPS, OTHER_WRONG, TO_RIGHT, TO_WRONG
 from core.findings.sharing import shared
 from dashboard.inside.documents.compared import ALL
 from dashboard.shared.binding import BOUND, Between, check_link

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from core.analysis.inside.flips import answered
 from core.data.cards import SEVEN, TASKS
+from core.findings.inside.flips import answered
 from core.results import Measurement, Result
 from core.specs import DTYPES, ZERO_SHOT, Fewshot, precision_name
 from dashboard import data

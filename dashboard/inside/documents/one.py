@@ -8,11 +8,11 @@ from html import escape
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.documents import BY_LENGTH, UNKNOWN, choice_by_length
-from core.analysis.inside.flips import TaskFlips
+from core.base.errors import UserError
 from core.data.cards import card
 from core.data.tasks import identify_task
-from core.errors import UserError
+from core.findings.inside.documents import BY_LENGTH, UNKNOWN, choice_by_length
+from core.findings.inside.flips import TaskFlips
 from dashboard.inside.documents.choices import Choices, choices_html
 from dashboard.shared.binding import BOUND, check_link
 from dashboard.shared.documents.access import missing_files, offer_documents, scored_task
@@ -45,7 +45,7 @@ def show_document(row: pd.Series, task: TaskFlips, name: str, names: tuple[str, 
     """Show a document and the log-likelihoods of its choices.
 
     Args:
-        row: Its row of `core.analysis.inside.documents`.
+        row: Its row of `core.findings.inside.documents`.
         task: Its task.
         name: Label of the task.
         names: Names of the baseline and of the variant.

@@ -6,7 +6,7 @@ from string import ascii_uppercase
 
 import pandas as pd
 
-from core.analysis.inside.documents import UNKNOWN
+from core.findings.inside.documents import UNKNOWN
 from core.findings.sharing import shared
 from core.notation.formatting import capitalise
 
@@ -23,7 +23,7 @@ def document_table(rows: pd.DataFrame, names: tuple[str, str]) -> pd.DataFrame:
     """Return the table that a page shows of documents.
 
     Args:
-        rows: Rows of `core.analysis.inside.documents`, with their labels.
+        rows: Rows of `core.findings.inside.documents`, with their labels.
         names: Names of the baseline and of the variant.
     """
     sides = dict(zip(("baseline", "variant"), names, strict=True))

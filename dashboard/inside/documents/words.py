@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from core.analysis.inside.documents import BY_LENGTH
-from core.analysis.inside.flips import TaskFlips, exact_p
-from core.analysis.paired import Difference
-from core.analysis.reporting import in_points, listed, p_words
+from core.findings.inside.documents import BY_LENGTH
+from core.findings.inside.flips import TaskFlips, exact_p
+from core.findings.numbers.paired import Difference
+from core.findings.numbers.reporting import in_points, listed, p_words
 from dashboard.inside.documents.compared import ALL, Compared
 from dashboard.shared.literal import literal
 

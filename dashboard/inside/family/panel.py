@@ -7,8 +7,8 @@ import math
 import pandas as pd
 import streamlit as st
 
-from core.analysis.inside.family import path_to
-from core.analysis.reporting import UNADJUSTED, format_difference, ratio_words
+from core.findings.inside.family import path_to
+from core.findings.numbers.reporting import UNADJUSTED, format_difference, ratio_words
 from core.findings.rows import choices
 from core.notation.formatting import format_number
 from core.results import AGREEMENT, FIDELITY, KL

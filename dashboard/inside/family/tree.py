@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from core.analysis.budget import PERPLEXITY
-from core.analysis.inside.family import NOT_MEASURED, family_nodes, path_to
-from core.analysis.inside.prefixes import distinct
-from core.analysis.reporting import TableRow
+from core.findings.best.budget import PERPLEXITY
+from core.findings.inside.family import NOT_MEASURED, family_nodes, path_to
+from core.findings.inside.prefixes import distinct
+from core.findings.numbers.reporting import TableRow
 from core.findings.rows import naming
 from core.findings.sharing import shared
 from dashboard import data
@@ -22,7 +22,7 @@ class Tree(NamedTuple):
     """The nodes of a model, with their names and the chosen perplexities."""
 
     subject: Subject
-    nodes: pd.DataFrame  # as of `core.analysis.inside.family.family_nodes`
+    nodes: pd.DataFrame  # as of `core.findings.inside.family.family_nodes`
     names: dict[str, str]  # by id
     texts: dict[str, tuple[str, str]]  # as of `choices.texts`
     text: str | None  # key of `texts`

@@ -7,9 +7,9 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.analysis.few import few_in
-from core.analysis.intervals import ALPHA
-from core.analysis.reporting import seeds_words
+from core.findings.numbers.few import few_in
+from core.findings.numbers.intervals import ALPHA
+from core.findings.numbers.reporting import seeds_words
 from core.findings.pairs import paired
 from core.findings.pairs.numbers import number_rows, winner
 from dashboard.charts.pair.chart import difference_chart
@@ -31,7 +31,7 @@ def show_pair(pairs: pd.DataFrame, names: tuple[str, str], caption: str, file: s
     """Show the better of two variants in a sentence, and the chart of their paired differences.
 
     Args:
-        pairs: Rows of `core.analysis.differences` of the first variant to the second.
+        pairs: Rows of `core.findings.numbers.differences` of the first variant to the second.
         names: Names of both.
         caption: Start of the caption, such as the model's name.
         file: Name of the exports.

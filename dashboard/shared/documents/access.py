@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import streamlit as st
 
-from core.analysis.reporting import listed
+from core.base.errors import UserError
 from core.data import files
-from core.errors import UserError
+from core.findings.numbers.reporting import listed
 from core.specs import Fewshot, Task
 
 if TYPE_CHECKING:

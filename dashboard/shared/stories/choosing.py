@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.analysis.reporting import UNADJUSTED, TableRow
 from core.findings.best import choose
 from core.findings.best.candidates import TRAINED, UNTRAINED
 from core.findings.best.choose import SIZES, Choice, Measured
+from core.findings.numbers.reporting import UNADJUSTED, TableRow
 from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
 from core.findings.sharing import shared

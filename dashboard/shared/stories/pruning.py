@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from core.amount import Ratio
-from core.analysis.reporting import ratio_words
 from core.findings import axes
+from core.findings.numbers.reporting import ratio_words
 from core.notation.formatting import format_number
 from core.request.stages import DEFAULT_MODEL
 from dashboard.charts import multiples

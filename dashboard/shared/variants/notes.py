@@ -9,7 +9,7 @@ from dashboard.shared.literal import literal
 
 
 def show_notes(layers: pd.DataFrame) -> None:
-    """Show the notes in a table of `core.analysis.inside.layers.layer_table`: once if all are equal, else folded."""
+    """Show the notes in a table of `core.findings.inside.layers.layer_table`: once if all are equal, else folded."""
     notes = layers.dropna(subset="note")
     if notes.empty:
         return

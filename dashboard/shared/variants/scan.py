@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import streamlit as st
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.facts import load_shape
 from core.models.sources import identify_again
 from core.notation.formatting import format_duration

@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks.dashboard.sessions import PAGES, awaited, measure, measure_side, open_page, started
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 
 pytestmark = pytest.mark.full
 

@@ -12,10 +12,10 @@ from pydantic import ValidationError
 from core.amount import Ratio
 from core.answers.client import MOST_OPEN, Answerer
 from core.answers.question import MOST_TOKENS, Question
+from core.base.errors import UserError
+from core.base.paths import cached_variant
 from core.engine.runs import run
-from core.errors import UserError
 from core.evaluation.generation.sampling import Sampling
-from core.paths import cached_variant
 from core.request.complete import complete
 from core.request.stages import build_stage
 from core.store.slots import compute_lock

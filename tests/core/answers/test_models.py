@@ -5,7 +5,7 @@ import weakref
 import pytest
 
 from core.answers.models import Loaded, LoadedModels
-from core.errors import UserError
+from core.base.errors import UserError
 from tests.core.answers.specs import SIZE, variant
 
 RATIOS = [0.1, 0.2, 0.3, 0.4, 0.5]

@@ -6,7 +6,7 @@ import pytest
 
 from core.answers.models import LoadedModels
 from core.answers.worker import Worker, sentence
-from core.errors import MEMORY_RAN_OUT, UserError
+from core.base.errors import MEMORY_RAN_OUT, UserError
 from core.store.slots import compute_lock
 from tests.core.answers.specs import SIZE, load, question, variant
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from core.base.paths import cached_variant
 from core.cache import checksums, folders
 from core.engine.runs import run
 from core.engine.variants import load_cached
-from core.paths import cached_variant
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity

@@ -8,8 +8,8 @@ import pytest
 from huggingface_hub import constants
 from huggingface_hub.utils import close_session
 
+from core.base.errors import CancelledError, UserError
 from core.cache import hub
-from core.errors import CancelledError, UserError
 from core.models.facts import load_shape
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.byte_tokenizer import byte_tokenizer

@@ -2,11 +2,11 @@
 
 import pytest
 
+from core.base.errors import StorageError, UserError
+from core.base.paths import cached_variant
 from core.cache.shared import Storage, shared
 from core.engine.runs import run
-from core.errors import StorageError, UserError
 from core.jobs.logs import log_file, log_tail, share_log
-from core.paths import cached_variant
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity, TextWindows

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from core.base.errors import CancelledError, UserError
 from core.cache import wheels
 from core.cache.folders import build_once, cached_text
 from core.cache.wheels import Wheel, download, extract, members
-from core.errors import CancelledError, UserError
 from tests.core.cache.wheels import only_from, put_wheel
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from core.base.paths import cache_dir, cached_variant
 from core.cli.app import main
 from core.cli.printing.tables import summary
 from core.engine import variants
@@ -12,7 +13,6 @@ from core.engine.runners import by_linear
 from core.models.manifest import load_model_folder
 from core.models.names import display_names
 from core.models.parts.blocks import find_blocks
-from core.paths import cache_dir, cached_variant
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.results import Result

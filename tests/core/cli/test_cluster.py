@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
+from core.base.errors import UserError
 from core.cli.app import main
 from core.cli.cluster import slurm_script
-from core.errors import UserError
 from core.jobs.cluster import start
 from tests.e2e.browser import free_port
 

@@ -7,10 +7,10 @@ import numpy as np
 import pandas
 import pytest
 
+from core.base.errors import UserError
 from core.cli.app import main
 from core.cli.compare import chosen, named
 from core.data.cards import SEVEN, TASKS
-from core.errors import UserError
 from core.results import Measurement
 from core.specs import Stage, TextWindows, VariantSpec
 from core.store.store import Store

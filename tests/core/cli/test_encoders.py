@@ -11,10 +11,10 @@ from torch import nn
 from transformers import BertConfig, BertModel, ViTImageProcessor
 
 from core.amount import Ratio
+from core.base.errors import UserError
 from core.cli.app import main
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.errors import UserError
 from core.models.facts import load_shape
 from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model

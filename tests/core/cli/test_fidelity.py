@@ -7,16 +7,16 @@ import pandas
 import pytest
 
 from core import api
-from core.analysis.differences import tidy_with_differences
-from core.analysis.distances import distance_interval
+from core.base.paths import cached_variant
 from core.cli.app import main
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.engine import measure
 from core.engine.comparison import compare
+from core.findings.numbers.differences import tidy_with_differences
+from core.findings.numbers.distances import distance_interval
 from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model, load_tokenizer
-from core.paths import cached_variant
 from core.results import FIDELITY
 from core.specs import Perplexity
 from core.store.store import Store

@@ -6,9 +6,9 @@ import json
 
 import pytest
 
+from core.base.errors import UserError
 from core.cli.app import main
 from core.cli.importing import parse_task_names
-from core.errors import UserError
 from core.store.store import Store
 from tests.core.factories import make, perplexity
 from tests.core.imports.given import ACCURACY, FILES, HEADER, PERPLEXITY

@@ -7,9 +7,9 @@ import math
 import pandas
 import pytest
 
-from core.analysis.laws import report
 from core.cli import laws
 from core.cli.app import main
+from core.findings.laws import report
 from core.specs import Stage, VariantSpec
 from core.store.store import Store
 from tests.core.factories import make, perplexity

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 
 from core.amount import Factor, Pattern, Ratio
+from core.base.errors import UserError
 from core.cli import compute, options
 from core.cli.app import main
 from core.cli.listing import check_one_format
 from core.cli.options import RENAMED
-from core.errors import UserError
 from core.request.complete import complete
 from core.request.execution import parse_memory
 from core.request.settings import RunSettings

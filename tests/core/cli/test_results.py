@@ -5,7 +5,7 @@ import io
 
 import pytest
 
-from core import paths
+from core.base import paths
 from core.cli.app import main
 from core.cli.printing.console import output
 from core.data.cards import SEVEN, TASKS

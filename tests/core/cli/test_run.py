@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 from transformers import AutoModelForCausalLM
 
-from core import paths
+from core.base import paths
 from core.cli import compute
 from core.cli.app import main
 from core.engine import variants

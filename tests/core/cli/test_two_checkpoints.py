@@ -7,9 +7,9 @@ import shutil
 
 import pytest
 
-from core import paths
+from core.base import paths
+from core.base.errors import UserError
 from core.cli.app import main
-from core.errors import UserError
 from core.imports.files import read_imports
 from core.models.names import short_revision
 from core.models.sources import identify

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from core.amount import Pattern
+from core.base.errors import UserError
 from core.engine.runners.by_runtime import reinstall_hooks
-from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.convolution.allocation import Options
 from core.methods.convolution.base import ConvMethod

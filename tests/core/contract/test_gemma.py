@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.registry import METHODS, RECONSTRUCTIONS, RECOVERIES, get_stage
 from tests.core.contract.checks import check_reconstructed, check_recovered, check_saved, check_share

@@ -8,15 +8,15 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from core.base.errors import UserError
+from core.base.window_start import begin_windows, start_protocol
 from core.cache.folders import build_once
 from core.data import embedded, files, user_text
 from core.data.corpora import default_corpora, identify_corpus, open_corpus
 from core.data.origins.hub import cached_file
 from core.data.texts import BY_ID, CORPORA
 from core.data.windows import calibration_windows, evaluation_windows, read_data
-from core.errors import UserError
 from core.specs import TextWindows
-from core.window_start import begin_windows, start_protocol
 from tests.core.byte_tokenizer import byte_tokenizer
 
 ROWS = [" = Title = ", "", "one two", "three ", "one two"]

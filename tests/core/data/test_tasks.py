@@ -8,10 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from core.base.errors import UserError
 from core.data import embedded, files, tasks
 from core.data.cards import SEVEN, TASKS, card
 from core.data.tasks import harness_tasks, identify_task, parts
-from core.errors import UserError
 from core.evaluation.fewshot.prompts import right
 from tests.core.data.task_rows import CHOICES, LAST, ROWS, write
 

@@ -3,10 +3,10 @@
 import torch
 
 from core.amount import Amount
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.models.parts.blocks import find_blocks
-from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from tests.core.tiny import windows as drawn_windows

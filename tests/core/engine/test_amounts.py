@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from core.amount import Amount, Ratio
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.data.corpora import identify_corpus
 from core.engine.session import Session
 from core.engine.stages import apply
 from core.engine.variants import make_variant
-from core.errors import UserError
 from core.methods.inputs import Statistics, Target
 from core.methods.numerics.hessian import factorise
 from core.methods.numerics.masks import global_counts
@@ -23,7 +24,6 @@ from core.models.parts.blocks import find_blocks, select
 from core.models.parts.sizes import linear_sizes
 from core.models.sources import identify, load_model
 from core.notation.achieved import counted_removed_fraction
-from core.progress import silent
 from core.registry import get_stage
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec

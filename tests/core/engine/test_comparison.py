@@ -9,11 +9,11 @@ import torch
 from gguf import GGUFReader
 from transformers import AutoTokenizer
 
+from core.base.errors import UserError
 from core.cli.app import main
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.engine import comparison
-from core.errors import UserError
 from core.models.compressed import load_compressed
 from core.models.parts.blocks import find_blocks
 from core.models.shape import SIZES

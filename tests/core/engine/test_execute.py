@@ -3,14 +3,14 @@
 import pytest
 
 from core.amount import Amount, Ratio
+from core.base.errors import CancelledError, UserError
+from core.base.progress import silent
 from core.data.corpora import identify_corpus
 from core.engine import runs
 from core.engine.execute import execute
 from core.engine.session import Session
-from core.errors import CancelledError, UserError
 from core.evaluation.packed import FOUR
 from core.models.sources import identify
-from core.progress import silent
 from core.registry import leaves
 from core.request.baseline import missing_part
 from core.request.stages import build_stage

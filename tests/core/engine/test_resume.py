@@ -12,19 +12,19 @@ import pytest
 import torch
 
 from core.amount import Amount, Bits, Ratio
+from core.base.errors import CancelledError
+from core.base.paths import PROJECT
+from core.base.progress import silent
 from core.cache import checkpoint
 from core.cache.shelf import Shelf
 from core.cli.app import main
 from core.data.corpora import identify_corpus
 from core.engine.session import Session
 from core.engine.variants import make_variant
-from core.errors import CancelledError
 from core.methods.unstructured.obs import OBS
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.models.parts import finished
 from core.models.sources import identify
-from core.paths import PROJECT
-from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
 from tests.core.tiny import tiny

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from core.amount import Ratio
+from core.base.errors import CancelledError
 from core.context import Context, StageInput
 from core.engine import scan as scanning
 from core.engine.scan import measure_sensitivity, split
 from core.engine.stages import apply
-from core.errors import CancelledError
 from core.evaluation.perplexity import window_losses
 from core.methods.inputs import Target
 from core.models.parts.blocks import find_blocks

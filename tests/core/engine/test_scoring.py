@@ -5,9 +5,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from core.base.errors import UserError
 from core.cli.app import main
 from core.engine.runs import run
-from core.errors import UserError
 from core.models.parts.precision import in_precision
 from core.request.baseline import baseline, missing_part, remaining_run
 from core.request.complete import complete

@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import transformers
 
+from core.base.errors import UserError
 from core.data import files
 from core.engine.runs import run
-from core.errors import UserError
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity, Task, TextWindows

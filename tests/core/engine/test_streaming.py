@@ -10,12 +10,14 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from core.base.errors import CancelledError, StorageError, UserError
+from core.base.paths import cache_dir
+from core.base.progress import silent
 from core.cache import checkpoint, disk
 from core.cache.shelf import Shelf
 from core.engine.runs import run
 from core.engine.variants import load_cached
 from core.engine.walking import walk_modes
-from core.errors import CancelledError, StorageError, UserError
 from core.evaluation import states
 from core.evaluation.perplexity import perplexity
 from core.models.facts import load_shape
@@ -23,8 +25,6 @@ from core.models.kinds import converted
 from core.models.parts import shards
 from core.models.parts.finished import unfinished
 from core.models.sources import identify, load_model
-from core.paths import cache_dir
-from core.progress import silent
 from core.protocols import satisfies
 from core.request import execution
 from core.request.complete import complete

@@ -3,13 +3,13 @@
 import pytest
 
 from core.amount import Ratio
+from core.base.progress import silent
 from core.data.corpora import identify_corpus
 from core.engine import variants
 from core.engine.runs import run
 from core.engine.session import Session
 from core.engine.variants import make_variant
 from core.models.sources import identify
-from core.progress import silent
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.request.stages import build_stage, variant_spec

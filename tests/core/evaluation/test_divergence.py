@@ -7,12 +7,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from core.base.errors import StorageError, UserError
+from core.base.progress import silent
 from core.cache import disk
-from core.errors import StorageError, UserError
 from core.evaluation import head
 from core.evaluation.dense_outputs import DenseOutputs
 from core.evaluation.perplexity import dense_losses, perplexity, window_losses
-from core.progress import silent
 from tests.core.tiny import tiny, windows
 
 NAMES = ("llama-gqa", "opt", "gpt2", "gemma2", "gemma3", "cohere", "granite")

@@ -8,10 +8,10 @@ import torch
 from lm_eval.api.task import ConfigurableTask
 from lm_eval.tasks._yaml_loader import load_yaml
 
+from core.base.errors import UserError
 from core.data.cards import TASKS
 from core.data.harness import _DEFINITIONS, _UNUSED
 from core.data.tasks import open_tasks
-from core.errors import UserError
 from core.evaluation.fewshot import build, words
 from core.evaluation.fewshot.dense import DenseModel
 from core.evaluation.fewshot.prompts import Prompt, chat_of, question, requests, right

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from core.analysis.inside.answers import agreement
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.window_start import begin_windows
 from core.evaluation.generation.generate import end_ids, generate
 from core.evaluation.generation.pieces import Pieces, prompt_ids
 from core.evaluation.generation.sampling import LIKELIEST, Sampling
-from core.window_start import begin_windows
+from core.findings.inside.answers import agreement
 from tests.core.byte_tokenizer import byte_tokenizer
 from tests.core.tiny import ARCHITECTURES, layout_of, tiny
 

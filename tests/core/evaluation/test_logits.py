@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation import head
 from core.evaluation.head import OutputScale, check_logits, output_scale
 from core.evaluation.perplexity import window_losses

@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from core.amount import Amount, Ratio
-from core.errors import CancelledError, UserError
+from core.base.errors import CancelledError, UserError
+from core.base.memory import memory_growth
+from core.base.progress import silent
 from core.evaluation import head
 from core.evaluation import perplexity as perplexity_module
 from core.evaluation.footprint import footprint, packed_bits
@@ -16,13 +18,11 @@ from core.evaluation.latency import latency
 from core.evaluation.layers import relative_error
 from core.evaluation.outcomes import summary
 from core.evaluation.perplexity import perplexity
-from core.memory import memory_growth
 from core.methods.inputs import Statistics, Target
 from core.methods.unstructured.magnitude import Magnitude
 from core.methods.unstructured.sparsegpt import SparseGPT
 from core.methods.unstructured.wanda import Wanda
 from core.models.parts.blocks import execution_device, find_blocks
-from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from core.statistics.longrun import StandardError, independent

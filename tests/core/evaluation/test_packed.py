@@ -3,12 +3,12 @@
 import pytest
 import torch
 
+from core.base.progress import silent
 from core.evaluation.latency import latency
 from core.evaluation.packed import EIGHT, FOUR, Int4Linear, Int8Linear, held_bytes, packed
 from core.methods.find import find_grid
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import set_grid
-from core.progress import silent
 from tests.core.tiny import tiny, windows
 
 WIDE = {"hidden_size": 64, "intermediate_size": 128, "max_position_embeddings": 1024}

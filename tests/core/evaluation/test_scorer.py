@@ -6,7 +6,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 from transformers import AutoConfig, AutoModelForCausalLM
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation import scorer, states
 from core.evaluation.scorer import SharedPrefixLM
 from core.evaluation.trees import Row, batches, grow, pack

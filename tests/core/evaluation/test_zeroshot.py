@@ -6,14 +6,14 @@ import pandas as pd
 import pytest
 from lm_eval.models.huggingface import HFLM
 
-from core.analysis.seven import mean, sevens
+from core.base.errors import CancelledError
 from core.data.cards import SEVEN, TASKS
 from core.data.harness import subjects
 from core.data.tasks import harness_tasks, identify_task, open_tasks
-from core.errors import CancelledError
 from core.evaluation import zeroshot
 from core.evaluation.outcomes import summary
 from core.evaluation.zeroshot import evaluate
+from core.findings.numbers.seven import mean, sevens
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL
 from core.results import Measurement

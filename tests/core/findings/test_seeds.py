@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from core.amount import Ratio
-from core.analysis.differences import differences, over_seeds
-from core.analysis.reporting import seeds_words
-from core.analysis.verdicts import CONTAINED, SEEDS, TWO_MODELS
+from core.findings.numbers.differences import differences, over_seeds
+from core.findings.numbers.reporting import seeds_words
+from core.findings.numbers.verdicts import CONTAINED, SEEDS, TWO_MODELS
 from core.findings.seeds import Seeds, averaged
 from core.specs import Stage
 from core.store.bundled import read_measured

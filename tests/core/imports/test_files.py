@@ -2,10 +2,10 @@
 
 import pytest
 
-from core import paths
-from core.analysis.differences import differences, tidy_with_differences
-from core.analysis.frame import tidy
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
+from core.findings.numbers.differences import differences, tidy_with_differences
+from core.findings.numbers.frame import tidy
 from core.imports.files import read_imports, store_imports
 from core.request.baseline import missing_part, remaining_run
 from core.request.expected.estimate import estimate_left

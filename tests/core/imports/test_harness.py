@@ -5,10 +5,10 @@ import re
 
 import pytest
 
-from core.analysis.differences import differences
+from core.base.errors import UserError
 from core.data.cards import TASKS
-from core.errors import UserError
 from core.evaluation.outcomes import summary
+from core.findings.numbers.differences import differences
 from core.imports.harness import model_of, read_harness
 from core.imports.uploads import Upload
 from core.protocols import task_protocol

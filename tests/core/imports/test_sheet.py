@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.imports.sheet import MAX_FAULTS, MOST_ROWS, read_sheet
 from core.imports.uploads import Upload
 from core.protocols import perplexity_protocol

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from core import regular_files
-from core.errors import UserError
+from core.base import regular_files
+from core.base.errors import UserError
 from core.imports import uploads
 from core.imports.uploads import MOST_FILES, Upload, check, read_files
 

@@ -6,7 +6,7 @@ import signal
 import psutil
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.jobs import executor as executors
 from core.jobs import supervisor
 from core.jobs.executor import End, LocalExecutor, find_process, handle_text

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.jobs import executors
 from core.jobs.cluster import executor as module
 from core.jobs.cluster import seat

@@ -10,7 +10,7 @@ import pandas
 import psutil
 import pytest
 
-from core.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError
+from core.base.errors import MEMORY_RAN_OUT, CancelledError, LostJobError, UserError
 from core.jobs import worker
 from core.jobs.crash import record_crash
 from core.jobs.executor import handle_text

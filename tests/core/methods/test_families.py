@@ -2,7 +2,7 @@
 
 import tomllib
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 
 
 def test_the_independence_contract_lists_every_family():

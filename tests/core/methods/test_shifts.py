@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.amount import Amount
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.parameters import RATIO_STEP, ShiftedParameters
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of

@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.catalogue import BY_ID, MODELS
 from core.models.facts import dense_sizes, load_shape
 from core.models.parts.blocks import find_blocks

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
+from core.base.errors import UserError
 from core.cache.folders import write_small
-from core.errors import UserError
 from core.models.kinds import folder_sources
 from core.models.names import short_revision
 from core.models.sources import identify, identify_again, typed_name

@@ -9,8 +9,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from core.base.errors import UserError
 from core.cache.folders import build_once
-from core.errors import UserError
 from core.models import loading
 from core.models.catalogue import BY_ID
 from core.models.facts import load_shape

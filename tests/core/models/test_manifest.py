@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from tests.core.engine.applied import shrunk
 from tests.core.methods.structured.test_structured import SHAPES, STRUCTURED

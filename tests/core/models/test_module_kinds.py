@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import modeling_slimscope
 from core.models.manifest import load_model_folder, save_model
 from core.models.modeling_slimscope import KINDS, ModuleKind, put

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.names import display_names, has_revision, resolve_name, same_model, short_revision
 from core.specs import PUBLISHED, UNKNOWN, ModelId
 from core.store.bundled import read_measured

@@ -5,7 +5,7 @@ import zipfile
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import terms
 from core.models.catalogue import BY_ID, MODELS
 from core.models.kinds import wheel

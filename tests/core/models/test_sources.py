@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.sources import identify, identify_again
 from tests.core.tiny import tiny
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.facts import load_shape
 from core.models.sources import identify, load_model, load_tokenizer
 from tests.core.models.folders import ODD, edit

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from tools.architectures.models import tiny_model
 from tools.architectures.trial import check_saved, compress
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as draw
 
 from core.amount import RATIO_PLACES, Bits, Factor, Pattern, Ratio
-from core.errors import ChainError, UserError
+from core.base.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
 from core.notation.chain import ChainDefaults, file_name, format_chain, parse, quoted, series_chain, shared
 from core.registry import STAGES

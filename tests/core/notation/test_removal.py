@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.analysis.frame import tidy
+from core.findings.numbers.frame import tidy
 from core.notation.achieved import describe_gap, format_percent
 from core.notation.removal import bits_words, block_share, model_share, parameters_left
 from core.registry import quantises

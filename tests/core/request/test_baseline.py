@@ -3,10 +3,10 @@
 import pytest
 
 from core.amount import Ratio
+from core.base.errors import CancelledError, UserError
 from core.cli.app import main
 from core.engine import execute
 from core.engine.runs import run
-from core.errors import CancelledError, UserError
 from core.request.baseline import baseline, remaining_run
 from core.request.complete import complete
 from core.request.expected.estimate import estimate_left

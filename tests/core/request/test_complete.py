@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.request.complete import check_save_folder, complete, default_perplexity
 from core.request.settings import RunSettings
 from core.specs import Fewshot, Perplexity, Task, TextWindows

@@ -4,7 +4,7 @@ from unittest.mock import ANY
 
 import pytest
 
-from core import paths
+from core.base import paths
 from core.engine.variants import describe
 from core.models.facts import load_shape
 from core.models.sources import identify

@@ -3,7 +3,7 @@
 import pytest
 
 from core.amount import Amount, Pattern, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.request.stages import build_stage, check_stage_order, pattern_ratio, variant_spec
 from core.specs import Stage, TextWindows
 from tests.core.factories import make

@@ -5,11 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.engine.runs import run_alone
-from core.errors import UserError
 from core.jobs.points import results_of
 from core.notation.chain import format_chain
-from core.progress import silent
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search import sampler

@@ -11,9 +11,9 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from core.errors import CancelledError, UserError
+from core.base.errors import CancelledError, UserError
+from core.base.progress import silent
 from core.jobs.executor import LocalExecutor, find_process
-from core.progress import silent
 from core.search import process, session
 from core.search.autopilot import Autopilot
 from core.search.estimates import Estimates

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.amount import Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.unstructured.magnitude import Magnitude
 from core.models.sources import identify
 from core.registry import METHODS, get_stage

@@ -2,6 +2,7 @@
 
 import torch
 
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.stages import apply
 from core.engine.variants import describe
@@ -11,7 +12,6 @@ from core.models.parts.reference import mark_dense
 from core.models.parts.sizes import linear_sizes
 from core.models.source import ModelSource
 from core.notation.chain import ChainDefaults, parse
-from core.progress import silent
 from core.request.resolve import resolve_chain
 from core.results import Result
 from core.shipping.export import export

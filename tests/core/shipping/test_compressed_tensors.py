@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.find import find_grid
 from core.methods.quantised.rtn import RTN
 from core.models.parts.blocks import find_blocks

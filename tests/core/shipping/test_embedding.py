@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.modeling_slimscope import FactoredHead, LowRankEmbedding, TensorTrainEmbedding
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of

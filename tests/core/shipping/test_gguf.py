@@ -7,7 +7,7 @@ from gguf import GGML_QUANT_VERSION, GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 from transformers import AutoModelForCausalLM
 
-from core.errors import CancelledError, UserError
+from core.base.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.models.removal.units import find_units

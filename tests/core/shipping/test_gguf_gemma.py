@@ -4,7 +4,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.shipping import proof
 from core.shipping.gguf.architectures import architecture_of, period
 from core.shipping.gguf.format import GGUF

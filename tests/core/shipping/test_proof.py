@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from core.shipping import proof, runtimes
 from core.shipping.base import Runtime
 from core.shipping.formats import FORMATS

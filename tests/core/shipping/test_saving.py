@@ -8,10 +8,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.cli.app import main
-from core.errors import UserError
 from core.models.sources import identify
-from core.progress import silent
 from core.shipping.export import export
 from core.shipping.formats import FORMATS, find_format
 from core.shipping.saving import saved_words

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.models.facts import load_shape
-from core.progress import silent
 from core.request.expected.size import predicted_size
 from core.shipping import formats
 from core.shipping.export import NO_TEXT, export

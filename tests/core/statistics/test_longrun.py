@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from core.analysis.intervals import interval
+from core.findings.numbers.intervals import interval
 from core.statistics.longrun import autocorrelation, consecutive, independent, inflation
 
 pytestmark = pytest.mark.filterwarnings("error")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core import paths
+from core.base import paths
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import delete, insert, select, text
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.store.bundled import append_shipped
 from core.store.clock import Now
 from core.store.counters import raise_counter

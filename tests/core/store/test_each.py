@@ -5,9 +5,9 @@ from pandas.testing import assert_frame_equal
 from sqlalchemy import update
 
 from benchmarks.dashboard.store import made_up
-from core.analysis.frame import tidy
+from core.base.paths import PROJECT
+from core.findings.numbers.frame import tidy
 from core.notation.chain import ChainDefaults, parse
-from core.paths import PROJECT
 from core.request.resolve import resolve_chain
 from core.results import Variant
 from core.specs import TextWindows, VariantSpec

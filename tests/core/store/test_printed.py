@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.analysis.frame import tidy
-from core.errors import UserError
+from core.base.errors import UserError
+from core.findings.numbers.frame import tidy
 from core.request.stages import variant_spec
 from core.store import bundled
 from core.store.paper_results import models_of, paper_results

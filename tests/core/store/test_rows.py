@@ -6,9 +6,9 @@ import time
 import pytest
 from sqlalchemy import insert, update
 
+from core.base.errors import UserError
 from core.cli.app import main
 from core.cli.printing.description import describe_result
-from core.errors import UserError
 from core.imports.files import read_imports, store_imports
 from core.jobs.executor import End
 from core.jobs.worker import work

@@ -5,9 +5,9 @@ import os
 import pandas
 import pytest
 
-from core import paths
+from core.base import paths
+from core.base.errors import StorageError
 from core.engine.runs import run
-from core.errors import StorageError
 from core.request.baseline import remaining_run
 from core.request.complete import complete
 from core.request.settings import RunSettings

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.registry import get_stage
 from core.request.stages import variant_spec
 from core.store import schema1

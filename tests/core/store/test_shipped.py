@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from core import paths
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
 from core.store import bundled
 from core.store.bundled import append_shipped, published, read_measured
 from core.store.store import Store

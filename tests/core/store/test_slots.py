@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from core import paths
-from core.errors import CancelledError, UserError
+from core.base import paths
+from core.base.errors import CancelledError, UserError
 from core.store import slots
 from core.store.slots import compute_lock
 

@@ -9,8 +9,8 @@ import pandas
 import pytest
 from sqlalchemy import event, inspect, text
 
-from core import paths
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
 from core.results import Measurement
 from core.statistics.correlations import INTERVAL, WIDENED
 from core.store import database, samples

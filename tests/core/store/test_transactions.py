@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
-from core.errors import StorageError
+from core.base.errors import StorageError
 from core.store import database, transactions
 from core.store.store import Store
 

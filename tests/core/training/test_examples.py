@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.data.instructions import PROMPT, PROMPT_WITH_INPUT, read_pairs
 from core.data.windows import read_data
-from core.errors import UserError
-from core.progress import silent
 from core.specs import TextWindows
 from core.training.answers import answers
 from core.training.examples import Batch, Example, Examples, collate, encode, read_examples

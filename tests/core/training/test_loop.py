@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from core.errors import UserError
-from core.progress import silent
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.training import loop as training
 from core.training.adapters import add_adapters
 from core.training.loop import Budget, train

@@ -6,15 +6,15 @@ import pytest
 import torch
 
 from core.amount import Amount
+from core.base.errors import CancelledError, UserError
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.errors import CancelledError, UserError
 from core.methods.structured.base import StructuredBlockView
 from core.methods.structured.budget import Removal
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import constraint_of, set_constraint
 from core.models.removal.units import find_units
-from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import TextWindows
 from core.training import apply as engine

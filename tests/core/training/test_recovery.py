@@ -8,7 +8,7 @@ from peft.tuners.lora import Linear as LoraLinear
 from torch.nn.functional import cross_entropy, log_softmax
 
 from core.amount import Amount
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.parts.blocks import find_blocks
 from core.models.parts.grids import grid_of
 from core.registry import RECOVERIES, get_stage

@@ -4,11 +4,11 @@ from types import SimpleNamespace
 
 import torch
 
+from core.base.errors import CancelledError
+from core.base.progress import silent
 from core.cache.checksums import end_with_digest
 from core.data.corpus import CorpusSource, CorpusText
 from core.data.windows import TextData
-from core.errors import CancelledError
-from core.progress import silent
 from core.registry import get_stage
 from core.training.adapters import add_adapters, merge_adapters
 from core.training.examples import Example, Examples

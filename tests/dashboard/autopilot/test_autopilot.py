@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.search import session
 from core.search.autopilot import Chosen
 from core.search.certificate import Certificate, Judged, Paired

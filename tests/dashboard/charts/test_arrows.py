@@ -1,7 +1,7 @@
 """Arrows connect a pruned variant and its reconstructed or fine-tuned version."""
 
-from core.analysis.frame import tidy
 from core.findings import axes
+from core.findings.numbers.frame import tidy
 from core.findings.rows import points, zeroshot
 from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve

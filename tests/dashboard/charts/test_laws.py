@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.analysis.laws.fit import best_of, fits
-from core.analysis.laws.measured import means, of_accuracies, of_perplexities
+from core.findings.laws.fit import best_of, fits
+from core.findings.laws.measured import means, of_accuracies, of_perplexities
 from dashboard.charts.elements.style import DARK, LIGHT
 from dashboard.charts.laws import law_chart, points
 from tests.dashboard.charts.drawn import trace

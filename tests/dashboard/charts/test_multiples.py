@@ -3,9 +3,9 @@
 import pandas as pd
 import pytest
 
-from core.analysis.frame import tidy
 from core.findings.axes import RATIO
 from core.findings.best.answer import on_each
+from core.findings.numbers.frame import tidy
 from core.store.paper_results import paper_results
 from dashboard.charts import multiples
 from dashboard.charts.elements.style import LIGHT

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from core.analysis.frame import tidy
 from core.findings import axes
 from core.findings.best import highlights
+from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points, zeroshot
 from core.registry import METHODS
 from core.store import bundled

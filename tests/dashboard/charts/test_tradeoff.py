@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as draw_from
 
-from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
-from core.analysis.frame import tidy
 from core.findings.axes import PREFILL
 from core.findings.best import ranking
+from core.findings.best.budget import ACCURACY, PERPLEXITY, Budget, answers, ranked, winner
 from core.findings.best.candidates import candidates, of_documents
 from core.findings.best.qualities import QUALITIES, quality_of
+from core.findings.numbers.frame import tidy
 from core.findings.pairs.paired import CANNOT
 from core.findings.rows import points
 from core.store import bundled

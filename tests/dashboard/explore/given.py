@@ -5,10 +5,10 @@ from typing import NamedTuple
 import pandas as pd
 from streamlit.testing.v1 import AppTest
 
-from core.analysis.budget import PERPLEXITY, Budget
 from core.findings import at_amount
 from core.findings.at_amount import best_at
 from core.findings.best import highlights, ranking
+from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.candidates import of_documents
 from core.findings.best.qualities import quality_of
 from core.findings.estimates.words import MEASURED, YES

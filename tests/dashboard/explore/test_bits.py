@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from core.analysis.frame import tidy
 from core.findings.axes import PACKED, RATIO
+from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, missing, points
 from core.findings.rows.stages import stage_table
 from dashboard.charts.elements.marks import is_hollow

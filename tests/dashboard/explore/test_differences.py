@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 import streamlit as st
 
-from core import paths
-from core.analysis.differences import tidy_with_differences
-from core.analysis.seven import ABOVE_CHANCE
+from core.base import paths
+from core.findings.numbers.differences import tidy_with_differences
+from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.pairs.paired import CANNOT, FLIPS
 from core.request.stages import DEFAULT_LIMIT
 from dashboard import data
@@ -71,7 +71,7 @@ def test_explore_shows_paired_differences_or_accuracies(answers):
 
 
 def test_without_pairs_no_statistics_are_computed(filled, monkeypatch):
-    monkeypatch.setattr("core.analysis.differences.difference", lambda *_: pytest.fail("paired"))
+    monkeypatch.setattr("core.findings.numbers.differences.difference", lambda *_: pytest.fail("paired"))
     assert shown().perplexities["verdict"].isna().all()
 
 

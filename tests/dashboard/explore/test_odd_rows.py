@@ -5,7 +5,7 @@ import time
 import pytest
 from sqlalchemy import insert, update
 
-from core import paths
+from core.base import paths
 from core.request.complete import complete
 from core.store.tables import jobs, variants
 from dashboard import data

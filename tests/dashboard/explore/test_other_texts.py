@@ -5,8 +5,8 @@ import json
 import pandas as pd
 import pytest
 
-from core.analysis.frame import tidy
 from core.findings.axes import RATIO
+from core.findings.numbers.frame import tidy
 from core.findings.rows.other_texts import other_texts
 from core.imports.files import read_imports, store_imports
 from core.request.baseline import baseline

@@ -3,10 +3,10 @@
 import pandas as pd
 import pytest
 
-from core.analysis.fewshot import MEAN
+from core.base.errors import UserError
 from core.data import files
 from core.data.cards import card
-from core.errors import UserError
+from core.findings.numbers.fewshot import MEAN
 from core.results import Measurement
 from dashboard import data
 from dashboard.charts import fewshot

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from core.analysis.differences import differences
 from core.findings import axes
+from core.findings.numbers.differences import differences
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import points, zeroshot
 from core.findings.rows.zeroshot import in_percent

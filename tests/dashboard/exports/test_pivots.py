@@ -7,7 +7,7 @@ import re
 import pandas as pd
 import pytest
 
-from core.analysis.latex import escaped
+from core.findings.numbers.latex import escaped
 from dashboard.exports import files
 from dashboard.exports.latex import HIGHEST
 from dashboard.exports.pivots import DENSE_COLUMN, Pivot, of_means, wide

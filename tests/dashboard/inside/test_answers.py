@@ -4,10 +4,10 @@ import json
 
 import pytest
 
-from core import paths
 from core.answers.client import Answers
 from core.answers.question import Event
-from core.errors import UserError
+from core.base import paths
+from core.base.errors import UserError
 from core.evaluation.generation.sampling import Candidate, Token
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data

@@ -5,8 +5,8 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from core.analysis.frame import build_frame, variant_rows
 from core.data.texts import called
+from core.findings.numbers.frame import build_frame, variant_rows
 from core.findings.rows import naming
 from core.results import KL
 from dashboard import data

@@ -7,13 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.analysis.inside.documents import DIRECTIONS, TO_RIGHT, TO_WRONG
-from core.analysis.reporting import in_points, p_words
-from core.analysis.seven import MEAN
+from core.base.errors import UserError
 from core.data import files
 from core.data.cards import SEVEN, TASKS
 from core.data.tasks import identify_task
-from core.errors import UserError
+from core.findings.inside.documents import DIRECTIONS, TO_RIGHT, TO_WRONG
+from core.findings.numbers.reporting import in_points, p_words
+from core.findings.numbers.seven import MEAN
 from core.request.complete import identified_task
 from core.results import Measurement
 from core.specs import Task

@@ -5,7 +5,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from core.analysis.inside.family import NOT_MEASURED
+from core.findings.inside.family import NOT_MEASURED
 from core.findings.rows import choices, naming
 from core.specs import PUBLISHED
 from core.store.bundled import read_measured

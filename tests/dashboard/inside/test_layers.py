@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from core.analysis.inside.allocation import allocated_chain
+from core.base.paths import cached_variant
+from core.findings.inside.allocation import allocated_chain
 from core.notation.chain import format_chain
-from core.paths import cached_variant
 from core.request.stages import DEFAULT_MODEL
 from core.store.bundled import read_measured
 from dashboard import data

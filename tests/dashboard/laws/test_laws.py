@@ -5,10 +5,10 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from core.analysis.laws.fit import best_of, fits
-from core.analysis.laws.limit import Limit
-from core.analysis.laws.measured import of_perplexities
-from core.analysis.laws.report import TOO_FEW, error_sentence, sentence
+from core.findings.laws.fit import best_of, fits
+from core.findings.laws.limit import Limit
+from core.findings.laws.measured import of_perplexities
+from core.findings.laws.report import TOO_FEW, error_sentence, sentence
 from dashboard import data
 from dashboard.shared import widgets
 from tests.dashboard.explore.given import open_tradeoff

@@ -5,13 +5,13 @@ import tomllib
 
 import pytest
 
-from core.analysis.budget import DIVERGED, DIVERGED_TIMES_DENSE
-from core.analysis.frame import tidy
+from core.base.paths import PROJECT
 from core.data.cards import TASKS
 from core.data.texts import CORPORA
+from core.findings.best.budget import DIVERGED, DIVERGED_TIMES_DENSE
+from core.findings.numbers.frame import tidy
 from core.models.catalogue import BY_ID
 from core.notation.chain import parse
-from core.paths import PROJECT
 from core.registry import PREPARATIONS, STAGES
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from core.analysis.frame import tidy
 from core.findings import axes
+from core.findings.numbers.frame import tidy
 from core.findings.rows import missing, points, zeroshot
 from core.imports.files import read_imports, store_imports
 from core.imports.sheet import COLUMNS

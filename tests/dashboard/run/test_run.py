@@ -5,8 +5,8 @@ import re
 
 from sqlalchemy import update
 
+from core.base.paths import cached_variant
 from core.engine.variants import describe
-from core.paths import cached_variant
 from core.request.baseline import baseline
 from core.request.complete import complete
 from core.request.settings import RunSettings

@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models import terms
 from dashboard.run import model_field
 from tests.dashboard.opened import open_app

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from core.analysis.reporting import ratio_words
 from core.findings.best import choose
+from core.findings.numbers.reporting import ratio_words
 from core.notation.formatting import format_number
 from core.request.stages import DEFAULT_MODEL
 from dashboard import data

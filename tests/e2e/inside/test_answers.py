@@ -6,8 +6,8 @@ import shutil
 import pytest
 from playwright.sync_api import expect
 
+from core.base.paths import cached_variant
 from core.engine.runs import run
-from core.paths import cached_variant
 from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity

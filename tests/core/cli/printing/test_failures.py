@@ -9,7 +9,7 @@ import sys
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from core import paths
+from core.base import paths
 from core.cli import compute
 from core.cli.app import main
 from tests.core.commands import RUN, SWEEP

@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from core.amount import Amount, Ratio
+from core.base.errors import UserError
 from core.cli.printing.description import describe_result
 from core.cli.printing.tables import summary
-from core.errors import UserError
 from core.request.reproduce import reproduce
 from core.request.stages import build_stage
 from core.shipping.base import WrittenExport

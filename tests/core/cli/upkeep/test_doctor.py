@@ -2,10 +2,10 @@
 
 import pytest
 
+from core.base.errors import UserError
 from core.cli.upkeep import doctor, fetch
 from core.data.cards import TASKS
 from core.data.texts import BY_ID
-from core.errors import UserError
 
 
 @pytest.fixture(autouse=True)

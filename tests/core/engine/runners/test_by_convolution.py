@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from core.amount import Amount
+from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.errors import UserError
 from core.evaluation.footprint import footprint
 from core.models.parts.convolutions import convolutions_of
 from core.request.stages import build_stage

@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from core.amount import Amount
+from core.base.paths import cached_variant
+from core.base.progress import silent
 from core.context import Context
 from core.data.corpora import identify_corpus
 from core.engine import variants
@@ -16,8 +18,6 @@ from core.engine.variants import make_variant
 from core.models.parts.blocks import find_blocks
 from core.models.parts.reference import FILE
 from core.models.sources import identify, load_model
-from core.paths import cached_variant
-from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import RunSpec, TextWindows, VariantSpec
 

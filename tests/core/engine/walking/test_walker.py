@@ -4,10 +4,10 @@ import pytest
 import torch
 
 from core.amount import Amount
+from core.base.errors import CancelledError, UserError
 from core.engine.walking import walk_modes
 from core.engine.walking.collector import Collector, add_gram
 from core.engine.walking.walker import Walker
-from core.errors import CancelledError, UserError
 from core.models.parts.blocks import find_blocks, select
 from core.models.parts.recorder import Recorder
 from core.request.stages import build_stage

@@ -6,8 +6,8 @@ from statistics import fmean, median
 
 import pytest
 
-from core.analysis.differences import differences, over_seeds
 from core.findings.best import choose
+from core.findings.numbers.differences import differences, over_seeds
 from core.findings.seeds import averaged
 from core.registry import data_requirement, on_own_grid
 from core.store.bundled import read_measured

@@ -6,12 +6,12 @@ import re
 import pandas as pd
 import pytest
 
-from core.analysis.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked, winner
-from core.analysis.frame import tidy
+from core.findings.best.budget import PERPLEXITY, USABLE_TIMES_DENSE, Budget, ranked, winner
 from core.findings.best.candidates import candidates, of_documents
 from core.findings.estimates import combinations as estimates
 from core.findings.estimates import words as estimate_words
 from core.findings.estimates.rule import RuleError, rule_error
+from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points
 from core.request.combining import WrittenChain, combine, ends_on_tables, split
 from tests.bundled import bundled_rows

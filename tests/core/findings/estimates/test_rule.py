@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy.special import stdtrit
 
-from core.analysis.frame import tidy
 from core.findings.estimates.rule import FEWEST, RuleError, predicted, rule_error
+from core.findings.numbers.frame import tidy
 from core.store.bundled import read_measured
 
 ERRORS = (0.01, -0.02, 0.03, 0.0, 0.015, 0.02)

@@ -5,13 +5,13 @@ import math
 import pandas as pd
 import pytest
 
-from core.analysis.differences import adjust_together, differences, over_seeds
-from core.analysis.frame import tidy
-from core.analysis.intervals import ALPHA
-from core.analysis.reporting import marked_verdict
-from core.analysis.seven import ABOVE_CHANCE, chance_of, counted_tasks
 from core.data.cards import SEVEN, TASKS
 from core.findings import axes
+from core.findings.numbers.differences import adjust_together, differences, over_seeds
+from core.findings.numbers.frame import tidy
+from core.findings.numbers.intervals import ALPHA
+from core.findings.numbers.reporting import marked_verdict
+from core.findings.numbers.seven import ABOVE_CHANCE, chance_of, counted_tasks
 from core.findings.pairs import paired
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import naming, points, zeroshot

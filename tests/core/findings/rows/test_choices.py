@@ -4,9 +4,9 @@ import math
 
 import pandas as pd
 
-from core.analysis.frame import tidy
 from core.findings import axes
 from core.findings.best import highlights
+from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, points
 from tests.synthetic import result
 

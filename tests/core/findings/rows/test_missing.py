@@ -1,6 +1,6 @@
 """The points that a curve lacks."""
 
-from core.analysis.frame import tidy
+from core.findings.numbers.frame import tidy
 from core.findings.rows import missing, points
 from tests.synthetic import chained, curve
 

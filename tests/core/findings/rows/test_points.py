@@ -6,9 +6,9 @@ import pandas as pd
 import pytest
 
 from core.amount import Amount
-from core.analysis.frame import tidy
-from core.analysis.seven import by_protocol, mean, mean_above_chance
 from core.data.cards import SEVEN
+from core.findings.numbers.frame import tidy
+from core.findings.numbers.seven import by_protocol, mean, mean_above_chance
 from core.findings.rows import points, zeroshot
 from core.imports.series import parse_series
 from core.notation.formatting import format_amount

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from core.amount import Amount
-from core.errors import CancelledError, UserError
+from core.base.errors import CancelledError, UserError
 from core.evaluation.footprint import MAC_TOKENS, footprint
 from core.evaluation.head import head_parts
 from core.evaluation.perplexity import window_losses

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.numerics.groups import check_groups
 
 

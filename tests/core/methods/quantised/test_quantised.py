@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from core.amount import Amount, Bits, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.footprint import footprint, packed_bits
 from core.methods.find import find_grid
 from core.methods.inputs import Statistics, Target

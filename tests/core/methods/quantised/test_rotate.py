@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.preparation import TransformMethod
 from core.methods.quantised.hadamard import hadamard, random_rotation

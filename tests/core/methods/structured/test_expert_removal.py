@@ -4,9 +4,9 @@ import pytest
 import torch
 
 from core.amount import Amount
+from core.base.errors import UserError
 from core.context import Context, StageInput
 from core.engine.stages import apply
-from core.errors import UserError
 from core.methods.structured.experts.base import RoutingStatistics
 from core.methods.structured.experts.frequency import ExpertFrequency
 from core.methods.structured.experts.reap import REAP

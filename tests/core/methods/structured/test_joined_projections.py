@@ -3,15 +3,15 @@
 import pytest
 import torch
 
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.runners.by_slicing import slice_model
-from core.errors import UserError
 from core.methods.structured.slicegpt import SliceGPT
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.removal.projections import separate_projections
 from core.models.removal.units import find_units, spread
-from core.progress import silent
 from core.request.stages import build_stage
 from core.specs import Stage
 from tests.core.engine.applied import block_weights, compress, shrunk

@@ -9,9 +9,10 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from core.amount import Ratio
+from core.base.errors import UserError
+from core.base.progress import silent
 from core.context import Context, StageInput
 from core.engine.runners.by_slicing import slice_model
-from core.errors import UserError
 from core.evaluation.generation.steps import step
 from core.methods.structured.base import StructuredMethod, UnitMethod, keep_largest
 from core.methods.structured.budget import LEAST_CHANNELS, Removal, allocate, allocate_globally, uniform
@@ -24,7 +25,6 @@ from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.removal.geometry import Geometry, choose_mode
 from core.models.removal.units import KeptUnits, Units, find_units
-from core.progress import silent
 from core.registry import METHODS
 from core.request.stages import build_stage
 from core.specs import Stage

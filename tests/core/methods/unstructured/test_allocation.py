@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from core.amount import Amount, Ratio
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.numerics.levels import moved_counts
 from core.methods.unstructured.allocation import OUTLIER, spread_shares
 from core.models.parts.blocks import find_blocks

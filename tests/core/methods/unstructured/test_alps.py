@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.methods.inputs import Statistics, Target
 from core.methods.numerics.masks import pattern_mask, smallest_mask
 from core.methods.unstructured.admm import MOST_RHO, alternate

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.evaluation.footprint import footprint
 from core.methods.inputs import Statistics, Target
 from core.methods.quantised.gptq import GPTQ

@@ -3,7 +3,7 @@
 import pytest
 from gguf import GGUFWriter
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.gguf.config import config_like
 from tests.core.tiny import tiny
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from gguf import GGUFWriter
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.sources import fetch_compressed, identify_compressed
 
 ARRAY, TEXT, UINT32 = 9, 8, 4

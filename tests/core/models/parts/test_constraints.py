@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.manifest import load_model_folder, save_model
 from core.models.parts.blocks import find_blocks
 from core.models.parts.constraints import FILE, Constraint, clear_constraint, constraint_of, set_constraint

@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn.functional import conv2d
 from torch.nn.utils.parametrizations import weight_norm
 
-from core.errors import UserError
+from core.base.errors import UserError
 from core.models.facts import load_shape
 from core.models.folders import convolution_shapes, weight_shapes
 from core.models.manifest import shapes_of

@@ -5,7 +5,7 @@ import sys
 import pytest
 import torch
 
-from core.errors import StorageError
+from core.base.errors import StorageError
 from core.models.parts import overflow
 from core.models.parts.overflow import Overflow, live_tensors
 

@@ -8,8 +8,8 @@ import pandas
 import pytest
 from sqlalchemy import text
 
+from core.base.errors import UserError
 from core.cli.app import main
-from core.errors import UserError
 from core.store.rows import written
 from core.store.samples import FOLDER
 from core.store.store import Store

@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from core.analysis.budget import DIVERGED
-from core.analysis.differences import differences
-from core.analysis.frame import tidy
 from core.findings import axes
+from core.findings.best.budget import DIVERGED
+from core.findings.numbers.differences import differences
+from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
 from dashboard.charts import dots, highlights

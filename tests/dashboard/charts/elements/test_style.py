@@ -4,7 +4,7 @@ import tomllib
 
 import pytest
 
-from core.paths import PROJECT
+from core.base.paths import PROJECT
 from dashboard.charts.elements.style import DARK, LIGHT
 
 

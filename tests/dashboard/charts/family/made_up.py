@@ -1,7 +1,7 @@
 """A made-up family tree of three families."""
 
-from core.analysis.frame import tidy
-from core.analysis.inside.family import family_nodes
+from core.findings.inside.family import family_nodes
+from core.findings.numbers.frame import tidy
 from tests.synthetic import chained, perplexity
 
 CHAINS = {

@@ -4,7 +4,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
-from core.analysis.differences import COLUMNS
+from core.findings.numbers.differences import COLUMNS
 from core.findings.pairs.numbers import number_rows, winner
 from dashboard.charts.elements.style import LIGHT
 from dashboard.charts.pair.chart import difference_chart

@@ -7,13 +7,13 @@ import random
 import pytest
 
 import core.api as slimscope
-from core.analysis.budget import PERPLEXITY, Budget
-from core.analysis.frame import tidy
+from core.base.errors import UserError
 from core.cli.app import main
 from core.data.corpora import default_corpora
-from core.errors import UserError
+from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.candidates import UNTRAINED, of_documents
 from core.findings.best.qualities import quality_of
+from core.findings.numbers.frame import tidy
 from core.findings.rows import choices, zeroshot
 from core.findings.rows.documents import documents_of
 from core.findings.rows.missing import is_training_free

@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from core.analysis.frame import tidy
 from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
 from core.findings.best.candidates import candidates, without_perplexity
 from core.findings.best.qualities import QUALITIES, quality_of
+from core.findings.numbers.frame import tidy
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows import choices
 from core.findings.within import differences_to_best

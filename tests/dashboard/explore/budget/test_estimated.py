@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from core.analysis.budget import ACCURACY
+from core.findings.best.budget import ACCURACY
 from core.findings.estimates import combinations as estimates
 from core.findings.estimates import words as estimate_words
 from dashboard import data

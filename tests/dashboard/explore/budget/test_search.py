@@ -9,11 +9,11 @@ from statistics import fmean
 import pandas as pd
 import pytest
 
-from core.analysis.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
-from core.analysis.differences import differences, over_seeds
 from core.findings.best import ranking
+from core.findings.best.budget import ACCURACY, PERPLEXITY, Budget, answers, winner
 from core.findings.best.candidates import candidates, of_documents, without_perplexity
 from core.findings.best.qualities import quality_of
+from core.findings.numbers.differences import differences, over_seeds
 from core.findings.rows import choices, points
 from core.findings.seeds import Seeds, averaged
 from core.findings.sharing import SharedTable

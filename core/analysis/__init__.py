@@ -1,1 +1,0 @@
-"""Analyses of results: DataFrame in, DataFrame out."""

@@ -1,0 +1,118 @@
+"""Documents of a task as two variants answer them: directions of change, log-likelihoods and margins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from core.base.errors import UserError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
+
+TO_WRONG, TO_RIGHT = FLIPS = ("right to wrong", "wrong to right")
+BOTH_RIGHT, BOTH_WRONG = "both right", "both wrong"
+OTHER_WRONG = "both wrong, choice changed"  # only where both choices are known
+DIRECTIONS = (*FLIPS, BOTH_RIGHT, BOTH_WRONG, OTHER_WRONG)
+BY_LENGTH = "acc_norm"  # the metric that divides each log-likelihood by the length of its choice
+UNKNOWN = -1  # a choice that the stored answers do not determine
+COLUMNS = (
+    *("document", "direction", "right", "baseline_choice", "variant_choice"),
+    *("baseline_margin", "variant_margin", "margin_change", "baseline_loglikelihoods", "variant_loglikelihoods"),
+)
+
+
+def has_choices(samples: DataFrame) -> bool:
+    """Return whether samples have the log-likelihoods of at least two choices per document, one of which is right."""
+    if not {"target", "loglikelihoods"} <= set(samples) or samples.empty or samples["target"].isna().any():
+        return False
+    pairs = zip(samples["target"], samples["loglikelihoods"], strict=True)
+    return all(
+        likelihoods is not None and len(likelihoods) > 1 and 0 <= target < len(likelihoods)
+        for target, likelihoods in pairs
+    )
+
+
+def compare_documents(metric: str, baseline: DataFrame, variant: DataFrame) -> DataFrame:
+    """Compare the answers of two variants to the same documents in the same order.
+
+    The stored accuracy decides the direction. Margins are of plain log-likelihoods, also for acc_norm. The lengths
+    that acc_norm divides by are not stored, so a wrong choice among three or more stays unknown there.
+
+    Args:
+        metric: acc or acc_norm.
+        baseline: Samples of the baseline, for which `has_choices` is true.
+        variant: Samples of the other variant.
+
+    Returns:
+        `COLUMNS`, one row per document. Documents count from 1, choices from 0; `UNKNOWN` is -1. Log-likelihoods (one
+        per choice) and margins are in nats. A margin is the log-likelihood of the right choice minus the highest other.
+
+    Raises:
+        UserError: A document has different numbers of choices.
+    """
+    pair = baseline, variant
+    lists = [[[float(one) for one in likelihoods] for likelihoods in one["loglikelihoods"]] for one in pair]
+    if list(map(len, lists[0])) != list(map(len, lists[1])):
+        raise UserError("The variants have different numbers of choices; a comparison needs the same choices.")
+    right = baseline["target"].to_numpy(int)  # (n,)
+    correct = [one[metric].to_numpy(float) == 1 for one in pair]
+    choices = [_choices(metric, *answers, right) for answers in zip(lists, correct, strict=True)]
+    margins = [_margins(_padded(likelihoods), right) for likelihoods in lists]
+    with np.errstate(invalid="ignore"):  # those of a diverged model are infinite or NaN
+        change = margins[1] - margins[0]
+    values = (
+        baseline["doc_id"].to_numpy(int) + 1,
+        _directions(correct, choices),
+        right,
+        *choices,
+        *margins,
+        change,
+        *lists,
+    )
+    return pd.DataFrame(dict(zip(COLUMNS, values, strict=True)))
+
+
+def choice_by_length(likelihoods: Sequence[float], lengths: Sequence[int]) -> int:
+    """Return the choice of acc_norm: the one with the highest log-likelihood per character."""
+    return int(np.argmax(np.array(likelihoods) / np.array(lengths, float)))
+
+
+def _padded(lists: Sequence[Sequence[float]]) -> np.ndarray:
+    """Return log-likelihoods as an array (n, most choices); places without a choice are -inf."""
+    padded = np.full((len(lists), max(map(len, lists))), -np.inf)
+    for row, likelihoods in zip(padded, lists, strict=True):
+        row[: len(likelihoods)] = likelihoods
+    return padded
+
+
+def _margins(likelihoods: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the margins (n,) of log-likelihoods (n, choices)."""
+    at = np.arange(len(right)), right
+    others = likelihoods.copy()
+    others[at] = -np.inf
+    with np.errstate(invalid="ignore"):
+        margins: np.ndarray = likelihoods[at] - others.max(axis=1)
+    return margins
+
+
+def _choices(metric: str, lists: Sequence[Sequence[float]], correct: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the choices (n,) that agree with the stored accuracy."""
+    counts = np.array([len(likelihoods) for likelihoods in lists])
+    wrong = np.full(len(right), UNKNOWN)
+    if metric != BY_LENGTH:
+        likeliest = _padded(lists).argmax(axis=1)
+        wrong = np.where(likeliest == right, UNKNOWN, likeliest)
+    wrong = np.where(counts == 2, 1 - right, wrong)
+    return np.where(correct, right, wrong)
+
+
+def _directions(correct: Sequence[np.ndarray], choices: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the direction (n,) of each document."""
+    before, after = correct
+    changed = (choices[0] != choices[1]) & (choices[0] != UNKNOWN) & (choices[1] != UNKNOWN)
+    cases = [before & ~after, ~before & after, before & after, ~changed]
+    return np.select(cases, DIRECTIONS[:-1], OTHER_WRONG)

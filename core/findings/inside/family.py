@@ -1,0 +1,140 @@
+"""The variants of a model as a tree: every prefix of a chain is a node below the next shorter prefix."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import pandas as pd
+
+from core.findings.best.budget import PERPLEXITY, meaningful
+from core.findings.inside.prefixes import Prefix, labels, place, prefixes
+from core.notation.chain import DENSE, format_chain, shared
+from core.results import Variant
+
+COLUMNS = (
+    *("node", "key", "parent", "depth", "order", "label", "chain"),
+    *("method", "first_method", "family", "name", "amount", "settings", "data", "seed", "dtype", "own_grid"),
+    *("calibration", "train", "chain_seed"),
+    *("perplexity", "times_dense", "diverged", "packed_mb", "results", "reason"),
+)
+NUMBERS = ("chain_seed", "perplexity", "times_dense", "packed_mb")
+NOT_MEASURED = "not measured"
+NO_PERPLEXITY = "no perplexity on this text"
+NO_DENSE = "no perplexity of the dense model on this text"
+Children = dict[str | None, list[Prefix]]  # by parent
+
+
+class _Numbers(NamedTuple):
+    """The measurements of the variants, by key."""
+
+    perplexity: dict[str, float]  # on the chosen text
+    packed_mb: dict[str, float]
+    results: dict[str, int]  # numbers of measurements
+
+
+def family_nodes(variants: Iterable[Variant], rows: pd.DataFrame, text: tuple[str, str] | None) -> pd.DataFrame:
+    """Return the tree of the variants of one model, depth first.
+
+    Args:
+        variants: The variants with results.
+        rows: Their measurements, as of `core.findings.numbers.frame.tidy`.
+        text: Corpus and protocol id of the perplexities; None if there are none.
+
+    Returns:
+        `COLUMNS`, a row per node. `node` is the key that the prefix has as a variant, and `key` the same if it has
+        results, else None. `parent` is another row's `node`; a dense model, one for each `dtype`, has none.
+        `label` names the last stage, unambiguously among the nodes with the same parent. Its parts are `name`, `amount`
+        (None for a stage that removes nothing), `settings` (other parameters), `data` (for calibration or training)
+        and `seed`. `first_method` and `family` are those of the first stage. `calibration`, `train` and `chain_seed`
+        are those that all stages share, which `chain` does not contain.
+        `times_dense` is the perplexity as a multiple of the dense model's under the same protocol, infinite where the
+        perplexity is no number. `reason` is why it is missing, "" where it is known. `packed_mb` is in 10^6 bytes, and
+        `results` counts the measurements.
+    """
+    nodes = {prefix.id: prefix for variant in variants for prefix in prefixes(variant)}
+    children: Children = {}
+    for node in nodes.values():
+        children.setdefault(node.parent, []).append(node)
+    numbers = _numbers(rows, text)
+    dense = {root.dtype: numbers.perplexity.get(root.id) for root in children.get(None, ())}
+    table = [
+        {"order": order, "label": name, **_identity(node), **_quality(node, numbers, _dense_of(node, dense))}
+        for order, (node, name) in enumerate(_walk(children, None))
+    ]
+    return pd.DataFrame(table, columns=list(COLUMNS), dtype=object).astype(dict.fromkeys(NUMBERS, float))
+
+
+def path_to(nodes: pd.DataFrame, node: str) -> list[str]:
+    """Return the ids of the nodes from the dense model to a node of `family_nodes`."""
+    parents = dict(zip(nodes["node"], nodes["parent"], strict=True))
+    path: list[str] = []
+    here: str | None = node
+    while here is not None:
+        path.insert(0, here)
+        here = parents[here]
+    return path
+
+
+def _walk(children: Children, parent: str | None) -> Iterator[tuple[Prefix, str]]:
+    """Yield each node below a parent with its label, depth first."""
+    siblings = sorted(children.get(parent, ()), key=place)
+    for node, name in zip(siblings, labels(siblings), strict=True):
+        yield node, name
+        yield from _walk(children, node.id)
+
+
+def _numbers(rows: pd.DataFrame, text: tuple[str, str] | None) -> _Numbers:
+    corpus, protocol = text or (None, None)
+    on_text = rows[(rows["metric"] == PERPLEXITY) & (rows["dataset"] == corpus) & (rows["protocol_id"] == protocol)]
+    first, values = rows.drop_duplicates("key"), on_text["value"].astype(float).fillna(math.inf)
+    return _Numbers(
+        dict(zip(on_text["key"], values, strict=True)),
+        dict(zip(first["key"], first["packed_mb"], strict=True)),
+        {str(key): int(count) for key, count in rows["key"].value_counts().items()},
+    )
+
+
+def _dense_of(node: Prefix, dense: dict[str, float | None]) -> float | None:
+    """Return the dense perplexity under the chosen protocol, by the dense model of the node's precision if possible."""
+    return next((value for value in (dense[node.dtype], *dense.values()) if value is not None), None)
+
+
+def _identity(node: Prefix) -> dict[str, object]:
+    """Return the columns that describe a node's stages."""
+    defaults = shared(node.stages)
+    return {
+        "node": node.id,
+        "parent": node.parent,
+        "depth": len(node.stages),
+        "chain": format_chain(node.stages) or DENSE,
+        "method": node.stage.method,
+        "first_method": node.stages[0].method if node.stages else DENSE,
+        "family": node.family,
+        "name": node.name,
+        "amount": node.amount,
+        "settings": node.settings,
+        "data": node.data,
+        "seed": node.seed,
+        "dtype": node.dtype,
+        "own_grid": node.own_grid,
+        "calibration": None if defaults.calibration is None else str(defaults.calibration),
+        "train": None if defaults.train is None else str(defaults.train),
+        "chain_seed": defaults.seed,
+    }
+
+
+def _quality(node: Prefix, numbers: _Numbers, dense: float | None) -> dict[str, object]:
+    """Return the columns of a node's measurements."""
+    measured, value = node.id in numbers.results, numbers.perplexity.get(node.id)
+    found: dict[str, object] = {
+        "key": node.id if measured else None,
+        "perplexity": value,
+        "diverged": False,
+        "packed_mb": numbers.packed_mb.get(node.id),
+        "results": numbers.results.get(node.id, 0),
+    }
+    if value is None or dense is None:
+        return found | {"reason": NOT_MEASURED if not measured else NO_PERPLEXITY if value is None else NO_DENSE}
+    return found | {"times_dense": value / dense, "diverged": bool(value > meaningful(dense)), "reason": ""}

@@ -1,0 +1,214 @@
+"""Paired differences: errors against a bootstrap, tests against their definitions, verdicts at the rate they state."""
+
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as draw
+from scipy.stats import t, ttest_rel
+
+from core.base.errors import UserError
+from core.findings.numbers.intervals import ALPHA
+from core.findings.numbers.paired import Difference, difference, mean_difference
+from core.findings.numbers.verdicts import verdict
+from tests.core.findings.numbers.outcomes import SEVEN_SIZES, answers, compared, frame, losses, windows
+
+pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
+
+DRAWS = 4000
+
+
+def resampled(rng, pair):
+    """The two variants' means over DRAWS samples of the documents: (2, DRAWS)."""
+    first, second = pair
+    places = rng.integers(0, len(first), (DRAWS, len(first)))
+    return np.stack([first[places].mean(1), second[places].mean(1)])
+
+
+@pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
+def test_standard_error_matches_a_bootstrap_over_documents(metric, make):
+    rng = np.random.default_rng(1)
+    pair = make(rng, 400)
+    first, second = resampled(rng, pair)
+    found = compared(metric, pair)
+    assert found.stderr == pytest.approx((second - first).std(), rel=0.05)
+    assert found.stderr < 0.9 * math.hypot(first.std(), second.std())  # less than that of two samples
+
+
+def test_mean_of_seven_error_matches_a_bootstrap_within_each_task():
+    rng = np.random.default_rng(2)
+    pairs = [answers(rng, n, gains=0.1) for n in SEVEN_SIZES]
+    drawn = [resampled(rng, pair) for pair in pairs]
+    found = mean_difference([compared("acc", pair) for pair in pairs])
+    assert found.stderr == pytest.approx(np.mean([second - first for first, second in drawn], axis=0).std(), rel=0.05)
+    assert found.difference == pytest.approx(np.mean([second.mean() - first.mean() for first, second in pairs]))
+    assert found.n == sum(SEVEN_SIZES)
+
+
+@pytest.mark.parametrize(("metric", "make"), [("acc", answers), ("perplexity", losses)])
+def test_interval_has_its_nominal_coverage(metric, make):
+    rng = np.random.default_rng(3)
+    found = [compared(metric, make(rng, 200 if metric == "acc" else 16, 0.1)) for _ in range(300)]
+    truth = 0.1
+    held = np.mean([one.low <= truth <= one.high for one in found])
+    assert held == pytest.approx(1 - ALPHA, abs=0.03)
+
+
+def test_accuracy_counts_discordant_documents():
+    found = difference("acc", frame([1, 0, 0, 1, 0, 0]), frame([1, 1, 1, 0, 1, 0]))
+    assert (found.n, found.gained, found.lost) == (6, 3, 1)
+    assert found.difference == pytest.approx(2 / 6)
+    assert found.ratio is None
+
+
+@pytest.mark.parametrize(("gained", "lost"), [(0, 0), (1, 0), (3, 3), (5, 0), (0, 6), (2, 9), (40, 70), (300, 500)])
+def test_accuracy_test_adds_one_document_of_each_sign(gained, lost):
+    """Bonett and Price's estimate is that of these documents, and interval and p are both of it."""
+    first, second = [0] * gained + [1] * lost + [1, 1, 0], [1] * gained + [0] * lost + [1, 1, 0]
+    found = difference("acc_norm", frame(first, "acc_norm"), frame(second, "acc_norm"))
+    d = np.array([*np.subtract(second, first), 1, -1])
+    stderr, freedom = d.std() / math.sqrt(len(d)), len(d) - 3
+    half = t.ppf(1 - ALPHA / 2, freedom) * stderr
+    expected = (stderr, d.mean() - half, d.mean() + half, 2 * t.sf(abs(d.mean()) / stderr, freedom))
+    assert (found.stderr, found.low, found.high, found.p) == pytest.approx(np.clip(expected, -1, 1))
+
+
+def test_perplexity_compares_losses_and_reports_a_ratio():
+    first, second = losses(np.random.default_rng(4), 16, worse=0.2)
+    found = difference("perplexity", windows(first), windows(second))
+    reference = ttest_rel(-second, -first)
+    interval = reference.confidence_interval(0.95)
+    assert (found.p, found.low, found.high) == pytest.approx((reference.pvalue, interval.low, interval.high))
+    assert found.ratio == pytest.approx(math.exp(-second.mean()) / math.exp(-first.mean()))
+    assert (found.ratio_low, found.ratio_high) == pytest.approx((math.exp(interval.low), math.exp(interval.high)))
+    assert (found.gained, found.lost) == (None, None)
+
+
+class TestEdges:
+    def test_one_document_and_no_or_only_discordant_ones(self):
+        found = difference("acc", frame([0]), frame([1]))
+        assert (found.difference, found.stderr, found.low, found.p, found.gained, found.lost) == (1, *[None] * 3, 1, 0)
+        found = difference("perplexity", windows([-2.0]), windows([-3.0]))
+        assert found == Difference(n=1, difference=1, ratio=math.e)
+        found = difference("acc", frame([1, 0] * 50), frame([1, 0] * 50))
+        assert (found.difference, found.p, found.gained, found.lost) == (0, 1, 0, 0)
+        assert found.high == -found.low == pytest.approx(0.0275, abs=1e-4)  # 0 of 100 is no proof that all agree
+        found = difference("acc", frame([1] * 10), frame([0] * 10))
+        assert (found.difference, found.low) == (-1, -1) and -1 < found.high < -0.4 and found.p < 0.01
+
+    def test_equal_losses(self):
+        found = difference("perplexity", windows([-1.0, -2.0]), windows([-1.0, -2.0]))
+        assert found.model_dump(exclude_none=True) == {
+            **{"n": 2, "difference": 0, "stderr": 0, "low": 0, "high": 0, "p": 1},
+            **{"ratio": 1, "ratio_low": 1, "ratio_high": 1},
+        }
+
+    def test_losses_with_a_constant_or_a_huge_difference(self):
+        found = difference("perplexity", windows([-1.0, -2.0, -4.0]), windows([-1.5, -2.5, -4.5]))
+        assert (found.difference, found.stderr, found.low, found.high, found.p) == (0.5, 0, 0.5, 0.5, 0)
+        found = difference("perplexity", windows([-1.0, -2.0]), windows([-900.0, -905.0]))
+        assert found.ratio == found.ratio_high == math.inf and math.isfinite(found.high)
+
+    @pytest.mark.parametrize(
+        ("first", "second", "estimates", "expected"),
+        [
+            ([-1, -2, -3], [-1, -math.inf, -3], (math.inf, math.inf), "worse"),
+            ([-1, -math.inf, -3], [-1, -2, -3], (-math.inf, 0), "better"),
+            ([-1, -math.inf, -3], [-1, -math.inf, -3], (math.nan, math.nan), "not significant"),
+            ([-1, -2, -3], [-1, math.nan, -3], (math.nan, math.nan), "not significant"),
+        ],
+    )
+    def test_losses_are_not_finite(self, first, second, estimates, expected):
+        found = difference("perplexity", windows(first), windows(second))
+        assert (found.difference, found.ratio) == pytest.approx(estimates, nan_ok=True)
+        assert (found.stderr, found.low, found.high, found.p) == (None, None, None, None)
+        assert (found.ratio_low, found.ratio_high) == (None, None)
+        assert verdict(found, found.p, True) == expected
+
+    def test_one_continuation_tasks_have_text_targets(self):
+        words = {"target": ["house", "dog", None]}
+        first, second = (frame([-1, -2, last], "perplexity", **words) for last in (-3, -6))
+        found = difference("perplexity", first, second)
+        assert found.difference == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("second", "reason"),
+    [
+        (frame([1, 0]), "scored on 3 and 2 documents"),
+        (frame([1, 0, 1], doc_id=[0, 2, 1]), "documents or windows of the variants differ"),
+        (frame([1, 0, 1], target=[0, 1, 1]), "correct answers of the variants differ"),
+        (frame([1, 0, 1], target=[0, 1, None]), "correct answers of the variants differ"),
+        (frame([1, 0, 1]).drop(columns="target"), "correct answers of the variants differ"),
+        (frame([1, 0, 1], "acc_norm"), "no outcomes of acc"),
+        (frame([1, 0, 0.5]), "not all 0 or 1"),
+        (frame([1, 0, math.nan]), "not all 0 or 1"),
+    ],
+)
+def test_different_documents_are_rejected(second, reason):
+    first = frame([1, 0, 1])
+    for pair in ((first, second), (second, first)):
+        with pytest.raises(UserError, match=reason.replace("3 and 2", r"\d and \d")):
+            difference("acc", *pair)
+
+
+def test_missing_documents_and_outcomes_are_rejected():
+    with pytest.raises(UserError, match="no document"):
+        difference("acc", frame([]), frame([]))
+    with pytest.raises(UserError, match="'prefill' has no outcomes"):
+        difference("prefill", frame([1], "prefill"), frame([1], "prefill"))
+
+
+def test_documents_match_whatever_the_index_or_type():
+    first, second = frame([1, 0, 1]), frame([0, 0, 1])
+    expected = difference("acc", first, second)
+    assert difference("acc", first.set_index(pd.Index([7, 8, 9])), second.astype({"target": "Int64"})) == expected
+
+
+BITS = draw.lists(draw.tuples(draw.booleans(), draw.booleans()), min_size=1, max_size=60)
+LOSSES = draw.lists(draw.tuples(draw.floats(-50, 0), draw.floats(-50, 0)), min_size=1, max_size=20)
+
+
+def mirrored(one, other):
+    """Whether each is the other with its variants swapped."""
+    bounds = (None, None) if one.low is None else (-one.high, -one.low)
+    same = (one.n, -one.difference, one.stderr, one.p, *flips(one, "gained", "lost"), *bounds)
+    found = (other.n, other.difference, other.stderr, other.p, *flips(other, "lost", "gained"), other.low, other.high)
+    return same == found
+
+
+def flips(found, *names):
+    return [getattr(found, f"{name}{end}") for name in names for end in ("", "_low", "_high")]
+
+
+@settings(max_examples=50)
+@given(BITS, LOSSES)
+def test_swapping_the_variants_negates_the_difference_and_keeps_p(bits, likelihoods):
+    for metric, pairs in (("acc", bits), ("perplexity", likelihoods)):
+        first, second = zip(*pairs, strict=True)
+        one, other = compared(metric, (first, second)), compared(metric, (second, first))
+        assert mirrored(one, other)
+        assert one.low is None or one.low <= one.difference <= one.high
+        assert one.p is None or 0 <= one.p <= 1
+        lower = metric == "perplexity"
+        both = {verdict(one, one.p, lower), verdict(other, other.p, lower)}
+        assert both in ({"better", "worse"}, {"not significant"})
+
+
+@settings(max_examples=25)
+@given(draw.lists(BITS, min_size=1, max_size=4))
+def test_swapping_the_variants_negates_a_mean_and_keeps_p(tasks):
+    pairs = [tuple(zip(*bits, strict=True)) for bits in tasks]
+    one = mean_difference([compared("acc", pair) for pair in pairs])
+    assert mirrored(one, mean_difference([compared("acc", pair[::-1]) for pair in pairs]))
+    assert one.low is None or one.low <= one.difference <= one.high
+    assert one.p is None or 0 <= one.p <= 1
+
+
+def test_import_loads_neither_scipy_nor_torch():
+    code = "import sys, core.findings.numbers.paired; sys.exit(bool({'scipy', 'torch'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

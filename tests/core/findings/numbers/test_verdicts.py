@@ -1,0 +1,155 @@
+"""Verdicts of differences: error rates, Holm's adjustment, words, and baselines without a model."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as draw
+
+from core.findings.numbers.intervals import ALPHA
+from core.findings.numbers.paired import Baselines, Difference, baselines, difference, mean_difference
+from core.findings.numbers.verdicts import (
+    ALONE,
+    NOT_SIGNIFICANT,
+    SIGNIFICANT,
+    excludes_zero,
+    holm,
+    verdict,
+    verdict_text,
+)
+from tests.core.findings.numbers.outcomes import SEVEN_SIZES, answers, compared, false_alarms, frame, losses, windows
+
+pytestmark = pytest.mark.filterwarnings("error")  # edge cases must not print any
+
+
+class TestRates:
+    """Simulated comparisons: planted differences are found, and false alarms keep to the nominal rate."""
+
+    def test_a_planted_difference_is_found(self):
+        rng = np.random.default_rng(7)
+        for metric, make, n, size, expected in (
+            ("acc", answers, 400, 0.15, "better"),
+            ("perplexity", losses, 16, 0.15, "worse"),
+        ):
+            found = [compared(metric, make(rng, n, size)) for _ in range(100)]
+            assert sum(verdict(one, one.p, metric == "perplexity") == expected for one in found) >= 90
+
+    def test_a_planted_difference_of_a_mean_is_found_after_holm(self):
+        rng, right = np.random.default_rng(8), 0
+        for _ in range(20):
+            planted = (0.0, 0.15, 0.0)
+            means = [mean_difference([compared("acc", answers(rng, n, g)) for n in SEVEN_SIZES]) for g in planted]
+            verdicts = [verdict(one, p) for one, p in zip(means, holm([one.p for one in means]), strict=True)]
+            right += verdicts[1] == "better"
+        assert right >= 18
+
+    @pytest.mark.parametrize(("metric", "make", "n"), [("acc", answers, 200), ("perplexity", losses, 16)])
+    def test_equal_variants_differ_at_the_nominal_rate_at_most(self, metric, make, n):
+        rng, runs = np.random.default_rng(9), 500
+        significant = [compared(metric, make(rng, n)).p <= ALPHA for _ in range(runs)]
+        assert sum(significant) <= false_alarms(ALPHA, runs)
+        assert sum(significant) >= runs * ALPHA / 4  # a test that never rejects would keep the rate, too
+
+    def test_equal_means_differ_at_the_nominal_rate_at_most(self):
+        rng, runs, sizes = np.random.default_rng(10), 200, (60, 25, 11)
+        found = [mean_difference([compared("acc", answers(rng, n)) for n in sizes]).p <= ALPHA for _ in range(runs)]
+        assert runs * ALPHA / 4 <= sum(found) <= false_alarms(ALPHA, runs)
+
+    def test_five_equal_methods_differ_at_the_nominal_rate_after_holm(self):
+        rng, runs, alone, together = np.random.default_rng(11), 250, 0, 0
+        for _ in range(runs):
+            text = rng.normal(-3, 1, 16)
+            dense, *methods = (windows(text + rng.normal(0, 0.1, 16)) for _ in range(6))
+            found = [difference("perplexity", dense, method) for method in methods]
+            p_values = [one.p for one in found]
+            alone += any(p <= ALPHA for p in p_values)
+            adjusted = holm(p_values)
+            together += any(verdict(one, p, True) in SIGNIFICANT for one, p in zip(found, adjusted, strict=True))
+        assert together <= false_alarms(ALPHA, runs) < alone
+
+
+class TestHolm:
+    def test_p_is_multiplied_by_the_remaining_comparisons(self):
+        assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+        assert holm([None, 0.02, None, 0.5]) == [None, pytest.approx(0.04), None, pytest.approx(0.5)]
+        assert holm([None]) == [None]
+        assert holm([]) == []
+
+    @given(draw.lists(draw.floats(0, 1), min_size=1, max_size=8))
+    def test_p_never_falls_and_keeps_its_order(self, p_values):
+        adjusted = holm(p_values)
+        assert all(p <= more <= 1 for p, more in zip(p_values, adjusted, strict=True))
+        assert all(more <= len(p_values) * p + 1e-12 for p, more in zip(p_values, adjusted, strict=True))
+        in_order = [adjusted[i] for i in np.argsort(p_values, kind="stable")]
+        assert in_order == sorted(adjusted)
+
+
+@pytest.mark.parametrize(
+    ("found", "p", "expected"),
+    [
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2), ALPHA, "better"),
+        (Difference(n=9, difference=-0.1, low=-0.2, high=-0.01), 0.01, "worse"),
+        (Difference(n=9, difference=-0.1, low=-0.2, high=-0.01, ratio=0.9), 0.01, "better"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2, ratio=1.1), 0.01, "worse"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2), 0.051, "better alone, not after Holm"),
+        (Difference(n=9, difference=0.1, low=0.01, high=0.2, ratio=1.1), 0.051, "worse alone, not after Holm"),
+        (Difference(n=9, difference=0.1, low=0.0, high=0.2), 0.01, "not significant"),
+        (Difference(n=9, difference=0.1, low=-0.01, high=0.2), 0.2, "not significant"),
+        (Difference(n=9, difference=0.1), None, "not significant"),
+        (Difference(n=9, difference=0.0, low=0.0, high=0.0), 0.0, "not significant"),
+        (Difference(n=9, difference=math.inf, ratio=math.inf), None, "worse"),
+        (Difference(n=9, difference=math.nan, ratio=math.nan), None, "not significant"),
+    ],
+)
+def test_verdict_gives_the_direction_and_lower_perplexity_is_better(found, p, expected):
+    assert verdict(found, p, found.ratio is not None) == expected
+
+
+def test_significant_alone_verdict_counts_its_comparisons():
+    assert {verdict_text(one, 12) for one in ALONE} == {"significant alone, not after Holm (12 comparisons)"}
+    assert [verdict_text(one, 12.0) for one in (*SIGNIFICANT, NOT_SIGNIFICANT)] == [
+        "better",
+        "worse",
+        "not significant",
+    ]
+
+
+BITS = draw.lists(draw.tuples(draw.booleans(), draw.booleans()), min_size=1, max_size=60)
+LOSSES = draw.lists(draw.tuples(draw.floats(-50, 0), draw.floats(-50, 0)), min_size=1, max_size=20)
+
+
+@settings(max_examples=100)
+@given(draw.lists(BITS, min_size=1, max_size=7), draw.lists(LOSSES, min_size=1, max_size=7))
+def test_no_verdict_contradicts_its_interval(tasks, texts):
+    """Whatever the outcomes: accuracies, their mean and losses, alone and adjusted for all of a family."""
+    answered = [compared("acc", tuple(zip(*bits, strict=True))) for bits in tasks]
+    read = [compared("perplexity", tuple(zip(*pairs, strict=True))) for pairs in texts]
+    for family in ([*answered, mean_difference(answered)], read):
+        for one, adjusted in zip(family, holm([one.p for one in family]), strict=True):
+            outside = excludes_zero(one.low, one.high)
+            assert (one.p is None) == (one.low is None)
+            assert outside == (one.p is not None and one.p <= ALPHA)
+            assert (verdict(one, one.p, family is read) in SIGNIFICANT) == outside
+            outcome = verdict(one, adjusted, family is read)
+            assert (outcome != NOT_SIGNIFICANT) == outside
+            assert (outcome in SIGNIFICANT) == (outside and adjusted <= ALPHA)
+            assert outcome == NOT_SIGNIFICANT or outcome.startswith("better") == (
+                (one.difference < 0) == (one.ratio is not None)
+            )
+
+
+class TestBaselines:
+    def test_chance_and_majority_use_the_scored_documents(self, tmp_path):
+        choices = [[-1.0, -2.0, -3.0, -4.0], [-1.0, -2.0, -3.0], [-1.0, -2.0, -3.0, -4.0]]
+        samples = frame([1, 0, 1], target=[2, 0, 2], loglikelihoods=choices)
+        assert baselines(samples) == pytest.approx((5 / 18, 2 / 3))
+        samples = frame([1, 0, 1], loglikelihoods=[[-1.0, -2.0]] * 3)
+        samples.to_parquet(tmp_path / "piqa.parquet")
+        assert baselines(pd.read_parquet(tmp_path / "piqa.parquet")) == pytest.approx((1 / 2, 2 / 3))
+
+    def test_one_continuation_has_no_chance_and_no_majority(self):
+        words = frame([0, 1], target=["house", "dog"], loglikelihoods=[[-1.0], [-2.0]])
+        for samples in (words, words.iloc[:0], windows([-1.0, -2.0])):
+            assert baselines(samples) == Baselines(None, None)
