@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -19,7 +20,6 @@ from core.search.question import Prepared
 from core.specs import Perplexity
 from core.store.store import Store
 
-Row = dict[str, Any]  # Any: each column has a type of its own
 LISTED = 3  # variants of a text
 NOTE = f"The best {LISTED} on each text, written CORPUS@WINDOW:WINDOWS. Perplexities compare on one text only."
 
@@ -52,10 +52,10 @@ def best_stored(store: Store, prepared: Prepared) -> Result | None:
 
 def best_of(results: Sequence[Result], prepared: Prepared) -> Result | None:
     """Return the best variant within the budget on the text of the judgement, the first of equal ones; None without."""
-    known = {one.variant.key: one for one in results}
-    rows = [(key, value) for key, one in known.items() if (value := perplexity_on(one, prepared.judge)) is not None]
-    found = _best_first([_row(known[key], value, None, prepared) for key, value in rows], prepared)
-    return known[found[0]["key"]] if found else None
+    judge, known = prepared.judge, {one.variant.key: one for one in results}
+    values = [(one, perplexity_on(one, judge)) for one in results]
+    found = _best_first([_fit(one, str(judge), value, None, prepared) for one, value in values if value], prepared)
+    return known[found[0].key] if found else None
 
 
 def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
@@ -65,41 +65,32 @@ def stored_fits(store: Store, prepared: Prepared) -> tuple[StoredFit, ...]:
     """
     results = store.results()
     dense = {one.variant.key: {row.identity: row.value for row in one.measurements} for one in results}
-    texts: dict[tuple[str, str], list[Row]] = defaultdict(list)  # by corpus and protocol
+    texts: dict[tuple[str, str], list[StoredFit]] = defaultdict(list)  # by corpus and protocol
     for result in _allowed(results, prepared):
         base = result.variant.dense_key
         for row in result.measurements if base != result.variant.key else ():
             if row.of_text:
-                one = _row(result, row.value, dense.get(base, {}).get(row.identity), prepared)
-                texts[row.dataset, row.protocol_id].append(one | {"text": _text(row)})
-    fitting = [found for rows in texts.values() if (found := _best_first(rows, prepared))]
-    fitting.sort(key=lambda found: (found[0]["text"] != str(prepared.judge), -len(found)))
-    return tuple(
-        StoredFit(row["text"], row["chain"], row["key"], row["packed_mb"], row[PERPLEXITY], row["times_dense"])
-        for found in fitting
-        for row in found[:LISTED]
-    )
+                reference = dense.get(base, {}).get(row.identity)
+                texts[row.dataset, row.protocol_id].append(_fit(result, _text(row), row.value, reference, prepared))
+    fitting = [found for fits in texts.values() if (found := _best_first(fits, prepared))]
+    fitting.sort(key=lambda found: (found[0].text != str(prepared.judge), -len(found)))
+    return tuple(fit for found in fitting for fit in found[:LISTED])
 
 
-def _row(result: Result, value: float, dense: float | None, prepared: Prepared) -> Row:
-    """Return a row for `_best_first`; its packed_mb are the megabytes that count for the budget."""
-    size, chain = prepared.bytes_of(result), format_chain(result.variant.stages)
-    counted = {
-        "packed_mb": None if size is None else size / 1e6,
-        "times_dense": None if dense is None else value / dense,
-    }
-    return {"key": result.variant.key, "chain": chain, PERPLEXITY: value, "own_grid": False, **counted}
+def _fit(result: Result, text: str, value: float, dense: float | None, prepared: Prepared) -> StoredFit:
+    chain, size = format_chain(result.variant.stages), prepared.bytes_of(result)
+    megabytes = math.nan if size is None else size / 1e6
+    return StoredFit(text, chain, result.variant.key, megabytes, value, None if dense is None else value / dense)
 
 
-def _best_first(rows: Sequence[Row], prepared: Prepared) -> list[Row]:
-    """Return the rows within the budget by `core.findings.best.budget.ranked`, the best first."""
-    if not rows:
+def _best_first(fits: Sequence[StoredFit], prepared: Prepared) -> list[StoredFit]:
+    """Return the variants within the budget by `core.findings.best.budget.ranked`, the best first."""
+    if not fits:
         return []
-    frame = pd.DataFrame(rows).astype({"packed_mb": float, "times_dense": float})
-    found = ranked(frame, Budget(packed_mb=prepared.question.max_mb), "packed_mb", PERPLEXITY)
-    keys = found.loc[found["fits"] & found["ranked"], "key"]
-    by_key = {row["key"]: row for row in rows}
-    return [by_key[key] for key in keys]
+    rows = pd.DataFrame(fits).rename(columns={"megabytes": "packed_mb"}).astype({"times_dense": float})
+    budget = Budget(packed_mb=prepared.question.max_mb)
+    found = ranked(rows.assign(own_grid=False), budget, "packed_mb", PERPLEXITY)
+    return [fits[place] for place in found.index[found["fits"] & found["ranked"]]]
 
 
 def _text(row: Measurement) -> str:

@@ -33,8 +33,8 @@ Compare = Callable[[tuple[str, ...], tuple[str, ...]], TableRow | None]
 class Measured(NamedTuple):
     """The variants of a model on one text.
 
-    `compare` returns the paired difference in perplexity (`core.findings.numbers.differences`) of a variant, by its keys
-    of each seed, to another; None without stored answers. `stored` returns the result of a key.
+    `compare` returns the paired difference in perplexity (`core.findings.numbers.differences`) of a variant, by its
+    keys of each seed, to another; None without stored answers. `stored` returns the result of a key.
     """
 
     model: str

@@ -75,8 +75,8 @@ def with_intervals(found: pd.DataFrame, intervals: pd.DataFrame | None, quality:
 
     Args:
         found: Rows of `core.findings.best.budget.ranked`.
-        intervals: Rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by key
-            of the variant.
+        intervals: Rows of `core.findings.numbers.differences` to the dense model, or `low` and `high` of the value, by
+            key of the variant.
         quality: The quality.
     """
     if intervals is None:
