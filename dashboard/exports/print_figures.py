@@ -136,11 +136,7 @@ def _lay_out(page: Figure, axes: Axes, wanted: float, entries: list[Entry], figu
     page.set_size_inches(width, tall)
     bottom = tall - EDGE - high - plot
     axes.set_position(((EDGE + left) / width, bottom / tall, across / width, plot / tall))
-    bottom -= low
-    for part in (legend, under):
-        if part:
-            bottom -= GAP + part.tall
-            part.place(EDGE / width, bottom / tall)
+    print_labels.place_below(page, (legend, under), bottom - low)
     print_labels.keep_inside(axes)
 
 

@@ -49,6 +49,15 @@ class Part(NamedTuple):
             self.artist.set_bbox_to_anchor((x, y))
 
 
+def place_below(page: Figure, parts: Sequence[Part | None], bottom: float) -> None:
+    """Place the parts one below the other, from `bottom` inches above the lower edge of the page."""
+    width, tall = page.get_size_inches()
+    for part in parts:
+        if part:
+            bottom -= GAP + part.tall
+            part.place(EDGE / width, bottom / tall)
+
+
 def page_of(axes: Axes) -> Figure:
     """Return the page of the axes."""
     return cast(Figure, axes.get_figure(root=True))

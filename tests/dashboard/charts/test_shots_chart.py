@@ -1,10 +1,13 @@
 """Accuracy by number of few-shot examples: a panel per kind of prompt, and the table."""
 
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from dashboard.charts import fewshot
 from dashboard.charts.elements.style import DARK, LIGHT
+from dashboard.exports import print_figures
+from tests.dashboard.exports.test_print import drawn
 
 PROMPTS = ("", "selector=nearest,order=similar-last", "template=chat")
 
@@ -37,6 +40,16 @@ def test_each_kind_of_prompt_has_a_panel_that_starts_with_zero_shot(theme):
     wanda = panels["x"][1]
     assert list(wanda.error_y.array) == pytest.approx([3, 2, -5], abs=8) and panels["x"][0].error_y.array is None
     assert [one.showlegend for one in figure.data] == [True, True, False, False, False, False]
+
+
+def test_the_print_has_all_panels_with_their_metric_and_numbers():
+    apart = rows().assign(low=lambda found: found["value"] - 2, high=lambda found: found["value"] + 3)
+    page = print_figures.draw(go.Figure(fewshot.shots_chart(apart, LIGHT, "PIQA")), 3.25, "A caption.")
+    texts = [text for text, _ in drawn(page)]
+    titles = {"Drawn at random", "As turns of a chat", "Most like the question"}
+    assert titles | {"Few-shot examples", "Dense", "Wanda, 50 %", "60", "8", "A caption."} <= set(texts)
+    assert texts.count("PIQA, accuracy, % (higher is better)") == 2  # at the first column
+    assert all(box.x0 >= -1 and box.x1 <= page.bbox.x1 + 1 and box.y0 >= -1 for _, box in drawn(page))
 
 
 def test_a_variant_appears_only_in_panels_of_its_scored_prompts():
