@@ -20,10 +20,10 @@ from dashboard.charts.pair.columns import cost_columns, quality_columns
 from dashboard.charts.pair.profile import task_profile
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
-from dashboard.inside.run_links import variant_address
-from dashboard.inside.selection import VARIANT, Subject, first_variant
+from dashboard.inside.run_links import link_to_run, variant_address
+from dashboard.inside.selection import VARIANT, Subject, first_variant, pick_named
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link, check_named
+from dashboard.shared.binding import BOUND, check_named, segments
 from dashboard.shared.comparison.pair import show_pair
 from dashboard.shared.literal import literal
 
@@ -74,15 +74,8 @@ def _pick(subject: Subject) -> list[str]:
     )
     if len(chosen) < 2:
         return chosen
-    check_named(BASELINE, "variant", {key: named(key) for key in chosen})
-    baseline = st.selectbox(
-        "Baseline",
-        chosen,
-        format_func=named,
-        key=BASELINE,
-        help="The leftmost column; the others are compared with it.",
-        **BOUND,
-    )
+    help = "The leftmost column; the others are compared with it."
+    baseline = str(pick_named("Baseline", chosen, subject.names, BASELINE, help=help))
     return [baseline, *(key for key in chosen if key != baseline)]
 
 
@@ -92,10 +85,7 @@ def _pair(subject: Subject, found: pd.DataFrame, names: Mapping[str, str], file:
     key = others[0]
     if len(others) > 1:
         labels = [names[one] for one in others]
-        check_link(WITH, "variant", labels)
-        label = st.segmented_control(
-            "Compared with the baseline", labels, default=labels[0], required=True, key=WITH, wrap=True, **BOUND
-        )
+        label = segments("Compared with the baseline", labels, WITH, "variant", wrap=True)
         key = others[labels.index(label)] if label in labels else key
     return show_pair(found[found["key"] == key], (names[key], names[baseline]), subject.model, f"{file}-pair")
 
@@ -155,13 +145,7 @@ def _offer_missing(subject: Subject, results: list[Result], names: Mapping[str, 
         if lacking["accuracies"]:
             address["run_tasks"] = [TASKS[name].label for name in SEVEN]
         what = listed([name for name, absent in lacking.items() if absent])
-        st.page_link(
-            "run/view.py",
-            label=f"{literal(names[key])} has no {what}: measure them",
-            icon=":material/play_circle:",
-            query_params=address,
-            width="content",
-        )
+        link_to_run(f"{literal(names[key])} has no {what}: measure them", address)
 
 
 def _commands(results: list[Result], names: Mapping[str, str]) -> None:

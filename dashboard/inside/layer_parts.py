@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
 
-from core.findings.inside.layers import Measure
+from core.findings.inside.layers import PLACE, Measure
 from core.notation.formatting import capitalise
-from dashboard.charts.layers.heatmap import scale_of
+from dashboard.charts.layers.heatmap import layer_heatmap, scale_of
 from dashboard.charts.layers.histogram import number_histogram
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import BOUND, check_link, segments
 
 BY, MATRIX = "inside_by", "inside_matrix"  # keys
 MAP, HISTOGRAM, TABLE = "inside_layer_map", "inside_layer_histogram", "inside_layer_table"  # keys
@@ -23,9 +24,7 @@ MAP, HISTOGRAM, TABLE = "inside_layer_map", "inside_layer_histogram", "inside_la
 def pick_measure(measures: Sequence[Measure]) -> Measure:
     """Show the field of the number that the map shows."""
     titles = {measure.title: measure for measure in measures}
-    check_link(BY, "number", titles)
-    title = st.segmented_control("Shown", list(titles), default=next(iter(titles)), required=True, key=BY, **BOUND)
-    return titles.get(title, measures[0])
+    return titles.get(segments("Shown", list(titles), BY, "number"), measures[0])
 
 
 def pick_matrix(rows: pd.DataFrame, column: str) -> str:
@@ -51,29 +50,49 @@ def choose(names: Sequence[str]) -> None:
         st.session_state[MATRIX] = names[-1]
 
 
-def show_histogram(rows: pd.DataFrame, column: str, of: str, title: str, name: str, caption: str, file: str) -> Item:
-    """Show how many matrices have which number, with a line at the chosen matrix; a click on a mark chooses another.
+class Number(NamedTuple):
+    """A number of each matrix: a column of layer reports, or the difference of one between two tables."""
+
+    column: str
+    of: str  # the column of layer reports
+    title: str
+    name: str  # in a sentence
+
+
+def show_maps(rows: pd.DataFrame, number: Number, chosen: str, caption: str, file: str) -> list[Item]:
+    """Show the map and the histogram of a number, with the chosen matrix marked; a click on a mark chooses another.
 
     Args:
-        rows: The matrices, with the number in `column`.
-        column: Column of the number.
-        of: Column of the layer reports that the number is, or whose difference it is.
-        title: Name of the number.
-        name: The chosen matrix.
+        rows: The matrices.
+        number: The number to show.
+        chosen: Name of the chosen matrix.
         caption: Caption of the map.
         file: Name of the exports of the tab.
     """
-    scale, full = scale_of(of)[0], _with_unit(title, of)
-    values = rows.set_index("name")[column] * scale
-    return widgets.show_chart(
+    column, title = number.column, number.title
+    full = _with_unit(title, number.of)
+    of = None if number.of == column else number.of
+    known = rows.dropna(subset=column)
+    values = known.set_index("name")[column] * scale_of(number.of)[0]
+    chart = widgets.show_chart(
+        MAP,
+        partial(layer_heatmap, rows, column=column, title=title, chosen=chosen, of=of),
+        caption,
+        known if of else known[[*PLACE, column]],
+        alt=f"Map of {number.name} by block and role",
+        file=f"{file}-{number.of}",
+        on_select=choose,
+    )
+    histogram = widgets.show_chart(
         HISTOGRAM,
-        partial(number_histogram, values, title=full, chosen=name),
-        f"{caption} Each mark at the bottom is a matrix. The dashed line is {name}.",
+        partial(number_histogram, values, title=full, chosen=chosen),
+        f"{caption} Each mark at the bottom is a matrix. The dashed line is {chosen}.",
         values.rename(full).reset_index(),
         alt=f"Histogram of {full} over matrices",
         file=f"{file}-{column}-histogram",
         on_select=choose,
     )
+    return [chart, histogram]
 
 
 def show_table(rows: pd.DataFrame, numbers: Mapping[str, tuple[str, str]], caption: str, file: str) -> Item:
@@ -87,7 +106,7 @@ def show_table(rows: pd.DataFrame, numbers: Mapping[str, tuple[str, str]], capti
     """
     headings = {column: capitalise(_with_unit(title, of)) for column, (of, title) in numbers.items()}
     scaled = {column: scale_of(of)[0] * rows[column] for column, (of, _) in numbers.items()}
-    table = rows[["name", "block", "role", *numbers]].assign(**scaled)
+    table = rows[[*PLACE, *numbers]].assign(**scaled)
     names = list(table["name"])
     return widgets.show_table(
         TABLE,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -19,15 +18,13 @@ from core.notation.formatting import capitalise
 from core.request.sensitivity import scan_method
 from core.results import Result
 from dashboard import data
-from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
-from dashboard.inside.layer_parts import MAP, choose, pick_matrix, pick_measure, show_histogram, show_table
+from dashboard.inside.layer_parts import Number, pick_matrix, pick_measure, show_maps, show_table
 from dashboard.inside.matrix import show_matrix
 from dashboard.inside.selection import Subject, pick_variants
 from dashboard.inside.suggestion import show_suggestion
-from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import segments
 from dashboard.shared.literal import literal
 from dashboard.shared.variants.notes import show_notes
 from dashboard.shared.variants.scan import offer_scan, show_scan
@@ -69,10 +66,7 @@ def _staged(subject: Subject, key: str, field: str, label: str) -> Staged | None
         st.info(f"{name} has no layer reports: {reason}.")
         return None
     stages = [f"{place + 1}. {stage_name(result.variant.stages[place])}" for place in places]
-    chosen = stages[-1]
-    if len(stages) > 1:
-        check_link(field, "stage", stages)
-        chosen = st.segmented_control(label, stages, default=chosen, required=True, key=field, **BOUND)
+    chosen = segments(label, stages, field, "stage", start=stages[-1]) if len(stages) > 1 else stages[-1]
     place = places[stages.index(chosen)] if chosen in stages else places[-1]
     table = layer_table(result, place, _head_width(result))
     full = f"{subject.names[key]}, after stage {place + 1}" if len(result.variant.stages) > 1 else subject.names[key]
@@ -92,30 +86,15 @@ def _alone(subject: Subject, one: Staged) -> list[Item]:
     title = capitalise(measure.title)
     caption = f"{subject.model}, {one.name}: {measure.title} of each matrix. {title}: {measure.meaning}."
     file = _file(subject, one)
-    rows = one.table.dropna(subset=measure.column)
-    chart = widgets.show_chart(
-        MAP,
-        partial(layer_heatmap, one.table, column=measure.column, title=title, chosen=name),
-        caption,
-        rows[["name", "block", "role", measure.column]],
-        alt=f"Map of {measure.title} by block and role",
-        file=f"{file}-{measure.column}",
-        on_select=choose,
-    )
-    items = [chart, show_histogram(rows, measure.column, measure.column, title, name, caption, file)]
+    items = show_maps(one.table, Number(measure.column, measure.column, title, measure.title), name, caption, file)
     show_notes(one.table)
     numbers = {each.column: (each.column, each.title) for each in one.measures}
     items.append(show_table(one.table, numbers, caption, file))
     items += show_matrix(one.result, one.stage, name, one.name, file)
-    return items + _sensitivity(subject, one, file)
-
-
-def _sensitivity(subject: Subject, one: Staged, file: str) -> list[Item]:
-    """Show the layer sensitivity of the variant with the allocation that it suggests, and the form that measures it."""
     if scan_method(one.result.variant.stages) is None:
-        return []
+        return items
     st.header("Layer sensitivity", anchor=False)
-    items = show_scan(one.result, f"{subject.model}, {one.name}", f"{file}-scan")
+    items += show_scan(one.result, f"{subject.model}, {one.name}", f"{file}-scan")
     offer_scan(one.result)
     return items + show_suggestion(one.result, f"{subject.model}, {one.name}", f"{file}-suggestion")
 
@@ -136,19 +115,11 @@ def _compared(subject: Subject, first: Staged, second: Staged) -> list[Item]:
     caption = f"{subject.model}, {measure.title} of each matrix: {first.name} minus {second.name}. "
     caption += f"{capitalise(measure.title)}: {measure.meaning}."
     file = f"{_file(subject, first)}-minus-{file_name(second.result.variant.stages)}"
-    chart = widgets.show_chart(
-        MAP,
-        partial(layer_heatmap, rows, column="difference", title=title, chosen=name, of=measure.column),
-        caption,
-        rows,
-        alt=f"Map of the difference in {measure.title} by block and role",
-        file=f"{file}-{measure.column}",
-        on_select=choose,
-    )
+    number = Number("difference", measure.column, title, f"the difference in {measure.title}")
+    items = show_maps(rows, number, name, caption, file)
     numbers = {"first": (measure.column, "first"), "second": (measure.column, "second")}
     numbers["difference"] = (measure.column, "first minus second")
-    histogram = show_histogram(rows, "difference", measure.column, title, name, caption, file)
-    return [chart, histogram, show_table(rows, numbers, caption, file)]
+    return [*items, show_table(rows, numbers, caption, file)]
 
 
 def _file(subject: Subject, one: Staged) -> str:

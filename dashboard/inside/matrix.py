@@ -74,41 +74,30 @@ def _histogram(before: np.ndarray, after: np.ndarray, caption: str, file: str) -
 def _patches(before: np.ndarray, after: np.ndarray, caption: str, file: str) -> list[Item]:
     """Show a square part of the matrix before and after, and the zeros of the latter."""
     with st.container(horizontal=True):
-        first = [
-            _start(label, key, size)
-            for label, key, size in zip(("First output", "First input"), (ROW, COLUMN), after.shape, strict=True)
-        ]
-    origin = first[0], first[1]
+        origin = _start("First output", ROW, after.shape[0]), _start("First input", COLUMN, after.shape[1])
     rows, columns = (slice(start, start + PATCH) for start in origin)
     parts = {"Before": before[rows, columns], "After": after[rows, columns]}
     if before.shape != after.shape:
         st.caption("The stage changed the shape, so the same index means another weight before and after.")
     most = float(np.quantile(np.abs(parts["Before"]), EXACT)) or 1.0
     where = f"{PATCH} outputs from {origin[0]}, {PATCH} inputs from {origin[1]}."
+    zeros = parts["After"] == 0
+    mask = f"Mask ({format_percent(float(zeros.mean()))} zero)"
+    shown = [
+        (title, partial(weight_patch, part, origin, most, title=f"{title} (weight)"), part, f"{title} the stage")
+        for title, part in parts.items()
+    ]
+    shown.append(("Mask", partial(mask_patch, zeros, origin, title=mask), zeros, "Zeros after the stage"))
     items = []
     with st.grid(3, min_column_width=CELL, gap="medium") as grid:
-        for title, part in parts.items():
+        for title, draw, part, content in shown:
+            name, alt = title.lower(), f"{title}: a part of the matrix"
+            notes, table = f"{caption} {content}: {where}", pd.DataFrame(part)
             with grid.cell():
-                draw = partial(weight_patch, part, origin, most, title=f"{title} (weight)")
-                items.append(_patch(title, draw, part, f"{caption} {title} the stage: {where}", file))
-        with grid.cell():
-            zeros = parts["After"] == 0
-            share = format_percent(float(zeros.mean()))
-            draw = partial(mask_patch, zeros, origin, title=f"Mask ({share} zero)")
-            items.append(_patch("Mask", draw, zeros, f"{caption} Zeros after the stage: {where}", file))
+                items.append(
+                    widgets.show_chart(f"inside_patch_{name}", draw, notes, table, alt=alt, file=f"{file}-{name}")
+                )
     return items
-
-
-def _patch(title: str, draw: widgets.Draw, part: np.ndarray, caption: str, file: str) -> Item:
-    name = title.lower()
-    return widgets.show_chart(
-        f"inside_patch_{name}",
-        draw,
-        caption,
-        pd.DataFrame(part),
-        alt=f"{title}: a part of the matrix",
-        file=f"{file}-{name}",
-    )
 
 
 def _start(label: str, key: str, size: int) -> int:

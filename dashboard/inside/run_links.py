@@ -1,6 +1,8 @@
-"""Addresses of the Run page that measure a variant."""
+"""Links to the Run page that measure a variant."""
 
 from __future__ import annotations
+
+import streamlit as st
 
 from core.data.texts import called
 from core.notation.chain import format_chain, shared
@@ -21,6 +23,11 @@ def variant_address(variant: Variant) -> Address:
     if common.seed:
         address["run_seed"] = str(common.seed)
     return address if variant.dtype == "float32" else address | {"run_dtype": variant.dtype}
+
+
+def link_to_run(label: str, address: Address) -> None:
+    """Show a link to the Run page."""
+    st.page_link("run/view.py", label=label, icon=":material/play_circle:", query_params=address)
 
 
 def text_address(purpose: Purpose, text: TextWindows) -> Address:

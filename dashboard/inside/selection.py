@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -52,29 +52,34 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
         help: The meaning of the second field, where it may stay empty.
         start: Key of the variant to compare with by default; None leaves the field empty.
     """
-    keys = list(subject.names)
-    for field in (VARIANT, OTHER):
-        check_named(field, "variant", subject.names)
+    names, keys = subject.names, list(subject.names)
     with st.grid(2, min_column_width=NARROWEST):
-        variant = st.selectbox(
-            "Variant",
-            keys,
-            index=keys.index(first_variant(subject)),
-            format_func=subject.names.__getitem__,
-            key=VARIANT,
-            **BOUND,
-        )
-        other = st.selectbox(
-            "Compared with",
-            keys,
-            index=keys.index(start) if start else None,
-            format_func=subject.names.__getitem__,
-            key=OTHER,
-            placeholder="No other variant",
-            help=help,
-            **BOUND,
-        )
-    return variant, other
+        first, second = keys.index(first_variant(subject)), keys.index(start) if start else None
+        variant = pick_named("Variant", keys, names, VARIANT, index=first)
+        more = {"placeholder": "No other variant", "help": help}
+        other = pick_named("Compared with", keys, names, OTHER, index=second, **more)
+    return str(variant), other
+
+
+def pick_named(
+    label: str,
+    keys: Sequence[str],
+    names: Mapping[str, str],
+    key: str,
+    **more: Any,  # Any: of the field
+) -> str | None:
+    """Show a field of variants, whose options and values in the address are names; return the key of the chosen one.
+
+    Args:
+        label: Label of the field.
+        keys: Keys to choose from.
+        names: Names by key.
+        key: Key of the field and parameter of the address.
+        **more: Further arguments of Streamlit's field.
+    """
+    check_named(key, "variant", {one: names[one] for one in keys})
+    chosen: str | None = st.selectbox(label, keys, format_func=names.__getitem__, key=key, **more, **BOUND)
+    return chosen
 
 
 def first_variant(subject: Subject) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pandas as pd
-import streamlit as st
 
 from core.findings.inside.allocation import allocated_chain, suggested_ratios
 from core.results import Result
 from dashboard.charts.sensitivity import scans
 from dashboard.exports.files import Item
+from dashboard.inside.run_links import link_to_run
 from dashboard.shared import widgets
 from dashboard.shared.links import CHAIN
 
@@ -31,11 +31,5 @@ def show_suggestion(result: Result, name: str, file: str) -> list[Item]:
     )
     caption += f"{stage.required_ratio:.0%}. Sensitive blocks lose less.".replace("%", " %")
     item = widgets.show_table("inside_suggestion", table, caption, FORMATS, file=file)
-    st.page_link(
-        "run/view.py",
-        label="Run this allocation",
-        icon=":material/play_circle:",
-        query_params={CHAIN: chain},
-        width="content",
-    )
+    link_to_run("Run this allocation", {CHAIN: chain})
     return [item]

@@ -15,7 +15,7 @@ from dashboard.inside.family.view import show_family
 from dashboard.inside.layers import show_layers
 from dashboard.inside.selection import Subject, pick_subject
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, arrive, check_link
+from dashboard.shared.binding import arrive, segments
 
 TABS: dict[str, Callable[[Subject], list[Item]]] = {
     "Layers": show_layers,
@@ -34,10 +34,7 @@ def page() -> None:
     if not models:
         widgets.show_no_results()
         return
-    check_link("inside_tab", "tab", TABS)
-    tab = st.segmented_control(
-        "Look at", list(TABS), default="Layers", required=True, key="inside_tab", label_visibility="collapsed", **BOUND
-    )
+    tab = segments("Look at", list(TABS), "inside_tab", "tab", labelled=False)
     subject = pick_subject(models)
     if items := TABS[tab](subject):
         widgets.export_page(f"slimscope-{tab.lower().replace(' ', '-')}", lambda: items)

@@ -19,6 +19,15 @@ from dashboard.exports.files import Item
 from dashboard.laws.state import Source, pick_group, pick_limit
 from dashboard.shared import widgets
 
+WIDTHS = {  # px; all columns fit a window of 1280 px, and long texts have `LINES` lines
+    "Form": 50,
+    "Leave-one-ratio-out error": 185,
+    "Predicts best": 105,
+    "Exponents, 95 %": 150,
+    "Points": 132,
+}
+LINES = 3
+
 
 @st.fragment
 def show_law(source: Source, items: list[Item]) -> None:
@@ -75,9 +84,7 @@ def _chart(source: Source, fitted: list[Fit]) -> Item:
 def _table(source: Source, fitted: list[Fit], limit: Limit) -> Item:
     table = pd.DataFrame(in_words(fitted, limit)).drop(columns=["fitted to", "leave-one-model-out error"])
     table = table.rename(columns=capitalise)
-    widths = widgets.fitting_widths(table, ("Points",))
     group = fitted[0].group
     caption = f"{group.of}, {group.name}: {group.metric}. {NOTES}"
-    return widgets.show_table(
-        "laws_table", table, caption, {}, file=source.file("laws"), captioned=False, widths=widths
-    )
+    file = source.file("laws")
+    return widgets.show_table("laws_table", table, caption, {}, file=file, captioned=False, widths=WIDTHS, lines=LINES)

@@ -16,7 +16,7 @@ from core.findings.laws.measured import above_chance_words, means, of_accuracies
 from core.findings.rows import choices
 from core.specs import Perplexity
 from dashboard import data
-from dashboard.shared.binding import BOUND, Between, check_link
+from dashboard.shared.binding import BOUND, Between, check_link, segments
 from dashboard.shared.pickers import file_name, pick_documents, pick_model, pick_text
 
 QUALITIES = {quality_of(column, "").label: column for column in (PERPLEXITY, ACCURACY)}
@@ -42,11 +42,8 @@ class Source(NamedTuple):
 def pick_source(models: list[str]) -> Source:
     """Show the fields of model, quality, and text or documents, and return the rows that they choose."""
     model = pick_model(models, "laws_model", help=None)
-    check_link("laws_quality", "quality", QUALITIES)
-    name = st.segmented_control(
-        "Quality", list(QUALITIES), default=next(iter(QUALITIES)), required=True, key="laws_quality", **BOUND
-    )
-    quality, frame = QUALITIES[name], data.frame(model)
+    quality = QUALITIES[segments("Quality", list(QUALITIES), "laws_quality", "quality")]
+    frame = data.frame(model)
     corpus, text = "", None
     with st.sidebar:
         if quality == PERPLEXITY:

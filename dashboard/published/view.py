@@ -18,7 +18,7 @@ from dashboard.exports.files import Item
 from dashboard.exports.names import export_name, model_part
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_link
+from dashboard.shared.binding import BOUND, check_link, segments
 from dashboard.shared.glossary import terms
 
 PARAMETERS = axes.Axis("ratio", "Pruning ratio (parameters)", percent=True)
@@ -29,16 +29,7 @@ SHARES = {label: "%.2f" for label in papers.TASK_LABELS.values()}
 def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by model on one text."""
     texts = list(dict.fromkeys(rows["dataset"]))
-    check_link("published_text", "text", [called(text) for text in texts], called)
-    corpus = st.segmented_control(
-        "Text",
-        texts,
-        default="wikitext2",
-        format_func=called,
-        key="published_text",
-        required=True,
-        **BOUND,
-    )
+    corpus = segments("Text", texts, "published_text", "text", called, start="wikitext2")
     rows = papers.on_text(rows, corpus)
     shown = papers.by_model(rows)
     models = list(dict.fromkeys(rows["model"]))
@@ -63,56 +54,34 @@ def sizes(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
 
 def tasks(rows: pd.DataFrame, table: papers.Table, key: str) -> list[Item]:
     """Show accuracy by task."""
-    shown = papers.by_task(rows)
-    order = list(dict.fromkeys(shown["task"]))
     amount = f" Pruning ratio: {rows['removed'].iloc[-1]}." if table.by == "ratio" else ""
     caption = f"{papers.protocol(rows)}.{amount} {cited(table)}"
-    chart = widgets.show_chart(
+    alt = "Zero-shot accuracy per task, a marker for each method"
+    return [_show_accuracies(key, rows, caption, export_name(table.title, "accuracy"), alt)]
+
+
+def _show_accuracies(key: str, rows: pd.DataFrame, caption: str, file: str, alt: str) -> Item:
+    """Show accuracies by task, and export them in the layout of papers, with the best of each amount."""
+    shown = papers.by_task(rows)
+    return widgets.show_chart(
         key,
-        partial(dots.accuracy_dots, shown, order=order),
+        partial(dots.accuracy_dots, shown, order=list(dict.fromkeys(shown["task"]))),
         caption,
         shown[["series_label", "dataset", "metric", "value"]],
-        file=export_name(table.title, "accuracy"),
-        pivots=[accuracies_of(shown)],
-        alt="Zero-shot accuracy per task, a marker for each method",
+        file=file,
+        pivots=[Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="amount_label")],
+        alt=alt,
         explained=" Dotted: chance.",
     )
-    return [chart]
-
-
-def accuracies_of(shown: pd.DataFrame) -> Pivot:
-    """Return accuracies in the layout of papers: method by task, with the best of each amount."""
-    return Pivot("Zero-shot accuracy (%)", in_percent(shown), "task", False, form=".2f", group="amount_label")
 
 
 def ratios(rows: pd.DataFrame, table: papers.Table) -> list[Item]:
     """Show perplexity by ratio, then accuracy at one ratio, before or after fine-tuning."""
     with st.container(horizontal=True):
-        check_link("published_tuned", "choice of weights", TUNING)
-        tuned = st.segmented_control(
-            "Weights",
-            list(TUNING),
-            default="as pruned",
-            key="published_tuned",
-            required=True,
-            **BOUND,
-        )
-        texts = ["wikitext2", "ptb-valid"]
-        check_link("published_corpus", "text", [called(text) for text in texts], called)
-        corpus = st.segmented_control(
-            "Text",
-            texts,
-            default="wikitext2",
-            format_func=called,
-            key="published_corpus",
-            required=True,
-            **BOUND,
-        )
+        tuned = segments("Weights", list(TUNING), "published_tuned", "choice of weights")
+        corpus = segments("Text", ["wikitext2", "ptb-valid"], "published_corpus", "text", form=called)
         steps = [step for step in dict.fromkeys(rows["removed"]) if step != "0 %"]
-        step = steps[0]
-        if len(steps) > 1:
-            check_link("published_at", "amount", steps)
-            step = st.segmented_control("Accuracy at", steps, default=step, key="published_at", required=True, **BOUND)
+        step = segments("Accuracy at", steps, "published_at", "amount") if len(steps) > 1 else steps[0]
     state = "as pruned, with arrows to after LoRA tuning" if tuned == "both" else tuned
     mine = papers.with_tuning(rows, TUNING[tuned])
     read = papers.on_text(mine, corpus)
@@ -183,24 +152,14 @@ def ours_by_task(printed: pd.DataFrame) -> list[Item]:
     if rows.empty:
         st.caption("These methods have no own results on these tasks yet.")
         return []
-    shown = papers.by_task(rows)
-    order = list(dict.fromkeys(shown["task"]))
-    caption = f"Measured by Slimscope on {rows['model'].iloc[0]}, accuracy: {rows['protocol'].iloc[0]}. The model "
+    model = rows["model"].iloc[0]
+    caption = f"Measured by Slimscope on {model}, accuracy: {rows['protocol'].iloc[0]}. The model "
     caption += "differs from the paper's: compare the order of the methods, not the numbers."
     if (printed["dataset"] == "storycloze").any():
         caption += " StoryCloze is not freely available and therefore not measured."
-    return [
-        widgets.show_chart(
-            "published_ours_by_task",
-            partial(dots.accuracy_dots, shown, order=order),
-            caption,
-            shown[["series_label", "dataset", "metric", "value"]],
-            file=export_name(model_part(rows["model"].iloc[0]), "accuracy-as-published"),
-            pivots=[accuracies_of(shown)],
-            alt="Zero-shot accuracy per task as measured here, a marker for each method",
-            explained=" Dotted: chance.",
-        )
-    ]
+    file = export_name(model_part(model), "accuracy-as-published")
+    alt = "Zero-shot accuracy per task as measured here, a marker for each method"
+    return [_show_accuracies("published_ours_by_task", rows, caption, file, alt)]
 
 
 def cited(table: papers.Table) -> str:

@@ -89,35 +89,15 @@ def _replace(slider: str, key: str, steps: dict[str, str]) -> None:
 
 def pick_sampling() -> tuple[Sampling, bool]:
     """Show the settings of the answers; return the choice of tokens, and whether to use the chat template."""
-    limits = {TOKENS: (1, MOST_TOKENS), TEMPERATURE: (0, 2), TOP_P: (0.05, 1), SEED: (0, LARGEST_SEED)}
-    for key, (least, most) in limits.items():
-        check_link(key, "number", Between(least, most))
     with st.expander("Settings"):
         with st.grid(4, min_column_width=NARROWEST):
-            tokens = st.number_input("Most tokens", 1, MOST_TOKENS, 48, key=TOKENS, **BOUND)
-            temperature = st.number_input(
-                "Temperature",
-                *(0.0, 2.0, 0.0, 0.1),
-                key=TEMPERATURE,
-                help="At 0 each token is the likeliest one (greedy); above, tokens are drawn.",
-                **BOUND,
-            )
-            top_p = st.number_input(
-                "Top p",
-                *(0.05, 1.0, 1.0, 0.05),
-                key=TOP_P,
-                disabled=not temperature,
-                help="Tokens are drawn among the likeliest ones that together have this probability.",
-                **BOUND,
-            )
-            seed = st.number_input(
-                "Seed",
-                *(0, LARGEST_SEED, 0),
-                key=SEED,
-                disabled=not temperature,
-                help="The same seed draws the same text.",
-                **BOUND,
-            )
+            tokens = _number("Most tokens", TOKENS, (1, MOST_TOKENS, 48))
+            greedy = "At 0 each token is the likeliest one (greedy); above, tokens are drawn."
+            temperature = _number("Temperature", TEMPERATURE, (0.0, 2.0, 0.0, 0.1), help=greedy)
+            likeliest = "Tokens are drawn among the likeliest ones that together have this probability."
+            unused = not temperature
+            top_p = _number("Top p", TOP_P, (0.05, 1.0, 1.0, 0.05), unused, likeliest)
+            seed = _number("Seed", SEED, (0, LARGEST_SEED, 0), unused, "The same seed draws the same text.")
         chat = st.toggle(
             "Chat template",
             True,
@@ -125,4 +105,10 @@ def pick_sampling() -> tuple[Sampling, bool]:
             help="The model reads the prompt as a message in a chat; a model without a template reads it as it is.",
             **BOUND,
         )
-    return Sampling(tokens=tokens, temperature=temperature, top_p=top_p, seed=seed), chat
+    return Sampling(tokens=int(tokens), temperature=temperature, top_p=top_p, seed=int(seed)), chat
+
+
+def _number(label: str, key: str, values: tuple[float, ...], disabled: bool = False, help: str | None = None) -> float:
+    """Show the field of a number; `values` are its least, its largest, its first one and its step."""
+    check_link(key, "number", Between(*values[:2]))
+    return st.number_input(label, *values, key=key, disabled=disabled, help=help, **BOUND)

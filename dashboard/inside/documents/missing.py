@@ -12,11 +12,9 @@ from core.results import Measurement, Result
 from core.specs import DTYPES, ZERO_SHOT, Fewshot, precision_name
 from dashboard import data
 from dashboard.inside.documents.compared import Compared
-from dashboard.inside.run_links import variant_address
+from dashboard.inside.run_links import link_to_run, variant_address
 from dashboard.shared.links import Address
 from dashboard.shared.literal import literal
-
-RUN_ICON = ":material/play_circle:"
 
 
 def show_missing(keys: tuple[str, str], names: tuple[str, str], compared: Compared) -> None:
@@ -49,8 +47,7 @@ def show_missing(keys: tuple[str, str], names: tuple[str, str], compared: Compar
         if result.variant.is_external:
             st.caption(f"{literal(name)} was not measured by this project; import its answers on the Run page.")
         else:
-            where = measuring_address(result, rows)
-            st.page_link("run/view.py", label=f"Measure {literal(name)}", icon=RUN_ICON, query_params=where)
+            link_to_run(f"Measure {literal(name)}", measuring_address(result, rows))
 
 
 def measuring_address(result: Result, wanted: Sequence[Measurement]) -> Address:

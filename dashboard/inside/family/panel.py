@@ -15,6 +15,7 @@ from core.results import AGREEMENT, FIDELITY, KL
 from dashboard.inside.family import links
 from dashboard.inside.family.state import choose
 from dashboard.inside.family.tree import Tree
+from dashboard.inside.run_links import link_to_run
 from dashboard.shared.links import Address, compared, inside
 from dashboard.shared.literal import literal
 
@@ -34,8 +35,7 @@ def show_node(tree: Tree, id: str, other: str | None) -> None:
         st.markdown(_change(tree, node, tree.node(node["parent"])))
     with st.container(horizontal=True, vertical_alignment="center"):
         if node["key"] is None:
-            address = links.run(tree.subject.model, node)
-            st.page_link("run/view.py", label="Run this chain", icon=":material/play_circle:", query_params=address)
+            link_to_run("Run this chain", links.run(tree.subject.model, node))
         else:
             _show_links(tree, node, other)
         if node["parent"] is not None:
