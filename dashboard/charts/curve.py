@@ -1,7 +1,4 @@
-"""Chart of perplexity against the amount, a line for each series with its name at the end.
-
-A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
-"""
+"""Chart of perplexity against the amount, a line for each series with its name at the end."""
 
 from __future__ import annotations
 
@@ -65,12 +62,8 @@ def perplexity_curve(
     points = points.dropna(subset=[axis.column, "value"])
     slots = axes.slots(points) if axis == RATIO else {}
     points = points.assign(**{axis.column: points["pattern"].map(slots).fillna(points[axis.column])})
-    drawing = Drawing(theme, axes.HEIGHT)
-    drawing.lay_out(
-        showlegend=False,  # names are at the ends of lines
-        title={"text": perplexity_title(corpus)},
-        xaxis={"title": {"text": axis.title}, **(PERCENT if axis.percent else {})},
-    )
+    drawing = Drawing(theme, axes.HEIGHT, perplexity_title(corpus), axis.title)
+    drawing.lay_out(showlegend=False, xaxis=PERCENT if axis.percent else {})  # names are at the ends of lines
     cap = axes.cap(dense)
     if points.empty and dense.empty:
         return drawing.figure()
@@ -85,17 +78,17 @@ def perplexity_curve(
     share = BAND + LEVEL * levels if (points["value"] > cap).any() else 0.0
     low, top, high = axes.heights(pd.concat([finite, dense]), cap, share)
     place = top * (high / top) ** (0.3 if levels else 0.5) if share else math.nan
+    frame = axes.Frame(drawing, axis, theme, span, (low, high), cap, place)
     if share:
-        _band(drawing, top, high, span, theme)
+        marks.box(drawing, span, (top, high), theme.band)
     of_series = _by_series(named)
     styles = styles_of(points, theme, elsewhere)
-    _mark_amount(drawing, named[named["amount_label"] == at], axis, theme, span, (low, high))
+    _mark_amount(frame, named[named["amount_label"] == at])
     for series, rows in _by_series(behind).items():
         style = look(rows[0]["parts"], theme)
-        style = hollow(style) if series in elsewhere else style
-        _draw_series(drawing, series, rows, style, axis, theme, cap, place, quiet=True)
+        _draw_series(frame, series, rows, hollow(style) if series in elsewhere else style, quiet=True)
     for series, rows in of_series.items():
-        _draw_series(drawing, series, rows, styles[series], axis, theme, cap, place)
+        _draw_series(frame, series, rows, styles[series])
     for pattern in dict.fromkeys(filter(marks.is_hollow, named["pattern"])):  # for prints, like the series' entries
         mark = marks.marker(SeriesStyle(theme.muted, "solid", "circle"), theme, pattern)
         marks.entry(drawing, f"{pattern} sparsity", f"pattern {pattern}", "markers", mark)
@@ -103,18 +96,18 @@ def perplexity_curve(
         grey = SeriesStyle(faded(theme.muted, theme), "solid", "circle")
         line = {"color": grey.color, "width": 1}
         marks.entry(drawing, "grey: other variants", "others", "lines+markers", marks.marker(grey, theme), line)
-    _ring(drawing, named[named["key"].isin(winners)], axis, theme, cap, place)
-    _draw_dense(drawing, dense, axis, theme, span)
-    _arrows(drawing, named[named["value"] <= cap], axis, styles, span)
+    won = named[named["key"].isin(winners)]
+    if len(won):
+        marks.ring(drawing, won[axis.column], won["value"].map(frame.height_of), RING, theme.text, meta=SCREEN)
+    _draw_dense(frame, dense)
+    _arrows(frame, named[named["value"] <= cap], styles)
     unnamed = named[(named["value"] <= cap) & ~named["pattern"].isin(slots)]  # the axis names the slots
     at_marks = labels.place_labels(unnamed, axis.column, span, (low, high))
-    for _, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
-        curve_names.write_amounts(drawing, part, axis.column, styles[part["series_label"].iloc[0]].color)
-    curve_names.write_names(drawing, of_series, axis, styles, theme, span, (low, high), cap, place)
-    log_axis(drawing, low, high, top)
-    if share:
-        ticks = drawing.layout["yaxis"]
-        drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], place], "ticktext": [*ticks["ticktext"], "diverged"]})
+    for series, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
+        x, y, text, side = (part[name] for name in (axis.column, "place", "text", "side"))
+        marks.write(drawing, x, y, text, side, 11, styles[series].color, cliponaxis=False)
+    curve_names.write_names(frame, of_series, styles)
+    log_axis(drawing, low, high, top, {place: "diverged"} if share else {})
     drawing.lay_out(xaxis={"range": span})
     return drawing.figure()
 
@@ -134,19 +127,6 @@ def explained(points: pd.DataFrame, dense: pd.DataFrame) -> str:
     return text
 
 
-def _band(drawing: Drawing, top: float, high: float, span: tuple[float, float], theme: Theme) -> None:
-    """Draw the band of diverged points."""
-    drawing.scatter(
-        x=[span[0], span[1], span[1], span[0]],
-        y=[top, top, high, high],
-        fill="toself",
-        fillcolor=theme.band,
-        mode="lines",
-        line={"width": 0},
-        hoverinfo="skip",
-    )
-
-
 def styles_of(points: pd.DataFrame, theme: Theme, elsewhere: Collection[str] = ()) -> dict[str, SeriesStyle]:
     """Return the style of each series on this chart; it stays the same whichever series are highlighted.
 
@@ -157,71 +137,25 @@ def styles_of(points: pd.DataFrame, theme: Theme, elsewhere: Collection[str] = (
     return {series: hollow(style) if series in elsewhere else style for series, style in plain.items()}
 
 
-def _mark_amount(
-    drawing: Drawing,
-    points: pd.DataFrame,
-    axis: Axis,
-    theme: Theme,
-    span: tuple[float, float],
-    height: tuple[float, float],
-) -> None:
+def _mark_amount(frame: axes.Frame, points: pd.DataFrame) -> None:
     """Mark an amount, that of the points, by a line or a band over the whole height, with its name at the top."""
     if points.empty:
         return
-    ends = points[axis.column].min(), points[axis.column].max()
+    drawing, span, theme = frame.drawing, frame.span, frame.theme
     drawing.lay_out(margin={"t": TOP})
-    half = THIN * (span[1] - span[0]) / 2
-    left, right = min(ends[0], sum(ends) / 2 - half), max(ends[1], sum(ends) / 2 + half)
-    drawing.scatter(
-        x=[left, right, right, left],
-        y=[height[0], height[0], height[1], height[1]],
-        fill="toself",
-        fillcolor=theme.chosen,
-        mode="lines",
-        line={"width": 0},
-        meta=SCREEN,
-        hoverinfo="skip",
-    )
-    drawing.scatter(
-        x=[sum(ends) / 2],
-        y=[height[1]],
-        mode="markers+text",
-        marker=marks.UNSEEN,
-        text=[f"<b>{points['amount_label'].iloc[0]}</b>"],
-        textposition="top center",
-        textfont={"size": 12, "color": theme.text},
-        cliponaxis=False,
-        meta=SCREEN,
-        hoverinfo="skip",
-    )
-
-
-def _ring(drawing: Drawing, points: pd.DataFrame, axis: Axis, theme: Theme, cap: float, place: float) -> None:
-    """Draw a ring around each point."""
-    if len(points):
-        drawing.scatter(
-            x=points[axis.column],
-            y=points["value"].where(points["value"] <= cap, place),
-            mode="markers",
-            marker={"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}},
-            meta=SCREEN,
-            hoverinfo="skip",
-        )
+    least, most = points[frame.axis.column].min(), points[frame.axis.column].max()
+    middle, half = (least + most) / 2, THIN * (span[1] - span[0]) / 2
+    ends = min(least, middle - half), max(most, middle + half)
+    marks.box(drawing, ends, frame.height, theme.chosen, meta=SCREEN)
+    place, name = ([middle], [frame.height[1]]), [f"<b>{points['amount_label'].iloc[0]}</b>"]
+    marks.write(drawing, *place, name, "top center", 12, theme.text, cliponaxis=False, meta=SCREEN)
 
 
 def _draw_series(
-    drawing: Drawing,
-    series: str,
-    rows: Sequence[TableRow],
-    style: SeriesStyle,
-    axis: Axis,
-    theme: Theme,
-    cap: float,
-    place: float,
-    quiet: bool = False,
+    frame: axes.Frame, series: str, rows: Sequence[TableRow], style: SeriesStyle, quiet: bool = False
 ) -> None:
-    """Draw a series: the line through its ratios or bits, N:M amounts, and diverged points at height `place`."""
-    own = style.color
+    """Draw a series: the line through its ratios or bits, N:M amounts, and diverged points in their band."""
+    drawing, axis, theme, cap, own = frame.drawing, frame.axis, frame.theme, frame.cap, style.color
     if quiet:
         style = SeriesStyle(faded(theme.muted, theme), style.dash, style.symbol)
     curve = axes.ordered(rows, axis)
@@ -231,7 +165,7 @@ def _draw_series(
     diverged = [row for row in rows if row["value"] > cap]
     for part, mode in ((curve, "lines+markers"), (patterns, "markers"), (diverged, "markers")):
         # Lines leave out diverged points, which are drawn separately.
-        apart = math.nan if part is curve else place
+        apart = math.nan if part is curve else frame.place
         shown = np.array([apart if row["value"] > cap else row["value"] for row in part], float)
         if np.isnan(shown).all():  # also if `part` is empty
             continue
@@ -269,26 +203,19 @@ def _by_series(points: pd.DataFrame) -> dict[str, list[TableRow]]:
     return found
 
 
-def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme, span: tuple[float, float]) -> None:
+def _draw_dense(frame: axes.Frame, dense: pd.DataFrame) -> None:
     if dense.empty:
         return
+    drawing, axis, theme, span = frame.drawing, frame.axis, frame.theme, frame.span
     row = dense.iloc[0]
     place = 0.0 if axis.column == "ratio" else row[axis.column]
     if place > span[1]:
         place = math.nan
     right = bool(pd.isna(place) or place < sum(span) / 2)  # the label is on the other side than the marker
     line = {"color": theme.text, "dash": "dot", "width": 1.4}
-    drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line, hoverinfo="skip")
-    drawing.scatter(
-        x=[span[right]],
-        y=[row["value"]],
-        mode="markers+text",
-        marker=marks.UNSEEN,
-        text=[f"dense {format_number(row['value'])}"],
-        textposition="bottom left" if right else "bottom right",
-        textfont={"size": 12, "color": theme.text},
-        hoverinfo="skip",
-    )
+    drawing.scatter(x=span, y=[row["value"]] * 2, mode="lines", line=line)
+    side, text = "bottom left" if right else "bottom right", [f"dense {format_number(row['value'])}"]
+    marks.write(drawing, [span[right]], [row["value"]], text, side, 12, theme.text)
     if pd.notna(place):
         drawing.scatter(
             x=[place],
@@ -301,13 +228,11 @@ def _draw_dense(drawing: Drawing, dense: pd.DataFrame, axis: Axis, theme: Theme,
         )
 
 
-def _arrows(
-    drawing: Drawing, points: pd.DataFrame, axis: Axis, styles: Mapping[str, SeriesStyle], span: tuple[float, float]
-) -> None:
+def _arrows(frame: axes.Frame, points: pd.DataFrame, styles: Mapping[str, SeriesStyle]) -> None:
     """Draw an arrow to each reconstructed or fine-tuned point from its origin, next to both."""
     there: Counter[float] = Counter()  # arrows at each ratio
     for untuned, tuned in marks.pairs(points):
-        aside = (ASIDE + ARROW_GAP * there[tuned["ratio"]]) * (span[1] - span[0])
+        aside = (ASIDE + ARROW_GAP * there[tuned["ratio"]]) * (frame.span[1] - frame.span[0])
         there[tuned["ratio"]] += 1
-        start, end = ((row[axis.column] + aside, row["value"]) for row in (untuned, tuned))
-        marks.arrow(drawing, start, end, tuned["series_label"], styles[tuned["series_label"]].color)
+        start, end = ((row[frame.axis.column] + aside, row["value"]) for row in (untuned, tuned))
+        marks.arrow(frame.drawing, start, end, tuned["series_label"], styles[tuned["series_label"]].color)

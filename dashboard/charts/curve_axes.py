@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from operator import itemgetter
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -14,10 +15,27 @@ from core.findings.best.budget import meaningful
 from core.findings.numbers.reporting import TableRow
 from core.findings.rows.points import amounts
 from dashboard.charts.elements import marks
-from dashboard.charts.elements.style import Properties
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import Properties, Theme
 
 HEIGHT = 440  # px
 SLOT = 0.1  # ratio from the highest ratio to the first N:M amount, and from one to the next
+
+
+class Frame(NamedTuple):
+    """The plot of a curve, with the ends of both axes."""
+
+    drawing: Drawing
+    axis: Axis
+    theme: Theme
+    span: tuple[float, float]
+    height: tuple[float, float]
+    cap: float  # above it, points have diverged
+    place: float  # height of diverged points
+
+    def height_of(self, value: float) -> float:
+        """Return the height of a point on the plot."""
+        return value if value <= self.cap else self.place
 
 
 def slots(points: pd.DataFrame) -> dict[str, float]:

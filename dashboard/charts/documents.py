@@ -1,7 +1,4 @@
-"""Chart of documents: the margins of two variants, a point per document.
-
-A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
-"""
+"""Chart of documents: the margins of two variants, a point per document."""
 
 from __future__ import annotations
 
@@ -41,7 +38,7 @@ def margin_chart(
         theme: Colours.
         chosen: Label of the document with a ring.
     """
-    drawing = Drawing(theme, HEIGHT)
+    drawing = Drawing(theme, HEIGHT, f"Margin of {names[1]} (nats)", f"Margin of {names[0]} (nats)")
     across, up = _ends(rows["baseline_margin"]), _ends(rows["variant_margin"])
     _draw_lines(drawing, across, up, theme)
     hidden = rows[~rows["label"].isin(shown["label"])]
@@ -55,16 +52,9 @@ def margin_chart(
             mark = marks.marker(SeriesStyle(colour, "solid", SYMBOLS[direction]), theme, size=SIZE)
             _draw_points(drawing, part, direction, mark, names)
     ringed = rows[rows["label"] == chosen]
-    ring = {"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}}
     if len(ringed):
-        x, y = ringed["baseline_margin"], ringed["variant_margin"]
-        drawing.scatter(x=x, y=y, mode="markers", marker=ring, showlegend=False, hoverinfo="skip")
-    drawing.lay_out(
-        xaxis={"title": {"text": f"Margin of {names[0]} (nats)"}, "range": across},
-        yaxis={"range": up},
-        title={"text": f"Margin of {names[1]} (nats)"},
-        legend={"traceorder": "reversed"},
-    )
+        marks.ring(drawing, ringed["baseline_margin"], ringed["variant_margin"], RING, theme.text)
+    drawing.lay_out(xaxis={"range": across}, yaxis={"range": up}, legend={"traceorder": "reversed"})
     return drawing.figure()
 
 
@@ -81,7 +71,7 @@ def _draw_lines(drawing: Drawing, across: list[float], up: list[float], theme: T
     border, equal = ({"color": theme.muted, "dash": dash, "width": 1.2} for dash in ("solid", "dash"))
     diagonal = [max(across[0], up[0]), min(across[1], up[1])]
     for x, y, line in (([0, 0], up, border), (across, [0, 0], border), (diagonal, diagonal, equal)):
-        drawing.scatter(x=x, y=y, mode="lines", line=line, showlegend=False, hoverinfo="skip")
+        drawing.scatter(x=x, y=y, mode="lines", line=line)
 
 
 def _draw_points(

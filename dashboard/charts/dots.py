@@ -1,7 +1,4 @@
-"""Chart of accuracies: a row for each task and a marker for each series.
-
-A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
-"""
+"""Chart of accuracies: a row for each task and a marker for each series."""
 
 from __future__ import annotations
 
@@ -64,7 +61,7 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     `rows` as of `zeroshot.accuracies`; value, low, high, chance and, if known, majority are in [0, 1].
     """
     lanes = Lanes(_origins(rows), order)
-    drawing = Drawing(theme, lanes.pixels)
+    drawing = Drawing(theme, lanes.pixels, "Zero-shot accuracy (higher is better)")
     there = [column for column in BASELINES if column in rows]
     for column in there:
         _draw_baseline(drawing, rows, column, lanes, theme)
@@ -86,18 +83,13 @@ def accuracy_dots(rows: pd.DataFrame, theme: Theme, order: Sequence[str]) -> go.
     lanes.finish(drawing, theme)
     low = min(rows[column].min() for column in ("low", *there))
     high = max(rows[column].max() for column in ("high", *there))
-    drawing.lay_out(
-        xaxis={**PERCENT, "range": [low - 0.02, high + 0.02]},
-        title={"text": "Zero-shot accuracy (higher is better)"},
-    )
+    drawing.lay_out(xaxis={**PERCENT, "range": [low - 0.02, high + 0.02]})
     return drawing.figure()
 
 
 def _origins(rows: pd.DataFrame) -> dict[str, str]:
     """Return the origin of each series: the one before all later stages that remove nothing."""
-    before = {
-        row["series_label"]: row["parent_label"] for _, row in rows.iterrows() if isinstance(row["parent_label"], str)
-    }
+    before = rows.dropna(subset="parent_label").set_index("series_label")["parent_label"].to_dict()
     found = {series: series for series in rows["series_label"]}
     for series in found:
         while found[series] in before:
@@ -114,4 +106,4 @@ def _draw_baseline(drawing: Drawing, rows: pd.DataFrame, column: str, lanes: Lan
         ys += [lanes.task[row["task"]] - HALF, lanes.task[row["task"]] + HALF, None]
     if xs:
         line = {"color": theme.muted, "dash": dash, "width": 1.6}
-        drawing.scatter(x=xs, y=ys, mode="lines", name=name, hoverinfo="skip", line=line)
+        drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line)

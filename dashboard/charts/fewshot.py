@@ -5,7 +5,6 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from textwrap import wrap
 
 import pandas as pd
@@ -16,12 +15,11 @@ from core.findings.numbers.fewshot import MEAN, describe_prompt, prompt_words, p
 from core.findings.numbers.paired import Difference
 from core.findings.numbers.reporting import UNADJUSTED, TableRow, in_points, p_words
 from core.findings.numbers.verdicts import SIGNIFICANT, holm, verdict, verdict_text
-from dashboard.charts.elements import facets, marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.style import SeriesStyle, Theme, of_lines
+from dashboard.charts.elements import marks
+from dashboard.charts.elements.facets import Panels
+from dashboard.charts.elements.style import Theme, of_lines
 
-ACROSS = 2  # columns of panels; two are legible on a phone
-PANEL, FRAME, TITLE = 250, 120, 34  # px: of a panel, around all panels, above each
+PANEL, FRAME = 250, 120  # px: of a panel, and around all panels
 LETTERS = 30  # letters per line of a panel's title
 SERIES_GAP = 0.07  # share of the step between two numbers, from one variant to the next
 LESS, MORE = COSTS = "costs less", "costs more"  # compression, compared with zero-shot
@@ -68,72 +66,49 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
     paired interval, missing for the dense model.
     """
     kinds, steps = ways(rows), sorted(rows["k"].unique())
-    across = min(ACROSS, len(kinds))
-    down = -(-len(kinds) // across)
-    drawing = Drawing(theme, FRAME + down * (TITLE + PANEL))
+    panels = Panels(theme, len(kinds), PANEL, FRAME)
     names = list(dict.fromkeys(rows["series_label"]))
     styles = of_lines(dict(zip(rows["series_label"], rows["parts"], strict=True)), theme)
     known = pd.concat([rows["value"], rows["low"], rows["high"]]).dropna()
     named: set[str] = set()  # in the legend
     room = 0.06 * (known.max() - known.min()) or 1.0
     for place, prompts in enumerate(kinds):
-        axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
+        lowest = panels.lowest(place)
+        x = {
+            "range": [-0.4, len(steps) - 0.6],
+            "tickvals": list(range(len(steps))),
+            "ticktext": [f"{k:g}" for k in steps],
+            "title": {"text": "Few-shot examples" if lowest else ""},
+            "showticklabels": lowest,
+        }
+        title = "<br>".join(wrap(describe_prompt(prompts).capitalize(), LETTERS))
+        axes = panels.add(place, f"<b>{title}</b>", x, {"range": [known.min() - room, known.max() + room]})
         for number, series in enumerate(names):
             mine = with_zero(rows[rows["series_label"] == series], prompts)
             shift = SERIES_GAP * (number - (len(names) - 1) / 2)
-            x = [steps.index(k) + shift for k in mine["k"]]
-            _draw(drawing, mine, x, styles[series], theme, axes, series not in named)
-            if len(mine):
-                named.add(series)
-        drawing.lay_out(
-            **{
-                f"xaxis{axes[0][1:]}": {
-                    "range": [-0.4, len(steps) - 0.6],
-                    "tickvals": list(range(len(steps))),
-                    "ticktext": [f"{k:g}" for k in steps],
-                    "title": {"text": "Few-shot examples" if place + across >= len(kinds) else ""},
-                    "showticklabels": place + across >= len(kinds),
-                },
-                f"yaxis{axes[1][1:]}": {
-                    "range": [known.min() - room, known.max() + room],
-                    "showticklabels": place % across == 0,
-                },
-            }
-        )
-        title = "<br>".join(wrap(describe_prompt(prompts).capitalize(), LETTERS))
-        facets.title(drawing, axes, f"<b>{title}</b>", theme.text)
-    drawing.lay_out(title={"text": f"{task}, accuracy, % (higher is better)"})
-    return drawing.figure()
-
-
-def _draw(
-    drawing: Drawing,
-    rows: pd.DataFrame,
-    x: Sequence[float],
-    style: SeriesStyle,
-    theme: Theme,
-    axes: tuple[str, str],
-    named: bool,
-) -> None:
-    if rows.empty:
-        return
-    first: TableRow = rows.iloc[0].to_dict()
-    known = rows["low"].notna()
-    drawing.scatter(
-        x=list(x),
-        y=rows["value"],
-        mode="lines+markers",
-        name=first["series_label"],
-        legendgroup=first["series_label"],
-        showlegend=named,
-        line={"color": style.color, "dash": style.dash, "width": 1.4},
-        marker=marks.marker(style, theme, first["pattern"]),
-        error_y=marks.bars(rows["low"], rows["value"], rows["high"], known, style.color) if known.any() else None,
-        customdata=rows["k"],
-        hovertemplate=f"<b>{first['series_label']}</b>, k = %{{customdata}}<br>%{{y:.1f}} %<extra></extra>",
-        xaxis=axes[0],
-        yaxis=axes[1],
-    )
+            if mine.empty:
+                continue
+            style, low = styles[series], mine["low"]
+            bars = marks.bars(low, mine["value"], mine["high"], low.notna(), style.color) if low.notna().any() else None
+            marks.curve(
+                panels.drawing,
+                [steps.index(k) + shift for k in mine["k"]],
+                mine["value"],
+                style,
+                theme,
+                mine["pattern"].iloc[0],
+                width=1.4,
+                name=series,
+                legendgroup=series,
+                showlegend=series not in named,
+                error_y=bars,
+                customdata=mine["k"],
+                hovertemplate=f"<b>{series}</b>, k = %{{customdata}}<br>%{{y:.1f}} %<extra></extra>",
+                **axes,
+            )
+            named.add(series)
+    panels.drawing.lay_out(title={"text": f"{task}, accuracy, % (higher is better)"})
+    return panels.drawing.figure()
 
 
 def table(rows: pd.DataFrame) -> pd.DataFrame:

@@ -35,22 +35,13 @@ def law_chart(fitted: Sequence[Fit], title: str, theme: Theme) -> go.Figure:
 
     Perplexities have a log axis; accuracies are in percent.
     """
-    drawing, shown = Drawing(theme, 400), shown_of(fitted)
+    drawing, shown = Drawing(theme, 400, title, RATIO.title), shown_of(fitted)
     group = shown.group
-    drawing.lay_out(title={"text": title}, xaxis={"title": {"text": RATIO.title}, **PERCENT})
+    drawing.lay_out(xaxis=PERCENT)
     ratios = np.linspace(0, group.largest, STEPS)
     _, low, high = (_measure(group, one) for one in shown.curve(ratios))
-    drawing.scatter(
-        x=[*ratios, *ratios[::-1]],
-        y=[*low, *high[::-1]],
-        fill="toself",
-        fillcolor=faded(faded(theme.muted, theme), theme),
-        mode="lines",
-        line={"width": 0},
-        name="95 % band",
-        showlegend=False,
-        hoverinfo="skip",
-    )
+    color, entry = faded(faded(theme.muted, theme), theme), {"name": "95 % band", "showlegend": False}
+    marks.area(drawing, [*ratios, *ratios[::-1]], [*low, *high[::-1]], color, **entry)
     best = best_of(fitted)
     for one in fitted:
         front = one is shown

@@ -84,10 +84,9 @@ def parts(rows: pd.DataFrame) -> pd.Series:
 @shared
 def by_model(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of `figures.perplexity_by_model` from perplexities on one corpus."""
-    series = rows["method"] + _amounts(rows)
     return pd.DataFrame(
         {
-            "series_label": series,
+            "series_label": rows["method"] + _amounts(rows),
             "method": rows["name"],
             "model": rows["model"],
             "ratio_kind": rows["ratio_kind"],

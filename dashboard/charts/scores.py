@@ -1,7 +1,4 @@
-"""Chart of zero-shot accuracies: a row for each variant, and a panel for each task or one for their mean.
-
-A pure function from DataFrames to a plotly Figure, as in `dashboard.charts.elements.figures`.
-"""
+"""Chart of zero-shot accuracies: a row for each variant, and a panel for each task or one for their mean."""
 
 from __future__ import annotations
 
@@ -12,15 +9,15 @@ import plotly.graph_objects as go
 
 from core.findings.numbers.reporting import TableRow
 from core.findings.rows.zeroshot import in_percent, unit_of
-from dashboard.charts.elements import facets, marks
+from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.facets import Panels
 from dashboard.charts.elements.labels import wrapped
-from dashboard.charts.elements.style import SeriesStyle, Theme, faded, look
+from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, look
 
 OTHERS = "others"
 LINES = {"dense": ("dense", "solid"), "chance": ("chance", "dot"), "majority": ("majority class", "dash")}
-ACROSS = 2  # columns of panels; two are legible on a phone
-ROW, FRAME, TITLE = 30, 96, 34  # px: per variant, around all panels, above each panel
+ROW, FRAME = 30, 96  # px: per variant, and around all panels
 
 
 def score_chart(
@@ -43,31 +40,16 @@ def score_chart(
     labels = {len(names) - place: label for place, label in enumerate(names.values())}
     if not rows["highlighted"].all():
         labels[0] = OTHERS
-    across = min(ACROSS, len(tasks))
-    down = -(-len(tasks) // across)
-    drawing = Drawing(theme, FRAME + down * (TITLE + ROW * len(labels)))
-    ends = _ends(rows, lines, tasks, difference)
+    panels = Panels(theme, len(tasks), ROW * len(labels), FRAME)
+    drawing, ends = panels.drawing, [min(labels) - 0.5, max(labels) + 0.5]
+    x = {"range": _ends(rows, lines, tasks, difference)}
+    y = {"range": ends, "tickvals": list(labels), "ticktext": list(labels.values()), "showgrid": False, "ticks": ""}
     known: Mapping[Hashable, TableRow] = lines.to_dict("index")
     for place, task in enumerate(tasks):
-        axes = facets.axes(drawing, place, across, down, FRAME, TITLE)
-        drawn = {"xaxis": axes[0], "yaxis": axes[1]}
-        _draw_lines(drawing, known[task], (min(labels) - 0.5, max(labels) + 0.5), difference, theme, drawn, place)
-        _draw_rows(drawing, rows[rows["task"] == task], heights, theme, drawn)
-        drawing.lay_out(
-            **{
-                f"xaxis{axes[0][1:]}": {"range": ends},
-                f"yaxis{axes[1][1:]}": {
-                    "range": [min(labels) - 0.5, max(labels) + 0.5],
-                    "tickvals": list(labels),
-                    "ticktext": list(labels.values()),
-                    "showticklabels": place % across == 0,
-                    "showgrid": False,
-                    "ticks": "",
-                },
-            }
-        )
-        if len(tasks) > 1:
-            facets.title(drawing, axes, f"<b>{task}</b>, dense {known[task]['dense']:.1f} %", theme.text)
+        title = f"<b>{task}</b>, dense {known[task]['dense']:.1f} %" if len(tasks) > 1 else ""
+        axes = panels.add(place, title, x, y)
+        _draw_lines(drawing, known[task], ends, difference, theme, axes, place)
+        _draw_rows(drawing, rows[rows["task"] == task], heights, theme, axes)
     metric = f"{tasks[0]}, zero-shot" if len(tasks) == 1 else "Zero-shot accuracy"
     unit = " minus dense, points" if difference else f", {unit_of(tasks[0])}"
     drawing.lay_out(title={"text": f"{metric}{unit} (higher is better)"})
@@ -109,10 +91,10 @@ def _ends(rows: pd.DataFrame, lines: pd.DataFrame, tasks: Sequence[str], differe
 def _draw_lines(
     drawing: Drawing,
     values: TableRow,
-    ends: tuple[float, float],
+    ends: list[float],
     difference: bool,
     theme: Theme,
-    axes: dict[str, str],
+    axes: Properties,
     place: int,
 ) -> None:
     for column, (name, dash) in LINES.items():
@@ -135,7 +117,7 @@ def _draw_lines(
 
 
 def _draw_rows(
-    drawing: Drawing, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: dict[str, str]
+    drawing: Drawing, rows: pd.DataFrame, heights: Mapping[str, int], theme: Theme, axes: Properties
 ) -> None:
     for row in rows.to_dict("records"):
         style = look(row["parts"], theme)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import log_axis
 from dashboard.charts.elements.style import Theme
@@ -29,9 +30,7 @@ def search_chart(
         size_title: Title of the sizes.
         theme: Colours.
     """
-    drawing = Drawing(theme, HEIGHT)
-    drawing.lay_out(xaxis={"title": {"text": size_title}})
-    drawing.lay_out(title={"text": "Perplexity, times dense (log scale, lower is better)"})
+    drawing = Drawing(theme, HEIGHT, "Perplexity, times dense (log scale, lower is better)", size_title)
     heights = tried["times_dense"].clip(upper=WORST)
     drawing.scatter(
         x=front["megabytes"].tolist(),
@@ -55,15 +54,9 @@ def search_chart(
             name=name,
         )
     leader = tried[tried["chain"] == best]
-    drawing.scatter(
-        x=leader["megabytes"].tolist(),
-        y=heights[leader.index].tolist(),
-        mode="markers",
-        marker={"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}},
-        name="best so far",
-        hoverinfo="skip",
-    )
-    most = max([max_mb, *tried["megabytes"]])
+    x, y = leader["megabytes"].tolist(), heights[leader.index].tolist()
+    marks.ring(drawing, x, y, RING, theme.text, name="best so far")
+    least, most = min([max_mb, *tried["megabytes"]]), max([max_mb, *tried["megabytes"]])
     low = min([1.0, *heights])
     high = max([1.2, *heights, *front.loc[front["megabytes"] <= most * ROOM, "times_dense"].clip(upper=WORST)[-1:]])
     drawing.lay_out(
@@ -78,7 +71,6 @@ def search_chart(
     drawing.write(
         text=f"{max_mb:g} MB", x=max_mb, y=1, yref="y domain", showarrow=False, xanchor="left", yanchor="top", xshift=4
     )
-    least = min([max_mb, *tried["megabytes"]])
     drawing.lay_out(xaxis={"range": [least / ROOM, most * ROOM]})
     high = max(high, low * 1.1)
     edge = (high / low) ** EDGE

@@ -58,7 +58,7 @@ def scans(result: Result) -> dict[str, pd.DataFrame]:
 
 def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
     """Draw `perplexity_ratio` of each block, with its interval, in the colour of the method; `rows` as of `scans`."""
-    drawing, style = Drawing(theme, 320), look(method, theme)
+    drawing, style = Drawing(theme, 320, TITLE, "Block"), look(method, theme)
     low, value, high = (rows[f"perplexity_ratio{end}"] for end in ("_low", "", "_high"))
     drawing.scatter(
         x=rows["block"],
@@ -74,13 +74,12 @@ def by_block(rows: pd.DataFrame, method: str, theme: Theme) -> go.Figure:
     ends = min(1.0, float(low.fillna(value).min())) * 0.995, float(high.fillna(value).max()) * 1.005
     ticks = log_ticks(*ends)
     drawing.lay_out(
-        xaxis={"title": {"text": "Block"}, "dtick": max(1, len(rows) // 10)},
+        xaxis={"dtick": max(1, len(rows) // 10)},
         yaxis={
             "type": "log",
             "range": [math.log10(end) for end in ends],
             "tickvals": ticks,
             "ticktext": [format_number(tick) for tick in ticks],
         },
-        title={"text": TITLE},
     )
     return drawing.figure()

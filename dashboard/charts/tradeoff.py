@@ -5,6 +5,8 @@ Perplexities are drawn as multiples of the dense model's. Values above a log axi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
@@ -62,13 +64,14 @@ def tradeoff(
         budget: The limits.
         theme: Colours.
     """
-    drawing = Drawing(theme, 480)
-    drawing.lay_out(xaxis={"title": {"text": cost.title}}, title={"text": quality.drawn_title})
+    drawing = Drawing(theme, 480, quality.drawn_title, cost.title)
     best = winner(rows)
     rows, dense = (part.dropna(subset=[cost.column, quality.drawn]) for part in (rows, dense))
     if rows.empty and dense.empty:
         return drawing.figure()
-    limit = limits(budget).get(cost.column), _quality_limit(budget, quality)
+    known = limits(budget)
+    most, best_value = known.get(cost.column), known.get(quality.drawn)
+    limit = most, None if best_value is None else quality.times * best_value
     rows, dense = (measured(part, cost, quality) for part in (rows, dense))
     up = heights(pd.concat([rows, dense]), quality, limit[1])
     rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
@@ -78,17 +81,19 @@ def tradeoff(
     xs = pd.concat([frame["x"] for frame in (rows, dense)] + [estimates.get(cost.column, rows["x"][:0])])
     plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.log)
     if up.high > up.top:
-        _draw_band(drawing, plot.across, up, theme)
+        marks.box(drawing, plot.across, (up.top, up.high), theme.band)
     steps = _draw_fronts(plot, rows, quality, limit[0], theme)
     _draw_rest(drawing, others[~others["fits"]], theme)
     _draw_fitting(drawing, others[others["fits"]], theme)
     _draw_estimates(plot, estimates, cost, theme)
     if best is not None:
-        _draw_ring(drawing, rows[rows["key"] == best["key"]], theme)
-    texts = dict(zip(named["key"], _names(named), strict=True))
-    shown = others[others["x"].between(*plot.across)].assign(text=others["key"].map(texts))
+        ringed, entry = rows[rows["key"] == best["key"]], {"name": "Best within budget", "legendgroup": "best"}
+        marks.ring(drawing, ringed["x"], ringed["height"], RING, theme.text, **entry)
+    names = dict(zip(named["key"], _names(named), strict=True))
+    shown = others[others["x"].between(*plot.across)].assign(text=others["key"].map(names))
     _name(plot, shown, shown["key"].isin(named["key"].iloc[:1]), quality, steps, theme, first=True)
-    _draw_limits(plot, limit, _limit_words(budget, cost, quality), up, theme)
+    texts = [LIMITS[name].format(known[name]) if name in known else "" for name in (cost.column, quality.drawn)]
+    _draw_limits(plot, limit, texts, up, theme)
     _draw_dense(plot, dense, quality, limit[0], theme)
     _name(plot, shown, shown["key"].isin(named["key"].iloc[1:]), quality, steps, theme)
     drawing.lay_out(xaxis={"range": plot.across}, yaxis={"range": plot.up})
@@ -96,35 +101,14 @@ def tradeoff(
         ticks = percent_ticks(up)
         drawing.lay_out(yaxis={"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]})
     if quality.log:
-        _log_axis(drawing, quality, up)
+        log_axis(drawing, up.low, up.high, up.top, {up.band: band_title(quality, up)} if up.high > up.top else {})
+        drawing.lay_out(yaxis={"minor": {"ticks": ""}})
     return drawing.figure()
 
 
 def _nearest(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the nearest misses, and the nearest on the axis, in the order of `ranked`."""
     return pd.concat([rows.head(NEAREST), rows[rows["lies"]].head(1)]).drop_duplicates("key")
-
-
-def _log_axis(drawing: Drawing, quality: Quality, up: Heights) -> None:
-    """Make the y axis logarithmic, with a tick for the band."""
-    log_axis(drawing, up.low, up.high, up.top)
-    drawing.lay_out(yaxis={"minor": {"ticks": ""}})
-    if up.high > up.top:
-        ticks, worse = drawing.layout["yaxis"], band_title(quality, up)
-        drawing.lay_out(yaxis={"tickvals": [*ticks["tickvals"], up.band], "ticktext": [*ticks["ticktext"], worse]})
-
-
-def _quality_limit(budget: Budget, quality: Quality) -> float | None:
-    """Return the height of the budget's limit on the quality."""
-    limit = limits(budget).get(quality.drawn)
-    return None if limit is None else quality.times * limit
-
-
-def _limit_words(budget: Budget, cost: Axis, quality: Quality) -> tuple[str, str]:
-    """Return the labels of the limits on cost and quality; empty without a limit."""
-    known = limits(budget)
-    most, best = (LIMITS[name].format(known[name]) if name in known else "" for name in (cost.column, quality.drawn))
-    return most, best
 
 
 def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
@@ -163,20 +147,6 @@ def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
     )
 
 
-def _draw_band(drawing: Drawing, across: labels.Place, up: Heights, theme: Theme) -> None:
-    """Draw the band of points above the axis."""
-    drawing.scatter(
-        x=[across[0], across[1], across[1], across[0]],
-        y=[up.top, up.top, up.high, up.high],
-        fill="toself",
-        fillcolor=theme.band,
-        mode="lines",
-        line={"width": 0},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
 def _draw_fronts(
     plot: Plot, rows: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme
 ) -> list[labels.Place]:
@@ -206,7 +176,7 @@ def _steps(drawing: Drawing, front: pd.DataFrame, end: float, style: tuple[str, 
     corners = [(x, height) for start, stop, height in spans for x in (start, stop)]
     xs, ys = zip(*corners, strict=True)
     line = {"color": color, "dash": dash, "width": 1.4}
-    drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line, hoverinfo="skip")
+    drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line)
     return corners
 
 
@@ -250,7 +220,6 @@ def _draw_estimates(plot: Plot, rows: pd.DataFrame, cost: Axis, theme: Theme) ->
             y=part["times_dense"],
             mode="markers",
             legendgroup="estimated",
-            showlegend=False,
             hovertext=texts,
             hovertemplate="%{hovertext}<extra></extra>",
             marker=hollow | {"symbol": f"{style.symbol}-open", "color": style.color},
@@ -260,26 +229,11 @@ def _draw_estimates(plot: Plot, rows: pd.DataFrame, cost: Axis, theme: Theme) ->
     marks.entry(plot.drawing, "Estimated, not measured", "estimated", "markers", mark)
 
 
-def _draw_ring(drawing: Drawing, rows: pd.DataFrame, theme: Theme) -> None:
-    """Draw a ring around the best variant within the budget."""
-    ring = {"symbol": "circle-open", "size": RING, "color": theme.text, "line": {"width": 2}}
-    drawing.scatter(
-        x=rows["x"],
-        y=rows["height"],
-        mode="markers",
-        name="Best within budget",
-        legendgroup="best",
-        marker=ring,
-        hoverinfo="skip",
-    )
-
-
 def _points(rows: pd.DataFrame) -> Properties:
     return {
         "x": rows["x"],
         "y": rows["height"],
         "mode": "markers",
-        "showlegend": False,
         "customdata": rows[["key", "hover_text"]].to_numpy(),
         "hovertemplate": "%{customdata[1]}<extra></extra>",
     }
@@ -291,7 +245,7 @@ def _symbols(rows: pd.DataFrame, theme: Theme) -> list[str]:
 
 
 def _draw_limits(
-    plot: Plot, limit: tuple[float | None, float | None], texts: tuple[str, str], up: Heights, theme: Theme
+    plot: Plot, limit: tuple[float | None, float | None], texts: Sequence[str], up: Heights, theme: Theme
 ) -> None:
     """Draw the limits of both axes with their labels."""
     style = {"color": theme.text, "dash": "dash", "width": 1.4}
@@ -316,7 +270,7 @@ def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, limit: float 
     height = float(row["height"])
     plot.line(plot.across, (height, height), {"color": theme.text, "dash": "dot", "width": 1}, "Dense")
     mark = {"symbol": family_look(DENSE, theme).symbol, "size": 11, "color": theme.text}
-    plot.drawing.scatter(**_points(dense) | {"showlegend": True}, name="Dense", legendgroup="Dense", marker=mark)
+    plot.drawing.scatter(**_points(dense), name="Dense", legendgroup="Dense", marker=mark, showlegend=True)
     ends = plot.across if quality.lower else plot.across[::-1]
     close = limit is not None and abs(ends[0] - limit) < CLOSE * abs(ends[1] - ends[0])
     end = ends[1 if close else 0]
@@ -347,13 +301,12 @@ def _name(
         for place in labels.along(np.array([plot.place(row["x"], row[end]) for end in ("low", "high")]))
     ]
     unnamed = [] if first else [*others, *grey]
-    lesser = [*grey, *plot.lines, *bars]
-    names = [[text] for text in named["text"]]
-    found = labels.named(mine, names, [*others, *front], SIDES[quality.lower], plot.texts, lesser, unnamed)
-    for (_, row), (text, side) in zip(named.iterrows(), found, strict=True):
-        if text:
+    covered = [*others, *front, *grey, *plot.lines, *bars]
+    sides = labels.named(mine, list(named["text"]), SIDES[quality.lower], plot.texts, covered, unnamed)
+    for (_, row), side in zip(named.iterrows(), sides, strict=True):
+        if side:
             color = theme.text if row["fits"] else theme.muted
-            plot.write((row["x"], row["height"]), text, side, color, "names")
+            plot.write((row["x"], row["height"]), row["text"], side, color, "names")
 
 
 def _names(rows: pd.DataFrame) -> list[str]:

@@ -29,11 +29,12 @@ class Item:
     table: pd.DataFrame
     pivots: Sequence[Pivot] = ()  # the table in the layout of papers, for CSV and LaTeX
     formats: Mapping[str, str] = field(default_factory=dict)  # printf formats of numeric columns
+    marks: str = ""  # sentences on the marks of a figure, which its tables do not have
 
     @property
     def described(self) -> str:
         """The caption of the page and of figures."""
-        return self.caption
+        return self.caption + self.marks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +42,6 @@ class Chart(Item):
     """A chart with the table of its data."""
 
     build: Build
-    marks: str = ""  # sentences on the marks of the figure, which its tables do not have
-
-    @property
-    def described(self) -> str:
-        """The caption of the page and of figures."""
-        return self.caption + self.marks
 
 
 def image(item: Chart, format: str, width: float, dpi: int = DPI[0], captioned: bool = False) -> bytes:

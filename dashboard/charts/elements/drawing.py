@@ -17,13 +17,19 @@ LOOKED_THROUGH = False  # whether plotly validates every property; it doubles th
 class Drawing:
     """The traces and the layout of a chart, with plotly's property names."""
 
-    def __init__(self, theme: Theme, height: int):
+    def __init__(self, theme: Theme, height: int, title: str = "", across: str = ""):
         self.traces: list[Properties] = []
         self.layout: Properties = layout(theme, height)
+        if title:
+            self.lay_out(title={"text": title})
+        if across:
+            self.lay_out(xaxis={"title": {"text": across}})
 
     def scatter(self, **trace: Any) -> None:  # Any: as of `Properties`
-        """Add a scatter trace on top of the others."""
-        self.trace("scatter", **trace)
+        """Add a scatter trace on top of the others, without hover texts or a legend entry unless `trace` has these."""
+        silent = {} if "hovertemplate" in trace else {"hoverinfo": "skip"}
+        unnamed = {} if "name" in trace else {"showlegend": False}
+        self.trace("scatter", **silent | unnamed | trace)
 
     def trace(self, kind: str, **trace: Any) -> None:  # Any: as of `Properties`
         """Add a trace of any type on top of the others."""

@@ -22,7 +22,6 @@ LETTER, LINE = 0.0195, 0.054  # width of a letter, height of a line
 PATTERN = (0.074, LINE)  # size of an N:M label
 MARKER = 0.015  # from a marker's centre to its edge
 GAP = 0.024  # from a marker's centre to its label
-FEW_COVERED = 1  # places that a long name may cover before a shorter one is used
 LONGEST = 16  # letters per line at the end of a curve
 STACKED = 0.1  # diverged points closer than this share one stack of labels
 ACROSS = {"right": 1, "left": -1, "center": 0}
@@ -77,30 +76,15 @@ def spread(wanted: Sequence[float], tall: Sequence[float]) -> list[float]:
         wanted: Wanted heights, as shares of the plot's height.
         tall: Height of each label, likewise.
     """
-    order = sorted(range(len(wanted)), key=wanted.__getitem__)
-    groups: list[list[int]] = []  # groups of touching labels, lowest first
+    from scipy.optimize import isotonic_regression  # slow to import
 
-    def ends(group: list[int]) -> tuple[float, float]:
-        whole = sum(tall[place] for place in group)
-        middles, below = [], 0.0
-        for place in group:
-            middles.append(wanted[place] - below - tall[place] / 2)
-            below += tall[place]
-        low = min(max(sum(middles) / len(middles), 0.0), max(1 - whole, 0.0))
-        return low, low + whole
-
-    for place in order:
-        groups.append([place])
-        while len(groups) > 1 and ends(groups[-2])[1] > ends(groups[-1])[0]:
-            last = groups.pop()
-            groups[-1] += last
-    heights = dict.fromkeys(order, 0.0)
-    for group in groups:
-        low, _ = ends(group)
-        for place in group:
-            heights[place] = low + tall[place] / 2
-            low += tall[place]
-    return [heights[place] for place in range(len(wanted))]
+    order = np.argsort(wanted, kind="stable")
+    high = np.array(tall, float)[order]
+    below = np.cumsum(high) - high
+    low = isotonic_regression(np.array(wanted, float)[order] - below - high / 2).x
+    heights = np.empty(len(order))
+    heights[order] = np.clip(low, 0.0, max(1 - high.sum(), 0.0)) + below + high / 2
+    return [float(height) for height in heights]
 
 
 def wrapped(name: str, longest: int = LONGEST) -> str:
@@ -119,39 +103,32 @@ def _levels(xs: Sequence[float]) -> list[int]:
 
 def named(
     markers: Sequence[Place],
-    names: Sequence[Sequence[str]],
-    others: Sequence[Place],
-    sides: Sequence[str] = SIDES,
+    names: Sequence[str],
+    sides: Sequence[str],
     taken: Sequence[Label] = (),
-    lesser: Sequence[Place] = (),
+    others: Sequence[Place] = (),
     unnamed: Sequence[Place] = (),
-) -> list[tuple[str, str]]:
-    """Return (text, side) for each marker: the first of its names with room on a side, or ("", "").
+) -> list[str]:
+    """Return the side of each marker with room for its name; "" without room.
 
     Args:
         markers: Places to name, the most important first.
-        names: Names of each marker, the preferred first; `<br>` separates lines.
-        others: Places that only a marker's last name may cover, if nothing better exists.
+        names: Name of each marker; `<br>` separates lines.
         sides: Sides to try, the preferred first.
         taken: Labels that already exist.
-        lesser: Places that any name may cover.
+        others: Places that a name may cover, if nothing better exists.
         unnamed: Other markers; a name keeps at least the distance from them that it has from its own.
     """
-    there, chosen_names = list(taken), []
-    for marker, mine in zip(markers, names, strict=True):
-        chosen = "", ""
-        for text in mine:
-            every = [*markers, *others, *lesser]
-            label, side, wrong = _best(marker, size_of(text), [marker], there, every, sides)
-            free = not _near([other for other in markers if other != marker], label.middle, _reach(label))
-            free &= not _near(unnamed, label.middle, _reach(label, GAP))
-            covered = _near(others, label.middle, _reach(label))
-            if not wrong and free and (text == mine[-1] or covered <= FEW_COVERED):
-                there.append(label)
-                chosen = text, side
-                break
-        chosen_names.append(chosen)
-    return chosen_names
+    there, found = list(taken), []
+    for marker, text in zip(markers, names, strict=True):
+        label, side, faults = _best(marker, size_of(text), [marker], there, [*markers, *others], sides)
+        covered = _near([other for other in markers if other != marker], label.middle, _reach(label))
+        if faults or covered or _near(unnamed, label.middle, _reach(label, GAP)):
+            found.append("")
+        else:
+            there.append(label)
+            found.append(side)
+    return found
 
 
 def label_of(marker: Place, text: str, side: str) -> Label:
@@ -171,11 +148,9 @@ def _sides(markers: Sequence[Place], lines: Sequence[Place]) -> list[str]:
     found: list[str] = []
     for marker in markers:
         label, side, _ = _best(marker, PATTERN, markers, taken, lines, SIDES)
-        if _overlaps(label, taken):
-            found.append("")
-            continue
-        taken.append(label)
-        found.append(side)
+        if free := not any(map(label.overlaps, taken)):
+            taken.append(label)
+        found.append(side if free else "")
     return found
 
 
@@ -206,17 +181,12 @@ def _cost(
     """Return the number of a label's faults, then the number of places that it covers."""
     outside = any(not size / 2 <= at <= 1 - size / 2 for at, size in zip(label.middle, label.size, strict=True))
     mistaken = min(markers, key=lambda other: math.dist(other, label.middle)) != marker
-    return outside + mistaken + _overlaps(label, taken), _near([*markers, *others], label.middle, _reach(label))
+    return outside + mistaken + sum(map(label.overlaps, taken)), _near([*markers, *others], label.middle, _reach(label))
 
 
 def _reach(label: Label, distance: float = MARKER) -> Place:
     """Return how far a label extends from its centre, across and up, with a distance around it."""
     return label.size[0] / 2 + distance, label.size[1] / 2 + distance
-
-
-def _overlaps(label: Label, taken: Sequence[Label]) -> int:
-    """Return how many existing labels a label would overlap."""
-    return sum(map(label.overlaps, taken))
 
 
 def _near(places: Sequence[Place], middle: Place, reach: Place) -> int:

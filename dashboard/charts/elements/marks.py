@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import PATTERN_MARKS, Properties, SeriesStyle, Theme
 
 Floats = Sequence[float] | np.ndarray | pd.Series
+Texts = Sequence[str] | pd.Series
 
 UNSEEN = {"size": 9, "color": "rgba(0, 0, 0, 0)"}  # an invisible marker that keeps a text at a distance
 
@@ -38,9 +40,50 @@ def symbol(style: SeriesStyle, pattern: str | None) -> str:
 
 def entry(drawing: Drawing, name: str, group: str, mode: str, mark: Properties, line: Properties | None = None) -> None:
     """Add an entry of the legend; a trace's own entry could show the mark of a diverged point."""
-    drawing.scatter(
-        x=[None], y=[None], mode=mode, name=name, legendgroup=group, hoverinfo="skip", marker=mark, line=line
-    )
+    drawing.scatter(x=[None], y=[None], mode=mode, name=name, legendgroup=group, marker=mark, line=line)
+
+
+def curve(
+    drawing: Drawing,
+    x: Floats | Sequence[str],
+    y: Floats,
+    style: SeriesStyle,
+    theme: Theme,
+    pattern: str | None = None,
+    width: float = 2,
+    **more: Any,  # Any: as of `Properties`
+) -> None:
+    """Draw a line with markers."""
+    line = {"color": style.color, "dash": style.dash, "width": width}
+    drawing.scatter(x=x, y=y, mode="lines+markers", line=line, marker=marker(style, theme, pattern), **more)
+
+
+def write(
+    drawing: Drawing, x: Floats, y: Floats, text: Texts, side: str | pd.Series, size: int, color: str, **more: Any
+) -> None:  # Any: as of `Properties`
+    """Write a text on a side of each point."""
+    font = {"size": size, "color": color}
+    mark = {"marker": UNSEEN} | more
+    drawing.scatter(x=x, y=y, mode="markers+text", text=text, textposition=side, textfont=font, **mark)
+
+
+def ring(drawing: Drawing, x: Floats, y: Floats, size: int, color: str, **more: Any) -> None:  # Any: as of `Properties`
+    """Draw a ring around each point."""
+    mark = {"symbol": "circle-open", "size": size, "color": color, "line": {"width": 2}}
+    drawing.scatter(x=x, y=y, mode="markers", marker=mark, **more)
+
+
+def area(drawing: Drawing, x: Floats, y: Floats, color: str, **more: Any) -> None:  # Any: as of `Properties`
+    """Fill the area between the corners."""
+    drawing.scatter(x=x, y=y, fill="toself", fillcolor=color, mode="lines", line={"width": 0}, **more)
+
+
+def box(
+    drawing: Drawing, across: tuple[float, float], up: tuple[float, float], color: str, **more: Any
+) -> None:  # Any: as of `Properties`
+    """Fill a rectangle from its ends across and up."""
+    (left, right), (low, high) = across, up
+    area(drawing, [left, right, right, left], [low, low, high, high], color, **more)
 
 
 def pairs(points: pd.DataFrame) -> list[tuple[TableRow, TableRow]]:
@@ -59,8 +102,6 @@ def arrow(drawing: Drawing, start: tuple[float, float], end: tuple[float, float]
         y=[start[1], end[1]],
         mode="lines+markers",
         legendgroup=series,
-        showlegend=False,
-        hoverinfo="skip",
         line={"color": color, "width": 2},
         marker={
             "symbol": "arrow",

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from dashboard.charts.elements import labels
+from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.marks import UNSEEN
 from dashboard.charts.elements.style import Properties
 
 CORNERS = ("bottom right", "bottom left", "top left", "top right")
@@ -39,31 +38,17 @@ class Plot:
 
     def line(self, xs: Sequence[float], heights: Sequence[float], style: Properties, group: str) -> None:
         """Draw a straight line between two points."""
-        self.drawing.scatter(
-            x=xs, y=heights, mode="lines", line=style, legendgroup=group, showlegend=False, hoverinfo="skip"
-        )
+        self.drawing.scatter(x=xs, y=heights, mode="lines", line=style, legendgroup=group)
         self.lines += labels.along(np.array(self.places(xs, heights)), STEPS)
 
     def write(self, at: tuple[float, float], text: str, side: str, color: str, group: str) -> None:
         """Write a text on a side of a point."""
         self.texts.append(labels.label_of(self.place(*at), text, side))
-        self.drawing.scatter(
-            x=at[:1],
-            y=at[1:],
-            mode="markers+text",
-            marker=UNSEEN,
-            text=[text],
-            textposition=side,
-            textfont={"size": 11, "color": color},
-            cliponaxis=False,
-            legendgroup=group,
-            showlegend=False,
-            hoverinfo="skip",
-        )
+        marks.write(self.drawing, at[:1], at[1:], [text], side, 11, color, cliponaxis=False, legendgroup=group)
 
     def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> bool:
         """Write a text at a free corner of a point, inside the plot; return whether there is one."""
-        ((text, side),) = labels.named([self.place(*at)], [[text]], [], CORNERS, self.texts)
-        if text:
+        (side,) = labels.named([self.place(*at)], [text], CORNERS, self.texts)
+        if side:
             self.write(at, text, side, color, group)
-        return bool(text)
+        return bool(side)

@@ -1,7 +1,4 @@
-"""Chart of a family tree, whose nodes are coloured by their multiple of the dense perplexity.
-
-A pure function from a DataFrame to a plotly Figure, as in `dashboard.charts.elements.figures`.
-"""
+"""Chart of a family tree, whose nodes are coloured by their multiple of the dense perplexity."""
 
 from __future__ import annotations
 
@@ -17,12 +14,14 @@ from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties, Theme
 from dashboard.charts.family.layout import lay_out
 from dashboard.charts.family.places import Point, Tree
-from dashboard.charts.family.rows import TEXT, Rows
 from dashboard.charts.family.symbols import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, marks_of
 
 CAP = 10.0  # multiple of dense at the end of the colours
 TICKS = (1, 1.2, 1.5, 2, 3, 5, CAP)
 ABOVE, BELOW = 104, 34  # px above and below all rows
+LETTER, TEXT = 5.7, 11  # px: width and height of a letter
+LEVEL, MOST_LEVELS = 11, 6  # px of a level, and levels that are indented further than the one before
+ASIDE = 8  # px between the longest name and the tree
 MARK, RING, BAR = 12, 20, 320  # px: marks, rings, length of the colour bar
 NARROWEST = 4.0  # x at the right, so that the texts of folded rows have room
 COLOURED = (KNOWN, DIVERGED, FOLDED)
@@ -42,42 +41,28 @@ def family_tree(
         chosen: Ids of nodes to mark; the path from the dense model to the first one is thicker.
     """
     tree = lay_out(nodes, family, opened)
-    rows = Rows(tree.names)
-    tree = tree.at_heights(rows.heights)
-    drawing = Drawing(theme, ABOVE + BELOW + rows.pixels)
+    drawing = Drawing(theme, ABOVE + BELOW + tree.pixels, title)
     columns = [((x, 0.0), (x, tree.last_opened)) for x in tree.columns.values()]
     _draw_lines(drawing, columns, theme.grid, 1)
     _draw_lines(drawing, tree.lines, theme.muted, 1)
     path = [tree.branches[node] for node in path_to(nodes, chosen[0]) if node in tree.branches] if chosen else []
     _draw_lines(drawing, path, theme.text, 2.5)
     for node, color in zip(chosen, (theme.text, theme.muted), strict=False):
-        _draw_ring(drawing, tree.places.get(node), color)
+        if place := tree.places.get(node):  # its row is open
+            marks.ring(drawing, place[:1], place[1:], RING, color)
     _draw_marks(drawing, marks_of(nodes, tree), theme)
     _write_folds(drawing, tree, theme)
-    rows.draw_names(drawing)
+    name_rows(drawing, tree)
     _name_amounts(drawing, tree)
-    drawing.lay_out(title={"text": title}, margin={"t": ABOVE, "b": BELOW})
+    drawing.lay_out(margin={"t": ABOVE, "b": BELOW})
     return drawing.figure()
 
 
 def _draw_lines(drawing: Drawing, lines: Sequence[Sequence[Point]], color: str, width: float) -> None:
     """Draw several lines as one trace."""
     corners = [corner for line in lines for corner in (*line, (None, None))]
-    drawing.scatter(
-        x=[x for x, _ in corners],
-        y=[y for _, y in corners],
-        mode="lines",
-        line={"color": color, "width": width},
-        hoverinfo="skip",
-        showlegend=False,
-    )
-
-
-def _draw_ring(drawing: Drawing, place: Point | None, color: str) -> None:
-    """Draw a ring around a node, if its row is open."""
-    if place:
-        ring = {"symbol": "circle-open", "size": RING, "color": color, "line": {"width": 2}}
-        drawing.scatter(x=place[:1], y=place[1:], mode="markers", marker=ring, hoverinfo="skip", showlegend=False)
+    line = {"color": color, "width": width}
+    drawing.scatter(x=[x for x, _ in corners], y=[y for _, y in corners], mode="lines", line=line)
 
 
 def _draw_marks(drawing: Drawing, found: pd.DataFrame, theme: Theme) -> None:
@@ -102,7 +87,6 @@ def _draw(drawing: Drawing, rows: pd.DataFrame, marker: Properties) -> None:
         customdata=rows[["target", "hover_text"]].to_numpy(),
         hovertemplate="%{customdata[1]}<extra></extra>",
         cliponaxis=False,
-        showlegend=False,
     )
 
 
@@ -140,17 +124,32 @@ def _colours(rows: pd.DataFrame, theme: Theme) -> Properties:
 def _write_folds(drawing: Drawing, tree: Tree, theme: Theme) -> None:
     """Write the content of each folded row next to its mark."""
     folded = [fold for fold in tree.folds if not fold.opened]
-    drawing.scatter(
-        x=[fold.place[0] for fold in folded],
-        y=[fold.place[1] for fold in folded],
-        mode="markers+text",
-        marker=marks.UNSEEN | {"size": MARK},
-        text=[fold.text for fold in folded],
-        textposition="middle right",
-        textfont={"size": TEXT, "color": theme.muted},
-        hoverinfo="skip",
-        showlegend=False,
-    )
+    x, y = ([fold.place[axis] for fold in folded] for axis in (0, 1))
+    mark = marks.UNSEEN | {"size": MARK}
+    marks.write(drawing, x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
+
+
+def name_rows(drawing: Drawing, tree: Tree) -> None:
+    """Write the names of the rows into the left margin, indented by their level; prints have the labels of the axis."""
+    indents = [LEVEL * min(row.level, MOST_LEVELS) for row in tree.rows]
+    letters = [max(map(len, row.lines.split("<br>"))) for row in tree.rows]
+    left = round(max(LETTER * count + indent for count, indent in zip(letters, indents, strict=True))) + ASIDE
+    heights, names = [row.height for row in tree.rows], [row.lines for row in tree.rows]
+    axis = {"range": [tree.pixels, 0], "tickvals": heights, "ticktext": names, "showticklabels": False}
+    drawing.lay_out(margin={"l": left}, yaxis=axis | {"showgrid": False, "showline": False, "ticks": ""})
+    for name, indent, height in zip(names, indents, heights, strict=True):
+        drawing.write(
+            text=name,
+            xref="paper",
+            x=0,
+            xanchor="left",
+            xshift=indent - left,
+            y=height,
+            yanchor="middle",
+            align="left",
+            showarrow=False,
+            font={"size": TEXT},
+        )
 
 
 def _name_amounts(drawing: Drawing, tree: Tree) -> None:

@@ -89,7 +89,7 @@ def _add_method(tree: Tree, nodes: pd.DataFrame) -> None:
         top = tree.add_row(", ".join(filter(None, (method["name"], names[0]))), 1)
     else:
         top = tree.add_row(method["name"], 1)
-    stem: list[Point] = [(0.0, 0.0), (0.0, top), (STEM, top)]
+    stem: list[Point] = [tree.root, (0.0, top), (STEM, top)]
     tree.folds.append(Fold(METHOD + method["method"], True, (STEM, top), "", float("nan")))
     for part, name in zip(series, names, strict=True):
         height = top if len(series) == 1 else tree.add_row(name or DEFAULTS, 2)
@@ -136,7 +136,7 @@ def _add_fold(tree: Tree, target: str, name: str, nodes: pd.DataFrame) -> None:
     measured, best = int(nodes["key"].notna().sum()), lowest(nodes)
     count = f"{measured} variant{'s' * (measured != 1)}"
     text = count if pd.isna(best) else f"{count}, best {ratio_words(best)}"
-    tree.branches[target] = [(0.0, 0.0), (0.0, height), (STEM, height)]
+    tree.branches[target] = [tree.root, (0.0, height), (STEM, height)]
     tree.folds.append(Fold(target, False, (STEM, height), text, best))
 
 

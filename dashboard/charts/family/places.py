@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import NamedTuple
 
+ROW, MORE = 24, 12  # px: height of a row, and of each further line of its name
+LINE, LONGEST = 20, 24  # letters: of a line that ends at a space or a colon, and of any line
 METHOD, FAMILY = "method:", "family:"  # starts of the targets of folds
 
 Point = tuple[float, float]
 
 
-class Name(NamedTuple):
-    """The name of a row, with its level in the tree."""
+class Row(NamedTuple):
+    """A row: its name, its level in the tree, the lines of its name, and the height of its middle from the top."""
 
     text: str
     level: int
+    lines: str  # separated by `<br>`
+    height: float
 
 
 class Fold(NamedTuple):
@@ -31,13 +35,19 @@ class Fold(NamedTuple):
 
 @dataclass
 class Tree:
-    """The places of a family tree; a height is the number of a row from the top, or as of `at_heights`."""
+    """The places of a family tree; heights are pixels from the top."""
 
-    names: list[Name] = field(default_factory=list)  # of the rows
+    rows: list[Row] = field(default_factory=list)
     places: dict[str, Point] = field(default_factory=dict)  # of the nodes, by id
     branches: dict[str, list[Point]] = field(default_factory=dict)  # line from each node's parent, by id or target
     folds: list[Fold] = field(default_factory=list)
     columns: dict[str, float] = field(default_factory=dict)  # x of each amount, by its label
+    pixels: int = 0  # height of all rows
+
+    @property
+    def root(self) -> Point:
+        """The place of the dense model."""
+        return 0.0, self.rows[0].height
 
     @property
     def lines(self) -> list[tuple[Point, Point]]:
@@ -54,21 +64,21 @@ class Tree:
         """The height of the last row with nodes."""
         return max(y for _, y in self.places.values())
 
-    def at_heights(self, heights: Sequence[float]) -> Tree:
-        """Return the tree with a height for each row instead of its number."""
-
-        def moved(place: Point) -> Point:
-            return place[0], heights[int(place[1])]
-
-        return Tree(
-            self.names,
-            {node: moved(place) for node, place in self.places.items()},
-            {name: [moved(corner) for corner in corners] for name, corners in self.branches.items()},
-            [fold._replace(place=moved(fold.place)) for fold in self.folds],
-            self.columns,
-        )
-
-    def add_row(self, text: str, level: int) -> int:
+    def add_row(self, text: str, level: int) -> float:
         """Add a row below the others, and return its height."""
-        self.names.append(Name(text, level))
-        return len(self.names) - 1
+        lines = _wrapped(text)
+        high = ROW + MORE * lines.count("<br>")
+        self.pixels += high
+        self.rows.append(Row(text, level, lines, self.pixels - high / 2))
+        return self.rows[-1].height
+
+
+def _wrapped(text: str) -> str:
+    """Wrap a name after spaces and colons; a seed stays with its number."""
+    lines = [""]
+    for part in re.findall(r"[^ :]+[ :]?|[ :]", text.replace("seed ", "seed\N{NO-BREAK SPACE}")):
+        if lines[-1] and len(lines[-1] + part.rstrip()) > LINE:
+            lines.append("")
+        lines[-1] += part
+    cut = (line.rstrip() for line in lines)
+    return "<br>".join(line if len(line) <= LONGEST else f"{line[: LONGEST - 1]}…" for line in cut)

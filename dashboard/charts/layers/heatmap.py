@@ -15,6 +15,7 @@ COUNTS = ("bits", "rank", "heads", "channels", "directions")
 NUMBERS = dict.fromkeys(COUNTS, ("d", ".0f")) | {"perplexity_ratio": (".3~g", ".4f")}  # colour bar, hover text
 PERCENT = (".3~g", ".2f")  # of other columns
 UNSEEN = "rgba(0, 0, 0, 0)"
+PLAIN = {"showgrid": False, "showline": False}  # of the axes
 CELL = 20  # pixels of a mark that receives clicks
 BELOW, ABOVE = "#2b7bba", "#c0392b"  # colours of the largest differences
 
@@ -48,7 +49,7 @@ def layer_heatmap(
     there = layers.dropna(subset=column)
     roles, blocks = list(dict.fromkeys(there["role"])), range(layers["block"].min(), layers["block"].max() + 1)
     grid = there.pivot_table(index="role", columns="block", values=column).reindex(index=roles, columns=blocks)
-    drawing = Drawing(theme, 130 + 28 * len(roles))
+    drawing = Drawing(theme, 130 + 28 * len(roles), title, "Block")
     (scale, unit), (few, exact) = scale_of(of or column), NUMBERS.get(of or column, PERCENT)
     sign = "+" if of else ""
     colours = {"colorscale": [[0, BELOW], [0.5, theme.grid], [1, ABOVE]], "zmid": 0} if of else {}
@@ -66,27 +67,20 @@ def layer_heatmap(
     if "name" in layers:
         written = f"{{:{sign}{exact}}}{unit}"
         highest = _highest(there, column)
+        several = f", the highest of {{}}, mean {written}"
         texts = [
-            f"{title} {written.format(scale * row[column])}"
-            + (
-                f", the highest of {row['shared']}, mean {written.format(scale * row['mean'])}"
-                if row["shared"] > 1
-                else ""
-            )
-            for _, row in highest.iterrows()
+            f"{title} {written.format(scale * value)}" + (several.format(shared, scale * mean) if shared > 1 else "")
+            for value, shared, mean in highest[[column, "shared", "mean"]].itertuples(index=False)
         ]
         _click_marks(drawing, highest, texts)
         _frame(drawing, there[there["name"] == chosen], theme)
-    plain = {"showgrid": False, "showline": False}
     drawing.lay_out(
         xaxis={
-            "title": {"text": "Block"},
             "dtick": max(1, len(blocks) // 10),
             "autorangeoptions": {"minallowed": blocks[0] - 0.5, "maxallowed": blocks[-1] + 0.5},
-            **plain,
+            **PLAIN,
         },
-        yaxis={"autorange": "reversed", "ticks": "", **plain},
-        title={"text": title},
+        yaxis={"autorange": "reversed", "ticks": "", **PLAIN},
     )
     return drawing.figure()
 
@@ -108,7 +102,6 @@ def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -
         customdata=layers[["name"]].to_numpy().tolist(),
         text=texts,
         hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
-        showlegend=False,
         meta=SCREEN,
     )
 
@@ -120,7 +113,5 @@ def _frame(drawing: Drawing, chosen: pd.DataFrame, theme: Theme) -> None:
         y=chosen["role"],
         mode="markers",
         marker={"symbol": "square-open", "size": CELL, "color": theme.text, "line": {"width": 2}},
-        hoverinfo="skip",
-        showlegend=False,
         meta=SCREEN,
     )

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties, Theme
 
@@ -28,7 +29,7 @@ def number_histogram(values: pd.Series, theme: Theme, title: str, chosen: str) -
         chosen: Name of the chosen matrix, which gets a line if it has a number.
     """
     counts, edges = np.histogram(values, BINS)
-    drawing = Drawing(theme, HEIGHT)
+    drawing = Drawing(theme, HEIGHT, "Matrices", title)
     _steps(drawing, edges, counts, {"color": theme.palette[1], "width": 1}, theme.palette[5], "matrices")
     drawing.scatter(
         x=values.tolist(),
@@ -42,8 +43,7 @@ def number_histogram(values: pd.Series, theme: Theme, title: str, chosen: str) -
     if chosen in values:
         line = {"color": theme.text, "width": 2, "dash": "dash"}
         ends = {"x": [values[chosen]] * 2, "y": [0, int(counts.max())]}
-        drawing.scatter(**ends, mode="lines", line=line, name="chosen matrix", hoverinfo="skip")
-    drawing.lay_out(xaxis={"title": {"text": title}}, title={"text": "Matrices"})
+        drawing.scatter(**ends, mode="lines", line=line, name="chosen matrix")
     return drawing.figure()
 
 
@@ -57,11 +57,10 @@ def weight_histogram(weights: Mapping[str, np.ndarray], theme: Theme) -> go.Figu
     every = np.concatenate(list(weights.values()))
     low, high = (float(np.quantile(every, share)) for share in (OUTSIDE, 1 - OUTSIDE))
     edges = np.linspace(low, high, WEIGHT_BINS + 1)
-    drawing = Drawing(theme, HEIGHT)
+    drawing = Drawing(theme, HEIGHT, "Share of all weights", "Weight")
     lines = ({"color": theme.muted, "width": 1, "dash": "dot"}, {"color": theme.palette[1], "width": 2})
     for (name, values), line in zip(weights.items(), lines, strict=True):
         _steps(drawing, edges, np.histogram(values, edges)[0] / len(every), line, None, name)
-    drawing.lay_out(xaxis={"title": {"text": "Weight"}}, title={"text": "Share of all weights"})
     return drawing.figure()
 
 
@@ -71,16 +70,6 @@ def _steps(
     """Draw bins as the outline of their bars."""
     x, y = np.repeat(edges, 2)[1:-1], np.repeat(counts, 2)
     if fill:
-        around = np.concatenate([x, x[::-1]]), np.concatenate([y, np.zeros(len(y))])
-        drawing.scatter(
-            x=around[0], y=around[1], mode="lines", line={"width": 0}, fill="toself", fillcolor=fill, hoverinfo="skip"
-        )
-        drawing.traces[-1]["showlegend"] = False
-    drawing.scatter(
-        x=x,
-        y=y,
-        mode="lines",
-        line=line,
-        name=name,
-        hovertemplate=f"{name}<br>%{{x:.3g}}: %{{y:.3g}}<extra></extra>",
-    )
+        marks.area(drawing, np.concatenate([x, x[::-1]]), np.concatenate([y, np.zeros(len(y))]), fill)
+    hover = f"{name}<br>%{{x:.3g}}: %{{y:.3g}}<extra></extra>"
+    drawing.scatter(x=x, y=y, mode="lines", line=line, name=name, hovertemplate=hover)

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Theme
-from dashboard.charts.layers.heatmap import ABOVE, BELOW
+from dashboard.charts.layers.heatmap import ABOVE, BELOW, PLAIN
 
 HEIGHT = 380  # pixels
 NAMES = {0: "kept", 1: "zero"}  # of the values of a mask
@@ -48,13 +48,8 @@ def mask_patch(zeros: np.ndarray, origin: tuple[int, int], theme: Theme, title: 
 
 def _draw(values: np.ndarray, origin: tuple[int, int], theme: Theme, title: str, **trace: object) -> go.Figure:
     rows, columns = values.shape
-    drawing = Drawing(theme, HEIGHT)
+    drawing = Drawing(theme, HEIGHT, title, "Input")
     x, y = (list(range(first, first + size)) for first, size in zip(origin[::-1], (columns, rows), strict=True))
     drawing.trace("heatmap", z=values, x=x, y=y, **trace)
-    plain = {"showgrid": False, "showline": False}
-    drawing.lay_out(
-        xaxis={"title": {"text": "Input"}, **plain},
-        yaxis={"autorange": "reversed", "title": {"text": "Output"}, **plain},
-        title={"text": title},
-    )
+    drawing.lay_out(xaxis=PLAIN, yaxis={"autorange": "reversed", "title": {"text": "Output"}, **PLAIN})
     return drawing.figure()

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.figures import named_axis
 from dashboard.charts.elements.style import SeriesStyle, Theme
 
 HEIGHT = 380  # pixels
@@ -23,19 +24,11 @@ def task_profile(rows: pd.DataFrame, tasks: Sequence[str], theme: Theme) -> go.F
         tasks: Labels of the tasks in the order of the axis.
         theme: Colours.
     """
-    drawing = Drawing(theme, HEIGHT)
+    drawing = Drawing(theme, HEIGHT, "Zero-shot accuracy (%)", "Task")
     for (name, part), (colour, dash, symbol) in zip(rows.groupby("name", sort=False), STYLES, strict=False):
         part = part.set_index("task").reindex([task for task in tasks if task in set(part["task"])])
         style = SeriesStyle(theme.palette[colour], dash, symbol)
-        drawing.scatter(
-            x=list(part.index),
-            y=100 * part["value"],
-            mode="lines+markers",
-            name=str(name),
-            line={"color": style.color, "dash": dash, "width": 2},
-            marker=marks.marker(style, theme),
-            hovertemplate=f"<b>{name}</b><br>%{{x}} %{{y:.1f}} %<extra></extra>",
-        )
-    order = {"categoryorder": "array", "categoryarray": list(tasks), "tickvals": list(tasks), "ticktext": list(tasks)}
-    drawing.lay_out(xaxis={"title": {"text": "Task"}, **order}, title={"text": "Zero-shot accuracy (%)"})
+        hover = f"<b>{name}</b><br>%{{x}} %{{y:.1f}} %<extra></extra>"
+        marks.curve(drawing, list(part.index), 100 * part["value"], style, theme, name=str(name), hovertemplate=hover)
+    drawing.lay_out(xaxis=named_axis(tasks, tasks))
     return drawing.figure()

@@ -15,7 +15,7 @@ def test_a_drawing_equals_the_figure_built_with_plotly_and_shares_no_layout():
     drawing.lay_out(xaxis={"title": {"text": "Removed"}, "range": [0, 1]}, margin={"r": 70})
     drawing.write(text="words", x=0, y=1)
     figure = go.Figure(layout=layout(LIGHT, 300))
-    figure.add_scatter(x=[1, 2], y=[3, 4], mode="lines", line={"color": "#123456"})
+    figure.add_scatter(x=[1, 2], y=[3, 4], mode="lines", line={"color": "#123456"}, hoverinfo="skip", showlegend=False)
     figure.add_heatmap(z=[[1, 2]])
     figure.add_hline(y=3, line={"width": 2}, layer="below")
     figure.add_hline(y=4, line={"width": 1}, name="there")

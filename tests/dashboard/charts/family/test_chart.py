@@ -8,9 +8,8 @@ import pytest
 
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import DARK, LIGHT
-from dashboard.charts.family.chart import CAP, family_tree
-from dashboard.charts.family.places import Name
-from dashboard.charts.family.rows import LINE, LONGEST, Rows
+from dashboard.charts.family.chart import CAP, family_tree, name_rows
+from dashboard.charts.family.places import LINE, LONGEST, Tree
 from dashboard.charts.family.symbols import DIVERGED, ELSEWHERE, FOLDED, UNKNOWN
 from dashboard.exports import print_figures
 from tests.dashboard.charts.drawn import each_mark
@@ -112,12 +111,14 @@ def test_the_height_follows_the_rows_and_names_do_not_overlap():
     ["passages-calibration:16x2048, seed 12", "+ White-box distillation", "x" * 90, "layers a:b::c", "allocation owl"],
 )
 def test_long_names_are_wrapped_into_short_lines(text):
-    rows, short = Rows([Name(text, 2)]), Rows([Name("Wanda", 2)])
+    tree, short = Tree(), Tree()
+    tree.add_row(text, 2)
+    short.add_row("Wanda", 2)
     drawing = Drawing(LIGHT, 100)
-    rows.draw_names(drawing)
+    name_rows(drawing, tree)
     lines = drawing.layout["annotations"][0]["text"].split("<br>")
     assert all(len(line) <= LONGEST for line in lines)
-    assert rows.pixels == short.pixels + 12 * (len(lines) - 1)
+    assert tree.pixels == short.pixels + 12 * (len(lines) - 1)
     if text != "x" * 90:
         assert "".join(lines).replace(" ", "").replace("\N{NO-BREAK SPACE}", "") == text.replace(" ", "")
         assert len(lines) > 1 or len(text) <= LINE

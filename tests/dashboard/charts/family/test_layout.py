@@ -12,7 +12,7 @@ from tests.dashboard.charts.family.made_up import ID, NODES
 
 def test_an_opened_method_has_a_row_per_series_and_later_stage():
     tree = lay_out(NODES, "unstructured", ["wanda"])
-    assert [(name.level, name.text) for name in tree.names] == [
+    assert [(row.level, row.text) for row in tree.rows] == [
         (0, "Dense"),
         (1, "Wanda"),
         (2, "default parameters"),
@@ -27,7 +27,7 @@ def test_an_opened_method_has_a_row_per_series_and_later_stage():
         (1, "Family: quantisation"),
     ]
     tree = lay_out(NODES[:1], "dense", [])
-    assert [name.text for name in tree.names] == ["Dense"] and not tree.folds and not tree.columns
+    assert [row.text for row in tree.rows] == ["Dense"] and not tree.folds and not tree.columns
 
 
 def test_every_node_has_a_place_of_its_own_and_amounts_of_a_series_are_in_order_on_one_line():
@@ -59,8 +59,8 @@ def test_a_branch_of_a_first_stage_starts_at_the_dense_model():
     tree = lay_out(NODES, "quantisation", ["rotate"])
     branch = tree.branches[ID["rotate"]]
     assert branch[0] == tree.places[ID["dense"]] and branch[-1] == tree.places[ID["rotate"]]
-    row = int(tree.places[ID["rotate+gptq@4bit"]][1])
-    assert list(tree.columns) == ["–"] and tree.names[row].text == "+ GPTQ, 4 bit"
+    (row,) = (row for row in tree.rows if row.height == tree.places[ID["rotate+gptq@4bit"]][1])
+    assert list(tree.columns) == ["–"] and row.text == "+ GPTQ, 4 bit"
 
 
 def test_a_folded_row_has_the_number_of_its_variants_and_their_lowest_loss():
