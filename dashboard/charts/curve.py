@@ -103,9 +103,9 @@ def perplexity_curve(
     _arrows(frame, named[named["value"] <= cap], styles)
     unnamed = named[(named["value"] <= cap) & ~named["pattern"].isin(slots)]  # the axis names the slots
     at_marks = labels.place_labels(unnamed, axis.column, span, (low, high))
-    for series, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
-        x, y, text, side = (part[name] for name in (axis.column, "place", "text", "side"))
-        marks.write(drawing, x, y, text, side, 11, styles[series].color, cliponaxis=False)
+    for name, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
+        x, y, text, side = (part[column] for column in (axis.column, "place", "text", "side"))
+        marks.write(drawing, x, y, text, side, 11, styles[str(name)].color, cliponaxis=False)
     curve_names.write_names(frame, of_series, styles)
     log_axis(drawing, low, high, top, {place: "diverged"} if share else {})
     drawing.lay_out(xaxis={"range": span})

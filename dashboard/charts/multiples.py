@@ -8,9 +8,8 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import cycle
-from typing import Any
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -128,10 +127,19 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
 
 
 def by_text(
-    found: pd.DataFrame, dense: pd.DataFrame, axis: Axis, theme: Theme, corpus: str, **marked: Any
-) -> go.Figure:  # Any: as of `perplexity_curve`
+    found: pd.DataFrame,
+    dense: pd.DataFrame,
+    axis: Axis,
+    theme: Theme,
+    corpus: str,
+    bright: Collection[str],
+    at: str,
+    winners: Collection[str],
+    elsewhere: Collection[str],
+) -> go.Figure:
     """Draw multiples of one model on several texts; the arguments are those of `perplexity_curve`."""
-    figure = perplexity_curve(found, times_dense(dense, dense["value"]), axis, theme, corpus, **marked)
+    dense = times_dense(dense, dense["value"])
+    figure = perplexity_curve(found, dense, axis, theme, corpus, bright, at, winners, elsewhere)
     return figure.update_layout(title_text="Perplexity, times dense on the same text (log scale)")
 
 

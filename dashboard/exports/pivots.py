@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 from typing import NamedTuple
 
 import pandas as pd
@@ -75,18 +76,13 @@ class Pivot:
         Without a paired test, cells count as equal if their difference is at most the larger error.
         """
         groups = dict(zip(self.points["series_label"], self.points[self.group], strict=True)) if self.group else {}
-        best: set[tuple[str, str]] = set()
-        for column in self.names:
-            for group in dict.fromkeys(groups.get(series) for series in self.rows):
-                rivals = {
-                    series: self.cells[series, column]
-                    for series in self.rows
-                    if (series, column) in self.cells and groups.get(series) == group and series != DENSE_ROW
-                }
-                rivals = {series: cell for series, cell in rivals.items() if math.isfinite(cell.value)}
-                if len(rivals) > 1:
-                    best |= {(series, column) for series in self._leaders(column, rivals)}
-        return best
+        rivals: dict[tuple[str, str | None], dict[str, Cell]] = {}  # by column and group
+        for series, column in product(self.rows, self.names):
+            cell = self.cells.get((series, column))
+            if cell and series != DENSE_ROW and math.isfinite(cell.value):
+                rivals.setdefault((column, groups.get(series)), {})[series] = cell
+        several = [(column, mine) for (column, _), mine in rivals.items() if len(mine) > 1]
+        return {(series, column) for column, mine in several for series in self._leaders(column, mine)}
 
     def _leaders(self, column: str, rivals: Mapping[str, Cell]) -> Iterable[str]:
         least = min if self.lower_is_better else max

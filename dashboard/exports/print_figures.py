@@ -68,7 +68,9 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
             print_panels.draw(page, figure, width, caption)
             return page
         axes = page.add_axes((0.25, 0.25, 0.5, 0.5))
-        wanted = _plot_height(figure, width)
+        wanted = 0.5 * width + 0.35
+        if _rows(figure):
+            wanted = float(max(LOWEST_PLOT, PRINTED_PIXEL * (figure.layout.height - SCREEN_REST)))
         scale = min(1.0, max(SMALLEST_MARK, (TALLEST - 2.0) / wanted))
         # Marks and legend show the N:M amounts; a column has no room for a text at each point.
         hidden = {
@@ -105,12 +107,6 @@ def _rows(figure: go.Figure) -> bool:
     """Return whether a chart has named rows: tasks, or roles of linears."""
     axis = figure.layout.yaxis
     return (axis.type != "log" and axis.ticktext is not None) or isinstance(figure.data[0], go.Heatmap)
-
-
-def _plot_height(figure: go.Figure, width: float) -> float:
-    if _rows(figure):
-        return float(max(LOWEST_PLOT, PRINTED_PIXEL * (figure.layout.height - SCREEN_REST)))
-    return 0.5 * width + 0.35
 
 
 def _lay_out(page: Figure, axes: Axes, wanted: float, entries: list[Entry], figure: go.Figure, caption: str) -> None:

@@ -38,8 +38,9 @@ NOTES = (
 def show_compare(subject: Subject) -> list[Item]:
     """Compare two to four variants of a model in quality, size and time."""
     chosen = _pick(subject)
-    results = data.results(chosen)
-    chosen = [key for key in chosen if key in results]
+    stored = data.results(chosen)
+    chosen = [key for key in chosen if key in stored]
+    results = [stored[key] for key in chosen]
     if len(chosen) < 2:
         st.info("Choose at least two variants.")
         return []
@@ -47,12 +48,12 @@ def show_compare(subject: Subject) -> list[Item]:
     names = {key: short[key] for key in chosen}
     baseline, *others = chosen
     found = data.paired([(key,) for key in others], baseline)
-    file = export_name(model_part(subject.model), *(file_name(results[key].variant.stages) for key in chosen))
+    file = export_name(model_part(subject.model), *(file_name(one.variant.stages) for one in results))
     items = _pair(subject, found, names, file)
     items += _profile(subject, names, file)
-    items += _tables(subject, [results[key] for key in chosen], found, names, file)
-    _offer_missing(subject, [results[key] for key in chosen], names)
-    _commands([results[key] for key in chosen], names)
+    items += _tables(subject, results, found, names, file)
+    _offer_missing(subject, results, names)
+    _commands(results, names)
     return items
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pandas as pd
 import streamlit as st
@@ -55,9 +55,8 @@ def pick_variants(subject: Subject, help: str, start: str | None = None) -> tupl
     names, keys = subject.names, list(subject.names)
     with st.grid(2, min_column_width=NARROWEST):
         first, second = keys.index(first_variant(subject)), keys.index(start) if start else None
-        variant = pick_named("Variant", keys, names, VARIANT, index=first)
-        more = {"placeholder": "No other variant", "help": help}
-        other = pick_named("Compared with", keys, names, OTHER, index=second, **more)
+        variant = pick_named("Variant", keys, names, VARIANT, first)
+        other = pick_named("Compared with", keys, names, OTHER, second, "No other variant", help)
     return str(variant), other
 
 
@@ -66,7 +65,9 @@ def pick_named(
     keys: Sequence[str],
     names: Mapping[str, str],
     key: str,
-    **more: Any,  # Any: of the field
+    index: int | None = 0,
+    placeholder: str | None = None,
+    help: str | None = None,
 ) -> str | None:
     """Show a field of variants, whose options and values in the address are names; return the key of the chosen one.
 
@@ -75,11 +76,12 @@ def pick_named(
         keys: Keys to choose from.
         names: Names by key.
         key: Key of the field and parameter of the address.
-        **more: Further arguments of Streamlit's field.
+        index: Place of the key that is chosen first; None: no key.
+        placeholder: Text of an empty field.
+        help: Tooltip.
     """
     check_named(key, "variant", {one: names[one] for one in keys})
-    chosen: str | None = st.selectbox(label, keys, format_func=names.__getitem__, key=key, **more, **BOUND)
-    return chosen
+    return st.selectbox(label, keys, index, names.__getitem__, key, help, placeholder=placeholder, **BOUND)
 
 
 def first_variant(subject: Subject) -> str:

@@ -43,23 +43,12 @@ class Panels:
             self.drawing.lay_out(**{f"{name}{number}": self.drawing.layout[name] | common})
             self.drawing.lay_out(**{f"{name}{number}": own})
         if title:
-            self._write(number, title)
+            place_above = {"xref": f"x{number} domain", "yref": f"y{number} domain", "x": 0, "y": 1}
+            sides = {"xanchor": "left", "yanchor": "bottom", "align": "left", "showarrow": False}
+            font = {"size": 11, "color": self._color}  # two columns fit a phone
+            self.drawing.write(text=title, font=font, **place_above, **sides)
         return {"xaxis": f"x{number}", "yaxis": f"y{number}"}
 
     def lowest(self, place: int) -> bool:
         """Return whether a panel has no other panel below it."""
         return place + self._across >= self._count
-
-    def _write(self, number: str, title: str) -> None:
-        self.drawing.write(
-            text=title,
-            xref=f"x{number} domain",
-            yref=f"y{number} domain",
-            x=0,
-            y=1,
-            xanchor="left",
-            yanchor="bottom",
-            align="left",
-            showarrow=False,
-            font={"size": 11, "color": self._color},  # two columns fit a phone
-        )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -51,7 +50,7 @@ def curve(
     theme: Theme,
     pattern: str | None = None,
     width: float = 2,
-    **more: Any,  # Any: as of `Properties`
+    **more: object,
 ) -> None:
     """Draw a line with markers."""
     line = {"color": style.color, "dash": style.dash, "width": width}
@@ -59,28 +58,28 @@ def curve(
 
 
 def write(
-    drawing: Drawing, x: Floats, y: Floats, text: Texts, side: str | pd.Series, size: int, color: str, **more: Any
-) -> None:  # Any: as of `Properties`
+    drawing: Drawing, x: Floats, y: Floats, text: Texts, side: str | pd.Series, size: int, color: str, **more: object
+) -> None:
     """Write a text on a side of each point."""
     font = {"size": size, "color": color}
-    mark = {"marker": UNSEEN} | more
+    mark: Properties = {"marker": UNSEEN, **more}
     drawing.scatter(x=x, y=y, mode="markers+text", text=text, textposition=side, textfont=font, **mark)
 
 
-def ring(drawing: Drawing, x: Floats, y: Floats, size: int, color: str, **more: Any) -> None:  # Any: as of `Properties`
-    """Draw a ring around each point."""
-    mark = {"symbol": "circle-open", "size": size, "color": color, "line": {"width": 2}}
+def ring(
+    drawing: Drawing, x: Floats, y: Floats | Texts, size: int, color: str, symbol: str = "circle-open", **more: object
+) -> None:
+    """Draw a ring, or another open `symbol`, around each point."""
+    mark = {"symbol": symbol, "size": size, "color": color, "line": {"width": 2}}
     drawing.scatter(x=x, y=y, mode="markers", marker=mark, **more)
 
 
-def area(drawing: Drawing, x: Floats, y: Floats, color: str, **more: Any) -> None:  # Any: as of `Properties`
+def area(drawing: Drawing, x: Floats, y: Floats, color: str, **more: object) -> None:
     """Fill the area between the corners."""
     drawing.scatter(x=x, y=y, fill="toself", fillcolor=color, mode="lines", line={"width": 0}, **more)
 
 
-def box(
-    drawing: Drawing, across: tuple[float, float], up: tuple[float, float], color: str, **more: Any
-) -> None:  # Any: as of `Properties`
+def box(drawing: Drawing, across: tuple[float, float], up: tuple[float, float], color: str, **more: object) -> None:
     """Fill a rectangle from its ends across and up."""
     (left, right), (low, high) = across, up
     area(drawing, [left, right, right, left], [low, low, high, high], color, **more)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
+from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import Theme
@@ -73,7 +74,9 @@ def layer_heatmap(
             for value, shared, mean in highest[[column, "shared", "mean"]].itertuples(index=False)
         ]
         _click_marks(drawing, highest, texts)
-        _frame(drawing, there[there["name"] == chosen], theme)
+        framed = there[there["name"] == chosen]
+        look = {"symbol": "square-open", "meta": SCREEN}
+        marks.ring(drawing, framed["block"], framed["role"], CELL, theme.text, **look)
     drawing.lay_out(
         xaxis={
             "dtick": max(1, len(blocks) // 10),
@@ -102,16 +105,5 @@ def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -
         customdata=layers[["name"]].to_numpy().tolist(),
         text=texts,
         hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
-        meta=SCREEN,
-    )
-
-
-def _frame(drawing: Drawing, chosen: pd.DataFrame, theme: Theme) -> None:
-    """Draw a frame around the chosen cell."""
-    drawing.scatter(
-        x=chosen["block"],
-        y=chosen["role"],
-        mode="markers",
-        marker={"symbol": "square-open", "size": CELL, "color": theme.text, "line": {"width": 2}},
         meta=SCREEN,
     )

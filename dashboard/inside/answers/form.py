@@ -91,13 +91,13 @@ def pick_sampling() -> tuple[Sampling, bool]:
     """Show the settings of the answers; return the choice of tokens, and whether to use the chat template."""
     with st.expander("Settings"):
         with st.grid(4, min_column_width=NARROWEST):
-            tokens = _number("Most tokens", TOKENS, (1, MOST_TOKENS, 48))
+            tokens = _number("Most tokens", TOKENS, 1, MOST_TOKENS, 48)
             greedy = "At 0 each token is the likeliest one (greedy); above, tokens are drawn."
-            temperature = _number("Temperature", TEMPERATURE, (0.0, 2.0, 0.0, 0.1), help=greedy)
+            temperature = _number("Temperature", TEMPERATURE, 0.0, 2.0, 0.0, 0.1, help=greedy)
             likeliest = "Tokens are drawn among the likeliest ones that together have this probability."
             unused = not temperature
-            top_p = _number("Top p", TOP_P, (0.05, 1.0, 1.0, 0.05), unused, likeliest)
-            seed = _number("Seed", SEED, (0, LARGEST_SEED, 0), unused, "The same seed draws the same text.")
+            top_p = _number("Top p", TOP_P, 0.05, 1.0, 1.0, 0.05, unused, likeliest)
+            seed = _number("Seed", SEED, 0, LARGEST_SEED, 0, None, unused, "The same seed draws the same text.")
         chat = st.toggle(
             "Chat template",
             True,
@@ -108,7 +108,16 @@ def pick_sampling() -> tuple[Sampling, bool]:
     return Sampling(tokens=int(tokens), temperature=temperature, top_p=top_p, seed=int(seed)), chat
 
 
-def _number(label: str, key: str, values: tuple[float, ...], disabled: bool = False, help: str | None = None) -> float:
-    """Show the field of a number; `values` are its least, its largest, its first one and its step."""
-    check_link(key, "number", Between(*values[:2]))
-    return st.number_input(label, *values, key=key, disabled=disabled, help=help, **BOUND)
+def _number(
+    label: str,
+    key: str,
+    least: float,
+    most: float,
+    start: float,
+    step: float | None = None,
+    disabled: bool = False,
+    help: str | None = None,
+) -> float:
+    """Show the field of a number."""
+    check_link(key, "number", Between(least, most))
+    return st.number_input(label, least, most, start, step, key=key, disabled=disabled, help=help, **BOUND)
