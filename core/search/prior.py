@@ -3,23 +3,28 @@
 An effect is ln(perplexity / dense perplexity). A stage that was not measured takes the effect that follows from its
 method at other amounts, then from other models, then from a rough rule of its amount. Each source has a standard
 deviation of its error, which the search narrows by measuring (`core.search.residuals`).
+
+A sum that ends in a stage on the embedding or head has the errors of the estimates that pages show
+(`core.findings.estimates.rule`).
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean, median
 from typing import NamedTuple
 
 import numpy as np
 
 from core.amount import Bits, Factor
+from core.findings.best.budget import USABLE_TIMES_DENSE
+from core.findings.estimates.rule import RuleError
 from core.methods.base import Method
 from core.notation.chain import format_chain
 from core.registry import STAGES, build_method, on_own_grid
-from core.request.combining import TABLES
+from core.request.combining import TABLES, ends_on_tables
 from core.results import Result
 from core.specs import Stage, canonical_json
 
@@ -30,7 +35,7 @@ MOST_FACTOR = 20.0  # logarithm of the measured over the rough effect
 # The error of each source, as nats plus a share of the effect.
 MEASURED, SAME_METHOD, OTHER_SETTINGS = (0.02, 0.1), (0.05, 0.35), (0.05, 0.5)
 OTHER_MODEL, RULE = (0.1, 0.7), (0.1, 1.0)
-SUM = 0.15  # share of a sum of effects that the rule of sums misses
+SUM = 0.15  # share of a sum of effects that it misses, where too few measured chains check the sum
 RECOVERED = 0.3  # share of the earlier effects that an unmeasured recovery removes; and the error of that share
 
 Stages = tuple[Stage, ...]
@@ -88,6 +93,7 @@ class Prior:
     def __init__(self, own: Effects, others: Sequence[Effects] = ()):
         self.own, self.others = own, others
         self.only_others = not own and any(others)
+        self._errors = RuleError(tuple(error for effects in (own, *others) for error in _errors(effects)))
         self._curves = [_curves(own), *map(_curves, others)]
 
     def of_chain(self, stages: Sequence[Stage]) -> Effect:
@@ -111,7 +117,9 @@ class Prior:
                 more = self.of_stage(stage)
                 loss, variance = loss + more.loss, variance + more.spread**2
         if measured < len(stages):
-            variance += (SUM * loss) ** 2
+            error = self._errors.of(format_chain(stages[-1:])) if ends_on_tables(format_chain(stages)) else None
+            loss += error.mean if error else 0.0
+            variance += (error.spread if error else SUM * loss) ** 2
         return Effect(min(loss, MOST), math.sqrt(variance))
 
     def of_stage(self, stage: Stage) -> Effect:
@@ -133,6 +141,16 @@ class Prior:
         if near := alike or [curve for curves in others for (name, _), curve in curves.items() if name == method]:
             return _with_error(rough * median(_at(curve, rough) for curve in near), OTHER_MODEL)
         return _with_error(rough, RULE)
+
+
+def _errors(effects: Effects) -> Iterator[tuple[str, float]]:
+    """Yield the last stage of each measured chain whose two parts are measured, too, and the error of their sum."""
+    for chain, (stages, loss) in effects.items():
+        parts = format_chain(stages[:-1]), format_chain(stages[-1:])
+        if len(stages) > 1 and ends_on_tables(chain) and effects.keys() >= set(parts):
+            expected = sum(effects[part].loss for part in parts)
+            if expected < math.log(USABLE_TIMES_DENSE):
+                yield parts[1], loss - expected
 
 
 def rule(stage: Stage) -> float:

@@ -31,6 +31,20 @@ def test_effects_of_stages_add_up():
     assert both.spread > prior.of_chain(ROUND).spread
 
 
+def test_a_sum_with_the_embedding_has_the_errors_of_measured_ones():
+    name = "rtn@4bit,on=embedding"
+    (table,) = next(part.stages for part in space("rtn").tables if part.chain == name)
+    blocks = [chain for chain in GPTQ if chain.startswith("gptq@") and "+" not in chain][:6]
+    effects = {chain: MeasuredEffect(GPTQ[chain], 0.2) for chain in blocks}
+    effects |= {name: MeasuredEffect((table,), 0.1)}
+    whole = {f"{chain}+{name}": (*GPTQ[chain], table) for chain in blocks}
+    known_sums = {chain: MeasuredEffect(whole[chain], 0.34) for chain in list(whole)[:-1]}
+    expected = Prior(effects | known_sums).of_chain(list(whole.values())[-1])
+    assert (
+        expected.loss == pytest.approx(0.34) and expected.spread < Prior(effects).of_chain([*whole.values()][-1]).spread
+    )
+
+
 def test_a_measured_start_replaces_its_stages_and_an_unmeasured_recovery_takes_its_share():
     prior = Prior(known({"gptq@4bit": 0.3, "sparsegpt@0.5+lora": 0.4}))
     assert prior.of_chain(GPTQ["sparsegpt@0.5+lora+gptq@4bit"]).loss == pytest.approx(0.7)
