@@ -41,9 +41,13 @@ class DenseOutputs:
     """The dense model's outputs on texts; `load` loads the model, which is needed for texts that are not cached."""
 
     def __init__(self, key: str, dtype: Dtype, load: Callable[[], PreTrainedModel], by_block: bool = False):
-        """Prepare; `key` is the key of the variant without stages, in the precision `dtype`.
+        """Name the dense model.
 
-        With `by_block`, all windows of a text pass a block before any passes the next.
+        Args:
+            key: Key of the dense variant.
+            dtype: Its precision.
+            load: Loads the model.
+            by_block: Whether all windows of a text pass a block before any passes the next one.
         """
         self.key, self.dtype, self._load, self._by_block = key, dtype, load, by_block
 

@@ -27,7 +27,7 @@ from core.store.counters import JOBS, raise_counter
 from core.store.store import Store
 from core.store.tables import jobs
 
-STEP = 0.001  # minimum seconds between `created` of a new job and of any other
+STEP = 0.001  # seconds: two jobs differ in `created` by at least this
 SELECT = select(jobs, Now().label("read"))
 
 

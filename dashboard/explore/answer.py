@@ -40,7 +40,7 @@ def show_answer(shown: Shown, drawn: pd.DataFrame, best: Best, at: str) -> None:
 
 
 def show_elsewhere(here: pd.DataFrame) -> None:
-    """Show the points of other texts (`other_texts`) at an amount, each compared with dense on its own text."""
+    """Show the points at an amount that were measured on other texts, each as a multiple of dense on its text."""
     if here.empty:
         return
     winners = []

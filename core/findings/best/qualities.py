@@ -36,7 +36,7 @@ class Quality:
     log: bool = False
     lost: str | None = None  # column of the difference to the dense model, from which the interval counts
     paired: bool = True  # whether the interval is that of the paired difference to the dense model
-    always: bool = False  # whether the page offers it, too, where no variant has it
+    always: bool = False  # whether the page offers it even if no variant has it
     missing: str = ""  # reason for a missing value; by default that of its limit
     infinite: str = ""  # description of infinite values
     corpus: str = ""

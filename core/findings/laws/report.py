@@ -36,8 +36,8 @@ NOTES = (
     "so the a of 1 + r is fixed at 1. If variants differ in training data (D million tokens), this form has c. "
     f"With c, or with another a, it does not give L0 at r = 0. Intervals are 95 %, from {DRAWS} bootstrap draws "
     "of the points. For the leave-one-ratio-out error, the fit to all other ratios predicts each ratio, "
-    "including the largest. It is a root mean square, in % of L and as a factor of perplexity. A group of "
-    "several models at one ratio leaves out one model at a time; its b is valid only at that ratio. No law is "
+    "including the largest. It is a root mean square, in % of L and as a factor of perplexity. In a group "
+    "of several models at one ratio, one model at a time is left out, and b is valid at this ratio only. No law is "
     "used beyond the largest measured ratio."
 )
 

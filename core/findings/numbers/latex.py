@@ -43,7 +43,7 @@ def escaped(text: str) -> str:
 
 
 def in_lines(text: str, longest: int = LONGEST, side: str = "l", place: str = "t") -> str:
-    """Return a cell, a long text in several lines, broken at spaces and at the commas and plus signs of a chain."""
+    """Return a cell. A long text takes several lines; it breaks at spaces, commas and plus signs."""
     glued = text.replace(" + ", " +\N{NO-BREAK SPACE}")
     lines = [""]
     for part in BREAKS.split(glued):

@@ -1,8 +1,8 @@
 """The executor of jobs on a Ray cluster.
 
 A job's handle is the name of its attempt. All that this process knows of the cluster comes from its agent. If that ends
-or does not answer, the cluster counts as unreachable, and another agent tries to connect. Leases tell meanwhile which
-jobs are lost.
+or does not answer, the cluster counts as unreachable, and another agent tries to connect. Until then, a job whose
+lease ends is lost.
 """
 
 from __future__ import annotations

@@ -33,7 +33,11 @@ def train_cores(rows: Tensor, shape: Shape, ranks: Shape) -> Tensor:
 
 
 def _split(matrix: Tensor, rank: int) -> tuple[Tensor, Tensor]:
-    """Return left (n, rows, rank), with orthonormal columns, and right (n, rank, columns): the closest product."""
+    """Factor each matrix (n, rows, columns) into the closest product of this rank.
+
+    Returns:
+        The left factors (n, rows, rank), whose columns are orthonormal, and the right ones (n, rank, columns).
+    """
     count, rows, columns = matrix.shape
     if rank == rows:
         return torch.eye(rows).to(matrix).expand(count, -1, -1).contiguous(), matrix

@@ -36,7 +36,7 @@ class ALPSParameters(ByHessianParameters):
         default=0.1,
         gt=0,
         le=1000,
-        description="Initial pull of the weights towards those with zeros (rho). It grows while the mask changes.",
+        description="Penalty on the distance to the pruned weights at the start (rho). It grows while the mask changes.",
     )
     iterations: int = Field(
         title="Maximum iterations",

@@ -49,8 +49,8 @@ def active_weights(model: PreTrainedModel) -> int:
 def size_before(linears: Sequence[Linear], dense: Mapping[str, int]) -> int:
     """Return the weight count of some linears in the dense model, whose sizes are `linear_sizes`.
 
-    Two factors count as one dense linear, and a SliceGPT shortcut as none. After block removal, a name means the dense
-    block at that index, because all blocks have equal linears.
+    Two factors count as one dense linear, and a SliceGPT shortcut as none. After block removal, the names count
+    from 0 again; the dense block of the same number has linears of the same size.
     """
     names = {name if name in dense else re.sub(r"\.[01]$", "", name) for name in (linear.name for linear in linears)}
     return sum(dense.get(name, 0) for name in names)
