@@ -36,7 +36,7 @@ class ALPSParameters(ByHessianParameters):
         default=0.1,
         gt=0,
         le=1000,
-        description="Penalty on the distance to the pruned weights at the start (rho). It grows while the mask changes.",
+        description="First penalty on the distance to the pruned weights (rho). It grows while the mask changes.",
     )
     iterations: int = Field(
         title="Maximum iterations",
