@@ -7,12 +7,13 @@ import pandas as pd
 import pytest
 
 from core.findings import axes
+from core.findings.best import highlights
 from core.findings.best.budget import DIVERGED
 from core.findings.numbers.differences import differences
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.comparison import comparison
 from core.findings.rows import choices, points, zeroshot
-from dashboard.charts import dots, highlights
+from dashboard.charts import dots
 from dashboard.charts.curve import explained, perplexity_curve
 from dashboard.charts.elements import figures, labels
 from dashboard.charts.elements.drawing import Drawing
