@@ -59,6 +59,7 @@ STATES: dict[str, tuple[str, Mapping[str, str | Sequence[str]]]] = {  # name -> 
     "run-chain": ("run", {"chain": "slimllm@0.25+lora,minutes=5", "run_tasks": "PIQA"}),
     "run-grid": ("run", {"run_mode": "Grid"}),
     "run-mistake": ("run", {"chain": "wanda@0.5+lorx"}),
+    "autopilot": ("autopilot", {}),
     "published": ("published", {}),
     "published-tasks": ("published", {"published_table_name": "SparseGPT: OPT-175B, zero-shot"}),
     "methods": ("methods", {}),
