@@ -63,7 +63,7 @@ class StageInput:
         return self.decoder
 
     @property
-    def windows(self) -> Tensor:
+    def calibration(self) -> Tensor:
         """Calibration data of the stage, (N, L)."""
         if self.tokens is None:
             raise TypeError(f"{self.stage.method} needs calibration data, but got none.")

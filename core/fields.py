@@ -48,8 +48,8 @@ def _read_by(parse: Callable[[str], TextWindows | tuple[int, int]]) -> AfterVali
 
 
 Text = Annotated[str, _read_by(TextWindows.parse)]  # CORPUS:NxL
-Pattern = Annotated[str, _read_by(amount.Pattern.parse)]  # N:M
-Ratio = Annotated[float, Field(ge=0, le=1)]
+WrittenPattern = Annotated[str, _read_by(amount.Pattern.parse)]  # N:M
+RatioValue = Annotated[float, Field(ge=0, le=1)]
 
 
 def _check_stages(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:

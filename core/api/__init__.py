@@ -222,7 +222,7 @@ def fidelity(
     """
     from pandas import DataFrame
 
-    from core.engine.comparison import compare
+    from core.engine.fidelity import compare
 
     texts = [Perplexity.parse(text) for text in _each(perplexity)]
     with shown(progress) as report:

@@ -45,7 +45,7 @@ def fidelity(
 
     check_one_format(csv=csv, tsv=tsv, json=json, latex=latex)
     with bars() as progress:
-        from core.engine.comparison import compare
+        from core.engine.fidelity import compare
 
         found = compare(dense, other, perplexity or [], dtype=dtype, device=device, progress=progress)
     rows = [row for one in found for row in _rows(one)]

@@ -84,7 +84,7 @@ def measure_sensitivity(
     context.progress("scan", len(groups) - len(missing), len(groups), "")
     if WHOLE in known and not missing:
         return _rises(known, groups)
-    calibration, others = split(given.windows)
+    calibration, others = split(given.calibration)
     move(model, context.device)
     tail = _Tail(model, blocks, others, context.device)
     if WHOLE not in known:
@@ -154,7 +154,7 @@ class _LossCache:
     """Losses of a scan in the user cache, one small file per part."""
 
     def __init__(self, given: StageInput, method: LinearMethod, target: Target):
-        tokens = hashlib.sha256(given.windows.cpu().numpy().tobytes()).hexdigest()
+        tokens = hashlib.sha256(given.calibration.cpu().numpy().tobytes()).hexdigest()
         settings = [
             method.name,
             method.result_version,
@@ -164,7 +164,7 @@ class _LossCache:
             target.bits,
         ]
         self.input_key = given.input_key
-        self.settings = canonical_json([VERSION, tokens, list(given.windows.shape), *settings])
+        self.settings = canonical_json([VERSION, tokens, list(given.calibration.shape), *settings])
 
     def read(self, part: str) -> Losses | None:
         content = read_small(self._path(part)) if self.input_key else None

@@ -21,7 +21,7 @@ from core.base.paths import cache_dir, cached_variant
 from core.base.progress import Progress
 from core.cache.checksums import NAME, intact
 from core.cache.folders import keep
-from core.cache.shared import VARIANTS, shared
+from core.cache.storage import VARIANTS, shared_storage
 from core.context import Context, StageInput
 from core.data.windows import calibration_windows
 from core.engine.circumstances import Watch, circumstances
@@ -238,7 +238,7 @@ def _cache(model: PreTrainedModel, result: Result, mapped: bool, finished: Finis
     size = sum(p.numel() * p.element_size() for p in model.parameters()) + reference_bytes(model)
     folder = cached_variant(result.variant.key)
     keep(folder, size, write, alone=True)
-    storage = shared()
+    storage = shared_storage()
     if storage is not None and folder.is_dir():
         try:
             storage.send_folder(folder, f"{VARIANTS}/{folder.name}")
@@ -248,7 +248,7 @@ def _cache(model: PreTrainedModel, result: Result, mapped: bool, finished: Finis
 
 def _fetch(key: str) -> None:
     """Copy a variant from the shared storage into the cache, if the storage has it and the cache has room."""
-    storage, folder = shared(), cached_variant(key)
+    storage, folder = shared_storage(), cached_variant(key)
     if storage is None or NAME not in storage.names(f"{VARIANTS}/{key}"):
         return
 

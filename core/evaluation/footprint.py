@@ -12,7 +12,7 @@ from torch import Tensor
 from core.amount import WHOLE_BITS, least_bits
 from core.models.modeling_slimscope import FactoredEmbedding, FactoredHead, RotatedEmbedding, RotatedNorm
 from core.models.parts.blocks import Linear, find_blocks
-from core.models.parts.constraints import Pattern, constraint_of
+from core.models.parts.constraints import NM, constraint_of
 from core.models.parts.convolutions import convolutions_of
 from core.models.parts.grids import Grid, grid_of
 from core.models.parts.sizes import active_weights, is_language_model
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 MAC_TOKENS = 64  # tokens of the counted forward pass, as in LLM-Pruner's table (arXiv:2305.11627)
 
 
-def packed_bits(weight: Tensor, pattern: Pattern | None = None, grid: Grid | None = None) -> int:
+def packed_bits(weight: Tensor, pattern: NM | None = None, grid: Grid | None = None) -> int:
     """Return the bits of a matrix in its smallest lossless layout; a stored weight takes 16, or those of its grid.
 
     Args:

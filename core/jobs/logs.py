@@ -8,7 +8,7 @@ from pathlib import Path
 
 from core.base import paths
 from core.base.errors import StorageError
-from core.cache.shared import shared
+from core.cache.storage import shared_storage
 
 FOLDER = "logs"
 TAIL_BYTES = 65536
@@ -21,7 +21,7 @@ def log_file(job_id: int) -> Path:
 
 def share_log(job_id: int) -> None:
     """Copy a job's log to the shared storage, if there is one; a storage that fails must not end the job."""
-    storage = shared()
+    storage = shared_storage()
     if storage is not None and log_file(job_id).exists():
         with suppress(StorageError):
             storage.send(log_file(job_id), f"{FOLDER}/{_name(job_id)}")
@@ -29,7 +29,7 @@ def share_log(job_id: int) -> None:
 
 def log_tail(job_id: int, lines: int) -> str:
     """Return the last lines of a job's log, as far as this machine or the storage has it; empty without a log."""
-    storage = shared()
+    storage = shared_storage()
     content = storage.tail(f"{FOLDER}/{_name(job_id)}", TAIL_BYTES) if storage else None
     if content is None:
         try:
@@ -50,7 +50,7 @@ def with_last_line(words: str, job_id: int) -> str:
 def delete_log(job_id: int) -> None:
     """Delete a job's log; `OSError` if the file cannot be deleted."""
     log_file(job_id).unlink(missing_ok=True)
-    if storage := shared():
+    if storage := shared_storage():
         storage.delete(f"{FOLDER}/{_name(job_id)}")
 
 

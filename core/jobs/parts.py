@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 
-from core.cache.shared import shared
+from core.cache.storage import shared_storage
 from core.request.baseline import baseline, remaining_run
 from core.specs import Frozen, RunSpec
 from core.store.store import Store
@@ -37,7 +37,7 @@ def must_wait(job: str, running: Iterable[str], store: Store, local: bool) -> bo
     Models are shared by the jobs of one machine (`local`), or by all that have a storage.
     """
     mine = parts_of(job)
-    models_shared = local or shared() is not None
+    models_shared = local or shared_storage() is not None
     for other in map(parts_of, running):
         if mine.dense is not None and mine.dense == other.dense and remaining_run(mine.dense, store):
             return True

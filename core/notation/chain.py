@@ -255,7 +255,7 @@ def _given(method: type[Method], name: str, value: str) -> str | int | TextWindo
     return int(value)
 
 
-def shared(stages: Sequence[Stage]) -> ChainDefaults:
+def common_defaults(stages: Sequence[Stage]) -> ChainDefaults:
     """Return the data and the seed that all stages of a chain share."""
     texts: dict[Reads, set[TextWindows | None]] = {"calibration": set(), "training": set(), "nothing": set()}
     for stage in stages:
@@ -285,7 +285,7 @@ def series_chain(stages: Sequence[Stage]) -> str:
 
 def _joined(stages: Sequence[Stage], left_open: int | None) -> str:
     """Format stages as a chain, with the amount at one place open; dense appears only alone."""
-    defaults = shared(stages)
+    defaults = common_defaults(stages)
     return "+".join(
         _written(stage, "@" if place == left_open else _amount_of(stage), defaults)
         for place, stage in enumerate(stages)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from core.amount import Amount
 from core.base.errors import UserError
-from core.notation.chain import DENSE, ChainDefaults, shared
+from core.notation.chain import DENSE, ChainDefaults, common_defaults
 from core.registry import data_requirement, get_stage, settings_of
 from core.specs import EXTERNAL, Stage, VariantSpec
 
@@ -101,7 +101,7 @@ def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool
     Brackets contain the settings that differ from the defaults. Stages that remove nothing show theirs only with
     `trainings`.
     """
-    found, defaults = label_parts(stages), shared(stages)
+    found, defaults = label_parts(stages), common_defaults(stages)
     last = max((place for place, part in enumerate(found) if part.removing), default=None)
     names = []
     for place, part in enumerate(found):
@@ -115,13 +115,13 @@ def series_name(stages: Sequence[Stage], dtype: str = "float32", trainings: bool
 
 def variant_name(variant: VariantSpec, model: str) -> str:
     """Name a variant and its model: `SparseGPT, 50 %, then LoRA, smollm2-135m, seed 1`."""
-    seed = shared(variant.stages).seed
+    seed = common_defaults(variant.stages).seed
     return ", ".join([chain_name(variant.stages), model, *([f"seed {seed}"] if seed else [])])
 
 
 def chain_name(stages: Sequence[Stage]) -> str:
     """Name a chain: `SparseGPT, 50 %, then LoRA (minutes 5.0)`."""
-    defaults, phrases = shared(stages), []
+    defaults, phrases = common_defaults(stages), []
     for place, part in enumerate(label_parts(stages)):
         name = _with(label(part.name), _settings(part, defaults, trainings=True))
         phrases.append(f"then {name}" if place else name + _source(stages))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from core.base.errors import UserError
 from core.methods.terms import Place
-from core.notation.chain import DENSE, ChainDefaults, format_chain, parse, shared
+from core.notation.chain import DENSE, ChainDefaults, common_defaults, format_chain, parse
 from core.request.resolve import method_of, resolve_chain
 from core.specs import Stage, TextWindows
 
@@ -66,7 +66,7 @@ def split(whole: WrittenChain) -> tuple[WrittenChain, WrittenChain] | None:
 
 def written(stages: tuple[Stage, ...]) -> WrittenChain:
     """Return stages as a written chain."""
-    defaults = shared(stages)
+    defaults = common_defaults(stages)
     calibration, train = (None if text is None else str(text) for text in (defaults.calibration, defaults.train))
     return WrittenChain(format_chain(stages), calibration, train, defaults.seed)
 

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from core.base.errors import UserError
-from core.notation.chain import format_chain, parse, shared
+from core.notation.chain import common_defaults, format_chain, parse
 from core.notation.command import run_command
 from core.request.resolve import resolve_chain
 from core.request.stages import variant_spec
@@ -24,7 +24,7 @@ def reproduce(result: Result) -> str:
     """
     variant = variant_spec(result.variant)
     chain = format_chain(variant.stages)
-    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), shared(variant.stages))})
+    again = variant.model_copy(update={"stages": resolve_chain(parse(chain), common_defaults(variant.stages))})
     if again.key != result.variant.key:
         raise UserError(f"This version computes another variant from its chain, {chain}.")
     words = run_command(variant, result.variant)

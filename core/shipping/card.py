@@ -6,7 +6,7 @@ import shlex
 
 from core.models.catalogue import BY_ID
 from core.notation.achieved import embedding_words, uncovered_words
-from core.notation.chain import DENSE, format_chain, shared
+from core.notation.chain import DENSE, common_defaults, format_chain
 from core.notation.command import run_command
 from core.notation.formatting import chain_name, format_amount
 from core.notation.removal import bits_words, model_share
@@ -26,7 +26,7 @@ def card(result: Result, form: Format, kind: str, made: WrittenExport, proof: Ex
     variant, known = result.variant, BY_ID.get(result.variant.model)
     methods = {stage.method: get_stage(stage.method) for stage in variant.stages}  # each once, in order
     papers = dict.fromkeys(method.citation for method in methods.values() if method.citation)
-    defaults = shared(variant.stages)
+    defaults = common_defaults(variant.stages)
     texts = [f"calibration data `{defaults.calibration}`" if defaults.calibration else None]
     texts += [f"training data `{defaults.train}`" if defaults.train else None]
     texts += [f"seed {defaults.seed}" if defaults.seed is not None else None]

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from core.base import paths
 from core.base.errors import StorageError, UserError, echo
-from core.cache.shared import shared
+from core.cache.storage import shared_storage
 from core.evaluation.outcomes import value
 from core.results import Measurement, Result
 from core.store import sample_files
@@ -44,7 +44,7 @@ def write_samples(key: str, measurement: Measurement, frame: DataFrame) -> Path:
     """Store the per-document outcomes behind a measurement, one row per document; return the file."""
     file = _local(key, measurement)
     sample_files.write(frame, file)
-    if storage := shared():
+    if storage := shared_storage():
         storage.send(file, f"{_shared_folder(key)}/{file.name}")
     return file
 
@@ -116,7 +116,7 @@ def copy_samples(folder: Path, key: str, measurement: Measurement) -> bool:
 def delete_samples(key: str) -> None:
     """Delete the user's own samples of a variant."""
     shutil.rmtree(_local_folder(key), ignore_errors=True)
-    if storage := shared():
+    if storage := shared_storage():
         storage.delete(_shared_folder(key))
 
 
@@ -140,7 +140,7 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
 
 def _fetch(key: str, measurement: Measurement) -> bool:
     """Copy the samples behind a measurement from the shared storage; return whether it has any."""
-    storage, file, folder = shared(), _local(key, measurement), _shared_folder(key)
+    storage, file, folder = shared_storage(), _local(key, measurement), _shared_folder(key)
     if storage is None:
         return False
     try:

@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 from core import results
 from core.amount import Amount
 from core.base.errors import UserError
-from core.fields import Count, Details, Pattern, Ratio, Text
+from core.fields import Count, Details, RatioValue, Text, WrittenPattern
 from core.registry import RECOVERIES, get_stage
 from core.results import Footprint, LayerReport, Measurement, Result
 from core.specs import Dtype, Frozen, RatioKind, Scalar, Stage, TextWindows, Unchecked, VariantSpec
@@ -37,9 +37,9 @@ class Variant(Frozen):
     revision: str
     dtype: Dtype
     method: str
-    ratio: Ratio | None = None
+    ratio: RatioValue | None = None
     ratio_kind: RatioKind = "sparsity"
-    pattern: Pattern | None = None
+    pattern: WrittenPattern | None = None
     recovery: str | None = None
     stages: tuple[StageInfo, ...] = Field(min_length=1)
     calibration: Text | None = None

@@ -16,7 +16,7 @@ from sqlalchemy import URL, Connection, delete, func, insert, literal, select, u
 
 from core.base import paths
 from core.base.errors import StorageError, UserError, echo
-from core.cache.shared import VARIANTS, shared
+from core.cache.storage import VARIANTS, shared_storage
 from core.models.names import display_names
 from core.notation.removal import share_needs_layers
 from core.results import LoadedResults, Measurement, Result
@@ -113,7 +113,7 @@ class Store:
         for key in keys:
             samples.delete_samples(key)
             shutil.rmtree(paths.cached_variant(key), ignore_errors=True)
-            if storage := shared():
+            if storage := shared_storage():
                 storage.delete(f"{VARIANTS}/{key}")
 
     def own_counts(self, *keys: str) -> dict[str, int]:

@@ -13,7 +13,7 @@ from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.rows import latency, naming, points, stages
 from core.notation.achieved import describe_gap, embedding_words, format_percent, uncovered_words
-from core.notation.chain import DENSE, shared
+from core.notation.chain import DENSE, common_defaults
 from core.notation.formatting import capitalise, format_number
 from core.notation.removal import bits_words, block_share
 from core.request.reproduce import reproduce
@@ -113,7 +113,7 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     _show_headline(row, found)
     if row["seeds"] > 1:
         ends = f"from {format_number(row['low'])} to {format_number(row['high'])}"
-        seed = shared(result.variant.stages).seed
+        seed = common_defaults(result.variant.stages).seed
         st.caption(f"Means of {row['seeds']} seeds with perplexities {ends}. The details below are of seed {seed}.")
     facts = ", ".join(_facts(result))
     st.markdown(f"{capitalise(facts)}.")

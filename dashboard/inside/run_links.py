@@ -5,7 +5,7 @@ from __future__ import annotations
 import streamlit as st
 
 from core.data.texts import called
-from core.notation.chain import format_chain, shared
+from core.notation.chain import common_defaults, format_chain
 from core.results import Variant
 from core.specs import TextWindows
 from dashboard import data
@@ -15,7 +15,7 @@ from dashboard.shared.texts import CALIBRATION, TRAINING, Purpose
 
 def variant_address(variant: Variant) -> Address:
     """Return the address of the Run page with the chain, the data, the seed and the precision of a variant."""
-    common = shared(variant.stages)
+    common = common_defaults(variant.stages)
     address: Address = {"run_model": data.model_to_run(data.called(variant)), CHAIN: format_chain(variant.stages)}
     for purpose, text in ((CALIBRATION, common.calibration), (TRAINING, common.train)):
         if text is not None:

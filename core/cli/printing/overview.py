@@ -38,7 +38,7 @@ def leading(results: Sequence[Result], names: Names) -> list[Row]:
 
 def circumstances(result: Result) -> dict[str, str]:
     """Return the data, seed and precision of a result, which its chain does not name; empty if there are none."""
-    shared = chain.shared(result.variant.stages)
+    shared = chain.common_defaults(result.variant.stages)
     known = {"calibration": shared.calibration, "train": shared.train, "seed": shared.seed}
     texts = {name: "" if value is None else str(value) for name, value in known.items()}
     return {**texts, "dtype": result.variant.dtype}

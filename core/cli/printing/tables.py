@@ -60,7 +60,7 @@ def summary(results: Sequence[Result], store: "Store", names: Names) -> list[Row
 def facts(result: Result, names: Names) -> Row:
     """Return the identity, removed shares and size of a result; `names` are display names of models."""
     variant, size = result.variant, result.footprint
-    seed = chain.shared(variant.stages).seed
+    seed = chain.common_defaults(variant.stages).seed
     return {
         "key": variant.key[:SHORT_KEY],
         "model": names[variant.model_id],
@@ -242,7 +242,7 @@ def print_tsv(rows: Sequence[Row]) -> None:
 def as_json(result: Result, indent: int | None = None) -> str:
     """Return a result as JSON; its variant includes the chain and the options that its stages share."""
     written = json.loads(result.model_dump_json())
-    shared = chain.shared(result.variant.stages)
+    shared = chain.common_defaults(result.variant.stages)
     texts = {"calibration": shared.calibration, "train": shared.train}
     written["variant"] |= {"chain": chain.format_chain(result.variant.stages)}
     written["variant"] |= {name: None if text is None else str(text) for name, text in texts.items()}

@@ -34,7 +34,7 @@ def round_blocks(model: PreTrainedModel, method: BlockQuantMethod, given: StageI
     target = target_of(given.stage, given.share)
     method.plan(linears, target, {})
     sums, reports = method.required_statistics, given.reports
-    walker = make_walker(model, blocks, given.windows, sums, context, linears, finished=given.finished)
+    walker = make_walker(model, blocks, given.calibration, sums, context, linears, finished=given.finished)
     context.progress("compress", 0, len(linears), "")
 
     def quantise_block(index: int, run: Callable[[int], Tensor], dense: Sequence[Tensor]) -> None:

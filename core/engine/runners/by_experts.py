@@ -111,8 +111,9 @@ def _observe(
             return {name: one for name, one in found.items() if name.startswith(f"{given.blocks.name}.{index}.")}
 
         kept = KeptObservations(pass_name, found, of_block) if pass_name else None
+        blocks, calibration = given.blocks, given.calibration
         walker = make_walker(
-            model, given.blocks, given.windows, lambda role: frozenset(), context, linears, observes=True, finished=kept
+            model, blocks, calibration, lambda _: frozenset(), context, linears, observes=True, finished=kept
         )
         for tensor in found.values():
             tensor.zero_()  # of the check of the walker

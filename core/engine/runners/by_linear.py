@@ -62,9 +62,8 @@ def compress_linears(model: PreTrainedModel, method: LinearMethod, given: StageI
     ) -> None:
         finished = given.finished if after else kept
         if any(sums(linear.role) for linear in linears):
-            walker = make_walker(
-                model, blocks, given.windows, sums, context, linears, method.true_sequential, after is None, finished
-            )
+            order = method.true_sequential, after is None
+            walker = make_walker(model, blocks, given.calibration, sums, context, linears, *order, finished)
             walker.walk(linears, visit, after)
             return
         start = finished.restore(blocks)[0] if finished else 0
@@ -144,7 +143,7 @@ def _differentiate(
     An interrupted pass of this `name` is resumed.
     """
     accumulators = {linear: method.accumulator() for linear in linears}
-    gather_gradients(model, accumulators, given.windows, context, name)
+    gather_gradients(model, accumulators, given.calibration, context, name)
     return {linear.name: tensor for linear, one in accumulators.items() for tensor in one.tensors().values()}
 
 

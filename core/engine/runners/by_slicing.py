@@ -40,7 +40,7 @@ def slice_model(model: PreTrainedModel, method: SliceMethod, given: StageInput, 
     ratio, device = given.share, context.device
     if not ratio:
         return StageResult([])
-    windows = given.windows
+    windows = given.calibration
     blocks = given.blocks
     shape = units[0].geometry
     weights = sum(unit.geometry.weights for unit in units) / len(units)

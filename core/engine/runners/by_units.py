@@ -80,7 +80,7 @@ def _walk(
     walker = make_walker(
         model,
         given.blocks,
-        given.windows,
+        given.calibration,
         method.sums,
         context,
         linears,

@@ -48,7 +48,7 @@ def collect_block_views(
         for index in range(len(blocks.holder))
     ]
     if given.share and method.observations:
-        statistics = ModelStatistics(model, method, blocks, views, given.windows, context)
+        statistics = ModelStatistics(model, method, blocks, views, given.calibration, context)
         statistics.take(observed(given.input_key, given.stage, method.observations, statistics.tensors))
     return views
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from core.findings.best.budget import PERPLEXITY, meaningful
 from core.findings.inside.prefixes import Prefix, labels, place, prefixes
-from core.notation.chain import DENSE, format_chain, shared
+from core.notation.chain import DENSE, common_defaults, format_chain
 from core.results import Variant
 
 COLUMNS = (
@@ -103,7 +103,7 @@ def _dense_of(node: Prefix, dense: dict[str, float | None]) -> float | None:
 
 def _identity(node: Prefix) -> dict[str, object]:
     """Return the columns that describe a node's stages."""
-    defaults = shared(node.stages)
+    defaults = common_defaults(node.stages)
     return {
         "node": node.id,
         "parent": node.parent,

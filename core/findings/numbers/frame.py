@@ -16,7 +16,7 @@ from pydantic import JsonValue
 
 from core.fields import ProtocolFields
 from core.models.names import display_names
-from core.notation.chain import DENSE, format_chain, series_chain, shared
+from core.notation.chain import DENSE, common_defaults, format_chain, series_chain
 from core.notation.formatting import format_fewshot, label_parts, series_name
 from core.notation.removal import block_share, model_share, parameters_left
 from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
@@ -200,7 +200,7 @@ def _place(variant: Variant) -> tuple[int, ...]:
 
 
 def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
-    defaults = shared(variant.stages)
+    defaults = common_defaults(variant.stages)
     method = KNOWN.get(variant.method)  # None for a result of a version with more methods
     return {
         "key": variant.key,
@@ -236,7 +236,7 @@ def _untuned(variant: Variant) -> Variant | None:
     if not variant.stages[-1].recovers:
         return None
     stages = variant.stages[:-1] or (Stage(method=DENSE),)
-    before, after = shared(stages), shared(variant.stages)
+    before, after = common_defaults(stages), common_defaults(variant.stages)
     if before.calibration not in (None, after.calibration) or before.train not in (None, after.train):
         return None
     return variant.model_copy(update={"stages": stages, "stage_runs": variant.stage_runs[:-1]})

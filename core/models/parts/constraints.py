@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-Pattern = tuple[int, int]
+NM = tuple[int, int]
 
 # A safetensors file with another ending, because servers load every *.safetensors in a folder as weights.
 FILE = "constraints.bits"
@@ -31,10 +31,10 @@ class Constraint:
 
     bits: Tensor  # (ceil(out * in / 8),) uint8, eight weights per byte
     shape: tuple[int, int]
-    pattern: Pattern | None = None
+    pattern: NM | None = None
 
     @classmethod
-    def of(cls, zeros: Tensor, pattern: Pattern | None = None) -> Constraint:
+    def of(cls, zeros: Tensor, pattern: NM | None = None) -> Constraint:
         """Return the constraint of a mask (out, in); True marks a weight that must stay zero."""
         padding = zeros.new_zeros(-zeros.numel() % 8)
         eights = torch.cat([zeros.flatten(), padding]).view(-1, 8).to(torch.uint8)  # (bytes, 8)
@@ -58,7 +58,7 @@ def constraint_of(module: nn.Module) -> Constraint | None:
     return getattr(module, ATTRIBUTE, None)
 
 
-def set_constraint(module: nn.Module, zeros: Tensor, pattern: Pattern | None = None) -> None:
+def set_constraint(module: nn.Module, zeros: Tensor, pattern: NM | None = None) -> None:
     """Bind weights of a linear to zero, in addition to those already bound; `zeros` is (out, in)."""
     if (known := constraint_of(module)) is not None:
         zeros = zeros | known.zeros(zeros.device)

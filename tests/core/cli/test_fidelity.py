@@ -12,7 +12,7 @@ from core.cli.app import main
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
 from core.engine import measure
-from core.engine.comparison import compare
+from core.engine.fidelity import compare
 from core.findings.numbers.differences import tidy_with_differences
 from core.findings.numbers.distances import distance_interval
 from core.models.manifest import load_model_folder

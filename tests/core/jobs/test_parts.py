@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.cache.shared import shared
+from core.cache.storage import shared_storage
 from core.engine.runs import run
 from core.jobs.parts import must_wait
 from core.request.complete import complete
@@ -36,7 +36,7 @@ def test_jobs_wait_for_a_variant_that_they_can_use(machine, tmp_path, monkeypatc
     store = Store()
     if where == "shared":
         monkeypatch.setenv("SLIMSCOPE_STORAGE", str(tmp_path / "team"))
-        assert shared() is not None
+        assert shared_storage() is not None
     run(spec("dense"), store)
     longer, first = job("wanda@0.5+rtn@8bit,group_size=16"), job("wanda@0.5+rtn@4bit,group_size=16")
     assert must_wait(longer, [first], store, local=where == "here") == (where != "elsewhere")

@@ -9,7 +9,7 @@ from hypothesis import strategies as draw
 from core.amount import RATIO_PLACES, Bits, Factor, Pattern, Ratio
 from core.base.errors import ChainError, UserError
 from core.methods.fields import bounds, choices, type_of
-from core.notation.chain import ChainDefaults, file_name, format_chain, parse, quoted, series_chain, shared
+from core.notation.chain import ChainDefaults, common_defaults, file_name, format_chain, parse, quoted, series_chain
 from core.registry import STAGES
 from core.request.resolve import resolve_chain, resolve_stage
 from core.request.stages import build_stage
@@ -76,12 +76,12 @@ def stages(pick):
 @given(stages())
 def test_a_formatted_stage_parses_to_the_same_stage(stage):
     (one,) = parse(format_chain([stage]))
-    assert resolve_stage(one, shared([stage])) == stage
+    assert resolve_stage(one, common_defaults([stage])) == stage
 
 
 @given(draw.lists(stages(), min_size=2, max_size=4))
 def test_every_stage_of_a_chain_survives_formatting(chain):
-    common = shared(chain)
+    common = common_defaults(chain)
     for stage, one in zip(chain, parse(format_chain(chain)), strict=True):
         assert resolve_stage(one, common) == stage
 
@@ -103,13 +103,13 @@ def test_any_value_can_be_quoted(value):
 def test_common_settings_are_shared_and_others_inline():
     stages = [build_stage("wanda", Ratio(0.3), calibration=TEXT), build_stage("wanda", Ratio(0.5), calibration=TEXT)]
     lora = build_stage("lora", calibration=LESSON)
-    assert (format_chain([*stages, lora]), shared([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
+    assert (format_chain([*stages, lora]), common_defaults([*stages, lora])) == ("wanda@0.3+wanda@0.5+lora", BESIDE)
     other = build_stage("wanda", Ratio(0.5), calibration=TextWindows.parse("c4-sample:8x2048"), seed=3)
     assert format_chain([stages[0], other, lora]) == (
         "wanda@0.3,text=c4-sample:16x2048,seed=0+wanda@0.5,text=c4-sample:8x2048,seed=3+lora,seed=0"
     )
-    assert shared([stages[0], other, lora]) == ChainDefaults(None, LESSON, None)
-    assert shared([build_stage("magnitude", Ratio(0.5))]) == ChainDefaults()
+    assert common_defaults([stages[0], other, lora]) == ChainDefaults(None, LESSON, None)
+    assert common_defaults([build_stage("magnitude", Ratio(0.5))]) == ChainDefaults()
 
 
 def test_a_series_omits_the_last_amount_and_a_chain_the_dense_model_before_a_training():

@@ -119,7 +119,7 @@ class Storage:
             raise StorageError(f"The shared storage {self._root} failed: {error.strerror or error}.") from error
 
 
-def shared() -> Storage | None:
+def shared_storage() -> Storage | None:
     """Return the storage of `SLIMSCOPE_STORAGE`, None without one."""
     url = os.environ.get(VARIABLE)
     return _opened(url) if url else None

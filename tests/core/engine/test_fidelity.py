@@ -13,7 +13,7 @@ from core.base.errors import UserError
 from core.cli.app import main
 from core.data.corpora import open_corpus
 from core.data.windows import evaluation_windows
-from core.engine import comparison
+from core.engine import fidelity
 from core.models.compressed import load_compressed
 from core.models.parts.blocks import find_blocks
 from core.models.shape import SIZES
@@ -54,7 +54,7 @@ def save(place, folder):
 
 def compared(dense, other, text=TEXT_24, **more):
     """Return the comparison on one text and its numbers by name."""
-    (found,) = comparison.compare(dense, other, [Perplexity.parse(text)], **more)
+    (found,) = fidelity.compare(dense, other, [Perplexity.parse(text)], **more)
     return found, {one.name: one.value for one in found.numbers}
 
 
@@ -116,7 +116,7 @@ def test_every_number_has_an_interval_and_the_dense_model_is_computed_once(save,
     found, first = compared("dense", "other", "text.txt@24:16")
     for row in found.numbers:
         assert row.low <= row.value <= row.high and row.low < row.high, row.name
-    monkeypatch.setattr(comparison, "load_model", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr(fidelity, "load_model", lambda *_: pytest.fail("loaded"))
     assert numbers("dense", "other", "text.txt@24:16") == first
 
 
@@ -198,7 +198,7 @@ def test_a_gguf_file_takes_what_it_lacks_from_the_files_of_the_dense_model(save,
     model, result = made("dense", rms_norm_eps=0.5)
     save(model, "dense", bpe())
     exported(model, result, bpe(), place / "out", "gguf", "F16")
-    monkeypatch.setattr(comparison, "fetch_model", sizes_only)
+    monkeypatch.setattr(fidelity, "fetch_model", sizes_only)
     assert numbers("dense", "out")["kl"] < 1e-3
 
 
@@ -272,7 +272,7 @@ def cut_at_spaces(content):
 )
 def test_a_model_that_reads_other_tokens_is_refused_before_it_is_loaded(sizes, change, words, save, place, monkeypatch):
     for name in ("load_model", "load_compressed"):
-        monkeypatch.setattr(comparison, name, lambda *_: pytest.fail("loaded"))
+        monkeypatch.setattr(fidelity, name, lambda *_: pytest.fail("loaded"))
     save(tiny(), "dense")
     save(tiny(**sizes), "other")
     if change:
@@ -316,5 +316,5 @@ def test_the_precision_is_that_of_both(save):
 def test_the_default_text_is_that_of_a_run(save, monkeypatch):
     save(tiny(), "dense")
     monkeypatch.setattr(complete_module, "default_corpora", lambda: ("text.txt", "text.txt"))
-    (found,) = comparison.compare("dense", "dense")
+    (found,) = fidelity.compare("dense", "dense")
     assert found.dense.n == 16 and "@128:16" in str(found.text)

@@ -4,7 +4,7 @@ import pytest
 
 from core.base.errors import StorageError, UserError
 from core.base.paths import cached_variant
-from core.cache.shared import Storage, shared
+from core.cache.storage import Storage, shared_storage
 from core.engine.runs import run
 from core.jobs.logs import log_file, log_tail, share_log
 from core.request.complete import complete
@@ -17,7 +17,7 @@ from core.store.store import Store
 def storage(request, tmp_path, monkeypatch):
     """A storage in a folder, or the one of fsspec's others that the parameter names."""
     monkeypatch.setenv("SLIMSCOPE_STORAGE", getattr(request, "param", None) or str(tmp_path / "team"))
-    found = shared()
+    found = shared_storage()
     yield found
     for name in ("samples", "logs", "variants"):
         found.delete(name)
