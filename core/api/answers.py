@@ -112,7 +112,6 @@ def curve(model: str, *, family: str | None = None, at: float | str | None = Non
     from core.cli.naming import matching_name
     from core.data.corpora import default_corpora
     from core.findings.curve import curve as answer
-    from core.findings.numbers.frame import build_frame
     from core.findings.reading import StoreReader
     from core.notation.formatting import format_amount
     from core.store.store import Store
@@ -120,7 +119,7 @@ def curve(model: str, *, family: str | None = None, at: float | str | None = Non
     store = Store()
     names, reader = store.model_names(), StoreReader(store)
     name = matching_name(str(model), names)
-    rows = build_frame(one for one in reader.every if names[one.model] == name)
+    rows = reader.of_model(name, names)
     wanted = None if text is None else Perplexity.parse(text)
     amount = None if at is None else format_amount(Amount.parse(str(at)))
     return answer(name, rows, default_corpora()[0], reader, family, wanted, amount)

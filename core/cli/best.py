@@ -96,7 +96,6 @@ def ask(
             such perplexity.
     """
     from core.findings.best.budget import Budget
-    from core.findings.numbers.frame import build_frame
     from core.findings.question import Question, answer
     from core.findings.reading import StoreReader
 
@@ -116,8 +115,7 @@ def ask(
     name = matching_name(model, names)
     question = Question(name, Budget(**fields), amount, family, text, training, form)
     reader = StoreReader(store)
-    own = build_frame(one for one in reader.every if names[one.model] == name)
-    return answer(question, own, default_corpora()[0], reader)
+    return answer(question, reader.of_model(name, names), default_corpora()[0], reader)
 
 
 def _unmeasured(found: BestFinding) -> str | None:

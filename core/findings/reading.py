@@ -22,6 +22,7 @@ from core.findings.numbers.frame import VariantRows, build_frame, variant_rows
 from core.findings.numbers.reporting import TableRow
 from core.findings.seeds import Seeds, Stored, averaged
 from core.results import Result
+from core.specs import ModelId
 
 Number = tuple[str, str, str]  # (dataset, metric, protocol id), as `core.findings.numbers.differences.NUMBER`
 Keys = tuple[str, ...]  # of a variant, by seed
@@ -85,6 +86,10 @@ class StoreReader:
         """The tidy rows of all results of the store, read once."""
         with no_collection():  # nothing that it reads is garbage
             return [variant_rows(result) for result in self._store.each()]
+
+    def of_model(self, name: str, names: Mapping[ModelId, str]) -> pd.DataFrame:
+        """Return the tidy rows of the model with a display name; `names` has that of each model."""
+        return build_frame(one for one in self.every if names[one.model] == name)
 
     def rows(self, metric: str, datasets: Sequence[str]) -> pd.DataFrame:
         found = build_frame(self.every)

@@ -37,7 +37,7 @@ NOTES = (
     f"With c, or with another a, it does not give L0 at r = 0. Intervals are 95 %, from {DRAWS} bootstrap draws "
     "of the points. For the leave-one-ratio-out error, the fit to all other ratios predicts each ratio, "
     "including the largest. It is a root mean square, in % of L and as a factor of perplexity. In a group "
-    "of several models at one ratio, one model at a time is left out, and b is valid at this ratio only. No law is "
+    "of several models at one ratio, one model at a time is left out. Then b is valid at this ratio only. No law is "
     "used beyond the largest measured ratio."
 )
 
