@@ -18,6 +18,9 @@ from core.specs import IMPORTED, Fewshot, Stage, TextWindows, Unchecked
 
 MOST = 2**63  # limit of integers in tables and databases
 LEAST = {"window": 2, "windows": 1, "limit": 1, "fewshot": 0, "batch": 1}  # smallest numbers of a protocol
+TEXTS = ("device", "created")  # details
+SIGNED = ("low", "high", "uncovered", "other_load")  # details that are numbers, of any sign
+AMOUNTS = ("seconds", "tokens", *SIGNED)
 PLAIN = (str, int, float, type(None))  # types of a protocol's values
 BATCHED = ("prefill", "decode", "memory")  # metrics of a batch
 DISTANCES = ("kl", "kl_p99", "agreement")  # metrics of the distance to the dense model on the windows of a text
@@ -82,16 +85,19 @@ def _refuse(sentence: str) -> PydanticCustomError:
 
 def check_protocol(metric: str, protocol: ProtocolFields) -> None:
     """Raise if a protocol lacks a value by which charts and tables distinguish numbers."""
-    for name, value in protocol.items():
-        if not isinstance(value, PLAIN):
-            raise _refuse(f"protocol.{name} is neither text nor a number")
-    _check_plain(metric, *chain.from_iterable(protocol.items()))
+    items = tuple(chain.from_iterable(protocol.items()))
+    try:
+        _check_plain(metric, *items)
+    except TypeError:  # a list or an object has no hash
+        _check_plain.__wrapped__(metric, *items)
 
 
 @lru_cache(maxsize=4096, typed=True)  # a store has many numbers of few protocols
 def _check_plain(metric: str, *items: Any) -> None:  # Any: names and values alternate
     protocol = dict(zip(items[::2], items[1::2], strict=True))
     for name, value in protocol.items():
+        if not isinstance(value, PLAIN):
+            raise _refuse(f"protocol.{name} is neither text nor a number")
         if name in ("dtype", "source") and not isinstance(value, str | None):
             raise _refuse(f"protocol.{name} is not text")
         if name == "fewshot" and isinstance(value, str):
@@ -119,18 +125,15 @@ def check_origins(elsewhere: bool, counted: bool, origins: Sequence[str]) -> Non
 
 
 def _check_details(details: dict[str, JsonValue]) -> dict[str, JsonValue]:
-    for name in ("device", "created"):
-        if not isinstance(details.get(name, ""), str):
-            raise _refuse(f"{name} is not text")
-    for name in ("seconds", "tokens"):
-        value = details.get(name)
-        if value is not None and not (_number(value) and 0 <= value < MOST):
-            raise _refuse(f"{name} is not a number >= 0")
-    for name in ("low", "high", "uncovered", "other_load"):
-        if details.get(name) is not None and not _number(details[name]):
-            raise _refuse(f"{name} is not a number")
-    if "training" in details:
-        _check_training(details["training"])
+    for name, value in details.items():
+        if name in TEXTS:
+            if not isinstance(value, str):
+                raise _refuse(f"{name} is not text")
+        elif name in AMOUNTS and value is not None:
+            if not _number(value) or (name not in SIGNED and not 0 <= value < MOST):
+                raise _refuse(f"{name} is not a number{'' if name in SIGNED else ' >= 0'}")
+        elif name == "training":
+            _check_training(value)
     return details
 
 

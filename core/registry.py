@@ -118,14 +118,14 @@ METHODS: tuple[type[Method], ...] = tuple(
     stage for stage in _ALL if not issubclass(stage, TransformMethod | Reconstruction | Recovery)
 )
 STAGES: tuple[type[Method], ...] = (*METHODS, *PREPARATIONS, *RECONSTRUCTIONS, *RECOVERIES)
+BY_NAME = {stage.name: stage for stage in STAGES}
 
 
 def get_stage(name: str) -> type[Method]:
     """Return the class of the stage with this name; a `UserError` for an unknown name suggests the nearest one."""
-    for stage in STAGES:
-        if stage.name == name:
-            return stage
-    raise unknown("stage", name, [stage.name for stage in STAGES])
+    if name not in BY_NAME:
+        raise unknown("stage", name, list(BY_NAME))
+    return BY_NAME[name]
 
 
 def build_method(stage: Stage) -> Method:

@@ -52,10 +52,7 @@ class Variant(Frozen):
     @property
     def dense_key(self) -> str:
         """The key of the dense model."""
-        before = VariantSpec(
-            model=self.model, revision=self.revision, dtype=self.dtype, stages=(Stage(method="dense"),)
-        )
-        return before.key
+        return _dense_key(self.model, self.revision, self.dtype)
 
     @property
     def method(self) -> str:
@@ -134,6 +131,12 @@ class Variant(Frozen):
         for stage, fields in zip(self.stages, written["stages"], strict=True):
             fields |= {"name": stage.method, "text": str(stage.calibration) if stage.calibration else None}
         return {**written, **{name: getattr(self, name) for name in COMPUTED}}
+
+
+@lru_cache(maxsize=1024)  # a store has many variants of few models
+def _dense_key(model: str, revision: str, dtype: Dtype) -> str:
+    stages = (Stage(method="dense"),)
+    return VariantSpec(model=model, revision=revision, dtype=dtype, stages=stages).key
 
 
 def _without(names: tuple[str, ...], data: Any) -> Any:  # Any: unchecked input

@@ -1,7 +1,7 @@
 """The command `results`: list results, show one in full, or import an older database."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -108,7 +108,8 @@ def list_results(
     if json:
         typer.echo("[" + ",\n".join(as_json(result) for result in selected) + "]")
     elif csv:
-        typer.echo(_csv(listing), nl=False)
+        for piece in _csv(listing):
+            typer.echo(piece, nl=False)
     elif not selected:
         filtered = "No result matches; `slimscope results` lists all."
         first = "There are no results yet; `slimscope run smollm2-135m wanda` computes the first."
@@ -147,17 +148,17 @@ def _by_key(store: Store, typed: str, names: Names, wanted: Selection) -> Result
     return result
 
 
-def _csv(listing: Listing) -> str:
+def _csv(listing: Listing) -> Iterator[str]:
     from core.findings.numbers.differences import tidy_with_differences
-    from core.findings.numbers.sheets import csv_text
+    from core.findings.numbers.sheets import csv_pieces
     from core.findings.seeds import Seeds
 
     store = listing.store
     seeds = Seeds(store)
-    frame = tidy_with_differences([*listing.references, *listing.results], store.samples, seeds)
+    frame = tidy_with_differences([*listing.references, *listing.results], store.samples_of_many(), seeds)
     shown = {result.variant.key: listing.names[result.variant.model_id] for result in listing.results}
     frame = frame[frame["key"].isin(shown.keys())]
-    return csv_text(frame.assign(model=frame["key"].map(shown)))
+    return csv_pieces(frame.assign(model=frame["key"].map(shown)))
 
 
 def _print(listing: Listing) -> None:

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,8 @@ def shown(url: URL) -> str:
 
 
 def _set_pragmas(connection: sqlite3.Connection, _record: "ConnectionPoolEntry") -> None:
-    connection.text_factory = _text
+    # Damaged bytes become surrogates, which parsers reject, so that other rows stay readable.
+    connection.text_factory = partial(str, encoding="utf-8", errors="surrogateescape")
     cursor = connection.cursor()
     cursor.execute("PRAGMA foreign_keys=ON")
     if cursor.execute("PRAGMA journal_mode").fetchone()[0] not in ("wal", "memory"):
@@ -115,11 +117,6 @@ def _set_pragmas(connection: sqlite3.Connection, _record: "ConnectionPoolEntry")
         with suppress(sqlite3.OperationalError):
             cursor.execute("PRAGMA journal_mode=WAL")
     cursor.close()
-
-
-def _text(raw: bytes) -> str:
-    """Decode a column; damaged bytes become surrogates, which parsers reject, so that other rows stay readable."""
-    return raw.decode(errors="surrogateescape")
 
 
 def schema_version(connection: Connection) -> str | None:

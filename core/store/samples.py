@@ -73,6 +73,13 @@ def read_shipped_samples(key: str, measurement: Measurement) -> DataFrame | None
     return frame if frame is not None and _gives(measurement, frame) else None
 
 
+def variants_with_samples() -> set[str]:
+    """Return the keys of the variants with any stored outcomes, from one listing of each place."""
+    places = (paths.local_results_dir() / FOLDER, paths.SHIPPED_MEASURED / FOLDER)
+    found = {path.name.removesuffix(".parquet") for place in places if place.is_dir() for path in place.iterdir()}
+    return found.union(_shared_names(FOLDER))
+
+
 def lost(key: str, measurement: Measurement) -> bool:
     """Return whether only a new measurement can restore the samples of a number.
 
@@ -141,14 +148,22 @@ def ship_samples(result: Result, folder: Path) -> Path | None:
 def _fetch(key: str, measurement: Measurement) -> bool:
     """Copy the samples behind a measurement from the shared storage; return whether it has any."""
     storage, file, folder = shared_storage(), _local(key, measurement), _shared_folder(key)
-    if storage is None:
+    if storage is None or key not in _shared_names(FOLDER) or file.name not in _shared_names(folder):
         return False
     try:
-        listed = key in storage.names(FOLDER) and file.name in storage.names(folder)
-        return listed and storage.fetch(f"{folder}/{file.name}", file)
+        return storage.fetch(f"{folder}/{file.name}", file)
     except StorageError as error:  # pages then show the number without its samples
         log.warning("%s", error)
         return False
+
+
+def _shared_names(folder: str) -> frozenset[str]:
+    """Return the names in a folder of the shared storage; none without a storage, or if it cannot be read."""
+    try:
+        return storage.names(folder) if (storage := shared_storage()) else frozenset()
+    except StorageError as error:  # pages then show numbers without their samples
+        log.warning("%s", error)
+        return frozenset()
 
 
 def _shared_folder(key: str) -> str:

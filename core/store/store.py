@@ -220,6 +220,11 @@ class Store:
         """Return the outcomes whose mean is a number, one row per document or window; None if none are stored."""
         return samples.read_samples(key, measurement)
 
+    def samples_of_many(self) -> Callable[[str, Measurement], DataFrame | None]:
+        """Return `samples` for a table of many variants; those without any outcomes cost one listing together."""
+        some = samples.variants_with_samples()
+        return lambda key, measurement: samples.read_samples(key, measurement) if key in some else None
+
     def read(self, key: str | None = None) -> LoadedResults:
         """Return every result, bundled ones first, and warnings on unusable rows; `key` limits the user's own rows."""
         local = list(self._log_once(self.own(key)))

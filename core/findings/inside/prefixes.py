@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from core.amount import Amount
-from core.findings.numbers.frame import KNOWN, OWN_GRID
+from core.findings.numbers.frame import OWN_GRID
 from core.notation.chain import DENSE
 from core.notation.formatting import label, non_default_parameters
-from core.registry import on_own_grid
+from core.registry import BY_NAME, on_own_grid
 from core.results import Variant
 from core.specs import Stage, VariantSpec
 
-PLACES = {name: place for place, name in enumerate(KNOWN)}  # the registry's order of methods
+PLACES = {name: place for place, name in enumerate(BY_NAME)}  # the registry's order of methods
 Place = tuple[int, str, bool, str, str, int, bool, Amount | None, str]
 
 
@@ -75,7 +75,9 @@ class Prefix(NamedTuple):
         if not self.stages:
             return DENSE
         first = self.stages[0]
-        return first.method if first.is_external else KNOWN[first.method].family if first.method in KNOWN else "other"
+        return (
+            first.method if first.is_external else BY_NAME[first.method].family if first.method in BY_NAME else "other"
+        )
 
 
 def prefixes(variant: Variant) -> Iterator[Prefix]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import chain
 from math import sqrt
 from typing import TYPE_CHECKING, NamedTuple
@@ -76,7 +77,6 @@ class SeedVariance(NamedTuple):
 
 
 SeedsOf = Callable[[Result, Measurement], SeedVariance | None]  # None if no seeds are stored
-OfReference = Callable[[str, Measurement], "tuple[DataFrame | None, Baselines]"]
 
 
 def unknown_seeds(result: Result, number: Measurement) -> SeedVariance | None:
@@ -141,8 +141,9 @@ def tidy_with_differences(results: Sequence[Result], samples: Samples, seeds: Se
     this reads the per-document answers.
     """
     frame, found = tidy(results), differences_to_dense(results, samples, seeds)
-    found = pd.DataFrame([*found.to_dict("records"), *_distances(results)], columns=COLUMNS)
-    found = found[["key", *NUMBER, *DIFFERENCE_COLUMNS]].rename(columns=DIFFERENCE_COLUMNS)
+    distances = pd.DataFrame(_distances(results), columns=COLUMNS, dtype=object)
+    found = pd.concat([found.astype(object), distances])[["key", *NUMBER, *DIFFERENCE_COLUMNS]].infer_objects()
+    found = found.rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
     other = set(PAIRED).difference(OF_WINDOWS)  # which are distances to the dense model themselves
@@ -196,18 +197,35 @@ def paired_differences(
         `one_answer` is the share of the documents to which the result gives its most frequent answer, on tasks with
         fixed labels.
     """
-    known: dict[tuple[str, ...], tuple[DataFrame | None, Baselines]] = {}
-
-    def of_reference(key: str, measurement: Measurement) -> tuple[DataFrame | None, Baselines]:
-        number = key, *measurement.identity
-        if number not in known:  # read once, since many results are compared with one reference
-            found = samples(key, measurement)
-            known[number] = found, UNKNOWN if found is None else baselines(found)
-        return known[number]
-
-    known_dense = {one.variant.key: one for one in (*chain.from_iterable(pairs), *dense)}
-    rows = [row for pair in pairs for row in _of_one(pair, known_dense, of_reference, samples, seeds)]
+    references = _References((*chain.from_iterable(pairs), *dense), samples)
+    rows = [row for pair in pairs for row in _of_one(pair, references, samples, seeds)]
     return adjust_together(pd.DataFrame(rows, columns=COLUMNS))
+
+
+class _References:
+    """What is read once of a reference, since many results are compared with it."""
+
+    def __init__(self, results: Iterable[Result], samples: Samples):
+        self._results = {one.variant.key: one for one in results}
+        self._samples = samples
+        self.outcomes = cache(self._outcomes)
+        self.numbers = cache(self._numbers)
+        self.counted = cache(self._counted)
+
+    def _outcomes(self, key: str, metric: str, dataset: str, protocol: str) -> tuple[DataFrame | None, Baselines]:
+        """Return the samples behind a number, by its identity, and the baselines of their documents."""
+        found = self._samples(key, self.numbers(key)[metric, dataset, protocol])
+        return found, UNKNOWN if found is None else baselines(found)
+
+    def _numbers(self, key: str) -> dict[tuple[str, str, str], Measurement]:
+        return {row.identity: row for row in reversed(self._results[key].measurements)}
+
+    def _counted(self, keys: frozenset[str], protocol: tuple[Scalar, ...]) -> tuple[str, ...]:
+        """Return the tasks that count for all dense models with these keys; none if one is unknown."""
+        if not keys <= self._results.keys():
+            return ()
+        groups = [by_protocol(self._results[key].measurements).get(protocol, {}) for key in keys]
+        return common([counted_tasks(accuracies_of(rows)) for rows in groups])
 
 
 def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
@@ -215,11 +233,12 @@ def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
     adjusted: list[float | None] = [None] * len(rows)
     verdicts: list[str | None] = [None] * len(rows)
     counts: list[int | None] = [None] * len(rows)
-    records = rows[[*NUMBER, "unpaired_reason", "n", "p", "difference", "low", "high", "ratio"]].to_dict("records")
+    paired = np.flatnonzero(rows["unpaired_reason"].isna())
+    names = [*NUMBER, "n", "p", "difference", "low", "high", "ratio"]
+    records = dict(zip(paired, rows[names].iloc[paired].to_dict("records"), strict=True))
     together: dict[tuple[str, ...], list[int]] = {}
-    for place, row in enumerate(records):
-        if pd.isna(row["unpaired_reason"]):
-            together.setdefault(tuple(row[name] for name in NUMBER), []).append(place)
+    for place, row in records.items():
+        together.setdefault(tuple(row[name] for name in NUMBER), []).append(place)
     for places in together.values():
         p_values = holm([_known(records[place]["p"]) for place in places])
         for place, p in zip(places, p_values, strict=True):
@@ -250,27 +269,25 @@ def number_of_mean(protocol: tuple[Scalar, ...], mean: str = ABOVE_CHANCE) -> tu
 
 
 def _of_one(
-    pair: tuple[Result, Result],
-    dense: Mapping[str, Result],
-    of_reference: OfReference,
-    samples: Samples,
-    seeds: SeedsOf,
+    pair: tuple[Result, Result], references: _References, samples: Samples, seeds: SeedsOf
 ) -> list[dict[str, Scalar]]:
     reference, result = pair
     found: dict[tuple[str, str, str], Difference | str] = {}
     guesses: dict[tuple[str, str, str], Baselines] = {}
     rows = []
-    twins = {measurement.identity: measurement for measurement in reversed(reference.measurements)}
+    twins = references.numbers(reference.variant.key)
     for measurement in result.measurements:
-        if measurement.metric in PAIRED and (twin := twins.get(measurement.identity)):
-            first, guess = of_reference(reference.variant.key, twin)
+        if measurement.metric in PAIRED and (twin := twins.get(identity := measurement.identity)):
+            first, guess = references.outcomes(reference.variant.key, *identity)
             second = samples(result.variant.key, measurement)
-            parts = [part for part in (seeds(reference, twin), seeds(result, measurement)) if part]
+            parts: list[SeedVariance] = []
             if measurement.on_windows and not same_model(result.variant.model_id, reference.variant.model_id):
                 known: Difference | str = OTHER_WORDS
+            elif first is None or second is None:
+                known = "cannot be paired: per-document answers were not stored"
             else:
+                parts = [part for part in (seeds(reference, twin), seeds(result, measurement)) if part]
                 known = _paired(measurement, first, second, parts if len(parts) == len(pair) else [])
-            identity = measurement.identity
             found[identity], guesses[identity] = known, guess
             row = _row(pair, measurement, (twin.value, measurement.value), known, guess)
             if SEEDS in row and len(parts) == len(pair):
@@ -279,23 +296,15 @@ def _of_one(
                 row["one_answer"] = one_answer(second)
             rows.append(row | dict(zip(NUMBER, number_of(measurement), strict=True)))
     mine, theirs = by_protocol(result.measurements), by_protocol(reference.measurements)
+    dense = frozenset(one.variant.dense_key for one in pair)
     for protocol in (one for one in mine if one in theirs):
-        for name, tasks in ((MEAN, SEVEN), (ABOVE_CHANCE, _counted(pair, dense, protocol))):
+        for name, tasks in ((MEAN, SEVEN), (ABOVE_CHANCE, references.counted(dense, protocol))):
             if not tasks or not mine[protocol].keys() & theirs[protocol].keys() >= set(tasks):
                 continue
             of_reference_and_result = [[group[protocol][task] for task in tasks] for group in (theirs, mine)]
             rows.append(_of_mean(name, pair, of_reference_and_result, found, guesses))
             rows[-1] |= dict(zip(NUMBER, number_of_mean(protocol, name), strict=True))
     return rows
-
-
-def _counted(pair: tuple[Result, Result], dense: Mapping[str, Result], protocol: tuple[Scalar, ...]) -> tuple[str, ...]:
-    """Return the tasks that count for the models of both results; none if a dense model is unknown."""
-    keys = {one.variant.dense_key for one in pair}
-    if not keys <= dense.keys():
-        return ()
-    of_dense = [by_protocol(dense[key].measurements).get(protocol, {}) for key in keys]
-    return common([counted_tasks(accuracies_of(rows)) for rows in of_dense])
 
 
 def _of_mean(
@@ -322,11 +331,9 @@ def _of_mean(
 
 
 def _paired(
-    measurement: Measurement, first: DataFrame | None, second: DataFrame | None, seeds: Sequence[SeedVariance]
+    measurement: Measurement, first: DataFrame, second: DataFrame, seeds: Sequence[SeedVariance]
 ) -> Difference | str:
     """Return the difference, or the reason why there is none; its interval contains the variances of `seeds`."""
-    if first is None or second is None:
-        return "cannot be paired: per-document answers were not stored"
     dataset, protocol = measurement.dataset, measurement.protocol
     error = error_of(dataset, protocol, DIFFERENCES[measurement.metric]) if measurement.on_windows else independent
     error = _with_seeds(error, seeds)

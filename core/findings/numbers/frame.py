@@ -19,7 +19,7 @@ from core.models.names import display_names
 from core.notation.chain import DENSE, common_defaults, format_chain, series_chain
 from core.notation.formatting import format_fewshot, label_parts, series_name
 from core.notation.removal import block_share, model_share, parameters_left
-from core.registry import METHODS, STAGES, all_parameters, on_own_grid, quantises
+from core.registry import BY_NAME, METHODS, STAGES, all_parameters, on_own_grid, quantises
 from core.results import FIDELITY, Measurement, Result, Variant, protocol_ids
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
 
@@ -43,7 +43,6 @@ COLUMNS = (
 MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin", *FIDELITY)
 UNCOMPARED = (math.nan,) * len(FIDELITY)
 OWN_GRID = " (the file's own grid)"
-KNOWN = {stage.name: stage for stage in STAGES}
 # Methods, no recovery (None), then the other stages.
 ORDER = [*[stage.name for stage in METHODS], None, *[stage.name for stage in STAGES[len(METHODS) :]]]
 
@@ -201,7 +200,7 @@ def _place(variant: Variant) -> tuple[int, ...]:
 
 def _variant(variant: Variant, identity: Identity) -> dict[str, Scalar]:
     defaults = common_defaults(variant.stages)
-    method = KNOWN.get(variant.method)  # None for a result of a version with more methods
+    method = BY_NAME.get(variant.method)  # None for a result of a version with more methods
     return {
         "key": variant.key,
         "model": variant.model,
