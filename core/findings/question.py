@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 import pandas as pd
@@ -23,9 +24,12 @@ from core.findings.rows.choices import choose_text
 from core.findings.rows.documents import first_documents
 from core.findings.within import BudgetQuery, Within, gather, rank, within
 from core.notation.formatting import format_amount
-from core.shipping.base import Format
+from core.request.combining import combine
+from core.request.expected.size import Size, size_of_variant
+from core.results import Result, Variant
+from core.shipping.base import Counted, Format
 from core.shipping.formats import file_sizes
-from core.specs import Perplexity
+from core.specs import Perplexity, VariantSpec
 
 COLUMNS = (
     *("key", "series_label", "amount_label", "chain", "calibration", "train", "training", "family"),
@@ -131,10 +135,13 @@ def answer(question: Question, rows: pd.DataFrame, here: str, reader: Reader) ->
     if question.at is not None:  # the ratio of some layers only is no ratio of the model
         some = gathered.every["chain"].str.contains(",layers=", regex=False)
         gathered = gathered._replace(every=gathered.every[~some])
+    files = None
     if question.only is not None:
-        gathered = gathered._replace(every=_with_files(gathered.every, question.only, reader))
+        stored = reader.results(list(gathered.every["key"]))
+        gathered = gathered._replace(every=_with_files(gathered.every, question.only, stored))
+        files = partial(_with_predicted_files, form=question.only, dense=next(iter(stored.values())).variant)
     query, filters = BudgetQuery(quality_of(PERPLEXITY, corpus), question.budget), _filters(question, gathered.every)
-    found = within(gathered, query, filters, reader)
+    found = within(gathered, query, filters, reader, files)
     if question.of_size:
         return _smallest(question, found, gathered.dense)
     best, untrained = found.winner, None
@@ -189,14 +196,28 @@ def _filters(question: Question, every: pd.DataFrame) -> dict[str, list[str]]:
     return {column: [value] for column, value in wanted.items() if value is not None}
 
 
-def _with_files(every: pd.DataFrame, form: Format, reader: Reader) -> pd.DataFrame:
+def _with_files(every: pd.DataFrame, form: Format, stored: Mapping[str, Result]) -> pd.DataFrame:
     """Return rows with the size of their files in a format, `file_mb`, and the format in `FORM` if they fit it."""
-    stored = reader.results(list(every["key"]))
-    sizes = []
-    for key in every["key"]:
-        known = file_sizes(stored[key].variant, stored[key].footprint) if key in stored else []
-        sizes.append(next((one.bytes / 1e6 for one in known if one.format == form.label), math.nan))
-    found = every.assign(file_mb=sizes)
+    results = [stored.get(key) for key in every["key"]]
+    return _sized(every, form, [(one.variant, one.footprint) if one else None for one in results])
+
+
+def _with_predicted_files(combined: pd.DataFrame, form: Format, dense: Variant) -> pd.DataFrame:
+    """Return estimated chains of a model with the columns of `_with_files`; a chain that no run accepts has no file."""
+    variants: list[tuple[VariantSpec, Size | None] | None] = []
+    for blocks, tables, dtype in combined[["blocks", "tables", "dtype"]].itertuples(index=False):
+        stages = combine(blocks, tables)
+        spec = stages and VariantSpec(model=dense.model, revision=dense.revision, dtype=dtype, stages=stages)
+        variants.append((spec, size_of_variant(spec)) if spec else None)
+    return _sized(combined, form, variants)
+
+
+def _sized(
+    rows: pd.DataFrame, form: Format, variants: Sequence[tuple[Variant | VariantSpec, Counted | None] | None]
+) -> pd.DataFrame:
+    known = [file_sizes(*one) if one else [] for one in variants]
+    sizes = [next((one.bytes / 1e6 for one in each if one.format == form.label), math.nan) for each in known]
+    found = rows.assign(file_mb=sizes)
     return found.assign(**{FORM: pd.Series(form.label, found.index).where(found["file_mb"].notna())})
 
 

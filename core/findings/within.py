@@ -106,7 +106,13 @@ def gather(
     return Gathered(rows, measured, scored, every)
 
 
-def within(gathered: Gathered, query: BudgetQuery, filters: Filters, reader: Reader) -> Within:
+def within(
+    gathered: Gathered,
+    query: BudgetQuery,
+    filters: Filters,
+    reader: Reader,
+    with_files: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+) -> Within:
     """Return the accepted variants within a budget, the best first, and the estimated chains; only perplexities add up.
 
     Args:
@@ -114,12 +120,15 @@ def within(gathered: Gathered, query: BudgetQuery, filters: Filters, reader: Rea
         query: The question.
         filters: Accepted values of columns.
         reader: Reads results and their outcomes.
+        with_files: Adds the sizes of files to rows of `combinations`.
     """
     column, numbers = query.quality.column, gathered.numbers(query.quality.column)
     found = rank(accepted(gathered.every, filters), gathered.dense, numbers, query, reader)
     combined = _combinations(gathered.measured, gathered.dense) if column == PERPLEXITY else pd.DataFrame()
+    if with_files is not None and not combined.empty:
+        combined = with_files(combined)
     error = RuleError()
-    if not filters.keys() <= set(combined):  # of amounts or files, which estimates do not have
+    if not filters.keys() <= set(combined):  # of amounts, which estimates do not have
         combined = combined[:0]
     if not combined.empty:
         first = gathered.measured.iloc[0]

@@ -50,11 +50,11 @@ def sentence(estimates: pd.DataFrame, best: pd.Series | None, shown: Callable[[s
 
 
 def facts(row: TableRow) -> list[str]:
-    """Return size and predicted multiple of an estimate, with the interval if known."""
+    """Return the sizes and the predicted multiple of an estimate, with the interval if known."""
     interval = interval_of(row)
     times = f"about {ratio_words(row['times_dense'])} times dense"
-    size = LIMITS[PACKED.column].value(row[PACKED.column])
-    return [size, f"{times} ({PREDICTED} {interval})" if interval else f"{times} ({NO_INTERVAL})"]
+    sizes = [LIMITS[name].value(row[name]) for name in (PACKED.column, "file_mb") if pd.notna(row[name])]
+    return [*sizes, f"{times} ({PREDICTED} {interval})" if interval else f"{times} ({NO_INTERVAL})"]
 
 
 def interval_of(row: TableRow) -> str | None:

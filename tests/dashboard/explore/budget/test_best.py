@@ -14,12 +14,16 @@ from core.findings.best.budget import PERPLEXITY, Budget
 from core.findings.best.candidates import UNTRAINED, of_documents
 from core.findings.best.qualities import quality_of
 from core.findings.numbers.frame import tidy
+from core.findings.question import Question, answer
+from core.findings.reading import StoreReader
 from core.findings.rows import choices, zeroshot
 from core.findings.rows.documents import documents_of
 from core.findings.rows.missing import is_training_free
 from core.findings.within import BudgetQuery, gather, within
 from core.imports.files import read_imports, store_imports
+from core.shipping.formats import find_format
 from core.store.bundled import read_measured
+from core.store.store import Store
 from dashboard import data
 from tests.core.imports.given import sheet
 
@@ -101,6 +105,19 @@ def test_a_format_counts_its_file(bundled):
     found = slimscope.best("smollm2-135m", max_mb=90, only="gguf")
     assert found.rows["file_mb"].max() <= 90 < slimscope.best("smollm2-135m", max_mb=90).rows["packed_mb"].max() + 1
     assert "smollm2-135m as GGUF" in str(found) and "MB as a file" in str(found)
+
+
+def test_an_estimated_chain_has_the_file_of_its_stored_twin(bundled):
+    """The best chain without its row is estimated from its parts; its file is within 1 % of the counted one."""
+    store = Store()
+    reader = StoreReader(store)
+    rows = reader.of_model("smollm2-135m", store.model_names())
+    question = Question("smollm2-135m", Budget(file_mb=200), only=find_format("gguf"))
+    known = answer(question, rows, "wikitext2", reader).within.rows
+    best = known[known["chain"].str.contains("gptq@4.25bit.*distill-white.*rtn@8bit")].iloc[0]
+    found = answer(question, rows[rows["chain"] != best["chain"]], "wikitext2", reader).within.estimates
+    assert found.iloc[0]["chain"] == best["chain"]
+    assert found.iloc[0]["file_mb"] == pytest.approx(best["file_mb"], rel=0.01)
 
 
 def test_an_amount_is_that_of_the_whole_model(bundled, capsys):
