@@ -5,11 +5,12 @@ A time beside other programs says little of a method, so it is never compared wi
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import NamedTuple
 
 from core.fields import Details
+from core.findings.seeds import unseeded
 from core.results import Variant
 
 ALONE = 0.05  # of all cores: what other programs may use beside a stage that has the machine alone
@@ -30,15 +31,25 @@ def is_alone(run: Details) -> bool:
     return load is not None and load <= ALONE
 
 
-def cost_of(twins: Sequence[Variant]) -> Cost:
-    """Return the cost of a variant, stage by stage the median over its `twins`, which differ only in their seeds."""
+def cost_of(twins: Sequence[Variant], others: Iterable[Variant] = ()) -> Cost:
+    """Return the cost of a variant, stage by stage the median over its `twins`, which differ only in their seeds.
+
+    A time of any of the `others` counts, too, if its stages up to this one are the same.
+    """
     memory = max((run.get("peak_memory") or 0 for one in twins for run in one.stage_runs), default=0)
-    seconds, machines = 0.0, []
+    seconds, machines, known = 0.0, [], {one.key for one in twins}
+    measured = [*twins, *(one for one in others if one.key not in known)]
     for place in range(len(twins[0].stages) if twins else 0):
-        runs = [one.stage_runs[place] for one in twins if place < len(one.stage_runs)]
+        same = [one for one in measured if _begins(one, place) == _begins(twins[0], place)]
+        runs = [one.stage_runs[place] for one in same if place < len(one.stage_runs)]
         alone = [run for run in runs if is_alone(run)]
         if not alone:
             return Cost(None, memory or None, "")
         seconds += median(run["seconds"] for run in alone)
         machines += [f"{run.get('threads', '?')} threads of {run.get('device', '?')}" for run in alone]
     return Cost(seconds, memory or None, ", ".join(dict.fromkeys(machines)))
+
+
+def _begins(variant: Variant, place: int) -> tuple[object, ...]:
+    """Return what a variant's stages up to a place depend on, without seeds."""
+    return variant.model_id, variant.dtype, unseeded(variant.stages[: place + 1])

@@ -62,7 +62,7 @@ class Seeds:
             for result in self._stored.each(model):
                 variant = result.variant
                 if variant.seeded and not variant.is_external:
-                    found.setdefault((variant.model_id, variant.dtype, _unseeded(variant.stages)), []).append(result)
+                    found.setdefault((variant.model_id, variant.dtype, unseeded(variant.stages)), []).append(result)
             self._twins[model] = [twins for twins in found.values() if len(twins) > 1]
         return self._twins[model]
 
@@ -79,7 +79,8 @@ def averaged(seeds: SeedsOf, groups: Sequence[Twins]) -> SeedsOf:
     return of
 
 
-def _unseeded(stages: Sequence[Stage]) -> tuple[str, ...]:
+def unseeded(stages: Sequence[Stage]) -> tuple[str, ...]:
+    """Return stages as JSON without their seeds."""
     return tuple(stage.model_copy(update={"seed": None}).model_dump_json() for stage in stages)
 
 

@@ -109,7 +109,8 @@ def _choice(first: Measured, others: Sequence[Measured], most: float, training: 
     twins = [result.variant for key in best["keys"] if (result := first.stored(key))]
     known = [_holds(best["chain"], training, most / first.dense["packed_mb"], other) for other in others]
     there = [one for one in known if one is not None]
-    return Choice(most, training, best, low, high, cost_of(twins), 1 + sum(there), 1 + len(there))
+    stored = [result.variant for key in first.rows["keys"].explode() if (result := first.stored(key))]
+    return Choice(most, training, best, low, high, cost_of(twins, stored), 1 + sum(there), 1 + len(there))
 
 
 def _of_kind(model: Measured, most: float, training: str) -> pd.DataFrame:

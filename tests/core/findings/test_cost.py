@@ -26,3 +26,11 @@ def test_stages_take_their_times_from_any_twin():
     busy, quiet = (run(1125, memory=2e9), run(1000, 0.01)), (run(120, 0.0), run(1000, 0.3))
     assert cost(busy, quiet) == (1120, 2e9, "2 threads of cpu (A)")
     assert cost(busy, quiet, (run(140, 0.0), run(1100, 0.0)))[0] == 130 + 1050
+
+
+def test_a_stage_takes_its_time_from_a_chain_that_begins_with_the_same_stages():
+    longer = make(stages=STAGES, made=(run(550, 0.0), run(1000)), key="b" * 64).variant
+    other = make(stages=STAGES[1:], made=(run(7, 0.0),), key="c" * 64).variant
+    short = make(stages=STAGES[:1], made=(run(1125),)).variant
+    assert cost_of([short], [longer, other]) == (550, 1e9, "2 threads of cpu (A)")
+    assert cost_of([longer], [short, other])[0] is None  # lora on the dense model is another stage
