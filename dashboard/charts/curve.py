@@ -16,7 +16,6 @@ from core.findings.numbers.reporting import TableRow
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts import curve_axes as axes
-from dashboard.charts import curve_names
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import PERCENT, SCREEN, log_axis
@@ -106,7 +105,7 @@ def perplexity_curve(
     for name, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
         x, y, text, side = (part[column] for column in (axis.column, "place", "text", "side"))
         marks.write(drawing, x, y, text, side, 11, styles[str(name)].color, cliponaxis=False)
-    curve_names.write_names(frame, of_series, styles)
+    axes.write_names(frame, of_series, styles)
     log_axis(drawing, low, high, top, {place: "diverged"} if share else {})
     drawing.lay_out(xaxis={"range": span})
     return drawing.figure()

@@ -16,7 +16,7 @@ from core.findings.numbers.paired import Difference
 from core.findings.numbers.reporting import UNADJUSTED, TableRow, in_points, p_words
 from core.findings.numbers.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from dashboard.charts.elements import marks
-from dashboard.charts.elements.facets import Panels
+from dashboard.charts.elements.drawing import Panels
 from dashboard.charts.elements.style import Theme, of_lines
 
 PANEL, FRAME = 250, 120  # px: of a panel, and around all panels

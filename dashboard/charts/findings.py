@@ -10,9 +10,9 @@ from core.findings.finding import Finding
 from core.findings.pairs.compared import Comparison
 from core.findings.pairs.numbers import number_rows
 from core.findings.question import BestFinding
+from dashboard.charts.compared import difference_chart
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import Theme
-from dashboard.charts.pair.chart import difference_chart
 from dashboard.charts.tradeoff import tradeoff
 
 

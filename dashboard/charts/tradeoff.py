@@ -22,9 +22,8 @@ from core.notation.formatting import format_number
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import log_axis
-from dashboard.charts.elements.plot import Plot
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
-from dashboard.charts.tradeoff_axes import Heights, band_title, heights, measured, percent_ticks, placed
+from dashboard.charts.tradeoff_axes import Heights, Plot, band_title, heights, measured, percent_ticks, placed
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 NEAREST = 3  # misses that are named if nothing fits
@@ -74,10 +73,15 @@ def tradeoff(
     limit = most, None if best_value is None else quality.times * best_value
     rows, dense = (measured(part, cost, quality) for part in (rows, dense))
     up = heights(pd.concat([rows, dense]), quality, limit[1])
-    rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
+    rows, dense = (placed(part, quality, up) for part in (rows, dense))
+    rows, dense = (
+        part.assign(hover_text=[_hover_text(row, cost, quality) for row in part.to_dict("records")])
+        for part in (rows, dense)
+    )
     others = rows[~rows["key"].isin(dense["key"])]
     first = others["key"] == (None if best is None else best["key"])
-    named = others[others["front"] | first] if rows["fits"].any() else _nearest(others)
+    nearest = pd.concat([others.head(NEAREST), others[others["lies"]].head(1)]).drop_duplicates("key")
+    named = others[others["front"] | first] if rows["fits"].any() else nearest
     xs = pd.concat([frame["x"] for frame in (rows, dense)] + [estimates.get(cost.column, rows["x"][:0])])
     plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.log)
     if up.high > up.top:
@@ -106,11 +110,6 @@ def tradeoff(
     return drawing.figure()
 
 
-def _nearest(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the nearest misses, and the nearest on the axis, in the order of `ranked`."""
-    return pd.concat([rows.head(NEAREST), rows[rows["lies"]].head(1)]).drop_duplicates("key")
-
-
 def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
     """Return the ends of the x axis, from the costs of all points and the highest cost of the named ones.
 
@@ -122,12 +121,6 @@ def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
         least, most = min(least, limit), max(limit, min(most, max(BEYOND * limit, named)))
     wide = most - least or abs(most) or 1.0
     return least - 0.08 * wide, most + 0.08 * wide
-
-
-def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, up: Heights) -> pd.DataFrame:
-    """Return rows of `placed` with the hover text `hover_text`."""
-    texts = [_hover_text(row, cost, quality) for row in rows.to_dict("records")]
-    return placed(rows, quality, up).assign(hover_text=texts)
 
 
 def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:

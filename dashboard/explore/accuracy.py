@@ -20,7 +20,7 @@ from core.findings.rows.zeroshot import MEAN_LABEL
 from core.findings.sharing import shared
 from dashboard.charts import scores
 from dashboard.explore import offers
-from dashboard.explore.compare import significance_of_best
+from dashboard.explore.comparison import significance_of_best
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -51,7 +51,8 @@ def show_accuracy(
 
     `found` are the points of the curve and `shown` the highlighted series; `others` adds the context series in grey.
     """
-    there = _scored_series(chosen.scores, at, shown)
+    here = points.at_amount(chosen.scores, at)
+    there = set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
     without = [name for name in shown if name not in there]
     lacking = points.among(points.rows_at(found, at), "series_label", without)
     items = []
@@ -63,13 +64,6 @@ def show_accuracy(
         st.info(f"No zero-shot accuracy at {at} yet{whose}{on}.")
         _offer_tasks(chosen, lacking, at)
     return items
-
-
-@shared
-def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[str]:
-    """Return the highlighted series with accuracies at an amount."""
-    here = points.at_amount(scores, at)
-    return set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
 
 
 @shared

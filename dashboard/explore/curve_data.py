@@ -1,14 +1,16 @@
-"""Data of Explore's curve view, computed once for all sessions: points, differences and captions."""
+"""The data of Explore's curve view, computed once for all sessions, and its answer at the chosen amount."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import pandas as pd
+import streamlit as st
 
-from core.findings.at_amount import Scored, differences_to_dense, score
+from core.findings.at_amount import Scored, answer_at, differences_to_dense, score, smaller_at
 from core.findings.axes import Axis
-from core.findings.best.answer import Best
+from core.findings.best import answer as words
+from core.findings.best.answer import Best, Winner
 from core.findings.numbers.differences import NUMBER, adjust_together
 from core.findings.numbers.few import few_in
 from core.findings.numbers.reporting import seeds_words
@@ -20,7 +22,9 @@ from core.findings.sharing import shared
 from dashboard import data
 from dashboard.charts import curve
 from dashboard.exports.pivots import of_means
-from dashboard.shared.pickers import Chosen
+from dashboard.shared import links
+from dashboard.shared.literal import literal
+from dashboard.shared.pickers import AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT, Chosen
 
 
 class Shown(NamedTuple):
@@ -130,3 +134,33 @@ def points_data(shown: Shown) -> Described:
         shown.scored.means["series_label"].isin([*shown.dense["series_label"], *shown.highlighted["series_label"]])
     ]
     return Described(table, caption, of_means(means))
+
+
+def show_answer(shown: Shown, drawn: pd.DataFrame, best: Best, at: str) -> None:
+    """Show the best of the drawn points at an amount, and a smaller and better variant of another family."""
+    chosen, rows = shown.chosen, data.frame(shown.chosen.model)
+    given = best, at, shown.perplexities, shown.scored
+    st.markdown(answer_at(chosen, shown.dense, drawn, *given, data, literal))
+    found = smaller_at(chosen, shown.dense, rows, best, data, literal)
+    if found is None:
+        return
+    address = links.shown(found.rows, st.session_state[TEXT])
+    del address[SHOWN]  # all methods of these families
+    families = points.among(chosen.measured, "method", chosen.methods)["family"]
+    there = [one.capitalize() for one in dict.fromkeys((*families, *found.families))]
+    address |= {FAMILIES: there, AXIS: BY_SIZE, "explore_at": at}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(found.sentence, width="content")
+        if not (chosen.axis.of_bits and set(found.families) <= set(chosen.measured["family"])):
+            links.show("explore", "Compare by packed size", "compare", address)
+
+
+def show_elsewhere(here: pd.DataFrame) -> None:
+    """Show the points at an amount that were measured on other texts, each as a multiple of dense on its text."""
+    if here.empty:
+        return
+    winners = []
+    for _, one in times_dense(here, here["dense_value"]).iterrows():
+        found = data.paired([(one["key"],)], one["dense_key"], [tuple(one[list(NUMBER)])])
+        winners.append(Winner(one, paired.of_points(found, one.to_frame().T).iloc[0]))
+    st.markdown(words.elsewhere(winners, literal))

@@ -54,7 +54,8 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
             )
             if not any(wanted.values()):
                 st.caption(f"All of these points are measured{on}.")
-                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=_show_elsewhere)
+                show, chosen_value = st.session_state.update, ({ELSEWHERE: True},)
+                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=show, args=chosen_value)
                 return
         chosen_chains = [chain for series, chains in wanted.items() if chains for chain in _choose(series, chains)]
         if not chosen_chains:
@@ -63,10 +64,6 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
         button = f"Run these {{}} points{on}" if len(chosen_chains) > 1 else f"Run this point{on}"
         runs = [Wanted(chain, here.calibration, here.train) for chain in chosen_chains]
         offers.show_offer("explore_run_missing", button, chosen.model, runs, Measures(here.text), bool(here.lacking))
-
-
-def _show_elsewhere() -> None:
-    st.session_state[ELSEWHERE] = True
 
 
 @shared

@@ -19,6 +19,7 @@ from core.request.expected.estimate import estimate_left
 from core.request.settings import RunSettings
 from core.specs import DTYPES, Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
+from dashboard.shared import links
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
 
@@ -156,7 +157,7 @@ def show_offer(
     with st.container(horizontal=True, vertical_alignment="center"):
         if queued:
             st.caption(f":material/hourglass_top: {len(queued)} of them queued or running")
-            st.page_link("run/view.py", label="Show progress", icon=":material/play_circle:")
+            links.show("run", "Show progress", "play_circle")
         if new:
             share = found.seconds * len(new) / len(found.specs)
             st.button(

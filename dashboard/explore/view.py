@@ -17,9 +17,8 @@ from dashboard import data
 from dashboard.charts import curve, multiples
 from dashboard.explore import details
 from dashboard.explore.accuracy import show_accuracy
-from dashboard.explore.answer import show_answer, show_elsewhere
 from dashboard.explore.budget.view import show_tradeoff
-from dashboard.explore.compare import significance_of_best
+from dashboard.explore.comparison import significance_of_best
 from dashboard.explore.curve_data import (
     Shown,
     curve_data,
@@ -27,6 +26,8 @@ from dashboard.explore.curve_data import (
     multiples_data,
     points_data,
     series_of,
+    show_answer,
+    show_elsewhere,
     shown_series,
     with_winners,
 )
@@ -41,7 +42,6 @@ from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import AT, Chosen, pick, pick_model, rename_values
 from dashboard.shared.series import Picked, pick_elsewhere, pick_series
 from dashboard.shared.stories.tour import show_tour
-from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
 FILES = {TRADE_OFF: "tradeoff", MODELS: "models", FEW_SHOT: "fewshot"}  # names of the pages' exports
@@ -187,12 +187,8 @@ def charts(
 def link_to_answers(model: str) -> None:
     """Show the link if the model has results of magnitude pruning at 50 %."""
     if (data.frame(model)["chain"] == CHAIN).any():
-        st.page_link(
-            "inside/view.py",
-            label="Ask dense and magnitude 50 % the same question",
-            icon=":material/forum:",
-            query_params=links.answers(model, CHAIN, PROMPT),
-        )
+        title = "Ask dense and magnitude 50 % the same question"
+        links.show("inside", title, "forum", links.answers(model, CHAIN, PROMPT))
 
 
 def page() -> None:
@@ -214,7 +210,7 @@ def page() -> None:
         chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
     model = chosen.model if chosen else pick_model(models)
     with above:
-        show_download_hint(model)
+        widgets.show_download_hint(model)
         skipped = st.container()
     items: list[Item] = []
     if chosen is None:

@@ -78,7 +78,9 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
         }
         drawn = [draw_trace(axes, trace, scale, hidden) for trace in figure.data if trace.meta != SCREEN]
         entries = [entry for entry in drawn if entry]
-        _shapes(figure, axes)
+        for shape in figure.layout.shapes:
+            style = {"color": shape.line.color, "linewidth": 0.6, "linestyle": DASHES[shape.line.dash or "solid"]}
+            axes.axhline(shape.y0, zorder=1, **style)
         _finish_axes(figure, axes)
         _lay_out(page, axes, wanted, entries, figure, caption)
         return page
@@ -148,12 +150,6 @@ def _around(axes: Axes) -> tuple[float, float, float, float]:
     reach = (inner.x0 - sides.x0, sides.x1 - inner.x1, inner.y0 - outer.y0, outer.y1 - inner.y1)
     left, right, low, high = (max(0.0, pixels) / page.dpi for pixels in reach)
     return left, right, low, high
-
-
-def _shapes(figure: go.Figure, axes: Axes) -> None:
-    for shape in figure.layout.shapes:
-        style = {"color": shape.line.color, "linewidth": 0.6, "linestyle": DASHES[shape.line.dash or "solid"]}
-        axes.axhline(shape.y0, zorder=1, **style)
 
 
 def _name_axes(figure: go.Figure, axes: Axes, across: float, up: float) -> None:

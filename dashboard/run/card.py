@@ -16,7 +16,7 @@ from core.registry import get_stage
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import Scalar
 from dashboard.run import forms
-from dashboard.shared import texts
+from dashboard.shared import job_form
 from dashboard.shared.binding import KEPT
 
 PATTERNS = ("2:4", "4:8")
@@ -197,7 +197,7 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
             )
         common = reads == "nothing" or only  # an own text or seed would change nothing
         if not common or state.get(own_text):
-            shared_text = texts.selected_text(texts.TRAINING if reads == "training" else texts.CALIBRATION)
+            shared_text = job_form.selected_text(job_form.TRAINING if reads == "training" else job_form.CALIBRATION)
             given["text"] = st.text_input(
                 "Text of this stage only",
                 key=own_text,

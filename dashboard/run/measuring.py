@@ -14,10 +14,8 @@ from core.request.complete import identified_perplexity, identified_task
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import MAX_FEWSHOT, PRECISIONS, Dtype, Fewshot, Perplexity, Task
 from dashboard import data
-from dashboard.shared import local
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD, check_link, number, select
-from dashboard.shared.form_errors import FormErrors
-from dashboard.shared.texts import window_input
 
 AS_COMPUTED = "as computed"
 MOST_COUNTED = 100_000  # windows, or documents of each task
@@ -34,7 +32,7 @@ class Measured(TypedDict):
     latency: bool
 
 
-def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured:
+def measuring_inputs(shape: ModelShape | None, mistakes: job_form.FormErrors) -> Measured:
     """Show the fields of the measurements, and errors for the model's `shape` if it is known."""
     perplexity = _perplexity(shape, mistakes)
     fidelity = st.toggle(
@@ -61,7 +59,7 @@ def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured
     }
 
 
-def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexity]:
+def _perplexity(shape: ModelShape | None, mistakes: job_form.FormErrors) -> list[Perplexity]:
     corpora = st.multiselect(
         "Perplexity on",
         [corpus.id for corpus in CORPORA if not corpus.calibration_only],
@@ -71,12 +69,12 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
         accept_new_options=True,
         placeholder="None",
         help="Texts that the model predicts; you can type the path of a text file.",
-        on_change=local.allow_typed,
+        on_change=job_form.allow_typed,
         args=(TEXTS,),
         **HELD,
     )
     with st.container(horizontal=True):
-        window = window_input(
+        window = job_form.window_input(
             "Tokens per window",
             "run_window",
             DEFAULT_WINDOW,
@@ -92,7 +90,7 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
     )
     spread = bool(spread and windows)
     wanted = [Perplexity(corpus=name, window=window, windows=windows or None, spread=spread) for name in corpora]
-    if local.held_back(TEXTS, [local.named_text(name) for name in corpora]):
+    if job_form.held_back(TEXTS, [job_form.named_text(name) for name in corpora]):
         mistakes.waits = True
     elif shape:
         with mistakes.catch():
@@ -101,7 +99,7 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
     return wanted
 
 
-def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
+def _tasks(mistakes: job_form.FormErrors) -> tuple[list[Task], Dtype | None]:
     check_link("run_tasks", "task", [card.label for card in TASKS.values()], lambda name: TASKS[name].label)
     names = st.multiselect(
         "Tasks",

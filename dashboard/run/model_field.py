@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.models.catalogue import BY_ID
+from core.models import terms
+from core.models.catalogue import BY_ID, ModelCard
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
+from core.models.packed import Terms
 from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.source import ModelSource
 from core.models.sources import identify
@@ -21,11 +23,9 @@ from core.request.sweeps import Grid, expand_grid
 from core.specs import DTYPES
 from dashboard import data
 from dashboard.run.grid_form import fill
-from dashboard.shared import local, texts
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD
-from dashboard.shared.form_errors import FormErrors
 from dashboard.shared.literal import literal
-from dashboard.shared.terms import terms_input
 
 KEY = "run_model"
 
@@ -40,17 +40,17 @@ class Model(NamedTuple):
     partial: bool = False  # whether a model with many weights outside of linears may be compressed
 
 
-def model_input(mistakes: FormErrors) -> Model:
+def model_input(mistakes: job_form.FormErrors) -> Model:
     """Show the field that accepts a model of the catalogue, a folder or a hub id."""
-    name = local.model_box(KEY)
-    st.session_state.pop(texts.LONGEST, None)
+    name = job_form.model_box(KEY)
+    st.session_state.pop(job_form.LONGEST, None)
     if card := BY_ID.get(name):
         gated = " Gated: accept its licence on the hub first." if card.gated else ""
         st.caption(
             f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
         )
-        terms_input(card, mistakes)
-    if local.held_back(KEY, [named_folder(name)]):
+        _terms_input(card, mistakes)
+    if job_form.held_back(KEY, [named_folder(name)]):
         mistakes.waits = True
         return Model(name, None)
     given = _name_input(folder) if (folder := named_folder(name)) else None
@@ -62,7 +62,7 @@ def model_input(mistakes: FormErrors) -> Model:
         if shape.convolutions:
             st.caption("This is not a language model: only the weights of its convolutions are measured.")
             return Model(name, None, reads_text=False, given=given)
-        st.session_state[texts.LONGEST] = shape.max_window
+        st.session_state[job_form.LONGEST] = shape.max_window
         if name not in BY_ID:
             describe_model(source)
         return Model(name, shape, given=given, partial=consent(shape))
@@ -118,3 +118,48 @@ def consent(shape: ModelShape) -> bool:
         f"Compress the linears, although {shape.uncovered_share:.0%} of the block weights are in none and stay dense"
     )
     return st.checkbox(words, key="run_partial", **HELD)
+
+
+def _terms_input(card: ModelCard, mistakes: job_form.FormErrors) -> None:
+    """Show the terms of a model that this machine lacks, and the buttons that answer them."""
+    wanted, file = card.terms, card.packed
+    if wanted is None or file is None or identify(card.id).folder:
+        return
+    size, agreed = f"{file.size / 1e6:.0f} MB", terms.answer(card.id)
+    if agreed:
+        st.caption(f"You accepted the {wanted.name}; the first run downloads the model ({size}).")
+        return
+    mistakes.found = True
+    if agreed is False:
+        st.info(
+            f"You rejected the {wanted.name}, so this machine cannot run the model. Explore shows its stored results. "
+            f"`slimscope fetch {card.id} --accept-terms` accepts the terms."
+        )
+        return
+    st.info(
+        f"This model is not on this machine. To download it ({size}), accept the {wanted.name}. Explore shows its "
+        "stored results in any case."
+    )
+    if st.button("Read the terms", key="terms_read", icon=":material/gavel:"):
+        st.dialog(wanted.name, width="large")(_ask)(card, wanted)
+
+
+def _ask(card: ModelCard, wanted: Terms) -> None:
+    try:
+        with st.spinner("Fetching the terms ..."):
+            text = terms.terms_text(wanted)
+    except UserError as error:
+        st.error(str(error))
+        return
+    st.caption(f"These terms apply to {card.label}; their source is {wanted.url}.")
+    with st.container(height=400):
+        st.markdown(text)
+    with st.container(horizontal=True):
+        _answer(card, "Accept the terms", True)
+        _answer(card, "Reject the terms", False)
+
+
+def _answer(card: ModelCard, label: str, agreed: bool) -> None:
+    kind: Literal["primary", "secondary"] = "primary" if agreed else "secondary"
+    if st.button(label, key=f"terms_{agreed}", type=kind, on_click=terms.remember, args=(card.id, agreed)):
+        st.rerun()  # closes the dialog

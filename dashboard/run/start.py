@@ -66,15 +66,10 @@ def show_start(wanted: RunRequest) -> None:
         except UserError as error:  # no machine of the cluster can run them
             st.error(literal(str(error)))
         else:
-            st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
+            first = new[0].variant
+            name = f"{len(new)} runs of {wanted.name}" if wanted.grid else variant_name(first, data.called(first))
+            st.session_state[MESSAGE] = f"Queued {literal(name)}."
             st.rerun()
-
-
-def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:
-    if wanted.grid:
-        return f"{len(new)} runs of {wanted.name}"
-    variant = new[0].variant
-    return variant_name(variant, data.called(variant))
 
 
 def _headline(

@@ -16,7 +16,7 @@ from core.jobs.supervisor import MACHINE
 from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import export_name, model_part
 from dashboard.run.joblist import all_left
 from dashboard.shared.literal import literal
 from dashboard.shared.widgets import show_chart

@@ -22,9 +22,8 @@ from dashboard.run.measuring import measuring_inputs
 from dashboard.run.model_field import model_input
 from dashboard.run.start import RunRequest, show_start
 from dashboard.run.sweep import show_sweep
-from dashboard.shared import texts
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD, number, segments, select
-from dashboard.shared.form_errors import FormErrors
 
 MOST_THREADS = 1024  # more than any machine has cores
 CARD, SIDE = "run_start_card", "run_side"  # keys, which Streamlit turns into CSS classes
@@ -73,7 +72,7 @@ class FormInput(NamedTuple):
 
 def form() -> RunRequest:
     """Show the form and return its runs; none if a field is wrong or waits for a permission."""
-    mistakes = FormErrors()
+    mistakes = job_form.FormErrors()
     with group("Model and compression"):
         model = model_input(mistakes)
         mode = segments("Runs", (ONE, GRID), MODE, "form", bound=HELD, on_change=_switched)
@@ -81,9 +80,9 @@ def form() -> RunRequest:
     if isinstance(chains, Chain) and not chains.readable:
         mistakes.found = True  # the field shows the error
     with group("Data"):
-        purposes = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
+        purposes = (("calibration", job_form.CALIBRATION, "calibration"), ("training", job_form.TRAINING, "train"))
         read = {
-            name: texts.text_input(purpose, model.shape, mistakes)
+            name: job_form.text_input(purpose, model.shape, mistakes)
             for reads, purpose, name in purposes
             if reads in chains.reads
         }
@@ -107,7 +106,7 @@ def _switched() -> None:
         prefill(present_chain())
 
 
-def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
+def _seeds(chains: Chain | Series, mistakes: job_form.FormErrors) -> tuple[int, ...]:
     if not chains.uses_seed:
         return (0,)
     if isinstance(chains, Series):
@@ -116,7 +115,7 @@ def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     return (number("Seed", (0, MOST_SEED), 0, "run_seed", "seed", help=help),)
 
 
-def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
+def _advanced(mistakes: job_form.FormErrors) -> dict[str, str | int | None]:
     """Show the fields that rarely change, unfolded if one is wrong."""
     memory: int | None = None
     wrong = False

@@ -186,13 +186,14 @@ def number(
     format: str | None = None,
     help: str | None = None,
     placeholder: str | None = None,
+    disabled: bool = False,
     width: Width = "stretch",
 ) -> Number:
     """Show the field of a number within limits; `usual` is the default, and the rest is as of `segments`."""
     check_link(key, field, Between(*limits))
     show: Callable[..., object] = st.number_input  # mypy cannot choose among its types, which depend on `usual`
-    found = show(label, *limits, usual, step, format, key, help, placeholder=placeholder, width=width, **bound)
-    return cast(Number, found)
+    more = {"placeholder": placeholder, "disabled": disabled, "width": width}
+    return cast(Number, show(label, *limits, usual, step, format, key, help, **more, **bound))
 
 
 def check_named(key: str, field: str, names: Mapping[str, str]) -> None:

@@ -33,6 +33,11 @@ ANSWERS_PROMPT, ANSWERS_VARIANTS = "inside_answers_prompt", "inside_answers_vari
 Address = dict[str, str | list[str]]
 
 
+def show(page: str, label: str, icon: str, address: Address | None = None, help: str | None = None) -> None:
+    """Show a link to a page, such as `run`, with the name of its icon; no address opens the page as it was."""
+    st.page_link(f"{page}/view.py", label=label, icon=f":material/{icon}:", help=help, query_params=address)
+
+
 def run(method: type[Method]) -> Address:
     """Return the address of the Run page with an example chain of a method.
 
@@ -168,7 +173,7 @@ def own(model: str, keys: Collection[str]) -> Address:
 
 def show_own(model: str, keys: Collection[str], label: str = "Show on Explore") -> None:
     """Show the link to the address of `own`."""
-    st.page_link("explore/view.py", label=label, icon=":material/show_chart:", query_params=own(model, keys))
+    show("explore", label, "show_chart", own(model, keys))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # the list of jobs asks for it every second

@@ -18,7 +18,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
-from dashboard.exports.names import export_name, model_part, text_part
+from dashboard.exports.files import export_name, model_part, text_part
 from dashboard.shared.binding import HELD, check_link, select
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys

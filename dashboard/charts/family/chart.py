@@ -13,8 +13,7 @@ from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties, Theme
 from dashboard.charts.family.layout import lay_out
-from dashboard.charts.family.places import Point, Tree
-from dashboard.charts.family.symbols import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, marks_of
+from dashboard.charts.family.places import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, Point, Tree, marks_of
 
 CAP = 10.0  # multiple of dense at the end of the colours
 TICKS = (1, 1.2, 1.5, 2, 3, 5, CAP)
@@ -51,7 +50,10 @@ def family_tree(
         if place := tree.places.get(node):  # its row is open
             marks.ring(drawing, place[:1], place[1:], RING, color)
     _draw_marks(drawing, marks_of(nodes, tree), theme)
-    _write_folds(drawing, tree, theme)
+    folded = [fold for fold in tree.folds if not fold.opened]
+    x, y = ([fold.place[axis] for fold in folded] for axis in (0, 1))
+    mark = marks.UNSEEN | {"size": MARK}
+    marks.write(drawing, x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
     name_rows(drawing, tree)
     _name_amounts(drawing, tree)
     drawing.lay_out(margin={"t": ABOVE, "b": BELOW})
@@ -119,14 +121,6 @@ def _colours(rows: pd.DataFrame, theme: Theme) -> Properties:
             "tickfont": {"size": TEXT},
         },
     }
-
-
-def _write_folds(drawing: Drawing, tree: Tree, theme: Theme) -> None:
-    """Write the content of each folded row next to its mark."""
-    folded = [fold for fold in tree.folds if not fold.opened]
-    x, y = ([fold.place[axis] for fold in folded] for axis in (0, 1))
-    mark = marks.UNSEEN | {"size": MARK}
-    marks.write(drawing, x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
 
 
 def name_rows(drawing: Drawing, tree: Tree) -> None:

@@ -83,7 +83,9 @@ def _columns(nodes: pd.DataFrame, shown: pd.DataFrame) -> dict[str, float]:
 def _add_method(tree: Tree, nodes: pd.DataFrame) -> None:
     """Add the rows of an opened method: one for its name if it has several series, and those of each series."""
     first, method = nodes[nodes["depth"] == 1], nodes.iloc[0]
-    series = [part for _, part in first.groupby([*SERIES, _twin(first)], sort=False)]
+    # Nodes with the same series and amount need a row each.
+    twin = first.groupby([*SERIES, first["amount"].map(column_name)], sort=False).cumcount()
+    series = [part for _, part in first.groupby([*SERIES, twin], sort=False)]
     names = distinct([(*part[SERIES].iloc[0], part["node"].iloc[0][:8]) for part in series])
     if len(series) == 1:
         top = tree.add_row(", ".join(filter(None, (method["name"], names[0]))), 1)
@@ -98,11 +100,6 @@ def _add_method(tree: Tree, nodes: pd.DataFrame) -> None:
             tree.places[node["node"]] = (x, height)
             tree.branches[node["node"]] = [*stem, (STEM, height), (x, height)]
         _add_stages(tree, nodes, part, 2 if len(series) == 1 else 3)
-
-
-def _twin(rows: pd.DataFrame) -> pd.Series:
-    """Return the number of each node among those with the same series and amount, which need another row."""
-    return rows.groupby([*SERIES, rows["amount"].map(column_name)], sort=False).cumcount()
 
 
 def _add_stages(tree: Tree, nodes: pd.DataFrame, parents: pd.DataFrame, level: int) -> None:

@@ -1,9 +1,10 @@
-"""Map of a number of each matrix, by block and role."""
+"""Maps of a number of each matrix by block and role, and of a square part of one weight matrix."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -19,6 +20,8 @@ UNSEEN = "rgba(0, 0, 0, 0)"
 PLAIN = {"showgrid": False, "showline": False}  # of the axes
 CELL = 20  # pixels of a mark that receives clicks
 BELOW, ABOVE = "#2b7bba", "#c0392b"  # colours of the largest differences
+HEIGHT = 380  # pixels
+NAMES = {0: "kept", 1: "zero"}  # of the values of a mask
 
 
 def scale_of(column: str) -> tuple[float, str]:
@@ -67,7 +70,9 @@ def layer_heatmap(
     )
     if "name" in layers:
         written = f"{{:{sign}{exact}}}{unit}"
-        highest = _highest(there, column)
+        cells = there.groupby(["block", "role"], sort=False)[column]
+        marked = there.assign(mean=cells.transform("mean"), shared=cells.transform("size"))
+        highest = marked.loc[cells.idxmax()]
         several = f", the highest of {{}}, mean {written}"
         texts = [
             f"{title} {written.format(scale * value)}" + (several.format(shared, scale * mean) if shared > 1 else "")
@@ -88,13 +93,6 @@ def layer_heatmap(
     return drawing.figure()
 
 
-def _highest(layers: pd.DataFrame, column: str) -> pd.DataFrame:
-    """Return the matrix with the highest number of each cell, with the mean and the number of those that share it."""
-    cells = layers.groupby(["block", "role"], sort=False)[column]
-    marked = layers.assign(mean=cells.transform("mean"), shared=cells.transform("size"))
-    return marked.loc[cells.idxmax()]
-
-
 def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -> None:
     """Add an invisible mark with a text to each cell, because the cells of a heat map themselves cannot be chosen."""
     drawing.scatter(
@@ -107,3 +105,45 @@ def _click_marks(drawing: Drawing, layers: pd.DataFrame, texts: Sequence[str]) -
         hovertemplate="%{customdata[0]}<br>%{text}<extra></extra>",
         meta=SCREEN,
     )
+
+
+def weight_patch(weights: np.ndarray, origin: tuple[int, int], most: float, theme: Theme, title: str) -> go.Figure:
+    """Draw weights in colours whose middle is zero.
+
+    Args:
+        weights: Part of a matrix, (rows, columns).
+        origin: Index of its first output and its first input.
+        most: Absolute weight of the strongest colour, so that several parts are comparable.
+        theme: Colours.
+        title: Title of the chart.
+    """
+    colours = {"colorscale": [[0, BELOW], [0.5, theme.paper], [1, ABOVE]], "zmin": -most, "zmax": most, "zmid": 0}
+    bar = {"tickformat": ".2g", "thickness": 12, "outlinewidth": 0}
+    hover = "output %{y}, input %{x}<br>weight %{z:.4g}<extra></extra>"
+    return _draw(weights, origin, theme, title, colorbar=bar, hovertemplate=hover, **colours)
+
+
+def mask_patch(zeros: np.ndarray, origin: tuple[int, int], theme: Theme, title: str) -> go.Figure:
+    """Draw which weights are zero.
+
+    Args:
+        zeros: Whether each weight is zero, (rows, columns).
+        origin: Index of its first output and its first input.
+        theme: Colours.
+        title: Title of the chart.
+    """
+    bar = {"tickvals": list(NAMES), "ticktext": list(NAMES.values()), "thickness": 12, "outlinewidth": 0}
+    colours = {"colorscale": [[0, theme.palette[1]], [0.5, theme.palette[1]], [0.5, theme.grid], [1, theme.grid]]}
+    names = np.where(zeros, NAMES[1], NAMES[0])
+    hover = "output %{y}, input %{x}<br>%{text}<extra></extra>"
+    more = {"zmin": 0, "zmax": 1, "text": names, "hovertemplate": hover, "colorbar": bar, **colours}
+    return _draw(zeros.astype(int), origin, theme, title, **more)
+
+
+def _draw(values: np.ndarray, origin: tuple[int, int], theme: Theme, title: str, **trace: object) -> go.Figure:
+    rows, columns = values.shape
+    drawing = Drawing(theme, HEIGHT, title, "Input")
+    x, y = (list(range(first, first + size)) for first, size in zip(origin[::-1], (columns, rows), strict=True))
+    drawing.trace("heatmap", z=values, x=x, y=y, **trace)
+    drawing.lay_out(xaxis=PLAIN, yaxis={"autorange": "reversed", "title": {"text": "Output"}, **PLAIN})
+    return drawing.figure()

@@ -12,7 +12,7 @@ from core.results import Measurement, Result
 from core.specs import DTYPES, ZERO_SHOT, Fewshot, precision_name
 from dashboard import data
 from dashboard.inside.documents.compared import Compared
-from dashboard.inside.run_links import link_to_run, variant_address
+from dashboard.inside.offers import link_to_run, variant_address
 from dashboard.shared.links import Address
 from dashboard.shared.literal import literal
 

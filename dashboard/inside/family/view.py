@@ -10,13 +10,10 @@ from core.data.texts import called
 from core.findings.rows import choices
 from dashboard import data
 from dashboard.charts.family.chart import family_tree
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name, model_part
-from dashboard.inside.family.fields import pick_nodes, pick_rows, pick_text
+from dashboard.exports.files import Item, export_name, model_part
+from dashboard.inside.family.fields import NODE, OTHER, click, pick_nodes, pick_rows, pick_text, reveal_linked
 from dashboard.inside.family.panel import show_node
-from dashboard.inside.family.state import NODE, OTHER, click, reveal_linked
-from dashboard.inside.family.table import FORMATS, node_table
-from dashboard.inside.family.tree import Tree, node_names, nodes_of
+from dashboard.inside.family.tree import FORMATS, Tree, node_names, node_table, nodes_of
 from dashboard.inside.selection import Subject
 from dashboard.shared import widgets
 from dashboard.shared.binding import write_names

@@ -12,7 +12,7 @@ from core.findings.numbers.intervals import ALPHA
 from core.findings.numbers.reporting import seeds_words
 from core.findings.pairs import paired
 from core.findings.pairs.numbers import number_rows, winner
-from dashboard.charts.pair.chart import difference_chart
+from dashboard.charts.compared import difference_chart
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.literal import literal

@@ -1,7 +1,8 @@
-"""Layer sensitivity of a variant: the stored result, or the button that measures it."""
+"""The layer sensitivity of a variant, and the notes of a method on the matrices that it compressed."""
 
 from __future__ import annotations
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
@@ -21,6 +22,7 @@ from dashboard.charts.elements.style import Theme
 from dashboard.charts.layers.heatmap import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
+from dashboard.shared.literal import literal
 
 UNITS: dict[ScanUnit, str] = {"block": "Blocks", "linear": "Linear layers"}
 
@@ -87,3 +89,15 @@ def offer_scan(result: Result) -> None:
         elif st.button(f"Measure ({took})", type="primary", key="scan_start"):
             data.queue().submit(spec)
             st.toast("Queued; the Run page shows its progress. The result appears here.")
+
+
+def show_notes(layers: pd.DataFrame) -> None:
+    """Show the notes in a table of `core.findings.inside.layers.layer_table`: once if all are equal, else folded."""
+    notes = layers.dropna(subset="note")
+    if notes.empty:
+        return
+    if len(notes) == len(layers) and notes["note"].nunique() == 1:
+        st.caption(f"All layers: {literal(notes['note'].iloc[0])}.")
+        return
+    with st.expander(f"{len(notes)} notes of the method"):
+        st.text("\n".join(f"{name}: {note}" for name, note in zip(notes["name"], notes["note"], strict=True)))
