@@ -44,10 +44,7 @@ Identity = tuple[str, str, str]  # as `NUMBER`
 def difference_chart(rows: pd.DataFrame, names: tuple[str, str], theme: Theme) -> go.Figure:
     """Draw the difference of a variant to another in each number, each unit in a panel of its own.
 
-    Args:
-        rows: Rows of `core.findings.pairs.numbers.number_rows`.
-        names: Names of the first and the second variant.
-        theme: Colours.
+    `rows` are as of `core.findings.pairs.numbers.number_rows`, and `names` those of the first and second variant.
     """
     units = [unit for unit in PANELS if unit in set(rows["unit"])]
     heights = {number: len(rows) - place for place, number in enumerate(rows["number"])}
@@ -96,12 +93,9 @@ def _style(better: int, theme: Theme) -> SeriesStyle:
 
 
 def task_profile(rows: pd.DataFrame, tasks: Sequence[str], theme: Theme) -> go.Figure:
-    """Draw the accuracy of each variant in each task.
+    """Draw the accuracy of each variant in each of `tasks`, labels in the order of the axis.
 
-    Args:
-        rows: Columns name (of the variant), task, value and stderr, as shares.
-        tasks: Labels of the tasks in the order of the axis.
-        theme: Colours.
+    `rows` have the columns name (of the variant), task, value and stderr, as shares.
     """
     drawing = Drawing(theme, HEIGHT, "Zero-shot accuracy (%)", "Task")
     for (name, part), (colour, dash, symbol) in zip(rows.groupby("name", sort=False), STYLES, strict=False):
@@ -116,14 +110,11 @@ def task_profile(rows: pd.DataFrame, tasks: Sequence[str], theme: Theme) -> go.F
 def quality_columns(rows: pd.DataFrame, found: pd.DataFrame, names: Mapping[str, str]) -> pd.DataFrame:
     """Return a row for each number that at least two variants have, at least under some protocol.
 
-    Args:
-        rows: Measurements of the variants, as of `core.findings.numbers.frame.tidy`.
-        found: Rows of `core.findings.numbers.differences` of each other variant to the first one.
-        names: Names of the variants by key; the first is the baseline.
+    The columns are Number, Protocol, and a group for each variant: its value and, except for the baseline, the
+    difference with its interval, and the verdict. A cell marks a number under another protocol.
 
-    Returns:
-        Columns Number, Protocol, and a group of columns for each variant: its value and, except for the baseline, the
-        difference with its interval, and the verdict. A cell marks a number under another protocol.
+    `rows` are tidy measurements of the variants in `names`, whose first key is that of the baseline. `found` has the
+    rows of `core.findings.numbers.differences` of each other variant to it.
     """
     baseline, *others = names
     rows = rows[rows["key"].isin(names) & rows["metric"].isin(QUALITY)]

@@ -29,14 +29,10 @@ def margin_chart(
 ) -> go.Figure:
     """Draw the margin of the baseline against that of the variant.
 
-    Above the diagonal, compression raised the margin. Documents whose margins are not finite are left out.
+    Above the diagonal, compression raised the margin. Documents whose margins are not finite are left out, those that
+    are not `shown` are small and grey, and the `chosen` one has a ring.
 
-    Args:
-        rows: All documents: label, direction, baseline_margin and variant_margin in nats.
-        shown: The rows that match the filters; the others are small and grey.
-        names: Names of the baseline and of the variant.
-        theme: Colours.
-        chosen: Label of the document with a ring.
+    `rows` have label, direction, baseline_margin and variant_margin in nats.
     """
     drawing = Drawing(theme, HEIGHT, f"Margin of {names[1]} (nats)", f"Margin of {names[0]} (nats)")
     across, up = _ends(rows["baseline_margin"]), _ends(rows["variant_margin"])

@@ -19,10 +19,6 @@ from dashboard.charts.tradeoff import tradeoff
 def draw(finding: Finding, theme: Theme) -> go.Figure:
     """Draw a finding.
 
-    Args:
-        finding: The finding.
-        theme: Colours.
-
     Raises:
         UserError: It has no chart, or nothing to draw.
     """

@@ -12,7 +12,6 @@ import pandas as pd
 
 from core.findings.axes import Axis
 from core.findings.best.qualities import Quality
-from core.notation.formatting import format_number
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties
@@ -94,18 +93,10 @@ def percent_ticks(up: Heights) -> list[float]:
     return [100 - count * step for count in range(int((100 - up.low) / step), -1, -1)]
 
 
-def band_title(quality: Quality, up: Heights) -> str:
-    """Return the tick of the band."""
-    return f"over {up.top:g}" if quality.span else format_number(math.inf)
-
-
 def edge_words(rows: pd.DataFrame, quality: Quality, limit: float | None) -> str:
     """Describe the points that are not at their height, in sentences after a space each.
 
-    Args:
-        rows: The drawn rows.
-        quality: The y axis.
-        limit: The limit of the drawn quality, in the units of the rows.
+    `limit` is that of the drawn quality, in the units of the rows.
     """
     values = rows[quality.drawn].astype(float)
     if quality.span:

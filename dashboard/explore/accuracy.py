@@ -16,7 +16,6 @@ from core.findings.numbers.reporting import UNADJUSTED, seeds_words
 from core.findings.numbers.seven import counted_words
 from core.findings.pairs import paired
 from core.findings.rows import missing, points, zeroshot
-from core.findings.rows.zeroshot import MEAN_LABEL
 from core.findings.sharing import shared
 from dashboard.charts import scores
 from dashboard.explore import offers
@@ -95,10 +94,10 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         ("zero-shot accuracy", "chance", "majority class", "mean above chance", "not significant", "significant alone")
     )
     with st.container(horizontal=True):
-        tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
-        if MEAN_LABEL in there:
-            title = segments("Tasks", (MEAN_LABEL, TASKS), "explore_tasks", "choice of tasks", help=explained)
-        tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
+        tasks, title = [task for task in there if task != zeroshot.MEAN_LABEL], TASKS
+        if zeroshot.MEAN_LABEL in there:
+            title = segments("Tasks", (zeroshot.MEAN_LABEL, TASKS), "explore_tasks", "choice of tasks", help=explained)
+        tasks = [zeroshot.MEAN_LABEL] if title == zeroshot.MEAN_LABEL else tasks
         difference, paired_here = False, len(points.among(drawn, "task", tasks)) > 0
         if paired_here:
             shown_as = segments("Shown as", (DIFFERENCE, ACCURACY), "explore_as", "form of accuracy")

@@ -31,8 +31,7 @@ DRAWER = 820  # initial width in px
 def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
     """Return a function that tests which variants differ significantly from the best of a table column.
 
-    The column is the label of a task; with rows of one number, any text. Variants may have several seeds. The tests of
-    a column are Holm-adjusted together.
+    The column is the label of a task; with rows of one number, any text. Its tests are Holm-adjusted together.
     """
 
     @cache  # needed for every column, but only for exports
@@ -82,14 +81,9 @@ def compare(*pair: str) -> None:
 
 
 def newly_ticked(name: str, keys: Sequence[str]) -> list[str]:
-    """Return the point that was just chosen in a table or chart, after the one chosen before it, if any.
+    """Return the point that was just chosen in a table or chart, by its key `name`, after the one chosen before it.
 
-    Args:
-        name: Key of the table or chart.
-        keys: Keys of all points that are chosen there now.
-
-    Returns:
-        No key if a choice was removed.
+    `keys` are those of all points that are chosen there now. The result is empty if a choice was removed.
     """
     before = [key for key in st.session_state.get(TICKED + name, ()) if key in keys]
     new = [key for key in keys if key not in before]

@@ -22,7 +22,7 @@ from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pic
 from dashboard.explore.point import Point, offer_export, show_layers, show_trainings
 from dashboard.exports.files import Item
 from dashboard.shared import links, widgets
-from dashboard.shared.binding import BOUND, check_named, keep_in_address
+from dashboard.shared.binding import keep_in_address, pick_named
 from dashboard.shared.pair import NOTES, show_differences
 from dashboard.shared.sensitivity import offer_scan, show_scan
 
@@ -41,9 +41,7 @@ METRIC = 150  # px of a headline number
 def open_points(name: str, keys: Sequence[str]) -> None:
     """Open the details of the only point chosen in a table or chart, or compare the last two, with the next run.
 
-    Args:
-        name: Key of the table or chart.
-        keys: Keys of all points that are chosen there now.
+    `name` is the key of the table or chart, and `keys` are those of all points that are chosen there now.
     """
     chosen = newly_ticked(name, keys)
     if len(chosen) == 1:
@@ -54,36 +52,17 @@ def open_points(name: str, keys: Sequence[str]) -> None:
 
 
 def pick_point(found: pd.DataFrame) -> dict[str, str]:
-    """Show the fields that open a point or compare two, as clicks in a chart or table do.
-
-    Returns:
-        The points' `addresses`.
-    """
+    """Show the fields that open a point or compare two, as clicks do; return the points' `addresses`."""
     names, options = naming.addresses(found), naming.options(found)
-    check_named(POINT, "point", options)
     with st.grid(2, min_column_width=NARROWEST):
-        st.selectbox(
-            "Details of a point",
-            list(options),
-            index=None,
-            format_func=options.__getitem__,
-            key=POINT,
-            on_change=keep_in_address,
-            args=(POINT,),
-            placeholder="Select a point on the chart or here",
-            **BOUND,
-        )
+        empty = "Select a point on the chart or here"
+        pick_named("Details of a point", options, POINT, "point", placeholder=empty, on_change=keep_in_address)
         pick_pair(options)
     return names
 
 
 def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
-    """Show the chosen point, or two compared ones, in a drawer until the user closes it.
-
-    Args:
-        found: The points.
-        names: Their `addresses`.
-    """
+    """Show the chosen point, or two compared ones, in a drawer until the user closes it; `names` are `addresses`."""
     if pair := chosen_pair():
         show_comparison(pair, found)
         return

@@ -81,14 +81,8 @@ def show_shots(model: str) -> list[Item]:
     caption = "Accuracy of a variant minus dense with the same prompt, and its change from zero-shot, in points. "
     caption += f"Both are paired document by document, with {fewshot.INTERVALS}. p: paired t test of the change, "
     caption += "Holm-adjusted over the rows. Change below 0: compression costs more with that prompt."
-    table = widgets.show_table(
-        "explore_shots_table",
-        costs,
-        caption,
-        {"Accuracy": "%.1f", "k": "%d"},
-        file=f"{file}-cost",
-        widths=WIDTHS,
-    )
+    forms, key = {"Accuracy": "%.1f", "k": "%d"}, "explore_shots_table"
+    table = widgets.show_table(key, costs, caption, forms, file=f"{file}-cost", widths=WIDTHS)
     show_prompt(model, found)
     return [chart, table]
 

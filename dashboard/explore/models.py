@@ -118,17 +118,12 @@ def _chart_and_table(
         named = listed([TASKS[name].label for name in tasks])
         caption += f" Accuracy: the mean of {named}, which count for all models shown, minus dense, in points."
     table = multiples.table(shown, means)
-    return [
-        chart,
-        widgets.show_table(
-            TABLE,
-            table,
-            caption,
-            multiples.FORMATS,
-            file=f"{file}-table",
-            on_select=lambda rows: open_points(TABLE, [table.index[row] for row in rows]),
-        ),
-    ]
+
+    def ticked(rows: list[int]) -> None:
+        open_points(TABLE, [table.index[row] for row in rows])
+
+    file = f"{file}-table"
+    return [chart, widgets.show_table(TABLE, table, caption, multiples.FORMATS, file=file, on_select=ticked)]
 
 
 def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:

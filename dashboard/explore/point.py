@@ -25,7 +25,7 @@ from core.shipping.formats import FORMATS, find_format, size_of
 from core.specs import RunSpec, Stage, precision_name
 from dashboard import data
 from dashboard.charts.elements import figures
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import widgets
 from dashboard.shared.sensitivity import show_notes

@@ -17,9 +17,9 @@ from dashboard import data
 from dashboard.charts.compared import cost_columns, quality_columns, task_profile
 from dashboard.exports.files import Item, export_name, model_part
 from dashboard.inside.offers import link_to_run, variant_address
-from dashboard.inside.selection import VARIANT, Subject, first_variant, pick_named
+from dashboard.inside.selection import VARIANT, Subject, first_variant
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_named, segments
+from dashboard.shared.binding import BOUND, check_named, pick_named, segments
 from dashboard.shared.literal import literal
 from dashboard.shared.pair import show_pair
 
@@ -75,7 +75,7 @@ def _pick(subject: Subject) -> list[str]:
     if len(chosen) < 2:
         return chosen
     help = "The leftmost column; the others are compared with it."
-    baseline = str(pick_named("Baseline", chosen, subject.names, BASELINE, help=help))
+    baseline = str(pick_named("Baseline", {key: subject.names[key] for key in chosen}, BASELINE, index=0, help=help))
     return [baseline, *(key for key in chosen if key != baseline)]
 
 

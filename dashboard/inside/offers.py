@@ -47,13 +47,8 @@ def offer_jobs(missing: Sequence[VariantSpec], names: Sequence[str]) -> None:
                     st.warning(literal(str(error)))
                     return
                 what = f"Create {len(waiting)} variants" if len(waiting) > 1 else "Create the variant"
-                st.button(
-                    f"{what} ({took})",
-                    key="inside_create",
-                    icon=":material/add_circle:",
-                    on_click=_submit,
-                    args=(waiting,),
-                )
+                title, icon = f"{what} ({took})", ":material/add_circle:"
+                st.button(title, key="inside_create", icon=icon, on_click=_submit, args=(waiting,))
             else:
                 st.caption(":material/hourglass_top: Queued or running.")
             links.show("run", "Show the jobs", "play_circle")

@@ -18,7 +18,7 @@ from core.methods.formulas import legend
 from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.notation.taxonomy import Branch, Kind
-from core.registry import get_stage
+from core.registry import STAGES
 from core.request.compatibility import WITH_CONVOLUTIONS, on_convolutions
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.training.base import TrainingMethod
@@ -26,7 +26,7 @@ from dashboard import data
 from dashboard.charts.elements.style import Theme
 from dashboard.charts.elements.swatch import swatch
 from dashboard.shared import links
-from dashboard.shared.glossary import term
+from dashboard.shared.glossary import TERMS
 from dashboard.shared.job_form import CALIBRATION, TRAINING, selected_text
 
 DATA = {"nothing": "no data", "calibration": "calibration data", "training": "training data"}
@@ -65,7 +65,7 @@ def show_card(method: type[Method], stored: Known, theme: Theme, unfolded: bool)
     with st.container(border=True, key=f"methods_card_{method.name}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.html(swatch(method, theme), width="content")
-            st.subheader(method.label, anchor=method.name, help=term("LoRA") if method.name == "lora" else None)
+            st.subheader(method.label, anchor=method.name, help=TERMS["LoRA"] if method.name == "lora" else None)
         with st.expander(method.summary, expanded=unfolded):
             left, right = st.columns([3, 2], gap="large")
             with left:
@@ -141,19 +141,19 @@ def _rounded(value: float) -> str:
     return f"{round(value, -max(digits, 0)):,.0f}"
 
 
-def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
-    """Return the stored results of methods by name."""
-    return _known(str(data.store().url), data.stamp(), tuple(method.name for method in methods))
+def known() -> dict[str, Known]:
+    """Return the stored results of all methods by name."""
+    return _known(str(data.store().url), data.stamp())
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def _known(url: str, stamp: Hashable, names: tuple[str, ...]) -> dict[str, Known]:
+def _known(url: str, stamp: Hashable) -> dict[str, Known]:
     curves: dict[str, links.Address] = {}
     for model in dict.fromkeys((DEFAULT_MODEL, *data.models())):
-        methods = [get_stage(name) for name in names if name not in curves]
+        methods = [method for method in STAGES if method.name not in curves]
         curves |= links.curves(data.frame(model), methods) if methods else {}
     took = _took(data.frame(DEFAULT_MODEL))
-    return {name: Known(curves.get(name, {}), took.get(name)) for name in names}
+    return {method.name: Known(curves.get(method.name, {}), took.get(method.name)) for method in STAGES}
 
 
 def _took(frame: pd.DataFrame) -> dict[str, str]:

@@ -43,7 +43,7 @@ def page() -> None:
     st.markdown("The compression methods and their effect on the weights of a model.")
     chosen = choose()
     tree = populated_branches(chosen)
-    stored, theme = known(STAGES), page_theme()
+    stored, theme = known(), page_theme()
     if not tree:
         st.info("No method matches all of these words. Search for fewer, or choose another kind.")
     else:

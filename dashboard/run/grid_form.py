@@ -127,17 +127,12 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
     with box, mistakes.catch():
         for chain in chains:
             stages += parse(chain)
-    open_ones = [stage for stage in stages if stage.open]
-    amounts = _amounts(usual, mistakes, _fixed(open_ones)) if open_ones else ()
-    return Series(chains, amounts, tuple(stages), box)
-
-
-def _fixed(stages: Sequence[StageRequest]) -> list[str]:
-    """Return the bits and factors that any of the stages offers."""
-    methods = [get_stage(stage.name) for stage in stages]
+    methods = [get_stage(stage.name) for stage in stages if stage.open]
     bits = sorted({bits for method in methods for bits in method.bit_choices})
     factors = sorted({factor for method in methods for factor in method.factor_choices})
-    return [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
+    fixed = [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
+    amounts = _amounts(usual, mistakes, fixed) if methods else ()
+    return Series(chains, amounts, tuple(stages), box)
 
 
 def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
@@ -164,15 +159,8 @@ def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount
 
 def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
     """Show the field of the grid's seeds."""
-    chosen = st.multiselect(
-        "Seeds",
-        [str(seed) for seed in range(5)],
-        default=["0"],
-        key=SEEDS,
-        accept_new_options=True,
-        help="Each seed resamples the data; deterministic methods run once.",
-        **HELD,
-    )
+    seeds, help = [str(seed) for seed in range(5)], "Each seed resamples the data; deterministic methods run once."
+    chosen = st.multiselect("Seeds", seeds, default=["0"], key=SEEDS, accept_new_options=True, help=help, **HELD)
     with mistakes.catch():
         if not chosen:
             raise UserError("The grid has no seed; choose at least one, such as 0.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Literal, NamedTuple
 
 import pandas as pd
@@ -53,7 +52,10 @@ def model_input(mistakes: job_form.FormErrors) -> Model:
     if job_form.held_back(KEY, [named_folder(name)]):
         mistakes.waits = True
         return Model(name, None)
-    given = _name_input(folder) if (folder := named_folder(name)) else None
+    given = None
+    if folder := named_folder(name):
+        help = "Identifies the model in results and later runs; empty is the folder's name."
+        given = st.text_input("Name", key="run_name", placeholder=folder.name, help=help, **HELD) or None
     with mistakes.catch():
         if not name:
             raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
@@ -69,22 +71,8 @@ def model_input(mistakes: job_form.FormErrors) -> Model:
     return Model(name, None)
 
 
-def _name_input(folder: Path) -> str | None:
-    """Show the field that names the model of a folder."""
-    return (
-        st.text_input(
-            "Name",
-            key="run_name",
-            placeholder=folder.name,
-            help="Identifies the model in results and later runs; empty is the folder's name.",
-            **HELD,
-        )
-        or None
-    )
-
-
 def describe_model(source: ModelSource) -> None:
-    """Show a switch, and with it what was found in a model."""
+    """Show a switch, and with it what was found in a model, and a first sweep that a button fills into the grid."""
     help = "Builds the model without its weights, which takes some seconds the first time."
     if not st.toggle("Show what is in the model", key="run_found", help=help, **HELD):
         return
@@ -97,12 +85,7 @@ def describe_model(source: ModelSource) -> None:
             refused.setdefault(one.refusal, []).append(f"`{one.method}`")
     st.markdown("All methods run on this model except these:")
     st.markdown("\n".join(f"- {', '.join(methods)}: {literal(reason)}" for reason, methods in refused.items()))
-    _first_sweep(source, first_chains(found))
-
-
-def _first_sweep(source: ModelSource, chains: list[str]) -> None:
-    """Show the chains of a first sweep with their time and memory, and a button that fills the grid with them."""
-    dtype = st.session_state.get("run_dtype", DTYPES[0])
+    chains, dtype = first_chains(found), st.session_state.get("run_dtype", DTYPES[0])
     grid = Grid(models=(str(source.folder or source.id),), chains=tuple(chains))
     specs, _ = expand_grid(grid, RunSettings(dtype=dtype, partial=True))
     st.markdown("A first sweep, with the dense baseline in each time:")
@@ -114,10 +97,8 @@ def consent(shape: ModelShape) -> bool:
     """Return whether the user agrees to compress a model with many weights outside of linears; ask only then."""
     if shape.uncovered_share <= MOST_UNCOVERED:
         return False
-    words = (
-        f"Compress the linears, although {shape.uncovered_share:.0%} of the block weights are in none and stay dense"
-    )
-    return st.checkbox(words, key="run_partial", **HELD)
+    words = f"Compress the linears, although {shape.uncovered_share:.0%} of the block weights are in none"
+    return st.checkbox(f"{words} and stay dense", key="run_partial", **HELD)
 
 
 def _terms_input(card: ModelCard, mistakes: job_form.FormErrors) -> None:

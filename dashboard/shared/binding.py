@@ -202,13 +202,29 @@ def check_named(key: str, field: str, names: Mapping[str, str]) -> None:
     check_link(key, field, names.values(), names.__getitem__)
 
 
-def write_names(key: str, names: Mapping[str, str]) -> None:
-    """Replace chains and former names in the address by the full names that they mean (`naming.addressed`).
+def pick_named(
+    label: str,
+    names: Mapping[str, str],
+    key: str,
+    field: str = "variant",
+    index: int | None = None,
+    *,
+    placeholder: str | None = None,
+    help: str | None = None,
+    on_change: Callable[[str], None] | None = None,
+) -> str | None:
+    """Show a field of variants or points, whose values in the address are names; return the key of the chosen one.
 
-    Args:
-        key: Key of the field and parameter of the address.
-        names: The names of the field's options, by key.
+    `names` are by key, `index` is the place of the first choice, and a new choice calls `on_change` with the key of the
+    field. The rest is as of `segments`.
     """
+    check_named(key, field, names)
+    keys, form = list(names), names.__getitem__
+    return st.selectbox(label, keys, index, form, key, help, on_change, (key,), placeholder=placeholder, **BOUND)
+
+
+def write_names(key: str, names: Mapping[str, str]) -> None:
+    """Replace chains and former names in the address by the full names that they mean (`naming.addressed`)."""
     if key in st.session_state:
         return
     linked = st.query_params.get_all(key)

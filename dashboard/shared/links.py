@@ -77,13 +77,9 @@ def answers(model: str, chain: str, prompt: str) -> Address:
 
 
 def laws(model: str, quality: str, text: str | None, documents: Documents) -> Address:
-    """Return the address of Laws for a model.
+    """Return the address of Laws for a model and a quality, by its column; perplexities if the quality has no law.
 
-    Args:
-        model: Display name of the model.
-        quality: Column of the quality; the page shows perplexities if this has no law.
-        text: Value of the text field, if known.
-        documents: Documents of the accuracies.
+    `text` is the value of the text field, if known, and `documents` are those of the accuracies.
     """
     address: Address = {ALONE: "true", "laws_model": model}
     if quality == ACCURACY:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from core.base.errors import UserError
@@ -18,8 +19,7 @@ from core.results import Result
 from core.specs import RunSpec, ScanUnit
 from dashboard import data
 from dashboard.charts import sensitivity
-from dashboard.charts.elements.style import Theme
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.literal import literal
@@ -34,24 +34,16 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
         return []
     by = next(iter(found))
     if len(found) > 1:
-        by = st.segmented_control(
-            "Sensitivity of",
-            list(found),
-            default=by,
-            required=True,
-            format_func=UNITS.__getitem__,
-            key="scan_unit",
-        )
+        title, named, key = "Sensitivity of", UNITS.__getitem__, "scan_unit"
+        by = st.segmented_control(title, list(found), default=by, required=True, format_func=named, key=key)
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
     caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
     caption += "a lower ratio."
 
-    def draw(theme: Theme) -> go.Figure:
-        if by == "block":
-            return sensitivity.by_block(rows, method, theme)
-        return layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")
-
+    draw: widgets.Draw = partial(sensitivity.by_block, rows, method)
+    if by == "linear":
+        draw = partial(layer_heatmap, rows, column="perplexity_ratio", title="Perplexity, times dense")
     return [
         widgets.show_chart(
             *("scan", draw, caption, rows.drop(columns="text")),

@@ -29,19 +29,15 @@ COLOURED = (KNOWN, DIVERGED, FOLDED)
 def family_tree(
     nodes: pd.DataFrame, theme: Theme, family: str, opened: Collection[str], title: str, chosen: Sequence[str] = ()
 ) -> go.Figure:
-    """Draw the tree of a model's variants.
+    """Draw the tree of a model's variants, rows of `core.findings.inside.family.family_nodes`.
 
-    Args:
-        nodes: Rows of `core.findings.inside.family.family_nodes`.
-        theme: Colours.
-        family: Family of the methods to show.
-        opened: Names of the methods to show in full.
-        title: The quantity that the colour shows.
-        chosen: Ids of nodes to mark; the path from the dense model to the first one is thicker.
+    It shows the methods of one family, the `opened` ones in full. `title` is the quantity that the colour shows. The
+    `chosen` nodes are marked, and the path from the dense model to the first one is thicker.
     """
     tree = lay_out(nodes, family, opened)
     drawing = Drawing(theme, ABOVE + BELOW + tree.pixels, title)
-    columns = [((x, 0.0), (x, tree.last_opened)) for x in tree.columns.values()]
+    last_opened = max(y for _, y in tree.places.values())
+    columns = [((x, 0.0), (x, last_opened)) for x in tree.columns.values()]
     _draw_lines(drawing, columns, theme.grid, 1)
     _draw_lines(drawing, tree.lines, theme.muted, 1)
     path = [tree.branches[node] for node in path_to(nodes, chosen[0]) if node in tree.branches] if chosen else []

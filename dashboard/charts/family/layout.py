@@ -28,12 +28,9 @@ STAGE = ["method", "amount", "settings", "data", "seed"]  # columns that identif
 
 
 def lay_out(nodes: pd.DataFrame, family: str, opened: Collection[str]) -> Tree:
-    """Place the nodes of one family, with the `opened` methods in full.
+    """Place the nodes of one family, rows of `core.findings.inside.family.family_nodes`.
 
-    Args:
-        nodes: Rows of `core.findings.inside.family.family_nodes`.
-        family: Family of the methods to show.
-        opened: Names of methods; those of other families count as folded.
+    The `opened` methods are shown in full, except those of other families.
     """
     tree, first = Tree(), nodes[nodes["depth"] == 1]
     for root in nodes[nodes["depth"] == 0].to_dict("records"):

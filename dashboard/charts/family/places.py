@@ -82,11 +82,6 @@ class Tree:
                 longest[key] = max(longest.get(key, start), end)
         return [(start, end) for (start, _), end in longest.items()]
 
-    @property
-    def last_opened(self) -> float:
-        """The height of the last row with nodes."""
-        return max(y for _, y in self.places.values())
-
     def add_row(self, text: str, level: int) -> float:
         """Add a row below the others, and return its height."""
         lines = _wrapped(text)
@@ -108,15 +103,10 @@ def _wrapped(text: str) -> str:
 
 
 def marks_of(nodes: pd.DataFrame, tree: Tree) -> pd.DataFrame:
-    """Return the marks of a tree.
+    """Return the marks of a tree of rows of `core.findings.inside.family.family_nodes`.
 
-    Args:
-        nodes: Rows of `core.findings.inside.family.family_nodes`.
-        tree: Their places.
-
-    Returns:
-        Rows with `target` (of a click), x, y, `kind` (a key of `SYMBOLS`), symbol, times_dense (NaN if unknown) and
-        hover_text.
+    They have `target` (of a click), x, y, `kind` (a key of `SYMBOLS`), symbol, times_dense (NaN if unknown) and
+    hover_text.
     """
     rows = [_node_mark(row, tree) for row in nodes[nodes["node"].isin(tree.places)].to_dict("records")]
     return pd.DataFrame([*rows, *map(_fold_mark, tree.folds)])

@@ -2,32 +2,97 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
+from core.amount import Bits, Factor
+from core.data.texts import called
+from core.findings.axes import Axis
 from core.findings.best import ranking
-from core.findings.best.budget import answers, limits
+from core.findings.best.budget import LIMITS, answers, limits, winner
 from core.findings.best.candidates import accepted
+from core.findings.best.qualities import Quality
 from core.findings.estimates import words as estimate_words
-from core.findings.numbers.reporting import seeds_words
+from core.findings.numbers.reporting import UNADJUSTED, seeds_words
 from core.findings.pairs.paired import INTERVAL
+from core.findings.rows import points
 from core.findings.rows.documents import on_documents
-from core.findings.rows.zeroshot import scored_on
+from core.findings.rows.zeroshot import in_percent, scored_on
 from core.findings.sharing import shared
 from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within, gather, within
 from dashboard import data
-from dashboard.explore.budget.chart import show_points
+from dashboard.charts import tradeoff
+from dashboard.charts.tradeoff_axes import edge_words
 from dashboard.explore.budget.fields import pick_budget, pick_filters, pick_query
 from dashboard.explore.details import open_points, pick_point, show_details
 from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
+from dashboard.exports.pivots import Pivot
 from dashboard.shared import links, widgets
 from dashboard.shared.glossary import terms
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import TEXT, Chosen
 
+CHART = "explore_tradeoff"  # key
 TABLE = "explore_ranked"  # key
 SIDE = 500  # minimum width in px of the list and the chart in a row
+
+
+def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: str) -> Item:
+    """Show the chart; `protocol` describes that of the perplexities."""
+    found, (quality, budget, cost) = answer.rows, answer.query
+    known = limits(budget)
+    caption = f"{chosen.model}, variants with any calibration or training data. "
+    caption += quality.caption.format(text=called(quality.corpus), protocol=protocol, documents=chosen.documents)
+    caption += " Sizes are packed, at 16 bits per weight or the bits of the grid."
+    explained = edge_words(found, quality, known.get(quality.drawn))
+    explained += " Pareto front: no other variant is as good at the same or lower cost."
+    explained += f" Bars of the front ({UNADJUSTED}): {quality.interval}."
+    if (most := known.get(cost.column)) is not None:
+        explained += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
+    unscored = quality.lacking if dense.empty else quality.unscored
+    for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
+        if lacking := found[column].isna().sum():
+            explained += f" Not drawn: {lacking} ({why})."
+    if len(answer.estimates):
+        explained += f" {estimate_words.drawn_words(answer.error)}"
+    unused = ["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided", "file_mb"]
+    exported = found.drop(columns=unused)
+    alt, best = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant.", winner(found)
+    if best is not None:
+        alt += f" Best within the budget: {points.point_name(best)}."
+    return widgets.show_chart(
+        CHART,
+        partial(tradeoff.tradeoff, found, dense, answer.estimates, cost, quality, budget),
+        caption,
+        exported.rename(columns={"times_dense": "perplexity_ratio"}),
+        file=chosen.file("trade-off"),
+        pivots=pivots_of(found, cost, quality),
+        alt=alt,
+        on_select=partial(open_points, CHART),
+        explained=explained,
+    )
+
+
+@shared
+def pivots_of(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
+    """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
+    given = pd.Series(points.amounts_of(found), found.index, dtype=object)
+    kinds = [given.map(lambda amount, kind=kind: isinstance(amount, kind)).astype(bool) for kind in (Bits, Factor)]
+    name, pivots, dense = quality.column, [], points.is_dense(found)
+    for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
+        order, known = points.amounts(part), part[part[name].notna()]
+        good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
+        paid = part.assign(value=part[cost.column]).dropna(subset="value")
+        pivots += [
+            Pivot(quality.title, in_percent(good), "amount_label", quality.lower, form=".1f", order=order)
+            if quality.percent
+            else Pivot(quality.title, good, "amount_label", quality.lower, order=order),
+            Pivot(cost.title, paid, "amount_label", True, group="series_label", order=order),  # without a best value
+        ]
+    return pivots
 
 
 @shared
@@ -107,12 +172,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         with grid.cell():
             chart = show_points(chosen, gathered.dense, answer, gathered.measured["protocol"].iloc[0])
     addresses = pick_point(every)
-    link_to_law(chosen, query.quality.column)
+    law = links.laws(chosen.model, query.quality.column, st.session_state.get(TEXT), chosen.documents)
+    links.show("laws", "How much may be removed? See the compression law", "function", law)
     show_details(every, addresses)
     return [chart, table]
-
-
-def link_to_law(chosen: Chosen, quality: str) -> None:
-    """Show the link to the laws of the model, of the chosen quality if it has laws."""
-    address = links.laws(chosen.model, quality, st.session_state.get(TEXT), chosen.documents)
-    links.show("laws", "How much may be removed? See the compression law", "function", address)

@@ -17,7 +17,7 @@ from dashboard.inside.selection import Subject
 from dashboard.shared.binding import BOUND, KEPT, check_link, check_named, number
 from dashboard.shared.links import ANSWERS_PROMPT, ANSWERS_VARIANTS
 
-PROMPTS = {
+PROMPTS = {  # by the name that is in links
     "A fact": "What is the capital of France?",
     "A sum": "Ann has 17 apples and buys 25 more. How many apples does she have now?",
     "A story": "Write the beginning of a story about a lighthouse keeper who finds a letter in a bottle.",
@@ -149,11 +149,6 @@ def pick_sampling() -> tuple[Sampling, bool]:
             top_p = number("Top p", (0.05, 1.0), 1.0, TOP_P, "number", BOUND, step=0.05, help=help, disabled=unused)
             help = "The same seed draws the same text."
             seed = number("Seed", (0, LARGEST_SEED), 0, SEED, "number", BOUND, help=help, disabled=unused)
-        chat = st.toggle(
-            "Chat template",
-            True,
-            key=CHAT,
-            help="The model reads the prompt as a message in a chat; a model without a template reads it as it is.",
-            **BOUND,
-        )
+        help = "The model reads the prompt as a message in a chat; a model without a template reads it as it is."
+        chat = st.toggle("Chat template", True, key=CHAT, help=help, **BOUND)
     return Sampling(tokens=tokens, temperature=temperature, top_p=top_p, seed=seed), chat

@@ -25,7 +25,7 @@ from core.findings.numbers.paired import Difference
 from core.findings.numbers.reporting import in_points, listed, p_words
 from core.findings.sharing import SharedTable, shared
 from dashboard import data
-from dashboard.shared.binding import BOUND, Between, check_link
+from dashboard.shared.binding import BOUND, number, select
 from dashboard.shared.literal import literal
 
 ALL = "All tasks"
@@ -150,25 +150,13 @@ class Filters(NamedTuple):
 def pick_filters(tasks: Sequence[str]) -> Filters:
     """Show the fields of the filters; `tasks` are the labels of the tasks."""
     options = [*tasks, *([ALL] if len(tasks) > 1 else [])]
-    check_link(TASK, "task", options)
-    check_link(DIRECTION, "direction", GROUPS)
-    check_link(CHANGE, "change", Between(0, MOST_NATS))
     with st.grid(3, min_column_width=NARROWEST):
-        task = st.selectbox("Task", options, key=TASK, **BOUND)
-        group = st.selectbox(
-            "Direction", list(GROUPS), key=DIRECTION, help="Flips are both right to wrong and wrong to right.", **BOUND
-        )
-        change = st.number_input(
-            "Least change of margin (nats)",
-            0.0,
-            MOST_NATS,
-            0.0,
-            STEP,
-            "%g",
-            key=CHANGE,
-            help="Hides documents whose margin changed by less, up or down. A large change is a confident one.",
-            **BOUND,
-        )
+        task = select("Task", options, TASK, "task")
+        help = "Flips are both right to wrong and wrong to right."
+        group = select("Direction", list(GROUPS), DIRECTION, "direction", help=help)
+        help = "Hides documents whose margin changed by less, up or down. A large change is a confident one."
+        title, limits, style = "Least change of margin (nats)", (0.0, MOST_NATS), "%g"
+        change = number(title, limits, 0.0, CHANGE, "change", BOUND, step=STEP, format=style, help=help)
     return Filters(task, group, change)
 
 

@@ -38,16 +38,16 @@ DOCUMENT = "inside_doc_document"  # key of the field and parameter of the addres
 TEXT = "white-space:pre-wrap;overflow-wrap:anywhere;line-height:1.5"
 
 
+def letter(choice: int) -> str | None:
+    """Return the letter of a choice; None if it is unknown."""
+    return None if choice == UNKNOWN else ascii_uppercase[choice] if choice < len(ascii_uppercase) else str(choice + 1)
+
+
 class Choices(NamedTuple):
     """The choices of a document: their texts, if known, and the place of the one that each variant makes."""
 
     texts: Sequence[str]
     chosen: tuple[int, int]  # of the baseline and the variant; may be `UNKNOWN`
-
-
-def letter(choice: int) -> str | None:
-    """Return the letter of a choice; None if it is unknown."""
-    return None if choice == UNKNOWN else ascii_uppercase[choice] if choice < len(ascii_uppercase) else str(choice + 1)
 
 
 def choices_html(row: pd.Series, choices: Choices, names: tuple[str, str]) -> str:
@@ -74,14 +74,8 @@ def choices_html(row: pd.Series, choices: Choices, names: tuple[str, str]) -> st
 def pick_document(labels: Sequence[str]) -> str | None:
     """Show the field of the document, as a click in the chart sets it, and return its label."""
     check_link(DOCUMENT, "document", labels)
-    return st.selectbox(
-        "Document",
-        list(labels),
-        index=None,
-        key=DOCUMENT,
-        placeholder="Click a point of the chart, or choose here",
-        **BOUND,
-    )
+    empty = "Click a point of the chart, or choose here"
+    return st.selectbox("Document", list(labels), index=None, key=DOCUMENT, placeholder=empty, **BOUND)
 
 
 def open_document(labels: Sequence[str]) -> None:
@@ -91,13 +85,9 @@ def open_document(labels: Sequence[str]) -> None:
 
 
 def show_document(row: pd.Series, task: TaskFlips, name: str, names: tuple[str, str]) -> None:
-    """Show a document and the log-likelihoods of its choices.
+    """Show a document, a row of `core.findings.inside.documents`, and the log-likelihoods of its choices.
 
-    Args:
-        row: Its row of `core.findings.inside.documents`.
-        task: Its task.
-        name: Label of the task.
-        names: Names of the baseline and of the variant.
+    `name` is the label of its task, and `names` are those of the baseline and of the variant.
     """
     margins = [f"{row[f'{side}_margin']:+.2f}" for side in ("baseline", "variant")]
     st.markdown(

@@ -105,16 +105,8 @@ def pick_rows(nodes: pd.DataFrame) -> tuple[str, list[str]]:
     )
     methods = list(dict.fromkeys(first.loc[first["family"] == family, "method"]))
     _check(METHODS, "method", methods, label)
-    opened = st.multiselect(
-        "Open methods",
-        methods,
-        default=largest_method(nodes, family),
-        format_func=label,
-        key=METHODS,
-        placeholder="None",
-        help="A method that is not open is one row of the tree.",
-        **BOUND,
-    )
+    largest, help = largest_method(nodes, family), "A method that is not open is one row of the tree."
+    opened = st.multiselect("Open methods", methods, largest, label, METHODS, help, placeholder="None", **BOUND)
     return family, opened
 
 

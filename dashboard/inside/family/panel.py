@@ -34,11 +34,7 @@ NARROWEST = 130  # px of a metric
 def explore_address(subject: Subject, key: str, texts: dict[str, tuple[str, str]], text: str | None) -> Address | None:
     """Return the address of Explore that opens the point of a variant; None without a perplexity.
 
-    Args:
-        subject: The variants of the model.
-        key: Key of the variant.
-        texts: The perplexities of the model (`choices.texts`).
-        text: The preferred one of them.
+    `texts` are the perplexities of the model (`choices.texts`), and `text` is the preferred one of them.
     """
     own = subject.rows[subject.rows["key"] == key]
     for name in sorted(texts, key=lambda name: name != text):

@@ -24,8 +24,8 @@ from dashboard.exports import print_figures
 from dashboard.exports.files import WIDTHS
 from dashboard.inside.documents import compared
 from dashboard.inside.documents.compared import SPACE
-from dashboard.inside.documents.missing import measuring_address
 from dashboard.inside.documents.one import DOCUMENT
+from dashboard.inside.documents.tab import measuring_address
 from dashboard.shared import widgets
 from tests.bundled import bundled_rows
 from tests.dashboard.opened import charts, decoded, open_app, read
