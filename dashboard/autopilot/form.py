@@ -16,9 +16,8 @@ from core.search.question import Question
 from core.search.space import Restrictions, searched_methods
 from core.shipping.formats import FORMATS, file_sentence
 from core.specs import Stage, VariantSpec
-from dashboard.shared import local
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD, check_link, number, select
-from dashboard.shared.form_errors import FormErrors
 
 MOST_MB, MOST_MINUTES = 1e6, 10_080.0  # a week
 ANY = "any"
@@ -33,11 +32,11 @@ MODEL, MB, MINUTES, ONLY, TRAINING, STRUCTURED, METHODS = (
 
 def question_input() -> Question | None:
     """Show the fields; return the question, or None if a field is wrong or waits for a permission."""
-    mistakes = FormErrors()
+    mistakes = job_form.FormErrors()
     first, second, third = st.columns(3, gap="medium")
     with first:
-        model = local.model_box(MODEL)
-        if local.held_back(MODEL, [named_folder(model)]):
+        model = job_form.model_box(MODEL)
+        if job_form.held_back(MODEL, [named_folder(model)]):
             return None
         with mistakes.catch():
             _describe(model)

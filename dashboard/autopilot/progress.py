@@ -19,7 +19,7 @@ from core.search.trials import times_dense
 from core.shipping.formats import find_format
 from dashboard import data
 from dashboard.charts.search import WORST, search_chart
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import export_name, model_part
 from dashboard.shared import links, widgets
 from dashboard.shared.literal import literal
 

@@ -16,7 +16,6 @@ from core.findings.numbers.reporting import TableRow
 from core.notation.formatting import format_number
 from core.specs import IMPORTED
 from dashboard.charts import curve_axes as axes
-from dashboard.charts import curve_names
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import PERCENT, SCREEN, log_axis
@@ -40,6 +39,7 @@ def perplexity_curve(
     at: str | None = None,
     winners: Collection[str] = (),
     elsewhere: Collection[str] = (),
+    title: str = "",
 ) -> go.Figure:
     """Draw perplexity (log) against an axis: lines through ratios or bits, hollow markers for N:M amounts.
 
@@ -56,13 +56,14 @@ def perplexity_curve(
         at: Amount to mark, an `amount_label`: a line at its place, or a band over its highlighted points.
         winners: Keys of points with a ring around them.
         elsewhere: Series on other texts: hollow markers on dotted lines.
+        title: Title of other values than perplexities.
     """
     trained = points["ratio"].isna() & (points["method"] != IMPORTED)  # the dense model
     points = points.assign(ratio=points["ratio"].mask(trained, 0.0))
     points = points.dropna(subset=[axis.column, "value"])
     slots = axes.slots(points) if axis == RATIO else {}
     points = points.assign(**{axis.column: points["pattern"].map(slots).fillna(points[axis.column])})
-    drawing = Drawing(theme, axes.HEIGHT, perplexity_title(corpus), axis.title)
+    drawing = Drawing(theme, axes.HEIGHT, title or perplexity_title(corpus), axis.title)
     drawing.lay_out(showlegend=False, xaxis=PERCENT if axis.percent else {})  # names are at the ends of lines
     cap = axes.cap(dense)
     if points.empty and dense.empty:
@@ -106,7 +107,7 @@ def perplexity_curve(
     for name, part in pd.concat([over.assign(place=place), at_marks]).groupby("series_label", sort=False):
         x, y, text, side = (part[column] for column in (axis.column, "place", "text", "side"))
         marks.write(drawing, x, y, text, side, 11, styles[str(name)].color, cliponaxis=False)
-    curve_names.write_names(frame, of_series, styles)
+    axes.write_names(frame, of_series, styles)
     log_axis(drawing, low, high, top, {place: "diverged"} if share else {})
     drawing.lay_out(xaxis={"range": span})
     return drawing.figure()

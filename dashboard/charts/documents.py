@@ -29,18 +29,18 @@ def margin_chart(
 ) -> go.Figure:
     """Draw the margin of the baseline against that of the variant.
 
-    Above the diagonal, compression raised the margin. Documents whose margins are not finite are left out.
+    Above the diagonal, compression raised the margin. Documents whose margins are not finite are left out, those that
+    are not `shown` are small and grey, and the `chosen` one has a ring.
 
-    Args:
-        rows: All documents: label, direction, baseline_margin and variant_margin in nats.
-        shown: The rows that match the filters; the others are small and grey.
-        names: Names of the baseline and of the variant.
-        theme: Colours.
-        chosen: Label of the document with a ring.
+    `rows` have label, direction, baseline_margin and variant_margin in nats.
     """
     drawing = Drawing(theme, HEIGHT, f"Margin of {names[1]} (nats)", f"Margin of {names[0]} (nats)")
     across, up = _ends(rows["baseline_margin"]), _ends(rows["variant_margin"])
-    _draw_lines(drawing, across, up, theme)
+    # The borders between right and wrong, and the diagonal of equal margins.
+    border, equal = ({"color": theme.muted, "dash": dash, "width": 1.2} for dash in ("solid", "dash"))
+    diagonal = [max(across[0], up[0]), min(across[1], up[1])]
+    for x, y, line in (([0, 0], up, border), (across, [0, 0], border), (diagonal, diagonal, equal)):
+        drawing.scatter(x=x, y=y, mode="lines", line=line)
     hidden = rows[~rows["label"].isin(shown["label"])]
     if len(hidden):
         small = {"symbol": "circle", "size": SMALL, "color": faded(theme.muted, theme), "line": {"width": 0}}
@@ -64,14 +64,6 @@ def _ends(margins: pd.Series) -> list[float]:
     low, high = min(0.0, float(finite.min())), max(0.0, float(finite.max()))
     room = ROOM * (high - low) or 1.0
     return [low - room, high + room]
-
-
-def _draw_lines(drawing: Drawing, across: list[float], up: list[float], theme: Theme) -> None:
-    """Draw the borders between right and wrong, and the diagonal of equal margins."""
-    border, equal = ({"color": theme.muted, "dash": dash, "width": 1.2} for dash in ("solid", "dash"))
-    diagonal = [max(across[0], up[0]), min(across[1], up[1])]
-    for x, y, line in (([0, 0], up, border), (across, [0, 0], border), (diagonal, diagonal, equal)):
-        drawing.scatter(x=x, y=y, mode="lines", line=line)
 
 
 def _draw_points(

@@ -99,11 +99,9 @@ def _origins(rows: pd.DataFrame) -> dict[str, str]:
 
 def _draw_baseline(drawing: Drawing, rows: pd.DataFrame, column: str, lanes: Lanes, theme: Theme) -> None:
     name, dash = BASELINES[column]
-    xs: list[float | None] = []
-    ys: list[float | None] = []
-    for _, row in rows.dropna(subset=[column]).drop_duplicates("task").iterrows():
-        xs += [row[column], row[column], None]
-        ys += [lanes.task[row["task"]] - HALF, lanes.task[row["task"]] + HALF, None]
+    shown = rows.dropna(subset=[column]).drop_duplicates("task")
+    xs = [x for value in shown[column] for x in (value, value, None)]
+    ys = [y for task in shown["task"] for y in (lanes.task[task] - HALF, lanes.task[task] + HALF, None)]
     if xs:
         line = {"color": theme.muted, "dash": dash, "width": 1.6}
         drawing.scatter(x=xs, y=ys, mode="lines", name=name, line=line)

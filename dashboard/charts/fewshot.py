@@ -16,7 +16,7 @@ from core.findings.numbers.paired import Difference
 from core.findings.numbers.reporting import UNADJUSTED, TableRow, in_points, p_words
 from core.findings.numbers.verdicts import SIGNIFICANT, holm, verdict, verdict_text
 from dashboard.charts.elements import marks
-from dashboard.charts.elements.facets import Panels
+from dashboard.charts.elements.drawing import Panels
 from dashboard.charts.elements.style import Theme, of_lines
 
 PANEL, FRAME = 250, 120  # px: of a panel, and around all panels
@@ -32,11 +32,6 @@ def task_name(dataset: str, tasks: int) -> str:
         return f"Mean of {tasks} tasks"
     known = TASKS.get(dataset.partition("@")[0])
     return known.label if known else dataset
-
-
-def ways(rows: pd.DataFrame) -> list[str]:
-    """Return the kinds of few-shot prompts in rows, random examples first."""
-    return sorted(prompted(rows)["prompts"].unique(), key=lambda prompts: (len(prompts), prompts))
 
 
 def with_zero(rows: pd.DataFrame, prompts: str) -> pd.DataFrame:
@@ -65,7 +60,8 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
     `rows` have series, parts, pattern, k, prompts, and value, low and high in percent. low and high are the ends of the
     paired interval, missing for the dense model.
     """
-    kinds, steps = ways(rows), sorted(rows["k"].unique())
+    kinds = sorted(prompted(rows)["prompts"].unique(), key=lambda prompts: (len(prompts), prompts))
+    steps = sorted(rows["k"].unique())
     panels = Panels(theme, len(kinds), PANEL, FRAME)
     names = list(dict.fromkeys(rows["series_label"]))
     styles = of_lines(dict(zip(rows["series_label"], rows["parts"], strict=True)), theme)
@@ -114,33 +110,24 @@ def shots_chart(rows: pd.DataFrame, theme: Theme, task: str) -> go.Figure:
 def table(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the display table of one task, with verdicts that are Holm-adjusted over its rows."""
     adjusted = holm([None if pd.isna(p) else p for p in rows["growth_p"]])
-    cells = []
-    for row, p in zip(rows.to_dict("records"), adjusted, strict=True):
-        cells.append(
-            {
-                "Variant": row["series_label"],
-                "k": row["k"],
-                "Prompt": prompt_words(row["k"], row["prompts"]),
-                "Accuracy": 100 * row["value"],
-                "vs dense": _difference(row, ""),
-                "Change from zero-shot": _difference(row, "growth_"),
-                "Compression": cost_text(row, p, sum(one is not None for one in adjusted)),
-                "Adjusted p": p_words(p),
-            }
-        )
+    records, tested = rows.to_dict("records"), sum(one is not None for one in adjusted)
+    cells = {
+        "Variant": rows["series_label"].to_list(),
+        "k": rows["k"].to_list(),
+        "Prompt": list(map(prompt_words, rows["k"], rows["prompts"])),
+        "Accuracy": (100 * rows["value"]).to_list(),
+        "vs dense": [_difference(row, "") for row in records],
+        "Change from zero-shot": [_difference(row, "growth_") for row in records],
+        "Compression": [cost_text(row, p, tested) for row, p in zip(records, adjusted, strict=True)],
+        "Adjusted p": list(map(p_words, adjusted)),
+    }
     return pd.DataFrame(cells)
 
 
 def cost_text(row: TableRow, p: float | None, comparisons: int) -> str:
-    """Return the verdict on whether compression costs more or less with a prompt than zero-shot.
+    """Return the verdict on whether compression costs more or less with a prompt than zero-shot; empty without a pair.
 
-    Args:
-        row: A row of `core.findings.numbers.fewshot`.
-        p: Its p, adjusted for all shown rows.
-        comparisons: Number of shown rows with a p.
-
-    Returns:
-        A verdict; empty without a pair.
+    `p` is that of the row, adjusted for all shown rows, and `comparisons` is the number of shown rows with a p.
     """
     if pd.isna(row["growth_difference"]):
         return ""

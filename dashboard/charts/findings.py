@@ -10,18 +10,14 @@ from core.findings.finding import Finding
 from core.findings.pairs.compared import Comparison
 from core.findings.pairs.numbers import number_rows
 from core.findings.question import BestFinding
+from dashboard.charts.compared import difference_chart
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements.style import Theme
-from dashboard.charts.pair.chart import difference_chart
 from dashboard.charts.tradeoff import tradeoff
 
 
 def draw(finding: Finding, theme: Theme) -> go.Figure:
     """Draw a finding.
-
-    Args:
-        finding: The finding.
-        theme: Colours.
 
     Raises:
         UserError: It has no chart, or nothing to draw.

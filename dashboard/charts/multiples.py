@@ -8,7 +8,7 @@ Pure functions: DataFrame in, DataFrame or plotly Figure out.
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 
 import pandas as pd
@@ -59,14 +59,11 @@ def comparable_rows(frame: pd.DataFrame, corpus: str, window: int, axis: Axis) -
 def multiples(rows: pd.DataFrame) -> pd.DataFrame:
     """Return the points of a model (`points.collapse`) as multiples of its dense perplexity.
 
-    Args:
-        rows: Rows of `comparable_rows`.
-
-    Returns:
-        Points with more columns: `perplexity`; `of`, the series without the model; `packed_share`, the packed size over
-        the dense model's; `size`, log10 of the dense model's parameters. Unknown values are NaN.
+    `rows` are of `comparable_rows`. The points have more columns: `perplexity`; `of`, the series without the model;
+    `packed_share`, the packed size over the dense model's; `size`, log10 of the dense model's parameters. Unknown
+    values are NaN.
     """
-    dense, found = (points.collapse(part) for part in (rows[points.is_dense(rows)], rows[~points.is_dense(rows)]))
+    dense, found = points.split_points(rows)
     model, base = str(rows["model"].iloc[0]), float(dense["value"].iloc[0])
     card = card_of(model)
     size = math.log10(card.parameters) if card else math.nan
@@ -126,28 +123,11 @@ def by_size(found: pd.DataFrame, theme: Theme, corpus: str) -> go.Figure:
     return figure.update_xaxes(tickvals=ticks, ticktext=[sizes[size].rpartition("-")[2].upper() for size in ticks])
 
 
-def by_text(
-    found: pd.DataFrame,
-    dense: pd.DataFrame,
-    axis: Axis,
-    theme: Theme,
-    corpus: str,
-    bright: Collection[str],
-    at: str,
-    winners: Collection[str],
-    elsewhere: Collection[str],
-) -> go.Figure:
-    """Draw multiples of one model on several texts; the arguments are those of `perplexity_curve`."""
-    dense = times_dense(dense, dense["value"])
-    figure = perplexity_curve(found, dense, axis, theme, corpus, bright, at, winners, elsewhere)
-    return figure.update_layout(title_text="Perplexity, times dense on the same text (log scale)")
-
-
 def _drawn(found: pd.DataFrame, axis: Axis, theme: Theme, corpus: str) -> go.Figure:
     """Draw the multiples against an axis; a series has one colour for all models."""
     dense = pd.DataFrame([{"value": 1.0, "key": "", "spread": "", "ratio": 0.0, "packed_share": 1.0, "size": math.nan}])
-    figure = perplexity_curve(found.assign(series_chain=found["of"]), dense, axis, theme, corpus)
-    return figure.update_layout(title_text=f"Perplexity on {called(corpus)}, times dense (log scale)")
+    title = f"Perplexity on {called(corpus)}, times dense (log scale)"
+    return perplexity_curve(found.assign(series_chain=found["of"]), dense, axis, theme, corpus, title=title)
 
 
 def exported(found: pd.DataFrame) -> pd.DataFrame:

@@ -10,8 +10,7 @@ import plotly.graph_objects as go
 from core.findings.numbers.reporting import TableRow
 from core.findings.rows.zeroshot import in_percent, unit_of
 from dashboard.charts.elements import marks
-from dashboard.charts.elements.drawing import Drawing
-from dashboard.charts.elements.facets import Panels
+from dashboard.charts.elements.drawing import Drawing, Panels
 from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme, faded, look
 

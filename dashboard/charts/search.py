@@ -20,15 +20,10 @@ ROOM = 1.15  # of the sizes, beyond the outermost points
 def search_chart(
     tried: pd.DataFrame, front: pd.DataFrame, max_mb: float, best: str | None, size_title: str, theme: Theme
 ) -> go.Figure:
-    """Draw the perplexity of measured chains as a multiple of dense, by size.
+    """Draw the perplexity of measured chains as a multiple of dense, by size, and the one that leads, if any.
 
-    Args:
-        tried: chain, megabytes, times_dense, windows and eliminated of each measured chain.
-        front: megabytes and times_dense that the stored results let expect of the best chain by size.
-        max_mb: The budget.
-        best: The chain that leads; None without any.
-        size_title: Title of the sizes.
-        theme: Colours.
+    `tried` has chain, megabytes, times_dense, windows and eliminated of each measured chain. `front` has the megabytes
+    and times_dense that the stored results let expect of the best chain by size.
     """
     drawing = Drawing(theme, HEIGHT, "Perplexity, times dense (log scale, lower is better)", size_title)
     heights = tried["times_dense"].clip(upper=WORST)

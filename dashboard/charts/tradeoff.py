@@ -5,6 +5,7 @@ Perplexities are drawn as multiples of the dense model's. Values above a log axi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,9 +23,8 @@ from core.notation.formatting import format_number
 from dashboard.charts.elements import labels, marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import log_axis
-from dashboard.charts.elements.plot import Plot
 from dashboard.charts.elements.style import OF_FAMILIES, Properties, Theme, faded, family_look
-from dashboard.charts.tradeoff_axes import Heights, band_title, heights, measured, percent_ticks, placed
+from dashboard.charts.tradeoff_axes import Heights, Plot, heights, measured, percent_ticks, placed
 
 COSTS = (PACKED, BITS, PARAMETERS, PREFILL, DECODE, MEMORY)
 NEAREST = 3  # misses that are named if nothing fits
@@ -74,10 +74,15 @@ def tradeoff(
     limit = most, None if best_value is None else quality.times * best_value
     rows, dense = (measured(part, cost, quality) for part in (rows, dense))
     up = heights(pd.concat([rows, dense]), quality, limit[1])
-    rows, dense = (_drawn(part, cost, quality, up) for part in (rows, dense))
+    rows, dense = (placed(part, quality, up) for part in (rows, dense))
+    rows, dense = (
+        part.assign(hover_text=[_hover_text(row, cost, quality) for row in part.to_dict("records")])
+        for part in (rows, dense)
+    )
     others = rows[~rows["key"].isin(dense["key"])]
     first = others["key"] == (None if best is None else best["key"])
-    named = others[others["front"] | first] if rows["fits"].any() else _nearest(others)
+    nearest = pd.concat([others.head(NEAREST), others[others["lies"]].head(1)]).drop_duplicates("key")
+    named = others[others["front"] | first] if rows["fits"].any() else nearest
     xs = pd.concat([frame["x"] for frame in (rows, dense)] + [estimates.get(cost.column, rows["x"][:0])])
     plot = Plot(drawing, _across(xs, named["x"].max(), limit[0]), (up.low, up.high), log=quality.log)
     if up.high > up.top:
@@ -101,33 +106,19 @@ def tradeoff(
         ticks = percent_ticks(up)
         drawing.lay_out(yaxis={"tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]})
     if quality.log:
-        log_axis(drawing, up.low, up.high, up.top, {up.band: band_title(quality, up)} if up.high > up.top else {})
+        band = f"over {up.top:g}" if quality.span else format_number(math.inf)
+        log_axis(drawing, up.low, up.high, up.top, {up.band: band} if up.high > up.top else {})
         drawing.lay_out(yaxis={"minor": {"ticks": ""}})
     return drawing.figure()
 
 
-def _nearest(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return the nearest misses, and the nearest on the axis, in the order of `ranked`."""
-    return pd.concat([rows.head(NEAREST), rows[rows["lies"]].head(1)]).drop_duplicates("key")
-
-
 def _across(xs: pd.Series, named: float, limit: float | None) -> labels.Place:
-    """Return the ends of the x axis, from the costs of all points and the highest cost of the named ones.
-
-    It shows every variant or, with a limit of the cost, those up to `BEYOND` times the limit, so that the variants
-    within the budget have room.
-    """
+    """Return the ends of the x axis; with a limit of the cost, up to `BEYOND` times it and the highest `named` cost."""
     least, most = xs.min(), xs.max()
     if limit is not None:
         least, most = min(least, limit), max(limit, min(most, max(BEYOND * limit, named)))
     wide = most - least or abs(most) or 1.0
     return least - 0.08 * wide, most + 0.08 * wide
-
-
-def _drawn(rows: pd.DataFrame, cost: Axis, quality: Quality, up: Heights) -> pd.DataFrame:
-    """Return rows of `placed` with the hover text `hover_text`."""
-    texts = [_hover_text(row, cost, quality) for row in rows.to_dict("records")]
-    return placed(rows, quality, up).assign(hover_text=texts)
 
 
 def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
@@ -150,10 +141,7 @@ def _hover_text(row: TableRow, cost: Axis, quality: Quality) -> str:
 def _draw_fronts(
     plot: Plot, rows: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme
 ) -> list[labels.Place]:
-    """Draw the Pareto front within the budget, up to the limit of the cost, and that of all if it differs.
-
-    Returns places on the former.
-    """
+    """Draw the Pareto front within the budget, and that of all if it differs; return places on the former."""
     every, fitting = rows[pareto(rows, "x", quality.column)], rows[rows["front"]]
     same = set(every["key"]) == set(fitting["key"])
     if not same:
@@ -260,10 +248,7 @@ def _draw_limits(
 
 
 def _draw_dense(plot: Plot, dense: pd.DataFrame, quality: Quality, limit: float | None, theme: Theme) -> None:
-    """Draw the dense model's mark and a line at its quality, labelled where variants are unlikely.
-
-    The label is not close to the line at the `limit` of the cost.
-    """
+    """Draw the dense model's mark and a line at its quality, labelled off the variants and the cost's `limit`."""
     if dense.empty:
         return
     row = dense.iloc[0]
@@ -287,10 +272,7 @@ def _name(
     theme: Theme,
     first: bool = False,
 ) -> None:
-    """Write the `text` of the chosen points off the front and other points.
-
-    A point without room has no name; that of the `first` one may cover other points.
-    """
+    """Write the `text` of the chosen points where there is room; that of the `first` one may cover other points."""
     named, rest = rows[chosen], rows[~chosen]
     mine, others, grey = (
         plot.places(part["x"], part["height"]) for part in (named, rest[rest["fits"]], rest[~rest["fits"]])

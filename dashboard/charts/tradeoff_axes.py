@@ -1,15 +1,20 @@
-"""Heights of the trade-off chart: those of its points, and the ends of its quality axis."""
+"""Parts of the trade-off chart: heights of its points, ends of its quality axis, and its plot with free places."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
 
 from core.findings.axes import Axis
 from core.findings.best.qualities import Quality
-from core.notation.formatting import format_number
+from dashboard.charts.elements import labels, marks
+from dashboard.charts.elements.drawing import Drawing
+from dashboard.charts.elements.style import Properties
 
 HEADROOM = 0.28  # above the highest value of a linear axis, as a share of their range; a name fits there
 BAND = 0.13  # share of the plot's height
@@ -17,6 +22,8 @@ LEAST = 1e-4  # lower values lie at the lower edge of a log axis; the divergence
 EDGE = 0.04  # share of the plot's height between the lower edge of a log axis and the points there
 ROOM = 0.1  # part of a log axis below the lowest and above the highest value, as a share of their distance
 STEPS = (20, 10, 5, 2, 1, 0.5, 0.2, 0.1)  # between the ticks of percent
+CORNERS = ("bottom right", "bottom left", "top left", "top right")
+ALONG = 24  # places along a line that texts must not cover
 
 
 class Heights(NamedTuple):
@@ -86,18 +93,10 @@ def percent_ticks(up: Heights) -> list[float]:
     return [100 - count * step for count in range(int((100 - up.low) / step), -1, -1)]
 
 
-def band_title(quality: Quality, up: Heights) -> str:
-    """Return the tick of the band."""
-    return f"over {up.top:g}" if quality.span else format_number(math.inf)
-
-
 def edge_words(rows: pd.DataFrame, quality: Quality, limit: float | None) -> str:
     """Describe the points that are not at their height, in sentences after a space each.
 
-    Args:
-        rows: The drawn rows.
-        quality: The y axis.
-        limit: The limit of the drawn quality, in the units of the rows.
+    `limit` is that of the drawn quality, in the units of the rows.
     """
     values = rows[quality.drawn].astype(float)
     if quality.span:
@@ -108,3 +107,41 @@ def edge_words(rows: pd.DataFrame, quality: Quality, limit: float | None) -> str
     if quality.log and values.lt(LEAST).any():
         text += f" At the lower edge: below {LEAST:g} nats."
     return text
+
+
+@dataclass
+class Plot:
+    """The plot of a figure: its ends, and the places of texts and lines."""
+
+    drawing: Drawing
+    across: labels.Place
+    up: labels.Place
+    log: bool  # whether the y axis is logarithmic
+    texts: list[labels.Label] = field(default_factory=list)
+    lines: list[labels.Place] = field(default_factory=list)
+
+    def place(self, x: float, y: float) -> labels.Place:
+        """Return the place of a point as shares of the plot's width and height."""
+        low, height, high = (math.log(value) if self.log else value for value in (self.up[0], y, self.up[1]))
+        return (x - self.across[0]) / (self.across[1] - self.across[0]), (height - low) / (high - low)
+
+    def places(self, xs: Iterable[float], heights: Iterable[float]) -> list[labels.Place]:
+        """Return the places of several points."""
+        return [self.place(*at) for at in zip(xs, heights, strict=True)]
+
+    def line(self, xs: Sequence[float], heights: Sequence[float], style: Properties, group: str) -> None:
+        """Draw a straight line between two points."""
+        self.drawing.scatter(x=xs, y=heights, mode="lines", line=style, legendgroup=group)
+        self.lines += labels.along(np.array(self.places(xs, heights)), ALONG)
+
+    def write(self, at: tuple[float, float], text: str, side: str, color: str, group: str) -> None:
+        """Write a text on a side of a point."""
+        self.texts.append(labels.label_of(self.place(*at), text, side))
+        marks.write(self.drawing, at[:1], at[1:], [text], side, 11, color, cliponaxis=False, legendgroup=group)
+
+    def write_where_free(self, at: tuple[float, float], text: str, color: str, group: str) -> bool:
+        """Write a text at a free corner of a point, inside the plot; return whether there is one."""
+        (side,) = labels.named([self.place(*at)], [text], CORNERS, self.texts)
+        if side:
+            self.write(at, text, side, color, group)
+        return bool(side)

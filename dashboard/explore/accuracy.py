@@ -16,11 +16,10 @@ from core.findings.numbers.reporting import UNADJUSTED, seeds_words
 from core.findings.numbers.seven import counted_words
 from core.findings.pairs import paired
 from core.findings.rows import missing, points, zeroshot
-from core.findings.rows.zeroshot import MEAN_LABEL
 from core.findings.sharing import shared
 from dashboard.charts import scores
 from dashboard.explore import offers
-from dashboard.explore.compare import significance_of_best
+from dashboard.explore.comparison import significance_of_best
 from dashboard.exports.files import Item
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
@@ -51,7 +50,8 @@ def show_accuracy(
 
     `found` are the points of the curve and `shown` the highlighted series; `others` adds the context series in grey.
     """
-    there = _scored_series(chosen.scores, at, shown)
+    here = points.at_amount(chosen.scores, at)
+    there = set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
     without = [name for name in shown if name not in there]
     lacking = points.among(points.rows_at(found, at), "series_label", without)
     items = []
@@ -63,13 +63,6 @@ def show_accuracy(
         st.info(f"No zero-shot accuracy at {at} yet{whose}{on}.")
         _offer_tasks(chosen, lacking, at)
     return items
-
-
-@shared
-def _scored_series(scores: pd.DataFrame, at: str, shown: Sequence[str]) -> set[str]:
-    """Return the highlighted series with accuracies at an amount."""
-    here = points.at_amount(scores, at)
-    return set(here.loc[~points.is_dense(here) & here["series_label"].isin(shown), "series_label"])
 
 
 @shared
@@ -101,10 +94,10 @@ def _chart(chosen: Chosen, compared: Compared, at: str, shown: Sequence[str]) ->
         ("zero-shot accuracy", "chance", "majority class", "mean above chance", "not significant", "significant alone")
     )
     with st.container(horizontal=True):
-        tasks, title = [task for task in there if task != MEAN_LABEL], TASKS
-        if MEAN_LABEL in there:
-            title = segments("Tasks", (MEAN_LABEL, TASKS), "explore_tasks", "choice of tasks", help=explained)
-        tasks = [MEAN_LABEL] if title == MEAN_LABEL else tasks
+        tasks, title = [task for task in there if task != zeroshot.MEAN_LABEL], TASKS
+        if zeroshot.MEAN_LABEL in there:
+            title = segments("Tasks", (zeroshot.MEAN_LABEL, TASKS), "explore_tasks", "choice of tasks", help=explained)
+        tasks = [zeroshot.MEAN_LABEL] if title == zeroshot.MEAN_LABEL else tasks
         difference, paired_here = False, len(points.among(drawn, "task", tasks)) > 0
         if paired_here:
             shown_as = segments("Shown as", (DIFFERENCE, ACCURACY), "explore_as", "form of accuracy")

@@ -1,25 +1,56 @@
-"""The comparison of two points: its field, ticks of tables and points of charts that choose them, and its drawer."""
+"""The comparison of two points: its field, ticks and drawer, and the test of variants against the best of a table."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import pandas as pd
 import streamlit as st
 
+from core.findings.numbers.differences import adjust_together
+from core.findings.numbers.verdicts import SIGNIFICANT
+from core.findings.pairs import paired
 from core.findings.rows import points
+from core.findings.within import numbers_of
 from core.notation.chain import file_name
 from core.results import Result
 from dashboard import data
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import export_name, model_part
+from dashboard.exports.pivots import SignificanceTest
 from dashboard.shared import links, widgets
 from dashboard.shared.binding import BOUND, check_named, keep_in_address
-from dashboard.shared.comparison.pair import pair_caption, show_differences, show_pair
+from dashboard.shared.pair import pair_caption, show_differences, show_pair
 
 COMPARED = "explore_compared"  # key of the field and parameter of the address
 TICKED = "explore_ticked_"  # session keys of the points chosen in a table or chart, in the order of their choice
 PAIR = 2
 DRAWER = 820  # initial width in px
+
+
+def significance_of_best(rows: pd.DataFrame) -> SignificanceTest:
+    """Return a function that tests which variants differ significantly from the best of a table column.
+
+    The column is the label of a task; with rows of one number, any text. Its tests are Holm-adjusted together.
+    """
+
+    @cache  # needed for every column, but only for exports
+    def by_first() -> dict[str, tuple[str, ...]]:
+        return points.seeds_of(rows)
+
+    def distinguishable(column: str, best: str, others: Sequence[str]) -> dict[str, bool]:
+        seeds = by_first()
+        if len(seeds.get(best, ())) != 1:
+            return {}  # several seeds have no single partner
+        numbers = numbers_of(rows)
+        found = data.paired([seeds[key] for key in others if key in seeds], best, numbers)
+        found = found[found["verdict"].notna()]
+        if len(numbers) > 1:
+            found = found[paired.task_labels(found) == column]
+        found = adjust_together(found)
+        return dict(zip(found["key"], found["verdict"].isin(SIGNIFICANT), strict=True))
+
+    return distinguishable
 
 
 def pick_pair(options: Mapping[str, str]) -> None:
@@ -50,14 +81,9 @@ def compare(*pair: str) -> None:
 
 
 def newly_ticked(name: str, keys: Sequence[str]) -> list[str]:
-    """Return the point that was just chosen in a table or chart, after the one chosen before it, if any.
+    """Return the point that was just chosen in a table or chart, by its key `name`, after the one chosen before it.
 
-    Args:
-        name: Key of the table or chart.
-        keys: Keys of all points that are chosen there now.
-
-    Returns:
-        No key if a choice was removed.
+    `keys` are those of all points that are chosen there now. The result is empty if a choice was removed.
     """
     before = [key for key in st.session_state.get(TICKED + name, ()) if key in keys]
     new = [key for key in keys if key not in before]
@@ -85,11 +111,6 @@ def _comparison(results: Sequence[Result], names: tuple[str, str], seeds: bool) 
     if seeds:
         caption += " Of points with several seeds: the first seed."
     items += show_differences(pairs, caption, f"{file}-table")
-    st.page_link(
-        "inside/view.py",
-        label="Compare up to four, with size, time and commands",
-        icon=":material/layers:",
-        query_params=links.compared([second.key, first.key], model),
-        width="content",
-    )
+    address = links.compared([second.key, first.key], model)
+    links.show("inside", "Compare up to four, with size, time and commands", "layers", address)
     widgets.export_page(file, lambda: items)

@@ -1,14 +1,15 @@
-"""Data of Explore's curve view, computed once for all sessions: points, differences and captions."""
+"""The data of Explore's curve view, computed once for all sessions, and its answer at the chosen amount."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import pandas as pd
+import streamlit as st
 
-from core.findings.at_amount import Scored, differences_to_dense, score
+from core.findings.at_amount import Scored, answer_at, differences_to_dense, score, smaller_at
 from core.findings.axes import Axis
-from core.findings.best.answer import Best
+from core.findings.best import answer as words
 from core.findings.numbers.differences import NUMBER, adjust_together
 from core.findings.numbers.few import few_in
 from core.findings.numbers.reporting import seeds_words
@@ -20,7 +21,9 @@ from core.findings.sharing import shared
 from dashboard import data
 from dashboard.charts import curve
 from dashboard.exports.pivots import of_means
-from dashboard.shared.pickers import Chosen
+from dashboard.shared import links
+from dashboard.shared.literal import literal
+from dashboard.shared.pickers import AXIS, BY_SIZE, FAMILIES, SHOWN, TEXT, Chosen
 
 
 class Shown(NamedTuple):
@@ -39,6 +42,7 @@ class Described(NamedTuple):
     """The data of a chart or table, and its texts."""
 
     drawn: pd.DataFrame
+    dense: pd.DataFrame  # the dense model's point, in the unit of those drawn
     caption: str
     table: pd.DataFrame  # for exports
     alt: str = ""
@@ -66,7 +70,7 @@ def curve_data(shown: Shown) -> Described:
     alt += f"{', '.join(series_of(highlighted))}. Lowest: {lowest}."
     hovered = paired.of_curve(shown.perplexities, drawn)
     explained = curve.explained(highlighted, shown.dense)
-    return Described(hovered, caption, points.with_dense(shown.dense, highlighted), alt, explained)
+    return Described(hovered, shown.dense, caption, points.with_dense(shown.dense, highlighted), alt, explained)
 
 
 @shared
@@ -92,7 +96,7 @@ def multiples_data(shown: Shown, elsewhere: pd.DataFrame, names: list[str]) -> D
     alt = f"Perplexity of {chosen.model} as a multiple of dense against {chosen.axis.title.lower()}, a line for each "
     alt += f"of {', '.join([*series_of(highlighted), *series_of(others)])}."
     table = table.drop(columns=["low", "high", "perplexity", "dense_key", "dense_value", *NUMBER])
-    return Described(pd.concat(drawn, ignore_index=True), caption, table, alt, explained)
+    return Described(pd.concat(drawn, ignore_index=True), dense, caption, table, alt, explained)
 
 
 @shared
@@ -102,7 +106,7 @@ def drawn_points(found: pd.DataFrame, names: list[str], others: bool, axis: Axis
 
 
 @shared
-def with_winners(found: pd.DataFrame, names: list[str], best: Best | None) -> list[str]:
+def with_winners(found: pd.DataFrame, names: list[str], best: words.Best | None) -> list[str]:
     """Return the chosen series and those of the best points, in row order."""
     winners = found.loc[found["key"].isin(best.keys if best else []), "series_label"]
     return series_of(points.among(found, "series_label", [*names, *winners]))
@@ -126,7 +130,36 @@ def points_data(shown: Shown) -> Described:
         caption += " Better and worse: at 5 %, by paired tests with Holm's correction over all points of the column."
     samples = pd.concat([shown.perplexities, accuracies])
     caption = " ".join(filter(None, (caption, seeds_words(samples), few_in(samples))))
-    means = shown.scored.means[
-        shown.scored.means["series_label"].isin([*shown.dense["series_label"], *shown.highlighted["series_label"]])
-    ]
-    return Described(table, caption, of_means(means))
+    names = [*shown.dense["series_label"], *shown.highlighted["series_label"]]
+    means = points.among(shown.scored.means, "series_label", names)
+    return Described(table, shown.dense, caption, of_means(means))
+
+
+def show_answer(shown: Shown, drawn: pd.DataFrame, best: words.Best, at: str) -> None:
+    """Show the best of the drawn points at an amount, and a smaller and better variant of another family."""
+    chosen, rows = shown.chosen, data.frame(shown.chosen.model)
+    given = best, at, shown.perplexities, shown.scored
+    st.markdown(answer_at(chosen, shown.dense, drawn, *given, data, literal))
+    found = smaller_at(chosen, shown.dense, rows, best, data, literal)
+    if found is None:
+        return
+    address = links.shown(found.rows, st.session_state[TEXT])
+    del address[SHOWN]  # all methods of these families
+    families = points.among(chosen.measured, "method", chosen.methods)["family"]
+    there = [one.capitalize() for one in dict.fromkeys((*families, *found.families))]
+    address |= {FAMILIES: there, AXIS: BY_SIZE, "explore_at": at}
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(found.sentence, width="content")
+        if not (chosen.axis.of_bits and set(found.families) <= set(chosen.measured["family"])):
+            links.show("explore", "Compare by packed size", "compare", address)
+
+
+def show_elsewhere(here: pd.DataFrame) -> None:
+    """Show the points at an amount that were measured on other texts, each as a multiple of dense on its text."""
+    if here.empty:
+        return
+    winners = []
+    for _, one in times_dense(here, here["dense_value"]).iterrows():
+        found = data.paired([(one["key"],)], one["dense_key"], [tuple(one[list(NUMBER)])])
+        winners.append(words.Winner(one, paired.of_points(found, one.to_frame().T).iloc[0]))
+    st.markdown(words.elsewhere(winners, literal))

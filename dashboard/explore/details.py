@@ -9,26 +9,22 @@ import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.fields import Details
 from core.findings.cost import NOT_ALONE, is_alone
 from core.findings.rows import latency, naming, points, stages
 from core.notation.achieved import describe_gap, embedding_words, format_percent, uncovered_words
 from core.notation.chain import DENSE, common_defaults
 from core.notation.formatting import capitalise, format_number
 from core.notation.removal import bits_words, block_share
-from core.request.reproduce import reproduce
 from core.results import Result
 from core.specs import PUBLISHED
 from dashboard import data
 from dashboard.explore.comparison import chosen_pair, compare, newly_ticked, pick_pair, show_comparison
-from dashboard.explore.point import Point, show_layers, show_trainings
-from dashboard.explore.saving import offer_export
+from dashboard.explore.point import Point, offer_export, show_layers, show_trainings
 from dashboard.exports.files import Item
-from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_named, keep_in_address
-from dashboard.shared.comparison.pair import NOTES, show_differences
-from dashboard.shared.links import inside
-from dashboard.shared.variants.scan import offer_scan, show_scan
+from dashboard.shared import links, widgets
+from dashboard.shared.binding import keep_in_address, pick_named
+from dashboard.shared.pair import NOTES, show_differences
+from dashboard.shared.sensitivity import offer_scan, show_scan
 
 POINT = "explore_point"  # key of the field and parameter of the address
 DRAWER = 720  # initial width in px
@@ -45,9 +41,7 @@ METRIC = 150  # px of a headline number
 def open_points(name: str, keys: Sequence[str]) -> None:
     """Open the details of the only point chosen in a table or chart, or compare the last two, with the next run.
 
-    Args:
-        name: Key of the table or chart.
-        keys: Keys of all points that are chosen there now.
+    `name` is the key of the table or chart, and `keys` are those of all points that are chosen there now.
     """
     chosen = newly_ticked(name, keys)
     if len(chosen) == 1:
@@ -58,36 +52,17 @@ def open_points(name: str, keys: Sequence[str]) -> None:
 
 
 def pick_point(found: pd.DataFrame) -> dict[str, str]:
-    """Show the fields that open a point or compare two, as clicks in a chart or table do.
-
-    Returns:
-        The points' `addresses`.
-    """
+    """Show the fields that open a point or compare two, as clicks do; return the points' `addresses`."""
     names, options = naming.addresses(found), naming.options(found)
-    check_named(POINT, "point", options)
     with st.grid(2, min_column_width=NARROWEST):
-        st.selectbox(
-            "Details of a point",
-            list(options),
-            index=None,
-            format_func=options.__getitem__,
-            key=POINT,
-            on_change=keep_in_address,
-            args=(POINT,),
-            placeholder="Select a point on the chart or here",
-            **BOUND,
-        )
+        empty = "Select a point on the chart or here"
+        pick_named("Details of a point", options, POINT, "point", placeholder=empty, on_change=keep_in_address)
         pick_pair(options)
     return names
 
 
 def show_details(found: pd.DataFrame, names: dict[str, str]) -> None:
-    """Show the chosen point, or two compared ones, in a drawer until the user closes it.
-
-    Args:
-        found: The points.
-        names: Their `addresses`.
-    """
+    """Show the chosen point, or two compared ones, in a drawer until the user closes it; `names` are `addresses`."""
     if pair := chosen_pair():
         show_comparison(pair, found)
         return
@@ -122,15 +97,9 @@ def _details(result: Result, row: pd.Series, chain: str, found: pd.DataFrame) ->
     if any(stage.removes and stage.ratio_kind == "sparsity" for stage in result.variant.stages):
         st.caption("Zeros save memory but no time, also with 2:4: this runtime uses dense kernels.")
     if not result.variant.is_external:
-        _reproduction(result)
+        widgets.show_command(result, "Command to reproduce it:")
     with st.container(horizontal=True):
-        st.page_link(
-            "inside/view.py",
-            label="Look inside",
-            icon=":material/layers:",
-            query_params=inside(result.variant.key, data.called(result.variant)),
-            width="content",
-        )
+        links.show("inside", "Look inside", "layers", links.inside(result.variant.key, data.called(result.variant)))
         if not result.variant.is_external:
             offer_export(result)
             offer_scan(result)
@@ -184,28 +153,14 @@ def _facts(result: Result) -> list[str]:
         return ["compressed and measured by other tools", f"imported on {details.get('created', '?')[:10]}", *stated]
     seconds = [stage["seconds"] for stage in result.variant.stage_runs if "seconds" in stage]
     facts = [
-        _time_words(result.variant.stage_runs, sum(seconds)) if seconds else None,
+        f"computed in {sum(seconds):.0f} s" if seconds else None,
+        NOT_ALONE if seconds and not all(map(is_alone, result.variant.stage_runs)) else None,
         f"on {details['device']}" if "device" in details else None,
         None if (share := block_share(result)) is None else f"{format_percent(share)} of block weights zero or removed",
         *bits_words(result),
         f"{size.macs / 1e9:.2f} GMACs for 64 tokens" if size.macs else None,
     ]
     return [fact for fact in facts if fact]
-
-
-def _time_words(runs: Sequence[Details], seconds: float) -> str:
-    return f"computed in {seconds:.0f} s{'' if all(map(is_alone, runs)) else f', {NOT_ALONE}'}"
-
-
-def _reproduction(result: Result) -> None:
-    """Show the command that reproduces a variant."""
-    try:
-        command = reproduce(result)
-    except UserError as error:
-        st.caption(f"This variant cannot be reproduced: {error}")
-    else:
-        st.caption("Command to reproduce it:")
-        st.code(command, language="bash", wrap_lines=True)
 
 
 def _stages(point: Point) -> list[Item]:

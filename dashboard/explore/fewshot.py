@@ -21,11 +21,10 @@ from core.specs import DTYPES, Fewshot
 from core.store.samples import AROUND
 from dashboard import data
 from dashboard.charts import fewshot
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import Item, export_name, model_part
 from dashboard.shared import widgets
 from dashboard.shared.binding import segments, select
-from dashboard.shared.documents.access import missing_files, offer_documents, scored_task
+from dashboard.shared.documents import missing_files, offer_documents, scored_task
 from dashboard.shared.pickers import PROMPT
 
 WIDTHS = {
@@ -54,7 +53,9 @@ def show_shots(model: str) -> list[Item]:
     found = _named(found, data.frame(model))
     with st.container(horizontal=True):
         found = _pick_documents(found)
-        names = {name: fewshot.task_name(name, tasks) for name, tasks in _tasks(found).items()}
+        most = found.groupby("dataset", sort=False)["tasks"].max()
+        order = sorted(most.index, key=lambda name: name != MEAN)
+        names = {name: fewshot.task_name(name, int(most[name])) for name in order}
         dataset = segments("Tasks", list(names), "explore_shots_task", "task", names.__getitem__)
     rows = found[found["dataset"] == dataset]
     limit, scoring = rows["limit"].iloc[0], rows["scoring"].iloc[0]
@@ -80,14 +81,8 @@ def show_shots(model: str) -> list[Item]:
     caption = "Accuracy of a variant minus dense with the same prompt, and its change from zero-shot, in points. "
     caption += f"Both are paired document by document, with {fewshot.INTERVALS}. p: paired t test of the change, "
     caption += "Holm-adjusted over the rows. Change below 0: compression costs more with that prompt."
-    table = widgets.show_table(
-        "explore_shots_table",
-        costs,
-        caption,
-        {"Accuracy": "%.1f", "k": "%d"},
-        file=f"{file}-cost",
-        widths=WIDTHS,
-    )
+    forms, key = {"Accuracy": "%.1f", "k": "%d"}, "explore_shots_table"
+    table = widgets.show_table(key, costs, caption, forms, file=f"{file}-cost", widths=WIDTHS)
     show_prompt(model, found)
     return [chart, table]
 
@@ -100,12 +95,6 @@ def _named(found: pd.DataFrame, frame: pd.DataFrame) -> pd.DataFrame:
     names = variant_names(frame[frame["key"].isin(found["key"])])
     looks = {name: known[name].to_numpy() for name in ("parts", "pattern")}
     return found.assign(series_label=found["key"].map(names), dense=points.is_dense(known).to_numpy(), **looks)
-
-
-def _tasks(found: pd.DataFrame) -> dict[str, int]:
-    """Return the data sets, their mean first, each with its largest number of tasks."""
-    most = found.groupby("dataset", sort=False)["tasks"].max()
-    return {name: int(most[name]) for name in sorted(most.index, key=lambda name: name != MEAN)}
 
 
 def _pick_documents(found: pd.DataFrame) -> pd.DataFrame:

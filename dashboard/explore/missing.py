@@ -22,7 +22,6 @@ from core.specs import EXTERNAL, Perplexity
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow
 from dashboard.explore import offers
-from dashboard.explore.offers import Measures, Wanted
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
 
@@ -54,19 +53,17 @@ def offer_points(chosen: Chosen, dense: pd.DataFrame, found: pd.DataFrame, shown
             )
             if not any(wanted.values()):
                 st.caption(f"All of these points are measured{on}.")
-                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=_show_elsewhere)
+                show, chosen_value = st.session_state.update, ({ELSEWHERE: True},)
+                st.button("Show them, hollow", key="explore_show_elsewhere", on_click=show, args=chosen_value)
                 return
         chosen_chains = [chain for series, chains in wanted.items() if chains for chain in _choose(series, chains)]
         if not chosen_chains:
             st.caption("Choose the points to run.")
             return
         button = f"Run these {{}} points{on}" if len(chosen_chains) > 1 else f"Run this point{on}"
-        runs = [Wanted(chain, here.calibration, here.train) for chain in chosen_chains]
-        offers.show_offer("explore_run_missing", button, chosen.model, runs, Measures(here.text), bool(here.lacking))
-
-
-def _show_elsewhere() -> None:
-    st.session_state[ELSEWHERE] = True
+        runs = [offers.Wanted(chain, here.calibration, here.train) for chain in chosen_chains]
+        key, measures, elsewhere = "explore_run_missing", offers.Measures(here.text), bool(here.lacking)
+        offers.show_offer(key, button, chosen.model, runs, measures, elsewhere)
 
 
 @shared
@@ -132,7 +129,7 @@ def offer_numbers(chosen: Chosen, found: pd.DataFrame, quality: Quality) -> None
         if not keys:
             st.caption("Choose the variants to measure.")
             return
-        measures = offers.seven_tasks(chosen) if quality.column == ACCURACY else Measures(chosen.text)
+        measures = offers.seven_tasks(chosen) if quality.column == ACCURACY else offers.Measures(chosen.text)
         measures = measures._replace(fidelity=quality.column in FIDELITY)
         button = "Measure these {} variants" if len(keys) > 1 else "Measure this variant"
         runs = _runs(lacking.loc[lacking["key"].isin(keys), ["chain", *TEXTS]])
@@ -149,25 +146,22 @@ def offer_estimates(chosen: Chosen, estimates: pd.DataFrame) -> None:
         return
     runs = _runs(estimates[["chain", *TEXTS, "seed", "dtype"]])
     with box:
-        label, measures = "Measure the best estimate", Measures(chosen.text)
+        label, measures = "Measure the best estimate", offers.Measures(chosen.text)
         offers.show_offer("explore_run_best", label, chosen.model, runs[:1], measures)
         if len(estimates) > 1:
             offers.show_offer("explore_run_estimated", "Measure all {} estimates", chosen.model, runs, measures)
 
 
-def _runs(rows: pd.DataFrame) -> list[Wanted]:
+def _runs(rows: pd.DataFrame) -> list[offers.Wanted]:
     """Return the run of each row, with its data; and with its seed and precision, if the rows have them."""
     known = rows.assign(seed=rows["seed"].fillna(0).astype(int)) if "seed" in rows else rows
     known = known.astype(object).where(known.notna(), None)
-    return [Wanted(*row) for row in known.itertuples(index=False, name=None)]
+    return [offers.Wanted(*row) for row in known.itertuples(index=False, name=None)]
 
 
 @shared
 def _lacking(found: pd.DataFrame, quality: Quality) -> pd.DataFrame:
-    """Return the variants that lack the quality alone, those with the lowest perplexity first.
-
-    This machine cannot compute external variants.
-    """
+    """Return the variants that lack the quality alone and that a run can measure, the lowest perplexity first."""
     only = found["fits"] | (found["undecided"] & (found["misses"] == quality.lacking))
     lacking = found[only & ~found["scored"] & ~found["method"].isin(EXTERNAL)]
     return lacking.sort_values("times_dense", kind="stable")

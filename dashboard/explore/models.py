@@ -22,8 +22,7 @@ from dashboard.charts.curve import styles_of
 from dashboard.charts.elements.style import SeriesStyle, look
 from dashboard.explore.comparison import chosen_pair
 from dashboard.explore.details import POINT, open_points, pick_point, show_details
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name
+from dashboard.exports.files import Item, export_name
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, segments
@@ -76,13 +75,10 @@ def show_models(chosen: Chosen, models: list[str]) -> list[Item]:
     )
     every = _together([multiples.perplexities(comparable[model]) for model in picked])
     addresses = pick_point(every)
-    show_details(every if chosen_pair() else _of_one_model(every, st.session_state[POINT]), addresses)
+    # The details of a point compare it with the dense model of its own model.
+    of_point = every.loc[every["key"] == st.session_state[POINT], "model"]
+    show_details(every if chosen_pair() else every[every["model"].isin(of_point)], addresses)
     return items
-
-
-def _of_one_model(every: pd.DataFrame, key: str | None) -> pd.DataFrame:
-    """Return the points of the model that a point belongs to, because the details compare with its dense model."""
-    return every[every["model"].isin(every.loc[every["key"] == key, "model"])]
 
 
 @shared
@@ -122,17 +118,12 @@ def _chart_and_table(
         named = listed([TASKS[name].label for name in tasks])
         caption += f" Accuracy: the mean of {named}, which count for all models shown, minus dense, in points."
     table = multiples.table(shown, means)
-    return [
-        chart,
-        widgets.show_table(
-            TABLE,
-            table,
-            caption,
-            multiples.FORMATS,
-            file=f"{file}-table",
-            on_select=lambda rows: open_points(TABLE, [table.index[row] for row in rows]),
-        ),
-    ]
+
+    def ticked(rows: list[int]) -> None:
+        open_points(TABLE, [table.index[row] for row in rows])
+
+    file = f"{file}-table"
+    return [chart, widgets.show_table(TABLE, table, caption, multiples.FORMATS, file=file, on_select=ticked)]
 
 
 def _pick_models(model: str, there: list[str], corpus: str, window: int) -> list[str]:

@@ -19,6 +19,7 @@ from core.request.expected.estimate import estimate_left
 from core.request.settings import RunSettings
 from core.specs import DTYPES, Dtype, Perplexity, RunSpec, Task, TextWindows
 from dashboard import data
+from dashboard.shared import links
 from dashboard.shared.pickers import Chosen
 from dashboard.shared.series import ELSEWHERE
 
@@ -72,21 +73,15 @@ def texts_here(text: str, calibration: str | None, train: str | None) -> TextsHe
     for_reading, for_data = data.corpora_here()
     lacking: dict[str, None] = {}
 
-    def here(corpus: str, other: str) -> str:
-        if _is_here(corpus):
-            return corpus
-        lacking[corpus] = None
-        return other
+    def here(one: Perplexity | TextWindows, other: str) -> str:
+        if _is_here(one.corpus):
+            return str(one)
+        lacking[one.corpus] = None
+        return str(one.model_copy(update={"corpus": other}))
 
-    def data_here(written: str | None) -> str | None:
-        if written is None:
-            return None
-        one = TextWindows.parse(written)
-        return str(one.model_copy(update={"corpus": here(one.corpus, for_data)}))
-
-    read = Perplexity.parse(text)
-    read = read.model_copy(update={"corpus": here(read.corpus, for_reading)})
-    return TextsHere(str(read), data_here(calibration), data_here(train), list(lacking))
+    read = here(Perplexity.parse(text), for_reading)
+    calibration, train = (one and here(TextWindows.parse(one), for_data) for one in (calibration, train))
+    return TextsHere(read, calibration, train, list(lacking))
 
 
 def _is_here(name: str) -> bool:
@@ -137,13 +132,8 @@ def show_offer(
 ) -> None:
     """Show the button that queues runs, with its time estimate, or the reason that prevents them.
 
-    Args:
-        key: Key of the button.
-        label: Its label, in which `{}` is the number of runs that are not queued yet.
-        model: Display name of the model.
-        wanted: The chains.
-        measures: What to measure of each.
-        elsewhere: Whether they have another text than the curve, which then shows such points, too.
+    In its label, `{}` is the number of runs that are not queued yet. Runs `elsewhere` have another text than the curve,
+    which then shows such points, too.
     """
     with st.spinner("Estimating ..."):
         found = runs_of(model, wanted, measures, data.stamp())
@@ -156,16 +146,11 @@ def show_offer(
     with st.container(horizontal=True, vertical_alignment="center"):
         if queued:
             st.caption(f":material/hourglass_top: {len(queued)} of them queued or running")
-            st.page_link("run/view.py", label="Show progress", icon=":material/play_circle:")
+            links.show("run", "Show progress", "play_circle")
         if new:
             share = found.seconds * len(new) / len(found.specs)
-            st.button(
-                f"{label.format(len(new))} ({format_duration(share)})",
-                key=key,
-                icon=":material/add_chart:",
-                on_click=_queue,
-                args=(new, elsewhere),
-            )
+            title, icon = f"{label.format(len(new))} ({format_duration(share)})", ":material/add_chart:"
+            st.button(title, key=key, icon=icon, on_click=_queue, args=(new, elsewhere))
 
 
 def _queue(specs: list[RunSpec], elsewhere: bool) -> None:

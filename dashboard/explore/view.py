@@ -14,12 +14,11 @@ from core.findings.rows import points
 from core.findings.rows.other_texts import with_own_dense
 from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 from dashboard import data
-from dashboard.charts import curve, multiples
+from dashboard.charts import curve
 from dashboard.explore import details
 from dashboard.explore.accuracy import show_accuracy
-from dashboard.explore.answer import show_answer, show_elsewhere
 from dashboard.explore.budget.view import show_tradeoff
-from dashboard.explore.compare import significance_of_best
+from dashboard.explore.comparison import significance_of_best
 from dashboard.explore.curve_data import (
     Shown,
     curve_data,
@@ -27,6 +26,8 @@ from dashboard.explore.curve_data import (
     multiples_data,
     points_data,
     series_of,
+    show_answer,
+    show_elsewhere,
     shown_series,
     with_winners,
 )
@@ -41,7 +42,6 @@ from dashboard.shared.glossary import terms
 from dashboard.shared.pickers import AT, Chosen, pick, pick_model, rename_values
 from dashboard.shared.series import Picked, pick_elsewhere, pick_series
 from dashboard.shared.stories.tour import show_tour
-from dashboard.shared.terms import show_download_hint
 
 CURVE, TRADE_OFF, MODELS, FEW_SHOT = MODES = ("Curve", "Trade-off", "Several models", "Few-shot")
 FILES = {TRADE_OFF: "tradeoff", MODELS: "models", FEW_SHOT: "fewshot"}  # names of the pages' exports
@@ -59,17 +59,17 @@ def show_curve(shown: Shown, at: str, winners: list[str], elsewhere: pd.DataFram
     if shown.highlighted[chosen.axis.column].isna().all():
         st.info("These points have no latency yet. Enable Latency on the Run page to measure it.")
         return []
-    corpus, names = str(chosen.corpus), series_of(shown.highlighted)
+    names, title = series_of(shown.highlighted), ""
     if elsewhere.empty:
-        drawn, caption, table, alt, explained = curve_data(shown)
-        draw = partial(curve.perplexity_curve, drawn, shown.dense, chosen.axis)
+        drawn, dense, caption, table, alt, explained = curve_data(shown)
     else:
-        drawn, caption, table, alt, explained = multiples_data(shown, elsewhere, picked)
+        drawn, dense, caption, table, alt, explained = multiples_data(shown, elsewhere, picked)
         names = [*names, *(name for name in series_of(elsewhere) if name in picked)]
-        draw = partial(multiples.by_text, drawn, shown.dense, chosen.axis, elsewhere=series_of(elsewhere))
+        title = "Perplexity, times dense on the same text (log scale)"
+    draw = partial(curve.perplexity_curve, drawn, dense, chosen.axis, corpus=str(chosen.corpus), bright=names, at=at)
     item = widgets.show_chart(
         CHART,
-        partial(draw, corpus=corpus, bright=names, at=at, winners=winners),
+        partial(draw, winners=winners, elsewhere=series_of(elsewhere), title=title),
         caption,
         table.drop(columns=["key", "spread"]),
         file=chosen.file("perplexity"),
@@ -109,17 +109,6 @@ def clicked(keys: list[str], found: pd.DataFrame) -> None:
         st.session_state[AT] = where.iloc[0]
 
 
-def show_scores(chosen: Chosen, found: pd.DataFrame) -> list[Item]:
-    """Show the accuracies of methods without a perplexity in `found`, such as imported ones."""
-    scored = chosen.scores[~points.is_dense(chosen.scores)]
-    if scored.empty:
-        return []
-    steps = points.amounts(scored) or [points.UNKNOWN_AMOUNT]
-    at = pick_amount(steps, steps[-1])
-    names = list(scored["series_label"].unique())
-    return show_accuracy(chosen, found, score(chosen, names, data), at, names, False)
-
-
 def pick_amount(steps: list[str], start: str) -> str:
     """Show the field of the amounts if there are several, and return the chosen one."""
     if len(steps) < 2:
@@ -134,7 +123,7 @@ def all_points(shown: Shown) -> Item:
     )
     help = f"Tick a row to open its details, or two to compare them.\n\n{explained}"
     st.header("All points", anchor=False, help=help)
-    table, caption, means, *_ = points_data(shown)
+    table, _, caption, means, *_ = points_data(shown)
     accuracy = Pivot("Mean above chance (points)", means, "amount_label", False, form=".1f")
     return widgets.show_table(
         TABLE,
@@ -184,17 +173,6 @@ def charts(
     details.show_details(with_own_dense(elsewhere, dense, key) if own else every, addresses)
 
 
-def link_to_answers(model: str) -> None:
-    """Show the link if the model has results of magnitude pruning at 50 %."""
-    if (data.frame(model)["chain"] == CHAIN).any():
-        st.page_link(
-            "inside/view.py",
-            label="Ask dense and magnitude 50 % the same question",
-            icon=":material/forum:",
-            query_params=links.answers(model, CHAIN, PROMPT),
-        )
-
-
 def page() -> None:
     """Show the page."""
     arrive("explore_")
@@ -214,7 +192,7 @@ def page() -> None:
         chosen = pick(models, by_method=mode != TRADE_OFF, axis=axis, scored=mode != MODELS)
     model = chosen.model if chosen else pick_model(models)
     with above:
-        show_download_hint(model)
+        widgets.show_download_hint(model)
         skipped = st.container()
     items: list[Item] = []
     if chosen is None:
@@ -238,8 +216,12 @@ def show_curves(chosen: Chosen) -> None:
         st.info("Choose at least one method in the sidebar, or compare by packed size, where each has a place.")
         return
     if found.empty:
-        if scored := show_scores(chosen, found):
-            widgets.export_page("slimscope-explore", lambda: scored)
+        scores = chosen.scores[~points.is_dense(chosen.scores)]
+        if len(scores):  # of methods without a perplexity, such as imported ones
+            steps, names = points.amounts(scores) or [points.UNKNOWN_AMOUNT], list(scores["series_label"].unique())
+            at = pick_amount(steps, steps[-1])
+            if scored := show_accuracy(chosen, found, score(chosen, names, data), at, names, False):
+                widgets.export_page("slimscope-explore", lambda: scored)
         st.info("These methods have no perplexity yet. Run one, or choose another model or text in the sidebar.")
         if len(measured):
             offer_points(chosen, dense, found, [])
@@ -253,7 +235,9 @@ def show_curves(chosen: Chosen) -> None:
     with st.skeleton(SIDE):  # the first run reads the answers of every document
         shown = shown_series(chosen, dense, found, picked.names, picked.others)
     charts(chosen, dense, found, elsewhere, picked, items)
-    link_to_answers(chosen.model)
+    if (data.frame(chosen.model)["chain"] == CHAIN).any():
+        title = "Ask dense and magnitude 50 % the same question"
+        links.show("inside", title, "forum", links.answers(chosen.model, CHAIN, PROMPT))
     offer_points(chosen, dense, found, picked.names)
     table = all_points(shown)
     widgets.export_page("slimscope-explore", lambda: [*items, table])

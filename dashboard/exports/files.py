@@ -1,11 +1,13 @@
-"""Export of figures and tables with captions that state the protocol: PDF, PNG, SVG, HTML, CSV, LaTeX, ZIP."""
+"""Export of figures and tables with captions that state the protocol, in several formats, and names of the files."""
 
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -14,17 +16,45 @@ from core.findings.numbers.sheets import csv_text
 from dashboard.exports import latex as tex
 from dashboard.exports.pivots import Pivot, wide
 
+LONGEST = 180  # characters; file systems allow 255
 WIDTHS = {"one column, 3.25 in": 3.25, "two columns, 6.75 in": 6.75}
 IMAGES = {"pdf": "application/pdf", "png": "image/png", "svg": "image/svg+xml"}
 DPI = (300, 600)
 Build = Callable[[], go.Figure]  # draws the figure in print colours
 
 
+def export_name(*parts: str) -> str:
+    """Return a file name without extension, such as `slimscope-smollm2-135m-wikitext2-16x2048-perplexity`.
+
+    The last part names the content and is never shortened.
+    """
+    *others, content = (_safe(part) for part in ("slimscope", *parts))
+    start = "-".join(part for part in others if part)
+    return f"{start[: LONGEST - len(content)].rstrip('-.')}-{content}"
+
+
+def model_part(model: str) -> str:
+    """Return a model's name; for a model in a folder, the folder's name, so that exports contain no private paths."""
+    path = PurePath(model)
+    return path.name if path.is_absolute() else model
+
+
+def text_part(corpus: str, window: int, windows: int | None, spread: bool = False) -> str:
+    """Return a corpus with the number and length of its windows: `wikitext2-16x2048`."""
+    return f"{corpus}-{windows or 'all'}x{window}" + "-spread" * spread
+
+
+def _safe(text: str) -> str:
+    """Return a text in lower-case letters, digits, points and dashes: `50 %` is `50pct`, and `2:4` is `2of4`."""
+    text = re.sub(r"(\d+):(\d+)", r"\1of\2", text.lower()).replace(" %", "pct")
+    return re.sub(r"-?[^a-z0-9.-]+-?", "-", text).strip("-.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Item:
     """A table of a page that users can export."""
 
-    name: str  # file name without extension, from `dashboard.exports.names`
+    name: str  # file name without extension, from `dashboard.exports.files`
     caption: str
     table: pd.DataFrame
     pivots: Sequence[Pivot] = ()  # the table in the layout of papers, for CSV and LaTeX

@@ -55,7 +55,9 @@ class Pivot:
         for row in self.points.to_dict("records"):
             low, high = (row.get(name, row["value"]) for name in ("low", "high"))
             error = (high - low) / 2 if math.isfinite(high - low) and high > low else math.nan
-            cells[row["series_label"], _column(row[self.columns])] = Cell(row["value"], error, row.get("key", ""))
+            column = row[self.columns]
+            column = DENSE_COLUMN if column == format_amount(None) else column
+            cells[row["series_label"], column] = Cell(row["value"], error, row.get("key", ""))
         return cells
 
     @cached_property
@@ -100,7 +102,10 @@ class Pivot:
 
     def written(self, cell: Cell) -> tuple[str, str]:
         """Return a cell's value and error as text with equal decimals; an unknown error is empty."""
-        value = _three_digits(cell.value) if self.form is None else f"{cell.value:{self.form}}"
+        if self.form:
+            value = f"{cell.value:{self.form}}"
+        else:  # as in charts, but with trailing zeros, so that a column is uniform: 25.0
+            value = f"{cell.value:#.3g}".rstrip(".") if 1 <= cell.value < 1000 else format_number(cell.value)
         if math.isnan(cell.error) or "e" in value or not math.isfinite(cell.value):
             return value, ""
         decimals = len(value.partition(".")[2])
@@ -127,12 +132,3 @@ def wide(pivots: Sequence[Pivot]) -> pd.DataFrame:
                 row |= {name: cell.value, f"{name} {ERROR}": cell.error}
             rows.append(row)
     return pd.DataFrame(rows).dropna(axis="columns", how="all")
-
-
-def _three_digits(value: float) -> str:
-    """Format a number as in charts, but keep trailing zeros, so that a column is uniform: 25.0."""
-    return f"{value:#.3g}".rstrip(".") if 1 <= value < 1000 else format_number(value)
-
-
-def _column(name: str) -> str:
-    return DENSE_COLUMN if name == format_amount(None) else name

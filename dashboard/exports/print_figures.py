@@ -78,7 +78,9 @@ def draw(figure: go.Figure, width: float, caption: str = "") -> Figure:
         }
         drawn = [draw_trace(axes, trace, scale, hidden) for trace in figure.data if trace.meta != SCREEN]
         entries = [entry for entry in drawn if entry]
-        _shapes(figure, axes)
+        for shape in figure.layout.shapes:
+            style = {"color": shape.line.color, "linewidth": 0.6, "linestyle": DASHES[shape.line.dash or "solid"]}
+            axes.axhline(shape.y0, zorder=1, **style)
         _finish_axes(figure, axes)
         _lay_out(page, axes, wanted, entries, figure, caption)
         return page
@@ -112,7 +114,12 @@ def _rows(figure: go.Figure) -> bool:
 def _lay_out(page: Figure, axes: Axes, wanted: float, entries: list[Entry], figure: go.Figure, caption: str) -> None:
     """Place the parts from top to bottom: plot, legend, caption."""
     width = page.get_figwidth()
-    _name_axes(figure, axes, width - 2 * EDGE, wanted)
+    # The metric is at its axis; the screen version has it above the plot.
+    measured, x_title = figure.layout.title.text or "", figure.layout.xaxis.title.text
+    axes.set_xlabel(print_labels.break_title(x_title or measured, width - 2 * EDGE))
+    if x_title:
+        at = axes.child_axes[0] if axes.child_axes else axes  # in a heat map, at the colour bar
+        at.set_ylabel(print_labels.break_title(measured, wanted))
     left, right, low, high = _around(axes)
     across = width - left - right - 2 * EDGE
     if figure.layout.xaxis.ticktext is not None:
@@ -148,21 +155,6 @@ def _around(axes: Axes) -> tuple[float, float, float, float]:
     reach = (inner.x0 - sides.x0, sides.x1 - inner.x1, inner.y0 - outer.y0, outer.y1 - inner.y1)
     left, right, low, high = (max(0.0, pixels) / page.dpi for pixels in reach)
     return left, right, low, high
-
-
-def _shapes(figure: go.Figure, axes: Axes) -> None:
-    for shape in figure.layout.shapes:
-        style = {"color": shape.line.color, "linewidth": 0.6, "linestyle": DASHES[shape.line.dash or "solid"]}
-        axes.axhline(shape.y0, zorder=1, **style)
-
-
-def _name_axes(figure: go.Figure, axes: Axes, across: float, up: float) -> None:
-    """Write the metric at its axis, `across` or `up` inches long; the screen version has it above the plot."""
-    measured, x_title = figure.layout.title.text or "", figure.layout.xaxis.title.text
-    axes.set_xlabel(print_labels.break_title(x_title or measured, across))
-    if x_title:
-        at = axes.child_axes[0] if axes.child_axes else axes  # in a heat map, at the colour bar
-        at.set_ylabel(print_labels.break_title(measured, up))
 
 
 def _finish_axes(figure: go.Figure, axes: Axes) -> None:

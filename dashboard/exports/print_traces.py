@@ -69,7 +69,9 @@ def draw_trace(axes: Axes, trace: go.Scatter | go.Heatmap, scale: float, hidden:
     elif "text" in trace.mode:
         _texts(axes, trace, hidden)
     elif trace.marker.angleref:
-        _arrow(axes, trace)
+        start, end = zip(trace.x, trace.y, strict=True)
+        head = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "shrinkA": 0, "shrinkB": 0}
+        axes.annotate("", end, start, arrowprops=head | {"color": trace.marker.color, "linewidth": 0.7})
     elif trace.fill:
         axes.fill(_values(trace.x), _values(trace.y), color=trace.fillcolor, linewidth=0, zorder=0)
     elif trace.marker.colorscale:
@@ -97,12 +99,6 @@ def _texts(axes: Axes, trace: go.Scatter, hidden: Collection[str]) -> None:
             zorder=TEXTS,
             bbox=BEHIND,
         )
-
-
-def _arrow(axes: Axes, trace: go.Scatter) -> None:
-    start, end = zip(trace.x, trace.y, strict=True)
-    arrow = {"arrowstyle": "-|>,head_length=0.25,head_width=0.12", "color": trace.marker.color, "linewidth": 0.7}
-    axes.annotate("", end, start, arrowprops=arrow | {"shrinkA": 0, "shrinkB": 0})
 
 
 def _values(data: Sequence[str] | Sequence[float | None] | np.ndarray) -> np.ndarray:

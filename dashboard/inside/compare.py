@@ -8,24 +8,20 @@ from functools import partial
 import pandas as pd
 import streamlit as st
 
-from core.base.errors import UserError
 from core.data.cards import SEVEN, TASKS
 from core.findings.numbers.reporting import listed, seeds_words
 from core.findings.rows import naming, zeroshot
 from core.notation.chain import file_name
-from core.request.reproduce import reproduce
 from core.results import KL, Result
 from dashboard import data
-from dashboard.charts.pair.columns import cost_columns, quality_columns
-from dashboard.charts.pair.profile import task_profile
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name, model_part
-from dashboard.inside.run_links import link_to_run, variant_address
-from dashboard.inside.selection import VARIANT, Subject, first_variant, pick_named
+from dashboard.charts.compared import cost_columns, quality_columns, task_profile
+from dashboard.exports.files import Item, export_name, model_part
+from dashboard.inside.offers import link_to_run, variant_address
+from dashboard.inside.selection import VARIANT, Subject, first_variant
 from dashboard.shared import widgets
-from dashboard.shared.binding import BOUND, check_named, segments
-from dashboard.shared.comparison.pair import show_pair
+from dashboard.shared.binding import BOUND, check_named, pick_named, segments
 from dashboard.shared.literal import literal
+from dashboard.shared.pair import show_pair
 
 COMPARED, BASELINE, WITH = "inside_compared", "inside_baseline", "inside_with"  # keys
 MOST = 4
@@ -53,7 +49,10 @@ def show_compare(subject: Subject) -> list[Item]:
     items += _profile(subject, names, file)
     items += _tables(subject, results, found, names, file)
     _offer_missing(subject, results, names)
-    _commands(results, names)
+    with st.expander("Commands to reproduce them"):
+        for result in results:
+            st.caption(names[result.variant.key])
+            widgets.show_command(result)
     return items
 
 
@@ -76,7 +75,7 @@ def _pick(subject: Subject) -> list[str]:
     if len(chosen) < 2:
         return chosen
     help = "The leftmost column; the others are compared with it."
-    baseline = str(pick_named("Baseline", chosen, subject.names, BASELINE, help=help))
+    baseline = str(pick_named("Baseline", {key: subject.names[key] for key in chosen}, BASELINE, index=0, help=help))
     return [baseline, *(key for key in chosen if key != baseline)]
 
 
@@ -147,14 +146,3 @@ def _offer_missing(subject: Subject, results: list[Result], names: Mapping[str, 
             address["run_tasks"] = [TASKS[name].label for name in SEVEN]
         what = listed([name for name, absent in lacking.items() if absent])
         link_to_run(f"{literal(names[key])} has no {what}: measure them", address)
-
-
-def _commands(results: list[Result], names: Mapping[str, str]) -> None:
-    """Show the command that reproduces each variant."""
-    with st.expander("Commands to reproduce them"):
-        for result in results:
-            st.caption(names[result.variant.key])
-            try:
-                st.code(reproduce(result), language="bash", wrap_lines=True)
-            except UserError as error:
-                st.caption(f"This variant cannot be reproduced: {error}")

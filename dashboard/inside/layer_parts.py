@@ -11,8 +11,7 @@ import streamlit as st
 
 from core.findings.inside.layers import PLACE, Measure
 from core.notation.formatting import capitalise
-from dashboard.charts.layers.heatmap import layer_heatmap, scale_of
-from dashboard.charts.layers.histogram import number_histogram
+from dashboard.charts.matrices import layer_heatmap, number_histogram, scale_of
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, segments

@@ -18,16 +18,14 @@ from core.notation.formatting import capitalise
 from core.request.sensitivity import scan_method
 from core.results import Result
 from dashboard import data
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import Item, export_name, model_part
 from dashboard.inside.layer_parts import Number, pick_matrix, pick_measure, show_maps, show_table
 from dashboard.inside.matrix import show_matrix
 from dashboard.inside.selection import Subject, pick_variants
 from dashboard.inside.suggestion import show_suggestion
 from dashboard.shared.binding import segments
 from dashboard.shared.literal import literal
-from dashboard.shared.variants.notes import show_notes
-from dashboard.shared.variants.scan import offer_scan, show_scan
+from dashboard.shared.sensitivity import offer_scan, show_notes, show_scan
 
 STAGE, OTHER_STAGE = "inside_stage", "inside_other_stage"  # keys
 HELP = "Maps and tables show the first variant minus this one. Leave it empty to see one variant."

@@ -16,8 +16,7 @@ from core.notation.chain import format_chain
 from core.request.stages import variant_spec
 from core.results import LayerReport, Result
 from core.specs import VariantSpec
-from dashboard.charts.layers.histogram import weight_histogram
-from dashboard.charts.layers.patch import mask_patch, weight_patch
+from dashboard.charts.matrices import mask_patch, weight_histogram, weight_patch
 from dashboard.exports.files import Item
 from dashboard.inside.offers import offer_jobs
 from dashboard.shared import widgets

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import pandas as pd
@@ -12,7 +12,7 @@ from core.findings.rows import naming, points
 from core.findings.sharing import shared
 from core.specs import PUBLISHED
 from dashboard import data
-from dashboard.shared.binding import BOUND, check_named
+from dashboard.shared.binding import pick_named
 from dashboard.shared.pickers import pick_model
 
 MODEL, VARIANT, OTHER = "inside_model", "inside_variant", "inside_other"  # keys and parameters of the address
@@ -47,41 +47,15 @@ def _own(frame: pd.DataFrame) -> pd.DataFrame:
 def pick_variants(subject: Subject, help: str, start: str | None = None) -> tuple[str, str | None]:
     """Show the fields of a variant and of the one to compare it with, and return their keys.
 
-    Args:
-        subject: The variants to choose from.
-        help: The meaning of the second field, where it may stay empty.
-        start: Key of the variant to compare with by default; None leaves the field empty.
+    `help` explains the second field, and `start` is the key that it has by default; None leaves it empty.
     """
     names, keys = subject.names, list(subject.names)
     with st.grid(2, min_column_width=NARROWEST):
         first, second = keys.index(first_variant(subject)), keys.index(start) if start else None
-        variant = pick_named("Variant", keys, names, VARIANT, first)
-        other = pick_named("Compared with", keys, names, OTHER, second, "No other variant", help)
+        variant = pick_named("Variant", names, VARIANT, index=first)
+        placeholder = "No other variant"
+        other = pick_named("Compared with", names, OTHER, index=second, placeholder=placeholder, help=help)
     return str(variant), other
-
-
-def pick_named(
-    label: str,
-    keys: Sequence[str],
-    names: Mapping[str, str],
-    key: str,
-    index: int | None = 0,
-    placeholder: str | None = None,
-    help: str | None = None,
-) -> str | None:
-    """Show a field of variants, whose options and values in the address are names; return the key of the chosen one.
-
-    Args:
-        label: Label of the field.
-        keys: Keys to choose from.
-        names: Names by key.
-        key: Key of the field and parameter of the address.
-        index: Place of the key that is chosen first; None: no key.
-        placeholder: Text of an empty field.
-        help: Tooltip.
-    """
-    check_named(key, "variant", {one: names[one] for one in keys})
-    return st.selectbox(label, keys, index, names.__getitem__, key, help, placeholder=placeholder, **BOUND)
 
 
 def first_variant(subject: Subject) -> str:

@@ -8,7 +8,7 @@ from core.findings.inside.allocation import allocated_chain, suggested_ratios
 from core.results import Result
 from dashboard.charts.sensitivity import scans
 from dashboard.exports.files import Item
-from dashboard.inside.run_links import link_to_run
+from dashboard.inside.offers import link_to_run
 from dashboard.shared import widgets
 from dashboard.shared.links import CHAIN
 

@@ -18,15 +18,16 @@ from core.methods.formulas import legend
 from core.models.catalogue import BY_ID
 from core.models.shape import shape_from_config
 from core.notation.taxonomy import Branch, Kind
-from core.registry import get_stage
+from core.registry import STAGES
 from core.request.compatibility import WITH_CONVOLUTIONS, on_convolutions
 from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO
 from core.training.base import TrainingMethod
 from dashboard import data
 from dashboard.charts.elements.style import Theme
 from dashboard.charts.elements.swatch import swatch
-from dashboard.shared import links, texts
-from dashboard.shared.glossary import term
+from dashboard.shared import links
+from dashboard.shared.glossary import TERMS
+from dashboard.shared.job_form import CALIBRATION, TRAINING, selected_text
 
 DATA = {"nothing": "no data", "calibration": "calibration data", "training": "training data"}
 STYLE = (
@@ -37,6 +38,7 @@ STYLE = (
 
 def show_map(tree: Sequence[tuple[Branch, Sequence[Kind]]], theme: Theme) -> None:
     """Show each branch as a box with its kinds and their methods, which link to their cards."""
+    style = STYLE.format(grid=theme.grid, text=theme.text)
     sizes = [2 if sum(len(kind.methods) for kind in kinds) > 6 else 1 for _, kinds in tree]
     for column, (branch, kinds) in zip(st.columns(sizes), tree, strict=True):
         with column.container(border=True, height="stretch"):
@@ -44,12 +46,11 @@ def show_map(tree: Sequence[tuple[Branch, Sequence[Kind]]], theme: Theme) -> Non
             st.caption(branch.about)
             for kind in kinds:
                 st.markdown(kind.leaf.name, help=kind.leaf.about)
-                st.html("".join(_chip(method, theme) for method in kind.methods))
-
-
-def _chip(method: type[Method], theme: Theme) -> str:
-    style = STYLE.format(grid=theme.grid, text=theme.text)
-    return f'<a href="#{method.name}" style="{style}">{swatch(method, theme)}{escape(method.label)}</a>'
+                chips = [
+                    f'<a href="#{method.name}" style="{style}">{swatch(method, theme)}{escape(method.label)}</a>'
+                    for method in kind.methods
+                ]
+                st.html("".join(chips))
 
 
 class Known(NamedTuple):
@@ -64,7 +65,7 @@ def show_card(method: type[Method], stored: Known, theme: Theme, unfolded: bool)
     with st.container(border=True, key=f"methods_card_{method.name}"):
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.html(swatch(method, theme), width="content")
-            st.subheader(method.label, anchor=method.name, help=term("LoRA") if method.name == "lora" else None)
+            st.subheader(method.label, anchor=method.name, help=TERMS["LoRA"] if method.name == "lora" else None)
         with st.expander(method.summary, expanded=unfolded):
             left, right = st.columns([3, 2], gap="large")
             with left:
@@ -74,18 +75,12 @@ def show_card(method: type[Method], stored: Known, theme: Theme, unfolded: bool)
                 st.caption(" · ".join(f"${sign}$: {words}" for sign, words in legend(method).items()))
             with right:
                 st.markdown("\n".join(f"- {fact}" for fact in facts(method, stored)))
-                _links(method, stored.curve)
+                with st.container(horizontal=True):
+                    if stored.curve:
+                        links.show("explore", "Show curve", "show_chart", stored.curve)
+                    links.show("run", "Run method", "play_circle", links.run(method))
             if rows := parameter_rows(method):
                 st.markdown(_parameters(rows))
-
-
-def _links(method: type[Method], where: links.Address) -> None:
-    """Link to the method's curve, if it has results, and to the form that runs it."""
-    with st.container(horizontal=True):
-        if where:
-            st.page_link("explore/view.py", label="Show curve", icon=":material/show_chart:", query_params=where)
-        chain = links.run(method)
-        st.page_link("run/view.py", label="Run method", icon=":material/play_circle:", query_params=chain)
 
 
 def facts(method: type[Method], stored: Known) -> list[str]:
@@ -131,9 +126,9 @@ def _work(method: type[Method]) -> str:
     if on_convolutions(method):
         return f"For {WITH_CONVOLUTIONS}, from a folder; language models have no convolutions"
     facts, own = shape_from_config(BY_ID[DEFAULT_MODEL].config), method()
-    purpose = {"calibration": texts.CALIBRATION, "training": texts.TRAINING, "nothing": None}[own.data_requirement]
-    text = texts.selected_text(purpose) if purpose else None
-    tokens = own.cost(facts, text) / facts.forward(1, texts.CALIBRATION.window)
+    purpose = {"calibration": CALIBRATION, "training": TRAINING, "nothing": None}[own.data_requirement]
+    text = selected_text(purpose) if purpose else None
+    tokens = own.cost(facts, text) / facts.forward(1, CALIBRATION.window)
     cost = f"Costs as much as a forward pass over {_rounded(tokens)} tokens"
     if isinstance(own, TrainingMethod) and text and (steps := own.answers(text)):
         cost += f", plus {steps:,} decoding steps of the teacher"
@@ -146,19 +141,19 @@ def _rounded(value: float) -> str:
     return f"{round(value, -max(digits, 0)):,.0f}"
 
 
-def known(methods: Sequence[type[Method]]) -> dict[str, Known]:
-    """Return the stored results of methods by name."""
-    return _known(str(data.store().url), data.stamp(), tuple(method.name for method in methods))
+def known() -> dict[str, Known]:
+    """Return the stored results of all methods by name."""
+    return _known(str(data.store().url), data.stamp())
 
 
 @st.cache_data(max_entries=2, show_spinner=False)
-def _known(url: str, stamp: Hashable, names: tuple[str, ...]) -> dict[str, Known]:
+def _known(url: str, stamp: Hashable) -> dict[str, Known]:
     curves: dict[str, links.Address] = {}
     for model in dict.fromkeys((DEFAULT_MODEL, *data.models())):
-        methods = [get_stage(name) for name in names if name not in curves]
+        methods = [method for method in STAGES if method.name not in curves]
         curves |= links.curves(data.frame(model), methods) if methods else {}
     took = _took(data.frame(DEFAULT_MODEL))
-    return {name: Known(curves.get(name, {}), took.get(name)) for name in names}
+    return {method.name: Known(curves.get(method.name, {}), took.get(method.name)) for method in STAGES}
 
 
 def _took(frame: pd.DataFrame) -> dict[str, str]:
@@ -175,7 +170,8 @@ def _took(frame: pd.DataFrame) -> dict[str, str]:
         if name in found or not details.get("seconds") or (variant.stages[-1].removes and len(variant.stages) > 1):
             continue
         place = "for" if variant.stages[-1].removes else "at the end of"
-        found[name] = f"Took {_time(details['seconds'])} {place} `{chain}`, {DEFAULT_MODEL}"
+        seconds = f"{details['seconds']:.0f}" if details["seconds"] >= 1 else f"{details['seconds']:.2g}"
+        found[name] = f"Took {seconds} s {place} `{chain}`, {DEFAULT_MODEL}"
         if device := details.get("device"):
             found[name] += f", on {device}"
         if threads := details.get("threads"):
@@ -184,15 +180,10 @@ def _took(frame: pd.DataFrame) -> dict[str, str]:
     return found
 
 
-def _time(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds >= 1 else f"{seconds:.2g} s"
-
-
 def _parameters(rows: Sequence[dict[str, str]]) -> str:
     """Return a Markdown table of parameters."""
     lines = ["| parameter | default | allowed | effect |", "| --- | --- | --- | --- |"]
     for row in rows:
-        kind = row["allowed"] if row["allowed"] else row["type"]
-        cells = (f"`{row['parameter']}`", row["default"], kind, row["what it does"])
+        cells = (f"`{row['parameter']}`", row["default"], row["allowed"] or row["type"], row["what it does"])
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines)

@@ -25,12 +25,8 @@ def choose() -> list[type[Method]]:
         check_link("methods_kind", "kind", kinds)
         kind = st.pills("Kind", kinds, key="methods_kind", **BOUND)
     terms = words.casefold().split()
-    return [one for one in STAGES if _of(one, kind) and all(word in search_text(one) for word in terms)]
-
-
-def _of(method: type[Method], kind: str | None) -> bool:
-    leaf = leaf_of(method)
-    return leaf is not None and kind in (None, leaf.name)
+    of_kind = [one for one in STAGES if (leaf := leaf_of(one)) and kind in (None, leaf.name)]
+    return [one for one in of_kind if all(word in search_text(one) for word in terms)]
 
 
 def search_text(method: type[Method]) -> str:
@@ -47,7 +43,7 @@ def page() -> None:
     st.markdown("The compression methods and their effect on the weights of a model.")
     chosen = choose()
     tree = populated_branches(chosen)
-    stored, theme = known(STAGES), page_theme()
+    stored, theme = known(), page_theme()
     if not tree:
         st.info("No method matches all of these words. Search for fewer, or choose another kind.")
     else:

@@ -14,8 +14,7 @@ from core.findings.rows.zeroshot import in_percent
 from dashboard import data
 from dashboard.charts import curve, dots, papers
 from dashboard.charts.elements import figures
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import Item, export_name, model_part
 from dashboard.exports.pivots import Pivot
 from dashboard.shared import widgets
 from dashboard.shared.binding import BOUND, check_link, segments

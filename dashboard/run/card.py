@@ -16,7 +16,7 @@ from core.registry import get_stage
 from core.request.stages import DEFAULT_BITS, DEFAULT_FACTOR, DEFAULT_RATIO
 from core.specs import Scalar
 from dashboard.run import forms
-from dashboard.shared import texts
+from dashboard.shared import job_form
 from dashboard.shared.binding import KEPT
 
 PATTERNS = ("2:4", "4:8")
@@ -188,35 +188,19 @@ def _parameters(card: int, method: type[Method], only: bool) -> tuple[dict[str, 
         given = dict(sorted(forms.parameter_inputs(method, key(card, "of")).items()))
         reads = _reads(method, given)
         if by_layer:
-            given["layers"] = st.text_input(
-                "Layers",
-                key=layers,
-                placeholder="all",
-                **KEPT,
-                help="First and last block such as 0:19, or a regular expression on layer names such as mlp.",
-            )
+            help = "First and last block such as 0:19, or a regular expression on layer names such as mlp."
+            given["layers"] = st.text_input("Layers", key=layers, placeholder="all", help=help, **KEPT)
         common = reads == "nothing" or only  # an own text or seed would change nothing
         if not common or state.get(own_text):
-            shared_text = texts.selected_text(texts.TRAINING if reads == "training" else texts.CALIBRATION)
-            given["text"] = st.text_input(
-                "Text of this stage only",
-                key=own_text,
-                placeholder=str(shared_text),
-                **KEPT,
-                help="Overrides the text of all stages: CORPUS:NxL is N sequences of L tokens of a corpus or file.",
-            )
+            shared_text = job_form.selected_text(job_form.TRAINING if reads == "training" else job_form.CALIBRATION)
+            title, auto = "Text of this stage only", str(shared_text)
+            help = "Overrides the text of all stages: CORPUS:NxL is N sequences of L tokens of a corpus or file."
+            given["text"] = st.text_input(title, key=own_text, placeholder=auto, help=help, **KEPT)
         if not common or state.get(own_seed) is not None:
             state.setdefault(own_seed, None)
-            seed = st.number_input(
-                "Seed of this stage only",
-                0,
-                MOST_SEED,
-                None,
-                key=own_seed,
-                placeholder=str(state.get("run_seed", 0)),
-                **KEPT,
-                help="Overrides the seed of all stages.",
-            )
+            title, auto = "Seed of this stage only", str(state.get("run_seed", 0))
+            help = "Overrides the seed of all stages."
+            seed = st.number_input(title, 0, MOST_SEED, None, key=own_seed, placeholder=auto, help=help, **KEPT)
             given["seed"] = "" if seed is None else str(seed)
     return {name: value for name, value in given.items() if value}, reads
 

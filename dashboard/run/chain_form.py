@@ -18,7 +18,7 @@ from core.notation.chain import DENSE, parse
 from core.registry import RECONSTRUCTIONS, RECOVERIES, STAGES, get_stage
 from core.specs import Scalar
 from dashboard.run import card as cards
-from dashboard.run.proposals import RATIOS, unmeasured
+from dashboard.run.grid_form import PROPOSED, unmeasured
 from dashboard.shared.binding import KEPT
 from dashboard.shared.links import CHAIN
 from dashboard.shared.widgets import icon_button
@@ -88,7 +88,7 @@ def chain_input() -> Chain:
 
 def first_chain() -> str:
     """Return a fast chain, if possible without stored results, at a ratio near the default one."""
-    return f"{FIRST}@{next(iter(unmeasured(f'{FIRST}@', RATIOS)), RATIOS[0])}"
+    return f"{FIRST}@{next(iter(unmeasured(f'{FIRST}@', PROPOSED)), PROPOSED[0])}"
 
 
 def present_chain() -> str:

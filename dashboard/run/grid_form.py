@@ -1,9 +1,10 @@
-"""The form of a grid: chains x amounts x seeds, expanded like a sweep on the command line."""
+"""The form of a grid: chains x amounts x seeds, expanded like a sweep, and the amounts that it proposes."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 import streamlit as st
@@ -11,21 +12,50 @@ from streamlit.delta_generator import DeltaGenerator
 
 from core.amount import Amount, Bits, Factor, Ratio
 from core.base.errors import UserError
+from core.methods.base import Method
 from core.methods.terms import Reads
-from core.notation.chain import StageRequest, parse
+from core.notation.chain import StageRequest, parse, plain
 from core.registry import get_stage
+from core.request.baseline import keys_of, remaining_run
+from core.request.complete import complete
 from core.request.resolve import method_of, parse_seed
-from core.request.stages import check_ratio
+from core.request.stages import DEFAULT_MODEL, DEFAULT_RATIO, check_ratio
+from dashboard import data
 from dashboard.run.card import PATTERNS
-from dashboard.run.proposals import grid_amounts
 from dashboard.shared.binding import HELD
-from dashboard.shared.form_errors import FormErrors
+from dashboard.shared.job_form import FormErrors
 
+# Every twentieth, those near the default ratio first.
+PROPOSED = tuple(map(plain, sorted((place / 20 for place in range(1, 20)), key=lambda at: abs(at - DEFAULT_RATIO))))
+SPREAD = ("0.3", "0.5", "0.7")  # first ratios of a grid
 ONE, GRID = "One run", "Grid"
 MODE, CHAINS, AMOUNTS, SEEDS = "run_mode", "run_chains", "run_amounts", "run_seeds"  # keys
 PREFILLED = "run_chains_prefilled"  # chains that the form itself entered
 RATIOS = tuple(f"{place / 10:g}" for place in range(1, 10))
 MOST_RUNS = 200  # of one grid
+
+
+def unmeasured(chain: str, amounts: Sequence[str]) -> list[str]:
+    """Return the amounts without results for a chain with an open amount, on the default model and texts."""
+    try:
+        place = next(stage for stage in parse(chain) if stage.open).amount_place
+        specs = [complete(DEFAULT_MODEL, chain[:place] + amount + chain[place:]) for amount in amounts]
+    except (UserError, StopIteration):  # the form shows the error
+        return list(amounts)
+    stored = data.results(keys_of(specs))
+    return [amount for amount, spec in zip(amounts, specs, strict=True) if remaining_run(spec, stored)]
+
+
+def grid_amounts(chain: str) -> list[str]:
+    """Return the first amounts of a grid for a chain with an open amount: three without results, if there are any."""
+    try:
+        method = next(get_stage(stage.name) for stage in parse(chain) if stage.open)
+    except (UserError, StopIteration):
+        return list(SPREAD)
+    bits, factors = map(Bits, method.bit_choices), map(Factor, method.factor_choices)
+    amounts = [str(amount) for amount in (*bits, *factors)] or [*dict.fromkeys((*SPREAD, *PROPOSED))]
+    chosen = (unmeasured(chain, amounts) or amounts)[: len(SPREAD)]
+    return sorted(chosen, key=amounts.index if amounts[0] != SPREAD[0] else float)
 
 
 class Series(NamedTuple):
@@ -36,15 +66,21 @@ class Series(NamedTuple):
     stages: tuple[StageRequest, ...]  # of all valid chains
     box: DeltaGenerator  # container for errors of the chains
 
+    def _methods(self) -> Iterator[tuple[StageRequest, Method]]:
+        """Yield the stages with valid parameters; the resolution of the chain reports the others."""
+        for stage in self.stages:
+            with suppress(UserError):
+                yield stage, method_of(stage)
+
     @property
     def reads(self) -> set[Reads]:
         """The data requirements of stages without an own text."""
-        return {_reads(stage) for stage in self.stages if stage.text is None}
+        return {method.data_requirement for stage, method in self._methods() if stage.text is None}
 
     @property
     def uses_seed(self) -> bool:
         """Whether a stage depends on the seeds of the grid."""
-        return any(stage.seed is None and _seeded(stage) for stage in self.stages)
+        return any(stage.seed is None and method.seeded for stage, method in self._methods())
 
 
 def opened(chain: str) -> str:
@@ -91,17 +127,12 @@ def series_input(present: str, mistakes: FormErrors) -> Series:
     with box, mistakes.catch():
         for chain in chains:
             stages += parse(chain)
-    open_ones = [stage for stage in stages if stage.open]
-    amounts = _amounts(usual, mistakes, _fixed(open_ones)) if open_ones else ()
-    return Series(chains, amounts, tuple(stages), box)
-
-
-def _fixed(stages: Sequence[StageRequest]) -> list[str]:
-    """Return the bits and factors that any of the stages offers."""
-    methods = [get_stage(stage.name) for stage in stages]
+    methods = [get_stage(stage.name) for stage in stages if stage.open]
     bits = sorted({bits for method in methods for bits in method.bit_choices})
     factors = sorted({factor for method in methods for factor in method.factor_choices})
-    return [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
+    fixed = [str(amount) for amount in (*map(Bits, bits), *map(Factor, factors))]
+    amounts = _amounts(usual, mistakes, fixed) if methods else ()
+    return Series(chains, amounts, tuple(stages), box)
 
 
 def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount, ...]:
@@ -128,15 +159,8 @@ def _amounts(usual: str, mistakes: FormErrors, fixed: list[str]) -> tuple[Amount
 
 def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
     """Show the field of the grid's seeds."""
-    chosen = st.multiselect(
-        "Seeds",
-        [str(seed) for seed in range(5)],
-        default=["0"],
-        key=SEEDS,
-        accept_new_options=True,
-        help="Each seed resamples the data; deterministic methods run once.",
-        **HELD,
-    )
+    seeds, help = [str(seed) for seed in range(5)], "Each seed resamples the data; deterministic methods run once."
+    chosen = st.multiselect("Seeds", seeds, default=["0"], key=SEEDS, accept_new_options=True, help=help, **HELD)
     with mistakes.catch():
         if not chosen:
             raise UserError("The grid has no seed; choose at least one, such as 0.")
@@ -147,17 +171,3 @@ def seeds_input(mistakes: FormErrors) -> tuple[int, ...]:
 def several(names: Sequence[str]) -> str:
     """Return the first name and the number of the others."""
     return names[0] if len(names) == 1 else f"{names[0]} and {len(names) - 1} more"
-
-
-def _seeded(stage: StageRequest) -> bool:
-    try:
-        return method_of(stage).seeded
-    except UserError:  # as in `_reads`
-        return False
-
-
-def _reads(stage: StageRequest) -> Reads:
-    try:
-        return method_of(stage).data_requirement
-    except UserError:  # the parameters conflict, which the resolution of the chain reports
-        return "nothing"

@@ -98,12 +98,8 @@ def _variant_input(results: Upload) -> ImportedVariant | None:
             help="Id by which results are paired with those of the uncompressed model.",
         )
         label = st.text_input("Label", DEFAULT_LABEL, key="run_import_label")
-        share = st.text_input(
-            "Amount",
-            key="run_import_removed",
-            placeholder="0.5, or 2:4",
-            help="Pruning ratio of the block weights or N:M; 0 for the dense model, empty if unknown.",
-        ).strip()
+        help = "Pruning ratio of the block weights or N:M; 0 for the dense model, empty if unknown."
+        share = st.text_input("Amount", key="run_import_removed", placeholder="0.5, or 2:4", help=help).strip()
         kind = st.selectbox("Removed weights", KINDS, format_func=KIND_WORDS.__getitem__, key="run_import_kind")
     if not model:
         return None
@@ -150,10 +146,5 @@ def _show_last() -> None:
 def _show_columns() -> None:
     with st.popover("Show CSV columns", icon=":material/table:"):
         st.markdown("A CSV has a header and one row per number. Optional columns may be absent or empty.")
-        st.dataframe(
-            pd.DataFrame(
-                [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()],
-                columns=["Column", "Required", "Content"],
-            ),
-            hide_index=True,
-        )
+        rows = [(name, "yes" if column.needed else "", column.description) for name, column in COLUMNS.items()]
+        st.dataframe(pd.DataFrame(rows, columns=["Column", "Required", "Content"]), hide_index=True)

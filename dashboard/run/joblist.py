@@ -187,7 +187,9 @@ def show_queue() -> None:
             st.caption(f"{len(waiting) - SHOWN} more jobs are queued.")
         for lost in data.queue().unreadable(SHOWN):
             with st.container(border=True, key=f"run_job_{lost.id}"):
-                _show_unreadable(lost)
+                st.text(lost.reason)
+                remove = ("Cancel", data.queue().cancel) if lost.active else ("Remove from list", data.queue().delete)
+                _button(remove[0], lost, remove[1])
         _show_ended(_models(jobs))
 
     renewed()
@@ -295,21 +297,14 @@ def _row(key: str | None = None, gap: Literal["small", "xsmall"] = "small") -> D
     return st.container(horizontal=True, vertical_alignment="center", wrap=False, key=key, gap=gap)
 
 
-def _show_unreadable(job: UnreadableJob) -> None:
-    st.text(job.reason)
-    if job.active:
-        _button("Cancel", job, data.queue().cancel)
-    else:
-        _button("Remove from list", job, data.queue().delete)
-
-
 def _actions(job: Job) -> None:
     queue = data.queue()
     if job.state == "done":
         links.show_own(data.called(job.spec.variant), [job.spec.variant.key])
     if job.active and not job.cancel:
         _button("Cancel", job, queue.cancel)
-    if job.state == "cancelled" and _cut_short(job):
+    result = data.result(job.spec.variant.key) if job.state == "cancelled" else None
+    if result and result.variant.cut_short:  # training stored its best weights
         _button("Evaluate the partly trained model", job, queue.retry)
         _button("Resume training", job, queue.resume)
     elif job.state in ("failed", "cancelled"):
@@ -319,12 +314,6 @@ def _actions(job: Job) -> None:
     if job.started:
         with st.popover("Show log", key=f"run_log_{job.id}"):
             st.code(queue.log_tail(job.id, 40) or "The log is empty.", language=None, wrap_lines=True)
-
-
-def _cut_short(job: Job) -> bool:
-    """Return whether a cancelled training stored its best weights as the variant."""
-    result = data.result(job.spec.variant.key)
-    return result is not None and result.variant.cut_short
 
 
 def _button(label: str, job: Job | UnreadableJob, action: Callable[[int], object]) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 import streamlit as st
 
 from core.data.cards import SEVEN, TASKS
@@ -14,42 +12,27 @@ from core.request.complete import identified_perplexity, identified_task
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_WINDOW, DEFAULT_WINDOWS
 from core.specs import MAX_FEWSHOT, PRECISIONS, Dtype, Fewshot, Perplexity, Task
 from dashboard import data
-from dashboard.shared import local
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD, check_link, number, select
-from dashboard.shared.form_errors import FormErrors
-from dashboard.shared.texts import window_input
 
 AS_COMPUTED = "as computed"
 MOST_COUNTED = 100_000  # windows, or documents of each task
 TEXTS = "run_perplexity"
+PROMPT_FIELDS = {  # the fields of few-shot prompts, with their tooltips
+    "selector": "The dense model selects the examples once for all its variants; similarity is of its hidden states.",
+    "order": "The last example precedes the question.",
+    "template": "Plain is the format of lm-evaluation-harness; all variants get the same instruction and reasoning.",
+}
 
 
-class Measured(TypedDict):
-    """The chosen measurements, as arguments of `complete`."""
-
-    perplexity: list[Perplexity]
-    tasks: list[Task]
-    scoring: Dtype | None
-    fidelity: bool
-    latency: bool
-
-
-def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured:
-    """Show the fields of the measurements, and errors for the model's `shape` if it is known."""
+def measuring_inputs(shape: ModelShape | None, mistakes: job_form.FormErrors) -> dict[str, object]:
+    """Show the fields of the measurements, and errors for the model's `shape` if known; return `RunSettings` fields."""
     perplexity = _perplexity(shape, mistakes)
-    fidelity = st.toggle(
-        "Fidelity to dense",
-        key="run_fidelity",
-        help="KL divergence and top-1 agreement with the dense model at each token of the texts above.",
-        **HELD,
-    )
+    help = "KL divergence and top-1 agreement with the dense model at each token of the texts above."
+    fidelity = st.toggle("Fidelity to dense", key="run_fidelity", help=help, **HELD)
     tasks, scoring = _tasks(mistakes)
-    latency = st.toggle(
-        "Latency",
-        key="run_latency",
-        help="Prefill and decode time per token on this machine, with packed weights for quantised models.",
-        **HELD,
-    )
+    help = "Prefill and decode time per token on this machine, with packed weights for quantised models."
+    latency = st.toggle("Latency", key="run_latency", help=help, **HELD)
     if not (perplexity or tasks or latency):
         mistakes.add("No measurement is chosen; choose at least a text, a task or latency.")
     return {
@@ -61,7 +44,7 @@ def measuring_inputs(shape: ModelShape | None, mistakes: FormErrors) -> Measured
     }
 
 
-def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexity]:
+def _perplexity(shape: ModelShape | None, mistakes: job_form.FormErrors) -> list[Perplexity]:
     corpora = st.multiselect(
         "Perplexity on",
         [corpus.id for corpus in CORPORA if not corpus.calibration_only],
@@ -71,28 +54,19 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
         accept_new_options=True,
         placeholder="None",
         help="Texts that the model predicts; you can type the path of a text file.",
-        on_change=local.allow_typed,
+        on_change=job_form.allow_typed,
         args=(TEXTS,),
         **HELD,
     )
     with st.container(horizontal=True):
-        window = window_input(
-            "Tokens per window",
-            "run_window",
-            DEFAULT_WINDOW,
-            "; SparseGPT uses 2048 and SlimLLM 128, which cannot be compared",
-        )
+        help = "; SparseGPT uses 2048 and SlimLLM 128, which cannot be compared"
+        window = job_form.window_input("Tokens per window", "run_window", DEFAULT_WINDOW, help)
         counted, help = (0, MOST_COUNTED), "0 uses the whole dataset."
         windows = number("First windows", counted, DEFAULT_WINDOWS, "run_windows", "number of windows", help=help)
-    spread = st.checkbox(
-        "Spread over the text",
-        key="run_spread",
-        help="Takes windows at even distances instead of the first ones, which papers use; a separate protocol.",
-        **HELD,
-    )
-    spread = bool(spread and windows)
+    help = "Takes windows at even distances instead of the first ones, which papers use; a separate protocol."
+    spread = bool(st.checkbox("Spread over the text", key="run_spread", help=help, **HELD) and windows)
     wanted = [Perplexity(corpus=name, window=window, windows=windows or None, spread=spread) for name in corpora]
-    if local.held_back(TEXTS, [local.named_text(name) for name in corpora]):
+    if job_form.held_back(TEXTS, [job_form.named_text(name) for name in corpora]):
         mistakes.waits = True
     elif shape:
         with mistakes.catch():
@@ -101,7 +75,7 @@ def _perplexity(shape: ModelShape | None, mistakes: FormErrors) -> list[Perplexi
     return wanted
 
 
-def _tasks(mistakes: FormErrors) -> tuple[list[Task], Dtype | None]:
+def _tasks(mistakes: job_form.FormErrors) -> tuple[list[Task], Dtype | None]:
     check_link("run_tasks", "task", [card.label for card in TASKS.values()], lambda name: TASKS[name].label)
     names = st.multiselect(
         "Tasks",
@@ -132,30 +106,11 @@ def shots_input() -> Fewshot:
     """Show the fields of the number, selector, order and template of few-shot examples."""
     how = {}
     with st.container(horizontal=True):
-        k = number(
-            "Few-shot examples",
-            (0, MAX_FEWSHOT),
-            0,
-            "run_shots",
-            "number of examples",
-            help="Solved examples before each question, never from the scored documents; 0 is zero-shot.",
-        )
-        if k:
-            how["selector"] = _choice(
-                "Selector",
-                WORDS["selector"],
-                "run_selector",
-                "The dense model selects the examples once for all its variants; similarity is of its hidden states.",
-            )
-            how["order"] = _choice("Order", WORDS["order"], "run_order", "The last example precedes the question.")
-        how["template"] = _choice(
-            "Template",
-            WORDS["template"],
-            "run_template",
-            "Plain is the format of lm-evaluation-harness; all variants get the same instruction and reasoning.",
-        )
+        help = "Solved examples before each question, never from the scored documents; 0 is zero-shot."
+        k = number("Few-shot examples", (0, MAX_FEWSHOT), 0, "run_shots", "number of examples", help=help)
+        for name, help in PROMPT_FIELDS.items():
+            if k or name == "template":
+                words = WORDS[name]
+                key, form = f"run_{name}", words.__getitem__
+                how[name] = select(name.capitalize(), list(words), key, name, form, HELD, help=help)
     return Fewshot.model_validate({"k": k, **how})
-
-
-def _choice(label: str, names: dict[str, str], key: str, help: str) -> str:
-    return select(label, list(names), key, label.lower(), names.__getitem__, HELD, help=help)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
-from core.models.catalogue import BY_ID
+from core.models import terms
+from core.models.catalogue import BY_ID, ModelCard
 from core.models.facts import load_shape
 from core.models.kinds.folder import named_folder
+from core.models.packed import Terms
 from core.models.shape import MOST_UNCOVERED, ModelShape
 from core.models.source import ModelSource
 from core.models.sources import identify
@@ -21,11 +22,9 @@ from core.request.sweeps import Grid, expand_grid
 from core.specs import DTYPES
 from dashboard import data
 from dashboard.run.grid_form import fill
-from dashboard.shared import local, texts
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD
-from dashboard.shared.form_errors import FormErrors
 from dashboard.shared.literal import literal
-from dashboard.shared.terms import terms_input
 
 KEY = "run_model"
 
@@ -40,20 +39,23 @@ class Model(NamedTuple):
     partial: bool = False  # whether a model with many weights outside of linears may be compressed
 
 
-def model_input(mistakes: FormErrors) -> Model:
+def model_input(mistakes: job_form.FormErrors) -> Model:
     """Show the field that accepts a model of the catalogue, a folder or a hub id."""
-    name = local.model_box(KEY)
-    st.session_state.pop(texts.LONGEST, None)
+    name = job_form.model_box(KEY)
+    st.session_state.pop(job_form.LONGEST, None)
     if card := BY_ID.get(name):
         gated = " Gated: accept its licence on the hub first." if card.gated else ""
         st.caption(
             f"{card.label}: {card.parameters / 1e6:,.0f} M parameters. Licence: {card.licence}.{gated} {card.note}"
         )
-        terms_input(card, mistakes)
-    if local.held_back(KEY, [named_folder(name)]):
+        _terms_input(card, mistakes)
+    if job_form.held_back(KEY, [named_folder(name)]):
         mistakes.waits = True
         return Model(name, None)
-    given = _name_input(folder) if (folder := named_folder(name)) else None
+    given = None
+    if folder := named_folder(name):
+        help = "Identifies the model in results and later runs; empty is the folder's name."
+        given = st.text_input("Name", key="run_name", placeholder=folder.name, help=help, **HELD) or None
     with mistakes.catch():
         if not name:
             raise UserError("No model is chosen; choose one, or type a folder or a hub id.")
@@ -62,29 +64,15 @@ def model_input(mistakes: FormErrors) -> Model:
         if shape.convolutions:
             st.caption("This is not a language model: only the weights of its convolutions are measured.")
             return Model(name, None, reads_text=False, given=given)
-        st.session_state[texts.LONGEST] = shape.max_window
+        st.session_state[job_form.LONGEST] = shape.max_window
         if name not in BY_ID:
             describe_model(source)
         return Model(name, shape, given=given, partial=consent(shape))
     return Model(name, None)
 
 
-def _name_input(folder: Path) -> str | None:
-    """Show the field that names the model of a folder."""
-    return (
-        st.text_input(
-            "Name",
-            key="run_name",
-            placeholder=folder.name,
-            help="Identifies the model in results and later runs; empty is the folder's name.",
-            **HELD,
-        )
-        or None
-    )
-
-
 def describe_model(source: ModelSource) -> None:
-    """Show a switch, and with it what was found in a model."""
+    """Show a switch, and with it what was found in a model, and a first sweep that a button fills into the grid."""
     help = "Builds the model without its weights, which takes some seconds the first time."
     if not st.toggle("Show what is in the model", key="run_found", help=help, **HELD):
         return
@@ -97,12 +85,7 @@ def describe_model(source: ModelSource) -> None:
             refused.setdefault(one.refusal, []).append(f"`{one.method}`")
     st.markdown("All methods run on this model except these:")
     st.markdown("\n".join(f"- {', '.join(methods)}: {literal(reason)}" for reason, methods in refused.items()))
-    _first_sweep(source, first_chains(found))
-
-
-def _first_sweep(source: ModelSource, chains: list[str]) -> None:
-    """Show the chains of a first sweep with their time and memory, and a button that fills the grid with them."""
-    dtype = st.session_state.get("run_dtype", DTYPES[0])
+    chains, dtype = first_chains(found), st.session_state.get("run_dtype", DTYPES[0])
     grid = Grid(models=(str(source.folder or source.id),), chains=tuple(chains))
     specs, _ = expand_grid(grid, RunSettings(dtype=dtype, partial=True))
     st.markdown("A first sweep, with the dense baseline in each time:")
@@ -114,7 +97,50 @@ def consent(shape: ModelShape) -> bool:
     """Return whether the user agrees to compress a model with many weights outside of linears; ask only then."""
     if shape.uncovered_share <= MOST_UNCOVERED:
         return False
-    words = (
-        f"Compress the linears, although {shape.uncovered_share:.0%} of the block weights are in none and stay dense"
+    words = f"Compress the linears, although {shape.uncovered_share:.0%} of the block weights are in none"
+    return st.checkbox(f"{words} and stay dense", key="run_partial", **HELD)
+
+
+def _terms_input(card: ModelCard, mistakes: job_form.FormErrors) -> None:
+    """Show the terms of a model that this machine lacks, and the buttons that answer them."""
+    wanted, file = card.terms, card.packed
+    if wanted is None or file is None or identify(card.id).folder:
+        return
+    size, agreed = f"{file.size / 1e6:.0f} MB", terms.answer(card.id)
+    if agreed:
+        st.caption(f"You accepted the {wanted.name}; the first run downloads the model ({size}).")
+        return
+    mistakes.found = True
+    if agreed is False:
+        st.info(
+            f"You rejected the {wanted.name}, so this machine cannot run the model. Explore shows its stored results. "
+            f"`slimscope fetch {card.id} --accept-terms` accepts the terms."
+        )
+        return
+    st.info(
+        f"This model is not on this machine. To download it ({size}), accept the {wanted.name}. Explore shows its "
+        "stored results in any case."
     )
-    return st.checkbox(words, key="run_partial", **HELD)
+    if st.button("Read the terms", key="terms_read", icon=":material/gavel:"):
+        st.dialog(wanted.name, width="large")(_ask)(card, wanted)
+
+
+def _ask(card: ModelCard, wanted: Terms) -> None:
+    try:
+        with st.spinner("Fetching the terms ..."):
+            text = terms.terms_text(wanted)
+    except UserError as error:
+        st.error(str(error))
+        return
+    st.caption(f"These terms apply to {card.label}; their source is {wanted.url}.")
+    with st.container(height=400):
+        st.markdown(text)
+    with st.container(horizontal=True):
+        _answer(card, "Accept the terms", True)
+        _answer(card, "Reject the terms", False)
+
+
+def _answer(card: ModelCard, label: str, agreed: bool) -> None:
+    kind: Literal["primary", "secondary"] = "primary" if agreed else "secondary"
+    if st.button(label, key=f"terms_{agreed}", type=kind, on_click=terms.remember, args=(card.id, agreed)):
+        st.rerun()  # closes the dialog

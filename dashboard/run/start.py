@@ -40,7 +40,10 @@ def show_start(wanted: RunRequest) -> None:
     stored = data.results(keys_of(wanted.specs))
     unmeasured = [spec for spec in wanted.specs if remaining_run(spec, stored)]
     new = [spec for spec in unmeasured if spec not in active]
-    expected = _estimate(new) if new else None
+    try:
+        expected = estimate_left(new, data.store()) if new else None
+    except UserError:
+        expected = None
     with st.container(horizontal=True, vertical_alignment="center", wrap=False):
         # Not a callback, which would miss a value typed just before the click.
         idle = not new or bool(expected and expected.refusal)
@@ -66,15 +69,10 @@ def show_start(wanted: RunRequest) -> None:
         except UserError as error:  # no machine of the cluster can run them
             st.error(literal(str(error)))
         else:
-            st.session_state[MESSAGE] = f"Queued {literal(_name(wanted, new))}."
+            first = new[0].variant
+            name = f"{len(new)} runs of {wanted.name}" if wanted.grid else variant_name(first, data.called(first))
+            st.session_state[MESSAGE] = f"Queued {literal(name)}."
             st.rerun()
-
-
-def _name(wanted: RunRequest, new: Sequence[RunSpec]) -> str:
-    if wanted.grid:
-        return f"{len(new)} runs of {wanted.name}"
-    variant = new[0].variant
-    return variant_name(variant, data.called(variant))
 
 
 def _headline(
@@ -91,13 +89,6 @@ def _headline(
     time = format_durations(expected.seconds, expected.seconds * factor)
     busy = ", because this machine is busy," if factor > 1 else ""
     return f"Takes **{time}**{busy} and {expected.bytes / 1e9:.1f} GB of memory"
-
-
-def _estimate(specs: Sequence[RunSpec]) -> Estimate | None:
-    try:
-        return estimate_left(specs, data.store())
-    except UserError:
-        return None
 
 
 def _more(

@@ -16,7 +16,7 @@ from core.jobs.supervisor import MACHINE
 from core.notation.formatting import variant_name
 from dashboard import data
 from dashboard.charts.curve import perplexity_curve
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import export_name, model_part
 from dashboard.run.joblist import all_left
 from dashboard.shared.literal import literal
 from dashboard.shared.widgets import show_chart
@@ -91,8 +91,7 @@ def _show_chart(model: str, keys: Collection[str]) -> None:
         return
     name, (corpus, protocol) = next(iter(texts.items()))
     on_text = choices.on_text(frame, corpus, protocol)
-    dense = points.collapse(on_text[points.is_dense(on_text)])
-    found = points.collapse(choices.on_text(mine, corpus, protocol).loc[lambda rows: ~points.is_dense(rows)])
+    (dense, _), (_, found) = map(points.split_points, (on_text, choices.on_text(mine, corpus, protocol)))
     if found.empty:
         return
     axis = RATIO if found["ratio"].notna().all() and found["pattern"].isna().all() else PACKED

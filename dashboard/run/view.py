@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -22,9 +20,8 @@ from dashboard.run.measuring import measuring_inputs
 from dashboard.run.model_field import model_input
 from dashboard.run.start import RunRequest, show_start
 from dashboard.run.sweep import show_sweep
-from dashboard.shared import texts
+from dashboard.shared import job_form
 from dashboard.shared.binding import HELD, number, segments, select
-from dashboard.shared.form_errors import FormErrors
 
 MOST_THREADS = 1024  # more than any machine has cores
 CARD, SIDE = "run_start_card", "run_side"  # keys, which Streamlit turns into CSS classes
@@ -47,14 +44,6 @@ CSS = """
 """
 
 
-def two_sides() -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Return the column of the form and the sticky side column."""
-    light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
-    st.html(CSS.format(side=SIDE, card=CARD, light=light, dark=dark))
-    form, side = st.columns([3, 2], gap="large")
-    return form, side.container(key=SIDE)
-
-
 def group(title: str) -> DeltaGenerator:
     """Return a titled section of the form."""
     box = st.container(border=True)
@@ -62,18 +51,9 @@ def group(title: str) -> DeltaGenerator:
     return box
 
 
-class FormInput(NamedTuple):
-    """The values of the form."""
-
-    model: str
-    seeds: tuple[int, ...]
-    # Any: each argument has a type of its own
-    common: dict[str, Any]  # fields of `RunSettings`, such as texts, measurements and the device
-
-
 def form() -> RunRequest:
     """Show the form and return its runs; none if a field is wrong or waits for a permission."""
-    mistakes = FormErrors()
+    mistakes = job_form.FormErrors()
     with group("Model and compression"):
         model = model_input(mistakes)
         mode = segments("Runs", (ONE, GRID), MODE, "form", bound=HELD, on_change=_switched)
@@ -81,9 +61,9 @@ def form() -> RunRequest:
     if isinstance(chains, Chain) and not chains.readable:
         mistakes.found = True  # the field shows the error
     with group("Data"):
-        purposes = (("calibration", texts.CALIBRATION, "calibration"), ("training", texts.TRAINING, "train"))
+        purposes = (("calibration", job_form.CALIBRATION, "calibration"), ("training", job_form.TRAINING, "train"))
         read = {
-            name: texts.text_input(purpose, model.shape, mistakes)
+            name: job_form.text_input(purpose, model.shape, mistakes)
             for reads, purpose, name in purposes
             if reads in chains.reads
         }
@@ -91,15 +71,16 @@ def form() -> RunRequest:
         if not (read or chains.uses_seed):
             st.caption("This chain needs no data and no seed.")
     with group("Measurements"):
-        measured = dict(measuring_inputs(model.shape, mistakes)) if model.reads_text else {}
+        measured = measuring_inputs(model.shape, mistakes) if model.reads_text else {}
     advanced = _advanced(mistakes)
     if mistakes.found:
         return RunRequest(grid=mode == GRID)
     if mistakes.waits:
         return RunRequest(where="Confirm in the form that Slimscope may read the linked files.", grid=mode == GRID)
     common = {**read, **measured, **advanced, "name": model.given, "partial": model.partial}
-    values = FormInput(model.name, seeds, common)
-    return _grid(values, chains) if isinstance(chains, Series) else _one(values, chains)
+    if isinstance(chains, Series):
+        return _grid(model.name, seeds, RunSettings.model_validate(common), chains)
+    return _one(model.name, RunSettings.model_validate({**common, "seed": seeds[0]}), chains)
 
 
 def _switched() -> None:
@@ -107,7 +88,7 @@ def _switched() -> None:
         prefill(present_chain())
 
 
-def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
+def _seeds(chains: Chain | Series, mistakes: job_form.FormErrors) -> tuple[int, ...]:
     if not chains.uses_seed:
         return (0,)
     if isinstance(chains, Series):
@@ -116,7 +97,7 @@ def _seeds(chains: Chain | Series, mistakes: FormErrors) -> tuple[int, ...]:
     return (number("Seed", (0, MOST_SEED), 0, "run_seed", "seed", help=help),)
 
 
-def _advanced(mistakes: FormErrors) -> dict[str, str | int | None]:
+def _advanced(mistakes: job_form.FormErrors) -> dict[str, str | int | None]:
     """Show the fields that rarely change, unfolded if one is wrong."""
     memory: int | None = None
     wrong = False
@@ -147,9 +128,9 @@ def _memory() -> int | None:
     return parse_memory(text, "Memory") if text else None
 
 
-def _one(values: FormInput, chain: Chain) -> RunRequest:
+def _one(model: str, settings: RunSettings, chain: Chain) -> RunRequest:
     try:
-        return RunRequest([complete(values.model, chain.text, RunSettings(seed=values.seeds[0], **values.common))])
+        return RunRequest([complete(model, chain.text, settings)])
     except UserError as error:
         blamed = chain.blame(error)
         if blamed is None:
@@ -157,14 +138,14 @@ def _one(values: FormInput, chain: Chain) -> RunRequest:
         return RunRequest(where=f"Correct stage {blamed + 1} of the chain; its card shows the error.")
 
 
-def _grid(values: FormInput, series: Series) -> RunRequest:
-    grid = Grid(models=(values.model,), chains=series.chains, amounts=series.amounts, seeds=values.seeds)
+def _grid(model: str, seeds: tuple[int, ...], settings: RunSettings, series: Series) -> RunRequest:
+    grid = Grid(models=(model,), chains=series.chains, amounts=series.amounts, seeds=seeds)
     runs = count(grid)
     if runs > MOST_RUNS:
         problem = f"The grid has {runs:,} runs; the maximum is {MOST_RUNS}. Remove chains, amounts or seeds."
         return RunRequest(problem=problem, grid=True)
     try:
-        specs, _ = expand_grid(grid, RunSettings(**values.common))
+        specs, _ = expand_grid(grid, settings)
     except UserError as error:
         series.box.error(str(error))
         return RunRequest(where="Correct the chains; their field shows the error.", grid=True)
@@ -175,10 +156,12 @@ def page() -> None:
     """Show the page."""
     st.title("Run", anchor=False)
     st.markdown("Compress a model and measure its quality, size and speed.")
-    left, right = two_sides()
+    light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
+    st.html(CSS.format(side=SIDE, card=CARD, light=light, dark=dark))
+    left, right = st.columns([3, 2], gap="large")
     with left:
         wanted = form()
-    with right:
+    with right.container(key=SIDE):
         with st.container(border=True, key=CARD, gap="small"):  # stays visible in a narrow window, too
             show_start(wanted)
             show_current()

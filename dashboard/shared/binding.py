@@ -186,13 +186,14 @@ def number(
     format: str | None = None,
     help: str | None = None,
     placeholder: str | None = None,
+    disabled: bool = False,
     width: Width = "stretch",
 ) -> Number:
     """Show the field of a number within limits; `usual` is the default, and the rest is as of `segments`."""
     check_link(key, field, Between(*limits))
     show: Callable[..., object] = st.number_input  # mypy cannot choose among its types, which depend on `usual`
-    found = show(label, *limits, usual, step, format, key, help, placeholder=placeholder, width=width, **bound)
-    return cast(Number, found)
+    more = {"placeholder": placeholder, "disabled": disabled, "width": width}
+    return cast(Number, show(label, *limits, usual, step, format, key, help, **more, **bound))
 
 
 def check_named(key: str, field: str, names: Mapping[str, str]) -> None:
@@ -201,13 +202,29 @@ def check_named(key: str, field: str, names: Mapping[str, str]) -> None:
     check_link(key, field, names.values(), names.__getitem__)
 
 
-def write_names(key: str, names: Mapping[str, str]) -> None:
-    """Replace chains and former names in the address by the full names that they mean (`naming.addressed`).
+def pick_named(
+    label: str,
+    names: Mapping[str, str],
+    key: str,
+    field: str = "variant",
+    index: int | None = None,
+    *,
+    placeholder: str | None = None,
+    help: str | None = None,
+    on_change: Callable[[str], None] | None = None,
+) -> str | None:
+    """Show a field of variants or points, whose values in the address are names; return the key of the chosen one.
 
-    Args:
-        key: Key of the field and parameter of the address.
-        names: The names of the field's options, by key.
+    `names` are by key, `index` is the place of the first choice, and a new choice calls `on_change` with the key of the
+    field. The rest is as of `segments`.
     """
+    check_named(key, field, names)
+    keys, form = list(names), names.__getitem__
+    return st.selectbox(label, keys, index, form, key, help, on_change, (key,), placeholder=placeholder, **BOUND)
+
+
+def write_names(key: str, names: Mapping[str, str]) -> None:
+    """Replace chains and former names in the address by the full names that they mean (`naming.addressed`)."""
     if key in st.session_state:
         return
     linked = st.query_params.get_all(key)

@@ -29,11 +29,8 @@ def _figures(name: str, item: exports.Chart) -> None:
     dpi = st.segmented_control(
         "PNG resolution (dpi)", exports.DPI, default=exports.DPI[0], required=True, key=f"{name}_dpi"
     )
-    captioned = st.toggle(
-        "Add the caption to figures",
-        key=f"{name}_captioned",
-        help="File metadata and LaTeX always include it.",
-    )
+    help = "File metadata and LaTeX always include it."
+    captioned = st.toggle("Add the caption to figures", key=f"{name}_captioned", help=help)
     draw = partial(exports.image, width=exports.WIDTHS[width], dpi=dpi, captioned=captioned)
     with st.container(horizontal=True):
         for format, mime in exports.IMAGES.items():

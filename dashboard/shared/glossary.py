@@ -14,23 +14,14 @@ _SECTION = re.compile(r"^## (.+)\n\n", re.MULTILINE)
 _ENTRY = re.compile(r"^### (.+)\n\n(.+)$", re.MULTILINE)
 
 
-def _read_sections() -> dict[str, dict[str, str]]:
-    _, *parts = _SECTION.split(GLOSSARY.read_text(encoding="utf-8"))
-    return {title: dict(_ENTRY.findall(text)) for title, text in zip(parts[::2], parts[1::2], strict=True)}
-
-
-SECTIONS = _read_sections()
+_, *_parts = _SECTION.split(GLOSSARY.read_text(encoding="utf-8"))
+SECTIONS = {title: dict(_ENTRY.findall(text)) for title, text in zip(_parts[::2], _parts[1::2], strict=True)}
 TERMS = {name: meaning for entries in SECTIONS.values() for name, meaning in entries.items()}
-
-
-def term(name: str) -> str:
-    """Return the explanation of a term, for `help=`. Raises `KeyError` for an unknown term."""
-    return TERMS[name]
 
 
 def terms(names: Sequence[str]) -> str:
     """Return the explanations of several terms, a paragraph each, for `help=`."""
-    return "\n\n".join(f"**{capitalise(name)}**: {term(name)}" for name in names)
+    return "\n\n".join(f"**{capitalise(name)}**: {TERMS[name]}" for name in names)
 
 
 def show_glossary() -> None:

@@ -33,6 +33,11 @@ ANSWERS_PROMPT, ANSWERS_VARIANTS = "inside_answers_prompt", "inside_answers_vari
 Address = dict[str, str | list[str]]
 
 
+def show(page: str, label: str, icon: str, address: Address | None = None, help: str | None = None) -> None:
+    """Show a link to a page, such as `run`, with the name of its icon; no address opens the page as it was."""
+    st.page_link(f"{page}/view.py", label=label, icon=f":material/{icon}:", help=help, query_params=address)
+
+
 def run(method: type[Method]) -> Address:
     """Return the address of the Run page with an example chain of a method.
 
@@ -72,13 +77,9 @@ def answers(model: str, chain: str, prompt: str) -> Address:
 
 
 def laws(model: str, quality: str, text: str | None, documents: Documents) -> Address:
-    """Return the address of Laws for a model.
+    """Return the address of Laws for a model and a quality, by its column; perplexities if the quality has no law.
 
-    Args:
-        model: Display name of the model.
-        quality: Column of the quality; the page shows perplexities if this has no law.
-        text: Value of the text field, if known.
-        documents: Documents of the accuracies.
+    `text` is the value of the text field, if known, and `documents` are those of the accuracies.
     """
     address: Address = {ALONE: "true", "laws_model": model}
     if quality == ACCURACY:
@@ -168,7 +169,7 @@ def own(model: str, keys: Collection[str]) -> Address:
 
 def show_own(model: str, keys: Collection[str], label: str = "Show on Explore") -> None:
     """Show the link to the address of `own`."""
-    st.page_link("explore/view.py", label=label, icon=":material/show_chart:", query_params=own(model, keys))
+    show("explore", label, "show_chart", own(model, keys))
 
 
 @st.cache_data(max_entries=32, show_spinner=False)  # the list of jobs asks for it every second

@@ -1,10 +1,16 @@
-"""Links to the pages where Streamlit hides its own, their place in the order of the Tab key, and the pages' contrast.
+"""Links where Streamlit hides its own, the order of the Tab key, the pages' contrast, and the browser's history.
 
 Streamlit folds the links of a narrow window into the sidebar, and it places the sidebar before them in the document.
+
+The browser's history has an entry for each page, and for each view of a page. Streamlit replaces the entry when a
+visitor changes a field that is in the address. It adds one for each correction that the page itself makes afterwards.
+Back would skip the visitor's own steps and repeat the corrections. Streamlit has no setting for either, so that a
+script in the page decides.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 import streamlit as st
@@ -30,6 +36,34 @@ div[data-testid="stCaptionContainer"] {{ opacity: 0.8; }}
 button[data-testid="stBaseButton-primary"], span[data-tag] {{ color: light-dark({light}, {dark}); }}
 </style>
 """
+# Parameters whose change by the visitor is a step of its own; any other change belongs to the current step.
+STEPS = (
+    *("explore_mode", "explore_at", "explore_size_at", "explore_point", "explore_compared"),
+    *("inside_tab", "inside_variant", "inside_other", "run_mode", "published_table_name"),
+    *("laws_quality", "laws_of"),
+)
+SCRIPT = """
+<script>
+if (!window.slimscopeSteps) {
+  const {pushState, replaceState} = history;
+  const step = url => JSON.stringify([url.pathname, ...STEPS.map(name => url.searchParams.getAll(name))]);
+  let acted = false;  // whether the visitor has acted since the last change of the address
+  const change = (adds, data, to) => {
+    acted = false;
+    (adds ? pushState : replaceState).call(history, data, "", to);
+  };
+  // Streamlit calls this when a visitor changes a field, and when it corrects the address after Back.
+  history.replaceState = (data, _, to) =>
+    change(acted && step(new URL(to, location)) !== step(new URL(location)), data, to);
+  // Streamlit calls this after a link, after a callback, and when it corrects the address.
+  history.pushState = (data, _, to) => change(acted, data, to);
+  const act = event => { acted = event.type !== "keydown" || [" ", "Enter"].includes(event.key) || acted; };
+  for (const kind of ["pointerdown", "keydown"]) addEventListener(kind, act, true);
+  addEventListener("popstate", () => { acted = false; }, true);
+  window.slimscopeSteps = true;
+}
+</script>
+"""
 
 
 def show_links(pages: Sequence[StreamlitPage]) -> None:
@@ -44,3 +78,8 @@ def strengthen() -> None:
     """Raise the contrast on the page that follows."""
     light, dark = (st.get_option(f"theme.{theme}.backgroundColor") for theme in ("light", "dark"))
     st.html(CONTRAST.format(light=light, dark=dark))
+
+
+def keep_steps() -> None:
+    """Make each step of a visitor one entry of the browser's history."""
+    st.html(SCRIPT.replace("STEPS", json.dumps(STEPS), 1), unsafe_allow_javascript=True)

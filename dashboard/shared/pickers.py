@@ -18,7 +18,7 @@ from core.registry import METHODS
 from core.request.stages import DEFAULT_LIMIT, DEFAULT_MODEL
 from core.specs import DTYPES, PUBLISHED, Perplexity
 from dashboard import data
-from dashboard.exports.names import export_name, model_part, text_part
+from dashboard.exports.files import export_name, model_part, text_part
 from dashboard.shared.binding import HELD, check_link, select
 
 FAMILIES, SHOWN, AXIS, TEXT = "explore_families", "explore_methods", "explore_x", "explore_text"  # keys
@@ -95,11 +95,8 @@ def file_name(model: str, text: Perplexity | None, content: str) -> str:
 def pick(models: list[str], by_method: bool = True, axis: axes.Axis | None = None, scored: bool = True) -> Chosen:
     """Show the fields of the sidebar and return the choices.
 
-    Args:
-        models: Display names to choose from.
-        by_method: Whether to choose methods and their data; otherwise the view shows every variant and has filters.
-        axis: Axis of the view; None shows a field.
-        scored: Whether the view shows accuracies and needs a choice of documents.
+    By method, they include the methods and their data; otherwise the view shows every variant and has filters. Without
+    an axis, there is a field for it, and `scored` views show accuracies and need a choice of documents.
     """
     model, field = pick_model(models), AXIS if axis is None else AGAINST
     with st.sidebar:
@@ -118,21 +115,12 @@ def pick(models: list[str], by_method: bool = True, axis: axes.Axis | None = Non
         corpus, protocol, known = pick_text(model)
         shown = choices.shown(choices.on_text(curved, corpus, protocol), methods)
         offered = None if by_method else 1  # the first is the default
-        calibration = _pick_text(
-            "Calibrated on",
-            choices.calibrations(shown, known)[:offered],
-            "explore_calibration",
-            "Calibration data: corpus, sequences x tokens.",
-        )
-        training = _pick_text(
-            "Trained on",
-            choices.trainings(shown, known)[:offered],
-            "explore_training",
-            "Training data: corpus, examples x tokens.",
-        )
-        documents, several, scores = pick_documents(
-            choices.filter_by_text(choices.shown(curved, methods), calibration, training), scored
-        )
+        there, help = choices.calibrations(shown, known)[:offered], "Calibration data: corpus, sequences x tokens."
+        calibration = _pick_text("Calibrated on", there, "explore_calibration", help)
+        there, help = choices.trainings(shown, known)[:offered], "Training data: corpus, examples x tokens."
+        training = _pick_text("Trained on", there, "explore_training", help)
+        read = choices.filter_by_text(choices.shown(curved, methods), calibration, training)
+        documents, several, scores = pick_documents(read, scored)
     return Chosen(
         model=model,
         methods=methods,
@@ -186,16 +174,6 @@ def rename_values() -> None:
             st.session_state[key] = [data.model_named(name) for name in chosen]
 
 
-def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[str]:
-    """Show the fields of families and methods; those of `curved` have a place on the axis of the field `axis`."""
-    labels = {method.name: method.label for method in METHODS}
-    there = _methods_there(rows, curved, axis)
-    if not there:
-        return []
-    check_link(SHOWN, "method", [labels[name] for name in there], labels.__getitem__)
-    return st.multiselect("Methods", there, default=there, format_func=labels.__getitem__, key=SHOWN, **HELD)
-
-
 @st.cache_resource(max_entries=4, show_spinner=False)
 def _known(url: str, model: str, stamp: Hashable, here: str) -> tuple[dict[str, tuple[str, str]], frozenset[str]]:
     """Return the texts to choose from, and the keys of variants with accuracies."""
@@ -203,10 +181,11 @@ def _known(url: str, model: str, stamp: Hashable, here: str) -> tuple[dict[str, 
     return choices.texts(rows, here), frozenset(zeroshot.scored(rows))
 
 
-def _methods_there(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[str]:
-    """Return the methods with results in the chosen families; the default is one family to limit the chart.
+def _pick_methods(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[str]:
+    """Show the fields of families and methods; the default is one family to limit the chart.
 
-    A family without a place on the axis switches the field `axis` to packed size, where each family has one.
+    The methods of `curved` have a place on the axis. A family without one switches the field `axis` to packed size,
+    where each family has one.
     """
     there, placed = _names_of_methods(rows), _names_of_methods(curved)
     found = [method for method in METHODS if method.takes_amount and method.name in there]
@@ -236,7 +215,12 @@ def _methods_there(rows: pd.DataFrame, curved: pd.DataFrame, axis: str) -> list[
     if lacking := [family.capitalize() for family in chosen if family not in on_axis]:
         st.caption(f"{listed(lacking)}: no place on this axis.")
         st.button("Compare by packed size", key="explore_by_size", on_click=choose)
-    return [method.name for method in found if method.family in chosen and method.name in placed]
+    labels = {method.name: method.label for method in found if method.family in chosen and method.name in placed}
+    if not labels:
+        return []
+    check_link(SHOWN, "method", labels.values(), labels.__getitem__)
+    default = list(labels)
+    return st.multiselect("Methods", default, default=default, format_func=labels.__getitem__, key=SHOWN, **HELD)
 
 
 @shared

@@ -14,8 +14,13 @@ import plotly.graph_objects as go
 import streamlit as st
 from plotly.basedatatypes import BaseFigure
 
+from core.base.errors import UserError
 from core.findings.sharing import shared
+from core.models.catalogue import BY_ID
+from core.models.sources import awaited_terms
 from core.notation.formatting import capitalise
+from core.request.reproduce import reproduce
+from core.results import Result
 from dashboard.charts.elements.style import LIGHT, Properties, Theme, theme_named
 from dashboard.exports import files as exports
 from dashboard.exports.pivots import Pivot
@@ -76,7 +81,7 @@ def show_chart(
         caption: Caption of the page and of exports, which also describes the table.
         table: Data for exports.
         alt: Alternative text.
-        file: Name of the exports, from `dashboard.exports.names`.
+        file: Name of the exports, from `dashboard.exports.files`.
         pivots: Tables in the layout of papers.
         on_select: Callback with the keys of the chosen points: the clicked one, and others with the shift key.
         explained: Sentences on the marks of the chart, each after a space; they follow the caption of figures.
@@ -248,6 +253,28 @@ def show_no_results(sentence: str = "There are no results yet. Run the default m
     """Show that there are no results, and the link to a first run."""
     st.info(sentence)
     st.page_link("run/view.py", label="Run a model", icon=":material/play_circle:")
+
+
+def show_download_hint(model: str) -> None:
+    """Explain how to download a model whose terms are not accepted yet."""
+    if awaited_terms(model) is None:
+        return
+    st.caption(
+        f"{BY_ID[model].label} is not on this machine; this page shows stored results. To run it, choose it on the Run "
+        f"page, or use `slimscope fetch {model}`."
+    )
+
+
+def show_command(result: Result, title: str = "") -> None:
+    """Show the command that reproduces a variant, below its title if it has one, or why there is none."""
+    try:
+        command = reproduce(result)
+    except UserError as error:
+        st.caption(f"This variant cannot be reproduced: {error}")
+        return
+    if title:
+        st.caption(title)
+    st.code(command, language="bash", wrap_lines=True)
 
 
 def icon_button(

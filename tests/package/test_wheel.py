@@ -86,7 +86,7 @@ def test_a_plugin_method_stores_results_in_the_user_data_folder(installed, tmp_p
 def test_the_package_provides_the_python_api_and_the_glossary(installed):
     code = (
         "import slimscope; variant = slimscope.compress('./my-model', 'magnitude@0.25'); "
-        "from dashboard.shared.glossary import term; print(variant.chain, 'stages' in term('chain'), "
+        "from dashboard.shared.glossary import TERMS; print(variant.chain, 'stages' in TERMS['chain'], "
         "len(slimscope.results('smollm2-135m')) > 1000, slimscope.__file__)"
     )
     command = [str(installed.bin / "python"), "-c", code]

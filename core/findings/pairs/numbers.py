@@ -15,7 +15,7 @@ UNITS = {reporting.RATIO: RATIO, reporting.NATS: NATS, reporting.POINTS: POINTS}
 
 
 def number_rows(found: pd.DataFrame) -> pd.DataFrame:
-    """Return the rows of `dashboard.charts.pair.chart.difference_chart`.
+    """Return the rows of `dashboard.charts.compared.difference_chart`.
 
     Args:
         found: Rows of `core.findings.numbers.differences` of one variant to another.

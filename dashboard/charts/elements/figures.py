@@ -70,10 +70,8 @@ def loss_curve(rows: pd.DataFrame, theme: Theme) -> go.Figure:
     drawing = Drawing(theme, 300, "Loss (nats per token, lower is better)", "Training step")
     looks = ((theme.muted, "dot", "circle"), (theme.palette[1], "solid", "square"))
     for (split, part), (color, dash, symbol) in zip(rows.groupby("split", sort=False), looks, strict=False):
-        style, hover = (
-            SeriesStyle(color, dash, symbol),
-            f"<b>{split}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>",
-        )
+        style = SeriesStyle(color, dash, symbol)
+        hover = f"<b>{split}</b>, step %{{x}}<br>loss %{{y:.4f}}<extra></extra>"
         marks.curve(drawing, part["step"], part["loss"], style, theme, name=str(split), hovertemplate=hover)
     return drawing.figure()
 

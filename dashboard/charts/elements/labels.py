@@ -72,9 +72,7 @@ def place_labels(points: pd.DataFrame, column: str, span: Place, height: Place) 
 def spread(wanted: Sequence[float], tall: Sequence[float]) -> list[float]:
     """Return heights of labels at the right of the plot, close to the wanted ones, without overlap and in order.
 
-    Args:
-        wanted: Wanted heights, as shares of the plot's height.
-        tall: Height of each label, likewise.
+    All heights, also those of the labels (`tall`), are shares of the plot's height.
     """
     from scipy.optimize import isotonic_regression  # slow to import
 

@@ -13,8 +13,7 @@ from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.style import Properties, Theme
 from dashboard.charts.family.layout import lay_out
-from dashboard.charts.family.places import Point, Tree
-from dashboard.charts.family.symbols import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, marks_of
+from dashboard.charts.family.places import DIVERGED, FOLDED, KNOWN, OPENED, SYMBOLS, Point, Tree, marks_of
 
 CAP = 10.0  # multiple of dense at the end of the colours
 TICKS = (1, 1.2, 1.5, 2, 3, 5, CAP)
@@ -30,19 +29,15 @@ COLOURED = (KNOWN, DIVERGED, FOLDED)
 def family_tree(
     nodes: pd.DataFrame, theme: Theme, family: str, opened: Collection[str], title: str, chosen: Sequence[str] = ()
 ) -> go.Figure:
-    """Draw the tree of a model's variants.
+    """Draw the tree of a model's variants, rows of `core.findings.inside.family.family_nodes`.
 
-    Args:
-        nodes: Rows of `core.findings.inside.family.family_nodes`.
-        theme: Colours.
-        family: Family of the methods to show.
-        opened: Names of the methods to show in full.
-        title: The quantity that the colour shows.
-        chosen: Ids of nodes to mark; the path from the dense model to the first one is thicker.
+    It shows the methods of one family, the `opened` ones in full. `title` is the quantity that the colour shows. The
+    `chosen` nodes are marked, and the path from the dense model to the first one is thicker.
     """
     tree = lay_out(nodes, family, opened)
     drawing = Drawing(theme, ABOVE + BELOW + tree.pixels, title)
-    columns = [((x, 0.0), (x, tree.last_opened)) for x in tree.columns.values()]
+    last_opened = max(y for _, y in tree.places.values())
+    columns = [((x, 0.0), (x, last_opened)) for x in tree.columns.values()]
     _draw_lines(drawing, columns, theme.grid, 1)
     _draw_lines(drawing, tree.lines, theme.muted, 1)
     path = [tree.branches[node] for node in path_to(nodes, chosen[0]) if node in tree.branches] if chosen else []
@@ -51,7 +46,10 @@ def family_tree(
         if place := tree.places.get(node):  # its row is open
             marks.ring(drawing, place[:1], place[1:], RING, color)
     _draw_marks(drawing, marks_of(nodes, tree), theme)
-    _write_folds(drawing, tree, theme)
+    folded = [fold for fold in tree.folds if not fold.opened]
+    x, y = ([fold.place[axis] for fold in folded] for axis in (0, 1))
+    mark = marks.UNSEEN | {"size": MARK}
+    marks.write(drawing, x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
     name_rows(drawing, tree)
     _name_amounts(drawing, tree)
     drawing.lay_out(margin={"t": ABOVE, "b": BELOW})
@@ -119,14 +117,6 @@ def _colours(rows: pd.DataFrame, theme: Theme) -> Properties:
             "tickfont": {"size": TEXT},
         },
     }
-
-
-def _write_folds(drawing: Drawing, tree: Tree, theme: Theme) -> None:
-    """Write the content of each folded row next to its mark."""
-    folded = [fold for fold in tree.folds if not fold.opened]
-    x, y = ([fold.place[axis] for fold in folded] for axis in (0, 1))
-    mark = marks.UNSEEN | {"size": MARK}
-    marks.write(drawing, x, y, [fold.text for fold in folded], "middle right", TEXT, theme.muted, marker=mark)
 
 
 def name_rows(drawing: Drawing, tree: Tree) -> None:

@@ -28,12 +28,9 @@ STAGE = ["method", "amount", "settings", "data", "seed"]  # columns that identif
 
 
 def lay_out(nodes: pd.DataFrame, family: str, opened: Collection[str]) -> Tree:
-    """Place the nodes of one family, with the `opened` methods in full.
+    """Place the nodes of one family, rows of `core.findings.inside.family.family_nodes`.
 
-    Args:
-        nodes: Rows of `core.findings.inside.family.family_nodes`.
-        family: Family of the methods to show.
-        opened: Names of methods; those of other families count as folded.
+    The `opened` methods are shown in full, except those of other families.
     """
     tree, first = Tree(), nodes[nodes["depth"] == 1]
     for root in nodes[nodes["depth"] == 0].to_dict("records"):
@@ -83,7 +80,9 @@ def _columns(nodes: pd.DataFrame, shown: pd.DataFrame) -> dict[str, float]:
 def _add_method(tree: Tree, nodes: pd.DataFrame) -> None:
     """Add the rows of an opened method: one for its name if it has several series, and those of each series."""
     first, method = nodes[nodes["depth"] == 1], nodes.iloc[0]
-    series = [part for _, part in first.groupby([*SERIES, _twin(first)], sort=False)]
+    # Nodes with the same series and amount need a row each.
+    twin = first.groupby([*SERIES, first["amount"].map(column_name)], sort=False).cumcount()
+    series = [part for _, part in first.groupby([*SERIES, twin], sort=False)]
     names = distinct([(*part[SERIES].iloc[0], part["node"].iloc[0][:8]) for part in series])
     if len(series) == 1:
         top = tree.add_row(", ".join(filter(None, (method["name"], names[0]))), 1)
@@ -98,11 +97,6 @@ def _add_method(tree: Tree, nodes: pd.DataFrame) -> None:
             tree.places[node["node"]] = (x, height)
             tree.branches[node["node"]] = [*stem, (STEM, height), (x, height)]
         _add_stages(tree, nodes, part, 2 if len(series) == 1 else 3)
-
-
-def _twin(rows: pd.DataFrame) -> pd.Series:
-    """Return the number of each node among those with the same series and amount, which need another row."""
-    return rows.groupby([*SERIES, rows["amount"].map(column_name)], sort=False).cumcount()
 
 
 def _add_stages(tree: Tree, nodes: pd.DataFrame, parents: pd.DataFrame, level: int) -> None:

@@ -2,25 +2,142 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 import streamlit as st
 
+from core.amount import Bits, Factor
+from core.data.texts import called
+from core.findings.axes import Axis
+from core.findings.best import ranking
+from core.findings.best.budget import LIMITS, answers, limits, winner
 from core.findings.best.candidates import accepted
+from core.findings.best.qualities import Quality
+from core.findings.estimates import words as estimate_words
+from core.findings.numbers.reporting import UNADJUSTED, seeds_words
+from core.findings.pairs.paired import INTERVAL
+from core.findings.rows import points
 from core.findings.rows.documents import on_documents
-from core.findings.rows.zeroshot import scored_on
-from core.findings.within import gather, within
+from core.findings.rows.zeroshot import in_percent, scored_on
+from core.findings.sharing import shared
+from core.findings.within import COMPARED, PAIRED, BudgetQuery, Within, gather, within
 from dashboard import data
-from dashboard.explore.budget.chart import show_points
+from dashboard.charts import tradeoff
+from dashboard.charts.tradeoff_axes import edge_words
 from dashboard.explore.budget.fields import pick_budget, pick_filters, pick_query
-from dashboard.explore.budget.table import show_list
-from dashboard.explore.details import pick_point, show_details
+from dashboard.explore.details import open_points, pick_point, show_details
 from dashboard.explore.missing import offer_estimates, offer_numbers
 from dashboard.exports.files import Item
-from dashboard.shared import links
+from dashboard.exports.pivots import Pivot
+from dashboard.shared import links, widgets
+from dashboard.shared.glossary import terms
 from dashboard.shared.literal import literal
 from dashboard.shared.pickers import TEXT, Chosen
 
+CHART = "explore_tradeoff"  # key
+TABLE = "explore_ranked"  # key
 SIDE = 500  # minimum width in px of the list and the chart in a row
+
+
+def show_points(chosen: Chosen, dense: pd.DataFrame, answer: Within, protocol: str) -> Item:
+    """Show the chart; `protocol` describes that of the perplexities."""
+    found, (quality, budget, cost) = answer.rows, answer.query
+    known = limits(budget)
+    caption = f"{chosen.model}, variants with any calibration or training data. "
+    caption += quality.caption.format(text=called(quality.corpus), protocol=protocol, documents=chosen.documents)
+    caption += " Sizes are packed, at 16 bits per weight or the bits of the grid."
+    explained = edge_words(found, quality, known.get(quality.drawn))
+    explained += " Pareto front: no other variant is as good at the same or lower cost."
+    explained += f" Bars of the front ({UNADJUSTED}): {quality.interval}."
+    if (most := known.get(cost.column)) is not None:
+        explained += f" Variants far above {LIMITS[cost.column].format(most)} lie beyond the right edge."
+    unscored = quality.lacking if dense.empty else quality.unscored
+    for column, why in ((cost.column, LIMITS[cost.column].missing), (quality.drawn, unscored)):
+        if lacking := found[column].isna().sum():
+            explained += f" Not drawn: {lacking} ({why})."
+    if len(answer.estimates):
+        explained += f" {estimate_words.drawn_words(answer.error)}"
+    unused = ["key", "keys", "spread", "value", "low", "high", "scored", "ranked", "undecided", "file_mb"]
+    exported = found.drop(columns=unused)
+    alt, best = f"{quality.drawn_title} against {cost.title.lower()}, a mark for each variant.", winner(found)
+    if best is not None:
+        alt += f" Best within the budget: {points.point_name(best)}."
+    return widgets.show_chart(
+        CHART,
+        partial(tradeoff.tradeoff, found, dense, answer.estimates, cost, quality, budget),
+        caption,
+        exported.rename(columns={"times_dense": "perplexity_ratio"}),
+        file=chosen.file("trade-off"),
+        pivots=pivots_of(found, cost, quality),
+        alt=alt,
+        on_select=partial(open_points, CHART),
+        explained=explained,
+    )
+
+
+@shared
+def pivots_of(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
+    """Return tables of quality and cost, variant by amount, separately for ratios and N:M, bits, and factors."""
+    given = pd.Series(points.amounts_of(found), found.index, dtype=object)
+    kinds = [given.map(lambda amount, kind=kind: isinstance(amount, kind)).astype(bool) for kind in (Bits, Factor)]
+    name, pivots, dense = quality.column, [], points.is_dense(found)
+    for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
+        order, known = points.amounts(part), part[part[name].notna()]
+        good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
+        paid = part.assign(value=part[cost.column]).dropna(subset="value")
+        pivots += [
+            Pivot(quality.title, in_percent(good), "amount_label", quality.lower, form=".1f", order=order)
+            if quality.percent
+            else Pivot(quality.title, good, "amount_label", quality.lower, order=order),
+            Pivot(cost.title, paid, "amount_label", True, group="series_label", order=order),  # without a best value
+        ]
+    return pivots
+
+
+@shared
+def _rows(found: pd.DataFrame, query: BudgetQuery, tests: pd.DataFrame | None) -> tuple[pd.DataFrame, tuple[str, ...]]:
+    """Return the table of variants within the budget, or nearest to it, and the keys of its rows."""
+    rows = answers(found)
+    keys = tuple(rows["key"])
+    stored = data.results(keys)
+    each = [stored.get(key) for key in keys]
+    return ranking.ranking(rows, query.budget, query.cost.column, query.quality, each, tests), keys
+
+
+def show_list(chosen: Chosen, answer: Within) -> Item:
+    """Show the list, with the tests against the best, if any."""
+    query, found, tests = answer.query, answer.rows, answer.tests
+    listed, keys = _rows(found, query, tests)
+    table = estimate_words.with_estimates(listed, answer.estimates)
+    fit = found["fits"].any()
+    within = "Variants within the budget" if limits(query.budget) else "All variants"
+    explained = terms(("Pareto front", "estimated chain", "packed size", "paired difference", "not significant"))
+    title = within if fit else "Nearest variants outside the budget"
+    st.header(title, anchor=False, help=f"Tick a row to open its details, or two to compare them.\n\n{explained}")
+    quality = query.quality
+    caption = f"{chosen.model}, the best {quality.name} first."
+    if fit:
+        caption += f" {ranking.ON_FRONT}: no other listed variant is as good at the same or lower"
+        caption += f" {query.cost.title.partition(' (')[0].lower()}. Variants that only restore the grid of the model's"
+        caption += " own file, and those without the quality, come last."
+    else:
+        caption = f"{chosen.model}, the nearest first: ordered by the largest excess as a share of its limit."
+    caption += f" {INTERVAL}: {quality.interval}."
+    if quality.paired and len(listed) > PAIRED:
+        caption += f" Intervals: of the first {PAIRED} and the front."
+    if tests is not None:
+        caption += f" Compared with the first: {quality.name}, by paired tests at 5 % with Holm's correction over the"
+        caption += f" first {COMPARED}. {seeds_words(tests)}".rstrip()
+    if len(answer.estimates):
+        caption += f" {estimate_words.listed_words(answer.error)}"
+    caption += " fp16 and fp32: checkpoint size on disk, where zeros take as much space as other weights."
+    return widgets.show_table(
+        *(TABLE, table, caption, ranking.FORMATS),
+        file=chosen.file("budget"),
+        widths=ranking.WIDTHS | widgets.fitting_widths(table, [ranking.TO_FIRST]),
+        on_select=lambda rows: open_points(TABLE, [keys[row] for row in rows if row < len(keys)]),  # no estimates
+    )
 
 
 def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
@@ -55,16 +172,7 @@ def show_tradeoff(chosen: Chosen, rows: pd.DataFrame) -> list[Item]:
         with grid.cell():
             chart = show_points(chosen, gathered.dense, answer, gathered.measured["protocol"].iloc[0])
     addresses = pick_point(every)
-    link_to_law(chosen, query.quality.column)
+    law = links.laws(chosen.model, query.quality.column, st.session_state.get(TEXT), chosen.documents)
+    links.show("laws", "How much may be removed? See the compression law", "function", law)
     show_details(every, addresses)
     return [chart, table]
-
-
-def link_to_law(chosen: Chosen, quality: str) -> None:
-    """Show the link to the laws of the model, of the chosen quality if it has laws."""
-    st.page_link(
-        "laws/view.py",
-        label="How much may be removed? See the compression law",
-        icon=":material/function:",
-        query_params=links.laws(chosen.model, quality, st.session_state.get(TEXT), chosen.documents),
-    )

@@ -8,21 +8,53 @@ from typing import NamedTuple
 
 import streamlit as st
 
-from core.answers.client import Answer, Answers
+from core.answers.client import Answerer, Answers
+from core.base.errors import counted
+from core.evaluation.generation.sampling import Token
 from core.findings.inside.answers import agreement
 from core.notation.formatting import variant_name
 from dashboard import data
-from dashboard.inside.answers import process
-from dashboard.inside.answers.sentences import difference
 from dashboard.inside.answers.tokens import show_tokens
 from dashboard.shared.literal import literal
 
+UNSEEN = {"\n": "a line break", "\n\n": "an empty line", "": "a part of a character", " ": "a space"}
 REFRESH_SECONDS = 0.3
 NARROWEST = 180  # px of an answer
 LEGEND = (
     "A stronger colour marks a less likely token, and a frame the first difference from dense. Hover over a token, or "
     "move with the arrow keys, to see the five likeliest."
 )
+
+
+def difference(name: str, dense: Sequence[Token], other: Sequence[Token], greedy: bool) -> str:
+    """Return the sentence on the first difference of an answer from the dense model's answer."""
+    found = agreement(_ids(dense), _ids(other))
+    kind = "greedy" if greedy else "drawn"
+    share = f"{found.equal} of {found.dense} {kind} tokens, {100 * found.share:.0f} %"
+    if found.place is None:
+        whole = "for the whole answer" if found.equal == found.dense else "as far as it goes"
+        return f"{literal(name)} equals dense {whole} ({share})."
+    first, second = (_quoted(tokens[found.place]) for tokens in (other, dense))
+    if not found.place:
+        return f"{literal(name)} differs from dense at the first token: it has {first} instead of {second} ({share})."
+    return f"{literal(name)} equals dense at the start ({share}), then has {first} instead of {second}."
+
+
+def _ids(tokens: Sequence[Token]) -> list[int]:
+    return [token.id for token in tokens]
+
+
+def _quoted(token: Token) -> str:
+    if token.ends:
+        return "its end"
+    text = " ".join(token.text.split())
+    return UNSEEN.get(token.text) or (f"“{literal(text)}”" if text else "white space")
+
+
+@st.cache_resource(show_spinner=False)
+def answerer() -> Answerer:
+    """Return the process, which starts with the first question and ends with the server."""
+    return Answerer()
 
 
 class Conversation(NamedTuple):
@@ -43,7 +75,8 @@ def show_answers_to(conversation: Conversation) -> None:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(_state(answers), width="content")
             if active and not answers.stopped:
-                st.button("Stop", key="inside_answers_stop", icon=":material/stop:", on_click=_stop, args=(answers,))
+                icon, stop = ":material/stop:", answerer().stop
+                st.button("Stop", key="inside_answers_stop", icon=icon, on_click=stop, args=(answers,))
         if answers.error:
             st.error(literal(answers.error))
         names = ["Dense", *conversation.names]
@@ -56,10 +89,6 @@ def show_answers_to(conversation: Conversation) -> None:
             st.rerun()  # without refreshing
 
     renewed()
-
-
-def _stop(answers: Answers) -> None:
-    process.answerer().stop(answers)
 
 
 def _state(answers: Answers) -> str:
@@ -84,16 +113,9 @@ def _show_answer(answers: Answers, place: int, name: str, active: bool) -> None:
         st.error(literal(answer.error))
     differs = agreement(*([token.id for token in one.tokens] for one in (dense, answer))).place
     show_tokens(f"inside_answers_tokens_{place}", f"Answer of {name}", answers.number, list(answer.tokens), differs)
-    st.caption(_progress(answer, answers.question.sampling.tokens, active))
-
-
-def _progress(answer: Answer, most: int, active: bool) -> str:
-    """Return how far an answer is."""
-    if answer.state == "loading" and active:
-        return "Loading the model"
-    count = len(answer.tokens)
-    text = f"{count} {'token' if count == 1 else 'tokens'}"
-    return f"{text}, the most allowed" if count == most else text
+    count, most = len(answer.tokens), answers.question.sampling.tokens
+    progress = f"{counted(count, 'token')}{', the most allowed' if count == most else ''}"
+    st.caption("Loading the model" if answer.state == "loading" and active else progress)
 
 
 def _show_differences(answers: Answers, names: Sequence[str], active: bool) -> None:

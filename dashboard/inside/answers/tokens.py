@@ -155,14 +155,10 @@ _component = st.components.v2.component("slimscope_tokens", css=CSS, js=JS)
 
 
 def show_tokens(key: str, label: str, number: int, tokens: Sequence[Token], differs: int | None) -> None:
-    """Show the tokens of an answer, coloured by log-probability.
+    """Show the tokens of an answer so far, coloured by log-probability.
 
-    Args:
-        key: Key of the component.
-        label: Name of the answer for screen readers.
-        number: Number of the question; tokens of another number replace all before.
-        tokens: The tokens so far.
-        differs: Index of the first token that differs from the dense model's answer.
+    `label` is the name of the answer for screen readers. Tokens of another question, by its `number`, replace all
+    before. `differs` is the index of the first token that differs from the dense model's answer.
     """
     rows = [
         {

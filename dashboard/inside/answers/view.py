@@ -9,17 +9,23 @@ import streamlit as st
 from core.answers.question import Question
 from core.base.errors import UserError
 from core.evaluation.generation.sampling import Sampling
-from core.request.stages import variant_spec
+from core.request.stages import build_stage, variant_spec
 from dashboard import data
 from dashboard.exports.files import Item
-from dashboard.inside.answers import process
-from dashboard.inside.answers.cached import Candidates, candidates, dense_spec
-from dashboard.inside.answers.form import AGAIN, pick_compared, pick_prompt, pick_sampling
+from dashboard.inside.answers import shown
+from dashboard.inside.answers.form import (
+    AGAIN,
+    Candidates,
+    candidates,
+    pick_compared,
+    pick_prompt,
+    pick_sampling,
+)
 from dashboard.inside.answers.shown import Conversation, show_answers_to
 from dashboard.inside.offers import offer_jobs
 from dashboard.inside.selection import Subject
 from dashboard.shared.literal import literal
-from dashboard.shared.terms import show_download_hint
+from dashboard.shared.widgets import show_download_hint
 
 CONVERSATION = "inside_answers_conversation"  # session key
 
@@ -54,13 +60,14 @@ def _ask(found: Candidates, keys: Sequence[str], prompt: str, sampling: Sampling
     """Put the question to the dense model and the variants, in place of the session's last question."""
     before: Conversation | None = st.session_state.pop(CONVERSATION, None)
     if before:
-        process.answerer().stop(before.answers)
-    results = data.results([*keys, next(iter(found.names))])
-    variants = [variant_spec(results[key].variant) for key in keys]
-    dense = dense_spec(results[keys[0] if keys else next(iter(found.names))])
+        shown.answerer().stop(before.answers)
+    every = [*keys, next(iter(found.names))]
+    stored = data.results(every)
+    one, *variants = [variant_spec(stored[key].variant) for key in (every[0], *keys)]
+    dense = one.model_copy(update={"stages": (build_stage("dense"),)})
     try:
         question = Question(prompt=prompt, variants=(dense, *variants), chat=chat, sampling=sampling)
-        conversation = Conversation(process.answerer().ask(question), [found.short(key) for key in keys])
+        conversation = Conversation(shown.answerer().ask(question), [found.short(key) for key in keys])
     except UserError as error:
         st.error(literal(str(error)))
         return None

@@ -1,4 +1,4 @@
-"""The details of a node of the family tree: its numbers, the change by its stage, and links."""
+"""The details of a node of the family tree: its numbers, the change by its stage, and links to Explore and Run."""
 
 from __future__ import annotations
 
@@ -7,19 +7,60 @@ import math
 import pandas as pd
 import streamlit as st
 
+from core.base.errors import counted
+from core.findings.axes import PACKED, RATIO
 from core.findings.inside.family import path_to
 from core.findings.numbers.reporting import UNADJUSTED, format_difference, ratio_words
 from core.findings.rows import choices
+from core.notation.chain import DENSE
 from core.notation.formatting import format_number
 from core.results import AGREEMENT, FIDELITY, KL
-from dashboard.inside.family import links
-from dashboard.inside.family.state import choose
+from core.specs import EXTERNAL, TextWindows
+from dashboard import data
+from dashboard.inside.family.fields import choose
 from dashboard.inside.family.tree import Tree
-from dashboard.inside.run_links import link_to_run
+from dashboard.inside.offers import link_to_run, text_address
+from dashboard.inside.selection import Subject
+from dashboard.shared import links, pickers
+from dashboard.shared.binding import ALONE
+from dashboard.shared.job_form import CALIBRATION, TRAINING
 from dashboard.shared.links import Address, compared, inside
 from dashboard.shared.literal import literal
 
+POINT, MODE, TRADE_OFF = "explore_point", "explore_mode", "Trade-off"  # parameters of Explore, and a value
 NARROWEST = 130  # px of a metric
+
+
+def explore_address(subject: Subject, key: str, texts: dict[str, tuple[str, str]], text: str | None) -> Address | None:
+    """Return the address of Explore that opens the point of a variant; None without a perplexity.
+
+    `texts` are the perplexities of the model (`choices.texts`), and `text` is the preferred one of them.
+    """
+    own = subject.rows[subject.rows["key"] == key]
+    for name in sorted(texts, key=lambda name: name != text):
+        if len(read := choices.on_text(own, *texts[name])):
+            return _shown(read, name) | {POINT: read["chain"].iloc[0]}
+    return None
+
+
+def _shown(read: pd.DataFrame, text: str) -> Address:
+    """Return the address of the view of Explore that has a point for a perplexity."""
+    if read["method"].isin((DENSE, *EXTERNAL)).all():
+        return {ALONE: "true", pickers.MODEL: read["model"].iloc[0], pickers.TEXT: text}
+    if len(choices.curved(read, RATIO)):
+        return links.shown(read, text)
+    if len(choices.curved(read, PACKED)):
+        return links.shown(read, text) | {pickers.AXIS: pickers.BY_SIZE}
+    return {ALONE: "true", MODE: TRADE_OFF, pickers.MODEL: read["model"].iloc[0], pickers.TEXT: text}
+
+
+def run_address(model: str, node: pd.Series) -> Address:
+    """Return the address of the Run page with the chain, the data and the seed of a node."""
+    found: Address = {"run_model": data.model_to_run(model), links.CHAIN: node["chain"], "run_dtype": node["dtype"]}
+    for purpose, column in ((CALIBRATION, "calibration"), (TRAINING, "train")):
+        if node[column]:
+            found |= text_address(purpose, TextWindows.parse(node[column]))
+    return found if pd.isna(node["chain_seed"]) else found | {"run_seed": f"{node['chain_seed']:.0f}"}
 
 
 def show_node(tree: Tree, id: str, other: str | None) -> None:
@@ -35,7 +76,7 @@ def show_node(tree: Tree, id: str, other: str | None) -> None:
         st.markdown(_change(tree, node, tree.node(node["parent"])))
     with st.container(horizontal=True, vertical_alignment="center"):
         if node["key"] is None:
-            link_to_run("Run this chain", links.run(tree.subject.model, node))
+            link_to_run("Run this chain", run_address(tree.subject.model, node))
         else:
             _show_links(tree, node, other)
         if node["parent"] is not None:
@@ -45,7 +86,10 @@ def show_node(tree: Tree, id: str, other: str | None) -> None:
 def _show_numbers(tree: Tree, node: pd.Series) -> None:
     """Show the loss and the size of a node, compared with the dense model."""
     root = tree.node(path_to(tree.nodes, node["node"])[0])
-    fidelity = _fidelity(tree, node["key"])
+    rows, fidelity = tree.subject.rows, {}
+    if tree.text is not None:
+        known = choices.on_text(rows[rows["key"] == node["key"]], *tree.texts[tree.text], FIDELITY)
+        fidelity = dict(zip(known["metric"], known["value"], strict=True))
     with st.grid(4, min_column_width=NARROWEST, gap="small"):
         times = ratio_words(node["times_dense"]) if math.isfinite(node["times_dense"]) else "–"
         st.metric("Times dense", times, border=True, help="Perplexity as a multiple of the dense model's")
@@ -57,17 +101,7 @@ def _show_numbers(tree: Tree, node: pd.Series) -> None:
             st.metric("KL divergence", format_number(fidelity[KL]), border=True, help="From dense, in nats")
         if AGREEMENT in fidelity:
             st.metric("Top-1 agreement", f"{100 * fidelity[AGREEMENT]:.1f} %", border=True, help="With dense")
-    count = "1 result" if node["results"] == 1 else f"{node['results']} results"
-    st.caption(f"{_loss(tree, node, root)} {count} in total.")
-
-
-def _fidelity(tree: Tree, key: str) -> dict[str, float]:
-    """Return the measured distances of a variant to the dense model on the chosen text."""
-    if tree.text is None:
-        return {}
-    rows = tree.subject.rows
-    found = choices.on_text(rows[rows["key"] == key], *tree.texts[tree.text], FIDELITY)
-    return dict(zip(found["metric"], found["value"], strict=True))
+    st.caption(f"{_loss(tree, node, root)} {counted(node['results'], 'result')} in total.")
 
 
 def _loss(tree: Tree, node: pd.Series, root: pd.Series) -> str:
@@ -99,20 +133,15 @@ def _change(tree: Tree, node: pd.Series, parent: pd.Series) -> str:
 def _show_links(tree: Tree, node: pd.Series, other: str | None) -> None:
     """Show the links of a measured node."""
     subject, key = tree.subject, node["key"]
-    if address := links.explore(subject, key, tree.texts, tree.text):
-        help, icon = "A point of several seeds is their mean.", ":material/show_chart:"
-        st.page_link("explore/view.py", label="Show on Explore", icon=icon, help=help, query_params=address)
-    _page_link("Look at its layers", ":material/layers:", inside(key, subject.model))
+    if address := explore_address(subject, key, tree.texts, tree.text):
+        links.show("explore", "Show on Explore", "show_chart", address, "A point of several seeds is their mean.")
+    links.show("inside", "Look at its layers", "layers", inside(key, subject.model))
     before = [tree.node(one)["key"] for one in path_to(tree.nodes, node["node"])[:-1]]
     if measured := [one for one in before if one]:
         whose = "parent's" if measured[-1] == node["parent"] else "nearest measured ancestor's"
         address = inside(key, subject.model, measured[-1], "Documents")
-        _page_link(f"Compare its documents with its {whose}", ":material/compare_arrows:", address)
+        links.show("inside", f"Compare its documents with its {whose}", "compare_arrows", address)
     if other and (second := tree.node(other)["key"]):
-        _page_link("Compare both nodes", ":material/table:", compared([second, key], subject.model))
+        links.show("inside", "Compare both nodes", "table", compared([second, key], subject.model))
         address = inside(key, subject.model, second, "Documents")
-        _page_link("Compare the documents of both nodes", ":material/compare_arrows:", address)
-
-
-def _page_link(label: str, icon: str, address: Address) -> None:
-    st.page_link("inside/view.py", label=label, icon=icon, query_params=address)
+        links.show("inside", "Compare the documents of both nodes", "compare_arrows", address)

@@ -1,7 +1,8 @@
-"""The nodes of the family tree of a model, with their names in fields and in the address."""
+"""The nodes of the family tree of a model: their names in fields and in the address, and their table."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -13,9 +14,13 @@ from core.findings.inside.prefixes import distinct
 from core.findings.numbers.reporting import TableRow
 from core.findings.rows import naming
 from core.findings.sharing import shared
+from core.notation.chain import DENSE
 from dashboard import data
 from dashboard.inside.selection import Subject
 from dashboard.shared.literal import literal
+
+FORMATS = {"Times dense": "%.3f", "Perplexity": "%.4g", "Packed size (MB)": "%.1f"}
+INDENT = "· "  # per level; spaces would be lost in LaTeX
 
 
 class Tree(NamedTuple):
@@ -63,3 +68,29 @@ def node_names(nodes: pd.DataFrame, names: Mapping[str, str]) -> dict[str, str]:
         for node, chain, name in zip(missing["node"], missing["chain"], distinct(parts), strict=True)
     }
     return {node: names.get(node) or own[node] for node in nodes["node"]}
+
+
+@shared
+def node_table(nodes: pd.DataFrame, family: str, opened: list[str]) -> pd.DataFrame:
+    """Return the table of the dense model and the opened methods, or all of the family if none is open.
+
+    Rows are depth first, and names are indented by their depth.
+    """
+    inside = nodes["first_method"].isin(opened) if opened else nodes["family"] == family
+    shown = nodes[inside | (nodes["family"] == DENSE)]
+    names = [INDENT * depth + name for depth, name in zip(shown["depth"], shown["label"], strict=True)]
+    table = {
+        "Stage": names,
+        "Amount": [amount.label if amount else "" for amount in shown["amount"]],
+        "Times dense": shown["times_dense"].where(shown["times_dense"] != math.inf),
+        "Perplexity": shown["perplexity"].where(shown["perplexity"] != math.inf),
+        "Packed size (MB)": shown["packed_mb"],
+        "Results": shown["results"].astype(int),
+        "Remark": [
+            "diverged" if diverged else reason
+            for diverged, reason in zip(shown["diverged"], shown["reason"], strict=True)
+        ],
+        "Chain": shown["chain"],
+    }
+    found = pd.DataFrame(table).reset_index(drop=True)
+    return found if any(found["Remark"]) else found.drop(columns="Remark")

@@ -10,13 +10,10 @@ from core.data.texts import called
 from core.findings.rows import choices
 from dashboard import data
 from dashboard.charts.family.chart import family_tree
-from dashboard.exports.files import Item
-from dashboard.exports.names import export_name, model_part
-from dashboard.inside.family.fields import pick_nodes, pick_rows, pick_text
+from dashboard.exports.files import Item, export_name, model_part
+from dashboard.inside.family.fields import NODE, OTHER, click, pick_nodes, pick_rows, pick_text, reveal_linked
 from dashboard.inside.family.panel import show_node
-from dashboard.inside.family.state import NODE, OTHER, click, reveal_linked
-from dashboard.inside.family.table import FORMATS, node_table
-from dashboard.inside.family.tree import Tree, node_names, nodes_of
+from dashboard.inside.family.tree import FORMATS, Tree, node_names, node_table, nodes_of
 from dashboard.inside.selection import Subject
 from dashboard.shared import widgets
 from dashboard.shared.binding import write_names
@@ -53,12 +50,15 @@ def show_family(subject: Subject) -> list[Item]:
             st.info("Click a node of the tree for its details. The node before stays chosen, to compare both.")
     with drawn:  # last, as it marks the nodes that the fields choose
         chart = _show_tree(tree, family, opened, [one for one in (node, other) if one])
-    return [chart, _show_table(tree, family, opened)]
+    table = node_table(tree.nodes, family, opened)
+    caption = f"{_caption(tree)} Indented rows continue the chain above them."
+    widths = {name: min(wide, WIDEST) for name, wide in widgets.fitting_widths(table, ("Stage", "Remark")).items()}
+    return [chart, widgets.show_table(TABLE, table, caption, FORMATS, file=_file(tree, "nodes"), widths=widths)]
 
 
 def _show_tree(tree: Tree, family: str, opened: list[str], chosen: list[str]) -> Item:
     """Show the chart of the tree."""
-    title = "Perplexity, times dense" if tree.text is None else f"Perplexity on {_corpus(tree)}, times dense"
+    title = f"Perplexity{f' on {called(tree.texts[tree.text][0])}' if tree.text else ''}, times dense"
     return widgets.show_chart(
         CHART,
         partial(family_tree, tree.nodes, family=family, opened=opened, title=title, chosen=chosen),
@@ -71,25 +71,14 @@ def _show_tree(tree: Tree, family: str, opened: list[str], chosen: list[str]) ->
     )
 
 
-def _show_table(tree: Tree, family: str, opened: list[str]) -> Item:
-    """Show the table of the nodes."""
-    table = node_table(tree.nodes, family, opened)
-    caption = f"{_caption(tree)} Indented rows continue the chain above them."
-    widths = {name: min(wide, WIDEST) for name, wide in widgets.fitting_widths(table, ("Stage", "Remark")).items()}
-    return widgets.show_table(TABLE, table, caption, FORMATS, file=_file(tree, "nodes"), widths=widths)
-
-
-def _corpus(tree: Tree) -> str:
-    return called(tree.texts[tree.text][0]) if tree.text else ""
-
-
 def _caption(tree: Tree) -> str:
     """Return the first sentence of the captions, with the protocol."""
     start = f"Family tree of {tree.subject.model}"
     if tree.text is None:
         return f"{start}; no perplexity is measured."
-    protocol = choices.on_text(tree.subject.rows, *tree.texts[tree.text])["protocol"].iloc[0]
-    return f"{start}: perplexity on {_corpus(tree)} as a multiple of the dense model's, {protocol}."
+    corpus, protocol = tree.texts[tree.text]
+    described = choices.on_text(tree.subject.rows, corpus, protocol)["protocol"].iloc[0]
+    return f"{start}: perplexity on {called(corpus)} as a multiple of the dense model's, {described}."
 
 
 def _file(tree: Tree, content: str) -> str:

@@ -16,7 +16,7 @@ from core.findings.rows import choices
 from core.findings.rows.points import is_dense, point_name
 from core.findings.sharing import shared
 from dashboard import data
-from dashboard.exports.names import export_name, model_part
+from dashboard.exports.files import export_name, model_part
 from dashboard.shared import widgets
 from dashboard.shared.binding import ALONE
 from dashboard.shared.links import Address

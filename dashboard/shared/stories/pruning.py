@@ -31,24 +31,16 @@ def cliff(results: StoryData) -> Story | None:
     if not values or values[0] < BROKEN * max(values[1:]):
         return None
     steps = [_gentle(results, dense), _broken(results, dense, values[0])]
-    steps.append(
-        _step(
-            f"Wanda ({format_number(values[1])}) and SparseGPT ({format_number(values[2])}) choose the weights with"
-            f" calibration data. At 50 % they have {ratio_words(values[1] / dense)} and"
-            f" {ratio_words(values[2] / dense)} times the dense perplexity, compared with"
-            f" {ratio_words(values[0] / dense)} for magnitude.",
-            results.curves(HALF, *names),
-        )
-    )
+    text = f"Wanda ({format_number(values[1])}) and SparseGPT ({format_number(values[2])}) choose the weights with"
+    text += f" calibration data. At 50 % they have {ratio_words(values[1] / dense)} and"
+    text += f" {ratio_words(values[2] / dense)} times the dense perplexity, compared with"
+    text += f" {ratio_words(values[0] / dense)} for magnitude."
+    steps.append(_step(text, results.curves(HALF, *names)))
     high = results.at(HIGH, *names[1:])
     if high and min(high) > USUAL * dense:
-        steps.append(
-            _step(
-                f"Their cliff is later, not absent. At 70 % Wanda has {ratio_words(high[0] / dense)} times the dense"
-                f" perplexity and SparseGPT {ratio_words(high[1] / dense)} times.",
-                results.curves(HIGH, *names[1:]),
-            )
-        )
+        text = f"Their cliff is later, not absent. At 70 % Wanda has {ratio_words(high[0] / dense)} times the dense"
+        text += f" perplexity and SparseGPT {ratio_words(high[1] / dense)} times."
+        steps.append(_step(text, results.curves(HIGH, *names[1:])))
     known = [step for step in steps if step]
     return Story("cliff", "The cliff at 50 %", known) if len(known) >= FEWEST else None
 
@@ -56,9 +48,9 @@ def cliff(results: StoryData) -> Story | None:
 def _gentle(results: StoryData, dense: float) -> Step | None:
     """Return the step on the highest ratio below 50 % at which magnitude pruning costs little."""
     small = {ratio: value for ratio, value in results.ratios("magnitude").items() if value < USUAL * dense}
-    if not (below := [ratio for ratio in small if ratio < HALF]):
+    ratio = max((ratio for ratio in small if ratio < HALF), default=None)
+    if ratio is None:
         return None
-    ratio = max(below)
     text = "Magnitude pruning removes the smallest weights and needs no data. "
     text += f"At a pruning ratio of {Ratio(ratio).label}, perplexity on {results.corpus} rises from "
     text += f"{format_number(dense)} to {format_number(small[ratio])}, {ratio_words(small[ratio] / dense)} times dense."
@@ -69,11 +61,8 @@ def _broken(results: StoryData, dense: float, value: float) -> Step:
     """Return the step on magnitude pruning at 50 %, with its next ratios below and above."""
     curve = results.ratios("magnitude")
     text = f"At 50 % magnitude pruning has a perplexity of {format_number(value)}, {ratio_words(value / dense)} times "
-    near = [
-        max((one for one in curve if one < HALF), default=None),
-        min((one for one in curve if one > HALF), default=None),
-    ]
-    around = [f"{format_number(curve[ratio])} at {Ratio(ratio).label}" for ratio in near if ratio is not None]
+    near = [*[one for one in curve if one < HALF][-1:], *[one for one in curve if one > HALF][:1]]  # in ascending order
+    around = [f"{format_number(curve[ratio])} at {Ratio(ratio).label}" for ratio in near]
     text += f"dense. The perplexity is {' and '.join(around)}." if around else "dense."
     return _step(text, results.curves(HALF, "magnitude"))
 
@@ -85,33 +74,22 @@ def recovery(results: StoryData) -> Story | None:
     if not values or max(values[1:]) >= values[0]:
         return None
     before = format_number(values[0])
-    steps = [
-        _step(
-            f"SparseGPT, 50 % raises perplexity on {results.corpus} from {format_number(dense)} to {before}. "
-            f"That is {ratio_words(values[0] / dense)} times dense, without any training.",
-            results.curves(HALF, pruned),
-        ),
-        _step(
-            f"LoRA trains a few additional weights and lowers it from {before} to {format_number(values[1])}. "
-            f"This closes {_closed(dense, values[0], values[1])} of the gap to dense in log-perplexity.",
-            results.curves(HALF, pruned, lora),
-        ),
-        _step(
-            "White-box distillation learns from the dense model's predictions and lowers it to "
-            f"{format_number(values[2])}. This closes {_closed(dense, values[0], values[2])} of the gap.",
-            results.curves(HALF, pruned, white),
-        ),
-    ]
+    text = f"SparseGPT, 50 % raises perplexity on {results.corpus} from {format_number(dense)} to {before}. "
+    text += f"That is {ratio_words(values[0] / dense)} times dense, without any training."
+    steps = [_step(text, results.curves(HALF, pruned))]
+    text = f"LoRA trains a few additional weights and lowers it from {before} to {format_number(values[1])}. "
+    text += f"This closes {_closed(dense, values[0], values[1])} of the gap to dense in log-perplexity."
+    steps.append(_step(text, results.curves(HALF, pruned, lora)))
+    text = "White-box distillation learns from the dense model's predictions and lowers it to "
+    text += f"{format_number(values[2])}. This closes {_closed(dense, values[0], values[2])} of the gap."
+    steps.append(_step(text, results.curves(HALF, pruned, white)))
     if high := results.at(HIGH, *names):
-        best = min(high[1:])
-        steps.append(
-            _step(
-                f"At 70 % LoRA takes SparseGPT from {format_number(high[0])} to {format_number(high[1])}, and"
-                f" distillation to {format_number(high[2])}. The better of them has {ratio_words(best / dense)} times"
-                " the dense perplexity.",
-                results.curves(HIGH, *names),
-            )
+        text = f"At 70 % LoRA takes SparseGPT from {format_number(high[0])} to {format_number(high[1])}, and"
+        text += (
+            f" distillation to {format_number(high[2])}. The better of them has {ratio_words(min(high[1:]) / dense)}"
         )
+        text += " times the dense perplexity."
+        steps.append(_step(text, results.curves(HIGH, *names)))
     return Story("recovery", "Recovery by fine-tuning", steps)
 
 
@@ -151,18 +129,12 @@ def _story(results: StoryData, model: str, mine: Sequence[float], theirs: Sequen
     low = [labels[0] if one < two else labels[1] for one, two in (mine, theirs)]
     who = f"{low[0]} has the lower perplexity" if same else f"{low[0]} has the lower one here, {low[1]} there"
     texts.append(f"The order of the two methods is {order}. At 50 % {who}.")
-    shown = (NAMES[:1], NAMES[1:], NAMES)
-    return Story(
-        "models",
-        "On another model",
-        [_step_on_both(text, results, model, names) for text, names in zip(texts, shown, strict=True)],
-    )
-
-
-def _step_on_both(text: str, results: StoryData, model: str, names: Sequence[str]) -> Step:
     where: Address = {MODE: "Several models", MODELS: [DEFAULT_MODEL, model]}
-    series: Address = {SERIES: [results.series(name) for name in names]}
-    return _step(text, results.shown(*names) | where | series)
+    steps = []
+    for text, names in zip(texts, (NAMES[:1], NAMES[1:], NAMES), strict=True):
+        series: Address = {SERIES: [results.series(name) for name in names]}
+        steps.append(_step(text, results.shown(*names) | where | series))
+    return Story("models", "On another model", steps)
 
 
 def _more(values: Sequence[float]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from core.results import Measurement
 from dashboard.charts import sensitivity
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from tests.synthetic import result
 
 

@@ -13,7 +13,7 @@ from dashboard.charts import dots, papers
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import figures
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports.files import Chart
 from dashboard.exports.pivots import Pivot
 from tests.synthetic import curve

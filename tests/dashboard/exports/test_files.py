@@ -6,7 +6,7 @@ import zipfile
 from dataclasses import replace
 
 from dashboard.exports import files, print_figures
-from dashboard.exports.names import LONGEST, export_name, model_part, text_part
+from dashboard.exports.files import LONGEST, export_name, model_part, text_part
 from tests.dashboard.exports.conftest import CAPTION
 
 

@@ -17,7 +17,7 @@ from dashboard.charts import dots
 from dashboard.charts.curve import perplexity_curve
 from dashboard.charts.elements import drawing
 from dashboard.charts.elements.style import LIGHT, layout, look
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports import files, print_figures
 from dashboard.exports.print_traces import MARKERS
 from tests.dashboard.exports.conftest import CAPTION

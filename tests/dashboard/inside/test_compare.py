@@ -10,7 +10,7 @@ from core.findings.numbers.frame import build_frame, variant_rows
 from core.findings.rows import naming
 from core.results import KL
 from dashboard import data
-from dashboard.charts.pair.columns import OTHER_PROTOCOL, SECONDS, cost_columns, quality_columns
+from dashboard.charts.compared import OTHER_PROTOCOL, SECONDS, cost_columns, quality_columns
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import charts, open_app, read
 

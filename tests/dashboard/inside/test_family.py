@@ -10,8 +10,8 @@ from core.findings.rows import choices, naming
 from core.specs import PUBLISHED
 from core.store.bundled import read_measured
 from dashboard import data
-from dashboard.charts.family.symbols import ELSEWHERE
-from dashboard.inside.family import links, state
+from dashboard.charts.family.places import ELSEWHERE
+from dashboard.inside.family import fields, panel
 from dashboard.inside.family.tree import node_names, nodes_of
 from dashboard.inside.selection import Subject
 from tests.bundled import bundled_rows
@@ -72,8 +72,8 @@ def names_of(model):
 
 def test_the_tree_shows_the_largest_method_and_follows_its_fields(bundled, rows):
     tree = opened()
-    assert tree.selectbox(key=state.FAMILY).value == "unstructured"
-    assert tree.multiselect(key=state.METHODS).value == ["sparsegpt"]
+    assert tree.selectbox(key=fields.FAMILY).value == "unstructured"
+    assert tree.multiselect(key=fields.METHODS).value == ["sparsegpt"]
     assert {"method:wanda", "family:structured", "family:quantisation"} <= set(marks(tree))
     first = {key: one.variant.stages[0].method for key, one in read_measured().results.items()}
     wanted = {key for key in set(rows["key"]) if first[key] == "sparsegpt"}
@@ -87,15 +87,15 @@ def test_the_tree_shows_the_largest_method_and_follows_its_fields(bundled, rows)
         assert shown.loc[[chain], "Times dense"].dropna().tolist() == [pytest.approx(values[key] / dense)]
     on_text = coloured(tree)
     assert on_text <= set(values.index) and len(on_text) > 20
-    tree.selectbox(key=state.TEXT).set_value("passages-eval, 16 x 2048 tokens").run()
+    tree.selectbox(key=fields.TEXT).set_value("passages-eval, 16 x 2048 tokens").run()
     assert on_text != coloured(tree) and any(trace.get("name") == ELSEWHERE for trace in drawn(tree))
-    tree.selectbox(key=state.TEXT).set_value(TEXT)
-    tree.selectbox(key=state.FAMILY).set_value("quantisation").run()
-    assert tree.multiselect(key=state.METHODS).value == ["gptq"] and "family:unstructured" in marks(tree)
-    tree.multiselect(key=state.METHODS).set_value(["gptq", "rotate"]).run()
+    tree.selectbox(key=fields.TEXT).set_value(TEXT)
+    tree.selectbox(key=fields.FAMILY).set_value("quantisation").run()
+    assert tree.multiselect(key=fields.METHODS).value == ["gptq"] and "family:unstructured" in marks(tree)
+    tree.multiselect(key=fields.METHODS).set_value(["gptq", "rotate"]).run()
     assert not tree.exception and "gptq@4bit+rtn@8bit,on=embedding" in set(table(tree)["Chain"])
     assert set(table(tree)["Remark"]) == {"", NOT_MEASURED}  # Rotate alone has no results
-    tree.multiselect(key=state.METHODS).set_value([]).run()
+    tree.multiselect(key=fields.METHODS).set_value([]).run()
     assert "method:gptq" in marks(tree) and {"rtn@4bit", "awq@4bit"} <= set(table(tree)["Chain"])
 
 
@@ -107,9 +107,9 @@ def coloured(app):
 
 def test_a_link_restores_the_choices(bundled):
     app = opened(family="Structured", methods=["SlimLLM", "FLAP"], text="WikiText-2, 128 x 128 tokens")
-    assert app.selectbox(key=state.FAMILY).value == "structured"
-    assert app.multiselect(key=state.METHODS).value == ["slimllm", "flap"]
-    assert app.selectbox(key=state.TEXT).value == "WikiText-2, 128 x 128 tokens" and not app.info[:-1]
+    assert app.selectbox(key=fields.FAMILY).value == "structured"
+    assert app.multiselect(key=fields.METHODS).value == ["slimllm", "flap"]
+    assert app.selectbox(key=fields.TEXT).value == "WikiText-2, 128 x 128 tokens" and not app.info[:-1]
 
 
 def test_unknown_values_in_a_link_are_named(bundled):
@@ -120,9 +120,9 @@ def test_unknown_values_in_a_link_are_named(bundled):
 
 def test_a_link_to_a_node_opens_its_panel_and_its_method(bundled):
     app = opened(node="slimllm@0.2+lora,batch=4,dropout=0,learning_rate=0.002,patience=0,steps=92")
-    assert app.selectbox(key=state.FAMILY).value == "structured" and not app.exception
-    assert app.multiselect(key=state.METHODS).value == ["slimllm"]
-    node = app.session_state[state.NODE]
+    assert app.selectbox(key=fields.FAMILY).value == "structured" and not app.exception
+    assert app.multiselect(key=fields.METHODS).value == ["slimllm"]
+    node = app.session_state[fields.NODE]
     assert node in marks(app) and "packed size" in read(app) and "follows SlimLLM, 20 %" in read(app)
     names = {metric.label: metric.value for metric in app.metric}
     assert float(names["Times dense"]) > 1 and names["Packed size (MB)"]
@@ -131,7 +131,7 @@ def test_a_link_to_a_node_opens_its_panel_and_its_method(bundled):
 
 def test_the_panel_follows_the_chosen_node(bundled, nodes):
     app = opened(node="sparsegpt@0.7+adaprune")
-    found, names, first = addresses(app), names_of(MODEL), app.session_state[state.NODE]
+    found, names, first = addresses(app), names_of(MODEL), app.session_state[fields.NODE]
     assert "KL divergence" not in {metric.label for metric in app.metric}
     explore = found["Show on Explore"]
     assert explore["explore_point"] == ["sparsegpt@0.7+adaprune"] and explore["explore_model"] == [MODEL]
@@ -143,20 +143,20 @@ def test_the_panel_follows_the_chosen_node(bundled, nodes):
 
     (button,) = (button for button in app.button if button.label == "Select its parent")
     button.click().run()
-    assert app.session_state[state.OTHER] == first != app.session_state[state.NODE]
+    assert app.session_state[fields.OTHER] == first != app.session_state[fields.NODE]
     both = addresses(app)["Compare the documents of both nodes"]
-    assert both["inside_variant"] == [names[app.session_state[state.NODE]]] and both["inside_other"] == [names[first]]
+    assert both["inside_variant"] == [names[app.session_state[fields.NODE]]] and both["inside_other"] == [names[first]]
 
     name = "SparseGPT, 50 %, c4-sample:16x2048, seed 0 · sparsegpt@0.5"
     (key,) = (key for key, its in names.items() if its == name)
-    app.selectbox(key=state.NODE).set_value(key).run()
+    app.selectbox(key=fields.NODE).set_value(key).run()
     shown = {metric.label: metric.value for metric in app.metric}
     fidelity = data.frame(MODEL).query("key == @key and metric == 'kl'")
     assert float(shown["KL divergence"]) == pytest.approx(fidelity["value"].iloc[0], rel=0.01)
     assert "Top-1 agreement" in shown
 
     last = nodes.loc[nodes["chain"] == "slimllm@0.2+tensor-train@2x+gptq@4bit,group_size=0", "node"].iloc[0]
-    app.selectbox(key=state.NODE).set_value(last).run()
+    app.selectbox(key=fields.NODE).set_value(last).run()
     documents = addresses(app)["Compare its documents with its nearest measured ancestor's"]
     assert documents["inside_other"][0].endswith("· slimllm@0.2") and "which is not measured" in read(app)
 
@@ -168,27 +168,29 @@ def test_the_panel_follows_the_chosen_node(bundled, nodes):
 def test_every_kind_of_variant_has_a_link_that_opens_its_point(chain, bundled):
     subject = subject_of(MODEL)
     key = next(key for key, name in subject.names.items() if f"· {chain}" in name)
-    app = open_app(None, **links.explore(subject, key, choices.texts(subject.rows), TEXT))
+    app = open_app(None, **panel.explore_address(subject, key, choices.texts(subject.rows), TEXT))
     assert app.session_state["explore_point"] == key
     assert not any("asks for" in info.value for info in app.info)
 
 
 def test_a_click_opens_folds_and_chooses(nodes, monkeypatch):
-    session = {state.FAMILY: "unstructured", state.METHODS: ["sparsegpt"]}
-    monkeypatch.setattr(state.st, "session_state", session)
-    state.click(nodes, ["method:wanda"])
-    assert session[state.METHODS] == ["sparsegpt", "wanda"]
-    state.click(nodes, ["method:sparsegpt"])
-    assert session[state.METHODS] == ["wanda"]
-    state.click(nodes, ["family:quantisation"])
-    assert (session[state.FAMILY], session[state.METHODS]) == ("quantisation", ["gptq"])
+    session = {fields.FAMILY: "unstructured", fields.METHODS: ["sparsegpt"]}
+    monkeypatch.setattr(fields.st, "session_state", session)
+    fields.click(nodes, ["method:wanda"])
+    assert session[fields.METHODS] == ["sparsegpt", "wanda"]
+    fields.click(nodes, ["method:sparsegpt"])
+    assert session[fields.METHODS] == ["wanda"]
+    fields.click(nodes, ["family:quantisation"])
+    assert (session[fields.FAMILY], session[fields.METHODS]) == ("quantisation", ["gptq"])
     one, other = (nodes.loc[nodes["chain"] == chain, "node"].iloc[0] for chain in ("flap@0.2", "gptq@3bit"))
-    state.click(nodes, [one])
-    assert session[state.NODE] == one and session[state.FAMILY] == "structured" and session[state.METHODS] == ["flap"]
-    state.click(nodes, [one, other])
-    assert (session[state.NODE], session[state.OTHER]) == (other, one)
-    state.click(nodes, [])
-    assert session[state.NODE] == other
+    fields.click(nodes, [one])
+    assert (
+        session[fields.NODE] == one and session[fields.FAMILY] == "structured" and session[fields.METHODS] == ["flap"]
+    )
+    fields.click(nodes, [one, other])
+    assert (session[fields.NODE], session[fields.OTHER]) == (other, one)
+    fields.click(nodes, [])
+    assert session[fields.NODE] == other
 
 
 def test_names_of_nodes_are_unique_and_say_which_lack_results(nodes):
@@ -201,10 +203,10 @@ def test_names_of_nodes_are_unique_and_say_which_lack_results(nodes):
 def test_another_model_shows_the_node_of_the_same_name_if_it_has_one(bundled):
     for chain, remains in (("sparsegpt@0.7+adaprune", True), ("ria@0.3", False)):
         app = opened(node=chain)
-        first = app.session_state[state.NODE]
+        first = app.session_state[fields.NODE]
         app.selectbox(key="inside_model").set_value("gemma3-270m").run()
-        assert not app.exception and first and app.session_state[state.NODE] != first
-        assert (app.session_state[state.NODE] in names_of("gemma3-270m")) == remains
+        assert not app.exception and first and app.session_state[fields.NODE] != first
+        assert (app.session_state[fields.NODE] in names_of("gemma3-270m")) == remains
 
 
 def test_a_node_without_results_offers_the_run_that_gives_it_some(fresh):
@@ -215,7 +217,7 @@ def test_a_node_without_results_offers_the_run_that_gives_it_some(fresh):
     assert not open_app("run/view.py", **query).error
     nodes = nodes_of(data.frame(MODEL), choices.texts(data.frame(MODEL))[TEXT])
     node = nodes[nodes["chain"] == "slimllm@0.2+tensor-train@2x"].iloc[0]
-    app = open_app("run/view.py", **links.run(MODEL, node))
+    app = open_app("run/view.py", **panel.run_address(MODEL, node))
     app.button(key="run_start").click().run()
     (job,) = data.queue().active()
     assert job.spec.variant.key == node["node"]
@@ -235,7 +237,7 @@ def test_fidelity_on_another_text_is_not_shown(store):
         store.put(one)
     data.show_now()
     app = open_app("inside/view.py", **TAB | {"inside_tree_node": "wanda@0.5"})
-    app.selectbox(key=state.TEXT).set_value("passages-eval, 16 x 2048 tokens").run()
+    app.selectbox(key=fields.TEXT).set_value("passages-eval, 16 x 2048 tokens").run()
     assert "KL divergence" not in {metric.label for metric in app.metric}
-    app.selectbox(key=state.TEXT).set_value("WikiText-2, 16 x 2048 tokens").run()
+    app.selectbox(key=fields.TEXT).set_value("WikiText-2, 16 x 2048 tokens").run()
     assert "KL divergence" in {metric.label for metric in app.metric}

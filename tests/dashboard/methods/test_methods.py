@@ -117,21 +117,21 @@ def test_the_readme_in_about_keeps_code_and_has_no_relative_links():
 
 
 def test_every_term_of_the_glossary_has_a_short_explanation():
-    diverged = glossary.term("diverged")
+    diverged = glossary.TERMS["diverged"]
     assert f"{DIVERGED:,.0f}" in diverged and f" {DIVERGED_TIMES_DENSE} times" in diverged
     for name, meaning in glossary.TERMS.items():
         count = len(re.findall(r"[^.]\.(?: |$)", meaning))
         assert 1 <= count <= 3 and meaning[0].isupper() and meaning.endswith("."), name
     with pytest.raises(KeyError):
-        glossary.term("no such word")
+        glossary.TERMS["no such word"]
 
 
 def test_headings_of_explore_explain_their_terms(filled):
     app = open_app()
     helps = {title.value: title.proto.help for title in app.header}
-    assert glossary.term("packed size") in helps["All points"]
+    assert glossary.TERMS["packed size"] in helps["All points"]
     (tasks,) = (group for group in app.get("button_group") if group.key == "explore_tasks")
-    assert glossary.term("chance") in tasks.proto.help
+    assert glossary.TERMS["chance"] in tasks.proto.help
 
 
 def test_a_link_overrides_earlier_choices(filled):
@@ -147,12 +147,12 @@ def test_a_link_overrides_earlier_choices(filled):
 
 
 def test_cards_name_the_stored_time_at_50_percent(store):
-    assert known(STAGES)["wanda"] == Known({}, None)
+    assert known()["wanda"] == Known({}, None)
     for one in (result("wanda", 44.0, 0.5), result("sparsegpt", 25.0, 0.5, recovery="lora")):
         store.put(one)
     data.show_now()
-    assert known(STAGES)["wanda"].took.startswith("Took 60 s for `wanda@0.5`")
-    assert "at the end of `sparsegpt@0.5+lora`" in known(STAGES)["lora"].took
+    assert known()["wanda"].took.startswith("Took 60 s for `wanda@0.5`")
+    assert "at the end of `sparsegpt@0.5+lora`" in known()["lora"].took
 
 
 @pytest.mark.matrix(name=lambda name: name in ("gptq", "rotate"))

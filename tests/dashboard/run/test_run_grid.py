@@ -8,8 +8,7 @@ from core.request.complete import complete
 from core.request.settings import RunSettings
 from core.specs import Perplexity
 from dashboard import data
-from dashboard.run.grid_form import opened
-from dashboard.run.proposals import grid_amounts
+from dashboard.run.grid_form import grid_amounts, opened
 from tests.core.factories import make, perplexity
 from tests.dashboard.opened import chain_field, open_app
 

@@ -19,7 +19,7 @@ from dashboard.charts.elements import figures, labels
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.figures import SCREEN
 from dashboard.charts.elements.style import LIGHT, look
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from tests.bundled import bundled_rows
 from tests.dashboard.charts.drawn import PHONE, boxes, overlapping, trace
 from tests.synthetic import curve, result

@@ -22,13 +22,7 @@ def missing_files(names: Iterable[str | None]) -> list[str]:
 
 
 def offer_documents(task: str, missing: Sequence[str], key: str) -> None:
-    """Show the button that fetches the documents of a task.
-
-    Args:
-        task: Label of the task.
-        missing: Its files that this machine lacks.
-        key: Key of the button.
-    """
+    """Show the button that fetches the documents of a task, by its label: the files that this machine lacks."""
     sources = listed(list(dict.fromkeys(files.origin(name) for name in missing)))
     st.caption(f"The documents of {task} are not on this machine. They come from {sources}.")
     if not st.button(f"Fetch {task}", key=key, icon=":material/download:"):
@@ -45,12 +39,9 @@ def offer_documents(task: str, missing: Sequence[str], key: str) -> None:
 
 @st.cache_resource(max_entries=8, show_spinner=False)
 def scored_task(dataset: str, limit: int | None, fewshot: str = "0") -> list[ScoredTask]:
-    """Return the scored documents of a task, and for few-shot prompts its pool of examples.
+    """Return the first `limit` documents of a task per subject, or all, and for few-shot prompts its pool of examples.
 
-    Args:
-        dataset: Id of the task.
-        limit: Number of its first documents, per subject; None for all.
-        fewshot: The few-shot prompt in the notation of `Fewshot`.
+    `dataset` is the id of the task, and `fewshot` the prompt in the notation of `Fewshot`.
     """
     from core.evaluation.fewshot.read import load_scored_task
 

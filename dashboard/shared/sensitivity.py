@@ -1,8 +1,10 @@
-"""Layer sensitivity of a variant: the stored result, or the button that measures it."""
+"""The layer sensitivity of a variant, and the notes of a method on the matrices that it compressed."""
 
 from __future__ import annotations
 
-import plotly.graph_objects as go
+from functools import partial
+
+import pandas as pd
 import streamlit as st
 
 from core.base.errors import UserError
@@ -17,10 +19,10 @@ from core.results import Result
 from core.specs import RunSpec, ScanUnit
 from dashboard import data
 from dashboard.charts import sensitivity
-from dashboard.charts.elements.style import Theme
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
+from dashboard.shared.literal import literal
 
 UNITS: dict[ScanUnit, str] = {"block": "Blocks", "linear": "Linear layers"}
 
@@ -32,24 +34,16 @@ def show_scan(result: Result, name: str, file: str) -> list[Item]:
         return []
     by = next(iter(found))
     if len(found) > 1:
-        by = st.segmented_control(
-            "Sensitivity of",
-            list(found),
-            default=by,
-            required=True,
-            format_func=UNITS.__getitem__,
-            key="scan_unit",
-        )
+        title, named, key = "Sensitivity of", UNITS.__getitem__, "scan_unit"
+        by = st.segmented_control(title, list(found), default=by, required=True, format_func=named, key=key)
     rows, method = found[by], result.variant.method
     caption = f"{name}: perplexity relative to dense with one {by} compressed, on {rows['text'].iloc[0]}, outside the "
     caption += f"calibration data. A {by} with a higher value is more sensitive, and `allocation=sensitivity` gives it "
     caption += "a lower ratio."
 
-    def draw(theme: Theme) -> go.Figure:
-        if by == "block":
-            return sensitivity.by_block(rows, method, theme)
-        return layer_heatmap(rows, theme, "perplexity_ratio", "Perplexity, times dense")
-
+    draw: widgets.Draw = partial(sensitivity.by_block, rows, method)
+    if by == "linear":
+        draw = partial(layer_heatmap, rows, column="perplexity_ratio", title="Perplexity, times dense")
     return [
         widgets.show_chart(
             *("scan", draw, caption, rows.drop(columns="text")),
@@ -87,3 +81,15 @@ def offer_scan(result: Result) -> None:
         elif st.button(f"Measure ({took})", type="primary", key="scan_start"):
             data.queue().submit(spec)
             st.toast("Queued; the Run page shows its progress. The result appears here.")
+
+
+def show_notes(layers: pd.DataFrame) -> None:
+    """Show the notes in a table of `core.findings.inside.layers.layer_table`: once if all are equal, else folded."""
+    notes = layers.dropna(subset="note")
+    if notes.empty:
+        return
+    if len(notes) == len(layers) and notes["note"].nunique() == 1:
+        st.caption(f"All layers: {literal(notes['note'].iloc[0])}.")
+        return
+    with st.expander(f"{len(notes)} notes of the method"):
+        st.text("\n".join(f"{name}: {note}" for name, note in zip(notes["name"], notes["note"], strict=True)))

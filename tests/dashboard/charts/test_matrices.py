@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.layers.heatmap import layer_heatmap
+from dashboard.charts.matrices import layer_heatmap
 
 
 @pytest.fixture

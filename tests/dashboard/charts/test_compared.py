@@ -6,8 +6,8 @@ import pytest
 
 from core.findings.numbers.differences import COLUMNS
 from core.findings.pairs.numbers import number_rows, winner
+from dashboard.charts.compared import difference_chart
 from dashboard.charts.elements.style import LIGHT
-from dashboard.charts.pair.chart import difference_chart
 from dashboard.exports.print_figures import draw
 
 

@@ -12,7 +12,7 @@ from core.findings.numbers.intervals import ALPHA
 from core.findings.numbers.reporting import seeds_words
 from core.findings.pairs import paired
 from core.findings.pairs.numbers import number_rows, winner
-from dashboard.charts.pair.chart import difference_chart
+from dashboard.charts.compared import difference_chart
 from dashboard.exports.files import Item
 from dashboard.shared import widgets
 from dashboard.shared.literal import literal
@@ -30,11 +30,8 @@ NOTES = (
 def show_pair(pairs: pd.DataFrame, names: tuple[str, str], caption: str, file: str) -> list[Item]:
     """Show the better of two variants in a sentence, and the chart of their paired differences.
 
-    Args:
-        pairs: Rows of `core.findings.numbers.differences` of the first variant to the second.
-        names: Names of both.
-        caption: Start of the caption, such as the model's name.
-        file: Name of the exports.
+    `pairs` are rows of `core.findings.numbers.differences` of the first variant to the second. `caption` is the start
+    of the chart's caption, such as the model's name.
     """
     st.markdown(winner(pairs, *map(literal, names)))
     plain = winner(pairs, *names).replace("**", "")

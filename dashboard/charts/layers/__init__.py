@@ -1,1 +1,0 @@
-"""Charts of the matrices of a variant."""
