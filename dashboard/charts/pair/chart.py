@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.findings.pairs.numbers import NATS, POINTS, RATIO
+from core.metrics import MEANS
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing
 from dashboard.charts.elements.facets import Panels
@@ -13,9 +13,9 @@ from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme
 
 PANELS = {  # unit: (no difference, title)
-    RATIO: (1.0, "Perplexity, ratio"),
-    NATS: (0.0, "KL divergence, nats"),
-    POINTS: (0.0, "Accuracy, agreement: points"),
+    "ratio": (1.0, "Perplexity, ratio"),
+    "nats": (0.0, f"{', '.join(one.label for one in MEANS.values() if one.unit == 'nats')}, nats"),
+    "points": (0.0, "Accuracy, agreement: points"),
 }
 COLOURS, SYMBOLS = (1, 0), ("circle", "square", "diamond")  # of the palette; of first, second and neither
 ROW, FRAME = 34, 110  # px: per number, and around the panels

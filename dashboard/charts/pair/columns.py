@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from core.data.texts import called
-from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
+from core.findings.axes import PACKED, PARAMETERS
 from core.findings.cost import cost_of
 from core.findings.numbers.differences import NUMBER
 from core.findings.numbers.reporting import UNADJUSTED, TableRow, form_of, verdict_text
 from core.findings.pairs import paired
+from core.metrics import METRICS, SPEEDS
 from core.notation.removal import block_share
-from core.results import FIDELITY, KL_P99, Result
+from core.results import Result
 
-QUALITY = ("perplexity", *FIDELITY, "acc", "acc_norm")  # metrics
+QUALITY = [one.name for one in METRICS.values() if one.on in ("windows", "documents")]
 OTHER_PROTOCOL = "other protocol"
-SPEEDS = {"prefill": PREFILL.title, "decode": DECODE.title, "memory": MEMORY.title}
 SECONDS = "Time to compress, without other programs (s)"
-TAIL = "KL divergence, 99th percentile, on {text}"
 
 Identity = tuple[str, str, str]  # as `NUMBER`
 
@@ -52,7 +50,7 @@ def quality_columns(rows: pd.DataFrame, found: pd.DataFrame, names: Mapping[str,
         cells = {key: _value(values, key, _identity(row)) for key in names}
         if sum(cell != "" for cell in cells.values()) < 2:
             continue
-        line = {"Number": _name(row), f"{names[baseline]}: Value": cells[baseline]}
+        line = {"Number": paired.number_name(row), f"{names[baseline]}: Value": cells[baseline]}
         for key in others:
             pair = pairs.get((key, *_identity(row)))
             line[f"{names[key]}: Value"] = cells[key]
@@ -77,7 +75,8 @@ def cost_columns(results: Sequence[Result], names: Mapping[str, str]) -> pd.Data
                 column["GMACs for 64 tokens"] = size.macs / 1e9
         for row in result.measurements:
             if row.metric in SPEEDS:
-                column[f"{SPEEDS[row.metric]}, batch {row.protocol['batch']}, {row.protocol['dtype']}"] = row.value
+                on = f"batch {row.protocol['batch']}, {row.protocol['dtype']}"
+                column[f"{SPEEDS[row.metric].title}, {on}"] = row.value
         seconds = cost_of([result.variant]).seconds
         if seconds is not None and result.variant.key != result.variant.dense_key:
             column[SECONDS] = seconds
@@ -102,7 +101,3 @@ def _difference(pair: TableRow | None) -> str:
     if pair is None or pd.notna(pair["unpaired_reason"]):
         return ""
     return " ".join(part for part in form_of(str(pair["metric"])).words(pair) if part)
-
-
-def _name(row: TableRow) -> str:
-    return TAIL.format(text=called(str(row["dataset"]))) if row["metric"] == KL_P99 else paired.number_name(row)

@@ -8,10 +8,10 @@ import pandas as pd
 import streamlit as st
 
 from core.findings.inside.family import path_to
-from core.findings.numbers.reporting import UNADJUSTED, format_difference, ratio_words
+from core.findings.numbers.reporting import UNADJUSTED, format_difference, ratio_words, value_words
 from core.findings.rows import choices
+from core.metrics import MEANS
 from core.notation.formatting import format_number
-from core.results import AGREEMENT, FIDELITY, KL
 from dashboard.inside.family import links
 from dashboard.inside.family.state import choose
 from dashboard.inside.family.tree import Tree
@@ -53,10 +53,10 @@ def _show_numbers(tree: Tree, node: pd.Series) -> None:
             dense = f"dense {format_number(root['packed_mb'])}" if pd.notna(root["packed_mb"]) else None
             size = format_number(node["packed_mb"])
             st.metric("Packed size (MB)", size, dense, delta_color="off", delta_arrow="off", border=True)
-        if KL in fidelity:
-            st.metric("KL divergence", format_number(fidelity[KL]), border=True, help="From dense, in nats")
-        if AGREEMENT in fidelity:
-            st.metric("Top-1 agreement", f"{100 * fidelity[AGREEMENT]:.1f} %", border=True, help="With dense")
+        for one in (one for one in MEANS.values() if one.name in fidelity):
+            unit = "" if one.percent else f", in {one.unit}"
+            help = f"{one.relation.capitalize()}{unit}"
+            st.metric(one.label, value_words(one.name, fidelity[one.name]), border=True, help=help)
     count = "1 result" if node["results"] == 1 else f"{node['results']} results"
     st.caption(f"{_loss(tree, node, root)} {count} in total.")
 
@@ -66,7 +66,7 @@ def _fidelity(tree: Tree, key: str) -> dict[str, float]:
     if tree.text is None:
         return {}
     rows = tree.subject.rows
-    found = choices.on_text(rows[rows["key"] == key], *tree.texts[tree.text], FIDELITY)
+    found = choices.on_text(rows[rows["key"] == key], *tree.texts[tree.text], list(MEANS))
     return dict(zip(found["metric"], found["value"], strict=True))
 
 
