@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 
 from core import amount
 from core.base.errors import UserError
+from core.metrics import ON_WINDOWS, SPEEDS
 from core.specs import IMPORTED, Fewshot, Stage, TextWindows, Unchecked
 
 MOST = 2**63  # limit of integers in tables and databases
@@ -22,8 +23,6 @@ TEXTS = ("device", "created")  # details
 SIGNED = ("low", "high", "uncovered", "other_load")  # details that are numbers, of any sign
 AMOUNTS = ("seconds", "tokens", *SIGNED)
 PLAIN = (str, int, float, type(None))  # types of a protocol's values
-BATCHED = ("prefill", "decode", "memory")  # metrics of a batch
-DISTANCES = ("kl", "kl_p99", "agreement")  # metrics of the distance to the dense model on the windows of a text
 
 ProtocolFields = Unchecked
 Count = Annotated[int, Field(ge=0, lt=MOST)]
@@ -110,9 +109,9 @@ def _check_plain(metric: str, *items: Any) -> None:  # Any: names and values alt
     if "spread" in protocol and not (protocol["spread"] is True and protocol.get("windows")):
         raise _refuse("protocol.spread is not true, or protocol.windows is missing")
     without_text = metric == "perplexity" and protocol.get("fewshot") is not None  # of a task, such as LAMBADA
-    if metric in ("perplexity", *DISTANCES) and protocol.get("window") is None and not without_text:
+    if metric in ON_WINDOWS and protocol.get("window") is None and not without_text:
         raise _refuse(f"protocol.window is missing, on which the {metric} of a text depends")
-    if metric in BATCHED and protocol.get("batch") is None:
+    if metric in SPEEDS and protocol.get("batch") is None:
         raise _refuse(f"protocol.batch is missing, on which {metric} depends")
 
 

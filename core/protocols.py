@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from core.results import FIDELITY, Measurement
+from core.metrics import FIDELITY
+from core.results import Measurement
 from core.specs import Perplexity, RunSpec, Scalar, SensitivityScan, Task
 
 

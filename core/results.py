@@ -8,7 +8,8 @@ from typing import Any, Literal, NamedTuple
 from pydantic import Field, JsonValue, SerializerFunctionWrapHandler, model_serializer, model_validator
 
 from core.amount import Amount
-from core.fields import DISTANCES, Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
+from core.fields import Count, Details, PositiveCount, ProtocolFields, Stages, check_origins, check_protocol
+from core.metrics import ON_WINDOWS
 from core.specs import (
     PUBLISHED,
     Dtype,
@@ -24,8 +25,7 @@ from core.specs import (
 
 SCHEMA = 2
 SENSITIVITY = "sensitivity"  # metric of a sensitivity scan
-KL, KL_P99, AGREEMENT = FIDELITY = DISTANCES
-LOWER_IS_BETTER = ("perplexity", KL, KL_P99)
+KL, KL_P99, AGREEMENT = "kl", "kl_p99", "agreement"
 CONVOLUTION = "convolution"  # role of a layer that is not a linear
 # Values derived from a variant's stages: written to JSON for other programs and ignored on reading.
 COMPUTED = ("method", "ratio", "ratio_kind", "pattern", "recovery", "layers", "details")
@@ -200,12 +200,10 @@ class Footprint(Frozen):
 
 
 class Measurement(Frozen):
-    """One number on a variant.
+    """One number on a variant, of a metric in `core.metrics`.
 
-    Metrics are `perplexity`; `acc` and `acc_norm` in [0, 1]; `prefill` in ms per token; `decode` in ms per step, which
-    generates one token per sequence of the batch; `memory` in MB; `sensitivity`, the rise of the loss in nats per token
-    if only one part of the model is compressed; and `FIDELITY`, the mean and the 99th percentile over tokens of the
-    Kullback-Leibler divergence from the dense model in nats, and the share of tokens in [0, 1] that both rank first.
+    A `decode` step generates one token per sequence of the batch. `sensitivity` is the rise of the loss if only one
+    part of the model is compressed. `agreement` is the share of tokens in [0, 1] that both models rank first.
     """
 
     metric: str
@@ -237,7 +235,7 @@ class Measurement(Frozen):
     @property
     def on_windows(self) -> bool:
         """Whether it is measured on the windows of a text."""
-        return self.metric in ("perplexity", *FIDELITY) and self.protocol.get("window") is not None
+        return self.metric in ON_WINDOWS and self.protocol.get("window") is not None
 
     @property
     def of_text(self) -> bool:

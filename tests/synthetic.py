@@ -4,11 +4,12 @@ import numpy as np
 import pandas as pd
 
 from core.evaluation.outcomes import summary
+from core.metrics import FIDELITY
 from core.models.catalogue import BY_ID
 from core.notation.chain import ChainDefaults, parse
 from core.registry import data_requirement
 from core.request.resolve import resolve_chain
-from core.results import FIDELITY, Footprint, LayerReport, Measurement, Result, Variant
+from core.results import Footprint, LayerReport, Measurement, Result, Variant
 from core.specs import Stage, TextWindows, VariantSpec
 from core.statistics.correlations import INTERVAL, WIDENED
 from core.store.store import Store

@@ -33,7 +33,7 @@ from core.findings.numbers.paired import difference
 from core.models.sources import identify, load_model, load_tokenizer
 from core.request.stages import DEFAULT_MODEL, build_stage
 from core.specs import TextWindows
-from core.statistics.correlations import error_of
+from core.statistics.correlations import DIFFERENCES, error_of
 
 PEER = "llm-compressor"
 Windows = Annotated[int, typer.Option(min=2, help="Number of windows; an interval needs at least two.")]
@@ -72,7 +72,7 @@ def main(
         apply(model, StageInput(stage, tokens), Context(torch.device("cpu")))
         return time.perf_counter() - started, model
 
-    error = error_of(evaluation, {"window": window, "windows": windows}, "differences")
+    error = error_of(evaluation, {"window": window, "windows": windows}, DIFFERENCES["perplexity"])
     for amount in bits.split(","):
         sides = {
             "slimscope": engine(amount),

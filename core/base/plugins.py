@@ -1,4 +1,4 @@
-"""Methods, export formats and texts of other packages, which are entry points of groups such as `slimscope.methods`.
+"""Methods, export formats, texts and metrics of other packages: entry points of groups such as `slimscope.methods`.
 
 A plug-in that cannot be used is skipped with a warning, so that the others still work.
 """
@@ -30,7 +30,7 @@ def load(kind: str, built_in: Collection[str], read: Callable[[str, object], tup
     """Load the plug-ins of installed packages, sorted by the names of their entries, and log those that are skipped.
 
     Args:
-        kind: `method`, `format` or `text`; the group of its entry points is `slimscope.methods` and so on.
+        kind: `method`, `format`, `text` or `metric`; the group of its entry points is `slimscope.methods` and so on.
         built_in: The project's own names, which other packages cannot reuse.
         read: Returns the name and the plug-in of an entry by the entry's name and value; a `ValueError` for others.
     """

@@ -12,11 +12,12 @@ from core.cli.printing.console import messages, say
 from core.cli.printing.layout import Row
 from core.cli.printing.overview import of_mean
 from core.cli.printing.tables import SHORT_KEY, column, print_numbers, print_table, print_tsv, usual, written
+from core.metrics import metric
 from core.models.names import display_names
 from core.models.sources import typed_name
 from core.notation import chain
 from core.notation.chain import DENSE
-from core.results import LOWER_IS_BETTER, Result
+from core.results import Result
 from core.store.store import Store
 
 if TYPE_CHECKING:
@@ -210,6 +211,6 @@ def _value(row: "TableRow", name: str) -> str:
 
     if _absent(row[name]):
         return ""
-    if row["metric"] in LOWER_IS_BETTER:
-        return written(row["metric"], row[name])
-    return f"{100 * row[name]:.1f} {'points' if row['dataset'] == ABOVE_CHANCE else '%'}"
+    if metric(row["metric"]).percent:
+        return f"{100 * row[name]:.1f} {'points' if row['dataset'] == ABOVE_CHANCE else '%'}"
+    return written(row["metric"], row[name])

@@ -159,7 +159,7 @@ def methods(
         str | None, typer.Argument(help="A method, such as wanda; default: all.", show_default=False)
     ] = None,
     guide: Annotated[
-        bool, typer.Option("--guide", help="Print how a package adds methods, export formats and texts.")
+        bool, typer.Option("--guide", help="Print how a package adds methods, export formats, texts and metrics.")
     ] = False,
 ) -> None:
     """List the methods for the stages of a chain, with their parameters, or describe one."""

@@ -45,7 +45,7 @@ def text_rows(
 
 
 def fidelity(row: Measurement, samples: pd.DataFrame, divergences: Tensor) -> list[Measurement]:
-    """Return the numbers of `core.results.FIDELITY`.
+    """Return the numbers of `core.metrics.FIDELITY`.
 
     Args:
         row: The perplexity on the same windows.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from core.data.texts import called
+from core.metrics import SPEEDS
 
 
 @dataclass(frozen=True)
@@ -25,11 +26,8 @@ REMOVED = Axis("model_removed", "Share of the whole model removed", percent=True
 PARAMETERS = Axis("parameters", "Parameters (millions)")
 PACKED = Axis("packed_mb", "Packed size (MB)", of_bits=True)
 BITS = Axis("bits_per_weight", "Bits per weight (block linears, with scales and zero points)", of_bits=True)
-PREFILL = Axis("prefill_ms", "Prefill latency (ms per token)", of_bits=True)
-DECODE = Axis("decode_ms", "Decode latency (ms per token)", of_bits=True)
-MEMORY = Axis("memory_mb", "Peak memory (MB)", of_bits=True)
-# Titles of columns.
-KL_TITLE, AGREEMENT_TITLE, SEVEN_TITLE = "KL divergence (nats)", "Top-1 agreement (%)", "Mean of seven (%)"
+PREFILL, DECODE, MEMORY = (Axis(one.column, one.title, of_bits=True) for one in SPEEDS.values())
+SEVEN_TITLE = "Mean of seven (%)"  # of a column
 AXES = (RATIO, REMOVED, PARAMETERS, PACKED, BITS, PREFILL, DECODE)
 
 

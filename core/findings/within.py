@@ -21,7 +21,7 @@ from core.findings.numbers.seven import ABOVE_CHANCE
 from core.findings.reading import Number, Reader
 from core.findings.rows import choices, points
 from core.findings.sharing import shared
-from core.results import AGREEMENT, KL
+from core.metrics import MEANS
 
 COMPARED = 20  # variants within the budget that are tested against the best
 PAIRED = 100  # variants within the budget with intervals, besides the front; each reads the stored answers
@@ -99,7 +99,7 @@ def gather(
         first: Calibration or training data; variants with other data come last.
     """
     measured = choices.on_text(rows, corpus, protocol)
-    compared = choices.on_text(rows, corpus, protocol, (KL, AGREEMENT))
+    compared = choices.on_text(rows, corpus, protocol, list(MEANS))
     if measured.empty:
         return Gathered(rows, measured, scored, pd.DataFrame())
     every = _candidates(measured, scored, first, _without_perplexity(rows, measured), compared)

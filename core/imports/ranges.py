@@ -1,13 +1,12 @@
 """The ranges of imported numbers, for all kinds of files."""
 
 from core.base.errors import UserError
+from core.metrics import METRICS
 
 MOST = 1e30
 # By metric: its name in errors, its minimum and its maximum.
 RANGES = {
-    "acc": ("accuracy", 0.0, 1.0),
-    "acc_norm": ("accuracy", 0.0, 1.0),
-    "perplexity": ("perplexity", 1.0, MOST),
+    **{one.name: (one.noun, one.ends[0], min(one.ends[1], MOST)) for one in METRICS.values() if one.imported},
     "stderr": ("standard error", 0.0, MOST),
     "version": ("version of a task", 0.0, 1e6),
 }

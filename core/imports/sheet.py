@@ -18,7 +18,6 @@ from pydantic import ValidationError
 from core.amount import Amount, Pattern
 from core.base.errors import UserError, counted, unknown
 from core.data.cards import TASKS
-from core.evaluation.outcomes import METRICS
 from core.fields import fault
 from core.imports.ranges import MOST, check_range
 from core.imports.series import (
@@ -32,6 +31,7 @@ from core.imports.series import (
     parse_ratio,
 )
 from core.imports.uploads import Upload
+from core.metrics import METRICS, metric
 from core.protocols import perplexity_protocol, task_protocol
 from core.results import Measurement, Result
 from core.specs import DTYPES, UNKNOWN, Perplexity, Scalar, Task
@@ -91,6 +91,7 @@ def _dataset(text: str) -> str:
     return text
 
 
+IMPORTED = [one.name for one in METRICS.values() if one.imported]
 _POSITIVE = _number(1e-6, 1e9, "a number above 0")
 
 COLUMNS: dict[str, Column] = {
@@ -99,7 +100,7 @@ COLUMNS: dict[str, Column] = {
     "ratio": Column("removed share of weights, from 0 to below 1", parse_ratio),
     "pattern": Column("N kept of M, such as 2:4, instead of a ratio", Pattern.parse),
     "kind": Column("sparsity or unstructured (zeros; default), or parameters or structured (removed)", parse_kind),
-    "metric": Column("perplexity, acc or acc_norm", _one_of("metric", METRICS), needed=True),
+    "metric": Column(f"{', '.join(IMPORTED[:-1])} or {IMPORTED[-1]}", _one_of("metric", sorted(IMPORTED)), needed=True),
     "dataset": Column("a dataset such as wikitext2, or a task such as piqa", _dataset, needed=True),
     "value": Column("the number; accuracies from 0 to 1", _number(0, MOST, "a number from 0 on"), needed=True),
     "stderr": Column("standard error of the value", _number(0, MOST, "a number from 0 on")),
@@ -214,14 +215,16 @@ def _empty(column: str) -> str:
 
 def _protocol_faults(cells: Mapping[str, str], read: Cells) -> list[str]:
     """Return a sentence for each cell that does not fit the metric and the dataset of its row."""
-    metric, dataset = read["metric"], read["dataset"]
+    one, dataset = metric(read["metric"]), read["dataset"]
     task = TASKS.get(dataset.partition("@")[0])
-    if metric != "perplexity" and task is None:
+    if one.on != "windows" and task is None:
         return [f"column dataset: {unknown('task', dataset, TASKS)}"]
+    if one.relation and task:
+        return [f"column dataset: {dataset} is a task; the {one.noun} needs a dataset."]
     faults = []
     if read["value"] is not None:
         try:
-            check_range(metric, read["value"])
+            check_range(one.name, read["value"])
         except UserError as error:
             faults.append(f"column value: {error}")
     needed, foreign = ("fewshot", ("window", "windows")) if task else ("window", ("limit", "fewshot", "version"))

@@ -7,10 +7,11 @@ from typing import Protocol
 
 from core.base.paths import cached_variant
 from core.methods.traits import GRIDS
+from core.metrics import FIDELITY
 from core.protocols import compares_on, satisfies
 from core.registry import leaves
 from core.request.stages import build_stage
-from core.results import FIDELITY, Measurement, Result
+from core.results import Measurement, Result
 from core.specs import Perplexity, RunSpec, Task
 from core.store.samples import lost, read_samples
 

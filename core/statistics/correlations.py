@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Literal
+from typing import NewType
 
 import numpy as np
 from pydantic import TypeAdapter
 
 from core.base import paths
 from core.fields import Details, ProtocolFields
+from core.metrics import MEANS
 from core.specs import Frozen
 from core.statistics.longrun import StandardError, autocorrelation, consecutive, inflation
 
-# Numbers of one variant, or differences of two on the same windows.
-Of = Literal["losses", "differences", "kl", "kl differences", "agreement", "agreement differences"]
-VALUES: Mapping[str, Of] = {"perplexity": "losses", "kl": "kl", "agreement": "agreement"}  # by metric
-DIFFERENCES: Mapping[str, Of] = {
-    "perplexity": "differences",
-    "kl": "kl differences",
-    "agreement": "agreement differences",
-}
+Of = NewType("Of", str)  # one of these numbers, by metric: of one variant, or differences of two on the same windows
+VALUES = {"perplexity": Of("losses"), **{name: Of(name) for name in MEANS}}
+DIFFERENCES = {"perplexity": Of("differences"), **{name: Of(f"{name} differences") for name in MEANS}}
 ErrorOf = Callable[[np.ndarray], StandardError]
 # A measurement of as many windows and tokens has its own record.
 OWN_WINDOWS, OWN_TOKENS = 64, 64 * 2048

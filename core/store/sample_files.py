@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from core.base.errors import StorageError
+from core.metrics import MEANS
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity", "kl", "agreement")
+NUMBERS = ("doc_id", "acc", "acc_norm", "perplexity", *MEANS)
 LISTS = ("loglikelihoods", "shots")  # of numbers
 TEXTS = ("instruction", "reasoning", "dataset", "protocol")
 LOCAL = ("doc_id",)  # required columns of a file of one measurement

@@ -33,8 +33,7 @@ log = logging.getLogger(__name__)
 
 FOLDER = "samples"
 # Columns that comparisons use; bundled files have them, and the dataset and protocol.
-COMPARED = {"doc_id": "int32", "target": "Int16", "acc": "float32", "acc_norm": "float32", "perplexity": "float32"}
-COMPARED |= {"kl": "float32", "agreement": "float32"}
+COMPARED = {"doc_id": "int32", "target": "Int16"} | dict.fromkeys(sample_files.NUMBERS[1:], "float32")
 AROUND = ("shots", "instruction", "reasoning")  # context of the question in prompts that are not zero-shot
 KEPT = ("loglikelihoods", *AROUND, *COMPARED)
 SAME = 1e-5  # relative tolerance, above the rounding to 32 bits

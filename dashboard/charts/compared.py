@@ -7,15 +7,14 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 import plotly.graph_objects as go
 
-from core.data.texts import called
-from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL
+from core.findings.axes import PACKED, PARAMETERS
 from core.findings.cost import cost_of
 from core.findings.numbers.differences import NUMBER
 from core.findings.numbers.reporting import UNADJUSTED, TableRow, form_of, verdict_text
 from core.findings.pairs import paired
-from core.findings.pairs.numbers import NATS, POINTS, RATIO
+from core.metrics import MEANS, METRICS, SPEEDS
 from core.notation.removal import block_share
-from core.results import FIDELITY, KL_P99, Result
+from core.results import Result
 from dashboard.charts.elements import marks
 from dashboard.charts.elements.drawing import Drawing, Panels
 from dashboard.charts.elements.figures import named_axis
@@ -23,20 +22,18 @@ from dashboard.charts.elements.labels import wrapped
 from dashboard.charts.elements.style import Properties, SeriesStyle, Theme
 
 PANELS = {  # unit: (no difference, title)
-    RATIO: (1.0, "Perplexity, ratio"),
-    NATS: (0.0, "KL divergence, nats"),
-    POINTS: (0.0, "Accuracy, agreement: points"),
+    "ratio": (1.0, "Perplexity, ratio"),
+    "nats": (0.0, f"{', '.join(one.label for one in MEANS.values() if one.unit == 'nats')}, nats"),
+    "points": (0.0, "Accuracy, agreement: points"),
 }
 COLOURS, SYMBOLS = (1, 0), ("circle", "square", "diamond")  # of the palette; of first, second and neither
 ROW, FRAME = 34, 110  # px: per number, and around the panels
 ROOM = 0.08  # of the axis, beside the outermost interval
 HEIGHT = 380  # pixels
 STYLES = ((8, "solid", "circle"), (0, "dash", "square"), (1, "dot", "diamond"), (2, "dashdot", "triangle-up"))
-QUALITY = ("perplexity", *FIDELITY, "acc", "acc_norm")  # metrics
+QUALITY = [one.name for one in METRICS.values() if one.on in ("windows", "documents")]
 OTHER_PROTOCOL = "other protocol"
-SPEEDS = {"prefill": PREFILL.title, "decode": DECODE.title, "memory": MEMORY.title}
 SECONDS = "Time to compress, without other programs (s)"
-TAIL = "KL divergence, 99th percentile, on {text}"
 
 Identity = tuple[str, str, str]  # as `NUMBER`
 
@@ -132,8 +129,7 @@ def quality_columns(rows: pd.DataFrame, found: pd.DataFrame, names: Mapping[str,
         cells = {key: _value(values, key, _identity(row)) for key in names}
         if sum(cell != "" for cell in cells.values()) < 2:
             continue
-        tail = TAIL.format(text=called(str(row["dataset"]))) if row["metric"] == KL_P99 else ""
-        line = {"Number": tail or paired.number_name(row), f"{names[baseline]}: Value": cells[baseline]}
+        line = {"Number": paired.number_name(row), f"{names[baseline]}: Value": cells[baseline]}
         for key in others:
             pair = pairs.get((key, *_identity(row)))
             words = form_of(str(row["metric"])).words(pair) if pair and pd.isna(pair["unpaired_reason"]) else ()
@@ -159,7 +155,8 @@ def cost_columns(results: Sequence[Result], names: Mapping[str, str]) -> pd.Data
                 column["GMACs for 64 tokens"] = size.macs / 1e9
         for row in result.measurements:
             if row.metric in SPEEDS:
-                column[f"{SPEEDS[row.metric]}, batch {row.protocol['batch']}, {row.protocol['dtype']}"] = row.value
+                on = f"batch {row.protocol['batch']}, {row.protocol['dtype']}"
+                column[f"{SPEEDS[row.metric].title}, {on}"] = row.value
         seconds = cost_of([result.variant]).seconds
         if seconds is not None and result.variant.key != result.variant.dense_key:
             column[SECONDS] = seconds

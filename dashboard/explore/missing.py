@@ -15,9 +15,9 @@ from core.findings.numbers.reporting import listed
 from core.findings.rows import choices, missing, points
 from core.findings.rows.other_texts import WINDOWS
 from core.findings.sharing import shared
+from core.metrics import FIDELITY
 from core.notation.chain import DENSE, last_amount, parse
 from core.notation.formatting import format_amount, label
-from core.results import FIDELITY
 from core.specs import EXTERNAL, Perplexity
 from dashboard import data
 from dashboard.charts.elements.marks import is_hollow

@@ -12,7 +12,7 @@ from core.findings.at_amount import best_at, score
 from core.findings.pairs.comparison import FORMATS, VERDICTS, WIDTHS
 from core.findings.rows import points
 from core.findings.rows.other_texts import with_own_dense
-from core.results import AGREEMENT, KL, LOWER_IS_BETTER
+from core.metrics import MEANS
 from dashboard import data
 from dashboard.charts import curve
 from dashboard.explore import details
@@ -92,12 +92,11 @@ def fidelities_of(shown: Shown) -> list[Pivot]:
     """Return the KL divergences and agreements, where measured, in the layout of papers: method by amount."""
     pivots = []
     every = shown.highlighted.drop(columns=["low", "high"])  # which are those of the perplexity
-    numbers = ((KL, axes.KL_TITLE, 1, None), (AGREEMENT, axes.AGREEMENT_TITLE, 100, ".1f"))
-    for column, title, times, form in numbers:
-        rows = every.assign(value=times * every[column]).dropna(subset="value")
+    for one in MEANS.values():
+        rows = every.assign(value=one.times * every[one.name]).dropna(subset="value")
         if len(rows):
-            lower, order = column in LOWER_IS_BETTER, points.amounts(rows)
-            pivots.append(Pivot(title, rows, "amount_label", lower, form=form, order=order))
+            form, order = ".1f" if one.percent else None, points.amounts(rows)
+            pivots.append(Pivot(one.title, rows, "amount_label", one.lower, form=form, order=order))
     return pivots
 
 

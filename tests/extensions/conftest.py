@@ -14,6 +14,8 @@ __all__ = ["folder", "machine"]
 ENTRIES = """[slimscope.methods]
 row-magnitude = tests.extensions.score:RowMagnitude
 rounded-inputs = tests.extensions.runtime:RoundedInputs
+[slimscope.metrics]
+js = tests.extensions.metric:JS
 [slimscope.formats]
 small-files = tests.extensions.export_format:SmallFiles
 """

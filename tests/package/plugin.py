@@ -36,6 +36,7 @@ FAULTS = {
     },
     "formats": {"no-format": "my_package.texts:NOTES"},
     "texts": {"no-text": "my_package.faulty:FAULTY"},
+    "metrics": {"no-metric": "my_package.faulty:FAULTY"},
 }
 
 

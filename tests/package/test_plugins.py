@@ -27,6 +27,7 @@ SKIPPED = (
     "signs of - _, such as my-method.",
     "The method taken of my-package is skipped: the name wanda is already in use.",
     "The text no-text of my-package is skipped: 'absent.txt' is not the path of a text file.",
+    "The metric no-metric of my-package is skipped: 'absent.txt' is not a Metric of core.metrics.",
 )
 NO_FORMAT = "The format no-format of my-package is skipped: "
 
@@ -91,6 +92,11 @@ def test_the_commands_of_the_guide_run(slimscope, tmp_path):
     saved = slimscope("run", "./tiny", "random@0.5", *text, "--save", str(place), "--format", "with-notice")
     assert saved.returncode == 0 and (place / "NOTICE").read_text() == "Compressed from tiny.\n", saved.stderr
     words = " ".join(slimscope("doctor").stdout.split())  # cells wrap
-    for row in ("random yes Random, from my_package.methods", "with-notice yes With a notice", "my-notes yes a text"):
+    for row in (
+        "random yes Random, from my_package.methods",
+        "with-notice yes With a notice",
+        "my-notes yes a text",
+        "js yes a metric",
+    ):
         assert f"plug-in {row}" in words
     assert "the name wanda is already in use" in words

@@ -59,13 +59,13 @@ def overview(
         row |= {"packed MB": packed_words(result), "bits per weight": f"{size.bits_per_weight:.2f}" if size else ""}
         if headline.text:
             text = headline.perplexity(result)
-            row[headline.text] = pairs.short_cell(key, number_of(text), "perplexity", text.value) if text else ""
+            row[headline.text] = pairs.short_cell(key, number_of(text), text.value) if text else ""
         if task and headline.protocol:
             means = headline.means(result)
             for name in (ABOVE_CHANCE, MEAN):
                 cell = ""
                 if name in means:
-                    cell = pairs.short_cell(key, number_of_mean(headline.protocol, name), "acc", means[name])
+                    cell = pairs.short_cell(key, number_of_mean(headline.protocol, name), means[name])
                 row[of_mean(task, name)] = cell
         rows.append(row)
     return rows
@@ -85,9 +85,7 @@ def short_rows(results: Sequence[Result], store: Store, names: Names) -> list[Ro
     for result, row in zip(results, leading(results, names), strict=True):
         key = result.variant.key
         cells = {
-            column(one): pairs.short_cell(key, number_of(one), one.metric, one.value)
-            for one in result.measurements
-            if shown(one)
+            column(one): pairs.short_cell(key, number_of(one), one.value) for one in result.measurements if shown(one)
         }
         rows.append({**row, "packed MB": packed_words(result), **{name: cells.get(name, "") for name in columns}})
     return rows

@@ -14,11 +14,12 @@ from rich.text import Text
 from core.cli.printing.console import messages, output
 from core.cli.printing.layout import Row, folded, layout
 from core.data.cards import TASKS
+from core.metrics import DISTANCES, metric
 from core.notation import chain
 from core.notation.achieved import format_percent
 from core.notation.formatting import format_fewshot, format_number
 from core.notation.removal import block_share, model_share
-from core.results import AGREEMENT, FIDELITY, KL, KL_P99, SENSITIVITY, Measurement, Result, Variant
+from core.results import SENSITIVITY, Measurement, Result, Variant
 from core.specs import DTYPES, UNKNOWN, ModelId, Perplexity
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def column(measurement: Measurement) -> str:
         product = protocol.get("dtype", UNKNOWN) not in (*DTYPES, UNKNOWN)  # quantised, such as `float32 x int8`
         return f"{name} {protocol['dtype']}" if product else name
     if "batch" in protocol:
-        unit = "MB" if measurement.metric == "memory" else "ms/token"
+        unit = metric(measurement.metric).unit.replace(" per ", "/")
         return f"{measurement.metric} {unit}, batch {protocol['batch']}"
     name += f":{protocol['limit']}" if protocol.get("limit") else ""
     name += f" {format_fewshot(protocol['fewshot'])}" if protocol.get("fewshot") else ""
@@ -125,19 +126,17 @@ def measured(measurement: Measurement) -> str:
     from core.findings.numbers.reporting import interval_words
 
     write = partial(written, measurement.metric)
-    if measurement.metric in FIDELITY:
+    if measurement.metric in DISTANCES:
         interval = interval_words(*distance_interval(measurement), write)
         return " ".join(part for part in (write(measurement.value), interval) if part)
     known = [value for value in (measurement.value, measurement.stderr) if value is not None]
     return " ± ".join(map(write, known))
 
 
-def written(metric: str, value: float) -> str:
-    """Format a value of a metric; abbreviate large values."""
-    if metric in (KL, KL_P99):
-        return format_number(value)
-    decimals = 4 if metric.startswith("acc") or metric == AGREEMENT else 2
-    return f"{value:.{decimals}f}" if value < 1e5 else format_number(value)
+def written(name: str, value: float) -> str:
+    """Format a value of the metric of a name; abbreviate large values."""
+    one = metric(name)
+    return format_number(value) if one.unit == "nats" or not value < 1e5 else f"{value:.{4 if one.percent else 2}f}"
 
 
 class DenseDifferences:
@@ -151,26 +150,25 @@ class DenseDifferences:
         rows = differences_to_dense(results, store.samples, seeds).dropna(subset="verdict").to_dict("records")
         self._rows = {(row["key"], *(row[name] for name in NUMBER)): row for row in rows}
 
-    def short_cell(self, key: str, number: tuple[str, str, str], metric: str, value: float) -> str:
+    def short_cell(self, key: str, number: tuple[str, str, str], value: float) -> str:
         """Return a value with its difference to dense, as `SHORT_NOTE` explains, if the pair exists.
 
         Args:
             key: The key of the variant.
             number: The number's identity by `core.findings.numbers.differences.number_of` or `number_of_mean`.
-            metric: The metric of the measurement.
             value: An accuracy in [0, 1], a perplexity, a latency in ms or a memory in MB.
         """
         from core.findings.numbers.reporting import form_of
         from core.findings.numbers.seven import ABOVE_CHANCE
         from core.findings.numbers.verdicts import SIGNIFICANT
 
-        accuracy = metric.startswith("acc")
-        unit = "points" if number[0] == ABOVE_CHANCE else "%"
-        text = f"{100 * value:.1f} {unit}" if accuracy else written(metric, value)
+        dataset, name, _ = number
+        unit = "points" if dataset == ABOVE_CHANCE else "%"
+        text = f"{100 * value:.1f} {unit}" if metric(name).on == "documents" else written(name, value)
         row = self._rows.get((key, *number))
         if row is None:
             return text
-        change, _ = form_of(metric).words(row)
+        change, _ = form_of(name).words(row)
         return f"{text}, {change}" if row["verdict"] in SIGNIFICANT else f"{text}, ({change})"
 
     def difference(self, result: Result, measurement: Measurement, verdict: bool = False) -> str:
@@ -181,7 +179,7 @@ class DenseDifferences:
         row = self._rows.get((result.variant.key, *number_of(measurement)))
         if row is None:
             return ""
-        unit = " points" if measurement.metric.startswith("acc") or measurement.metric == AGREEMENT else ""
+        unit = " points" if metric(measurement.metric).percent else ""
         return format_difference(row) + unit + adjusted_words(row) + (f", {marked_verdict(row)}" if verdict else "")
 
     def cell(self, result: Result, measurement: Measurement) -> str:
@@ -197,8 +195,8 @@ def with_rows(result: Result, rows: Sequence[Measurement]) -> Result:
 
 def warn_few(results: Iterable[Result]) -> None:
     """Warn on stderr about the standard errors of numbers measured here: of few windows or documents, or widened."""
-    from core.findings.numbers.differences import PAIRED
     from core.findings.numbers.few import few_of
+    from core.findings.numbers.paired import PAIRED
 
     rows = [row for result in results for row in result.measurements if row.metric in PAIRED]
     if warning := few_of(row for row in rows if row.origin == "measured"):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 
-from core import registry
+from core import metrics, registry
 from core.base.errors import UserError
 from core.base.paths import cache_dir, data_dir, local_results_dir, unwritable
 from core.cache import hub
@@ -66,7 +66,9 @@ def _plug_ins() -> Iterator[Check]:
         yield Check(group="plug-in", name=name, ok=True, detail=f"{form.label}, from {type(form).__module__}")
     for name, path in corpora.PLUG_INS.usable.items():
         yield Check(group="plug-in", name=name, ok=True, detail=f"a text, {path}")
-    for plug_ins in (registry.PLUG_INS, formats.PLUG_INS, corpora.PLUG_INS):
+    for name, metric in metrics.PLUG_INS.usable.items():
+        yield Check(group="plug-in", name=name, ok=True, detail=f"a metric, {metric.title}")
+    for plug_ins in (registry.PLUG_INS, formats.PLUG_INS, corpora.PLUG_INS, metrics.PLUG_INS):
         for sentence in plug_ins.left_out:
             yield Check(group="plug-in", name="", ok=False, detail=sentence)
 

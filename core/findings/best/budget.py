@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from core.findings.numbers.reporting import listed
+from core.metrics import MEANS, metric
 from core.notation.formatting import format_number
-from core.results import LOWER_IS_BETTER
 from core.specs import Frozen
 
 DIVERGED = 1e4  # perplexity; a higher one only shows that the model diverged
@@ -25,13 +25,14 @@ Most = Annotated[float | None, Field(gt=0, allow_inf_nan=False)]
 Least = Annotated[float | None, Field(gt=0, le=1, allow_inf_nan=False)]
 
 
-class Budget(Frozen):
+class Budget(Frozen, extra="allow"):
     """Limits on the size, latency, memory and quality of a variant; None is no limit.
 
     Units are those of `core.findings.numbers.frame.tidy`: megabytes are 10^6 bytes, `parameters` are millions, and
-    latencies are ms per token. Accuracies and agreement are shares in [0, 1].
+    latencies are ms per token. Accuracies and agreement are shares in [0, 1]. Further fields are `core.metrics.MEANS`.
     """
 
+    __pydantic_extra__: dict[str, Most] = Field(init=False)
     packed_mb: Most = None
     file_mb: Most = None  # as a file of one format
     bits_per_weight: Most = None
@@ -40,9 +41,14 @@ class Budget(Frozen):
     decode_ms: Most = None
     memory_mb: Most = None
     times_dense: Most = None  # perplexity over the dense model's
-    kl: Most = None  # mean divergence from the dense model in nats
-    agreement: Least = None  # top-1 agreement with the dense model, a minimum
     above_chance: Least = None  # mean accuracy above chance, a minimum
+
+    @model_validator(mode="after")
+    def _check(self) -> Budget:
+        for name, limit in self.__pydantic_extra__.items():
+            if name not in MEANS or (limit or 0) > MEANS[name].ends[1]:
+                raise ValueError(f"{name} has no limit {limit}")
+        return self
 
 
 @dataclass(frozen=True)
@@ -86,10 +92,16 @@ LIMITS = {  # by column of the rows and field of the budget
     "decode_ms": Limit("ms per generated token", "latency not measured"),
     "memory_mb": Limit("MB of peak memory", "peak memory not measured"),
     "times_dense": Limit("times dense", "unknown ratio to dense"),
-    "kl": Limit("nats of KL divergence", "KL divergence not measured"),
-    "agreement": Limit(
-        "% top-1 agreement", "top-1 agreement not measured", "points of top-1 agreement", times=100.0, least=True
-    ),
+    **{
+        name: Limit(
+            f"% {one.noun}" if one.percent else f"{one.unit} of {one.noun}",
+            f"{one.noun} not measured",
+            f"{one.pairs} of {one.noun}",
+            one.times,
+            least=not one.lower,
+        )
+        for name, one in MEANS.items()
+    },
     "above_chance": Limit("points above chance", "mean above chance not measured", "points", times=100.0, least=True),
 }
 
@@ -101,7 +113,7 @@ def format_limit(limit: float) -> str:
 
 def limits(budget: Budget) -> dict[str, float]:
     """Return the limits of a budget by column."""
-    return {name: limit for name in LIMITS if (limit := getattr(budget, name)) is not None}
+    return {name: limit for name in LIMITS if (limit := getattr(budget, name, None)) is not None}
 
 
 def budget_words(budget: Budget) -> str:
@@ -132,7 +144,7 @@ def pareto(rows: pd.DataFrame, cost: str, quality: str) -> pd.Series:
     Args:
         rows: Rows with `cost`, `quality` and own_grid; for PERPLEXITY also times_dense.
         cost: A column; lower is better.
-        quality: A column, such as PERPLEXITY, ACCURACY, KL or AGREEMENT.
+        quality: A column, such as PERPLEXITY, ACCURACY or one of `core.metrics.MEANS`.
     """
     loss = _loss(rows, quality)
     known = loss.notna() & rows[cost].map(math.isfinite) & ~rows["own_grid"]
@@ -190,7 +202,7 @@ def ranked(rows: pd.DataFrame, budget: Budget, cost: str, quality: str) -> pd.Da
     tier = pd.Series(0, rows.index).mask(own, 1).mask(~scored, 2)
     tier = tier.mask(~found["fits"], 3 + own.astype(int)).mask(found["excess"].isna(), 5)
     order = (
-        rows.assign(tier=tier, excess=found["excess"], loss=values if quality in LOWER_IS_BETTER else -values)
+        rows.assign(tier=tier, excess=found["excess"], loss=values if metric(quality).lower else -values)
         .sort_values(["tier", "excess", "loss", cost, "key"], na_position="last", kind="stable")
         .index
     )
@@ -215,7 +227,7 @@ def _loss(rows: pd.DataFrame, quality: str) -> pd.Series:
     values = rows[quality].astype(float)
     if quality == PERPLEXITY:
         values = values.mask(diverged(rows))
-    return (values if quality in LOWER_IS_BETTER else -values).where(values.map(math.isfinite))
+    return (values if metric(quality).lower else -values).where(values.map(math.isfinite))
 
 
 def diverged(rows: pd.DataFrame) -> pd.Series:

@@ -8,12 +8,12 @@ from itertools import chain
 import pandas as pd
 
 from core.findings.best.budget import ACCURACY, PERPLEXITY
-from core.findings.numbers.distances import OF_DENSE
 from core.findings.rows.missing import is_training_free
 from core.findings.rows.points import by_seed, collapse, is_dense
 from core.findings.rows.zeroshot import means_above_chance, one_protocol, over_seeds, scored_on
 from core.findings.sharing import shared
-from core.results import AGREEMENT, KL, KL_P99
+from core.metrics import MEANS
+from core.results import KL_P99
 
 TRAINED, UNTRAINED = "trained", "not trained"
 POINT = ["series_label", "chain", "calibration", "train"]  # columns of one point of several seeds
@@ -35,7 +35,7 @@ def candidates(
         scored: Accuracies as of `of_documents`.
         first: Calibration or training data; variants with other data come last.
         unread: Variants without a perplexity on the text (`without_perplexity`); they come last.
-        compared: Their KL and AGREEMENT on the text, if known.
+        compared: Their `core.metrics.MEANS` on the text, if known.
 
     Returns:
         Points, dense first. Added columns: perplexity, above_chance (a share), kl and agreement, each with `_low`
@@ -66,10 +66,10 @@ def candidates(
     rows = rows.merge(_means(means, stand_for, ACCURACY), on="key", how="left")
     seven = means.assign(key=means["key"].map(stand_for)).groupby("key")["mean_of_seven"].mean()
     rows["mean_of_seven"] = rows["key"].map(seven).astype(float)
-    for metric in (KL, AGREEMENT):
-        means = _means(_values(compared, metric), stand_for, metric)
-        rows = rows.drop(columns=metric).merge(means, on="key", how="left")
-        rows[metric] = rows[metric].mask(is_dense(rows) & bool(len(means)), OF_DENSE[metric])
+    for column, one in MEANS.items():
+        means = _means(_values(compared, column), stand_for, column)
+        rows = rows.drop(columns=column).merge(means, on="key", how="left")
+        rows[column] = rows[column].mask(is_dense(rows) & bool(len(means)), one.of_dense)
     mine = rows[TEXTS].isin([*first]) | rows[TEXTS].isna()
     rows = rows.assign(other=~mine.all(axis=1), compressed=~is_dense(rows), lacking=lacking)
     rows = rows.sort_values(["compressed", "lacking", "other"], kind="stable", ignore_index=True)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from core.data.texts import called
-from core.findings.axes import AGREEMENT_TITLE, KL_TITLE, perplexity_title
 from core.findings.best.budget import ACCURACY, LIMITS, PERPLEXITY, USABLE_TIMES_DENSE
 from core.findings.numbers.reporting import TableRow, end_words, ratio_words
+from core.metrics import MEANS, Metric, metric
 from core.notation.formatting import capitalise, format_number
-from core.results import AGREEMENT, KL, LOWER_IS_BETTER
 
 LOWEST = 0.8  # lower end of the axis of multiples; no variant is far below 1
 
@@ -25,13 +25,13 @@ class Quality:
     drawn: str  # column that the chart shows
     name: str  # in a sentence
     written: Callable[[float], str]  # writes the drawn value
-    title_on: Callable[[str], str]  # title for an evaluation text
+    title_on: str  # title of a table or chart, with {text}
     caption: str  # sentence on the protocol, with {text}, {protocol} or {documents}
     columns: tuple[tuple[str, str], ...]  # (column, title) in the list of variants
     interval: str  # description of the interval
     ends: tuple[str, str] = ("low", "high")  # columns of the differences to the dense model that bound the interval
     end_written: Callable[[float], str] = end_words
-    drawn_on: Callable[[str], str] | None = None  # title of the chart's axis, if it differs
+    drawn_on: str = ""  # title of the chart's axis, if it differs
     span: tuple[float, float] | None = None  # ends of the axis, which limits and better values widen
     log: bool = False
     lost: str | None = None  # column of the difference to the dense model, from which the interval counts
@@ -49,7 +49,7 @@ class Quality:
     @property
     def lower(self) -> bool:
         """Whether lower is better."""
-        return self.column in LOWER_IS_BETTER
+        return metric(self.column).lower
 
     @property
     def best(self) -> str:
@@ -79,12 +79,12 @@ class Quality:
     @property
     def title(self) -> str:
         """The title of a table or chart of its values."""
-        return self.title_on(self.corpus)
+        return self.title_on.format(text=called(self.corpus))
 
     @property
     def drawn_title(self) -> str:
         """The title of the y axis."""
-        return (self.drawn_on or self.title_on)(self.corpus)
+        return (self.drawn_on or self.title_on).format(text=called(self.corpus))
 
     def words(self, row: TableRow | pd.Series) -> str:
         """Write a row's value: `1.24 times dense`, `82.1 %`; its perplexity if that of the dense model is unknown."""
@@ -92,12 +92,29 @@ class Quality:
         return f"{self.name} {format_number(row[self.column])}" if pd.isna(value) else self.written(value)
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %"
+def _of_windows(metric: Metric) -> Quality:
+    """Return the quality of a mean over the windows of a text."""
 
+    def written(value: float) -> str:
+        return f"{100 * value:.1f}" if metric.percent else format_number(value)
 
-def _nats(divergence: float) -> str:
-    return f"{format_number(divergence)} nats"
+    start = f"{metric.label} on {{text}} ({metric.unit}, "
+    better = f"{'lower' if metric.lower else 'higher'} is better)"
+    return Quality(
+        column=metric.name,
+        drawn=metric.name,
+        name=metric.noun,
+        written=lambda value: f"{written(value)} {metric.unit}",
+        title_on=start + better,
+        caption=f"{metric.label} {metric.relation} on {{text}}: {{protocol}}.",
+        columns=((metric.name, metric.title),),
+        interval=f"interval of the mean over windows, in {metric.unit}",
+        end_written=written,
+        drawn_on=f"{start}log scale, {better}" if metric.log else "",
+        log=metric.log,
+        paired=False,
+        infinite=f"infinite {metric.noun}" if math.isinf(metric.ends[1]) else "",
+    )
 
 
 _EVERY = (
@@ -106,13 +123,13 @@ _EVERY = (
         drawn="times_dense",
         name="perplexity",
         written=lambda times: f"{ratio_words(times)} times dense",
-        title_on=perplexity_title,
+        title_on="Perplexity on {text} (log scale, lower is better)",
         caption="Perplexity on {text}: {protocol}.",
         columns=(("times_dense", "Times dense"),),
         interval="paired interval of the ratio to dense",
         ends=("ratio_low", "ratio_high"),
         end_written=ratio_words,
-        drawn_on=lambda corpus: f"Perplexity on {called(corpus)}, times dense (log scale, lower is better)",
+        drawn_on="Perplexity on {text}, times dense (log scale, lower is better)",
         span=(LOWEST, USABLE_TIMES_DENSE),
         log=True,
         always=True,
@@ -124,44 +141,18 @@ _EVERY = (
         drawn=ACCURACY,
         name="accuracy above chance",
         written=lambda share: f"{100 * share:.1f} points",
-        title_on=lambda _: "Mean accuracy above chance (points, higher is better)",
+        title_on="Mean accuracy above chance (points, higher is better)",
         caption="Mean accuracy above chance, {documents}.",
         columns=((ACCURACY, "Above chance (points)"), ("accuracy_lost", "Accuracy vs dense")),
         interval="paired interval of the difference to dense, in points",
         lost="accuracy_lost",
         always=True,
     ),
-    Quality(
-        column=KL,
-        drawn=KL,
-        name="KL divergence",
-        written=_nats,
-        title_on=lambda corpus: f"KL divergence on {called(corpus)} (nats, lower is better)",
-        caption="KL divergence from dense on {text}: {protocol}.",
-        columns=((KL, KL_TITLE),),
-        interval="interval of the mean over windows, in nats",
-        end_written=format_number,
-        drawn_on=lambda corpus: f"KL divergence on {called(corpus)} (nats, log scale, lower is better)",
-        log=True,
-        paired=False,
-        infinite="infinite KL divergence",
-    ),
-    Quality(
-        column=AGREEMENT,
-        drawn=AGREEMENT,
-        name="top-1 agreement",
-        written=_percent,
-        title_on=lambda corpus: f"Top-1 agreement on {called(corpus)} (%, higher is better)",
-        caption="Top-1 agreement with dense on {text}: {protocol}.",
-        columns=((AGREEMENT, AGREEMENT_TITLE),),
-        interval="interval of the mean over windows, in %",
-        end_written=lambda end: f"{100 * end:.1f}",
-        paired=False,
-    ),
+    *map(_of_windows, MEANS.values()),
 )
 QUALITIES = {one.column: one for one in _EVERY}
 
 
 def quality_of(column: str, corpus: str) -> Quality:
-    """Return the quality in a column: PERPLEXITY, KL or AGREEMENT on a corpus, or ACCURACY."""
+    """Return the quality in a column: PERPLEXITY or one of `core.metrics.MEANS` on a corpus, or ACCURACY."""
     return replace(QUALITIES[column], corpus=corpus)

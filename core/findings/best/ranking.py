@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
-from core.findings.axes import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
+from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
 from core.findings.best.answer import tied
 from core.findings.best.budget import (
     ACCURACY,
@@ -29,11 +29,13 @@ from core.findings.numbers.reporting import (
     verdict_text,
 )
 from core.findings.numbers.verdicts import SIGNIFICANT
+from core.findings.pairs import comparison
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows.points import point_name
+from core.metrics import MEANS
 from core.notation.chain import DENSE
 from core.notation.formatting import format_amount
-from core.results import AGREEMENT, KL, Result
+from core.results import Result
 from core.shipping.formats import file_megabytes
 
 NAMED = 3  # nearest misses in the answer
@@ -41,27 +43,11 @@ ON_FRONT = "On the front"
 DIVERGED = "diverged"
 OWN_GRID = "the file's own grid"
 COLUMNS = {  # further columns, for limits and for the cost
-    KL: KL_TITLE,
-    AGREEMENT: AGREEMENT_TITLE,
+    **{one.name: one.title for one in MEANS.values()},
     "bits_per_weight": "Bits per weight",
     **{axis.column: axis.title for axis in (PARAMETERS, PREFILL, DECODE, MEMORY)},
 }
-FORMATS = {
-    "Perplexity": "%.5g",
-    "Times dense": "%.3g",
-    KL_TITLE: "%.4g",
-    AGREEMENT_TITLE: "%.1f",
-    "Above chance (points)": "%.1f",
-    SEVEN_TITLE: "%.1f",
-    "Accuracy vs dense": "%+.1f",
-    PACKED.title: "%.1f",
-    **dict.fromkeys(file_megabytes([]), "%.1f"),
-    "Bits per weight": "%.2f",
-    PARAMETERS.title: "%.1f",
-    PREFILL.title: "%.3f",
-    DECODE.title: "%.2f",
-    MEMORY.title: "%.0f",
-}
+FORMATS = comparison.FORMATS | {"Times dense": "%.3g"} | dict.fromkeys(file_megabytes([]), "%.1f")
 UNLIMITED = "Set a limit to find the best variant within it."
 TO_FIRST, ADJUSTED = "Compared with the first", "Adjusted p"
 WIDTHS = {"Method": 300, "Amount": 70, INTERVAL: 120, ON_FRONT: 105, "Misses by": 270, ADJUSTED: 95}

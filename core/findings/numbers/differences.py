@@ -13,11 +13,11 @@ import pandas as pd
 
 from core.base.errors import UserError
 from core.data.cards import SEVEN, TASKS
-from core.findings.numbers.distances import OF_DENSE, distance_interval
+from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.frame import protocol_sentence, tidy
 from core.findings.numbers.intervals import summed
 from core.findings.numbers.paired import (
-    OF_WINDOWS,
+    PAIRED,
     Baselines,
     Difference,
     baselines,
@@ -37,8 +37,9 @@ from core.findings.numbers.seven import (
     mean_above_chance,
 )
 from core.findings.numbers.verdicts import CONTAINED, SEEDS, TWO_MODELS, holm, verdict
+from core.metrics import DISTANCES, MEANS, metric
 from core.models.names import same_model
-from core.results import FIDELITY, LOWER_IS_BETTER, Measurement, Result
+from core.results import Measurement, Result
 from core.specs import Scalar, sha256
 from core.statistics.correlations import DIFFERENCES, INTERVAL, ErrorOf, error_of, interval_note
 from core.statistics.longrun import StandardError, independent
@@ -46,7 +47,6 @@ from core.statistics.longrun import StandardError, independent
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-PAIRED = ("acc", "acc_norm", "perplexity", *OF_WINDOWS)  # metrics of documents or windows
 NUMBER = ("dataset", "metric", "protocol_id")  # columns that identify a number
 NOTE = "interval_note"  # column with the reason of a widened interval
 FIGURES = tuple(Difference.model_fields)
@@ -146,7 +146,7 @@ def tidy_with_differences(results: Sequence[Result], samples: Samples, seeds: Se
     found = found.rename(columns=DIFFERENCE_COLUMNS)
     joined = frame.merge(found, how="left", on=["key", *NUMBER])
     dense = {result.variant.dense_key for result in results}
-    other = set(PAIRED).difference(OF_WINDOWS)  # which are distances to the dense model themselves
+    other = set(PAIRED).difference(MEANS)  # which are distances to the dense model themselves
     alone = joined["metric"].isin(other) & ~joined["key"].isin(dense) & joined["verdict"].isna()
     unexplained = alone & joined["unpaired_reason"].isna()
     reasons = joined["unpaired_reason"].astype(object)  # a column without any reason has the dtype float
@@ -158,9 +158,9 @@ def _distances(results: Sequence[Result]) -> list[dict[str, Scalar]]:
     """Return the distances to the dense model as differences to it."""
     rows = []
     for result in results:
-        for measurement in (row for row in result.measurements if row.metric in FIDELITY):
+        for measurement in (row for row in result.measurements if row.metric in DISTANCES):
             ends = (measurement.value, *distance_interval(measurement))
-            change = [None if end is None else end - OF_DENSE[measurement.metric] for end in ends]
+            change = [None if end is None else end - metric(measurement.metric).of_dense for end in ends]
             names = ("key", *NUMBER, "difference", "low", "high", NOTE)
             note = measurement.details.get(INTERVAL)
             rows.append(dict(zip(names, (result.variant.key, *number_of(measurement), *change, note), strict=True)))
@@ -245,7 +245,7 @@ def adjust_together(rows: pd.DataFrame) -> pd.DataFrame:
             row = records[place]
             low, high, ratio = (_known(row[name]) for name in ("low", "high", "ratio"))
             found = Difference(n=row["n"], difference=row["difference"], low=low, high=high, ratio=ratio)
-            adjusted[place], verdicts[place] = p, verdict(found, p, row["metric"] in LOWER_IS_BETTER)
+            adjusted[place], verdicts[place] = p, verdict(found, p, metric(row["metric"]).lower)
             counts[place] = sum(one is not None for one in p_values)
     return rows.assign(
         p_adjusted=pd.Series(adjusted, rows.index, float),

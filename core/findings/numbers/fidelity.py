@@ -40,7 +40,7 @@ class TextFidelity:
     text: Perplexity
     dense: Measurement
     dense_samples: DataFrame
-    rows: list[Measurement]  # the other model's perplexity, and the metrics of `core.results.FIDELITY`
+    rows: list[Measurement]  # the other model's perplexity, and the metrics of `core.metrics.FIDELITY`
     samples: DataFrame
 
     @property

@@ -15,18 +15,19 @@ import pandas as pd
 from pydantic import JsonValue
 
 from core.fields import ProtocolFields
+from core.metrics import DISTANCES, SPEEDS
 from core.models.names import display_names
 from core.notation.chain import DENSE, common_defaults, format_chain, series_chain
 from core.notation.formatting import format_fewshot, label_parts, series_name
 from core.notation.removal import block_share, model_share, parameters_left
 from core.registry import BY_NAME, METHODS, STAGES, all_parameters, on_own_grid, quantises
-from core.results import FIDELITY, Measurement, Result, Variant, protocol_ids
+from core.results import Measurement, Result, Variant, protocol_ids
 from core.specs import UNKNOWN, ModelId, Scalar, Stage
 
 COUNTED = (
     *("block_removed", "model_removed", "parameters", "gmacs", "dense_mb", "packed_mb", "bits_per_weight"),
-    *("prefill_ms", "decode_ms", "memory_mb"),
-    *FIDELITY,
+    *(one.column for one in SPEEDS.values()),
+    *DISTANCES,
 )
 NUMBERS = (
     *("ratio", "seed", "value", "stderr", "n", "window", "windows", "limit", "fewshot"),
@@ -40,8 +41,8 @@ COLUMNS = (
     *("protocol_id", "origin"),
     *COUNTED,
 )
-MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin", *FIDELITY)
-UNCOMPARED = (math.nan,) * len(FIDELITY)
+MEASURED = ("metric", "dataset", "value", "stderr", "n", "origin", *DISTANCES)
+UNCOMPARED = (math.nan,) * len(DISTANCES)
 OWN_GRID = " (the file's own grid)"
 # Methods, no recovery (None), then the other stages.
 ORDER = [*[stage.name for stage in METHODS], None, *[stage.name for stage in STAGES[len(METHODS) :]]]
@@ -86,7 +87,7 @@ def tidy(results: Iterable[Result]) -> pd.DataFrame:
         `protocol` describes the protocol. Only numbers with equal metric, dataset and `protocol_id` are comparable.
         Megabytes are 10^6 bytes. `parameters` are millions of stored parameters that no stage removed. `gmacs` are
         10^9 multiply-accumulates of a forward pass over 64 tokens. Latencies, in ms per token, and the peak memory are
-        those of batch 1. A perplexity of a text has the `FIDELITY` on the same windows.
+        those of batch 1. A perplexity of a text has the `DISTANCES` on the same windows.
     """
     return build_frame([variant_rows(result) for result in results])
 
@@ -130,11 +131,11 @@ def _numbers(rows: Sequence[Measurement]) -> Iterator[tuple[Scalar, ...]]:
     """Yield `MEASURED` of each row."""
     compared: dict[tuple[str, str], dict[str, float]] = {}
     for row in rows:
-        if row.metric in FIDELITY:
+        if row.metric in DISTANCES:
             compared.setdefault((row.dataset, row.protocol_id), {})[row.metric] = row.value
     for row in rows:
         found = compared.get((row.dataset, row.protocol_id), {}) if compared and row.of_text else {}
-        fidelity = tuple(found.get(name, math.nan) for name in FIDELITY) if found else UNCOMPARED
+        fidelity = tuple(found.get(name, math.nan) for name in DISTANCES) if found else UNCOMPARED
         yield row.metric, row.dataset, row.value, row.stderr, row.n, row.origin, *fidelity
 
 
@@ -299,11 +300,10 @@ def _size(result: Result) -> dict[str, float | None]:
 
 
 def _latency(result: Result) -> dict[str, float]:
-    columns = {"prefill": "prefill_ms", "decode": "decode_ms", "memory": "memory_mb"}
     return {
-        columns[row.metric]: row.value
+        SPEEDS[row.metric].column: row.value
         for row in result.measurements
-        if row.metric in columns and row.protocol.get("batch", 1) == 1
+        if row.metric in SPEEDS and row.protocol.get("batch", 1) == 1
     }
 
 

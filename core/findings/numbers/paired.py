@@ -17,7 +17,7 @@ from pandas import ArrowDtype
 from core.base.errors import UserError, echo
 from core.findings.numbers.intervals import count_interval, interval, t_test
 from core.findings.numbers.proportions import Counts, adjusted_mean
-from core.results import AGREEMENT, KL
+from core.metrics import MEANS
 from core.specs import Frozen
 from core.statistics.correlations import ErrorOf
 from core.statistics.longrun import independent
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame, Series
 
 ACCURACIES = ("acc", "acc_norm")
-OF_WINDOWS = (KL, AGREEMENT)  # means over the tokens of a window, compared with the dense model
+PAIRED = (*ACCURACIES, *MEANS, "perplexity")  # metrics of documents or windows
 
 
 class Difference(Frozen):
@@ -75,7 +75,7 @@ def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf 
 
     Args:
         metric: acc or acc_norm with outcomes 0 or 1; perplexity with log-likelihoods in nats, whose difference is that
-            of the mean log-losses; or one of `OF_WINDOWS`, the variants' distances to one dense model.
+            of the mean log-losses; or one of `MEANS`, the variants' distances to one dense model.
         first: A row per document or window, with `doc_id`, the metric and, for a task, `target`.
         second: The same documents, answered by the second variant.
         error: Gives the standard error and degrees of freedom of numbers other than accuracies; for the windows of a
@@ -86,7 +86,7 @@ def difference(metric: str, first: DataFrame, second: DataFrame, error: ErrorOf 
     """
     _check(metric, first, second)
     before, after = first[metric].to_numpy(float), second[metric].to_numpy(float)  # (n,)
-    if metric in OF_WINDOWS:
+    if metric in MEANS:
         return _of_means(before, after, error)
     if metric not in ACCURACIES:
         return _of_losses(-before, -after, error)
@@ -142,9 +142,9 @@ def one_answer(samples: DataFrame) -> float | None:
 
 
 def _check(metric: str, first: DataFrame, second: DataFrame) -> None:
-    known = (*ACCURACIES, *OF_WINDOWS, "perplexity")
-    if metric not in known:
-        raise UserError(f"{echo(metric)} has no outcomes per document; choose {', '.join(known[:-1])} or {known[-1]}.")
+    if metric not in PAIRED:
+        known = f"{', '.join(PAIRED[:-1])} or {PAIRED[-1]}"
+        raise UserError(f"{echo(metric)} has no outcomes per document; choose {known}.")
     if metric not in first or metric not in second:
         raise UserError(f"One variant has no outcomes of {metric}; both need them.")
     if len(first) != len(second):

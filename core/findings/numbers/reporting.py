@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from core import metrics
 from core.findings.numbers import verdicts
 from core.findings.numbers.verdicts import CONTAINED, SEEDS, TWO_MODELS
 from core.notation import formatting
-from core.results import KL
 
 TableRow = Mapping[Hashable, Any]  # Any: each column of a table has its own type
 UNADJUSTED = "unadjusted 95 %"  # name of an interval
@@ -39,7 +39,7 @@ class Form(NamedTuple):
 
 def form_of(metric: str) -> Form:
     """Return how differences of a metric are written: perplexities as ratios, divergences in nats, others in points."""
-    return FORMS.get(metric, POINTS)
+    return FORMS[metrics.metric(metric).pairs]
 
 
 def format_difference(row: TableRow) -> str:
@@ -53,6 +53,11 @@ def format_difference(row: TableRow) -> str:
     form = form_of(row["metric"])
     text = " ".join(part for part in form.words(row) if part)
     return f"{text} nats" if form is NATS else text
+
+
+def value_words(metric: str, value: float) -> str:
+    """Write a value of a metric: shares in percent, others without their unit."""
+    return f"{100 * value:.1f} %" if metrics.metric(metric).percent else formatting.format_number(value)
 
 
 def in_points(difference: float, low: float | None, high: float | None) -> str:
@@ -142,7 +147,7 @@ def seeds_words(found: pd.DataFrame) -> str:
 RATIO = Form(("ratio", "ratio_low", "ratio_high"), ratio_words, ratio_words, "x ")
 POINTS = Form(("difference", "low", "high"), point_words, end_words)
 NATS = Form(("difference", "low", "high"), nat_words, nat_words)
-FORMS = {"perplexity": RATIO, KL: NATS}
+FORMS = {"ratio": RATIO, "nats": NATS, "points": POINTS}  # by unit of a difference
 
 
 def listed(names: Sequence[str]) -> str:

@@ -7,20 +7,19 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from core.findings.axes import AGREEMENT_TITLE, DECODE, KL_TITLE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
+from core.findings.axes import DECODE, MEMORY, PACKED, PARAMETERS, PREFILL, SEVEN_TITLE
 from core.findings.numbers import reporting
 from core.findings.pairs import paired
 from core.findings.rows.points import is_dense
+from core.metrics import MEANS
 from core.notation.formatting import format_amount
-from core.results import AGREEMENT, KL
 
 # Columns that are shown if any value is known.
-OPTIONAL = (KL_TITLE, AGREEMENT_TITLE, SEVEN_TITLE, "GMACs", PREFILL.title, DECODE.title, MEMORY.title)
+OPTIONAL = (*(one.title for one in MEANS.values()), SEVEN_TITLE, "GMACs", PREFILL.title, DECODE.title, MEMORY.title)
 FORMATS = {
     "Perplexity": "%.5g",
     "Times dense": "%.4g",
-    KL_TITLE: "%.4g",
-    AGREEMENT_TITLE: "%.1f",
+    **{one.title: "%.1f" if one.percent else "%.4g" for one in MEANS.values()},
     "Above chance (points)": "%.1f",
     SEVEN_TITLE: "%.1f",
     "Accuracy vs dense": "%+.1f",
@@ -75,8 +74,7 @@ def comparison(
             "Perplexity is": ratio["verdict_text"].where(compressed),
             RATIO_INTERVAL: _intervals(ratio["ratio_low"], ratio["ratio_high"], reporting.ratio_words),
             "Perplexity, adjusted p": ratio["p_adjusted"].map(reporting.p_words),
-            KL_TITLE: rows[KL],
-            AGREEMENT_TITLE: 100 * rows[AGREEMENT],
+            **{one.title: one.times * rows[one.name] for one in MEANS.values()},
             "Above chance (points)": 100 * mean,
             "Accuracy vs dense": 100 * (mean - base_mean),
             "Accuracy is": points_lost["verdict_text"].where(compressed & mean.notna()),

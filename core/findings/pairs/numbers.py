@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from core.findings.numbers import reporting
 from core.findings.numbers.reporting import TableRow, form_of, format_difference, listed, verdict_text
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
 from core.findings.numbers.verdicts import SIGNIFICANT
 from core.findings.pairs.paired import MEANS, ON_TEXT, in_order, number_name, number_words
-
-RATIO, NATS, POINTS = "ratio", "nats", "points"  # units of a difference
-UNITS = {reporting.RATIO: RATIO, reporting.NATS: NATS, reporting.POINTS: POINTS}
+from core.metrics import metric
 
 
 def number_rows(found: pd.DataFrame) -> pd.DataFrame:
@@ -27,11 +24,10 @@ def number_rows(found: pd.DataFrame) -> pd.DataFrame:
     """
     rows = []
     for name, row in _paired(found).items():
-        form = form_of(row["metric"])
-        unit = UNITS[form]
-        value, low, high = (float(row[name]) * (100 if unit == POINTS else 1) for name in form.figures)
+        one = metric(row["metric"])
+        value, low, high = (one.times * float(row[name]) for name in form_of(one.name).figures)
         text = f"{format_difference(row)}, {verdict_text(row)}"
-        rows.append((name, unit, value, low, high, _better(row), text))
+        rows.append((name, one.pairs, value, low, high, _better(row), text))
     return pd.DataFrame(rows, columns=["number", "unit", "value", "low", "high", "better", "hover_text"])
 
 
@@ -68,9 +64,10 @@ def winner(found: pd.DataFrame, one: str, other: str) -> str:
 
 
 def _in_sentence(name: str) -> str:
-    for start in ("Perplexity on", "Top-1", MEANS[ABOVE_CHANCE]):
-        name = name.replace(start, start[0].lower() + start[1:])
-    return name
+    for one in map(metric, ON_TEXT):
+        name = name.replace(one.label, one.noun)
+    mean = MEANS[ABOVE_CHANCE]
+    return name.replace(mean, mean[0].lower() + mean[1:])
 
 
 def _paired(found: pd.DataFrame) -> dict[str, TableRow]:

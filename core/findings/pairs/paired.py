@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 
 import pandas as pd
 
+from core import metrics
 from core.data.cards import TASKS
 from core.data.texts import called
 from core.findings.numbers.differences import FIGURES
@@ -21,14 +22,14 @@ from core.findings.numbers.reporting import (
     p_words,
     point_words,
     ratio_words,
+    value_words,
     verdict_text,
 )
 from core.findings.numbers.seven import ABOVE_CHANCE, MEAN
 from core.findings.numbers.verdicts import CONTAINED, SEEDS, SIGNIFICANT, TWO_MODELS
 from core.findings.rows.points import is_dense
 from core.findings.rows.zeroshot import DATASETS, MEAN_LABEL, in_percent, unit_of
-from core.notation.formatting import capitalise, format_number
-from core.results import AGREEMENT, KL, LOWER_IS_BETTER
+from core.notation.formatting import capitalise
 
 NOT_ALIKE = "no dense result under the same protocol"
 CANNOT = "cannot be paired"
@@ -39,7 +40,7 @@ OF_SEEDS = {
 MEANS = {ABOVE_CHANCE: MEAN_LABEL, MEAN: "Mean of seven"}
 INTERVAL = UNADJUSTED.capitalize()
 FLIPS = "Right only in first, second"
-ON_TEXT = {"perplexity": "Perplexity", KL: "KL divergence", AGREEMENT: "Top-1 agreement"}  # in this order
+ON_TEXT = ("perplexity", *metrics.MEANS)  # metrics in this order
 COMPARED = ("Metric", "First", "Second", "First is", "Difference", INTERVAL, FLIPS, "Adjusted p", "Measured on")
 
 
@@ -192,9 +193,9 @@ def in_order(found: pd.DataFrame) -> pd.DataFrame:
 
 def number_name(row: pd.Series | TableRow) -> str:
     """Return the name of a number: `Perplexity on WikiText-2`, `Mean above chance`, `PIQA (acc)`."""
-    task = _label(row["dataset"])
-    if (text := ON_TEXT.get(row["metric"])) is not None:
-        return f"{text} on {task}"
+    task, metric = _label(row["dataset"]), metrics.metric(row["metric"])
+    if metric.on == "windows":
+        return f"{metric.label} on {task}"
     return task if row["dataset"] in MEANS else f"{task} ({row['metric']})"
 
 
@@ -202,7 +203,7 @@ def number_words(row: pd.Series | TableRow, column: str) -> str:
     """Write the number of one of two variants, in the column `value` or `reference`."""
     if row["dataset"] == ABOVE_CHANCE:
         return f"{100 * row[column]:.1f} points"
-    return format_number(row[column]) if row["metric"] in LOWER_IS_BETTER else f"{100 * row[column]:.1f} %"
+    return value_words(row["metric"], row[column])
 
 
 def reasons(found: pd.DataFrame) -> list[str]:

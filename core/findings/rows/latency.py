@@ -6,10 +6,8 @@ import math
 
 import pandas as pd
 
-from core.findings.axes import DECODE, MEMORY, PREFILL
+from core.metrics import SPEEDS
 from core.results import Measurement, Result
-
-SPEEDS = {"prefill": PREFILL.title, "decode": DECODE.title, "memory": MEMORY.title}
 
 
 def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
@@ -25,7 +23,7 @@ def speeds(result: Result, dense: Result | None) -> pd.DataFrame:
         base = alike.value if alike else math.nan
         precisions = dict.fromkeys(one.protocol["dtype"] for one in (row, alike) if one)
         numbers = row.value, base, base / row.value
-        rows.append((SPEEDS[row.metric], row.protocol["batch"], *numbers, ", dense ".join(precisions)))
+        rows.append((SPEEDS[row.metric].title, row.protocol["batch"], *numbers, ", dense ".join(precisions)))
     return pd.DataFrame(rows, columns=["Metric", "Batch", "Measured", "Dense", "Dense / measured", "Precision"])
 
 

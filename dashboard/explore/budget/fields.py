@@ -11,14 +11,14 @@ from core.findings.best.budget import ACCURACY, LIMITS, Budget
 from core.findings.best.candidates import NO_TEXT
 from core.findings.best.qualities import QUALITIES, quality_of
 from core.findings.within import BudgetQuery
+from core.metrics import MEANS, SPEEDS
 from core.notation.formatting import label
-from core.results import AGREEMENT, KL
 from dashboard.charts import tradeoff
 from dashboard.shared.binding import BOUND, check_link, number, segments, select
 from dashboard.shared.pickers import COST
 
 LEAST, MOST = 0.001, 1e9  # range of a limit
-NAMES = ("packed size", "bits per weight", "parameters", "prefill latency", "decode latency", "peak memory")
+NAMES = ("packed size", "bits per weight", "parameters", *(one.noun for one in SPEEDS.values()))
 COSTS = dict(zip(NAMES, tradeoff.COSTS, strict=True))
 
 
@@ -48,13 +48,15 @@ FIRST = {
     ),
 }
 MORE = {
-    AGREEMENT: Field(
-        "Top-1 agreement, at least (%)",
-        "Tokens of the text to which this variant and the dense model give the highest probability.",
-        1.0,
-        100.0,
-    ),
-    KL: Field("KL divergence, at most (nats)", "Mean distance from the dense model's next-token distribution.", 0.01),
+    **{
+        name: Field(
+            f"{one.label}, at {'most' if one.lower else 'least'} ({one.unit})",
+            one.help,
+            1.0 if one.percent else 0.01,
+            min(MOST, one.times * one.ends[1]),
+        )
+        for name, one in reversed(MEANS.items())
+    },
     "bits_per_weight": Field("Bits per weight, at most", "Counts the block linears with scales and zero points.", 0.5),
     "parameters": Field("Parameters, at most (millions)", "Counts the whole model.", 10.0),
     "prefill_ms": Field("Prefill latency, at most (ms)", "Time per prompt token at batch size 1.", 0.1),

@@ -85,11 +85,10 @@ def pivots_of(found: pd.DataFrame, cost: Axis, quality: Quality) -> list[Pivot]:
     for part in (found[~kinds[0] & ~kinds[1]], *(found[kind | dense] for kind in kinds if kind.any())):
         order, known = points.amounts(part), part[part[name].notna()]
         good = known.assign(value=known[name], low=known[f"{name}_low"], high=known[f"{name}_high"])
+        shown, form = (in_percent(good), ".1f") if quality.percent else (good, None)
         paid = part.assign(value=part[cost.column]).dropna(subset="value")
         pivots += [
-            Pivot(quality.title, in_percent(good), "amount_label", quality.lower, form=".1f", order=order)
-            if quality.percent
-            else Pivot(quality.title, good, "amount_label", quality.lower, order=order),
+            Pivot(quality.title, shown, "amount_label", quality.lower, form=form, order=order),
             Pivot(cost.title, paid, "amount_label", True, group="series_label", order=order),  # without a best value
         ]
     return pivots

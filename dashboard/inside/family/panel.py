@@ -10,11 +10,11 @@ import streamlit as st
 from core.base.errors import counted
 from core.findings.axes import PACKED, RATIO
 from core.findings.inside.family import path_to
-from core.findings.numbers.reporting import UNADJUSTED, format_difference, ratio_words
+from core.findings.numbers.reporting import UNADJUSTED, format_difference, ratio_words, value_words
 from core.findings.rows import choices
+from core.metrics import MEANS
 from core.notation.chain import DENSE
 from core.notation.formatting import format_number
-from core.results import AGREEMENT, FIDELITY, KL
 from core.specs import EXTERNAL, TextWindows
 from dashboard import data
 from dashboard.inside.family.fields import choose
@@ -88,7 +88,7 @@ def _show_numbers(tree: Tree, node: pd.Series) -> None:
     root = tree.node(path_to(tree.nodes, node["node"])[0])
     rows, fidelity = tree.subject.rows, {}
     if tree.text is not None:
-        known = choices.on_text(rows[rows["key"] == node["key"]], *tree.texts[tree.text], FIDELITY)
+        known = choices.on_text(rows[rows["key"] == node["key"]], *tree.texts[tree.text], list(MEANS))
         fidelity = dict(zip(known["metric"], known["value"], strict=True))
     with st.grid(4, min_column_width=NARROWEST, gap="small"):
         times = ratio_words(node["times_dense"]) if math.isfinite(node["times_dense"]) else "–"
@@ -97,10 +97,10 @@ def _show_numbers(tree: Tree, node: pd.Series) -> None:
             dense = f"dense {format_number(root['packed_mb'])}" if pd.notna(root["packed_mb"]) else None
             size = format_number(node["packed_mb"])
             st.metric("Packed size (MB)", size, dense, delta_color="off", delta_arrow="off", border=True)
-        if KL in fidelity:
-            st.metric("KL divergence", format_number(fidelity[KL]), border=True, help="From dense, in nats")
-        if AGREEMENT in fidelity:
-            st.metric("Top-1 agreement", f"{100 * fidelity[AGREEMENT]:.1f} %", border=True, help="With dense")
+        for one in (one for one in MEANS.values() if one.name in fidelity):
+            unit = "" if one.percent else f", in {one.unit}"
+            help = f"{one.relation.capitalize()}{unit}"
+            st.metric(one.label, value_words(one.name, fidelity[one.name]), border=True, help=help)
     st.caption(f"{_loss(tree, node, root)} {counted(node['results'], 'result')} in total.")
 
 

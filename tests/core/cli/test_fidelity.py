@@ -15,9 +15,9 @@ from core.engine import measure
 from core.engine.fidelity import compare
 from core.findings.numbers.differences import tidy_with_differences
 from core.findings.numbers.distances import distance_interval
+from core.metrics import FIDELITY
 from core.models.manifest import load_model_folder
 from core.models.sources import identify, load_model, load_tokenizer
-from core.results import FIDELITY
 from core.specs import Perplexity
 from core.store.store import Store
 from tests.core.evaluation.test_divergence import brute, changed

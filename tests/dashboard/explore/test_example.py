@@ -2,8 +2,8 @@
 
 import pytest
 
-from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
 from core.findings.pairs.paired import CANNOT
+from core.metrics import metric
 from tests.dashboard.opened import captions, charts, control, open_app, read
 from tests.synthetic import curve
 
@@ -17,7 +17,9 @@ def test_the_curve_follows_amount_axis_and_methods():
     assert "passages-eval: window 2048" in captions(app)
     table = app.dataframe[0].value
     assert len(table) == len(curve())
-    assert {"GMACs", "Peak memory (MB)", KL_TITLE, AGREEMENT_TITLE}.isdisjoint(table)  # nobody measured them
+    assert {"GMACs", "Peak memory (MB)", metric("kl").title, metric("agreement").title}.isdisjoint(
+        table
+    )  # nobody measured them
     control(app, "explore_at").set_value("30 %").run()
     start = "smollm2-135m at a pruning ratio of 30 %, without training: **SparseGPT** has the lowest perplexity of 3 "
     assert start in read(app) and "No variant with training is measured" in read(app)

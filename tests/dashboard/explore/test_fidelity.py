@@ -2,7 +2,7 @@
 
 import pytest
 
-from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
+from core.metrics import metric
 from core.results import KL
 from dashboard import data
 from dashboard.shared import widgets
@@ -29,18 +29,18 @@ def test_the_table_of_points_and_its_exports_have_fidelity_where_it_is_measured(
     table = next(one.value for one in app.dataframe if "Times dense" in one.value)
     at_half = table[table["Amount"] == "50 %"].set_index("Method")
     for method, (kl, _, agreement) in zip(("Wanda", "SparseGPT"), VALUES.values(), strict=True):
-        assert at_half.loc[method, KL_TITLE] == kl
-        assert at_half.loc[method, AGREEMENT_TITLE] == pytest.approx(100 * agreement)
-    assert table.loc[table["Amount"] != "50 %", KL_TITLE].isna().all()
+        assert at_half.loc[method, metric("kl").title] == kl
+        assert at_half.loc[method, metric("agreement").title] == pytest.approx(100 * agreement)
+    assert table.loc[table["Amount"] != "50 %", metric("kl").title].isna().all()
     (points,) = [item for item in items if item.name.endswith("-points")]
     found = {pivot.title: pivot for pivot in points.pivots}
-    for title, place, times in ((KL_TITLE, 0, 1), (AGREEMENT_TITLE, 2, 100)):
+    for title, place, times in ((metric("kl").title, 0, 1), (metric("agreement").title, 2, 100)):
         cells = {series: cell.value for (series, amount), cell in found[title].cells.items() if amount == "50 %"}
         assert cells == {
             name: pytest.approx(times * VALUES[method][place])
             for name, method in (("Wanda", "wanda"), ("SparseGPT", "sparsegpt"))
         }
-    assert found[KL_TITLE].lower_is_better and not found[AGREEMENT_TITLE].lower_is_better
+    assert found[metric("kl").title].lower_is_better and not found[metric("agreement").title].lower_is_better
 
 
 @pytest.mark.parametrize(
@@ -54,10 +54,10 @@ def test_fidelity_limits_a_budget(compared, limit, sentence, fact):
     _, shown, answer, _ = ranked(packed_mb=200, **limit)
     assert sentence in answer and "**SparseGPT, 50 %**" in answer and fact in answer
     assert [name.split(" +")[0] for name in shown["Method"]] == ["SparseGPT"]
-    column, value = (KL_TITLE, 0.2) if KL in limit else (AGREEMENT_TITLE, 81)
+    column, value = (metric("kl").title, 0.2) if KL in limit else (metric("agreement").title, 81)
     assert shown[column].tolist() == [pytest.approx(value)]
     dense = ranked(kl=0.001, agreement=1).table  # which satisfies every limit
-    assert dense[["Method", KL_TITLE, AGREEMENT_TITLE]].to_numpy().tolist() == [["Dense", 0, 100]]
+    assert dense[["Method", metric("kl").title, metric("agreement").title]].to_numpy().tolist() == [["Dense", 0, 100]]
 
 
 @pytest.mark.parametrize("mode", ["Curve", "Trade-off", "Several models", "Few-shot"])

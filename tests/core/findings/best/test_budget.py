@@ -180,7 +180,13 @@ def test_a_budget_in_words():
     )
 
 
-@pytest.mark.parametrize("wrong", [{"packed_mb": 0}, {"times_dense": INF}, {"above_chance": 1.2}, {"size": 3}])
-def test_invalid_limits_are_rejected(wrong):
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [
+        *(("packed_mb", 0), ("times_dense", INF), ("above_chance", 1.2), ("size", 3)),
+        *(("kl", 0), ("kl", INF), ("agreement", 1.2), ("kl_p99", 1)),
+    ],
+)
+def test_invalid_limits_are_rejected(name, limit):
     with pytest.raises(ValidationError):
-        Budget(**wrong)
+        Budget(**{name: limit})

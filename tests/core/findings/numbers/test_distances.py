@@ -13,7 +13,8 @@ from core.findings.numbers.distances import distance_interval
 from core.findings.numbers.intervals import ALPHA, count_interval, interval
 from core.findings.numbers.paired import difference
 from core.findings.numbers.verdicts import verdict
-from core.results import AGREEMENT, KL, KL_P99, LOWER_IS_BETTER, Measurement
+from core.metrics import METRICS
+from core.results import AGREEMENT, KL, KL_P99, Measurement
 from core.statistics.correlations import RECORDS, VALUES, WIDENED, Record, largest_factor, widened
 from core.statistics.longrun import consecutive
 
@@ -82,7 +83,7 @@ def test_lower_divergence_and_higher_agreement_are_better(metric, expected):
     found = difference(metric, *pair)
     assert found.p == pytest.approx(ttest_rel(first + shift, first).pvalue)
     assert found.ratio is None and found.gained is None and found.difference == pytest.approx(shift.mean())
-    assert verdict(found, found.p, metric in LOWER_IS_BETTER) == expected
+    assert verdict(found, found.p, METRICS[metric].lower) == expected
 
 
 def test_infinite_divergences_have_no_interval():

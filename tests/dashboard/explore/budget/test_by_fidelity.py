@@ -8,13 +8,13 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from core.findings.axes import AGREEMENT_TITLE, KL_TITLE
 from core.findings.best.candidates import candidates, without_perplexity
 from core.findings.best.qualities import QUALITIES, quality_of
 from core.findings.numbers.frame import tidy
 from core.findings.pairs.paired import CANNOT, INTERVAL
 from core.findings.rows import choices
 from core.findings.within import differences_to_best
+from core.metrics import metric
 from core.notation.chain import format_chain
 from core.results import AGREEMENT, KL
 from dashboard import data
@@ -27,7 +27,7 @@ from tests.dashboard.opened import captions, charts, control, decoded, read
 from tests.synthetic import chained, compared, curve, result
 
 LABELS = {KL: "KL divergence", AGREEMENT: "Top-1 agreement"}
-TITLES = {KL: KL_TITLE, AGREEMENT: AGREEMENT_TITLE}
+TITLES = {KL: metric("kl").title, AGREEMENT: metric("agreement").title}
 UNMEASURED = "wanda@0.1"
 
 
@@ -113,7 +113,7 @@ def test_answer_axis_and_captions_name_the_measure(near, quality, best, axis, de
     box = next(one for one in app.selectbox if one.label == "Perplexity on")
     box.set_value(next(one for one in box.options if one.startswith("WikiText-2"))).run()
     assert not app.exception and control(app, "explore_quality").value == "Perplexity"
-    assert KL_TITLE not in table(app)
+    assert metric("kl").title not in table(app)
 
 
 def test_ticks_of_a_narrow_axis_end_at_100():
