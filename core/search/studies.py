@@ -48,27 +48,34 @@ def import_studies(store: Store) -> None:
         with create_engine(url, poolclass=NullPool).connect() as connection:
             if not inspect(connection).has_table("studies", schema=None if local else SCHEMA):
                 return
-            found = _read(connection, "" if local else f"{SCHEMA}.")
-        store.transact(partial(_write, found))
+            schema = "" if local else f"{SCHEMA}."
+            names = connection.scalars(text(f"SELECT study_name FROM {schema}studies")).all()
+            with store.begin() as own:
+                known = _known(own)
+            found = {} if known.issuperset(names) else _read(connection, schema)
+        if found:
+            store.transact(partial(_write, found))
     except (SQLAlchemyError, ValueError, TypeError, KeyError, AttributeError) as error:
         place = f"The file {file}" if local else f"The schema {SCHEMA} of {shown(url)}"
         raise UserError(f"{place} of earlier searches is damaged; move it away to go on without them.") from error
 
 
-def _read(connection: Connection, place: str) -> Studies:
+def _known(connection: Connection) -> set[str]:
+    return set(connection.scalars(select(searches.c.name)))
+
+
+def _read(connection: Connection, schema: str) -> Studies:
     """Return the attributes of the searches that have begun, and of their trials."""
     found: Studies = defaultdict(lambda: defaultdict(dict))
-    for _, name, trial, key, value in connection.execute(text(ATTRIBUTES.format(place))):
+    for _, name, trial, key, value in connection.execute(text(ATTRIBUTES.format(schema))):
         found[name][trial][key] = value
     return {name: study for name, study in found.items() if "question" in study[0]}
 
 
 def _write(found: Studies, connection: Connection) -> None:
     """Insert the searches that the store lacks and that do not run, and check that they can be read."""
-    if found.keys() <= set(connection.scalars(select(searches.c.name))):
-        return
-    raise_counter(connection, SEARCHES)  # before the names are read again, so that no other process inserts them
-    known = set(connection.scalars(select(searches.c.name)))
+    raise_counter(connection, SEARCHES)  # first, so that no other process inserts them meanwhile
+    known = _known(connection)
     for place, (name, attributes) in enumerate(found.items()):
         study, *each = ({key: json.loads(value) for key, value in one.items()} for one in attributes.values())
         if name in known or is_alive(study["handle"], time.time() - study["heard"]):
