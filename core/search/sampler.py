@@ -7,6 +7,7 @@ arXiv:2003.10870). At the end, time that is saved helps no other chain.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import islice
 from math import inf
 
@@ -48,7 +49,7 @@ class ChainSampler:
         fitting = np.argwhere(space.sizes <= most_bytes)  # (K, 2)
         order = np.argsort(residuals.posterior(fitting).loss, kind="stable")
         self.places = fitting[order]  # (K, 2), the best expected first
-        self._legal: dict[Candidate, bool] = {}
+        self.is_legal = cache(space.legal)  # whether the parts of a chain go together
 
     def choose(self, seen: Sequence[Observation], running: Sequence[Candidate] = ()) -> Candidate | None:
         """Return the next chain, or None if no other one fits the budget and the time and may be better.
@@ -108,12 +109,6 @@ class ChainSampler:
         places = [one.place for one in seen]
         losses = self.residuals.posterior(np.array(places), seen).loss
         return [places[int(number)] for number in np.argsort(losses, kind="stable")]
-
-    def is_legal(self, place: Candidate) -> bool:
-        """Return whether the parts of a chain go together."""
-        if place not in self._legal:
-            self._legal[place] = self.space.legal(place)
-        return self._legal[place]
 
     def _quickest(self, places: np.ndarray, gain: np.ndarray, margin: float | None) -> Candidate | None:
         """Return the chain with the highest gain per second that fits the time.
