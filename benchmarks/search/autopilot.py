@@ -35,7 +35,7 @@ from core.request.resolve import resolve_chain
 from core.search.prior import MOST, MeasuredEffect, Prior
 from core.search.racing import RUNGS, loses
 from core.search.residuals import Observation, Residuals
-from core.search.sampler import BLOCKS, TABLES, ChainSampler
+from core.search.sampler import ChainSampler
 from core.search.space import Candidate, Part, Space
 from core.specs import Stage, TextWindows
 
@@ -195,8 +195,8 @@ def peer(name: str, measured: Measured, fitting: list[Candidate], most: float, s
             trial = study.ask()
             blocks, tables = measured.space.sizes.shape
             place = Candidate(
-                trial.suggest_categorical(BLOCKS, list(range(blocks))),
-                trial.suggest_categorical(TABLES, list(range(tables))),
+                trial.suggest_categorical("blocks", list(range(blocks))),
+                trial.suggest_categorical("tables", list(range(tables))),
             )
             trial.set_constraint("size", float(measured.space.sizes[place] / most - 1))
             if place in able and place not in tried:

@@ -19,9 +19,10 @@ from core.store.store import Store
 
 if TYPE_CHECKING:
     from core.results import Variant
-    from core.search.autopilot import Chosen, Progressed
+    from core.search.autopilot import Progressed
     from core.search.certificate import Certificate
     from core.search.question import Prepared
+    from core.search.trials import Chosen
     from core.shipping.base import Format
 
 SIZE = "The most megabytes, of 10^6 bytes: of the file in the format of --only, or else of packed size."
@@ -50,12 +51,10 @@ def autopilot(
     device: options.Device = "cpu",
 ) -> None:
     """Search the best chain within a budget; the same command resumes a stopped search."""
-    from core.search.study import check_optuna
-
-    check_optuna()
     from core.search.question import Question, opening, prepare
     from core.search.session import conduct
     from core.search.space import Restrictions
+    from core.search.studies import import_studies
 
     for value, name in ((max_mb, "--max-mb"), (minutes, "--minutes")):
         check_above(value, 0, f"{name} {value:g} is not a number", 90)
@@ -69,6 +68,10 @@ def autopilot(
     store = Store()
     prepared = prepare(question, store)
     say(opening(prepared))
+    try:
+        import_studies(store)
+    except UserError as error:  # the search itself needs none of them
+        messages.print(str(error), markup=False)
     with bars() as progress:
         found = conduct(prepared, store, progress, _print_step, _print_start)
     _print_certificate(prepared, found, store)
@@ -79,20 +82,16 @@ def _print_start(chain: str, chosen: Chosen) -> None:
 
 
 def _print_step(step: Progressed) -> None:
-    messages.print(_step_words(step), markup=False)
-
-
-def _step_words(step: Progressed) -> str:
-    left = f"{format_duration(step.seconds_left)} left, then {format_duration(step.judgement_seconds)} to judge"
-    if step.tried is None:
-        return f"{step.chain}: {step.problem} ({left})"
     from core.search.trials import times_dense
 
-    one = step.tried
-    size, ratio = f"{one.bytes / 1e6:.1f} MB", times_dense(one.loss)
-    windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
-    best = ", the best so far" if step.best == one else ""
-    return f"{step.count}: {one.chain}, {size}, x {ratio:.4g} on {windows}{best} ({left})"
+    left = f"{format_duration(step.seconds_left)} left, then {format_duration(step.judgement_seconds)} to judge"
+    words = f"{step.chain}: {step.problem}"
+    if one := step.tried:
+        size, ratio = f"{one.bytes / 1e6:.1f} MB", times_dense(one.loss)
+        windows = f"{one.windows} windows" + (", eliminated" if one.eliminated else "")
+        best = ", the best so far" if step.best == one else ""
+        words = f"{step.count}: {one.chain}, {size}, x {ratio:.4g} on {windows}{best}"
+    messages.print(f"{words} ({left})", markup=False)
 
 
 def _print_certificate(prepared: Prepared, found: Certificate, store: Store) -> None:

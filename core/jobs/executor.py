@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 import psutil
 from sqlalchemy import URL
 
-from core.jobs.processes import WORKER, describe_exit, start_worker
+from core.jobs.logs import log_file
+from core.jobs.processes import WORKER, describe_exit, start_process
 from core.specs import RunSpec
 from core.store.slots import slots, threads
 
@@ -107,7 +108,8 @@ class LocalExecutor:
 
     def launch(self, job_id: int, token: str, spec: str) -> Handle:
         environment = _threads() | {"SLIMSCOPE_DB": self.url.render_as_string(hide_password=False)}
-        return _Child(start_worker(self.command, job_id, [token], environment), self.host)
+        command = [*self.command, str(job_id), token]
+        return _Child(start_process(command, log_file(job_id), environment), self.host)
 
     def sees(self, handle: str) -> bool:
         return not handle.startswith(RAY) and is_of(handle, self.host)

@@ -6,10 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from core.base import paths
-from core.jobs.logs import log_file
 
 WORKER = (sys.executable, "-P", "-m", "core.jobs.worker")  # and the job and its token
 CAUSES: dict[int, str] = {  # of signals, as far as they tell
@@ -27,19 +27,16 @@ def child_environment() -> dict[str, str]:
     }
 
 
-def start_worker(
-    command: Sequence[str], job_id: int, arguments: Sequence[str], environment: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    """Start a job's process in a session of its own; its output goes to the job's log. `OSError` if it cannot start."""
-    file = log_file(job_id)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with open(file, "ab") as stream:
+def start_process(command: Sequence[str], log: Path, environment: Mapping[str, str] = {}) -> subprocess.Popen[bytes]:
+    """Start a process in a session of its own, with its output at the end of a file; `OSError` if it cannot start."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "ab") as stream:
         return subprocess.Popen(
-            [*command, str(job_id), *arguments],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=stream,
             stderr=subprocess.STDOUT,
-            env=child_environment() | environment,
+            env={**child_environment(), **environment},
             start_new_session=True,
         )
 

@@ -7,33 +7,21 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
-from optuna import Trial
-from optuna.trial import TrialState
+import psutil
 
 from core.base.errors import UserError
 from core.notation.formatting import format_duration
 from core.search.estimates import Estimates
 from core.search.question import Prepared
-from core.search.residuals import Residuals
-from core.search.sampler import (
-    BLOCKS,
-    CHAIN,
-    PROBLEM,
-    TABLES,
-    VARIANCE,
-    ChainSampler,
-    NothingLeftError,
-    observations,
-)
+from core.search.record import Record
+from core.search.residuals import Observation, Residuals
+from core.search.sampler import ChainSampler
 from core.search.space import Candidate
-from core.search.study import ENDS, JUDGEMENT, SECONDS, SINCE, open_study
-from core.search.trials import Compute, Racer, Tried
+from core.search.trials import Chosen, Compute, Racer, Trial, Tried, observations
+from core.store.clock import Now
 from core.store.store import Store
-
-TRIED, EXPECTED = "tried", "expected"  # attributes of a trial: its outcome, and what was expected of it
 
 
 @dataclass(frozen=True)
@@ -47,14 +35,6 @@ class Progressed:
     count: int
     seconds_left: float  # to the judgement, at most the rest of the minutes
     judgement_seconds: float  # after them, estimated
-
-
-class Chosen(NamedTuple):
-    """What a chain was chosen for."""
-
-    loss: float  # expected effect in nats
-    spread: float  # standard deviation of its error
-    seconds: float  # estimated
 
 
 OnStart = Callable[[str, Chosen], None]  # of a chain
@@ -96,18 +76,18 @@ class Autopilot:
             lambda: max(0.0, self.seconds_left),
             self._whole,
         )
-        self.study = open_study(question, self.sampler, store.url)
-        self.outcomes = [
-            Tried(*trial.user_attrs[TRIED])
-            for trial in self.study.get_trials(deepcopy=False)
-            if TRIED in trial.user_attrs
-        ]
+        self.record = Record(store, question)
         self._learn()
+
+    @property
+    def outcomes(self) -> list[Tried]:
+        """The outcomes of all trials."""
+        return [trial.outcome for trial in self.record.trials if trial.outcome is not None]
 
     @property
     def seconds_left(self) -> float:
         """The seconds that the question leaves after all its searches."""
-        return self._whole - float(self.study.user_attrs.get(SECONDS, 0.0))
+        return self._whole - self.record.seconds
 
     @property
     def exhausted(self) -> bool:
@@ -127,10 +107,14 @@ class Autopilot:
 
     def ranked(self) -> list[Tried]:
         """Return the outcomes of the chains that were not eliminated, the best expected one first."""
-        seen, _ = observations(self.study, self.prepared.space)
+        seen, _ = self._observed()
         order = {self.prepared.space.chain(place): number for number, place in enumerate(self.sampler.ranked(seen))}
         left = (one for one in self.outcomes if not one.eliminated)
         return sorted(left, key=lambda one: order.get(one.chain, len(order)))
+
+    def begin(self, process: psutil.Process) -> None:
+        """Let a process search, as `Record.begin` does; before it, no trial starts."""
+        self.record.begin(process, **self._times(self._seconds_of_search()))
 
     def search(self) -> Iterator[Progressed]:
         """Try chains until the time ends or no other may be better; yield after each trial."""
@@ -138,80 +122,61 @@ class Autopilot:
         while self.seconds_left > 0:
             with self._counted():
                 trials = self._ask()
-                self._announce(trials)
-                found = self.racer.race(list(trials)) if trials else {}
-                if trials and not any(isinstance(one, Tried) and math.isfinite(one.loss) for one in found.values()):
+                if not trials:
+                    return
+                found = self.racer.race(list(trials))
+                if not any(isinstance(one, Tried) and math.isfinite(one.loss) for one in found.values()):
                     self.racer.check_dense()  # if it fails itself, all other chains would, too
-            if not trials:
-                return
-            for chain, trial in trials.items():
-                yield self._ended(trial, chain, found[chain])
-
-    def _announce(self, trials: dict[str, Trial]) -> None:
-        """Call `on_start` with the first trial of all."""
-        for chain, trial in list(trials.items())[:1]:
-            if self.on_start and not self.outcomes:
-                self.on_start(chain, Chosen(*trial.user_attrs[EXPECTED]))
+            for chain, number in trials.items():
+                yield self._ended(number, found[chain])
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
         """Count the time of some work."""
         started = self.now()
-        self.study.set_user_attr(SINCE, time.time())
+        self.record.write(since=Now())
         try:
             yield
         finally:
-            self.study.set_user_attr(SINCE, None)
-            spent = float(self.study.user_attrs.get(SECONDS, 0.0)) + self.now() - started
-            self.study.set_user_attr(SECONDS, spent)
+            self.record.seconds += self.now() - started
+            self.record.write(since=None, seconds=self.record.seconds)
 
-    def _ask(self) -> dict[str, Trial]:
-        """Return the next trials by their chains, as many as run at once and as the time allows."""
-        trials: dict[str, Trial] = {}
+    def _ask(self) -> dict[str, int]:
+        """Return the numbers of the next trials by their chains, as many as run at once and as the time allows."""
+        trials: dict[str, int] = {}
         while len(trials) < self.at_once:
-            trial = self.study.ask()
-            try:
-                place = Candidate(
-                    trial.suggest_int(BLOCKS, 0, len(self.prepared.space.blocks) - 1),
-                    trial.suggest_int(TABLES, 0, len(self.prepared.space.tables) - 1),
-                )
-            except NothingLeftError:
-                self.study.tell(trial, state=TrialState.FAIL)
+            seen, running = self._observed()
+            place = self.sampler.choose(seen, running)
+            if place is None:
                 break
-            chain = self.prepared.space.chain(place)
-            trial.set_user_attr(EXPECTED, list(self._chosen(place)))
-            trial.set_user_attr(CHAIN, chain)
-            trials[chain] = trial
+            chain, at = self.prepared.space.chain(place), np.array([place])
+            loss, spread = (float(one[0]) for one in self.sampler.residuals.posterior(at, seen))
+            chosen = Chosen(loss, spread, self.estimates.of_trial(place))
+            trials[chain] = len(self.record.trials)
+            self.record.put(trials[chain], Trial(chain=chain, expected=chosen, running=True))
+            if self.on_start and len(trials) == 1 and not self.outcomes:
+                self.on_start(chain, chosen)
         return trials
 
-    def _chosen(self, place: Candidate) -> Chosen:
-        seen, _ = observations(self.study, self.prepared.space)
-        expected = self.sampler.residuals.posterior(np.array([place]), seen)
-        return Chosen(float(expected.loss[0]), float(expected.spread[0]), self.estimates.of_trial(place))
+    def _observed(self) -> tuple[list[Observation], list[Candidate]]:
+        return observations(self.record.trials, self.prepared.space)
 
-    def _ended(self, trial: Trial, chain: str, outcome: Tried | UserError) -> Progressed:
-        if isinstance(outcome, UserError):
-            trial.set_user_attr(PROBLEM, str(outcome))
-            self.study.tell(trial, state=TrialState.FAIL)
-            return self._progressed(chain, None, str(outcome))
-        trial.set_user_attr(TRIED, list(outcome))
-        trial.set_user_attr(VARIANCE, outcome.variance)
-        self.study.tell(trial, outcome.loss)
-        self.outcomes.append(outcome)
-        return self._progressed(chain, outcome, "")
-
-    def _progressed(self, chain: str, outcome: Tried | None, problem: str) -> Progressed:
-        left = self._learn()
+    def _ended(self, number: int, outcome: Tried | UserError) -> Progressed:
+        end = {"problem": str(outcome)} if isinstance(outcome, UserError) else {"outcome": outcome}
+        trial = self.record.trials[number].model_copy(update={"running": False, **end})
+        self.record.put(number, trial)
+        self._learn()
+        left = self._seconds_of_search()
+        self.record.state(**self._times(left))
         best, count = self.racer.leader, len(self.outcomes)
-        return Progressed(outcome, chain, problem, best, count, left, self.estimates.judgement)
+        return Progressed(trial.outcome, trial.chain, trial.problem, best, count, left, self.estimates.judgement)
 
-    def _learn(self) -> float:
-        """Estimate anew, tell other processes, and return the seconds to the judgement."""
+    def _learn(self) -> None:
         self.estimates.learn([one.chain for one in self.ranked()[:2]])
-        search = self._seconds_of_search()
-        self.study.set_user_attr(ENDS, self._whole - self.seconds_left + search)
-        self.study.set_user_attr(JUDGEMENT, self.estimates.judgement)
-        return search
+
+    def _times(self, left: float) -> dict[str, float]:
+        """Return what other processes see of the times, with these seconds to the judgement."""
+        return {"ends": self._whole - self.seconds_left + left, "judgement_seconds": self.estimates.judgement}
 
     def _seconds_of_search(self) -> float:
         """Return the seconds until the judgement: all that are left, or less if few chains may be better."""
@@ -219,7 +184,7 @@ class Autopilot:
 
     def _seconds_of_trials(self, most: float) -> float:
         """Return the seconds of all chains that may be better, or `most` if they take longer."""
-        return self.sampler.seconds_of_all(*observations(self.study, self.prepared.space), most)
+        return self.sampler.seconds_of_all(*self._observed(), most)
 
     def _restore_leader(self) -> None:
         """Race the best chain of an earlier search once more; its numbers are stored."""

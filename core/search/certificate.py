@@ -16,7 +16,6 @@ from core.findings.numbers.reporting import listed
 from core.findings.numbers.seven import accuracies_of, by_protocol, counted_tasks, mean_above_chance
 from core.findings.seeds import Seeds
 from core.notation.chain import format_chain
-from core.protocols import satisfies
 from core.results import Result
 from core.search.question import DOCUMENTS, Prepared
 from core.search.stored import StoredFit, best_of, perplexity_on, stored_fits
@@ -160,7 +159,11 @@ def certify(
             results = {WINNER: results.pop(STORED), SEARCHED: results.pop(WINNER), **results}
     if results:
         results[DENSE] = store.stored(results[WINNER].variant.dense_key)
-    sizes, tasks = prepared.space.sizes, _tasks(results[DENSE]) if results and prepared.tasks else ()
+    sizes = prepared.space.sizes
+    tasks: tuple[str, ...] = ()
+    if results and prepared.tasks:  # those that count for the dense model
+        dense = results[DENSE]
+        tasks = counted_tasks(accuracies_of(by_protocol(dense.measurements).get(_protocol(dense), {})))
     return Certificate(
         rows=tuple(_rows(results, prepared, tasks, store)),
         judge=str(prepared.judge),
@@ -183,11 +186,6 @@ def _computed(spec: RunSpec, compute: Compute) -> Result:
     return result_of()
 
 
-def _tasks(dense: Result) -> tuple[str, ...]:
-    """Return the tasks that count for the dense model."""
-    return counted_tasks(accuracies_of(by_protocol(dense.measurements).get(_protocol(dense), {})))
-
-
 def _protocol(result: Result) -> tuple[Scalar, ...]:
     """Return the protocol of the judgement's tasks, a key of `by_protocol`."""
     return DOCUMENTS, 0, result.variant.dtype
@@ -196,21 +194,21 @@ def _protocol(result: Result) -> tuple[Scalar, ...]:
 def _rows(results: dict[str, Result], prepared: Prepared, tasks: Sequence[str], store: Store) -> Iterator[Judged]:
     seeds = Seeds(store)
     for role, result in results.items():
-        value, size, protocol = perplexity_on(result, prepared.judge), prepared.bytes_of(result), _protocol(result)
+        row, size, protocol = perplexity_on(result, prepared.judge), prepared.bytes_of(result), _protocol(result)
         there = by_protocol(result.measurements).get(protocol, {})
         scored = [there[task] for task in tasks if task in there]
         ratio = gain = None
         if role != WINNER:
             pairs = paired_differences([(result, results[WINNER])], store.samples, [results[DENSE]], seeds)
-            ratio = _paired(pairs, _number(result, prepared.judge), "ratio", "ratio_low", "ratio_high")
+            ratio = _paired(pairs, None if row is None else number_of(row), "ratio", "ratio_low", "ratio_high")
             gain = _paired(pairs, number_of_mean(protocol), "difference", "low", "high")
-        if value is not None:
+        if row is not None:
             yield Judged(
                 role=role,
                 chain=format_chain(result.variant.stages),
                 key=result.variant.key,
                 megabytes=float("nan") if size is None else size / 1e6,
-                perplexity=value,
+                perplexity=row.value,
                 accuracy=mean_above_chance(scored)[0] if scored and len(scored) == len(tasks) else None,
                 ratio=ratio,
                 gain=gain,
@@ -224,9 +222,3 @@ def _paired(pairs: pd.DataFrame, number: tuple[str, str, str] | None, *columns: 
     on = pairs[(pairs[list(NUMBER)] == number).all(axis=1)]
     values = [None if pd.isna(one) else float(one) for one in on.iloc[0][list(columns)]] if len(on) else [None]
     return None if values[0] is None else Paired(value=values[0], low=values[1], high=values[2])
-
-
-def _number(result: Result, text: Perplexity) -> tuple[str, str, str] | None:
-    """Return the number of a result's perplexity on a text."""
-    rows = (row for row in result.measurements if satisfies(row, text, result.variant.dtype))
-    return next((number_of(row) for row in rows if row.metric == "perplexity"), None)

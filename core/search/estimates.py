@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from core.request.baseline import missing_part
 from core.request.expected.estimate import estimate
@@ -27,9 +27,8 @@ class Estimates:
     def __init__(self, prepared: Prepared, store: Store):
         self.prepared, self.store = prepared, store
         self._dense = prepared.run("dense", MIDDLE)
-        self.learn()
 
-    def learn(self, rivals: Sequence[str] = ()) -> None:
+    def learn(self, rivals: Sequence[str]) -> None:
         """Estimate anew: the speeds are known better, some first stages are in the cache, and some numbers stored.
 
         Args:
@@ -42,15 +41,15 @@ class Estimates:
         specs = [dense, *(self.prepared.judgement(chain) for chain in rivals)]
         runs = [missing_part(spec, self.store.get(spec.variant.key)) for spec in specs]
         runs += [dense] * (2 - len(rivals))  # a chain that is not known yet costs as much
-        self.judgement = self.of(run for run in runs if run)
-
-    def of(self, runs: Iterable[RunSpec]) -> float:
-        """Return the seconds of runs; nothing counts that is in the cache of variants."""
-        return sum(estimate(run, self._speeds).seconds for run in runs)
+        self.judgement = sum(self._of(run) for run in runs if run)
 
     def of_trial(self, place: Candidate) -> float:
         """Return the seconds of a chain's trial."""
         if place not in self._trials:
             variant = self._dense.variant.model_copy(update={"stages": self.prepared.space.stages(place)})
-            self._trials[place] = self.of([self._dense.model_copy(update={"variant": variant})])
+            self._trials[place] = self._of(self._dense.model_copy(update={"variant": variant}))
         return self._trials[place]
+
+    def _of(self, run: RunSpec) -> float:
+        """Return the seconds of a run; nothing counts that is in the cache of variants."""
+        return estimate(run, self._speeds).seconds

@@ -21,7 +21,6 @@ import numpy as np
 from core.amount import Bits, Factor
 from core.findings.best.budget import USABLE_TIMES_DENSE
 from core.findings.estimates.rule import RuleError
-from core.methods.base import Method
 from core.notation.chain import format_chain
 from core.registry import STAGES, build_method, on_own_grid
 from core.request.combining import TABLES, ends_on_tables
@@ -79,12 +78,11 @@ def stored_effects(results: Iterable[Result]) -> dict[str, MeasuredEffect]:
 
 def _losses(result: Result) -> dict[tuple[str, str], float]:
     """Return ln(perplexity) by text and protocol."""
-    rows = [row for row in result.measurements if row.metric == "perplexity" and row.of_text]
-    return {(row.dataset, row.protocol_id): _log(row.value) for row in rows}
-
-
-def _log(perplexity: float) -> float:
-    return math.log(perplexity) if math.isfinite(perplexity) and perplexity > 0 else 100.0
+    return {
+        (row.dataset, row.protocol_id): math.log(row.value) if math.isfinite(row.value) and row.value > 0 else 100.0
+        for row in result.measurements
+        if row.metric == "perplexity" and row.of_text
+    }
 
 
 class Prior:
@@ -157,21 +155,12 @@ def rule(stage: Stage) -> float:
     """Return a rough effect of a stage in nats from its amount alone: its order of magnitude on small models."""
     method, amount = build_method(stage), stage.amount
     if isinstance(amount, Bits):
-        return max(LEAST, (8 if _on_tables(method) else 16) * float(4.0 ** (1 - amount.bits)))
+        return max(LEAST, (8 if method.modifies == TABLES else 16) * float(4.0 ** (1 - amount.bits)))
     if isinstance(amount, Factor):
         return max(LEAST, amount.factor - 1)
     width = getattr(method.parameters, "bits", None)  # of a method that prunes and rounds at once
     rounding = 0.0 if width is None else 16 * float(4.0 ** (1 - width))
     return max(LEAST, (3 if method.ratio_kind == "sparsity" else 10) * stage.required_ratio**2 + rounding)
-
-
-def _on_tables(method: Method) -> bool:
-    return method.modifies == TABLES
-
-
-def _known(stage: Stage) -> bool:
-    """Return whether this version has the stage."""
-    return any(stage.method == known.name for known in STAGES)
 
 
 def _with_error(loss: float, error: tuple[float, float]) -> Effect:
@@ -181,10 +170,11 @@ def _with_error(loss: float, error: tuple[float, float]) -> Effect:
 
 def _curves(effects: Effects) -> dict[tuple[str, str], list[tuple[float, float]]]:
     """Return, of each method and its parameters, the rough and the measured effects of single stages in order."""
+    known = {method.name for method in STAGES}  # of this version
     curves: dict[tuple[str, str], list[tuple[float, float]]] = defaultdict(list)
     for stages, loss in effects.values():
         (first, *others) = stages
-        if not others and first.removes and _known(first):
+        if not others and first.removes and first.method in known:
             rough = rule(first)
             curves[first.method, canonical_json(first.parameters)].append((rough, max(loss, LEAST) / rough))
     return {name: sorted(points) for name, points in curves.items()}

@@ -37,7 +37,7 @@ from core.search.racing import RUNGS
 from core.search.space import Candidate, Files, Restrictions, Space, enumerate_space
 from core.shipping.base import Format
 from core.shipping.formats import find_format
-from core.specs import Frozen, Perplexity, RunSpec, Stage, Task, TextWindows, VariantSpec
+from core.specs import Frozen, Perplexity, RunSpec, Stage, Task, VariantSpec
 from core.store.store import Store
 
 SELECTION = "passages-eval"  # the corpus that every machine has
@@ -137,7 +137,8 @@ def prepare(question: Question, store: Store) -> Prepared:
     if not check_model_type(source, (), measured=True):
         raise UserError(f"{source.id} is no language model; choose one.")
     files = None if question.form is None else Files(question.form, source)
-    defaults = ChainDefaults(_identified(False, shape), _identified(True, shape), 0)
+    data, training = (identified_calibration(default_text(one, shape), shape) for one in (False, True))
+    defaults = ChainDefaults(data, training, 0)
     results = [result for result in store.results() if not result.variant.is_external]
     own = stored_effects(one for one in results if one.variant.model_id == (source.id, source.revision))
     models = {one.variant.model_id for one in results} - {(source.id, source.revision)}
@@ -162,10 +163,6 @@ def opening(prepared: Prepared) -> str:
     if prepared.text.corpus == prepared.judge.corpus:
         words.append("This machine has one text only, so the judgement is optimistic.")
     return " ".join(words)
-
-
-def _identified(training: bool, shape: ModelShape) -> TextWindows:
-    return identified_calibration(default_text(training, shape), shape)
 
 
 def refused_by(source: ModelSource) -> dict[str, UserError]:

@@ -59,12 +59,8 @@ class Residuals:
     def __init__(self, space: Space, prior: Prior):
         self.blocks, self.tables = _Side(space.blocks, prior), _Side(space.tables, prior)
 
-    def prior(self, places: np.ndarray) -> Expectation:
-        """Return the expectations of chains (K, 2) before any observation."""
-        return self.posterior(places, ())
-
     def posterior(
-        self, places: np.ndarray, observations: Sequence[Observation], least_scale: float = SCALES[0]
+        self, places: np.ndarray, observations: Sequence[Observation] = (), least_scale: float = SCALES[0]
     ) -> Expectation:
         """Return the expectations of chains (K, 2) after the observations, with errors of at least a scale."""
         mean, variance = self._mean(places), self._variance(places)

@@ -6,48 +6,34 @@ arXiv:2003.10870). At the end, time that is saved helps no other chain.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import cache
 from itertools import islice
 from math import inf
-from typing import TYPE_CHECKING, NoReturn
 
 import numpy as np
-from optuna.distributions import BaseDistribution, IntDistribution
-from optuna.samplers import BaseSampler
-from optuna.trial import TrialState
 
-from core.search.prior import MOST
 from core.search.residuals import Expectation, Observation, Residuals
 from core.search.space import Candidate, Space
 
-if TYPE_CHECKING:
-    from optuna import Study
-    from optuna.trial import FrozenTrial
-
-BLOCKS, TABLES = "blocks", "tables"  # parameters of a trial: the places of its parts
-CHAIN, VARIANCE, PROBLEM = "chain", "variance", "problem"  # attributes of a trial
-REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
-CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
 FIRST = 0.5  # share of the time that the first chain may take, if any takes no more
 LEAST_GAIN = 1e-9  # nats of a chain that is tried; with less, the best is about five standard errors below it
 # Chains whose seconds are estimated for a choice, and until one fits; an estimate takes about a millisecond.
 ESTIMATES, MOST_ESTIMATES = 200, 2000
 
 ABOVE_FLOOR = 0.05  # nats by which a chain may be better than the best, the dense model and its own expectation
-Seconds = Callable[[Candidate], float]
 
 
-class ChainSampler(BaseSampler):
+class ChainSampler:
     """Chooses chains by the expectations of `Residuals`. A trial that runs counts as measured at its expectation.
 
     Args:
         space: The chains.
         residuals: The expectations.
         most_bytes: The most bytes of a chain.
-        seconds: Estimates the seconds that the trial of a chain takes; None: all take as long.
+        seconds: Estimates the seconds that the trial of a chain takes; by default all take as long.
         left: Returns the seconds that a trial may take.
-        whole: The seconds of the search; None: those of a trial count in full.
+        whole: The seconds of the search; with fewer left, those of a trial count less.
     """
 
     def __init__(
@@ -55,37 +41,15 @@ class ChainSampler(BaseSampler):
         space: Space,
         residuals: Residuals,
         most_bytes: float,
-        seconds: Seconds | None = None,
-        left: Callable[[], float] | None = None,
-        whole: float | None = None,
+        seconds: Callable[[Candidate], float] = lambda place: 1.0,
+        left: Callable[[], float] = lambda: inf,
+        whole: float = 1.0,
     ):
         self.space, self.residuals, self.seconds, self.left, self.whole = space, residuals, seconds, left, whole
         fitting = np.argwhere(space.sizes <= most_bytes)  # (K, 2)
-        order = np.argsort(residuals.prior(fitting).loss, kind="stable")
+        order = np.argsort(residuals.posterior(fitting).loss, kind="stable")
         self.places = fitting[order]  # (K, 2), the best expected first
-        self._legal: dict[Candidate, bool] = {}
-
-    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Return the two parameters of a trial."""
-        return {
-            BLOCKS: IntDistribution(0, len(self.space.blocks) - 1),
-            TABLES: IntDistribution(0, len(self.space.tables) - 1),
-        }
-
-    def sample_relative(
-        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
-    ) -> dict[str, int]:
-        """Return the parts of the next chain."""
-        place = self.choose(*observations(study, self.space))
-        if place is None:
-            raise NothingLeftError
-        return {BLOCKS: place.blocks, TABLES: place.tables}
-
-    def sample_independent(
-        self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
-    ) -> NoReturn:
-        """Never called, as both parameters are sampled together."""
-        raise NotImplementedError
+        self.is_legal = cache(space.legal)  # whether the parts of a chain go together
 
     def choose(self, seen: Sequence[Observation], running: Sequence[Candidate] = ()) -> Candidate | None:
         """Return the next chain, or None if no other one fits the budget and the time and may be better.
@@ -102,7 +66,7 @@ class ChainSampler(BaseSampler):
         """Return the seconds of all chains that may be better, or `most` if they take longer."""
         total = 0.0
         for place in map(Candidate._make, self._promising(seen, running)[0].tolist()):
-            if total >= most or self.seconds is None:
+            if total >= most:
                 return most
             total += self.seconds(place) if self.is_legal(place) else 0.0
         return min(total, most)
@@ -110,8 +74,7 @@ class ChainSampler(BaseSampler):
     def least_seconds(self) -> float:
         """Return the seconds of the quickest chain that the first one is chosen from; infinite without any."""
         legal = (place for place in map(Candidate._make, self.places.tolist()) if self.is_legal(place))
-        seconds = (0.0 if self.seconds is None else self.seconds(place) for place in islice(legal, MOST_ESTIMATES))
-        return min(seconds, default=inf)
+        return min(map(self.seconds, islice(legal, MOST_ESTIMATES)), default=inf)
 
     def _promising(
         self, seen: Sequence[Observation], running: Sequence[Candidate]
@@ -147,12 +110,6 @@ class ChainSampler(BaseSampler):
         losses = self.residuals.posterior(np.array(places), seen).loss
         return [places[int(number)] for number in np.argsort(losses, kind="stable")]
 
-    def is_legal(self, place: Candidate) -> bool:
-        """Return whether the parts of a chain go together."""
-        if place not in self._legal:
-            self._legal[place] = self.space.legal(place)
-        return self._legal[place]
-
     def _quickest(self, places: np.ndarray, gain: np.ndarray, margin: float | None) -> Candidate | None:
         """Return the chain with the highest gain per second that fits the time.
 
@@ -162,9 +119,9 @@ class ChainSampler(BaseSampler):
             margin: None once a chain was measured. Before, gains may be negative, so the chain is the quickest of those
                 whose gain is at most this much below the highest.
         """
-        left = inf if self.left is None or self.seconds is None else self.left()
+        left = self.left()
         if margin is None:
-            share = 1.0 if self.whole is None else min(1.0, left / self.whole)
+            share = min(1.0, left / self.whole)
             fitting = self._fitting(places, gain, left)
             return max(fitting, key=lambda one: one[1] / one[2] ** share, default=(None, 0.0, 0.0))[0]
         fitting = self._fitting(places, gain, FIRST * left) or self._fitting(places, gain, left)
@@ -175,8 +132,6 @@ class ChainSampler(BaseSampler):
         """Return some legal chains that take at most `left` seconds, with their gains and seconds, in their order."""
         ordered = zip(map(Candidate._make, places.tolist()), gain.tolist(), strict=True)
         legal = ((place, value) for place, value in ordered if self.is_legal(place))
-        if self.seconds is None:
-            return [(place, value, 1.0) for place, value in islice(legal, 1)]
         fitting: list[tuple[Candidate, float, float]] = []
         for number, (place, value) in enumerate(legal):
             if number >= (ESTIMATES if fitting else MOST_ESTIMATES):
@@ -184,10 +139,6 @@ class ChainSampler(BaseSampler):
             if (seconds := self.seconds(place)) <= left:
                 fitting.append((place, value, seconds))
         return fitting
-
-
-class NothingLeftError(Exception):
-    """No chain is left that fits and may be better."""
 
 
 def expected_improvement(found: Expectation, best: float) -> np.ndarray:
@@ -203,35 +154,3 @@ def expected_improvement(found: Expectation, best: float) -> np.ndarray:
     z = np.log(target / mean) / width + width / 2  # (K,)
     improvement: np.ndarray = np.maximum(target * ndtr(z) - mean * ndtr(z - width), 0.0)
     return improvement
-
-
-def observations(study: Study, space: Space) -> tuple[list[Observation], list[Candidate]]:
-    """Return what the trials of a study measured, and the chains of those that run or were cut off too often.
-
-    Trials name their chain, because the places of parts change when a method is added.
-    """
-    seen, running = [], []
-    cut: Counter[Candidate] = Counter()
-    for trial in study.get_trials(deepcopy=False):
-        place = _place(trial, space)
-        if place is None:
-            continue
-        if PROBLEM in trial.user_attrs:
-            seen.append(Observation(place, *REFUSED))
-        elif trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and trial.value is not None:
-            seen.append(Observation(place, min(trial.value, MOST), trial.user_attrs.get(VARIANCE, 0.0)))
-        elif trial.state.is_finished():
-            cut[place] += 1
-        else:
-            running.append(place)
-    return seen, running + [place for place, count in cut.items() if count >= CUTS]
-
-
-def _place(trial: FrozenTrial, space: Space) -> Candidate | None:
-    """Return the place of a trial's chain in a space; None if it is not there."""
-    if chain := trial.user_attrs.get(CHAIN):
-        return space.find(chain)
-    if BLOCKS not in trial.params or TABLES not in trial.params:
-        return None
-    place = Candidate(trial.params[BLOCKS], trial.params[TABLES])
-    return place if place.blocks < len(space.blocks) and place.tables < len(space.tables) else None

@@ -168,10 +168,6 @@ class Space:
             return False
         return place != (0, 0)
 
-    def exact(self, place: Candidate) -> bool:
-        """Return whether the size of a chain is exact, not an upper bound."""
-        return self.blocks[place.blocks].size.exact and self.tables[place.tables].size.exact
-
 
 def enumerate_space(
     shape: ModelShape,

@@ -53,8 +53,8 @@ def best_stored(store: Store, prepared: Prepared) -> Result | None:
 def best_of(results: Sequence[Result], prepared: Prepared) -> Result | None:
     """Return the best variant within the budget on the text of the judgement, the first of equal ones; None without."""
     judge, known = prepared.judge, {one.variant.key: one for one in results}
-    values = [(one, perplexity_on(one, judge)) for one in results]
-    found = _best_first([_fit(one, str(judge), value, None, prepared) for one, value in values if value], prepared)
+    rows = [(one, perplexity_on(one, judge)) for one in results]
+    found = _best_first([_fit(one, str(judge), row.value, None, prepared) for one, row in rows if row], prepared)
     return known[found[0].key] if found else None
 
 
@@ -119,7 +119,7 @@ def _is_allowed(variant: Variant, prepared: Prepared) -> bool:
     return prepared.question.restrictions.allow_all(parse(format_chain(stages)))
 
 
-def perplexity_on(result: Result, text: Perplexity) -> float | None:
+def perplexity_on(result: Result, text: Perplexity) -> Measurement | None:
     """Return the perplexity of a result on a text; None without it."""
     rows = (row for row in result.measurements if satisfies(row, text, result.variant.dtype))
-    return next((row.value for row in rows if row.metric == "perplexity"), None)
+    return next((row for row in rows if row.metric == "perplexity"), None)

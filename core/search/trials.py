@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -12,12 +13,17 @@ import numpy as np
 from core.base.errors import UserError
 from core.protocols import satisfies
 from core.results import Result
+from core.search.prior import MOST
 from core.search.question import Prepared
 from core.search.racing import RUNGS, loses
-from core.specs import RunSpec
+from core.search.residuals import Observation
+from core.search.space import Candidate, Space
+from core.specs import Frozen, RunSpec
 from core.store.store import Store
 
 HIGHEST = 20.0  # nats: more only shows that the model diverged
+REFUSED = MOST, 1.0  # effect in nats and its variance of a chain that could not be made, so that similar ones wait
+CUTS = 2  # trials of a chain that may be cut off, as some chain may be what kills the search
 
 # Runs several variants, perhaps at once, and yields each with a function that returns its result or raises its error.
 Compute = Callable[[Sequence[RunSpec]], Iterator[tuple[RunSpec, Callable[[], Result]]]]
@@ -26,6 +32,14 @@ Compute = Callable[[Sequence[RunSpec]], Iterator[tuple[RunSpec, Callable[[], Res
 def times_dense(loss: float) -> float:
     """Return the multiple of the dense perplexity of an effect in nats, bounded for chains that diverged."""
     return math.exp(min(loss, HIGHEST))
+
+
+class Chosen(NamedTuple):
+    """What a chain was chosen for."""
+
+    loss: float  # expected effect in nats
+    spread: float  # standard deviation of its error
+    seconds: float  # estimated
 
 
 class Tried(NamedTuple):
@@ -38,6 +52,38 @@ class Tried(NamedTuple):
     variance: float  # of the error of `loss`
     windows: int
     eliminated: bool
+
+
+class Trial(Frozen):
+    """A trial of a search. One that does not run and has no end was cut off."""
+
+    chain: str
+    expected: Chosen | None = None  # None in searches of earlier versions
+    running: bool = False
+    outcome: Tried | None = None
+    problem: str = ""  # why the chain could not be made
+
+
+def observations(trials: Iterable[Trial], space: Space) -> tuple[list[Observation], list[Candidate]]:
+    """Return what trials measured, and the chains of those that run or were cut off too often.
+
+    Trials name their chain, because the places of parts change when a method is added.
+    """
+    seen, running = [], []
+    cut: Counter[Candidate] = Counter()
+    for trial in trials:
+        place, outcome = space.find(trial.chain), trial.outcome
+        if place is None:
+            continue
+        if trial.problem:
+            seen.append(Observation(place, *REFUSED))
+        elif outcome is not None and not math.isnan(outcome.loss):
+            seen.append(Observation(place, min(outcome.loss, MOST), outcome.variance))
+        elif trial.running:
+            running.append(place)
+        else:
+            cut[place] += 1
+    return seen, running + [place for place, count in cut.items() if count >= CUTS]
 
 
 @dataclass

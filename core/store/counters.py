@@ -9,7 +9,8 @@ from sqlalchemy import Connection, update
 from core.base.errors import StorageError
 from core.store.tables import counters
 
-RESULTS, JOBS = "results", "jobs"  # raised by a change of a result; by submitting, moving or cancelling jobs
+# Raised by a change of a result; by submitting, moving or cancelling jobs; by a process that begins a search.
+RESULTS, JOBS, SEARCHES = "results", "jobs", "searches"
 
 
 def raise_counter(connection: Connection, name: str) -> int:

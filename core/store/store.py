@@ -1,4 +1,4 @@
-"""The store: the user's own results and jobs in a database, merged with bundled results."""
+"""The store: the user's own results, jobs and searches in a database, merged with bundled results."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -14,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-HEAD = "0005"  # the newest revision in core/store/migrations/versions
+HEAD = "0006"  # the newest revision in core/store/migrations/versions
 
 metadata = MetaData()
 
@@ -77,4 +78,25 @@ jobs = Table(
     Column("machine", Text),  # that runs it, or ran it last
     Column("sweep", String(16)),  # the same for all runs that were submitted together
     sqlite_autoincrement=True,  # ids are never reused, so a log belongs to one job
+)
+
+searches = Table(
+    "searches",
+    metadata,
+    Column("name", String(16), primary_key=True),  # of its question, whatever the minutes
+    Column("created", Float, nullable=False),  # times are as those of jobs; one of an earlier version has a number
+    Column("state", Text, nullable=False),  # JSON of what its process states in core.search.record.SearchState
+    Column("seconds", Float, nullable=False),  # of its ended trials
+    Column("since", Float),  # the start of those that run
+    Column("stop", Boolean, nullable=False),  # the wish of another process
+    Column("handle", Text),  # of the process that searches, which alone may write to the search and its trials
+    Column("heartbeat", Float),
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("search", String(16), ForeignKey("searches.name", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),  # in the search, from 0
+    Column("trial", Text, nullable=False),  # JSON of core.search.trials.Trial
 )

@@ -10,12 +10,11 @@ import streamlit as st
 
 from core.base.errors import UserError, counted
 from core.notation.formatting import format_duration, format_number, label
-from core.search.autopilot import Chosen
 from core.search.certificate import Certificate
 from core.search.question import Question
-from core.search.session import SearchState, states, stop
+from core.search.record import SearchState, states, stop
 from core.search.stored import NOTE
-from core.search.trials import times_dense
+from core.search.trials import Chosen, times_dense
 from core.shipping.formats import find_format
 from dashboard import data
 from dashboard.charts.search import WORST, search_chart
@@ -34,12 +33,12 @@ CAPTION = (
 
 def show_searches() -> None:
     """Show the chosen search, and refresh it every two seconds while one runs."""
-    url = data.store().url
-    alive = any(state.alive for state in states(url))
+    store = data.store()
+    alive = any(state.alive for state in states(store))
 
     @st.fragment(run_every=2 if alive else None)
     def renewed() -> None:
-        known = states(url)
+        known = states(store)
         if not known:
             st.caption("No search has run yet. A search continues after you close this page.")
             return
@@ -159,7 +158,7 @@ def _expected(chosen: Chosen) -> str:
 
 def _stop(name: str) -> None:
     try:
-        stop(data.store().url, name)
+        stop(data.store(), name)
     except UserError as error:
         st.toast(str(error), icon=":material/error:")
 

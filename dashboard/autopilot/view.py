@@ -5,8 +5,11 @@ from __future__ import annotations
 import streamlit as st
 
 from core.base.errors import UserError
-from core.search.study import check_optuna
+from core.search.session import start
+from core.search.studies import import_studies
 from dashboard import data
+from dashboard.autopilot.form import question_input
+from dashboard.autopilot.progress import show_searches
 from dashboard.shared.literal import literal
 
 
@@ -15,15 +18,9 @@ def page() -> None:
     st.title("Autopilot", anchor=False)
     st.markdown("Give a size and a time. The search measures chains of methods and returns the best one that fits.")
     try:
-        check_optuna()
+        import_studies(data.store())
     except UserError as error:
-        st.info(str(error))
-        return
-    # Only here, as they import Optuna.
-    from core.search.session import start
-    from dashboard.autopilot.form import question_input
-    from dashboard.autopilot.progress import show_searches
-
+        st.warning(literal(str(error)))
     with st.container(border=True):
         question = question_input()
         pressed = st.button(

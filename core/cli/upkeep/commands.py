@@ -12,12 +12,14 @@ from core.models.sources import awaited_terms
 from core.store.database import shown
 from core.store.transfer.copying import copy_store, named_store
 
-store = typer.Typer(help="Copy all results and jobs to another database.", rich_markup_mode=None, no_args_is_help=True)
+store = typer.Typer(
+    help="Copy all results, jobs and searches to another database.", rich_markup_mode=None, no_args_is_help=True
+)
 
 
 @store.callback()
 def of_store() -> None:
-    """Copy all results and jobs to another database."""
+    """Copy all results, jobs and searches to another database."""
 
 
 @store.command()
@@ -25,7 +27,7 @@ def copy(
     source: Annotated[str, typer.Argument(metavar="FROM", help="A local.db, or the URL of a database.")],
     target: Annotated[str, typer.Argument(metavar="TO", help="A new file, or the URL of an empty database.")],
 ) -> None:
-    """Copy all results and jobs to an empty database.
+    """Copy all results, jobs and searches to an empty database.
 
     A database of an earlier version is upgraded first. Samples and logs stay in the results folder.
     """

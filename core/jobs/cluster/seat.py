@@ -11,8 +11,8 @@ import threading
 import time
 from typing import NamedTuple
 
-from core.jobs.logs import share_log, with_last_line
-from core.jobs.processes import describe_exit, start_worker
+from core.jobs.logs import log_file, share_log, with_last_line
+from core.jobs.processes import describe_exit, start_process
 
 PAUSE_SECONDS = 0.2  # between checks of the worker and of Ray
 FREE_SECONDS = 2.0  # without an attempt, after which the part of the machine is free for others
@@ -70,7 +70,8 @@ class Seat:
 
     def _finish(self, work: Work) -> int:
         environment = {"SLIMSCOPE_DB": work.database}
-        worker = start_worker(work.command, work.job_id, [work.token, BOUND], environment)
+        command = [*work.command, str(work.job_id), work.token, BOUND]
+        worker = start_process(command, log_file(work.job_id), environment)
         while (code := worker.poll()) is None:
             time.sleep(PAUSE_SECONDS)
         return code

@@ -1,4 +1,4 @@
-"""A copy of all results and jobs in an empty database, such as from SQLite to PostgreSQL."""
+"""A copy of all results, jobs and searches in an empty database, such as from SQLite to PostgreSQL."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sqlalchemy import URL, Connection, Table, func, insert, select, text, updat
 from core.base.errors import UserError, counted, echo
 from core.base.paths import typed_path
 from core.specs import Frozen
-from core.store.counters import JOBS, RESULTS, raise_counter
+from core.store.counters import JOBS, RESULTS, SEARCHES, raise_counter
 from core.store.database import database_url, shown
 from core.store.store import Store
-from core.store.tables import counters, jobs, measurements, variants
+from core.store.tables import counters, jobs, measurements, searches, trials, variants
 
 ROWS = 500  # in memory at once
 SERIAL = "SELECT setval(pg_get_serial_sequence('{0}', 'id'), max(id)) FROM {0}"  # PostgreSQL numbers on from there
@@ -48,7 +48,7 @@ def named_store(name: str, exists: bool) -> Store:
 
 
 def copy_store(source: Store, target: Store) -> Copied:
-    """Copy all results and jobs; a source of an earlier version is upgraded.
+    """Copy all results, jobs and searches; a source of an earlier version is upgraded.
 
     Samples and logs are files of the results folder and stay where they are.
 
@@ -56,11 +56,11 @@ def copy_store(source: Store, target: Store) -> Copied:
         UserError: The target has results or jobs, or jobs of the source run.
     """
     with target.begin() as new, source.begin() as old:
-        for name in (RESULTS, JOBS):  # so that nothing else changes the source meanwhile
+        for name in (RESULTS, JOBS, SEARCHES):  # so that nothing else changes the source meanwhile
             raise_counter(old, name)
             raise_counter(new, name)
         _check(old, source, new, target)
-        counts = {table: _copy(old, new, table) for table in (variants, measurements, jobs)}
+        counts = {table: _copy(old, new, table) for table in (variants, measurements, jobs, searches, trials)}
         for name, value in old.execute(select(counters.c.name, counters.c.value)).all():
             new.execute(update(counters).where(counters.c.name == name).values(value=value))
         if new.dialect.name == "postgresql":

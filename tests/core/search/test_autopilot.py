@@ -13,7 +13,6 @@ from core.notation.chain import format_chain
 from core.request.expected.estimate import estimate
 from core.request.expected.speeds import history_of
 from core.search import sampler
-from core.search import study as studies
 from core.search.certificate import certify
 from core.search.question import opening, prepare
 from core.search.space import Candidate
@@ -56,8 +55,7 @@ def test_a_search_measures_variants_and_ends_with_its_time_within_the_budget(res
         assert result.footprint.packed_bytes == step.tried.bytes
     best = min((step.tried for step in steps if not step.tried.eliminated), key=lambda one: one.loss)
     assert steps[-1].best == best
-    assert (results_dir / studies.FILE).is_file() and (results_dir / "local.db").is_file()
-    Store()  # its migrations find their own version
+    assert [file.name for file in results_dir.glob("*.db")] == ["local.db"]
 
 
 def test_the_time_to_the_certificate_is_estimated_after_each_trial():
@@ -106,10 +104,10 @@ def test_a_killed_trial_is_not_in_the_way(monkeypatch):
         patch.setattr(Racer, "race", killed)
         searched(asked)
     pilot = pilot_of(asked)[2]
-    (trial,) = pilot.study.get_trials()
-    assert trial.state.name == "FAIL"
+    (trial,) = pilot.record.trials
+    assert not (trial.running or trial.outcome or trial.problem)
     steps = list(pilot.search())
-    assert len(steps) == 2 and steps[0].chain == trial.user_attrs["chain"]
+    assert len(steps) == 2 and steps[0].chain == trial.chain
 
 
 def test_several_trials_run_at_once():

@@ -45,7 +45,7 @@ def test_an_exact_observation_is_reproduced_and_corrects_its_relatives():
 
 def test_the_posterior_is_that_of_the_conditional_normal_distribution():
     seen = [place("gptq@3bit"), place("gptq@4bit", "rtn@4bit,on=embedding"), place("sparsegpt@0.5")]
-    expected = RESIDUALS.prior(np.array(seen)).loss
+    expected = RESIDUALS.posterior(np.array(seen)).loss
     observations = [Observation(one, loss + 0.1, 0.01) for one, loss in zip(seen, expected, strict=True)]
     targets = np.array([place("gptq@3bit", "rtn@4bit,on=embedding"), place("sparsegpt@0.5", "rtn@2bit,on=embedding")])
     found = RESIDUALS.posterior(targets, observations)
@@ -58,5 +58,5 @@ def test_the_posterior_is_that_of_the_conditional_normal_distribution():
     scale = max(scales)[1]
     whole = np.linalg.inv(scale**2 * joint[:3, :3] + 0.01 * np.eye(3))
     across = scale**2 * joint[3:, :3]
-    assert found.loss - RESIDUALS.prior(targets).loss == pytest.approx(across @ whole @ np.full(3, 0.1))
+    assert found.loss - RESIDUALS.posterior(targets).loss == pytest.approx(across @ whole @ np.full(3, 0.1))
     assert found.spread**2 == pytest.approx(np.diag(scale**2 * joint[3:, 3:] - across @ whole @ across.T))

@@ -1,7 +1,6 @@
 """Which chain a search tries next."""
 
 import numpy as np
-import optuna
 import pytest
 from scipy.integrate import quad
 from scipy.stats import lognorm
@@ -10,18 +9,11 @@ from core.search.prior import MeasuredEffect, Prior
 from core.search.residuals import Expectation, Observation, Residuals
 from core.search.sampler import (
     ABOVE_FLOOR,
-    BLOCKS,
-    CHAIN,
-    PROBLEM,
-    REFUSED,
-    TABLES,
-    VARIANCE,
     ChainSampler,
-    NothingLeftError,
     expected_improvement,
-    observations,
 )
 from core.search.space import Candidate
+from core.search.trials import REFUSED, Trial, Tried, observations
 from tests.core.search.spaces import space
 
 SPACE = space("gptq", "sparsegpt", "slimllm", "rtn")
@@ -36,9 +28,9 @@ def sampler():
 
 def test_the_first_choice_has_the_lowest_expected_loss_that_fits(sampler):
     first = sampler.choose([])
-    expected = RESIDUALS.prior(sampler.places)
+    expected = RESIDUALS.posterior(sampler.places)
     legal = [loss for place, loss in zip(sampler.places, expected.loss, strict=True) if SPACE.legal(Candidate(*place))]
-    assert RESIDUALS.prior(np.array([first])).loss[0] == min(legal)
+    assert RESIDUALS.posterior(np.array([first])).loss[0] == min(legal)
     assert SPACE.sizes[first] <= MOST
 
 
@@ -47,7 +39,7 @@ def test_choices_fit_are_legal_and_never_repeat(sampler):
     for _ in range(25):
         place = sampler.choose(seen)
         assert SPACE.sizes[place] <= MOST and SPACE.legal(place) and place not in {one.place for one in seen}
-        seen.append(Observation(place, float(RESIDUALS.prior(np.array([place])).loss[0]), 0.0))
+        seen.append(Observation(place, float(RESIDUALS.posterior(np.array([place])).loss[0]), 0.0))
 
 
 def test_a_bad_surprise_turns_the_search_to_other_parts_and_running_trials_to_other_chains(sampler):
@@ -74,7 +66,7 @@ def test_a_chain_that_takes_longer_than_the_time_left_is_not_tried():
     other = ChainSampler(SPACE, RESIDUALS, MOST).choose([], [first])
     quick = lambda place: 10.0 if place == other else seconds(place)  # noqa: E731
     assert ChainSampler(SPACE, RESIDUALS, MOST, quick, lambda: 150.0).choose([]) == other
-    seen = [Observation(other, float(RESIDUALS.prior(np.array([other])).loss[0]), 0.0)]
+    seen = [Observation(other, float(RESIDUALS.posterior(np.array([other])).loss[0]), 0.0)]
     assert ChainSampler(SPACE, RESIDUALS, MOST, seconds, lambda: 150.0).choose(seen) == first
 
 
@@ -90,9 +82,9 @@ def test_seconds_count_less_the_less_time_is_left():
 
 def test_the_first_chain_is_the_quickest_that_may_be_the_best():
     best = ChainSampler(SPACE, RESIDUALS, MOST).choose([])
-    expected = RESIDUALS.prior(np.array([best]))
+    expected = RESIDUALS.posterior(np.array([best]))
     most = expected.loss[0] + expected.spread[0]
-    may_be_best = lambda place: RESIDUALS.prior(np.array([place])).loss[0] <= most  # noqa: E731
+    may_be_best = lambda place: RESIDUALS.posterior(np.array([place])).loss[0] <= most  # noqa: E731
     seconds = lambda place: 100.0 if place == best else 10.0 if may_be_best(place) else 1.0  # noqa: E731
     first = ChainSampler(SPACE, RESIDUALS, MOST, seconds).choose([])
     assert first != best and may_be_best(first)
@@ -118,56 +110,50 @@ def test_a_quick_chain_that_ruins_the_model_is_not_tried(sampler):
     assert good > 1000 * ruins
 
 
-def trial_of(study, chain=None, place=None, among=SPACE):
-    if place is not None:
-        study.enqueue_trial({BLOCKS: place.blocks, TABLES: place.tables})
-    trial = study.ask()
-    place = Candidate(*(trial.suggest_int(name, 0, 10_000) for name in (BLOCKS, TABLES)))
-    trial.set_user_attr(CHAIN, chain or among.chain(place))
-    return trial, place
+def outcome(chain, loss, variance=0.0):
+    return Tried(chain, "k", 1, loss, variance, 16, False)
 
 
-def test_a_study_gives_its_measurements_and_trials_that_run(sampler):
-    study = optuna.create_study(sampler=sampler)
-    first, place = trial_of(study)
-    assert observations(study, SPACE) == ([], [place])
-    first.set_user_attr(VARIANCE, 0.25)
-    study.tell(first, 0.75)
-    second, other = trial_of(study)
-    assert observations(study, SPACE) == ([Observation(place, 0.75, 0.25)], [other])
-    study.tell(second, state=optuna.trial.TrialState.FAIL)
-    assert observations(study, SPACE)[1] == []  # what was cut off is tried once more
-    study.tell(trial_of(study, place=other)[0], state=optuna.trial.TrialState.FAIL)
-    assert observations(study, SPACE)[1] == [other]
-    third, refused = trial_of(study)
-    third.set_user_attr(PROBLEM, "It cannot be made.")
-    study.tell(third, state=optuna.trial.TrialState.FAIL)
-    assert observations(study, SPACE)[0][-1] == Observation(refused, *REFUSED)
-    trial_of(study, "magnitude@0.5")
-    assert observations(study, SPACE)[1] == [other]  # the last one is of another space
-    diverged, place = trial_of(study)
-    study.tell(diverged, 15.0)
-    assert observations(study, SPACE)[0][-1] == Observation(place, REFUSED[0], 0.0)
+def test_trials_give_their_measurements_and_the_chains_that_run(sampler):
+    place = sampler.choose([])
+    first = Trial(chain=SPACE.chain(place), running=True)
+    assert observations([first], SPACE) == ([], [place])
+    first = Trial(chain=first.chain, outcome=outcome(first.chain, 0.75, 0.25))
+    other = sampler.choose(*observations([first], SPACE))
+    second = Trial(chain=SPACE.chain(other), running=True)
+    assert observations([first, second], SPACE) == ([Observation(place, 0.75, 0.25)], [other])
+    second = Trial(chain=second.chain)
+    assert observations([first, second], SPACE)[1] == []  # what was cut off is tried once more
+    trials = [first, second, second]
+    assert observations(trials, SPACE)[1] == [other]
+    refused = sampler.choose(*observations(trials, SPACE))
+    trials.append(Trial(chain=SPACE.chain(refused), problem="It cannot be made."))
+    assert observations(trials, SPACE)[0][-1] == Observation(refused, *REFUSED)
+    trials.append(Trial(chain="magnitude@0.5", running=True))
+    assert observations(trials, SPACE)[1] == [other]  # the last one is of another space
+    place = sampler.choose(*observations(trials, SPACE))
+    trials.append(Trial(chain=SPACE.chain(place), outcome=outcome(SPACE.chain(place), 15.0)))
+    assert observations(trials, SPACE)[0][-1] == Observation(place, REFUSED[0], 0.0)
+    no_number = Trial(chain=first.chain, outcome=outcome(first.chain, float("nan")))
+    assert observations([no_number], SPACE) == ([], [])  # as if it was cut off
 
 
-def test_a_chain_of_an_earlier_space_counts_once_it_is_in_the_space(sampler):
-    study, chain = optuna.create_study(sampler=sampler), "gptq@4.25bit,shifts=0:1;1:-1"
-    study.add_trial(optuna.trial.create_trial(value=0.5, user_attrs={CHAIN: chain, VARIANCE: 0.25}))
-    assert observations(study, SPACE) == ([], [])
+def test_a_chain_of_an_earlier_space_counts_once_it_is_in_the_space():
+    chain = "gptq@4.25bit,shifts=0:1;1:-1"
+    trials = [Trial(chain=chain, outcome=outcome(chain, 0.5, 0.25))]
+    assert observations(trials, SPACE) == ([], [])
     later = space("gptq", stored=[chain])
-    assert observations(study, later) == ([Observation(later.find(chain), 0.5, 0.25)], [])
+    assert observations(trials, later) == ([Observation(later.find(chain), 0.5, 0.25)], [])
 
 
 def test_a_small_space_ends(monkeypatch):
     monkeypatch.setattr("core.search.sampler.LEAST_GAIN", 0.0)
     few = space("rtn")
     sampler = ChainSampler(few, Residuals(few, Prior({})), few.sizes.max())
-    study = optuna.create_study(sampler=sampler)
-    count = sum(few.legal(Candidate(*place)) for place in np.argwhere(few.sizes > 0).tolist())
-    for _ in range(count):
-        study.tell(trial_of(study, among=few)[0], 1.0)
-    with pytest.raises(NothingLeftError):
-        trial_of(study)
+    seen = []
+    for _ in range(sum(few.legal(Candidate(*place)) for place in np.argwhere(few.sizes > 0).tolist())):
+        seen.append(Observation(sampler.choose(seen), 1.0, 0.0))
+    assert sampler.choose(seen) is None
 
 
 STORED = {"wanda@0.4": 0.4, "wanda@0.5": 0.8, "wanda@0.6": 2.0, "wanda@0.7": 4.0, "wanda@4:8": 1.5, "wanda@2:4": 2.4}
@@ -193,7 +179,7 @@ def test_a_search_ends_once_no_other_chain_may_be_better():
 def test_one_good_prediction_does_not_end_a_search_without_stored_effects():
     sampler = pruning({})
     first = sampler.choose([])
-    expected = float(RESIDUALS.prior(np.array([first])).loss[0])
+    expected = float(RESIDUALS.posterior(np.array([first])).loss[0])
     seen = [Observation(first, expected, 0.0)]
     assert sampler.choose(seen) is not None
     assert [sampler.seconds_of_all(seen, [], most) for most in (20.0, 100.0)] == [20.0, 7.0 * (len(STORED) - 1)]

@@ -1,27 +1,29 @@
 """A search as other processes see it: its state, its stop, and its process."""
 
 import errno
+import json
 import os
 import subprocess
 import sys
-import time
 from functools import partial
 
-import optuna
+import psutil
 import pytest
-from optuna.trial import TrialState
+from sqlalchemy import insert, select, update
 
 from core.base.errors import CancelledError, UserError
 from core.base.progress import silent
 from core.jobs.executor import LocalExecutor, find_process
-from core.search import process, session
+from core.search import session
 from core.search.autopilot import Autopilot
 from core.search.estimates import Estimates
 from core.search.question import prepare
-from core.search.session import conduct, start, states, stop
-from core.search.study import CERTIFICATE, ENDS, HANDLE, HEARD, SINCE, storage, study_name
-from core.search.trials import Racer
+from core.search.record import RUNS_ALREADY, SILENT_SECONDS, Record, search_name, states, stop
+from core.search.session import conduct, start
+from core.search.trials import Chosen, Racer, Trial
+from core.store.clock import Now
 from core.store.store import Store
+from core.store.tables import searches, trials
 from tests.core.queues import until
 from tests.core.search.texts import Clock, played_run, question
 
@@ -53,21 +55,25 @@ def conducted(asked=ASKED, on_step=lambda step: None):
     return conduct(prepare(asked, store), store, silent, on_step)
 
 
-def study_of(asked=ASKED):
-    return optuna.load_study(study_name=study_name(asked), storage=storage(Store().url))
+def change(**values):
+    """Change the row of the search, whoever has it."""
+    with Store().begin() as connection:
+        connection.execute(update(searches).where(searches.c.name == search_name(ASKED)).values(**values))
 
 
 def test_a_finished_search_has_its_trials_and_its_certificate(database):
     store, steps = Store(), []
     found = conducted(on_step=steps.append)
-    (state,) = states(store.url)
-    assert state.question == ASKED and state.name == study_name(ASKED)
+    (state,) = states(store)
+    assert state.question == ASKED and state.name == search_name(ASKED)
     assert [one.chain for one in state.tried] == [step.chain for step in steps] and len(steps) == 2
     assert not state.alive and not state.running and not state.problem and not state.stopping
     assert state.certificate == found and "chains bring wide below 0.1 MB." in state.opening
     assert state.seconds == 120 and state.seconds_left == 0 < state.judgement_seconds
-    study_of().set_user_attr(ENDS, 1e6)  # of a search with more minutes
-    assert states(store.url)[0].seconds_left == 0
+    with store.begin() as connection:
+        stated = connection.execute(select(searches.c.state)).scalar_one()
+    change(state=json.dumps(json.loads(stated) | {"ends": 1e6}))  # of a search with more minutes
+    assert states(store)[0].seconds_left == 0
     sizes, losses = zip(*state.front, strict=True)
     assert list(sizes) == sorted(sizes) and list(losses) == sorted(losses, reverse=True)
 
@@ -88,11 +94,11 @@ def test_a_stopped_search_takes_the_best_so_far(monkeypatch):
     def stop_after_two(step):
         steps.append(step)
         if len(steps) == 2:
-            stop(store.url, study_name(asked))
+            stop(store, search_name(asked))
 
     found = conducted(asked, stop_after_two)
     assert len(steps) == 2 and found.tried == 2
-    (state,) = states(store.url)
+    (state,) = states(store)
     assert state.certificate == found and not state.alive and state.stopping
 
 
@@ -108,8 +114,8 @@ def test_a_search_that_is_stopped_while_it_trains_takes_the_best_so_far(monkeypa
     monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
     monkeypatch.setattr(session, "run_alone", trained)
     asked = question(minutes=60)
-    found = conducted(asked, lambda step: stop(Store().url, study_name(asked)))
-    (state,) = states(Store().url)
+    found = conducted(asked, lambda step: stop(Store(), search_name(asked)))
+    (state,) = states(Store())
     assert state.certificate == found and found.tried == 1 and not state.alive
 
 
@@ -117,42 +123,60 @@ def test_a_started_search_is_seen_at_once_and_not_started_twice(monkeypatch):
     monkeypatch.setattr(session, "COMMAND", WAITS)
     store = Store()
     name = start(ASKED, store)
-    (state,) = states(store.url)
-    assert (state.name, state.alive, state.tried, state.certificate) == (name, True, (), None)
+    (state,) = states(store)
+    assert (state.name, state.alive, state.tried, state.certificate) == (name, True, [], None)
     with pytest.raises(UserError) as twice:
         start(ASKED, store)
-    assert str(twice.value) == session.RUNS_ALREADY
-    study = study_of()
-    running = study.ask()
+    assert str(twice.value) == RUNS_ALREADY
+    with store.begin() as connection:
+        handle = connection.execute(select(searches.c.handle)).scalar_one()
+        running = Trial(chain="rtn@4bit", expected=Chosen(0.5, 0.1, 9.0), running=True)
+        connection.execute(insert(trials).values(search=name, number=0, trial=running.model_dump_json()))
     with pytest.raises(UserError, match="runs already"):
         conducted()
-    assert study.trials[running.number].state is TrialState.RUNNING
-    find_process(study.user_attrs[HANDLE]).kill()
-    until(lambda: not states(store.url)[0].alive)
+    assert states(store)[0].running == [("rtn@4bit", Chosen(0.5, 0.1, 9.0))]
+    find_process(handle).kill()
+    until(lambda: not states(store)[0].alive)
+    assert states(store)[0].running == []
+
+
+def test_a_process_that_was_silent_for_long_loses_its_search_to_another_one():
+    conducted()
+    mine = Record(Store(), ASKED)
+    mine.begin(psutil.Process())
+    known, trial = len(mine.trials), Trial(chain="rtn@4bit", expected=Chosen(0.5, 0.1, 9.0), running=True)
+    mine.put(known, trial)
+    change(handle=f"another-machine {os.getpid()} 1.0")
+    with pytest.raises(UserError, match="runs already"):
+        mine.write()
+    for number in (known, known + 1):
+        with pytest.raises(UserError, match="runs already"):
+            mine.put(number, trial.model_copy(update={"problem": "odd"}))
+    change(heartbeat=Now())
+    assert states(Store())[0].trials[known:] == (trial,)
 
 
 def test_a_search_on_another_machine_lives_while_it_is_heard_of_and_its_time_counts_up_to_that():
     conducted()
-    store, study = Store(), study_of()
-    ended = states(store.url)[0].seconds
-    study.set_user_attr(HANDLE, f"another-machine {os.getpid()} 1.0")
-    assert states(store.url)[0].alive
+    store = Store()
+    ended = states(store)[0].seconds
+    change(handle=f"another-machine {os.getpid()} 1.0", heartbeat=Now())
+    assert states(store)[0].alive
     with pytest.raises(UserError, match="runs already"):
         start(ASKED, store)
-    study.set_user_attr(HEARD, time.time() - session.SILENT_SECONDS - 1)
-    assert not states(store.url)[0].alive
-    study.set_user_attr(SINCE, 1000.0)
-    study.set_user_attr(HEARD, 1060.0)
-    assert states(store.url)[0].seconds == pytest.approx(ended + 60)
+    change(heartbeat=Now() - SILENT_SECONDS - 1)
+    assert not states(store)[0].alive
+    change(since=1000.0, heartbeat=1060.0)
+    assert states(store)[0].seconds == pytest.approx(ended + 60)
     conducted(on_step=lambda step: pytest.fail("no time was left"))
-    assert states(store.url)[0].seconds == pytest.approx(ended + 60)
+    assert states(store)[0].seconds == pytest.approx(ended + 60)
 
 
 def test_a_question_without_an_answer_starts_nothing(monkeypatch):
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
     with pytest.raises(UserError, match="The smallest takes"):
         start(question(max_mb=0.0001), Store())
-    assert states(Store().url) == []
+    assert states(Store()) == []
 
 
 def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch):
@@ -162,7 +186,7 @@ def test_minutes_that_hold_no_trial_are_refused_before_work(monkeypatch):
         with pytest.raises(UserError) as refused:
             begin()
         words = "2 minutes hold no trial, as the quickest one takes about 5 min; give at least 5 min."
-        assert str(refused.value) == words and states(Store().url) == []
+        assert str(refused.value) == words and states(Store()) == []
 
 
 def test_the_first_trial_is_announced():
@@ -175,7 +199,7 @@ def test_a_search_that_is_stopped_before_a_chain_is_measured_has_no_winner(monke
     monkeypatch.setattr(session, "STOP_SECONDS", 0.0)
     store = Store()
     asked = question(minutes=60)
-    halt = lambda *_: stop(store.url, study_name(asked))  # noqa: E731
+    halt = lambda *_: stop(store, search_name(asked))  # noqa: E731
     found = conduct(prepare(asked, store), store, silent, pytest.fail, halt)
     assert found.stopped and found.rows == () and found.tried == 0
 
@@ -212,12 +236,12 @@ def test_an_error_of_the_judgement_is_kept(monkeypatch):
     monkeypatch.setattr(session, "certify", failing)
     with pytest.raises(UserError):
         conducted()
-    (state,) = states(Store().url)
+    (state,) = states(Store())
     assert state.problem == "The text is gone." and not state.alive
-    assert study_of().user_attrs[CERTIFICATE] is None
+    assert state.certificate is None
 
 
 def test_a_process_searches_for_the_answer_of_its_question(capsys):
-    process.main(ASKED.model_dump_json())
-    (state,) = states(Store().url)
+    session.main(ASKED.model_dump_json())
+    (state,) = states(Store())
     assert state.certificate is not None and len(capsys.readouterr().out.splitlines()) == 2  # a line for each step

@@ -39,7 +39,6 @@ def test_chains_are_legal_and_their_sizes_are_those_of_their_parts():
         check_stage_order(found.stages(place))
         size = predicted_size(SHAPE, found.stages(place))
         assert found.sizes[place] == pytest.approx(size.packed_bytes, abs=2)
-        assert found.exact(place) == size.exact
 
 
 @pytest.mark.parametrize("name", ["gguf", "compressed-tensors", "huggingface"])

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas
+import psutil
 
 from core.engine import runs
 from core.models.facts import load_shape
@@ -54,7 +55,9 @@ def pilot_of(asked: Question, **how: Any) -> tuple[Store, Prepared, Autopilot]:
     """Return a store and a search in it, of made-up models unless `how` has another `compute`."""
     store = Store()
     prepared = prepare(asked, store)
-    return store, prepared, Autopilot(prepared, store, **{"compute": played, "now": Clock()} | how)
+    pilot = Autopilot(prepared, store, **{"compute": played, "now": Clock()} | how)
+    pilot.begin(psutil.Process())
+    return store, prepared, pilot
 
 
 def question(

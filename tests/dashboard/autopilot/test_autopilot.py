@@ -4,22 +4,22 @@ import pytest
 
 from core.base.errors import UserError
 from core.search import session
-from core.search.autopilot import Chosen
 from core.search.certificate import Certificate, Judged, Paired
 from core.search.question import Question
-from core.search.session import SearchState
+from core.search.record import SearchState
 from core.search.space import Restrictions
 from core.search.stored import StoredFit
-from core.search.trials import Tried
+from core.search.trials import Chosen, Trial, Tried
 from dashboard.autopilot import progress
 from tests.dashboard.opened import charts, open_app, read
 
 QUESTION = Question(model="smollm2-135m", max_mb=90, minutes=60)
-TRIED = (
+TRIED = [
     Tried("gptq@4bit", "a" * 64, 169_000_000, 0.31, 1e-4, 2, True),
     Tried("gptq@4bit+rtn@8bit,on=embedding", "b" * 64, 85_700_000, 0.29, 1e-4, 16, False),
     Tried("rtn@4bit+rtn@8bit,on=embedding", "c" * 64, 85_600_000, 9.0, 1e-4, 2, True),
-)
+]
+TRIALS = tuple(Trial(chain=one.chain, outcome=one) for one in TRIED)
 OPENING = "12 of 20 chains bring smollm2-135m below 90 MB."
 FRONT = ((60.0, 1.0), (85.0, 0.3), (240.0, 0.001))
 
@@ -42,17 +42,16 @@ CERTIFICATE = Certificate(
 
 
 def state(**more):
-    times, flags = (600.0, 3600.0, 120.0), (False, False, False)
-    known = SearchState("name", QUESTION, OPENING, TRIED, (), FRONT, *times, *flags, None, "")
-    return known._replace(**more)
+    times = {"seconds": 600.0, "ends": 3600.0, "judgement_seconds": 120.0}
+    known = {"name": "name", "question": QUESTION, "opening": OPENING, "trials": TRIALS, "front": FRONT, **times}
+    return SearchState(**{**known, "alive": False, "stopping": False, **more})
 
 
 @pytest.fixture
 def seen(bundled, monkeypatch):
     """Let the page see searches; return the function that sets the one that it sees."""
     shown = []
-    monkeypatch.setattr(session, "states", lambda url: list(shown))
-    monkeypatch.setattr("dashboard.autopilot.progress.states", session.states)
+    monkeypatch.setattr("dashboard.autopilot.progress.states", lambda store: list(shown))
 
     def see(one):
         shown[:] = [one]
@@ -95,8 +94,9 @@ def test_the_question_on_the_screen_is_searched(seen, monkeypatch):
 
 def test_a_running_search_shows_its_trials_and_can_be_stopped(seen, monkeypatch):
     stopped = []
-    monkeypatch.setattr("dashboard.autopilot.progress.stop", lambda url, name: stopped.append(name))
-    seen(state(alive=True, running=(("awq@4bit", Chosen(0.3, 0.05, 400.0)),)))
+    monkeypatch.setattr("dashboard.autopilot.progress.stop", lambda store, name: stopped.append(name))
+    running = Trial(chain="awq@4bit", expected=Chosen(0.3, 0.05, 400.0), running=True)
+    seen(state(alive=True, trials=(*TRIALS, running)))
     app = open_app("autopilot/view.py")
     shown = words(app)
     assert "Best so far: `gptq@4bit+rtn@8bit,on=embedding`, 85.7 MB, 1.34 times dense." in shown
@@ -132,7 +132,7 @@ def test_a_certificate_names_the_winner_with_its_interval_and_command(seen):
 def test_without_a_measured_chain_stored_variants_are_listed_and_none_wins(seen):
     fit = StoredFit("wikitext2@2048:16", "gptq@4bit", "b" * 64, 85.7, 20.0, 1.25)
     more = {"rows": (), "fits": False, "tried": 0, "stored": (fit,)}
-    seen(state(tried=(), certificate=CERTIFICATE.model_copy(update=more)))
+    seen(state(trials=(), certificate=CERTIFICATE.model_copy(update=more)))
     app = open_app("autopilot/view.py")
     assert "There is no winner, but these stored variants fit." in words(app).replace("\\", "")
     (table,) = [one.value for one in app.dataframe]
@@ -140,7 +140,7 @@ def test_without_a_measured_chain_stored_variants_are_listed_and_none_wins(seen)
 
 
 def test_the_page_follows_a_search(seen):
-    seen(state(tried=(), alive=True))
+    seen(state(trials=(), alive=True))
     app = open_app("autopilot/view.py")
     assert "0 chains tried, " in words(app)
     unfit = CERTIFICATE.model_copy(update={"rows": (), "fits": False})
@@ -159,6 +159,11 @@ def test_the_page_follows_a_search(seen):
         assert stop == ([bool(more.get("stopping"))] if more.get("alive") else [])
 
 
-def test_without_optuna_the_page_says_how_to_install_it(bundled, monkeypatch):
-    monkeypatch.setattr("core.search.study.find_spec", lambda name: None)
-    assert "pip install '.[autopilot]' in a checkout of Slimscope" in words(open_app("autopilot/view.py"))
+def test_a_damaged_file_of_earlier_searches_is_a_sentence_on_the_page(seen, monkeypatch):
+    def damaged(store):
+        raise UserError("The file is damaged.")
+
+    monkeypatch.setattr("core.search.studies.import_studies", damaged)
+    seen(state(certificate=CERTIFICATE))
+    app = open_app("autopilot/view.py")
+    assert [one.value for one in app.warning] == ["The file is damaged\\."] and "Judged on" in words(app)

@@ -1,10 +1,12 @@
 """A store is copied with its results and jobs, to each kind of database."""
 
 import pytest
+from sqlalchemy import insert, select
 
 from core.cli.app import main
 from core.jobs.queue import Queue
 from core.store.store import Store
+from core.store.tables import searches, trials
 from core.store.transfer import copying
 from tests.core.factories import KEY, OTHER, make, perplexity
 from tests.core.queues import change, spec
@@ -19,6 +21,9 @@ def source(tmp_path):
     queue = Queue(store)
     queue.submit_all([spec("first"), spec("second"), spec("third")])
     queue.cancel(2)
+    with store.begin() as connection:
+        connection.execute(insert(searches).values(name="one", created=1.0, state="{}", seconds=1.0, stop=False))
+        connection.execute(insert(trials).values(search="one", number=0, trial="{}"))
     return tmp_path / "source.db", store
 
 
@@ -34,6 +39,9 @@ def test_all_rows_are_copied(source, database, monkeypatch, capsys):
         job.model_dump(exclude={"read"}) for job in before.jobs()
     ]
     assert after.submit(spec("fourth")) == 4  # numbers go on after the copied ones
+    with target.begin() as new, old.begin() as earlier:
+        for table in (searches, trials):
+            assert new.execute(select(table)).all() == earlier.execute(select(table)).all() != []
     target.put(make(perplexity(21.0), perplexity(7.0, dataset="ptb")))
     assert target.changes("m")[KEY] > old.changes("m")[KEY]
     assert [row.value for row in target.own(KEY)[0].result.measurements] == [30.0, 21.0, 7.0]

@@ -1,0 +1,193 @@
+"""A search in the store: what other processes see of it, and its trials. One process at a time searches and writes."""
+
+from __future__ import annotations
+
+import json
+import math
+import socket
+from functools import partial
+from typing import TypeAlias
+
+import psutil
+from pydantic_core import to_json
+from sqlalchemy import Connection, Row, delete, insert, select, update
+
+from core.base.errors import UserError
+from core.jobs.executor import find_process, handle_text, is_of
+from core.search.certificate import Certificate
+from core.search.question import Question
+from core.search.trials import Chosen, Trial, Tried
+from core.specs import Frozen, Scalar, canonical_json, sha256
+from core.store.clock import Now
+from core.store.counters import SEARCHES, raise_counter
+from core.store.store import Store
+from core.store.tables import searches, trials
+
+SearchRow: TypeAlias = "Row[*tuple[Scalar, ...]]"  # of `SELECT`
+SELECT = select(searches, (Now() - searches.c.heartbeat).label("silent"))
+RUNS_ALREADY = "This search runs already; stop it first, or wait for its end."
+SILENT_SECONDS = 180.0  # without a sign of life, after which a search on another machine counts as ended
+NEW = {"judging": False, "certificate": None, "problem": ""}  # of a search that begins
+
+
+class SearchState(Frozen):
+    """A search as other processes see it. From `question` on, its process states the values."""
+
+    name: str
+    trials: tuple[Trial, ...]
+    seconds: float  # of all its searches
+    alive: bool
+    stopping: bool
+    question: Question
+    opening: str = ""  # what it chooses from and reads, as sentences; empty before it has started
+    front: tuple[tuple[float, float], ...] = ()  # MB and expected effect in nats of the best chains by size
+    ends: float = math.inf  # seconds after which its trials end, at most its minutes
+    judgement_seconds: float = 0.0  # estimated
+    judging: bool = False
+    certificate: Certificate | None = None
+    problem: str = ""  # why it ended without a certificate; empty if it did not
+
+    @property
+    def tried(self) -> list[Tried]:
+        """The outcomes of its trials."""
+        return [trial.outcome for trial in self.trials if trial.outcome]
+
+    @property
+    def running(self) -> list[tuple[str, Chosen]]:
+        """The chains that run, and what they were chosen for."""
+        return [(trial.chain, trial.expected) for trial in self.trials if trial.running and trial.expected]
+
+    @property
+    def seconds_left(self) -> float:
+        """The seconds to the judgement, at most the rest of the minutes."""
+        return max(0.0, self.ends - self.seconds)
+
+
+class Record:
+    """Access of a process to the rows of a search, which are there once a process has begun it.
+
+    Raises:
+        UserError: Another process searches.
+    """
+
+    def __init__(self, store: Store, question: Question):
+        self.store, self.question, self.name = store, question, search_name(question)
+        self.handle = handle_text(psutil.Process())
+        self.seconds = 0.0  # of all its trials that have ended
+        self.trials: list[Trial] = []
+        self._stated: dict[str, object] = {}  # fields of `SearchState`
+        with store.begin() as connection:
+            self._read(connection)
+
+    def begin(self, process: psutil.Process, **stated: float) -> None:
+        """Let a process search, this one or a child; earlier trials without an end were cut off."""
+        self.handle = handle_text(process)
+        self.store.transact(partial(self._begin, stated))
+
+    def _begin(self, stated: dict[str, float], connection: Connection) -> None:
+        raise_counter(connection, SEARCHES)  # first, so that no other process begins meanwhile
+        if self._read(connection) == self.handle:  # the parent or the child was first
+            return
+        self._stated |= NEW | stated | {"question": self.question}
+        values = {"state": to_json(self._stated).decode(), "seconds": self.seconds, "since": None, "stop": False}
+        values |= {"handle": self.handle, "heartbeat": Now()}
+        if not connection.execute(update(searches).where(searches.c.name == self.name).values(values)).rowcount:
+            connection.execute(insert(searches).values(values | {"name": self.name, "created": Now()}))
+        for number, trial in enumerate(self.trials):
+            self._put(connection, number, trial)
+
+    def _read(self, connection: Connection) -> str | None:
+        """Read the rows; return the text of the process that searches."""
+        row = connection.execute(SELECT.where(searches.c.name == self.name)).one_or_none()
+        if row is None:
+            return None
+        if row.handle != self.handle and is_alive(row.handle, row.silent):
+            raise UserError(RUNS_ALREADY)
+        self.seconds, self._stated = _spent(row, alive=False), json.loads(row.state)
+        self.trials = _trials(connection, self.name, alive=False)
+        handle: str | None = row.handle
+        return handle
+
+    def write(self, **columns: object) -> bool:
+        """Change the search, with a sign of life, and return whether another process wants its stop."""
+        with self.store.begin() as connection:
+            return self._write(connection, **columns)
+
+    def _write(self, connection: Connection, **columns: object) -> bool:
+        mine = update(searches).where(searches.c.name == self.name, searches.c.handle == self.handle)
+        stop = connection.execute(mine.values(heartbeat=Now(), **columns).returning(searches.c.stop)).scalar()
+        if stop is None:  # this process was silent for so long that another one searches
+            raise UserError(RUNS_ALREADY)
+        return bool(stop)
+
+    def state(self, **values: object) -> None:
+        """State fields of `SearchState` for other processes."""
+        self._stated |= values
+        self.write(state=to_json(self._stated).decode())
+
+    def put(self, number: int, trial: Trial) -> None:
+        """Write a trial, with the next number a new one."""
+        with self.store.begin() as connection:
+            self._write(connection)
+            self._put(connection, number, trial)
+        self.trials[number : number + 1] = [trial]
+
+    def _put(self, connection: Connection, number: int, trial: Trial) -> None:
+        connection.execute(delete(trials).where(trials.c.search == self.name, trials.c.number == number))
+        values = {"search": self.name, "number": number, "trial": trial.model_dump_json()}
+        connection.execute(insert(trials).values(values))
+
+
+def search_name(question: Question) -> str:
+    """Return the name of a question's search, whatever its minutes."""
+    asked = question.model_dump(exclude={"minutes"})
+    if question.form:  # before, its size was packed
+        asked["size"] = "file"
+    return sha256(canonical_json(asked))[:16]
+
+
+def stop(store: Store, name: str) -> None:
+    """Let a search end with the best chain so far."""
+    with store.begin() as connection:
+        connection.execute(update(searches).where(searches.c.name == name).values(stop=True))
+
+
+def states(store: Store) -> list[SearchState]:
+    """Return the searches of a store, the newest first."""
+    with store.begin() as connection:
+        return read_states(connection)
+
+
+def read_states(connection: Connection) -> list[SearchState]:
+    """Return the searches in the rows of a database, the newest first."""
+    rows = connection.execute(SELECT.order_by(searches.c.created.desc())).all()
+    return [_state(connection, row) for row in rows]
+
+
+def _state(connection: Connection, row: SearchRow) -> SearchState:
+    alive, stated = is_alive(row.handle, row.silent), json.loads(row.state)
+    stated["ends"] = min(stated.get("ends", math.inf), 60 * stated["question"]["minutes"])
+    stated |= {"name": row.name, "seconds": _spent(row, alive), "alive": alive, "stopping": row.stop}
+    return SearchState(trials=tuple(_trials(connection, row.name, alive)), **stated)
+
+
+def _trials(connection: Connection, search: str, alive: bool) -> list[Trial]:
+    """Return the trials of a search in their order; of one that is not alive, none runs."""
+    rows = connection.scalars(select(trials.c.trial).where(trials.c.search == search).order_by(trials.c.number))
+    found = map(Trial.model_validate_json, rows)
+    return [trial.model_copy(update={"running": trial.running and alive}) for trial in found]
+
+
+def _spent(row: SearchRow, alive: bool) -> float:
+    """Return the seconds of all trials of a search; a killed one counts up to its last sign of life."""
+    seconds: float = row.seconds
+    return seconds if row.since is None else seconds + max(0.0, row.heartbeat + alive * row.silent - row.since)
+
+
+def is_alive(handle: str | None, silent: float) -> bool:
+    """Return whether a process still runs; on another machine, whether its last sign of life is not long ago."""
+    if not handle:
+        return False
+    if is_of(handle, socket.gethostname()):
+        return find_process(handle) is not None
+    return silent < SILENT_SECONDS
