@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 
 from core.fields import Details
-from core.findings.inside.layers import layer_table, measures_of, stages_of
+from core.findings.inside.layers import changed_layers, stages_of
 from core.findings.rows import stages
 from core.notation.chain import file_name
 from core.notation.formatting import capitalise, label
@@ -57,8 +57,8 @@ def show_layers(point: Point) -> list[Item]:
             format_func=lambda place: f"{place + 1}. {label(chain[place].method)}",
             key=f"explore_stage_{point.result.variant.key[:8]}",
         )
-    layers = layer_table(point.result, place)
-    measures = {measure.title: measure for measure in measures_of(layers, chain[place])}
+    found = changed_layers(point.result, point.name, place)
+    layers, measures = found.rows, {measure.title: measure for measure in found.measures}
     title = st.segmented_control(
         "Layers by", list(measures), default=next(iter(measures)), required=True, key="explore_by"
     )
